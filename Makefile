@@ -1,0 +1,55 @@
+# What can be done with this source. Each target does its own set-up: as root on Debian it installs what is missing,
+# elsewhere it says what to install.
+
+SHELL := /bin/bash
+TARGET := target/x86_64-unknown-linux-gnu
+RELEASE := $(TARGET)/release/kube-audit-bootstrap
+DEBUG := $(TARGET)/debug/kube-audit-bootstrap
+PREFIX ?= /usr/local
+ROUNDS ?= 100
+
+.PHONY: help build demo check test corpus bench install clean judge
+
+help: ## Show this
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+build: ## Build the release program
+	@tests/setup.sh cc
+	cargo build --release --locked
+
+demo: build ## Do the main job on a sample node: plan, apply, apply again, status, restore
+	@tests/demo.sh $(RELEASE)
+
+check: ## Format, lints and fast tests
+	@tests/setup.sh cc cargo-fmt cargo-clippy
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked
+
+test: check judge ## That, and the slow tests: the whole program, faults, and what the release build is made of
+	@tests/setup.sh strace file nm
+	cargo test --locked -- --ignored
+	cargo build --release --locked
+	tests/static.sh $(RELEASE) $(DEBUG)
+
+judge:
+	@tests/setup.sh go
+	cd tests/judge && GOTOOLCHAIN=local go vet . && GOTOOLCHAIN=local go test .
+	cd tests/judge && GOTOOLCHAIN=local go build -o ../../target/judge .
+
+corpus: build judge ## Run every file of a corpus through the program and judge what it does: make corpus DIR=...
+	@test -n "$(DIR)" || { echo 'make corpus DIR=..., a folder with kubeadm, manifests, policies, ... in it' >&2; exit 2; }
+	target/judge corpus --binary $(RELEASE) $(DIR)
+
+bench: build ## Measure the program against a floor, as ratios: make bench [ROUNDS=100]
+	@tests/setup.sh strace
+	tests/bench/bench.sh $(RELEASE) $(ROUNDS)
+
+$(RELEASE):
+	@$(MAKE) build
+
+install: $(RELEASE) ## Install the program to DESTDIR/PREFIX/bin, PREFIX=/usr/local where not given
+	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/kube-audit-bootstrap
+
+clean: ## Remove all that was built
+	cargo clean

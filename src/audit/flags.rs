@@ -1,0 +1,285 @@
+//! kube-apiserver's `--audit-*` flags: which there are, what they take, and which sets of them keep the API
+//! server from starting. After `staging/src/k8s.io/apiserver/pkg/server/options/audit.go`.
+
+use std::collections::BTreeMap;
+
+use super::version::Version;
+use crate::yaml::fields::likely;
+
+/// Flags by name, without the leading dashes. A flag without a value (`--audit-log-compress`) has `"true"`.
+pub type Flags = BTreeMap<String, String>;
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    Bool,
+    Int,
+    Float,
+    Duration,
+    Text,
+}
+
+const LOG_AND_WEBHOOK: &[(&str, Takes)] = &[
+    ("mode", Takes::Text),
+    ("batch-buffer-size", Takes::Int),
+    ("batch-max-size", Takes::Int),
+    ("batch-max-wait", Takes::Duration),
+    ("batch-throttle-enable", Takes::Bool),
+    ("batch-throttle-qps", Takes::Float),
+    ("batch-throttle-burst", Takes::Int),
+    ("truncate-enabled", Takes::Bool),
+    ("truncate-max-batch-size", Takes::Int),
+    ("truncate-max-event-size", Takes::Int),
+    ("version", Takes::Text),
+];
+
+const OTHERS: &[(&str, Takes)] = &[
+    ("audit-policy-file", Takes::Text),
+    ("audit-log-path", Takes::Text),
+    ("audit-log-maxage", Takes::Int),
+    ("audit-log-maxbackup", Takes::Int),
+    ("audit-log-maxsize", Takes::Int),
+    ("audit-log-format", Takes::Text),
+    ("audit-log-compress", Takes::Bool),
+    ("audit-webhook-config-file", Takes::Text),
+    ("audit-webhook-initial-backoff", Takes::Duration),
+    ("audit-webhook-batch-initial-backoff", Takes::Duration),
+];
+
+/// What an audit flag takes; `None` for a name that isn't one.
+pub fn takes(name: &str) -> Option<Takes> {
+    if let Some((_, takes)) = OTHERS.iter().find(|(known, _)| *known == name) {
+        return Some(*takes);
+    }
+    let option = name.strip_prefix("audit-log-").or_else(|| name.strip_prefix("audit-webhook-"))?;
+    LOG_AND_WEBHOOK.iter().find(|(known, _)| *known == option).map(|(_, takes)| *takes)
+}
+
+/// The name as the API server compares it: underscores are dashes.
+pub fn normal(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// Whether a name, normalised, is one of the audit flags, or would be taken for one.
+pub fn is_audit(name: &str) -> bool {
+    name.starts_with("audit-")
+}
+
+/// Whether two values of a flag mean the same to the API server.
+pub fn same(name: &str, a: &str, b: &str) -> bool {
+    a == b
+        || match takes(name) {
+            Some(Takes::Bool) => boolean(a).is_some() && boolean(a) == boolean(b),
+            Some(Takes::Int) => integer(a).is_some() && integer(a) == integer(b),
+            _ => false,
+        }
+}
+
+/// Go's `strconv.ParseBool`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+/// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`.
+pub fn is_duration(text: &str) -> bool {
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return true;
+    }
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (digits, unit) = rest.split_at(number);
+        if !digits.contains(|c: char| c.is_ascii_digit()) || digits.matches('.').count() > 1 {
+            return false;
+        }
+        let Some(unit) = ["ns", "us", "µs", "ms", "s", "m", "h"]
+            .iter()
+            .filter(|name| unit.starts_with(**name))
+            .max_by_key(|name| name.len())
+        else {
+            return false;
+        };
+        rest = &rest[number + unit.len()..];
+    }
+    !text.is_empty()
+}
+
+/// Why an API server of that version would not start with these flags, one sentence each; empty where it
+/// would. Flags that aren't audit flags are not looked at.
+pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (name, value) in flags.iter().filter(|(name, _)| is_audit(name)) {
+        let Some(takes) = takes(name) else {
+            let known: Vec<_> = OTHERS.iter().map(|(name, _)| *name).collect();
+            let hint = match (name.as_str(), likely(name, &known)) {
+                ("audit-dynamic-configuration", _) => "it was removed in 1.19".to_owned(),
+                (_, Some(likely)) => format!("did you mean --{likely}?"),
+                _ => "remove it".to_owned(),
+            };
+            faults.push(format!("--{name} is not a flag of kube-apiserver; {hint}"));
+            continue;
+        };
+        let expected = match takes {
+            Takes::Bool if boolean(value).is_none() => "true or false",
+            Takes::Int if integer(value).is_none() => "a whole number",
+            Takes::Float if value.parse::<f32>().is_err() => "a number",
+            Takes::Duration if !is_duration(value) => "a duration such as 5s",
+            _ => continue,
+        };
+        faults.push(format!("--{name} takes {expected}, not {value:?}"));
+    }
+    if flags.contains_key("audit-log-compress") && version.is_some_and(|version| version < Version::new(20)) {
+        faults.push("--audit-log-compress is there from Kubernetes 1.20 on".to_owned());
+    }
+    let get = |name: &str| flags.get(name).map(String::as_str).unwrap_or_default();
+    for name in ["audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize"] {
+        if !get("audit-log-path").is_empty() && integer(get(name)).is_some_and(|value| value < 0) {
+            faults.push(format!("--{name} can't be negative"));
+        }
+    }
+    if !get("audit-log-path").is_empty() && !["", "json", "legacy"].contains(&get("audit-log-format")) {
+        faults.push(format!("--audit-log-format takes json or legacy, not {:?}", get("audit-log-format")));
+    }
+    backend_faults("log", "audit-log-path", "blocking", flags, version, &mut faults);
+    backend_faults("webhook", "audit-webhook-config-file", "batch", flags, version, &mut faults);
+    faults
+}
+
+/// The rules that both backends have, each with its own prefix and defaults.
+fn backend_faults(
+    backend: &str,
+    enabled_by: &str,
+    default_mode: &str,
+    flags: &Flags,
+    version: Option<Version>,
+    faults: &mut Vec<String>,
+) {
+    let flag = |option: &str| format!("audit-{backend}-{option}");
+    let get = |option: &str, default: &'static str| flags.get(&flag(option)).map_or(default, String::as_str);
+    if flags.get(enabled_by).is_none_or(String::is_empty) {
+        return;
+    }
+    let mode = get("mode", "");
+    let mode = if mode.is_empty() && !flags.contains_key(&flag("mode")) { default_mode } else { mode };
+    if !["batch", "blocking", "blocking-strict"].contains(&mode) {
+        faults.push(format!("--{} takes batch, blocking or blocking-strict, not {mode:?}", flag("mode")));
+    }
+    let positive = |option: &str, default: &'static str| {
+        get(option, default).parse::<f64>().is_ok_and(|value| value <= 0.0).then(|| {
+            format!("--{} must be more than 0 in batch mode", flag(option))
+        })
+    };
+    // Batch options are looked at in batch mode alone; throttling has no defaults in the log backend.
+    if mode == "batch" {
+        faults.extend(positive("batch-buffer-size", "10000"));
+        faults.extend(positive("batch-max-size", "1"));
+        let throttled = if backend == "log" { "false" } else { "true" };
+        if boolean(get("batch-throttle-enable", throttled)) == Some(true) {
+            let (qps, burst) = if backend == "log" { ("0", "0") } else { ("10", "15") };
+            faults.extend(positive("batch-throttle-qps", qps));
+            faults.extend(positive("batch-throttle-burst", burst));
+        }
+    }
+    // Upstream checks these even where truncation is off.
+    let event = integer(get("truncate-max-event-size", "102400")).unwrap_or(1);
+    let batch = integer(get("truncate-max-batch-size", "10485760")).unwrap_or(i64::MAX);
+    if event <= 0 {
+        faults.push(format!("--{} must be more than 0", flag("truncate-max-event-size")));
+    } else if batch < event {
+        faults.push(format!(
+            "--{} ({batch}) must not be less than --{} ({event})",
+            flag("truncate-max-batch-size"),
+            flag("truncate-max-event-size")
+        ));
+    }
+    let known: &[&str] = match version {
+        Some(version) if version < Version::new(24) => {
+            &["audit.k8s.io/v1", "audit.k8s.io/v1beta1", "audit.k8s.io/v1alpha1"]
+        }
+        _ => &["audit.k8s.io/v1"],
+    };
+    let group_version = get("version", "audit.k8s.io/v1");
+    if !known.contains(&group_version) {
+        faults.push(format!("--{} takes {}, not {group_version:?}", flag("version"), known.join(", ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(text: &str) -> Flags {
+        text.split_whitespace()
+            .map(|flag| flag.split_once('=').unwrap_or((flag, "true")))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    const ON: &str = "audit-log-path=/var/log/a.log audit-log-mode=batch";
+
+    #[test]
+    fn sets_that_keep_the_api_server_down_are_found() {
+        let v1_30 = Some(Version::new(30));
+        for (set, version, fault) in [
+            ("audit-log-mode=never", v1_30, None),
+            ("audit-log-path=/a audit-log-mode=never", v1_30, Some("--audit-log-mode takes batch")),
+            ("audit-log-path=/a audit-log-batch-max-size=0", v1_30, None),
+            (&format!("{ON} audit-log-batch-max-size=0"), v1_30, Some("--audit-log-batch-max-size must be more than 0")),
+            (&format!("{ON} audit-log-batch-buffer-size=-1"), v1_30, Some("batch-buffer-size must be more than 0")),
+            (&format!("{ON} audit-log-batch-throttle-enable"), v1_30, Some("batch-throttle-qps must be more than 0")),
+            (
+                &format!("{ON} audit-log-batch-throttle-enable audit-log-batch-throttle-qps=1 audit-log-batch-throttle-burst=1"),
+                v1_30,
+                None,
+            ),
+            ("audit-webhook-config-file=/w", v1_30, None),
+            ("audit-webhook-config-file=/w audit-webhook-batch-throttle-qps=0", v1_30, Some("throttle-qps must be")),
+            (&format!("{ON} audit-log-truncate-max-event-size=0"), v1_30, Some("truncate-max-event-size must be more than 0")),
+            (
+                &format!("{ON} audit-log-truncate-max-batch-size=10 audit-log-truncate-max-event-size=11"),
+                v1_30,
+                Some("must not be less than"),
+            ),
+            (&format!("{ON} audit-log-truncate-max-batch-size=11 audit-log-truncate-max-event-size=11"), v1_30, None),
+            (&format!("{ON} audit-log-version=audit.k8s.io/v1beta1"), v1_30, Some("--audit-log-version takes")),
+            (&format!("{ON} audit-log-version=audit.k8s.io/v1beta1"), Some(Version::new(23)), None),
+            (&format!("{ON} audit-log-format=xml"), v1_30, Some("json or legacy")),
+            (&format!("{ON} audit-log-maxage=-1"), v1_30, Some("can't be negative")),
+            (&format!("{ON} audit-log-maxage=ten"), v1_30, Some("takes a whole number")),
+            (&format!("{ON} audit-log-compress=yes"), v1_30, Some("takes true or false")),
+            (&format!("{ON} audit-log-compress"), Some(Version::new(19)), Some("from Kubernetes 1.20 on")),
+            (&format!("{ON} audit-log-batch-max-wait=5"), v1_30, Some("takes a duration")),
+            (&format!("{ON} audit-log-batch-max-wait=1m30.5s"), v1_30, None),
+            (&format!("{ON} audit-log-max-age=30"), v1_30, Some("did you mean --audit-log-maxage?")),
+            (&format!("{ON} audit-dynamic-configuration"), v1_30, Some("removed in 1.19")),
+            ("authorization-mode=Node", v1_30, None),
+        ] {
+            let found = faults(&flags(set), version);
+            match fault {
+                None => assert!(found.is_empty(), "{set}: {found:?}"),
+                Some(fault) => assert!(found.iter().any(|one| one.contains(fault)), "{set}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_compared_as_the_api_server_reads_them() {
+        for (name, a, b, equal) in [
+            ("audit-log-compress", "true", "1", true),
+            ("audit-log-compress", "true", "false", false),
+            ("audit-log-maxage", "30", "030", true),
+            ("audit-log-path", "/a", "/a/", false),
+            ("audit-log-mode", "batch", "Batch", false),
+        ] {
+            assert_eq!(same(name, a, b), equal, "{name} {a} {b}");
+        }
+    }
+}

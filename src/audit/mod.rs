@@ -1,0 +1,5 @@
+//! The domain: the API server's audit flags and the audit policy, with their rules by Kubernetes version.
+
+pub mod flags;
+pub mod policy;
+pub mod version;

@@ -1,0 +1,675 @@
+//! What is legal in a policy and surely a mistake: rules that no request reaches, words that no request
+//! carries.
+
+use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
+use crate::yaml::fields::{Decoder, brief, likely};
+
+/// The verbs of requests for resources: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
+const RESOURCE_VERBS: [&str; 9] =
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
+
+/// The verbs of all other requests: the HTTP method, in lower case.
+const URL_VERBS: [&str; 9] = ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
+
+/// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own come
+/// first, so that `pods` are those of the core group before those of the metrics server.
+const GROUPS: [(&str, &[&str]); 25] = [
+    (
+        "",
+        &[
+            "bindings",
+            "componentstatuses",
+            "configmaps",
+            "endpoints",
+            "events",
+            "limitranges",
+            "namespaces",
+            "nodes",
+            "persistentvolumeclaims",
+            "persistentvolumes",
+            "pods",
+            "podtemplates",
+            "replicationcontrollers",
+            "resourcequotas",
+            "secrets",
+            "serviceaccounts",
+            "services",
+        ],
+    ),
+    (
+        "admissionregistration.k8s.io",
+        &[
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        ],
+    ),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
+    ("apiregistration.k8s.io", &["apiservices"]),
+    ("apps", &["controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"]),
+    ("authentication.k8s.io", &["selfsubjectreviews", "tokenreviews"]),
+    (
+        "authorization.k8s.io",
+        &[
+            "localsubjectaccessreviews",
+            "selfsubjectaccessreviews",
+            "selfsubjectrulesreviews",
+            "subjectaccessreviews",
+        ],
+    ),
+    ("autoscaling", &["horizontalpodautoscalers"]),
+    ("batch", &["cronjobs", "jobs"]),
+    ("certificates.k8s.io", &["certificatesigningrequests", "clustertrustbundles", "podcertificaterequests"]),
+    ("coordination.k8s.io", &["leasecandidates", "leases"]),
+    ("discovery.k8s.io", &["endpointslices"]),
+    ("events.k8s.io", &["events"]),
+    // Its last resource went in 1.22.
+    ("extensions", &[]),
+    ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
+    ("internal.apiserver.k8s.io", &["storageversions"]),
+    (
+        "networking.k8s.io",
+        &["clustercidrs", "ingressclasses", "ingresses", "ipaddresses", "networkpolicies", "servicecidrs"],
+    ),
+    ("node.k8s.io", &["runtimeclasses"]),
+    ("policy", &["poddisruptionbudgets"]),
+    ("rbac.authorization.k8s.io", &["clusterrolebindings", "clusterroles", "rolebindings", "roles"]),
+    (
+        "resource.k8s.io",
+        &["deviceclasses", "devicetaintrules", "resourceclaims", "resourceclaimtemplates", "resourceslices"],
+    ),
+    ("scheduling.k8s.io", &["priorityclasses", "workloads"]),
+    (
+        "storage.k8s.io",
+        &[
+            "csidrivers",
+            "csinodes",
+            "csistoragecapacities",
+            "storageclasses",
+            "volumeattachments",
+            "volumeattributesclasses",
+        ],
+    ),
+    ("storagemigration.k8s.io", &["storageversionmigrations"]),
+    ("metrics.k8s.io", &["nodes", "pods"]),
+];
+
+/// kubectl's short names.
+const SHORT_NAMES: [(&str, &str); 28] = [
+    ("cj", "cronjobs"),
+    ("cm", "configmaps"),
+    ("crd", "customresourcedefinitions"),
+    ("crds", "customresourcedefinitions"),
+    ("cs", "componentstatuses"),
+    ("csr", "certificatesigningrequests"),
+    ("deploy", "deployments"),
+    ("ds", "daemonsets"),
+    ("ep", "endpoints"),
+    ("ev", "events"),
+    ("hpa", "horizontalpodautoscalers"),
+    ("ing", "ingresses"),
+    ("limits", "limitranges"),
+    ("netpol", "networkpolicies"),
+    ("no", "nodes"),
+    ("ns", "namespaces"),
+    ("pc", "priorityclasses"),
+    ("pdb", "poddisruptionbudgets"),
+    ("po", "pods"),
+    ("pv", "persistentvolumes"),
+    ("pvc", "persistentvolumeclaims"),
+    ("quota", "resourcequotas"),
+    ("rc", "replicationcontrollers"),
+    ("rs", "replicasets"),
+    ("sa", "serviceaccounts"),
+    ("sc", "storageclasses"),
+    ("sts", "statefulsets"),
+    ("svc", "services"),
+];
+
+/// Notes what is surely a mistake in a valid policy.
+pub fn lint(policy: &Policy, out: &mut Decoder) {
+    unreachable_rules(policy, out);
+    for (i, rule) in policy.rules.iter().enumerate() {
+        for verb in &rule.verbs {
+            if let Some(advice) = verb_advice(&verb.text, rule.scope()) {
+                out.warning(
+                    verb.place,
+                    format!("rules[{i}].verbs: no request has {}; {advice}", brief(&verb.text)),
+                );
+            }
+        }
+        no_wildcard(&rule.users, &format!("rules[{i}].users"), out);
+        no_wildcard(&rule.user_groups, &format!("rules[{i}].userGroups"), out);
+        no_wildcard(&rule.namespaces, &format!("rules[{i}].namespaces"), out);
+        for (j, entry) in rule.resources.iter().enumerate() {
+            let path = format!("rules[{i}].resources[{j}]");
+            if let Some(advice) = group_advice(&entry.group) {
+                out.warning(
+                    entry.place,
+                    format!("{path}.group: no request has {}; {advice}", brief(&entry.group)),
+                );
+            }
+            for resource in &entry.resources {
+                if let Some(advice) = resource_advice(&entry.group, &resource.text) {
+                    out.warning(resource.place, format!("{path}.resources: {advice}"));
+                }
+            }
+            no_wildcard(&entry.resource_names, &format!("{path}.resourceNames"), out);
+        }
+    }
+}
+
+/// Notes rules that come too late, and a policy that records nothing.
+fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
+    let rules = &policy.rules;
+    let catch_all = rules.iter().position(|rule| {
+        rule.scope() == Scope::Everything
+            && [&rule.users, &rule.user_groups, &rule.verbs].into_iter().all(|list| list.is_empty())
+    });
+    let end = catch_all.map_or(rules.len(), |at| at + 1);
+    if let Some(at) = catch_all
+        && end < rules.len()
+    {
+        let message = "matches every request, and the first match decides: no later rule is ever used; move it to \
+                       the end, or remove the rules after it";
+        out.warning(rules[at].place, format!("rules[{at}] {message}"));
+    }
+    let mut records = false;
+    for (i, rule) in rules[..end].iter().enumerate() {
+        match rules[..i].iter().position(|earlier| covers(earlier, rule)) {
+            Some(at) => out.warning(
+                rule.place,
+                format!(
+                    "rules[{i}] is never used: all that it matches, rules[{at}] ({}) matches before; move it up, or \
+                     remove it",
+                    rules[at].place
+                ),
+            ),
+            None => records |= is_recorded(policy, rule),
+        }
+    }
+    if let Some(first) = rules.first()
+        && !records
+    {
+        let message =
+            "this policy records nothing: no request gets a level above None and a stage that isn't omitted";
+        out.warning(first.place, message);
+    }
+}
+
+/// Whether a request that the rule matches leaves a trace.
+fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
+    let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete, Stage::Panic];
+    let omitted = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
+    rule.level != Level::None && !stages.iter().all(omitted)
+}
+
+/// Whether `earlier` surely matches every request that `later` matches: `ruleMatches` of
+/// `k8s.io/apiserver/pkg/audit/policy/checker.go`, for sets of requests. False where in doubt.
+fn covers(earlier: &Rule, later: &Rule) -> bool {
+    // Of a request's several groups, one in the list suffices; so a subset is covered here, too.
+    list_covers(&earlier.users, &later.users)
+        && list_covers(&earlier.user_groups, &later.user_groups)
+        && list_covers(&earlier.verbs, &later.verbs)
+        && match (earlier.scope(), later.scope()) {
+            (Scope::Everything, _) => true,
+            (Scope::Resources, Scope::Resources) => {
+                list_covers(&earlier.namespaces, &later.namespaces)
+                    && resources_cover(&earlier.resources, &later.resources)
+            }
+            (Scope::NonResourceUrls, Scope::NonResourceUrls) => later
+                .non_resource_urls
+                .iter()
+                .all(|url| earlier.non_resource_urls.iter().any(|earlier| url_covers(&earlier.text, &url.text))),
+            _ => false,
+        }
+}
+
+fn list_covers(earlier: &[Word], later: &[Word]) -> bool {
+    earlier.is_empty() || (!later.is_empty() && later.iter().all(|word| contains(earlier, &word.text)))
+}
+
+fn contains(words: &[Word], text: &str) -> bool {
+    words.iter().any(|word| word.text == text)
+}
+
+fn url_covers(earlier: &str, later: &str) -> bool {
+    match earlier.strip_suffix('*') {
+        Some(prefix) => later.starts_with(prefix),
+        None => earlier == later,
+    }
+}
+
+fn resources_cover(earlier: &[GroupResources], later: &[GroupResources]) -> bool {
+    if earlier.is_empty() {
+        return true;
+    }
+    if later.is_empty() {
+        return earlier.iter().any(|entry| entry.group == "*" && covers_resource(entry, "*", None));
+    }
+    later.iter().all(|entry| {
+        let covered = |resource, name| {
+            let in_group = |earlier: &&GroupResources| earlier.group == "*" || earlier.group == entry.group;
+            earlier.iter().filter(in_group).any(|earlier| covers_resource(earlier, resource, name))
+        };
+        if entry.resources.is_empty() {
+            return covered("*", None);
+        }
+        entry.resources.iter().all(|resource| {
+            let names = &entry.resource_names;
+            // Different names may be covered by different entries.
+            covered(&resource.text, None)
+                || (!names.is_empty() && names.iter().all(|name| covered(&resource.text, Some(&name.text))))
+        })
+    })
+}
+
+/// Whether an entry matches all that a resource pattern does, under one name or (`None`) under any.
+fn covers_resource(entry: &GroupResources, pattern: &str, name: Option<&str>) -> bool {
+    if entry.resources.is_empty() {
+        return true;
+    }
+    let named = entry.resource_names.is_empty() || name.is_some_and(|name| contains(&entry.resource_names, name));
+    named && entry.resources.iter().any(|resource| pattern_covers(&resource.text, pattern))
+}
+
+/// `*` is every resource and subresource, `*/sub` that subresource of all, and `res/*` is `res` itself with
+/// all of its subresources.
+fn pattern_covers(earlier: &str, later: &str) -> bool {
+    if earlier == "*" || earlier == later {
+        return true;
+    }
+    let (resource, subresource) = match later.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource)),
+        None => (later, None),
+    };
+    match earlier.split_once('/') {
+        // Upstream takes neither star in it for a wildcard.
+        Some(("*", "*")) => false,
+        Some(("*", sub)) => subresource == Some(sub),
+        Some((res, "*")) => resource == res,
+        _ => false,
+    }
+}
+
+fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
+    for word in words.iter().filter(|word| word.text.contains('*')) {
+        let message = "there is no wildcard here, the whole name must be equal; write the names, or leave the field \
+                       out to match all";
+        out.warning(word.place, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
+    }
+}
+
+/// What to write for a verb that no such request carries.
+fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
+    let known: Vec<&str> = match scope {
+        Scope::Resources => RESOURCE_VERBS.to_vec(),
+        Scope::NonResourceUrls => URL_VERBS.to_vec(),
+        Scope::Everything => {
+            let urls = URL_VERBS.into_iter().filter(|verb| !RESOURCE_VERBS.contains(verb));
+            RESOURCE_VERBS.into_iter().chain(urls).collect()
+        }
+    };
+    if known.contains(&verb) {
+        return None;
+    }
+    let lower = verb.to_ascii_lowercase();
+    let on_urls = scope == Scope::NonResourceUrls;
+    Some(match lower.as_str() {
+        _ if verb.contains('*') => "verbs have no wildcard: leave verbs out to match every one".to_owned(),
+        _ if known.contains(&lower.as_str()) => format!("verbs are in lower case: write {lower}"),
+        "post" => "on resources that is create".to_owned(),
+        "put" => "on resources that is update".to_owned(),
+        "head" => "on resources that is get".to_owned(),
+        "list" | "watch" if on_urls => "on URLs that is get".to_owned(),
+        "create" if on_urls => "on URLs that is post".to_owned(),
+        "update" if on_urls => "on URLs that is put".to_owned(),
+        "deletecollection" if on_urls => "on URLs that is delete".to_owned(),
+        "read" | "view" if on_urls => "write get and head".to_owned(),
+        "read" | "view" => "write get, list and watch".to_owned(),
+        "write" | "edit" | "modify" if on_urls => "write post, put, patch and delete".to_owned(),
+        "write" | "edit" | "modify" => "write create, update, patch, delete and deletecollection".to_owned(),
+        "remove" => "write delete".to_owned(),
+        "connect" | "exec" | "attach" | "portforward" => {
+            "exec and its like are create or get on pods/exec and the like".to_owned()
+        }
+        "impersonate" | "bind" | "escalate" | "use" | "approve" | "sign" | "attest" => {
+            "it is for authorization only, and the request itself is get, create or another".to_owned()
+        }
+        _ => match likely(&lower, &known) {
+            Some(likely) => format!("did you mean {likely}?"),
+            None => format!("known are {}", known.join(", ")),
+        },
+    })
+}
+
+fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
+    GROUPS.iter().find(|(name, _)| *name == group).map(|(_, resources)| *resources)
+}
+
+/// What to write for a group that can't exist: one without a dot that isn't built in. A custom resource's
+/// group must have a dot (`k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation`).
+fn group_advice(group: &str) -> Option<String> {
+    if group == "*" || group.contains('.') || builtin_resources(group).is_some() {
+        return None;
+    }
+    let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
+    let short = format!("{group}.");
+    Some(match names.iter().find(|name| name.starts_with(&short)).copied().or_else(|| likely(group, &names)) {
+        _ if matches!(group, "core" | "v1") => "the core group is \"\"".to_owned(),
+        Some(likely) => format!("did you mean {likely}?"),
+        None => "a group is built in, or has a dot in its name".to_owned(),
+    })
+}
+
+/// What to write for a resource that no request names.
+fn resource_advice(group: &str, word: &str) -> Option<String> {
+    let found = brief(word);
+    let (resource, subresource) = match word.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource)),
+        None => (word, None),
+    };
+    let builtin = builtin(group, &resource.to_ascii_lowercase());
+    let instead = builtin.map(|(home, plural)| {
+        let suffix = subresource.map(|name| format!("/{}", name.to_ascii_lowercase())).unwrap_or_default();
+        let elsewhere = if home == group || group == "*" { String::new() } else { format!(" in group {home:?}") };
+        format!("\"{plural}{suffix}\"{elsewhere}")
+    });
+    if word.contains(|c: char| c.is_ascii_uppercase()) {
+        let instead = instead.unwrap_or_else(|| "its plural in lower case".to_owned());
+        return Some(format!(
+            "{found} is a kind, or in the wrong case; requests name the resource: write {instead}"
+        ));
+    }
+    if subresource.is_some_and(|name| name.is_empty() || name.contains('/')) || resource.is_empty() {
+        return Some(format!("{found} matches nothing; write a resource, or resource/subresource"));
+    }
+    let starred = |part: &str| part != "*" && part.contains('*');
+    if starred(resource) || subresource.is_some_and(starred) || word == "*/*" {
+        let forms = "\"*\" (everything), \"pods/*\" and \"*/status\"";
+        return Some(format!("{found} matches nothing; of wildcards there are the forms {forms}"));
+    }
+    if let Some((name, rest)) = resource.split_once('.') {
+        return Some(format!("{found} matches nothing; write {name:?}, and group: {rest:?}"));
+    }
+    if resource == "*" {
+        return None;
+    }
+    let known = match group {
+        "*" => GROUPS.iter().flat_map(|(_, resources)| resources.iter().copied()).collect(),
+        // What a custom group may have is not for us to know.
+        _ => builtin_resources(group)?.to_vec(),
+    };
+    match (builtin, instead) {
+        _ if known.contains(&resource) => None,
+        (Some((home, plural)), _) if plural == resource => {
+            Some(format!("{found} is in group {home:?}, not in {group:?}; give it its own entry with that group"))
+        }
+        (_, Some(instead)) => Some(format!("{found} matches nothing, requests have the plural: write {instead}")),
+        _ if group == "*" => None,
+        _ => likely(resource, &known)
+            .map(|likely| format!("{found} is not in group {group:?}; did you mean {likely:?}?")),
+    }
+}
+
+/// The built-in resource that a plural, a singular or a short name means, with its group: the given one if
+/// that has it.
+fn builtin(group: &str, word: &str) -> Option<(&'static str, &'static str)> {
+    let full = SHORT_NAMES.iter().find(|(short, _)| *short == word).map(|(_, plural)| *plural);
+    let all = || GROUPS.iter().flat_map(|(group, resources)| resources.iter().map(move |name| (*group, *name)));
+    let means = |name: &str| name == word || singular(name) == word || full == Some(name);
+    all().find(|(home, name)| *home == group && means(name)).or_else(|| all().find(|(_, name)| means(name)))
+}
+
+/// The singular of a built-in resource's name.
+fn singular(plural: &str) -> String {
+    if let Some(stem) = plural.strip_suffix("ies") {
+        return format!("{stem}y");
+    }
+    let ending = if plural.ends_with("sses") || plural.ends_with("uses") { "es" } else { "s" };
+    plural.strip_suffix(ending).unwrap_or(plural).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::version::Version;
+    use super::super::check;
+
+    /// The warnings for a policy of these rules, each the text of a flow mapping; a rule without a level gets
+    /// Metadata.
+    fn warnings(rules: &[&str]) -> Vec<String> {
+        let mut text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n".to_owned();
+        for rule in rules {
+            let level = if rule.contains("level:") { "" } else { "level: Metadata, " };
+            text += &format!("- {{{level}{rule}}}\n");
+        }
+        let findings: Vec<_> =
+            check(&text, Some(Version::new(36))).iter().map(|found| found.to_string()).collect();
+        assert!(findings.iter().all(|found| found.contains(": warning: ")), "{findings:?}");
+        findings
+    }
+
+    #[track_caller]
+    fn assert_warns(rules: &[&str], expected: &str) {
+        let found = warnings(rules);
+        match expected {
+            "" => assert!(found.is_empty(), "{rules:?}\n{found:?}"),
+            _ => assert!(found.len() == 1 && found[0].contains(expected), "{rules:?}\n{found:?}\nnot: {expected}"),
+        }
+    }
+
+    #[test]
+    fn a_rule_is_hidden_by_an_earlier_one_that_matches_all_of_its_requests() {
+        let pods = "resources: [{resources: [pods]}]";
+        for (earlier, later, hidden) in [
+            ("users: [a, b]", "users: [b]", true),
+            ("users: [a]", "users: [a, b]", false),
+            ("users: [a]", "verbs: [get]", false),
+            ("users: [a]", "users: [a], verbs: [get]", true),
+            ("users: [a], verbs: [get]", "users: [a]", false),
+            ("userGroups: [g, h]", "userGroups: [h]", true),
+            ("userGroups: [g]", "userGroups: [g, h]", false),
+            ("verbs: [get, list]", "verbs: [get], nonResourceURLs: [/x]", true),
+            ("namespaces: [a, \"\"]", "namespaces: [\"\"], resources: [{group: apps}]", true),
+            ("namespaces: [a]", "namespaces: [\"\"]", false),
+            ("namespaces: [a]", pods, false),
+            (pods, "namespaces: [a]", false),
+            (pods, "nonResourceURLs: [/api]", false),
+            ("nonResourceURLs: [\"*\"]", pods, false),
+            (pods, "users: [a]", false),
+            ("nonResourceURLs: [/api*]", "nonResourceURLs: [/api, /apis/*]", true),
+            ("nonResourceURLs: [/api/*]", "nonResourceURLs: [/api*]", false),
+            ("nonResourceURLs: [/api]", "nonResourceURLs: [/api*]", false),
+            ("nonResourceURLs: [/*]", "nonResourceURLs: [\"*\"]", false),
+            ("nonResourceURLs: [\"*\"]", "nonResourceURLs: [/*]", true),
+            ("nonResourceURLs: [/a, /b]", "nonResourceURLs: [/b, /c]", false),
+        ] {
+            let expected = if hidden {
+                "5:3: warning: rules[1] is never used: all that it matches, rules[0] (4:3)"
+            } else {
+                ""
+            };
+            assert_warns(&[earlier, later], expected);
+        }
+    }
+
+    #[test]
+    fn resources_hide_resources() {
+        for (earlier, later, hidden) in [
+            ("{resources: [pods, secrets]}", "{resources: [secrets]}", true),
+            ("{resources: [pods]}", "{resources: [pods/log]}", false),
+            ("{resources: [pods]}", "{}", false),
+            ("{}", "{resources: [pods, pods/log]}", true),
+            ("{}", "{group: apps}", false),
+            ("{resources: [\"*\"]}", "{}", true),
+            ("{resources: [\"*\"]}", "{resources: [pods/exec]}", true),
+            ("{resources: [pods/*]}", "{resources: [pods, pods/log, pods/*]}", true),
+            ("{resources: [pods/*]}", "{resources: [secrets]}", false),
+            ("{resources: [pods/*]}", "{resources: [\"*\"]}", false),
+            ("{resources: [pods/*]}", "{resources: [\"*/log\"]}", false),
+            ("{resources: [\"*/status\"]}", "{resources: [pods/status]}", true),
+            ("{resources: [\"*/status\"]}", "{resources: [pods/log]}", false),
+            ("{resources: [\"*/status\"]}", "{resources: [pods]}", false),
+            ("{resources: [\"*/status\"]}", "{resources: [pods/*]}", false),
+            ("{group: \"*\", resources: [pods]}", "{resources: [pods]}", true),
+            ("{resources: [pods]}", "{group: \"*\", resources: [pods]}", false),
+            ("{group: apps}, {group: batch}", "{group: batch}, {group: apps}", true),
+            ("{group: apps}", "{group: batch}, {group: apps}", false),
+            ("{resources: [pods], resourceNames: [a, b]}", "{resources: [pods], resourceNames: [b]}", true),
+            ("{resources: [pods], resourceNames: [a]}", "{resources: [pods], resourceNames: [a, b]}", false),
+            ("{resources: [pods], resourceNames: [a]}", "{resources: [pods]}", false),
+            ("{resources: [pods]}", "{resources: [pods], resourceNames: [a]}", true),
+            (
+                "{resources: [pods], resourceNames: [a]}, {resources: [pods], resourceNames: [b]}",
+                "{resources: [pods], resourceNames: [a, b]}",
+                true,
+            ),
+        ] {
+            let rules = [format!("resources: [{earlier}]"), format!("resources: [{later}]")];
+            assert_warns(&[&rules[0], &rules[1]], if hidden { "rules[1] is never used" } else { "" });
+        }
+        assert_warns(&["resources: [{group: \"*\"}]", "namespaces: [a]"], "rules[1] is never used");
+        assert_warns(&["resources: [{group: \"*\", resources: [pods]}]", "namespaces: [a]"], "");
+    }
+
+    #[test]
+    fn two_stars_are_no_wildcard() {
+        for rules in [["\"*/*\"", "pods/*"], ["\"*/*\"", "pods/log"], ["\"*/*\"", "\"*/log\""]] {
+            let rules = rules.map(|resource| format!("resources: [{{resources: [{resource}]}}]"));
+            assert_warns(&[&rules[0], &rules[1]], "\"*/*\" matches nothing");
+        }
+    }
+
+    #[test]
+    fn a_rule_for_everything_ends_the_policy() {
+        assert_warns(&["users: [a]", "level: Metadata"], "");
+        assert_warns(
+            &["users: [a]", "level: Metadata", "verbs: [get]", "users: [b]"],
+            "5:3: warning: rules[1] matches every",
+        );
+    }
+
+    #[test]
+    fn a_policy_that_records_nothing_is_told() {
+        let nothing = "4:3: warning: this policy records nothing";
+        assert_warns(&["level: None, users: [a]", "level: None"], nothing);
+        assert_warns(&["omitStages: [RequestReceived, ResponseStarted, ResponseComplete, Panic]"], nothing);
+        assert_warns(&["omitStages: [RequestReceived, ResponseStarted, Panic]"], "");
+        assert_warns(&["level: None, users: [a]", "users: [b]"], "");
+        assert_eq!(warnings(&["level: None", "level: Metadata"]).len(), 2, "the only rule that records is hidden");
+    }
+
+    #[test]
+    fn verbs_are_those_that_requests_carry() {
+        let (pods, url) = ("resources: [{resources: [pods]}]", "nonResourceURLs: [/version]");
+        for (verb, others, expected) in [
+            ("get, list, watch, create, update, patch, delete, deletecollection, proxy", pods, ""),
+            ("get, head, post, put, patch, delete, options", url, ""),
+            ("get, list, post", "users: [a]", ""),
+            (
+                "\"*\"",
+                pods,
+                "4:29: warning: rules[0].verbs: no request has \"*\"; verbs have no wildcard: leave verbs out",
+            ),
+            ("Get", pods, "verbs are in lower case: write get"),
+            ("post", pods, "on resources that is create"),
+            ("list", url, "on URLs that is get"),
+            ("create", url, "on URLs that is post"),
+            ("read", pods, "write get, list and watch"),
+            ("write", "users: [a]", "write create, update, patch, delete and deletecollection"),
+            ("connect", pods, "create or get on pods/exec"),
+            ("impersonate", "users: [a]", "it is for authorization only"),
+            ("delete-collection", pods, "did you mean deletecollection?"),
+            ("frobnicate", url, "known are get, head, post"),
+        ] {
+            assert_warns(&[&format!("verbs: [{verb}], {others}")], expected);
+        }
+    }
+
+    #[test]
+    fn resources_are_those_that_requests_name() {
+        for (entry, expected) in [
+            ("resources: [pods, pods/exec, pods/*, \"*/status\", \"*\", services/proxy]", ""),
+            ("group: cert-manager.io, resources: [certificates, pod, deploy, secrets]", ""),
+            ("group: metrics.k8s.io, resources: [pods, nodes]", ""),
+            ("group: events.k8s.io, resources: [events]", ""),
+            ("group: extensions", ""),
+            ("group: apps, resources: [somethingnew]", ""),
+            ("group: \"*\", resources: [deployments, pots]", ""),
+            ("resources: [Pod]", "4:46: warning: rules[0].resources[0].resources: \"Pod\" is a kind"),
+            ("resources: [Pod]", "write \"pods\""),
+            ("resources: [Deployment]", "write \"deployments\" in group \"apps\""),
+            ("group: apps, resources: [Deployment/Scale]", "write \"deployments/scale\""),
+            ("group: example.com, resources: [Widget]", "write its plural in lower case"),
+            ("resources: [secret]", "\"secret\" matches nothing, requests have the plural: write \"secrets\""),
+            ("resources: [endpoint]", "write \"endpoints\""),
+            ("group: networking.k8s.io, resources: [networkpolicy]", "write \"networkpolicies\""),
+            ("group: networking.k8s.io, resources: [ingress]", "write \"ingresses\""),
+            ("group: storage.k8s.io, resources: [storageclass]", "write \"storageclasses\""),
+            ("group: coordination.k8s.io, resources: [lease]", "write \"leases\""),
+            ("group: \"*\", resources: [deployment]", "write \"deployments\""),
+            ("group: metrics.k8s.io, resources: [pod]", "write \"pods\""),
+            ("resources: [pod/exec]", "write \"pods/exec\""),
+            ("resources: [cm]", "write \"configmaps\""),
+            ("group: apps, resources: [deploy]", "write \"deployments\""),
+            ("resources: [deployments]", "\"deployments\" is in group \"apps\", not in \"\""),
+            ("group: apps, resources: [pods]", "\"pods\" is in group \"\", not in \"apps\""),
+            (
+                "group: extensions, resources: [ingresses]",
+                "is in group \"networking.k8s.io\", not in \"extensions\"",
+            ),
+            (
+                "group: authentication.k8s.io, resources: [serviceaccounts/token]",
+                "\"serviceaccounts/token\" is in group \"\"",
+            ),
+            ("resources: [secrest]", "did you mean \"secrets\"?"),
+            ("resources: [deployments.apps]", "write \"deployments\", and group: \"apps\""),
+            ("resources: [pods/]", "\"pods/\" matches nothing; write a resource, or resource/subresource"),
+            ("resources: [pods/exec/x]", "write a resource, or resource/subresource"),
+            ("resources: [\"pod*\"]", "of wildcards there are the forms"),
+            ("resources: [\"pods/ex*\"]", "of wildcards there are the forms"),
+            ("resources: [\"*/*\"]", "of wildcards there are the forms"),
+        ] {
+            assert_warns(&[&format!("resources: [{{{entry}}}]")], expected);
+        }
+    }
+
+    #[test]
+    fn groups_are_those_that_exist() {
+        for (group, expected) in [
+            (
+                "core",
+                "4:41: warning: rules[0].resources[0].group: no request has \"core\"; the core group is \"\"",
+            ),
+            ("v1", "the core group is \"\""),
+            ("rbac", "did you mean rbac.authorization.k8s.io?"),
+            ("app", "did you mean apps?"),
+            ("widgets", "a group is built in, or has a dot in its name"),
+            ("widgets.example.com", ""),
+        ] {
+            assert_warns(&[&format!("resources: [{{group: {group}}}]")], expected);
+        }
+    }
+
+    #[test]
+    fn names_have_no_wildcard() {
+        for (fields, expected) in [
+            (
+                "users: [\"system:serviceaccount:*\"]",
+                "4:29: warning: rules[0].users: \"system:serviceaccount:*\" matches only",
+            ),
+            ("userGroups: [\"*\"]", "rules[0].userGroups: \"*\" matches only itself"),
+            ("namespaces: [\"kube-*\"]", "rules[0].namespaces: \"kube-*\" matches only itself"),
+            (
+                "resources: [{resources: [pods], resourceNames: [\"web-*\"]}]",
+                "rules[0].resources[0].resourceNames: \"web-*\" matches only itself",
+            ),
+            ("users: [\"system:admin\"], namespaces: [\"\"]", ""),
+        ] {
+            assert_warns(&[fields], expected);
+        }
+    }
+}

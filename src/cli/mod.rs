@@ -1,0 +1,282 @@
+//! The command line: arguments, the log, exit codes. One file a verb.
+
+mod apply;
+mod log;
+mod plan;
+mod policy;
+mod restore;
+mod status;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::audit;
+use crate::audit::version::Version;
+use crate::config::{self, Config, Existing};
+use crate::node::observe::{self, text_of};
+use crate::node::root::Root;
+use crate::plan::{Plan, PolicyText, Role};
+use crate::yaml::tree::MAX_BYTES;
+
+/// How a run ended. Errors are [`Outcome::Failed`], or [`Outcome::Misused`] where a [`Misuse`] is among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done = 0,
+    /// Nothing was changed, or what was is undone.
+    Failed = 1,
+    /// The command line or the configuration is wrong.
+    Misused = 2,
+    /// `plan` and `status`: something would change.
+    Differs = 3,
+}
+
+/// Marks an error as one of the command line or of the configuration.
+#[derive(Debug)]
+struct Misuse(String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// Makes a kubeadm control-plane node audit its Kubernetes API server
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Work on the node whose files lie in this directory, such as a mounted image
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Read this configuration instead of ROOT/etc/kube-audit-bootstrap/config.yaml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print text for people or JSON for programs
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// Say more on stderr; twice for still more. RUST_LOG overrides it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Apply(apply::Apply),
+    Plan(plan::Plan),
+    Status(status::Status),
+    Restore(restore::Restore),
+    #[command(subcommand)]
+    Policy(policy::Policy),
+}
+
+/// What the command line changes of the configuration.
+#[derive(Debug, Args)]
+struct Overrides {
+    /// Install this audit policy: a file of the machine that runs this, or `default`
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Let the API server log to this file of the node
+    #[arg(long, value_name = "PATH")]
+    log_path: Option<String>,
+    /// Edit this kubeadm configuration of the node instead of those in the usual places; may be repeated
+    #[arg(long, value_name = "PATH")]
+    kubeadm_config: Vec<String>,
+    /// The node's Kubernetes version, where its files don't tell or tell it wrong
+    #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
+    kubernetes_version: Option<Version>,
+    /// What to do with audit flags that the node's files already carry
+    #[arg(long, value_name = "WHAT")]
+    existing: Option<ExistingArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ExistingArg {
+    /// Give them our values
+    Replace,
+    /// Keep them, and add what is missing
+    Keep,
+}
+
+/// Parses the command line, runs the verb, prints what it has to say.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // To stdout for --help and --version; a closed pipe there is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Outcome::Misused as u8 } else { 0 });
+        }
+    };
+    log::init(cli.common.verbose);
+    let mut out = String::new();
+    let result = match cli.verb {
+        Verb::Apply(verb) => verb.run(&cli.common, &mut out),
+        Verb::Plan(verb) => verb.run(&cli.common, &mut out),
+        Verb::Status(verb) => verb.run(&cli.common, &mut out),
+        Verb::Restore(verb) => verb.run(&cli.common, &mut out),
+        Verb::Policy(verb) => verb.run(&cli.common, &mut out),
+    };
+    // A reader that went away (`| head`) doesn't make a done job fail.
+    let _ = std::io::stdout().lock().write_all(out.as_bytes());
+    match result {
+        Ok(outcome) => ExitCode::from(outcome as u8),
+        Err(error) => {
+            ::log::error!("{error:#}");
+            let misused = error.chain().any(|cause| cause.is::<Misuse>());
+            ExitCode::from(if misused { Outcome::Misused } else { Outcome::Failed } as u8)
+        }
+    }
+}
+
+fn kubernetes_version(text: &str) -> Result<Version, String> {
+    Version::parse(text).ok_or_else(|| "a version such as v1.30.2 is expected".to_owned())
+}
+
+impl Common {
+    fn open_root(&self) -> Result<Root> {
+        Root::open(&self.root)
+    }
+
+    fn json(&self) -> bool {
+        self.output == Format::Json
+    }
+}
+
+/// The configuration: the file's, or the defaults, with the command line's words over it.
+fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<Config> {
+    let mut config = match &common.config {
+        Some(path) => parse(&read_here(path)?, &path.display().to_string())?,
+        None => match observe::read(root, config::DEFAULT_PATH)? {
+            Some(text) => parse(&text.text, config::DEFAULT_PATH)?,
+            None => Config::default(),
+        },
+    };
+    if let Some(path) = &overrides.log_path {
+        config.log.path.clone_from(path);
+    }
+    if !overrides.kubeadm_config.is_empty() {
+        config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
+    }
+    config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
+    config.existing = match overrides.existing {
+        Some(ExistingArg::Replace) => Existing::Replace,
+        Some(ExistingArg::Keep) => Existing::Keep,
+        None => config.existing,
+    };
+    match config.faults().as_slice() {
+        [] => Ok(config),
+        faults => Err(Misuse(faults.join("; ")).into()),
+    }
+}
+
+fn parse(text: &str, name: &str) -> Result<Config> {
+    Config::parse(text, name).map_err(|error| Misuse(format!("{error:#}")).into())
+}
+
+/// Reads a file of the machine that runs this, not of the root. `-` is standard input.
+fn read_here(path: &Path) -> Result<String> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    let limit = MAX_BYTES as u64 + 1;
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("standard input")?;
+    } else {
+        let file = File::open(path).map_err(|error| Misuse(format!("{name}: {error}")))?;
+        file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
+    }
+    if bytes.len() > MAX_BYTES {
+        bail!("{name}: more than {MAX_BYTES} bytes, too large to be such a file");
+    }
+    match text_of(&bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => bail!("{name}:{error}"),
+    }
+}
+
+/// Reads the node and plans the changes. Touches nothing.
+fn survey(root: &Root, config: &Config, overrides: &Overrides) -> Result<Plan> {
+    let required = !overrides.kubeadm_config.is_empty();
+    let mut facts = observe::observe(root, config, required)?;
+    let mut wiring = crate::plan::wire(config, &facts, required)?;
+    if wiring.version.is_none() && wiring.role != Role::Worker {
+        facts.kubelet = observe::installed_version(root);
+        if facts.kubelet.is_some() {
+            wiring = crate::plan::wire(config, &facts, required)?;
+        }
+    }
+    let targets = observe::targets(root, &wiring.policies, &wiring.directories)?;
+    for path in &wiring.referenced {
+        let missing = root.read(path, MAX_BYTES)?.is_none();
+        if missing && wiring.role == Role::ControlPlane {
+            bail!("{}: webhook.configFile isn't there, and the API server would not start without it", root.shown(path));
+        }
+    }
+    let policy = policy_text(root, config, overrides)?;
+    crate::plan::plan(config, &facts, wiring, &targets, &policy)
+}
+
+/// The policy to install: of the command line, of the configuration, or the profile's.
+fn policy_text(root: &Root, config: &Config, overrides: &Overrides) -> Result<PolicyText> {
+    let profile =
+        || PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() };
+    match (&overrides.policy, config.policy_source.as_str()) {
+        (Some(path), _) if path.as_os_str() == "default" => Ok(profile()),
+        (Some(path), _) => Ok(PolicyText { name: path.display().to_string(), text: read_here(path)? }),
+        (None, "default") => Ok(profile()),
+        (None, path) => match observe::read(root, path)? {
+            Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
+            None => Err(Misuse(format!("{}: policy.source isn't there", root.shown(path))).into()),
+        },
+    }
+}
+
+/// Warnings go to the log in text, and into the document in JSON.
+fn warn(common: &Common, warnings: &[String]) {
+    if !common.json() {
+        for warning in warnings {
+            ::log::warn!("{warning}");
+        }
+    }
+}
+
+/// The head of every report about a node.
+fn headline(plan: &Plan) -> String {
+    let version = match plan.version {
+        Some(version) => format!("Kubernetes {version} {}", plan.version_source),
+        None => "Kubernetes version not known".to_owned(),
+    };
+    format!("{}; {version}\n", plan.role.description())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_defined() {
+        Cli::command().debug_assert();
+    }
+}

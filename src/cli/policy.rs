@@ -1,0 +1,99 @@
+//! `policy`: what concerns an audit policy by itself.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Common, Outcome, kubernetes_version, read_here};
+use crate::audit::policy;
+use crate::audit::version::Version;
+use crate::config::Config;
+use crate::node::observe;
+use crate::yaml::fields::Severity;
+
+/// Check an audit policy
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    Check(Check),
+}
+
+/// Check a policy as strictly as it deserves; exit 1 if the API server would refuse or misread it
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The policy, or - for standard input; the node's own where none is named
+    file: Option<PathBuf>,
+    /// The Kubernetes version to check for; without one, what all supported versions take
+    #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
+    kubernetes_version: Option<Version>,
+}
+
+impl Policy {
+    pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+        let Policy::Check(check) = self;
+        check.run(common, out)
+    }
+}
+
+impl Check {
+    fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+        let (name, text) = match &self.file {
+            Some(path) => (path.display().to_string(), read_here(path)?),
+            None => {
+                let root = common.open_root()?;
+                let path = node_policy(&root, common)?;
+                let Some(text) = observe::read(&root, &path)? else {
+                    anyhow::bail!("{}: there is no policy here; name a file", root.shown(&path));
+                };
+                (path, text.text)
+            }
+        };
+        let findings = policy::check(&text, self.kubernetes_version);
+        let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
+        if common.json() {
+            let findings: Vec<_> = findings
+                .iter()
+                .map(|finding| {
+                    json!({
+                        "severity": match finding.severity {
+                            Severity::Error => "error",
+                            Severity::Warning => "warning",
+                        },
+                        "line": finding.place.line,
+                        "column": finding.place.column,
+                        "message": finding.message,
+                    })
+                })
+                .collect();
+            let document = json!({"file": name, "accepted": !failed, "findings": findings});
+            let _ = writeln!(out, "{document:#}");
+        } else {
+            for finding in &findings {
+                let line = format!("{name}:{}: {}", finding.place, finding.message);
+                match finding.severity {
+                    Severity::Error => log::error!("{line}"),
+                    Severity::Warning => log::warn!("{line}"),
+                }
+            }
+            if !failed {
+                let _ = writeln!(out, "{name}: accepted");
+            }
+        }
+        Ok(if failed { Outcome::Failed } else { Outcome::Done })
+    }
+}
+
+/// Where the node's policy lies, by its configuration.
+fn node_policy(root: &crate::node::root::Root, common: &Common) -> Result<String> {
+    let overrides = super::Overrides {
+        policy: None,
+        log_path: None,
+        kubeadm_config: Vec::new(),
+        kubernetes_version: None,
+        existing: None,
+    };
+    let config: Config = super::configuration(root, common, &overrides)?;
+    Ok(config.policy_path)
+}

@@ -1,0 +1,97 @@
+//! `restore`: puts back what a run changed.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, Outcome};
+use crate::node::lock::Lock;
+use crate::node::{backup, transaction};
+use crate::plan::{action, describe, diff};
+
+/// Put back what the newest apply, or all since the named one, changed
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup to go back to, as apply named it
+    id: Option<String>,
+    /// List the backups instead
+    #[arg(long, conflicts_with_all = ["id", "dry_run"])]
+    list: bool,
+    /// Change nothing, show what would change; exit 3 if anything
+    #[arg(long)]
+    dry_run: bool,
+    /// How long to wait for another run to end
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    lock_timeout: u64,
+}
+
+impl Restore {
+    pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+        let root = common.open_root()?;
+        if self.list {
+            return list(&backup::list(&root)?, common, out);
+        }
+        let _lock = match self.dry_run {
+            true => None,
+            false => Some(Lock::take(&root, Duration::from_secs(self.lock_timeout))?),
+        };
+        let backup::Restore { sets, changes, notes } = backup::restore_changes(&root, self.id.as_deref())?;
+        let taken = match self.dry_run {
+            true => None,
+            false => transaction::execute(&root, &changes, backup::RESTORE, SystemTime::now())?,
+        };
+        let differs = self.dry_run && !changes.is_empty();
+        if common.json() {
+            let changes: Vec<_> = changes
+                .iter()
+                .map(|change| json!({"action": action(change), "path": change.path(), "diff": diff(change)}))
+                .collect();
+            let document = json!({"restored": sets, "changes": changes, "notes": notes, "backup": taken});
+            let _ = writeln!(out, "{document:#}");
+        } else {
+            let _ = writeln!(out, "back to before {}", sets.last().map_or("-", String::as_str));
+            if changes.is_empty() {
+                out.push_str("nothing to do: the node is as it was then\n");
+            }
+            let done = if self.dry_run { "" } else { ": done" };
+            for change in &changes {
+                let _ = writeln!(out, "{}{done}", describe(change));
+            }
+            for note in &notes {
+                let _ = writeln!(out, "note: {note}");
+            }
+            if self.dry_run {
+                out.extend(changes.iter().filter_map(diff).map(|diff| format!("\n{diff}")));
+            }
+            if let Some(id) = &taken {
+                let _ = writeln!(out, "backup {id} has what was there until now");
+            }
+        }
+        Ok(if differs { Outcome::Differs } else { Outcome::Done })
+    }
+}
+
+fn list(sets: &[backup::Set], common: &Common, out: &mut String) -> Result<Outcome> {
+    if common.json() {
+        let sets: Vec<_> = sets
+            .iter()
+            .map(|set| {
+                let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
+                json!({"id": set.id, "when": set.when, "why": set.why, "paths": paths})
+            })
+            .collect();
+        let _ = writeln!(out, "{:#}", json!({ "backups": sets }));
+        return Ok(Outcome::Done);
+    }
+    if sets.is_empty() {
+        out.push_str("no backups\n");
+    }
+    for set in sets {
+        let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
+        let _ = writeln!(out, "{}  {:8} {}", set.id, set.why, paths.join(" "));
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,95 @@
+//! `status`: what is in place, step by step.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use crate::node::backup;
+use crate::plan::{Plan, Role, Step, describe};
+
+/// Show what is in place and what drifted; exit 3 if apply would change anything
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// The state of one thing.
+struct Line {
+    step: Step,
+    path: String,
+    state: &'static str,
+    detail: String,
+}
+
+impl Status {
+    pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+        let root = common.open_root()?;
+        let config = configuration(&root, common, &self.overrides)?;
+        let plan = survey(&root, &config, &self.overrides)?;
+        let backups = backup::list(&root)?;
+        let interrupted = backup::unfinished(&root)?;
+        warn(common, &plan.warnings);
+        let lines = lines(&plan);
+        if common.json() {
+            let steps: Vec<_> = lines
+                .iter()
+                .map(|line| {
+                    json!({"step": line.step.name(), "path": line.path, "state": line.state, "detail": line.detail})
+                })
+                .collect();
+            let document = json!({
+                "role": plan.role.name(),
+                "kubernetesVersion": plan.version.map(|version| version.to_string()),
+                "inPlace": plan.changes.is_empty() && !interrupted,
+                "interrupted": interrupted,
+                "steps": steps,
+                "warnings": plan.warnings,
+                "backups": backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
+            });
+            let _ = writeln!(out, "{document:#}");
+        } else {
+            out.push_str(&headline(&plan));
+            for line in &lines {
+                let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
+                let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
+            }
+            if interrupted {
+                out.push_str("a run was interrupted: apply finishes its job\n");
+            }
+            match backups.first() {
+                Some(newest) => {
+                    let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
+                }
+                None => out.push_str("backups   none\n"),
+            }
+        }
+        Ok(if plan.changes.is_empty() && !interrupted { Outcome::Done } else { Outcome::Differs })
+    }
+}
+
+fn lines(plan: &Plan) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (step, path) in &plan.subjects {
+        let change = plan.changes.iter().find(|planned| planned.step == *step && planned.change.path() == path);
+        let (state, detail) = match change {
+            None => ("ok", String::new()),
+            Some(planned) => ("differs", format!("apply would {}", describe(&planned.change))),
+        };
+        lines.push(Line { step: *step, path: path.clone(), state, detail });
+    }
+    for step in Step::ALL {
+        if !lines.iter().any(|line| line.step == step) && step != Step::Strays {
+            let detail = match plan.role {
+                Role::Worker => "a worker has no API server",
+                _ => "not on this node",
+            };
+            lines.push(Line { step, path: "-".to_owned(), state: "none", detail: detail.to_owned() });
+        }
+    }
+    lines.sort_by_key(|line| line.step);
+    lines
+}

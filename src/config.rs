@@ -1,0 +1,498 @@
+//! `AuditBootstrapConfiguration`: what the node shall look like.
+
+use anyhow::{Result, bail};
+
+use crate::audit::flags;
+use crate::audit::version::Version;
+use crate::yaml::fields::{Decoder, Severity, join};
+use crate::yaml::{Node, Place};
+
+/// Where the configuration file is looked for.
+pub const DEFAULT_PATH: &str = "/etc/kube-audit-bootstrap/config.yaml";
+const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
+const KIND: &str = "AuditBootstrapConfiguration";
+
+/// Where kubeadm's configuration is looked for, each with who puts it there.
+pub const KUBEADM_CONFIGS: &[&str] = &[
+    // Cluster API's kubeadm bootstrap provider, by cloud-init; and for a machine that joins.
+    "/run/kubeadm/kubeadm.yaml",
+    "/run/kubeadm/kubeadm-join-config.yaml",
+    // The same provider, by Ignition.
+    "/etc/kubeadm.yml",
+    // kind, on every node.
+    "/kind/kubeadm.conf",
+    // Kairos' provider-kubeadm: what `kubeadm init` reads, and what it renders manifests from again later.
+    "/opt/kubeadm/kubeadm.yaml",
+    "/opt/kubeadm/cluster-config.yaml",
+    // Where people put it by hand.
+    "/etc/kubernetes/kubeadm.yaml",
+    "/etc/kubernetes/kubeadm-config.yaml",
+    "/etc/kubernetes/kubeadm/kubeadm.yaml",
+    "/etc/kubeadm/kubeadm.yaml",
+];
+
+/// What to do with audit flags that a file already carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// They get our values.
+    Replace,
+    /// They stay, and what is missing is added.
+    Keep,
+}
+
+/// What to do with other files in the manifest directory that define an API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strays {
+    /// Move them to the backups.
+    Move,
+    /// Change nothing until somebody has removed them.
+    Refuse,
+}
+
+/// The options that the log and the webhook backend share.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    pub mode: Option<String>,
+    pub batch_max_size: Option<i64>,
+    pub batch_max_wait: Option<String>,
+    pub batch_buffer_size: Option<i64>,
+    pub throttle_enable: Option<bool>,
+    pub throttle_qps: Option<String>,
+    pub throttle_burst: Option<i64>,
+    pub truncate_enabled: Option<bool>,
+    pub truncate_max_batch_size: Option<i64>,
+    pub truncate_max_event_size: Option<i64>,
+    pub version: Option<String>,
+}
+
+impl Backend {
+    const NONE: Backend = Backend {
+        mode: None,
+        batch_max_size: None,
+        batch_max_wait: None,
+        batch_buffer_size: None,
+        throttle_enable: None,
+        throttle_qps: None,
+        throttle_burst: None,
+        truncate_enabled: None,
+        truncate_max_batch_size: None,
+        truncate_max_event_size: None,
+        version: None,
+    };
+}
+
+/// The log backend.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub path: String,
+    pub format: String,
+    /// Days.
+    pub max_age: i64,
+    /// Files.
+    pub max_backup: i64,
+    /// MiB.
+    pub max_size: i64,
+    pub compress: bool,
+    pub backend: Backend,
+}
+
+/// The webhook backend.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// A kubeconfig on the node.
+    pub config_file: String,
+    pub initial_backoff: Option<String>,
+    pub backend: Backend,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kubernetes_version: Option<Version>,
+    pub existing: Existing,
+    pub policy_path: String,
+    /// A file on the node, or `default`.
+    pub policy_source: String,
+    pub log: Log,
+    pub webhook: Option<Webhook>,
+    /// `None`: [`KUBEADM_CONFIGS`], of which those count that are there.
+    pub kubeadm_configs: Option<Vec<String>>,
+    /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
+    pub manifest_path: Option<String>,
+    pub strays: Strays,
+}
+
+impl Default for Config {
+    /// The values of the guide that the `default` profile follows.
+    fn default() -> Self {
+        Config {
+            kubernetes_version: None,
+            existing: Existing::Replace,
+            policy_path: "/etc/kubernetes/audit-policy.yaml".to_owned(),
+            policy_source: "default".to_owned(),
+            log: Log {
+                path: "/var/log/kubernetes/audit/audit.log".to_owned(),
+                format: "json".to_owned(),
+                max_age: 30,
+                max_backup: 100,
+                max_size: 50,
+                compress: true,
+                backend: Backend {
+                    mode: Some("batch".to_owned()),
+                    batch_max_size: Some(5),
+                    truncate_enabled: Some(true),
+                    truncate_max_batch_size: Some(10_485_760),
+                    truncate_max_event_size: Some(102_400),
+                    version: Some("audit.k8s.io/v1".to_owned()),
+                    ..Backend::NONE
+                },
+            },
+            webhook: None,
+            kubeadm_configs: None,
+            manifest_path: None,
+            strays: Strays::Move,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file's text. Errors are one line a fault, each beginning with `name:line:column`.
+    pub fn parse(text: &str, name: &str) -> Result<Config> {
+        let documents = match crate::yaml::parse(text) {
+            Ok(documents) => documents,
+            Err(error) => bail!("{name}:{error:#}"),
+        };
+        let mut config = Config::default();
+        let mut decoder = Decoder::default();
+        match documents.as_slice() {
+            [] => {}
+            [document] => decode(&document.root, &mut config, &mut decoder),
+            [_, second, ..] => decoder.error(second.root.place, "one document is expected, here is a second one"),
+        }
+        if !decoder.failed() {
+            let place = documents.first().map(|document| document.root.place).unwrap_or_default();
+            for fault in config.faults() {
+                decoder.error(place, fault);
+            }
+        }
+        let lines: Vec<_> = decoder
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(|finding| format!("{name}:{finding}"))
+            .collect();
+        if !lines.is_empty() {
+            bail!("{}", lines.join("\n"));
+        }
+        Ok(config)
+    }
+
+    /// The flags that the configuration asks for, in the order in which the guide has them.
+    pub fn flags(&self) -> Vec<(String, String)> {
+        let mut flags = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                flags.push((name.to_owned(), value));
+            }
+        };
+        let log = &self.log;
+        add("audit-policy-file", Some(self.policy_path.clone()));
+        add("audit-log-path", Some(log.path.clone()));
+        add("audit-log-batch-max-size", log.backend.batch_max_size.map(|size| size.to_string()));
+        add("audit-log-compress", log.compress.then(|| "true".to_owned()));
+        add("audit-log-format", Some(log.format.clone()));
+        add("audit-log-maxage", Some(log.max_age.to_string()));
+        add("audit-log-maxbackup", Some(log.max_backup.to_string()));
+        add("audit-log-maxsize", Some(log.max_size.to_string()));
+        backend_flags("audit-log", &log.backend, &mut flags);
+        if let Some(webhook) = &self.webhook {
+            let mut add = |name: &str, value: Option<String>| {
+                if let Some(value) = value {
+                    flags.push((name.to_owned(), value));
+                }
+            };
+            add("audit-webhook-config-file", Some(webhook.config_file.clone()));
+            add("audit-webhook-initial-backoff", webhook.initial_backoff.clone());
+            add("audit-webhook-batch-max-size", webhook.backend.batch_max_size.map(|size| size.to_string()));
+            backend_flags("audit-webhook", &webhook.backend, &mut flags);
+        }
+        flags
+    }
+
+    /// What makes this configuration impossible, whatever the node: one sentence each.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let paths = [("policy.path", Some(&self.policy_path)), ("log.path", Some(&self.log.path))]
+            .into_iter()
+            .chain([("manifest.path", self.manifest_path.as_ref())])
+            .chain([("webhook.configFile", self.webhook.as_ref().map(|webhook| &webhook.config_file))])
+            .chain(self.kubeadm_configs.iter().flatten().map(|path| ("kubeadm.configs", Some(path))));
+        for (name, path) in paths.filter_map(|(name, path)| path.map(|path| (name, path))) {
+            faults.extend(path_fault(name, path));
+        }
+        if self.policy_source != "default" {
+            faults.extend(path_fault("policy.source", &self.policy_source));
+        }
+        let directory = parent(&self.log.path);
+        if SHARED_DIRECTORIES.contains(&directory) {
+            faults.push(format!(
+                "log.path must lie in a directory of its own, not in {directory}: the directory is given to the API \
+                 server and closed to everybody else; use for example {}/kubernetes/audit/audit.log",
+                directory.trim_end_matches('/')
+            ));
+        }
+        if parent(&self.policy_path).ends_with("/manifests") {
+            faults.push("policy.path must not lie in a manifest directory: the kubelet runs what is there".to_owned());
+        }
+        let flags: flags::Flags = self.flags().into_iter().collect();
+        faults.extend(flags::faults(&flags, self.kubernetes_version));
+        faults
+    }
+}
+
+/// Directories that many programs use. The log's directory is mounted into the API server read-write, and
+/// its mode is set to 0700.
+const SHARED_DIRECTORIES: &[&str] = &[
+    "/", "/var", "/var/log", "/var/lib", "/var/log/pods", "/var/log/containers", "/etc", "/etc/kubernetes",
+    "/etc/kubernetes/pki", "/etc/kubernetes/manifests", "/tmp", "/run", "/usr", "/root", "/home", "/opt", "/mnt",
+    "/srv", "/dev", "/proc", "/sys", "/boot", "/bin", "/sbin", "/lib", "/data", "/var/lib/kubelet",
+    "/var/lib/etcd", "/var/log/journal",
+];
+
+/// The directory of an absolute path.
+pub fn parent(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((parent, _)) => parent,
+    }
+}
+
+/// What keeps a text from being a file's path on the node and in the API server's container.
+pub fn path_fault(name: &str, path: &str) -> Option<String> {
+    let reason = if !path.starts_with('/') {
+        "must be an absolute path"
+    } else if path.len() > 1024 {
+        "is too long"
+    } else if path.ends_with('/') {
+        "must name a file, not a directory"
+    } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        "must be written without `//`, `.` and `..`"
+    } else if path.contains(|c: char| !c.is_ascii_graphic() || ":\"'\\`$".contains(c)) {
+        // A mount path takes no colon, and the kubelet expands $(...) in arguments.
+        "may hold letters, digits and plain marks alone, no blanks, quotes, colons or `$`"
+    } else {
+        return None;
+    };
+    Some(format!("{name} {reason}: {path:?}"))
+}
+
+fn backend_flags(prefix: &str, backend: &Backend, flags: &mut Vec<(String, String)>) {
+    let number = |value: Option<i64>| value.map(|value| value.to_string());
+    let boolean = |value: Option<bool>| value.map(|value| value.to_string());
+    for (option, value) in [
+        ("mode", backend.mode.clone()),
+        ("batch-max-wait", backend.batch_max_wait.clone()),
+        ("batch-buffer-size", number(backend.batch_buffer_size)),
+        ("batch-throttle-enable", boolean(backend.throttle_enable)),
+        ("batch-throttle-qps", backend.throttle_qps.clone()),
+        ("batch-throttle-burst", number(backend.throttle_burst)),
+        // Off is the API server's default, and the sizes are checked in any case.
+        ("truncate-enabled", backend.truncate_enabled.filter(|on| *on).map(|on| on.to_string())),
+        ("truncate-max-batch-size", number(backend.truncate_max_batch_size)),
+        ("truncate-max-event-size", number(backend.truncate_max_event_size)),
+        ("version", backend.version.clone()),
+    ] {
+        if let Some(value) = value {
+            flags.push((format!("{prefix}-{option}"), value));
+        }
+    }
+}
+
+fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
+    let known = [
+        "apiVersion", "kind", "profile", "kubernetesVersion", "existing", "policy", "log", "webhook", "kubeadm",
+        "manifest",
+    ];
+    if root.is_null() {
+        return;
+    }
+    let (mut api_version, mut kind) = (None, None);
+    for (name, node) in decoder.mapping(root, "", &known) {
+        match name {
+            "apiVersion" => api_version = one_of(decoder, node, name, &[API_VERSION]),
+            "kind" => kind = one_of(decoder, node, name, &[KIND]),
+            "profile" => {
+                one_of(decoder, node, name, &["default"]);
+            }
+            "kubernetesVersion" => {
+                if let Some(text) = decoder.string(node, name) {
+                    config.kubernetes_version = Version::parse(&text);
+                    if config.kubernetes_version.is_none() {
+                        decoder.error(node.place, format!("kubernetesVersion {text:?} is no version such as v1.30.2"));
+                    }
+                }
+            }
+            "existing" => {
+                if let Some(text) = one_of(decoder, node, name, &["replace", "keep"]) {
+                    config.existing = if text == "keep" { Existing::Keep } else { Existing::Replace };
+                }
+            }
+            "policy" => {
+                for (name, node) in decoder.mapping(node, "policy", &["path", "source"]) {
+                    let slot =
+                        if name == "path" { &mut config.policy_path } else { &mut config.policy_source };
+                    string(decoder, node, &join("policy", name), slot);
+                }
+            }
+            "log" => decode_log(node, &mut config.log, decoder),
+            "webhook" => config.webhook = decode_webhook(node, decoder),
+            "kubeadm" => {
+                for (_, node) in decoder.mapping(node, "kubeadm", &["configs"]) {
+                    let items = decoder.list(node, "kubeadm.configs");
+                    let paths = items.iter().filter_map(|item| decoder.string(item, "kubeadm.configs[]")).collect();
+                    config.kubeadm_configs = Some(paths).filter(|_| !node.is_null());
+                }
+            }
+            _ => {
+                for (name, node) in decoder.mapping(node, "manifest", &["path", "strays"]) {
+                    if name == "path" {
+                        config.manifest_path = decoder.string(node, "manifest.path");
+                    } else if let Some(text) = one_of(decoder, node, "manifest.strays", &["move", "refuse"]) {
+                        config.strays = if text == "move" { Strays::Move } else { Strays::Refuse };
+                    }
+                }
+            }
+        }
+    }
+    for (name, value, expected) in [("apiVersion", api_version, API_VERSION), ("kind", kind, KIND)] {
+        if value.is_none() && root.get(name).is_none_or(Node::is_null) {
+            decoder.error(root.place, format!("{name} is missing; write {name}: {expected}"));
+        }
+    }
+}
+
+fn decode_log(node: &Node, log: &mut Log, decoder: &mut Decoder) {
+    let known = ["path", "format", "maxAge", "maxBackup", "maxSize", "compress", "mode", "batch", "truncate", "version"];
+    for (name, node) in decoder.mapping(node, "log", &known) {
+        let path = join("log", name);
+        match name {
+            "path" => string(decoder, node, &path, &mut log.path),
+            "format" => string(decoder, node, &path, &mut log.format),
+            "maxAge" => integer(decoder, node, &path, &mut log.max_age),
+            "maxBackup" => integer(decoder, node, &path, &mut log.max_backup),
+            "maxSize" => integer(decoder, node, &path, &mut log.max_size),
+            "compress" => log.compress = decoder.boolean(node, &path).unwrap_or(log.compress),
+            _ => decode_backend(name, node, "log", &mut log.backend, decoder),
+        }
+    }
+}
+
+fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
+    if node.is_null() {
+        return None;
+    }
+    let mut webhook = Webhook { config_file: String::new(), initial_backoff: None, backend: Backend::NONE };
+    let known = ["configFile", "initialBackoff", "mode", "batch", "truncate", "version"];
+    for (name, node) in decoder.mapping(node, "webhook", &known) {
+        let path = join("webhook", name);
+        match name {
+            "configFile" => string(decoder, node, &path, &mut webhook.config_file),
+            "initialBackoff" => webhook.initial_backoff = duration(decoder, node, &path),
+            _ => decode_backend(name, node, "webhook", &mut webhook.backend, decoder),
+        }
+    }
+    if webhook.config_file.is_empty() {
+        decoder.error(node.place, "webhook.configFile is missing; name the kubeconfig of the webhook's server");
+    }
+    Some(webhook)
+}
+
+fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, decoder: &mut Decoder) {
+    let path = join(prefix, name);
+    match name {
+        "mode" => {
+            let mode = one_of(decoder, node, &path, &["batch", "blocking", "blocking-strict"]);
+            backend.mode = mode.or(backend.mode.take());
+        }
+        "version" => backend.version = decoder.string(node, &path).or(backend.version.take()),
+        "batch" => {
+            let known = ["maxSize", "maxWait", "bufferSize", "throttleEnable", "throttleQPS", "throttleBurst"];
+            for (name, node) in decoder.mapping(node, &path, &known) {
+                let path = join(&path, name);
+                match name {
+                    "maxSize" => backend.batch_max_size = decoder.integer(node, &path).or(backend.batch_max_size),
+                    "maxWait" => backend.batch_max_wait = duration(decoder, node, &path),
+                    "bufferSize" => backend.batch_buffer_size = decoder.integer(node, &path),
+                    "throttleEnable" => backend.throttle_enable = decoder.boolean(node, &path),
+                    "throttleQPS" => backend.throttle_qps = number(decoder, node, &path),
+                    _ => backend.throttle_burst = decoder.integer(node, &path),
+                }
+            }
+        }
+        _ => {
+            for (name, node) in decoder.mapping(node, &path, &["enabled", "maxBatchSize", "maxEventSize"]) {
+                let path = join(&path, name);
+                match name {
+                    "enabled" => {
+                        backend.truncate_enabled = decoder.boolean(node, &path).or(backend.truncate_enabled);
+                    }
+                    "maxBatchSize" => {
+                        let size = decoder.integer(node, &path);
+                        backend.truncate_max_batch_size = size.or(backend.truncate_max_batch_size);
+                    }
+                    _ => {
+                        let size = decoder.integer(node, &path);
+                        backend.truncate_max_event_size = size.or(backend.truncate_max_event_size);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sets a string; null leaves the default.
+fn string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
+    if let Some(value) = decoder.string(node, path) {
+        *slot = value;
+    }
+}
+
+/// Sets a number; null leaves the default.
+fn integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
+    if let Some(value) = decoder.integer(node, path) {
+        *slot = value;
+    }
+}
+
+fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
+    let text = decoder.string(node, path)?;
+    if known.contains(&text.as_str()) {
+        return Some(text);
+    }
+    decoder.error(node.place, format!("{path} {text:?} is not known; it takes {}", known.join(", ")));
+    None
+}
+
+fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+    let text = decoder.string(node, path)?;
+    if flags::is_duration(&text) {
+        return Some(text);
+    }
+    decoder.error(node.place, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
+    None
+}
+
+fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+    let text = node.scalar().unwrap_or_default();
+    match text.parse::<f32>() {
+        Ok(value) if value.is_finite() => Some(text.to_owned()),
+        _ if node.is_null() => None,
+        _ => {
+            decoder.wrong_type(node, path, "a number");
+            None
+        }
+    }
+}
+
+/// The place of nothing in particular: the start of a file.
+pub const START: Place = Place { line: 1, column: 1 };

@@ -1,0 +1,187 @@
+//! What there is on a node, as far as a plan depends on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::change::{Attributes, Snapshot};
+use super::process;
+use super::root::{Kind, Root};
+use crate::audit::version::Version;
+use crate::config::{Config, KUBEADM_CONFIGS, parent};
+use crate::yaml::tree::MAX_BYTES;
+
+const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
+const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
+const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// A kind node image says here what it was built from.
+const KIND_VERSION: &str = "/kind/version";
+/// Where distributions, kind and Flatcar put the kubelet.
+const KUBELETS: &[&str] = &["/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet"];
+
+/// A text file that was read.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub path: String,
+    pub text: String,
+    pub snapshot: Snapshot,
+}
+
+/// What a plan starts from.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub manifest_path: String,
+    pub manifest: Option<Text>,
+    /// The other files in the manifest directory that the kubelet would read.
+    pub beside: Vec<Text>,
+    /// The kubeadm configuration files that are there, in the order in which they are looked for.
+    pub kubeadm: Vec<Text>,
+    /// The node has joined a cluster, or was initialised.
+    pub joined: bool,
+    /// The version of the kubelet, asked for only where nothing in the files tells one.
+    pub kubelet: Option<Version>,
+    /// Who owns what is written, unless the API server's pod says otherwise: root, or who builds an image.
+    pub owner: (u32, u32),
+}
+
+/// What there is at the paths that a plan wants to write.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    pub policies: BTreeMap<String, Option<Snapshot>>,
+    pub directories: BTreeMap<String, Option<Attributes>>,
+}
+
+/// Reads a node.
+///
+/// Errors: a file that can't be read as text, or one that was asked for by name and isn't there.
+pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
+    let manifest_path = match &config.manifest_path {
+        Some(path) => path.clone(),
+        None => format!("{}/kube-apiserver.yaml", manifest_directory(root)?),
+    };
+    let manifest = read(root, &manifest_path)?;
+    let mut kubeadm: Vec<Text> = Vec::new();
+    let configured = config.kubeadm_configs.as_deref();
+    let default = KUBEADM_CONFIGS.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    for path in configured.unwrap_or(&default) {
+        match read(root, path) {
+            Ok(Some(text)) => {
+                // Two names of one file are one file.
+                if !kubeadm.iter().any(|known| known.snapshot.identity == text.snapshot.identity) {
+                    kubeadm.push(text);
+                }
+            }
+            Ok(None) if required => bail!("{}: there is no such file; name the kubeadm configuration", root.shown(path)),
+            Ok(None) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Facts {
+        beside: beside(root, &manifest_path)?,
+        manifest,
+        manifest_path,
+        kubeadm,
+        joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
+        kubelet: None,
+        owner: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
+    })
+}
+
+/// Reads what there is at the paths that a plan wants to write.
+pub fn targets(root: &Root, policies: &[String], directories: &[String]) -> Result<Targets> {
+    let mut targets = Targets::default();
+    for path in policies {
+        targets.policies.insert(path.clone(), root.read(path, MAX_BYTES)?);
+    }
+    for path in directories {
+        let attributes = match root.stat(path)? {
+            None => None,
+            Some(entry) if entry.kind == Kind::Directory => Some(entry.attributes),
+            Some(entry) => bail!(
+                "{}: this is {}, and the audit log needs a directory here; move it away",
+                root.shown(path),
+                entry.kind
+            ),
+        };
+        targets.directories.insert(path.clone(), attributes);
+    }
+    Ok(targets)
+}
+
+/// The version of the Kubernetes that is installed: as kind's node image says, else as the kubelet does.
+/// `None` where there is none, or where the root isn't the running system's.
+pub fn installed_version(root: &Root) -> Option<Version> {
+    if let Ok(Some(text)) = read(root, KIND_VERSION)
+        && let Some(version) = Version::parse(text.text.trim())
+    {
+        return Some(version);
+    }
+    if !root.is_host() {
+        return None;
+    }
+    let kubelet = KUBELETS.iter().find(|path| matches!(root.stat(path), Ok(Some(_))))?;
+    // "Kubernetes v1.30.2"
+    let output = process::output(kubelet, &["--version"], Duration::from_secs(5));
+    let output = output.inspect_err(|error| log::warn!("{error:#}")).ok()?;
+    Version::parse(output.trim().rsplit(' ').next()?)
+}
+
+/// Reads a text file. `None` where there is none.
+pub fn read(root: &Root, path: &str) -> Result<Option<Text>> {
+    let Some(snapshot) = root.read(path, MAX_BYTES)? else {
+        return Ok(None);
+    };
+    // The place follows the path as the node sees it: PATH:LINE:COLUMN.
+    let text = text_of(&snapshot.bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
+    Ok(Some(Text { path: path.to_owned(), text, snapshot }))
+}
+
+/// Bytes as text. Errors name the line and column of what is none.
+pub fn text_of(bytes: &[u8]) -> Result<&str> {
+    let (valid, error) = match std::str::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => (std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(), Some(error)),
+    };
+    let end = match (valid.find('\0'), error) {
+        (Some(end), _) => end,
+        (None, Some(_)) => valid.len(),
+        (None, None) => return Ok(valid),
+    };
+    bail!("{}: this is no text file", crate::yaml::tree::place_at(valid, end))
+}
+
+/// `staticPodPath` of the kubelet's configuration, else where kubeadm puts it.
+fn manifest_directory(root: &Root) -> Result<String> {
+    let Some(config) = read(root, KUBELET_CONFIG)? else {
+        return Ok(MANIFEST_DIRECTORY.to_owned());
+    };
+    let documents = crate::yaml::parse(&config.text).map_err(|error| anyhow!("{KUBELET_CONFIG}:{error}"))?;
+    let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());
+    let path = path.filter(|path| path.starts_with('/')).unwrap_or(MANIFEST_DIRECTORY);
+    Ok(path.trim_end_matches('/').to_owned())
+}
+
+/// The files beside the manifest that the kubelet would read: every name without a dot at its start. What is
+/// no text file, or too large, can't be a pod, or isn't for us to touch.
+fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
+    let directory = parent(manifest_path);
+    let mut texts = Vec::new();
+    for name in root.list(directory)?.unwrap_or_default() {
+        let path = format!("{directory}/{name}");
+        if name.starts_with('.') || path == manifest_path {
+            continue;
+        }
+        // Not `read`: the kubelet goes on past what it can't read, and so do we.
+        match root.stat(&path).and_then(|entry| match entry {
+            Some(entry) if entry.kind == Kind::File => read(root, &path),
+            _ => Ok(None),
+        }) {
+            Ok(Some(text)) => texts.push(text),
+            Ok(None) => {}
+            Err(error) => log::debug!("not looked at: {error:#}"),
+        }
+    }
+    Ok(texts)
+}

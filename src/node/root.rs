@@ -1,0 +1,467 @@
+//! A node's root directory: `/`, or the root of an image that is being built.
+//!
+//! Paths are absolute, as the node sees them. In an image they are opened with openat2(2) and `RESOLVE_IN_ROOT`: the
+//! kernel resolves links, absolute ones and `..` too, as if the image were `/`, and nothing leads out of it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
+
+use super::change::{Attributes, Snapshot};
+
+/// How many links the kernel follows in one path (path_resolution(7)); so do we.
+const MAX_LINKS: usize = 40;
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    Directory,
+    Link,
+    Fifo,
+    Socket,
+    CharacterDevice,
+    BlockDevice,
+}
+
+impl Kind {
+    fn of(stat: &FileStat) -> Kind {
+        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFDIR => Kind::Directory,
+            SFlag::S_IFLNK => Kind::Link,
+            SFlag::S_IFIFO => Kind::Fifo,
+            SFlag::S_IFSOCK => Kind::Socket,
+            SFlag::S_IFCHR => Kind::CharacterDevice,
+            SFlag::S_IFBLK => Kind::BlockDevice,
+            _ => Kind::File,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::File => "a regular file",
+            Kind::Directory => "a directory",
+            Kind::Link => "a symbolic link",
+            Kind::Fifo => "a FIFO",
+            Kind::Socket => "a socket",
+            Kind::CharacterDevice => "a character device",
+            Kind::BlockDevice => "a block device",
+        })
+    }
+}
+
+/// What is at a path, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub kind: Kind,
+    pub attributes: Attributes,
+    /// Device and inode.
+    pub identity: (u64, u64),
+}
+
+/// A node's root directory, held open.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+    path: PathBuf,
+    host: bool,
+}
+
+impl Root {
+    /// Opens the directory `path` of the running system as a node's root.
+    pub fn open(path: &Path) -> Result<Root> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let open = |path: &Path| nix::fcntl::open(path, flags, Mode::empty());
+        let failed = || format!("cannot open the root {}; name an existing directory", path.display());
+        let fd = open(path).map_err(describe).with_context(failed)?;
+        let ours = fstat(&fd).map_err(describe).with_context(failed)?;
+        let slash = open(Path::new("/")).and_then(fstat).map_err(describe).with_context(failed)?;
+        Ok(Root { host: identity(&ours) == identity(&slash), fd, path: path.to_owned() })
+    }
+
+    /// Whether this is the running system itself: `/`, under whatever name it was given.
+    pub fn is_host(&self) -> bool {
+        self.host
+    }
+
+    /// `path` as messages name it: as the node sees it, and where it is on the host if that differs.
+    pub fn shown(&self, path: &str) -> String {
+        if self.host {
+            path.to_owned()
+        } else {
+            format!("{path} ({})", self.path.join(path.trim_start_matches('/')).display())
+        }
+    }
+
+    /// Reads the regular file at `path`, through links; `None` where nothing is there. Never waits, for a FIFO
+    /// either.
+    ///
+    /// Errors: more than `limit` bytes; not a regular file; a link to nothing or in a circle; a parent that isn't a
+    /// directory; no permission.
+    pub fn read(&self, path: &str, limit: usize) -> Result<Option<Snapshot>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let fd = match self.open_at(path, flags) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
+            Err(errno) => {
+                // A socket or a device without a driver can't be opened: say what it is, not how that failed.
+                if let Ok(Some(entry)) = self.stat(path) {
+                    self.expect(path, entry.kind, Kind::File)?;
+                }
+                return Err(self.error("read", path, errno));
+            }
+        };
+        let failed = |errno| self.error("read", path, errno);
+        let stat = fstat(&fd).map_err(failed)?;
+        self.expect(path, Kind::of(&stat), Kind::File)?;
+        let attributes = attributes(&fd, &stat).map_err(failed)?;
+        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+        // A little room beyond the size lets the end of the file be seen without another allocation.
+        let mut bytes = Vec::with_capacity(size.min(limit).saturating_add(64));
+        if size <= limit {
+            let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+            let read = File::from(fd).take(take).read_to_end(&mut bytes);
+            read.with_context(|| format!("cannot read {}", self.shown(path)))?;
+        }
+        ensure!(
+            size.max(bytes.len()) <= limit,
+            "{} has {} bytes, more than the {limit} that are read; check that it is the file that is meant",
+            self.shown(path),
+            size.max(bytes.len())
+        );
+        Ok(Some(Snapshot { bytes, attributes, identity: identity(&stat) }))
+    }
+
+    /// What is at `path`, through links; `None` where nothing is there. Errors: as [`Root::read`].
+    pub fn stat(&self, path: &str) -> Result<Option<Entry>> {
+        let fd = match self.open_at(path, OFlag::O_PATH) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
+            Err(errno) => return Err(self.error("look at", path, errno)),
+        };
+        let stat = fstat(&fd).map_err(|errno| self.error("look at", path, errno))?;
+        let kind = Kind::of(&stat);
+        let mut attributes = plain_attributes(&stat);
+        if matches!(kind, Kind::File | Kind::Directory) {
+            // An O_PATH descriptor has no extended attributes. Who may not open the file doesn't see its label.
+            attributes.label = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+                Ok(fd) => label::get(&fd).map_err(|errno| self.error("read the label of", path, errno))?,
+                Err(Errno::EACCES) => None,
+                Err(errno) => return Err(self.error("read the label of", path, errno)),
+            };
+        }
+        Ok(Some(Entry { kind, attributes, identity: identity(&stat) }))
+    }
+
+    /// The names in the directory `path`, sorted, without `.` and `..`; `None` where nothing is there. A name that
+    /// isn't UTF-8 can't be passed on: it is left out, with a warning.
+    pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
+        let failed = |errno| self.error("list", path, errno);
+        let fd = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(fd).map_err(failed)?.iter() {
+            match entry.map_err(failed)?.file_name().to_str() {
+                Ok("." | "..") => {}
+                Ok(name) => names.push(name.to_owned()),
+                Err(_) => log::warn!("{}: a name that isn't UTF-8 is left out", self.shown(path)),
+            }
+        }
+        names.sort_unstable();
+        Ok(Some(names))
+    }
+
+    /// `path` after its final link, if it is one, and those that follow. Writing there replaces the link's target.
+    /// Errors: a link to nothing or in a circle.
+    pub fn real(&self, path: &str) -> Result<String> {
+        let mut at = path.to_owned();
+        for links in 0..=MAX_LINKS {
+            let (parent, name) = split(&at)?;
+            let target = match self.open_at(parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+                Ok(fd) => readlinkat(fd, name),
+                Err(errno) => Err(errno),
+            };
+            match target {
+                Ok(target) => {
+                    let shown = self.shown(&at);
+                    let target = target.into_string();
+                    let target = target.map_err(|_| anyhow!("{shown} is a link to a name that isn't UTF-8"))?;
+                    // Parents are left to the kernel, `..` in them too: it may come after another link.
+                    at = if target.starts_with('/') { target } else { format!("{parent}/{target}") };
+                }
+                Err(Errno::EINVAL) => return Ok(at),
+                Err(Errno::ENOENT) if links == 0 => return Ok(at),
+                Err(Errno::ENOENT) => bail!(dangling(&self.shown(path))),
+                Err(errno) => return Err(self.error("look at", &at, errno)),
+            }
+        }
+        Err(self.error("look at", path, Errno::ELOOP))
+    }
+
+    /// Opens `path` itself; close-on-exec. Creates nothing.
+    pub(super) fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
+        debug_assert!(!flags.contains(OFlag::O_CREAT));
+        if !path.starts_with('/') {
+            return Err(Errno::EINVAL);
+        }
+        let flags = flags | OFlag::O_CLOEXEC;
+        if self.host {
+            return openat(&self.fd, path, flags, Mode::empty());
+        }
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        for _ in 0..100 {
+            match openat2(&self.fd, path, how) {
+                // The kernel can't be sure of a `..` while names change elsewhere: openat2(2) says to try again.
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                other => return other,
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// The directory that holds `path`'s last name, and the name; its links aren't followed.
+    pub(super) fn place(&self, path: &str) -> Result<Place> {
+        let (parent, name) = split(path)?;
+        let opened = self.open_at(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+        let dir = opened.map_err(|errno| self.error("open the directory of", path, errno))?;
+        Ok(Place { dir, name: name.to_owned(), path: path.to_owned() })
+    }
+
+    /// The directories that must be made so that the directory `path` is there: outermost first.
+    pub(super) fn missing_directories<'p>(&self, path: &'p str) -> Result<Vec<&'p str>> {
+        let mut missing = Vec::new();
+        let mut at = path.trim_end_matches('/');
+        while !at.is_empty() {
+            match self.stat(at)? {
+                None => missing.push(at),
+                Some(entry) => {
+                    self.expect(at, entry.kind, Kind::Directory)?;
+                    break;
+                }
+            }
+            at = split(at)?.0.trim_end_matches('/');
+        }
+        missing.reverse();
+        Ok(missing)
+    }
+
+    /// Makes the directory `path` with these attributes, and its missing parents with 0755; `made` is told of each.
+    /// Each is durable in its parent when this returns. Where the directory is there: sets its attributes.
+    pub(super) fn make_directory(
+        &self,
+        path: &str,
+        wanted: &Attributes,
+        made: &mut dyn FnMut(Place),
+    ) -> Result<()> {
+        for missing in self.missing_directories(path)? {
+            let place = self.place(missing)?;
+            let failed = |errno| self.error("make the directory", missing, errno);
+            mkdirat(&place.dir, place.name.as_str(), Mode::S_IRWXU).map_err(failed)?;
+            let dir = place.open(OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+            let synced = fsync(&place.dir);
+            made(place);
+            synced.map_err(failed)?;
+            if missing != path.trim_end_matches('/') {
+                let parent = Attributes::new(0o755, geteuid().as_raw(), getegid().as_raw());
+                dir.and_then(|dir| set_attributes(&dir, &parent)).map_err(failed)?;
+            }
+        }
+        let dir = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+        let set = dir.and_then(|dir| set_attributes(&dir, wanted));
+        set.map_err(|errno| self.error("set the owner and mode of", path, errno))
+    }
+
+    /// `errno` as an error that says what was done to which path, and what to do next.
+    pub(super) fn error(&self, what: &str, path: &str, errno: Errno) -> anyhow::Error {
+        anyhow!("cannot {what} {}: {}", self.shown(path), describe(errno))
+    }
+
+    /// An error where `path` is something else than it should be.
+    pub(super) fn expect(&self, path: &str, kind: Kind, expected: Kind) -> Result<()> {
+        ensure!(kind == expected, "{} is {kind}, not {expected}; move it away", self.shown(path));
+        Ok(())
+    }
+
+    /// ENOENT is also what a link to nothing gives, which is a mistake on the node and not a missing file: looks at
+    /// `path` and then at its parents for the first that is there.
+    fn check_missing(&self, path: &str) -> Result<()> {
+        let mut at = path.trim_end_matches('/');
+        while !at.is_empty() {
+            if self.open_at(at, OFlag::O_PATH | OFlag::O_NOFOLLOW).is_ok() {
+                ensure!(!matches!(self.open_at(at, OFlag::O_PATH), Err(Errno::ENOENT)), dangling(&self.shown(at)));
+                return Ok(());
+            }
+            at = split(at)?.0.trim_end_matches('/');
+        }
+        Ok(())
+    }
+}
+
+/// A name in an open directory. What is done here to that name follows no link.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub dir: OwnedFd,
+    pub name: String,
+    pub path: String,
+}
+
+impl Place {
+    /// Writes a new file under `name` in this directory, private until `attributes` are set, and durable but for its
+    /// name. A file that is there already, left by a run that was killed, is removed first. Leaves none on errors.
+    pub fn create(&self, name: &str, bytes: &[u8], attributes: Option<&Attributes>) -> nix::Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let private = Mode::S_IRUSR | Mode::S_IWUSR;
+        let mut file = File::from(self.anew(name, || openat(&self.dir, name, flags, private))?);
+        let written = file.write_all(bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO));
+        let set = written.and_then(|()| attributes.map_or(Ok(()), |wanted| set_attributes(&file, wanted)));
+        set.and_then(|()| fsync(&file)).inspect_err(|_| {
+            // The first error is the one to tell.
+            let _ = self.remove(name);
+        })
+    }
+
+    /// Gives the file here the second name `name`, in the same directory.
+    pub fn link(&self, name: &str) -> nix::Result<()> {
+        self.anew(name, || linkat(&self.dir, self.name.as_str(), &self.dir, name, AtFlags::empty()))
+    }
+
+    /// Renames within the directory.
+    pub fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
+        renameat(&self.dir, from, &self.dir, to)
+    }
+
+    /// Removes the file `name` of this directory, if it is there.
+    pub fn remove(&self, name: &str) -> nix::Result<()> {
+        match unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes the names in this directory durable.
+    pub fn sync(&self) -> nix::Result<()> {
+        fsync(&self.dir)
+    }
+
+    fn anew<T>(&self, name: &str, make: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
+        match make() {
+            Err(Errno::EEXIST) => self.remove(name).and_then(|()| make()),
+            other => other,
+        }
+    }
+
+    /// Opens what is here, not through a link.
+    pub fn open(&self, flags: OFlag) -> nix::Result<OwnedFd> {
+        openat(&self.dir, self.name.as_str(), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+    }
+}
+
+/// Splits an absolute path into the directory and the last name.
+pub(super) fn split(path: &str) -> Result<(&str, &str)> {
+    match path.trim_end_matches('/').rsplit_once('/') {
+        Some(("", name)) if !name.is_empty() => Ok(("/", name)),
+        Some((parent, name)) if path.starts_with('/') => Ok((parent, name)),
+        _ => bail!("{path:?} is not an absolute path to a file or directory; write it from the root on"),
+    }
+}
+
+/// Sets owner, then mode (a change of owner clears set-id bits), then the label where one is wanted.
+pub(super) fn set_attributes(fd: impl AsFd, wanted: &Attributes) -> nix::Result<()> {
+    let fd = fd.as_fd();
+    fchown(fd, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)))?;
+    fchmod(fd, Mode::from_bits_truncate(wanted.mode))?;
+    match &wanted.label {
+        Some(wanted) => label::set(fd, wanted),
+        None => Ok(()),
+    }
+}
+
+/// The attributes of an open file.
+pub(super) fn attributes(fd: impl AsFd, stat: &FileStat) -> nix::Result<Attributes> {
+    Ok(Attributes { label: label::get(fd)?, ..plain_attributes(stat) })
+}
+
+fn plain_attributes(stat: &FileStat) -> Attributes {
+    Attributes::new(stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)
+}
+
+fn identity(stat: &FileStat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn dangling(shown: &str) -> String {
+    format!("{shown} is a symbolic link to nothing; remove it, or make what it points to")
+}
+
+/// What `errno` means and, where we know, what to do about it.
+fn describe(errno: Errno) -> anyhow::Error {
+    let next = match errno {
+        Errno::EACCES => "; run as root",
+        Errno::EPERM => "; run as root, and see with lsattr whether it is immutable",
+        Errno::EROFS => "; mount it read-write",
+        Errno::ENOSPC | Errno::EDQUOT => "; make room",
+        Errno::ELOOP => "; its links lead in a circle or are too many: fix them",
+        Errno::ENOTDIR => "; a part of this path should be a directory: move what is there away",
+        Errno::EBUSY | Errno::EXDEV => "; it is a mount of its own: change the file that is mounted there",
+        Errno::ENOSYS => "; a root other than / needs openat2, that is Linux 5.6",
+        Errno::EIO => "; the disk fails: see the kernel's log",
+        _ => "",
+    };
+    anyhow!("{}{next}", errno.desc())
+}
+
+/// The extended attribute `security.selinux`, which nix has no calls for.
+#[allow(unsafe_code)]
+mod label {
+    use std::ffi::CStr;
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use nix::errno::Errno;
+    use nix::libc;
+
+    const NAME: &CStr = c"security.selinux";
+
+    /// The label of an open file, without the final NUL that the kernel gives; `None` where there is none, or the
+    /// file system has no labels.
+    pub fn get(fd: impl AsFd) -> nix::Result<Option<Vec<u8>>> {
+        let mut label = [0u8; 4096];
+        // SAFETY: the name is a C string, and the kernel writes at most `label.len()` bytes into `label`; both live
+        // until the call returns.
+        let size = unsafe {
+            libc::fgetxattr(fd.as_fd().as_raw_fd(), NAME.as_ptr(), label.as_mut_ptr().cast(), label.len())
+        };
+        match Errno::result(size) {
+            Ok(size) => {
+                let label = label.get(..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
+                Ok(Some(label.strip_suffix(b"\0").unwrap_or(label).to_vec()))
+            }
+            Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Labels an open file.
+    pub fn set(fd: impl AsFd, label: &[u8]) -> nix::Result<()> {
+        let label = [label, b"\0"].concat();
+        // SAFETY: the name is a C string, and the kernel reads at most `label.len()` bytes from `label`; both live
+        // until the call returns.
+        let done = unsafe {
+            libc::fsetxattr(fd.as_fd().as_raw_fd(), NAME.as_ptr(), label.as_ptr().cast(), label.len(), 0)
+        };
+        Errno::result(done).map(drop)
+    }
+}

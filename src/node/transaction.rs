@@ -1,0 +1,270 @@
+//! Executes changes: all of them, or none.
+//!
+//! A file is old or new in full at any instant: it is staged under a dot-name beside its target, made durable, then
+//! renamed over it. In the manifest directory that is one event for the kubelet, which ignores dot-names and would
+//! run any other (kubernetes/kubernetes#55596). The old file keeps a second name until the run is through, so that undoing
+//! needs no space.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use anyhow::{Result, anyhow, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::fstat;
+use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
+
+use super::backup;
+use super::change::{Attributes, Change, Snapshot};
+use super::root::{Kind, Place, Root, set_attributes, split};
+
+/// The name that `name`'s new content is staged under.
+pub(super) fn temporary_name(name: &str) -> String {
+    format!(".{name}.kube-audit-bootstrap")
+}
+
+/// The name that keeps `name`'s old file until the run is through.
+pub(super) fn kept_name(name: &str) -> String {
+    format!(".{name}.kube-audit-bootstrap-old")
+}
+
+/// Executes `changes` in their order, and returns the id of the backup set; `None` where there is nothing to do.
+/// To be called with the lock held. First clears up after runs that were killed.
+///
+/// Errors: what a change was planned on isn't there any more; a change failed. In both cases, the node is as it was,
+/// unless the error says what isn't and where its copy is. When this returns without an error, all changes are
+/// durable; what fails in clearing up after them is a warning.
+pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> Result<Option<String>> {
+    backup::recover(root)?;
+    if changes.is_empty() {
+        backup::complete_partial(root)?;
+        return Ok(None);
+    }
+    check(root, changes)?;
+    let set = backup::begin(root, changes, why, now)?;
+    let mut undo = Vec::new();
+    let kept = match stage(root, changes, &mut undo).and_then(|places| commit(root, changes, places, &mut undo)) {
+        Ok(kept) => kept,
+        Err(error) => return Err(take_back(root, undo, &set, error)),
+    };
+    for place in kept {
+        let removed = place.remove(&kept_name(&place.name));
+        backup::warn_on_error(
+            removed.map_err(|errno| root.error("remove the old file beside", &place.path, errno)),
+        );
+    }
+    // Only now are the kept files of removed ones out of the directories. What holds something stays: a log that
+    // was written meanwhile is worth more than a tidy node.
+    for change in changes {
+        if let Change::RemoveDirectory { path, .. } = change {
+            backup::warn_on_error(remove_directory(root, path));
+        }
+    }
+    backup::warn_on_error(backup::finish(root, &set));
+    Ok(Some(set.id))
+}
+
+/// Checks that everything still is as it was when the changes were planned.
+fn check(root: &Root, changes: &[Change]) -> Result<()> {
+    let unchanged = |path: &str, before: &Snapshot| {
+        let now = root.read(path, before.bytes.len());
+        matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
+    };
+    for change in changes {
+        let path = change.path();
+        let holds = match change {
+            Change::CreateDirectory { .. } | Change::WriteFile { before: None, .. } => root.stat(path)?.is_none(),
+            Change::SetAttributes { before, .. } => {
+                root.stat(path)?.is_some_and(|entry| entry.attributes == *before)
+            }
+            Change::WriteFile { before: Some(before), .. }
+            | Change::MoveAway { before, .. }
+            | Change::RemoveFile { before, .. } => unchanged(path, before),
+            Change::RemoveDirectory { before, .. } => {
+                root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
+            }
+        };
+        ensure!(holds, "{} changed meanwhile; nothing was written: run again", root.shown(path));
+    }
+    Ok(())
+}
+
+/// What takes back one step.
+enum Undo {
+    /// Remove a temporary or kept file, if it is still there.
+    Unlink(Rc<Place>, String),
+    /// Rename the kept file back.
+    PutBack(Rc<Place>),
+    /// Remove a created file.
+    Remove(Rc<Place>),
+    /// Remove a created directory.
+    RemoveDirectory(Place),
+    SetAttributes(String, Attributes),
+}
+
+/// Makes the directories, stages the files and keeps the old ones. Returns the place of each change to a file.
+fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Option<Rc<Place>>>> {
+    let mut places = Vec::with_capacity(changes.len());
+    let mut seen = HashSet::new();
+    for change in changes {
+        let path = change.path();
+        let place = match change {
+            Change::SetAttributes { .. } | Change::RemoveDirectory { .. } => None,
+            Change::CreateDirectory { attributes, .. } => {
+                root.make_directory(path, attributes, &mut |made| undo.push(Undo::RemoveDirectory(made)))?;
+                None
+            }
+            Change::WriteFile { before, bytes, attributes, .. } => {
+                if before.is_none() {
+                    make_parents(root, path, undo)?;
+                }
+                let place = Rc::new(root.place(&root.real(path)?)?);
+                if let Some(before) = before {
+                    keep(root, &place, before, undo)?;
+                }
+                let old = before.as_ref().and_then(|before| before.attributes.label.clone());
+                let wanted = Attributes { label: attributes.label.clone().or(old), ..attributes.clone() };
+                create(root, &place, temporary_name(&place.name), bytes, &wanted, undo)?;
+                Some(place)
+            }
+            Change::MoveAway { .. } | Change::RemoveFile { .. } => Some(Rc::new(root.place(path)?)),
+        };
+        if let Some(place) = &place {
+            let dir = fstat(&place.dir).map_err(|errno| root.error("look at the directory of", path, errno))?;
+            let first = seen.insert((dir.st_dev, dir.st_ino, place.name.clone()));
+            ensure!(first, "{} would be changed twice, by different names; give one of them", root.shown(path));
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+fn make_parents(root: &Root, path: &str, undo: &mut Vec<Undo>) -> Result<()> {
+    let parent = split(path)?.0;
+    if root.stat(parent)?.is_some() {
+        return Ok(());
+    }
+    let attributes = Attributes::new(0o755, geteuid().as_raw(), getegid().as_raw());
+    root.make_directory(parent, &attributes, &mut |made| undo.push(Undo::RemoveDirectory(made)))
+}
+
+/// Gives the old file a second name; where the file system has no hard links, a copy gets it.
+fn keep(root: &Root, place: &Rc<Place>, before: &Snapshot, undo: &mut Vec<Undo>) -> Result<()> {
+    let name = kept_name(&place.name);
+    match place.link(&name) {
+        Ok(()) => undo.push(Undo::Unlink(Rc::clone(place), name)),
+        Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EMLINK | Errno::ENOSYS) => {
+            create(root, place, name, &before.bytes, &before.attributes, undo)?;
+        }
+        Err(errno) => return Err(root.error("keep the old file of", &place.path, errno)),
+    }
+    Ok(())
+}
+
+fn create(
+    root: &Root,
+    place: &Rc<Place>,
+    name: String,
+    bytes: &[u8],
+    attributes: &Attributes,
+    undo: &mut Vec<Undo>,
+) -> Result<()> {
+    let created = place.create(&name, bytes, Some(attributes));
+    created.map_err(|errno| root.error("write beside", &place.path, errno))?;
+    undo.push(Undo::Unlink(Rc::clone(place), name));
+    Ok(())
+}
+
+/// Makes the changes, each durable before the next. Returns the places that have a kept file.
+fn commit(
+    root: &Root,
+    changes: &[Change],
+    places: Vec<Option<Rc<Place>>>,
+    undo: &mut Vec<Undo>,
+) -> Result<Vec<Rc<Place>>> {
+    let mut kept = Vec::new();
+    for (change, place) in changes.iter().zip(places) {
+        let path = change.path();
+        match (change, place) {
+            (Change::WriteFile { before, .. }, Some(place)) => {
+                let failed = |errno| root.error("replace", path, errno);
+                place.rename(&temporary_name(&place.name), &place.name).map_err(failed)?;
+                undo.push(match before {
+                    Some(_) => Undo::PutBack(Rc::clone(&place)),
+                    None => Undo::Remove(Rc::clone(&place)),
+                });
+                place.sync().map_err(failed)?;
+                kept.extend(before.is_some().then_some(place));
+            }
+            (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(place)) => {
+                let failed = |errno| root.error("move away", path, errno);
+                let name = kept_name(&place.name);
+                // Were an old kept file the same file, rename(2) would do nothing.
+                place.remove(&name).and_then(|()| place.rename(&place.name, &name)).map_err(failed)?;
+                undo.push(Undo::PutBack(Rc::clone(&place)));
+                place.sync().map_err(failed)?;
+                kept.push(place);
+            }
+            (Change::SetAttributes { before, after, .. }, _) => {
+                undo.push(Undo::SetAttributes(path.to_owned(), before.clone()));
+                set(root, path, after)?;
+            }
+            // Made when staging; removed at the end.
+            (Change::CreateDirectory { .. } | Change::RemoveDirectory { .. }, _) => {}
+            (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, None) => {
+                bail!("{path} was not staged");
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn set(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
+    let opened = root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY);
+    let done = opened.and_then(|fd| set_attributes(&fd, wanted).and_then(|()| fsync(&fd)));
+    done.map_err(|errno| root.error("set the owner, mode or label of", path, errno))
+}
+
+fn remove_directory(root: &Root, path: &str) -> Result<()> {
+    let place = root.place(path)?;
+    let removed = unlinkat(&place.dir, place.name.as_str(), UnlinkatFlags::RemoveDir);
+    removed.and_then(|()| place.sync()).map_err(|errno| root.error("remove the directory", path, errno))
+}
+
+/// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
+/// node. Where something can't be put back, the set stays, partial, and the next run takes it over.
+fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Error) -> anyhow::Error {
+    let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
+    if stuck.is_empty() {
+        backup::warn_on_error(backup::abandon(root, set));
+        return anyhow!("{error:#}; the node is as it was");
+    }
+    let directory = set.directory();
+    anyhow!("{error:#}; and not all could be put back: {}; the old files are in {directory}", stuck.join(", "))
+}
+
+fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
+    let (path, state, done) = match step {
+        Undo::Unlink(place, name) => {
+            let done = place.remove(&name);
+            (place.path.clone(), "has a temporary file beside it", done)
+        }
+        Undo::PutBack(place) => {
+            let done = place.rename(&kept_name(&place.name), &place.name).and_then(|()| place.sync());
+            (place.path.clone(), "is not the old file", done)
+        }
+        Undo::Remove(place) => {
+            let done = place.remove(&place.name).and_then(|()| place.sync());
+            (place.path.clone(), "is new and stays", done)
+        }
+        Undo::RemoveDirectory(place) => {
+            let done = unlinkat(&place.dir, place.name.as_str(), UnlinkatFlags::RemoveDir);
+            (place.path, "is new and stays", done)
+        }
+        Undo::SetAttributes(path, before) => {
+            return set(root, &path, &before).map_err(|error| format!("{error:#}"));
+        }
+    };
+    done.map_err(|errno| format!("{} {state} ({})", root.shown(&path), errno.desc()))
+}

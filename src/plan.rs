@@ -1,0 +1,501 @@
+//! What a run does to a node: decided here from facts, without touching anything.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
+
+use crate::audit::policy;
+use crate::audit::version::Version;
+use crate::config::{Config, Existing, Strays};
+use crate::node::change::{Attributes, Change, Snapshot};
+use crate::node::observe::{Facts, Targets, Text, text_of};
+use crate::wiring::kubeadm::{self, Purpose};
+use crate::wiring::manifest::{self, Manifest};
+use crate::wiring::{Refusal, Wanted, Wired};
+use crate::yaml::fields::Severity;
+
+/// What kind of node this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Image,
+    FirstBoot,
+    ControlPlane,
+    Joining,
+    Worker,
+}
+
+impl Role {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Image => "image",
+            Role::FirstBoot => "first-boot",
+            Role::ControlPlane => "control-plane",
+            Role::Joining => "joining-control-plane",
+            Role::Worker => "worker",
+        }
+    }
+
+    /// What a person calls it.
+    pub fn description(self) -> &'static str {
+        match self {
+            Role::Image => "an image, or a node that kubeadm hasn't touched yet",
+            Role::FirstBoot => "a first boot, before kubeadm init",
+            Role::ControlPlane => "a control plane",
+            Role::Joining => "a control plane about to join",
+            Role::Worker => "a worker",
+        }
+    }
+}
+
+/// A part of the job, in the order that keeps the API server alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    Storage,
+    Policy,
+    Kubeadm,
+    Strays,
+    Manifest,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Step; 5] = [Step::Storage, Step::Policy, Step::Kubeadm, Step::Strays, Step::Manifest];
+
+    /// Its name, in text and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Storage => "storage",
+            Step::Policy => "policy",
+            Step::Kubeadm => "kubeadm",
+            Step::Strays => "strays",
+            Step::Manifest => "manifest",
+        }
+    }
+}
+
+/// A change, and which part of the job it is.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub step: Step,
+    pub change: Change,
+}
+
+/// All that a run does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub role: Role,
+    pub version: Option<Version>,
+    /// Where the version was found.
+    pub version_source: &'static str,
+    pub changes: Vec<Planned>,
+    /// What each part looks at, for `status`: the paths. A part that isn't here doesn't apply to the node.
+    pub subjects: Vec<(Step, String)>,
+    pub warnings: Vec<String>,
+}
+
+/// The node's files with the settings put in, before it is known what lies at the paths that they name.
+#[derive(Debug)]
+pub struct Wiring {
+    pub role: Role,
+    pub version: Option<Version>,
+    pub version_source: &'static str,
+    /// The files that `kubeadm init` reads.
+    kubeadm: Vec<(Text, Wired)>,
+    manifest: Option<(Text, Wired)>,
+    strays: Vec<Text>,
+    run_as: (Option<u32>, Option<u32>),
+    /// Where the policy must lie.
+    pub policies: Vec<String>,
+    /// Where the log's directory must be.
+    pub directories: Vec<String>,
+    /// Other files that the flags point at, each of which must be there.
+    pub referenced: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// An error for a refused file: one line, and the YAML to add by hand below it.
+fn refuse(path: &str, refusal: &Refusal) -> anyhow::Error {
+    let mut message = format!("{path}:{refusal}");
+    if let Some(by_hand) = &refusal.by_hand {
+        let lines: String = by_hand.lines().map(|line| format!("\n    {line}")).collect();
+        let _ = write!(message, "; add by hand what is missing of this:{lines}");
+    }
+    anyhow::anyhow!(message)
+}
+
+/// Reads the node's files and puts the settings in.
+///
+/// `required` says that the kubeadm files were named on the command line; then each must be one that
+/// `kubeadm` reads. Errors name the file, line and column, and what to do.
+pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
+    let mut warnings = Vec::new();
+    let manifest = match &facts.manifest {
+        Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
+        None => None,
+    };
+    let mut files = Vec::new();
+    for text in &facts.kubeadm {
+        match kubeadm::read(&text.text, &text.path) {
+            Ok(file) if file.purpose == Purpose::Other && required => bail!(
+                "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
+                text.path
+            ),
+            Ok(file) => files.push((text, file)),
+            // A file of its own accord in one of the usual places doesn't matter where the cluster exists.
+            Err(refusal) if manifest.is_some() && config.kubeadm_configs.is_none() => {
+                warnings.push(format!("{}:{refusal}; left as it is", text.path));
+            }
+            Err(refusal) => return Err(refuse(&text.path, &refusal)),
+        }
+    }
+    let has = |purpose| files.iter().any(|(_, file)| file.purpose == purpose);
+    let role = match () {
+        () if manifest.is_some() => Role::ControlPlane,
+        () if has(Purpose::Init) => Role::FirstBoot,
+        () if has(Purpose::JoinControlPlane) => Role::Joining,
+        () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
+        () => Role::Image,
+    };
+    let (version, version_source) = [
+        (config.kubernetes_version, "as configured"),
+        (files.iter().find_map(|(_, file)| file.version), "from the ClusterConfiguration"),
+        (manifest.as_ref().and_then(|manifest| manifest.version), "from the manifest's image"),
+        (facts.kubelet, "as installed"),
+    ]
+    .into_iter()
+    .find(|(version, _)| version.is_some())
+    .unwrap_or((None, "not known"));
+    let mut wiring = Wiring {
+        role,
+        version,
+        version_source,
+        kubeadm: Vec::new(),
+        manifest: None,
+        strays: Vec::new(),
+        run_as: manifest.as_ref().map_or((None, None), |manifest| manifest.run_as),
+        policies: Vec::new(),
+        directories: Vec::new(),
+        referenced: Vec::new(),
+        warnings,
+    };
+    if role == Role::Worker {
+        return Ok(wiring);
+    }
+    let wanted = Wanted::of(config);
+    for (text, file) in &files {
+        if file.purpose != Purpose::Init {
+            continue;
+        }
+        match kubeadm::wire(&text.text, file, &wanted, version) {
+            Ok(wired) => wiring.kubeadm.push(((*text).clone(), wired)),
+            Err(refusal) if manifest.is_some() && config.kubeadm_configs.is_none() => {
+                wiring.warnings.push(format!("{}:{refusal}; left as it is", text.path));
+            }
+            Err(refusal) => return Err(refuse(&text.path, &refusal)),
+        }
+    }
+    wiring.strays = strays(config, facts, manifest.as_ref())?;
+    if let (Some(text), Some(manifest)) = (&facts.manifest, &manifest) {
+        let wired = manifest::wire(&text.text, manifest, &wanted, version);
+        wiring.manifest = Some((text.clone(), wired.map_err(|refusal| refuse(&text.path, &refusal))?));
+    }
+    wiring.collect(config);
+    Ok(wiring)
+}
+
+/// The other files that define an API server, or this manifest's pod.
+fn strays(config: &Config, facts: &Facts, manifest: Option<&Manifest>) -> Result<Vec<Text>> {
+    let own = facts.manifest.as_ref().and_then(|text| manifest::identify(&text.text));
+    let mut strays = Vec::new();
+    for text in &facts.beside {
+        let Some((identity, runs_api_server)) = manifest::identify(&text.text) else {
+            continue;
+        };
+        if !runs_api_server && own.as_ref().is_none_or(|(own, _)| *own != identity) {
+            continue;
+        }
+        if manifest.is_none() {
+            bail!(
+                "{}: this defines the API server, and {} isn't there; set manifest.path to the file that is meant",
+                text.path,
+                facts.manifest_path
+            );
+        }
+        if config.strays == Strays::Refuse {
+            bail!(
+                "{}: this defines another API server beside {}, and the kubelet runs every file there; move it \
+                 out of the directory",
+                text.path,
+                facts.manifest_path
+            );
+        }
+        strays.push(text.clone());
+    }
+    Ok(strays)
+}
+
+impl Wiring {
+    /// Gathers the paths that the flags point at.
+    fn collect(&mut self, config: &Config) {
+        let mut policies = BTreeSet::new();
+        let mut directories = BTreeSet::new();
+        let mut referenced = BTreeSet::new();
+        for (_, wired) in self.kubeadm.iter().chain(&self.manifest) {
+            policies.insert(wired.policy.clone());
+            directories.extend(wired.log_directory.clone());
+        }
+        referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
+        // Nothing here tells of an API server yet: what it will find is the configuration's.
+        if policies.is_empty() {
+            policies.insert(config.policy_path.clone());
+            directories.insert(crate::config::parent(&config.log.path).to_owned());
+        }
+        self.policies = policies.into_iter().collect();
+        self.directories = directories.into_iter().collect();
+        self.referenced = referenced.into_iter().collect();
+    }
+}
+
+/// The policy to install.
+#[derive(Clone, Debug)]
+pub struct PolicyText {
+    /// A file, or a profile, for messages.
+    pub name: String,
+    pub text: String,
+}
+
+/// Plans the changes.
+///
+/// Errors: a policy that the node's API server would refuse, or would take for something else than it says.
+pub fn plan(
+    config: &Config,
+    facts: &Facts,
+    wiring: Wiring,
+    targets: &Targets,
+    policy_text: &PolicyText,
+) -> Result<Plan> {
+    let mut plan = Plan {
+        role: wiring.role,
+        version: wiring.version,
+        version_source: wiring.version_source,
+        changes: Vec::new(),
+        subjects: Vec::new(),
+        warnings: wiring.warnings,
+    };
+    if wiring.role == Role::Worker {
+        return Ok(plan);
+    }
+    let owner = (wiring.run_as.0.unwrap_or(facts.owner.0), wiring.run_as.1.unwrap_or(facts.owner.1));
+    let keep = config.existing == Existing::Keep;
+    for path in &wiring.directories {
+        let wanted = Attributes::new(0o700, owner.0, owner.1);
+        plan.subjects.push((Step::Storage, path.clone()));
+        match targets.directories.get(path).cloned().flatten() {
+            None => {
+                let change = Change::CreateDirectory { path: path.clone(), attributes: wanted };
+                plan.add(Step::Storage, change);
+            }
+            Some(before) if !keep && !wanted.met_by(&before) => {
+                plan.add(Step::Storage, Change::SetAttributes { path: path.clone(), before, after: wanted });
+            }
+            Some(_) => {}
+        }
+    }
+    for path in &wiring.policies {
+        plan.subjects.push((Step::Policy, path.clone()));
+        let before = targets.policies.get(path).cloned().flatten();
+        plan.policy(path, before, keep, owner, policy_text)?;
+    }
+    let policy_changed = plan.changes.iter().any(|planned| {
+        planned.step == Step::Policy && matches!(planned.change, Change::WriteFile { before: Some(_), .. })
+    });
+    for (text, wired) in wiring.kubeadm {
+        plan.edit(Step::Kubeadm, text, wired);
+    }
+    for text in wiring.strays {
+        plan.warnings.push(format!(
+            "{}: this defines another API server, which the kubelet may run instead; it goes to the backups",
+            text.path
+        ));
+        plan.subjects.push((Step::Strays, text.path.clone()));
+        plan.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
+    }
+    if let Some((text, wired)) = wiring.manifest {
+        plan.edit(Step::Manifest, text, wired);
+        let edited = plan.changes.iter().any(|planned| planned.step == Step::Manifest);
+        if policy_changed && !edited {
+            plan.warnings.push(
+                "the API server reads its policy when it starts: restart it for the new one to count".to_owned(),
+            );
+        }
+        if edited {
+            plan.warnings.push(
+                "the kubeadm-config ConfigMap of the cluster isn't edited: the next kubeadm upgrade drops the flags \
+                 unless it has them too"
+                    .to_owned(),
+            );
+        }
+    }
+    if wiring.role == Role::Joining {
+        plan.warnings.push(
+            "a joining control plane takes its flags from the cluster's kubeadm-config: they must be there".to_owned(),
+        );
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn add(&mut self, step: Step, change: Change) {
+        self.changes.push(Planned { step, change });
+    }
+
+    /// Replaces a file's text where it differs. Its owner and mode stay.
+    fn edit(&mut self, step: Step, text: Text, wired: Wired) {
+        self.subjects.push((step, text.path.clone()));
+        self.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
+        if wired.text != text.text {
+            let attributes = text.snapshot.attributes.clone();
+            let bytes = wired.text.into_bytes();
+            self.add(step, Change::WriteFile { path: text.path, before: Some(text.snapshot), bytes, attributes });
+        }
+    }
+
+    /// Installs the policy, or judges the one that stays.
+    fn policy(
+        &mut self,
+        path: &str,
+        before: Option<Snapshot>,
+        keep: bool,
+        owner: (u32, u32),
+        policy_text: &PolicyText,
+    ) -> Result<()> {
+        let attributes = Attributes::new(0o600, owner.0, owner.1);
+        if let Some(before) = before.as_ref().filter(|_| keep) {
+            let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
+            return self.check(path, text);
+        }
+        self.check(&policy_text.name, &policy_text.text)?;
+        match before {
+            Some(before) if before.bytes == policy_text.text.as_bytes() => {
+                if !attributes.met_by(&before.attributes) {
+                    let before = before.attributes;
+                    self.add(Step::Policy, Change::SetAttributes { path: path.to_owned(), before, after: attributes });
+                }
+            }
+            before => {
+                let bytes = policy_text.text.clone().into_bytes();
+                self.add(Step::Policy, Change::WriteFile { path: path.to_owned(), before, bytes, attributes });
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, name: &str, text: &str) -> Result<()> {
+        let findings = policy::check(text, self.version);
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            findings.iter().partition(|finding| finding.severity == Severity::Error);
+        if !errors.is_empty() {
+            let lines: Vec<_> = errors.iter().map(|finding| format!("{name}:{finding}")).collect();
+            bail!("{}", lines.join("\n"));
+        }
+        for finding in warnings {
+            let line = format!("{name}:{}: {}", finding.place, finding.message);
+            if !self.warnings.contains(&line) {
+                self.warnings.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// The changes alone.
+    pub fn changes(&self) -> Vec<Change> {
+        self.changes.iter().map(|planned| planned.change.clone()).collect()
+    }
+}
+
+/// What a change does, in words.
+pub fn describe(change: &Change) -> String {
+    let who = |attributes: &Attributes| {
+        format!("mode {:04o}, owner {}:{}", attributes.mode, attributes.uid, attributes.gid)
+    };
+    match change {
+        Change::CreateDirectory { path, attributes } => format!("create directory {path} ({})", who(attributes)),
+        Change::SetAttributes { path, before, after } => {
+            format!("set {path} to {} (was {})", who(after), who(before))
+        }
+        Change::WriteFile { path, before: None, attributes, .. } => format!("create {path} ({})", who(attributes)),
+        Change::WriteFile { path, before: Some(before), bytes, .. } => {
+            let (added, removed) = count(&lossy(&before.bytes), &lossy(bytes));
+            format!("edit {path} ({added} lines added, {removed} removed)")
+        }
+        Change::MoveAway { path, .. } => format!("move {path} to the backups"),
+        Change::RemoveFile { path, .. } => format!("remove {path}"),
+        Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
+    }
+}
+
+/// The kind of a change, in JSON.
+pub fn action(change: &Change) -> &'static str {
+    match change {
+        Change::CreateDirectory { .. } => "create-directory",
+        Change::SetAttributes { .. } => "set-attributes",
+        Change::WriteFile { before: None, .. } => "create-file",
+        Change::WriteFile { .. } => "edit-file",
+        Change::MoveAway { .. } => "move-away",
+        Change::RemoveFile { .. } => "remove-file",
+        Change::RemoveDirectory { .. } => "remove-directory",
+    }
+}
+
+/// The unified diff of a change to a file; `None` for all else.
+pub fn diff(change: &Change) -> Option<String> {
+    let none = Vec::new();
+    let (path, old, new) = match change {
+        Change::WriteFile { path, before, bytes, .. } => (path, before.as_ref().map(|before| &before.bytes), Some(bytes)),
+        Change::RemoveFile { path, before } => (path, Some(&before.bytes), None),
+        _ => return None,
+    };
+    let name = |side: &str, there: bool| if there { format!("{side}{path}") } else { "/dev/null".to_owned() };
+    let mut text = format!("--- {}\n+++ {}\n", name("a", old.is_some()), name("b", new.is_some()));
+    let (old, new) = (lossy(old.unwrap_or(&none)), lossy(new.unwrap_or(&none)));
+    let input = imara_diff::InternedInput::new(old.as_str(), new.as_str());
+    let mut diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
+    diff.postprocess_lines(&input);
+    let printer = imara_diff::BasicLineDiffPrinter(&input.interner);
+    let unified = diff.unified_diff(&printer, imara_diff::UnifiedDiffConfig::default(), &input).to_string();
+    // A file that isn't there has no line 1, or `patch` looks for it.
+    let unified = match (&change, unified.strip_prefix("@@ -1,0 ")) {
+        (Change::WriteFile { before: None, .. }, Some(rest)) => format!("@@ -0,0 {rest}"),
+        _ => unified,
+    };
+    for line in unified.lines() {
+        text.push_str(&hide_secret(line));
+        text.push('\n');
+    }
+    Some(text)
+}
+
+/// A diff's line without the bootstrap token or certificate key that may stand around an edit: a diff ends in
+/// the boot log, which more people read than the file.
+fn hide_secret(line: &str) -> String {
+    for key in ["token:", "certificateKey:", "\"token\":", "\"certificateKey\":"] {
+        if let Some(at) = line.find(key)
+            && line[at + key.len()..].trim().len() > 1
+        {
+            return format!("{} <hidden>", &line[..at + key.len()]);
+        }
+    }
+    line.to_owned()
+}
+
+fn count(old: &str, new: &str) -> (u32, u32) {
+    let input = imara_diff::InternedInput::new(old, new);
+    let diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
+    (diff.count_additions(), diff.count_removals())
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

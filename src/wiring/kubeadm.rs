@@ -1,0 +1,452 @@
+//! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
+
+use super::{Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired};
+use crate::audit::flags;
+use crate::audit::version::Version;
+use crate::config::{Existing, START, parent};
+use crate::yaml::edit::{New, Op, Step, append_document, edit};
+use crate::yaml::{Document, Node};
+
+/// The names of the volumes that kubeadm gives the API server: it keeps volumes by name, so an extra volume
+/// with one of these would silently take the place of that (`phases/controlplane/volumes.go`).
+const BUILT_IN_VOLUMES: &[&str] = &[
+    "k8s-certs",
+    "ca-certs",
+    "etcd-certs-0",
+    "etcd-certs-1",
+    "etcd-certs-2",
+    "etc-ca-certificates",
+    "usr-share-ca-certificates",
+    "usr-local-share-ca-certificates",
+    "etc-pki",
+    "etc-pki-ca-trust",
+    "etc-pki-tls-certs",
+];
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `kubeadm init` reads it.
+    Init,
+    /// `kubeadm join` reads it, for a control plane: its settings come from the cluster.
+    JoinControlPlane,
+    /// `kubeadm join` reads it, for a worker.
+    JoinWorker,
+    /// There is no document of kubeadm's in it.
+    Other,
+}
+
+/// A kubeadm configuration file that was read.
+#[derive(Debug)]
+pub struct File {
+    documents: Vec<Document>,
+    /// The document with the ClusterConfiguration.
+    cluster: Option<usize>,
+    /// The apiVersion of the ClusterConfiguration, or of the InitConfiguration where there is none.
+    api_version: Option<String>,
+    pub purpose: Purpose,
+    /// `kubernetesVersion`, where it is a version.
+    pub version: Option<Version>,
+}
+
+/// Reads a kubeadm configuration file.
+///
+/// `path` tells kind's file, which holds the documents of all roles on every node. Refused is what kubeadm
+/// itself refuses: a document without apiVersion or kind, a kind twice, an API version that no supported
+/// kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
+pub fn read(text: &str, path: &str) -> Result<File, Refusal> {
+    let documents = crate::yaml::parse(text).map_err(|error| Refusal::from_parser(&error))?;
+    let mut file = File { documents: Vec::new(), cluster: None, api_version: None, purpose: Purpose::Other, version: None };
+    let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
+    let mut kinds: Vec<String> = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        let root = &document.root;
+        if root.is_null() {
+            continue;
+        }
+        let field = |name: &str| root.get(name).and_then(Node::str).filter(|text| !text.is_empty());
+        let (Some(api_version), Some(kind)) = (field("apiVersion"), field("kind")) else {
+            return Err(Refusal::new(
+                root.place,
+                "a document without apiVersion and kind, so this is no kubeadm configuration",
+            ));
+        };
+        let Some(version) = api_version.strip_prefix("kubeadm.k8s.io/") else {
+            continue;
+        };
+        if kinds.iter().any(|known| known == kind) {
+            return Err(Refusal::new(root.place, format!("a second {kind}; kubeadm refuses that, remove one")));
+        }
+        kinds.push(kind.to_owned());
+        if !["v1beta2", "v1beta3", "v1beta4", "v1"].contains(&version) {
+            return Err(Refusal::new(
+                root.get("apiVersion").map_or(root.place, |node| node.place),
+                format!(
+                    "no supported kubeadm reads {api_version}; use `kubeadm config migrate` of a kubeadm that does"
+                ),
+            ));
+        }
+        match kind {
+            "ClusterConfiguration" => {
+                file.cluster = Some(index);
+                file.api_version = Some(api_version.to_owned());
+                file.version = root.get("kubernetesVersion").and_then(Node::scalar).and_then(Version::parse);
+            }
+            "InitConfiguration" => init = Some(api_version.to_owned()),
+            "JoinConfiguration" => join = Some(root.get("controlPlane").is_some_and(|node| !node.is_null())),
+            _ => {}
+        }
+    }
+    let has_init = file.cluster.is_some() || init.is_some();
+    file.api_version = file.api_version.or(init);
+    file.purpose = match join {
+        // kind writes every document on every node; there the JoinConfiguration alone tells a worker.
+        Some(false) if !has_init || path == "/kind/kubeadm.conf" => Purpose::JoinWorker,
+        _ if has_init => Purpose::Init,
+        Some(true) => Purpose::JoinControlPlane,
+        _ => Purpose::Other,
+    };
+    file.documents = documents;
+    Ok(file)
+}
+
+/// How the API version writes `extraArgs`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// v1beta3 and before.
+    Map,
+    /// From v1beta4 on.
+    List,
+}
+
+/// Puts the wanted settings into a file that `kubeadm init` reads. `text` is what `file` was read from.
+pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
+    let Some(api_version) = file.api_version.as_deref() else {
+        return Err(Refusal::new(START, "kubeadm init reads nothing from this file"));
+    };
+    let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
+        Shape::Map
+    } else {
+        Shape::List
+    };
+    let Some(cluster) = file.cluster else {
+        let flags = effective(wanted, &[]);
+        check(&flags, version, START)?;
+        let api_server = New::map([
+            ("extraArgs", args_value(&wanted.flags, shape)),
+            ("extraVolumes", New::List(mounts(&flags).iter().map(|mount| volume(mount, mount.name)).collect())),
+        ]);
+        let pairs = vec![
+            ("apiVersion".to_owned(), New::str(api_version)),
+            ("kind".to_owned(), New::str("ClusterConfiguration")),
+            ("apiServer".to_owned(), api_server),
+        ];
+        let by_hand = by_hand(wanted, shape);
+        let text = append_document(text, pairs).map_err(|refused| Refusal::from_edit(refused, by_hand))?;
+        return Ok(wired(text, &flags, wanted, &[], Vec::new()));
+    };
+    let root = &file.documents[cluster].root;
+    let mut edits = Edits::new(root, shape, wanted)?;
+    let flags = effective(wanted, &edits.present_flags);
+    check(&flags, version, root.get("apiServer").map_or(root.place, |node| node.place))?;
+    edits.flags(wanted);
+    let mut notes = Vec::new();
+    edits.volumes(&flags, wanted, &mut notes)?;
+    let ops = edits.finish(root);
+    let present = edits.present_mounts;
+    if ops.is_empty() {
+        return Ok(wired(text.to_owned(), &flags, wanted, &present, notes));
+    }
+    let edited = edit(text, &file.documents, cluster, &ops)
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
+    Ok(wired(edited, &flags, wanted, &present, notes))
+}
+
+struct Edits<'n> {
+    shape: Shape,
+    args: Option<&'n Node>,
+    volumes: Option<&'n Node>,
+    present_flags: Vec<(String, String)>,
+    present_mounts: Vec<Present>,
+    sets: Vec<Op>,
+    new_flags: Vec<(String, String)>,
+    new_volumes: Vec<New>,
+}
+
+fn path(steps: &[&str]) -> Vec<Step> {
+    ["apiServer"].iter().chain(steps).map(|step| Step::from(*step)).collect()
+}
+
+impl<'n> Edits<'n> {
+    fn new(root: &'n Node, shape: Shape, wanted: &Wanted) -> Result<Self, Refusal> {
+        let refuse = |node: &Node, reason: String| Refusal {
+            by_hand: Some(by_hand(wanted, shape)),
+            ..Refusal::new(node.place, reason)
+        };
+        let api_server = root.get("apiServer").filter(|node| !node.is_null());
+        if let Some(node) = api_server
+            && node.pairs().is_none()
+        {
+            return Err(refuse(node, "apiServer must be a mapping".to_owned()));
+        }
+        let filled = |name: &str| api_server.and_then(|node| node.get(name)).filter(|node| !node.is_null());
+        let (args, volumes) = (filled("extraArgs"), filled("extraVolumes"));
+        let mut edits = Edits {
+            shape,
+            args,
+            volumes,
+            present_flags: Vec::new(),
+            present_mounts: Vec::new(),
+            sets: Vec::new(),
+            new_flags: Vec::new(),
+            new_volumes: Vec::new(),
+        };
+        for (name, value) in edits.args_pairs().map_err(|node| {
+            let expected = match shape {
+                Shape::Map => "a mapping in v1beta3 and before",
+                Shape::List => "a list of name and value from v1beta4 on",
+            };
+            refuse(node, format!("apiServer.extraArgs is {expected}; kubeadm would not read this"))
+        })? {
+            if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
+                let node = value.or(args).unwrap_or(root);
+                return Err(refuse(node, format!("{name:?} must be written without its dashes")));
+            }
+            let value = value.and_then(Node::scalar).unwrap_or_default();
+            edits.present_flags.push((flags::normal(name), value.to_owned()));
+        }
+        // v1 can add a value to kubeadm's own instead of replacing it, which no audit flag can bear.
+        for item in args.and_then(Node::items).unwrap_or_default() {
+            let name = item.get("name").and_then(Node::scalar).map(flags::normal).unwrap_or_default();
+            if let Some(method) = item.get("mergeMethod").filter(|node| !node.is_null() && node.scalar() != Some(""))
+                && flags::is_audit(&name)
+            {
+                return Err(refuse(method, format!("--{name} takes one value, so mergeMethod must go")));
+            }
+        }
+        if let Some(node) = volumes {
+            let Some(items) = node.items() else {
+                return Err(refuse(node, "apiServer.extraVolumes must be a list".to_owned()));
+            };
+            for item in items {
+                let field = |name: &str| item.get(name).and_then(Node::scalar);
+                edits.present_mounts.push(Present {
+                    place: item.place,
+                    container: clean(field("mountPath").unwrap_or_default()),
+                    host: field("hostPath").map(clean),
+                    read_only: field("readOnly") == Some("true"),
+                });
+            }
+        }
+        Ok(edits)
+    }
+
+    /// The names and values in `extraArgs`; the node that is of the wrong shape as an error.
+    fn args_pairs(&self) -> Result<Vec<(&'n str, Option<&'n Node>)>, &'n Node> {
+        let Some(args) = self.args else {
+            return Ok(Vec::new());
+        };
+        match self.shape {
+            Shape::Map if args.pairs().is_some() => {
+                let pairs = args.entries().into_iter();
+                Ok(pairs.filter_map(|(key, value)| key.scalar().map(|name| (name, Some(value)))).collect())
+            }
+            Shape::List => {
+                let items = args.items().ok_or(args)?;
+                items
+                    .iter()
+                    .map(|item| {
+                        let name = item.get("name").and_then(Node::scalar).ok_or(item)?;
+                        Ok((name, item.get("value")))
+                    })
+                    .collect()
+            }
+            Shape::Map => Err(args),
+        }
+    }
+
+    /// Sets and adds what `extraArgs` lacks.
+    fn flags(&mut self, wanted: &Wanted) {
+        for (name, value) in &wanted.flags {
+            let mut found = false;
+            if let Some(args) = self.args {
+                match self.shape {
+                    Shape::Map => {
+                        for (key, node) in args.entries() {
+                            let Some(written) = key.scalar().filter(|key| flags::normal(key) == *name) else {
+                                continue;
+                            };
+                            // What `<<` brings in can't be set here; a key of our own overrides it.
+                            let own = args.own(written).is_some();
+                            found |= own || wanted.existing == Existing::Keep || right(name, value, node);
+                            if own && wanted.existing == Existing::Replace && !right(name, value, node) {
+                                let path = path(&["extraArgs", written]);
+                                self.sets.push(Op::Set { path, value: New::str(value) });
+                            }
+                        }
+                    }
+                    // kubeadm writes every entry of a name, sorted by value: each must have ours.
+                    Shape::List => {
+                        for (index, item) in args.items().unwrap_or_default().iter().enumerate() {
+                            if item.get("name").and_then(Node::scalar).map(flags::normal).as_ref() != Some(name) {
+                                continue;
+                            }
+                            found = true;
+                            if wanted.existing == Existing::Keep {
+                                continue;
+                            }
+                            let mut path = path(&["extraArgs"]);
+                            path.push(Step::from(index));
+                            match item.get("value") {
+                                Some(node) if right(name, value, node) => {}
+                                Some(_) => {
+                                    path.push(Step::from("value"));
+                                    self.sets.push(Op::Set { path, value: New::str(value) });
+                                }
+                                None => {
+                                    let pairs = vec![("value".to_owned(), New::str(value))];
+                                    self.sets.push(Op::Insert { path, pairs });
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            if !found {
+                self.new_flags.push((name.clone(), value.clone()));
+            }
+        }
+    }
+
+    /// Sets and adds what `extraVolumes` lacks.
+    fn volumes(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
+        let items = self.volumes.and_then(Node::items).unwrap_or_default();
+        let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
+        taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
+        for mount in mounts(flags) {
+            let file = log_file(&mount, flags);
+            let fit = fit(&mount, file, &self.present_mounts)?;
+            if wanted.existing == Existing::Keep {
+                kept(&mount, &fit, &self.present_mounts, notes)?;
+                if fit != Fit::Missing {
+                    continue;
+                }
+            }
+            match fit {
+                Fit::Above(_) => {}
+                Fit::Same(index) | Fit::Taken(index) | Fit::File(index) => {
+                    self.set_field(items, index, "hostPath", New::str(&mount.host));
+                    self.set_field(items, index, "mountPath", New::str(&mount.container));
+                    self.set_field(items, index, "readOnly", New::Bool(mount.read_only));
+                    self.set_field(items, index, "pathType", New::str(mount.kind));
+                }
+                Fit::Missing => {
+                    let name = free_name(mount.name, &taken);
+                    self.new_volumes.push(volume(&mount, &name));
+                    taken.push(name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a field of an existing volume its value, where it hasn't. A missing `readOnly` is false.
+    fn set_field(&mut self, items: &[Node], index: usize, name: &str, value: New) {
+        let mut path = path(&["extraVolumes"]);
+        path.push(Step::from(index));
+        match items[index].get(name) {
+            Some(node) if same(node, &value) => {}
+            Some(_) => {
+                path.push(Step::from(name));
+                self.sets.push(Op::Set { path, value });
+            }
+            None if value == New::Bool(false) => {}
+            None => self.sets.push(Op::Insert { path, pairs: vec![(name.to_owned(), value)] }),
+        }
+    }
+
+    /// The operations, inner ones first.
+    fn finish(&mut self, root: &Node) -> Vec<Op> {
+        let mut ops = std::mem::take(&mut self.sets);
+        let mut missing = Vec::new();
+        let api_server = root.get("apiServer").filter(|node| !node.is_null());
+        let has = |name: &str| api_server.is_some_and(|node| node.get(name).is_some());
+        if !self.new_flags.is_empty() {
+            if has("extraArgs") {
+                let path = path(&["extraArgs"]);
+                ops.push(match args_value(&self.new_flags, self.shape) {
+                    New::List(items) => Op::Append { path, items },
+                    New::Map(pairs) => Op::Insert { path, pairs },
+                    _ => return ops,
+                });
+            } else {
+                missing.push(("extraArgs".to_owned(), args_value(&self.new_flags, self.shape)));
+            }
+        }
+        if !self.new_volumes.is_empty() {
+            let items = std::mem::take(&mut self.new_volumes);
+            if has("extraVolumes") {
+                ops.push(Op::Append { path: path(&["extraVolumes"]), items });
+            } else {
+                missing.push(("extraVolumes".to_owned(), New::List(items)));
+            }
+        }
+        if !missing.is_empty() {
+            ops.push(if root.get("apiServer").is_some() {
+                Op::Insert { path: path(&[]), pairs: missing }
+            } else {
+                Op::Insert { path: Vec::new(), pairs: vec![("apiServer".to_owned(), New::Map(missing))] }
+            });
+        }
+        ops
+    }
+}
+
+/// The log file, where a mount is that of the log.
+pub(super) fn log_file<'f>(mount: &Mount, flags: &'f flags::Flags) -> Option<&'f str> {
+    let file = flags.get("audit-log-path").map(String::as_str)?;
+    (mount.name == "audit-log" && parent(file) == mount.container).then_some(file)
+}
+
+/// Whether a node has a flag's value already. kubeadm takes strings alone.
+fn right(name: &str, value: &str, node: &Node) -> bool {
+    node.str().is_some_and(|found| flags::same(name, found, value))
+}
+
+/// Whether a node has a value already; of paths, the slash at the end doesn't count.
+pub(super) fn same(node: &Node, value: &New) -> bool {
+    match value {
+        New::Str(text) => node.str().is_some_and(|found| clean(found) == clean(text)),
+        New::Bool(value) => node.scalar() == Some(if *value { "true" } else { "false" }),
+        _ => false,
+    }
+}
+
+fn args_value(flags: &[(String, String)], shape: Shape) -> New {
+    match shape {
+        Shape::Map => New::Map(flags.iter().map(|(name, value)| (name.clone(), New::str(value))).collect()),
+        Shape::List => New::List(
+            flags.iter().map(|(name, value)| New::map([("name", New::str(name)), ("value", New::str(value))])).collect(),
+        ),
+    }
+}
+
+fn volume(mount: &Mount, name: &str) -> New {
+    New::map([
+        ("name", New::str(name)),
+        ("hostPath", New::str(&mount.host)),
+        ("mountPath", New::str(&mount.container)),
+        ("readOnly", New::Bool(mount.read_only)),
+        ("pathType", New::str(mount.kind)),
+    ])
+}
+
+/// The settings as YAML, for a person to add.
+fn by_hand(wanted: &Wanted, shape: Shape) -> String {
+    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+    let volumes = mounts(&flags).iter().map(|mount| volume(mount, mount.name)).collect();
+    crate::yaml::edit::render(&[(
+        "apiServer".to_owned(),
+        New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),
+    )])
+}

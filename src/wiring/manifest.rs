@@ -1,0 +1,463 @@
+//! The static pod manifest of the API server.
+
+use super::kubeadm::{log_file, same};
+use super::{Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired};
+use crate::audit::flags::{self, Takes};
+use crate::audit::version::Version;
+use crate::config::Existing;
+use crate::yaml::edit::{New, Op, Step, edit};
+use crate::yaml::scalar::{Type, resolve};
+use crate::yaml::{Document, Kind, Node};
+
+/// A manifest that was read.
+#[derive(Debug)]
+pub struct Manifest {
+    documents: Vec<Document>,
+    container: usize,
+    /// The version in the image's tag.
+    pub version: Option<Version>,
+    /// `runAsUser` and `runAsGroup`.
+    pub run_as: (Option<u32>, Option<u32>),
+}
+
+/// A pod as the kubelet knows it: it keeps one of each namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub namespace: String,
+    pub name: String,
+}
+
+/// What a text in the manifest directory defines: the pod's identity, and whether it runs the API server.
+/// `None` where the kubelet would not take it for a pod.
+pub fn identify(text: &str) -> Option<(Identity, bool)> {
+    let documents = crate::yaml::parse(text).ok()?;
+    let root = &documents.first()?.root;
+    if root.get("kind")?.str()? != "Pod" {
+        return None;
+    }
+    let field = |name: &str| root.at(&["metadata", name]).and_then(Node::scalar);
+    let identity = Identity {
+        namespace: field("namespace").unwrap_or("default").to_owned(),
+        name: field("name").unwrap_or_default().to_owned(),
+    };
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    Some((identity, containers.iter().any(runs_api_server)))
+}
+
+/// Reads the manifest of the API server. The kubelet reads a file's first document alone, so that is the one.
+pub fn read(text: &str) -> Result<Manifest, Refusal> {
+    let documents = crate::yaml::parse(text).map_err(|error| Refusal::from_parser(&error))?;
+    let Some(document) = documents.first() else {
+        return Err(Refusal::new(crate::config::START, "the file is empty; a Pod that runs kube-apiserver is expected"));
+    };
+    let root = &document.root;
+    let field = |name: &str| root.get(name).and_then(Node::str).unwrap_or_default();
+    if (field("apiVersion"), field("kind")) != ("v1", "Pod") {
+        let found = format!("{} {}", field("apiVersion"), field("kind"));
+        let found = if found.trim().is_empty() { "something else".to_owned() } else { found };
+        return Err(Refusal::new(root.place, format!("a v1 Pod that runs kube-apiserver is expected, here is {found}")));
+    }
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let named = |container: &Node| container.get("name").and_then(Node::scalar) == Some("kube-apiserver");
+    let container = containers
+        .iter()
+        .position(|container| named(container) && runs_api_server(container))
+        .or_else(|| containers.iter().position(runs_api_server))
+        .or_else(|| containers.iter().position(named));
+    let Some(container) = container else {
+        return Err(Refusal::new(root.place, "no container of this pod runs kube-apiserver"));
+    };
+    let node = &containers[container];
+    let version = node.get("image").and_then(Node::scalar).and_then(image_version);
+    let run_as = |name: &str| {
+        let own = node.at(&["securityContext", name]).filter(|node| !node.is_null());
+        own.or_else(|| root.at(&["spec", "securityContext", name])).and_then(Node::scalar)?.parse().ok()
+    };
+    let run_as = (run_as("runAsUser"), run_as("runAsGroup"));
+    Ok(Manifest { container, version, run_as, documents })
+}
+
+/// The version in an image's tag, as in `registry.k8s.io/kube-apiserver:v1.30.2@sha256:...`.
+fn image_version(image: &str) -> Option<Version> {
+    let image = image.split('@').next()?;
+    let (_, tag) = image.rsplit('/').next()?.split_once(':')?;
+    Version::parse(tag)
+}
+
+fn words<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
+    let items = container.get(list).and_then(Node::items).unwrap_or_default();
+    items.iter().filter_map(Node::scalar).collect()
+}
+
+/// A container whose command, or its arguments where a wrapper starts it, names the API server.
+fn runs_api_server(container: &Node) -> bool {
+    let mut all = words(container, "command");
+    all.extend(words(container, "args"));
+    let program = |word: &str, name: &str| !word.starts_with('-') && word.rsplit('/').next() == Some(name);
+    all.iter().enumerate().any(|(index, word)| {
+        let next = all.get(index + 1).copied().unwrap_or_default();
+        program(word, "kube-apiserver")
+            || program(word, "hyperkube") && ["apiserver", "kube-apiserver"].contains(&next)
+            || in_shell_line(word)
+    })
+}
+
+/// A whole command line in one word, as shells take them.
+fn in_shell_line(word: &str) -> bool {
+    word.split_whitespace().count() > 1
+        && word.split_whitespace().any(|part| part.rsplit('/').next() == Some("kube-apiserver"))
+}
+
+/// An audit flag in `command` or `args`.
+struct Arg {
+    list: &'static str,
+    index: usize,
+    /// As it is written, without the dashes.
+    written: String,
+    value: String,
+    /// The value is the next item.
+    separate: bool,
+}
+
+/// Puts the wanted settings into the manifest. `text` is what `manifest` was read from.
+pub fn wire(
+    text: &str,
+    manifest: &Manifest,
+    wanted: &Wanted,
+    version: Option<Version>,
+) -> Result<Wired, Refusal> {
+    let refuse = |refusal: Refusal| Refusal { by_hand: refusal.by_hand.or(Some(by_hand(wanted))), ..refusal };
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let container = &containers[manifest.container];
+    let mut edits = Edits {
+        container,
+        spec: root.get("spec").unwrap_or(root),
+        at: vec![Step::from("spec"), Step::from("containers"), Step::from(manifest.container)],
+        ops: Vec::new(),
+        in_container: Vec::new(),
+        in_spec: Vec::new(),
+    };
+    let args = audit_args(container).map_err(refuse)?;
+    let present: Vec<_> = args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
+    let flags = effective(wanted, &present);
+    check(&flags, version.or(manifest.version), container.place)?;
+    edits.flags(&args, wanted).map_err(refuse)?;
+    let mut notes = Vec::new();
+    let present = edits.volumes(&flags, wanted, &mut notes).map_err(refuse)?;
+    let ops = edits.finish();
+    if ops.is_empty() {
+        return Ok(wired(text.to_owned(), &flags, wanted, &present, notes));
+    }
+    let edited = edit(text, &manifest.documents, 0, &ops)
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted)))?;
+    Ok(wired(edited, &flags, wanted, &present, notes))
+}
+
+/// The audit flags of a container, in order; the last one of a name counts.
+fn audit_args(container: &Node) -> Result<Vec<Arg>, Refusal> {
+    let mut args = Vec::new();
+    for list in ["command", "args"] {
+        let Some(node) = container.get(list).filter(|node| !node.is_null()) else {
+            continue;
+        };
+        let Some(items) = node.items() else {
+            return Err(Refusal::new(node.place, format!("{list} must be a list")));
+        };
+        let mut index = 0;
+        while let Some(item) = items.get(index) {
+            let word = match resolve(item) {
+                Type::Str => item.scalar().unwrap_or_default(),
+                other => {
+                    let reason = format!("{list} takes strings, and this is {}; put it in quotes", other.name());
+                    return Err(Refusal::new(item.place, reason));
+                }
+            };
+            let shell = ["sh", "bash", "dash", "ash"].contains(&word.rsplit('/').next().unwrap_or_default());
+            if (shell && !word.starts_with('-')) || in_shell_line(word) {
+                return Err(Refusal::new(
+                    item.place,
+                    "the API server is started by a shell, whose line can't be edited safely",
+                ));
+            }
+            if word == "--" {
+                return Err(Refusal::new(item.place, "what comes after `--` is not read as flags; remove it"));
+            }
+            index += 1;
+            let Some(flag) = word.strip_prefix("--") else {
+                continue;
+            };
+            let (written, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+            let name = flags::normal(written);
+            if !flags::is_audit(&name) {
+                continue;
+            }
+            let at = index - 1;
+            let (value, separate) = match (value, flags::takes(&name)) {
+                (Some(value), _) => (value.to_owned(), false),
+                // pflag: a boolean stands alone, every other flag takes the next word whatever it is.
+                (None, Some(Takes::Bool) | None) => ("true".to_owned(), false),
+                (None, Some(_)) => {
+                    let next = items.get(index).and_then(Node::scalar).filter(|next| !next.starts_with("--"));
+                    let Some(next) = next else {
+                        return Err(Refusal::new(item.place, format!("--{written} has no value; give it one")));
+                    };
+                    index += 1;
+                    (next.to_owned(), true)
+                }
+            };
+            args.push(Arg { list, index: at, written: written.to_owned(), value, separate });
+        }
+    }
+    Ok(args)
+}
+
+struct Edits<'n> {
+    container: &'n Node,
+    spec: &'n Node,
+    /// The path of the container.
+    at: Vec<Step>,
+    ops: Vec<Op>,
+    in_container: Vec<(String, New)>,
+    in_spec: Vec<(String, New)>,
+}
+
+/// Whether a change of this node would change something else, too.
+fn shared(node: &Node) -> bool {
+    node.shared || matches!(node.kind, Kind::Alias(_))
+}
+
+impl Edits<'_> {
+    fn path(&self, steps: &[Step]) -> Vec<Step> {
+        [&self.at, steps].concat()
+    }
+
+    fn flags(&mut self, args: &[Arg], wanted: &Wanted) -> Result<(), Refusal> {
+        let mut missing = Vec::new();
+        for (name, value) in &wanted.flags {
+            let present: Vec<_> = args.iter().filter(|arg| flags::normal(&arg.written) == *name).collect();
+            if wanted.existing == Existing::Keep && !present.is_empty() {
+                continue;
+            }
+            let mut found = false;
+            for arg in present {
+                if flags::same(name, &arg.value, value) {
+                    found = true;
+                    continue;
+                }
+                let list = self.container.get(arg.list).unwrap_or(self.container);
+                let index = arg.index + usize::from(arg.separate);
+                let items = list.items().unwrap_or_default();
+                // What is used elsewhere too stays; the flag is added after it, where it counts.
+                if shared(list) || items.get(index).is_none_or(shared) {
+                    found = false;
+                    continue;
+                }
+                found = true;
+                let text = if arg.separate { value.clone() } else { format!("--{}={value}", arg.written) };
+                let path = self.path(&[Step::from(arg.list), Step::from(index)]);
+                self.ops.push(Op::Set { path, value: New::Str(text) });
+            }
+            if !found {
+                missing.push(New::Str(format!("--{name}={value}")));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());
+        let filled = |name: &str| list(name).and_then(Node::items).is_some_and(|items| !items.is_empty());
+        if !filled("command") && !filled("args") {
+            return Err(Refusal::new(self.container.place, "the container has neither command nor args to add flags to"));
+        }
+        // Arguments come after the command, so where both have flags, `args` has the last word.
+        let into = if filled("args") || list("command").is_none_or(shared) { "args" } else { "command" };
+        if self.container.get(into).is_some() {
+            let path = self.path(&[Step::from(into)]);
+            self.ops.push(Op::Append { path, items: missing });
+        } else {
+            self.in_container.push((into.to_owned(), New::List(missing)));
+        }
+        Ok(())
+    }
+
+    fn volumes(
+        &mut self,
+        flags: &flags::Flags,
+        wanted: &Wanted,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Present>, Refusal> {
+        let container = self.container;
+        let list = |node: &Node, name: &str| match node.get(name) {
+            Some(list) if list.items().is_none() && !list.is_null() => {
+                Err(Refusal::new(list.place, format!("{name} must be a list")))
+            }
+            _ => Ok(()),
+        };
+        list(container, "volumeMounts")?;
+        list(self.spec, "volumes")?;
+        let mount_nodes = container.get("volumeMounts").and_then(Node::items).unwrap_or_default().to_vec();
+        let volume_nodes = self.spec.get("volumes").and_then(Node::items).unwrap_or_default().to_vec();
+        let volume_of = |mount: &Node| {
+            let name = mount.get("name").and_then(Node::scalar)?;
+            volume_nodes.iter().position(|volume| volume.get("name").and_then(Node::scalar) == Some(name))
+        };
+        let host_of = |volume: &Node| volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(clean);
+        let present: Vec<Present> = mount_nodes
+            .iter()
+            .map(|node| {
+                let field = |name: &str| node.get(name).and_then(Node::scalar);
+                let host = volume_of(node).and_then(|index| host_of(&volume_nodes[index]));
+                let host = host.map(|host| match field("subPath") {
+                    Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
+                    _ => host,
+                });
+                Present {
+                    place: node.place,
+                    container: clean(field("mountPath").unwrap_or_default()),
+                    host: host.filter(|_| field("subPathExpr").is_none()),
+                    read_only: field("readOnly") == Some("true"),
+                }
+            })
+            .collect();
+        let mut taken: Vec<String> =
+            volume_nodes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
+        let (mut new_mounts, mut new_volumes) = (Vec::new(), Vec::new());
+        for mount in mounts(flags) {
+            let fit = fit(&mount, log_file(&mount, flags), &present)?;
+            if wanted.existing == Existing::Keep {
+                kept(&mount, &fit, &present, notes)?;
+                if fit != Fit::Missing {
+                    continue;
+                }
+            }
+            let used_once = |volume: usize| mount_nodes.iter().filter(|node| volume_of(node) == Some(volume)).count() == 1;
+            // The volume to mount: one that shows the path already, else a new one.
+            let mut volume_for = |edits: &mut Self| {
+                let ready = volume_nodes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host));
+                if let Some(index) = ready {
+                    edits.set_volume(&volume_nodes, index, &mount);
+                    return volume_nodes[index].get("name").and_then(Node::scalar).unwrap_or_default().to_owned();
+                }
+                let name = free_name(mount.name, &taken);
+                taken.push(name.clone());
+                new_volumes.push(New::map([
+                    ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
+                    ("name", New::str(&name)),
+                ]));
+                name
+            };
+            match fit {
+                Fit::Above(_) => {}
+                Fit::Missing => {
+                    let name = volume_for(self);
+                    new_mounts.push(New::map([
+                        ("mountPath", New::str(&mount.container)),
+                        ("name", New::str(name)),
+                        ("readOnly", New::Bool(mount.read_only)),
+                    ]));
+                }
+                Fit::Same(index) | Fit::Taken(index) | Fit::File(index) => {
+                    let node = &mount_nodes[index];
+                    let volume = volume_of(node);
+                    if fit == Fit::Same(index) {
+                        if let Some(volume) = volume {
+                            self.set_volume(&volume_nodes, volume, &mount);
+                        }
+                    } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
+                        return Err(Refusal::new(node.place, "this mount's path is needed, and it has a subPath"));
+                    } else if let Some(volume) = volume.filter(|volume| {
+                        fit == Fit::File(index) && used_once(*volume) && host_of(&volume_nodes[*volume]).is_some()
+                    }) {
+                        let at = ["spec", "volumes"].map(Step::from).to_vec();
+                        let path = [at, vec![Step::from(volume), "hostPath".into(), "path".into()]].concat();
+                        self.ops.push(Op::Set { path, value: New::str(&mount.host) });
+                        self.set_volume(&volume_nodes, volume, &mount);
+                    } else {
+                        let name = volume_for(self);
+                        self.set_mount(node, index, "name", New::str(name));
+                    }
+                    self.set_mount(node, index, "mountPath", New::str(&mount.container));
+                    self.set_mount(node, index, "readOnly", New::Bool(mount.read_only));
+                }
+            }
+        }
+        for (items, name, own, at, pairs) in [
+            (new_mounts, "volumeMounts", container.get("volumeMounts"), self.at.clone(), &mut self.in_container),
+            (new_volumes, "volumes", self.spec.get("volumes"), vec![Step::from("spec")], &mut self.in_spec),
+        ] {
+            if items.is_empty() {
+            } else if own.is_some() {
+                self.ops.push(Op::Append { path: [at, vec![Step::from(name)]].concat(), items });
+            } else {
+                pairs.push((name.to_owned(), New::List(items)));
+            }
+        }
+        Ok(present)
+    }
+
+    /// Gives an existing mount's field its value, where it hasn't. A missing `readOnly` is false.
+    fn set_mount(&mut self, node: &Node, index: usize, name: &str, value: New) {
+        let path = self.path(&["volumeMounts".into(), Step::from(index)]);
+        self.set(node, path, name, value);
+    }
+
+    /// Gives an existing hostPath volume the type that the mount wants.
+    fn set_volume(&mut self, volumes: &[Node], index: usize, mount: &Mount) {
+        if let Some(host_path) = volumes[index].get("hostPath") {
+            let path = vec!["spec".into(), "volumes".into(), Step::from(index), "hostPath".into()];
+            self.set(host_path, path, "type", New::str(mount.kind));
+        }
+    }
+
+    fn set(&mut self, node: &Node, mut path: Vec<Step>, name: &str, value: New) {
+        match node.get(name) {
+            Some(found) if same(found, &value) => {}
+            Some(_) => {
+                path.push(Step::from(name));
+                self.ops.push(Op::Set { path, value });
+            }
+            None if value == New::Bool(false) => {}
+            None => self.ops.push(Op::Insert { path, pairs: vec![(name.to_owned(), value)] }),
+        }
+    }
+
+    /// The operations, inner ones first.
+    fn finish(self) -> Vec<Op> {
+        let mut ops = self.ops;
+        if !self.in_container.is_empty() {
+            ops.push(Op::Insert { path: self.at, pairs: self.in_container });
+        }
+        if !self.in_spec.is_empty() {
+            ops.push(Op::Insert { path: vec![Step::from("spec")], pairs: self.in_spec });
+        }
+        ops
+    }
+}
+
+/// The settings as YAML, for a person to add.
+fn by_hand(wanted: &Wanted) -> String {
+    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+    let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
+    let mounts = mounts(&flags);
+    let volume_mounts = mounts.iter().map(|mount| {
+        New::map([
+            ("mountPath", New::str(&mount.container)),
+            ("name", New::str(mount.name)),
+            ("readOnly", New::Bool(mount.read_only)),
+        ])
+    });
+    let volumes = mounts.iter().map(|mount| {
+        New::map([
+            ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
+            ("name", New::str(mount.name)),
+        ])
+    });
+    let container = New::map([
+        ("name", New::str("kube-apiserver")),
+        ("command", New::List(args)),
+        ("volumeMounts", New::List(volume_mounts.collect())),
+    ]);
+    let spec = New::map([("containers", New::List(vec![container])), ("volumes", New::List(volumes.collect()))]);
+    crate::yaml::edit::render(&[("spec".to_owned(), spec)])
+}

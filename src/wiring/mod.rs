@@ -1,0 +1,317 @@
+//! Puts the audit flags and mounts into other people's YAML: kubeadm's configuration and the static pod
+//! manifest. Pure: text in, text out.
+
+pub mod kubeadm;
+pub mod manifest;
+#[cfg(test)]
+mod property;
+
+use std::fmt;
+
+use crate::audit::flags::{self, Flags};
+use crate::audit::version::Version;
+use crate::config::{Config, Existing, parent};
+use crate::yaml::Place;
+use crate::yaml::edit::Refused;
+
+/// What a file shall have.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Flags and values, in the order in which they are written.
+    pub flags: Vec<(String, String)>,
+    pub existing: Existing,
+}
+
+impl Wanted {
+    /// What a configuration asks for.
+    pub fn of(config: &Config) -> Wanted {
+        Wanted { flags: config.flags(), existing: config.existing }
+    }
+}
+
+/// A file after its edit.
+#[derive(Clone, Debug)]
+pub struct Wired {
+    /// The new text; the old one where nothing was missing.
+    pub text: String,
+    /// Where the policy lies on the host.
+    pub policy: String,
+    /// The directory of the log on the host; `None` where a kept flag logs elsewhere than to a file.
+    pub log_directory: Option<String>,
+    /// What a person should know about this file.
+    pub notes: Vec<String>,
+}
+
+/// Why a file was left as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub place: Place,
+    pub reason: String,
+    /// The YAML to add by hand, where that would do.
+    pub by_hand: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+impl Refusal {
+    fn new(place: Place, reason: impl Into<String>) -> Refusal {
+        Refusal { place, reason: reason.into(), by_hand: None }
+    }
+
+    fn from_edit(refused: Refused, by_hand: String) -> Refusal {
+        Refusal { place: refused.place, reason: refused.reason, by_hand: Some(by_hand) }
+    }
+
+    /// A parser's error, which begins with its place.
+    fn from_parser(error: &anyhow::Error) -> Refusal {
+        let text = format!("{error:#}");
+        let mut parts = text.splitn(3, ':');
+        let mut number = || parts.next().and_then(|part| part.parse().ok());
+        match (number(), number()) {
+            (Some(line), Some(column)) => {
+                let reason = parts.next().unwrap_or_default().trim_start();
+                Refusal::new(Place { line, column }, reason)
+            }
+            _ => Refusal::new(crate::config::START, text),
+        }
+    }
+}
+
+/// A path of the host that the API server's container must see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mount {
+    /// The volume's name, unless it is taken.
+    name: &'static str,
+    host: String,
+    container: String,
+    read_only: bool,
+    /// The `hostPath` type.
+    kind: &'static str,
+}
+
+/// The mounts that a set of flags needs, with the same path on both sides.
+fn mounts(flags: &Flags) -> Vec<Mount> {
+    let mount = |name, path: &str, read_only, kind| Mount {
+        name,
+        host: path.to_owned(),
+        container: path.to_owned(),
+        read_only,
+        kind,
+    };
+    let get = |name: &str| flags.get(name).filter(|path| path.starts_with('/'));
+    let mut mounts = Vec::new();
+    // `File`: the kubelet then refuses to start the pod where the file is missing, and makes no directory of it.
+    mounts.extend(get("audit-policy-file").map(|path| mount("audit", path, true, "File")));
+    // The directory, not the file: rotation renames, which a mounted file answers with EBUSY.
+    mounts.extend(get("audit-log-path").map(|path| mount("audit-log", parent(path), false, "DirectoryOrCreate")));
+    mounts.extend(get("audit-webhook-config-file").map(|path| mount("audit-webhook", path, true, "File")));
+    mounts
+}
+
+/// A mount that a file has.
+#[derive(Clone, Debug)]
+struct Present {
+    place: Place,
+    container: String,
+    /// What it shows, where that is a path of the host.
+    host: Option<String>,
+    read_only: bool,
+}
+
+/// How a mount that is needed relates to those that a file has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fit {
+    /// This one is at the same path and shows the same path of the host.
+    Same(usize),
+    /// This one, a directory above, serves the path too.
+    Above(usize),
+    /// This one is at the same path but shows something else.
+    Taken(usize),
+    /// This one mounts the log file itself.
+    File(usize),
+    Missing,
+}
+
+/// Finds how a mount fits. `file` is the log file, for the log's mount.
+fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Refusal> {
+    let at = |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
+    let (same, of_file) = (at(&mount.container), file.map(at).unwrap_or_default());
+    if let [_, (_, second), ..] = same.as_slice() {
+        return Err(Refusal::new(second.place, format!("{} is mounted twice; remove one", mount.container)));
+    }
+    match (same.as_slice(), of_file.as_slice()) {
+        ([_, ..], [(_, one), ..]) | ([], [_, (_, one), ..]) => Err(Refusal::new(
+            one.place,
+            "the log file itself is mounted here, which makes its rotation fail; remove this mount",
+        )),
+        ([(index, one)], []) if one.host.as_ref() == Some(&mount.host) => Ok(Fit::Same(*index)),
+        ([(index, _)], []) => Ok(Fit::Taken(*index)),
+        ([], [(index, _)]) => Ok(Fit::File(*index)),
+        _ => {
+            let above = present
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| below(&one.container, &mount.container).is_some())
+                .max_by_key(|(_, one)| one.container.len());
+            Ok(match above {
+                Some((index, one))
+                    if seen_through(one, &mount.container).as_ref() == Some(&mount.host)
+                        && (mount.read_only || !one.read_only) =>
+                {
+                    Fit::Above(index)
+                }
+                _ => Fit::Missing,
+            })
+        }
+    }
+}
+
+/// The rest of a path below a directory.
+fn below<'p>(directory: &str, path: &'p str) -> Option<&'p str> {
+    let directory = directory.trim_end_matches('/');
+    path.strip_prefix(directory).filter(|rest| rest.starts_with('/') && rest.len() > 1)
+}
+
+/// The host's path of a container's path that lies at or below a mount.
+fn seen_through(present: &Present, path: &str) -> Option<String> {
+    let host = present.host.as_deref()?;
+    if present.container == path {
+        return Some(host.to_owned());
+    }
+    Some(format!("{}{}", host.trim_end_matches('/'), below(&present.container, path)?))
+}
+
+/// Where a container's path lies on the host: by the nearest mount, else at the same path.
+fn on_host(present: &[Present], path: &str) -> Option<String> {
+    let nearest = present
+        .iter()
+        .filter(|one| one.container == path || below(&one.container, path).is_some())
+        .max_by_key(|one| one.container.len());
+    match nearest {
+        Some(one) => seen_through(one, path),
+        None => Some(path.to_owned()),
+    }
+}
+
+/// A path as it is compared: without a slash at its end.
+fn clean(path: &str) -> String {
+    if path == "/" { path.to_owned() } else { path.trim_end_matches('/').to_owned() }
+}
+
+/// A volume name that isn't taken.
+fn free_name(name: &str, taken: &[String]) -> String {
+    let free = |candidate: &String| !taken.contains(candidate);
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.to_owned()).chain(numbered).find(free).unwrap_or_default()
+}
+
+/// The flags that the API server will have: ours, over or under those that are there.
+fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
+    let mut all: Flags = present.iter().cloned().collect();
+    for (name, value) in &wanted.flags {
+        if wanted.existing == Existing::Replace || !all.contains_key(name) {
+            all.insert(name.clone(), value.clone());
+        }
+    }
+    all.retain(|name, _| flags::is_audit(name));
+    all
+}
+
+/// Says why an API server would not start with these flags.
+fn check(flags: &Flags, version: Option<Version>, place: Place) -> Result<(), Refusal> {
+    match flags::faults(flags, version).as_slice() {
+        [] => Ok(()),
+        faults => Err(Refusal::new(place, format!("the API server would not start: {}", faults.join("; ")))),
+    }
+}
+
+/// What the results of both kinds of file have in common. `present` are the mounts before the edit.
+fn wired(text: String, flags: &Flags, wanted: &Wanted, present: &[Present], notes: Vec<String>) -> Wired {
+    let place = |path: &str| match wanted.existing {
+        Existing::Keep => on_host(present, path).unwrap_or_else(|| path.to_owned()),
+        Existing::Replace => path.to_owned(),
+    };
+    let policy = flags.get("audit-policy-file").map(|path| place(path)).unwrap_or_default();
+    let log = flags.get("audit-log-path").filter(|path| path.starts_with('/'));
+    let log_directory = log.map(|path| place(parent(path)));
+    Wired { text, policy, log_directory, notes }
+}
+
+/// What keeping somebody else's settings means for their mounts.
+fn kept(mount: &Mount, fit: &Fit, present: &[Present], notes: &mut Vec<String>) -> Result<(), Refusal> {
+    match fit {
+        Fit::Same(index) | Fit::Taken(index) if !mount.read_only && present[*index].read_only => Err(Refusal::new(
+            present[*index].place,
+            format!("{} is mounted read-only, so no event can be written; make it writable", mount.container),
+        )),
+        Fit::File(index) => {
+            notes.push(format!(
+                "{}: the log file itself is mounted, which makes its rotation fail; mount its directory",
+                present[*index].place
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn present(mounts: &[(&str, &str, bool)]) -> Vec<Present> {
+        mounts
+            .iter()
+            .map(|(container, host, read_only)| Present {
+                place: Place::default(),
+                container: (*container).to_owned(),
+                host: Some((*host).to_owned()),
+                read_only: *read_only,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn mounts_are_matched_by_path() {
+        let log = Mount {
+            name: "audit-log",
+            host: "/var/log/kubernetes/audit".to_owned(),
+            container: "/var/log/kubernetes/audit".to_owned(),
+            read_only: false,
+            kind: "DirectoryOrCreate",
+        };
+        let file = "/var/log/kubernetes/audit/audit.log";
+        for (mounts, expected) in [
+            (&[][..], Fit::Missing),
+            (&[("/etc", "/etc", true)], Fit::Missing),
+            (&[("/var/log/kubernetes/audit", "/var/log/kubernetes/audit", false)], Fit::Same(0)),
+            (&[("/var/log/kubernetes/audit", "/data/audit", false)], Fit::Taken(0)),
+            (&[("/var/log", "/var/log", false)], Fit::Above(0)),
+            (&[("/", "/", false)], Fit::Above(0)),
+            (&[("/var/log", "/var/log", true)], Fit::Missing),
+            (&[("/var/log", "/data", false)], Fit::Missing),
+            (&[("/var/lo", "/var/lo", false)], Fit::Missing),
+            (&[("/var/log", "/var/log", false), ("/var/log/kubernetes", "/data", false)], Fit::Missing),
+            (&[(file, file, false)], Fit::File(0)),
+        ] {
+            assert_eq!(fit(&log, Some(file), &present(mounts)), Ok(expected), "{mounts:?}");
+        }
+        for mounts in [
+            &[("/var/log/kubernetes/audit", "/a", false), ("/var/log/kubernetes/audit", "/b", false)][..],
+            &[("/var/log/kubernetes/audit", "/var/log/kubernetes/audit", false), (file, file, false)],
+        ] {
+            assert!(fit(&log, Some(file), &present(mounts)).is_err(), "{mounts:?}");
+        }
+    }
+
+    #[test]
+    fn a_taken_volume_name_gets_a_number() {
+        let taken = ["audit".to_owned(), "audit-2".to_owned()];
+        assert_eq!(free_name("audit", &taken), "audit-3");
+        assert_eq!(free_name("audit-log", &taken), "audit-log");
+    }
+}

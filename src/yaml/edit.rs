@@ -1,0 +1,539 @@
+//! Edits of other people's YAML that leave every other byte where it was.
+//!
+//! An edit splices text: it inserts lines in the file's own style, or replaces one scalar. Then it is
+//! proved: yaml_serde reads the text before and after, and the documents after must equal the documents
+//! before with the same operations done to them as data. Comments can't get lost, since nothing is removed
+//! but scalars and empty collections, and can't get into a value, since the values are compared.
+
+use std::fmt;
+
+use serde::de::Deserialize;
+use serde_yaml::Value;
+
+use super::scalar::{double_quoted, quote, quote_like};
+use super::tree::{Document, Kind, Node, Place, Style, place_at};
+
+/// A value to write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum New {
+    Str(String),
+    Bool(bool),
+    List(Vec<New>),
+    Map(Vec<(String, New)>),
+}
+
+impl New {
+    /// A string.
+    pub fn str(text: impl Into<String>) -> New {
+        New::Str(text.into())
+    }
+
+    /// A mapping from its pairs.
+    pub fn map<const N: usize>(pairs: [(&str, New); N]) -> New {
+        New::Map(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+}
+
+/// One step into a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Step {
+        Step::Key(key.to_owned())
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Step {
+        Step::Index(index)
+    }
+}
+
+/// An operation on a document. Two operations must not touch what the other one writes.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Gives a scalar another value.
+    Set { path: Vec<Step>, value: New },
+    /// Adds pairs to a mapping; null counts as an empty one.
+    Insert { path: Vec<Step>, pairs: Vec<(String, New)> },
+    /// Adds items to a list; null counts as an empty one.
+    Append { path: Vec<Step>, items: Vec<New> },
+}
+
+/// Why an edit was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub place: Place,
+    pub reason: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+/// Does the operations on one document of a text.
+///
+/// `documents` is what [`super::parse`] made of `text`. Returns the new text, proved to differ in nothing
+/// but the operations, or why and where that isn't possible.
+pub fn edit(text: &str, documents: &[Document], document: usize, ops: &[Op]) -> Result<String, Refused> {
+    let root = &documents[document].root;
+    let editor = Editor { text, style: Layout::of(root, text) };
+    let mut splices = Vec::new();
+    for op in ops {
+        editor.op(root, op, &mut splices)?;
+    }
+    let edited = splice(text, splices).ok_or_else(|| refused(root.place, "two of the edits overlap"))?;
+
+    let mut target = read(text).map_err(|reason| refused(root.place, reason))?;
+    let done = target.get_mut(document).map(|target| ops.iter().try_for_each(|op| apply(target, op)));
+    if done.flatten().is_none() {
+        return Err(refused(root.place, "the two YAML readers disagree about this document"));
+    }
+    match read(&edited) {
+        Ok(found) if found == target => Ok(edited),
+        Ok(_) => Err(refused(root.place, "the edit would have changed more than the audit settings")),
+        Err(reason) => Err(refused(root.place, format!("the edit would have broken the file: {reason}"))),
+    }
+}
+
+/// Appends a document to a text. Returns the new text, proved as [`edit`] does.
+pub fn append_document(text: &str, pairs: Vec<(String, New)>) -> Result<String, Refused> {
+    let end = place_at(text, text.len());
+    let eol = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let style = Layout::default();
+    let mut edited = text.to_owned();
+    if !edited.is_empty() && !edited.ends_with('\n') {
+        edited.push_str(eol);
+    }
+    edited.push_str("---");
+    for (key, value) in &pairs {
+        edited.push_str(&style.pair(key, value, 0, eol));
+    }
+    edited.push_str(eol);
+    let mut target = read(text).map_err(|reason| refused(end, reason))?;
+    // A marker with nothing after it is a document too, and is the one that gets the content.
+    if target.last().is_some_and(Value::is_null) {
+        return Err(refused(end, "the last document is empty; remove its `---`"));
+    }
+    target.push(data(&New::Map(pairs)));
+    match read(&edited) {
+        Ok(found) if found == target => Ok(edited),
+        _ => Err(refused(end, "a document can't be appended to this file")),
+    }
+}
+
+/// Pairs as a block of YAML, for a message.
+pub fn render(pairs: &[(String, New)]) -> String {
+    let style = Layout::default();
+    let lines: String = pairs.iter().map(|(key, value)| style.pair(key, value, 0, "\n")).collect();
+    lines.trim_start_matches('\n').to_owned()
+}
+
+fn refused(place: Place, reason: impl Into<String>) -> Refused {
+    Refused { place, reason: reason.into() }
+}
+
+/// All documents of a text as data.
+fn read(text: &str) -> Result<Vec<Value>, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).map_err(|error| error.to_string()))
+        .collect()
+}
+
+/// Does an operation on data. `None` where the path doesn't lead to what the operation needs.
+fn apply(root: &mut Value, op: &Op) -> Option<()> {
+    let (Op::Set { path, .. } | Op::Insert { path, .. } | Op::Append { path, .. }) = op;
+    let node = path.iter().try_fold(root, |node, step| match step {
+        Step::Key(key) => node.as_mapping_mut()?.get_mut(key.as_str()),
+        Step::Index(index) => node.as_sequence_mut()?.get_mut(*index),
+    })?;
+    match op {
+        Op::Set { value, .. } => *node = data(value),
+        Op::Insert { pairs, .. } => {
+            if node.is_null() {
+                *node = Value::Mapping(Default::default());
+            }
+            let mapping = node.as_mapping_mut()?;
+            for (key, value) in pairs {
+                if mapping.insert(Value::from(key.as_str()), data(value)).is_some() {
+                    return None;
+                }
+            }
+        }
+        Op::Append { items, .. } => {
+            if node.is_null() {
+                *node = Value::Sequence(Vec::new());
+            }
+            node.as_sequence_mut()?.extend(items.iter().map(data));
+        }
+    }
+    Some(())
+}
+
+fn data(new: &New) -> Value {
+    match new {
+        New::Str(text) => Value::from(text.as_str()),
+        New::Bool(value) => Value::from(*value),
+        New::List(items) => Value::Sequence(items.iter().map(data).collect()),
+        New::Map(pairs) => {
+            Value::Mapping(pairs.iter().map(|(key, value)| (Value::from(key.as_str()), data(value))).collect())
+        }
+    }
+}
+
+/// Replaces `start..end` of a text.
+struct Splice {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+fn splice(text: &str, mut splices: Vec<Splice>) -> Option<String> {
+    splices.sort_by_key(|splice| splice.start);
+    let mut edited = String::with_capacity(text.len() + 2048);
+    let mut done = 0;
+    for splice in splices {
+        edited.push_str(text.get(done..splice.start)?);
+        edited.push_str(&splice.text);
+        done = splice.end;
+    }
+    edited.push_str(text.get(done..)?);
+    Some(edited)
+}
+
+/// How a document is laid out, so that new lines look like its own.
+struct Layout {
+    /// How much deeper than its key a list's dashes stand.
+    list: usize,
+    /// How much deeper than its key a mapping's keys stand.
+    map: usize,
+    /// Keys in flow collections are quoted.
+    json: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        // As kubeadm writes its files.
+        Layout { list: 0, map: 2, json: false }
+    }
+}
+
+impl Layout {
+    fn of(root: &Node, text: &str) -> Layout {
+        let default = Layout::default();
+        let json = text[root.start..].starts_with('{');
+        let (mut list, mut map) = (None, None);
+        measure(root, text, &mut list, &mut map);
+        Layout { list: list.unwrap_or(default.list), map: map.unwrap_or(default.map), json }
+    }
+
+    /// A pair on lines of its own, each with a line break before it.
+    fn pair(&self, key: &str, value: &New, indent: usize, eol: &str) -> String {
+        format!("{eol}{:indent$}{}:{}", "", quote(key, false), self.value(value, indent, eol))
+    }
+
+    /// An item on lines of its own, each with a line break before it.
+    fn item(&self, value: &New, indent: usize, eol: &str) -> String {
+        let lead = format!("{eol}{:indent$}- ", "");
+        match value {
+            New::Map(pairs) if !pairs.is_empty() => {
+                let inner = indent + 2;
+                let lines: String = pairs.iter().map(|(key, value)| self.pair(key, value, inner, eol)).collect();
+                lead + lines[eol.len()..].trim_start_matches(' ')
+            }
+            other => lead + &self.flow(other, false),
+        }
+    }
+
+    /// What follows a key's colon.
+    fn value(&self, value: &New, indent: usize, eol: &str) -> String {
+        match value {
+            New::List(items) if !items.is_empty() => {
+                items.iter().map(|item| self.item(item, indent + self.list, eol)).collect()
+            }
+            New::Map(pairs) if !pairs.is_empty() => {
+                pairs.iter().map(|(key, value)| self.pair(key, value, indent + self.map, eol)).collect()
+            }
+            other => format!(" {}", self.flow(other, false)),
+        }
+    }
+
+    /// A value on one line.
+    fn flow(&self, value: &New, inside: bool) -> String {
+        match value {
+            New::Str(text) => quote(text, inside),
+            New::Bool(value) => value.to_string(),
+            New::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.flow(item, true)).collect();
+                format!("[{}]", items.join(", "))
+            }
+            New::Map(pairs) => {
+                let pairs: Vec<_> = pairs.iter().map(|(key, value)| self.flow_pair(key, value)).collect();
+                format!("{{{}}}", pairs.join(", "))
+            }
+        }
+    }
+
+    fn flow_pair(&self, key: &str, value: &New) -> String {
+        let key = if self.json { double_quoted(key) } else { quote(key, false) };
+        format!("{key}: {}", self.flow(value, true))
+    }
+}
+
+/// Notes how deep the first list and the first mapping under a key stand.
+fn measure(node: &Node, text: &str, list: &mut Option<usize>, map: &mut Option<usize>) {
+    match &node.kind {
+        Kind::Mapping { pairs, flow: false } => {
+            for (key, value) in pairs {
+                let slot = match &value.kind {
+                    Kind::Sequence { flow: false, .. } => Some((&mut *list, value_start(text, value))),
+                    Kind::Mapping { flow: false, .. } => Some((&mut *map, value_start(text, value))),
+                    _ => None,
+                };
+                if let Some((slot @ None, start)) = slot {
+                    let key_column = place_at(text, key.start).column;
+                    *slot = place_at(text, start).column.checked_sub(key_column);
+                }
+                measure(value, text, list, map);
+            }
+        }
+        Kind::Sequence { items, flow: false } => items.iter().for_each(|item| measure(item, text, list, map)),
+        _ => {}
+    }
+}
+
+/// Where a node's own text starts, behind its anchor and tag.
+fn value_start(text: &str, node: &Node) -> usize {
+    let mut at = node.start;
+    while at < node.end && text[at..].starts_with(['&', '!']) {
+        at += text[at..].find([' ', '\t', '\r', '\n']).unwrap_or(0).max(1);
+        loop {
+            at += text[at..].len() - text[at..].trim_start().len();
+            if !text[at..].starts_with('#') {
+                break;
+            }
+            at = line_end(text, at);
+        }
+    }
+    at.min(node.end)
+}
+
+/// Where the line that an offset stands in ends, before its line break.
+fn line_end(text: &str, at: usize) -> usize {
+    let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
+    if text[at..end].ends_with('\r') { end - 1 } else { end }
+}
+
+/// Where the line that an offset stands in starts.
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |before| before + 1)
+}
+
+/// Whether there is nothing more in the line than blanks and a comment.
+fn rest_is_blank(text: &str, at: usize) -> bool {
+    let rest = text[at..line_end(text, at)].trim_start_matches([' ', '\t']);
+    rest.is_empty() || rest.starts_with('#')
+}
+
+struct Editor<'t> {
+    text: &'t str,
+    style: Layout,
+}
+
+/// Where a value stands: the column of its key, from 0, and whether it is in a flow collection.
+#[derive(Clone, Copy)]
+struct Context<'n> {
+    key: Option<&'n Node>,
+    indent: usize,
+    flow: bool,
+}
+
+impl Editor<'_> {
+    fn op(&self, root: &Node, op: &Op, splices: &mut Vec<Splice>) -> Result<(), Refused> {
+        match op {
+            Op::Set { path, value } => {
+                let (node, context) = self.locate(root, path)?;
+                let Kind::Scalar { style, .. } = node.kind else {
+                    return Err(refused(node.place, "a single value is expected here"));
+                };
+                let start = value_start(self.text, node);
+                if style == Style::Block && self.text[start..node.end].contains('#') {
+                    return Err(refused(node.place, "this block may hold a comment"));
+                }
+                let text = match value {
+                    New::Str(text) => quote_like(text, style, context.flow),
+                    other => self.style.flow(other, true),
+                };
+                // Null may be nothing at all, right behind its colon.
+                let bare = start == node.end && !self.text[..start].ends_with([' ', '\t', '\n']);
+                let text = if bare { format!(" {text}") } else { text };
+                splices.push(Splice { start, end: node.end, text });
+                Ok(())
+            }
+            Op::Insert { path, pairs } => {
+                let (node, context) = self.locate(root, path)?;
+                match &node.kind {
+                    Kind::Mapping { pairs: own, flow: false } if !own.is_empty() => {
+                        let start = value_start(self.text, node);
+                        // `? key` starts with the mark, a plain key with itself.
+                        let first = if self.text[start..].starts_with("? ") { start } else { own[0].0.start };
+                        let indent = place_at(self.text, first).column - 1;
+                        let at = line_end(self.text, node.end);
+                        let eol = self.eol(at);
+                        let text = pairs.iter().map(|(key, value)| self.style.pair(key, value, indent, eol));
+                        splices.push(Splice { start: at, end: at, text: text.collect() });
+                        Ok(())
+                    }
+                    Kind::Mapping { pairs: own, flow: true } if !own.is_empty() || self.spread(node) || context.flow => {
+                        let texts = pairs.iter().map(|(key, value)| self.style.flow_pair(key, value)).collect();
+                        let last = own.last().map(|(key, value)| key.start..value.end);
+                        self.flow_insert(node, last, texts, splices);
+                        Ok(())
+                    }
+                    _ => self.fill(node, context, New::Map(pairs.clone()), splices),
+                }
+            }
+            Op::Append { path, items } => {
+                let (node, context) = self.locate(root, path)?;
+                match &node.kind {
+                    Kind::Sequence { items: own, flow: false } if !own.is_empty() => {
+                        let indent = place_at(self.text, value_start(self.text, node)).column - 1;
+                        let at = line_end(self.text, node.end);
+                        let eol = self.eol(at);
+                        let text = items.iter().map(|item| self.style.item(item, indent, eol)).collect();
+                        splices.push(Splice { start: at, end: at, text });
+                        Ok(())
+                    }
+                    Kind::Sequence { items: own, flow: true } if !own.is_empty() || self.spread(node) || context.flow => {
+                        let texts = items.iter().map(|item| self.style.flow(item, true)).collect();
+                        self.flow_insert(node, own.last().map(|last| last.start..last.end), texts, splices);
+                        Ok(())
+                    }
+                    _ => self.fill(node, context, New::List(items.clone()), splices),
+                }
+            }
+        }
+    }
+
+    /// Follows a path through what the document itself holds, not through merge keys or aliases.
+    fn locate<'n>(&self, root: &'n Node, path: &[Step]) -> Result<(&'n Node, Context<'n>), Refused> {
+        let mut node = root;
+        let mut context = Context { key: None, indent: 0, flow: false };
+        for step in path {
+            self.unshared(node)?;
+            context.flow |= matches!(node.kind, Kind::Mapping { flow: true, .. } | Kind::Sequence { flow: true, .. });
+            let next = match (step, &node.kind) {
+                (Step::Key(name), Kind::Mapping { pairs, .. }) => {
+                    pairs.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(key, value)| {
+                        context.key = Some(key);
+                        context.indent = place_at(self.text, key.start).column - 1;
+                        value
+                    })
+                }
+                (Step::Index(index), Kind::Sequence { items, .. }) => {
+                    context.key = None;
+                    items.get(*index)
+                }
+                _ => None,
+            };
+            let missing = || refused(node.place, format!("{step:?} isn't here"));
+            node = next.ok_or_else(missing)?;
+        }
+        self.unshared(node)?;
+        Ok((node, context))
+    }
+
+    fn unshared(&self, node: &Node) -> Result<(), Refused> {
+        match node.kind {
+            Kind::Alias(_) => Err(refused(node.place, "this is an alias of something used elsewhere too")),
+            _ if node.shared => Err(refused(node.place, "this has an anchor, and is used elsewhere too")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an empty collection spreads over lines, or holds a comment.
+    fn spread(&self, node: &Node) -> bool {
+        self.text[node.start..node.end].contains(['\n', '#'])
+    }
+
+    /// Puts a value where there is null or an empty collection.
+    fn fill(&self, node: &Node, context: Context, new: New, splices: &mut Vec<Splice>) -> Result<(), Refused> {
+        let empty = match &node.kind {
+            Kind::Sequence { items, .. } => items.is_empty() && matches!(new, New::List(_)),
+            Kind::Mapping { pairs, .. } => pairs.is_empty() && matches!(new, New::Map(_)),
+            _ => node.is_null(),
+        };
+        if !empty {
+            let expected = if matches!(new, New::List(_)) { "a list" } else { "a mapping" };
+            return Err(refused(node.place, format!("{expected} is expected here")));
+        }
+        let start = value_start(self.text, node);
+        if context.flow {
+            let space = if start == node.end && !self.text[..start].ends_with(' ') { " " } else { "" };
+            let text = format!("{space}{}", self.style.flow(&new, true));
+            splices.push(Splice { start, end: node.end, text });
+            return Ok(());
+        }
+        let Some(key) = context.key else {
+            return Err(refused(node.place, "there is nothing here to add to"));
+        };
+        // The token goes, with the blanks before it; what follows in the line, a comment, stays.
+        let before = self.text[..start].trim_end_matches([' ', '\t']).len();
+        if start < node.end && before > key.end {
+            splices.push(Splice { start: before, end: node.end, text: String::new() });
+        }
+        let at = line_end(self.text, node.end.max(key.end));
+        let text = self.style.value(&new, context.indent, self.eol(at));
+        splices.push(Splice { start: at, end: at, text });
+        Ok(())
+    }
+
+    /// Adds texts to a flow collection: on lines of their own where its last item has one, else behind it.
+    fn flow_insert(
+        &self,
+        node: &Node,
+        last: Option<std::ops::Range<usize>>,
+        texts: Vec<String>,
+        splices: &mut Vec<Splice>,
+    ) {
+        let Some(last) = last else {
+            let at = value_start(self.text, node) + 1;
+            return splices.push(Splice { start: at, end: at, text: texts.join(", ") });
+        };
+        let start = line_start(self.text, last.start);
+        let own_line = start > node.start && self.text[start..last.start].trim().is_empty();
+        let after = last.end + self.text[last.end..].len() - self.text[last.end..].trim_start_matches([' ', '\t']).len();
+        let comma = self.text[after..].starts_with(',');
+        let rest = if comma { after + 1 } else { last.end };
+        if own_line && rest_is_blank(self.text, rest) {
+            let indent = &self.text[start..last.start];
+            let at = line_end(self.text, rest);
+            let eol = self.eol(at);
+            let close = if comma { "," } else { "" };
+            if !comma {
+                splices.push(Splice { start: last.end, end: last.end, text: ",".to_owned() });
+            }
+            let text = format!("{eol}{indent}{}{close}", texts.join(&format!(",{eol}{indent}")));
+            splices.push(Splice { start: at, end: at, text });
+        } else {
+            splices.push(Splice { start: last.end, end: last.end, text: format!(", {}", texts.join(", ")) });
+        }
+    }
+
+    /// The line break that the line at an offset ends with; at the end of the file, the file's first.
+    fn eol(&self, at: usize) -> &'static str {
+        let rest = &self.text[at..];
+        let rest = if rest.contains('\n') { rest } else { self.text };
+        match rest.find('\n') {
+            Some(end) if rest[..end].ends_with('\r') => "\r\n",
+            _ => "\n",
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Strict decoding: every field known, every value of its type, each fault with its place.
+
+use std::fmt;
+
+use super::scalar::{Type, resolve};
+use super::tree::{Node, Place};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file can't be used.
+    Error,
+    /// Legal, but hardly meant.
+    Warning,
+}
+
+/// What is wrong at some place of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub place: Place,
+    pub severity: Severity,
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        write!(f, "{}: {severity}{}", self.place, self.message)
+    }
+}
+
+/// Collects the findings while nodes are decoded.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    pub findings: Vec<Finding>,
+}
+
+impl Decoder {
+    /// Notes an error at a place.
+    pub fn error(&mut self, place: Place, message: impl Into<String>) {
+        self.findings.push(Finding { place, severity: Severity::Error, message: message.into() });
+    }
+
+    /// Notes a warning at a place.
+    pub fn warning(&mut self, place: Place, message: impl Into<String>) {
+        self.findings.push(Finding { place, severity: Severity::Warning, message: message.into() });
+    }
+
+    /// Whether any finding is an error.
+    pub fn failed(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// The fields of a mapping, merge keys resolved. A key that isn't in `known` is an error that names the
+    /// likeliest known one; null stands for a mapping without fields.
+    pub fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
+        if node.pairs().is_none() {
+            if !node.is_null() {
+                self.wrong_type(node, path, "a mapping of fields");
+            }
+            return Vec::new();
+        }
+        let mut fields = Vec::new();
+        for (key, value) in node.entries() {
+            match key.scalar() {
+                Some(name) if known.contains(&name) => fields.push((name, value)),
+                Some(name) => {
+                    let hint = match likely(name, known) {
+                        Some(likely) => format!("did you mean {likely:?}?"),
+                        None => format!("known are {}", known.join(", ")),
+                    };
+                    self.error(key.place, format!("unknown field {:?}; {hint}", join(path, name)));
+                }
+                None => self.error(key.place, format!("a field's name in {} must be a word", named(path))),
+            }
+        }
+        fields
+    }
+
+    /// A list's items; null stands for an empty list.
+    pub fn list<'n>(&mut self, node: &'n Node, path: &str) -> &'n [Node] {
+        match node.items() {
+            Some(items) => items,
+            None => {
+                if !node.is_null() {
+                    self.wrong_type(node, path, "a list");
+                }
+                &[]
+            }
+        }
+    }
+
+    /// A string that Kubernetes, too, reads as one. `None` for null, and for what is wrong (and noted).
+    pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
+        match resolve(node) {
+            Type::Str => node.scalar().map(str::to_owned),
+            Type::Null => None,
+            Type::Collection => {
+                self.wrong_type(node, path, "a string");
+                None
+            }
+            other => {
+                let text = node.scalar().unwrap_or_default();
+                self.error(
+                    node.place,
+                    format!("{} must be a string, but {text} is {} in YAML; put it in quotes", named(path), other.name()),
+                );
+                None
+            }
+        }
+    }
+
+    /// A boolean. `None` as for [`Decoder::string`].
+    pub fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
+        match resolve(node) {
+            Type::Bool(value) => Some(value),
+            Type::Null => None,
+            _ => {
+                self.wrong_type(node, path, "true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number. `None` as for [`Decoder::string`].
+    pub fn integer(&mut self, node: &Node, path: &str) -> Option<i64> {
+        match resolve(node) {
+            Type::Null => None,
+            // Decimal only: what 0644 or 1_000 mean depends on who reads.
+            Type::Int => node.scalar().and_then(decimal).or_else(|| {
+                self.wrong_type(node, path, "a decimal number");
+                None
+            }),
+            _ => {
+                self.wrong_type(node, path, "a whole number");
+                None
+            }
+        }
+    }
+
+    /// Notes that a value is of the wrong type.
+    pub fn wrong_type(&mut self, node: &Node, path: &str, expected: &str) {
+        let found = match resolve(node) {
+            Type::Collection if node.items().is_some() => "a list".to_owned(),
+            Type::Collection => "a mapping".to_owned(),
+            other => match node.scalar() {
+                Some("") | None => other.name().to_owned(),
+                Some(text) => format!("{} ({})", other.name(), brief(text)),
+            },
+        };
+        self.error(node.place, format!("{} must be {expected}, not {found}", named(path)));
+    }
+}
+
+fn decimal(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = digits == "0" || !digits.starts_with('0');
+    if canonical { text.parse().ok() } else { None }
+}
+
+/// `a.b` from a path and a field's name.
+pub fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn named(path: &str) -> &str {
+    if path.is_empty() { "the document" } else { path }
+}
+
+/// A text for an error message: quoted, and cut where it is long.
+pub fn brief(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    format!("{short:?}")
+}
+
+/// The known word that a misspelt one most likely means: at most two letters away, or one of them the start
+/// of the other, in any case.
+pub fn likely<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let lower = word.to_lowercase();
+    known
+        .iter()
+        .map(|known| (distance(&lower, &known.to_lowercase()), *known))
+        .filter(|(distance, known)| *distance <= 2 && *distance < known.len().max(2) / 2 + 1)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Levenshtein's edit distance, with words over 64 bytes taken as far from everything.
+fn distance(a: &str, b: &str) -> usize {
+    if a.len() > 64 || b.len() > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misspelt_words_find_their_likely_name() {
+        let known = ["verbs", "users", "userGroups", "resources", "level"];
+        for (word, expected) in [
+            ("verb", Some("verbs")),
+            ("resource", Some("resources")),
+            ("usergroups", Some("userGroups")),
+            ("Level", Some("level")),
+            ("leevl", Some("level")),
+            ("objectRef", None),
+            ("", None),
+        ] {
+            assert_eq!(likely(word, &known), expected, "{word:?}");
+        }
+    }
+}

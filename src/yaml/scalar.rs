@@ -1,0 +1,174 @@
+//! What a word means to Kubernetes, and how to write one so that it means what we say.
+//!
+//! Kubernetes reads YAML through go.yaml.in/yaml/v2 (by way of sigs.k8s.io/yaml), which keeps much of YAML
+//! 1.1: `yes`, `on` and `n` are booleans there, `0644` and `1_000` are numbers.
+
+use super::tree::{Kind, Node, Style};
+
+/// The type that Kubernetes gives to a scalar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Null,
+    Bool(bool),
+    Int,
+    Float,
+    Str,
+    /// Not a scalar at all.
+    Collection,
+}
+
+impl Type {
+    /// Its name in an error message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::Null => "nothing",
+            Type::Bool(_) => "a boolean",
+            Type::Int | Type::Float => "a number",
+            Type::Str => "a string",
+            Type::Collection => "a list or a mapping",
+        }
+    }
+}
+
+/// The type of a node, by its tag, its quotes, or its text.
+pub fn resolve(node: &Node) -> Type {
+    let node = node.resolved();
+    let Kind::Scalar { value, style } = &node.kind else {
+        return Type::Collection;
+    };
+    match node.tag.as_deref() {
+        Some("tag:yaml.org,2002:str" | "!" | "tag:yaml.org,2002:binary") => Type::Str,
+        Some(_) => plain(value),
+        None if *style == Style::Plain => plain(value),
+        None => Type::Str,
+    }
+}
+
+/// The type of a plain word: the table and the number rules of go-yaml v2's `resolve.go`.
+pub fn plain(word: &str) -> Type {
+    match word {
+        "" | "~" | "null" | "Null" | "NULL" => return Type::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Type::Bool(true);
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Type::Bool(false);
+        }
+        ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf"
+        | "-.INF" => return Type::Float,
+        _ => {}
+    }
+    let digits = word.replace('_', "");
+    if is_int(&digits) {
+        Type::Int
+    } else if is_float(&digits) {
+        Type::Float
+    } else {
+        Type::Str
+    }
+}
+
+/// Go's `strconv.ParseInt(text, 0, 64)`, or a number too large for it: base by prefix, an optional sign.
+fn is_int(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let all = |digits: &str, radix| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
+    match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => all(&digits[2..], 16),
+        Some("0b") => all(&digits[2..], 2),
+        Some("0o") => all(&digits[2..], 8),
+        _ => all(digits, 10),
+    }
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+fn is_float(text: &str) -> bool {
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        None => (text, None),
+    };
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
+}
+
+/// Writes a string so that every YAML reader, 1.1 or 1.2, reads it back as that string: plain only where
+/// that is beyond doubt, else in double quotes. In a flow collection (or JSON) always in double quotes.
+pub fn quote(word: &str, flow: bool) -> String {
+    if !flow && surely_plain(word) { word.to_owned() } else { double_quoted(word) }
+}
+
+/// Letters, digits and a few marks, not a number, boolean, null, time or date to any reader.
+fn surely_plain(word: &str) -> bool {
+    let flag = word.strip_prefix("--").unwrap_or(word);
+    flag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && flag.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,".contains(c))
+        && plain(word) == Type::Str
+}
+
+/// In double quotes, escaped as JSON does it, which YAML reads too.
+pub fn double_quoted(word: &str) -> String {
+    serde_json::Value::from(word).to_string()
+}
+
+/// In the quotes that the text used before, so that an edit changes the value alone.
+pub fn quote_like(word: &str, style: Style, flow: bool) -> String {
+    match style {
+        Style::SingleQuoted if !word.contains(|c: char| c.is_control()) => {
+            format!("'{}'", word.replace('\'', "''"))
+        }
+        Style::SingleQuoted | Style::DoubleQuoted => double_quoted(word),
+        Style::Plain if flow && surely_plain(word) && !word.contains(',') => word.to_owned(),
+        Style::Plain | Style::Block => quote(word, flow),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_words_have_the_type_that_go_yaml_gives_them() {
+        for (words, expected) in [
+            (&["", "~", "null"][..], Type::Null),
+            (&["yes", "y", "On", "TRUE"], Type::Bool(true)),
+            (&["no", "n", "OFF", "False"], Type::Bool(false)),
+            (&["0", "30", "-1", "+7", "0644", "0o644", "0x1F", "0b11", "1_000"], Type::Int),
+            (&["1.30", "1e3", ".5", "5.", "-.inf", ".nan", "1_0.5"], Type::Float),
+            (&["v1.30", "12:30:45", "2024-01-01", "0x", "1.2.3", "yES", "-", ".", "e3", "="], Type::Str),
+        ] {
+            for word in words {
+                assert_eq!(plain(word), expected, "{word:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_words_are_quoted_unless_surely_plain() {
+        for (word, block) in [
+            ("json", "json"),
+            ("/var/log/audit.log", "/var/log/audit.log"),
+            ("--audit-log-path=/var/log/a.log", "--audit-log-path=/var/log/a.log"),
+            ("audit.k8s.io/v1", "audit.k8s.io/v1"),
+            ("30", "\"30\""),
+            ("true", "\"true\""),
+            ("y", "\"y\""),
+            ("1_000", "\"1_000\""),
+            ("12:30:45", "\"12:30:45\""),
+            ("2024-01-01", "\"2024-01-01\""),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a: b", "\"a: b\""),
+            ("a #b", "\"a #b\""),
+            ("*x", "\"*x\""),
+            ("a\"b\n", "\"a\\\"b\\n\""),
+            ("é", "\"é\""),
+        ] {
+            assert_eq!(quote(word, false), block);
+            assert_eq!(quote(word, true), double_quoted(word));
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! A YAML text as a tree of nodes that know where they stand.
+//!
+//! The events come from libyaml, the parser that go-yaml, and with it Kubernetes, is a port of: what one
+//! accepts the other does too. yaml_serde reads with the same library but keeps the places to itself.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::slice;
+
+use anyhow::{Result, bail};
+use libyaml_rs as sys;
+
+/// The largest text that is read, in bytes. A kubeadm configuration lives in a ConfigMap, which the API
+/// server holds to 1 MiB; manifests and policies are far smaller.
+pub const MAX_BYTES: usize = 1024 * 1024;
+/// The deepest nesting that is read.
+pub const MAX_DEPTH: usize = 64;
+/// The most nodes that a text may have, with every alias counted as often as it is used.
+pub const MAX_NODES: usize = 50_000;
+
+/// A line and a column in a text, both from 1; the column counts characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    /// `|` or `>`.
+    Block,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Scalar {
+        value: String,
+        style: Style,
+    },
+    Sequence {
+        items: Vec<Node>,
+        flow: bool,
+    },
+    Mapping {
+        pairs: Vec<(Node, Node)>,
+        flow: bool,
+    },
+    /// `*name`, with a copy of what it stands for.
+    Alias(Box<Node>),
+}
+
+/// A value and its place in the text.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub kind: Kind,
+    /// The byte offset of its first character, anchor and tag included.
+    pub start: usize,
+    /// The byte offset after its last character. Block collections end with their last value.
+    pub end: usize,
+    pub place: Place,
+    /// An explicit tag such as `!!str`.
+    pub tag: Option<String>,
+    /// It has an anchor, and an alias uses that.
+    pub shared: bool,
+}
+
+/// One document of a text.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub root: Node,
+}
+
+impl Node {
+    /// The node itself, or what it is an alias of.
+    pub fn resolved(&self) -> &Node {
+        match &self.kind {
+            Kind::Alias(target) => target.resolved(),
+            _ => self,
+        }
+    }
+
+    /// The items of a sequence.
+    pub fn items(&self) -> Option<&[Node]> {
+        match &self.resolved().kind {
+            Kind::Sequence { items, .. } => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a mapping, as written: merge keys (`<<`) are still keys.
+    pub fn pairs(&self) -> Option<&[(Node, Node)]> {
+        match &self.resolved().kind {
+            Kind::Mapping { pairs, .. } => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a mapping as data: what merge keys (`<<`) bring in comes after the mapping's own.
+    pub fn entries(&self) -> Vec<(&Node, &Node)> {
+        let Some(pairs) = self.pairs() else {
+            return Vec::new();
+        };
+        let (merges, mut entries): (Vec<_>, Vec<_>) =
+            pairs.iter().map(|(key, value)| (key, value)).partition(|(key, _)| key.is_merge());
+        for (_, merged) in merges {
+            let sources = merged.items().unwrap_or(slice::from_ref(merged));
+            for (key, value) in sources.iter().flat_map(Node::entries) {
+                if !entries.iter().any(|(known, _)| known.scalar() == key.scalar()) {
+                    entries.push((key, value));
+                }
+            }
+        }
+        entries
+    }
+
+    /// The value of a key, own or merged in.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.own(name).or_else(|| {
+            self.entries().into_iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
+        })
+    }
+
+    /// The value of a key that the mapping itself has, not one that `<<` brings in.
+    pub fn own(&self, name: &str) -> Option<&Node> {
+        self.pairs()?.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
+    }
+
+    /// The value at the end of a path of keys.
+    pub fn at(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, name| node.get(name))
+    }
+
+    /// The text of a scalar, whatever its type.
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.resolved().kind {
+            Kind::Scalar { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The text of a scalar that Kubernetes reads as a string.
+    pub fn str(&self) -> Option<&str> {
+        match super::scalar::resolve(self) {
+            super::scalar::Type::Str => self.scalar(),
+            _ => None,
+        }
+    }
+
+    /// Whether Kubernetes reads it as null: nothing, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        super::scalar::resolve(self) == super::scalar::Type::Null
+    }
+
+    fn is_merge(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { value, style: Style::Plain } if value == "<<")
+    }
+
+    fn size(&self) -> usize {
+        1 + match &self.kind {
+            Kind::Scalar { .. } => 0,
+            Kind::Sequence { items, .. } => items.iter().map(Node::size).sum(),
+            Kind::Mapping { pairs, .. } => pairs.iter().map(|(key, value)| key.size() + value.size()).sum(),
+            Kind::Alias(target) => target.size(),
+        }
+    }
+}
+
+/// Reads all documents of a text.
+///
+/// Errors name the line and column: bad syntax, a duplicate key, an undefined alias, or more of anything
+/// than the limits above allow.
+pub fn parse(text: &str) -> Result<Vec<Document>> {
+    if text.len() > MAX_BYTES {
+        bail!("1:1: {} bytes are too many to be such a file, at most {MAX_BYTES} are read", text.len());
+    }
+    Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0 }.documents()
+}
+
+struct Builder<'t> {
+    events: Events<'t>,
+    text: &'t str,
+    anchors: HashMap<String, Node>,
+    /// The start of each anchored node that some alias uses.
+    used: Vec<usize>,
+    nodes: usize,
+}
+
+impl Builder<'_> {
+    fn documents(mut self) -> Result<Vec<Document>> {
+        let mut documents = Vec::new();
+        loop {
+            let event = self.events.next()?;
+            match event.kind {
+                EventKind::StreamEnd => break,
+                EventKind::Scalar { .. }
+                | EventKind::SequenceStart { .. }
+                | EventKind::MappingStart { .. }
+                | EventKind::Alias => {
+                    let root = self.node(event, 0)?;
+                    documents.push(Document { root });
+                    self.anchors.clear();
+                }
+                _ => {}
+            }
+        }
+        for document in &mut documents {
+            mark_shared(&mut document.root, &self.used);
+        }
+        Ok(documents)
+    }
+
+    fn node(&mut self, event: Event, depth: usize) -> Result<Node> {
+        let Event { kind, start, end, place, anchor, tag } = event;
+        if depth > MAX_DEPTH {
+            bail!("{place}: nested more than {MAX_DEPTH} deep");
+        }
+        self.count(1, place)?;
+        let (kind, end) = match kind {
+            EventKind::Scalar { value, style } => {
+                let end = if style == Style::Block { self.block_scalar_end(start, end) } else { end };
+                (Kind::Scalar { value, style }, end)
+            }
+            EventKind::SequenceStart { flow } => {
+                let mut items = Vec::new();
+                let close = loop {
+                    let event = self.events.next()?;
+                    if matches!(event.kind, EventKind::SequenceEnd) {
+                        break event.end;
+                    }
+                    items.push(self.node(event, depth + 1)?);
+                };
+                // A block collection's end event stands at the next token, far behind its last value.
+                let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
+                (Kind::Sequence { items, flow }, end)
+            }
+            EventKind::MappingStart { flow } => {
+                let mut pairs: Vec<(Node, Node)> = Vec::new();
+                let mut known = HashMap::new();
+                let close = loop {
+                    let event = self.events.next()?;
+                    if matches!(event.kind, EventKind::MappingEnd) {
+                        break event.end;
+                    }
+                    let key = self.node(event, depth + 1)?;
+                    // go-yaml makes JSON of it, where a key is a word. `{{ .Name }}`, too, is YAML with such a key.
+                    if key.scalar().is_none() {
+                        bail!("{}: a key must be a word; is this a template that was not filled in?", key.place);
+                    }
+                    if let Some(name) = key.scalar()
+                        && !key.is_merge()
+                        && let Some(first) = known.insert(name.to_owned(), key.place)
+                    {
+                        bail!("{}: the key {name:?} is there twice, first at {first}; remove one", key.place);
+                    }
+                    let event = self.events.next()?;
+                    let mut value = self.node(event, depth + 1)?;
+                    if value.start < key.end {
+                        (value.start, value.end, value.place) = (key.end, key.end, key.place);
+                    }
+                    pairs.push((key, value));
+                };
+                let end = if flow { close } else { pairs.last().map_or(end, |(_, last)| last.end.max(end)) };
+                (Kind::Mapping { pairs, flow }, end)
+            }
+            EventKind::Alias => {
+                let name = anchor.unwrap_or_default();
+                let Some(target) = self.anchors.get(&name) else {
+                    bail!("{place}: the alias *{name} has no anchor before it");
+                };
+                let (target, size) = (target.clone(), target.size());
+                self.count(size, place)?;
+                self.used.push(target.start);
+                return Ok(Node { kind: Kind::Alias(Box::new(target)), start, end, place, tag: None, shared: false });
+            }
+            _ => bail!("{place}: this is not a value"),
+        };
+        let node = Node { kind, start, end, place, tag, shared: false };
+        if let Some(name) = anchor {
+            self.anchors.insert(name, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn count(&mut self, more: usize, place: Place) -> Result<()> {
+        self.nodes += more;
+        if self.nodes > MAX_NODES {
+            bail!("{place}: more than {MAX_NODES} values, aliases counted each time that they are used");
+        }
+        Ok(())
+    }
+
+    /// Where a `|` or `>` scalar ends: after its last line that isn't blank, but with `+` after the blank
+    /// lines too, since they belong to the value. libyaml reports the start of the next token's line.
+    fn block_scalar_end(&self, start: usize, end: usize) -> usize {
+        let text = &self.text[start..end];
+        let header = text.lines().next().unwrap_or_default();
+        let header = header.split(" #").next().unwrap_or_default();
+        let trimmed = text.trim_end_matches([' ', '\t', '\r', '\n']);
+        if header.contains('+') {
+            let kept = text.trim_end_matches([' ', '\t']);
+            return start + kept.strip_suffix('\n').map_or(kept, |kept| kept.trim_end_matches('\r')).len();
+        }
+        start + trimmed.len()
+    }
+}
+
+fn mark_shared(node: &mut Node, used: &[usize]) {
+    // A block collection without an anchor starts where its first value does, so it may be marked for the
+    // anchor of that; an edit of it is then refused without need, which does no harm.
+    node.shared = used.contains(&node.start);
+    match &mut node.kind {
+        Kind::Sequence { items, .. } => items.iter_mut().for_each(|item| mark_shared(item, used)),
+        Kind::Mapping { pairs, .. } => pairs.iter_mut().for_each(|(key, value)| {
+            mark_shared(key, used);
+            mark_shared(value, used);
+        }),
+        _ => {}
+    }
+}
+
+struct Event {
+    kind: EventKind,
+    start: usize,
+    end: usize,
+    place: Place,
+    anchor: Option<String>,
+    tag: Option<String>,
+}
+
+enum EventKind {
+    Scalar { value: String, style: Style },
+    SequenceStart { flow: bool },
+    SequenceEnd,
+    MappingStart { flow: bool },
+    MappingEnd,
+    Alias,
+    StreamEnd,
+    Other,
+}
+
+/// libyaml's parser as a stream of events.
+struct Events<'t> {
+    parser: Box<MaybeUninit<sys::yaml_parser_t>>,
+    text: &'t str,
+    /// The length of a byte order mark, which libyaml isn't shown.
+    skipped: usize,
+}
+
+#[allow(unsafe_code)]
+impl<'t> Events<'t> {
+    fn new(text: &'t str) -> Result<Self> {
+        let mut parser = Box::new(MaybeUninit::<sys::yaml_parser_t>::uninit());
+        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // SAFETY: the parser lies in a box, so it never moves; `text` lives as long as it does.
+        unsafe {
+            if sys::yaml_parser_initialize(parser.as_mut_ptr()).fail {
+                bail!("out of memory");
+            }
+            sys::yaml_parser_set_encoding(parser.as_mut_ptr(), sys::YAML_UTF8_ENCODING);
+            sys::yaml_parser_set_input_string(parser.as_mut_ptr(), body.as_ptr(), body.len() as u64);
+        }
+        Ok(Events { parser, text, skipped: text.len() - body.len() })
+    }
+
+    fn next(&mut self) -> Result<Event> {
+        let mut raw = MaybeUninit::<sys::yaml_event_t>::uninit();
+        // SAFETY: `new` initialised the parser; the event is read only after libyaml filled it, each union
+        // field only under its own type, and deleted before it goes.
+        unsafe {
+            let parser = self.parser.as_mut_ptr();
+            if sys::yaml_parser_parse(parser, raw.as_mut_ptr()).fail {
+                return Err(self.error());
+            }
+            let event = raw.assume_init_ref();
+            let none = ptr::null_mut();
+            let (kind, anchor, tag) = match event.type_ {
+                sys::YAML_SCALAR_EVENT => {
+                    let scalar = &event.data.scalar;
+                    let value = slice::from_raw_parts(scalar.value, scalar.length as usize);
+                    let value = String::from_utf8_lossy(value).into_owned();
+                    let style = match scalar.style {
+                        sys::YAML_SINGLE_QUOTED_SCALAR_STYLE => Style::SingleQuoted,
+                        sys::YAML_DOUBLE_QUOTED_SCALAR_STYLE => Style::DoubleQuoted,
+                        sys::YAML_LITERAL_SCALAR_STYLE | sys::YAML_FOLDED_SCALAR_STYLE => Style::Block,
+                        _ => Style::Plain,
+                    };
+                    (EventKind::Scalar { value, style }, scalar.anchor, scalar.tag)
+                }
+                sys::YAML_SEQUENCE_START_EVENT => {
+                    let start = &event.data.sequence_start;
+                    let flow = start.style == sys::YAML_FLOW_SEQUENCE_STYLE;
+                    (EventKind::SequenceStart { flow }, start.anchor, start.tag)
+                }
+                sys::YAML_MAPPING_START_EVENT => {
+                    let start = &event.data.mapping_start;
+                    let flow = start.style == sys::YAML_FLOW_MAPPING_STYLE;
+                    (EventKind::MappingStart { flow }, start.anchor, start.tag)
+                }
+                sys::YAML_ALIAS_EVENT => (EventKind::Alias, event.data.alias.anchor, none),
+                sys::YAML_SEQUENCE_END_EVENT => (EventKind::SequenceEnd, none, none),
+                sys::YAML_MAPPING_END_EVENT => (EventKind::MappingEnd, none, none),
+                sys::YAML_STREAM_END_EVENT => (EventKind::StreamEnd, none, none),
+                _ => (EventKind::Other, none, none),
+            };
+            let (anchor, tag) = (text_of(anchor), text_of(tag));
+            let place = place_of(event.start_mark);
+            let clamp = |mark: sys::yaml_mark_t| (mark.index as usize + self.skipped).min(self.text.len());
+            let (start, end) = (clamp(event.start_mark), clamp(event.end_mark));
+            sys::yaml_event_delete(raw.as_mut_ptr());
+            Ok(Event { kind, start, end: end.max(start), place, anchor, tag })
+        }
+    }
+
+    fn error(&self) -> anyhow::Error {
+        // SAFETY: as above; libyaml's messages are static C strings or null.
+        let (problem, mark, context) = unsafe {
+            let parser = self.parser.assume_init_ref();
+            let text = |pointer: *const i8| text_of(pointer.cast::<u8>().cast_mut()).unwrap_or_default();
+            // What the reader refuses (control characters) has an offset, and no mark yet.
+            let mark = match parser.problem_offset {
+                0 => place_of(parser.problem_mark),
+                offset => place_at(self.text, offset as usize + self.skipped),
+            };
+            (text(parser.problem), mark, text(parser.context))
+        };
+        let context = if context.is_empty() { context } else { format!(" ({context})") };
+        anyhow::anyhow!("{mark}: not YAML: {problem}{context}")
+    }
+}
+
+#[allow(unsafe_code)]
+impl Drop for Events<'_> {
+    fn drop(&mut self) {
+        // SAFETY: `new` initialised it, and nothing uses it after this.
+        unsafe { sys::yaml_parser_delete(self.parser.as_mut_ptr()) }
+    }
+}
+
+#[allow(unsafe_code)]
+unsafe fn text_of(pointer: *mut u8) -> Option<String> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: the caller passes a C string of libyaml's.
+    let text = unsafe { std::ffi::CStr::from_ptr(pointer.cast_const().cast()) };
+    Some(text.to_string_lossy().into_owned())
+}
+
+fn place_of(mark: sys::yaml_mark_t) -> Place {
+    Place { line: mark.line as usize + 1, column: mark.column as usize + 1 }
+}
+
+/// The line and column of a byte offset.
+pub fn place_at(text: &str, offset: usize) -> Place {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let line = String::from_utf8_lossy(&before[line_start..]);
+    // A byte order mark takes no column.
+    let column = line.trim_start_matches('\u{feff}').chars().count() + 1;
+    Place { line: before.iter().filter(|&&byte| byte == b'\n').count() + 1, column }
+}

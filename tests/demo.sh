@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Shows the main job on a sample node: tests/demo.sh PROGRAM. Needs no Kubernetes and touches nothing but a directory of
+# its own under $TMPDIR.
+set -euo pipefail
+program=$(realpath "${1:?usage: demo.sh PROGRAM}")
+here=$(dirname "$(realpath "$0")")
+root=$(mktemp -d -t kube-audit-bootstrap-demo.XXXXXX)
+"$here/sample-node.sh" "$root"
+cp -r "$root/etc/kubernetes" "$root.before"
+trap 'rm -rf "$root.before"' EXIT
+
+heading() { printf '\n\033[1m== %s\033[0m\n' "$1"; }
+
+# step HEADING EXIT-CODE ARGUMENT...: runs the program on the sample node and shows the command and its exit code.
+step() {
+    heading "$1"
+    local expected=$2 code=0
+    shift 2
+    echo "\$ kube-audit-bootstrap --root NODE $*"
+    "$program" --root "$root" "$@" 2>&1 || code=$?
+    echo "[exit code $code]"
+    if [ "$code" -ne "$expected" ]; then
+        echo "demo: exit code $expected was expected" >&2
+        exit 1
+    fi
+}
+
+heading "A control-plane node as kubeadm leaves it, with a stray backup beside the manifest"
+echo "NODE is $root"
+(cd "$root" && find etc var -type f | sort)
+
+step "What would change (exit code 3: something would)" 3 plan
+step "Do it" 0 apply
+step "Do it again: nothing is written" 0 apply
+step "What is in place" 0 status
+step "Put everything back" 0 restore
+
+heading "Is it what it was?"
+for file in kubeadm.yaml manifests/kube-apiserver.yaml; do
+    cmp "$root.before/$file" "$root/etc/kubernetes/$file" && echo "$file: byte for byte"
+done
+
+heading "What to look at"
+cat <<END
+NODE is still there: $root
+  var/lib/kube-audit-bootstrap/backups/   what each run replaced: the files, and an index.json that says when and why
+  etc/kubernetes/manifests/               no stray any more: the kubelet would have run it beside the manifest
+Apply once more and compare with git diff --no-index, or try it with other files of yours:
+  $program --root $root apply
+Remove it with: rm -r $root
+END

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+const limit = 10 * time.Second
+
+// Where a file lies on the node that is made for it.
+var places = map[string]string{
+	"kubeadm":  "/run/kubeadm/kubeadm.yaml",
+	"manifest": "/etc/kubernetes/manifests/kube-apiserver.yaml",
+}
+
+var folders = []string{
+	"kubeadm", "kubeadm-bad", "manifests", "manifests-bad", "policies", "policies-bad", "ordinary", "adversarial",
+}
+
+// The verdicts on one file, as they are printed.
+const (
+	edited   = "edited"
+	accepted = "accepted"
+	nothing  = "nothing to do"
+	refused  = "refused"
+	wrong    = "WRONG"
+)
+
+// corpus runs every file of a corpus through the program. It prints a line a file and a table, and tells whether
+// nothing was wrong.
+func corpus(program, directory string) bool {
+	notes := readNotes(filepath.Join(directory, "INDEX.tsv"))
+	counts := map[string]map[string]int{}
+	good, found := true, false
+	for _, folder := range folders {
+		files, err := os.ReadDir(filepath.Join(directory, folder))
+		if err != nil {
+			continue
+		}
+		counts[folder], found = map[string]int{}, true
+		for _, file := range files {
+			source := filepath.Join(directory, folder, file.Name())
+			kind := kindOf(folder, file.Name())
+			verdict, detail := "", ""
+			if kind == "policy" {
+				verdict, detail = tryPolicy(program, source)
+			} else {
+				verdict, detail = tryFile(program, kind, source)
+			}
+			name := folder + "/" + file.Name()
+			if strings.HasSuffix(folder, "-bad") && verdict != refused && verdict != wrong {
+				// Marks of a template that stand inside quoted values make no file bad.
+				if kind == "policy" || verdict != edited || !templated(source) {
+					detail = strings.TrimSpace(verdict + ", but it belongs to the bad ones " + detail)
+					verdict = wrong
+				}
+			}
+			counts[folder][verdict]++
+			good = good && verdict != wrong
+			line := fmt.Sprintf("%-13s %s", verdict, name)
+			if note := notes[name]; note != "" {
+				line += " [" + note + "]"
+			}
+			if detail != "" {
+				line += ": " + detail
+			}
+			fmt.Println(line)
+		}
+	}
+	if !found {
+		fmt.Fprintln(os.Stderr, "judge: none of the folders of a corpus in", directory)
+		return false
+	}
+	fmt.Println()
+	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
+	columns := []string{edited, accepted, nothing, refused, wrong}
+	fmt.Fprintln(table, "folder\tfiles\t"+strings.Join(columns, "\t")+"\t")
+	for _, folder := range folders {
+		count, ok := counts[folder]
+		if !ok {
+			continue
+		}
+		sum, row := 0, ""
+		for _, column := range columns {
+			sum += count[column]
+			row += fmt.Sprintf("%d\t", count[column])
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\n", folder, sum, row)
+	}
+	table.Flush()
+	return good
+}
+
+func kindOf(folder, name string) string {
+	switch {
+	case strings.HasPrefix(folder, "policies"):
+		return "policy"
+	case strings.HasPrefix(folder, "manifests"), strings.HasPrefix(name, "kapi_"):
+		return "manifest"
+	}
+	return "kubeadm"
+}
+
+// readNotes reads the notes of an index: tab-separated, with the names of the columns in the first line.
+func readNotes(path string) map[string]string {
+	notes := map[string]string{}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return notes
+	}
+	rows := strings.Split(string(text), "\n")
+	column := func(row, name string) string {
+		for i, title := range strings.Split(rows[0], "\t") {
+			if fields := strings.Split(row, "\t"); title == name && i < len(fields) {
+				return fields[i]
+			}
+		}
+		return ""
+	}
+	for _, row := range rows[1:] {
+		notes[column(row, "file")] = column(row, "note")
+	}
+	return notes
+}
+
+func templated(path string) bool {
+	text, _ := os.ReadFile(path)
+	return regexp.MustCompile(`\{\{|\$\{|\$[A-Z(]|<%|__[A-Z]|<[A-Za-z]|%%|@@`).Match(text)
+}
+
+// result is what a run of the program ended with.
+type result struct {
+	exit   int
+	output string // standard error
+	stdout string
+}
+
+// run runs the program. Its exit code is -1 where it was ended by a signal or by the time limit.
+func run(program string, args ...string) result {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	command := exec.CommandContext(ctx, program, args...)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
+	var exited *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return result{-1, fmt.Sprintf("not done after %s", limit), ""}
+	case errors.As(err, &exited):
+		return result{exited.ExitCode(), stderr.String(), stdout.String()}
+	case err != nil:
+		return result{-1, err.Error(), ""}
+	}
+	return result{0, stderr.String(), stdout.String()}
+}
+
+// tryFile lets the program loose on a node that has one file, and judges what it does.
+func tryFile(program, kind, source string) (verdict, detail string) {
+	original := read(source)
+	root, err := os.MkdirTemp("", "judge-")
+	if err != nil {
+		return wrong, err.Error()
+	}
+	defer os.RemoveAll(root)
+	file := filepath.Join(root, places[kind])
+	for _, directory := range []string{filepath.Dir(file), filepath.Join(root, "etc/kubernetes/manifests")} {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			return wrong, err.Error()
+		}
+	}
+	if err := os.WriteFile(file, []byte(original), 0o600); err != nil {
+		return wrong, err.Error()
+	}
+	before := snapshot(root)
+	first := run(program, "--root", root, "apply")
+	switch first.exit {
+	case 1:
+		if at := changedEntry(before, snapshot(root)); at != "" {
+			return wrong, "refused, but " + at
+		}
+		if !strings.Contains(first.output, filepath.Base(file)) || strings.Contains(first.output, "panicked") {
+			return wrong, "refused without a word on the file: " + oneLine(first.output)
+		}
+		return refused, strings.ReplaceAll(oneLine(first.output), root, "")
+	case 0:
+	default:
+		return wrong, fmt.Sprintf("exit %d: %s", first.exit, oneLine(first.output))
+	}
+	after := read(file)
+	result := judge(kind, original, after)
+	if len(result.faults) > 0 {
+		return wrong, strings.Join(result.faults, "; ")
+	}
+	before = snapshot(root)
+	if second := run(program, "--root", root, "apply"); second.exit != 0 {
+		return wrong, fmt.Sprintf("the second run: exit %d: %s", second.exit, oneLine(second.output))
+	}
+	if at := changedEntry(before, snapshot(root)); at != "" {
+		return wrong, "the second run: " + at
+	}
+	if after == original {
+		return nothing, strings.ReplaceAll(oneLine(first.output), root, "")
+	}
+	if back := run(program, "--root", root, "restore"); back.exit != 0 {
+		return wrong, fmt.Sprintf("restore: exit %d: %s", back.exit, oneLine(back.output))
+	}
+	if read(file) != original {
+		return wrong, "restore did not bring the file back"
+	}
+	changed := strings.Count("\n"+strings.Join(result.changed, "\n"), "\n- ")
+	return edited, fmt.Sprintf("%d lines changed, %d added", changed, result.added)
+}
+
+var policyMessage = regexp.MustCompile(`(?m)^.*:\d+:\d+: .+$`)
+
+// tryPolicy lets the program check a policy, of no version and, as information, of 1.36.
+func tryPolicy(program, source string) (verdict, detail string) {
+	plain := run(program, "policy", "check", source)
+	newest := run(program, "policy", "check", source, "--kubernetes-version", "1.36")
+	said := func(r result) string { return strings.ReplaceAll(oneLine(r.output+r.stdout), source, "policy") }
+	message := said(plain)
+	if newest.exit != plain.exit {
+		message += fmt.Sprintf(" (1.36: exit %d: %s)", newest.exit, said(newest))
+	}
+	switch {
+	case plain.exit == 0:
+		return accepted, message
+	case plain.exit == 1 && policyMessage.MatchString(plain.output+plain.stdout):
+		return refused, message
+	}
+	return wrong, fmt.Sprintf("exit %d: %s", plain.exit, message)
+}
+
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }), " | ")
+}
+
+// entry is what must stay the same of a file or directory that nothing wrote to.
+type entry struct {
+	mode     fs.FileMode
+	inode    uint64
+	modified int64
+	owner    [2]uint32
+	sum      [sha256.Size]byte
+}
+
+func snapshot(root string) map[string]entry {
+	all := map[string]entry{}
+	_ = filepath.WalkDir(root, func(path string, item fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := item.Info()
+		if err != nil {
+			return err
+		}
+		stat, _ := info.Sys().(*syscall.Stat_t)
+		one := entry{info.Mode(), stat.Ino, info.ModTime().UnixNano(), [2]uint32{stat.Uid, stat.Gid}, [sha256.Size]byte{}}
+		if info.Mode().IsRegular() {
+			text, _ := os.ReadFile(path)
+			one.sum = sha256.Sum256(text)
+		}
+		all[strings.TrimPrefix(path, root)] = one
+		return nil
+	})
+	return all
+}
+
+// changedEntry names something that is not as it was; "" where all is.
+func changedEntry(before, after map[string]entry) string {
+	for path, one := range after {
+		if was, ok := before[path]; !ok {
+			return path + " was made"
+		} else if was != one {
+			return path + " was touched"
+		}
+	}
+	for path := range before {
+		if _, ok := after[path]; !ok {
+			return path + " is gone"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	goyaml "sigs.k8s.io/yaml/goyaml.v2"
+)
+
+type (
+	mapping  = map[interface{}]interface{}
+	sequence = []interface{}
+)
+
+// verdict is what the judge found: the changed lines of the file before with what became of them, the number of
+// lines added, and what is wrong (nothing: the edit is right).
+type verdict struct {
+	changed []string
+	added   int
+	faults  []string
+}
+
+func (v *verdict) fault(format string, args ...interface{}) {
+	v.faults = append(v.faults, fmt.Sprintf(format, args...))
+}
+
+// judge compares two versions of one file of a kind, "kubeadm" or "manifest", as data and as text. Equal texts are
+// right where the file before has the edit already, or is none that gets one.
+func judge(kind, before, after string) verdict {
+	var v verdict
+	old, err := documents(before)
+	if err != nil {
+		v.fault("the file before can't be read as YAML: %v", err)
+		return v
+	}
+	edited, err := documents(after)
+	if err != nil {
+		v.fault("the file after can't be read as YAML: %v", err)
+		return v
+	}
+	strict(&v, before, after)
+	if kind == "manifest" {
+		judgeManifest(&v, old, edited)
+	} else {
+		judgeKubeadm(&v, old, edited)
+		seen, err := seenByKubeadm(after)
+		if err != nil || len(find(seen, "ClusterConfiguration")) != len(find(edited, "ClusterConfiguration")) {
+			v.fault("kubeadm splits the file after otherwise and does not see its ClusterConfiguration")
+		}
+	}
+	judgeText(&v, before, after)
+	return v
+}
+
+// documents reads a YAML stream, typed by YAML 1.1's rules as Kubernetes reads it. Empty documents are left out.
+func documents(text string) (sequence, error) {
+	var all sequence
+	decoder := goyaml.NewDecoder(strings.NewReader(text))
+	for {
+		var document interface{}
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if document != nil {
+			all = append(all, document)
+		}
+	}
+}
+
+// strict looks for what the edit may have broken besides the values: JSON that is none any more (the kubelet reads a
+// file that starts with a brace as JSON alone: apimachinery, pkg/util/yaml, ToJSON), and keys given twice.
+func strict(v *verdict, before, after string) {
+	if json.Valid([]byte(before)) && !json.Valid([]byte(after)) {
+		v.fault("the file before is JSON, the file after is not")
+	}
+	// The reader takes a key beside a merge that has it too for a second one.
+	if err := duplicates(after); err != nil && duplicates(before) == nil && !strings.Contains(after, "<<") {
+		v.fault("the file after can't be read strictly: %v", err)
+	}
+}
+
+func duplicates(text string) error {
+	decoder := goyaml.NewDecoder(strings.NewReader(text))
+	decoder.SetStrict(true)
+	for {
+		var document interface{}
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// seenByKubeadm splits a file at the lines that kubeadm splits it at (apimachinery, pkg/util/yaml, YAMLReader: "---"
+// and white space alone) and gives the first document of each part: kubeadm reads no other.
+func seenByKubeadm(text string) (sequence, error) {
+	var seen sequence
+	var part strings.Builder
+	for _, line := range append(strings.SplitAfter(text, "\n"), "---") {
+		if strings.HasPrefix(line, "---") && strings.TrimSpace(line[3:]) == "" && part.Len() > 0 {
+			var document interface{}
+			if err := goyaml.Unmarshal([]byte(part.String()), &document); err != nil {
+				return nil, err
+			}
+			if document != nil {
+				seen = append(seen, document)
+			}
+			part.Reset()
+		} else {
+			part.WriteString(line)
+		}
+	}
+	return seen, nil
+}
+
+// get gives the value at a path of keys, nil where something on the way is no mapping or lacks the key.
+func get(value interface{}, keys ...string) interface{} {
+	for _, key := range keys {
+		m, ok := value.(mapping)
+		if !ok {
+			return nil
+		}
+		value = m[key]
+	}
+	return value
+}
+
+func text(value interface{}) string {
+	s, _ := value.(string)
+	return s
+}
+
+func list(value interface{}) sequence {
+	s, _ := value.(sequence)
+	return s
+}
+
+// without gives a copy of a mapping that lacks some keys; what is no mapping counts as an empty one where it is null.
+func without(value interface{}, keys ...string) interface{} {
+	if value == nil {
+		return mapping{}
+	}
+	m, ok := value.(mapping)
+	if !ok {
+		return value
+	}
+	rest := mapping{}
+	for key, item := range m {
+		rest[key] = item
+	}
+	for _, key := range keys {
+		delete(rest, key)
+	}
+	return rest
+}
+
+// with gives a copy of a mapping with one key set.
+func with(value interface{}, key string, item interface{}) interface{} {
+	copied := without(value)
+	if m, ok := copied.(mapping); ok {
+		m[key] = item
+	}
+	return copied
+}
+
+// differ names the first place where two values differ, in type or in content; "" where they are equal.
+func differ(a, b interface{}, where string) string {
+	switch x := a.(type) {
+	case mapping:
+		y, ok := b.(mapping)
+		if !ok {
+			return where
+		}
+		for key := range y {
+			if _, ok := x[key]; !ok {
+				return fmt.Sprintf("%s.%v", where, key)
+			}
+		}
+		for key, item := range x {
+			other, ok := y[key]
+			inner := fmt.Sprintf("%s.%v", where, key)
+			if !ok {
+				return inner
+			}
+			if at := differ(item, other, inner); at != "" {
+				return at
+			}
+		}
+	case sequence:
+		y, ok := b.(sequence)
+		if !ok || len(x) != len(y) {
+			return where
+		}
+		for i := range x {
+			if at := differ(x[i], y[i], fmt.Sprintf("%s[%d]", where, i)); at != "" {
+				return at
+			}
+		}
+	case float64:
+		y, ok := b.(float64)
+		if !ok || (x != y && !(math.IsNaN(x) && math.IsNaN(y))) {
+			return where
+		}
+	default:
+		switch b.(type) {
+		case mapping, sequence:
+			return where
+		}
+		if a != b {
+			return where
+		}
+	}
+	return ""
+}
+
+func same(a, b interface{}) bool { return differ(a, b, "x") == "" }
