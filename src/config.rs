@@ -160,7 +160,7 @@ impl Config {
     pub fn parse(text: &str, name: &str) -> Result<Config> {
         let documents = match crate::yaml::parse(text) {
             Ok(documents) => documents,
-            Err(error) => bail!("{name}:{error:#}"),
+            Err(fault) => bail!("{name}:{fault}"),
         };
         let mut config = Config::default();
         let mut decoder = Decoder::default();
@@ -242,7 +242,9 @@ impl Config {
             ));
         }
         if parent(&self.policy_path).ends_with("/manifests") {
-            faults.push("policy.path must not lie in a manifest directory: the kubelet runs what is there".to_owned());
+            faults.push(
+                "policy.path must not lie in a manifest directory: the kubelet runs what is there".to_owned(),
+            );
         }
         let flags: flags::Flags = self.flags().into_iter().collect();
         faults.extend(flags::faults(&flags, self.kubernetes_version));
@@ -253,10 +255,35 @@ impl Config {
 /// Directories that many programs use. The log's directory is mounted into the API server read-write, and
 /// its mode is set to 0700.
 const SHARED_DIRECTORIES: &[&str] = &[
-    "/", "/var", "/var/log", "/var/lib", "/var/log/pods", "/var/log/containers", "/etc", "/etc/kubernetes",
-    "/etc/kubernetes/pki", "/etc/kubernetes/manifests", "/tmp", "/run", "/usr", "/root", "/home", "/opt", "/mnt",
-    "/srv", "/dev", "/proc", "/sys", "/boot", "/bin", "/sbin", "/lib", "/data", "/var/lib/kubelet",
-    "/var/lib/etcd", "/var/log/journal",
+    "/",
+    "/var",
+    "/var/log",
+    "/var/lib",
+    "/var/log/pods",
+    "/var/log/containers",
+    "/etc",
+    "/etc/kubernetes",
+    "/etc/kubernetes/pki",
+    "/etc/kubernetes/manifests",
+    "/tmp",
+    "/run",
+    "/usr",
+    "/root",
+    "/home",
+    "/opt",
+    "/mnt",
+    "/srv",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/boot",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/data",
+    "/var/lib/kubelet",
+    "/var/lib/etcd",
+    "/var/log/journal",
 ];
 
 /// The directory of an absolute path.
@@ -310,7 +337,15 @@ fn backend_flags(prefix: &str, backend: &Backend, flags: &mut Vec<(String, Strin
 
 fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
     let known = [
-        "apiVersion", "kind", "profile", "kubernetesVersion", "existing", "policy", "log", "webhook", "kubeadm",
+        "apiVersion",
+        "kind",
+        "profile",
+        "kubernetesVersion",
+        "existing",
+        "policy",
+        "log",
+        "webhook",
+        "kubeadm",
         "manifest",
     ];
     if root.is_null() {
@@ -328,7 +363,10 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                 if let Some(text) = decoder.string(node, name) {
                     config.kubernetes_version = Version::parse(&text);
                     if config.kubernetes_version.is_none() {
-                        decoder.error(node.place, format!("kubernetesVersion {text:?} is no version such as v1.30.2"));
+                        decoder.error(
+                            node.place,
+                            format!("kubernetesVersion {text:?} is no version such as v1.30.2"),
+                        );
                     }
                 }
             }
@@ -339,8 +377,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
             }
             "policy" => {
                 for (name, node) in decoder.mapping(node, "policy", &["path", "source"]) {
-                    let slot =
-                        if name == "path" { &mut config.policy_path } else { &mut config.policy_source };
+                    let slot = if name == "path" { &mut config.policy_path } else { &mut config.policy_source };
                     string(decoder, node, &join("policy", name), slot);
                 }
             }
@@ -349,7 +386,8 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
             "kubeadm" => {
                 for (_, node) in decoder.mapping(node, "kubeadm", &["configs"]) {
                     let items = decoder.list(node, "kubeadm.configs");
-                    let paths = items.iter().filter_map(|item| decoder.string(item, "kubeadm.configs[]")).collect();
+                    let paths =
+                        items.iter().filter_map(|item| decoder.string(item, "kubeadm.configs[]")).collect();
                     config.kubeadm_configs = Some(paths).filter(|_| !node.is_null());
                 }
             }
@@ -372,7 +410,8 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
 }
 
 fn decode_log(node: &Node, log: &mut Log, decoder: &mut Decoder) {
-    let known = ["path", "format", "maxAge", "maxBackup", "maxSize", "compress", "mode", "batch", "truncate", "version"];
+    let known =
+        ["path", "format", "maxAge", "maxBackup", "maxSize", "compress", "mode", "batch", "truncate", "version"];
     for (name, node) in decoder.mapping(node, "log", &known) {
         let path = join("log", name);
         match name {

@@ -340,7 +340,8 @@ pub fn plan(
     }
     if wiring.role == Role::Joining {
         plan.warnings.push(
-            "a joining control plane takes its flags from the cluster's kubeadm-config: they must be there".to_owned(),
+            "a joining control plane takes its flags from the cluster's kubeadm-config: they must be there"
+                .to_owned(),
         );
     }
     Ok(plan)
@@ -381,7 +382,10 @@ impl Plan {
             Some(before) if before.bytes == policy_text.text.as_bytes() => {
                 if !attributes.met_by(&before.attributes) {
                     let before = before.attributes;
-                    self.add(Step::Policy, Change::SetAttributes { path: path.to_owned(), before, after: attributes });
+                    self.add(
+                        Step::Policy,
+                        Change::SetAttributes { path: path.to_owned(), before, after: attributes },
+                    );
                 }
             }
             before => {
@@ -453,7 +457,9 @@ pub fn action(change: &Change) -> &'static str {
 pub fn diff(change: &Change) -> Option<String> {
     let none = Vec::new();
     let (path, old, new) = match change {
-        Change::WriteFile { path, before, bytes, .. } => (path, before.as_ref().map(|before| &before.bytes), Some(bytes)),
+        Change::WriteFile { path, before, bytes, .. } => {
+            (path, before.as_ref().map(|before| &before.bytes), Some(bytes))
+        }
         Change::RemoveFile { path, before } => (path, Some(&before.bytes), None),
         _ => return None,
     };

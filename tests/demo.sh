@@ -9,7 +9,9 @@ root=$(mktemp -d -t kube-audit-bootstrap-demo.XXXXXX)
 cp -r "$root/etc/kubernetes" "$root.before"
 trap 'rm -rf "$root.before"' EXIT
 
-heading() { printf '\n\033[1m== %s\033[0m\n' "$1"; }
+bold='' plain=''
+[ ! -t 1 ] || bold=$'\e[1m' plain=$'\e[0m'
+heading() { printf '\n%s== %s%s\n' "$bold" "$1" "$plain"; }
 
 # step HEADING EXIT-CODE ARGUMENT...: runs the program on the sample node and shows the command and its exit code.
 step() {
@@ -45,7 +47,7 @@ cat <<END
 NODE is still there: $root
   var/lib/kube-audit-bootstrap/backups/   what each run replaced: the files, and an index.json that says when and why
   etc/kubernetes/manifests/               no stray any more: the kubelet would have run it beside the manifest
-Apply once more and compare with git diff --no-index, or try it with other files of yours:
-  $program --root $root apply
-Remove it with: rm -r $root
+Put other files of yours in their places and try again:
+  $program --root $root plan
+When done: rm -r $root
 END

@@ -173,9 +173,10 @@ fn backend_faults(
         faults.push(format!("--{} takes batch, blocking or blocking-strict, not {mode:?}", flag("mode")));
     }
     let positive = |option: &str, default: &'static str| {
-        get(option, default).parse::<f64>().is_ok_and(|value| value <= 0.0).then(|| {
-            format!("--{} must be more than 0 in batch mode", flag(option))
-        })
+        get(option, default)
+            .parse::<f64>()
+            .is_ok_and(|value| value <= 0.0)
+            .then(|| format!("--{} must be more than 0 in batch mode", flag(option)))
     };
     // Batch options are looked at in batch mode alone; throttling has no defaults in the log backend.
     if mode == "batch" {
@@ -232,23 +233,49 @@ mod tests {
             ("audit-log-mode=never", v1_30, None),
             ("audit-log-path=/a audit-log-mode=never", v1_30, Some("--audit-log-mode takes batch")),
             ("audit-log-path=/a audit-log-batch-max-size=0", v1_30, None),
-            (&format!("{ON} audit-log-batch-max-size=0"), v1_30, Some("--audit-log-batch-max-size must be more than 0")),
-            (&format!("{ON} audit-log-batch-buffer-size=-1"), v1_30, Some("batch-buffer-size must be more than 0")),
-            (&format!("{ON} audit-log-batch-throttle-enable"), v1_30, Some("batch-throttle-qps must be more than 0")),
             (
-                &format!("{ON} audit-log-batch-throttle-enable audit-log-batch-throttle-qps=1 audit-log-batch-throttle-burst=1"),
+                &format!("{ON} audit-log-batch-max-size=0"),
+                v1_30,
+                Some("--audit-log-batch-max-size must be more than 0"),
+            ),
+            (
+                &format!("{ON} audit-log-batch-buffer-size=-1"),
+                v1_30,
+                Some("batch-buffer-size must be more than 0"),
+            ),
+            (
+                &format!("{ON} audit-log-batch-throttle-enable"),
+                v1_30,
+                Some("batch-throttle-qps must be more than 0"),
+            ),
+            (
+                &format!(
+                    "{ON} audit-log-batch-throttle-enable audit-log-batch-throttle-qps=1 audit-log-batch-throttle-burst=1"
+                ),
                 v1_30,
                 None,
             ),
             ("audit-webhook-config-file=/w", v1_30, None),
-            ("audit-webhook-config-file=/w audit-webhook-batch-throttle-qps=0", v1_30, Some("throttle-qps must be")),
-            (&format!("{ON} audit-log-truncate-max-event-size=0"), v1_30, Some("truncate-max-event-size must be more than 0")),
+            (
+                "audit-webhook-config-file=/w audit-webhook-batch-throttle-qps=0",
+                v1_30,
+                Some("throttle-qps must be"),
+            ),
+            (
+                &format!("{ON} audit-log-truncate-max-event-size=0"),
+                v1_30,
+                Some("truncate-max-event-size must be more than 0"),
+            ),
             (
                 &format!("{ON} audit-log-truncate-max-batch-size=10 audit-log-truncate-max-event-size=11"),
                 v1_30,
                 Some("must not be less than"),
             ),
-            (&format!("{ON} audit-log-truncate-max-batch-size=11 audit-log-truncate-max-event-size=11"), v1_30, None),
+            (
+                &format!("{ON} audit-log-truncate-max-batch-size=11 audit-log-truncate-max-event-size=11"),
+                v1_30,
+                None,
+            ),
             (&format!("{ON} audit-log-version=audit.k8s.io/v1beta1"), v1_30, Some("--audit-log-version takes")),
             (&format!("{ON} audit-log-version=audit.k8s.io/v1beta1"), Some(Version::new(23)), None),
             (&format!("{ON} audit-log-format=xml"), v1_30, Some("json or legacy")),

@@ -129,6 +129,8 @@ pub fn main() -> ExitCode {
         }
     };
     log::init(cli.common.verbose);
+    // What is created has the mode that is asked for, whatever the caller's mask is.
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let mut out = String::new();
     let result = match cli.verb {
         Verb::Apply(verb) => verb.run(&cli.common, &mut out),
@@ -229,7 +231,10 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides) -> Result<Plan> {
     for path in &wiring.referenced {
         let missing = root.read(path, MAX_BYTES)?.is_none();
         if missing && wiring.role == Role::ControlPlane {
-            bail!("{}: webhook.configFile isn't there, and the API server would not start without it", root.shown(path));
+            bail!(
+                "{}: webhook.configFile isn't there, and the API server would not start without it",
+                root.shown(path)
+            );
         }
     }
     let policy = policy_text(root, config, overrides)?;
@@ -238,8 +243,10 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides) -> Result<Plan> {
 
 /// The policy to install: of the command line, of the configuration, or the profile's.
 fn policy_text(root: &Root, config: &Config, overrides: &Overrides) -> Result<PolicyText> {
-    let profile =
-        || PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() };
+    let profile = || PolicyText {
+        name: "the policy of profile default".to_owned(),
+        text: audit::policy::DEFAULT.to_owned(),
+    };
     match (&overrides.policy, config.policy_source.as_str()) {
         (Some(path), _) if path.as_os_str() == "default" => Ok(profile()),
         (Some(path), _) => Ok(PolicyText { name: path.display().to_string(), text: read_here(path)? }),

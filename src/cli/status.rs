@@ -62,7 +62,8 @@ impl Status {
             }
             match backups.first() {
                 Some(newest) => {
-                    let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
+                    let _ =
+                        writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
                 }
                 None => out.push_str("backups   none\n"),
             }

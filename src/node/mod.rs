@@ -12,4 +12,3 @@ pub mod observe;
 pub mod process;
 pub mod root;
 pub mod transaction;
-

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
+use nix::errno::Errno;
 
 use super::change::{Attributes, Snapshot};
 use super::process;
-use super::root::{Kind, Root};
+use super::root::{Failed, Kind, Root};
 use crate::audit::version::Version;
 use crate::config::{Config, KUBEADM_CONFIGS, parent};
 use crate::yaml::tree::MAX_BYTES;
@@ -73,7 +74,9 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
                     kubeadm.push(text);
                 }
             }
-            Ok(None) if required => bail!("{}: there is no such file; name the kubeadm configuration", root.shown(path)),
+            Ok(None) if required => {
+                bail!("{}: there is no such file; name the kubeadm configuration", root.shown(path))
+            }
             Ok(None) => {}
             Err(error) => return Err(error),
         }
@@ -163,8 +166,9 @@ fn manifest_directory(root: &Root) -> Result<String> {
     Ok(path.trim_end_matches('/').to_owned())
 }
 
-/// The files beside the manifest that the kubelet would read: every name without a dot at its start. What is
-/// no text file, or too large, can't be a pod, or isn't for us to touch.
+/// The files beside the manifest that the kubelet would read: every name without a dot at its start. What can't
+/// be a pod is left out, as the kubelet goes on past it: what is no file, no text, or a link to nothing. A file that
+/// can't be read just now may well be one, and is an error.
 fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
     let mut texts = Vec::new();
@@ -173,15 +177,25 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
         if name.starts_with('.') || path == manifest_path {
             continue;
         }
-        // Not `read`: the kubelet goes on past what it can't read, and so do we.
-        match root.stat(&path).and_then(|entry| match entry {
-            Some(entry) if entry.kind == Kind::File => read(root, &path),
-            _ => Ok(None),
-        }) {
-            Ok(Some(text)) => texts.push(text),
-            Ok(None) => {}
-            Err(error) => log::debug!("not looked at: {error:#}"),
+        match root.stat(&path) {
+            Ok(Some(entry)) if entry.kind != Kind::File => continue,
+            Ok(Some(entry)) if entry.size > MAX_BYTES as u64 => {
+                log::warn!("{}: {} bytes, too large to be looked at", root.shown(&path), entry.size);
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) if broken_link(&error) => continue,
+            Err(error) => return Err(error),
+        }
+        let Some(snapshot) = root.read(&path, MAX_BYTES)? else { continue };
+        if let Ok(text) = text_of(&snapshot.bytes) {
+            texts.push(Text { path, text: text.to_owned(), snapshot });
         }
     }
     Ok(texts)
+}
+
+/// A link to nothing is an error without a system call's; a circle is one of its own.
+fn broken_link(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failed>().is_none_or(|failed| failed.errno == Errno::ELOOP)
 }

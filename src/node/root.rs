@@ -14,7 +14,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, linkat, unlinkat};
 
 use super::change::{Attributes, Snapshot};
 
@@ -61,11 +61,28 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A system call that failed, for those who ask an error which it was.
+#[derive(Debug)]
+pub struct Failed {
+    pub errno: Errno,
+    message: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failed {}
+
 /// What is at a path, without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub kind: Kind,
     pub attributes: Attributes,
+    /// Bytes.
+    pub size: u64,
     /// Device and inode.
     pub identity: (u64, u64),
 }
@@ -161,7 +178,8 @@ impl Root {
                 Err(errno) => return Err(self.error("read the label of", path, errno)),
             };
         }
-        Ok(Some(Entry { kind, attributes, identity: identity(&stat) }))
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        Ok(Some(Entry { kind, attributes, size, identity: identity(&stat) }))
     }
 
     /// The names in the directory `path`, sorted, without `.` and `..`; `None` where nothing is there. A name that
@@ -270,15 +288,12 @@ impl Root {
         for missing in self.missing_directories(path)? {
             let place = self.place(missing)?;
             let failed = |errno| self.error("make the directory", missing, errno);
-            mkdirat(&place.dir, place.name.as_str(), Mode::S_IRWXU).map_err(failed)?;
-            let dir = place.open(OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+            // The right mode from the start: a run may be killed before it could set it.
+            let mode = if missing == path.trim_end_matches('/') { wanted.mode } else { 0o755 };
+            mkdirat(&place.dir, place.name.as_str(), Mode::from_bits_truncate(mode)).map_err(failed)?;
             let synced = fsync(&place.dir);
             made(place);
             synced.map_err(failed)?;
-            if missing != path.trim_end_matches('/') {
-                let parent = Attributes::new(0o755, geteuid().as_raw(), getegid().as_raw());
-                dir.and_then(|dir| set_attributes(&dir, &parent)).map_err(failed)?;
-            }
         }
         let dir = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
         let set = dir.and_then(|dir| set_attributes(&dir, wanted));
@@ -287,7 +302,7 @@ impl Root {
 
     /// `errno` as an error that says what was done to which path, and what to do next.
     pub(super) fn error(&self, what: &str, path: &str, errno: Errno) -> anyhow::Error {
-        anyhow!("cannot {what} {}: {}", self.shown(path), describe(errno))
+        Failed { errno, message: format!("cannot {what} {}: {}", self.shown(path), describe(errno)) }.into()
     }
 
     /// An error where `path` is something else than it should be.
@@ -362,11 +377,6 @@ impl Place {
             Err(Errno::EEXIST) => self.remove(name).and_then(|()| make()),
             other => other,
         }
-    }
-
-    /// Opens what is here, not through a link.
-    pub fn open(&self, flags: OFlag) -> nix::Result<OwnedFd> {
-        openat(&self.dir, self.name.as_str(), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
     }
 }
 

@@ -1,6 +1,8 @@
 //! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
-use super::{Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired};
+use super::{
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired,
+};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Existing, START, parent};
@@ -55,8 +57,9 @@ pub struct File {
 /// itself refuses: a document without apiVersion or kind, a kind twice, an API version that no supported
 /// kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
 pub fn read(text: &str, path: &str) -> Result<File, Refusal> {
-    let documents = crate::yaml::parse(text).map_err(|error| Refusal::from_parser(&error))?;
-    let mut file = File { documents: Vec::new(), cluster: None, api_version: None, purpose: Purpose::Other, version: None };
+    let documents = crate::yaml::parse(text)?;
+    let mut file =
+        File { documents: Vec::new(), cluster: None, api_version: None, purpose: Purpose::Other, version: None };
     let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
     let mut kinds: Vec<String> = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -218,7 +221,8 @@ impl<'n> Edits<'n> {
         // v1 can add a value to kubeadm's own instead of replacing it, which no audit flag can bear.
         for item in args.and_then(Node::items).unwrap_or_default() {
             let name = item.get("name").and_then(Node::scalar).map(flags::normal).unwrap_or_default();
-            if let Some(method) = item.get("mergeMethod").filter(|node| !node.is_null() && node.scalar() != Some(""))
+            if let Some(method) =
+                item.get("mergeMethod").filter(|node| !node.is_null() && node.scalar() != Some(""))
                 && flags::is_audit(&name)
             {
                 return Err(refuse(method, format!("--{name} takes one value, so mergeMethod must go")));
@@ -426,7 +430,10 @@ fn args_value(flags: &[(String, String)], shape: Shape) -> New {
     match shape {
         Shape::Map => New::Map(flags.iter().map(|(name, value)| (name.clone(), New::str(value))).collect()),
         Shape::List => New::List(
-            flags.iter().map(|(name, value)| New::map([("name", New::str(name)), ("value", New::str(value))])).collect(),
+            flags
+                .iter()
+                .map(|(name, value)| New::map([("name", New::str(name)), ("value", New::str(value))]))
+                .collect(),
         ),
     }
 }

@@ -1,7 +1,9 @@
 //! The static pod manifest of the API server.
 
 use super::kubeadm::{log_file, same};
-use super::{Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired};
+use super::{
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired,
+};
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
@@ -46,16 +48,22 @@ pub fn identify(text: &str) -> Option<(Identity, bool)> {
 
 /// Reads the manifest of the API server. The kubelet reads a file's first document alone, so that is the one.
 pub fn read(text: &str) -> Result<Manifest, Refusal> {
-    let documents = crate::yaml::parse(text).map_err(|error| Refusal::from_parser(&error))?;
+    let documents = crate::yaml::parse(text)?;
     let Some(document) = documents.first() else {
-        return Err(Refusal::new(crate::config::START, "the file is empty; a Pod that runs kube-apiserver is expected"));
+        return Err(Refusal::new(
+            crate::config::START,
+            "the file is empty; a Pod that runs kube-apiserver is expected",
+        ));
     };
     let root = &document.root;
     let field = |name: &str| root.get(name).and_then(Node::str).unwrap_or_default();
     if (field("apiVersion"), field("kind")) != ("v1", "Pod") {
         let found = format!("{} {}", field("apiVersion"), field("kind"));
         let found = if found.trim().is_empty() { "something else".to_owned() } else { found };
-        return Err(Refusal::new(root.place, format!("a v1 Pod that runs kube-apiserver is expected, here is {found}")));
+        return Err(Refusal::new(
+            root.place,
+            format!("a v1 Pod that runs kube-apiserver is expected, here is {found}"),
+        ));
     }
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
     let named = |container: &Node| container.get("name").and_then(Node::scalar) == Some("kube-apiserver");
@@ -120,12 +128,7 @@ struct Arg {
 }
 
 /// Puts the wanted settings into the manifest. `text` is what `manifest` was read from.
-pub fn wire(
-    text: &str,
-    manifest: &Manifest,
-    wanted: &Wanted,
-    version: Option<Version>,
-) -> Result<Wired, Refusal> {
+pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let refuse = |refusal: Refusal| Refusal { by_hand: refusal.by_hand.or(Some(by_hand(wanted))), ..refusal };
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -268,7 +271,10 @@ impl Edits<'_> {
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());
         let filled = |name: &str| list(name).and_then(Node::items).is_some_and(|items| !items.is_empty());
         if !filled("command") && !filled("args") {
-            return Err(Refusal::new(self.container.place, "the container has neither command nor args to add flags to"));
+            return Err(Refusal::new(
+                self.container.place,
+                "the container has neither command nor args to add flags to",
+            ));
         }
         // Arguments come after the command, so where both have flags, `args` has the last word.
         let into = if filled("args") || list("command").is_none_or(shared) { "args" } else { "command" };
@@ -331,7 +337,8 @@ impl Edits<'_> {
                     continue;
                 }
             }
-            let used_once = |volume: usize| mount_nodes.iter().filter(|node| volume_of(node) == Some(volume)).count() == 1;
+            let used_once =
+                |volume: usize| mount_nodes.iter().filter(|node| volume_of(node) == Some(volume)).count() == 1;
             // The volume to mount: one that shows the path already, else a new one.
             let mut volume_for = |edits: &mut Self| {
                 let ready = volume_nodes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host));

@@ -13,6 +13,7 @@ use crate::audit::version::Version;
 use crate::config::{Config, Existing, parent};
 use crate::yaml::Place;
 use crate::yaml::edit::Refused;
+use crate::yaml::tree::Fault;
 
 /// What a file shall have.
 #[derive(Clone, Debug)]
@@ -65,19 +66,11 @@ impl Refusal {
     fn from_edit(refused: Refused, by_hand: String) -> Refusal {
         Refusal { place: refused.place, reason: refused.reason, by_hand: Some(by_hand) }
     }
+}
 
-    /// A parser's error, which begins with its place.
-    fn from_parser(error: &anyhow::Error) -> Refusal {
-        let text = format!("{error:#}");
-        let mut parts = text.splitn(3, ':');
-        let mut number = || parts.next().and_then(|part| part.parse().ok());
-        match (number(), number()) {
-            (Some(line), Some(column)) => {
-                let reason = parts.next().unwrap_or_default().trim_start();
-                Refusal::new(Place { line, column }, reason)
-            }
-            _ => Refusal::new(crate::config::START, text),
-        }
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal::new(fault.place, fault.message)
     }
 }
 
@@ -138,7 +131,8 @@ enum Fit {
 
 /// Finds how a mount fits. `file` is the log file, for the log's mount.
 fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Refusal> {
-    let at = |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
+    let at =
+        |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
     let (same, of_file) = (at(&mount.container), file.map(at).unwrap_or_default());
     if let [_, (_, second), ..] = same.as_slice() {
         return Err(Refusal::new(second.place, format!("{} is mounted twice; remove one", mount.container)));
@@ -244,10 +238,12 @@ fn wired(text: String, flags: &Flags, wanted: &Wanted, present: &[Present], note
 /// What keeping somebody else's settings means for their mounts.
 fn kept(mount: &Mount, fit: &Fit, present: &[Present], notes: &mut Vec<String>) -> Result<(), Refusal> {
     match fit {
-        Fit::Same(index) | Fit::Taken(index) if !mount.read_only && present[*index].read_only => Err(Refusal::new(
-            present[*index].place,
-            format!("{} is mounted read-only, so no event can be written; make it writable", mount.container),
-        )),
+        Fit::Same(index) | Fit::Taken(index) if !mount.read_only && present[*index].read_only => {
+            Err(Refusal::new(
+                present[*index].place,
+                format!("{} is mounted read-only, so no event can be written; make it writable", mount.container),
+            ))
+        }
         Fit::File(index) => {
             notes.push(format!(
                 "{}: the log file itself is mounted, which makes its rotation fail; mount its directory",

@@ -51,7 +51,9 @@ impl Tape<'_> {
             1 => format!("{:indent$}# between {}{eol}", "", self.comments),
             2 => eol.to_owned(),
             3 => format!("# left {}{eol}", self.comments),
-            4 if !self.block => format!("{:deep$}# deep {}: not 'a' value{eol}", "", self.comments, deep = indent + 3),
+            4 if !self.block => {
+                format!("{:deep$}# deep {}: not 'a' value{eol}", "", self.comments, deep = indent + 3)
+            }
             5 => format!("{:indent$}{eol}", ""),
             _ => String::new(),
         }
@@ -116,11 +118,17 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
                 1 => text += &format!("{pad}{key}: {}{}", if list { "[]" } else { "{}" }, tape.end()),
                 2 => text += &format!("{pad}{key}:{}", tape.end()),
                 3 => {
-                    let pair = |name: &&str| if list { format!("{{name: {name}, value: \"1\"}}") } else { format!("{name}: \"1\"") };
+                    let pair = |name: &&str| {
+                        if list { format!("{{name: {name}, value: \"1\"}}") } else { format!("{name}: \"1\"") }
+                    };
                     let pairs: Vec<_> = names[..count].iter().map(pair).collect();
                     let (open, close) = if list { ("[", "]") } else { ("{", "}") };
                     text += &match tape.choose(2) {
-                        1 => format!("{pad}{key}: {open}{eol}{pad}  {}{eol}{pad}  {close}{}", pairs.join(&format!(",{eol}{pad}  ")), tape.end()),
+                        1 => format!(
+                            "{pad}{key}: {open}{eol}{pad}  {}{eol}{pad}  {close}{}",
+                            pairs.join(&format!(",{eol}{pad}  ")),
+                            tape.end()
+                        ),
                         _ => format!("{pad}{key}: {open}{}{close}{}", pairs.join(", "), tape.end()),
                     };
                 }
@@ -132,7 +140,8 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
                         let value = tape.word(VALUES);
                         if list {
                             let pad = " ".repeat(step + dash);
-                            text += &format!("{pad}- name: {name}{}{pad}  value: {value}{}", tape.end(), tape.end());
+                            text +=
+                                &format!("{pad}- name: {name}{}{pad}  value: {value}{}", tape.end(), tape.end());
                         } else {
                             text += &format!("{pad}{pad}{name}: {value}{}", tape.end());
                         }
@@ -143,7 +152,8 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
             if tape.choose(3) == 1 {
                 let pad_item = " ".repeat(step + dash);
                 text += &format!("{pad}extraVolumes:{}{pad_item}- name: audit{}", tape.end(), tape.end());
-                text += &format!("{pad_item}  hostPath: /opt{}{pad_item}  mountPath: /opt{}", tape.end(), tape.end());
+                text +=
+                    &format!("{pad_item}  hostPath: /opt{}{pad_item}  mountPath: /opt{}", tape.end(), tape.end());
             }
         }
     }
@@ -171,7 +181,11 @@ fn manifest_file(tape: &mut Tape) -> String {
     match tape.choose(4) {
         1 => text += &format!("{pad}{key}: [kube-apiserver, \"{}\"]{}", flags.join("\", \""), tape.end()),
         2 => {
-            text += &format!("{pad}{key}: [{eol}{pad}  kube-apiserver,{}{pad}  {}", tape.end(), flags.join(&format!(",{eol}{pad}  ")));
+            text += &format!(
+                "{pad}{key}: [{eol}{pad}  kube-apiserver,{}{pad}  {}",
+                tape.end(),
+                flags.join(&format!(",{eol}{pad}  "))
+            );
             text += &format!("{}{eol}{pad}]{}", if tape.choose(2) == 1 { "," } else { "" }, tape.end());
         }
         _ => {
@@ -194,14 +208,30 @@ fn manifest_file(tape: &mut Tape) -> String {
     match tape.choose(5) {
         1 => text += &format!("{pad}volumeMounts: []{}", tape.end()),
         2 => text += &format!("{pad}volumeMounts:{}", tape.end()),
-        3 => text += &format!("{pad}volumeMounts:{}{pad}{:dash$}- {{mountPath: /var/log, name: x}}{}", tape.end(), "", tape.end()),
+        3 => {
+            text += &format!(
+                "{pad}volumeMounts:{}{pad}{:dash$}- {{mountPath: /var/log, name: x}}{}",
+                tape.end(),
+                "",
+                tape.end()
+            )
+        }
         _ => {}
     }
     text += &format!("{pad}image: {}", tape.foreign(6 + dash));
     text += &tape.between(2);
     match tape.choose(4) {
         1 => text += &format!("  volumes: null{}", tape.end()),
-        2 => text += &format!("  volumes:{}  {:dash$}- name: x{}  {:dash$}  hostPath: {{path: /data}}{}", tape.end(), "", tape.end(), "", tape.end()),
+        2 => {
+            text += &format!(
+                "  volumes:{}  {:dash$}- name: x{}  {:dash$}  hostPath: {{path: /data}}{}",
+                tape.end(),
+                "",
+                tape.end(),
+                "",
+                tape.end()
+            )
+        }
         3 => text += &format!("  hostname: {}", tape.foreign(4)),
         _ => {}
     }
@@ -227,10 +257,16 @@ fn nothing_lost(before: &str, after: &str) -> Result<(), TestCaseError> {
     for line in diff.hunks().flat_map(|hunk| lines[hunk.before.start as usize..hunk.before.end as usize].iter()) {
         // A flag's value, an emptied collection, the bracket or the last item of a flow list, a last line that
         // gets its line break.
-        let changes = ["audit", "{", "[", "]", "}", "~", "null", "--secure-port", "kube-apiserver", "value:", ">-", "\"1\""];
+        let changes =
+            ["audit", "{", "[", "]", "}", "~", "null", "--secure-port", "kube-apiserver", "value:", ">-", "\"1\""];
         let last = !line.ends_with('\n');
-        prop_assert!(last || changes.iter().any(|part| line.contains(part)), "the line {line:?} is lost:\n{before}\n{after}");
-        if let Some((_, comment)) = line.trim_end().split_once(" # ").or_else(|| line.trim_end().split_once("\t# ")) {
+        prop_assert!(
+            last || changes.iter().any(|part| line.contains(part)),
+            "the line {line:?} is lost:\n{before}\n{after}"
+        );
+        if let Some((_, comment)) =
+            line.trim_end().split_once(" # ").or_else(|| line.trim_end().split_once("\t# "))
+        {
             prop_assert!(after.contains(comment), "the comment {comment:?} is lost:\n{before}\n{after}");
         }
     }

@@ -391,7 +391,9 @@ impl Editor<'_> {
                         splices.push(Splice { start: at, end: at, text: text.collect() });
                         Ok(())
                     }
-                    Kind::Mapping { pairs: own, flow: true } if !own.is_empty() || self.spread(node) || context.flow => {
+                    Kind::Mapping { pairs: own, flow: true }
+                        if !own.is_empty() || self.spread(node) || context.flow =>
+                    {
                         let texts = pairs.iter().map(|(key, value)| self.style.flow_pair(key, value)).collect();
                         let last = own.last().map(|(key, value)| key.start..value.end);
                         self.flow_insert(node, last, texts, splices);
@@ -411,7 +413,9 @@ impl Editor<'_> {
                         splices.push(Splice { start: at, end: at, text });
                         Ok(())
                     }
-                    Kind::Sequence { items: own, flow: true } if !own.is_empty() || self.spread(node) || context.flow => {
+                    Kind::Sequence { items: own, flow: true }
+                        if !own.is_empty() || self.spread(node) || context.flow =>
+                    {
                         let texts = items.iter().map(|item| self.style.flow(item, true)).collect();
                         self.flow_insert(node, own.last().map(|last| last.start..last.end), texts, splices);
                         Ok(())
@@ -428,7 +432,8 @@ impl Editor<'_> {
         let mut context = Context { key: None, indent: 0, flow: false };
         for step in path {
             self.unshared(node)?;
-            context.flow |= matches!(node.kind, Kind::Mapping { flow: true, .. } | Kind::Sequence { flow: true, .. });
+            context.flow |=
+                matches!(node.kind, Kind::Mapping { flow: true, .. } | Kind::Sequence { flow: true, .. });
             let next = match (step, &node.kind) {
                 (Step::Key(name), Kind::Mapping { pairs, .. }) => {
                     pairs.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(key, value)| {
@@ -509,7 +514,8 @@ impl Editor<'_> {
         };
         let start = line_start(self.text, last.start);
         let own_line = start > node.start && self.text[start..last.start].trim().is_empty();
-        let after = last.end + self.text[last.end..].len() - self.text[last.end..].trim_start_matches([' ', '\t']).len();
+        let after =
+            last.end + self.text[last.end..].len() - self.text[last.end..].trim_start_matches([' ', '\t']).len();
         let comma = self.text[after..].starts_with(',');
         let rest = if comma { after + 1 } else { last.end };
         if own_line && rest_is_blank(self.text, rest) {

@@ -106,7 +106,11 @@ impl Decoder {
                 let text = node.scalar().unwrap_or_default();
                 self.error(
                     node.place,
-                    format!("{} must be a string, but {text} is {} in YAML; put it in quotes", named(path), other.name()),
+                    format!(
+                        "{} must be a string, but {text} is {} in YAML; put it in quotes",
+                        named(path),
+                        other.name()
+                    ),
                 );
                 None
             }

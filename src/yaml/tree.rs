@@ -9,7 +9,6 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::slice;
 
-use anyhow::{Result, bail};
 use libyaml_rs as sys;
 
 /// The largest text that is read, in bytes. A kubeadm configuration lives in a ConfigMap, which the API
@@ -31,6 +30,27 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
+}
+
+/// Why a text is no YAML that can be worked with, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub place: Place,
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+type Result<T> = std::result::Result<T, Fault>;
+
+fn fault<T>(place: Place, message: impl Into<String>) -> Result<T> {
+    Err(Fault { place, message: message.into() })
 }
 
 /// How a scalar is written.
@@ -108,19 +128,23 @@ impl Node {
         }
     }
 
-    /// The pairs of a mapping as data: what merge keys (`<<`) bring in comes after the mapping's own.
+    /// The pairs of a mapping as data. Of a key that is there twice, once by `<<`, the later one counts, and of
+    /// the mappings in a list of merges the earlier one: so does go-yaml v2 (`decode.go`).
     pub fn entries(&self) -> Vec<(&Node, &Node)> {
-        let Some(pairs) = self.pairs() else {
-            return Vec::new();
+        let mut entries: Vec<(&Node, &Node)> = Vec::new();
+        let mut put = |key, value| match entries
+            .iter_mut()
+            .find(|(known, _): &&mut (&Node, _)| known.scalar() == Node::scalar(key))
+        {
+            Some(entry) => *entry = (key, value),
+            None => entries.push((key, value)),
         };
-        let (merges, mut entries): (Vec<_>, Vec<_>) =
-            pairs.iter().map(|(key, value)| (key, value)).partition(|(key, _)| key.is_merge());
-        for (_, merged) in merges {
-            let sources = merged.items().unwrap_or(slice::from_ref(merged));
-            for (key, value) in sources.iter().flat_map(Node::entries) {
-                if !entries.iter().any(|(known, _)| known.scalar() == key.scalar()) {
-                    entries.push((key, value));
-                }
+        for (key, value) in self.pairs().unwrap_or_default() {
+            if key.is_merge() {
+                let sources = value.items().unwrap_or(slice::from_ref(value));
+                sources.iter().rev().flat_map(Node::entries).for_each(|(key, value)| put(key, value));
+            } else {
+                put(key, value);
             }
         }
         entries
@@ -128,9 +152,10 @@ impl Node {
 
     /// The value of a key, own or merged in.
     pub fn get(&self, name: &str) -> Option<&Node> {
-        self.own(name).or_else(|| {
-            self.entries().into_iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
-        })
+        if self.pairs()?.iter().any(|(key, _)| key.is_merge()) {
+            return self.entries().into_iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value);
+        }
+        self.own(name)
     }
 
     /// The value of a key that the mapping itself has, not one that `<<` brings in.
@@ -164,7 +189,8 @@ impl Node {
         super::scalar::resolve(self) == super::scalar::Type::Null
     }
 
-    fn is_merge(&self) -> bool {
+    /// Whether it is the key `<<`, plain.
+    pub fn is_merge(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { value, style: Style::Plain } if value == "<<")
     }
 
@@ -184,7 +210,8 @@ impl Node {
 /// than the limits above allow.
 pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
-        bail!("1:1: {} bytes are too many to be such a file, at most {MAX_BYTES} are read", text.len());
+        let start = Place { line: 1, column: 1 };
+        return fault(start, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
     }
     Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0 }.documents()
 }
@@ -225,7 +252,7 @@ impl Builder<'_> {
     fn node(&mut self, event: Event, depth: usize) -> Result<Node> {
         let Event { kind, start, end, place, anchor, tag } = event;
         if depth > MAX_DEPTH {
-            bail!("{place}: nested more than {MAX_DEPTH} deep");
+            return fault(place, format!("nested more than {MAX_DEPTH} deep"));
         }
         self.count(1, place)?;
         let (kind, end) = match kind {
@@ -257,16 +284,26 @@ impl Builder<'_> {
                     let key = self.node(event, depth + 1)?;
                     // go-yaml makes JSON of it, where a key is a word. `{{ .Name }}`, too, is YAML with such a key.
                     if key.scalar().is_none() {
-                        bail!("{}: a key must be a word; is this a template that was not filled in?", key.place);
+                        return fault(
+                            key.place,
+                            "a key must be a word; is this a template that was not filled in?",
+                        );
                     }
                     if let Some(name) = key.scalar()
                         && !key.is_merge()
                         && let Some(first) = known.insert(name.to_owned(), key.place)
                     {
-                        bail!("{}: the key {name:?} is there twice, first at {first}; remove one", key.place);
+                        return fault(
+                            key.place,
+                            format!("the key {name:?} is there twice, first at {first}; remove one"),
+                        );
                     }
                     let event = self.events.next()?;
                     let mut value = self.node(event, depth + 1)?;
+                    let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
+                    if key.is_merge() && !sources.all(|source| source.pairs().is_some()) {
+                        return fault(value.place, "<< needs a mapping, or a list of mappings");
+                    }
                     if value.start < key.end {
                         (value.start, value.end, value.place) = (key.end, key.end, key.place);
                     }
@@ -278,14 +315,21 @@ impl Builder<'_> {
             EventKind::Alias => {
                 let name = anchor.unwrap_or_default();
                 let Some(target) = self.anchors.get(&name) else {
-                    bail!("{place}: the alias *{name} has no anchor before it");
+                    return fault(place, format!("the alias *{name} has no anchor before it"));
                 };
                 let (target, size) = (target.clone(), target.size());
                 self.count(size, place)?;
                 self.used.push(target.start);
-                return Ok(Node { kind: Kind::Alias(Box::new(target)), start, end, place, tag: None, shared: false });
+                return Ok(Node {
+                    kind: Kind::Alias(Box::new(target)),
+                    start,
+                    end,
+                    place,
+                    tag: None,
+                    shared: false,
+                });
             }
-            _ => bail!("{place}: this is not a value"),
+            _ => return fault(place, "this is not a value"),
         };
         let node = Node { kind, start, end, place, tag, shared: false };
         if let Some(name) = anchor {
@@ -297,7 +341,10 @@ impl Builder<'_> {
     fn count(&mut self, more: usize, place: Place) -> Result<()> {
         self.nodes += more;
         if self.nodes > MAX_NODES {
-            bail!("{place}: more than {MAX_NODES} values, aliases counted each time that they are used");
+            return fault(
+                place,
+                format!("more than {MAX_NODES} values, aliases counted each time that they are used"),
+            );
         }
         Ok(())
     }
@@ -367,7 +414,7 @@ impl<'t> Events<'t> {
         // SAFETY: the parser lies in a box, so it never moves; `text` lives as long as it does.
         unsafe {
             if sys::yaml_parser_initialize(parser.as_mut_ptr()).fail {
-                bail!("out of memory");
+                return fault(Place { line: 1, column: 1 }, "out of memory");
             }
             sys::yaml_parser_set_encoding(parser.as_mut_ptr(), sys::YAML_UTF8_ENCODING);
             sys::yaml_parser_set_input_string(parser.as_mut_ptr(), body.as_ptr(), body.len() as u64);
@@ -424,7 +471,7 @@ impl<'t> Events<'t> {
         }
     }
 
-    fn error(&self) -> anyhow::Error {
+    fn error(&self) -> Fault {
         // SAFETY: as above; libyaml's messages are static C strings or null.
         let (problem, mark, context) = unsafe {
             let parser = self.parser.assume_init_ref();
@@ -437,7 +484,7 @@ impl<'t> Events<'t> {
             (text(parser.problem), mark, text(parser.context))
         };
         let context = if context.is_empty() { context } else { format!(" ({context})") };
-        anyhow::anyhow!("{mark}: not YAML: {problem}{context}")
+        Fault { place: mark, message: format!("not YAML: {problem}{context}") }
     }
 }
 

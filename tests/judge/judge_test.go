@@ -353,3 +353,15 @@ func TestCommentsAreFoundWhereTheyAre(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyQuotedMarksAreHarmless(t *testing.T) {
+	for text, expected := range map[string]bool{
+		"a: '{{ x }}'": true, "a: \"x\n  ${y}\"": true, "a: {b: \"<%= x %>\"}": true,
+		"a: ${x}": false, "a: {HOST}": false, "a: '${x}'\nb: $y": false, "a: __HOST__": false,
+		"a: b": false, "a: $(POD_IP)": false, "a: b # {{ x }}": false,
+	} {
+		if harmless(text) != expected {
+			t.Errorf("%q", text)
+		}
+	}
+}

@@ -11,6 +11,7 @@ type word struct {
 	line      int
 	column    int
 	indicator bool
+	quoted    bool
 }
 
 // comment is a comment with its number sign, up to the end of the line.
@@ -30,16 +31,18 @@ func scan(s string) (words []word, comments []comment) {
 	parent := -1 // the column that the content of a block scalar must be to the right of
 	i := len(s) - len(strings.TrimPrefix(s, byteOrderMark))
 	add := func(from, to int, indicator bool) {
-		words = append(words, word{s[from:to], line, from - lineStart, indicator})
+		words = append(words, word{s[from:to], line, from - lineStart, indicator, false})
 	}
 	newline := func(at int) { line, lineStart = line+1, at+1 }
 	ends := func(at int) bool { return at >= len(s) || strings.IndexByte(" \t\r\n", s[at]) >= 0 }
-	// pieces adds a scalar that may go over lines.
+	// pieces adds a quoted scalar, which may go over lines.
 	pieces := func(from, to int) {
 		for at := from; at <= to; at++ {
 			if at == to || s[at] == '\n' {
 				if piece := strings.TrimSpace(s[from:at]); piece != "" {
-					add(from+strings.Index(s[from:at], piece[:1]), from+strings.Index(s[from:at], piece[:1])+len(piece), false)
+					first := from + strings.Index(s[from:at], piece)
+					add(first, first+len(piece), false)
+					words[len(words)-1].quoted = true
 				}
 				if at < to {
 					newline(at)

@@ -183,8 +183,8 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
             Some(at) => out.warning(
                 rule.place,
                 format!(
-                    "rules[{i}] is never used: all that it matches, rules[{at}] ({}) matches before; move it up, or \
-                     remove it",
+                    "rules[{i}] is never used: all that it matches, rules[{at}] ({}) matches before; move it up, \
+                     or remove it",
                     rules[at].place
                 ),
             ),
@@ -297,8 +297,8 @@ fn pattern_covers(earlier: &str, later: &str) -> bool {
 
 fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
     for word in words.iter().filter(|word| word.text.contains('*')) {
-        let message = "there is no wildcard here, the whole name must be equal; write the names, or leave the field \
-                       out to match all";
+        let message = "there is no wildcard here, the whole name must be equal; write the names, or leave the \
+                       field out to match all";
         out.warning(word.place, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
     }
 }

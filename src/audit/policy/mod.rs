@@ -10,8 +10,7 @@ use std::slice;
 
 use super::version::Version;
 use crate::yaml::fields::{Decoder, Finding, brief, join, likely};
-use crate::yaml::tree::Style;
-use crate::yaml::{Kind, Node, Place, parse as parse_yaml};
+use crate::yaml::{Node, Place, parse as parse_yaml};
 
 /// The policy for those who bring none: every request at level Metadata.
 pub const DEFAULT: &str = include_str!("../profiles/default.yaml");
@@ -144,10 +143,8 @@ impl Reader {
     fn file(&mut self, text: &str) -> Option<Policy> {
         let documents = match parse_yaml(text) {
             Ok(documents) => documents,
-            Err(error) => {
-                let error = error.to_string();
-                let (place, message) = located(&error);
-                self.decoder.error(place, message);
+            Err(fault) => {
+                self.decoder.error(fault.place, fault.message);
                 return None;
             }
         };
@@ -235,8 +232,8 @@ impl Reader {
         let known = version.text.strip_prefix("audit.k8s.io/");
         let message = match known {
             Some("v1alpha1" | "v1beta1") => format!(
-                "apiVersion {found} was removed in Kubernetes 1.24; write {API_VERSION}, which every version since 1.12 \
-                 reads"
+                "apiVersion {found} was removed in Kubernetes 1.24; write {API_VERSION}, which every version \
+                 since 1.12 reads"
             ),
             Some(_) => format!("unknown apiVersion {found}; write {API_VERSION}"),
             None => format!("this is no audit policy: its apiVersion is {found}, not {API_VERSION}"),
@@ -407,8 +404,8 @@ impl Reader {
             _ if is_dns_subdomain(&group.to_ascii_lowercase()) => {
                 format!("must be in lower case: write {:?}", group.to_ascii_lowercase())
             }
-            _ => "is no API group: that is a DNS name such as apps or rbac.authorization.k8s.io, or \"\" for the core \
-                  group"
+            _ => "is no API group: that is a DNS name such as apps or rbac.authorization.k8s.io, or \"\" for the \
+                  core group"
                 .to_owned(),
         })
     }
@@ -500,20 +497,12 @@ impl Reader {
         fields
     }
 
-    /// Merge keys must bring in mappings, or the API server doesn't start, and new fields, since there the
-    /// later of a field and a merge key wins (go-yaml v2), and elsewhere the field does.
+    /// Which of a field and a merge key wins depends on who reads, so a merge must bring in new fields alone.
     fn merges(&mut self, node: &Node) {
         let pairs = node.pairs().unwrap_or_default();
-        let is_merge =
-            |key: &Node| matches!(&key.kind, Kind::Scalar { value, style: Style::Plain } if value == "<<");
-        let merges = || pairs.iter().filter(|(key, _)| is_merge(key));
-        let mut fields = pairs.len() - merges().count();
-        for (key, value) in merges() {
+        let mut fields = pairs.iter().filter(|(key, _)| !key.is_merge()).count();
+        for (key, value) in pairs.iter().filter(|(key, _)| key.is_merge()) {
             let sources = value.items().unwrap_or(slice::from_ref(value));
-            if sources.iter().any(|source| source.pairs().is_none()) {
-                self.decoder.error(value.place, "<< needs a mapping, or a list of mappings");
-                return;
-            }
             fields += sources.iter().map(|source| source.entries().len()).sum::<usize>();
             if fields > node.entries().len() {
                 self.decoder.error(key.place, "<< brings in a field that is there already; write it once");
@@ -564,16 +553,6 @@ fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
-/// The place that an error of [`crate::yaml::parse`] begins with, and the rest of it.
-fn located(error: &str) -> (Place, &str) {
-    let split = || {
-        let (line, rest) = error.split_once(':')?;
-        let (column, message) = rest.split_once(": ")?;
-        Some((Place { line: line.parse().ok()?, column: column.parse().ok()? }, message))
-    };
-    split().unwrap_or((Place { line: 1, column: 1 }, error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -609,11 +588,26 @@ mod tests {
 
     #[test]
     fn a_policy_is_read_whole() {
-        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nmetadata: {name: site}\nomitStages: [RequestReceived]\n\
-                    omitManagedFields: true\nrules:\n- level: RequestResponse\n  users: [alice]\n  userGroups: [ops]\n  \
-                    verbs: [get]\n  namespaces: ['']\n  omitStages: [Panic]\n  omitManagedFields: false\n  resources:\n  \
-                    - {group: apps, resources: [deployments], resourceNames: [web]}\n- level: None\n  \
-                    nonResourceURLs: [/healthz*]\n- level: Metadata\n";
+        let text = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+metadata: {name: site}
+omitStages: [RequestReceived]
+omitManagedFields: true
+rules:
+- level: RequestResponse
+  users: [alice]
+  userGroups: [ops]
+  verbs: [get]
+  namespaces: ['']
+  omitStages: [Panic]
+  omitManagedFields: false
+  resources:
+  - {group: apps, resources: [deployments], resourceNames: [web]}
+- level: None
+  nonResourceURLs: [/healthz*]
+- level: Metadata
+";
         let (policy, findings) = parse(text, None);
         assert_eq!(findings, []);
         let policy = policy.unwrap();
@@ -623,7 +617,7 @@ mod tests {
             (policy.omit_stages.as_slice(), policy.omit_managed_fields),
             (&[Stage::RequestReceived][..], true)
         );
-        assert_eq!((rule.level, rule.place), (Level::RequestResponse, Place { line: 7, column: 3 }));
+        assert_eq!((rule.level, rule.place), (Level::RequestResponse, Place { line: 8, column: 3 }));
         assert_eq!((texts(&rule.users), texts(&rule.user_groups)), (vec!["alice".into()], vec!["ops".into()]));
         assert_eq!((texts(&rule.verbs), texts(&rule.namespaces)), (vec!["get".into()], vec!["".into()]));
         assert_eq!((rule.omit_stages.as_slice(), rule.omit_managed_fields), (&[Stage::Panic][..], Some(false)));
@@ -696,7 +690,7 @@ mod tests {
             ),
             ("rules:\n- level: \"\"\n", "4:10: rules[0].level can't be \"\""),
             ("rules:\n- level: no\n", "4:10: rules[0].level must be a string, but no is a boolean"),
-            ("rules:\n- level: {{ level }}\n", "4:10: rules[0].level must be a string, not a mapping"),
+            ("rules:\n- level: {{ level }}\n", "4:11: a key must be a word"),
         ] {
             assert_found(&found(&format!("{HEAD}{rules}"), None), expected, rules);
         }
