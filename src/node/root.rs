@@ -290,7 +290,11 @@ impl Root {
             let failed = |errno| self.error("make the directory", missing, errno);
             // The right mode from the start: a run may be killed before it could set it.
             let mode = if missing == path.trim_end_matches('/') { wanted.mode } else { 0o755 };
-            mkdirat(&place.dir, place.name.as_str(), Mode::from_bits_truncate(mode)).map_err(failed)?;
+            match mkdirat(&place.dir, place.name.as_str(), Mode::from_bits_truncate(mode)) {
+                // Another run made it meanwhile, on its way to the lock.
+                Err(Errno::EEXIST) => continue,
+                made => made.map_err(failed)?,
+            }
             let synced = fsync(&place.dir);
             made(place);
             synced.map_err(failed)?;

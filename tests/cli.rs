@@ -1,0 +1,211 @@
+//! What the command line promises: JSON, exit codes, the journal, the lock.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const STATE: &str = "var/lib/kube-audit-bootstrap";
+
+fn command(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
+    command.args(arguments).arg("--root").arg(root).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+    command
+}
+
+fn run(root: &Path, arguments: &[&str]) -> Output {
+    command(root, arguments).output().unwrap()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn control_plane() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let manifests = directory.path().join("etc/kubernetes/manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: \
+                kube-apiserver\n    image: kube-apiserver:v1.33.1\n    command: [kube-apiserver]\n";
+    fs::write(manifests.join("kube-apiserver.yaml"), text).unwrap();
+    fs::write(manifests.join("kube-apiserver.backup"), text).unwrap();
+    directory
+}
+
+#[test]
+fn json_says_what_the_readme_says() {
+    let node = control_plane();
+    let root = node.path();
+    let plan = run(root, &["plan", "--output", "json"]);
+    assert_eq!(plan.status.code(), Some(3));
+    assert!(plan.stderr.is_empty(), "warnings are in the document");
+    let plan = json_of(&plan);
+    assert_eq!(plan["role"], "control-plane");
+    assert_eq!(plan["kubernetesVersion"], "1.33");
+    assert_eq!(plan["backup"], Value::Null);
+    let steps: Vec<_> = plan["changes"].as_array().unwrap().iter().map(|one| (&one["step"], &one["action"])).collect();
+    assert_eq!(
+        json!(steps),
+        json!([
+            ["storage", "create-directory"],
+            ["policy", "create-file"],
+            ["strays", "move-away"],
+            ["manifest", "edit-file"]
+        ])
+    );
+    assert_eq!(plan["changes"][1]["mode"], "0600");
+    assert!(plan["changes"][3]["diff"].as_str().unwrap().contains("+    volumeMounts:"));
+    assert!(plan["warnings"][0].as_str().unwrap().contains("kube-apiserver.backup"));
+
+    let status = run(root, &["status", "--output", "json"]);
+    assert_eq!(status.status.code(), Some(3));
+    assert_eq!(json_of(&status)["inPlace"], false);
+
+    let applied = json_of(&run(root, &["apply", "--output", "json"]));
+    assert_eq!(applied["changes"], plan["changes"], "plan prints what apply does");
+    let id = applied["backup"].as_str().unwrap();
+
+    let status = run(root, &["status", "--output", "json"]);
+    assert_eq!(status.status.code(), Some(0));
+    let status = json_of(&status);
+    assert_eq!((&status["inPlace"], &status["interrupted"]), (&json!(true), &json!(false)));
+    assert_eq!(status["backups"], json!([id]));
+    let states: Vec<_> = status["steps"].as_array().unwrap().iter().map(|one| (&one["step"], &one["state"])).collect();
+    assert_eq!(
+        json!(states),
+        json!([["storage", "ok"], ["policy", "ok"], ["kubeadm", "none"], ["manifest", "ok"]])
+    );
+
+    let list = json_of(&run(root, &["restore", "--list", "--output", "json"]));
+    assert_eq!((&list["backups"][0]["id"], &list["backups"][0]["why"]), (&json!(id), &json!("apply")));
+
+    let preview = run(root, &["restore", "--dry-run", "--output", "json"]);
+    assert_eq!(preview.status.code(), Some(3));
+    let restored = run(root, &["restore", id, "--output", "json"]);
+    assert_eq!(restored.status.code(), Some(0));
+    let restored = json_of(&restored);
+    assert_eq!(restored["restored"], json!([id]));
+    assert_eq!(restored["changes"], json_of(&preview)["changes"]);
+    assert!(restored["notes"][0].as_str().unwrap().contains("kube-apiserver.backup is not put back"));
+    assert_eq!(json_of(&run(root, &["restore", id, "--output", "json"]))["changes"], json!([]));
+}
+
+#[test]
+fn the_stray_lies_in_the_backup() {
+    let node = control_plane();
+    let root = node.path();
+    let stray = root.join("etc/kubernetes/manifests/kube-apiserver.backup");
+    let text = fs::read(&stray).unwrap();
+    let id = json_of(&run(root, &["apply", "--output", "json"]))["backup"].as_str().unwrap().to_owned();
+    assert!(!stray.exists());
+    let set = root.join(STATE).join("backups").join(id);
+    let copies = fs::read_dir(set).unwrap().map(|entry| entry.unwrap().path());
+    let copy = copies.into_iter().find(|path| path.to_string_lossy().ends_with("kube-apiserver.backup")).unwrap();
+    assert_eq!(fs::read(copy).unwrap(), text);
+}
+
+#[test]
+fn exit_codes_tell_usage_from_failure() {
+    let node = control_plane();
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["status", "extra"], 2),
+        (&["apply", "--no-such-option"], 2),
+        (&["plan", "--kubernetes-version", "new"], 2),
+        (&["plan", "--log-path", "relative.log"], 2),
+        (&["plan", "--log-path", "/var/log/audit.log"], 2),
+        (&["plan", "--config", "/no/such/file"], 2),
+        (&["plan", "--policy", "/no/such/file"], 2),
+        (&["plan", "--kubeadm-config", "/no/such/file"], 1),
+        (&["restore", "20000101T000000Z"], 1),
+        (&["restore"], 1),
+        (&["policy", "check"], 1),
+        (&["plan"], 3),
+        (&["apply", "--dry-run"], 3),
+    ] {
+        let output = run(node.path(), arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_policy_is_checked_on_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.yaml");
+    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  verb: [get]\n").unwrap();
+    let name = file.to_str().unwrap();
+    let output = run(directory.path(), &["policy", "check", name]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.starts_with(&format!("error: {name}:5:3: unknown field")), "{stderr}");
+    let document = json_of(&run(directory.path(), &["policy", "check", name, "--output", "json"]));
+    assert_eq!(document["accepted"], false);
+    let finding = &document["findings"][0];
+    assert_eq!((&finding["severity"], &finding["line"], &finding["column"]), (&json!("error"), &json!(5), &json!(3)));
+}
+
+#[test]
+fn the_journal_gets_priorities() {
+    let node = control_plane();
+    let path = node.path().join("journal");
+    let journal = fs::File::create(&path).unwrap();
+    let meta = journal.metadata().unwrap();
+    let status = command(node.path(), &["plan"])
+        .env("JOURNAL_STREAM", format!("{}:{}", meta.dev(), meta.ino()))
+        .stdout(Stdio::null())
+        .stderr(journal)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(3));
+    let text = fs::read_to_string(path).unwrap();
+    assert!(!text.is_empty() && text.lines().all(|line| line.starts_with("<4>")), "{text}");
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_matter() {
+    let node = control_plane();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = command(node.path(), &["apply"]).stdout(writer).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_second_run_waits_for_the_first_and_gives_up_in_time() {
+    let node = control_plane();
+    let root = node.path();
+    fs::create_dir_all(root.join(STATE)).unwrap();
+    let lock = fs::File::create(root.join(STATE).join("lock")).unwrap();
+    lock.lock().unwrap();
+    let start = Instant::now();
+    let output = run(root, &["apply", "--lock-timeout", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another run"), "{output:?}");
+
+    let waiting = command(root, &["apply", "-v"]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // It says so when it begins to wait; then the lock is free for it.
+    let mut stderr = waiting.stderr.as_ref().unwrap().as_fd().try_clone_to_owned().map(fs::File::from).unwrap();
+    let mut first = [0; 64];
+    assert!(std::io::Read::read(&mut stderr, &mut first).unwrap() > 0);
+    drop(lock);
+    assert!(waiting.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn two_runs_at_once_do_the_job_once() {
+    let node = control_plane();
+    let start = || command(node.path(), &["apply", "--output", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let outputs: Vec<_> =
+        [start(), start(), start()].into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    assert!(outputs.iter().all(|output| output.status.success()));
+    let backups = outputs.iter().filter(|output| !json_of(output)["backup"].is_null()).count();
+    assert_eq!(backups, 1);
+}

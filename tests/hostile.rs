@@ -1,0 +1,219 @@
+//! Broken and hostile input: a clear error of one line, within a second and 50 MB, and an untouched node.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
+const CONFIG: &str = "/etc/kube-audit-bootstrap/config.yaml";
+const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+
+const GOOD_MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\nspec:\n  containers:\n  - \
+                             name: kube-apiserver\n    command:\n    - kube-apiserver\n    image: \
+                             kube-apiserver:v1.31.4\n";
+const GOOD_KUBEADM: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+
+fn put(root: &Path, path: &str, bytes: &[u8]) {
+    let path = root.join(&path[1..]);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn link(root: &Path, path: &str, target: &Path) {
+    let path = root.join(&path[1..]);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    symlink(target, path).unwrap();
+}
+
+/// Everything below a root: kind and mode, times, and the content of files up to a size.
+fn tree(at: &Path, tree: &mut BTreeMap<String, (u32, i64, i64, Vec<u8>)>) {
+    for entry in fs::read_dir(at).unwrap() {
+        let path = entry.unwrap().path();
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let content =
+            if meta.is_file() && meta.len() < 4_000_000 { fs::read(&path).unwrap() } else { Vec::new() };
+        tree.insert(path.display().to_string(), (meta.mode(), meta.mtime_nsec(), meta.ctime_nsec(), content));
+        if meta.is_dir() {
+            self::tree(&path, tree);
+        }
+    }
+}
+
+fn snapshot(root: &Path) -> BTreeMap<String, (u32, i64, i64, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    tree(root, &mut all);
+    all
+}
+
+/// Runs the binary with 50 MB of address space, which is more than what it has resident.
+fn run(root: &Path, arguments: &[&str]) -> (Output, Duration) {
+    let start = Instant::now();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 50000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_kube-audit-bootstrap")])
+        .args(arguments)
+        .arg("--root")
+        .arg(root)
+        .output()
+        .unwrap();
+    (output, start.elapsed())
+}
+
+/// Asserts that `apply` refuses the node, and gives its message.
+fn refused(name: &str, root: &Path) -> String {
+    let before = snapshot(root);
+    let (output, time) = run(root, &["apply"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{name}: {:?} {stderr}", output.status);
+    assert!(time < Duration::from_secs(1), "{name}: {time:?}");
+    let lines: Vec<_> = stderr.lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with("error: ")) && lines.len() == 1, "{name}: {stderr}");
+    assert!(lines[0].len() < 400, "{name}: {stderr}");
+    assert_eq!(snapshot(root), before, "{name}: the node changed");
+    stderr
+}
+
+fn contents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let bomb: String = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
+        text + &format!("a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1)
+    });
+    let wide = format!("a: &a [{}]\nb: [{}]\n", "x, ".repeat(2000), "*a, ".repeat(2000));
+    vec![
+        ("binary", (0..=255).cycle().take(5000).collect(), "this is no text file"),
+        ("half a character", b"apiVersion: v1 # \xe2\x82".to_vec(), "1:18: this is no text file"),
+        ("a NUL byte", b"apiVersion: v1\nkind: Pod\0\n".to_vec(), "2:10: this is no text file"),
+        ("cut off", b"apiVersion: v1\nspec: {containers: [{name: \"kube".to_vec(), "not YAML"),
+        ("tabs", b"apiVersion: v1\n\tkind: Pod\n".to_vec(), "2:1: not YAML"),
+        ("duplicate keys", b"kind: Pod\nkind: Pod\n".to_vec(), "2:1: the key \"kind\" is there twice"),
+        ("deep brackets", vec![b'['; 100_000], "nested more than"),
+        ("deep blocks", (0..200).map(|n| format!("{:n$}a:\n", "")).collect::<String>().into_bytes(), "nested more than"),
+        ("an alias bomb", bomb.into_bytes(), "more than 50000 values"),
+        ("a wide alias bomb", wide.into_bytes(), "more than 50000 values"),
+        ("many values", "- a\n".repeat(200_000).into_bytes(), "more than 50000 values"),
+        ("an undefined alias", b"kind: *nothing\n".to_vec(), "1:7: the alias *nothing"),
+        ("control characters", b"kind: \x07\n".to_vec(), "1:7: not YAML"),
+        ("a megabyte and more", vec![b'#'; 1_100_000], "1048576"),
+    ]
+}
+
+#[test]
+fn broken_files_are_refused_wherever_they_lie() {
+    for (name, bytes, message) in contents() {
+        for path in [MANIFEST, KUBEADM, CONFIG] {
+            let directory = tempfile::tempdir().unwrap();
+            put(directory.path(), path, &bytes);
+            let stderr = refused(&format!("{name} at {path}"), directory.path());
+            assert!(stderr.contains(message) && stderr.contains(path), "{name} at {path}: {stderr}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        put(directory.path(), CONFIG, b"apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\npolicy: {source: /p}\n");
+        put(directory.path(), "/p", &bytes);
+        let stderr = refused(&format!("{name} as policy"), directory.path());
+        assert!(stderr.contains(message), "{name} as policy: {stderr}");
+    }
+}
+
+#[test]
+fn a_file_of_100_mb_is_not_read() {
+    for path in [MANIFEST, KUBEADM, CONFIG, POLICY] {
+        let directory = tempfile::tempdir().unwrap();
+        put(directory.path(), path, b"");
+        fs::File::options().write(true).open(directory.path().join(&path[1..])).unwrap().set_len(100_000_000).unwrap();
+        assert!(refused(path, directory.path()).contains("100000000"));
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused() {
+    for path in [MANIFEST, KUBEADM, CONFIG, POLICY] {
+        for (name, message) in [
+            ("directory", "is a directory, not a regular file"),
+            ("fifo", "is a FIFO, not a regular file"),
+            ("dangling", "is a symbolic link to nothing"),
+            ("loop", "circle"),
+            ("outside", "is a symbolic link to nothing"),
+            ("dots", "is a symbolic link to nothing"),
+            ("not a parent", "should be a directory"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let outside = directory.path().join("outside.yaml");
+            fs::write(&outside, GOOD_MANIFEST).unwrap();
+            let root = directory.path().join("root");
+            let at = root.join(&path[1..]);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            match name {
+                "directory" => fs::create_dir(&at).unwrap(),
+                "fifo" => assert!(Command::new("mkfifo").arg(&at).status().unwrap().success()),
+                "dangling" => link(&root, path, Path::new("/nowhere")),
+                "loop" => link(&root, path, at.file_name().unwrap().as_ref()),
+                "outside" => link(&root, path, &outside),
+                "dots" => link(&root, path, Path::new("../../../../../../../../outside.yaml")),
+                _ => {
+                    fs::remove_dir(at.parent().unwrap()).unwrap();
+                    fs::write(at.parent().unwrap(), "").unwrap();
+                }
+            }
+            let stderr = refused(&format!("{name} at {path}"), &root);
+            assert!(stderr.contains(message), "{name} at {path}: {stderr}");
+            assert_eq!(fs::read_to_string(&outside).unwrap(), GOOD_MANIFEST);
+        }
+    }
+}
+
+#[test]
+fn a_log_directory_that_leads_out_is_refused() {
+    for name in ["/var", "/var/log", "/var/log/kubernetes", "/var/log/kubernetes/audit"] {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        put(&root, MANIFEST, GOOD_MANIFEST.as_bytes());
+        link(&root, name, &outside);
+        refused(name, &root);
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_link_inside_the_root_is_followed_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    put(root, "/data/kubernetes/kube-apiserver.yaml", GOOD_MANIFEST.as_bytes());
+    put(root, "/data/kubeadm.yaml", GOOD_KUBEADM.as_bytes());
+    link(root, MANIFEST, Path::new("/data/kubernetes/kube-apiserver.yaml"));
+    link(root, KUBEADM, Path::new("../../data/kubeadm.yaml"));
+    let (output, _) = run(root, &["apply"]);
+    assert!(output.status.success(), "{output:?}");
+    for (path, target) in [(MANIFEST, "data/kubernetes/kube-apiserver.yaml"), (KUBEADM, "data/kubeadm.yaml")] {
+        assert!(fs::symlink_metadata(root.join(&path[1..])).unwrap().is_symlink(), "{path}");
+        assert!(fs::read_to_string(root.join(target)).unwrap().contains("audit-log-path"), "{target}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_no_manifest_and_no_policy() {
+    for text in ["", "\n", "# nothing\n", "---\n"] {
+        let directory = tempfile::tempdir().unwrap();
+        put(directory.path(), MANIFEST, text.as_bytes());
+        refused(&format!("{text:?}"), directory.path());
+        let (output, _) = run(directory.path(), &["policy", "check", "/dev/null"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_of_backups_keeps_the_newest_ten() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    put(root, MANIFEST, GOOD_MANIFEST.as_bytes());
+    for _ in 0..8 {
+        assert!(run(root, &["apply"]).0.status.success());
+        assert!(run(root, &["restore"]).0.status.success());
+    }
+    let kept = fs::read_dir(root.join("var/lib/kube-audit-bootstrap/backups")).unwrap().count();
+    assert_eq!(kept, 10);
+}
