@@ -1,5 +1,5 @@
-# What can be done with this source. Each target does its own set-up: as root on Debian it installs what is missing,
-# elsewhere it says what to install.
+# What can be done with this source. Each target does its own set-up: as root on Debian it installs what is
+# missing, elsewhere it says what to install.
 
 SHELL := /bin/bash
 TARGET := target/x86_64-unknown-linux-gnu
@@ -37,8 +37,9 @@ judge:
 	cd tests/judge && GOTOOLCHAIN=local go vet . && GOTOOLCHAIN=local go test .
 	cd tests/judge && GOTOOLCHAIN=local go build -o ../../target/judge .
 
-corpus: build judge ## Run every file of a corpus through the program and judge what it does: make corpus DIR=...
-	@test -n "$(DIR)" || { echo 'make corpus DIR=..., a folder with kubeadm, manifests, policies, ... in it' >&2; exit 2; }
+corpus: ## Run every file of a corpus through the program and judge what it does: make corpus DIR=...
+	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., with kubeadm, manifests, ... in it' >&2; exit 2; }
+	@$(MAKE) --no-print-directory build judge
 	target/judge corpus --binary $(RELEASE) $(DIR)
 
 bench: build ## Measure the program against a floor, as ratios: make bench [ROUNDS=100]
@@ -46,7 +47,7 @@ bench: build ## Measure the program against a floor, as ratios: make bench [ROUN
 	tests/bench/bench.sh $(RELEASE) $(ROUNDS)
 
 $(RELEASE):
-	@$(MAKE) build
+	@$(MAKE) --no-print-directory build
 
 install: $(RELEASE) ## Install the program to DESTDIR/PREFIX/bin, PREFIX=/usr/local where not given
 	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/kube-audit-bootstrap

@@ -49,7 +49,8 @@ fn json_says_what_the_readme_says() {
     assert_eq!(plan["role"], "control-plane");
     assert_eq!(plan["kubernetesVersion"], "1.33");
     assert_eq!(plan["backup"], Value::Null);
-    let steps: Vec<_> = plan["changes"].as_array().unwrap().iter().map(|one| (&one["step"], &one["action"])).collect();
+    let steps: Vec<_> =
+        plan["changes"].as_array().unwrap().iter().map(|one| (&one["step"], &one["action"])).collect();
     assert_eq!(
         json!(steps),
         json!([
@@ -76,7 +77,8 @@ fn json_says_what_the_readme_says() {
     let status = json_of(&status);
     assert_eq!((&status["inPlace"], &status["interrupted"]), (&json!(true), &json!(false)));
     assert_eq!(status["backups"], json!([id]));
-    let states: Vec<_> = status["steps"].as_array().unwrap().iter().map(|one| (&one["step"], &one["state"])).collect();
+    let states: Vec<_> =
+        status["steps"].as_array().unwrap().iter().map(|one| (&one["step"], &one["state"])).collect();
     assert_eq!(
         json!(states),
         json!([["storage", "ok"], ["policy", "ok"], ["kubeadm", "none"], ["manifest", "ok"]])
@@ -139,7 +141,8 @@ fn exit_codes_tell_usage_from_failure() {
 fn a_policy_is_checked_on_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("p.yaml");
-    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  verb: [get]\n").unwrap();
+    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  verb: [get]\n")
+        .unwrap();
     let name = file.to_str().unwrap();
     let output = run(directory.path(), &["policy", "check", name]);
     assert_eq!(output.status.code(), Some(1));
@@ -148,7 +151,10 @@ fn a_policy_is_checked_on_its_own() {
     let document = json_of(&run(directory.path(), &["policy", "check", name, "--output", "json"]));
     assert_eq!(document["accepted"], false);
     let finding = &document["findings"][0];
-    assert_eq!((&finding["severity"], &finding["line"], &finding["column"]), (&json!("error"), &json!(5), &json!(3)));
+    assert_eq!(
+        (&finding["severity"], &finding["line"], &finding["column"]),
+        (&json!("error"), &json!(5), &json!(3))
+    );
 }
 
 #[test]

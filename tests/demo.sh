@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows the main job on a sample node: tests/demo.sh PROGRAM. Needs no Kubernetes and touches nothing but a directory of
-# its own under $TMPDIR.
+# Shows the main job on a sample node: tests/demo.sh PROGRAM. Needs no Kubernetes and touches nothing but a
+# directory of its own under $TMPDIR.
 set -euo pipefail
 program=$(realpath "${1:?usage: demo.sh PROGRAM}")
 here=$(dirname "$(realpath "$0")")
@@ -45,7 +45,7 @@ done
 heading "What to look at"
 cat <<END
 NODE is still there: $root
-  var/lib/kube-audit-bootstrap/backups/   what each run replaced: the files, and an index.json that says when and why
+  var/lib/kube-audit-bootstrap/backups/   what each run replaced: the files, and an index.json of when and why
   etc/kubernetes/manifests/               no stray any more: the kubelet would have run it beside the manifest
 Put other files of yours in their places and try again:
   $program --root $root plan

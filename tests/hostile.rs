@@ -36,8 +36,7 @@ fn tree(at: &Path, tree: &mut BTreeMap<String, (u32, i64, i64, Vec<u8>)>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         let meta = fs::symlink_metadata(&path).unwrap();
-        let content =
-            if meta.is_file() && meta.len() < 4_000_000 { fs::read(&path).unwrap() } else { Vec::new() };
+        let content = if meta.is_file() && meta.len() < 4_000_000 { fs::read(&path).unwrap() } else { Vec::new() };
         tree.insert(path.display().to_string(), (meta.mode(), meta.mtime_nsec(), meta.ctime_nsec(), content));
         if meta.is_dir() {
             self::tree(&path, tree);
@@ -91,7 +90,11 @@ fn contents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("tabs", b"apiVersion: v1\n\tkind: Pod\n".to_vec(), "2:1: not YAML"),
         ("duplicate keys", b"kind: Pod\nkind: Pod\n".to_vec(), "2:1: the key \"kind\" is there twice"),
         ("deep brackets", vec![b'['; 100_000], "nested more than"),
-        ("deep blocks", (0..200).map(|n| format!("{:n$}a:\n", "")).collect::<String>().into_bytes(), "nested more than"),
+        (
+            "deep blocks",
+            (0..200).map(|n| format!("{:n$}a:\n", "")).collect::<String>().into_bytes(),
+            "nested more than",
+        ),
         ("an alias bomb", bomb.into_bytes(), "more than 50000 values"),
         ("a wide alias bomb", wide.into_bytes(), "more than 50000 values"),
         ("many values", "- a\n".repeat(200_000).into_bytes(), "more than 50000 values"),
@@ -123,7 +126,12 @@ fn a_file_of_100_mb_is_not_read() {
     for path in [MANIFEST, KUBEADM, CONFIG, POLICY] {
         let directory = tempfile::tempdir().unwrap();
         put(directory.path(), path, b"");
-        fs::File::options().write(true).open(directory.path().join(&path[1..])).unwrap().set_len(100_000_000).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(directory.path().join(&path[1..]))
+            .unwrap()
+            .set_len(100_000_000)
+            .unwrap();
         assert!(refused(path, directory.path()).contains("100000000"));
     }
 }

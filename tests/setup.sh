@@ -36,7 +36,8 @@ done
 
 install="apt-get install -y --no-install-recommends ${missing[*]}"
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    printf 'missing: %s. Run this, or what your distribution has for it:\n  sudo %s\n' "${missing[*]}" "$install" >&2
+    printf 'missing: %s. Run this, or what your distribution has for it:\n' "${missing[*]}" >&2
+    echo "  sudo $install" >&2
     exit 1
 fi
 echo "installing ${missing[*]}"

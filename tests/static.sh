@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what the program is built as: tests/static.sh RELEASE DEBUG. The debug build has the symbols that the release
-# build lost, and no fewer.
+# Checks what the program is built as: tests/static.sh RELEASE DEBUG. The debug build has the symbols that the
+# release build lost, and no fewer.
 set -euo pipefail
 release=${1:?usage: static.sh RELEASE DEBUG} debug=${2:?usage: static.sh RELEASE DEBUG}
 passed=0 failed=0
@@ -18,10 +18,11 @@ check() { # WHAT COMMAND...
 static_pie() { [[ $(file -b "$1") == *"pie executable"*"static-pie linked"* ]]; }
 needs_nothing() { ! readelf -dl "$1" | grep -E 'NEEDED|INTERP'; }
 small() { [ "$(stat -c %s "$1")" -le 2500000 ]; }
-# In a static glibc these load the host's libraries for the name service, and crash where they don't fit. (The tables
-# behind them, __nss_*, come with fork.)
+# In a static glibc these load the host's libraries for the name service, and crash where they don't fit. (The
+# tables behind them, __nss_*, come with fork.)
 no_name_service() {
-    ! nm "$1" | grep -E ' [TWi] (get(pw|gr)(nam|uid|gid|ent|ouplist)|getaddrinfo|getnameinfo|gethostby|getservby|initgroups)'
+    local calls='get(pw|gr)(nam|uid|gid|ent|ouplist)|getaddrinfo|getnameinfo|gethostby|getservby|initgroups'
+    ! nm "$1" | grep -E " [TWi] ($calls)"
 }
 symbols() { nm "$1" | grep ' T main$' >/dev/null; }
 starts() { env -i "$1" --version >/dev/null; }

@@ -136,8 +136,12 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<String> {
         };
         faults.push(format!("--{name} takes {expected}, not {value:?}"));
     }
-    if flags.contains_key("audit-log-compress") && version.is_some_and(|version| version < Version::new(20)) {
-        faults.push("--audit-log-compress is there from Kubernetes 1.20 on".to_owned());
+    if let Some(version) = version.filter(|version| *version < Version::new(20))
+        && flags.contains_key("audit-log-compress")
+    {
+        faults.push(format!(
+            "--audit-log-compress is there from Kubernetes 1.20 on, and this is {version}; set log.compress to false"
+        ));
     }
     let get = |name: &str| flags.get(name).map(String::as_str).unwrap_or_default();
     for name in ["audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize"] {

@@ -1,7 +1,8 @@
 //! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired,
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept, mounts,
+    wired,
 };
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -89,6 +90,7 @@ pub fn read(text: &str, path: &str) -> Result<File, Refusal> {
                 ),
             ));
         }
+        filled_in(root)?;
         match kind {
             "ClusterConfiguration" => {
                 file.cluster = Some(index);

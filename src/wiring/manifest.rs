@@ -2,13 +2,14 @@
 
 use super::kubeadm::{log_file, same};
 use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, fit, free_name, kept, mounts, wired,
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept, mounts,
+    wired,
 };
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
 use crate::yaml::edit::{New, Op, Step, edit};
-use crate::yaml::scalar::{Type, resolve};
+use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Kind, Node};
 
 /// A manifest that was read.
@@ -76,6 +77,13 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         return Err(Refusal::new(root.place, "no container of this pod runs kube-apiserver"));
     };
     let node = &containers[container];
+    // No image's name has such marks, in quotes or not.
+    if let Some(image) = node.get("image").filter(|image| image.scalar().is_some_and(has_mark)) {
+        return Err(Refusal::new(image.place, "the image is a template's mark that was not filled in"));
+    }
+    for field in ["command", "args", "volumeMounts"] {
+        node.get(field).map_or(Ok(()), filled_in)?;
+    }
     let version = node.get("image").and_then(Node::scalar).and_then(image_version);
     let run_as = |name: &str| {
         let own = node.at(&["securityContext", name]).filter(|node| !node.is_null());

@@ -11,9 +11,11 @@ use std::fmt;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing, parent};
-use crate::yaml::Place;
 use crate::yaml::edit::Refused;
+use crate::yaml::fields::brief;
+use crate::yaml::scalar::template_mark;
 use crate::yaml::tree::Fault;
+use crate::yaml::{Node, Place};
 
 /// What a file shall have.
 #[derive(Clone, Debug)]
@@ -65,6 +67,17 @@ impl Refusal {
 
     fn from_edit(refused: Refused, by_hand: String) -> Refusal {
         Refusal { place: refused.place, reason: refused.reason, by_hand: Some(by_hand) }
+    }
+}
+
+/// Refuses a template that was not filled in.
+fn filled_in(node: &Node) -> Result<(), Refusal> {
+    match template_mark(node) {
+        Some(found) => Err(Refusal::new(
+            found.place,
+            format!("{} is a template's mark that was not filled in", brief(found.scalar().unwrap_or_default())),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -95,6 +95,34 @@ fn is_float(text: &str) -> bool {
         && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
+/// The first word below a node with the mark of a template that was not filled in. Words in quotes are let pass:
+/// they may mean what they say. `$(NAME)` is no such mark: Kubernetes expands it itself.
+pub fn template_mark(node: &Node) -> Option<&Node> {
+    match &node.kind {
+        Kind::Scalar { value, style: Style::Plain } => has_mark(value).then_some(node),
+        Kind::Sequence { items, .. } => items.iter().find_map(template_mark),
+        Kind::Mapping { pairs, .. } => pairs.iter().find_map(|(_, value)| template_mark(value)),
+        Kind::Scalar { .. } | Kind::Alias(_) => None,
+    }
+}
+
+/// `${x}`, `{{x}}`, `{%x%}`, `<%x%>`, and `{X}`, `<X>`, `__X__` around a name in capitals.
+pub fn has_mark(word: &str) -> bool {
+    let name = |open: &str, close: &str| {
+        word.match_indices(open).any(|(at, _)| {
+            let rest = &word[at + open.len()..];
+            let name = rest.find(close).map_or("", |end| &rest[..end]);
+            name.len() > 1
+                && name.starts_with(|c: char| c.is_ascii_uppercase())
+                && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        })
+    };
+    ["${", "{{", "{%", "<%"].iter().any(|mark| word.contains(mark))
+        || name("{", "}")
+        || name("<", ">")
+        || name("__", "__")
+}
+
 /// Writes a string so that every YAML reader, 1.1 or 1.2, reads it back as that string: plain only where
 /// that is beyond doubt, else in double quotes. In a flow collection (or JSON) always in double quotes.
 pub fn quote(word: &str, flow: bool) -> String {
@@ -143,6 +171,27 @@ mod tests {
             for word in words {
                 assert_eq!(plain(word), expected, "{word:?}");
             }
+        }
+    }
+
+    #[test]
+    fn template_marks_are_told_from_words() {
+        for (word, expected) in [
+            ("${pod_cidr}", true),
+            ("https://127.0.0.1:${PORT}", true),
+            ("v{{ .Version }}", true),
+            ("{% if x %}", true),
+            ("--advertise-address={HOST_IP}", true),
+            ("<HOST_IP>", true),
+            ("hyperkube:__RELEASE__", true),
+            ("--advertise-address=$(POD_IP)", false),
+            ("a__b__c", false),
+            ("{a}", false),
+            ("<none>", false),
+            ("node$", false),
+            ("__", false),
+        ] {
+            assert_eq!(has_mark(word), expected, "{word}");
         }
     }
 

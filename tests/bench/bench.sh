@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the program against a floor, as ratios: tests/bench/bench.sh PROGRAM [ROUNDS]. What differs from machine to
-# machine is only shown; what does not (sizes, bytes written by a second run) fails where it misses its target.
+# Measures the program against a floor, as ratios: tests/bench/bench.sh PROGRAM [ROUNDS]. What differs from machine
+# to machine is only shown; what does not (sizes, bytes written by a second run) fails where it misses its target.
 set -euo pipefail
 program=$(realpath "${1:?usage: bench.sh PROGRAM [ROUNDS]}") rounds=${2:-100}
 here=$(dirname "$(realpath "$0")")
@@ -13,8 +13,13 @@ failed=0
 trace() { # NAME ROOT COMMAND...: all system calls of a command go to $work/NAME.trace
     local name=$1
     shift
-    strace -f -y -s 0 -o "$work/$name.full" "$@" >/dev/null 2>"$work/stderr" || { cat "$work/stderr" >&2; exit 1; }
+    strace -f -y -s 0 -o "$work/$name.full" "$@" >/dev/null 2>"$work/stderr" ||
+        { cat "$work/stderr" >&2; exit 1; }
     grep -vE '^[0-9]+ +(---|\+\+\+)' "$work/$name.full" >"$work/$name.trace"
+}
+# The files of the traced node with their sizes; a backup's name has the time in it, and so has its index.
+made() {
+    find "$root" -type f ! -name index.json -printf '%P %s\n' | sed 's/[0-9]*T[0-9]*Z/ID/' | sort
 }
 
 # The floor: what the first apply does to the file system, and nothing else.
@@ -28,11 +33,10 @@ cc -O2 -static -Wall -Wextra -Werror -o "$work/timer" "$here/timer.c"
 trace second "$program" --root "$root" apply
 rm -rf "$root" && cp -a "$work/sample" "$root"
 trace first "$program" --root "$root" apply
-(cd "$root" && find . -type f ! -name index.json -printf '%P %s\n' | sed 's/[0-9]*T[0-9]*Z/ID/' | sort) >"$work/made"
+made >"$work/made"
 rm -rf "$root" && cp -a "$work/sample" "$root"
 trace floor "$work/floor" "$root"
-(cd "$root" && find . -type f ! -name index.json -printf '%P %s\n' | sed 's/[0-9]*T[0-9]*Z/ID/' | sort) >"$work/made.floor"
-diff "$work/made" "$work/made.floor" || { echo "the floor does not make the files that the program makes" >&2; exit 1; }
+made | diff "$work/made" - || { echo "the floor does not make the files that the program makes" >&2; exit 1; }
 trace version "$program" --version
 trace true /bin/true
 
@@ -40,7 +44,8 @@ calls() { wc -l <"$work/$1.trace"; }
 syncs() { grep -cE '^[0-9]+ +(fsync|fdatasync|syncfs|sync)\(' "$work/$1.trace" || true; }
 # Bytes written, but for the report to standard output and error.
 written() {
-    sed -nE 's/^[0-9]+ +(write|writev|pwrite64|copy_file_range|sendfile)\(([0-9]+).* = ([0-9]+)$/\2 \3/p' "$work/$1.trace" |
+    local calls='write|writev|pwrite64|copy_file_range|sendfile'
+    sed -nE "s/^[0-9]+ +($calls)\\(([0-9]+).* = ([0-9]+)\$/\\2 \\3/p" "$work/$1.trace" |
         awk '$1 > 2 { sum += $2 } END { print sum + 0 }'
 }
 # Calls that change something in the file system, whatever they write.
@@ -77,7 +82,8 @@ done
 echo
 echo "System calls       all  syncs  changes  bytes written"
 for name in first floor second version true; do
-    printf '  %-12s %7d %6d %8d %14d\n' "$name" "$(calls $name)" "$(syncs $name)" "$(changes $name)" "$(written $name)"
+    printf '  %-12s %7d %6d %8d %14d\n' \
+        "$name" "$(calls $name)" "$(syncs $name)" "$(changes $name)" "$(written $name)"
 done
 echo
 must "bytes written by a second apply" "$(written second)" 0 bytes

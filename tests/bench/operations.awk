@@ -1,5 +1,5 @@
-# Turns a trace (strace -y) of a first apply into the statements of floor.c, one for each call that changes the file
-# system: awk -v root=DIR -f operations.awk TRACE
+# Turns a trace (strace -y) of a first apply into the statements of floor.c, one for each call that changes the
+# file system: awk -v root=DIR -f operations.awk TRACE
 
 function fail(line) { print "operations.awk: what does this call do? " line >"/dev/stderr"; bad = 1; exit 1 }
 function number(text) { match(text, /-?[0-9]+/); return substr(text, RSTART, RLENGTH) }
@@ -65,7 +65,9 @@ call == "fchown" {
 call == "fchmodat" || call == "fchmodat2" {
     print "check(chmod(" quoted(path(argument[1], argument[2])) ", " argument[3] "), \"chmod\");"; next
 }
-call == "mkdirat" { print "check(mkdir(" quoted(path(argument[1], argument[2])) ", " argument[3] "), \"mkdir\");"; next }
+call == "mkdirat" {
+    print "check(mkdir(" quoted(path(argument[1], argument[2])) ", " argument[3] "), \"mkdir\");"; next
+}
 call == "mkdir" { print "check(mkdir(" quoted(path("", argument[1])) ", " argument[2] "), \"mkdir\");"; next }
 call ~ /^(renameat|renameat2|linkat)$/ {
     do_it = call == "linkat" ? "link" : "rename"
@@ -74,7 +76,8 @@ call ~ /^(renameat|renameat2|linkat)$/ {
     next
 }
 call ~ /^(rename|link)$/ {
-    print "check(" call "(" quoted(path("", argument[1])) ", " quoted(path("", argument[2])) "), \"" call "\");"; next
+    print "check(" call "(" quoted(path("", argument[1])) ", " quoted(path("", argument[2])) "), \"" call "\");"
+    next
 }
 call == "unlinkat" {
     do_it = line ~ /AT_REMOVEDIR/ ? "rmdir" : "unlink"
@@ -82,7 +85,6 @@ call == "unlinkat" {
 }
 call ~ /^(unlink|rmdir)$/ { print "check(" call "(" quoted(path("", argument[1])) "), \"" call "\");"; next }
 # Whatever else changes files is not known here: better no floor than a wrong one.
-call ~ /^(truncate|ftruncate|fallocate|symlink|symlinkat|mknod|mknodat|chmod|chown|lchown|fchownat|utimensat|setxattr|fsetxattr|sync|syncfs|sync_file_range)$/ {
-    fail(line)
-}
+call ~ /^(f?truncate|fallocate|symlink(at)?|mknod(at)?|l?chown|chmod|fchownat|utimensat)$/ { fail(line) }
+call ~ /^([fl]?setxattr|sync|syncfs|sync_file_range)$/ { fail(line) }
 END { exit bad }

@@ -1,7 +1,8 @@
 /*
  * Times programs against each other, alternately, each round on fresh copies of a node root.
  * Usage: timer ROUNDS SAMPLE WORK PROGRAM FLOOR
- * Prints a line for each: its name, the median of its wall-clock time in microseconds, its largest resident size in KiB.
+ * Prints a line for each: its name, the median of its wall-clock time in microseconds, its largest resident size
+ * in KiB.
  * It is small and static: the resident size of a child counts from the fork on, with its parent's pages.
  */
 #define _GNU_SOURCE

@@ -156,7 +156,6 @@ func harmless(text string) bool {
 type result struct {
 	exit   int
 	output string // standard error
-	stdout string
 }
 
 // run runs the program. Its exit code is -1 where it was ended by a signal or by the time limit.
@@ -164,19 +163,19 @@ func run(program string, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	command := exec.CommandContext(ctx, program, args...)
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
 	err := command.Run()
 	var exited *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return result{-1, fmt.Sprintf("not done after %s", limit), ""}
+		return result{-1, fmt.Sprintf("not done after %s", limit)}
 	case errors.As(err, &exited):
-		return result{exited.ExitCode(), stderr.String(), stdout.String()}
+		return result{exited.ExitCode(), stderr.String()}
 	case err != nil:
-		return result{-1, err.Error(), ""}
+		return result{-1, err.Error()}
 	}
-	return result{0, stderr.String(), stdout.String()}
+	return result{0, stderr.String()}
 }
 
 // tryFile lets the program loose on a node that has one file, and judges what it does.
@@ -242,7 +241,7 @@ var policyMessage = regexp.MustCompile(`(?m)^.*:\d+:\d+: .+$`)
 func tryPolicy(program, source string) (verdict, detail string) {
 	plain := run(program, "policy", "check", source)
 	newest := run(program, "policy", "check", source, "--kubernetes-version", "1.36")
-	said := func(r result) string { return strings.ReplaceAll(oneLine(r.output+r.stdout), source, "policy") }
+	said := func(r result) string { return strings.ReplaceAll(oneLine(r.output), source, "policy") }
 	message := said(plain)
 	if newest.exit != plain.exit {
 		message += fmt.Sprintf(" (1.36: exit %d: %s)", newest.exit, said(newest))
@@ -250,7 +249,7 @@ func tryPolicy(program, source string) (verdict, detail string) {
 	switch {
 	case plain.exit == 0:
 		return accepted, message
-	case plain.exit == 1 && policyMessage.MatchString(plain.output+plain.stdout):
+	case plain.exit == 1 && policyMessage.MatchString(plain.output):
 		return refused, message
 	}
 	return wrong, fmt.Sprintf("exit %d: %s", plain.exit, message)
