@@ -162,7 +162,7 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
     let mut restore =
         Restore { sets: sets.iter().map(|set| set.id.clone()).collect(), changes: vec![], notes: vec![] };
     let goals = goals(&sets);
-    let (mut directories, mut removals) = (Vec::new(), Vec::new());
+    let mut removals = Vec::new();
     for goal in &goals {
         let path = goal.first.1.path.clone();
         match goal.first.1.action {
@@ -173,16 +173,18 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
             }
             Action::Moved => {
                 let (set, record) = goal.first;
+                // A restore completes the set, if it wasn't.
                 restore.notes.push(format!(
-                    "{path} is not put back, as the kubelet would run it; its copy is {}/{}",
-                    set.directory(),
+                    "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
+                    set.id,
                     record.file.as_deref().unwrap_or_default()
                 ));
             }
             Action::DirectoryRemoved => match root.stat(&path)? {
                 Some(_) => restore.changes.extend(set_back(root, goal)?),
                 None => {
-                    directories
+                    restore
+                        .changes
                         .push(Change::CreateDirectory { path, attributes: goal.first.1.attributes.clone() });
                 }
             },
@@ -204,7 +206,6 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
             }
         }
     }
-    restore.changes.splice(0..0, directories);
     restore.changes.extend(removals);
     remove_directories(root, &goals, &mut restore)?;
     Ok(restore)
@@ -646,4 +647,393 @@ fn stamp(time: SystemTime) -> String {
 fn rfc3339(time: SystemTime) -> String {
     let [year, month, day, hour, minute, second] = civil(time);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::super::testing::{Node, at, mode};
+    use super::super::transaction::execute;
+    use super::*;
+
+    const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+    const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
+    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+    const STRAY: &str = "/etc/kubernetes/manifests/backup";
+    const LOGS: &str = "/var/log/kubernetes/audit";
+    const FIRST: &str = "20261124T121326Z";
+
+    /// What a killed run leaves once its set is in place.
+    fn kill(node: &Node, changes: &[Change], why: &str, seconds: u64) {
+        begin(&node.root, changes, why, at(seconds)).unwrap();
+    }
+
+    fn restore(node: &Node, id: Option<&str>, seconds: u64) -> Restore {
+        let restore = restore_changes(&node.root, id).unwrap();
+        execute(&node.root, &restore.changes, RESTORE, at(seconds)).unwrap();
+        restore
+    }
+
+    fn paths(changes: &[Change]) -> Vec<&str> {
+        changes.iter().map(Change::path).collect()
+    }
+
+    #[test]
+    fn times_are_civil_dates_in_utc() {
+        // As `date -u -d @SECONDS` gives them.
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_522_406, "2026-11-24T12:13:26Z"),
+            (1_835_395_199, "2028-02-28T23:59:59Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (253_402_300_800, "9999-12-31T23:59:59Z"),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(rfc3339(time), expected, "{seconds}");
+            assert_eq!(stamp(time), expected.replace(['-', ':'], ""), "{seconds}");
+        }
+        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_new_set_has_the_highest_id_whatever_the_clock_says() {
+        let id = |name: &str| Id::parse(name).unwrap();
+        for (complete, partial, expected) in [
+            (vec![], vec![], FIRST),
+            (vec!["20251124T121326Z"], vec![], FIRST),
+            (vec![FIRST], vec![], "20261124T121326Z-2"),
+            (vec![FIRST, "20261124T121326Z-2"], vec![], "20261124T121326Z-3"),
+            (vec!["20261124T121326Z-9"], vec!["20261124T121326Z-10"], "20261124T121326Z-11"),
+            (vec!["20300101T000000Z"], vec![], "20300101T000000Z-2"),
+        ] {
+            let ids = |names: Vec<&str>| names.into_iter().map(id).collect();
+            let names = Names { complete: ids(complete), partial: ids(partial), unfinished: vec![] };
+            assert_eq!(names.next(at(0)).to_string(), expected);
+        }
+        assert!(id("20261124T121326Z-10") > id("20261124T121326Z-9"));
+    }
+
+    #[test]
+    fn names_that_are_no_ids_are_left_alone() {
+        for name in ["", "..", "lost+found", "20261124T121326", "20261124T121326Z-1", "20261124T121326Z-02", "x-2"]
+        {
+            assert_eq!(Id::parse(name), None, "{name}");
+        }
+        let node = Node::with(&[("/var/lib/kube-audit-bootstrap/backups/.mine/x", ""), (POLICY, "0")]);
+        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
+        assert_eq!(node.sets(), [".mine", FIRST]);
+    }
+
+    #[test]
+    fn an_index_is_read_as_it_was_written() {
+        let record = |path: &str, action, file: Option<&str>, label: Option<&[u8]>| {
+            let attributes =
+                Attributes { mode: 0o4755, uid: 7, gid: 4_294_967_294, label: label.map(<[u8]>::to_vec) };
+            Record { path: path.into(), action, attributes, file: file.map(str::to_owned) }
+        };
+        let records = vec![
+            record("/a", Action::Replaced, Some("0-a"), Some(b"system_u:object_r:etc_t:s0")),
+            record("/b \"\u{e9}\n", Action::Created, None, None),
+            record("/c", Action::Moved, Some("2-c"), None),
+            record("/d", Action::Removed, Some("3-d"), None),
+            record("/e", Action::Attributes, None, None),
+            record("/f", Action::Directory, None, None),
+            record("/g", Action::DirectoryRemoved, None, None),
+        ];
+        let set = Set { id: FIRST.into(), when: rfc3339(at(0)), why: "apply".into(), complete: true, records };
+        let text = to_json(&set).to_string();
+        let bare = Set { when: String::new(), why: String::new(), records: vec![], ..set.clone() };
+        assert_eq!(from_json(&serde_json::from_str(&text).unwrap(), bare).unwrap(), set);
+    }
+
+    #[test]
+    fn a_broken_index_is_an_error_that_names_it() {
+        let entry = r#"{"path":"/a","action":"replaced","file":"0-a","mode":420,"uid":0,"gid":0,"selinux":null}"#;
+        let index = |entry: &str| format!(r#"{{"version":1,"id":"","when":"","why":"","entries":[{entry}]}}"#);
+        let node = Node::with(&[]);
+        let path = format!("{BACKUPS}/{FIRST}/{INDEX}");
+        node.put(&path, &index(entry));
+        assert_eq!(list(&node.root).unwrap().len(), 1);
+        for broken in [
+            String::new(),
+            "[]".into(),
+            "{\"version\":1}".into(),
+            index(entry).replace("\"version\":1", "\"version\":2"),
+            index("1"),
+            index(&entry.replace("/a", "a")),
+            index(&entry.replace("0-a", "../a")),
+            index(&entry.replace("0-a", "0/../../a")),
+            index(&entry.replace("0-a", ".a")),
+            index(&entry.replace("\"0-a\"", "null")),
+            index(&entry.replace("replaced", "created")),
+            index(&entry.replace("replaced", "painted")),
+            index(&entry.replace("420", "4096")),
+            index(&entry.replace("420", "-1")),
+            index(&entry.replace("\"uid\":0", "\"uid\":4294967296")),
+            " ".repeat(INDEX_LIMIT + 1),
+        ] {
+            node.put(&path, &broken);
+            let error = format!("{:#}", list(&node.root).unwrap_err());
+            assert!(error.contains(&path), "{}: {error}", &broken[..broken.len().min(200)]);
+        }
+        fs::remove_file(node.host(&path)).unwrap();
+        assert!(format!("{:#}", list(&node.root).unwrap_err()).contains(&path));
+    }
+
+    #[test]
+    fn a_set_holds_private_copies_of_what_was() {
+        let node = Node::with(&[(POLICY, "old"), (STRAY, "stray")]);
+        node.apply(&[node.write(POLICY, "new"), node.move_away(STRAY), node.write(KUBEADM, "")], 0).unwrap();
+        let set = &list(&node.root).unwrap()[0];
+        assert_eq!((set.why.as_str(), set.when.as_str(), set.complete), ("apply", "2026-11-24T12:13:26Z", true));
+        let copies: Vec<_> = set.records.iter().map(|record| (record.action, record.file.as_deref())).collect();
+        let expected = [
+            (Action::Replaced, Some("0-audit-policy.yaml")),
+            (Action::Moved, Some("1-backup")),
+            (Action::Created, None),
+        ];
+        assert_eq!(copies, expected);
+        assert_eq!(set.records[0].attributes.mode, 0o644);
+        for (file, text) in [("0-audit-policy.yaml", "old"), ("1-backup", "stray")] {
+            let path = format!("{BACKUPS}/{FIRST}/{file}");
+            assert_eq!((node.text(&path).as_str(), node.mode(&path)), (text, 0o600));
+        }
+        assert_eq!(node.mode(&format!("{BACKUPS}/{FIRST}")), 0o700);
+    }
+
+    #[test]
+    fn the_newest_ten_are_kept() {
+        let node = Node::with(&[(POLICY, "0")]);
+        for second in 0..12 {
+            node.apply(&[node.write(POLICY, &second.to_string())], second).unwrap();
+        }
+        let sets = node.sets();
+        assert_eq!((sets.len(), sets[0].as_str(), sets[9].as_str()), (10, "20261124T121328Z", "20261124T121337Z"));
+        let listed: Vec<_> = list(&node.root).unwrap().into_iter().map(|set| set.id).rev().collect();
+        assert_eq!(listed, sets);
+    }
+
+    #[test]
+    fn a_killed_run_with_nothing_left_to_do_is_completed() {
+        let node = Node::with(&[(POLICY, "0")]);
+        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        assert_eq!(node.sets(), ["20261124T121326Z.partial"]);
+        assert!(!list(&node.root).unwrap()[0].complete);
+        node.apply(&[], 1).unwrap();
+        assert_eq!(node.sets(), [FIRST]);
+    }
+
+    #[test]
+    fn the_next_run_takes_over_what_killed_ones_knew() {
+        let node = Node::with(&[(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]);
+        let changes = |node: &Node| [POLICY, KUBEADM, MANIFEST].map(|path| node.write(path, "1"));
+        // Two runs got as far as a first and a second file.
+        kill(&node, &changes(&node), "apply", 0);
+        node.put(POLICY, "1");
+        kill(&node, &changes(&node)[1..], "apply", 1);
+        node.put(KUBEADM, "1");
+        let id = node.apply(&[node.write(MANIFEST, "1")], 2).unwrap().unwrap();
+        assert_eq!(node.sets(), [id.as_str()]);
+        let set = &list(&node.root).unwrap()[0];
+        let known: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
+        // Each once: what three runs say of the manifest is the same.
+        assert_eq!(known, [POLICY, KUBEADM, MANIFEST]);
+        restore(&node, None, 3);
+        assert_eq!([POLICY, KUBEADM, MANIFEST].map(|path| node.text(path)), ["0", "0", "0"]);
+    }
+
+    #[test]
+    fn an_edit_between_a_killed_run_and_the_next_is_kept_too() {
+        let node = Node::with(&[(POLICY, "0")]);
+        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        node.put(POLICY, "by hand");
+        let id = node.apply(&[node.write(POLICY, "1")], 1).unwrap().unwrap();
+        let copies = [0, 1].map(|n| node.text(&format!("{BACKUPS}/{id}/{n}-audit-policy.yaml")));
+        assert_eq!(copies, ["0", "by hand"]);
+        restore(&node, None, 2);
+        assert_eq!(node.text(POLICY), "0");
+    }
+
+    #[test]
+    fn a_run_that_fails_leaves_the_killed_ones_set() {
+        let node = Node::with(&[(POLICY, "0"), (KUBEADM, "0")]);
+        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        node.apply(&[node.write(POLICY, "1"), node.fail_late(KUBEADM)], 1).unwrap_err();
+        assert_eq!(node.sets(), ["20261124T121326Z.partial"]);
+    }
+
+    #[test]
+    fn sets_that_were_half_written_or_are_taken_over_already_go() {
+        let node = Node::with(&[(POLICY, "0")]);
+        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        let partial = fs::read_to_string(node.host(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"))).unwrap();
+        node.apply(&[node.write(POLICY, "1")], 1).unwrap();
+        // As if the power had failed before the older set was gone.
+        node.put(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"), &partial);
+        node.put(&format!("{BACKUPS}/.20261124T121330Z/0-file"), "");
+        node.apply(&[], 2).unwrap();
+        assert_eq!(node.sets(), ["20261124T121327Z"]);
+    }
+
+    #[test]
+    fn an_unreadable_partial_set_stops_no_run() {
+        let node = Node::with(&[(POLICY, "0")]);
+        node.put(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"), "{");
+        node.apply(&[node.write(POLICY, "1")], 1).unwrap();
+        assert_eq!(node.sets(), ["20261124T121326Z.partial", "20261124T121327Z"]);
+    }
+
+    #[test]
+    fn a_restore_puts_back_all_but_strays_and_logs() {
+        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0"), (STRAY, "stray"), ("/etc/attributes", "x")]);
+        fs::create_dir_all(node.host("/var/log")).unwrap();
+        let changes = [
+            node.create_directory(LOGS),
+            node.create_directory("/srv/deep/empty"),
+            node.set_mode("/etc/attributes", 0o600),
+            node.write(POLICY, "1"),
+            node.write(KUBEADM, "1"),
+            node.move_away(STRAY),
+            node.write(MANIFEST, "1"),
+        ];
+        node.apply(&changes, 0).unwrap();
+        node.put("/var/log/kubernetes/audit/audit.log", "event");
+        let restore = restore(&node, None, 1);
+        assert_eq!(restore.sets, [FIRST]);
+        // The manifest first; nothing is removed before, inner directories before outer ones.
+        let order = [MANIFEST, POLICY, "/etc/attributes", KUBEADM, "/srv/deep/empty", "/srv/deep", "/srv"];
+        assert_eq!(paths(&restore.changes), order);
+        let notes = [
+            format!(
+                "{STRAY} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{FIRST}/8-backup"
+            ),
+            format!("{LOGS} stays: it holds 1 name(s), \"audit.log\" first; logs are kept"),
+        ];
+        assert_eq!(restore.notes, notes);
+        for (path, text) in [(MANIFEST, "0"), (POLICY, "0"), ("/etc/attributes", "x")] {
+            assert_eq!((node.text(path).as_str(), node.mode(path)), (text, 0o644), "{path}");
+        }
+        assert!(!node.exists(KUBEADM) && !node.exists("/srv") && !node.exists(STRAY));
+        assert_eq!(node.text("/var/log/kubernetes/audit/audit.log"), "event");
+        // The restore's own set isn't what it goes back to, and nothing differs any more.
+        assert_eq!(restore_changes(&node.root, None).unwrap().changes, []);
+    }
+
+    #[test]
+    fn sets_are_taken_back_from_the_newest_to_the_one_named() {
+        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0"), (KUBEADM, "0")]);
+        node.apply(&[node.write(POLICY, "1"), node.write(MANIFEST, "1")], 0).unwrap();
+        node.apply(&[node.write(POLICY, "2")], 1).unwrap();
+        node.apply(&[node.write(POLICY, "3"), node.write(KUBEADM, "3")], 2).unwrap();
+        for (id, expected) in [
+            (None, [POLICY, KUBEADM].map(|path| (path, if path == POLICY { "2" } else { "0" })).to_vec()),
+            (Some("20261124T121327Z"), vec![(POLICY, "1"), (KUBEADM, "0")]),
+            (Some(FIRST), vec![(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]),
+        ] {
+            let mut found: Vec<_> = Vec::new();
+            for change in restore_changes(&node.root, id).unwrap().changes {
+                let Change::WriteFile { path, bytes, .. } = change else { panic!("{change:?}") };
+                found.push((path, String::from_utf8(bytes).unwrap()));
+            }
+            found.sort();
+            let mut expected: Vec<_> = expected.iter().map(|(p, t)| ((*p).to_owned(), (*t).to_owned())).collect();
+            expected.sort();
+            assert_eq!(found, expected, "{id:?}");
+        }
+        assert_eq!(paths(&restore_changes(&node.root, Some(FIRST)).unwrap().changes)[0], MANIFEST);
+        let error = restore_changes(&node.root, Some("20200101T000000Z")).unwrap_err().to_string();
+        assert!(error.contains("no backup set 20200101T000000Z"), "{error}");
+    }
+
+    #[test]
+    fn the_manifest_is_first_even_if_other_files_changed_before_it_alone() {
+        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0")]);
+        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
+        node.apply(&[node.write(POLICY, "2"), node.write(MANIFEST, "2")], 1).unwrap();
+        assert_eq!(paths(&restore_changes(&node.root, Some(FIRST)).unwrap().changes), [MANIFEST, POLICY]);
+    }
+
+    #[test]
+    fn directories_of_several_sets_are_removed_from_the_inside_out() {
+        let node = Node::new();
+        node.apply(&[node.create_directory("/srv/a")], 0).unwrap();
+        node.apply(&[node.create_directory("/srv/a/b")], 1).unwrap();
+        assert_eq!(paths(&restore(&node, Some(FIRST), 2).changes), ["/srv/a/b", "/srv/a", "/srv"]);
+        assert!(!node.exists("/srv"));
+    }
+
+    #[test]
+    fn a_restore_can_be_restored() {
+        let node = Node::with(&[(MANIFEST, "0")]);
+        node.apply(&[node.create_directory("/srv/a"), node.write("/srv/a/b", "1"), node.write(MANIFEST, "1")], 0)
+            .unwrap();
+        restore(&node, None, 1);
+        assert_eq!((node.exists("/srv"), node.text(MANIFEST).as_str()), (false, "0"));
+        restore(&node, Some("20261124T121327Z"), 2);
+        assert_eq!((node.text("/srv/a/b").as_str(), node.text(MANIFEST).as_str()), ("1", "1"));
+        assert_eq!((node.mode("/srv/a"), node.mode("/srv/a/b")), (0o700, 0o600));
+    }
+
+    #[test]
+    fn the_oldest_state_of_a_path_counts_piece_by_piece() {
+        let node = Node::with(&[(POLICY, "0")]);
+        node.apply(&[node.set_mode(POLICY, 0o640)], 0).unwrap();
+        node.apply(&[node.write(POLICY, "1")], 1).unwrap();
+        restore(&node, Some(FIRST), 2);
+        assert_eq!((node.text(POLICY).as_str(), node.mode(POLICY)), ("0", 0o644));
+    }
+
+    #[test]
+    fn only_the_mode_is_put_back_where_only_that_differs() {
+        let node = Node::with(&[(POLICY, "0")]);
+        node.apply(&[node.write(POLICY, "0")], 0).unwrap();
+        let changes = restore_changes(&node.root, None).unwrap().changes;
+        let [Change::SetAttributes { before, after, .. }] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!((before.mode, after.mode), (0o600, 0o644));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_comes_back_with_its_directory() {
+        let node = Node::with(&[("/srv/a/policy", "0")]);
+        node.apply(&[node.write("/srv/a/policy", "1")], 0).unwrap();
+        fs::remove_dir_all(node.host("/srv")).unwrap();
+        restore(&node, None, 1);
+        assert_eq!(node.text("/srv/a/policy"), "0");
+    }
+
+    #[test]
+    fn a_killed_restore_is_not_part_of_the_next_run() {
+        let node = Node::with(&[(POLICY, "0")]);
+        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
+        kill(&node, &[node.write(POLICY, "0")], RESTORE, 1);
+        node.put(POLICY, "0");
+        node.apply(&[node.write(POLICY, "1")], 2).unwrap();
+        assert_eq!(node.sets(), [FIRST, "20261124T121327Z", "20261124T121328Z"]);
+        restore(&node, None, 3);
+        assert_eq!(node.text(POLICY), "0");
+    }
+
+    #[test]
+    fn a_label_that_was_there_is_put_back_with_the_file() {
+        let wanted = Attributes { label: Some(b"a".to_vec()), ..mode(0o600) };
+        for (actual, met) in [(wanted.clone(), true), (mode(0o600), false), (mode(0o644), false)] {
+            assert_eq!(wanted.met_by(&actual), met, "{actual:?}");
+        }
+        // Without one, any will do.
+        assert!(mode(0o600).met_by(&wanted));
+    }
+
+    #[test]
+    fn nothing_to_restore_is_said() {
+        let node = Node::new();
+        let error = restore_changes(&node.root, None).unwrap_err().to_string();
+        assert!(error.contains("nothing to restore"), "{error}");
+        assert_eq!(list(&node.root).unwrap(), []);
+    }
 }

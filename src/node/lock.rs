@@ -67,3 +67,66 @@ fn open(root: &Root, path: &str) -> Result<File> {
     let fd = openat(&place.dir, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR);
     Ok(File::from(fd.map_err(failed)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::thread;
+
+    use super::super::testing::Node;
+    use super::*;
+
+    const LOCK: &str = "/var/lib/kube-audit-bootstrap/lock";
+    const NOT: Duration = Duration::ZERO;
+
+    #[test]
+    fn the_lock_file_is_private_and_its_directory_too() {
+        let node = Node::new();
+        Lock::take(&node.root, NOT).unwrap();
+        assert_eq!((node.mode(STATE), node.mode(LOCK), node.mode("/var/lib")), (0o700, 0o600, 0o755));
+    }
+
+    #[test]
+    fn taking_it_again_changes_nothing() {
+        let node = Node::new();
+        let times = || {
+            Lock::take(&node.root, NOT).unwrap();
+            let (file, directory) = (node.host(LOCK).metadata().unwrap(), node.host(STATE).metadata().unwrap());
+            [&file, &directory].map(|meta| (meta.ino(), meta.mtime_nsec(), meta.ctime_nsec(), meta.ctime()))
+        };
+        assert_eq!(times(), times());
+    }
+
+    #[test]
+    fn a_second_run_gives_up_when_its_time_is_over() {
+        let node = Node::new();
+        let held = Lock::take(&node.root, NOT).unwrap();
+        for timeout in [0, 150].map(Duration::from_millis) {
+            let start = Instant::now();
+            let error = Lock::take(&node.root, timeout).unwrap_err().to_string();
+            assert!(start.elapsed() >= timeout);
+            assert!(error.contains(LOCK) && error.contains("another run"), "{error}");
+        }
+        drop(held);
+        Lock::take(&node.root, NOT).unwrap();
+    }
+
+    #[test]
+    fn a_second_run_waits_for_the_first() {
+        let node = Node::new();
+        let held = Lock::take(&node.root, NOT).unwrap();
+        thread::scope(|scope| {
+            let second = scope.spawn(|| Lock::take(&node.root, Duration::from_secs(60)));
+            thread::sleep(Duration::from_millis(20));
+            drop(held);
+            second.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let node = Node::with(&[("/var/lib/kube-audit-bootstrap", "")]);
+        let error = Lock::take(&node.root, NOT).unwrap_err().to_string();
+        assert!(error.contains(LOCK) && error.contains("should be a directory"), "{error}");
+    }
+}

@@ -11,4 +11,6 @@ pub mod lock;
 pub mod observe;
 pub mod process;
 pub mod root;
+#[cfg(test)]
+mod testing;
 pub mod transaction;

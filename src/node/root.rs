@@ -479,3 +479,140 @@ mod label {
         Errno::result(done).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Node, mode};
+    use super::*;
+
+    #[test]
+    fn links_resolve_as_if_the_root_were_slash() {
+        let node = Node::with(&[("/etc/real/file", "inside"), ("/secret", "inside too")]);
+        std::fs::write(node.outside.path().join("secret"), "outside").unwrap();
+        node.link("/absolute", "/etc/real/file");
+        node.link("/relative", "etc/real/file");
+        node.link("/etc/up", "../../../../../secret");
+        node.link("/etc/directory", "/etc/real");
+        node.link("/chain", "/etc/up");
+        for (path, real, text) in [
+            ("/etc/real/file", "/etc/real/file", "inside"),
+            ("/absolute", "/etc/real/file", "inside"),
+            ("/relative", "//etc/real/file", "inside"),
+            ("/etc/directory/file", "/etc/directory/file", "inside"),
+            ("/etc/up", "/etc/../../../../../secret", "inside too"),
+            ("/chain", "/etc/../../../../../secret", "inside too"),
+            ("/../secret", "/../secret", "inside too"),
+        ] {
+            assert_eq!(node.snapshot(path).bytes, text.as_bytes(), "{path}");
+            assert_eq!(node.root.real(path).unwrap(), real, "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_there_is_no_error() {
+        let node = Node::with(&[("/etc/file", "")]);
+        for path in ["/none", "/none/below", "/etc/none"] {
+            assert_eq!(node.root.read(path, 10).unwrap(), None, "{path}");
+            assert_eq!(node.root.stat(path).unwrap(), None, "{path}");
+            assert_eq!(node.root.list(path).unwrap(), None, "{path}");
+            assert_eq!(node.root.real(path).unwrap(), path);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_readable_file_is_named() {
+        let node = Node::with(&[("/file", "")]);
+        std::fs::create_dir(node.host("/directory")).unwrap();
+        nix::unistd::mkfifo(&node.host("/fifo"), Mode::S_IRWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(node.host("/socket")).unwrap();
+        node.link("/dangling", "/none");
+        node.link("/to-dangling", "dangling");
+        node.link("/circle", "circle2");
+        node.link("/circle2", "/circle");
+        for (path, expected) in [
+            ("/directory", "is a directory, not a regular file"),
+            ("/fifo", "is a FIFO, not a regular file"),
+            ("/socket", "is a socket, not a regular file"),
+            ("/dangling", "/dangling) is a symbolic link to nothing"),
+            ("/to-dangling", "is a symbolic link to nothing"),
+            ("/dangling/below", "/dangling) is a symbolic link to nothing"),
+            ("/circle", "links lead in a circle"),
+            ("/file/below", "should be a directory"),
+            ("relative", "cannot read relative"),
+        ] {
+            let error = format!("{:#}", node.root.read(path, 10).unwrap_err());
+            assert!(error.contains(expected), "{path}: {error}");
+        }
+        for path in ["/dangling", "/circle"] {
+            assert!(node.root.real(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_the_limit_and_not_beyond() {
+        let node = Node::with(&[("/file", "12345")]);
+        assert_eq!(node.root.read("/file", 5).unwrap().unwrap().bytes, b"12345");
+        let error = node.root.read("/file", 4).unwrap_err().to_string();
+        assert!(error.contains("has 5 bytes, more than the 4"), "{error}");
+        // The kernel says 0 for the size of these.
+        let host = Root::open(Path::new("/")).unwrap();
+        assert!(!host.read("/proc/self/status", 1 << 20).unwrap().unwrap().bytes.is_empty());
+        assert!(host.read("/proc/self/status", 10).is_err());
+    }
+
+    #[test]
+    fn the_host_is_known_by_its_inode() {
+        for (path, host) in [("/", true), ("/.", true), ("/proc/self/root", true), ("/usr", false)] {
+            assert_eq!(Root::open(Path::new(path)).unwrap().is_host(), host, "{path}");
+        }
+    }
+
+    #[test]
+    fn messages_name_the_path_on_the_host_only_where_it_differs() {
+        let node = Node::new();
+        let host = node.host("/etc/x").display().to_string();
+        assert_eq!(node.root.shown("/etc/x"), format!("/etc/x ({host})"));
+        assert_eq!(Root::open(Path::new("/")).unwrap().shown("/etc/x"), "/etc/x");
+    }
+
+    #[test]
+    fn stat_tells_kind_and_attributes() {
+        let node = Node::with(&[("/file", "")]);
+        node.chmod("/file", 0o4750);
+        node.link("/link", "file");
+        let entry = node.root.stat("/link").unwrap().unwrap();
+        let label = entry.attributes.label.clone();
+        assert_eq!((entry.kind, &entry.attributes), (Kind::File, &Attributes { label, ..mode(0o4750) }));
+        assert_eq!(entry.identity, node.snapshot("/file").identity);
+        assert_eq!(entry.attributes, node.snapshot("/file").attributes);
+    }
+
+    #[test]
+    fn a_label_is_read_as_it_was_set() {
+        let node = Node::with(&[("/file", "")]);
+        let before = node.snapshot("/file").attributes.label;
+        let wanted = b"system_u:object_r:etc_t:s0".to_vec();
+        let fd = node.root.open_at("/file", OFlag::O_RDONLY).unwrap();
+        // Who isn't root may not set one; a kernel with SELinux may not know this one.
+        let expected = label::set(&fd, &wanted).map_or(before, |()| Some(wanted));
+        assert_eq!(node.snapshot("/file").attributes.label, expected);
+    }
+
+    #[test]
+    fn names_are_sorted() {
+        let node = Node::with(&[("/d/b", ""), ("/d/a/x", ""), ("/d/.c", "")]);
+        assert_eq!(node.root.list("/d").unwrap().unwrap(), [".c", "a", "b"]);
+        assert!(node.root.list("/d/b").is_err());
+    }
+
+    #[test]
+    fn missing_parents_are_made_and_told() {
+        let node = Node::with(&[("/var/file", "")]);
+        let mut made = Vec::new();
+        node.root.make_directory("/var/a/b/c/", &mode(0o1710), &mut |place| made.push(place.path)).unwrap();
+        assert_eq!(made, ["/var/a", "/var/a/b", "/var/a/b/c"]);
+        assert_eq!([node.mode("/var/a"), node.mode("/var/a/b"), node.mode("/var/a/b/c")], [0o755, 0o755, 0o1710]);
+        let error = node.root.make_directory("/var/file/d", &mode(0o700), &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("should be a directory"), "{error}");
+    }
+}

@@ -248,23 +248,233 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
     let (path, state, done) = match step {
         Undo::Unlink(place, name) => {
             let done = place.remove(&name);
-            (place.path.clone(), "has a temporary file beside it", done)
+            (place.path.clone(), "may have a temporary file beside it", done)
         }
         Undo::PutBack(place) => {
             let done = place.rename(&kept_name(&place.name), &place.name).and_then(|()| place.sync());
-            (place.path.clone(), "is not the old file", done)
+            (place.path.clone(), "may not be the old file", done)
         }
         Undo::Remove(place) => {
             let done = place.remove(&place.name).and_then(|()| place.sync());
-            (place.path.clone(), "is new and stays", done)
+            (place.path.clone(), "is new and may stay", done)
         }
         Undo::RemoveDirectory(place) => {
             let done = unlinkat(&place.dir, place.name.as_str(), UnlinkatFlags::RemoveDir);
-            (place.path, "is new and stays", done)
+            (place.path, "is new and may stay", done)
         }
         Undo::SetAttributes(path, before) => {
             return set(root, &path, &before).map_err(|error| format!("{error:#}"));
         }
     };
     done.map_err(|errno| format!("{} {state} ({})", root.shown(&path), errno.desc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::backup::BACKUPS;
+    use super::super::testing::{Node, at, mode};
+    use super::*;
+
+    const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+    const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml.bak";
+    const LOGS: &str = "/var/log/kubernetes/audit";
+
+    fn node() -> Node {
+        Node::with(&[(MANIFEST, "old"), (STRAY, "stray"), (POLICY, "old policy"), ("/var/lib/x", "")])
+    }
+
+    fn all_kinds(node: &Node) -> Vec<Change> {
+        vec![
+            node.create_directory(LOGS),
+            node.set_mode("/var/lib/x", 0o640),
+            node.write(POLICY, "policy"),
+            node.write("/etc/new/file", "new"),
+            node.move_away(STRAY),
+            node.write(MANIFEST, "manifest"),
+        ]
+    }
+
+    #[test]
+    fn no_changes_touch_nothing() {
+        let node = node();
+        let before = node.everything();
+        assert_eq!(node.apply(&[], 0).unwrap(), None);
+        assert_eq!(node.everything(), before);
+    }
+
+    #[test]
+    fn changes_are_made_and_nothing_else_is_left() {
+        let node = node();
+        assert_eq!(node.apply(&all_kinds(&node), 0).unwrap().unwrap(), "20261124T121326Z");
+        for (path, text, mode) in
+            [(POLICY, "policy", 0o600), ("/etc/new/file", "new", 0o600), (MANIFEST, "manifest", 0o600)]
+        {
+            assert_eq!((node.text(path).as_str(), node.mode(path)), (text, mode), "{path}");
+        }
+        assert_eq!([node.mode(LOGS), node.mode("/var/log"), node.mode("/var/lib/x")], [0o700, 0o755, 0o640]);
+        assert!(!node.exists(STRAY));
+        let expected = [
+            "/etc",
+            "/etc/kubernetes",
+            POLICY,
+            "/etc/kubernetes/manifests",
+            MANIFEST,
+            "/etc/new",
+            "/etc/new/file",
+            "/var/log",
+            "/var/log/kubernetes",
+            LOGS,
+        ];
+        assert_eq!(node.names(), expected);
+        assert_eq!(node.mode(BACKUPS), 0o700);
+        assert_eq!(node.sets(), ["20261124T121326Z"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_its_target_is_replaced() {
+        let node = Node::with(&[("/srv/policy", "old")]);
+        node.link(POLICY, "../../srv/policy");
+        node.apply(&[node.write(POLICY, "new")], 0).unwrap();
+        assert_eq!(fs::read_link(node.host(POLICY)).unwrap().to_str(), Some("../../srv/policy"));
+        assert_eq!(node.text("/srv/policy"), "new");
+        assert_eq!(node.root.list("/srv").unwrap().unwrap(), ["policy"]);
+    }
+
+    #[test]
+    fn a_stray_link_goes_and_its_target_stays() {
+        let node = Node::with(&[("/srv/pod", "pod")]);
+        node.link(STRAY, "/srv/pod");
+        node.apply(&[node.move_away(STRAY)], 0).unwrap();
+        assert!(!node.exists(STRAY));
+        assert_eq!(node.text("/srv/pod"), "pod");
+    }
+
+    #[test]
+    fn what_changed_meanwhile_stops_the_run_before_it_writes() {
+        type Meanwhile = fn(&Node);
+        let cases: [(&str, Meanwhile); 8] = [
+            (POLICY, |node| node.put(POLICY, "OLD POLICY")),
+            (POLICY, |node| node.put(POLICY, "old policy, longer")),
+            (POLICY, |node| node.chmod(POLICY, 0o600)),
+            (POLICY, |node| fs::remove_file(node.host(POLICY)).unwrap()),
+            ("/etc/new/file", |node| node.put("/etc/new/file", "")),
+            (STRAY, |node| node.put(STRAY, "")),
+            ("/var/lib/x", |node| node.chmod("/var/lib/x", 0o600)),
+            (LOGS, |node| fs::create_dir_all(node.host(LOGS)).unwrap()),
+        ];
+        for (path, meanwhile) in cases {
+            let node = node();
+            let changes = all_kinds(&node);
+            meanwhile(&node);
+            let before = node.everything();
+            let error = node.apply(&changes, 0).unwrap_err().to_string();
+            assert!(error.starts_with(path) && error.contains("changed meanwhile"), "{path}: {error}");
+            assert_eq!(node.everything(), before, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_failure_at_any_step_takes_all_back() {
+        for position in 0..=6 {
+            let node = node();
+            node.put("/var/lib/y", "");
+            let mut changes = all_kinds(&node);
+            changes.insert(position, node.fail_late("/var/lib/y"));
+            // What a run may leave behind when it fails.
+            fs::create_dir_all(node.host(BACKUPS)).unwrap();
+            let before = node.everything();
+            let error = node.apply(&changes, 0).unwrap_err().to_string();
+            assert!(error.contains("/var/lib/y") && error.ends_with("the node is as it was"), "{error}");
+            assert_eq!(node.everything(), before, "failed at {position}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_staged_takes_all_back() {
+        let node = node();
+        let changes = all_kinds(&node);
+        fs::create_dir(node.host("/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap")).unwrap();
+        fs::create_dir_all(node.host(BACKUPS)).unwrap();
+        let before = node.everything();
+        let error = node.apply(&changes, 0).unwrap_err().to_string();
+        assert!(error.contains(MANIFEST), "{error}");
+        assert_eq!(node.everything(), before);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_is_named_with_its_copy() {
+        let node = node();
+        fs::create_dir(node.host("/etc/directory")).unwrap();
+        let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], "apply", at(0)).unwrap();
+        // No kept file is there to be put back.
+        let undo = vec![Undo::PutBack(Rc::new(node.root.place(POLICY).unwrap()))];
+        let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
+        let copies = format!("{BACKUPS}/20261124T121326Z.partial");
+        assert!(error.starts_with("the cause;") && error.contains(POLICY) && error.contains(&copies), "{error}");
+        assert_eq!(
+            node.text("/var/lib/kube-audit-bootstrap/backups/20261124T121326Z.partial/0-audit-policy.yaml"),
+            "old policy"
+        );
+    }
+
+    #[test]
+    fn one_file_by_two_names_is_refused() {
+        let node = node();
+        node.link("/etc/link", POLICY);
+        let changes = [node.write(POLICY, "a"), node.write("/etc/link", "b")];
+        let error = node.apply(&changes, 0).unwrap_err().to_string();
+        assert!(error.contains("changed twice"), "{error}");
+        assert_eq!(node.text(POLICY), "old policy");
+    }
+
+    #[test]
+    fn leftovers_of_a_killed_run_are_cleared_by_the_next() {
+        let node = node();
+        let names = node.names();
+        let changes = [node.write(POLICY, "policy"), node.write(MANIFEST, "manifest")];
+        backup::begin(&node.root, &changes, "apply", at(0)).unwrap();
+        stage(&node.root, &changes, &mut Vec::new()).unwrap();
+        assert_eq!(node.names().len(), names.len() + 4);
+        node.apply(&[], 1).unwrap();
+        assert_eq!(node.names(), names);
+    }
+
+    #[test]
+    fn a_stale_file_under_a_temporary_name_is_no_obstacle() {
+        let node = node();
+        for name in [temporary_name("audit-policy.yaml"), kept_name("audit-policy.yaml")] {
+            node.put(&format!("/etc/kubernetes/{name}"), "stale");
+        }
+        node.apply(&[node.write(POLICY, "policy")], 0).unwrap();
+        assert_eq!(node.text(POLICY), "policy");
+        assert_eq!(node.root.list("/etc/kubernetes").unwrap().unwrap(), ["audit-policy.yaml", "manifests"]);
+    }
+
+    #[test]
+    fn a_directory_goes_only_when_it_is_empty() {
+        let node = Node::with(&[("/a/file", "x"), ("/b/file", "x"), ("/b/log", "x")]);
+        let remove = |path: &str| {
+            let before = node.root.stat(path).unwrap().unwrap().attributes;
+            Change::RemoveDirectory { path: path.to_owned(), before }
+        };
+        let file = |path: &str| Change::RemoveFile { path: path.to_owned(), before: node.snapshot(path) };
+        node.apply(&[file("/a/file"), file("/b/file"), remove("/a"), remove("/b")], 0).unwrap();
+        assert_eq!(node.names(), ["/b", "/b/log"]);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_label() {
+        let node = node();
+        let label = Some(b"system_u:object_r:kubernetes_file_t:s0".to_vec());
+        let labelled = Attributes { label, ..mode(0o644) };
+        let fd = node.root.open_at(POLICY, OFlag::O_RDONLY).unwrap();
+        // Who isn't root may not set one: then it has the one that the kernel gave.
+        let _ = set_attributes(&fd, &labelled);
+        let before = node.snapshot(POLICY).attributes.label;
+        node.apply(&[node.write(POLICY, "policy")], 0).unwrap();
+        assert_eq!(node.snapshot(POLICY).attributes.label, before);
+    }
 }

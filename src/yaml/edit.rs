@@ -543,3 +543,102 @@ impl Editor<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(steps: &str) -> Vec<Step> {
+        let step = |word: &str| word.parse().map_or_else(|_| Step::from(word), Step::Index);
+        steps.split('/').filter(|word| !word.is_empty()).map(step).collect()
+    }
+
+    fn append(steps: &str) -> Op {
+        Op::Append { path: path(steps), items: vec![New::str("--x=y"), New::map([("name", New::str("1"))])] }
+    }
+
+    fn insert(steps: &str) -> Op {
+        let list = New::List(vec![New::str("i")]);
+        let pairs = New::map([("k", New::str("v")), ("l", list), ("m", New::map([("b", New::Bool(true))]))]);
+        let New::Map(pairs) = pairs else { unreachable!("a mapping") };
+        Op::Insert { path: path(steps), pairs }
+    }
+
+    fn set(steps: &str) -> Op {
+        Op::Set { path: path(steps), value: New::str("30") }
+    }
+
+    fn edited(text: &str, op: Op) -> Result<String, Refused> {
+        edit(text, &crate::yaml::parse(text).unwrap(), 0, &[op])
+    }
+
+    #[test]
+    fn edits_keep_the_style_around_them() {
+        for (before, op, after) in [
+            // Lists.
+            ("a:\n- x\n", append("a"), "a:\n- x\n- --x=y\n- name: \"1\"\n"),
+            ("a:\n  - x\nb: c\n", append("a"), "a:\n  - x\n  - --x=y\n  - name: \"1\"\nb: c\n"),
+            ("a:\n- x # c\n# d\nb: c\n", append("a"), "a:\n- x # c\n- --x=y\n- name: \"1\"\n# d\nb: c\n"),
+            ("a:\r\n- x\r\n", append("a"), "a:\r\n- x\r\n- --x=y\r\n- name: \"1\"\r\n"),
+            ("a:\n- x", append("a"), "a:\n- x\n- --x=y\n- name: \"1\""),
+            ("a: [x]  # c\n", append("a"), "a: [x, \"--x=y\", {name: \"1\"}]  # c\n"),
+            ("a: [x,]\n", append("a"), "a: [x, \"--x=y\", {name: \"1\"},]\n"),
+            ("a: [\n  x  # c\n]\n", append("a"), "a: [\n  x,  # c\n  \"--x=y\",\n  {name: \"1\"}\n]\n"),
+            ("a: [\n  x,  # c\n]\n", append("a"), "a: [\n  x,  # c\n  \"--x=y\",\n  {name: \"1\"},\n]\n"),
+            ("a: []  # c\n", append("a"), "a:  # c\n- --x=y\n- name: \"1\"\n"),
+            ("a: [\n]\n", append("a"), "a: [\"--x=y\", {name: \"1\"}\n]\n"),
+            ("a:  # c\n# d\nb: c\n", append("a"), "a:  # c\n- --x=y\n- name: \"1\"\n# d\nb: c\n"),
+            ("a: ~\n", append("a"), "a:\n- --x=y\n- name: \"1\"\n"),
+            ("{\"a\": []}\n", append("a"), "{\"a\": [\"--x=y\", {\"name\": \"1\"}]}\n"),
+            ("{\"a\": null}\n", append("a"), "{\"a\": [\"--x=y\", {\"name\": \"1\"}]}\n"),
+            // Mappings.
+            ("a: b\n", insert(""), "a: b\nk: v\nl:\n- i\nm:\n  b: true\n"),
+            ("a:\n    b: c\n", insert("a"), "a:\n    b: c\n    k: v\n    l:\n    - i\n    m:\n        b: true\n"),
+            ("x:\n  - y\na: {}\n", insert("a"), "x:\n  - y\na:\n  k: v\n  l:\n    - i\n  m:\n    b: true\n"),
+            ("a: {b: c}\n", insert("a"), "a: {b: c, k: \"v\", l: [\"i\"], m: {b: true}}\n"),
+            ("a:\n", insert("a"), "a:\n  k: v\n  l:\n  - i\n  m:\n    b: true\n"),
+            ("- a: b\n", insert("0"), "- a: b\n  k: v\n  l:\n  - i\n  m:\n    b: true\n"),
+            // Scalars.
+            ("a: 7  # c\n", set("a"), "a: \"30\"  # c\n"),
+            ("a: '7'\n", set("a"), "a: '30'\n"),
+            ("a: \"7\"\n", set("a"), "a: \"30\"\n"),
+            ("a: &n 7\n", set("a"), "a: &n \"30\"\n"),
+            ("a:\nb: c\n", set("a"), "a: \"30\"\nb: c\n"),
+            ("a: >-\n  7\nb: c\n", set("a"), "a: \"30\"\nb: c\n"),
+        ] {
+            assert_eq!(edited(before, op).as_deref(), Ok(after), "{before:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_proved_is_refused() {
+        for (text, op, reason) in [
+            ("a: &x [i]\nb: *x\n", append("a"), "has an anchor"),
+            ("a: &x [i]\nb: *x\n", append("b"), "is an alias"),
+            ("a: {}\n", append("a"), "a list is expected"),
+            ("a: b\n", append("a"), "a list is expected"),
+            ("a: [b]\n", insert("a"), "a mapping is expected"),
+            ("k: there\n", insert(""), "disagree"),
+            ("a: |+\n  text\n  # no comment\n", set("a"), "may hold a comment"),
+            ("a: |\n  text", insert(""), "more than the audit settings"),
+            ("a: b\n", set("c"), "isn't here"),
+        ] {
+            let refused = edited(text, op).unwrap_err();
+            assert!(refused.reason.contains(reason), "{text:?}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_document_is_appended() {
+        let pairs = || vec![("kind".to_owned(), New::str("X"))];
+        for (before, after) in [
+            ("a: b\n", Some("a: b\n---\nkind: X\n")),
+            ("a: b", Some("a: b\n---\nkind: X\n")),
+            ("a: b\r\n", Some("a: b\r\n---\r\nkind: X\r\n")),
+            ("a: b\n...\n", Some("a: b\n...\n---\nkind: X\n")),
+            ("a: b\n---\n", None),
+        ] {
+            assert_eq!(append_document(before, pairs()).ok().as_deref(), after, "{before:?}");
+        }
+    }
+}

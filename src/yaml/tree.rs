@@ -519,3 +519,67 @@ pub fn place_at(text: &str, offset: usize) -> Place {
     let column = line.trim_start_matches('\u{feff}').chars().count() + 1;
     Place { line: before.iter().filter(|&&byte| byte == b'\n').count() + 1, column }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(text: &str) -> Node {
+        parse(text).unwrap().remove(0).root
+    }
+
+    #[test]
+    fn nodes_know_their_text() {
+        for (text, path, expected) in [
+            ("a: b\n", &["a"][..], "b"),
+            ("a: \"b c\"  # d\n", &["a"], "\"b c\""),
+            ("\u{feff}a: é\nb: c\n", &["b"], "c"),
+            ("a:\n  b: [x, y]  # z\n", &["a", "b"], "[x, y]"),
+            ("a:\n- x\n- y # c\n\n# d\nb: c\n", &["a"], "- x\n- y"),
+            ("a: &n\n  b: c\n", &["a"], "&n\n  b: c"),
+            ("a: |\n  text\n\nb: c\n", &["a"], "|\n  text"),
+            ("a: |+\n  text\n\nb: c\n", &["a"], "|+\n  text\n"),
+            ("a:\nb: c\n", &["a"], ""),
+        ] {
+            let root = root(text);
+            let node = root.at(path).unwrap();
+            assert_eq!(&text[node.start..node.end], expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn merge_keys_bring_in_what_go_yaml_says() {
+        for (text, expected) in [
+            ("m: {<<: *b, k: own}", "own"),
+            ("m: {k: own, <<: *b}", "base"),
+            ("m: {<<: [*b, *c]}", "base"),
+            ("m: {<<: [*c, *b]}", "other"),
+            ("m: {k: own}", "own"),
+        ] {
+            let root = root(&format!("b: &b {{k: base}}\nc: &c {{k: other}}\n{text}\n"));
+            assert_eq!(root.at(&["m", "k"]).and_then(Node::scalar), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn anchors_that_are_used_are_known() {
+        let used = root("a: &x {k: v}\nb: *x\nc: &y {k: v}\n");
+        let shared = |key: &str| used.own(key).unwrap().shared;
+        assert_eq!((shared("a"), shared("b"), shared("c")), (true, false, false));
+    }
+
+    #[test]
+    fn faults_have_their_place() {
+        for (text, expected) in [
+            ("a: b\na: c\n", "2:1: the key \"a\" is there twice, first at 1:1; remove one"),
+            ("a: *x\n", "1:4: the alias *x has no anchor before it"),
+            ("a: {{ b }}\n", "1:5: a key must be a word; is this a template that was not filled in?"),
+            ("a:\n  <<: 3\n", "2:7: << needs a mapping, or a list of mappings"),
+            ("a: 'b\n", "not YAML: found unexpected end of stream"),
+            ("a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),
+        ] {
+            let fault = parse(text).unwrap_err().to_string();
+            assert!(fault.contains(expected), "{text:?}: {fault}");
+        }
+    }
+}

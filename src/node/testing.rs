@@ -1,0 +1,142 @@
+//! A node's root in a temporary directory, for the tests beside this.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use super::change::{Attributes, Change, Snapshot};
+use super::root::Root;
+use super::transaction::execute;
+
+pub struct Node {
+    /// What must not be reached through the root lies beside it.
+    pub outside: tempfile::TempDir,
+    pub root: Root,
+}
+
+/// 2026-11-24T12:13:26Z and some seconds more.
+pub fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_795_522_406 + seconds)
+}
+
+/// Attributes that whoever runs the tests may give.
+pub fn mode(mode: u32) -> Attributes {
+    Attributes::new(mode, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
+impl Node {
+    pub fn new() -> Node {
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir(outside.path().join("node")).unwrap();
+        let root = Root::open(&outside.path().join("node")).unwrap();
+        Node { outside, root }
+    }
+
+    pub fn with(files: &[(&str, &str)]) -> Node {
+        let node = Node::new();
+        files.iter().for_each(|(path, text)| node.put(path, text));
+        node
+    }
+
+    pub fn host(&self, path: &str) -> PathBuf {
+        self.outside.path().join("node").join(path.trim_start_matches('/'))
+    }
+
+    pub fn put(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.host(path).parent().unwrap()).unwrap();
+        fs::write(self.host(path), text).unwrap();
+        self.chmod(path, 0o644);
+    }
+
+    pub fn chmod(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.host(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    pub fn link(&self, path: &str, target: &str) {
+        fs::create_dir_all(self.host(path).parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, self.host(path)).unwrap();
+    }
+
+    pub fn exists(&self, path: &str) -> bool {
+        self.host(path).symlink_metadata().is_ok()
+    }
+
+    pub fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.host(path)).unwrap()
+    }
+
+    pub fn mode(&self, path: &str) -> u32 {
+        fs::metadata(self.host(path)).unwrap().mode() & 0o7777
+    }
+
+    pub fn snapshot(&self, path: &str) -> Snapshot {
+        self.root.read(path, 1 << 20).unwrap().unwrap()
+    }
+
+    /// All names, sorted, with inode, mode, and content or target: what must not differ where nothing changes.
+    pub fn everything(&self) -> Vec<(String, u64, u32, String)> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.host("/")];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = path.symlink_metadata().unwrap();
+                let content = if meta.is_dir() {
+                    directories.push(path.clone());
+                    String::new()
+                } else if meta.is_symlink() {
+                    fs::read_link(&path).unwrap().display().to_string()
+                } else {
+                    fs::read_to_string(&path).unwrap()
+                };
+                let name = path.strip_prefix(self.host("/")).unwrap();
+                found.push((format!("/{}", name.display()), meta.ino(), meta.mode(), content));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The names of all but the tool's own files and directories.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.everything().into_iter().map(|(name, ..)| name);
+        names.filter(|name| !name.starts_with("/var/lib") && name != "/var").collect()
+    }
+
+    /// The names of the backup sets, sorted.
+    pub fn sets(&self) -> Vec<String> {
+        self.root.list(super::backup::BACKUPS).unwrap().unwrap_or_default()
+    }
+
+    pub fn write(&self, path: &str, text: &str) -> Change {
+        let before = self.root.read(path, 1 << 20).unwrap();
+        Change::WriteFile { path: path.into(), before, bytes: text.into(), attributes: mode(0o600) }
+    }
+
+    pub fn move_away(&self, path: &str) -> Change {
+        Change::MoveAway { path: path.into(), before: self.snapshot(path) }
+    }
+
+    pub fn set_mode(&self, path: &str, to: u32) -> Change {
+        let before = self.root.stat(path).unwrap().unwrap().attributes;
+        Change::SetAttributes { path: path.into(), before, after: mode(to) }
+    }
+
+    pub fn create_directory(&self, path: &str) -> Change {
+        Change::CreateDirectory { path: path.into(), attributes: mode(0o700) }
+    }
+
+    /// A change that passes every check and fails when it is made: no label may be that long (xattr(7)).
+    pub fn fail_late(&self, path: &str) -> Change {
+        let before = self.root.stat(path).unwrap().unwrap().attributes;
+        let after = Attributes { label: Some(vec![b'x'; 70_000]), ..mode(0o640) };
+        Change::SetAttributes { path: path.into(), before, after }
+    }
+
+    pub fn apply(&self, changes: &[Change], seconds: u64) -> Result<Option<String>> {
+        execute(&self.root, changes, "apply", at(seconds))
+    }
+}
