@@ -36,9 +36,13 @@ impl Apply {
         let mut backup = None;
         if !plan.changes.is_empty() || backup::unfinished(&root)? {
             let _lock = Lock::take(&root, Duration::from_secs(self.lock_timeout))?;
-            // Another run may have done the job, or undone it, while this one waited.
-            plan = survey(&root, &config, &self.overrides)?;
-            backup = transaction::execute(&root, &plan.changes(), "apply", SystemTime::now())?;
+            let mut changes = plan.changes();
+            if transaction::changed(&root, &changes)?.is_some() {
+                // Another run did the job, or undid it, before this one had the lock.
+                plan = survey(&root, &config, &self.overrides)?;
+                changes = plan.changes();
+            }
+            backup = transaction::execute(&root, &changes, "apply", SystemTime::now())?;
         }
         warn(common, &plan.warnings);
         if common.json() {

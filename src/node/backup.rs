@@ -1,9 +1,10 @@
 //! What files were before a run changed them, and the way back.
 //!
 //! A backup set is a directory in [`BACKUPS`], named after its time: an `index.json` and the copies. It is written
-//! before the first change of its run, under a dot-name, and moved in place as `ID.partial`; when the run is through,
-//! it becomes `ID`. A run that was killed leaves its partial set. The next run that changes something takes over what
-//! it says; so a set always knows the state from before the *job*, however often that was interrupted.
+//! before the first change of its run, under a dot-name, and moved in place as `ID.partial`; when the run is
+//! through, it becomes `ID`. A run that was killed leaves its partial set. The next run that changes something
+//! takes over what it says; so a set always knows the state from before the *job*, however often that was
+//! interrupted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -252,7 +253,8 @@ fn set_back(root: &Root, goal: &Goal<'_>) -> Result<Option<Change>> {
     Ok(before.map(|before| Change::SetAttributes { path: path.clone(), before, after: after.clone() }))
 }
 
-/// Plans the removal of created directories, inner ones first, that hold nothing any more after `restore`'s changes.
+/// Plans the removal of created directories, inner ones first, that hold nothing any more after `restore`'s
+/// changes.
 fn remove_directories(root: &Root, goals: &[Goal<'_>], restore: &mut Restore) -> Result<()> {
     let created = goals.iter().map(|goal| goal.first.1).filter(|record| record.action == Action::Directory);
     let mut paths: Vec<&str> = created.map(|record| record.path.as_str()).collect();
@@ -282,9 +284,9 @@ fn remove_directories(root: &Root, goals: &[Goal<'_>], restore: &mut Restore) ->
     Ok(())
 }
 
-/// Clears up after killed runs: temporary and kept files, sets that were never finished writing or that a later set
-/// has taken over. What the partial sets say stays. What can't be cleared up is a warning. To be called with the
-/// lock held; [`super::transaction::execute`] does so first of all.
+/// Clears up after killed runs: temporary and kept files, sets that were never finished writing or that a later
+/// set has taken over. What the partial sets say stays. What can't be cleared up is a warning. To be called with
+/// the lock held; [`super::transaction::execute`] does so first of all.
 pub(super) fn recover(root: &Root) -> Result<()> {
     let names = Names::read(root)?;
     for unfinished in &names.unfinished {
@@ -425,8 +427,8 @@ fn write(root: &Root, place: &Place, set: &Set, copies: &[(Record, Option<Vec<u8
     place.sync().map_err(failed)
 }
 
-/// After the last change: the set is complete, what it took over and sets beyond the newest go. Nothing here has to
-/// be durable: if it is lost with the power, the next run finds a partial set and does this again.
+/// After the last change: the set is complete, what it took over and sets beyond the newest go. Nothing here has
+/// to be durable: if it is lost with the power, the next run finds a partial set and does this again.
 pub(super) fn finish(root: &Root, set: &Set) -> Result<()> {
     complete(root, set)?;
     for id in Names::read(root)?.partial {
@@ -454,7 +456,8 @@ fn complete(root: &Root, set: &Set) -> Result<()> {
     place.rename(&place.name, &set.id).map_err(|errno| root.error("complete the backup set", &path, errno))
 }
 
-/// Removes a set, by its name in [`BACKUPS`]: first gives it a dot-name, so that no half of one is ever taken for one.
+/// Removes a set, by its name in [`BACKUPS`]: first gives it a dot-name, so that no half of one is ever taken for
+/// one.
 fn discard(root: &Root, name: &str) -> Result<()> {
     let hidden = format!(".{}", name.trim_start_matches('.'));
     let path = format!("{BACKUPS}/{hidden}");

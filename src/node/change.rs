@@ -34,8 +34,8 @@ pub struct Snapshot {
     pub identity: (u64, u64),
 }
 
-/// One change to a node. Paths are absolute, as the node sees them. `before` is what was observed when the change was
-/// planned; a run refuses where that isn't what is there any more.
+/// One change to a node. Paths are absolute, as the node sees them. `before` is what was observed when the change
+/// was planned; a run refuses where that isn't what is there any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Makes a directory that isn't there, and its missing parents (0755, owned by who runs, that is root).
@@ -45,8 +45,8 @@ pub enum Change {
     /// Creates (`before` is `None`) or replaces a file. Through a link its target is replaced. Missing parents are
     /// made as above. Without a label in `attributes`, a replaced file's label is copied.
     WriteFile { path: String, before: Option<Snapshot>, bytes: Vec<u8>, attributes: Attributes },
-    /// Takes a stray out of the manifest directory: its bytes go to the backup, its name is removed (of a link, the
-    /// link). `restore` never puts it back, as the kubelet would run it again.
+    /// Takes a stray out of the manifest directory: its bytes go to the backup, its name is removed (of a link,
+    /// the link). `restore` never puts it back, as the kubelet would run it again.
     MoveAway { path: String, before: Snapshot },
     /// Removes a file that an earlier run created. Its bytes go to the backup.
     RemoveFile { path: String, before: Snapshot },

@@ -1,7 +1,7 @@
 //! A node's root directory: `/`, or the root of an image that is being built.
 //!
-//! Paths are absolute, as the node sees them. In an image they are opened with openat2(2) and `RESOLVE_IN_ROOT`: the
-//! kernel resolves links, absolute ones and `..` too, as if the image were `/`, and nothing leads out of it.
+//! Paths are absolute, as the node sees them. In an image they are opened with openat2(2) and `RESOLVE_IN_ROOT`:
+//! the kernel resolves links, absolute ones and `..` too, as if the image were `/`, and nothing leads out of it.
 
 use std::fmt;
 use std::fs::File;
@@ -124,8 +124,8 @@ impl Root {
     /// Reads the regular file at `path`, through links; `None` where nothing is there. Never waits, for a FIFO
     /// either.
     ///
-    /// Errors: more than `limit` bytes; not a regular file; a link to nothing or in a circle; a parent that isn't a
-    /// directory; no permission.
+    /// Errors: more than `limit` bytes; not a regular file; a link to nothing or in a circle; a parent that isn't
+    /// a directory; no permission.
     pub fn read(&self, path: &str, limit: usize) -> Result<Option<Snapshot>> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let fd = match self.open_at(path, flags) {
@@ -277,8 +277,8 @@ impl Root {
         Ok(missing)
     }
 
-    /// Makes the directory `path` with these attributes, and its missing parents with 0755; `made` is told of each.
-    /// Each is durable in its parent when this returns. Where the directory is there: sets its attributes.
+    /// Makes the directory `path` with these attributes, and its missing parents with 0755; `made` is told of
+    /// each. Each is durable in its parent when this returns. Where the directory is there: sets its attributes.
     pub(super) fn make_directory(
         &self,
         path: &str,
@@ -315,8 +315,8 @@ impl Root {
         Ok(())
     }
 
-    /// ENOENT is also what a link to nothing gives, which is a mistake on the node and not a missing file: looks at
-    /// `path` and then at its parents for the first that is there.
+    /// ENOENT is also what a link to nothing gives, which is a mistake on the node and not a missing file: looks
+    /// at `path` and then at its parents for the first that is there.
     fn check_missing(&self, path: &str) -> Result<()> {
         let mut at = path.trim_end_matches('/');
         while !at.is_empty() {
@@ -339,8 +339,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Writes a new file under `name` in this directory, private until `attributes` are set, and durable but for its
-    /// name. A file that is there already, left by a run that was killed, is removed first. Leaves none on errors.
+    /// Writes a new file under `name` in this directory, private until `attributes` are set, and durable but for
+    /// its name. A file that is there already, left by a run that was killed, is removed first. Leaves none on
+    /// errors.
     pub fn create(&self, name: &str, bytes: &[u8], attributes: Option<&Attributes>) -> nix::Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -453,8 +454,8 @@ mod label {
     /// file system has no labels.
     pub fn get(fd: impl AsFd) -> nix::Result<Option<Vec<u8>>> {
         let mut label = [0u8; 4096];
-        // SAFETY: the name is a C string, and the kernel writes at most `label.len()` bytes into `label`; both live
-        // until the call returns.
+        // SAFETY: the name is a C string, and the kernel writes at most `label.len()` bytes into `label`; both
+        // live until the call returns.
         let size = unsafe {
             libc::fgetxattr(fd.as_fd().as_raw_fd(), NAME.as_ptr(), label.as_mut_ptr().cast(), label.len())
         };

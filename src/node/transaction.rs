@@ -1,9 +1,9 @@
 //! Executes changes: all of them, or none.
 //!
-//! A file is old or new in full at any instant: it is staged under a dot-name beside its target, made durable, then
-//! renamed over it. In the manifest directory that is one event for the kubelet, which ignores dot-names and would
-//! run any other (kubernetes/kubernetes#55596). The old file keeps a second name until the run is through, so that undoing
-//! needs no space.
+//! A file is old or new in full at any instant: it is staged under a dot-name beside its target, made durable,
+//! then renamed over it. In the manifest directory that is one event for the kubelet, which ignores dot-names and
+//! would run any other (kubernetes/kubernetes#55596). The old file keeps a second name until the run is through,
+//! so that undoing needs no space.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -32,16 +32,18 @@ pub(super) fn kept_name(name: &str) -> String {
 /// Executes `changes` in their order, and returns the id of the backup set; `None` where there is nothing to do.
 /// To be called with the lock held. First clears up after runs that were killed.
 ///
-/// Errors: what a change was planned on isn't there any more; a change failed. In both cases, the node is as it was,
-/// unless the error says what isn't and where its copy is. When this returns without an error, all changes are
-/// durable; what fails in clearing up after them is a warning.
+/// Errors: what a change was planned on isn't there any more; a change failed. In both cases, the node is as it
+/// was, unless the error says what isn't and where its copy is. When this returns without an error, all changes
+/// are durable; what fails in clearing up after them is a warning.
 pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> Result<Option<String>> {
     backup::recover(root)?;
     if changes.is_empty() {
         backup::complete_partial(root)?;
         return Ok(None);
     }
-    check(root, changes)?;
+    if let Some(path) = changed(root, changes)? {
+        bail!("{} changed meanwhile; nothing was written: run again", root.shown(path));
+    }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();
     let kept = match stage(root, changes, &mut undo).and_then(|places| commit(root, changes, places, &mut undo)) {
@@ -65,8 +67,8 @@ pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> R
     Ok(Some(set.id))
 }
 
-/// Checks that everything still is as it was when the changes were planned.
-fn check(root: &Root, changes: &[Change]) -> Result<()> {
+/// The first path that isn't any more what it was when the changes were planned; `None` where all are.
+pub fn changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'c str>> {
     let unchanged = |path: &str, before: &Snapshot| {
         let now = root.read(path, before.bytes.len());
         matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
@@ -85,9 +87,11 @@ fn check(root: &Root, changes: &[Change]) -> Result<()> {
                 root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
             }
         };
-        ensure!(holds, "{} changed meanwhile; nothing was written: run again", root.shown(path));
+        if !holds {
+            return Ok(Some(path));
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What takes back one step.
