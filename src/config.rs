@@ -170,8 +170,8 @@ impl Config {
             [_, second, ..] => decoder.error(second.root.place, "one document is expected, here is a second one"),
         }
         if !decoder.failed() {
-            let place = documents.first().map(|document| document.root.place).unwrap_or_default();
-            for fault in config.faults() {
+            for (field, fault) in config.faults() {
+                let place = decoder.place(&field).unwrap_or(Place::START);
                 decoder.error(place, fault);
             }
         }
@@ -219,37 +219,59 @@ impl Config {
         flags
     }
 
-    /// What makes this configuration impossible, whatever the node: one sentence each.
-    pub fn faults(&self) -> Vec<String> {
+    /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
+    pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let paths = [("policy.path", Some(&self.policy_path)), ("log.path", Some(&self.log.path))]
             .into_iter()
             .chain([("manifest.path", self.manifest_path.as_ref())])
             .chain([("webhook.configFile", self.webhook.as_ref().map(|webhook| &webhook.config_file))])
-            .chain(self.kubeadm_configs.iter().flatten().map(|path| ("kubeadm.configs", Some(path))));
+            .chain(self.kubeadm_configs.iter().flatten().map(|path| ("kubeadm.configs[]", Some(path))));
         for (name, path) in paths.filter_map(|(name, path)| path.map(|path| (name, path))) {
-            faults.extend(path_fault(name, path));
+            faults.extend(path_fault(name, path).map(|fault| (name.to_owned(), fault)));
         }
         if self.policy_source != "default" {
-            faults.extend(path_fault("policy.source", &self.policy_source));
+            let fault = path_fault("policy.source", &self.policy_source);
+            faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         }
         let directory = parent(&self.log.path);
         if SHARED_DIRECTORIES.contains(&directory) {
-            faults.push(format!(
-                "log.path must lie in a directory of its own, not in {directory}: the directory is given to the API \
-                 server and closed to everybody else; use for example {}/kubernetes/audit/audit.log",
-                directory.trim_end_matches('/')
-            ));
+            let fault = format!(
+                "log.path must lie in a directory of its own, not in {directory}: that is given to the API server and \
+                 closed to everybody else; use for example /var/log/kubernetes/audit/audit.log"
+            );
+            faults.push(("log.path".to_owned(), fault));
         }
         if parent(&self.policy_path).ends_with("/manifests") {
-            faults.push(
-                "policy.path must not lie in a manifest directory: the kubelet runs what is there".to_owned(),
-            );
+            let fault = "policy.path must not lie in a manifest directory: the kubelet runs what is there";
+            faults.push(("policy.path".to_owned(), fault.to_owned()));
         }
         let flags: flags::Flags = self.flags().into_iter().collect();
-        faults.extend(flags::faults(&flags, self.kubernetes_version));
+        let would_fail = flags::faults(&flags, self.kubernetes_version);
+        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
         faults
     }
+}
+
+/// The field that gives a flag its value.
+fn field_of(flag: &str) -> String {
+    let flag = flag.strip_prefix("audit-").unwrap_or(flag);
+    let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));
+    let field = match option {
+        "maxage" => "maxAge",
+        "maxbackup" => "maxBackup",
+        "maxsize" => "maxSize",
+        "batch-max-size" => "batch.maxSize",
+        "batch-max-wait" => "batch.maxWait",
+        "batch-buffer-size" => "batch.bufferSize",
+        "batch-throttle-enable" => "batch.throttleEnable",
+        "batch-throttle-qps" => "batch.throttleQPS",
+        "batch-throttle-burst" => "batch.throttleBurst",
+        "truncate-max-batch-size" => "truncate.maxBatchSize",
+        "truncate-max-event-size" => "truncate.maxEventSize",
+        other => other,
+    };
+    join(backend, field)
 }
 
 /// Directories that many programs use. The log's directory is mounted into the API server read-write, and
@@ -532,6 +554,3 @@ fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
         }
     }
 }
-
-/// The place of nothing in particular: the start of a file.
-pub const START: Place = Place { line: 1, column: 1 };

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::audit::policy;
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, Strays};
+use crate::config::{Config, Existing, Strays, parent};
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::wiring::kubeadm::{self, Purpose};
@@ -202,6 +202,10 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         wiring.manifest = Some((text.clone(), wired.map_err(|refusal| refuse(&text.path, &refusal))?));
     }
     wiring.collect(config);
+    let manifests = parent(&facts.manifest_path);
+    for path in wiring.policies.iter().filter(|path| parent(path) == manifests) {
+        bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
+    }
     Ok(wiring)
 }
 
@@ -250,7 +254,7 @@ impl Wiring {
         // Nothing here tells of an API server yet: what it will find is the configuration's.
         if policies.is_empty() {
             policies.insert(config.policy_path.clone());
-            directories.insert(crate::config::parent(&config.log.path).to_owned());
+            directories.insert(parent(&config.log.path).to_owned());
         }
         self.policies = policies.into_iter().collect();
         self.directories = directories.into_iter().collect();

@@ -257,3 +257,24 @@ fn a_write_error_anywhere_leaves_the_node_as_it_was() {
     }
     assert!(failures > 50, "only {failures} runs failed: does strace inject?");
 }
+
+#[test]
+#[ignore = "needs a mount namespace: `make test` runs it"]
+fn a_read_only_node_is_told_so_and_can_be_looked_at() {
+    let bench = Bench::new(&node);
+    let script =
+        "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" && exec \"$2\" \"$3\" --root \"$1\"";
+    for (verb, code, message) in
+        [("apply", 1, "Read-only file system; mount it read-write"), ("plan", 3, "warning")]
+    {
+        let output = Command::new("unshare")
+            .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
+            .arg(&bench.root)
+            .args([BINARY, verb])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{verb}: {stderr}");
+        assert!(stderr.contains(message), "{verb}: {stderr}");
+    }
+}

@@ -2,6 +2,7 @@
 //! server from starting. After `staging/src/k8s.io/apiserver/pkg/server/options/audit.go`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::version::Version;
 use crate::yaml::fields::likely;
@@ -112,9 +113,28 @@ pub fn is_duration(text: &str) -> bool {
     !text.is_empty()
 }
 
-/// Why an API server of that version would not start with these flags, one sentence each; empty where it
-/// would. Flags that aren't audit flags are not looked at.
-pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<String> {
+/// Why an API server would not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The flag to blame.
+    pub flag: String,
+    /// What is wrong with it, and what to do, without the flag's name.
+    problem: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{} {}", self.flag, self.problem)
+    }
+}
+
+fn fault(flag: &str, problem: impl Into<String>) -> Fault {
+    Fault { flag: flag.to_owned(), problem: problem.into() }
+}
+
+/// Why an API server of that version would not start with these flags; empty where it would. Flags that aren't audit
+/// flags are not looked at.
+pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (name, value) in flags.iter().filter(|(name, _)| is_audit(name)) {
         let Some(takes) = takes(name) else {
@@ -124,7 +144,7 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<String> {
                 (_, Some(likely)) => format!("did you mean --{likely}?"),
                 _ => "remove it".to_owned(),
             };
-            faults.push(format!("--{name} is not a flag of kube-apiserver; {hint}"));
+            faults.push(fault(name, format!("is not a flag of kube-apiserver; {hint}")));
             continue;
         };
         let expected = match takes {
@@ -134,23 +154,25 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<String> {
             Takes::Duration if !is_duration(value) => "a duration such as 5s",
             _ => continue,
         };
-        faults.push(format!("--{name} takes {expected}, not {value:?}"));
+        faults.push(fault(name, format!("takes {expected}, not {value:?}")));
     }
     if let Some(version) = version.filter(|version| *version < Version::new(20))
         && flags.contains_key("audit-log-compress")
     {
-        faults.push(format!(
-            "--audit-log-compress is there from Kubernetes 1.20 on, and this is {version}; set log.compress to false"
+        faults.push(fault(
+            "audit-log-compress",
+            format!("is there from Kubernetes 1.20 on, and this is {version}; set log.compress to false"),
         ));
     }
     let get = |name: &str| flags.get(name).map(String::as_str).unwrap_or_default();
     for name in ["audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize"] {
         if !get("audit-log-path").is_empty() && integer(get(name)).is_some_and(|value| value < 0) {
-            faults.push(format!("--{name} can't be negative"));
+            faults.push(fault(name, "can't be negative"));
         }
     }
     if !get("audit-log-path").is_empty() && !["", "json", "legacy"].contains(&get("audit-log-format")) {
-        faults.push(format!("--audit-log-format takes json or legacy, not {:?}", get("audit-log-format")));
+        let problem = format!("takes json or legacy, not {:?}", get("audit-log-format"));
+        faults.push(fault("audit-log-format", problem));
     }
     backend_faults("log", "audit-log-path", "blocking", flags, version, &mut faults);
     backend_faults("webhook", "audit-webhook-config-file", "batch", flags, version, &mut faults);
@@ -164,7 +186,7 @@ fn backend_faults(
     default_mode: &str,
     flags: &Flags,
     version: Option<Version>,
-    faults: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
 ) {
     let flag = |option: &str| format!("audit-{backend}-{option}");
     let get = |option: &str, default: &'static str| flags.get(&flag(option)).map_or(default, String::as_str);
@@ -174,13 +196,13 @@ fn backend_faults(
     let mode = get("mode", "");
     let mode = if mode.is_empty() && !flags.contains_key(&flag("mode")) { default_mode } else { mode };
     if !["batch", "blocking", "blocking-strict"].contains(&mode) {
-        faults.push(format!("--{} takes batch, blocking or blocking-strict, not {mode:?}", flag("mode")));
+        faults.push(fault(&flag("mode"), format!("takes batch, blocking or blocking-strict, not {mode:?}")));
     }
     let positive = |option: &str, default: &'static str| {
         get(option, default)
             .parse::<f64>()
             .is_ok_and(|value| value <= 0.0)
-            .then(|| format!("--{} must be more than 0 in batch mode", flag(option)))
+            .then(|| fault(&flag(option), "must be more than 0 in batch mode"))
     };
     // Batch options are looked at in batch mode alone; throttling has no defaults in the log backend.
     if mode == "batch" {
@@ -197,13 +219,10 @@ fn backend_faults(
     let event = integer(get("truncate-max-event-size", "102400")).unwrap_or(1);
     let batch = integer(get("truncate-max-batch-size", "10485760")).unwrap_or(i64::MAX);
     if event <= 0 {
-        faults.push(format!("--{} must be more than 0", flag("truncate-max-event-size")));
+        faults.push(fault(&flag("truncate-max-event-size"), "must be more than 0"));
     } else if batch < event {
-        faults.push(format!(
-            "--{} ({batch}) must not be less than --{} ({event})",
-            flag("truncate-max-batch-size"),
-            flag("truncate-max-event-size")
-        ));
+        let problem = format!("({batch}) must not be less than --{} ({event})", flag("truncate-max-event-size"));
+        faults.push(fault(&flag("truncate-max-batch-size"), problem));
     }
     let known: &[&str] = match version {
         Some(version) if version < Version::new(24) => {
@@ -213,7 +232,7 @@ fn backend_faults(
     };
     let group_version = get("version", "audit.k8s.io/v1");
     if !known.contains(&group_version) {
-        faults.push(format!("--{} takes {}, not {group_version:?}", flag("version"), known.join(", ")));
+        faults.push(fault(&flag("version"), format!("takes {}, not {group_version:?}", known.join(", "))));
     }
 }
 
@@ -296,7 +315,9 @@ mod tests {
             let found = faults(&flags(set), version);
             match fault {
                 None => assert!(found.is_empty(), "{set}: {found:?}"),
-                Some(fault) => assert!(found.iter().any(|one| one.contains(fault)), "{set}: {found:?}"),
+                Some(fault) => {
+                    assert!(found.iter().any(|one| one.to_string().contains(fault)), "{set}: {found:?}")
+                }
             }
         }
     }

@@ -91,7 +91,7 @@ enum Verb {
 }
 
 /// What the command line changes of the configuration.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Overrides {
     /// Install this audit policy: a file of the machine that runs this, or `default`
     #[arg(long, value_name = "FILE")]
@@ -188,7 +188,10 @@ fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<
     };
     match config.faults().as_slice() {
         [] => Ok(config),
-        faults => Err(Misuse(faults.join("; ")).into()),
+        faults => {
+            let faults: Vec<_> = faults.iter().map(|(_, fault)| fault.as_str()).collect();
+            Err(Misuse(faults.join("; ")).into())
+        }
     }
 }
 

@@ -87,13 +87,6 @@ impl Check {
 
 /// Where the node's policy lies, by its configuration.
 fn node_policy(root: &crate::node::root::Root, common: &Common) -> Result<String> {
-    let overrides = super::Overrides {
-        policy: None,
-        log_path: None,
-        kubeadm_config: Vec::new(),
-        kubernetes_version: None,
-        existing: None,
-    };
-    let config: Config = super::configuration(root, common, &overrides)?;
+    let config: Config = super::configuration(root, common, &super::Overrides::default())?;
     Ok(config.policy_path)
 }

@@ -1,14 +1,14 @@
 //! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept, mounts,
-    wired,
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
+    log_file, mounts, same, wired,
 };
 use crate::audit::flags;
 use crate::audit::version::Version;
-use crate::config::{Existing, START, parent};
+use crate::config::Existing;
 use crate::yaml::edit::{New, Op, Step, append_document, edit};
-use crate::yaml::{Document, Node};
+use crate::yaml::{Document, Node, Place};
 
 /// The names of the volumes that kubeadm gives the API server: it keeps volumes by name, so an extra volume
 /// with one of these would silently take the place of that (`phases/controlplane/volumes.go`).
@@ -127,7 +127,7 @@ enum Shape {
 /// Puts the wanted settings into a file that `kubeadm init` reads. `text` is what `file` was read from.
 pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let Some(api_version) = file.api_version.as_deref() else {
-        return Err(Refusal::new(START, "kubeadm init reads nothing from this file"));
+        return Err(Refusal::new(Place::START, "kubeadm init reads nothing from this file"));
     };
     let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
         Shape::Map
@@ -136,7 +136,7 @@ pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) 
     };
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
-        check(&flags, version, START)?;
+        check(&flags, version, Place::START)?;
         let api_server = New::map([
             ("extraArgs", args_value(&wanted.flags, shape)),
             ("extraVolumes", New::List(mounts(&flags).iter().map(|mount| volume(mount, mount.name)).collect())),
@@ -408,24 +408,9 @@ impl<'n> Edits<'n> {
     }
 }
 
-/// The log file, where a mount is that of the log.
-pub(super) fn log_file<'f>(mount: &Mount, flags: &'f flags::Flags) -> Option<&'f str> {
-    let file = flags.get("audit-log-path").map(String::as_str)?;
-    (mount.name == "audit-log" && parent(file) == mount.container).then_some(file)
-}
-
 /// Whether a node has a flag's value already. kubeadm takes strings alone.
 fn right(name: &str, value: &str, node: &Node) -> bool {
     node.str().is_some_and(|found| flags::same(name, found, value))
-}
-
-/// Whether a node has a value already; of paths, the slash at the end doesn't count.
-pub(super) fn same(node: &Node, value: &New) -> bool {
-    match value {
-        New::Str(text) => node.str().is_some_and(|found| clean(found) == clean(text)),
-        New::Bool(value) => node.scalar() == Some(if *value { "true" } else { "false" }),
-        _ => false,
-    }
 }
 
 fn args_value(flags: &[(String, String)], shape: Shape) -> New {

@@ -1,16 +1,15 @@
 //! The static pod manifest of the API server.
 
-use super::kubeadm::{log_file, same};
 use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept, mounts,
-    wired,
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
+    log_file, mounts, same, wired,
 };
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
 use crate::yaml::edit::{New, Op, Step, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
-use crate::yaml::{Document, Kind, Node};
+use crate::yaml::{Document, Kind, Node, Place};
 
 /// A manifest that was read.
 #[derive(Debug)]
@@ -51,10 +50,7 @@ pub fn identify(text: &str) -> Option<(Identity, bool)> {
 pub fn read(text: &str) -> Result<Manifest, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let Some(document) = documents.first() else {
-        return Err(Refusal::new(
-            crate::config::START,
-            "the file is empty; a Pod that runs kube-apiserver is expected",
-        ));
+        return Err(Refusal::new(Place::START, "the file is empty; a Pod that runs kube-apiserver is expected"));
     };
     let root = &document.root;
     let field = |name: &str| root.get(name).and_then(Node::str).unwrap_or_default();

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing, parent};
-use crate::yaml::edit::Refused;
+use crate::yaml::edit::{New, Refused};
 use crate::yaml::fields::brief;
 use crate::yaml::scalar::template_mark;
 use crate::yaml::tree::Fault;
@@ -209,6 +209,21 @@ fn clean(path: &str) -> String {
     if path == "/" { path.to_owned() } else { path.trim_end_matches('/').to_owned() }
 }
 
+/// The log file, where a mount is that of the log.
+fn log_file<'f>(mount: &Mount, flags: &'f flags::Flags) -> Option<&'f str> {
+    let file = flags.get("audit-log-path").map(String::as_str)?;
+    (mount.name == "audit-log" && parent(file) == mount.container).then_some(file)
+}
+
+/// Whether a node has a value already; of paths, the slash at the end doesn't count.
+fn same(node: &Node, value: &New) -> bool {
+    match value {
+        New::Str(text) => node.str().is_some_and(|found| clean(found) == clean(text)),
+        New::Bool(value) => node.scalar() == Some(if *value { "true" } else { "false" }),
+        _ => false,
+    }
+}
+
 /// A volume name that isn't taken.
 fn free_name(name: &str, taken: &[String]) -> String {
     let free = |candidate: &String| !taken.contains(candidate);
@@ -232,7 +247,10 @@ fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
 fn check(flags: &Flags, version: Option<Version>, place: Place) -> Result<(), Refusal> {
     match flags::faults(flags, version).as_slice() {
         [] => Ok(()),
-        faults => Err(Refusal::new(place, format!("the API server would not start: {}", faults.join("; ")))),
+        faults => {
+            let faults: Vec<_> = faults.iter().map(flags::Fault::to_string).collect();
+            Err(Refusal::new(place, format!("the API server would not start: {}", faults.join("; "))))
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use proptest::prelude::*;
 
 use super::{Wanted, kubeadm, manifest};
-use crate::audit::flags;
+use crate::audit::{flags, policy};
 use crate::config::Config;
 
 struct Tape<'t> {
@@ -385,6 +385,8 @@ proptest! {
                 .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             prop_assert_eq!(&twice.text, &wired.text);
         }
+        // The other readers of YAML: whatever they find, they come back.
         let _ = Config::parse(&text, "config");
+        let _ = policy::check(&text, None);
     }
 }

@@ -36,6 +36,8 @@ impl fmt::Display for Finding {
 #[derive(Debug, Default)]
 pub struct Decoder {
     pub findings: Vec<Finding>,
+    /// Where each single value was, by its path.
+    places: Vec<(String, Place)>,
 }
 
 impl Decoder {
@@ -47,6 +49,15 @@ impl Decoder {
     /// Notes a warning at a place.
     pub fn warning(&mut self, place: Place, message: impl Into<String>) {
         self.findings.push(Finding { place, severity: Severity::Warning, message: message.into() });
+    }
+
+    /// Where the single value of a path was, else one beside it; `None` where there is none of these.
+    pub fn place(&self, path: &str) -> Option<Place> {
+        let beside = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
+        let find = |wanted: &dyn Fn(&str) -> bool| self.places.iter().find(|(known, _)| wanted(known));
+        find(&|known| known == path)
+            .or_else(|| find(&|known| known.strip_prefix(beside).is_some_and(|rest| rest.starts_with('.'))))
+            .map(|(_, place)| *place)
     }
 
     /// Whether any finding is an error.
@@ -95,6 +106,7 @@ impl Decoder {
 
     /// A string that Kubernetes, too, reads as one. `None` for null, and for what is wrong (and noted).
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
+        self.places.push((path.to_owned(), node.place));
         match resolve(node) {
             Type::Str => node.scalar().map(str::to_owned),
             Type::Null => None,
@@ -119,6 +131,7 @@ impl Decoder {
 
     /// A boolean. `None` as for [`Decoder::string`].
     pub fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
+        self.places.push((path.to_owned(), node.place));
         match resolve(node) {
             Type::Bool(value) => Some(value),
             Type::Null => None,
@@ -131,6 +144,7 @@ impl Decoder {
 
     /// A whole number. `None` as for [`Decoder::string`].
     pub fn integer(&mut self, node: &Node, path: &str) -> Option<i64> {
+        self.places.push((path.to_owned(), node.place));
         match resolve(node) {
             Type::Null => None,
             // Decimal only: what 0644 or 1_000 mean depends on who reads.

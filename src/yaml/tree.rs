@@ -26,6 +26,11 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Place {
+    /// The start of a text.
+    pub const START: Place = Place { line: 1, column: 1 };
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
@@ -210,8 +215,7 @@ impl Node {
 /// than the limits above allow.
 pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
-        let start = Place { line: 1, column: 1 };
-        return fault(start, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
+        return fault(Place::START, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
     }
     Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0 }.documents()
 }
@@ -414,7 +418,7 @@ impl<'t> Events<'t> {
         // SAFETY: the parser lies in a box, so it never moves; `text` lives as long as it does.
         unsafe {
             if sys::yaml_parser_initialize(parser.as_mut_ptr()).fail {
-                return fault(Place { line: 1, column: 1 }, "out of memory");
+                return fault(Place::START, "out of memory");
             }
             sys::yaml_parser_set_encoding(parser.as_mut_ptr(), sys::YAML_UTF8_ENCODING);
             sys::yaml_parser_set_input_string(parser.as_mut_ptr(), body.as_ptr(), body.len() as u64);

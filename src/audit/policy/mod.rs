@@ -118,7 +118,8 @@ impl Rule {
 /// An unknown version stands for every supported one.
 pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
     let (policy, findings) = parse(text, version);
-    let mut decoder = Decoder { findings };
+    let mut decoder = Decoder::default();
+    decoder.findings = findings;
     if let Some(policy) = policy {
         lint::lint(&policy, &mut decoder);
     }
