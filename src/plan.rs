@@ -203,7 +203,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     }
     wiring.collect(config);
     let manifests = parent(&facts.manifest_path);
-    for path in wiring.policies.iter().filter(|path| parent(path) == manifests) {
+    if let Some(path) = wiring.policies.iter().find(|path| parent(path) == manifests) {
         bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
     }
     Ok(wiring)
