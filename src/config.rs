@@ -28,7 +28,9 @@ pub const KUBEADM_CONFIGS: &[&str] = &[
     "/etc/kubernetes/kubeadm.yaml",
     "/etc/kubernetes/kubeadm-config.yaml",
     "/etc/kubernetes/kubeadm/kubeadm.yaml",
+    "/etc/kubernetes/kubeadm/kubeadm-config.yaml",
     "/etc/kubeadm/kubeadm.yaml",
+    "/etc/kubeadm/kubeadm-config.yaml",
 ];
 
 /// What to do with audit flags that a file already carries.
@@ -235,7 +237,7 @@ impl Config {
             faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         }
         let directory = parent(&self.log.path);
-        if SHARED_DIRECTORIES.contains(&directory) {
+        if faults.is_empty() && SHARED_DIRECTORIES.contains(&directory) {
             let fault = format!(
                 "log.path must lie in a directory of its own, not in {directory}: that is given to the API server and \
                  closed to everybody else; use for example /var/log/kubernetes/audit/audit.log"

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use anyhow::{Result, bail};
 
 use crate::audit::policy;
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, Strays, parent};
+use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, parent};
+use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
 use crate::wiring::{Refusal, Wanted, Wired};
 use crate::yaml::fields::Severity;
+
+/// The versions of Kubernetes that this is made for.
+const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 
 /// What kind of node this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,8 @@ pub struct Plan {
     pub changes: Vec<Planned>,
     /// What each part looks at, for `status`: the paths. A part that isn't here doesn't apply to the node.
     pub subjects: Vec<(Step, String)>,
+    /// Files of kubeadm's that can't be edited, which doesn't matter where the cluster exists: warnings say why.
+    pub skipped: Vec<String>,
     pub warnings: Vec<String>,
 }
 
@@ -112,6 +119,8 @@ pub struct Wiring {
     pub directories: Vec<String>,
     /// Other files that the flags point at, each of which must be there.
     pub referenced: Vec<String>,
+    /// Files of kubeadm's that are left as they are.
+    skipped: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -130,7 +139,7 @@ fn refuse(path: &str, refusal: &Refusal) -> anyhow::Error {
 /// `required` says that the kubeadm files were named on the command line; then each must be one that
 /// `kubeadm` reads. Errors name the file, line and column, and what to do.
 pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
-    let mut warnings = Vec::new();
+    let (mut warnings, mut skipped) = (Vec::new(), Vec::new());
     let manifest = match &facts.manifest {
         Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
         None => None,
@@ -146,6 +155,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
             // A file of its own accord in one of the usual places doesn't matter where the cluster exists.
             Err(refusal) if manifest.is_some() && config.kubeadm_configs.is_none() => {
                 warnings.push(format!("{}:{refusal}; left as it is", text.path));
+                skipped.push(text.path.clone());
             }
             Err(refusal) => return Err(refuse(&text.path, &refusal)),
         }
@@ -158,15 +168,35 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
         () => Role::Image,
     };
+    if role == Role::Worker && facts.joined && facts.certified {
+        bail!(
+            "{}: the manifest isn't there, and the node has an API server's certificate: set manifest.path if the \
+             manifest is elsewhere",
+            facts.manifest_path
+        );
+    }
+    // A running API server's image tells more than the file that the cluster was once made from.
     let (version, version_source) = [
         (config.kubernetes_version, "as configured"),
-        (files.iter().find_map(|(_, file)| file.version), "from the ClusterConfiguration"),
         (manifest.as_ref().and_then(|manifest| manifest.version), "from the manifest's image"),
+        (files.iter().find_map(|(_, file)| file.version), "from the ClusterConfiguration"),
         (facts.kubelet, "as installed"),
     ]
     .into_iter()
     .find(|(version, _)| version.is_some())
     .unwrap_or((None, "not known"));
+    log::info!("this is {}", role.description());
+    if let Some(version) = version.filter(|version| !SUPPORTED.contains(version)) {
+        let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
+        warnings.push(format!("Kubernetes {version} is not among the tried ones, {first} to {last}"));
+    }
+    if role == Role::Image && facts.live {
+        warnings.push(format!(
+            "there is no kubeadm configuration where it is looked for ({}): if kubeadm init is to follow, name its \
+             file with --kubeadm-config",
+            config.kubeadm_configs.as_deref().map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
+        ));
+    }
     let mut wiring = Wiring {
         role,
         version,
@@ -178,6 +208,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         policies: Vec::new(),
         directories: Vec::new(),
         referenced: Vec::new(),
+        skipped,
         warnings,
     };
     if role == Role::Worker {
@@ -192,6 +223,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
             Ok(wired) => wiring.kubeadm.push(((*text).clone(), wired)),
             Err(refusal) if manifest.is_some() && config.kubeadm_configs.is_none() => {
                 wiring.warnings.push(format!("{}:{refusal}; left as it is", text.path));
+                wiring.skipped.push(text.path.clone());
             }
             Err(refusal) => return Err(refuse(&text.path, &refusal)),
         }
@@ -286,12 +318,16 @@ pub fn plan(
         version_source: wiring.version_source,
         changes: Vec::new(),
         subjects: Vec::new(),
+        skipped: wiring.skipped,
         warnings: wiring.warnings,
     };
     if wiring.role == Role::Worker {
         return Ok(plan);
     }
     let owner = (wiring.run_as.0.unwrap_or(facts.owner.0), wiring.run_as.1.unwrap_or(facts.owner.1));
+    if owner.0 != 0 && wiring.run_as.0.is_none() {
+        plan.warnings.push(format!("not run as root: what is written belongs to {}:{}", owner.0, owner.1));
+    }
     let keep = config.existing == Existing::Keep;
     for path in &wiring.directories {
         let wanted = Attributes::new(0o700, owner.0, owner.1);
@@ -331,13 +367,15 @@ pub fn plan(
         let edited = plan.changes.iter().any(|planned| planned.step == Step::Manifest);
         if policy_changed && !edited {
             plan.warnings.push(
-                "the API server reads its policy when it starts: restart it for the new one to count".to_owned(),
+                "the API server reads its policy when it starts: restart it for the new one to count, with crictl \
+                 stop $(crictl ps -q --name kube-apiserver)"
+                    .to_owned(),
             );
         }
         if edited {
             plan.warnings.push(
-                "the kubeadm-config ConfigMap of the cluster isn't edited: the next kubeadm upgrade drops the flags \
-                 unless it has them too"
+                "the kubeadm-config ConfigMap of the cluster isn't edited, and the next kubeadm upgrade drops what it \
+                 doesn't have: put the settings there, too, with kubectl -n kube-system edit configmap kubeadm-config"
                     .to_owned(),
             );
         }
@@ -393,6 +431,11 @@ impl Plan {
                 }
             }
             before => {
+                if before.is_some() {
+                    self.warnings.push(format!(
+                        "{path}: another policy is there; it goes to the backups (--existing keep keeps it)"
+                    ));
+                }
                 let bytes = policy_text.text.clone().into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path: path.to_owned(), before, bytes, attributes });
             }
@@ -421,6 +464,29 @@ impl Plan {
     pub fn changes(&self) -> Vec<Change> {
         self.changes.iter().map(|planned| planned.change.clone()).collect()
     }
+}
+
+/// Takes out of the way back what would remove a file or directory that the manifest, as it will be then, still
+/// points at: the API server would not come back without it. `manifest` is the text of today's. Each gets a note.
+pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Option<&str>) {
+    let changed = restore.changes.iter().find_map(|change| match change {
+        Change::WriteFile { path, bytes, .. } if path == manifest_path => Some(lossy(bytes)),
+        Change::RemoveFile { path, .. } if path == manifest_path => Some(String::new()),
+        _ => None,
+    });
+    let referenced = manifest::referenced(changed.as_deref().or(manifest).unwrap_or_default());
+    restore.changes.retain(|change| {
+        let (Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. }) = change else {
+            return true;
+        };
+        let inside = format!("{path}/");
+        let stays = referenced.iter().any(|other| other == path || other.starts_with(&inside));
+        if referenced.contains(path) {
+            restore.notes.push(format!("{path} stays: {manifest_path} points at it, and the API server needs it"));
+        }
+        !stays
+    });
+    restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));
 }
 
 /// What a change does, in words.

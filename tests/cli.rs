@@ -215,3 +215,67 @@ fn two_runs_at_once_do_the_job_once() {
     let backups = outputs.iter().filter(|output| !json_of(output)["backup"].is_null()).count();
     assert_eq!(backups, 1);
 }
+
+#[test]
+fn restore_leaves_what_the_manifest_still_points_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    // An image is prepared; on the node, kubeadm then writes a manifest with the flags.
+    fs::create_dir_all(root.join("etc/kubernetes/manifests")).unwrap();
+    assert!(run(root, &["apply"]).status.success());
+    let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    let wired = control_plane();
+    assert!(run(wired.path(), &["apply"]).status.success());
+    fs::copy(wired.path().join("etc/kubernetes/manifests/kube-apiserver.yaml"), &manifest).unwrap();
+
+    let restored = json_of(&run(root, &["restore", "--output", "json"]));
+    assert_eq!(restored["changes"], json!([]));
+    for path in ["/etc/kubernetes/audit-policy.yaml", "/var/log/kubernetes/audit"] {
+        assert!(root.join(&path[1..]).exists(), "{path}");
+        let notes = restored["notes"].as_array().unwrap();
+        assert!(
+            notes.iter().any(|note| note.as_str().unwrap().starts_with(&format!("{path} stays"))),
+            "{notes:?}"
+        );
+    }
+}
+
+#[test]
+fn restore_undoes_what_others_changed_by_force_alone() {
+    let node = control_plane();
+    let root = node.path();
+    let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    let before = fs::read_to_string(&manifest).unwrap();
+    assert!(run(root, &["apply"]).status.success());
+    let upgraded = fs::read_to_string(&manifest).unwrap().replace("v1.33.1", "v1.34.0");
+    fs::write(&manifest, &upgraded).unwrap();
+    let refused = run(root, &["restore"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("changed by somebody else since"));
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), upgraded);
+    assert_eq!(run(root, &["restore", "--dry-run"]).status.code(), Some(3));
+    assert!(run(root, &["restore", "--force"]).status.success());
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), before);
+}
+
+#[test]
+fn an_empty_root_is_a_mount_that_failed() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["apply"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    assert_eq!(run(&directory.path().join("no-such"), &["plan"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_control_plane_without_its_manifest_is_no_worker() {
+    let directory = tempfile::tempdir().unwrap();
+    let kubernetes = directory.path().join("etc/kubernetes");
+    fs::create_dir_all(kubernetes.join("pki")).unwrap();
+    fs::write(kubernetes.join("kubelet.conf"), "").unwrap();
+    assert_eq!(run(directory.path(), &["apply"]).status.code(), Some(0));
+    fs::write(kubernetes.join("pki/apiserver.crt"), "").unwrap();
+    let output = run(directory.path(), &["apply"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("set manifest.path"));
+}

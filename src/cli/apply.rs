@@ -57,7 +57,8 @@ impl Apply {
             let _ = writeln!(out, "{:9} {}: done", planned.step.name(), describe(&planned.change));
         }
         if let Some(id) = backup {
-            let _ = writeln!(out, "backup    {id}; to undo: kube-audit-bootstrap restore {id}");
+            let root = if root.is_host() { String::new() } else { format!(" --root {}", common.root.display()) };
+            let _ = writeln!(out, "backup    {id}; to undo: kube-audit-bootstrap{root} restore {id}");
         }
         Ok(Outcome::Done)
     }

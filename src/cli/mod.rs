@@ -93,7 +93,7 @@ enum Verb {
 /// What the command line changes of the configuration.
 #[derive(Debug, Default, Args)]
 struct Overrides {
-    /// Install this audit policy: a file of the machine that runs this, or `default`
+    /// Install this audit policy: a file of the machine that runs this, - for standard input, or `default`
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Let the API server log to this file of the node
@@ -157,7 +157,14 @@ fn kubernetes_version(text: &str) -> Result<Version, String> {
 
 impl Common {
     fn open_root(&self) -> Result<Root> {
-        Root::open(&self.root)
+        let root = Root::open(&self.root).map_err(|error| Misuse(format!("{error:#}")))?;
+        // Where an image was to be mounted and wasn't.
+        if root.list("/")?.is_some_and(|names| names.is_empty()) {
+            return Err(
+                Misuse(format!("{}: the root is empty; is the image mounted?", self.root.display())).into()
+            );
+        }
+        Ok(root)
     }
 
     fn json(&self) -> bool {

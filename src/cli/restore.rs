@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
 use super::{Common, Outcome};
+use crate::config::Config;
 use crate::node::lock::Lock;
-use crate::node::{backup, transaction};
-use crate::plan::{action, describe, diff};
+use crate::node::{backup, observe, transaction};
+use crate::plan::{action, describe, diff, keep_referenced};
 
 /// Put back what the newest apply, or all since the named one, changed
 #[derive(Debug, Args)]
@@ -23,6 +24,9 @@ pub struct Restore {
     /// Change nothing, show what would change; exit 3 if anything
     #[arg(long)]
     dry_run: bool,
+    /// Put back files, too, that somebody else changed since
+    #[arg(long)]
+    force: bool,
     /// How long to wait for another run to end
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     lock_timeout: u64,
@@ -38,7 +42,24 @@ impl Restore {
             true => None,
             false => Some(Lock::take(&root, Duration::from_secs(self.lock_timeout))?),
         };
-        let backup::Restore { sets, changes, notes } = backup::restore_changes(&root, self.id.as_deref())?;
+        let mut restore = backup::restore_changes(&root, self.id.as_deref())?;
+        // A configuration that became wrong since must not bar the way back.
+        let config = super::configuration(&root, common, &super::Overrides::default()).unwrap_or_else(|error| {
+            log::warn!("{error:#}; going on with the defaults");
+            Config::default()
+        });
+        let manifest_path = observe::manifest_path(&root, &config)?;
+        let manifest = observe::read(&root, &manifest_path)?.map(|manifest| manifest.text);
+        keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
+        let backup::Restore { sets, changes, foreign, mut notes } = restore;
+        if !foreign.is_empty() && !self.force && !self.dry_run {
+            bail!(
+                "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \
+                 --force if that shall be undone too",
+                foreign.join(", ")
+            );
+        }
+        notes.extend(foreign.iter().map(|path| format!("{path} was changed by somebody else since")));
         let taken = match self.dry_run {
             true => None,
             false => transaction::execute(&root, &changes, backup::RESTORE, SystemTime::now())?,

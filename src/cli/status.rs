@@ -82,6 +82,10 @@ fn lines(plan: &Plan) -> Vec<Line> {
         };
         lines.push(Line { step: *step, path: path.clone(), state, detail });
     }
+    for path in &plan.skipped {
+        let detail = "can't be edited, see the warning".to_owned();
+        lines.push(Line { step: Step::Kubeadm, path: path.clone(), state: "skipped", detail });
+    }
     for step in Step::ALL {
         if !lines.iter().any(|line| line.step == step) && step != Step::Strays {
             let detail = match plan.role {

@@ -82,6 +82,16 @@ pub struct Record {
     pub attributes: Attributes,
     /// The name of the copy in the set, where there was a file.
     pub file: Option<String>,
+    /// The fingerprint of what the run wrote, where it wrote a file.
+    pub written: Option<u64>,
+}
+
+/// Tells whether a file is still what a run wrote: FNV-1a, 64 bits. Nobody is kept from making two files of one
+/// fingerprint; who can write there needs no such tricks.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// A backup set.
@@ -115,23 +125,32 @@ impl Set {
 }
 
 /// How to put a node back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restore {
     /// The sets that are taken back, newest first.
     pub sets: Vec<String>,
     /// For [`super::transaction::execute`], with [`RESTORE`] as `why`. Empty where nothing differs.
     pub changes: Vec<Change>,
+    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
+    pub foreign: Vec<String>,
     /// What stays as it is, and why.
     pub notes: Vec<String>,
 }
 
-/// The backup sets, newest first, those of killed runs included. Errors: a set whose index can't be read, by name.
+/// The backup sets, newest first, those of killed runs included. One whose index can't be read is left out, with a
+/// warning.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
+    let warn = |loaded: Result<Set>| loaded.inspect_err(|error| log::warn!("{error:#}")).ok();
+    Ok(load_all(root)?.filter_map(|(_, loaded)| warn(loaded)).collect())
+}
+
+/// The backup sets, newest first, each with whether it is complete.
+fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result<Set>)>> {
     let names = Names::read(root)?;
-    let ids = names.complete.iter().map(|id| (id, true)).chain(names.partial.iter().map(|id| (id, false)));
-    let mut ids: Vec<_> = ids.collect();
+    let mut ids: Vec<_> = names.complete.into_iter().map(|id| (id, true)).collect();
+    ids.extend(names.partial.into_iter().map(|id| (id, false)));
     ids.sort_unstable_by(|a, b| b.cmp(a));
-    ids.into_iter().map(|(id, complete)| load(root, id, complete)).collect()
+    Ok(ids.into_iter().map(|(id, complete)| (complete, load(root, &id, complete))))
 }
 
 /// Whether a run was killed before it was through.
@@ -147,30 +166,47 @@ pub fn unfinished(root: &Root) -> Result<bool> {
 ///
 /// Errors: no such set; a set or a copy that can't be read; a path that is now something else than a file.
 pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
-    let mut sets = list(root)?;
-    let found = match id {
-        Some(id) => sets.iter().position(|set| set.id == id),
-        None => sets.iter().position(|set| set.why != RESTORE),
-    };
-    let Some(oldest) = found else {
+    let mut sets = Vec::new();
+    let mut found = false;
+    for (complete, loaded) in load_all(root)? {
+        match loaded {
+            Ok(set) => {
+                found = id.map_or(set.why != RESTORE, |id| set.id == id);
+                sets.push(set);
+            }
+            // The way back leads past it, and it alone knows what its run changed.
+            Err(error) if complete => return Err(error),
+            // Its run was killed while it made the set, and changed nothing.
+            Err(error) => log::warn!("{error:#}"),
+        }
+        if found {
+            break;
+        }
+    }
+    if !found {
         match id {
             Some(id) => bail!("no backup set {id} in {}; list them and name one", root.shown(BACKUPS)),
             None => bail!("no backup set in {}: nothing to restore", root.shown(BACKUPS)),
         }
-    };
-    sets.truncate(oldest + 1);
+    }
 
-    let mut restore =
-        Restore { sets: sets.iter().map(|set| set.id.clone()).collect(), changes: vec![], notes: vec![] };
+    let mut restore = Restore { sets: sets.iter().map(|set| set.id.clone()).collect(), ..Restore::default() };
     let goals = goals(&sets);
+    let ours = |path: &str, bytes: &[u8]| {
+        let records = sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
+        records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
+    };
     let mut removals = Vec::new();
     for goal in &goals {
         let path = goal.first.1.path.clone();
         match goal.first.1.action {
             Action::Directory => {}
             Action::Created => {
-                let current = root.read(&path, FILE_LIMIT)?;
-                removals.extend(current.map(|before| Change::RemoveFile { path, before }));
+                let Some(before) = root.read(&path, FILE_LIMIT)? else { continue };
+                if !ours(&path, &before.bytes) {
+                    restore.foreign.push(path.clone());
+                }
+                removals.push(Change::RemoveFile { path, before });
             }
             Action::Moved => {
                 let (set, record) = goal.first;
@@ -199,11 +235,24 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
                     continue;
                 };
                 let before = root.read(&path, FILE_LIMIT)?;
-                if before.as_ref().is_some_and(|before| before.bytes == bytes) {
-                    restore.changes.extend(set_back(root, goal)?);
-                } else {
-                    restore.changes.push(Change::WriteFile { path, before, bytes, attributes });
+                match &before {
+                    Some(before) if before.bytes == bytes => {
+                        restore.changes.extend(set_back(root, goal)?);
+                        continue;
+                    }
+                    // Cluster API puts kubeadm's file there, with its token: after a boot it is gone for good.
+                    None if path.starts_with("/run/") => {
+                        let copy = goal.first.1.file.as_deref().unwrap_or_default();
+                        let set = &goal.first.0.id;
+                        restore
+                            .notes
+                            .push(format!("{path} is gone, and not put back; its copy is {BACKUPS}/{set}/{copy}"));
+                        continue;
+                    }
+                    Some(before) if !ours(&path, &before.bytes) => restore.foreign.push(path.clone()),
+                    _ => {}
                 }
+                restore.changes.push(Change::WriteFile { path, before, bytes, attributes });
             }
         }
     }
@@ -375,8 +424,9 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime)
 /// What has to be recorded before `changes`, with the copies.
 fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8>>)>> {
     let mut records: Vec<(Record, Option<Vec<u8>>)> = Vec::new();
-    let mut add = |path: &str, action, attributes: &Attributes, bytes: Option<&Vec<u8>>| {
-        let record = Record { path: path.to_owned(), action, attributes: attributes.clone(), file: None };
+    let mut add = |path: &str, action, attributes: &Attributes, bytes: Option<&Vec<u8>>, new: Option<&Vec<u8>>| {
+        let written = new.map(|new| fingerprint(new));
+        let record = Record { path: path.to_owned(), action, attributes: attributes.clone(), file: None, written };
         // A directory may be a parent of several changes.
         if action != Action::Directory || !records.iter().any(|(other, _)| other.path == path) {
             records.push((record, bytes.cloned()));
@@ -386,24 +436,26 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
         match change {
             Change::CreateDirectory { path, attributes } => {
                 for missing in root.missing_directories(path)? {
-                    add(missing, Action::Directory, attributes, None);
+                    add(missing, Action::Directory, attributes, None, None);
                 }
             }
-            Change::SetAttributes { path, before, .. } => add(path, Action::Attributes, before, None),
-            Change::WriteFile { path, before: Some(before), .. } => {
-                add(path, Action::Replaced, &before.attributes, Some(&before.bytes));
+            Change::SetAttributes { path, before, .. } => add(path, Action::Attributes, before, None, None),
+            Change::WriteFile { path, before: Some(before), bytes, .. } => {
+                add(path, Action::Replaced, &before.attributes, Some(&before.bytes), Some(bytes));
             }
-            Change::WriteFile { path, attributes, .. } => {
+            Change::WriteFile { path, attributes, bytes, .. } => {
                 for missing in root.missing_directories(split(path)?.0)? {
-                    add(missing, Action::Directory, &Attributes::new(0o755, 0, 0), None);
+                    add(missing, Action::Directory, &Attributes::new(0o755, 0, 0), None, None);
                 }
-                add(path, Action::Created, attributes, None);
+                add(path, Action::Created, attributes, None, Some(bytes));
             }
-            Change::MoveAway { path, before } => add(path, Action::Moved, &before.attributes, Some(&before.bytes)),
+            Change::MoveAway { path, before } => {
+                add(path, Action::Moved, &before.attributes, Some(&before.bytes), None)
+            }
             Change::RemoveFile { path, before } => {
-                add(path, Action::Removed, &before.attributes, Some(&before.bytes));
+                add(path, Action::Removed, &before.attributes, Some(&before.bytes), None);
             }
-            Change::RemoveDirectory { path, before } => add(path, Action::DirectoryRemoved, before, None),
+            Change::RemoveDirectory { path, before } => add(path, Action::DirectoryRemoved, before, None, None),
         }
     }
     Ok(records)
@@ -511,6 +563,7 @@ fn to_json(set: &Set) -> Value {
             "path": record.path,
             "action": record.action.word(),
             "file": record.file,
+            "written": record.written.map(|written| format!("{written:016x}")),
             "mode": mode,
             "uid": uid,
             "gid": gid,
@@ -553,6 +606,10 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
                 label: entry.get("selinux").and_then(Value::as_str).map(|label| label.as_bytes().to_vec()),
             },
             file: entry.get("file").and_then(Value::as_str).map(str::to_owned),
+            written: match entry.get("written").and_then(Value::as_str) {
+                Some(text) => Some(u64::from_str_radix(text, 16).context("written: no fingerprint")?),
+                None => None,
+            },
         };
         split(&record.path)?;
         let file = record.file.as_deref();
@@ -738,7 +795,7 @@ mod tests {
         let record = |path: &str, action, file: Option<&str>, label: Option<&[u8]>| {
             let attributes =
                 Attributes { mode: 0o4755, uid: 7, gid: 4_294_967_294, label: label.map(<[u8]>::to_vec) };
-            Record { path: path.into(), action, attributes, file: file.map(str::to_owned) }
+            Record { path: path.into(), action, attributes, file: file.map(str::to_owned), written: None }
         };
         let records = vec![
             record("/a", Action::Replaced, Some("0-a"), Some(b"system_u:object_r:etc_t:s0")),
@@ -782,11 +839,44 @@ mod tests {
             " ".repeat(INDEX_LIMIT + 1),
         ] {
             node.put(&path, &broken);
-            let error = format!("{:#}", list(&node.root).unwrap_err());
+            let error = format!("{:#}", restore_changes(&node.root, None).unwrap_err());
             assert!(error.contains(&path), "{}: {error}", &broken[..broken.len().min(200)]);
+            assert_eq!(list(&node.root).unwrap(), []);
         }
         fs::remove_file(node.host(&path)).unwrap();
-        assert!(format!("{:#}", list(&node.root).unwrap_err()).contains(&path));
+        assert!(format!("{:#}", restore_changes(&node.root, None).unwrap_err()).contains(&path));
+    }
+
+    #[test]
+    fn what_somebody_else_changed_is_told() {
+        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0")]);
+        node.apply(&[node.write(POLICY, "1"), node.write("/new", "1"), node.write(MANIFEST, "1")], 0).unwrap();
+        node.apply(&[node.write(MANIFEST, "2")], 1).unwrap();
+        for (path, text, foreign) in [
+            (MANIFEST, "2", &[][..]),
+            (MANIFEST, "1", &[]),
+            (MANIFEST, "0", &[]),
+            (MANIFEST, "3", &[MANIFEST]),
+            (POLICY, "mine", &[MANIFEST, POLICY]),
+            ("/new", "mine", &[MANIFEST, "/new", POLICY]),
+        ] {
+            node.put(path, text);
+            let mut found = restore_changes(&node.root, Some(FIRST)).unwrap().foreign;
+            found.sort();
+            let mut expected: Vec<_> = foreign.iter().map(|path| (*path).to_owned()).collect();
+            expected.sort();
+            assert_eq!(found, expected, "{path} {text}");
+        }
+    }
+
+    #[test]
+    fn what_was_in_run_stays_gone() {
+        let node = Node::with(&[("/run/kubeadm.yaml", "0")]);
+        node.apply(&[node.write("/run/kubeadm.yaml", "1")], 0).unwrap();
+        fs::remove_file(node.host("/run/kubeadm.yaml")).unwrap();
+        let restore = restore_changes(&node.root, None).unwrap();
+        assert_eq!(restore.changes, []);
+        assert!(restore.notes[0].contains("/run/kubeadm.yaml is gone"), "{:?}", restore.notes);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Lock {
                 );
             }
             if !told {
-                log::info!("another run holds {}; waiting for up to {left:.1?}", root.shown(&path));
+                log::warn!("another run holds {}; waiting for up to {left:.1?}", root.shown(&path));
                 told = true;
             }
             sleep(POLL.min(left));

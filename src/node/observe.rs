@@ -17,6 +17,7 @@ const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
 const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
 const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 /// A kind node image says here what it was built from.
 const KIND_VERSION: &str = "/kind/version";
 /// Where distributions, kind and Flatcar put the kubelet.
@@ -41,6 +42,10 @@ pub struct Facts {
     pub kubeadm: Vec<Text>,
     /// The node has joined a cluster, or was initialised.
     pub joined: bool,
+    /// It has the API server's certificate, which only control planes have.
+    pub certified: bool,
+    /// It is the running system, not an image.
+    pub live: bool,
     /// The version of the kubelet, asked for only where nothing in the files tells one.
     pub kubelet: Option<Version>,
     /// Who owns what is written, unless the API server's pod says otherwise: root, or who builds an image.
@@ -58,11 +63,9 @@ pub struct Targets {
 ///
 /// Errors: a file that can't be read as text, or one that was asked for by name and isn't there.
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
-    let manifest_path = match &config.manifest_path {
-        Some(path) => path.clone(),
-        None => format!("{}/kube-apiserver.yaml", manifest_directory(root)?),
-    };
+    let manifest_path = manifest_path(root, config)?;
     let manifest = read(root, &manifest_path)?;
+    log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let mut kubeadm: Vec<Text> = Vec::new();
     let configured = config.kubeadm_configs.as_deref();
     let default = KUBEADM_CONFIGS.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
@@ -71,6 +74,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             Ok(Some(text)) => {
                 // Two names of one file are one file.
                 if !kubeadm.iter().any(|known| known.snapshot.identity == text.snapshot.identity) {
+                    log::info!("{path}: found, a kubeadm configuration");
                     kubeadm.push(text);
                 }
             }
@@ -87,8 +91,18 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         manifest_path,
         kubeadm,
         joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
+        certified: root.stat(API_SERVER_CERTIFICATE)?.is_some(),
+        live: root.is_host(),
         kubelet: None,
         owner: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
+    })
+}
+
+/// Where the manifest is: as configured, else in the kubelet's directory.
+pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
+    Ok(match &config.manifest_path {
+        Some(path) => path.clone(),
+        None => format!("{}/kube-apiserver.yaml", manifest_directory(root)?),
     })
 }
 
@@ -126,6 +140,7 @@ pub fn installed_version(root: &Root) -> Option<Version> {
     }
     let kubelet = KUBELETS.iter().find(|path| matches!(root.stat(path), Ok(Some(_))))?;
     // "Kubernetes v1.30.2"
+    log::info!("asking {kubelet} for its version");
     let output = process::output(kubelet, &["--version"], Duration::from_secs(5));
     let output = output.inspect_err(|error| log::warn!("{error:#}")).ok()?;
     Version::parse(output.trim().rsplit(' ').next()?)

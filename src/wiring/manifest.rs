@@ -2,7 +2,7 @@
 
 use super::{
     Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
-    log_file, mounts, same, wired,
+    log_file, mounts, on_host, same, wired,
 };
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
@@ -129,6 +129,56 @@ struct Arg {
     value: String,
     /// The value is the next item.
     separate: bool,
+}
+
+/// The paths of the host that a manifest's audit flags point at: the policy, the log's directory, the webhook's
+/// configuration. Empty where it has none, or can't be read.
+pub fn referenced(text: &str) -> Vec<String> {
+    let read = || {
+        let manifest = read(text).ok()?;
+        let root = &manifest.documents[0].root;
+        let container = root.at(&["spec", "containers"])?.items()?.get(manifest.container)?;
+        let args = audit_args(container).ok()?;
+        let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
+        let (_, _, present) = present_mounts(container, root.get("spec")?);
+        Some(mounts(&flags).iter().filter_map(|mount| on_host(&present, &mount.container)).collect())
+    };
+    read().unwrap_or_default()
+}
+
+/// A container's mounts and its pod's volumes, as nodes, and the mounts as they are compared.
+fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<Present>) {
+    let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
+    let (mount_nodes, volume_nodes) = (list(container, "volumeMounts"), list(spec, "volumes"));
+    let present = mount_nodes
+        .iter()
+        .map(|node| {
+            let field = |name: &str| node.get(name).and_then(Node::scalar);
+            let host = volume_of(node, &volume_nodes).and_then(|index| host_of(&volume_nodes[index]));
+            let host = host.map(|host| match field("subPath") {
+                Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
+                _ => host,
+            });
+            Present {
+                place: node.place,
+                container: clean(field("mountPath").unwrap_or_default()),
+                host: host.filter(|_| field("subPathExpr").is_none()),
+                read_only: field("readOnly") == Some("true"),
+            }
+        })
+        .collect();
+    (mount_nodes, volume_nodes, present)
+}
+
+/// Which volume a mount shows.
+fn volume_of(mount: &Node, volumes: &[Node]) -> Option<usize> {
+    let name = mount.get("name").and_then(Node::scalar)?;
+    volumes.iter().position(|volume| volume.get("name").and_then(Node::scalar) == Some(name))
+}
+
+/// The path of the host that a volume shows.
+fn host_of(volume: &Node) -> Option<String> {
+    volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(clean)
 }
 
 /// Puts the wanted settings into the manifest. `text` is what `manifest` was read from.
@@ -306,30 +356,7 @@ impl Edits<'_> {
         };
         list(container, "volumeMounts")?;
         list(self.spec, "volumes")?;
-        let mount_nodes = container.get("volumeMounts").and_then(Node::items).unwrap_or_default().to_vec();
-        let volume_nodes = self.spec.get("volumes").and_then(Node::items).unwrap_or_default().to_vec();
-        let volume_of = |mount: &Node| {
-            let name = mount.get("name").and_then(Node::scalar)?;
-            volume_nodes.iter().position(|volume| volume.get("name").and_then(Node::scalar) == Some(name))
-        };
-        let host_of = |volume: &Node| volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(clean);
-        let present: Vec<Present> = mount_nodes
-            .iter()
-            .map(|node| {
-                let field = |name: &str| node.get(name).and_then(Node::scalar);
-                let host = volume_of(node).and_then(|index| host_of(&volume_nodes[index]));
-                let host = host.map(|host| match field("subPath") {
-                    Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
-                    _ => host,
-                });
-                Present {
-                    place: node.place,
-                    container: clean(field("mountPath").unwrap_or_default()),
-                    host: host.filter(|_| field("subPathExpr").is_none()),
-                    read_only: field("readOnly") == Some("true"),
-                }
-            })
-            .collect();
+        let (mount_nodes, volume_nodes, present) = present_mounts(container, self.spec);
         let mut taken: Vec<String> =
             volume_nodes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
         let (mut new_mounts, mut new_volumes) = (Vec::new(), Vec::new());
@@ -341,8 +368,9 @@ impl Edits<'_> {
                     continue;
                 }
             }
-            let used_once =
-                |volume: usize| mount_nodes.iter().filter(|node| volume_of(node) == Some(volume)).count() == 1;
+            let used_once = |volume: usize| {
+                mount_nodes.iter().filter(|node| volume_of(node, &volume_nodes) == Some(volume)).count() == 1
+            };
             // The volume to mount: one that shows the path already, else a new one.
             let mut volume_for = |edits: &mut Self| {
                 let ready = volume_nodes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host));
@@ -370,7 +398,7 @@ impl Edits<'_> {
                 }
                 Fit::Same(index) | Fit::Taken(index) | Fit::File(index) => {
                     let node = &mount_nodes[index];
-                    let volume = volume_of(node);
+                    let volume = volume_of(node, &volume_nodes);
                     if fit == Fit::Same(index) {
                         if let Some(volume) = volume {
                             self.set_volume(&volume_nodes, volume, &mount);

@@ -149,7 +149,7 @@ impl Decoder {
             Type::Null => None,
             // Decimal only: what 0644 or 1_000 mean depends on who reads.
             Type::Int => node.scalar().and_then(decimal).or_else(|| {
-                self.wrong_type(node, path, "a decimal number");
+                self.wrong_type(node, path, "a number of 18 digits at most, without a leading 0");
                 None
             }),
             _ => {
@@ -164,6 +164,7 @@ impl Decoder {
         let found = match resolve(node) {
             Type::Collection if node.items().is_some() => "a list".to_owned(),
             Type::Collection => "a mapping".to_owned(),
+            Type::Int | Type::Float => node.scalar().unwrap_or_default().to_owned(),
             other => match node.scalar() {
                 Some("") | None => other.name().to_owned(),
                 Some(text) => format!("{} ({})", other.name(), brief(text)),
