@@ -475,17 +475,21 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
         _ => None,
     });
     let referenced = manifest::referenced(changed.as_deref().or(manifest).unwrap_or_default());
+    let removed = |change: &Change| match change {
+        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
+        _ => None,
+    };
+    let kept: Vec<_> =
+        restore.changes.iter().filter_map(removed).filter(|path| referenced.contains(path)).collect();
+    // What is kept keeps the directories that lead to it.
     restore.changes.retain(|change| {
-        let (Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. }) = change else {
-            return true;
-        };
-        let inside = format!("{path}/");
-        let stays = referenced.iter().any(|other| other == path || other.starts_with(&inside));
-        if referenced.contains(path) {
-            restore.notes.push(format!("{path} stays: {manifest_path} points at it, and the API server needs it"));
-        }
-        !stays
+        !removed(change).is_some_and(|path| {
+            kept.iter()
+                .any(|kept| kept.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        })
     });
+    let note = |path| format!("{path} stays: {manifest_path} points at it, and the API server needs it");
+    restore.notes.extend(kept.iter().map(note));
     restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
-    log_file, mounts, same, wired,
+    log_file, mounts, same, wanted_mounts, wired,
 };
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -139,7 +139,12 @@ pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) 
         check(&flags, version, Place::START)?;
         let api_server = New::map([
             ("extraArgs", args_value(&wanted.flags, shape)),
-            ("extraVolumes", New::List(mounts(&flags).iter().map(|mount| volume(mount, mount.name)).collect())),
+            (
+                "extraVolumes",
+                New::List(
+                    mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect(),
+                ),
+            ),
         ]);
         let pairs = vec![
             ("apiVersion".to_owned(), New::str(api_version)),
@@ -238,6 +243,7 @@ impl<'n> Edits<'n> {
                 let field = |name: &str| item.get(name).and_then(Node::scalar);
                 edits.present_mounts.push(Present {
                     place: item.place,
+                    name: field("name").unwrap_or_default().to_owned(),
                     container: clean(field("mountPath").unwrap_or_default()),
                     host: field("hostPath").map(clean),
                     read_only: field("readOnly") == Some("true"),
@@ -329,7 +335,7 @@ impl<'n> Edits<'n> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
-        for mount in mounts(flags) {
+        for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted) {
             let file = log_file(&mount, flags);
             let fit = fit(&mount, file, &self.present_mounts)?;
             if wanted.existing == Existing::Keep {
@@ -340,7 +346,7 @@ impl<'n> Edits<'n> {
             }
             match fit {
                 Fit::Above(_) => {}
-                Fit::Same(index) | Fit::Taken(index) | Fit::File(index) => {
+                Fit::Same(index) | Fit::Taken(index) | Fit::Move(index) => {
                     self.set_field(items, index, "hostPath", New::str(&mount.host));
                     self.set_field(items, index, "mountPath", New::str(&mount.container));
                     self.set_field(items, index, "readOnly", New::Bool(mount.read_only));
@@ -438,7 +444,7 @@ fn volume(mount: &Mount, name: &str) -> New {
 /// The settings as YAML, for a person to add.
 fn by_hand(wanted: &Wanted, shape: Shape) -> String {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
-    let volumes = mounts(&flags).iter().map(|mount| volume(mount, mount.name)).collect();
+    let volumes = mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect();
     crate::yaml::edit::render(&[(
         "apiServer".to_owned(),
         New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),

@@ -2,7 +2,7 @@
 
 use super::{
     Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
-    log_file, mounts, on_host, same, wired,
+    log_file, mounts, on_host, same, wanted_mounts, wired,
 };
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
@@ -138,10 +138,15 @@ pub fn referenced(text: &str) -> Vec<String> {
         let manifest = read(text).ok()?;
         let root = &manifest.documents[0].root;
         let container = root.at(&["spec", "containers"])?.items()?.get(manifest.container)?;
-        let args = audit_args(container).ok()?;
+        let args = command_line(container).ok()?.args;
         let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
         let (_, _, present) = present_mounts(container, root.get("spec")?);
-        Some(mounts(&flags).iter().filter_map(|mount| on_host(&present, &mount.container)).collect())
+        Some(
+            mounts(&flags, &flags::Flags::new())
+                .iter()
+                .filter_map(|mount| on_host(&present, &mount.container))
+                .collect(),
+        )
     };
     read().unwrap_or_default()
 }
@@ -161,6 +166,7 @@ fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<P
             });
             Present {
                 place: node.place,
+                name: field("name").unwrap_or_default().to_owned(),
                 container: clean(field("mountPath").unwrap_or_default()),
                 host: host.filter(|_| field("subPathExpr").is_none()),
                 read_only: field("readOnly") == Some("true"),
@@ -181,6 +187,14 @@ fn host_of(volume: &Node) -> Option<String> {
     volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(clean)
 }
 
+/// The flags of a container's command line.
+struct CommandLine {
+    /// The audit flags, in order; the last one of a name counts.
+    args: Vec<Arg>,
+    /// Where a shell starts the API server: its line is read, but not edited.
+    shell: Option<Place>,
+}
+
 /// Puts the wanted settings into the manifest. `text` is what `manifest` was read from.
 pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let refuse = |refusal: Refusal| Refusal { by_hand: refusal.by_hand.or(Some(by_hand(wanted))), ..refusal };
@@ -195,13 +209,13 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         in_container: Vec::new(),
         in_spec: Vec::new(),
     };
-    let args = audit_args(container).map_err(refuse)?;
-    let present: Vec<_> = args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
+    let line = command_line(container).map_err(refuse)?;
+    let present: Vec<_> = line.args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
     let flags = effective(wanted, &present);
     check(&flags, version.or(manifest.version), container.place)?;
-    edits.flags(&args, wanted).map_err(refuse)?;
+    edits.flags(&line, wanted).map_err(refuse)?;
     let mut notes = Vec::new();
-    let present = edits.volumes(&flags, wanted, &mut notes).map_err(refuse)?;
+    let present = edits.volumes(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
     let ops = edits.finish();
     if ops.is_empty() {
         return Ok(wired(text.to_owned(), &flags, wanted, &present, notes));
@@ -211,9 +225,9 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     Ok(wired(edited, &flags, wanted, &present, notes))
 }
 
-/// The audit flags of a container, in order; the last one of a name counts.
-fn audit_args(container: &Node) -> Result<Vec<Arg>, Refusal> {
-    let mut args = Vec::new();
+/// Reads the audit flags of a container.
+fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
+    let (mut args, mut shell) = (Vec::new(), None);
     for list in ["command", "args"] {
         let Some(node) = container.get(list).filter(|node| !node.is_null()) else {
             continue;
@@ -230,12 +244,21 @@ fn audit_args(container: &Node) -> Result<Vec<Arg>, Refusal> {
                     return Err(Refusal::new(item.place, reason));
                 }
             };
-            let shell = ["sh", "bash", "dash", "ash"].contains(&word.rsplit('/').next().unwrap_or_default());
-            if (shell && !word.starts_with('-')) || in_shell_line(word) {
-                return Err(Refusal::new(
-                    item.place,
-                    "the API server is started by a shell, whose line can't be edited safely",
-                ));
+            let is_shell = ["sh", "bash", "dash", "ash"].contains(&word.rsplit('/').next().unwrap_or_default());
+            if (is_shell && !word.starts_with('-')) || in_shell_line(word) {
+                shell = Some(item.place);
+            }
+            if shell.is_some() {
+                for word in word.split_whitespace().map(|word| word.trim_matches(['"', '\'', ';'])) {
+                    let Some(flag) = word.strip_prefix("--") else { continue };
+                    let (written, value) = flag.split_once('=').unwrap_or((flag, "true"));
+                    if flags::is_audit(&flags::normal(written)) {
+                        let (written, value) = (written.to_owned(), value.to_owned());
+                        args.push(Arg { list, index, written, value, separate: false });
+                    }
+                }
+                index += 1;
+                continue;
             }
             if word == "--" {
                 return Err(Refusal::new(item.place, "what comes after `--` is not read as flags; remove it"));
@@ -266,7 +289,7 @@ fn audit_args(container: &Node) -> Result<Vec<Arg>, Refusal> {
             args.push(Arg { list, index: at, written: written.to_owned(), value, separate });
         }
     }
-    Ok(args)
+    Ok(CommandLine { args, shell })
 }
 
 struct Edits<'n> {
@@ -289,8 +312,9 @@ impl Edits<'_> {
         [&self.at, steps].concat()
     }
 
-    fn flags(&mut self, args: &[Arg], wanted: &Wanted) -> Result<(), Refusal> {
+    fn flags(&mut self, line: &CommandLine, wanted: &Wanted) -> Result<(), Refusal> {
         let mut missing = Vec::new();
+        let args = &line.args;
         for (name, value) in &wanted.flags {
             let present: Vec<_> = args.iter().filter(|arg| flags::normal(&arg.written) == *name).collect();
             if wanted.existing == Existing::Keep && !present.is_empty() {
@@ -306,7 +330,7 @@ impl Edits<'_> {
                 let index = arg.index + usize::from(arg.separate);
                 let items = list.items().unwrap_or_default();
                 // What is used elsewhere too stays; the flag is added after it, where it counts.
-                if shared(list) || items.get(index).is_none_or(shared) {
+                if line.shell.is_some() || shared(list) || items.get(index).is_none_or(shared) {
                     found = false;
                     continue;
                 }
@@ -321,6 +345,11 @@ impl Edits<'_> {
         }
         if missing.is_empty() {
             return Ok(());
+        }
+        if let Some(place) = line.shell {
+            let reason = "a shell starts the API server, and its line can't be edited safely: put the flags into that \
+                          line, behind kube-apiserver";
+            return Err(Refusal::new(place, reason));
         }
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());
         let filled = |name: &str| list(name).and_then(Node::items).is_some_and(|items| !items.is_empty());
@@ -344,6 +373,7 @@ impl Edits<'_> {
     fn volumes(
         &mut self,
         flags: &flags::Flags,
+        before: &flags::Flags,
         wanted: &Wanted,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Present>, Refusal> {
@@ -360,7 +390,7 @@ impl Edits<'_> {
         let mut taken: Vec<String> =
             volume_nodes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
         let (mut new_mounts, mut new_volumes) = (Vec::new(), Vec::new());
-        for mount in mounts(flags) {
+        for mount in wanted_mounts(flags, before, wanted) {
             let fit = fit(&mount, log_file(&mount, flags), &present)?;
             if wanted.existing == Existing::Keep {
                 kept(&mount, &fit, &present, notes)?;
@@ -396,7 +426,7 @@ impl Edits<'_> {
                         ("readOnly", New::Bool(mount.read_only)),
                     ]));
                 }
-                Fit::Same(index) | Fit::Taken(index) | Fit::File(index) => {
+                Fit::Same(index) | Fit::Taken(index) | Fit::Move(index) => {
                     let node = &mount_nodes[index];
                     let volume = volume_of(node, &volume_nodes);
                     if fit == Fit::Same(index) {
@@ -406,7 +436,7 @@ impl Edits<'_> {
                     } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
                         return Err(Refusal::new(node.place, "this mount's path is needed, and it has a subPath"));
                     } else if let Some(volume) = volume.filter(|volume| {
-                        fit == Fit::File(index) && used_once(*volume) && host_of(&volume_nodes[*volume]).is_some()
+                        fit == Fit::Move(index) && used_once(*volume) && host_of(&volume_nodes[*volume]).is_some()
                     }) {
                         let at = ["spec", "volumes"].map(Step::from).to_vec();
                         let path = [at, vec![Step::from(volume), "hostPath".into(), "path".into()]].concat();
@@ -478,7 +508,7 @@ impl Edits<'_> {
 fn by_hand(wanted: &Wanted) -> String {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
     let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
-    let mounts = mounts(&flags);
+    let mounts = mounts(&flags, &flags::Flags::new());
     let volume_mounts = mounts.iter().map(|mount| {
         New::map([
             ("mountPath", New::str(&mount.container)),

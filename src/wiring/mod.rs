@@ -97,24 +97,39 @@ struct Mount {
     read_only: bool,
     /// The `hostPath` type.
     kind: &'static str,
+    /// Where the file's flags point at before the edit, if elsewhere.
+    old: Option<String>,
 }
 
-/// The mounts that a set of flags needs, with the same path on both sides.
-fn mounts(flags: &Flags) -> Vec<Mount> {
-    let mount = |name, path: &str, read_only, kind| Mount {
-        name,
-        host: path.to_owned(),
-        container: path.to_owned(),
-        read_only,
-        kind,
+/// The mounts that a set of flags needs, with the same path on both sides. `before` are the flags before the edit.
+fn mounts(flags: &Flags, before: &Flags) -> Vec<Mount> {
+    let mount = |name, flag: &str, of: fn(&str) -> &str, read_only, kind| {
+        let get =
+            |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| of(path).to_owned());
+        let path = get(flags)?;
+        let old = get(before).filter(|old| *old != path);
+        Some(Mount { name, host: path.clone(), container: path, read_only, kind, old })
     };
-    let get = |name: &str| flags.get(name).filter(|path| path.starts_with('/'));
-    let mut mounts = Vec::new();
-    // `File`: the kubelet then refuses to start the pod where the file is missing, and makes no directory of it.
-    mounts.extend(get("audit-policy-file").map(|path| mount("audit", path, true, "File")));
-    // The directory, not the file: rotation renames, which a mounted file answers with EBUSY.
-    mounts.extend(get("audit-log-path").map(|path| mount("audit-log", parent(path), false, "DirectoryOrCreate")));
-    mounts.extend(get("audit-webhook-config-file").map(|path| mount("audit-webhook", path, true, "File")));
+    fn same(path: &str) -> &str {
+        path
+    }
+    [
+        // `File`: the kubelet then refuses to start the pod where the file is missing, and makes no directory of it.
+        mount("audit", "audit-policy-file", same, true, "File"),
+        // The directory, not the file: rotation renames, which a mounted file answers with EBUSY.
+        mount("audit-log", "audit-log-path", parent, false, "DirectoryOrCreate"),
+        mount("audit-webhook", "audit-webhook-config-file", same, true, "File"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The mounts that an edit sees to: a webhook that isn't ours has what it needs, or doesn't work today either.
+fn wanted_mounts(flags: &Flags, before: &Flags, wanted: &Wanted) -> Vec<Mount> {
+    let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
+    let mut mounts = mounts(flags, before);
+    mounts.retain(|mount| webhook || mount.name != "audit-webhook");
     mounts
 }
 
@@ -122,6 +137,7 @@ fn mounts(flags: &Flags) -> Vec<Mount> {
 #[derive(Clone, Debug)]
 struct Present {
     place: Place,
+    name: String,
     container: String,
     /// What it shows, where that is a path of the host.
     host: Option<String>,
@@ -137,8 +153,8 @@ enum Fit {
     Above(usize),
     /// This one is at the same path but shows something else.
     Taken(usize),
-    /// This one mounts the log file itself.
-    File(usize),
+    /// This one mounts the log file itself, or is ours and shows where the settings pointed at before.
+    Move(usize),
     Missing,
 }
 
@@ -157,13 +173,22 @@ fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Re
         )),
         ([(index, one)], []) if one.host.as_ref() == Some(&mount.host) => Ok(Fit::Same(*index)),
         ([(index, _)], []) => Ok(Fit::Taken(*index)),
-        ([], [(index, _)]) => Ok(Fit::File(*index)),
+        ([], [(index, _)]) => Ok(Fit::Move(*index)),
         _ => {
             let above = present
                 .iter()
                 .enumerate()
                 .filter(|(_, one)| below(&one.container, &mount.container).is_some())
                 .max_by_key(|(_, one)| one.container.len());
+            let of_ours = |one: &Present| {
+                let rest = one.name.strip_prefix(mount.name);
+                rest.is_some_and(|rest| {
+                    rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
+                })
+            };
+            let old = present.iter().position(|one| {
+                Some(&one.container) == mount.old.as_ref() && one.host == mount.old && of_ours(one)
+            });
             Ok(match above {
                 Some((index, one))
                     if seen_through(one, &mount.container).as_ref() == Some(&mount.host)
@@ -171,7 +196,7 @@ fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Re
                 {
                     Fit::Above(index)
                 }
-                _ => Fit::Missing,
+                _ => old.map_or(Fit::Missing, Fit::Move),
             })
         }
     }
@@ -275,7 +300,7 @@ fn kept(mount: &Mount, fit: &Fit, present: &[Present], notes: &mut Vec<String>) 
                 format!("{} is mounted read-only, so no event can be written; make it writable", mount.container),
             ))
         }
-        Fit::File(index) => {
+        Fit::Move(index) => {
             notes.push(format!(
                 "{}: the log file itself is mounted, which makes its rotation fail; mount its directory",
                 present[*index].place
@@ -295,6 +320,7 @@ mod tests {
             .iter()
             .map(|(container, host, read_only)| Present {
                 place: Place::default(),
+                name: String::new(),
                 container: (*container).to_owned(),
                 host: Some((*host).to_owned()),
                 read_only: *read_only,
@@ -310,6 +336,7 @@ mod tests {
             container: "/var/log/kubernetes/audit".to_owned(),
             read_only: false,
             kind: "DirectoryOrCreate",
+            old: None,
         };
         let file = "/var/log/kubernetes/audit/audit.log";
         for (mounts, expected) in [
@@ -323,7 +350,7 @@ mod tests {
             (&[("/var/log", "/data", false)], Fit::Missing),
             (&[("/var/lo", "/var/lo", false)], Fit::Missing),
             (&[("/var/log", "/var/log", false), ("/var/log/kubernetes", "/data", false)], Fit::Missing),
-            (&[(file, file, false)], Fit::File(0)),
+            (&[(file, file, false)], Fit::Move(0)),
         ] {
             assert_eq!(fit(&log, Some(file), &present(mounts)), Ok(expected), "{mounts:?}");
         }
