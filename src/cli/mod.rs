@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit;
@@ -239,16 +239,29 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides) -> Result<Plan> {
     }
     let targets = observe::targets(root, &wiring.policies, &wiring.directories)?;
     for path in &wiring.referenced {
-        let missing = root.read(path, MAX_BYTES)?.is_none();
-        if missing && wiring.role == Role::ControlPlane {
-            bail!(
-                "{}: webhook.configFile isn't there, and the API server would not start without it",
-                root.shown(path)
-            );
-        }
+        kubeconfig(root, path, wiring.role)?;
     }
     let policy = policy_text(root, config, overrides)?;
     crate::plan::plan(config, &facts, wiring, &targets, &policy)
+}
+
+/// Checks the webhook's kubeconfig, which the API server needs to start. It may come later where there is none yet.
+fn kubeconfig(root: &Root, path: &str, role: Role) -> Result<()> {
+    let Some(text) = observe::read(root, path)? else {
+        if role != Role::ControlPlane {
+            return Ok(());
+        }
+        bail!(
+            "{}: webhook.configFile isn't there, and the API server would not start without it",
+            root.shown(path)
+        );
+    };
+    let documents = crate::yaml::parse(&text.text).map_err(|fault| anyhow!("{path}:{fault}"))?;
+    let clusters = documents.first().and_then(|document| document.root.get("clusters")?.items());
+    if clusters.is_none_or(<[_]>::is_empty) {
+        bail!("{path}:1:1: webhook.configFile is no kubeconfig: it has no clusters");
+    }
+    Ok(())
 }
 
 /// The policy to install: of the command line, of the configuration, or the profile's.
