@@ -157,7 +157,10 @@ fn kubernetes_version(text: &str) -> Result<Version, String> {
 
 impl Common {
     fn open_root(&self) -> Result<Root> {
-        let root = Root::open(&self.root).map_err(|error| Misuse(format!("{error:#}")))?;
+        if !self.root.is_dir() {
+            return Err(Misuse(format!("{}: --root names no directory", self.root.display())).into());
+        }
+        let root = Root::open(&self.root)?;
         // Where an image was to be mounted and wasn't.
         if root.list("/")?.is_some_and(|names| names.is_empty()) {
             return Err(
