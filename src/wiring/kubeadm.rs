@@ -1,8 +1,8 @@
 //! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
-    log_file, mounts, same, wanted_mounts, wired,
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
+    kept, log_file, mounts, same, wanted_mounts, wired,
 };
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -246,7 +246,7 @@ impl<'n> Edits<'n> {
                     name: field("name").unwrap_or_default().to_owned(),
                     container: clean(field("mountPath").unwrap_or_default()),
                     host: field("hostPath").map(clean),
-                    read_only: field("readOnly") == Some("true"),
+                    read_only: is_true(item, "readOnly"),
                 });
             }
         }

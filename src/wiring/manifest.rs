@@ -1,8 +1,8 @@
 //! The static pod manifest of the API server.
 
 use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, kept,
-    log_file, mounts, on_host, same, wanted_mounts, wired,
+    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
+    kept, log_file, mounts, on_host, same, wanted_mounts, wired,
 };
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
@@ -169,7 +169,7 @@ fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<P
                 name: field("name").unwrap_or_default().to_owned(),
                 container: clean(field("mountPath").unwrap_or_default()),
                 host: host.filter(|_| field("subPathExpr").is_none()),
-                read_only: field("readOnly") == Some("true"),
+                read_only: is_true(node, "readOnly"),
             }
         })
         .collect();
@@ -430,7 +430,9 @@ impl Edits<'_> {
                     let node = &mount_nodes[index];
                     let volume = volume_of(node, &volume_nodes);
                     if fit == Fit::Same(index) {
-                        if let Some(volume) = volume {
+                        // With a subPath the volume is a directory above, whose type is its own.
+                        let whole = |volume: &usize| host_of(&volume_nodes[*volume]).as_ref() == Some(&mount.host);
+                        if let Some(volume) = volume.filter(whole) {
                             self.set_volume(&volume_nodes, volume, &mount);
                         }
                     } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {

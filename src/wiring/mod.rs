@@ -13,7 +13,7 @@ use crate::audit::version::Version;
 use crate::config::{Config, Existing, parent};
 use crate::yaml::edit::{New, Refused};
 use crate::yaml::fields::brief;
-use crate::yaml::scalar::template_mark;
+use crate::yaml::scalar::{Type, resolve, template_mark};
 use crate::yaml::tree::Fault;
 use crate::yaml::{Node, Place};
 
@@ -229,6 +229,11 @@ fn on_host(present: &[Present], path: &str) -> Option<String> {
     }
 }
 
+/// Whether a field is there and true, as Kubernetes reads it: `yes` is, too.
+fn is_true(node: &Node, name: &str) -> bool {
+    node.get(name).is_some_and(|node| resolve(node) == Type::Bool(true))
+}
+
 /// A path as it is compared: without a slash at its end.
 fn clean(path: &str) -> String {
     if path == "/" { path.to_owned() } else { path.trim_end_matches('/').to_owned() }
@@ -244,7 +249,7 @@ fn log_file<'f>(mount: &Mount, flags: &'f flags::Flags) -> Option<&'f str> {
 fn same(node: &Node, value: &New) -> bool {
     match value {
         New::Str(text) => node.str().is_some_and(|found| clean(found) == clean(text)),
-        New::Bool(value) => node.scalar() == Some(if *value { "true" } else { "false" }),
+        New::Bool(value) => resolve(node) == Type::Bool(*value),
         _ => false,
     }
 }
