@@ -189,6 +189,17 @@ fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Re
             let old = present.iter().position(|one| {
                 Some(&one.container) == mount.old.as_ref() && one.host == mount.old && of_ours(one)
             });
+            if let Some((_, one)) = above
+                && seen_through(one, &mount.container).as_ref() != Some(&mount.host)
+                && (one.read_only || one.host.is_none())
+            {
+                let (path, parent) = (&mount.container, &one.container);
+                let reason = format!(
+                    "{path} needs a mount of its own below {parent}, and the runtime can't make the place for it in \
+                     what is mounted here; choose another path"
+                );
+                return Err(Refusal::new(one.place, reason));
+            }
             Ok(match above {
                 Some((index, one))
                     if seen_through(one, &mount.container).as_ref() == Some(&mount.host)
@@ -353,6 +364,7 @@ mod tests {
             (&[("/", "/", false)], Fit::Above(0)),
             (&[("/var/log", "/var/log", true)], Fit::Missing),
             (&[("/var/log", "/data", false)], Fit::Missing),
+            (&[("/var/log", "/var/log", true)], Fit::Missing),
             (&[("/var/lo", "/var/lo", false)], Fit::Missing),
             (&[("/var/log", "/var/log", false), ("/var/log/kubernetes", "/data", false)], Fit::Missing),
             (&[(file, file, false)], Fit::Move(0)),
@@ -362,6 +374,8 @@ mod tests {
         for mounts in [
             &[("/var/log/kubernetes/audit", "/a", false), ("/var/log/kubernetes/audit", "/b", false)][..],
             &[("/var/log/kubernetes/audit", "/var/log/kubernetes/audit", false), (file, file, false)],
+            // The runtime could not make the mount point.
+            &[("/var/log", "/data", true)],
         ] {
             assert!(fit(&log, Some(file), &present(mounts)).is_err(), "{mounts:?}");
         }

@@ -210,7 +210,7 @@ fn manifest_file(tape: &mut Tape) -> String {
         2 => text += &format!("{pad}volumeMounts:{}", tape.end()),
         3 => {
             text += &format!(
-                "{pad}volumeMounts:{}{pad}{:dash$}- {{mountPath: /var/log, name: x}}{}",
+                "{pad}volumeMounts:{}{pad}{:dash$}- {{mountPath: /opt, name: x}}{}",
                 tape.end(),
                 "",
                 tape.end()
