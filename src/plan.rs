@@ -228,7 +228,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
             Err(refusal) => return Err(refuse(&text.path, &refusal)),
         }
     }
-    wiring.strays = strays(config, facts, manifest.as_ref())?;
+    wiring.strays = strays(config, facts, manifest.as_ref(), &mut wiring.warnings)?;
     if let (Some(text), Some(manifest)) = (&facts.manifest, &manifest) {
         let wired = manifest::wire(&text.text, manifest, &wanted, version);
         wiring.manifest = Some((text.clone(), wired.map_err(|refusal| refuse(&text.path, &refusal))?));
@@ -241,23 +241,44 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     Ok(wiring)
 }
 
-/// The other files that define an API server, or this manifest's pod.
-fn strays(config: &Config, facts: &Facts, manifest: Option<&Manifest>) -> Result<Vec<Text>> {
-    let own = facts.manifest.as_ref().and_then(|text| manifest::identify(&text.text));
+/// The other files that define this manifest's pod: of those the kubelet runs one, whichever it read last. A pod of
+/// another name that runs an API server, too, is somebody's own and is only told.
+fn strays(
+    config: &Config,
+    facts: &Facts,
+    manifest: Option<&Manifest>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Text>> {
+    let own = facts.manifest.as_ref().and_then(|text| manifest::identify(&text.text).ok()?);
     let mut strays = Vec::new();
     for text in &facts.beside {
-        let Some((identity, runs_api_server)) = manifest::identify(&text.text) else {
-            continue;
+        let (identity, runs_api_server) = match manifest::identify(&text.text) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(fault) => {
+                if text.text.contains("kube-apiserver") {
+                    warnings.push(format!(
+                        "{}:{fault}; it may define an API server all the same, as the kubelet reads more",
+                        text.path
+                    ));
+                }
+                continue;
+            }
         };
-        if !runs_api_server && own.as_ref().is_none_or(|(own, _)| *own != identity) {
-            continue;
-        }
-        if manifest.is_none() {
+        let same = own.as_ref().is_some_and(|(own, _)| *own == identity);
+        if manifest.is_none() && runs_api_server {
             bail!(
                 "{}: this defines the API server, and {} isn't there; set manifest.path to the file that is meant",
                 text.path,
                 facts.manifest_path
             );
+        }
+        if !same {
+            if runs_api_server {
+                warnings
+                    .push(format!("{}: a pod of another name runs an API server, too; left as it is", text.path));
+            }
+            continue;
         }
         if config.strays == Strays::Refuse {
             bail!(

@@ -85,32 +85,49 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// Go's `strconv.ParseInt(text, 0, 64)`, by which pflag reads numbers: `030` is 24.
 fn integer(text: &str) -> Option<i64> {
-    text.parse().ok()
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (radix, digits) = match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => (16, &digits[2..]),
+        Some("0b") => (2, &digits[2..]),
+        Some("0o") => (8, &digits[2..]),
+        _ if digits.starts_with('0') && digits.len() > 1 => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    let plain = digits.replace('_', "");
+    let grouped = !digits.ends_with('_') && !digits.contains("__") && (radix != 10 || !digits.starts_with('_'));
+    if !grouped || !plain.chars().all(|c| c.is_digit(radix)) {
+        return None;
+    }
+    i64::from_str_radix(&plain, radix).ok().map(|number| sign * number)
 }
 
-/// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`.
+/// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`; at most some 292 years.
 pub fn is_duration(text: &str) -> bool {
+    const UNITS: [(&str, f64); 7] =
+        [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
         return true;
     }
+    let mut nanoseconds = 0.0;
+    let mut terms = 0;
     while !rest.is_empty() {
         let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (digits, unit) = rest.split_at(number);
-        if !digits.contains(|c: char| c.is_ascii_digit()) || digits.matches('.').count() > 1 {
-            return false;
-        }
-        let Some(unit) = ["ns", "us", "µs", "ms", "s", "m", "h"]
-            .iter()
-            .filter(|name| unit.starts_with(**name))
-            .max_by_key(|name| name.len())
-        else {
+        let unit = UNITS.iter().filter(|(name, _)| unit.starts_with(name)).max_by_key(|(name, _)| name.len());
+        let (Ok(count), Some((name, size))) = (digits.parse::<f64>(), unit) else {
             return false;
         };
-        rest = &rest[number + unit.len()..];
+        nanoseconds += count * size;
+        terms += 1;
+        rest = &rest[number + name.len()..];
     }
-    !text.is_empty()
+    terms > 0 && nanoseconds < i64::MAX as f64
 }
 
 /// Why an API server would not start.
@@ -323,11 +340,38 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_those_of_go() {
+        for (text, expected) in [
+            ("5s", true),
+            ("1h30m", true),
+            ("1.5s", true),
+            ("-1s", true),
+            ("0", true),
+            (".5s", true),
+            ("100ms", true),
+            ("", false),
+            ("-", false),
+            ("5", false),
+            ("s", false),
+            ("1.2.3s", false),
+            ("5x", false),
+            ("9999999999h", false),
+            ("1h-", false),
+        ] {
+            assert_eq!(is_duration(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn values_are_compared_as_the_api_server_reads_them() {
         for (name, a, b, equal) in [
             ("audit-log-compress", "true", "1", true),
             ("audit-log-compress", "true", "false", false),
-            ("audit-log-maxage", "30", "030", true),
+            ("audit-log-maxage", "30", "030", false),
+            ("audit-log-maxage", "24", "030", true),
+            ("audit-log-maxage", "1000", "1_000", true),
+            ("audit-log-maxage", "100", "0x64", true),
+            ("audit-log-maxage", "89", "089", false),
             ("audit-log-path", "/a", "/a/", false),
             ("audit-log-mode", "batch", "Batch", false),
         ] {

@@ -30,12 +30,14 @@ pub struct Identity {
 }
 
 /// What a text in the manifest directory defines: the pod's identity, and whether it runs the API server.
-/// `None` where the kubelet would not take it for a pod.
-pub fn identify(text: &str) -> Option<(Identity, bool)> {
-    let documents = crate::yaml::parse(text).ok()?;
-    let root = &documents.first()?.root;
-    if root.get("kind")?.str()? != "Pod" {
-        return None;
+/// `None` where the kubelet would not take it for a pod. Errors: it is no YAML to us; the kubelet may be laxer.
+pub fn identify(text: &str) -> Result<Option<(Identity, bool)>, Refusal> {
+    let documents = crate::yaml::parse(text)?;
+    let Some(root) = documents.first().map(|document| &document.root) else {
+        return Ok(None);
+    };
+    if root.get("kind").and_then(Node::str) != Some("Pod") {
+        return Ok(None);
     }
     let field = |name: &str| root.at(&["metadata", name]).and_then(Node::scalar);
     let identity = Identity {
@@ -43,7 +45,7 @@ pub fn identify(text: &str) -> Option<(Identity, bool)> {
         name: field("name").unwrap_or_default().to_owned(),
     };
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
-    Some((identity, containers.iter().any(runs_api_server)))
+    Ok(Some((identity, containers.iter().any(runs_api_server))))
 }
 
 /// Reads the manifest of the API server. The kubelet reads a file's first document alone, so that is the one.
@@ -83,9 +85,18 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
     let version = node.get("image").and_then(Node::scalar).and_then(image_version);
     let run_as = |name: &str| {
         let own = node.at(&["securityContext", name]).filter(|node| !node.is_null());
-        own.or_else(|| root.at(&["spec", "securityContext", name])).and_then(Node::scalar)?.parse().ok()
+        let Some(id) = own.or_else(|| root.at(&["spec", "securityContext", name])).filter(|node| !node.is_null())
+        else {
+            return Ok(None);
+        };
+        // What 01750 or 1_000 is depends on who reads, and the wrong owner keeps the API server from its policy.
+        let text = id.scalar().unwrap_or_default();
+        match text.parse::<u32>() {
+            Ok(number) if number.to_string() == text && resolve(id) == Type::Int => Ok(Some(number)),
+            _ => Err(Refusal::new(id.place, format!("{name} must be a plain decimal number"))),
+        }
     };
-    let run_as = (run_as("runAsUser"), run_as("runAsGroup"));
+    let run_as = (run_as("runAsUser")?, run_as("runAsGroup")?);
     Ok(Manifest { container, version, run_as, documents })
 }
 
@@ -101,23 +112,28 @@ fn words<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
     items.iter().filter_map(Node::scalar).collect()
 }
 
-/// A container whose command, or its arguments where a wrapper starts it, names the API server.
+/// A container that starts the API server: by its name as the first word, by a path to it behind a wrapper, or in a
+/// shell's line. A bare word elsewhere is somebody's argument.
 fn runs_api_server(container: &Node) -> bool {
     let mut all = words(container, "command");
     all.extend(words(container, "args"));
     let program = |word: &str, name: &str| !word.starts_with('-') && word.rsplit('/').next() == Some(name);
     all.iter().enumerate().any(|(index, word)| {
         let next = all.get(index + 1).copied().unwrap_or_default();
-        program(word, "kube-apiserver")
-            || program(word, "hyperkube") && ["apiserver", "kube-apiserver"].contains(&next)
+        let started = index == 0 || word.starts_with('/');
+        started && program(word, "kube-apiserver")
+            || started && program(word, "hyperkube") && ["apiserver", "kube-apiserver"].contains(&next)
             || in_shell_line(word)
     })
 }
 
-/// A whole command line in one word, as shells take them.
+/// A whole command line in one word, as shells take them, one of whose commands is the API server.
 fn in_shell_line(word: &str) -> bool {
     word.split_whitespace().count() > 1
-        && word.split_whitespace().any(|part| part.rsplit('/').next() == Some("kube-apiserver"))
+        && word.split([';', '&', '|', '\n']).any(|command| {
+            let mut words = command.split_whitespace().skip_while(|word| *word == "exec" || word.contains('='));
+            words.next().is_some_and(|program| program.rsplit('/').next() == Some("kube-apiserver"))
+        })
 }
 
 /// An audit flag in `command` or `args`.
