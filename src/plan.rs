@@ -498,8 +498,20 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     let referenced = manifest::referenced(changed.as_deref().or(manifest).unwrap_or_default());
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
+        // Who may read it is part of what the API server needs.
+        Change::SetAttributes { path, before, after } if (before.uid, before.gid) != (after.uid, after.gid) => {
+            Some(path.clone())
+        }
         _ => None,
     };
+    for change in &mut restore.changes {
+        if let Change::WriteFile { path, before: Some(before), attributes, .. } = change
+            && path != manifest_path
+            && referenced.contains(path)
+        {
+            (attributes.uid, attributes.gid) = (before.attributes.uid, before.attributes.gid);
+        }
+    }
     let kept: Vec<_> =
         restore.changes.iter().filter_map(removed).filter(|path| referenced.contains(path)).collect();
     // What is kept keeps the directories that lead to it.

@@ -212,16 +212,3 @@ fn an_empty_file_is_no_manifest_and_no_policy() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
 }
-
-#[test]
-fn a_full_disk_of_backups_keeps_the_newest_ten() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    put(root, MANIFEST, GOOD_MANIFEST.as_bytes());
-    for _ in 0..8 {
-        assert!(run(root, &["apply"]).0.status.success());
-        assert!(run(root, &["restore"]).0.status.success());
-    }
-    let kept = fs::read_dir(root.join("var/lib/kube-audit-bootstrap/backups")).unwrap().count();
-    assert_eq!(kept, 10);
-}

@@ -24,7 +24,7 @@ pub struct Restore {
     /// Change nothing, show what would change; exit 3 if anything
     #[arg(long)]
     dry_run: bool,
-    /// Put back files, too, that somebody else changed since
+    /// Put back files, too, that somebody else changed or removed since
     #[arg(long)]
     force: bool,
     /// How long to wait for another run to end
@@ -48,10 +48,16 @@ impl Restore {
             log::warn!("{error:#}; going on with the defaults");
             Config::default()
         });
-        let manifest_path = observe::manifest_path(&root, &config)?;
-        let manifest = observe::read(&root, &manifest_path)?.map(|manifest| manifest.text);
+        // Nor must a manifest or a kubelet's configuration that is broken: that may be why somebody goes back.
+        let told = |error| log::warn!("{error:#}; going on");
+        let manifest_path = observe::manifest_path(&root, &config).map_err(told).unwrap_or_default();
+        let manifest =
+            observe::read(&root, &manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
+        if self.force {
+            restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
+        }
         keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
-        let backup::Restore { sets, changes, foreign, mut notes } = restore;
+        let backup::Restore { sets, changes, foreign, gone, mut notes } = restore;
         if !foreign.is_empty() && !self.force && !self.dry_run {
             bail!(
                 "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \
@@ -59,6 +65,8 @@ impl Restore {
                 foreign.join(", ")
             );
         }
+        let removed = |path: &str| format!("{path} was removed by somebody else since; --force puts it back");
+        notes.extend(gone.iter().map(|change| removed(change.path())));
         notes.extend(foreign.iter().map(|path| format!("{path} was changed by somebody else since")));
         let taken = match self.dry_run {
             true => None,

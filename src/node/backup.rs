@@ -6,7 +6,7 @@
 //! takes over what it says; so a set always knows the state from before the *job*, however often that was
 //! interrupted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -133,6 +133,8 @@ pub struct Restore {
     pub changes: Vec<Change>,
     /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
     pub foreign: Vec<String>,
+    /// Files that a run wrote and somebody else removed since: to put back by force alone.
+    pub gone: Vec<Change>,
     /// What stays as it is, and why.
     pub notes: Vec<String>,
 }
@@ -240,25 +242,24 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
                         restore.changes.extend(set_back(root, goal)?);
                         continue;
                     }
-                    // Cluster API puts kubeadm's file there, with its token: after a boot it is gone for good.
-                    None if path.starts_with("/run/") => {
-                        let copy = goal.first.1.file.as_deref().unwrap_or_default();
-                        let set = &goal.first.0.id;
-                        restore
-                            .notes
-                            .push(format!("{path} is gone, and not put back; its copy is {BACKUPS}/{set}/{copy}"));
-                        continue;
-                    }
                     Some(before) if !ours(&path, &before.bytes) => restore.foreign.push(path.clone()),
                     _ => {}
                 }
-                restore.changes.push(Change::WriteFile { path, before, bytes, attributes });
+                let gone = before.is_none() && !removed_by_us(&sets, &path);
+                let change = Change::WriteFile { path, before, bytes, attributes };
+                if gone { restore.gone.push(change) } else { restore.changes.push(change) }
             }
         }
     }
     restore.changes.extend(removals);
     remove_directories(root, &goals, &mut restore)?;
     Ok(restore)
+}
+
+/// Whether the newest of the sets, which are newest first, that knows a path removed the file.
+fn removed_by_us(sets: &[Set], path: &str) -> bool {
+    let newest = sets.iter().flat_map(|set| set.records.iter().rev()).find(|record| record.path == path);
+    newest.is_some_and(|record| matches!(record.action, Action::Removed | Action::Moved))
 }
 
 /// What the sets say of one path.
@@ -491,10 +492,27 @@ pub(super) fn finish(root: &Root, set: &Set) -> Result<()> {
     prune(root)
 }
 
+/// Keeps the newest sets, and of the older ones those that alone know something: what a path was at first, and a
+/// stray, whose only copy is there.
 fn prune(root: &Root) -> Result<()> {
     let complete = Names::read(root)?.complete;
     let surplus = complete.len().saturating_sub(KEEP);
-    complete.iter().take(surplus).try_for_each(|id| discard(root, &id.to_string()))
+    if surplus == 0 {
+        return Ok(());
+    }
+    let mut known = HashSet::new();
+    for id in complete.iter().take(surplus) {
+        // What can't be read may be worth something to somebody.
+        let Ok(set) = load(root, id, true) else { continue };
+        let mut needed = set.records.iter().any(|record| record.action == Action::Moved);
+        for record in set.records {
+            needed |= known.insert(record.path);
+        }
+        if !needed {
+            discard(root, &id.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the set of a run that was undone.
@@ -870,13 +888,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_in_run_stays_gone() {
+    fn what_somebody_else_removed_is_told_apart() {
         let node = Node::with(&[("/run/kubeadm.yaml", "0")]);
         node.apply(&[node.write("/run/kubeadm.yaml", "1")], 0).unwrap();
         fs::remove_file(node.host("/run/kubeadm.yaml")).unwrap();
         let restore = restore_changes(&node.root, None).unwrap();
-        assert_eq!(restore.changes, []);
-        assert!(restore.notes[0].contains("/run/kubeadm.yaml is gone"), "{:?}", restore.notes);
+        assert_eq!(
+            (restore.changes.as_slice(), paths(&restore.gone).as_slice()),
+            (&[][..], &["/run/kubeadm.yaml"][..])
+        );
     }
 
     #[test]
@@ -901,15 +921,31 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_ten_are_kept() {
+    fn the_newest_ten_and_the_first_state_are_kept() {
         let node = Node::with(&[(POLICY, "0")]);
-        for second in 0..12 {
+        for second in 0..14 {
             node.apply(&[node.write(POLICY, &second.to_string())], second).unwrap();
         }
         let sets = node.sets();
-        assert_eq!((sets.len(), sets[0].as_str(), sets[9].as_str()), (10, "20261124T121328Z", "20261124T121337Z"));
+        assert_eq!((sets.len(), sets[0].as_str(), sets[1].as_str()), (11, FIRST, "20261124T121330Z"));
         let listed: Vec<_> = list(&node.root).unwrap().into_iter().map(|set| set.id).rev().collect();
         assert_eq!(listed, sets);
+    }
+
+    #[test]
+    fn the_only_copy_of_a_stray_is_kept() {
+        let node = Node::with(&[(POLICY, "0"), ("/m/stray", "mine")]);
+        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
+        let before = node.snapshot("/m/stray");
+        node.apply(&[Change::MoveAway { path: "/m/stray".to_owned(), before }], 1).unwrap();
+        node.put("/m/stray", "another");
+        let before = node.snapshot("/m/stray");
+        node.apply(&[Change::MoveAway { path: "/m/stray".to_owned(), before }], 2).unwrap();
+        for second in 3..16 {
+            node.apply(&[node.write(POLICY, &second.to_string())], second).unwrap();
+        }
+        assert_eq!(node.sets()[..3], [FIRST, "20261124T121327Z", "20261124T121328Z"]);
+        assert_eq!(node.sets().len(), 13);
     }
 
     #[test]
@@ -1096,7 +1132,8 @@ mod tests {
         let node = Node::with(&[("/srv/a/policy", "0")]);
         node.apply(&[node.write("/srv/a/policy", "1")], 0).unwrap();
         fs::remove_dir_all(node.host("/srv")).unwrap();
-        restore(&node, None, 1);
+        let gone = restore_changes(&node.root, None).unwrap().gone;
+        execute(&node.root, &gone, RESTORE, at(1)).unwrap();
         assert_eq!(node.text("/srv/a/policy"), "0");
     }
 
