@@ -221,6 +221,21 @@ impl Config {
         flags
     }
 
+    /// The boolean flags that the configuration turns off. Off is what the API server does without them, so they are
+    /// set only where a file has them.
+    pub fn flags_off(&self) -> Vec<String> {
+        let webhook = self.webhook.as_ref().and_then(|webhook| webhook.backend.truncate_enabled);
+        [
+            ("audit-log-compress", Some(self.log.compress)),
+            ("audit-log-truncate-enabled", self.log.backend.truncate_enabled),
+            ("audit-webhook-truncate-enabled", webhook),
+        ]
+        .into_iter()
+        .filter(|(_, on)| *on == Some(false))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+    }
+
     /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
@@ -244,9 +259,11 @@ impl Config {
             );
             faults.push(("log.path".to_owned(), fault));
         }
-        if parent(&self.policy_path).ends_with("/manifests") {
-            let fault = "policy.path must not lie in a manifest directory: the kubelet runs what is there";
-            faults.push(("policy.path".to_owned(), fault.to_owned()));
+        let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
+        for (name, other) in [("webhook.configFile", webhook), ("manifest.path", self.manifest_path.as_ref())] {
+            if other == Some(&self.policy_path) {
+                faults.push(("policy.path".to_owned(), format!("policy.path and {name} are the same file")));
+            }
         }
         let flags: flags::Flags = self.flags().into_iter().collect();
         let would_fail = flags::faults(&flags, self.kubernetes_version);

@@ -144,6 +144,12 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
         None => None,
     };
+    // A file of its own accord in one of the usual places doesn't matter where the cluster exists.
+    let lenient = (manifest.is_some() || facts.joined) && config.kubeadm_configs.is_none();
+    if !lenient && let Some(error) = facts.unreadable.first() {
+        bail!("{error}");
+    }
+    warnings.extend(facts.unreadable.iter().cloned());
     let mut files = Vec::new();
     for text in &facts.kubeadm {
         match kubeadm::read(&text.text, &text.path) {
@@ -152,8 +158,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
                 text.path
             ),
             Ok(file) => files.push((text, file)),
-            // A file of its own accord in one of the usual places doesn't matter where the cluster exists.
-            Err(refusal) if manifest.is_some() && config.kubeadm_configs.is_none() => {
+            Err(refusal) if lenient => {
                 warnings.push(format!("{}:{refusal}; left as it is", text.path));
                 skipped.push(text.path.clone());
             }
@@ -168,12 +173,17 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
         () => Role::Image,
     };
-    if role == Role::Worker && facts.joined && facts.certified {
-        bail!(
+    if manifest.is_none() && facts.joined && facts.certified {
+        let message = format!(
             "{}: the manifest isn't there, and the node has an API server's certificate: set manifest.path if the \
              manifest is elsewhere",
             facts.manifest_path
         );
+        // With a file for kubeadm init, that may just be at work.
+        if role != Role::FirstBoot {
+            bail!(message);
+        }
+        warnings.push(message);
     }
     // A running API server's image tells more than the file that the cluster was once made from.
     let (version, version_source) = [
@@ -221,7 +231,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         }
         match kubeadm::wire(&text.text, file, &wanted, version) {
             Ok(wired) => wiring.kubeadm.push(((*text).clone(), wired)),
-            Err(refusal) if manifest.is_some() && config.kubeadm_configs.is_none() => {
+            Err(refusal) if lenient => {
                 wiring.warnings.push(format!("{}:{refusal}; left as it is", text.path));
                 wiring.skipped.push(text.path.clone());
             }
@@ -235,6 +245,9 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     }
     wiring.collect(config);
     let manifests = parent(&facts.manifest_path);
+    if let Some(path) = wiring.directories.iter().find(|path| *path == manifests) {
+        bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
+    }
     if let Some(path) = wiring.policies.iter().find(|path| parent(path) == manifests) {
         bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
     }
@@ -358,8 +371,20 @@ pub fn plan(
                 let change = Change::CreateDirectory { path: path.clone(), attributes: wanted };
                 plan.add(Step::Storage, change);
             }
-            Some(before) if !keep && !wanted.met_by(&before) => {
-                plan.add(Step::Storage, Change::SetAttributes { path: path.clone(), before, after: wanted });
+            Some((before, names)) if !keep && !wanted.met_by(&before) => {
+                // A directory that others use, too, would be closed to them.
+                let stem =
+                    config.log.path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
+                if let Some(other) = names.iter().find(|name| !name.starts_with(stem)) {
+                    plan.warnings.push(format!(
+                        "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
+                         stay; a directory of its own would be closed to others",
+                        before.mode
+                    ));
+                } else {
+                    let change = Change::SetAttributes { path: path.clone(), before, after: wanted };
+                    plan.add(Step::Storage, change);
+                }
             }
             Some(_) => {}
         }
@@ -441,6 +466,11 @@ impl Plan {
             return self.check(path, text);
         }
         self.check(&policy_text.name, &policy_text.text)?;
+        if let Some(kind) =
+            before.as_ref().and_then(|before| kind_of(&before.bytes)).filter(|kind| kind != "Policy")
+        {
+            bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+        }
         match before {
             Some(before) if before.bytes == policy_text.text.as_bytes() => {
                 if !attributes.met_by(&before.attributes) {
@@ -526,6 +556,12 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));
 }
 
+/// The `kind` of a file, where it is a YAML document with one.
+fn kind_of(bytes: &[u8]) -> Option<String> {
+    let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
+    Some(documents.first()?.root.get("kind")?.scalar()?.to_owned())
+}
+
 /// What a change does, in words.
 pub fn describe(change: &Change) -> String {
     let who = |attributes: &Attributes| {
@@ -590,17 +626,22 @@ pub fn diff(change: &Change) -> Option<String> {
     Some(text)
 }
 
-/// A diff's line without the bootstrap token or certificate key that may stand around an edit: a diff ends in
-/// the boot log, which more people read than the file.
+/// A diff's line without a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) that
+/// may stand around an edit: a diff ends in the boot log, which more people read than the file.
 fn hide_secret(line: &str) -> String {
-    for key in ["token:", "certificateKey:", "\"token\":", "\"certificateKey\":"] {
-        if let Some(at) = line.find(key)
-            && line[at + key.len()..].trim().len() > 1
-        {
-            return format!("{} <hidden>", &line[..at + key.len()]);
-        }
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find(part) {
+        shown.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let word = &rest[..rest.find(|c| !part(c)).unwrap_or(rest.len())];
+        let token = word.len() == 23 && word.find('.') == Some(6) && word.rfind('.') == Some(6);
+        let key = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+        shown.push_str(if token || key { "<hidden>" } else { word });
+        rest = &rest[word.len()..];
     }
-    line.to_owned()
+    shown + rest
 }
 
 fn count(old: &str, new: &str) -> (u32, u32) {
@@ -611,4 +652,30 @@ fn count(old: &str, new: &str) -> (u32, u32) {
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_get_into_the_diff() {
+        let key = "0123456789abcdef".repeat(4);
+        for (line, shown) in [
+            (" - token: abcdef.0123456789abcdef", " - token: <hidden>".to_owned()),
+            (" 'token': \"abcdef.0123456789abcdef\"  # mine", " 'token': \"<hidden>\"  # mine".to_owned()),
+            (&format!("   {key}"), "   <hidden>".to_owned()),
+            (&format!(" {{certificateKey: {key}}}"), " {certificateKey: <hidden>}".to_owned()),
+            (
+                "+    value: /var/log/kubernetes/audit/audit.log",
+                "+    value: /var/log/kubernetes/audit/audit.log".to_owned(),
+            ),
+            (
+                " image: registry.k8s.io/kube-apiserver:v1.31.4",
+                " image: registry.k8s.io/kube-apiserver:v1.31.4".to_owned(),
+            ),
+        ] {
+            assert_eq!(hide_secret(line), shown);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::plan::{document, nothing, show};
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, policy_text, survey, warn};
 use crate::node::lock::Lock;
 use crate::node::{backup, transaction};
 use crate::plan::describe;
@@ -29,7 +29,9 @@ impl Apply {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
-        let mut plan = survey(&root, &config, &self.overrides)?;
+        // Once: standard input can't be read again.
+        let policy = policy_text(&root, &config, &self.overrides)?;
+        let mut plan = survey(&root, &config, &self.overrides, &policy)?;
         if self.dry_run {
             return show(&plan, common, out);
         }
@@ -39,7 +41,7 @@ impl Apply {
             let mut changes = plan.changes();
             if transaction::changed(&root, &changes)?.is_some() {
                 // Another run did the job, or undid it, before this one had the lock.
-                plan = survey(&root, &config, &self.overrides)?;
+                plan = survey(&root, &config, &self.overrides, &policy)?;
                 changes = plan.changes();
             }
             backup = transaction::execute(&root, &changes, "apply", SystemTime::now())?;

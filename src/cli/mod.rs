@@ -229,8 +229,8 @@ fn read_here(path: &Path) -> Result<String> {
     }
 }
 
-/// Reads the node and plans the changes. Touches nothing.
-fn survey(root: &Root, config: &Config, overrides: &Overrides) -> Result<Plan> {
+/// Reads the node and plans the changes. Changes nothing; the one program that it may run is the kubelet, for its version.
+fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &PolicyText) -> Result<Plan> {
     let required = !overrides.kubeadm_config.is_empty();
     let mut facts = observe::observe(root, config, required)?;
     let mut wiring = crate::plan::wire(config, &facts, required)?;
@@ -244,8 +244,7 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides) -> Result<Plan> {
     for path in &wiring.referenced {
         kubeconfig(root, path, wiring.role)?;
     }
-    let policy = policy_text(root, config, overrides)?;
-    crate::plan::plan(config, &facts, wiring, &targets, &policy)
+    crate::plan::plan(config, &facts, wiring, &targets, policy)
 }
 
 /// Checks the webhook's kubeconfig, which the API server needs to start. It may come later where there is none yet.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, policy_text, survey, warn};
 use crate::node::change::Change;
 use crate::plan::{Planned, action, describe, diff};
 
@@ -21,7 +21,8 @@ impl Plan {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
-        let plan = survey(&root, &config, &self.overrides)?;
+        let policy = policy_text(&root, &config, &self.overrides)?;
+        let plan = survey(&root, &config, &self.overrides, &policy)?;
         show(&plan, common, out)
     }
 }

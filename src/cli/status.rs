@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, policy_text, survey, warn};
 use crate::node::backup;
 use crate::plan::{Plan, Role, Step, describe};
 
@@ -29,7 +29,8 @@ impl Status {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
-        let plan = survey(&root, &config, &self.overrides)?;
+        let policy = policy_text(&root, &config, &self.overrides)?;
+        let plan = survey(&root, &config, &self.overrides, &policy)?;
         let backups = backup::list(&root)?;
         let interrupted = backup::unfinished(&root)?;
         warn(common, &plan.warnings);

@@ -40,6 +40,8 @@ pub struct Facts {
     pub beside: Vec<Text>,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
+    /// Why those in the usual places can't be read that can't.
+    pub unreadable: Vec<String>,
     /// The node has joined a cluster, or was initialised.
     pub joined: bool,
     /// It has the API server's certificate, which only control planes have.
@@ -56,7 +58,8 @@ pub struct Facts {
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
-    pub directories: BTreeMap<String, Option<Attributes>>,
+    /// With the names that are in each directory.
+    pub directories: BTreeMap<String, Option<(Attributes, Vec<String>)>>,
 }
 
 /// Reads a node.
@@ -66,7 +69,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let manifest_path = manifest_path(root, config)?;
     let manifest = read(root, &manifest_path)?;
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
-    let mut kubeadm: Vec<Text> = Vec::new();
+    let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
     let configured = config.kubeadm_configs.as_deref();
     let default = KUBEADM_CONFIGS.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
     for path in configured.unwrap_or(&default) {
@@ -82,10 +85,12 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
                 bail!("{}: there is no such file; name the kubeadm configuration", root.shown(path))
             }
             Ok(None) => {}
+            Err(error) if configured.is_none() => unreadable.push(format!("{error:#}")),
             Err(error) => return Err(error),
         }
     }
     Ok(Facts {
+        unreadable,
         beside: beside(root, &manifest_path)?,
         manifest,
         manifest_path,
@@ -115,7 +120,9 @@ pub fn targets(root: &Root, policies: &[String], directories: &[String]) -> Resu
     for path in directories {
         let attributes = match root.stat(path)? {
             None => None,
-            Some(entry) if entry.kind == Kind::Directory => Some(entry.attributes),
+            Some(entry) if entry.kind == Kind::Directory => {
+                Some((entry.attributes, root.list(path)?.unwrap_or_default()))
+            }
             Some(entry) => bail!(
                 "{}: this is {}, and the audit log needs a directory here; move it away",
                 root.shown(path),
@@ -175,7 +182,11 @@ fn manifest_directory(root: &Root) -> Result<String> {
     let Some(config) = read(root, KUBELET_CONFIG)? else {
         return Ok(MANIFEST_DIRECTORY.to_owned());
     };
-    let documents = crate::yaml::parse(&config.text).map_err(|error| anyhow!("{KUBELET_CONFIG}:{error}"))?;
+    // The kubelet reads more than we do, and a worker's boot must not fail for that.
+    let documents = crate::yaml::parse(&config.text).unwrap_or_else(|fault| {
+        log::warn!("{KUBELET_CONFIG}:{fault}; taking {MANIFEST_DIRECTORY} for the manifest directory");
+        Vec::new()
+    });
     let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());
     let path = path.filter(|path| path.starts_with('/')).unwrap_or(MANIFEST_DIRECTORY);
     Ok(path.trim_end_matches('/').to_owned())

@@ -247,6 +247,7 @@ impl<'n> Edits<'n> {
                     container: clean(field("mountPath").unwrap_or_default()),
                     host: field("hostPath").map(clean),
                     read_only: is_true(item, "readOnly"),
+                    closed: is_true(item, "readOnly"),
                 });
             }
         }
@@ -279,7 +280,7 @@ impl<'n> Edits<'n> {
 
     /// Sets and adds what `extraArgs` lacks.
     fn flags(&mut self, wanted: &Wanted) {
-        for (name, value) in &wanted.flags {
+        for (name, value, required) in wanted.values() {
             let mut found = false;
             if let Some(args) = self.args {
                 match self.shape {
@@ -324,8 +325,8 @@ impl<'n> Edits<'n> {
                     }
                 }
             }
-            if !found {
-                self.new_flags.push((name.clone(), value.clone()));
+            if !found && required {
+                self.new_flags.push((name.clone(), value.to_owned()));
             }
         }
     }

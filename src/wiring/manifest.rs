@@ -186,6 +186,12 @@ fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<P
                 container: clean(field("mountPath").unwrap_or_default()),
                 host: host.filter(|_| field("subPathExpr").is_none()),
                 read_only: is_true(node, "readOnly"),
+                // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
+                closed: is_true(node, "readOnly")
+                    || volume_of(node, &volume_nodes).is_none_or(|index| {
+                        let volume = &volume_nodes[index];
+                        volume.get("hostPath").is_none() && volume.get("emptyDir").is_none()
+                    }),
             }
         })
         .collect();
@@ -331,11 +337,12 @@ impl Edits<'_> {
     fn flags(&mut self, line: &CommandLine, wanted: &Wanted) -> Result<(), Refusal> {
         let mut missing = Vec::new();
         let args = &line.args;
-        for (name, value) in &wanted.flags {
+        for (name, value, required) in wanted.values() {
             let present: Vec<_> = args.iter().filter(|arg| flags::normal(&arg.written) == *name).collect();
             if wanted.existing == Existing::Keep && !present.is_empty() {
                 continue;
             }
+            let needed = !present.is_empty();
             let mut found = false;
             for arg in present {
                 if flags::same(name, &arg.value, value) {
@@ -351,11 +358,11 @@ impl Edits<'_> {
                     continue;
                 }
                 found = true;
-                let text = if arg.separate { value.clone() } else { format!("--{}={value}", arg.written) };
+                let text = if arg.separate { value.to_owned() } else { format!("--{}={value}", arg.written) };
                 let path = self.path(&[Step::from(arg.list), Step::from(index)]);
                 self.ops.push(Op::Set { path, value: New::Str(text) });
             }
-            if !found {
+            if !found && (required || needed) {
                 missing.push(New::Str(format!("--{name}={value}")));
             }
         }
@@ -414,8 +421,12 @@ impl Edits<'_> {
                     continue;
                 }
             }
+            // By this container alone: a log shipper beside it would lose its directory.
             let used_once = |volume: usize| {
-                mount_nodes.iter().filter(|node| volume_of(node, &volume_nodes) == Some(volume)).count() == 1
+                let lists = ["containers", "initContainers"].map(|list| self.spec.get(list).and_then(Node::items));
+                let containers = lists.into_iter().flatten().flatten();
+                let mounts = containers.filter_map(|one| one.get("volumeMounts").and_then(Node::items)).flatten();
+                mounts.filter(|node| volume_of(node, &volume_nodes) == Some(volume)).count() == 1
             };
             // The volume to mount: one that shows the path already, else a new one.
             let mut volume_for = |edits: &mut Self| {

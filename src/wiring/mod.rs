@@ -22,13 +22,23 @@ use crate::yaml::{Node, Place};
 pub struct Wanted {
     /// Flags and values, in the order in which they are written.
     pub flags: Vec<(String, String)>,
+    /// Boolean flags that must be false where a file has them.
+    pub off: Vec<String>,
     pub existing: Existing,
 }
 
 impl Wanted {
     /// What a configuration asks for.
     pub fn of(config: &Config) -> Wanted {
-        Wanted { flags: config.flags(), existing: config.existing }
+        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing }
+    }
+}
+
+impl Wanted {
+    /// The values to give, each with whether it is added where it is missing.
+    fn values(&self) -> impl Iterator<Item = (&String, &str, bool)> {
+        let on = self.flags.iter().map(|(name, value)| (name, value.as_str(), true));
+        on.chain(self.off.iter().map(|name| (name, "false", false)))
     }
 }
 
@@ -142,6 +152,8 @@ struct Present {
     /// What it shows, where that is a path of the host.
     host: Option<String>,
     read_only: bool,
+    /// The runtime can't make a mount point in it.
+    closed: bool,
 }
 
 /// How a mount that is needed relates to those that a file has.
@@ -191,7 +203,7 @@ fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Re
             });
             if let Some((_, one)) = above
                 && seen_through(one, &mount.container).as_ref() != Some(&mount.host)
-                && (one.read_only || one.host.is_none())
+                && one.closed
             {
                 let (path, parent) = (&mount.container, &one.container);
                 let reason = format!(
@@ -280,6 +292,11 @@ fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
             all.insert(name.clone(), value.clone());
         }
     }
+    for name in &wanted.off {
+        if let Some(value) = all.get_mut(name).filter(|_| wanted.existing == Existing::Replace) {
+            "false".clone_into(value);
+        }
+    }
     all.retain(|name, _| flags::is_audit(name));
     all
 }
@@ -340,6 +357,7 @@ mod tests {
                 container: (*container).to_owned(),
                 host: Some((*host).to_owned()),
                 read_only: *read_only,
+                closed: *read_only,
             })
             .collect()
     }
@@ -364,7 +382,6 @@ mod tests {
             (&[("/", "/", false)], Fit::Above(0)),
             (&[("/var/log", "/var/log", true)], Fit::Missing),
             (&[("/var/log", "/data", false)], Fit::Missing),
-            (&[("/var/log", "/var/log", true)], Fit::Missing),
             (&[("/var/lo", "/var/lo", false)], Fit::Missing),
             (&[("/var/log", "/var/log", false), ("/var/log/kubernetes", "/data", false)], Fit::Missing),
             (&[(file, file, false)], Fit::Move(0)),
