@@ -573,9 +573,12 @@ pub fn describe(change: &Change) -> String {
             format!("set {path} to {} (was {})", who(after), who(before))
         }
         Change::WriteFile { path, before: None, attributes, .. } => format!("create {path} ({})", who(attributes)),
-        Change::WriteFile { path, before: Some(before), bytes, .. } => {
+        Change::WriteFile { path, before: Some(before), bytes, attributes } => {
             let (added, removed) = count(&lossy(&before.bytes), &lossy(bytes));
-            format!("edit {path} ({added} lines added, {removed} removed)")
+            let old = who(&before.attributes);
+            let also =
+                if old == who(attributes) { String::new() } else { format!("; {} (was {old})", who(attributes)) };
+            format!("edit {path} (lines: {added} added, {removed} removed{also})")
         }
         Change::MoveAway { path, .. } => format!("move {path} to the backups"),
         Change::RemoveFile { path, .. } => format!("remove {path}"),

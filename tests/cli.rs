@@ -279,3 +279,43 @@ fn a_control_plane_without_its_manifest_is_no_worker() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("set manifest.path"));
 }
+
+#[test]
+fn a_policy_on_standard_input_is_read_once() {
+    let node = control_plane();
+    let root = node.path();
+    fs::create_dir_all(root.join(STATE)).unwrap();
+    let lock = fs::File::create(root.join(STATE).join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = command(root, &["apply", "--policy", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let policy = b"apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+    std::io::Write::write_all(&mut waiting.stdin.take().unwrap(), policy).unwrap();
+    let mut first = [0; 64];
+    assert!(
+        std::io::Read::read(waiting.stderr.as_mut().unwrap(), &mut first).unwrap() > 0,
+        "it waits, and says so"
+    );
+    // The node changes meanwhile, so the run looks again.
+    let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    fs::write(&manifest, fs::read_to_string(&manifest).unwrap() + "# another\n").unwrap();
+    drop(lock);
+    assert!(waiting.wait_with_output().unwrap().status.success());
+    assert_eq!(fs::read(root.join("etc/kubernetes/audit-policy.yaml")).unwrap(), policy);
+}
+
+#[test]
+fn the_nodes_own_policy_is_checked_for_the_nodes_version() {
+    let node = control_plane();
+    let file = node.path().join("etc/kubernetes/audit-policy.yaml");
+    let rule = "- level: Metadata\n  resources:\n  - group: \"*\"\n";
+    fs::write(&file, format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rule}")).unwrap();
+    assert_eq!(run(node.path(), &["policy", "check"]).status.code(), Some(1));
+    let manifest = node.path().join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    fs::write(&manifest, fs::read_to_string(&manifest).unwrap().replace("v1.33.1", "v1.36.0")).unwrap();
+    assert_eq!(run(node.path(), &["policy", "check"]).status.code(), Some(0));
+}

@@ -72,6 +72,8 @@ pub fn same(name: &str, a: &str, b: &str) -> bool {
         || match takes(name) {
             Some(Takes::Bool) => boolean(a).is_some() && boolean(a) == boolean(b),
             Some(Takes::Int) => integer(a).is_some() && integer(a) == integer(b),
+            Some(Takes::Float) => a.parse::<f32>().is_ok_and(|a| b.parse() == Ok(a)),
+            Some(Takes::Duration) => nanoseconds(a).is_some() && nanoseconds(a) == nanoseconds(b),
             _ => false,
         }
 }
@@ -108,26 +110,30 @@ fn integer(text: &str) -> Option<i64> {
 
 /// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`; at most some 292 years.
 pub fn is_duration(text: &str) -> bool {
+    nanoseconds(text).is_some()
+}
+
+fn nanoseconds(text: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 7] =
         [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
-        return true;
+        return Some(0.0);
     }
-    let mut nanoseconds = 0.0;
+    let mut sum = 0.0;
     let mut terms = 0;
     while !rest.is_empty() {
         let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (digits, unit) = rest.split_at(number);
         let unit = UNITS.iter().filter(|(name, _)| unit.starts_with(name)).max_by_key(|(name, _)| name.len());
         let (Ok(count), Some((name, size))) = (digits.parse::<f64>(), unit) else {
-            return false;
+            return None;
         };
-        nanoseconds += count * size;
+        sum += count * size;
         terms += 1;
         rest = &rest[number + name.len()..];
     }
-    terms > 0 && nanoseconds < i64::MAX as f64
+    (terms > 0 && sum < i64::MAX as f64).then(|| if text.starts_with('-') { -sum } else { sum })
 }
 
 /// Why an API server would not start.
@@ -372,6 +378,9 @@ mod tests {
             ("audit-log-maxage", "1000", "1_000", true),
             ("audit-log-maxage", "100", "0x64", true),
             ("audit-log-maxage", "89", "089", false),
+            ("audit-log-batch-max-wait", "60s", "1m", true),
+            ("audit-log-batch-max-wait", "60s", "-1m", false),
+            ("audit-log-batch-throttle-qps", "10", "10.0", true),
             ("audit-log-path", "/a", "/a/", false),
             ("audit-log-mode", "batch", "Batch", false),
         ] {

@@ -179,7 +179,7 @@ impl Common {
 fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<Config> {
     let mut config = match &common.config {
         Some(path) => parse(&read_here(path)?, &path.display().to_string())?,
-        None => match observe::read(root, config::DEFAULT_PATH)? {
+        None => match observe::read(root, config::DEFAULT_PATH).map_err(|error| Misuse(format!("{error:#}")))? {
             Some(text) => parse(&text.text, config::DEFAULT_PATH)?,
             None => Config::default(),
         },

@@ -12,6 +12,7 @@ use crate::audit::policy;
 use crate::audit::version::Version;
 use crate::config::Config;
 use crate::node::observe;
+use crate::plan::wire;
 use crate::yaml::fields::Severity;
 
 /// Check an audit policy
@@ -25,7 +26,8 @@ pub enum Policy {
 pub struct Check {
     /// The policy, or - for standard input; the node's own where none is named
     file: Option<PathBuf>,
-    /// The Kubernetes version to check for; without one, what all supported versions take
+    /// The Kubernetes version to check for; without one, the node's for its own policy, else what all supported
+    /// versions take
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
 }
@@ -39,18 +41,11 @@ impl Policy {
 
 impl Check {
     fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
-        let (name, text) = match &self.file {
-            Some(path) => (path.display().to_string(), read_here(path)?),
-            None => {
-                let root = common.open_root()?;
-                let path = node_policy(&root, common)?;
-                let Some(text) = observe::read(&root, &path)? else {
-                    anyhow::bail!("{}: there is no policy here; name a file", root.shown(&path));
-                };
-                (path, text.text)
-            }
+        let (name, text, version) = match &self.file {
+            Some(path) => (path.display().to_string(), read_here(path)?, None),
+            None => nodes_own(common)?,
         };
-        let findings = policy::check(&text, self.kubernetes_version);
+        let findings = policy::check(&text, self.kubernetes_version.or(version));
         let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
         if common.json() {
             let findings: Vec<_> = findings
@@ -85,8 +80,15 @@ impl Check {
     }
 }
 
-/// Where the node's policy lies, by its configuration.
-fn node_policy(root: &crate::node::root::Root, common: &Common) -> Result<String> {
-    let config: Config = super::configuration(root, common, &super::Overrides::default())?;
-    Ok(config.policy_path)
+/// The node's own policy: its path and text, and the version that its other files tell.
+fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
+    let root = common.open_root()?;
+    let config: Config = super::configuration(&root, common, &super::Overrides::default())?;
+    let Some(text) = observe::read(&root, &config.policy_path)? else {
+        anyhow::bail!("{}: there is no policy here; name a file", root.shown(&config.policy_path));
+    };
+    // What is wrong with other files is no matter of the policy's.
+    let facts = observe::observe(&root, &config, false);
+    let version = facts.and_then(|facts| wire(&config, &facts, false)).ok().and_then(|wiring| wiring.version);
+    Ok((config.policy_path, text.text, version))
 }

@@ -59,7 +59,7 @@ impl Status {
                 let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
             }
             if interrupted {
-                out.push_str("a run was interrupted: apply finishes its job\n");
+                out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
             }
             match backups.first() {
                 Some(newest) => {

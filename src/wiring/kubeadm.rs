@@ -2,12 +2,13 @@
 
 use super::{
     Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
-    kept, log_file, mounts, same, wanted_mounts, wired,
+    kept, log_file, mounts, same, serves, wanted_mounts, wired,
 };
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::Existing;
 use crate::yaml::edit::{New, Op, Step, append_document, edit};
+use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Place};
 
 /// The names of the volumes that kubeadm gives the API server: it keeps volumes by name, so an extra volume
@@ -156,6 +157,14 @@ pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) 
         return Ok(wired(text, &flags, wanted, &[], Vec::new()));
     };
     let root = &file.documents[cluster].root;
+    // The API server then runs as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
+    if let Some(gate) =
+        root.at(&["featureGates", "RootlessControlPlane"]).filter(|gate| resolve(gate) == Type::Bool(true))
+    {
+        let reason = "with RootlessControlPlane the API server runs as a user that isn't known yet and could not read \
+                      its policy; apply after kubeadm init instead";
+        return Err(Refusal::new(gate.place, reason));
+    }
     let mut edits = Edits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
     check(&flags, version, root.get("apiServer").map_or(root.place, |node| node.place))?;
@@ -368,7 +377,7 @@ impl<'n> Edits<'n> {
         let mut path = path(&["extraVolumes"]);
         path.push(Step::from(index));
         match items[index].get(name) {
-            Some(node) if same(node, &value) => {}
+            Some(node) if same(node, &value) || serves(node, &value) => {}
             Some(_) => {
                 path.push(Step::from(name));
                 self.sets.push(Op::Set { path, value });

@@ -2,7 +2,7 @@
 
 use super::{
     Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
-    kept, log_file, mounts, on_host, same, wanted_mounts, wired,
+    kept, log_file, mounts, on_host, same, serves, wanted_mounts, wired,
 };
 use crate::audit::flags::{self, Takes};
 use crate::audit::version::Version;
@@ -510,7 +510,7 @@ impl Edits<'_> {
 
     fn set(&mut self, node: &Node, mut path: Vec<Step>, name: &str, value: New) {
         match node.get(name) {
-            Some(found) if same(found, &value) => {}
+            Some(found) if same(found, &value) || serves(found, &value) => {}
             Some(_) => {
                 path.push(Step::from(name));
                 self.ops.push(Op::Set { path, value });

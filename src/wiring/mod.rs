@@ -252,6 +252,12 @@ fn on_host(present: &[Present], path: &str) -> Option<String> {
     }
 }
 
+/// Whether a type of a volume does as well as the wanted one: the directory is there before the flags are, so nothing
+/// has to make it, and changing the type would restart the API server for nothing.
+fn serves(node: &Node, wanted: &New) -> bool {
+    *wanted == New::str("DirectoryOrCreate") && node.str() == Some("Directory")
+}
+
 /// Whether a field is there and true, as Kubernetes reads it: `yes` is, too.
 fn is_true(node: &Node, name: &str) -> bool {
     node.get(name).is_some_and(|node| resolve(node) == Type::Bool(true))
