@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::audit;
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
-use crate::node::observe::{self, text_of};
+use crate::node::observe::{self, stays_wrong, text_of};
 use crate::node::root::Root;
 use crate::plan::{Plan, PolicyText, Role};
 use crate::yaml::tree::MAX_BYTES;
@@ -179,7 +179,10 @@ impl Common {
 fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<Config> {
     let mut config = match &common.config {
         Some(path) => parse(&read_here(path)?, &path.display().to_string())?,
-        None => match observe::read(root, config::DEFAULT_PATH).map_err(|error| Misuse(format!("{error:#}")))? {
+        None => match observe::read(root, config::DEFAULT_PATH).map_err(|error| match stays_wrong(&error) {
+            true => Misuse(format!("{error:#}")).into(),
+            false => error,
+        })? {
             Some(text) => parse(&text.text, config::DEFAULT_PATH)?,
             None => Config::default(),
         },

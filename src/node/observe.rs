@@ -85,7 +85,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
                 bail!("{}: there is no such file; name the kubeadm configuration", root.shown(path))
             }
             Ok(None) => {}
-            Err(error) if configured.is_none() => unreadable.push(format!("{error:#}")),
+            Err(error) if configured.is_none() && stays_wrong(&error) => unreadable.push(format!("{error:#}")),
             Err(error) => return Err(error),
         }
     }
@@ -210,7 +210,7 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
                 continue;
             }
             Ok(_) => {}
-            Err(error) if broken_link(&error) => continue,
+            Err(error) if stays_wrong(&error) => continue,
             Err(error) => return Err(error),
         }
         let Some(snapshot) = root.read(&path, MAX_BYTES)? else { continue };
@@ -221,7 +221,9 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// A link to nothing is an error without a system call's; a circle is one of its own.
-fn broken_link(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failed>().is_none_or(|failed| failed.errno == Errno::ELOOP)
+/// Whether what lies at a path is itself wrong (a link to nothing or in a circle, no directory, no file, no text), so
+/// that nobody else can read it either; not so what fails just now, such as a disk.
+pub fn stays_wrong(error: &anyhow::Error) -> bool {
+    let failed = error.downcast_ref::<Failed>();
+    failed.is_none_or(|failed| matches!(failed.errno, Errno::ELOOP | Errno::ENOTDIR))
 }
