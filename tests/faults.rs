@@ -214,6 +214,7 @@ fn a_write_error_anywhere_leaves_the_node_as_it_was() {
     let calls = calls("apply", &node);
     let mut failures = 0;
     for call in [
+        "read",
         "write",
         "fsync",
         "rename",

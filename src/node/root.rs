@@ -149,7 +149,7 @@ impl Root {
         if size <= limit {
             let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
             let read = File::from(fd).take(take).read_to_end(&mut bytes);
-            read.with_context(|| format!("cannot read {}", self.shown(path)))?;
+            read.map_err(|error| failed(Errno::try_from(error).unwrap_or(Errno::EIO)))?;
         }
         ensure!(
             size.max(bytes.len()) <= limit,
