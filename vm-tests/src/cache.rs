@@ -1,0 +1,106 @@
+//! The user's cache folder, where all that takes long to make is kept, each thing under the hash of what it is made of.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
+
+/// What a thing is made of, as a hash.
+#[derive(Clone, Debug, Default)]
+pub struct Key(Sha256);
+
+impl Key {
+    /// The key with one more part.
+    pub fn with(mut self, part: impl AsRef<[u8]>) -> Self {
+        let part = part.as_ref();
+        self.0.update((part.len() as u64).to_le_bytes());
+        self.0.update(part);
+        self
+    }
+
+    /// The key with a file's text.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read.
+    pub fn with_file(self, path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| path.display().to_string())?;
+        Ok(self.with(text))
+    }
+
+    /// The key with the names and texts of all files below a folder.
+    ///
+    /// # Errors
+    ///
+    /// One of them can't be read.
+    pub fn with_folder(mut self, path: &Path) -> Result<Self> {
+        let mut entries: Vec<_> = fs::read_dir(path)
+            .with_context(|| path.display().to_string())?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<std::io::Result<_>>()?;
+        entries.sort();
+        for entry in entries {
+            self = self.with(entry.file_name().unwrap_or_default().as_encoded_bytes());
+            self = if entry.is_dir() { self.with_folder(&entry)? } else { self.with_file(&entry)? };
+        }
+        Ok(self)
+    }
+
+    fn text(&self) -> String {
+        hex(&self.0.clone().finalize()[..8])
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The cache folder: `kube-audit-bootstrap` in `$XDG_CACHE_HOME`, or in `~/.cache`.
+///
+/// # Errors
+///
+/// There is neither variable, or the folder can't be made.
+pub fn dir() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(base) => PathBuf::from(base),
+        None => Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    let dir = base.join("kube-audit-bootstrap");
+    fs::create_dir_all(&dir).with_context(|| format!("can't make the cache folder {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The folder `NAME-KEY` of the cache. Where it isn't there, `make` fills it; half a folder is never seen, and two
+/// runs at once don't make it twice.
+///
+/// # Errors
+///
+/// What `make` fails with, or what the file system does.
+pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let dir = dir()?;
+    let path = dir.join(format!("{name}-{}", key.text()));
+    if path.exists() {
+        return Ok(path);
+    }
+    let _lock = lock(&dir.join(format!(".{name}.lock")))?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let half = dir.join(format!(".{name}-{}.half", key.text()));
+    if half.exists() {
+        fs::remove_dir_all(&half).with_context(|| half.display().to_string())?;
+    }
+    fs::create_dir_all(&half).with_context(|| half.display().to_string())?;
+    make(&half)?;
+    fs::rename(&half, &path).with_context(|| path.display().to_string())?;
+    Ok(path)
+}
+
+/// An exclusive lock on a file, until it is dropped.
+fn lock(path: &Path) -> Result<Flock<File>> {
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,297 @@
+//! Cases: stories of one or more nodes. A folder in `cases/` has `case.yaml` and a folder for each node, with its cloud-init
+//! `user-data` and a script for each boot, `boot-1.sh` and so on. The scripts run in the node when cloud-init is done, and
+//! tell of their steps; `rootfs/usr/local/lib/case/lib.sh` has what they say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::components::{Components, minor};
+use crate::interrupt;
+use crate::namespaces::{Node, Running, Switch};
+use crate::{image, run, stale};
+
+/// Where the cases are.
+const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
+
+/// How long a boot may take, and how long it may say nothing.
+const LIMIT: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_secs(150);
+
+/// A story.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: String,
+    pub about: String,
+    /// It begins with the version before the one that it is run for.
+    pub from_previous: bool,
+    /// The oldest minor version that it makes sense for.
+    pub since: u32,
+    dir: PathBuf,
+    nodes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    about: String,
+    #[serde(default)]
+    from_previous: bool,
+    #[serde(default)]
+    since: u32,
+}
+
+/// What a case is run with.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub components: Components,
+    /// The program under test.
+    pub program: PathBuf,
+    /// Where logs of failed cases go.
+    pub logs: PathBuf,
+    /// Print each step.
+    pub verbose: bool,
+}
+
+/// How a case ended.
+#[derive(Debug)]
+pub enum Verdict {
+    Passed,
+    /// Why, and where the logs are.
+    Failed(String),
+}
+
+/// All cases, by name.
+///
+/// # Errors
+///
+/// A case is not as it should be.
+pub fn all() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(CASES).context(CASES)? {
+        cases.push(Case::read(&entry?.path())?);
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(cases)
+}
+
+impl Case {
+    fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("case.yaml");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let description: Description = serde_yaml::from_str(&text).with_context(|| path.display().to_string())?;
+        let mut nodes = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                ensure!(path.join("user-data").exists(), "{}: a node has user-data", path.display());
+                ensure!(path.join("boot-1.sh").exists(), "{}: a node has boot-1.sh", path.display());
+                nodes.push(name_of(&path));
+            }
+        }
+        nodes.sort();
+        ensure!(!nodes.is_empty(), "{}: a case has a folder for each node", dir.display());
+        Ok(Self {
+            name: name_of(dir),
+            about: description.about,
+            from_previous: description.from_previous,
+            since: description.since,
+            dir: dir.to_owned(),
+            nodes,
+        })
+    }
+
+    /// The versions that the case needs of all that there are, the first node's first, if it is run for `version`.
+    ///
+    /// # Errors
+    ///
+    /// The version before this one isn't there.
+    pub fn versions(&self, version: &str, all: &[String]) -> Result<Vec<String>> {
+        if !self.from_previous {
+            return Ok(vec![version.to_owned()]);
+        }
+        let previous = all.iter().find(|other| minor(other) + 1 == minor(version));
+        let previous = previous.with_context(|| format!("there is no version before {version} to begin with"))?;
+        Ok(vec![previous.clone(), version.to_owned()])
+    }
+
+    /// Tells the story. An error is one of the harness, not of the case.
+    ///
+    /// # Errors
+    ///
+    /// A node can't be made, or the run was interrupted.
+    pub fn run(&self, versions: &[String], setting: &Setting) -> Result<Verdict> {
+        let image = image::image(&setting.components, versions)?;
+        let top = stale::run_dir(&format!("{}-{}", self.name, versions.join("-")))?;
+        let switch = Switch::start()?;
+        let mut nodes = Vec::new();
+        for (index, name) in self.nodes.iter().enumerate() {
+            let address = format!("10.99.0.{}", 11 + index);
+            let node = Node::new(&image, &top.path().join(name), name, &address, &switch)?;
+            self.furnish(&node, name, &address, versions, setting)?;
+            nodes.push(node);
+        }
+        for boot in 1.. {
+            let present: Vec<_> =
+                self.nodes.iter().zip(&nodes).filter(|(name, _)| self.script(name, boot).exists()).collect();
+            if present.is_empty() {
+                return Ok(Verdict::Passed);
+            }
+            let running = present.iter().map(|(name, node)| Ok((*name, *node, node.boot()?))).collect::<Result<Vec<_>>>()?;
+            if let Err(reason) = self.watch(running, boot, setting)? {
+                let logs = setting.logs.join(&self.name);
+                for (name, node) in self.nodes.iter().zip(&nodes) {
+                    keep_logs(node, &logs.join(name))?;
+                }
+                return Ok(Verdict::Failed(format!("{reason}\nlogs: {}", logs.display())));
+            }
+        }
+        unreachable!("a case has an end")
+    }
+
+    fn script(&self, node: &str, boot: u32) -> PathBuf {
+        self.dir.join(node).join(format!("boot-{boot}.sh"))
+    }
+
+    /// Puts into a node what the case gives it.
+    fn furnish(&self, node: &Node, name: &str, address: &str, versions: &[String], setting: &Setting) -> Result<()> {
+        let newest = versions.last().map_or("", String::as_str);
+        let api = if minor(&versions[0]) < 31 { "kubeadm.k8s.io/v1beta3" } else { "kubeadm.k8s.io/v1beta4" };
+        let fill = |text: &str| {
+            text.replace("@VERSION@", &versions[0])
+                .replace("@NEXT@", newest)
+                .replace("@ADDRESS@", address)
+                .replace("@KUBEADM_API@", api)
+        };
+        let seed = node.path("/var/lib/cloud/seed/nocloud");
+        let case = node.path("/case");
+        let bin = node.path("/usr/local/bin");
+        for dir in [&seed, &case, &bin] {
+            fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        }
+        for entry in fs::read_dir(self.dir.join(name))? {
+            let path = entry?.path();
+            let text = fill(&fs::read_to_string(&path).with_context(|| path.display().to_string())?);
+            let to = if path.ends_with("user-data") { &seed } else { &case };
+            fs::write(to.join(name_of(&path)), text)?;
+        }
+        fs::write(seed.join("meta-data"), format!("instance-id: {}-{name}\n", self.name))?;
+        fs::copy(&setting.program, bin.join("kube-audit-bootstrap"))
+            .with_context(|| setting.program.display().to_string())?;
+        Ok(())
+    }
+
+    /// Waits for all nodes to end, and says why one of them failed.
+    fn watch(
+        &self,
+        mut running: Vec<(&String, &Node, Running)>,
+        boot: u32,
+        setting: &Setting,
+    ) -> Result<Result<(), String>> {
+        let start = Instant::now();
+        let mut last_word = start;
+        let mut seen = vec![0; running.len()];
+        let mut talk: Vec<u64> = vec![0; running.len()];
+        while !running.is_empty() {
+            interrupt::check()?;
+            let mut index = 0;
+            while index < running.len() {
+                let (name, node, process) = &mut running[index];
+                let ended = process.ended();
+                let told = told(node, boot)?;
+                for line in &told[seen[index].min(told.len())..] {
+                    if setting.verbose {
+                        eprintln!("{} {name}: {line}", self.name);
+                    }
+                }
+                seen[index] = told.len();
+                let size = size(&node.console()) + size(&node.result());
+                if size != talk[index] {
+                    (talk[index], last_word) = (size, Instant::now());
+                }
+                match ended {
+                    Ok(false) => index += 1,
+                    Ok(true) if told.last().is_some_and(|line| line == "RESULT pass") => {
+                        running.remove(index);
+                        seen.remove(index);
+                        talk.remove(index);
+                    }
+                    Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
+                    Err(error) => return Ok(Err(failure(name, boot, &told, &error.to_string()))),
+                }
+            }
+            let late = start.elapsed() > LIMIT;
+            if late || last_word.elapsed() > SILENCE {
+                let (name, node, _) = &running[0];
+                let why = if late { "it didn't end in time" } else { "it said nothing for too long" };
+                return Ok(Err(failure(name, boot, &told(node, boot)?, why)));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The lines that a node told during a boot.
+fn told(node: &Node, boot: u32) -> Result<Vec<String>> {
+    let text = fs::read_to_string(node.result())?;
+    let marker = format!("BOOT {boot}");
+    Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
+}
+
+fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
+    let mut step = "before its first step".to_owned();
+    let mut lines = Vec::new();
+    for line in told {
+        if let Some(name) = line.strip_prefix("STEP ") {
+            step = format!("in \"{name}\"");
+        } else if line.starts_with("FAILED ") || line.starts_with("| ") {
+            lines.push(line.clone());
+        }
+    }
+    if lines.is_empty() {
+        lines.push(why.to_owned());
+    }
+    format!("{node}, boot {boot}: failed {step}\n{}", lines.join("\n"))
+}
+
+/// Copies what tells why a node failed.
+fn keep_logs(node: &Node, to: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    for file in [node.console(), node.result()] {
+        fs::copy(&file, to.join(name_of(&file)))?;
+    }
+    for (from, name) in [
+        ("/var/log/case", "case"),
+        ("/var/log/pods", "pods"),
+        ("/var/log/journal", "journal"),
+        ("/var/log/kubernetes", "kubernetes"),
+        ("/etc/kubernetes/manifests", "manifests"),
+    ] {
+        let from = node.path(from);
+        if from.exists() {
+            fs::create_dir_all(to.join(name))?;
+            run::copy(&from, &to.join(name))?;
+        }
+    }
+    for file in ["/var/log/cloud-init.log", "/var/log/cloud-init-output.log"] {
+        let from = node.path(file);
+        if from.exists() {
+            fs::copy(&from, to.join(name_of(&from)))?;
+        }
+    }
+    Ok(())
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,0 +1,318 @@
+//! What a node starts from: a Debian root, a layer of Kubernetes on it, and the store of container images.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::cache::{self, Key, hex};
+use crate::components::{self, Components};
+use crate::run;
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+const SUITE: &str = "trixie";
+const PACKAGES: [&str; 22] = [
+    "ca-certificates",
+    "cloud-init",
+    "conntrack",
+    "containernetworking-plugins",
+    "curl",
+    "dbus",
+    "e2fsprogs",
+    "ethtool",
+    "iproute2",
+    "iptables",
+    "jq",
+    "kmod",
+    "mount",
+    "nftables",
+    "procps",
+    "runc",
+    "socat",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "util-linux",
+    "xz-utils",
+];
+
+/// Units that start with the node.
+const ENABLED: [(&str, &str); 4] = [
+    ("multi-user.target", "/etc/systemd/system/containerd.service"),
+    ("multi-user.target", "/usr/lib/systemd/system/kubelet.service"),
+    ("multi-user.target", "/usr/lib/systemd/system/systemd-networkd.service"),
+    ("cloud-init.target", "/etc/systemd/system/case.service"),
+];
+
+/// Units that a node for a minute has no need of.
+const MASKED: [&str; 14] = [
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "ldconfig.service",
+    "serial-getty@ttyS0.service",
+    "systemd-binfmt.service",
+    "systemd-journal-catalog-update.service",
+    "systemd-pstore.service",
+    "systemd-tmpfiles-clean.timer",
+    "systemd-update-done.service",
+];
+
+/// What a node of one version starts from; folders of the cache, only read.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Folders that lie one on the other, the topmost first.
+    pub layers: Vec<PathBuf>,
+    /// What `/var/lib/containerd` begins with.
+    pub store: PathBuf,
+}
+
+/// Makes the image for the versions: the first is the node's own; of the others, kubeadm, kubelet and kubectl lie in
+/// `/opt/kubernetes/VERSION`, and the container images are there.
+///
+/// # Errors
+///
+/// A part can't be made.
+pub fn image(components: &Components, versions: &[String]) -> Result<Image> {
+    let [version, ..] = versions else { bail!("an image needs a version") };
+    let store = store(components, versions)?;
+    Ok(Image { layers: vec![layer(components, version, versions)?, debian()?], store })
+}
+
+/// A root of Debian, without anything of Kubernetes.
+fn debian() -> Result<PathBuf> {
+    let key = Key::default().with(SUITE).with(PACKAGES.join(","));
+    let folder = cache::folder(&format!("debian-{SUITE}"), &key, |folder| {
+        eprintln!("debian {SUITE}: installing into a folder, which takes a minute");
+        let include = format!("--include={}", PACKAGES.join(","));
+        let mut install = Command::new("mmdebstrap");
+        install.args(["--quiet", "--variant=minbase", "--format=directory", &include, SUITE]).arg(folder.join("root"));
+        run::output(&mut install)?;
+        // What makes a system that boots a second time: a first boot of systemd is slow.
+        let root = folder.join("root");
+        fs::write(root.join("etc/machine-id"), format!("{:032x}\n", 1))?;
+        fs::write(root.join("etc/fstab"), "")?;
+        for cached in ["var/cache/apt", "var/lib/apt/lists"] {
+            fs::remove_dir_all(root.join(cached))?;
+        }
+        Ok(())
+    })?;
+    Ok(folder.join("root"))
+}
+
+/// The programs and files of a Kubernetes node.
+fn layer(components: &Components, version: &str, versions: &[String]) -> Result<PathBuf> {
+    let files = Path::new(HERE).join("rootfs");
+    let mut programs = Vec::new();
+    for name in ["kubeadm", "kubelet", "kubectl"] {
+        programs.push((components.kubernetes(version, name)?, format!("usr/bin/{name}")));
+        for other in &versions[1..] {
+            programs.push((components.kubernetes(other, name)?, format!("opt/kubernetes/{other}/{name}")));
+        }
+    }
+    for name in components::CONTAINERD {
+        programs.push((components.containerd(name)?, format!("usr/local/bin/{name}")));
+    }
+    let pause = images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
+    let pause = pause.context("kubeadm names no pause image")?;
+
+    let mut key = Key::default().with("1").with_folder(&files)?.with(&pause);
+    for (program, place) in &programs {
+        key = key.with(program.as_os_str().as_encoded_bytes()).with(place);
+    }
+    cache::folder(&format!("layer-{version}"), &key, |folder| {
+        run::copy(&files, folder)?;
+        run::output(Command::new("chown").args(["-R", "0:0"]).arg(folder))?;
+        for (program, place) in &programs {
+            let place = folder.join(place);
+            fs::create_dir_all(place.parent().unwrap_or(folder))?;
+            fs::copy(program, &place).with_context(|| program.display().to_string())?;
+        }
+        let config = folder.join("etc/containerd/config.toml");
+        fs::write(&config, fs::read_to_string(&config)?.replace("@PAUSE@", &pause))?;
+        let units = folder.join("etc/systemd/system");
+        for (target, unit) in ENABLED {
+            let wants = units.join(format!("{target}.wants"));
+            fs::create_dir_all(&wants)?;
+            symlink(unit, wants.join(Path::new(unit).file_name().unwrap_or_default()))?;
+        }
+        for unit in MASKED {
+            symlink("/dev/null", units.join(unit))?;
+        }
+        for empty in ["case", "etc/kubernetes/manifests", "opt/cni", "var/log/journal", "var/lib/containerd"] {
+            fs::create_dir_all(folder.join(empty))?;
+        }
+        symlink("/usr/lib/cni", folder.join("opt/cni/bin"))?;
+        Ok(())
+    })
+}
+
+/// The names of the images that kubeadm deploys.
+fn images(components: &Components, version: &str) -> Result<Vec<String>> {
+    let kubeadm = components.kubernetes(version, "kubeadm")?;
+    let version = format!("v{version}");
+    let printed = run::output(Command::new(kubeadm).args(["config", "images", "list", "--kubernetes-version", &version]))?;
+    Ok(printed.lines().map(str::to_owned).collect())
+}
+
+/// A root of containerd in which every image is imported and unpacked. An image is one static binary; what a test
+/// only needs to exist (pause, coredns, kube-proxy) does nothing.
+fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
+    let source = Path::new(HERE).join("images/pause.c");
+    let mut key = Key::default().with("1").with_file(&source)?;
+    let mut all = Vec::new();
+    for version in versions {
+        for image in images(components, version)? {
+            let name = image.rsplit('/').next().and_then(|name| name.split(':').next()).unwrap_or_default().to_owned();
+            let program = match name.as_str() {
+                "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => {
+                    Some(components.kubernetes(version, &name)?)
+                }
+                "etcd" => Some(components.etcd()?),
+                _ => None,
+            };
+            key = key.with(&image).with(program.as_deref().unwrap_or(&source).as_os_str().as_encoded_bytes());
+            all.push((image, name, program));
+        }
+    }
+    let containerd = components.containerd("containerd")?;
+    let ctr = components.containerd("ctr")?;
+    let folder = cache::folder(&format!("images-{}", versions.join("-")), &key, |folder| {
+        eprintln!("container images of {}: importing", versions.join(", "));
+        let pause = folder.join("pause");
+        run::output(Command::new("cc").args(["-static", "-Os", "-s", "-o"]).arg(&pause).arg(&source))?;
+        let server = Containerd::start(&containerd, &ctr, folder)?;
+        for (image, name, program) in &all {
+            let archive = folder.join("archive.tar");
+            write_archive(&archive, image, name, program.as_deref().unwrap_or(&pause))?;
+            server.ctr(&["images", "import", &archive.to_string_lossy()])?;
+            fs::remove_file(&archive)?;
+        }
+        let there = server.ctr(&["images", "ls", "-q"])?;
+        for (image, ..) in &all {
+            ensure!(there.lines().any(|line| line == image), "{image} was imported, but containerd doesn't list it");
+        }
+        server.stop()?;
+        fs::remove_dir_all(folder.join("state"))?;
+        Ok(())
+    })?;
+    Ok(folder.join("root"))
+}
+
+/// A containerd of our own, for as long as images are imported.
+struct Containerd {
+    child: Child,
+    ctr: PathBuf,
+    socket: PathBuf,
+}
+
+impl Containerd {
+    fn start(containerd: &Path, ctr: &Path, folder: &Path) -> Result<Self> {
+        let (config, socket) = (folder.join("config.toml"), folder.join("state/socket"));
+        let text = format!(
+            "version = 3\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \
+             \"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\"]\n[grpc]\n  address = {:?}\n",
+            folder.join("root"),
+            folder.join("state"),
+            socket
+        );
+        fs::write(&config, text)?;
+        let log = fs::File::create(folder.join("log"))?;
+        let child = Command::new(containerd)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| containerd.display().to_string())?;
+        let mut server = Self { child, ctr: ctr.to_owned(), socket };
+        let start = Instant::now();
+        while let Err(error) = server.ctr(&["version"]) {
+            let ended = server.child.try_wait()?.is_some();
+            if ended || start.elapsed() > Duration::from_secs(30) {
+                let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+                return Err(error.context(format!("containerd doesn't start:\n{}", run::tail(&log, 20))));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(server)
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Result<String> {
+        run::output(Command::new(&self.ctr).arg("-a").arg(&self.socket).args(["-n", "k8s.io"]).args(arguments))
+    }
+
+    fn stop(mut self) -> Result<()> {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Writes an image as `docker save` does: one layer with one program.
+fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result<()> {
+    let mut layer = tar::Builder::new(Vec::new());
+    for (dir, mode) in [("usr", 0o755), ("usr/local", 0o755), ("usr/local/bin", 0o755), ("etc", 0o755), ("tmp", 0o1777)] {
+        add(&mut layer, dir, tar::EntryType::Directory, mode, &[])?;
+    }
+    add(&mut layer, "etc/passwd", tar::EntryType::Regular, 0o644, b"root:x:0:0:root:/root:/sbin/nologin\n")?;
+    let text = fs::read(program).with_context(|| program.display().to_string())?;
+    add(&mut layer, &format!("usr/local/bin/{name}"), tar::EntryType::Regular, 0o755, &text)?;
+    let layer = layer.into_inner()?;
+    let digest = hex(&Sha256::digest(&layer));
+    let config = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": {
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "Entrypoint": [format!("/usr/local/bin/{name}")],
+            "WorkingDir": "/",
+        },
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+    })
+    .to_string();
+    let config_name = format!("{}.json", hex(&Sha256::digest(&config)));
+    let layer_name = format!("{digest}/layer.tar");
+    let manifest = json!([{"Config": config_name, "RepoTags": [image], "Layers": [layer_name]}]).to_string();
+
+    let mut archive = tar::Builder::new(fs::File::create(path)?);
+    add(&mut archive, &config_name, tar::EntryType::Regular, 0o644, config.as_bytes())?;
+    add(&mut archive, &layer_name, tar::EntryType::Regular, 0o644, &layer)?;
+    add(&mut archive, "manifest.json", tar::EntryType::Regular, 0o644, manifest.as_bytes())?;
+    archive.finish()?;
+    Ok(())
+}
+
+fn add<W: std::io::Write>(
+    archive: &mut tar::Builder<W>,
+    name: &str,
+    kind: tar::EntryType,
+    mode: u32,
+    text: &[u8],
+) -> Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(text.len() as u64);
+    archive.append_data(&mut header, name, text).with_context(|| name.to_owned())
+}

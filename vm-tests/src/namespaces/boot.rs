@@ -1,0 +1,166 @@
+//! What a node does before systemd: its file systems, and the few files that differ from a machine's.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::mount::{MsFlags, mount};
+use nix::unistd::{chroot, sethostname};
+
+use super::network::NETWORK;
+use super::{Spec, cgroup};
+
+/// Device files that a node sees. Nothing else of the machine's `/dev` is there.
+const DEVICES: [&str; 7] = ["full", "kmsg", "null", "random", "tty", "urandom", "zero"];
+
+/// systemd is on version 2 of the control groups, which has no controllers where the machine keeps them in version 1: the
+/// two programs that run containers see version 1 instead. Only that one mount is private: what the kubelet mounts
+/// must reach containerd.
+const WITH_CGROUP_V1: &str = r##"#!/bin/sh
+exec unshare --mount --propagation unchanged sh -c '
+mount --make-private /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+for c in $(awk "!/^#/ && \$2 != 0 {print \$1}" /proc/cgroups); do
+    mkdir /sys/fs/cgroup/$c
+    mount -t cgroup -o $c cgroup /sys/fs/cgroup/$c || rmdir /sys/fs/cgroup/$c
+done
+exec "$@"' - "$@"
+"##;
+
+/// kubeadm writes the kubelet's configuration; here it is told of the machine's control groups at each start.
+const KUBELET_V1: &str = r#"#!/bin/sh
+config=/var/lib/kubelet/config.yaml
+if [ -e $config ]; then
+    sed -i "s/^cgroupDriver: .*/cgroupDriver: cgroupfs/" $config
+    grep -q ^failCgroupV1: $config || echo "failCgroupV1: false" >>$config
+fi
+exec /usr/local/sbin/with-cgroup-v1 /usr/bin/kubelet "$@"
+"#;
+
+/// The drop-ins take away what a container, as a rule, may not do: CAP_SYS_RESOURCE is needed for these.
+const CONTAINERD_UNIT: &str = "[Service]\nOOMScoreAdjust=0\nTasksMax=infinity\n";
+const KUBELET_UNIT: &str = "[Service]\nRestartSec=1\n";
+
+pub fn boot(spec: &Spec) -> Result<()> {
+    let root = spec.top.join("mnt");
+    mount_all(spec, &root)?;
+    configure(spec, &root)?;
+    // Mounts of the node are shared among its own namespaces from here on; nothing reaches the machine.
+    remount(&root, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
+    sethostname(&spec.name)?;
+    chroot(&root).with_context(|| root.display().to_string())?;
+    std::env::set_current_dir("/")?;
+    let error = Command::new("/sbin/init")
+        .args(["--log-target=console", "--show-status=1"])
+        .env_clear()
+        .env("container", "namespaces")
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .exec();
+    Err(error).context("can't run systemd")
+}
+
+fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
+    remount(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC)?;
+    let lower: Vec<_> = spec.layers.iter().map(|layer| layer.to_string_lossy()).collect();
+    let (up, work) = (spec.top.join("up"), spec.top.join("work"));
+    let overlay =
+        format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), up.display(), work.display());
+    new_mount("overlay", root, MsFlags::empty(), &overlay)?;
+    new_mount("proc", &root.join("proc"), MsFlags::empty(), "")?;
+    // Read-only, or networkd waits for udev.
+    new_mount("sysfs", &root.join("sys"), MsFlags::MS_RDONLY, "")?;
+    new_mount("cgroup2", &root.join("sys/fs/cgroup"), MsFlags::empty(), "")?;
+    new_mount("tmpfs", &root.join("run"), MsFlags::empty(), "mode=755")?;
+    new_mount("tmpfs", &root.join("tmp"), MsFlags::empty(), "mode=1777")?;
+    let dev = root.join("dev");
+    new_mount("tmpfs", &dev, MsFlags::empty(), "mode=755")?;
+    for name in DEVICES {
+        bind_file(&Path::new("/dev").join(name), &dev.join(name))?;
+    }
+    for dir in ["mqueue", "pts", "shm", "virtio-ports"] {
+        fs::create_dir(dev.join(dir)).with_context(|| dev.join(dir).display().to_string())?;
+    }
+    new_mount("devpts", &dev.join("pts"), MsFlags::empty(), "newinstance,ptmxmode=0666,mode=620,gid=5")?;
+    new_mount("tmpfs", &dev.join("shm"), MsFlags::empty(), "mode=1777")?;
+    let links = [
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("console", "null"),
+    ];
+    for (name, target) in links {
+        symlink(target, dev.join(name)).with_context(|| name.to_owned())?;
+    }
+    // Where a virtual machine has a serial port.
+    bind_file(&spec.top.join("result"), &dev.join("virtio-ports/result"))?;
+    // An overlay can't be the upper part of another: the containers' layers need a folder that is none.
+    bind(&spec.top.join("containerd"), &root.join("var/lib/containerd"))
+}
+
+fn configure(spec: &Spec, root: &Path) -> Result<()> {
+    write(root, "etc/hostname", 0o644, &format!("{}\n", spec.name))?;
+    let hosts = format!("127.0.0.1 localhost\n{} {}\n", spec.address, spec.name);
+    write(root, "etc/hosts", 0o644, &hosts)?;
+    // Nobody listens there: a look-up fails at once.
+    write(root, "etc/resolv.conf", 0o644, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
+    let network =
+        format!("[Match]\nName=eth0\n\n[Network]\nAddress={}/24\nGateway={NETWORK}.1\n", spec.address);
+    write(root, "etc/systemd/network/05-eth0.network", 0o644, &network)?;
+
+    let config = "etc/containerd/config.toml";
+    let text = fs::read_to_string(root.join(config)).with_context(|| config.to_owned())?;
+    let limits = "\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n  disable_apparmor = true\n";
+    let runc = "\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]";
+    // A second boot finds what the first one wrote.
+    let mut text =
+        if text.contains(limits) { text } else { text.replacen(runc, &format!("{limits}{runc}"), 1) };
+    let (mut containerd, mut kubelet) = (CONTAINERD_UNIT.to_owned(), KUBELET_UNIT.to_owned());
+    if cgroup::is_v1() {
+        text = text.replace("SystemdCgroup = true", "SystemdCgroup = false");
+        write(root, "usr/local/sbin/with-cgroup-v1", 0o755, WITH_CGROUP_V1)?;
+        write(root, "usr/local/sbin/kubelet-v1", 0o755, KUBELET_V1)?;
+        containerd += "ExecStart=\nExecStart=/usr/local/sbin/with-cgroup-v1 /usr/local/bin/containerd\n";
+        kubelet += "ExecStart=\nExecStart=/usr/local/sbin/kubelet-v1 $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS \
+                    $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n";
+    }
+    write(root, config, 0o644, &text)?;
+    write(root, "etc/systemd/system/containerd.service.d/90-namespaces.conf", 0o644, &containerd)?;
+    write(root, "etc/systemd/system/kubelet.service.d/90-namespaces.conf", 0o644, &kubelet)
+}
+
+fn write(root: &Path, path: &str, mode: u32, text: &str) -> Result<()> {
+    let path = root.join(path);
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    }
+    fs::write(&path, text)
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+        .with_context(|| path.display().to_string())
+}
+
+fn new_mount(kind: &str, target: &Path, flags: MsFlags, options: &str) -> Result<()> {
+    let options = CString::new(options)?;
+    mount(Some(kind), target, Some(kind), flags, Some(options.as_c_str()))
+        .with_context(|| format!("can't mount {kind} on {}", target.display()))
+}
+
+fn bind(source: &Path, target: &Path) -> Result<()> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("can't mount {} on {}", source.display(), target.display()))
+}
+
+fn bind_file(source: &Path, target: &Path) -> Result<()> {
+    fs::File::create(target).with_context(|| target.display().to_string())?;
+    bind(source, target)
+}
+
+fn remount(target: &Path, flags: MsFlags) -> Result<()> {
+    mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
+        .with_context(|| format!("can't change the mount {}", target.display()))
+}

@@ -1,0 +1,114 @@
+//! The control groups of a node: one in each hierarchy of the machine, which may have version 1, 2, or both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::retry;
+
+const MOUNT: &str = "/sys/fs/cgroup";
+
+/// A group of the same name in each hierarchy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Group {
+    name: String,
+}
+
+impl Group {
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+
+    /// Makes the group.
+    pub fn create(&self) -> Result<()> {
+        for hierarchy in hierarchies()? {
+            let dir = hierarchy.join(&self.name);
+            fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+            // Version 1: a group of cpuset takes nobody before it has these.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if !is_v2(&hierarchy) && hierarchy.join(file).exists() {
+                    fs::write(dir.join(file), fs::read(hierarchy.join(file))?)
+                        .with_context(|| dir.join(file).display().to_string())?;
+                }
+            }
+            // Version 2: the controllers that a node hands on to its pods, those that the machine lets us have.
+            if is_v2(&hierarchy) {
+                for controller in fs::read_to_string(hierarchy.join("cgroup.controllers"))?.split_whitespace() {
+                    let _ = fs::write(hierarchy.join("cgroup.subtree_control"), format!("+{controller}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves this process into the group.
+    pub fn join(&self) -> Result<()> {
+        for hierarchy in hierarchies()? {
+            let procs = hierarchy.join(&self.name).join("cgroup.procs");
+            fs::write(&procs, "0").with_context(|| procs.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Removes the group and those below, once their processes are gone. The kubelet of the next node would stumble over them.
+    pub fn remove(&self) -> Result<()> {
+        for hierarchy in hierarchies()? {
+            let dir = hierarchy.join(&self.name);
+            retry(Duration::from_secs(5), || remove(&dir))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the groups of harnesses that didn't come to do it themselves.
+pub fn remove_stale(is_stale: impl Fn(&str) -> bool) -> Result<()> {
+    for hierarchy in hierarchies()? {
+        for entry in fs::read_dir(&hierarchy)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if is_stale(&name) {
+                remove(&hierarchy.join(name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Does the machine have its controllers in version 1? Then a node's container programs must, too.
+pub fn is_v1() -> bool {
+    !is_v2(Path::new(MOUNT))
+}
+
+fn is_v2(hierarchy: &Path) -> bool {
+    hierarchy.join("cgroup.controllers").exists()
+}
+
+/// Where the hierarchies are mounted.
+fn hierarchies() -> Result<Vec<PathBuf>> {
+    if !is_v1() {
+        return Ok(vec![MOUNT.into()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(MOUNT).context(MOUNT)? {
+        let path = entry?.path();
+        if path.join("cgroup.procs").exists() && !path.is_symlink() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove(&path)?;
+        }
+    }
+    fs::remove_dir(dir).with_context(|| format!("can't remove the control group {}", dir.display()))
+}

@@ -1,0 +1,209 @@
+//! A node in namespaces: a copy-on-write chroot of an image, with systemd as PID 1, in mount, network, PID, UTS, IPC
+//! and cgroup namespaces of its own. It shares nothing with the machine but its kernel and, read-only, the image.
+//!
+//! Three processes make one: the harness starts `enter` (this program again), which joins the node's cgroups and its
+//! network and becomes `unshare`, whose child is `boot` (this program once more) and becomes systemd. Each dies with
+//! the one before it.
+
+mod boot;
+mod cgroup;
+mod network;
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::image::Image;
+use crate::run;
+use cgroup::Group;
+pub use cgroup::remove_stale;
+pub use network::{Switch, serve as switch};
+
+/// How many nodes there were: each has control groups of its own.
+static NODES: AtomicU32 = AtomicU32::new(0);
+
+/// A node that may be booted, more than once, over the same files.
+#[derive(Debug)]
+pub struct Node {
+    spec: Spec,
+    spec_path: PathBuf,
+}
+
+/// What `enter` and `boot` must know of a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spec {
+    /// The host's name.
+    pub name: String,
+    /// IPv4 address, in the network that [`network::NETWORK`] names.
+    pub address: String,
+    layers: Vec<PathBuf>,
+    /// The node's own folder: `up` has the files that it changed, `result` what it told.
+    top: PathBuf,
+    group: Group,
+    switch: u32,
+}
+
+impl Node {
+    /// A node that has never been booted, in a new folder `top`. `case` becomes `/case` there.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn new(image: &Image, top: &Path, name: &str, address: &str, switch: &Switch) -> Result<Self> {
+        for dir in ["up", "work", "mnt", "containerd"] {
+            let dir = top.join(dir);
+            fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        }
+        copy_store(&image.store, &top.join("containerd"))?;
+        let spec = Spec {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            layers: image.layers.clone(),
+            top: top.to_owned(),
+            group: Group::named(&format!("vm-tests-{}-{}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed))),
+            switch: switch.pid(),
+        };
+        let spec_path = top.join("spec.json");
+        fs::write(&spec_path, serde_json::to_string(&spec)?)?;
+        Ok(Self { spec, spec_path })
+    }
+
+    /// A file of the node, to be written before it is booted or read after.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.spec.top.join("up").join(path.trim_start_matches('/'))
+    }
+
+    /// Where the node's words to the harness are found, a line each.
+    pub fn result(&self) -> PathBuf {
+        self.spec.top.join("result")
+    }
+
+    /// What systemd printed.
+    pub fn console(&self) -> PathBuf {
+        self.spec.top.join("console")
+    }
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    ///
+    /// The processes or the cgroups can't be made.
+    pub fn boot(&self) -> Result<Running> {
+        self.spec.group.create()?;
+        let append = |path: PathBuf| File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string());
+        append(self.result())?;
+        let console = append(self.console())?;
+        let child = Command::new(std::env::current_exe()?)
+            .arg("enter")
+            .arg(&self.spec_path)
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            // Ctrl-C on the terminal is for the harness alone, which ends the node itself.
+            .process_group(0)
+            .spawn()
+            .context("can't start a node")?;
+        Ok(Running { child, group: self.spec.group.clone() })
+    }
+}
+
+/// A node that was started. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    group: Group,
+}
+
+impl Running {
+    /// Has the node ended? An error is a node that didn't end by powering off or rebooting itself.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    pub fn ended(&mut self) -> Result<bool> {
+        use std::os::unix::process::ExitStatusExt;
+        let Some(status) = self.child.try_wait()? else { return Ok(false) };
+        // reboot(2) in a PID namespace ends its init by SIGINT (power-off) or SIGHUP (reboot).
+        let signal = status.signal().or(status.code().map(|code| code - 128));
+        match signal {
+            Some(libc_sigint) if libc_sigint == Signal::SIGINT as i32 || libc_sigint == Signal::SIGHUP as i32 => Ok(true),
+            _ => bail!("the node ended by itself: {status}"),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Err(error) = self.group.remove() {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// The first process of a node, on the machine's side: `enter SPEC` joins the cgroups, makes the network, and becomes
+/// `unshare`, whose child is [`boot`].
+///
+/// # Errors
+///
+/// The node can't be made.
+pub fn enter(spec_path: &Path) -> Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let spec = read_spec(spec_path)?;
+    spec.group.join()?;
+    network::join(&spec)?;
+    let error = Command::new("unshare")
+        .args(["--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"])
+        .arg(std::env::current_exe()?)
+        .arg("boot")
+        .arg(spec_path)
+        .exec();
+    Err(error).context("can't run unshare")
+}
+
+/// The node's first own process: `boot SPEC` makes its file systems and becomes systemd.
+///
+/// # Errors
+///
+/// A file system can't be mounted.
+pub fn boot(spec_path: &Path) -> Result<()> {
+    boot::boot(&read_spec(spec_path)?)
+}
+
+fn read_spec(path: &Path) -> Result<Spec> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Copies a store of images. Its big files are never changed in place, so they are linked; its databases are copied.
+fn copy_store(from: &Path, to: &Path) -> Result<()> {
+    run::output(Command::new("cp").args(["-a", "--link"]).arg(from.join(".")).arg(to))?;
+    let databases = run::output(Command::new("find").arg(to).args(["-type", "f", "-name", "*.db"]))?;
+    for path in databases.lines() {
+        let copy = format!("{path}.copy");
+        fs::copy(path, &copy)?;
+        fs::rename(&copy, path)?;
+    }
+    Ok(())
+}
+
+/// Tries until it works or a time is over.
+fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < limit => thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
+}

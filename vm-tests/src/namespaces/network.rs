@@ -1,0 +1,89 @@
+//! The nodes' network: a bridge in a network namespace of its own, with a cable to each node. No way leads out of it.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+
+use super::Spec;
+use crate::run;
+
+/// The first three numbers of all addresses; the bridge has .1 and is the way to everywhere.
+pub const NETWORK: &str = "10.99.0";
+
+/// The bridge of a case.
+#[derive(Debug)]
+pub struct Switch(Child);
+
+impl Switch {
+    /// Makes it. It ends when this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// This machine doesn't let us make it.
+    pub fn start() -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("switch")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .context("can't start a switch")?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let switch = Self(child);
+        ensure!(line.trim() == "up", "the nodes' network can't be made; see above");
+        Ok(switch)
+    }
+
+    /// Its process, in whose network namespace the bridge is.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The process behind a [`Switch`]: makes the bridge, says so, and waits for its end.
+///
+/// # Errors
+///
+/// See [`Switch::start`].
+pub fn serve() -> Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
+    ip(&["link", "set", "lo", "up"])?;
+    ip(&["link", "add", "br0", "type", "bridge"])?;
+    ip(&["address", "add", &format!("{NETWORK}.1/24"), "dev", "br0"])?;
+    ip(&["link", "set", "br0", "up"])?;
+    println!("up");
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// Gives this process a network namespace with `eth0`, whose other end is in the switch.
+pub fn join(spec: &Spec) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
+    let switch = spec.switch.to_string();
+    let port = format!("to-{}", spec.address.rsplit('.').next().unwrap_or_default());
+    ip(&["link", "set", "lo", "up"])?;
+    ip(&["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch])?;
+    let namespace = format!("--net=/proc/{switch}/ns/net");
+    run::output(Command::new("nsenter").args([&namespace, "ip", "link", "set", &port, "master", "br0", "up"])).map(drop)
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    run::output(Command::new("ip").args(arguments)).map(drop)
+}

@@ -1,0 +1,41 @@
+//! Other programs, run to their end.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// How much of what a failed program printed an error repeats, in lines.
+const TAIL: usize = 20;
+
+/// Runs a program and gives what it printed. An error names the program and has the last lines of what it said.
+///
+/// # Errors
+///
+/// It can't be started, or it fails.
+pub fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("can't run {name}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let said = stdout + &String::from_utf8_lossy(&output.stderr);
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+        bail!("{name} {}: {}\n{}", arguments.join(" "), output.status, tail(&said, TAIL));
+    }
+    Ok(stdout)
+}
+
+/// The last lines of a text.
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.trim_end().lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Copies a folder as it is, with owners, modes and links.
+///
+/// # Errors
+///
+/// What `cp` says.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    output(Command::new("cp").arg("-a").arg("--reflink=auto").arg(from.join(".")).arg(to)).map(drop)
+}
