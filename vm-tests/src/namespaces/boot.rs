@@ -31,19 +31,28 @@ done
 exec "$@"' - "$@"
 "##;
 
-/// kubeadm writes the kubelet's configuration; here it is told of the machine's control groups at each start.
-const KUBELET_V1: &str = r#"#!/bin/sh
+/// kubeadm writes the kubelet's configuration; here it is told at each start of what is the machine's: the disk, whose
+/// fill level is no reason to evict anything, and the version of the control groups.
+const KUBELET: &str = r#"#!/bin/sh
 config=/var/lib/kubelet/config.yaml
-if [ -e $config ]; then
-    sed -i "s/^cgroupDriver: .*/cgroupDriver: cgroupfs/" $config
-    grep -q ^failCgroupV1: $config || echo "failCgroupV1: false" >>$config
+if [ -e $config ] && ! grep -q ^evictionHard: $config; then
+    cat >>$config <<'END'
+evictionHard: {nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%, imagefs.inodesFree: 0%}
+imageGCHighThresholdPercent: 100
+END
+    if [ -x /usr/local/sbin/with-cgroup-v1 ]; then
+        sed -i 's/^cgroupDriver: .*/cgroupDriver: cgroupfs/' $config
+        echo 'failCgroupV1: false' >>$config
+    fi
 fi
-exec /usr/local/sbin/with-cgroup-v1 /usr/bin/kubelet "$@"
+[ ! -x /usr/local/sbin/with-cgroup-v1 ] || exec /usr/local/sbin/with-cgroup-v1 /usr/bin/kubelet "$@"
+exec /usr/bin/kubelet "$@"
 "#;
 
 /// The drop-ins take away what a container, as a rule, may not do: CAP_SYS_RESOURCE is needed for these.
 const CONTAINERD_UNIT: &str = "[Service]\nOOMScoreAdjust=0\nTasksMax=infinity\n";
-const KUBELET_UNIT: &str = "[Service]\nRestartSec=1\n";
+const KUBELET_UNIT: &str = "[Service]\nRestartSec=1\nExecStart=\nExecStart=/usr/local/sbin/kubelet-here \
+                            $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n";
 
 pub fn boot(spec: &Spec) -> Result<()> {
     let root = spec.top.join("mnt");
@@ -120,18 +129,16 @@ fn configure(spec: &Spec, root: &Path) -> Result<()> {
     // A second boot finds what the first one wrote.
     let mut text =
         if text.contains(limits) { text } else { text.replacen(runc, &format!("{limits}{runc}"), 1) };
-    let (mut containerd, mut kubelet) = (CONTAINERD_UNIT.to_owned(), KUBELET_UNIT.to_owned());
+    let mut containerd = CONTAINERD_UNIT.to_owned();
     if cgroup::is_v1() {
         text = text.replace("SystemdCgroup = true", "SystemdCgroup = false");
         write(root, "usr/local/sbin/with-cgroup-v1", 0o755, WITH_CGROUP_V1)?;
-        write(root, "usr/local/sbin/kubelet-v1", 0o755, KUBELET_V1)?;
         containerd += "ExecStart=\nExecStart=/usr/local/sbin/with-cgroup-v1 /usr/local/bin/containerd\n";
-        kubelet += "ExecStart=\nExecStart=/usr/local/sbin/kubelet-v1 $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS \
-                    $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n";
     }
     write(root, config, 0o644, &text)?;
+    write(root, "usr/local/sbin/kubelet-here", 0o755, KUBELET)?;
     write(root, "etc/systemd/system/containerd.service.d/90-namespaces.conf", 0o644, &containerd)?;
-    write(root, "etc/systemd/system/kubelet.service.d/90-namespaces.conf", 0o644, &kubelet)
+    write(root, "etc/systemd/system/kubelet.service.d/90-namespaces.conf", 0o644, KUBELET_UNIT)
 }
 
 fn write(root: &Path, path: &str, mode: u32, text: &str) -> Result<()> {
