@@ -8,7 +8,7 @@ step 'apply' kube-audit-bootstrap apply
 LIMIT=120 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 13 audit flags' has_flags 13
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'
-LIMIT=90 step 'it stays' stays_for 45
+LIMIT=90 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'status finds all in place' kube-audit-bootstrap status
 

@@ -8,11 +8,15 @@ tell() { echo "$*" >>/dev/virtio-ports/result; }
 
 # step NAME COMMAND...: the command succeeds within LIMIT seconds.
 step() {
-    local name=$1 start=${EPOCHREALTIME/./} output rc took
+    local name=$1 start=${EPOCHREALTIME/./} output rc took beat
     shift
     tell "STEP $name"
+    # A long step is no silence: it has its own limit.
+    while sleep 30; do tell "WAIT $name"; done &
+    beat=$!
     output=$(timeout --kill-after=5 "${LIMIT:-60}" bash -c '. /usr/local/lib/case/lib.sh; "$@"' - "$@" 2>&1)
     rc=$?
+    kill "$beat"
     printf '== %s: exit %s\n%s\n' "$name" "$rc" "$output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
     if [ $rc -eq 0 ]; then
@@ -74,3 +78,20 @@ api_starts() {
 another_api_is_ready() { [ "$(api_pids | wc -w)" = 1 ] && [ "$(api_pids)" != "$(cat /var/lib/case/api-pids)" ] && api_is_ready; }
 # The API server that runs now is the one that runs in some seconds.
 stays_for() { local pids; pids=$(api_pids); sleep "$1"; is "$(api_pids)" "$pids"; }
+
+# What an administrator does who follows a guide: directory, policy, and an edit of the manifest.
+edit_by_hand() {
+    mkdir -p /tmp/hand/etc/kubernetes/manifests /var/log/kubernetes/audit
+    cp "$MANIFEST" /tmp/hand/etc/kubernetes/manifests/
+    kube-audit-bootstrap apply --root /tmp/hand
+    cp /tmp/hand/etc/kubernetes/audit-policy.yaml /etc/kubernetes/
+    cp "/tmp/hand$MANIFEST" /etc/kubernetes/manifests/.edited
+    mv /etc/kubernetes/manifests/.edited "$MANIFEST"
+}
+
+# kubeadm upgrade to a version whose programs are in /opt/kubernetes.
+upgrade() {
+    local bin=/opt/kubernetes/$1 skip=()
+    ! "$bin/kubeadm" upgrade apply --help | grep -q -- --skip-phases || skip=(--skip-phases=addon)
+    "$bin/kubeadm" upgrade apply "v$1" --yes --ignore-preflight-errors=all "${skip[@]}"
+}

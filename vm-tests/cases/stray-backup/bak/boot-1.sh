@@ -1,0 +1,19 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+
+# This name sorts after the manifest: the kubelet runs the copy, whatever is done to the manifest.
+watch_api
+cp "$MANIFEST" "$MANIFEST.bak"
+step 'the flags are put in by hand' edit_by_hand
+LIMIT=200 step 'another API server answers' eventually another_api_is_ready
+LIMIT=90 step 'it stays' stays_for 25
+step 'it has no audit flags' has_flags 0
+
+watch_api
+step 'apply moves the copy away' kube-audit-bootstrap apply
+step 'the copy is gone' test ! -e "$MANIFEST.bak"
+LIMIT=150 step 'another API server answers' eventually another_api_is_ready
+step 'it has the 13 audit flags' has_flags 13
+LIMIT=60 step 'it stays' stays_for 25
+step 'it was started once' is "$(api_starts)" 1
+step 'events are written' eventually has_events '.stage == "ResponseComplete"'
