@@ -102,5 +102,7 @@ pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> 
 /// An exclusive lock on a file, until it is dropped.
 fn lock(path: &Path) -> Result<Flock<File>> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(|| path.display().to_string())
+    Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| path.display().to_string())
 }

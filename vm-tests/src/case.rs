@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::components::{Components, minor};
@@ -29,8 +29,6 @@ pub struct Case {
     pub about: String,
     /// It begins with the version before the one that it is run for.
     pub from_previous: bool,
-    /// The oldest minor version that it makes sense for.
-    pub since: u32,
     dir: PathBuf,
     nodes: Vec<String>,
 }
@@ -41,8 +39,6 @@ struct Description {
     about: String,
     #[serde(default)]
     from_previous: bool,
-    #[serde(default)]
-    since: u32,
 }
 
 /// What a case is run with.
@@ -99,7 +95,6 @@ impl Case {
             name: name_of(dir),
             about: description.about,
             from_previous: description.from_previous,
-            since: description.since,
             dir: dir.to_owned(),
             nodes,
         })
@@ -141,7 +136,8 @@ impl Case {
             if present.is_empty() {
                 return Ok(Verdict::Passed);
             }
-            let running = present.iter().map(|(name, node)| Ok((*name, *node, node.boot()?))).collect::<Result<Vec<_>>>()?;
+            let running =
+                present.iter().map(|(name, node)| Ok((*name, *node, node.boot()?))).collect::<Result<Vec<_>>>()?;
             if let Err(reason) = self.watch(running, boot, setting)? {
                 let logs = setting.logs.join(&self.name);
                 for (name, node) in self.nodes.iter().zip(&nodes) {
@@ -158,7 +154,14 @@ impl Case {
     }
 
     /// Puts into a node what the case gives it.
-    fn furnish(&self, node: &Node, name: &str, address: &str, versions: &[String], setting: &Setting) -> Result<()> {
+    fn furnish(
+        &self,
+        node: &Node,
+        name: &str,
+        address: &str,
+        versions: &[String],
+        setting: &Setting,
+    ) -> Result<()> {
         let newest = versions.last().map_or("", String::as_str);
         let api = if minor(&versions[0]) < 31 { "kubeadm.k8s.io/v1beta3" } else { "kubeadm.k8s.io/v1beta4" };
         let fill = |text: &str| {
@@ -194,8 +197,8 @@ impl Case {
     ) -> Result<Result<(), String>> {
         let start = Instant::now();
         let mut last_word = start;
-        let mut seen = vec![0; running.len()];
-        let mut talk: Vec<u64> = vec![0; running.len()];
+        // Of each node: how many lines were seen, and how much it had said by then.
+        let mut heard = vec![(0, 0); running.len()];
         while !running.is_empty() {
             interrupt::check()?;
             let mut index = 0;
@@ -203,22 +206,20 @@ impl Case {
                 let (name, node, process) = &mut running[index];
                 let ended = process.ended();
                 let told = told(node, boot)?;
-                for line in &told[seen[index].min(told.len())..] {
+                for line in &told[heard[index].0.min(told.len())..] {
                     if setting.verbose {
                         eprintln!("{} {name}: {line}", self.name);
                     }
                 }
-                seen[index] = told.len();
-                let size = size(&node.console()) + size(&node.result());
-                if size != talk[index] {
-                    (talk[index], last_word) = (size, Instant::now());
+                let now = (told.len(), size(&node.console()) + size(&node.result()));
+                if now != heard[index] {
+                    (heard[index], last_word) = (now, Instant::now());
                 }
                 match ended {
                     Ok(false) => index += 1,
                     Ok(true) if told.last().is_some_and(|line| line == "RESULT pass") => {
                         running.remove(index);
-                        seen.remove(index);
-                        talk.remove(index);
+                        heard.remove(index);
                     }
                     Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
                     Err(error) => return Ok(Err(failure(name, boot, &told, &error.to_string()))),

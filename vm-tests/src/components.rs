@@ -142,13 +142,18 @@ fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBu
 
 /// What every call of Go gets: static programs, nothing but what is pinned, no other toolchain than the one here.
 pub fn go_environment(command: &mut Command) -> &mut Command {
-    command.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=readonly").env_remove("GOROOT")
+    command
+        .env("CGO_ENABLED", "0")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOFLAGS", "-mod=readonly")
+        .env_remove("GOROOT")
 }
 
 /// The version of Go, such as `go1.26.8`, if it can build a module.
 fn go(source: &Path) -> Result<String> {
-    let printed = run::output(Command::new("go").arg("version").env("GOTOOLCHAIN", "local"))
-        .context("Go is needed to build Kubernetes (or release binaries, with --components DIR): see https://go.dev/dl")?;
+    let printed = run::output(Command::new("go").arg("version").env("GOTOOLCHAIN", "local")).context(
+        "Go is needed to build Kubernetes (or release binaries, with --components DIR): see https://go.dev/dl",
+    )?;
     let version = printed.split(' ').find(|word| word.starts_with("go1")).unwrap_or_default().to_owned();
     let path = source.join("go.mod");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

@@ -98,7 +98,9 @@ fn debian() -> Result<PathBuf> {
         eprintln!("debian {SUITE}: installing into a folder, which takes a minute");
         let include = format!("--include={}", PACKAGES.join(","));
         let mut install = Command::new("mmdebstrap");
-        install.args(["--quiet", "--variant=minbase", "--format=directory", &include, SUITE]).arg(folder.join("root"));
+        install
+            .args(["--quiet", "--variant=minbase", "--format=directory", &include, SUITE])
+            .arg(folder.join("root"));
         run::output(&mut install)?;
         // What makes a system that boots a second time: a first boot of systemd is slow.
         let root = folder.join("root");
@@ -163,7 +165,8 @@ fn layer(components: &Components, version: &str, versions: &[String]) -> Result<
 fn images(components: &Components, version: &str) -> Result<Vec<String>> {
     let kubeadm = components.kubernetes(version, "kubeadm")?;
     let version = format!("v{version}");
-    let printed = run::output(Command::new(kubeadm).args(["config", "images", "list", "--kubernetes-version", &version]))?;
+    let printed =
+        run::output(Command::new(kubeadm).args(["config", "images", "list", "--kubernetes-version", &version]))?;
     Ok(printed.lines().map(str::to_owned).collect())
 }
 
@@ -175,7 +178,8 @@ fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
     let mut all = Vec::new();
     for version in versions {
         for image in images(components, version)? {
-            let name = image.rsplit('/').next().and_then(|name| name.split(':').next()).unwrap_or_default().to_owned();
+            let name =
+                image.rsplit('/').next().and_then(|name| name.split(':').next()).unwrap_or_default().to_owned();
             let program = match name.as_str() {
                 "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => {
                     Some(components.kubernetes(version, &name)?)
@@ -202,7 +206,10 @@ fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
         }
         let there = server.ctr(&["images", "ls", "-q"])?;
         for (image, ..) in &all {
-            ensure!(there.lines().any(|line| line == image), "{image} was imported, but containerd doesn't list it");
+            ensure!(
+                there.lines().any(|line| line == image),
+                "{image} was imported, but containerd doesn't list it"
+            );
         }
         server.stop()?;
         fs::remove_dir_all(folder.join("state"))?;
@@ -272,7 +279,9 @@ impl Drop for Containerd {
 /// Writes an image as `docker save` does: one layer with one program.
 fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result<()> {
     let mut layer = tar::Builder::new(Vec::new());
-    for (dir, mode) in [("usr", 0o755), ("usr/local", 0o755), ("usr/local/bin", 0o755), ("etc", 0o755), ("tmp", 0o1777)] {
+    for (dir, mode) in
+        [("usr", 0o755), ("usr/local", 0o755), ("usr/local/bin", 0o755), ("etc", 0o755), ("tmp", 0o1777)]
+    {
         add(&mut layer, dir, tar::EntryType::Directory, mode, &[])?;
     }
     add(&mut layer, "etc/passwd", tar::EntryType::Regular, 0o644, b"root:x:0:0:root:/root:/sbin/nologin\n")?;

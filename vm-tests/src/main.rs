@@ -38,12 +38,12 @@ struct Arguments {
 enum Verb {
     /// Say which cases there are
     List,
+    /// Say which versions of Kubernetes are pinned, oldest first
+    Versions,
     /// Run cases, all of them where none is named
     Run(Run),
     /// Build programs of Kubernetes, all versions where none is named, and say where they are
-    Components {
-        versions: Vec<String>,
-    },
+    Components { versions: Vec<String> },
     #[command(hide = true)]
     Enter { spec: PathBuf },
     #[command(hide = true)]
@@ -59,7 +59,11 @@ struct Run {
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     versions: Vec<String>,
     /// The program under test
-    #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-gnu/release/kube-audit-bootstrap")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/x86_64-unknown-linux-gnu/release/kube-audit-bootstrap"
+    )]
     program: PathBuf,
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
@@ -95,6 +99,10 @@ fn run(arguments: Arguments) -> Result<bool> {
             }
             Ok(true)
         }
+        Verb::Versions => {
+            println!("{}", components::versions()?.join("\n"));
+            Ok(true)
+        }
         Verb::Components { versions } => {
             for version in chosen(&versions, components::versions()?)? {
                 for name in components::KUBERNETES {
@@ -116,7 +124,8 @@ fn chosen(asked: &[String], default: Vec<String>) -> Result<Vec<String>> {
     asked
         .iter()
         .map(|asked| {
-            let found = known.iter().find(|version| *version == asked || version.starts_with(&format!("{asked}.")));
+            let found =
+                known.iter().find(|version| *version == asked || version.starts_with(&format!("{asked}.")));
             found.cloned().with_context(|| format!("{asked} is not one of {}", known.join(", ")))
         })
         .collect()
@@ -159,7 +168,8 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
         while let Some((case, versions)) = next() {
             let start = Instant::now();
             let verdict = case.run(&versions, &setting).with_context(|| case.name.clone())?;
-            let about = format!("{} ({}, {:.1} s)", case.name, versions.join(" to "), start.elapsed().as_secs_f64());
+            let about =
+                format!("{} ({}, {:.1} s)", case.name, versions.join(" to "), start.elapsed().as_secs_f64());
             match verdict {
                 Verdict::Passed => println!("ok      {about}"),
                 Verdict::Failed(why) => {

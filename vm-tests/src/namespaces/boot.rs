@@ -17,6 +17,17 @@ use super::{Spec, cgroup};
 /// Device files that a node sees. Nothing else of the machine's `/dev` is there.
 const DEVICES: [&str; 7] = ["full", "kmsg", "null", "random", "tty", "urandom", "zero"];
 
+/// What the kubelet sets in `/proc/sys`, and where that is not the node's own: it finds these values, and leaves the
+/// machine's alone (`setupKernelTunables` of `pkg/kubelet/cm/container_manager_linux.go`).
+const TUNABLES: [(&str, &str); 6] = [
+    ("kernel/keys/root_maxbytes", "25000000"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+];
+
 /// systemd is on version 2 of the control groups, which has no controllers where the machine keeps them in version 1: the
 /// two programs that run containers see version 1 instead. Only that one mount is private: what the kubelet mounts
 /// must reach containerd.
@@ -76,10 +87,10 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     remount(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC)?;
     let lower: Vec<_> = spec.layers.iter().map(|layer| layer.to_string_lossy()).collect();
     let (up, work) = (spec.top.join("up"), spec.top.join("work"));
-    let overlay =
-        format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), up.display(), work.display());
+    let overlay = format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), up.display(), work.display());
     new_mount("overlay", root, MsFlags::empty(), &overlay)?;
     new_mount("proc", &root.join("proc"), MsFlags::empty(), "")?;
+    protect_tunables(spec, &root.join("proc/sys"))?;
     // Read-only, or networkd waits for udev.
     new_mount("sysfs", &root.join("sys"), MsFlags::MS_RDONLY, "")?;
     new_mount("cgroup2", &root.join("sys/fs/cgroup"), MsFlags::empty(), "")?;
@@ -112,23 +123,40 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     bind(&spec.top.join("containerd"), &root.join("var/lib/containerd"))
 }
 
+/// Makes `/proc/sys` read-only, as most of it is the machine's, except for the network's part.
+fn protect_tunables(spec: &Spec, sys: &Path) -> Result<()> {
+    bind(sys, sys)?;
+    let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    remount(sys, read_only)?;
+    let net = sys.join("net");
+    bind(&net, &net)?;
+    remount(&net, MsFlags::MS_REMOUNT | MsFlags::MS_BIND)?;
+    for (name, value) in TUNABLES {
+        let file = spec.top.join(name.replace('/', "."));
+        fs::write(&file, format!("{value}\n")).with_context(|| file.display().to_string())?;
+        if sys.join(name).exists() {
+            bind(&file, &sys.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 fn configure(spec: &Spec, root: &Path) -> Result<()> {
     write(root, "etc/hostname", 0o644, &format!("{}\n", spec.name))?;
     let hosts = format!("127.0.0.1 localhost\n{} {}\n", spec.address, spec.name);
     write(root, "etc/hosts", 0o644, &hosts)?;
     // Nobody listens there: a look-up fails at once.
     write(root, "etc/resolv.conf", 0o644, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
-    let network =
-        format!("[Match]\nName=eth0\n\n[Network]\nAddress={}/24\nGateway={NETWORK}.1\n", spec.address);
+    let network = format!("[Match]\nName=eth0\n\n[Network]\nAddress={}/24\nGateway={NETWORK}.1\n", spec.address);
     write(root, "etc/systemd/network/05-eth0.network", 0o644, &network)?;
 
     let config = "etc/containerd/config.toml";
     let text = fs::read_to_string(root.join(config)).with_context(|| config.to_owned())?;
-    let limits = "\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n  disable_apparmor = true\n";
+    let limits =
+        "\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n  disable_apparmor = true\n";
     let runc = "\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]";
     // A second boot finds what the first one wrote.
-    let mut text =
-        if text.contains(limits) { text } else { text.replacen(runc, &format!("{limits}{runc}"), 1) };
+    let mut text = if text.contains(limits) { text } else { text.replacen(runc, &format!("{limits}{runc}"), 1) };
     let mut containerd = CONTAINERD_UNIT.to_owned();
     if cgroup::is_v1() {
         text = text.replace("SystemdCgroup = true", "SystemdCgroup = false");

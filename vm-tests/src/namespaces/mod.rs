@@ -69,7 +69,11 @@ impl Node {
             address: address.to_owned(),
             layers: image.layers.clone(),
             top: top.to_owned(),
-            group: Group::named(&format!("vm-tests-{}-{}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed))),
+            group: Group::named(&format!(
+                "vm-tests-{}-{}",
+                std::process::id(),
+                NODES.fetch_add(1, Ordering::Relaxed)
+            )),
             switch: switch.pid(),
         };
         let spec_path = top.join("spec.json");
@@ -99,7 +103,9 @@ impl Node {
     /// The processes or the cgroups can't be made.
     pub fn boot(&self) -> Result<Running> {
         self.spec.group.create()?;
-        let append = |path: PathBuf| File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string());
+        let append = |path: PathBuf| {
+            File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())
+        };
         append(self.result())?;
         let console = append(self.console())?;
         let child = Command::new(std::env::current_exe()?)
@@ -135,7 +141,9 @@ impl Running {
         // reboot(2) in a PID namespace ends its init by SIGINT (power-off) or SIGHUP (reboot).
         let signal = status.signal().or(status.code().map(|code| code - 128));
         match signal {
-            Some(libc_sigint) if libc_sigint == Signal::SIGINT as i32 || libc_sigint == Signal::SIGHUP as i32 => Ok(true),
+            Some(libc_sigint) if libc_sigint == Signal::SIGINT as i32 || libc_sigint == Signal::SIGHUP as i32 => {
+                Ok(true)
+            }
             _ => bail!("the node ended by itself: {status}"),
         }
     }

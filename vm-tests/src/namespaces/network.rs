@@ -81,7 +81,8 @@ pub fn join(spec: &Spec) -> Result<()> {
     ip(&["link", "set", "lo", "up"])?;
     ip(&["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch])?;
     let namespace = format!("--net=/proc/{switch}/ns/net");
-    run::output(Command::new("nsenter").args([&namespace, "ip", "link", "set", &port, "master", "br0", "up"])).map(drop)
+    run::output(Command::new("nsenter").args([&namespace, "ip", "link", "set", &port, "master", "br0", "up"]))
+        .map(drop)
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
