@@ -86,6 +86,7 @@ impl Backend {
 /// The log backend.
 #[derive(Clone, Debug)]
 pub struct Log {
+    /// A file, or `-` for the standard output of the API server's container.
     pub path: String,
     pub format: String,
     /// Days.
@@ -96,6 +97,13 @@ pub struct Log {
     pub max_size: i64,
     pub compress: bool,
     pub backend: Backend,
+}
+
+impl Log {
+    /// The path of the log, if that is a file.
+    pub fn file(&self) -> Option<&String> {
+        Some(&self.path).filter(|path| *path != STDOUT)
+    }
 }
 
 /// The webhook backend.
@@ -239,7 +247,7 @@ impl Config {
     /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
-        let paths = [("policy.path", Some(&self.policy_path)), ("log.path", Some(&self.log.path))]
+        let paths = [("policy.path", Some(&self.policy_path)), ("log.path", self.log.file())]
             .into_iter()
             .chain([("manifest.path", self.manifest_path.as_ref())])
             .chain([("webhook.configFile", self.webhook.as_ref().map(|webhook| &webhook.config_file))])
@@ -251,7 +259,7 @@ impl Config {
             let fault = path_fault("policy.source", &self.policy_source);
             faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         }
-        let directory = parent(&self.log.path);
+        let directory = self.log.file().map_or("", |path| parent(path));
         if faults.is_empty() && SHARED_DIRECTORIES.contains(&directory) {
             let fault = format!(
                 "log.path must lie in a directory of its own, not in {directory}: that is given to the API server and \
@@ -326,6 +334,9 @@ const SHARED_DIRECTORIES: &[&str] = &[
     "/var/lib/etcd",
     "/var/log/journal",
 ];
+
+/// The `--audit-log-path` that is no file: the container runtime keeps what is written there, for as long as it likes.
+const STDOUT: &str = "-";
 
 /// The directory of an absolute path.
 pub fn parent(path: &str) -> &str {

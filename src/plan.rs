@@ -320,7 +320,7 @@ impl Wiring {
         // Nothing here tells of an API server yet: what it will find is the configuration's.
         if policies.is_empty() {
             policies.insert(config.policy_path.clone());
-            directories.insert(parent(&config.log.path).to_owned());
+            directories.extend(config.log.file().map(|path| parent(path).to_owned()));
         }
         self.policies = policies.into_iter().collect();
         self.directories = directories.into_iter().collect();
@@ -361,6 +361,13 @@ pub fn plan(
     let owner = (wiring.run_as.0.unwrap_or(facts.owner.0), wiring.run_as.1.unwrap_or(facts.owner.1));
     if owner.0 != 0 && wiring.run_as.0.is_none() {
         plan.warnings.push(format!("not run as root: what is written belongs to {}:{}", owner.0, owner.1));
+    }
+    if config.log.file().is_none() {
+        plan.warnings.push(
+            "log.path is -: events go to the standard output of the API server's container, where the kubelet rotates \
+             them away with its other messages, and none of the log's own limits holds"
+                .to_owned(),
+        );
     }
     let keep = config.existing == Existing::Keep;
     for path in &wiring.directories {
