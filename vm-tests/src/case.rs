@@ -29,6 +29,8 @@ pub struct Case {
     pub about: String,
     /// It begins with the version before the one that it is run for.
     pub from_previous: bool,
+    /// It takes too long to be run for every change.
+    pub long: bool,
     dir: PathBuf,
     nodes: Vec<String>,
 }
@@ -39,6 +41,8 @@ struct Description {
     about: String,
     #[serde(default)]
     from_previous: bool,
+    #[serde(default)]
+    long: bool,
 }
 
 /// What a case is run with.
@@ -95,6 +99,7 @@ impl Case {
             name: name_of(dir),
             about: description.about,
             from_previous: description.from_previous,
+            long: description.long,
             dir: dir.to_owned(),
             nodes,
         })

@@ -2,25 +2,27 @@
 //!
 //! Exit codes: 0 all passed; 1 a case failed; 2 bad usage; 3 the harness failed.
 
+mod apiserver;
 mod cache;
 mod case;
 mod components;
 mod image;
 mod interrupt;
+mod job;
+mod kubeadm;
+mod matrix;
 mod namespaces;
 mod run;
 mod stale;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::thread;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
-use case::{Case, Setting, Verdict};
+use case::Setting;
 use components::Components;
 
 #[derive(Debug, Parser)]
@@ -40,7 +42,7 @@ enum Verb {
     List,
     /// Say which versions of Kubernetes are pinned, oldest first
     Versions,
-    /// Run cases, all of them where none is named
+    /// Run cases; where none is named, those that every change must pass
     Run(Run),
     /// Build programs of Kubernetes, all versions where none is named, and say where they are
     Components { versions: Vec<String> },
@@ -55,9 +57,15 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 struct Run {
     cases: Vec<String>,
-    /// Versions of Kubernetes; the newest where none is named
+    /// Versions of Kubernetes, such as 1.37; where none is named, the newest, and for kubeadm the oldest, too
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     versions: Vec<String>,
+    /// Run everything, with every version
+    #[arg(long, conflicts_with_all = ["cases", "versions"])]
+    all: bool,
+    /// Put the table of what each version supports into a Markdown file
+    #[arg(long, value_name = "FILE")]
+    matrix: Option<PathBuf>,
     /// The program under test
     #[arg(
         long,
@@ -94,8 +102,8 @@ fn run(arguments: Arguments) -> Result<bool> {
         Verb::Boot { spec } => namespaces::boot(&spec).map(|()| true),
         Verb::Switch => namespaces::switch().map(|()| true),
         Verb::List => {
-            for case in case::all()? {
-                println!("{:<18} {}", case.name, case.about);
+            for (name, about) in job::list()? {
+                println!("{name:<18} {about}");
             }
             Ok(true)
         }
@@ -104,7 +112,7 @@ fn run(arguments: Arguments) -> Result<bool> {
             Ok(true)
         }
         Verb::Components { versions } => {
-            for version in chosen(&versions, components::versions()?)? {
+            for version in job::versions(&versions)? {
                 for name in components::KUBERNETES {
                     println!("{}", components.kubernetes(&version, name)?.display());
                 }
@@ -115,77 +123,26 @@ fn run(arguments: Arguments) -> Result<bool> {
     }
 }
 
-/// The versions that were asked for, or these.
-fn chosen(asked: &[String], default: Vec<String>) -> Result<Vec<String>> {
-    let known = components::versions()?;
-    if asked.is_empty() {
-        return Ok(default);
-    }
-    asked
-        .iter()
-        .map(|asked| {
-            let found =
-                known.iter().find(|version| *version == asked || version.starts_with(&format!("{asked}.")));
-            found.cloned().with_context(|| format!("{asked} is not one of {}", known.join(", ")))
-        })
-        .collect()
-}
-
 fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     ensure!(nix::unistd::geteuid().is_root(), "nodes in namespaces need root");
-    let known = case::all()?;
-    let versions = components::versions()?;
-    let newest: Vec<_> = versions.iter().next_back().cloned().into_iter().collect();
-    let mut queue: Vec<(Case, Vec<String>)> = Vec::new();
-    for version in chosen(&arguments.versions, newest)? {
-        for name in &arguments.cases {
-            ensure!(known.iter().any(|case| case.name == *name), "there is no case {name}; see `vm-tests list`");
-        }
-        for case in &known {
-            if arguments.cases.is_empty() || arguments.cases.contains(&case.name) {
-                queue.push((case.clone(), case.versions(&version, &versions)?));
-            }
-        }
-    }
+    let jobs = job::chosen(&arguments.cases, &arguments.versions, arguments.all)?;
     let setting = Setting {
         components,
-        program: arguments.program.clone(),
+        program: fs::canonicalize(&arguments.program)
+            .with_context(|| format!("{} is missing; build it with `make build`", arguments.program.display()))?,
         logs: arguments.logs.clone(),
         verbose: arguments.verbose,
     };
-    ensure!(setting.program.is_file(), "{} is missing; build it with `make build`", setting.program.display());
     interrupt::listen()?;
     stale::clean()?;
     // What is built for all is built before anything runs beside it.
-    for (_, versions) in &queue {
-        image::image(&setting.components, versions)?;
+    for job in &jobs {
+        job.prepare(&setting)?;
     }
-    queue.reverse();
-    let queue = Mutex::new(queue);
-    let next = || queue.lock().ok()?.pop();
-    let work = || -> Result<bool> {
-        let mut passed = true;
-        while let Some((case, versions)) = next() {
-            let start = Instant::now();
-            let verdict = case.run(&versions, &setting).with_context(|| case.name.clone())?;
-            let about =
-                format!("{} ({}, {:.1} s)", case.name, versions.join(" to "), start.elapsed().as_secs_f64());
-            match verdict {
-                Verdict::Passed => println!("ok      {about}"),
-                Verdict::Failed(why) => {
-                    passed = false;
-                    println!("FAILED  {about}\n        {}", why.replace('\n', "\n        "));
-                }
-            }
-        }
-        Ok(passed)
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..arguments.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        let mut passed = true;
-        for worker in workers {
-            passed &= worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
-        }
-        Ok(passed)
-    })
+    let results = job::run(jobs, arguments.jobs, &setting)?;
+    let passed = results.iter().all(|result| result.passed);
+    if let Some(path) = &arguments.matrix {
+        matrix::write(path, &results)?;
+    }
+    Ok(passed)
 }

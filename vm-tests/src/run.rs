@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -38,4 +40,19 @@ pub fn tail(text: &str, lines: usize) -> String {
 /// What `cp` says.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     output(Command::new("cp").arg("-a").arg("--reflink=auto").arg(from.join(".")).arg(to)).map(drop)
+}
+
+/// Tries until it works or a time is over; gives the last error then.
+///
+/// # Errors
+///
+/// The attempt's.
+pub fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < limit => thread::sleep(Duration::from_millis(50)),
+            result => return result,
+        }
+    }
 }

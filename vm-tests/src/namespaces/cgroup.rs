@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::retry;
+use crate::run::retry;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 

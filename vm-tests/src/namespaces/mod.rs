@@ -14,8 +14,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::prctl;
@@ -203,15 +201,4 @@ fn copy_store(from: &Path, to: &Path) -> Result<()> {
         fs::rename(&copy, path)?;
     }
     Ok(())
-}
-
-/// Tries until it works or a time is over.
-fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    let start = Instant::now();
-    loop {
-        match attempt() {
-            Err(_) if start.elapsed() < limit => thread::sleep(Duration::from_millis(20)),
-            result => return result,
-        }
-    }
 }

@@ -1,0 +1,432 @@
+//! kube-apiserver with etcd, natively, as the judge: started with the command line out of the manifest that the program
+//! edited, its paths moved into a scratch folder, it must write the events that the policy asks for.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::case::{Setting, Verdict};
+use crate::run::retry;
+use crate::{interrupt, kubeadm, run, stale};
+
+/// How long a server may take for what it is asked to do.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What must be audited how: a rule for each level, and Metadata for the rest.
+const POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  resources: [{group: '', resources: [secrets]}]
+- level: Request
+  resources: [{group: '', resources: [configmaps]}]
+- level: RequestResponse
+  resources: [{group: '', resources: [serviceaccounts]}]
+- level: Metadata
+";
+
+/// `verb:` is no field of a rule. The API server drops it, and the rule matches every verb.
+const MISSPELT: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- level: RequestResponse
+  verb: [delete]
+  resources: [{group: '', resources: [configmaps]}]
+- level: Metadata
+";
+
+const EMPTY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n";
+
+/// Runs all checks for a version.
+///
+/// # Errors
+///
+/// The harness's own: a scratch folder or a program can't be made.
+pub fn judge(version: &str, setting: &Setting) -> Result<Verdict> {
+    let top = stale::run_dir(&format!("apiserver-{version}"))?;
+    let judge = Judge { version: version.to_owned(), setting, top: top.path().to_owned() };
+    let checks: [(&str, Check<'_>); 7] = [
+        ("levels", Judge::levels),
+        ("rotation", Judge::rotation),
+        ("modes", Judge::modes),
+        ("truncation", Judge::truncation),
+        ("stdout", Judge::stdout),
+        ("misspelt verb", Judge::misspelt),
+        ("no rules", Judge::no_rules),
+    ];
+    for (name, check) in checks {
+        if let Err(error) = check(&judge) {
+            interrupt::check()?;
+            let logs = setting.logs.join(format!("apiserver-{version}"));
+            let _ = fs::remove_dir_all(&logs);
+            fs::create_dir_all(&logs)?;
+            run::copy(&judge.top, &logs)?;
+            return Ok(Verdict::Failed(format!("{name}: {error:#}\nlogs: {}", logs.display())));
+        }
+        if setting.verbose {
+            eprintln!("apiserver ({version}): OK {name}");
+        }
+    }
+    Ok(Verdict::Passed)
+}
+
+/// A thing that must be so.
+type Check<'a> = fn(&Judge<'a>) -> Result<()>;
+
+struct Judge<'a> {
+    version: String,
+    setting: &'a Setting,
+    top: PathBuf,
+}
+
+impl Judge<'_> {
+    /// Events have the level that the policy asks for, and the log is its owner's alone.
+    fn levels(&self) -> Result<()> {
+        let node = self.node("levels", "", Some(POLICY))?;
+        let server = node.start()?;
+        for kind in ["secret generic", "configmap", "serviceaccount", "namespace"] {
+            server.kubectl(&["create"], kind, "judge")?;
+        }
+        server.kubectl(&["delete", "--wait=false"], "namespace", "judge")?;
+        for (resource, verb, level, bodies) in [
+            ("configmaps", "create", "Request", (true, false)),
+            ("serviceaccounts", "create", "RequestResponse", (true, true)),
+            ("namespaces", "delete", "Metadata", (false, false)),
+        ] {
+            let event = server.event(|event| {
+                event["verb"] == verb
+                    && event["objectRef"]["resource"] == resource
+                    && event["objectRef"]["name"] == "judge"
+                    && event["stage"] == "ResponseComplete"
+            })?;
+            ensure!(event["level"] == level, "{verb} of {resource} has level {}, not {level}", event["level"]);
+            let has = (event["requestObject"].is_object(), event["responseObject"].is_object());
+            ensure!(has == bodies, "{verb} of {resource} at {level}: bodies {has:?}, not {bodies:?}");
+        }
+        // The namespace was deleted last: what would be there of the secret is there by now.
+        let events = server.events()?;
+        ensure!(
+            events.iter().all(|event| event["objectRef"]["resource"] != "secrets"),
+            "secrets are at level None"
+        );
+        ensure!(events.iter().all(|event| event["stage"] != "RequestReceived"), "RequestReceived is left out");
+        mode_is(&node.log, 0o600)
+    }
+
+    /// The log rotates at its size, compresses, keeps to the number, and stays its owner's alone.
+    fn rotation(&self) -> Result<()> {
+        let config = "log: {maxSize: 1, maxBackup: 2, compress: true}";
+        let node = self.node("rotation", config, Some(POLICY))?;
+        let server = node.start()?;
+        let directory = node.log.parent().context("a log has a directory")?;
+        let mut all = BTreeSet::new();
+        let mut rotated = || -> Result<BTreeSet<PathBuf>> {
+            let mut now = BTreeSet::new();
+            for entry in fs::read_dir(directory)? {
+                now.extend(Some(entry?.path()).filter(|path| *path != node.log));
+            }
+            all.extend(now.iter().map(|path| path.with_extension("")));
+            Ok(now)
+        };
+        // About ten events a MiB: five rotations.
+        for round in 0..60 {
+            server.configmap(&format!("load-{round}"), 80_000)?;
+            rotated()?;
+        }
+        let kept = retry(LIMIT, || {
+            interrupt::check()?;
+            let now = rotated()?;
+            let compressed = now.iter().all(|path| path.extension().is_some_and(|extension| extension == "gz"));
+            ensure!(compressed && now.len() == 2, "rotated files: {now:?}");
+            Ok(now)
+        })?;
+        for path in &kept {
+            mode_is(path, 0o600)?;
+            let text = run::output(Command::new("gzip").arg("-dc").arg(path))?;
+            ensure!(text.len() <= 1024 * 1024, "{} has more than 1 MiB", path.display());
+            ensure!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "not one event a line");
+        }
+        mode_is(&node.log, 0o600)
+    }
+
+    /// Each mode starts and audits.
+    fn modes(&self) -> Result<()> {
+        for (name, config) in [
+            ("batch", "log: {mode: batch, batch: {maxSize: 5, maxWait: 1s, bufferSize: 100}}"),
+            ("blocking", "log: {mode: blocking}"),
+            ("blocking-strict", "log: {mode: blocking-strict}"),
+            ("throttle", "log: {batch: {throttleEnable: true, throttleQPS: 20, throttleBurst: 30}}"),
+        ] {
+            let node = self.node(name, config, Some(POLICY))?;
+            let server = node.start().context(name)?;
+            server.kubectl(&["create"], "configmap", "judge").context(name)?;
+            server.event(|event| event["objectRef"]["name"] == "judge").context(name)?;
+        }
+        Ok(())
+    }
+
+    /// An event of more than `maxEventSize` loses its bodies, and says so.
+    fn truncation(&self) -> Result<()> {
+        let node = self.node("truncation", "log: {truncate: {maxEventSize: 50000}}", Some(POLICY))?;
+        let server = node.start()?;
+        server.configmap("big", 60_000)?;
+        let event = server.event(|event| event["objectRef"]["name"] == "big")?;
+        ensure!(event["annotations"]["audit.k8s.io/truncated"] == "true", "the event isn't marked: {event}");
+        ensure!(event["requestObject"].is_null(), "the event has its body all the same");
+        Ok(())
+    }
+
+    /// `-` is the standard output.
+    fn stdout(&self) -> Result<()> {
+        let mut node = self.node("stdout", "log: {path: '-'}", Some(POLICY))?;
+        node.log = node.top.join("stdout");
+        let server = node.start()?;
+        server.kubectl(&["create"], "configmap", "judge")?;
+        server.event(|event| event["objectRef"]["name"] == "judge").map(drop)
+    }
+
+    /// What `policy check` says of a misspelt field is so: the server starts, and audits what the rule wasn't meant for.
+    fn misspelt(&self) -> Result<()> {
+        self.refused(MISSPELT, "verb")?;
+        let node = self.node("misspelt", "", None)?;
+        fs::write(&node.policy, MISSPELT)?;
+        let server = node.start()?;
+        server.kubectl(&["create"], "configmap", "judge")?;
+        let event = server.event(|event| event["objectRef"]["name"] == "judge" && event["verb"] == "create")?;
+        ensure!(event["level"] == "RequestResponse", "a create was taken for a delete: {event}");
+        Ok(())
+    }
+
+    /// A policy without rules keeps the server from starting.
+    fn no_rules(&self) -> Result<()> {
+        self.refused(EMPTY, "rule")?;
+        let node = self.node("no-rules", "", None)?;
+        fs::write(&node.policy, EMPTY)?;
+        match node.start() {
+            Ok(_) => bail!("the server started without a rule"),
+            Err(error) if error.to_string().contains("loaded illegal policy with 0 rules") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The program refuses a policy, and its reason has a word.
+    fn refused(&self, policy: &str, word: &str) -> Result<()> {
+        let path = self.top.join("refused.yaml");
+        fs::write(&path, policy)?;
+        let mut check = Command::new(&self.setting.program);
+        match run::output(check.args(["policy", "check", "--kubernetes-version", &self.version]).arg(&path)) {
+            Ok(_) => bail!("policy check takes this:\n{policy}"),
+            Err(error) => {
+                ensure!(error.to_string().contains(word), "policy check refuses, but doesn't say why: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    /// A control plane's files, as kubeadm makes them and the program edits them, with a configuration and a policy.
+    fn node(&self, name: &str, config: &str, policy: Option<&str>) -> Result<Node> {
+        let top = self.top.join(name);
+        let root = top.join("root");
+        let (port, etcd_port) = (free_port()?, free_port()?);
+        let api = kubeadm::api_versions(&self.version).pop().context("a kubeadm reads a version of its API")?;
+        let cluster = format!(
+            "apiVersion: {api}\nkind: InitConfiguration\nlocalAPIEndpoint: {{advertiseAddress: 192.0.2.1, bindPort: \
+             {port}}}\n---\napiVersion: {api}\nkind: ClusterConfiguration\nkubernetesVersion: v{}\netcd: {{external: \
+             {{endpoints: ['http://127.0.0.1:{etcd_port}']}}}}\napiServer: {{certSANs: [127.0.0.1]}}\n",
+            self.version
+        );
+        let program_config = format!(
+            "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n{config}\n{}",
+            if policy.is_some() { "policy: {source: /root/policy.yaml}\n" } else { "" }
+        );
+        for (path, text) in [
+            ("root/cluster.yaml", cluster.as_str()),
+            ("root/policy.yaml", policy.unwrap_or_default()),
+            ("etc/kube-audit-bootstrap/config.yaml", &program_config),
+        ] {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+            fs::write(path, text)?;
+        }
+        let components = &self.setting.components;
+        let program = components.kubernetes(&self.version, "kubeadm")?;
+        // Keys take seconds to make, and are the same for every node here.
+        let keys = self.top.join("keys");
+        if keys.exists() {
+            run::copy(&keys, &root.join("etc"))?;
+        } else {
+            for phase in [&["certs", "all"], &["kubeconfig", "all"]] {
+                kubeadm::init_phase(&program, &root, "/root/cluster.yaml", phase)?;
+            }
+            fs::create_dir(&keys)?;
+            run::output(Command::new("cp").arg("-a").arg(root.join("etc/kubernetes")).arg(&keys))?;
+        }
+        kubeadm::init_phase(&program, &root, "/root/cluster.yaml", &["control-plane", "apiserver"])?;
+        run::output(Command::new(&self.setting.program).arg("apply").arg("--root").arg(&root))?;
+
+        let manifest = fs::read_to_string(root.join("etc/kubernetes/manifests/kube-apiserver.yaml"))?;
+        let pod: serde_yaml::Value = serde_yaml::from_str(&manifest)?;
+        let command =
+            pod["spec"]["containers"][0]["command"].as_sequence().context("a container has a command")?;
+        let command = command.iter().skip(1).filter_map(serde_yaml::Value::as_str).map(|word| {
+            word.replace("=/etc/kubernetes/", &format!("={}/etc/kubernetes/", root.display()))
+                .replace("=/var/log/kubernetes/", &format!("={}/var/log/kubernetes/", root.display()))
+        });
+        let mut command: Vec<_> = command.collect();
+        // The machine's network is not the node's: the server listens on this machine alone.
+        command.push("--bind-address=127.0.0.1".to_owned());
+        // From 1.29 on admin.conf is in a group that only `kubeadm init` gives rights to.
+        let admin = ["super-admin.conf", "admin.conf"].map(|name| root.join("etc/kubernetes").join(name));
+        let [super_admin, admin] = admin;
+        Ok(Node {
+            log: root.join("var/log/kubernetes/audit/audit.log"),
+            policy: root.join("etc/kubernetes/audit-policy.yaml"),
+            admin: if super_admin.exists() { super_admin } else { admin },
+            server: components.kubernetes(&self.version, "kube-apiserver")?,
+            kubectl: components.kubernetes(&self.version, "kubectl")?,
+            etcd: components.etcd()?,
+            command,
+            port,
+            etcd_port,
+            top,
+        })
+    }
+}
+
+/// The files of a control plane and how to start it.
+struct Node {
+    top: PathBuf,
+    log: PathBuf,
+    policy: PathBuf,
+    admin: PathBuf,
+    server: PathBuf,
+    kubectl: PathBuf,
+    etcd: PathBuf,
+    command: Vec<String>,
+    port: u16,
+    etcd_port: u16,
+}
+
+/// A control plane that runs.
+struct Server<'a> {
+    node: &'a Node,
+    /// The first one is ended first.
+    processes: Vec<Process>,
+}
+
+impl Node {
+    /// Starts etcd and the API server, and waits until it is ready. An error has the server's last words.
+    fn start(&self) -> Result<Server<'_>> {
+        let mut etcd = Command::new(&self.etcd);
+        let client = format!("http://127.0.0.1:{}", self.etcd_port);
+        etcd.arg("--data-dir").arg(self.top.join("etcd")).args(["--unsafe-no-fsync", "--listen-peer-urls="]);
+        etcd.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        let etcd = Process::start(&mut etcd, &self.top.join("etcd.log"), &self.top.join("etcd.log"))?;
+        let mut server = Command::new(&self.server);
+        server.args(&self.command);
+        let log = self.top.join("kube-apiserver.log");
+        let server = Process::start(&mut server, &self.top.join("stdout"), &log)?;
+        let mut running = Server { node: self, processes: vec![server, etcd] };
+        let last_words = || run::tail(&fs::read_to_string(&log).unwrap_or_default(), 5);
+        retry(LIMIT, || {
+            let ended = running.processes[0].0.try_wait()?;
+            if ended.is_some() {
+                return Ok(Err(anyhow::anyhow!("the API server ended:\n{}", last_words())));
+            }
+            interrupt::check()?;
+            running.request(&["get", "--raw", "/readyz"])?;
+            Ok(Ok(()))
+        })
+        .with_context(|| format!("the API server isn't ready:\n{}", last_words()))??;
+        Ok(running)
+    }
+}
+
+impl Server<'_> {
+    fn request(&self, arguments: &[&str]) -> Result<String> {
+        let server = format!("https://127.0.0.1:{}", self.node.port);
+        let mut kubectl = Command::new(&self.node.kubectl);
+        kubectl.arg("--kubeconfig").arg(&self.node.admin).args(["--server", &server]).args(arguments);
+        run::output(kubectl.env("HOME", &self.node.top))
+    }
+
+    fn kubectl(&self, verb: &[&str], kind: &str, name: &str) -> Result<()> {
+        let kind: Vec<_> = kind.split(' ').collect();
+        self.request(&[verb, &kind, &[name]].concat()).map(drop)
+    }
+
+    /// Makes a configmap of a size.
+    fn configmap(&self, name: &str, size: usize) -> Result<()> {
+        let path = self.node.top.join("configmap.json");
+        let object = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": "x".repeat(size)},
+        });
+        fs::write(&path, object.to_string())?;
+        self.request(&["create", "--validate=false", "-f", &path.to_string_lossy()]).map(drop)
+    }
+
+    /// The events that are in the log now.
+    fn events(&self) -> Result<Vec<Value>> {
+        let text = fs::read_to_string(&self.node.log).with_context(|| self.node.log.display().to_string())?;
+        // The last line may be in the making.
+        let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines).lines();
+        lines.map(|line| serde_json::from_str(line).with_context(|| format!("no event: {line}"))).collect()
+    }
+
+    /// Waits for an event.
+    fn event(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        retry(LIMIT, || {
+            interrupt::check()?;
+            let found = self.events()?.into_iter().find(&wanted);
+            found.with_context(|| format!("the event isn't in {}", self.node.log.display()))
+        })
+    }
+}
+
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            process.end();
+        }
+    }
+}
+
+/// A program that runs beside this one, and ends with it.
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command, stdout: &Path, stderr: &Path) -> Result<Self> {
+        let open = |path: &Path| File::options().create(true).append(true).open(path);
+        let mut with_me = Command::new("setpriv");
+        with_me.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+        with_me.stdin(Stdio::null()).stdout(open(stdout)?).stderr(open(stderr)?);
+        Ok(Self(with_me.spawn().with_context(|| format!("can't run {:?}", command.get_program()))?))
+    }
+
+    fn end(&mut self) {
+        let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn mode_is(path: &Path, wanted: u32) -> Result<()> {
+    let mode = fs::metadata(path).with_context(|| path.display().to_string())?.permissions().mode() & 0o7777;
+    ensure!(mode == wanted, "{} has mode {mode:04o}, not {wanted:04o}", path.display());
+    Ok(())
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

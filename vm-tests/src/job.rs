@@ -1,0 +1,242 @@
+//! What is to be run: cases and judges, each for a version of Kubernetes, several at once.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::case::{self, Case, Setting, Verdict};
+use crate::components::{self, minor};
+use crate::{apiserver, image, kubeadm};
+
+/// One thing to run.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub name: String,
+    /// The last one is the version that this is about.
+    versions: Vec<String>,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Case(Case),
+    /// kubeadm, with a version of its API.
+    Kubeadm(&'static str),
+    ApiServer,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub name: String,
+    pub version: String,
+    pub passed: bool,
+}
+
+/// The names that can be run, with a line about each.
+///
+/// # Errors
+///
+/// A case is not as it should be.
+pub fn list() -> Result<Vec<(String, String)>> {
+    let judges = [
+        (
+            "kubeadm",
+            "kubeadm accepts what the program edited, and makes the manifest of it that the program makes",
+        ),
+        (
+            "apiserver",
+            "kube-apiserver writes the events that the policy asks for, with every kind of configuration",
+        ),
+    ];
+    let judges = judges.into_iter().map(|(name, about)| (name.to_owned(), about.to_owned()));
+    Ok(judges.chain(case::all()?.into_iter().map(|case| (case.name, case.about))).collect())
+}
+
+/// The pinned versions that are asked for, in full or by their minor version; all of them where none is.
+///
+/// # Errors
+///
+/// A version is not pinned.
+pub fn versions(asked: &[String]) -> Result<Vec<String>> {
+    let known = components::versions()?;
+    if asked.is_empty() {
+        return Ok(known);
+    }
+    let find = |asked: &String| {
+        let found = known.iter().find(|version| *version == asked || version.starts_with(&format!("{asked}.")));
+        found.cloned().with_context(|| format!("{asked} is not one of {}", known.join(", ")))
+    };
+    asked.iter().map(find).collect()
+}
+
+/// The jobs for names and versions. Without names these are the ones that every change must pass: all that are not long;
+/// without versions the newest one, and for kubeadm the oldest as well.
+///
+/// # Errors
+///
+/// There is no such name or version.
+pub fn chosen(names: &[String], asked: &[String], all: bool) -> Result<Vec<Job>> {
+    let known = list()?;
+    for name in names {
+        ensure!(known.iter().any(|(known, _)| known == name), "there is no case {name}; see `vm-tests list`");
+    }
+    let every = components::versions()?;
+    let (oldest, newest) = every.first().zip(every.last()).context("no version is pinned")?;
+    let few = |few: &[&String]| match asked {
+        _ if all => Ok(every.clone()),
+        [] => Ok(few.iter().map(|version| (*version).clone()).collect()),
+        asked => versions(asked),
+    };
+    let wanted =
+        |name: &str, long: bool| all || if names.is_empty() { !long } else { names.iter().any(|n| n == name) };
+    let mut jobs = Vec::new();
+    for case in case::all()? {
+        if !wanted(&case.name, case.long) {
+            continue;
+        }
+        for version in few(&[newest])? {
+            match case.versions(&version, &every) {
+                Ok(versions) => {
+                    jobs.push(Job { name: case.name.clone(), versions, what: What::Case(case.clone()) })
+                }
+                // There is nothing to upgrade the oldest one from.
+                Err(_) if all && case.from_previous && version == *oldest => {}
+                Err(error) => return Err(error.context(case.name)),
+            }
+        }
+    }
+    if wanted("kubeadm", false) {
+        for version in few(&[oldest, newest])? {
+            for api in kubeadm::api_versions(&version) {
+                let name = api.replace("kubeadm.k8s.io/", "kubeadm-");
+                jobs.push(Job { name, versions: vec![version.clone()], what: What::Kubeadm(api) });
+            }
+        }
+    }
+    if wanted("apiserver", false) {
+        for version in few(&[newest])? {
+            jobs.push(Job { name: "apiserver".to_owned(), versions: vec![version], what: What::ApiServer });
+        }
+    }
+    // Those of one version together: its image stays warm. Cases first, as they take longest.
+    jobs.sort_by_key(|job| std::cmp::Reverse(minor(job.version())));
+    Ok(jobs)
+}
+
+impl Job {
+    fn version(&self) -> &str {
+        self.versions.last().map_or("", String::as_str)
+    }
+
+    /// Builds what the job needs.
+    ///
+    /// # Errors
+    ///
+    /// It can't be built.
+    pub fn prepare(&self, setting: &Setting) -> Result<()> {
+        let components = &setting.components;
+        match self.what {
+            What::Case(_) => image::image(components, &self.versions).map(drop),
+            What::Kubeadm(_) => components.kubernetes(self.version(), "kubeadm").map(drop),
+            What::ApiServer => {
+                for name in ["kubeadm", "kube-apiserver", "kubectl"] {
+                    components.kubernetes(self.version(), name)?;
+                }
+                components.etcd().map(drop)
+            }
+        }
+    }
+
+    fn run(&self, setting: &Setting) -> Result<Verdict> {
+        match &self.what {
+            What::Case(case) => case.run(&self.versions, setting),
+            What::Kubeadm(api) => kubeadm::judge(self.version(), api, setting),
+            What::ApiServer => apiserver::judge(self.version(), setting),
+        }
+        .with_context(|| format!("{} ({})", self.name, self.versions.join(" to ")))
+    }
+}
+
+/// Runs jobs, several at once, and prints how each ends.
+///
+/// # Errors
+///
+/// The harness fails, or is interrupted.
+pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<Outcome>> {
+    jobs.reverse();
+    let (queue, outcomes) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    let poisoned = || anyhow!("another job panicked");
+    let work = || -> Result<()> {
+        loop {
+            let Some(job) = queue.lock().map_err(|_| poisoned())?.pop() else { return Ok(()) };
+            let start = Instant::now();
+            let verdict = job.run(setting)?;
+            let about =
+                format!("{} ({}, {:.1} s)", job.name, job.versions.join(" to "), start.elapsed().as_secs_f64());
+            let passed = match verdict {
+                Verdict::Passed => {
+                    println!("ok      {about}");
+                    true
+                }
+                Verdict::Failed(why) => {
+                    println!("FAILED  {about}\n        {}", why.replace('\n', "\n        "));
+                    false
+                }
+            };
+            let version = job.version().to_owned();
+            outcomes.lock().map_err(|_| poisoned())?.push(Outcome { name: job.name, version, passed });
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| poisoned())?)
+    })?;
+    outcomes.into_inner().map_err(|_| poisoned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(cases: &[&str], versions: &[&str], all: bool) -> Vec<String> {
+        let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let jobs = chosen(&owned(cases), &owned(versions), all).unwrap();
+        jobs.iter().map(|job| format!("{} {}", job.name, job.versions.join("-"))).collect()
+    }
+
+    #[test]
+    fn one_case_is_run_for_the_newest_version() {
+        assert_eq!(names(&["reboot"], &[], false), ["reboot 1.37.2"]);
+        assert_eq!(names(&["upgrade"], &[], false), ["upgrade 1.36.3-1.37.2"]);
+    }
+
+    #[test]
+    fn kubeadm_is_asked_in_every_version_of_its_api() {
+        assert_eq!(names(&["kubeadm"], &["1.31"], false), ["kubeadm-v1beta3 1.31.14", "kubeadm-v1beta4 1.31.14"]);
+    }
+
+    #[test]
+    fn every_change_must_pass_what_is_not_long() {
+        let names = names(&[], &[], false);
+        assert!(names.contains(&"first-boot 1.37.2".to_owned()), "{names:?}");
+        assert!(names.contains(&"kubeadm-v1beta3 1.26.15".to_owned()), "{names:?}");
+        assert!(!names.iter().any(|name| name.starts_with("upgrade")), "{names:?}");
+    }
+
+    #[test]
+    fn all_is_everything_with_every_version() {
+        let names = names(&[], &[], true);
+        for wanted in ["upgrade 1.26.15-1.27.16", "upgrade 1.36.3-1.37.2", "join 1.26.15", "apiserver 1.30.14"] {
+            assert!(names.iter().any(|name| name == wanted), "{wanted}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_or_version_is_told() {
+        assert!(chosen(&["nothing".to_owned()], &[], false).is_err());
+        assert!(chosen(&[], &["1.25".to_owned()], false).is_err());
+    }
+}
