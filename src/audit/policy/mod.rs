@@ -4,8 +4,12 @@
 //! past unknown and duplicate fields, with a warning in its log (`pkg/audit/policy/reader.go`). A rule that
 //! loses a misspelt `verb:` this way matches every verb, so here that is an error.
 
+pub mod evaluate;
 mod lint;
 
+pub use lint::doubts;
+
+use std::fmt;
 use std::slice;
 
 use super::version::Version;
@@ -34,6 +38,12 @@ const LEVELS: [(&str, Level); 4] = [
     ("RequestResponse", Level::RequestResponse),
 ];
 
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(&LEVELS, self))
+    }
+}
+
 /// The moments of a request at which an event can be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -49,6 +59,12 @@ const STAGES: [(&str, Stage); 4] = [
     ("ResponseComplete", Stage::ResponseComplete),
     ("Panic", Stage::Panic),
 ];
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(&STAGES, self))
+    }
+}
 
 /// A string of the policy and its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,16 +138,17 @@ pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
     decoder.findings = findings;
     if let Some(policy) = policy {
         lint::lint(&policy, &mut decoder);
+        decoder.findings.sort_by_key(|finding| finding.place);
     }
-    decoder.findings.sort_by_key(|finding| finding.place);
     decoder.findings
 }
 
 /// Reads and validates a policy, without a look at what its rules amount to. There is no policy if any of
-/// the findings is an error.
+/// the findings, which are in the order of the file, is an error.
 pub fn parse(text: &str, version: Option<Version>) -> (Option<Policy>, Vec<Finding>) {
     let mut reader = Reader { decoder: Decoder::default(), version };
     let policy = reader.file(text).filter(|_| !reader.decoder.failed());
+    reader.decoder.findings.sort_by_key(|finding| finding.place);
     (policy, reader.decoder.findings)
 }
 
@@ -537,6 +554,10 @@ impl Reader {
             }
         }
     }
+}
+
+fn name_of<T: PartialEq>(known: &[(&'static str, T)], value: &T) -> &'static str {
+    known.iter().find(|(_, one)| one == value).map_or("", |(name, _)| name)
 }
 
 fn names<T>(known: &[(&str, T)]) -> String {
