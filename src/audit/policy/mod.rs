@@ -159,6 +159,7 @@ struct Reader {
 
 impl Reader {
     fn file(&mut self, text: &str) -> Option<Policy> {
+        self.json(text);
         let documents = match parse_yaml(text) {
             Ok(documents) => documents,
             Err(fault) => {
@@ -187,6 +188,23 @@ impl Reader {
             self.decoder.error(second.root.place, message);
         }
         self.policy(first)
+    }
+
+    /// What begins with a brace is read as JSON by the API server, and never as YAML
+    /// (`k8s.io/apimachinery/pkg/runtime/serializer/json`, `RecognizesData`).
+    fn json(&mut self, text: &str) {
+        if text.trim_start().starts_with('{')
+            && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
+        {
+            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            let message = format!(
+                "the file begins with {{, so the API server takes it for JSON, and it isn't: {problem}; write JSON, or YAML \
+                 without these braces"
+            );
+            self.decoder.error(place, message);
+        }
     }
 
     fn policy(&mut self, node: &Node) -> Option<Policy> {
@@ -263,7 +281,7 @@ impl Reader {
     /// The value of a field that must be `expected`, if it is something else.
     fn header(&mut self, node: &Node, name: &str, expected: &str) -> Option<Word> {
         match node.get(name) {
-            Some(value) if !value.is_null() => {
+            Some(value) if !value.is_null() && value.scalar() != Some("") => {
                 let text = self.decoder.string(value, name)?;
                 (text != expected).then_some(Word { text, place: value.place })
             }
@@ -364,7 +382,7 @@ impl Reader {
             return None;
         }
         let mut entry = GroupResources { place: node.place, ..GroupResources::default() };
-        let mut names = None;
+        let (mut resources, mut names) = (None, None);
         for (name, value) in self.mapping(node, path, &["group", "resources", "resourceNames"]) {
             let path = join(path, name);
             match name {
@@ -375,7 +393,10 @@ impl Reader {
                         self.decoder.error(value.place, format!("{path} {} {fault}", brief(&entry.group)));
                     }
                 }
-                "resources" => entry.resources = self.selector(value, &path),
+                "resources" => {
+                    resources = value.items();
+                    entry.resources = self.selector(value, &path);
+                }
                 // "" is for requests without a name, such as a list.
                 "resourceNames" => {
                     names = Some(value);
@@ -385,7 +406,7 @@ impl Reader {
             }
         }
         if let Some(names) = names
-            && entry.resources.is_empty()
+            && resources.is_none_or(<[_]>::is_empty)
             && names.items().is_some_and(|items| !items.is_empty())
         {
             self.decoder
@@ -507,7 +528,7 @@ impl Reader {
         let unknown = |finding: &&mut Finding| finding.message.starts_with("unknown field");
         for finding in self.decoder.findings[before..].iter_mut().filter(unknown) {
             let stop = if finding.message.ends_with('?') { "" } else { "." };
-            let rule = if path.is_empty() { "" } else { ", and the rule could match more than it says" };
+            let rule = if path.starts_with("rules") { ", and the rule could match more than it says" } else { "" };
             let message = format!("{stop} The API server would drop it with only a warning in its log{rule}");
             finding.message.push_str(&message);
         }
@@ -529,28 +550,39 @@ impl Reader {
         }
     }
 
-    /// The fields of ObjectMeta that a policy may well have. Nothing reads them, but the API server doesn't
-    /// start where one is of the wrong type.
+    /// ObjectMeta, of which nothing is read; but the API server doesn't start where a field is of the wrong type, and
+    /// drops one that it doesn't know.
     fn metadata(&mut self, node: &Node) {
-        if node.pairs().is_none() && !node.is_null() {
-            self.decoder.wrong_type(node, "metadata", "a mapping of fields");
-        }
-        self.merges(node);
-        for (key, value) in node.entries() {
-            match key.scalar() {
-                Some(name @ ("name" | "namespace")) => {
-                    self.decoder.string(value, &join("metadata", name));
-                }
-                Some(name @ ("labels" | "annotations")) => {
-                    let path = join("metadata", name);
+        const TEXTS: [&str; 6] = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"];
+        const OTHERS: [&str; 9] = [
+            "labels",
+            "annotations",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "finalizers",
+            "ownerReferences",
+            "managedFields",
+        ];
+        for (name, value) in self.mapping(node, "metadata", &[&TEXTS[..], &OTHERS[..]].concat()) {
+            let path = join("metadata", name);
+            match name {
+                "labels" | "annotations" => {
                     if value.pairs().is_none() && !value.is_null() {
                         self.decoder.wrong_type(value, &path, "a mapping of strings");
                     }
+                    self.merges(value);
                     for (key, value) in value.entries() {
                         self.decoder.string(value, &join(&path, key.scalar().unwrap_or_default()));
                     }
                 }
-                _ => {}
+                _ if TEXTS.contains(&name) => {
+                    self.decoder.string(value, &path);
+                }
+                // What tools that write Kubernetes objects leave behind.
+                _ if value.is_null() => {}
+                _ => self.decoder.error(value.place, format!("{path} is of no use in a policy; remove it")),
             }
         }
     }
@@ -658,6 +690,20 @@ rules:
         for (text, expected) in [
             (String::new(), "1:1: the file is empty"),
             ("# nothing\n---\n".to_owned(), "1:1: the file is empty"),
+            (
+                format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, {rules}}}").replace('\n', ""),
+                "1:2: the file begins with {, so the API server takes it for JSON, and it isn't: key must be a string;",
+            ),
+            (
+                "\u{2028} {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"None\"},]}"
+                    .to_owned(),
+                "takes it for JSON, and it isn't: expected value",
+            ),
+            (
+                "\n {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"Request\"}]}\n".to_owned(),
+                "",
+            ),
+            (format!("{v1}kind: ''\n{rules}"), "2:7: kind is missing"),
             (format!("{HEAD}rules: [\n"), "4:1: not YAML"),
             (format!("{HEAD}{rules}---\nkind: Pod\n"), "5:1: a second document"),
             (format!("---\n---\n{HEAD}{rules}"), "2:1: the first document is empty"),
@@ -732,7 +778,10 @@ rules:
             ("omitManagedFields: yes", ""),
             ("omitManagedFields: \"true\"", "5:20: omitManagedFields must be true or false"),
             ("omitStage: [Panic]", "5:1: unknown field \"omitStage\"; did you mean \"omitStages\"?"),
-            ("metadata: {name: site, labels: {a: b}, uid: 7}", ""),
+            ("metadata: {name: site, labels: {a: b}, creationTimestamp: null}", ""),
+            ("metadata: {uid: 7}", "5:17: metadata.uid must be a string"),
+            ("metadata: {label: {a: b}}", "5:12: unknown field \"metadata.label\"; did you mean \"labels\"?"),
+            ("metadata: {ownerReferences: []}", "5:29: metadata.ownerReferences is of no use in a policy"),
             ("metadata: site", "5:11: metadata must be a mapping"),
             ("metadata: {name: 7}", "5:18: metadata.name must be a string"),
             ("metadata: {annotations: {done: yes}}", "5:32: metadata.annotations.done must be a string"),
@@ -794,6 +843,7 @@ rules:
             ("[{group: \"*.io\"}]", "group \"*.io\" is no API group"),
             ("[{resourceNames: [a]}]", "rules[0].resources[0].resourceNames need resources"),
             ("[{resourceNames: [~], resources: [pods]}]", "resourceNames[0] is nothing"),
+            ("[{resourceNames: [a], resources: [~]}]", "resources[0] is empty; remove it"),
         ] {
             assert_found(&in_rule(&format!("resources: {resources}"), None), expected, resources);
         }
