@@ -28,7 +28,7 @@ check: ## Format, lints and fast tests
 
 test: check judge ## That, and the slow tests: the whole program, faults, and what the release build is made of
 	@tests/setup.sh strace file nm
-	cargo test --locked -- --ignored
+	cargo test --locked -- --ignored --skip differential
 	cargo build --release --locked
 	tests/static.sh $(RELEASE) $(DEBUG)
 

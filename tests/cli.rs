@@ -129,6 +129,12 @@ fn exit_codes_tell_usage_from_failure() {
         (&["restore", "20000101T000000Z"], 1),
         (&["restore"], 1),
         (&["policy", "check"], 1),
+        (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods"], 1),
+        (&["policy", "explain", "--user", "a", "--verb", "get"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods", "--path", "/x"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods/"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "healthz"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "/api/v1/pods"], 2),
         (&["plan"], 3),
         (&["apply", "--dry-run"], 3),
     ] {
@@ -306,6 +312,131 @@ fn a_policy_on_standard_input_is_read_once() {
     drop(lock);
     assert!(waiting.wait_with_output().unwrap().status.success());
     assert_eq!(fs::read(root.join("etc/kubernetes/audit-policy.yaml")).unwrap(), policy);
+}
+
+const EXPLAINED: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  users: [system:kube-proxy]
+- level: Metadata
+  verbs: [create, patch]
+- level: RequestResponse
+  resources:
+  - resources: [pods/log]
+  omitStages: [Panic]
+  omitManagedFields: true
+- level: Request
+  namespaces: [team]
+- level: None
+  userGroups: [system:authenticated]
+  nonResourceURLs: [/healthz*]
+";
+
+#[test]
+fn a_policy_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.yaml");
+    fs::write(&file, EXPLAINED).unwrap();
+    let first = "rule 1 at 5:3: users: \"alice\" is not in [system:kube-proxy]\n";
+    let second = "rule 2 at 7:3: verbs: \"get\" is not in [create, patch]\n";
+    let third = "rule 3 at 9:3: resources: \"pods\" is not in [pods/log]\n";
+    for (arguments, stdout, stderr) in [
+        (
+            "--verb get --resource pods/log --namespace kube-system",
+            format!(
+                "{first}{second}rule 3 at 9:3 decides\nlevel: RequestResponse\nstages not recorded: RequestReceived, \
+                 Panic\nmanaged fields: left out\n"
+            ),
+            "",
+        ),
+        (
+            "--verb get --path /healthz/etcd",
+            format!(
+                "{first}{second}rule 3 at 9:3: it is about resources, and the request is not\nrule 4 at 14:3: it is about \
+                 resources, and the request is not\nrule 5 at 16:3 decides\nlevel: None, so nothing is recorded\n"
+            ),
+            "",
+        ),
+        (
+            "--verb get --resource pods --namespace kube-system --name a",
+            format!(
+                "{first}{second}{third}rule 4 at 14:3: namespaces: \"kube-system\" is not in [team]\nrule 5 at 16:3: it is \
+                 about other URLs than those of resources\nno rule matches\nlevel: None, so nothing is recorded\n"
+            ),
+            "",
+        ),
+        (
+            "--verb get --resource namespaces --name team",
+            format!(
+                "{first}{second}{}rule 4 at 14:3 decides\nlevel: Request\nstages not recorded: RequestReceived\nmanaged \
+                 fields: kept\n",
+                third.replace("\"pods\"", "\"namespaces\"")
+            ),
+            "",
+        ),
+        (
+            "--verb create --resource deployment --name a",
+            format!(
+                "{first}rule 2 at 7:3 decides\nlevel: Metadata\nstages not recorded: RequestReceived\nmanaged fields: kept\n"
+            ),
+            "warning: the API server doesn't look for the name of what is created: --name is left out\nwarning: there are \
+             no \"deployment\" in group \"\"; did you mean deployments in group \"apps\"?\n",
+        ),
+    ] {
+        let mut words = vec!["policy", "explain", file.to_str().unwrap(), "--user", "alice"];
+        words.extend(arguments.split(' '));
+        let output = run(directory.path(), &words);
+        assert_eq!(output.status.code(), Some(0), "{arguments}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), stdout, "{arguments}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), stderr, "{arguments}");
+    }
+    let user = "system:serviceaccount:team:bot";
+    let request = ["--user", user, "--verb", "list", "--resource", "jobs", "--api-group", "batch"];
+    let output = run(
+        directory.path(),
+        &[&["policy", "explain", "--output", "json", file.to_str().unwrap()], &request[..]].concat(),
+    );
+    let document = json_of(&output);
+    assert_eq!(document["accepted"], true);
+    assert_eq!(
+        document["request"],
+        json!({
+            "user": user,
+            "groups": ["system:serviceaccounts", "system:serviceaccounts:team", "system:authenticated"],
+            "verb": "list",
+            "apiGroup": "batch",
+            "resource": "jobs",
+            "subresource": "",
+            "namespace": "",
+            "name": "",
+        })
+    );
+    assert_eq!((&document["rule"], &document["level"]), (&Value::Null, &json!("None")));
+    assert_eq!(document["omitStages"], json!(["RequestReceived"]));
+    assert_eq!(
+        document["passedOver"][2],
+        json!({"number": 3, "line": 9, "column": 3, "reason": "resources: group \"batch\" is not in [\"\"]"})
+    );
+}
+
+#[test]
+fn a_policy_that_is_refused_is_not_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.yaml");
+    fs::write(&file, EXPLAINED.replace("verbs:", "verb:")).unwrap();
+    let name = file.to_str().unwrap();
+    let request = ["--user", "alice", "--verb", "get", "--path", "/healthz"];
+    let output = run(directory.path(), &[&["policy", "explain", name], &request[..]].concat());
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.starts_with(&format!("error: {name}:8:3: unknown field \"rules[1].verb\"")), "{stderr}");
+    let output = run(directory.path(), &[&["policy", "explain", "--output", "json", name], &request[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let document = json_of(&output);
+    assert_eq!((&document["accepted"], &document["findings"][0]["line"]), (&json!(false), &json!(8)));
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub fn same(name: &str, a: &str, b: &str) -> bool {
         || match takes(name) {
             Some(Takes::Bool) => boolean(a).is_some() && boolean(a) == boolean(b),
             Some(Takes::Int) => integer(a).is_some() && integer(a) == integer(b),
-            Some(Takes::Float) => a.parse::<f32>().is_ok_and(|a| b.parse() == Ok(a)),
+            Some(Takes::Float) => float(a).is_some() && float(a) == float(b),
             Some(Takes::Duration) => nanoseconds(a).is_some() && nanoseconds(a) == nanoseconds(b),
             _ => false,
         }
@@ -105,7 +105,7 @@ fn integer(text: &str) -> Option<i64> {
     if !grouped || !plain.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
-    i64::from_str_radix(&plain, radix).ok().map(|number| sign * number)
+    i64::try_from(sign * i128::from_str_radix(&plain, radix).ok()?).ok()
 }
 
 /// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`; at most some 292 years.
@@ -113,27 +113,52 @@ pub fn is_duration(text: &str) -> bool {
     nanoseconds(text).is_some()
 }
 
-fn nanoseconds(text: &str) -> Option<f64> {
-    const UNITS: [(&str, f64); 7] =
-        [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+fn nanoseconds(text: &str) -> Option<i128> {
+    // Both letters that look like a Greek my.
+    const UNITS: [(&str, u64); 8] = [
+        ("ns", 1),
+        ("us", 1_000),
+        ("\u{b5}s", 1_000),
+        ("\u{3bc}s", 1_000),
+        ("ms", 1_000_000),
+        ("s", 1_000_000_000),
+        ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
+    let negative = text.starts_with('-');
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
-        return Some(0.0);
+        return Some(0);
     }
-    let mut sum = 0.0;
+    let mut sum = 0;
     let mut terms = 0;
     while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (digits, unit) = rest.split_at(number);
-        let unit = UNITS.iter().filter(|(name, _)| unit.starts_with(name)).max_by_key(|(name, _)| name.len());
-        let (Ok(count), Some((name, size))) = (digits.parse::<f64>(), unit) else {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (digits, unit) = rest.split_at(end);
+        let (name, size) =
+            UNITS.iter().filter(|(name, _)| unit.starts_with(name)).max_by_key(|(name, _)| name.len())?;
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        if fraction.contains('.') || (whole.is_empty() && fraction.is_empty()) {
             return None;
-        };
-        sum += count * size;
+        }
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let fraction: f64 = format!("0.{fraction}0").parse().ok()?;
+        sum += i128::from(whole) * i128::from(*size) + (fraction * *size as f64) as i128;
         terms += 1;
-        rest = &rest[number + name.len()..];
+        rest = &rest[end + name.len()..];
     }
-    (terms > 0 && sum < i64::MAX as f64).then(|| if text.starts_with('-') { -sum } else { sum })
+    let sum = if negative { -sum } else { sum };
+    (terms > 0 && i64::try_from(sum).is_ok()).then_some(sum)
+}
+
+/// Go's `strconv.ParseFloat(text, 32)`, but for hexadecimal numbers and underscores, which nobody writes here.
+fn float(text: &str) -> Option<f32> {
+    let number: f32 = text.parse().ok()?;
+    let named = text.contains(['n', 'N']);
+    let signed = text.starts_with(['+', '-']);
+    // Rust takes a signed "nan", and makes infinity of what is too large.
+    let sound = if named { !(number.is_nan() && signed) } else { number.is_finite() };
+    sound.then_some(number)
 }
 
 /// Why an API server would not start.
@@ -173,7 +198,7 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<Fault> {
         let expected = match takes {
             Takes::Bool if boolean(value).is_none() => "true or false",
             Takes::Int if integer(value).is_none() => "a whole number",
-            Takes::Float if value.parse::<f32>().is_err() => "a number",
+            Takes::Float if float(value).is_none() => "a number",
             Takes::Duration if !is_duration(value) => "a duration such as 5s",
             _ => continue,
         };
@@ -193,8 +218,9 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<Fault> {
             faults.push(fault(name, "can't be negative"));
         }
     }
-    if !get("audit-log-path").is_empty() && !["", "json", "legacy"].contains(&get("audit-log-format")) {
-        let problem = format!("takes json or legacy, not {:?}", get("audit-log-format"));
+    let format = flags.get("audit-log-format").map_or("json", String::as_str);
+    if !get("audit-log-path").is_empty() && !["json", "legacy"].contains(&format) {
+        let problem = format!("takes json or legacy, not {format:?}");
         faults.push(fault("audit-log-format", problem));
     }
     backend_faults("log", "audit-log-path", "blocking", flags, version, &mut faults);
@@ -214,6 +240,10 @@ fn backend_faults(
     let flag = |option: &str| format!("audit-{backend}-{option}");
     let get = |option: &str, default: &'static str| flags.get(&flag(option)).map_or(default, String::as_str);
     if flags.get(enabled_by).is_none_or(String::is_empty) {
+        // The one thing that is looked at in any case (`ApplyTo`).
+        if backend == "webhook" && get("version", "").matches('/').count() > 1 {
+            faults.push(fault(&flag("version"), format!("takes audit.k8s.io/v1, not {:?}", get("version", ""))));
+        }
         return;
     }
     let mode = get("mode", "");
@@ -222,10 +252,12 @@ fn backend_faults(
         faults.push(fault(&flag("mode"), format!("takes batch, blocking or blocking-strict, not {mode:?}")));
     }
     let positive = |option: &str, default: &'static str| {
-        get(option, default)
-            .parse::<f64>()
-            .is_ok_and(|value| value <= 0.0)
-            .then(|| fault(&flag(option), "must be more than 0 in batch mode"))
+        let value = get(option, default);
+        let positive = match takes(&flag(option)) {
+            Some(Takes::Float) => float(value).is_none_or(|value| value > 0.0 || value.is_nan()),
+            _ => integer(value).is_none_or(|value| value > 0),
+        };
+        (!positive).then(|| fault(&flag(option), "must be more than 0 in batch mode"))
     };
     // Batch options are looked at in batch mode alone; throttling has no defaults in the log backend.
     if mode == "batch" {
@@ -325,6 +357,20 @@ mod tests {
             (&format!("{ON} audit-log-version=audit.k8s.io/v1beta1"), v1_30, Some("--audit-log-version takes")),
             (&format!("{ON} audit-log-version=audit.k8s.io/v1beta1"), Some(Version::new(23)), None),
             (&format!("{ON} audit-log-format=xml"), v1_30, Some("json or legacy")),
+            (&format!("{ON} audit-log-format="), v1_30, Some("takes json or legacy, not \"\"")),
+            (&format!("{ON} audit-log-batch-max-size=0x0"), v1_30, Some("must be more than 0")),
+            (&format!("{ON} audit-log-maxsize=9223372036854775808"), v1_30, Some("takes a whole number")),
+            ("audit-log-batch-buffer-size=-9223372036854775808", v1_30, None),
+            ("audit-log-batch-throttle-qps=1e39", v1_30, Some("takes a number, not \"1e39\"")),
+            ("audit-log-batch-throttle-qps=+nan", v1_30, Some("takes a number")),
+            ("audit-log-batch-throttle-qps=+Inf", v1_30, None),
+            (
+                "audit-webhook-config-file=/w audit-webhook-batch-throttle-qps=1e-50",
+                v1_30,
+                Some("throttle-qps must be more than 0"),
+            ),
+            ("audit-webhook-version=a/b/c", v1_30, Some("--audit-webhook-version takes")),
+            ("audit-webhook-version=a/b", v1_30, None),
             (&format!("{ON} audit-log-maxage=-1"), v1_30, Some("can't be negative")),
             (&format!("{ON} audit-log-maxage=ten"), v1_30, Some("takes a whole number")),
             (&format!("{ON} audit-log-compress=yes"), v1_30, Some("takes true or false")),
@@ -363,6 +409,13 @@ mod tests {
             ("5x", false),
             ("9999999999h", false),
             ("1h-", false),
+            ("1\u{b5}s", true),
+            ("1\u{3bc}s", true),
+            (".s", false),
+            ("1.s", true),
+            ("2562047h47m16.854775807s", true),
+            ("2562047h47m16.854775808s", false),
+            ("-2562047h47m16.854775808s", true),
         ] {
             assert_eq!(is_duration(text), expected, "{text:?}");
         }

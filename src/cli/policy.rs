@@ -4,21 +4,24 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
-use serde_json::json;
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Value, json};
 
-use super::{Common, Outcome, kubernetes_version, read_here};
-use crate::audit::policy;
+use super::{Common, Misuse, Outcome, kubernetes_version, read_here};
+use crate::audit::policy::evaluate::{self, Decision, Request, Target};
+use crate::audit::policy::{self, Level};
 use crate::audit::version::Version;
 use crate::config::Config;
 use crate::node::observe;
 use crate::plan::wire;
-use crate::yaml::fields::Severity;
+use crate::yaml::Place;
+use crate::yaml::fields::{Finding, Severity};
 
-/// Check an audit policy
+/// Check an audit policy, or ask what it does with a request
 #[derive(Debug, Subcommand)]
 pub enum Policy {
     Check(Check),
+    Explain(Explain),
 }
 
 /// Check a policy as strictly as it deserves; exit 1 if the API server would refuse or misread it
@@ -32,52 +35,248 @@ pub struct Check {
     kubernetes_version: Option<Version>,
 }
 
+/// Say what a policy makes of a request: which rule decides, why the earlier ones don't, what is recorded
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("target").required(true).args(["resource", "path"])))]
+pub struct Explain {
+    /// The policy, or - for standard input; the node's own where none is named
+    file: Option<PathBuf>,
+    /// Who makes the request
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// A group of the user; may be repeated. system:authenticated and those of service accounts go without saying
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
+    /// The verb, such as get, list or create; for a path the HTTP method, in lower case
+    #[arg(long)]
+    verb: String,
+    /// What the request is for: a resource in the plural, such as pods or pods/log
+    #[arg(long, value_name = "RESOURCE[/SUB]")]
+    resource: Option<String>,
+    /// The resource's API group, such as apps; none is the core group
+    #[arg(long, value_name = "GROUP", requires = "resource", conflicts_with = "path")]
+    api_group: Option<String>,
+    /// The namespace; none is for what lies in no namespace, and for all namespaces at once
+    #[arg(long, value_name = "NAME", requires = "resource", conflicts_with = "path")]
+    namespace: Option<String>,
+    /// The object's name; a list, and most creations, have none
+    #[arg(long, value_name = "NAME", requires = "resource", conflicts_with = "path")]
+    name: Option<String>,
+    /// The path of a request that isn't for a resource, such as /healthz
+    #[arg(long)]
+    path: Option<String>,
+    /// The Kubernetes version to check the policy for; without one as for `policy check`
+    #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
+    kubernetes_version: Option<Version>,
+}
+
 impl Policy {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
-        let Policy::Check(check) = self;
-        check.run(common, out)
+        match self {
+            Policy::Check(check) => check.run(common, out),
+            Policy::Explain(explain) => explain.run(common, out),
+        }
     }
 }
 
 impl Check {
     fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
-        let (name, text, version) = match &self.file {
-            Some(path) => (path.display().to_string(), read_here(path)?, None),
-            None => nodes_own(common)?,
-        };
+        let (name, text, version) = source(self.file, common)?;
         let findings = policy::check(&text, self.kubernetes_version.or(version));
         let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
         if common.json() {
-            let findings: Vec<_> = findings
-                .iter()
-                .map(|finding| {
-                    json!({
-                        "severity": match finding.severity {
-                            Severity::Error => "error",
-                            Severity::Warning => "warning",
-                        },
-                        "line": finding.place.line,
-                        "column": finding.place.column,
-                        "message": finding.message,
-                    })
-                })
-                .collect();
-            let document = json!({"file": name, "accepted": !failed, "findings": findings});
-            let _ = writeln!(out, "{document:#}");
+            let _ = writeln!(out, "{:#}", document(&name, !failed, &findings));
         } else {
-            for finding in &findings {
-                let line = format!("{name}:{}: {}", finding.place, finding.message);
-                match finding.severity {
-                    Severity::Error => log::error!("{line}"),
-                    Severity::Warning => log::warn!("{line}"),
-                }
-            }
+            log(&name, &findings);
             if !failed {
                 let _ = writeln!(out, "{name}: accepted");
             }
         }
         Ok(if failed { Outcome::Failed } else { Outcome::Done })
     }
+}
+
+impl Explain {
+    fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+        let (request, warnings) = self.request()?;
+        let (name, text, version) = source(self.file, common)?;
+        let (policy, findings) = policy::parse(&text, self.kubernetes_version.or(version));
+        let Some(policy) = policy else {
+            if common.json() {
+                let _ = writeln!(out, "{:#}", document(&name, false, &findings));
+            } else {
+                log(&name, &findings);
+            }
+            return Ok(Outcome::Failed);
+        };
+        super::warn(common, &warnings);
+        let decision = evaluate::evaluate(&policy, &request);
+        if common.json() {
+            let mut document = document(&name, true, &findings);
+            document["request"] = request_json(&request);
+            document["warnings"] = json!(warnings);
+            explain_json(&policy, &request, &decision, &mut document);
+            let _ = writeln!(out, "{document:#}");
+        } else {
+            explain_text(&policy, &request, &decision, out);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The request as the API server sees it, and what is odd about it.
+    fn request(&self) -> Result<(Request, Vec<String>)> {
+        let mut warnings = Vec::new();
+        let target = match (&self.resource, &self.path) {
+            (_, Some(path)) if !path.starts_with('/') || path.contains('?') => {
+                let message = format!("--path {path}: a path begins with \"/\", and has no query");
+                return Err(Misuse(message).into());
+            }
+            (_, Some(path)) if evaluate::is_resource_path(path) => {
+                return Err(Misuse(format!("--path {path}: this is a resource's; use --resource")).into());
+            }
+            (_, Some(path)) => Target::Url(path.clone()),
+            (resource, None) => self.resource_target(resource.as_deref().unwrap_or_default(), &mut warnings)?,
+        };
+        let request = Request {
+            groups: evaluate::groups_of(&self.user, self.groups.clone()),
+            user: self.user.clone(),
+            verb: self.verb.clone(),
+            target,
+        };
+        warnings.extend(policy::doubts(&request));
+        Ok((request, warnings))
+    }
+
+    fn resource_target(&self, resource: &str, warnings: &mut Vec<String>) -> Result<Target> {
+        let (resource, subresource) = match resource.split_once('/') {
+            Some((resource, sub)) if !sub.is_empty() && !sub.contains('/') => (resource, sub),
+            None => (resource, ""),
+            _ => ("", ""),
+        };
+        if resource.is_empty() {
+            return Err(Misuse("--resource takes resource or resource/subresource".to_owned()).into());
+        }
+        let mut name = self.name.clone().unwrap_or_default();
+        // A creation's URL has the name of what exists already alone.
+        if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
+            warnings.push(
+                "the API server doesn't look for the name of what is created: --name is left out".to_owned(),
+            );
+            name.clear();
+        }
+        // The URL of a namespace is taken for one within it.
+        let own = if resource == "namespaces" { name.clone() } else { String::new() };
+        Ok(Target::Resource {
+            group: self.api_group.clone().unwrap_or_default(),
+            resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
+            namespace: self.namespace.clone().unwrap_or(own),
+            name,
+        })
+    }
+}
+
+/// The rules before the one that decides, all where none does: number, place, and why it doesn't match.
+fn passed_over<'a>(
+    policy: &'a policy::Policy,
+    request: &'a Request,
+    decision: &Decision,
+) -> impl Iterator<Item = (usize, Place, String)> + 'a {
+    let before = policy.rules.iter().take(decision.rule.unwrap_or(policy.rules.len()));
+    before.enumerate().map(|(i, rule)| {
+        let why = evaluate::mismatch(rule, request).map(|why| evaluate::reason(why, rule, request));
+        (i + 1, rule.place, why.unwrap_or_default())
+    })
+}
+
+/// Number and place of the rule that decides.
+fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Place)> {
+    let index = decision.rule?;
+    Some((index + 1, policy.rules.get(index)?.place))
+}
+
+fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision, out: &mut String) {
+    for (number, place, why) in passed_over(policy, request, decision) {
+        let _ = writeln!(out, "rule {number} at {place}: {why}");
+    }
+    let _ = match decisive(policy, decision) {
+        Some((number, place)) => writeln!(out, "rule {number} at {place} decides"),
+        None => writeln!(out, "no rule matches"),
+    };
+    if decision.level == Level::None {
+        let _ = writeln!(out, "level: None, so nothing is recorded");
+        return;
+    }
+    let stages: Vec<_> = decision.omit_stages.iter().map(ToString::to_string).collect();
+    let stages = if stages.is_empty() { "none".to_owned() } else { stages.join(", ") };
+    let fields = if decision.omit_managed_fields { "left out" } else { "kept" };
+    let _ = writeln!(out, "level: {}\nstages not recorded: {stages}\nmanaged fields: {fields}", decision.level);
+}
+
+fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision, document: &mut Value) {
+    let rule = |number: usize, place: Place| json!({"number": number, "line": place.line, "column": place.column});
+    document["rule"] = decisive(policy, decision).map_or(Value::Null, |(number, place)| rule(number, place));
+    document["level"] = json!(decision.level.to_string());
+    document["omitStages"] = decision.omit_stages.iter().map(ToString::to_string).collect();
+    document["omitManagedFields"] = json!(decision.omit_managed_fields);
+    document["passedOver"] = passed_over(policy, request, decision)
+        .map(|(number, place, why)| {
+            let mut rule = rule(number, place);
+            rule["reason"] = json!(why);
+            rule
+        })
+        .collect();
+}
+
+/// A policy's name, its text, and the version that it is for where that is known.
+fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
+    match file {
+        Some(path) => Ok((path.display().to_string(), read_here(&path)?, None)),
+        None => nodes_own(common),
+    }
+}
+
+fn log(name: &str, findings: &[Finding]) {
+    for finding in findings {
+        let line = format!("{name}:{}: {}", finding.place, finding.message);
+        match finding.severity {
+            Severity::Error => log::error!("{line}"),
+            Severity::Warning => log::warn!("{line}"),
+        }
+    }
+}
+
+fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
+    let findings: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "severity": match finding.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                },
+                "line": finding.place.line,
+                "column": finding.place.column,
+                "message": finding.message,
+            })
+        })
+        .collect();
+    json!({"file": name, "accepted": accepted, "findings": findings})
+}
+
+fn request_json(request: &Request) -> Value {
+    let mut value = json!({"user": request.user, "groups": request.groups, "verb": request.verb});
+    match &request.target {
+        Target::Url(path) => value["path"] = json!(path),
+        Target::Resource { group, resource, subresource, namespace, name } => {
+            value["apiGroup"] = json!(group);
+            value["resource"] = json!(resource);
+            value["subresource"] = json!(subresource);
+            value["namespace"] = json!(namespace);
+            value["name"] = json!(name);
+        }
+    }
+    value
 }
 
 /// The node's own policy: its path and text, and the version that its other files tell.

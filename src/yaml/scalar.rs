@@ -36,12 +36,30 @@ pub fn resolve(node: &Node) -> Type {
     let Kind::Scalar { value, style } = &node.kind else {
         return Type::Collection;
     };
-    match node.tag.as_deref() {
-        Some("tag:yaml.org,2002:str" | "!" | "tag:yaml.org,2002:binary") => Type::Str,
-        Some(_) => plain(value),
+    match node.tag.as_deref().map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag)) {
+        Some("bool" | "int" | "float" | "null") => plain(value),
+        // Of others go-yaml makes a string, too.
+        Some(_) => Type::Str,
         None if *style == Style::Plain => plain(value),
         None => Type::Str,
     }
+}
+
+/// What is wrong with a scalar's tag: go-yaml refuses a word that is not of the type that its tag says, and a
+/// `!!binary` or `!!timestamp` is something else to it than the words that are there.
+pub fn tag_fault(tag: &str, value: &str) -> Option<String> {
+    let tag = tag.strip_prefix("tag:yaml.org,2002:")?;
+    let fits = match (tag, plain(value)) {
+        ("binary" | "timestamp", _) => {
+            return Some(format!("!!{tag} isn't read here; write the value itself, in quotes"));
+        }
+        ("bool", found) => matches!(found, Type::Bool(_)),
+        ("int", found) => found == Type::Int,
+        ("float", found) => matches!(found, Type::Int | Type::Float),
+        ("null", found) => found == Type::Null,
+        _ => true,
+    };
+    (!fits).then(|| format!("!!{tag} is before something else; remove it"))
 }
 
 /// The type of a plain word: the table and the number rules of go-yaml v2's `resolve.go`.
@@ -171,6 +189,34 @@ mod tests {
             for word in words {
                 assert_eq!(plain(word), expected, "{word:?}");
             }
+        }
+    }
+
+    #[test]
+    fn tags_are_taken_as_go_yaml_takes_them() {
+        for (text, expected) in [
+            ("!!str 5", Type::Str),
+            ("! 5", Type::Str),
+            ("!!int \"5\"", Type::Int),
+            ("!!float 1", Type::Int),
+            ("!!bool 'yes'", Type::Bool(true)),
+            ("!!null ''", Type::Null),
+            ("!!map false", Type::Str),
+            ("!foo yes", Type::Str),
+        ] {
+            assert_eq!(resolve(&crate::yaml::parse(text).unwrap()[0].root), expected, "{text}");
+        }
+        for text in [
+            "!!int x",
+            "!!bool 1",
+            "!!null x",
+            "!!float x",
+            "!!int 1.5",
+            "!!binary YQ==",
+            "!!timestamp 2024-01-01",
+        ] {
+            let fault = crate::yaml::parse(&format!("a: {text}\n")).unwrap_err().to_string();
+            assert!(fault.starts_with("1:4: !!"), "{text}: {fault}");
         }
     }
 

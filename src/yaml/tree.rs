@@ -1,7 +1,7 @@
 //! A YAML text as a tree of nodes that know where they stand.
 //!
 //! The events come from libyaml, the parser that go-yaml, and with it Kubernetes, is a port of: what one
-//! accepts the other does too. yaml_serde reads with the same library but keeps the places to itself.
+//! accepts the other does too, but for a few things that are refused here. yaml_serde reads with the same library but keeps the places to itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -217,7 +217,8 @@ pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
         return fault(Place::START, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
     }
-    Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0 }.documents()
+    Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0, flows: 0 }
+        .documents()
 }
 
 struct Builder<'t> {
@@ -227,6 +228,8 @@ struct Builder<'t> {
     /// The start of each anchored node that some alias uses.
     used: Vec<usize>,
     nodes: usize,
+    /// How many flow collections are open.
+    flows: usize,
 }
 
 impl Builder<'_> {
@@ -261,10 +264,24 @@ impl Builder<'_> {
         self.count(1, place)?;
         let (kind, end) = match kind {
             EventKind::Scalar { value, style } => {
+                if let Some(message) = tag.as_deref().and_then(|tag| super::scalar::tag_fault(tag, &value)) {
+                    return fault(place, message);
+                }
+                // go-yaml is a port of an older libyaml, which reads these in another way.
+                if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[end..].starts_with(',') {
+                    return fault(place, "Kubernetes takes the comma for a part of the tag; write \"\"");
+                }
+                if self.flows > 0 && style == Style::Plain && value.contains('?') {
+                    return fault(
+                        place,
+                        "Kubernetes ends a word before a ? within brackets or braces; put it in quotes",
+                    );
+                }
                 let end = if style == Style::Block { self.block_scalar_end(start, end) } else { end };
                 (Kind::Scalar { value, style }, end)
             }
             EventKind::SequenceStart { flow } => {
+                self.flows += usize::from(flow);
                 let mut items = Vec::new();
                 let close = loop {
                     let event = self.events.next()?;
@@ -273,11 +290,13 @@ impl Builder<'_> {
                     }
                     items.push(self.node(event, depth + 1)?);
                 };
+                self.flows -= usize::from(flow);
                 // A block collection's end event stands at the next token, far behind its last value.
                 let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
                 (Kind::Sequence { items, flow }, end)
             }
             EventKind::MappingStart { flow } => {
+                self.flows += usize::from(flow);
                 let mut pairs: Vec<(Node, Node)> = Vec::new();
                 let mut known = HashMap::new();
                 let close = loop {
@@ -287,7 +306,7 @@ impl Builder<'_> {
                     }
                     let key = self.node(event, depth + 1)?;
                     // go-yaml makes JSON of it, where a key is a word. `{{ .Name }}`, too, is YAML with such a key.
-                    if key.scalar().is_none() {
+                    if key.scalar().is_none() || key.is_null() {
                         return fault(
                             key.place,
                             "a key must be a word; is this a template that was not filled in?",
@@ -313,6 +332,7 @@ impl Builder<'_> {
                     }
                     pairs.push((key, value));
                 };
+                self.flows -= usize::from(flow);
                 let end = if flow { close } else { pairs.last().map_or(end, |(_, last)| last.end.max(end)) };
                 (Kind::Mapping { pairs, flow }, end)
             }
@@ -579,6 +599,9 @@ mod tests {
             ("a: *x\n", "1:4: the alias *x has no anchor before it"),
             ("a: {{ b }}\n", "1:5: a key must be a word; is this a template that was not filled in?"),
             ("a:\n  <<: 3\n", "2:7: << needs a mapping, or a list of mappings"),
+            ("~: b\n", "1:1: a key must be a word"),
+            ("a: [!!str, b]\n", "1:5: Kubernetes takes the comma for a part of the tag"),
+            ("a: [b?c]\n", "1:5: Kubernetes ends a word before a ? within brackets or braces; put it in quotes"),
             ("a: 'b\n", "not YAML: found unexpected end of stream"),
             ("a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),
         ] {

@@ -1,6 +1,7 @@
 //! What is legal in a policy and surely a mistake: rules that no request reaches, words that no request
 //! carries.
 
+use super::evaluate::{Request, Target, contains, group_matches, resource_matches, url_matches};
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
 use crate::yaml::fields::{Decoder, brief, likely};
 
@@ -162,6 +163,28 @@ pub fn lint(policy: &Policy, out: &mut Decoder) {
     }
 }
 
+/// What is hardly meant in a request: a verb or a resource that none has.
+pub fn doubts(request: &Request) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let scope = match &request.target {
+        Target::Resource { .. } => Scope::Resources,
+        Target::Url(_) => Scope::NonResourceUrls,
+    };
+    if let Some(advice) = verb_advice(&request.verb, scope) {
+        doubts.push(format!("no request has the verb {}; {advice}", brief(&request.verb)));
+    }
+    if let Target::Resource { group, resource, .. } = &request.target
+        && builtin_resources(group).is_some_and(|known| !known.contains(&resource.as_str()))
+        && let Some((home, plural)) = builtin(group, &resource.to_ascii_lowercase())
+    {
+        doubts.push(format!(
+            "there are no {} in group {group:?}; did you mean {plural} in group {home:?}?",
+            brief(resource)
+        ));
+    }
+    doubts
+}
+
 /// Notes rules that come too late, and a policy that records nothing.
 fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     let rules = &policy.rules;
@@ -207,8 +230,8 @@ fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
     rule.level != Level::None && !stages.iter().all(omitted)
 }
 
-/// Whether `earlier` surely matches every request that `later` matches: `ruleMatches` of
-/// `k8s.io/apiserver/pkg/audit/policy/checker.go`, for sets of requests. False where in doubt.
+/// Whether `earlier` surely matches every request that `later` matches: [`super::evaluate::mismatch`] for sets of
+/// requests. False where in doubt.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
     // Of a request's several groups, one in the list suffices; so a subset is covered here, too.
     list_covers(&earlier.users, &later.users)
@@ -223,24 +246,13 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
             (Scope::NonResourceUrls, Scope::NonResourceUrls) => later
                 .non_resource_urls
                 .iter()
-                .all(|url| earlier.non_resource_urls.iter().any(|earlier| url_covers(&earlier.text, &url.text))),
+                .all(|url| earlier.non_resource_urls.iter().any(|earlier| url_matches(&earlier.text, &url.text))),
             _ => false,
         }
 }
 
 fn list_covers(earlier: &[Word], later: &[Word]) -> bool {
     earlier.is_empty() || (!later.is_empty() && later.iter().all(|word| contains(earlier, &word.text)))
-}
-
-fn contains(words: &[Word], text: &str) -> bool {
-    words.iter().any(|word| word.text == text)
-}
-
-fn url_covers(earlier: &str, later: &str) -> bool {
-    match earlier.strip_suffix('*') {
-        Some(prefix) => later.starts_with(prefix),
-        None => earlier == later,
-    }
 }
 
 fn resources_cover(earlier: &[GroupResources], later: &[GroupResources]) -> bool {
@@ -252,7 +264,7 @@ fn resources_cover(earlier: &[GroupResources], later: &[GroupResources]) -> bool
     }
     later.iter().all(|entry| {
         let covered = |resource, name| {
-            let in_group = |earlier: &&GroupResources| earlier.group == "*" || earlier.group == entry.group;
+            let in_group = |earlier: &&GroupResources| group_matches(&earlier.group, &entry.group);
             earlier.iter().filter(in_group).any(|earlier| covers_resource(earlier, resource, name))
         };
         if entry.resources.is_empty() {
@@ -276,23 +288,12 @@ fn covers_resource(entry: &GroupResources, pattern: &str, name: Option<&str>) ->
     named && entry.resources.iter().any(|resource| pattern_covers(&resource.text, pattern))
 }
 
-/// `*` is every resource and subresource, `*/sub` that subresource of all, and `res/*` is `res` itself with
-/// all of its subresources.
+/// Whether the earlier pattern matches all that the later one does. The star of a later `res/*` or `*/sub` is
+/// covered like any name there: by an equal pattern, or by one that takes every name.
 fn pattern_covers(earlier: &str, later: &str) -> bool {
-    if earlier == "*" || earlier == later {
-        return true;
-    }
-    let (resource, subresource) = match later.split_once('/') {
-        Some((resource, subresource)) => (resource, Some(subresource)),
-        None => (later, None),
-    };
-    match earlier.split_once('/') {
-        // Upstream takes neither star in it for a wildcard.
-        Some(("*", "*")) => false,
-        Some(("*", sub)) => subresource == Some(sub),
-        Some((res, "*")) => resource == res,
-        _ => false,
-    }
+    let (resource, subresource) = later.split_once('/').unwrap_or((later, ""));
+    // Upstream takes neither star in `*/*` for a wildcard.
+    earlier == later || (earlier != "*/*" && resource_matches(earlier, resource, subresource))
 }
 
 fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
@@ -437,6 +438,7 @@ fn singular(plural: &str) -> String {
 mod tests {
     use super::super::super::version::Version;
     use super::super::check;
+    use super::{Request, Target, doubts};
 
     /// The warnings for a policy of these rules, each the text of a flow mapping; a rule without a level gets
     /// Metadata.
@@ -652,6 +654,33 @@ mod tests {
         ] {
             assert_warns(&[&format!("resources: [{{group: {group}}}]")], expected);
         }
+    }
+
+    #[test]
+    fn a_request_that_nobody_makes_is_doubted() {
+        for (verb, group, resource, expected) in [
+            ("get", "", "pods", ""),
+            ("get", "apps", "deployments", ""),
+            ("get", "example.com", "deploy", ""),
+            ("get", "", "somethingnew", ""),
+            ("POST", "", "pods", "no request has the verb \"POST\"; on resources that is create"),
+            ("get", "", "deployments", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "Pod", "there are no \"Pod\" in group \"\"; did you mean pods in group \"\"?"),
+        ] {
+            let target = Target::Resource {
+                group: group.into(),
+                resource: resource.into(),
+                subresource: String::new(),
+                namespace: String::new(),
+                name: String::new(),
+            };
+            let request = Request { user: "a".into(), groups: Vec::new(), verb: verb.into(), target };
+            let found = doubts(&request).join("\n");
+            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{resource}: {found}");
+        }
+        let target = Target::Url("/healthz".into());
+        let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };
+        assert_eq!(doubts(&request), ["no request has the verb \"list\"; on URLs that is get"]);
     }
 
     #[test]

@@ -4,8 +4,12 @@
 //! past unknown and duplicate fields, with a warning in its log (`pkg/audit/policy/reader.go`). A rule that
 //! loses a misspelt `verb:` this way matches every verb, so here that is an error.
 
+pub mod evaluate;
 mod lint;
 
+pub use lint::doubts;
+
+use std::fmt;
 use std::slice;
 
 use super::version::Version;
@@ -34,6 +38,12 @@ const LEVELS: [(&str, Level); 4] = [
     ("RequestResponse", Level::RequestResponse),
 ];
 
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(&LEVELS, self))
+    }
+}
+
 /// The moments of a request at which an event can be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -49,6 +59,12 @@ const STAGES: [(&str, Stage); 4] = [
     ("ResponseComplete", Stage::ResponseComplete),
     ("Panic", Stage::Panic),
 ];
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(name_of(&STAGES, self))
+    }
+}
 
 /// A string of the policy and its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,16 +138,17 @@ pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
     decoder.findings = findings;
     if let Some(policy) = policy {
         lint::lint(&policy, &mut decoder);
+        decoder.findings.sort_by_key(|finding| finding.place);
     }
-    decoder.findings.sort_by_key(|finding| finding.place);
     decoder.findings
 }
 
 /// Reads and validates a policy, without a look at what its rules amount to. There is no policy if any of
-/// the findings is an error.
+/// the findings, which are in the order of the file, is an error.
 pub fn parse(text: &str, version: Option<Version>) -> (Option<Policy>, Vec<Finding>) {
     let mut reader = Reader { decoder: Decoder::default(), version };
     let policy = reader.file(text).filter(|_| !reader.decoder.failed());
+    reader.decoder.findings.sort_by_key(|finding| finding.place);
     (policy, reader.decoder.findings)
 }
 
@@ -142,6 +159,7 @@ struct Reader {
 
 impl Reader {
     fn file(&mut self, text: &str) -> Option<Policy> {
+        self.json(text);
         let documents = match parse_yaml(text) {
             Ok(documents) => documents,
             Err(fault) => {
@@ -170,6 +188,23 @@ impl Reader {
             self.decoder.error(second.root.place, message);
         }
         self.policy(first)
+    }
+
+    /// What begins with a brace is read as JSON by the API server, and never as YAML
+    /// (`k8s.io/apimachinery/pkg/runtime/serializer/json`, `RecognizesData`).
+    fn json(&mut self, text: &str) {
+        if text.trim_start().starts_with('{')
+            && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
+        {
+            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            let message = format!(
+                "the file begins with {{, so the API server takes it for JSON, and it isn't: {problem}; write JSON, or YAML \
+                 without these braces"
+            );
+            self.decoder.error(place, message);
+        }
     }
 
     fn policy(&mut self, node: &Node) -> Option<Policy> {
@@ -246,7 +281,7 @@ impl Reader {
     /// The value of a field that must be `expected`, if it is something else.
     fn header(&mut self, node: &Node, name: &str, expected: &str) -> Option<Word> {
         match node.get(name) {
-            Some(value) if !value.is_null() => {
+            Some(value) if !value.is_null() && value.scalar() != Some("") => {
                 let text = self.decoder.string(value, name)?;
                 (text != expected).then_some(Word { text, place: value.place })
             }
@@ -347,7 +382,7 @@ impl Reader {
             return None;
         }
         let mut entry = GroupResources { place: node.place, ..GroupResources::default() };
-        let mut names = None;
+        let (mut resources, mut names) = (None, None);
         for (name, value) in self.mapping(node, path, &["group", "resources", "resourceNames"]) {
             let path = join(path, name);
             match name {
@@ -358,7 +393,10 @@ impl Reader {
                         self.decoder.error(value.place, format!("{path} {} {fault}", brief(&entry.group)));
                     }
                 }
-                "resources" => entry.resources = self.selector(value, &path),
+                "resources" => {
+                    resources = value.items();
+                    entry.resources = self.selector(value, &path);
+                }
                 // "" is for requests without a name, such as a list.
                 "resourceNames" => {
                     names = Some(value);
@@ -368,7 +406,7 @@ impl Reader {
             }
         }
         if let Some(names) = names
-            && entry.resources.is_empty()
+            && resources.is_none_or(<[_]>::is_empty)
             && names.items().is_some_and(|items| !items.is_empty())
         {
             self.decoder
@@ -490,7 +528,7 @@ impl Reader {
         let unknown = |finding: &&mut Finding| finding.message.starts_with("unknown field");
         for finding in self.decoder.findings[before..].iter_mut().filter(unknown) {
             let stop = if finding.message.ends_with('?') { "" } else { "." };
-            let rule = if path.is_empty() { "" } else { ", and the rule could match more than it says" };
+            let rule = if path.starts_with("rules") { ", and the rule could match more than it says" } else { "" };
             let message = format!("{stop} The API server would drop it with only a warning in its log{rule}");
             finding.message.push_str(&message);
         }
@@ -512,31 +550,46 @@ impl Reader {
         }
     }
 
-    /// The fields of ObjectMeta that a policy may well have. Nothing reads them, but the API server doesn't
-    /// start where one is of the wrong type.
+    /// ObjectMeta, of which nothing is read; but the API server doesn't start where a field is of the wrong type, and
+    /// drops one that it doesn't know.
     fn metadata(&mut self, node: &Node) {
-        if node.pairs().is_none() && !node.is_null() {
-            self.decoder.wrong_type(node, "metadata", "a mapping of fields");
-        }
-        self.merges(node);
-        for (key, value) in node.entries() {
-            match key.scalar() {
-                Some(name @ ("name" | "namespace")) => {
-                    self.decoder.string(value, &join("metadata", name));
-                }
-                Some(name @ ("labels" | "annotations")) => {
-                    let path = join("metadata", name);
+        const TEXTS: [&str; 6] = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"];
+        const OTHERS: [&str; 9] = [
+            "labels",
+            "annotations",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "finalizers",
+            "ownerReferences",
+            "managedFields",
+        ];
+        for (name, value) in self.mapping(node, "metadata", &[&TEXTS[..], &OTHERS[..]].concat()) {
+            let path = join("metadata", name);
+            match name {
+                "labels" | "annotations" => {
                     if value.pairs().is_none() && !value.is_null() {
                         self.decoder.wrong_type(value, &path, "a mapping of strings");
                     }
+                    self.merges(value);
                     for (key, value) in value.entries() {
                         self.decoder.string(value, &join(&path, key.scalar().unwrap_or_default()));
                     }
                 }
-                _ => {}
+                _ if TEXTS.contains(&name) => {
+                    self.decoder.string(value, &path);
+                }
+                // What tools that write Kubernetes objects leave behind.
+                _ if value.is_null() => {}
+                _ => self.decoder.error(value.place, format!("{path} is of no use in a policy; remove it")),
             }
         }
     }
+}
+
+fn name_of<T: PartialEq>(known: &[(&'static str, T)], value: &T) -> &'static str {
+    known.iter().find(|(_, one)| one == value).map_or("", |(name, _)| name)
 }
 
 fn names<T>(known: &[(&str, T)]) -> String {
@@ -637,6 +690,20 @@ rules:
         for (text, expected) in [
             (String::new(), "1:1: the file is empty"),
             ("# nothing\n---\n".to_owned(), "1:1: the file is empty"),
+            (
+                format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, {rules}}}").replace('\n', ""),
+                "1:2: the file begins with {, so the API server takes it for JSON, and it isn't: key must be a string;",
+            ),
+            (
+                "\u{2028} {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"None\"},]}"
+                    .to_owned(),
+                "takes it for JSON, and it isn't: expected value",
+            ),
+            (
+                "\n {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"Request\"}]}\n".to_owned(),
+                "",
+            ),
+            (format!("{v1}kind: ''\n{rules}"), "2:7: kind is missing"),
             (format!("{HEAD}rules: [\n"), "4:1: not YAML"),
             (format!("{HEAD}{rules}---\nkind: Pod\n"), "5:1: a second document"),
             (format!("---\n---\n{HEAD}{rules}"), "2:1: the first document is empty"),
@@ -711,7 +778,10 @@ rules:
             ("omitManagedFields: yes", ""),
             ("omitManagedFields: \"true\"", "5:20: omitManagedFields must be true or false"),
             ("omitStage: [Panic]", "5:1: unknown field \"omitStage\"; did you mean \"omitStages\"?"),
-            ("metadata: {name: site, labels: {a: b}, uid: 7}", ""),
+            ("metadata: {name: site, labels: {a: b}, creationTimestamp: null}", ""),
+            ("metadata: {uid: 7}", "5:17: metadata.uid must be a string"),
+            ("metadata: {label: {a: b}}", "5:12: unknown field \"metadata.label\"; did you mean \"labels\"?"),
+            ("metadata: {ownerReferences: []}", "5:29: metadata.ownerReferences is of no use in a policy"),
             ("metadata: site", "5:11: metadata must be a mapping"),
             ("metadata: {name: 7}", "5:18: metadata.name must be a string"),
             ("metadata: {annotations: {done: yes}}", "5:32: metadata.annotations.done must be a string"),
@@ -773,6 +843,7 @@ rules:
             ("[{group: \"*.io\"}]", "group \"*.io\" is no API group"),
             ("[{resourceNames: [a]}]", "rules[0].resources[0].resourceNames need resources"),
             ("[{resourceNames: [~], resources: [pods]}]", "resourceNames[0] is nothing"),
+            ("[{resourceNames: [a], resources: [~]}]", "resources[0] is empty; remove it"),
         ] {
             assert_found(&in_rule(&format!("resources: {resources}"), None), expected, resources);
         }

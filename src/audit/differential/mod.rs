@@ -1,0 +1,92 @@
+//! Our reading of policies and flags against the API server's own, by random examples.
+//!
+//! The other side is `vm-tests/oracle`, one program per Kubernetes version. The tests are ignored because they need
+//! those; `ORACLES="1.26=/path/to/one 1.37=/path/to/other"` says where they are, `SEED` which examples there are,
+//! and `PAIRS` how many, all versions together.
+
+mod flags;
+mod policies;
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use super::version::Version;
+
+/// The API server's own code, of one version, at the other end of a pipe.
+struct Oracle {
+    version: Version,
+    child: Child,
+    questions: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    /// Those that the environment names.
+    fn all() -> Vec<Oracle> {
+        let oracles = env::var("ORACLES").expect("ORACLES=\"1.37=/path/to/oracle ...\" is needed");
+        oracles.split_whitespace().map(Oracle::start).collect()
+    }
+
+    fn start(named: &str) -> Oracle {
+        let (version, path) = named.split_once('=').expect("ORACLES has VERSION=PATH");
+        let version = Version::parse(version).expect("ORACLES has versions such as 1.37");
+        let mut child =
+            Command::new(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("an oracle starts");
+        let questions = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Oracle { version, child, questions, answers }
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        // In one piece: a pipe has no buffer.
+        self.questions.as_mut().unwrap().write_all(format!("{question}\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        // It ends with its input.
+        self.questions = None;
+        let _ = self.child.wait();
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// xorshift64*, so that a seed gives the same examples on every machine.
+struct Random(u64);
+
+impl Random {
+    /// Examples of its own for each version.
+    fn new(seed: u64, version: Version) -> Random {
+        Random((seed << 8 | u64::from(version.minor)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+
+    /// Up to `most` of them, some perhaps twice.
+    fn some(&mut self, most: usize, from: &[&'static str]) -> Vec<&'static str> {
+        (0..1 + self.below(most)).map(|_| self.pick(from)).collect()
+    }
+}

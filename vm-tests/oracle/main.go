@@ -1,0 +1,131 @@
+// Oracle tells what the API server does with an audit policy or with audit flags, by its own code: one question a
+// line on stdin, one answer a line on stdout, both JSON. It is built against the modules of one Kubernetes version:
+//
+//	go build -C ../components/kubernetes-1.37.2 -o OUT "$PWD/main.go"
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"log"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/audit/policy"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/server/options"
+	"k8s.io/klog/v2"
+)
+
+// A question is about a policy's text, and requests to hold against it, or else about flags.
+type question struct {
+	Policy   *string
+	Requests []request
+	Flags    []string
+}
+
+type request struct {
+	User                                    string
+	Groups                                  []string
+	Verb                                    string
+	ResourceRequest                         bool
+	Namespace, Group, Resource, Subresource string
+	Name, Path                              string
+}
+
+type answer struct {
+	// Why the API server would not start.
+	Error string `json:"error,omitempty"`
+	// It would, but reads the policy leniently, and says so in its log.
+	Lenient   bool       `json:"lenient,omitempty"`
+	Decisions []decision `json:"decisions,omitempty"`
+}
+
+type decision struct {
+	Level             string   `json:"level"`
+	OmitStages        []string `json:"omitStages"`
+	OmitManagedFields bool     `json:"omitManagedFields"`
+}
+
+// The loader's log, which alone tells that it fell back to lenient decoding.
+var klogged bytes.Buffer
+
+func askPolicy(text string, requests []request) answer {
+	klogged.Reset()
+	loaded, err := policy.LoadPolicyFromBytes([]byte(text))
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	result := answer{Lenient: strings.Contains(klogged.String(), "falling back to lenient decoding")}
+	evaluator := policy.NewPolicyRuleEvaluator(loaded)
+	for _, r := range requests {
+		config := evaluator.EvaluatePolicyRule(&authorizer.AttributesRecord{
+			User:            &user.DefaultInfo{Name: r.User, Groups: r.Groups},
+			Verb:            r.Verb,
+			Namespace:       r.Namespace,
+			APIGroup:        r.Group,
+			Resource:        r.Resource,
+			Subresource:     r.Subresource,
+			Name:            r.Name,
+			ResourceRequest: r.ResourceRequest,
+			Path:            r.Path,
+		})
+		stages := []string{}
+		for _, stage := range config.OmitStages {
+			stages = append(stages, string(stage))
+		}
+		result.Decisions = append(result.Decisions, decision{string(config.Level), stages, config.OmitManagedFields})
+	}
+	return result
+}
+
+func askFlags(flags []string) answer {
+	set := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	audit := options.NewAuditOptions()
+	audit.AddFlags(set)
+	if err := set.Parse(flags); err != nil {
+		return answer{Error: err.Error()}
+	}
+	for _, err := range audit.Validate() {
+		return answer{Error: err.Error()}
+	}
+	// The one thing that ApplyTo refuses besides, short of opening files.
+	if _, err := schema.ParseGroupVersion(audit.WebhookOptions.GroupVersionString); err != nil {
+		return answer{Error: err.Error()}
+	}
+	return answer{}
+}
+
+func main() {
+	klog.LogToStderr(false)
+	klog.SetOutput(&klogged)
+	in, out := bufio.NewReader(os.Stdin), json.NewEncoder(os.Stdout)
+	for {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF {
+			return
+		}
+		var q question
+		if err == nil {
+			err = json.Unmarshal(line, &q)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		result := answer{}
+		if q.Policy != nil {
+			result = askPolicy(*q.Policy, q.Requests)
+		} else {
+			result = askFlags(q.Flags)
+		}
+		if err := out.Encode(result); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
