@@ -259,16 +259,20 @@ impl Config {
             let fault = path_fault("policy.source", &self.policy_source);
             faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         }
-        let directory = self.log.file().map_or("", |path| parent(path));
-        if faults.is_empty() && SHARED_DIRECTORIES.contains(&directory) {
-            let fault = format!(
-                "log.path must lie in a directory of its own, not in {directory}: that is given to the API server and \
-                 closed to everybody else; use for example /var/log/kubernetes/audit/audit.log"
-            );
-            faults.push(("log.path".to_owned(), fault));
+        if faults.is_empty()
+            && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
+        {
+            faults.push(("log.path".to_owned(), format!("log.path {fault}")));
+        }
+        if is_within(&self.policy_path, STATE) {
+            faults.push(("policy.path".to_owned(), format!("policy.path must not lie in {STATE}")));
         }
         let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
-        for (name, other) in [("webhook.configFile", webhook), ("manifest.path", self.manifest_path.as_ref())] {
+        for (name, other) in [
+            ("webhook.configFile", webhook),
+            ("manifest.path", self.manifest_path.as_ref()),
+            ("log.path", self.log.file()),
+        ] {
             if other == Some(&self.policy_path) {
                 faults.push(("policy.path".to_owned(), format!("policy.path and {name} are the same file")));
             }
@@ -301,6 +305,9 @@ fn field_of(flag: &str) -> String {
     join(backend, field)
 }
 
+/// What we keep on a node, 0700.
+pub const STATE: &str = "/var/lib/kube-audit-bootstrap";
+
 /// Directories that many programs use. The log's directory is mounted into the API server read-write, and
 /// its mode is set to 0700.
 const SHARED_DIRECTORIES: &[&str] = &[
@@ -312,28 +319,53 @@ const SHARED_DIRECTORIES: &[&str] = &[
     "/var/log/containers",
     "/etc",
     "/etc/kubernetes",
-    "/etc/kubernetes/pki",
-    "/etc/kubernetes/manifests",
     "/tmp",
     "/run",
-    "/usr",
     "/root",
     "/home",
     "/opt",
     "/mnt",
     "/srv",
-    "/dev",
-    "/proc",
-    "/sys",
-    "/boot",
-    "/bin",
-    "/sbin",
-    "/lib",
     "/data",
     "/var/lib/kubelet",
     "/var/lib/etcd",
     "/var/log/journal",
 ];
+
+/// Directories whose whole content is the system's, Kubernetes' or this program's.
+const SYSTEM_TREES: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc/kubernetes/manifests",
+    "/etc/kubernetes/pki",
+    "/etc/ssl",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
+    STATE,
+];
+
+/// What keeps a directory from being the log's: it is mounted into the API server's container, where it would hide what the
+/// image has there, and closed to everybody else.
+pub fn log_directory_fault(directory: &str) -> Option<String> {
+    let taken =
+        SHARED_DIRECTORIES.contains(&directory) || SYSTEM_TREES.iter().any(|tree| is_within(directory, tree));
+    taken.then(|| {
+        format!(
+            "must lie in a directory of its own, not in {directory}: that is given to the API server and closed to \
+             everybody else; use for example /var/log/kubernetes/audit/audit.log"
+        )
+    })
+}
+
+/// Is a path a directory, or below it?
+pub fn is_within(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 /// The `--audit-log-path` that is no file: the container runtime keeps what is written there, for as long as it likes.
 const STDOUT: &str = "-";

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::audit::policy;
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, parent};
+use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, is_within, parent};
 use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::observe::{Facts, Targets, Text, text_of};
@@ -245,7 +245,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     }
     wiring.collect(config);
     let manifests = parent(&facts.manifest_path);
-    if let Some(path) = wiring.directories.iter().find(|path| *path == manifests) {
+    if let Some(path) = wiring.directories.iter().find(|path| is_within(path, manifests)) {
         bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
     }
     if let Some(path) = wiring.policies.iter().find(|path| parent(path) == manifests) {
@@ -477,6 +477,11 @@ impl Plan {
             before.as_ref().and_then(|before| kind_of(&before.bytes)).filter(|kind| kind != "Policy")
         {
             bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+        }
+        // A broken policy may be replaced; a key, a certificate or a program may not.
+        let is_attempt = |bytes: &[u8]| lossy(bytes).contains("Policy") || lossy(bytes).trim().is_empty();
+        if before.as_ref().is_some_and(|before| !is_attempt(&before.bytes)) {
+            bail!("{path}: something is there that is no audit policy; set policy.path to another file");
         }
         match before {
             Some(before) if before.bytes == policy_text.text.as_bytes() => {

@@ -1,5 +1,6 @@
 //! `apply`: the job.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::plan::{document, nothing, show};
-use super::{Common, Outcome, Overrides, configuration, headline, policy_text, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
 use crate::node::lock::Lock;
 use crate::node::{backup, transaction};
 use crate::plan::describe;
@@ -29,8 +30,7 @@ impl Apply {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
-        // Once: standard input can't be read again.
-        let policy = policy_text(&root, &config, &self.overrides)?;
+        let policy = OnceCell::new();
         let mut plan = survey(&root, &config, &self.overrides, &policy)?;
         if self.dry_run {
             return show(&plan, common, out);

@@ -7,14 +7,17 @@ mod policy;
 mod restore;
 mod status;
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::audit;
 use crate::audit::version::Version;
@@ -220,7 +223,10 @@ fn read_here(path: &Path) -> Result<String> {
     if path.as_os_str() == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("standard input")?;
     } else {
-        let file = File::open(path).map_err(|error| Misuse(format!("{name}: {error}")))?;
+        // A FIFO that nobody writes to is empty, and not waited for; <(...) of a shell has a writer.
+        let open = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+        let file = open.map_err(|error| Misuse(format!("{name}: {error}")))?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).with_context(|| name.to_string())?;
         file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
     }
     if bytes.len() > MAX_BYTES {
@@ -233,7 +239,10 @@ fn read_here(path: &Path) -> Result<String> {
 }
 
 /// Reads the node and plans the changes. Changes nothing; the one program that it may run is the kubelet, for its version.
-fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &PolicyText) -> Result<Plan> {
+///
+/// `policy` keeps the policy that was read, as standard input can't be read twice. A worker's isn't read: its configuration
+/// may name what is only on control planes.
+fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &OnceCell<PolicyText>) -> Result<Plan> {
     let required = !overrides.kubeadm_config.is_empty();
     let mut facts = observe::observe(root, config, required)?;
     let mut wiring = crate::plan::wire(config, &facts, required)?;
@@ -247,7 +256,15 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &PolicyTe
     for path in &wiring.referenced {
         kubeconfig(root, path, wiring.role)?;
     }
-    crate::plan::plan(config, &facts, wiring, &targets, policy)
+    let read = match policy.get() {
+        Some(read) => read,
+        None if wiring.role == Role::Worker => &profile(),
+        None => {
+            let read = policy_text(root, config, overrides)?;
+            policy.get_or_init(|| read)
+        }
+    };
+    crate::plan::plan(config, &facts, wiring, &targets, read)
 }
 
 /// Checks the webhook's kubeconfig, which the API server needs to start. It may come later where there is none yet.
@@ -269,12 +286,13 @@ fn kubeconfig(root: &Root, path: &str, role: Role) -> Result<()> {
     Ok(())
 }
 
+/// The policy of those who bring none.
+fn profile() -> PolicyText {
+    PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() }
+}
+
 /// The policy to install: of the command line, of the configuration, or the profile's.
 fn policy_text(root: &Root, config: &Config, overrides: &Overrides) -> Result<PolicyText> {
-    let profile = || PolicyText {
-        name: "the policy of profile default".to_owned(),
-        text: audit::policy::DEFAULT.to_owned(),
-    };
     match (&overrides.policy, config.policy_source.as_str()) {
         (Some(path), _) if path.as_os_str() == "default" => Ok(profile()),
         (Some(path), _) => Ok(PolicyText { name: path.display().to_string(), text: read_here(path)? }),

@@ -1,12 +1,13 @@
 //! `plan`: what `apply` would do.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, Outcome, Overrides, configuration, headline, policy_text, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
 use crate::node::change::Change;
 use crate::plan::{Planned, action, describe, diff};
 
@@ -21,7 +22,7 @@ impl Plan {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
-        let policy = policy_text(&root, &config, &self.overrides)?;
+        let policy = OnceCell::new();
         let plan = survey(&root, &config, &self.overrides, &policy)?;
         show(&plan, common, out)
     }

@@ -1,12 +1,13 @@
 //! `status`: what is in place, step by step.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Outcome, Overrides, configuration, headline, policy_text, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
 use crate::node::backup;
 use crate::plan::{Plan, Role, Step, describe};
 
@@ -29,7 +30,7 @@ impl Status {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
-        let policy = policy_text(&root, &config, &self.overrides)?;
+        let policy = OnceCell::new();
         let plan = survey(&root, &config, &self.overrides, &policy)?;
         let backups = backup::list(&root)?;
         let interrupted = backup::unfinished(&root)?;

@@ -16,12 +16,12 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, getegid, geteuid, unlinkat};
 use serde_json::{Value, json};
 
+use crate::config::STATE;
+
 use super::change::{Attributes, Change};
 use super::root::{Kind, Place, Root, split};
 use super::transaction::{kept_name, temporary_name};
 
-/// What we keep on a node, 0700.
-pub const STATE: &str = "/var/lib/kube-audit-bootstrap";
 /// Where backup sets are, 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 /// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.

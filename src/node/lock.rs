@@ -4,13 +4,14 @@ use std::fs::{File, TryLockError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::backup::{STATE, make_private};
+use super::backup::make_private;
 use super::root::Root;
+use crate::config::STATE;
 
 const NAME: &str = "lock";
 const POLL: Duration = Duration::from_millis(100);
@@ -27,6 +28,11 @@ impl Lock {
     pub fn take(root: &Root, timeout: Duration) -> Result<Lock> {
         let path = format!("{STATE}/{NAME}");
         let file = open(root, &path)?;
+        ensure!(
+            file.metadata().is_ok_and(|metadata| metadata.is_file()),
+            "{}: the lock is no regular file; remove it",
+            root.shown(&path)
+        );
         let start = Instant::now();
         let mut told = false;
         loop {
@@ -56,14 +62,14 @@ impl Lock {
 
 fn open(root: &Root, path: &str) -> Result<File> {
     let failed = |errno| root.error("open the lock file", path, errno);
-    match root.open_at(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW) {
+    match root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW) {
         Ok(fd) => return Ok(File::from(fd)),
         Err(Errno::ENOENT) => {}
         Err(errno) => return Err(failed(errno)),
     }
     make_private(root, STATE)?;
     let place = root.place(path)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = openat(&place.dir, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR);
     Ok(File::from(fd.map_err(failed)?))
 }
@@ -121,6 +127,15 @@ mod tests {
             drop(held);
             second.join().unwrap().unwrap();
         });
+    }
+
+    #[test]
+    fn a_fifo_in_its_place_is_refused_at_once() {
+        let node = Node::new();
+        std::fs::create_dir_all(node.host(STATE)).unwrap();
+        nix::unistd::mkfifo(&node.host(LOCK), Mode::S_IRWXU).unwrap();
+        let error = Lock::take(&node.root, NOT).unwrap_err().to_string();
+        assert!(error.contains("no regular file"), "{error}");
     }
 
     #[test]

@@ -68,6 +68,12 @@ pub struct Targets {
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let manifest_path = manifest_path(root, config)?;
     let manifest = read(root, &manifest_path)?;
+    if manifest.is_none() && config.manifest_path.is_some() {
+        let usual = usual_manifest_path(root)?;
+        if root.stat(&usual)?.is_some() {
+            bail!("{manifest_path}: manifest.path isn't there, but {usual} is; correct it");
+        }
+    }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
     let configured = config.kubeadm_configs.as_deref();
@@ -107,8 +113,13 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
 pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     Ok(match &config.manifest_path {
         Some(path) => path.clone(),
-        None => format!("{}/kube-apiserver.yaml", manifest_directory(root)?),
+        None => usual_manifest_path(root)?,
     })
+}
+
+/// Where kubeadm puts the manifest.
+fn usual_manifest_path(root: &Root) -> Result<String> {
+    Ok(format!("{}/kube-apiserver.yaml", manifest_directory(root)?))
 }
 
 /// Reads what there is at the paths that a plan wants to write.

@@ -69,29 +69,30 @@ pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> R
 
 /// The first path that isn't any more what it was when the changes were planned; `None` where all are.
 pub fn changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'c str>> {
-    let unchanged = |path: &str, before: &Snapshot| {
-        let now = root.read(path, before.bytes.len());
-        matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
-    };
     for change in changes {
-        let path = change.path();
-        let holds = match change {
-            Change::CreateDirectory { .. } | Change::WriteFile { before: None, .. } => root.stat(path)?.is_none(),
-            Change::SetAttributes { before, .. } => {
-                root.stat(path)?.is_some_and(|entry| entry.attributes == *before)
-            }
-            Change::WriteFile { before: Some(before), .. }
-            | Change::MoveAway { before, .. }
-            | Change::RemoveFile { before, .. } => unchanged(path, before),
-            Change::RemoveDirectory { before, .. } => {
-                root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
-            }
-        };
-        if !holds {
-            return Ok(Some(path));
+        if !holds(root, change)? {
+            return Ok(Some(change.path()));
         }
     }
     Ok(None)
+}
+
+/// Is a path still as it was when its change was planned?
+fn holds(root: &Root, change: &Change) -> Result<bool> {
+    let path = change.path();
+    Ok(match change {
+        Change::CreateDirectory { .. } | Change::WriteFile { before: None, .. } => root.stat(path)?.is_none(),
+        Change::SetAttributes { before, .. } => root.stat(path)?.is_some_and(|entry| entry.attributes == *before),
+        Change::WriteFile { before: Some(before), .. }
+        | Change::MoveAway { before, .. }
+        | Change::RemoveFile { before, .. } => {
+            let now = root.read(path, before.bytes.len());
+            matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
+        }
+        Change::RemoveDirectory { before, .. } => {
+            root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
+        }
+    })
 }
 
 /// What takes back one step.
@@ -190,6 +191,12 @@ fn commit(
     let mut kept = Vec::new();
     for (change, place) in changes.iter().zip(places) {
         let path = change.path();
+        // An editor may have saved the file since: what it wrote must not be lost. Nothing but the rename follows.
+        let replaces =
+            matches!(change, Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. });
+        if replaces && !holds(root, change)? {
+            bail!("{path} was changed by another program meanwhile; run again");
+        }
         match (change, place) {
             (Change::WriteFile { before, .. }, Some(place)) => {
                 let failed = |errno| root.error("replace", path, errno);
@@ -288,6 +295,21 @@ mod tests {
 
     fn node() -> Node {
         Node::with(&[(MANIFEST, "old"), (STRAY, "stray"), (POLICY, "old policy"), ("/var/lib/x", "")])
+    }
+
+    #[test]
+    fn what_an_editor_saves_in_between_is_not_lost() {
+        for (edited, left) in [(MANIFEST, "policy"), (POLICY, "old")] {
+            let node = node();
+            let changes = [node.write(POLICY, "policy"), node.write(MANIFEST, "manifest")];
+            let mut undo = Vec::new();
+            let places = stage(&node.root, &changes, &mut undo).unwrap();
+            node.put(edited, "saved by hand");
+            let error = commit(&node.root, &changes, places, &mut undo).unwrap_err().to_string();
+            assert!(error.contains(edited) && error.contains("run again"), "{error}");
+            assert_eq!(node.text(edited), "saved by hand");
+            assert_eq!(node.text(if edited == POLICY { MANIFEST } else { POLICY }), left);
+        }
     }
 
     fn all_kinds(node: &Node) -> Vec<Change> {

@@ -248,11 +248,16 @@ impl<'n> Edits<'n> {
             let Some(items) = node.items() else {
                 return Err(refuse(node, "apiServer.extraVolumes must be a list".to_owned()));
             };
-            for item in items {
+            for (index, item) in items.iter().enumerate() {
                 let field = |name: &str| item.get(name).and_then(Node::scalar);
+                let name = field("name").unwrap_or_default();
+                if items[..index].iter().any(|other| other.get("name").and_then(Node::scalar) == Some(name)) {
+                    let reason = format!("two volumes are named {name:?}, and kubeadm keeps the last; rename one");
+                    return Err(refuse(item, reason));
+                }
                 edits.present_mounts.push(Present {
                     place: item.place,
-                    name: field("name").unwrap_or_default().to_owned(),
+                    name: name.to_owned(),
                     container: clean(field("mountPath").unwrap_or_default()),
                     host: field("hostPath").map(clean),
                     read_only: is_true(item, "readOnly"),

@@ -250,6 +250,8 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
 /// Reads the audit flags of a container.
 fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
     let (mut args, mut shell) = (Vec::new(), None);
+    // Without a command the image's own is run.
+    let mut has_program = container.get("command").is_none_or(Node::is_null);
     for list in ["command", "args"] {
         let Some(node) = container.get(list).filter(|node| !node.is_null()) else {
             continue;
@@ -282,7 +284,9 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
                 index += 1;
                 continue;
             }
-            if word == "--" {
+            has_program |= word.rsplit('/').next() == Some("kube-apiserver");
+            // Before the program it is a wrapper's, such as tini's.
+            if word == "--" && has_program {
                 return Err(Refusal::new(item.place, "what comes after `--` is not read as flags; remove it"));
             }
             index += 1;
@@ -300,9 +304,14 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
                 // pflag: a boolean stands alone, every other flag takes the next word whatever it is.
                 (None, Some(Takes::Bool) | None) => ("true".to_owned(), false),
                 (None, Some(_)) => {
-                    let next = items.get(index).and_then(Node::scalar).filter(|next| !next.starts_with("--"));
-                    let Some(next) = next else {
+                    let node = items.get(index).filter(|next| !next.scalar().unwrap_or("--").starts_with("--"));
+                    let Some(node) = node else {
                         return Err(Refusal::new(item.place, format!("--{written} has no value; give it one")));
+                    };
+                    let Some(next) = node.str() else {
+                        let kind = resolve(node).name();
+                        let reason = format!("{list} takes strings, and this is {kind}; put it in quotes");
+                        return Err(Refusal::new(node.place, reason));
                     };
                     index += 1;
                     (next.to_owned(), true)

@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, parent};
+use crate::config::{Config, Existing, log_directory_fault, parent};
 use crate::yaml::edit::{New, Refused};
 use crate::yaml::fields::brief;
 use crate::yaml::scalar::{Type, resolve, template_mark};
@@ -219,7 +219,13 @@ fn fit(mount: &Mount, file: Option<&str>, present: &[Present]) -> Result<Fit, Re
                 {
                     Fit::Above(index)
                 }
-                _ => old.map_or(Fit::Missing, Fit::Move),
+                _ => {
+                    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
+                        let reason = format!("the log of --audit-log-path, which is kept, {fault}");
+                        return Err(Refusal::new(Place { line: 1, column: 1 }, reason));
+                    }
+                    old.map_or(Fit::Missing, Fit::Move)
+                }
             })
         }
     }
@@ -309,6 +315,12 @@ fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
 
 /// Says why an API server would not start with these flags.
 fn check(flags: &Flags, version: Option<Version>, place: Place) -> Result<(), Refusal> {
+    for name in ["audit-policy-file", "audit-log-path"] {
+        if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
+            let reason = format!("--{name} is kept, and {path:?} is no absolute path; correct or remove it");
+            return Err(Refusal::new(place, reason));
+        }
+    }
     match flags::faults(flags, version).as_slice() {
         [] => Ok(()),
         faults => {

@@ -342,6 +342,17 @@ fn rest_is_blank(text: &str, at: usize) -> bool {
     rest.is_empty() || rest.starts_with('#')
 }
 
+/// A tag would stay before the new value, and say that it is something else.
+fn untagged(node: &Node) -> Result<(), Refused> {
+    match node.tag.as_deref().filter(|tag| *tag != "tag:yaml.org,2002:str") {
+        Some(tag) => {
+            let tag = tag.replace("tag:yaml.org,2002:", "!!");
+            Err(refused(node.place, format!("the tag {tag} stands before this value; remove it")))
+        }
+        None => Ok(()),
+    }
+}
+
 struct Editor<'t> {
     text: &'t str,
     style: Layout,
@@ -363,6 +374,7 @@ impl Editor<'_> {
                 let Kind::Scalar { style, .. } = node.kind else {
                     return Err(refused(node.place, "a single value is expected here"));
                 };
+                untagged(node)?;
                 let start = value_start(self.text, node);
                 if style == Style::Block && self.text[start..node.end].contains('#') {
                     return Err(refused(node.place, "this block may hold a comment"));
@@ -448,7 +460,10 @@ impl Editor<'_> {
                 }
                 _ => None,
             };
-            let missing = || refused(node.place, format!("{step:?} isn't here"));
+            let missing = || match step {
+                Step::Key(name) => refused(node.place, format!("{name} isn't written here itself")),
+                Step::Index(index) => refused(node.place, format!("item {index} isn't here")),
+            };
             node = next.ok_or_else(missing)?;
         }
         self.unshared(node)?;
@@ -470,6 +485,7 @@ impl Editor<'_> {
 
     /// Puts a value where there is null or an empty collection.
     fn fill(&self, node: &Node, context: Context, new: New, splices: &mut Vec<Splice>) -> Result<(), Refused> {
+        untagged(node)?;
         let empty = match &node.kind {
             Kind::Sequence { items, .. } => items.is_empty() && matches!(new, New::List(_)),
             Kind::Mapping { pairs, .. } => pairs.is_empty() && matches!(new, New::Map(_)),
@@ -621,7 +637,7 @@ mod tests {
             ("k: there\n", insert(""), "disagree"),
             ("a: |+\n  text\n  # no comment\n", set("a"), "may hold a comment"),
             ("a: |\n  text", insert(""), "more than the audit settings"),
-            ("a: b\n", set("c"), "isn't here"),
+            ("a: b\n", set("c"), "isn't written here"),
         ] {
             let refused = edited(text, op).unwrap_err();
             assert!(refused.reason.contains(reason), "{text:?}: {refused}");

@@ -4,6 +4,7 @@
 //! accepts the other does too, but for a few things that are refused here. yaml_serde reads with the same library but keeps the places to itself.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -137,12 +138,13 @@ impl Node {
     /// the mappings in a list of merges the earlier one: so does go-yaml v2 (`decode.go`).
     pub fn entries(&self) -> Vec<(&Node, &Node)> {
         let mut entries: Vec<(&Node, &Node)> = Vec::new();
-        let mut put = |key, value| match entries
-            .iter_mut()
-            .find(|(known, _): &&mut (&Node, _)| known.scalar() == Node::scalar(key))
-        {
-            Some(entry) => *entry = (key, value),
-            None => entries.push((key, value)),
+        let mut known = HashMap::new();
+        let mut put = |key, value| match known.entry(Node::scalar(key)) {
+            Entry::Occupied(index) => entries[*index.get()] = (key, value),
+            Entry::Vacant(vacant) => {
+                vacant.insert(entries.len());
+                entries.push((key, value));
+            }
         };
         for (key, value) in self.pairs().unwrap_or_default() {
             if key.is_merge() {
@@ -217,8 +219,39 @@ pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
         return fault(Place::START, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
     }
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(at) = body.find('\u{feff}') {
+        let place = place_at(text, text.len() - body.len() + at);
+        return fault(
+            place,
+            "a byte order mark is in the middle of the file, where Kubernetes can't read it; remove it",
+        );
+    }
     Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0, flows: 0 }
         .documents()
+}
+
+/// Is this the directive of another version than the one that go-yaml reads?
+fn is_other_version(text: &str) -> bool {
+    text.strip_prefix("%YAML").is_some_and(|rest| {
+        let line = rest.lines().next().unwrap_or_default();
+        line.split('#').next().unwrap_or_default().trim() != "1.1"
+    })
+}
+
+/// Kubernetes reads what begins with a brace as JSON (`GuessJSONStream` of `k8s.io/apimachinery/pkg/util/yaml`).
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+fn has_escaped_slash(quoted: &str) -> bool {
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' && characters.next() == Some('/') {
+            return true;
+        }
+    }
+    false
 }
 
 struct Builder<'t> {
@@ -246,6 +279,9 @@ impl Builder<'_> {
                     let root = self.node(event, 0)?;
                     documents.push(Document { root });
                     self.anchors.clear();
+                }
+                _ if is_other_version(&self.text[event.start..]) => {
+                    return fault(event.place, "Kubernetes reads YAML 1.1 and nothing else; remove this line");
                 }
                 _ => {}
             }
@@ -276,6 +312,10 @@ impl Builder<'_> {
                         place,
                         "Kubernetes ends a word before a ? within brackets or braces; put it in quotes",
                     );
+                }
+                if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[start..end])
+                {
+                    return fault(place, r"Kubernetes doesn't know the escape \/; write / alone");
                 }
                 let end = if style == Style::Block { self.block_scalar_end(start, end) } else { end };
                 (Kind::Scalar { value, style }, end)
@@ -600,6 +640,9 @@ mod tests {
             ("a: {{ b }}\n", "1:5: a key must be a word; is this a template that was not filled in?"),
             ("a:\n  <<: 3\n", "2:7: << needs a mapping, or a list of mappings"),
             ("~: b\n", "1:1: a key must be a word"),
+            ("%YAML 1.2\n---\na: b\n", "1:1: Kubernetes reads YAML 1.1 and nothing else"),
+            ("a: b\n\u{feff}c: d\n", "2:1: a byte order mark is in the middle"),
+            (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes takes the comma for a part of the tag"),
             ("a: [b?c]\n", "1:5: Kubernetes ends a word before a ? within brackets or braces; put it in quotes"),
             ("a: 'b\n", "not YAML: found unexpected end of stream"),
