@@ -5,10 +5,11 @@ SHELL := /bin/bash
 TARGET := target/x86_64-unknown-linux-gnu
 RELEASE := $(TARGET)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
+HARNESS := $(TARGET)/debug/vm-tests
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 
-.PHONY: help build demo check test corpus bench install clean judge
+.PHONY: help build demo check test test-all matrix corpus bench install clean judge programs
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -24,9 +25,22 @@ check: ## Format, lints and fast tests
 	@tests/setup.sh cc cargo-fmt cargo-clippy
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
 	cargo test --locked
+	cargo test --locked -p vm-tests
 
-test: check judge ## That, and the slow tests: the whole program, faults, and what the release build is made of
+test: programs ## That, and the slow tests: faults, the release build, and real Kubernetes as the judge
+	tests/real.sh $(RELEASE)
+
+test-all: programs ## That, with every version of Kubernetes, every case and the long random runs; hours
+	tests/real.sh $(RELEASE) all
+
+matrix: build ## Make the table of what each version of Kubernetes supports, in README.md
+	cargo build --locked -p vm-tests
+	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
+		--versions $$($(HARNESS) versions | paste -sd ,)
+
+programs: check judge
 	@tests/setup.sh strace file nm
 	cargo test --locked -- --ignored --skip differential
 	cargo build --release --locked

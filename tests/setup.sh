@@ -8,6 +8,9 @@ package() {
     case $1 in
         cc) echo gcc libc6-dev ;;
         nm | readelf) echo binutils ;;
+        ip) echo iproute2 ;;
+        setpriv | unshare) echo util-linux ;;
+        mmdebstrap) echo mmdebstrap debian-archive-keyring ;;
         go) echo golang-go ca-certificates ;;
         cargo-fmt) echo rustfmt ;;
         cargo-clippy) echo rust-clippy ;;

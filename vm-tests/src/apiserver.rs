@@ -240,7 +240,7 @@ impl Judge<'_> {
         let top = self.top.join(name);
         let root = top.join("root");
         let (port, etcd_port) = (free_port()?, free_port()?);
-        let api = kubeadm::api_versions(&self.version).pop().context("a kubeadm reads a version of its API")?;
+        let api = kubeadm::api_version(&self.version).context("a kubeadm reads a version of its API")?;
         let cluster = format!(
             "apiVersion: {api}\nkind: InitConfiguration\nlocalAPIEndpoint: {{advertiseAddress: 192.0.2.1, bindPort: \
              {port}}}\n---\napiVersion: {api}\nkind: ClusterConfiguration\nkubernetesVersion: v{}\netcd: {{external: \

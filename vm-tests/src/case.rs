@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::components::{Components, minor};
 use crate::interrupt;
 use crate::namespaces::{Node, Running, Switch};
-use crate::{image, run, stale};
+use crate::{image, kubeadm, run, stale};
 
 /// Where the cases are.
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
@@ -31,6 +31,8 @@ pub struct Case {
     pub from_previous: bool,
     /// It takes too long to be run for every change.
     pub long: bool,
+    /// How long it takes, more or less: the longest begin first.
+    pub seconds: u32,
     dir: PathBuf,
     nodes: Vec<String>,
 }
@@ -43,6 +45,7 @@ struct Description {
     from_previous: bool,
     #[serde(default)]
     long: bool,
+    seconds: u32,
 }
 
 /// What a case is run with.
@@ -100,6 +103,7 @@ impl Case {
             about: description.about,
             from_previous: description.from_previous,
             long: description.long,
+            seconds: description.seconds,
             dir: dir.to_owned(),
             nodes,
         })
@@ -168,7 +172,7 @@ impl Case {
         setting: &Setting,
     ) -> Result<()> {
         let newest = versions.last().map_or("", String::as_str);
-        let api = if minor(&versions[0]) < 31 { "kubeadm.k8s.io/v1beta3" } else { "kubeadm.k8s.io/v1beta4" };
+        let api = kubeadm::api_version(&versions[0]).context("a kubeadm reads a version of its API")?;
         let fill = |text: &str| {
             text.replace("@VERSION@", &versions[0])
                 .replace("@NEXT@", newest)

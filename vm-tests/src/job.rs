@@ -1,5 +1,6 @@
 //! What is to be run: cases and judges, each for a version of Kubernetes, several at once.
 
+use std::cmp::Reverse;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -121,12 +122,20 @@ pub fn chosen(names: &[String], asked: &[String], all: bool) -> Result<Vec<Job>>
             jobs.push(Job { name: "apiserver".to_owned(), versions: vec![version], what: What::ApiServer });
         }
     }
-    // Those of one version together: its image stays warm. Cases first, as they take longest.
-    jobs.sort_by_key(|job| std::cmp::Reverse(minor(job.version())));
+    // The versions one after the other, and of each what takes longest first.
+    jobs.sort_by_key(|job| Reverse((minor(job.version()), job.seconds())));
     Ok(jobs)
 }
 
 impl Job {
+    fn seconds(&self) -> u32 {
+        match &self.what {
+            What::Case(case) => case.seconds,
+            What::Kubeadm(_) => 5,
+            What::ApiServer => 60,
+        }
+    }
+
     fn version(&self) -> &str {
         self.versions.last().map_or("", String::as_str)
     }

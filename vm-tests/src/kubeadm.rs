@@ -39,6 +39,11 @@ pub fn api_versions(version: &str) -> Vec<&'static str> {
     .collect()
 }
 
+/// The newest version of its API that a kubeadm makes a cluster of.
+pub fn api_version(version: &str) -> Option<&'static str> {
+    api_versions(version).into_iter().rfind(|api| *api != EXPERIMENTAL)
+}
+
 /// Are a component's arguments a list in this version, rather than a map?
 fn has_lists(api: &str) -> bool {
     ["kubeadm.k8s.io/v1beta4", EXPERIMENTAL].contains(&api)

@@ -77,7 +77,7 @@ struct Run {
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
     /// How many cases run at once
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 3)]
     jobs: usize,
     /// Print each step
     #[arg(short, long)]
