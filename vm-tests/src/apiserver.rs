@@ -331,7 +331,11 @@ impl Node {
     fn start(&self) -> Result<Server<'_>> {
         let mut etcd = Command::new(&self.etcd);
         let client = format!("http://127.0.0.1:{}", self.etcd_port);
-        etcd.arg("--data-dir").arg(self.top.join("etcd")).args(["--unsafe-no-fsync", "--listen-peer-urls="]);
+        etcd.arg("--data-dir").arg(self.top.join("etcd")).arg("--unsafe-no-fsync");
+        // It has no peers, and listens for them all the same.
+        let peers = format!("http://127.0.0.1:{}", free_port()?);
+        etcd.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+        etcd.arg(format!("--initial-cluster=default={peers}"));
         etcd.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         let etcd = Process::start(&mut etcd, &self.top.join("etcd.log"), &self.top.join("etcd.log"))?;
         let mut server = Command::new(&self.server);
