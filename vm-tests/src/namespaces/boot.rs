@@ -2,20 +2,31 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{chroot, sethostname};
 
 use super::network::NETWORK;
 use super::{Spec, cgroup};
 
-/// Device files that a node sees. Nothing else of the machine's `/dev` is there.
-const DEVICES: [&str; 7] = ["full", "kmsg", "null", "random", "tty", "urandom", "zero"];
+/// Device files that a node has, with what they are. They are its own: systemd sets the owner and mode of its console, and
+/// through the machine's file that would be the machine's.
+const DEVICES: [(&str, &str); 8] = [
+    ("console", "null"),
+    ("full", "full"),
+    ("kmsg", "kmsg"),
+    ("null", "null"),
+    ("random", "random"),
+    ("tty", "tty"),
+    ("urandom", "urandom"),
+    ("zero", "zero"),
+];
 
 /// What the kubelet sets in `/proc/sys`, and where that is not the node's own: it finds these values, and leaves the
 /// machine's alone (`setupKernelTunables` of `pkg/kubelet/cm/container_manager_linux.go`).
@@ -98,8 +109,12 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     new_mount("tmpfs", &root.join("tmp"), MsFlags::empty(), "mode=1777")?;
     let dev = root.join("dev");
     new_mount("tmpfs", &dev, MsFlags::empty(), "mode=755")?;
-    for name in DEVICES {
-        bind_file(&Path::new("/dev").join(name), &dev.join(name))?;
+    for (name, of) in DEVICES {
+        let device = fs::metadata(Path::new("/dev").join(of)).with_context(|| format!("/dev/{of}"))?.rdev();
+        let everybody = Mode::from_bits_truncate(0o666);
+        mknod(&dev.join(name), SFlag::S_IFCHR, everybody, device)
+            .with_context(|| format!("can't make the device {}", dev.join(name).display()))?;
+        fs::set_permissions(dev.join(name), fs::Permissions::from_mode(0o666))?;
     }
     for dir in ["mqueue", "pts", "shm", "virtio-ports"] {
         fs::create_dir(dev.join(dir)).with_context(|| dev.join(dir).display().to_string())?;
@@ -112,7 +127,6 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
         ("stdin", "/proc/self/fd/0"),
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
-        ("console", "null"),
     ];
     for (name, target) in links {
         symlink(target, dev.join(name)).with_context(|| name.to_owned())?;

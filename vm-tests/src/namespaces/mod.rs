@@ -48,6 +48,8 @@ pub struct Spec {
     top: PathBuf,
     group: Group,
     switch: u32,
+    /// The harness's own program, by its process: the file may have been replaced by a newer one since.
+    program: String,
 }
 
 impl Node {
@@ -73,6 +75,7 @@ impl Node {
                 NODES.fetch_add(1, Ordering::Relaxed)
             )),
             switch: switch.pid(),
+            program: format!("/proc/{}/exe", std::process::id()),
         };
         let spec_path = top.join("spec.json");
         fs::write(&spec_path, serde_json::to_string(&spec)?)?;
@@ -106,7 +109,7 @@ impl Node {
         };
         append(self.result())?;
         let console = append(self.console())?;
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(&self.spec.program)
             .arg("enter")
             .arg(&self.spec_path)
             .stdin(Stdio::null())
@@ -170,7 +173,7 @@ pub fn enter(spec_path: &Path) -> Result<()> {
     network::join(&spec)?;
     let error = Command::new("unshare")
         .args(["--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"])
-        .arg(std::env::current_exe()?)
+        .arg(&spec.program)
         .arg("boot")
         .arg(spec_path)
         .exec();
