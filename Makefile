@@ -36,6 +36,7 @@ test-all: programs ## That, with every version of Kubernetes, every case and the
 	tests/real.sh $(RELEASE) all
 
 matrix: build ## Make the table of what each version of Kubernetes supports, in README.md
+	@tests/setup.sh cc go ip mmdebstrap setpriv unshare
 	cargo build --locked -p vm-tests
 	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
 		--versions $$($(HARNESS) versions | paste -sd ,)

@@ -13,7 +13,7 @@ cannot() {
 }
 [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
 unshare --mount --pid --uts --ipc --cgroup --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'
-tests/setup.sh cc go ip mmdebstrap setpriv unshare
+tests/setup.sh cc go ip mmdebstrap setpriv unshare || cannot 'programs are missing, see above'
 
 cargo build --locked -p vm-tests
 harness=target/x86_64-unknown-linux-gnu/debug/vm-tests

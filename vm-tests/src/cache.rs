@@ -1,6 +1,7 @@
 //! The user's cache folder, where all that takes long to make is kept, each thing under the hash of what it is made of.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -28,6 +29,17 @@ impl Key {
     pub fn with_file(self, path: &Path) -> Result<Self> {
         let text = fs::read(path).with_context(|| path.display().to_string())?;
         Ok(self.with(text))
+    }
+
+    /// The key with a program, by its path, size and time: those of the cache have a hash in their path.
+    ///
+    /// # Errors
+    ///
+    /// It isn't there.
+    pub fn with_program(self, path: &Path) -> Result<Self> {
+        let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
+        let (size, time) = (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()));
+        Ok(self.with(path.as_os_str().as_encoded_bytes()).with(format!("{size} {time:?}")))
     }
 
     /// The key with the names and texts of all files below a folder.

@@ -18,8 +18,8 @@ use crate::{image, kubeadm, run, stale};
 /// Where the cases are.
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
 
-/// How long a boot may take, and how long it may say nothing.
-const LIMIT: Duration = Duration::from_secs(600);
+/// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
+const LIMIT: u32 = 5;
 const SILENCE: Duration = Duration::from_secs(150);
 
 /// A story.
@@ -54,10 +54,17 @@ pub struct Setting {
     pub components: Components,
     /// The program under test.
     pub program: PathBuf,
-    /// Where logs of failed cases go.
-    pub logs: PathBuf,
+    /// Where logs of failed jobs go.
+    pub log_root: PathBuf,
     /// Print each step.
     pub verbose: bool,
+}
+
+impl Setting {
+    /// Where the logs of a job go.
+    pub fn logs(&self, job: &str) -> PathBuf {
+        self.log_root.join(job)
+    }
 }
 
 /// How a case ended.
@@ -148,7 +155,7 @@ impl Case {
             let running =
                 present.iter().map(|(name, node)| Ok((*name, *node, node.boot()?))).collect::<Result<Vec<_>>>()?;
             if let Err(reason) = self.watch(running, boot, setting)? {
-                let logs = setting.logs.join(&self.name);
+                let logs = setting.logs(&format!("{}-{}", self.name, versions.last().map_or("", String::as_str)));
                 for (name, node) in self.nodes.iter().zip(&nodes) {
                     keep_logs(node, &logs.join(name))?;
                 }
@@ -205,9 +212,9 @@ impl Case {
         setting: &Setting,
     ) -> Result<Result<(), String>> {
         let start = Instant::now();
-        let mut last_word = start;
-        // Of each node: how many lines were seen, and how much it had said by then.
-        let mut heard = vec![(0, 0); running.len()];
+        let limit = Duration::from_secs(u64::from(self.seconds.max(60) * LIMIT));
+        // Of each node: how many lines were seen, how much it had said by then, and when.
+        let mut heard = vec![(0, 0, start); running.len()];
         while !running.is_empty() {
             interrupt::check()?;
             let mut index = 0;
@@ -220,25 +227,33 @@ impl Case {
                         eprintln!("{} {name}: {line}", self.name);
                     }
                 }
-                let now = (told.len(), size(&node.console()) + size(&node.result()));
-                if now != heard[index] {
-                    (heard[index], last_word) = (now, Instant::now());
+                let said = size(&node.console()) + size(&node.result());
+                if (told.len(), said) != (heard[index].0, heard[index].1) {
+                    heard[index] = (told.len(), said, Instant::now());
                 }
+                let why = if start.elapsed() > limit {
+                    Some("it didn't end in time")
+                } else if heard[index].2.elapsed() > SILENCE {
+                    Some("it said nothing for too long")
+                } else {
+                    None
+                };
                 match ended {
-                    Ok(false) => index += 1,
+                    Ok(false) => match why {
+                        Some(why) => return Ok(Err(failure(name, boot, &told, why))),
+                        None => index += 1,
+                    },
                     Ok(true) if told.last().is_some_and(|line| line == "RESULT pass") => {
                         running.remove(index);
                         heard.remove(index);
                     }
                     Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
-                    Err(error) => return Ok(Err(failure(name, boot, &told, &error.to_string()))),
+                    Err(error) => {
+                        let console = fs::read_to_string(node.console()).unwrap_or_default();
+                        let why = format!("{error}\n{}", run::tail(&console, 10));
+                        return Ok(Err(failure(name, boot, &told, &why)));
+                    }
                 }
-            }
-            let late = start.elapsed() > LIMIT;
-            if late || last_word.elapsed() > SILENCE {
-                let (name, node, _) = &running[0];
-                let why = if late { "it didn't end in time" } else { "it said nothing for too long" };
-                return Ok(Err(failure(name, boot, &told(node, boot)?, why)));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -271,7 +286,6 @@ fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
 
 /// Copies what tells why a node failed.
 fn keep_logs(node: &Node, to: &Path) -> Result<()> {
-    let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to).with_context(|| to.display().to_string())?;
     for file in [node.console(), node.result()] {
         fs::copy(&file, to.join(name_of(&file)))?;

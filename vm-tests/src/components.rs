@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cache::{self, Key};
-use crate::run;
+use crate::{interrupt, run};
 
 /// Where the pinned modules are: a folder each, named MODULE-VERSION, with go.mod, go.sum and the list of commands.
 pub const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/components");
@@ -129,6 +129,7 @@ fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBu
     let flags = format!("-s -w{stamps}");
     let key = Key::default().with(&go).with(package).with(&flags).with_folder(&source)?;
     let folder = cache::folder(&format!("{name}-{module}"), &key, |folder| {
+        interrupt::check()?;
         eprintln!("{name} ({module}): building, which can take minutes");
         let start = Instant::now();
         let mut build = Command::new("nice");

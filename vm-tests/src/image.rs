@@ -18,6 +18,9 @@ use crate::run;
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
+/// What is made changes with how it is made.
+const OWN_TEXT: &[u8] = include_bytes!("image.rs");
+
 const SUITE: &str = "trixie";
 const PACKAGES: [&str; 22] = [
     "ca-certificates",
@@ -130,9 +133,9 @@ fn layer(components: &Components, version: &str, versions: &[String]) -> Result<
     let pause = images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
     let pause = pause.context("kubeadm names no pause image")?;
 
-    let mut key = Key::default().with("1").with_folder(&files)?.with(&pause);
+    let mut key = Key::default().with(OWN_TEXT).with_folder(&files)?.with(&pause);
     for (program, place) in &programs {
-        key = key.with(program.as_os_str().as_encoded_bytes()).with(place);
+        key = key.with_program(program)?.with(place);
     }
     cache::folder(&format!("layer-{version}"), &key, |folder| {
         run::copy(&files, folder)?;
@@ -140,10 +143,12 @@ fn layer(components: &Components, version: &str, versions: &[String]) -> Result<
         for (program, place) in &programs {
             let place = folder.join(place);
             fs::create_dir_all(place.parent().unwrap_or(folder))?;
-            // A node never changes a layer, so the cache's own file will do.
-            fs::hard_link(program, &place)
-                .or_else(|_| fs::copy(program, &place).map(drop))
-                .with_context(|| program.display().to_string())?;
+            // A node never changes a layer, so the cache's own file will do. Somebody else's may change.
+            match &components.given {
+                None => fs::hard_link(program, &place),
+                Some(_) => fs::copy(program, &place).map(drop),
+            }
+            .with_context(|| program.display().to_string())?;
         }
         let config = folder.join("etc/containerd/config.toml");
         fs::write(&config, fs::read_to_string(&config)?.replace("@PAUSE@", &pause))?;
@@ -177,7 +182,7 @@ fn images(components: &Components, version: &str) -> Result<Vec<String>> {
 /// only needs to exist (pause, coredns, kube-proxy) does nothing.
 fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
     let source = Path::new(HERE).join("images/pause.c");
-    let mut key = Key::default().with("1").with_file(&source)?;
+    let mut key = Key::default().with(OWN_TEXT).with_file(&source)?;
     let mut all = Vec::new();
     for version in versions {
         for image in images(components, version)? {
@@ -190,7 +195,7 @@ fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
                 "etcd" => Some(components.etcd()?),
                 _ => None,
             };
-            key = key.with(&image).with(program.as_deref().unwrap_or(&source).as_os_str().as_encoded_bytes());
+            key = key.with(&image).with_program(program.as_deref().unwrap_or(&source))?;
             all.push((image, name, program));
         }
     }

@@ -1,37 +1,32 @@
 //! Ctrl-C and its kind: the harness ends what it started, then itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on a signal that asks this process to end is noticed by [`check`]. Must be called before any other thread is
-/// started.
+/// From now on a signal that asks this process to end is noticed by [`check`].
 ///
 /// # Errors
 ///
 /// The system's.
 pub fn listen() -> Result<()> {
-    let mut signals = SigSet::empty();
+    let flag = INTERRUPTED.get_or_init(Arc::default);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
+        signal_hook::flag::register(signal as i32, Arc::clone(flag))?;
     }
-    signals.thread_block()?;
-    thread::spawn(move || {
-        while signals.wait().is_ok() {
-            INTERRUPTED.store(true, Ordering::Relaxed);
-        }
-    });
     Ok(())
 }
 
+/// Fails once this process was asked to end.
+///
 /// # Errors
 ///
-/// This process was asked to end.
+/// See above.
 pub fn check() -> Result<()> {
-    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+    ensure!(!INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed)), "interrupted");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What is to be run: cases and judges, each for a version of Kubernetes, several at once.
 
 use std::cmp::Reverse;
+use std::fs;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -182,7 +183,15 @@ pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<
         loop {
             let Some(job) = queue.lock().map_err(|_| poisoned())?.pop() else { return Ok(()) };
             let start = Instant::now();
-            let verdict = job.run(setting)?;
+            let _ = fs::remove_dir_all(setting.logs(&format!("{}-{}", job.name, job.version())));
+            let verdict = match job.run(setting) {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    // What the harness can't do for one it can't do for the others.
+                    queue.lock().map_err(|_| poisoned())?.clear();
+                    return Err(error);
+                }
+            };
             let about =
                 format!("{} ({}, {:.1} s)", job.name, job.versions.join(" to "), start.elapsed().as_secs_f64());
             let passed = match verdict {

@@ -130,13 +130,14 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
         components,
         program: fs::canonicalize(&arguments.program)
             .with_context(|| format!("{} is missing; build it with `make build`", arguments.program.display()))?,
-        logs: arguments.logs.clone(),
+        log_root: arguments.logs.clone(),
         verbose: arguments.verbose,
     };
     interrupt::listen()?;
     stale::clean()?;
     // What is built for all is built before anything runs beside it.
     for job in &jobs {
+        interrupt::check()?;
         job.prepare(&setting)?;
     }
     let results = job::run(jobs, arguments.jobs, &setting)?;

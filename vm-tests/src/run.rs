@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::interrupt;
+
 /// How much of what a failed program printed an error repeats, in lines.
 const TAIL: usize = 20;
 
@@ -50,6 +52,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 pub fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
+        interrupt::check()?;
         match attempt() {
             Err(_) if start.elapsed() < limit => thread::sleep(Duration::from_millis(50)),
             result => return result,

@@ -32,6 +32,10 @@ impl Drop for RunDir {
 /// The file system's.
 pub fn run_dir(name: &str) -> Result<RunDir> {
     let path = cache::dir()?.join("run").join(format!("{}-{name}", std::process::id()));
+    // In a container a process of an earlier one may have had the same number.
+    if path.exists() {
+        fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+    }
     fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
     Ok(RunDir(path))
 }

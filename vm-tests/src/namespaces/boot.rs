@@ -17,10 +17,10 @@ use super::{Spec, cgroup};
 
 /// Device files that a node has, with what they are. They are its own: systemd sets the owner and mode of its console, and
 /// through the machine's file that would be the machine's.
-const DEVICES: [(&str, &str); 8] = [
-    ("console", "null"),
+const DEVICES: [(&str, &str); 7] = [
     ("full", "full"),
-    ("kmsg", "kmsg"),
+    // The kernel's log is the machine's.
+    ("kmsg", "null"),
     ("null", "null"),
     ("random", "random"),
     ("tty", "tty"),
@@ -102,6 +102,10 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     new_mount("overlay", root, MsFlags::empty(), &overlay)?;
     new_mount("proc", &root.join("proc"), MsFlags::empty(), "")?;
     protect_tunables(spec, &root.join("proc/sys"))?;
+    let sysrq = root.join("proc/sysrq-trigger");
+    if sysrq.exists() {
+        bind(Path::new("/dev/null"), &sysrq)?;
+    }
     // Read-only, or networkd waits for udev.
     new_mount("sysfs", &root.join("sys"), MsFlags::MS_RDONLY, "")?;
     new_mount("cgroup2", &root.join("sys/fs/cgroup"), MsFlags::empty(), "")?;
@@ -131,6 +135,7 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     for (name, target) in links {
         symlink(target, dev.join(name)).with_context(|| name.to_owned())?;
     }
+    bind_file(&spec.top.join("console"), &dev.join("console"))?;
     // Where a virtual machine has a serial port.
     bind_file(&spec.top.join("result"), &dev.join("virtio-ports/result"))?;
     // An overlay can't be the upper part of another: the containers' layers need a folder that is none.

@@ -48,12 +48,12 @@ pub struct Spec {
     top: PathBuf,
     group: Group,
     switch: u32,
-    /// The harness's own program, by its process: the file may have been replaced by a newer one since.
+    /// See [`own_program`].
     program: String,
 }
 
 impl Node {
-    /// A node that has never been booted, in a new folder `top`. `case` becomes `/case` there.
+    /// A node that has never been booted, in a new folder `top`.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Node {
                 NODES.fetch_add(1, Ordering::Relaxed)
             )),
             switch: switch.pid(),
-            program: format!("/proc/{}/exe", std::process::id()),
+            program: own_program(),
         };
         let spec_path = top.join("spec.json");
         fs::write(&spec_path, serde_json::to_string(&spec)?)?;
@@ -142,9 +142,7 @@ impl Running {
         // reboot(2) in a PID namespace ends its init by SIGINT (power-off) or SIGHUP (reboot).
         let signal = status.signal().or(status.code().map(|code| code - 128));
         match signal {
-            Some(libc_sigint) if libc_sigint == Signal::SIGINT as i32 || libc_sigint == Signal::SIGHUP as i32 => {
-                Ok(true)
-            }
+            Some(signal) if signal == Signal::SIGINT as i32 || signal == Signal::SIGHUP as i32 => Ok(true),
             _ => bail!("the node ended by itself: {status}"),
         }
     }
@@ -158,6 +156,11 @@ impl Drop for Running {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// The harness's own program, by its process: the file may have been replaced by a newer one since.
+fn own_program() -> String {
+    format!("/proc/{}/exe", std::process::id())
 }
 
 /// The first process of a node, on the machine's side: `enter SPEC` joins the cgroups, makes the network, and becomes

@@ -9,7 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-use super::Spec;
+use super::{Spec, own_program};
 use crate::run;
 
 /// The first three numbers of all addresses; the bridge has .1 and is the way to everywhere.
@@ -26,7 +26,7 @@ impl Switch {
     ///
     /// This machine doesn't let us make it.
     pub fn start() -> Result<Self> {
-        let mut child = Command::new("/proc/self/exe")
+        let mut child = Command::new(own_program())
             .arg("switch")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

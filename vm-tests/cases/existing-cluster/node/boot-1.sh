@@ -1,12 +1,12 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
-step 'it has no audit flags' has_flags 0
+step 'it has no audit flags' has_no_flags
 cp "$MANIFEST" /var/lib/case/manifest
 watch_api
 
 step 'apply' kube-audit-bootstrap apply
 LIMIT=120 step 'another API server answers' eventually another_api_is_ready
-step 'it has the 13 audit flags' has_flags 13
+step 'it has the 13 audit flags' has_default_flags
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'
 LIMIT=90 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
@@ -15,6 +15,7 @@ step 'status finds all in place' kube-audit-bootstrap status
 watch_api
 step 'restore' kube-audit-bootstrap restore
 LIMIT=120 step 'another API server answers' eventually another_api_is_ready
-step 'it has no audit flags' has_flags 0
+step 'it has no audit flags' has_no_flags
 step 'the manifest is as it was' cmp "$MANIFEST" /var/lib/case/manifest
+step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1

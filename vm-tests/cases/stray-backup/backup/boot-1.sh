@@ -11,7 +11,7 @@ watch_api
 step 'apply moves the copy away' kube-audit-bootstrap apply
 step 'the copy is gone' test ! -e /etc/kubernetes/manifests/kube-apiserver.backup
 LIMIT=150 step 'another API server answers' eventually another_api_is_ready
-step 'it has the 13 audit flags' has_flags 13
+step 'it has the 13 audit flags' has_default_flags
 LIMIT=60 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'

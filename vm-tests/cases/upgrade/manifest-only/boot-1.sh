@@ -3,11 +3,11 @@ step 'its pod is ready' eventually api_pod_is_ready
 watch_api
 step 'apply' kube-audit-bootstrap apply
 LIMIT=150 step 'another API server answers' eventually another_api_is_ready
-step 'it has the 13 audit flags' has_flags 13
+step 'it has the 13 audit flags' has_default_flags
 LIMIT=60 step 'its pod is ready' eventually api_pod_is_ready
 LIMIT=400 step 'kubeadm upgrades' upgrade @NEXT@
 step 'the API server answers' eventually api_is_ready
 step 'it is the next version' is "$(kubectl get --raw /version | jq -r .gitVersion)" v@NEXT@
 # kubeadm renders the manifest from the cluster's configuration, which nobody edited.
-step 'it has no audit flags' has_flags 0
+step 'it has no audit flags' has_no_flags
 step 'status finds them missing' exits 3 kube-audit-bootstrap status

@@ -1,4 +1,5 @@
 # What the scripts of the cases say. A step that fails ends the script.
+set -o pipefail
 export KUBECONFIG=/etc/kubernetes/admin.conf
 MANIFEST=/etc/kubernetes/manifests/kube-apiserver.yaml
 AUDIT_LOG=/var/log/kubernetes/audit/audit.log
@@ -8,15 +9,14 @@ tell() { echo "$*" >>/dev/virtio-ports/result; }
 
 # step NAME COMMAND...: the command succeeds within LIMIT seconds.
 step() {
-    local name=$1 start=${EPOCHREALTIME/./} output rc took beat
+    local name=$1 start=${EPOCHREALTIME/./} output rc=0 took beat
     shift
     tell "STEP $name"
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
-    output=$(timeout --kill-after=5 "${LIMIT:-60}" bash -c '. /usr/local/lib/case/lib.sh; "$@"' - "$@" 2>&1)
-    rc=$?
-    kill "$beat"
+    output=$(timeout --kill-after=5 "${LIMIT:-60}" bash -c '. /usr/local/lib/case/lib.sh; "$@"' - "$@" 2>&1) || rc=$?
+    kill "$beat" 2>/dev/null || true
     printf '== %s: exit %s\n%s\n' "$name" "$rc" "$output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
     if [ $rc -eq 0 ]; then
@@ -24,12 +24,18 @@ step() {
         return
     fi
     tell "FAILED exit $rc after $((took / 10)) s"
+    # What `eventually` waited for said last.
+    [ $rc -ne 124 ] || output+=$(cat /tmp/eventually 2>/dev/null)
     tail -n 12 <<<"$output" | while IFS= read -r line; do tell "| $line"; done
     exit 1
 }
 
 # The command succeeds sooner or later; the limit is the step's.
-eventually() { until "$@" >/tmp/eventually 2>&1; do sleep 0.2; done; cat /tmp/eventually; }
+eventually() {
+    rm -f /tmp/eventually
+    until "$@" >/tmp/eventually 2>&1; do sleep 0.2; done
+    cat /tmp/eventually
+}
 
 # The command fails with an exit code: exits 3 kube-audit-bootstrap status
 exits() { local rc=0; "${@:2}" || rc=$?; echo "exit $rc"; [ $rc -eq "$1" ]; }
@@ -37,7 +43,8 @@ exits() { local rc=0; "${@:2}" || rc=$?; echo "exit $rc"; [ $rc -eq "$1" ]; }
 # Two words are the same: is "$(hostname)" node
 is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
 
-cloud_init_done() { cloud-init status --format json | jq -e '.status == "done" and .errors == []'; }
+# Exit 2 is a warning, such as of a node without ssh.
+cloud_init_done() { { cloud-init status --format json || [ $? -eq 2 ]; } | jq -e '.status == "done" and .errors == []'; }
 
 # The process ids of the API servers that run here.
 api_pids() { pgrep -x kube-apiserver | sort -n | xargs; }
@@ -51,24 +58,53 @@ api_pod_is_ready() {
 }
 
 # The audit flags on the command line of the one API server that runs here, sorted.
-audit_flags() { tr '\0' '\n' <"/proc/$(api_pids)/cmdline" | grep '^--audit-' | sort; }
-has_flags() { audit_flags; is "$(audit_flags | wc -l)" "$1"; }
+audit_flags() {
+    local pid
+    pid=$(api_pids)
+    [ -r "/proc/$pid/cmdline" ] && tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^--audit-/p' | sort
+}
+has_no_flags() { local flags; flags=$(audit_flags) && is "$flags" ''; }
+
+# They are the ones of the default configuration, with its values.
+has_default_flags() {
+    diff - <(audit_flags) <<'END'
+--audit-log-batch-max-size=5
+--audit-log-compress=true
+--audit-log-format=json
+--audit-log-maxage=30
+--audit-log-maxbackup=100
+--audit-log-maxsize=50
+--audit-log-mode=batch
+--audit-log-path=/var/log/kubernetes/audit/audit.log
+--audit-log-truncate-enabled=true
+--audit-log-truncate-max-batch-size=10485760
+--audit-log-truncate-max-event-size=102400
+--audit-log-version=audit.k8s.io/v1
+--audit-policy-file=/etc/kubernetes/audit-policy.yaml
+END
+}
+# Nobody but root reads the policy or the log.
+is_private() { is "$(stat -c '%a %u:%g' /etc/kubernetes/audit-policy.yaml /var/log/kubernetes/audit "$AUDIT_LOG" | xargs)" '600 0:0 700 0:0 600 0:0'; }
 
 # The events in the log that a filter of jq takes, such as .level == "Metadata".
-events() { jq -c "select($1)" "$AUDIT_LOG" | wc -l; }
+# The last line may be in the making.
+events() { head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d' | jq -c "select($1)" | wc -l; }
 has_events() { local n; n=$(events "${1:-true}") && echo "$n events" && [ "$n" -gt 0 ]; }
+has_no_events() { local n; n=$(events "$1") && is "$n" 0; }
 
-# Everything that kube-audit-bootstrap may write to, with inode and time of change.
-written() { find /etc/kubernetes /etc/kube-audit-bootstrap /var/lib/kube-audit-bootstrap "$@" ! -path '*/tmp/*' -printf '%p %i %C@ %s\n' 2>/dev/null | sort; }
-writes_nothing() { local before; before=$(written); "$@" && diff <(echo "$before") <(written); }
-
-# kubeadm init, as far as a cluster without addons goes. This is not the machine that its preflight checks want.
-init() { kubeadm init --config "$1" --skip-phases=addon --ignore-preflight-errors=all "${@:2}"; }
+# Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times.
+written() {
+    local paths=(/etc/kubernetes /var/lib/kube-audit-bootstrap /var/log/kubernetes) optional
+    for optional in /etc/kube-audit-bootstrap /run/kubeadm; do
+        [ ! -e $optional ] || paths+=("$optional")
+    done
+    find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' -printf '%p %i %m %u:%g %C@ %s\n' | sort
+}
+writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$before") <(written); }
 
 # watch_api: from now on, api_starts counts the API servers that were started, and another_api_is_ready waits for one.
 watch_api() {
     api_pids >/var/lib/case/api-pids
-    date -u +%FT%T.%NZ >/var/lib/case/since
     readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort >/var/lib/case/api-logs
 }
 # A container has a log of its own: a new file is a start.
