@@ -23,7 +23,7 @@ demo: build ## Do the main job on a sample node: plan, apply, apply again, statu
 
 check: ## Format, lints and fast tests
 	@tests/setup.sh cc cargo-fmt cargo-clippy
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
 	cargo test --locked

@@ -8,8 +8,7 @@ program=$1 all=${2-}
 
 cannot() {
     printf 'NOT RUN: real Kubernetes as the judge (kubeadm, kube-apiserver, nodes in namespaces, policies): %s\n' "$1" >&2
-    [ "${CI-}" != true ] || exit 1
-    exit 0
+    case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 }
 [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
 unshare --mount --pid --uts --ipc --cgroup --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'

@@ -391,6 +391,14 @@ impl Editor<'_> {
             }
             Op::Insert { path, pairs } => {
                 let (node, context) = self.locate(root, path)?;
+                if let Some((key, _)) =
+                    pairs.iter().find(|(key, _)| node.own(key).is_none() && node.get(key).is_some())
+                {
+                    let reason = format!(
+                        "{key} is merged in by <<, and strict readers take no second one; write it here instead"
+                    );
+                    return Err(refused(node.place, reason));
+                }
                 match &node.kind {
                     Kind::Mapping { pairs: own, flow: false } if !own.is_empty() => {
                         let start = value_start(self.text, node);

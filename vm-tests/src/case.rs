@@ -248,6 +248,10 @@ impl Case {
                         heard.remove(index);
                     }
                     Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
+                    Err(error) if told.is_empty() => {
+                        let console = fs::read_to_string(node.console()).unwrap_or_default();
+                        return Err(error.context(run::tail(&console, 10)));
+                    }
                     Err(error) => {
                         let console = fs::read_to_string(node.console()).unwrap_or_default();
                         let why = format!("{error}\n{}", run::tail(&console, 10));

@@ -132,8 +132,12 @@ fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBu
         interrupt::check()?;
         eprintln!("{name} ({module}): building, which can take minutes");
         let start = Instant::now();
-        let mut build = Command::new("nice");
-        build.args(["go", "build", "-trimpath", "-ldflags", &flags, "-o"]).arg(folder.join(name)).arg(package);
+        let mut build = Command::new("setpriv");
+        // It ends with this process, which holds the lock on what it makes.
+        build
+            .args(["--pdeathsig", "KILL", "nice", "go", "build", "-trimpath", "-ldflags", &flags, "-o"])
+            .arg(folder.join(name))
+            .arg(package);
         run::output(go_environment(&mut build).current_dir(&source))?;
         eprintln!("{name} ({module}): built in {} s", start.elapsed().as_secs());
         Ok(())
@@ -143,11 +147,14 @@ fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBu
 
 /// What every call of Go gets: static programs, nothing but what is pinned, no other toolchain than the one here.
 pub fn go_environment(command: &mut Command) -> &mut Command {
+    for name in ["GOARCH", "GOOS", "GOAMD64", "GOEXPERIMENT", "GOROOT"] {
+        command.env_remove(name);
+    }
     command
         .env("CGO_ENABLED", "0")
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=readonly")
-        .env_remove("GOROOT")
+        .env("GOWORK", "off")
 }
 
 /// The version of Go, such as `go1.26.8`, if it can build a module.
@@ -170,7 +177,9 @@ fn go(source: &Path) -> Result<String> {
 }
 
 fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').map(|number| number.parse().unwrap_or(0)).collect()
+    let digits =
+        |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse().unwrap_or(0);
+    version.split('.').map(digits).collect()
 }
 
 #[cfg(test)]
@@ -188,6 +197,7 @@ mod tests {
         assert!(numbers("1.9") < numbers("1.26.0"));
         assert!(numbers("1.26.8") > numbers("1.26.0"));
         assert!(numbers("1.19.8") < numbers("1.24"));
+        assert!(numbers("1.27rc1") > numbers("1.26.8"));
     }
 
     #[test]

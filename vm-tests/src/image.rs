@@ -245,7 +245,9 @@ impl Containerd {
         );
         fs::write(&config, text)?;
         let log = fs::File::create(folder.join("log"))?;
-        let child = Command::new(containerd)
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(containerd)
             .arg("--config")
             .arg(&config)
             .stdin(Stdio::null())

@@ -12,6 +12,9 @@ use crate::case::{Setting, Verdict};
 use crate::components::minor;
 use crate::{interrupt, run, stale};
 
+/// Configurations in shapes of all kinds, a folder for each version of the API.
+const SHAPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/shapes");
+
 /// Fewer inputs than this can't be all that there are.
 const AT_LEAST: usize = 5;
 
@@ -137,6 +140,14 @@ impl Judge<'_> {
                 inputs.push(self.input(&name, Some(before), &place, &text.replace(own, api)));
             }
         }
+        // Shapes that people write, and few cases have.
+        let shapes = Path::new(SHAPES).join(api.rsplit('/').next().unwrap_or(api));
+        for entry in fs::read_dir(&shapes).into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            inputs.push(self.input(&name, None, PLACE, &text));
+        }
         inputs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(inputs)
     }
@@ -146,8 +157,11 @@ impl Judge<'_> {
         let mut lines = String::new();
         for line in text.split_inclusive('\n') {
             match line.split_once("kubernetesVersion:") {
-                Some((indent, _)) => lines += &format!("{indent}kubernetesVersion: v{}\n", self.version),
-                None => lines += line,
+                Some((indent, _)) if indent.trim().is_empty() && !line.contains("@VERSION@") => {
+                    let end = if line.ends_with("\r\n") { "\r\n" } else { "\n" };
+                    lines += &format!("{indent}kubernetesVersion: v{}{end}", self.version);
+                }
+                _ => lines += &line.replace("@VERSION@", self.version),
             }
         }
         Input { name: name.to_owned(), root, path: path.to_owned(), text: lines }

@@ -1,15 +1,17 @@
 //! Folders for as long as a run takes, and the end of those that a killed run left behind.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::{cache, namespaces};
 
 /// A folder that is removed when this is dropped.
 #[derive(Debug)]
-pub struct RunDir(PathBuf);
+pub struct RunDir(PathBuf, #[expect(dead_code, reason = "held until the folder is gone")] Flock<File>);
 
 impl RunDir {
     pub fn path(&self) -> &Path {
@@ -37,7 +39,8 @@ pub fn run_dir(name: &str) -> Result<RunDir> {
         fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
     }
     fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
-    Ok(RunDir(path))
+    let lock = lock(&path)?.with_context(|| format!("somebody else runs in {}", path.display()))?;
+    Ok(RunDir(path, lock))
 }
 
 /// Removes what runs left behind that were killed before they could.
@@ -50,16 +53,25 @@ pub fn clean() -> Result<()> {
     fs::create_dir_all(&runs)?;
     for entry in fs::read_dir(&runs)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if is_dead(name.split('-').next().unwrap_or_default()) {
+        // Whoever runs there holds the lock, in whatever container.
+        if lock(&path)?.is_some() {
+            let groups = fs::read_to_string(path.join(GROUPS)).unwrap_or_default();
+            groups.lines().try_for_each(namespaces::remove_group)?;
             fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
         }
     }
-    namespaces::remove_stale(|name| {
-        name.strip_prefix("vm-tests-").is_some_and(|rest| is_dead(rest.split('-').next().unwrap_or_default()))
-    })
+    Ok(())
 }
 
-fn is_dead(pid: &str) -> bool {
-    !Path::new("/proc").join(pid).exists()
+/// The control groups that a run made, a line each.
+pub const GROUPS: &str = "groups";
+
+/// An exclusive lock on a folder, unless somebody has it.
+fn lock(path: &Path) -> Result<Option<Flock<File>>> {
+    let folder = File::open(path).with_context(|| path.display().to_string())?;
+    match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, errno)) => Err(errno).with_context(|| path.display().to_string()),
+    }
 }

@@ -22,6 +22,10 @@ impl Group {
         Self { name: name.to_owned() }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Makes the group.
     pub fn create(&self) -> Result<()> {
         for hierarchy in hierarchies()? {
@@ -63,17 +67,9 @@ impl Group {
     }
 }
 
-/// Removes the groups of harnesses that didn't come to do it themselves.
-pub fn remove_stale(is_stale: impl Fn(&str) -> bool) -> Result<()> {
-    for hierarchy in hierarchies()? {
-        for entry in fs::read_dir(&hierarchy)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if is_stale(&name) {
-                remove(&hierarchy.join(name))?;
-            }
-        }
-    }
-    Ok(())
+/// Removes the group of a harness that didn't come to do it itself.
+pub fn remove_group(name: &str) -> Result<()> {
+    Group::named(name).remove()
 }
 
 /// Does the machine have its controllers in version 1? Then a node's container programs must, too.

@@ -10,6 +10,7 @@ mod cgroup;
 mod network;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,9 +22,9 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
-use crate::run;
+use crate::{run, stale};
 use cgroup::Group;
-pub use cgroup::remove_stale;
+pub use cgroup::remove_group;
 pub use network::{Switch, serve as switch};
 
 /// How many nodes there were: each has control groups of its own.
@@ -77,6 +78,10 @@ impl Node {
             switch: switch.pid(),
             program: own_program(),
         };
+        // What a killed harness leaves behind, the next one finds by this.
+        let groups = top.parent().unwrap_or(top).join(stale::GROUPS);
+        let mut groups = File::options().create(true).append(true).open(groups)?;
+        writeln!(groups, "{}", spec.group.name())?;
         let spec_path = top.join("spec.json");
         fs::write(&spec_path, serde_json::to_string(&spec)?)?;
         Ok(Self { spec, spec_path })

@@ -10,7 +10,9 @@ LIMIT=90 step 'it stays' stays_for 25
 step 'it has no audit flags' has_no_flags
 
 watch_api
+cp "$MANIFEST.bak" /var/lib/case/copy
 step 'apply moves the copy away' kube-audit-bootstrap apply
+step 'a backup has the copy' is_backed_up /var/lib/case/copy
 step 'the copy is gone' test ! -e "$MANIFEST.bak"
 LIMIT=150 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 13 audit flags' has_default_flags

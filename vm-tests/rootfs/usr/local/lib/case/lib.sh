@@ -46,8 +46,8 @@ is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
 # Exit 2 is a warning, such as of a node without ssh.
 cloud_init_done() { { cloud-init status --format json || [ $? -eq 2 ]; } | jq -e '.status == "done" and .errors == []'; }
 
-# The process ids of the API servers that run here.
-api_pids() { pgrep -x kube-apiserver | sort -n | xargs; }
+# The one that runs; without one, or with two, this fails.
+api_pid() { local pids; pids=$(pgrep -x kube-apiserver) && [[ $pids =~ ^[0-9]+$ ]] && echo "$pids"; }
 api_is_ready() { kubectl get --raw /readyz; }
 node_is_ready() { kubectl get node "$(hostname)" -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'; }
 
@@ -60,8 +60,7 @@ api_pod_is_ready() {
 # The audit flags on the command line of the one API server that runs here, sorted.
 audit_flags() {
     local pid
-    pid=$(api_pids)
-    [ -r "/proc/$pid/cmdline" ] && tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^--audit-/p' | sort
+    pid=$(api_pid) && tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^--audit-/p' | sort
 }
 has_no_flags() { local flags; flags=$(audit_flags) && is "$flags" ''; }
 
@@ -104,16 +103,22 @@ writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$befo
 
 # watch_api: from now on, api_starts counts the API servers that were started, and another_api_is_ready waits for one.
 watch_api() {
-    api_pids >/var/lib/case/api-pids
+    api_pid >/var/lib/case/api-pid
     readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort >/var/lib/case/api-logs
 }
 # A container has a log of its own: a new file is a start.
 api_starts() {
     readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort | comm -13 /var/lib/case/api-logs - | wc -l
 }
-another_api_is_ready() { [ "$(api_pids | wc -w)" = 1 ] && [ "$(api_pids)" != "$(cat /var/lib/case/api-pids)" ] && api_is_ready; }
-# The API server that runs now is the one that runs in some seconds.
-stays_for() { local pids; pids=$(api_pids); sleep "$1"; is "$(api_pids)" "$pids"; }
+another_api_is_ready() {
+    local pid
+    pid=$(api_pid) && [ "$pid" != "$(cat /var/lib/case/api-pid)" ] && api_is_ready
+}
+# The API server that runs now is the one that runs in some seconds, and answers.
+stays_for() {
+    local pid
+    pid=$(api_pid) && sleep "$1" && is "$(api_pid)" "$pid" && api_is_ready
+}
 
 # What an administrator does who follows a guide: directory, policy, and an edit of the manifest.
 edit_by_hand() {
@@ -131,3 +136,8 @@ upgrade() {
     ! "$bin/kubeadm" upgrade apply --help | grep -q -- --skip-phases || skip=(--skip-phases=addon)
     "$bin/kubeadm" upgrade apply "v$1" --yes --ignore-preflight-errors=all "${skip[@]}"
 }
+
+# A file's text is among the backups.
+is_backed_up() { local file; for file in /var/lib/kube-audit-bootstrap/backups/*/*; do ! cmp -s "$1" "$file" || return 0; done; return 1; }
+
+is_control_plane() { kubectl get node -l node-role.kubernetes.io/control-plane -o name | grep -x "node/$1"; }
