@@ -100,12 +100,14 @@ impl Explain {
     fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let (request, warnings) = self.request()?;
         let (name, text, version) = source(self.file, common)?;
-        let (policy, findings) = policy::parse(&text, self.kubernetes_version.or(version));
-        let Some(policy) = policy else {
+        let version = self.kubernetes_version.or(version);
+        let findings = policy::check(&text, version);
+        if !common.json() {
+            log(&name, &findings);
+        }
+        let Some(policy) = policy::parse(&text, version).0 else {
             if common.json() {
                 let _ = writeln!(out, "{:#}", document(&name, false, &findings));
-            } else {
-                log(&name, &findings);
             }
             return Ok(Outcome::Failed);
         };

@@ -524,7 +524,9 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
             .collect();
         return match reasons {
             // Of a text that we don't get through, we can't tell all that is wrong.
-            Some(names) if !lenient || yaml::parse(text).is_err() => Outcome::Stricter(names),
+            Some(names) if !names.is_empty() && (!lenient || yaml::parse(text).is_err()) => {
+                Outcome::Stricter(names)
+            }
             _ if lenient => {
                 Outcome::Differs(format!("taken leniently, and refused by us for something else: {told}"))
             }
