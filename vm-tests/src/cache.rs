@@ -38,8 +38,8 @@ impl Key {
     /// It isn't there.
     pub fn with_program(self, path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
-        let (size, time) = (metadata.len(), (metadata.mtime(), metadata.mtime_nsec()));
-        Ok(self.with(path.as_os_str().as_encoded_bytes()).with(format!("{size} {time:?}")))
+        let (size, time) = (metadata.len(), metadata.mtime());
+        Ok(self.with(path.as_os_str().as_encoded_bytes()).with(format!("{size} {time}")))
     }
 
     /// The key with the names and texts of all files below a folder.

@@ -195,7 +195,10 @@ fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
                 "etcd" => Some(components.etcd()?),
                 _ => None,
             };
-            key = key.with(&image).with_program(program.as_deref().unwrap_or(&source))?;
+            key = key.with(&image);
+            if let Some(program) = &program {
+                key = key.with_program(program)?;
+            }
             all.push((image, name, program));
         }
     }
