@@ -20,7 +20,7 @@ const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
 
 /// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
 const LIMIT: u32 = 5;
-const SILENCE: Duration = Duration::from_secs(150);
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// A story.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Setting {
     pub program: PathBuf,
     /// Where logs of failed jobs go.
     pub log_root: PathBuf,
+    /// By how much limits are longer.
+    pub patience: u32,
     /// Print each step.
     pub verbose: bool,
 }
@@ -198,6 +200,7 @@ impl Case {
             let to = if path.ends_with("user-data") { &seed } else { &case };
             fs::write(to.join(name_of(&path)), text)?;
         }
+        fs::write(case.join("patience"), setting.patience.to_string())?;
         fs::write(seed.join("meta-data"), format!("instance-id: {}-{name}\n", self.name))?;
         fs::copy(&setting.program, bin.join("kube-audit-bootstrap"))
             .with_context(|| setting.program.display().to_string())?;
@@ -212,7 +215,7 @@ impl Case {
         setting: &Setting,
     ) -> Result<Result<(), String>> {
         let start = Instant::now();
-        let limit = Duration::from_secs(u64::from(self.seconds.max(60) * LIMIT));
+        let limit = Duration::from_secs(u64::from(self.seconds.max(60) * LIMIT * setting.patience));
         // Of each node: how many lines were seen, how much it had said by then, and when.
         let mut heard = vec![(0, 0, start); running.len()];
         while !running.is_empty() {
@@ -233,7 +236,7 @@ impl Case {
                 }
                 let why = if start.elapsed() > limit {
                     Some("it didn't end in time")
-                } else if heard[index].2.elapsed() > SILENCE {
+                } else if heard[index].2.elapsed() > SILENCE * setting.patience {
                     Some("it said nothing for too long")
                 } else {
                     None

@@ -79,6 +79,9 @@ struct Run {
     /// How many cases run at once
     #[arg(long, default_value_t = 3)]
     jobs: usize,
+    /// By how much all limits are longer, for a machine that is slow
+    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    patience: u32,
     /// Print each step
     #[arg(short, long)]
     verbose: bool,
@@ -131,6 +134,7 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
         program: fs::canonicalize(&arguments.program)
             .with_context(|| format!("{} is missing; build it with `make build`", arguments.program.display()))?,
         log_root: arguments.logs.clone(),
+        patience: arguments.patience.max(1),
         verbose: arguments.verbose,
     };
     interrupt::listen()?;

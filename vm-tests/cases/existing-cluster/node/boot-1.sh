@@ -7,17 +7,17 @@ watch_api
 step 'status finds nothing in place' exits 3 kube-audit-bootstrap status
 step 'plan has something to do' exits 3 kube-audit-bootstrap plan
 step 'apply' kube-audit-bootstrap apply
-LIMIT=120 step 'another API server answers' eventually another_api_is_ready
+LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 13 audit flags' has_default_flags
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'
-LIMIT=90 step 'it stays' stays_for 25
+LIMIT=120 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'status finds all in place' kube-audit-bootstrap status
 step 'plan has nothing to do' kube-audit-bootstrap plan
 
 watch_api
 step 'restore' kube-audit-bootstrap restore
-LIMIT=120 step 'another API server answers' eventually another_api_is_ready
+LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has no audit flags' has_no_flags
 step 'the manifest is as it was' cmp "$MANIFEST" /var/lib/case/manifest
 step 'it stays' stays_for 25

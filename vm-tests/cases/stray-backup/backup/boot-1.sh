@@ -5,15 +5,15 @@ step 'its pod is ready' eventually api_pod_is_ready
 watch_api
 cp "$MANIFEST" /etc/kubernetes/manifests/kube-apiserver.backup
 LIMIT=150 step 'the copy alone restarts the API server' eventually another_api_is_ready
-LIMIT=60 step 'it stays' stays_for 25
+LIMIT=120 step 'it stays' stays_for 25
 
 watch_api
 cp /etc/kubernetes/manifests/kube-apiserver.backup /var/lib/case/copy
 step 'apply moves the copy away' kube-audit-bootstrap apply
 step 'a backup has the copy' is_backed_up /var/lib/case/copy
 step 'the copy is gone' test ! -e /etc/kubernetes/manifests/kube-apiserver.backup
-LIMIT=150 step 'another API server answers' eventually another_api_is_ready
+LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 13 audit flags' has_default_flags
-LIMIT=60 step 'it stays' stays_for 25
+LIMIT=120 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'

@@ -5,8 +5,8 @@ step 'its pod is ready' eventually api_pod_is_ready
 watch_api
 cp "$MANIFEST" "$MANIFEST.bak"
 step 'the flags are put in by hand' edit_by_hand
-LIMIT=200 step 'another API server answers' eventually another_api_is_ready
-LIMIT=90 step 'it stays' stays_for 25
+LIMIT=300 step 'another API server answers' eventually another_api_is_ready
+LIMIT=120 step 'it stays' stays_for 25
 step 'it has no audit flags' has_no_flags
 
 watch_api
@@ -14,8 +14,8 @@ cp "$MANIFEST.bak" /var/lib/case/copy
 step 'apply moves the copy away' kube-audit-bootstrap apply
 step 'a backup has the copy' is_backed_up /var/lib/case/copy
 step 'the copy is gone' test ! -e "$MANIFEST.bak"
-LIMIT=150 step 'another API server answers' eventually another_api_is_ready
+LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 13 audit flags' has_default_flags
-LIMIT=60 step 'it stays' stays_for 25
+LIMIT=120 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'
