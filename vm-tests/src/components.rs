@@ -21,6 +21,7 @@ pub const KUBERNETES: [&str; 6] =
 /// The programs of containerd.
 pub const CONTAINERD: [&str; 3] = ["containerd", "containerd-shim-runc-v2", "ctr"];
 
+const CRI_TOOLS_VERSION: &str = "1.36.0";
 const CONTAINERD_VERSION: &str = "2.2.0";
 const ETCD_VERSION: &str = "3.6.5";
 
@@ -87,6 +88,20 @@ impl Components {
         build(&format!("containerd-{CONTAINERD_VERSION}"), &format!("{module}/cmd/{name}"), name, &stamp)
     }
 
+    /// crictl, which kubeadm calls before 1.31 ([`needs_crictl`]).
+    ///
+    /// # Errors
+    ///
+    /// As with [`Components::kubernetes`].
+    pub fn crictl(&self) -> Result<PathBuf> {
+        match self.find("crictl")? {
+            Some(path) => Ok(path),
+            None => {
+                build(&format!("cri-tools-{CRI_TOOLS_VERSION}"), "sigs.k8s.io/cri-tools/cmd/crictl", "crictl", "")
+            }
+        }
+    }
+
     /// A program of the given folder, if there is a folder.
     fn find(&self, name: &str) -> Result<Option<PathBuf>> {
         let Some(dir) = &self.given else { return Ok(None) };
@@ -115,6 +130,11 @@ pub fn versions() -> Result<Vec<String>> {
         .collect();
     versions.sort_by_key(|version| minor(version));
     Ok(versions)
+}
+
+/// Does this version's kubeadm call crictl to pull images? Later ones ask containerd themselves.
+pub fn needs_crictl(version: &str) -> bool {
+    minor(version) < 31
 }
 
 /// The number of the minor version: 37 of `1.37.2`.

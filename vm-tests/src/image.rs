@@ -130,6 +130,9 @@ fn layer(components: &Components, version: &str, versions: &[String]) -> Result<
     for name in components::CONTAINERD {
         programs.push((components.containerd(name)?, format!("usr/local/bin/{name}")));
     }
+    if versions.iter().any(|version| components::needs_crictl(version)) {
+        programs.push((components.crictl()?, "usr/local/bin/crictl".to_owned()));
+    }
     let pause = images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
     let pause = pause.context("kubeadm names no pause image")?;
 

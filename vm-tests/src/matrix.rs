@@ -22,20 +22,20 @@ const COLUMNS: [(&str, &[&str]); 6] = [
     ("events", &["first-boot"]),
 ];
 
-/// Puts the table between its marks in a file.
+/// Puts the table between its marks in a file. What didn't run stays as it was there.
 ///
 /// # Errors
 ///
 /// The file can't be read or written, or has no marks.
 pub fn write(path: &Path, outcomes: &[Outcome]) -> Result<()> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let marks = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = marks.with_context(|| format!("{} has no place for the table", path.display()))?;
-    let table = table(&components::versions()?, outcomes);
+    let marks = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
+    let (head, (old, tail)) = marks.with_context(|| format!("{} has no place for the table", path.display()))?;
+    let table = table(&components::versions()?, outcomes, old);
     fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}")).with_context(|| path.display().to_string())
 }
 
-fn table(versions: &[String], outcomes: &[Outcome]) -> String {
+fn table(versions: &[String], outcomes: &[Outcome], old: &str) -> String {
     let mut table = "| Kubernetes |".to_owned();
     for (name, _) in COLUMNS {
         let _ = write!(table, " {name} |");
@@ -45,10 +45,15 @@ fn table(versions: &[String], outcomes: &[Outcome]) -> String {
     table.push('\n');
     for version in versions {
         let _ = write!(table, "| {version} |");
-        for (_, jobs) in COLUMNS {
+        let before: Vec<_> = old
+            .lines()
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
+            .find(|cells| cells.first() == Some(&version.as_str()))
+            .unwrap_or_default();
+        for (index, (_, jobs)) in COLUMNS.iter().enumerate() {
             let ran = || outcomes.iter().filter(|o| o.version == *version && jobs.contains(&o.name.as_str()));
             let cell = match (ran().count(), ran().all(|outcome| outcome.passed)) {
-                (0, _) => "",
+                (0, _) => before.get(index + 1).copied().unwrap_or_default(),
                 (_, true) => "yes",
                 (_, false) => "FAILED",
             };
@@ -64,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_what_ran() {
+    fn a_cell_is_what_ran_or_what_was_there() {
         let outcome = |name: &str, version: &str, passed| Outcome {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -76,14 +81,15 @@ mod tests {
             outcome("first-boot", "1.37.2", false),
             outcome("reboot", "1.37.2", true),
         ];
-        let table = table(&["1.26.15".to_owned(), "1.37.2".to_owned()], &outcomes);
+        let old = "| 1.37.2 |  |  |  |  | yes | yes |\n";
+        let table = table(&["1.26.15".to_owned(), "1.37.2".to_owned()], &outcomes, old);
         assert_eq!(
             table,
             "\
 | Kubernetes | kubeadm v1beta3 | kubeadm v1beta4 | manifest | policy and flags | live node | events |
 |---|---|---|---|---|---|---|
 | 1.26.15 | yes |  | yes |  |  |  |
-| 1.37.2 |  | yes | yes |  |  | FAILED |
+| 1.37.2 |  | yes | yes |  | yes | FAILED |
 "
         );
     }
