@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{chroot, sethostname};
 
@@ -77,6 +78,9 @@ const KUBELET_UNIT: &str = "[Service]\nRestartSec=1\nExecStart=\nExecStart=/usr/
                             $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n";
 
 pub fn boot(spec: &Spec) -> Result<()> {
+    // Alone in the group that becomes the node's root: version 2 gives controllers on from none that has other processes.
+    spec.group.join()?;
+    unshare(CloneFlags::CLONE_NEWCGROUP).context("can't make a cgroup namespace")?;
     let root = spec.top.join("mnt");
     mount_all(spec, &root)?;
     configure(spec, &root)?;

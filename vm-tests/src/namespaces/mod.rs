@@ -1,8 +1,8 @@
 //! A node in namespaces: a copy-on-write chroot of an image, with systemd as PID 1, in mount, network, PID, UTS, IPC
 //! and cgroup namespaces of its own. It shares nothing with the machine but its kernel and, read-only, the image.
 //!
-//! Three processes make one: the harness starts `enter` (this program again), which joins the node's cgroups and its
-//! network and becomes `unshare`, whose child is `boot` (this program once more) and becomes systemd. Each dies with
+//! Three processes make one: the harness starts `enter` (this program again), which joins the node's network
+//! and becomes `unshare`, whose child is `boot` (this program once more), which joins the node's cgroups and becomes systemd. Each dies with
 //! the one before it.
 
 mod boot;
@@ -168,7 +168,7 @@ fn own_program() -> String {
     format!("/proc/{}/exe", std::process::id())
 }
 
-/// The first process of a node, on the machine's side: `enter SPEC` joins the cgroups, makes the network, and becomes
+/// The first process of a node, on the machine's side: `enter SPEC` makes the network and becomes
 /// `unshare`, whose child is [`boot`].
 ///
 /// # Errors
@@ -177,10 +177,9 @@ fn own_program() -> String {
 pub fn enter(spec_path: &Path) -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     let spec = read_spec(spec_path)?;
-    spec.group.join()?;
     network::join(&spec)?;
     let error = Command::new("unshare")
-        .args(["--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child"])
+        .args(["--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"])
         .arg(&spec.program)
         .arg("boot")
         .arg(spec_path)
