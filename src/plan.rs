@@ -479,8 +479,8 @@ impl Plan {
             bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
         }
         // A broken policy may be replaced; a key, a certificate or a program may not.
-        let is_attempt = |bytes: &[u8]| lossy(bytes).contains("Policy") || lossy(bytes).trim().is_empty();
-        if before.as_ref().is_some_and(|before| !is_attempt(&before.bytes)) {
+        let may_go = |bytes: &[u8]| lossy(bytes).contains("Policy") || says_nothing(bytes);
+        if before.as_ref().is_some_and(|before| !may_go(&before.bytes)) {
             bail!("{path}: something is there that is no audit policy; set policy.path to another file");
         }
         match before {
@@ -572,6 +572,11 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
 fn kind_of(bytes: &[u8]) -> Option<String> {
     let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
     Some(documents.first()?.root.get("kind")?.scalar()?.to_owned())
+}
+
+/// Whether a file has blanks and comments at most.
+fn says_nothing(bytes: &[u8]) -> bool {
+    lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
 /// What a change does, in words.
