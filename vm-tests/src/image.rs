@@ -95,7 +95,11 @@ pub fn image(components: &Components, versions: &[String]) -> Result<Image> {
 }
 
 /// A root of Debian, without anything of Kubernetes.
-fn debian() -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// It can't be installed.
+pub fn debian() -> Result<PathBuf> {
     let key = Key::default().with(SUITE).with(PACKAGES.join(","));
     let folder = cache::folder(&format!("debian-{SUITE}"), &key, |folder| {
         eprintln!("debian {SUITE}: installing into a folder, which takes a minute");

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::case::{self, Case, Setting, Verdict};
 use crate::components::{self, minor};
-use crate::{apiserver, image, kubeadm};
+use crate::{apiserver, image, interrupt, kubeadm};
 
 /// One thing to run.
 #[derive(Clone, Debug)]
@@ -141,25 +141,6 @@ impl Job {
         self.versions.last().map_or("", String::as_str)
     }
 
-    /// Builds what the job needs.
-    ///
-    /// # Errors
-    ///
-    /// It can't be built.
-    pub fn prepare(&self, setting: &Setting) -> Result<()> {
-        let components = &setting.components;
-        match self.what {
-            What::Case(_) => image::image(components, &self.versions).map(drop),
-            What::Kubeadm(_) => components.kubernetes(self.version(), "kubeadm").map(drop),
-            What::ApiServer => {
-                for name in ["kubeadm", "kube-apiserver", "kubectl"] {
-                    components.kubernetes(self.version(), name)?;
-                }
-                components.etcd().map(drop)
-            }
-        }
-    }
-
     fn run(&self, setting: &Setting) -> Result<Verdict> {
         match &self.what {
             What::Case(case) => case.run(&self.versions, setting),
@@ -168,6 +149,25 @@ impl Job {
         }
         .with_context(|| format!("{} ({})", self.name, self.versions.join(" to ")))
     }
+}
+
+/// Builds what the cases need, before anything runs beside it. The judges build their own: they have the time in which the
+/// nodes wait.
+///
+/// # Errors
+///
+/// Something can't be built, or this process was asked to end.
+pub fn prepare(jobs: &[Job], setting: &Setting) -> Result<()> {
+    let cases = || jobs.iter().filter(|job| matches!(job.what, What::Case(_)));
+    thread::scope(|scope| {
+        // This one waits for a network more than for a processor.
+        let debian = scope.spawn(|| if cases().next().is_some() { image::debian().map(drop) } else { Ok(()) });
+        for job in cases() {
+            interrupt::check()?;
+            image::image(&setting.components, &job.versions)?;
+        }
+        debian.join().map_err(|_| anyhow!("a thread panicked"))?
+    })
 }
 
 /// Runs jobs, several at once, and prints how each ends.

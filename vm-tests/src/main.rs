@@ -139,11 +139,7 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     };
     interrupt::listen()?;
     stale::clean()?;
-    // What is built for all is built before anything runs beside it.
-    for job in &jobs {
-        interrupt::check()?;
-        job.prepare(&setting)?;
-    }
+    job::prepare(&jobs, &setting)?;
     let results = job::run(jobs, arguments.jobs, &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
