@@ -2,7 +2,7 @@
 # missing, elsewhere it says what to install.
 
 SHELL := /bin/bash
-TARGET := target/x86_64-unknown-linux-gnu
+TARGET := $(or $(CARGO_TARGET_DIR),target)/x86_64-unknown-linux-gnu
 RELEASE := $(TARGET)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
 HARNESS := $(TARGET)/debug/vm-tests

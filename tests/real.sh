@@ -15,7 +15,7 @@ unshare --mount --pid --uts --ipc --cgroup --net --fork true 2>/dev/null || cann
 tests/setup.sh cc go ip mmdebstrap setpriv unshare || cannot 'programs are missing, see above'
 
 cargo build --locked -p vm-tests
-harness=target/x86_64-unknown-linux-gnu/debug/vm-tests
+harness=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/vm-tests
 if [ "$all" = all ]; then
     "$harness" run --all --program "$program"
     minors='26 31 35 36 37' pairs=1000000
