@@ -557,12 +557,9 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     let kept: Vec<_> =
         restore.changes.iter().filter_map(removed).filter(|path| referenced.contains(path)).collect();
     // What is kept keeps the directories that lead to it.
-    restore.changes.retain(|change| {
-        !removed(change).is_some_and(|path| {
-            kept.iter()
-                .any(|kept| kept.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-        })
-    });
+    restore
+        .changes
+        .retain(|change| !removed(change).is_some_and(|path| kept.iter().any(|kept| is_within(kept, &path))));
     let note = |path| format!("{path} stays: {manifest_path} points at it, and the API server needs it");
     restore.notes.extend(kept.iter().map(note));
     restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));

@@ -10,4 +10,4 @@ pub mod fields;
 pub mod scalar;
 pub mod tree;
 
-pub use tree::{Document, Kind, Node, Place, parse};
+pub use tree::{Document, Kind, Node, Place, is_json, parse};

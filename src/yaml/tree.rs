@@ -240,7 +240,7 @@ fn is_other_version(text: &str) -> bool {
 }
 
 /// Kubernetes reads what begins with a brace as JSON (`GuessJSONStream` of `k8s.io/apimachinery/pkg/util/yaml`).
-fn is_json(text: &str) -> bool {
+pub fn is_json(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 

@@ -36,9 +36,7 @@ const STRICTER: [(&str, Kind); 10] = [
     }),
     ("a colon before a comma in brackets", |finding, _| finding.message.contains("found unexpected ':'")),
     ("metadata that is of no use", |finding, _| finding.message.contains("of no use in a policy")),
-    ("JSON that is no YAML", |finding, text| {
-        text.trim_start().starts_with('{') && finding.message.starts_with("not YAML")
-    }),
+    ("JSON that is no YAML", |finding, text| yaml::is_json(text) && finding.message.starts_with("not YAML")),
 ];
 
 /// A part of a YAML text.

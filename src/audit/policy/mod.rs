@@ -14,7 +14,7 @@ use std::slice;
 
 use super::version::Version;
 use crate::yaml::fields::{Decoder, Finding, brief, join, likely};
-use crate::yaml::{Node, Place, parse as parse_yaml};
+use crate::yaml::{Node, Place, is_json, parse as parse_yaml};
 
 /// The policy for those who bring none: every request at level Metadata.
 pub const DEFAULT: &str = include_str!("../profiles/default.yaml");
@@ -193,7 +193,7 @@ impl Reader {
     /// What begins with a brace is read as JSON by the API server, and never as YAML
     /// (`k8s.io/apimachinery/pkg/runtime/serializer/json`, `RecognizesData`).
     fn json(&mut self, text: &str) {
-        if text.trim_start().starts_with('{')
+        if is_json(text)
             && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
         {
             let place = Place { line: error.line().max(1), column: error.column().max(1) };
