@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::case::{Setting, Verdict};
-use crate::run::retry;
+use crate::run::wait_for;
 use crate::{interrupt, kubeadm, run, stale};
 
 /// How long a server may take for what it is asked to do.
@@ -67,7 +67,7 @@ pub fn judge(version: &str, setting: &Setting) -> Result<Verdict> {
     for (name, check) in checks {
         if let Err(error) = check(&judge) {
             interrupt::check()?;
-            let logs = setting.logs(&format!("apiserver-{version}"));
+            let logs = setting.logs("apiserver", version);
             fs::create_dir_all(&logs)?;
             run::copy(&judge.top, &logs)?;
             return Ok(Verdict::Failed(format!("{name}: {error:#}\nlogs: {}", logs.display())));
@@ -143,7 +143,7 @@ impl Judge<'_> {
             server.configmap(&format!("load-{round}"), 80_000)?;
             rotated()?;
         }
-        let kept = retry(LIMIT, || {
+        let kept = wait_for(LIMIT, || {
             let now = rotated()?;
             let compressed = now.iter().all(|path| path.extension().is_some_and(|extension| extension == "gz"));
             ensure!(compressed && now.len() == 2, "rotated files: {now:?}");
@@ -286,11 +286,11 @@ impl Judge<'_> {
         command.push("--bind-address=127.0.0.1".to_owned());
         // From 1.29 on admin.conf is in a group that only `kubeadm init` gives rights to.
         let admin = ["super-admin.conf", "admin.conf"].map(|name| root.join("etc/kubernetes").join(name));
-        let [super_admin, admin] = admin;
+        let admin = admin.into_iter().find(|path| path.exists()).context("kubeadm made no admin.conf")?;
         Ok(Node {
             log: root.join("var/log/kubernetes/audit/audit.log"),
             policy: root.join("etc/kubernetes/audit-policy.yaml"),
-            admin: if super_admin.exists() { super_admin } else { admin },
+            admin,
             server: components.kubernetes(&self.version, "kube-apiserver")?,
             kubectl: components.kubernetes(&self.version, "kubectl")?,
             etcd: components.etcd()?,
@@ -341,7 +341,7 @@ impl Node {
         let server = Process::start(&mut server, &self.top.join("stdout"), &log)?;
         let mut running = Server { node: self, processes: vec![server, etcd] };
         let last_words = || run::tail(&fs::read_to_string(&log).unwrap_or_default(), 5);
-        retry(LIMIT, || {
+        wait_for(LIMIT, || {
             let ended = running.processes[0].0.try_wait()?;
             if ended.is_some() {
                 return Ok(Err(anyhow::anyhow!("the API server ended:\n{}", last_words())));
@@ -391,7 +391,7 @@ impl Server<'_> {
 
     /// Waits for an event.
     fn event(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        retry(LIMIT, || {
+        wait_for(LIMIT, || {
             let found = self.events()?.into_iter().find(&wanted);
             found.with_context(|| format!("the event isn't in {}", self.node.log.display()))
         })
@@ -404,9 +404,8 @@ struct Process(Child);
 impl Process {
     fn start(command: &mut Command, stdout: &Path, stderr: &Path) -> Result<Self> {
         let open = |path: &Path| File::options().create(true).append(true).open(path);
-        let mut with_me = Command::new("setpriv");
-        with_me.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
-        with_me.stdin(Stdio::null()).stdout(open(stdout)?).stderr(open(stderr)?);
+        let mut with_me = run::bound(command.get_program());
+        with_me.args(command.get_args()).stdin(Stdio::null()).stdout(open(stdout)?).stderr(open(stderr)?);
         Ok(Self(with_me.spawn().with_context(|| format!("can't run {:?}", command.get_program()))?))
     }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::components::{Components, minor};
 use crate::interrupt;
-use crate::namespaces::{Node, Running, Switch};
+use crate::namespaces::{NETWORK, Node, Running, Switch};
 use crate::{image, kubeadm, run, stale};
 
 /// Where the cases are.
@@ -63,9 +63,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Where the logs of a job go.
-    pub fn logs(&self, job: &str) -> PathBuf {
-        self.log_root.join(job)
+    /// Where the logs of a job go, for a version.
+    pub fn logs(&self, job: &str, version: &str) -> PathBuf {
+        self.log_root.join(format!("{job}-{version}"))
     }
 }
 
@@ -143,12 +143,14 @@ impl Case {
         let switch = Switch::start()?;
         let mut nodes = Vec::new();
         for (index, name) in self.nodes.iter().enumerate() {
-            let address = format!("10.99.0.{}", 11 + index);
+            let address = format!("{NETWORK}.{}", 11 + index);
             let node = Node::new(&image, &top.path().join(name), name, &address, &switch)?;
             self.furnish(&node, name, &address, versions, setting)?;
             nodes.push(node);
         }
-        for boot in 1.. {
+        let mut boot = 0;
+        loop {
+            boot += 1;
             let present: Vec<_> =
                 self.nodes.iter().zip(&nodes).filter(|(name, _)| self.script(name, boot).exists()).collect();
             if present.is_empty() {
@@ -157,14 +159,13 @@ impl Case {
             let running =
                 present.iter().map(|(name, node)| Ok((*name, *node, node.boot()?))).collect::<Result<Vec<_>>>()?;
             if let Err(reason) = self.watch(running, boot, setting)? {
-                let logs = setting.logs(&format!("{}-{}", self.name, versions.last().map_or("", String::as_str)));
+                let logs = setting.logs(&self.name, versions.last().map_or("", String::as_str));
                 for (name, node) in self.nodes.iter().zip(&nodes) {
                     keep_logs(node, &logs.join(name))?;
                 }
                 return Ok(Verdict::Failed(format!("{reason}\nlogs: {}", logs.display())));
             }
         }
-        unreachable!("a case has an end")
     }
 
     fn script(&self, node: &str, boot: u32) -> PathBuf {
@@ -251,14 +252,13 @@ impl Case {
                         heard.remove(index);
                     }
                     Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
-                    Err(error) if told.is_empty() => {
-                        let console = fs::read_to_string(node.console()).unwrap_or_default();
-                        return Err(error.context(run::tail(&console, 10)));
-                    }
                     Err(error) => {
                         let console = fs::read_to_string(node.console()).unwrap_or_default();
-                        let why = format!("{error}\n{}", run::tail(&console, 10));
-                        return Ok(Err(failure(name, boot, &told, &why)));
+                        let console = run::tail(&console, 10);
+                        if told.is_empty() {
+                            return Err(error.context(console));
+                        }
+                        return Ok(Err(failure(name, boot, &told, &format!("{error}\n{console}"))));
                     }
                 }
             }

@@ -152,12 +152,9 @@ fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBu
         interrupt::check()?;
         eprintln!("{name} ({module}): building, which can take minutes");
         let start = Instant::now();
-        let mut build = Command::new("setpriv");
-        // It ends with this process, which holds the lock on what it makes.
-        build
-            .args(["--pdeathsig", "KILL", "nice", "go", "build", "-trimpath", "-ldflags", &flags, "-o"])
-            .arg(folder.join(name))
-            .arg(package);
+        // This process holds the lock on what is made.
+        let mut build = run::bound("nice");
+        build.args(["go", "build", "-trimpath", "-ldflags", &flags, "-o"]).arg(folder.join(name)).arg(package);
         run::output(go_environment(&mut build).current_dir(&source))?;
         eprintln!("{name} ({module}): built in {} s", start.elapsed().as_secs());
         Ok(())

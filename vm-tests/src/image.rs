@@ -89,9 +89,8 @@ pub struct Image {
 ///
 /// A part can't be made.
 pub fn image(components: &Components, versions: &[String]) -> Result<Image> {
-    let [version, ..] = versions else { bail!("an image needs a version") };
     let store = store(components, versions)?;
-    Ok(Image { layers: vec![layer(components, version, versions)?, debian()?], store })
+    Ok(Image { layers: vec![layer(components, versions)?, debian()?], store })
 }
 
 /// A root of Debian, without anything of Kubernetes.
@@ -122,12 +121,13 @@ pub fn debian() -> Result<PathBuf> {
 }
 
 /// The programs and files of a Kubernetes node.
-fn layer(components: &Components, version: &str, versions: &[String]) -> Result<PathBuf> {
+fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
+    let [version, others @ ..] = versions else { bail!("an image needs a version") };
     let files = Path::new(HERE).join("rootfs");
     let mut programs = Vec::new();
     for name in ["kubeadm", "kubelet", "kubectl"] {
         programs.push((components.kubernetes(version, name)?, format!("usr/bin/{name}")));
-        for other in &versions[1..] {
+        for other in others {
             programs.push((components.kubernetes(other, name)?, format!("opt/kubernetes/{other}/{name}")));
         }
     }
@@ -255,9 +255,7 @@ impl Containerd {
         );
         fs::write(&config, text)?;
         let log = fs::File::create(folder.join("log"))?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL"])
-            .arg(containerd)
+        let child = run::bound(containerd)
             .arg("--config")
             .arg(&config)
             .stdin(Stdio::null())

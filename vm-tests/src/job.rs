@@ -183,7 +183,7 @@ pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<
         loop {
             let Some(job) = queue.lock().map_err(|_| poisoned())?.pop() else { return Ok(()) };
             let start = Instant::now();
-            let _ = fs::remove_dir_all(setting.logs(&format!("{}-{}", job.name, job.version())));
+            let _ = fs::remove_dir_all(setting.logs(&job.name, job.version()));
             let verdict = match job.run(setting) {
                 Ok(verdict) => verdict,
                 Err(error) => {

@@ -84,7 +84,7 @@ pub fn judge(version: &str, api: &str, setting: &Setting) -> Result<Verdict> {
         let top = judge.top.join(&input.name);
         let outcome = judge.check(&input, &top);
         if let Err(error) = outcome {
-            let logs = setting.logs(&format!("kubeadm-{short}-{version}"));
+            let logs = setting.logs(&format!("kubeadm-{short}"), version);
             fs::create_dir_all(&logs)?;
             run::copy(&top, &logs)?;
             return Ok(Verdict::Failed(format!("{}: {error:#}\nfiles: {}", input.name, logs.display())));

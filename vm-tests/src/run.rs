@@ -1,5 +1,6 @@
 //! Other programs, run to their end.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -29,6 +30,13 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(stdout)
 }
 
+/// A program that is killed when the thread that starts it ends, however that comes.
+pub fn bound(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// The last lines of a text.
 pub fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.trim_end().lines().collect();
@@ -44,7 +52,19 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     output(Command::new("cp").arg("-a").arg("--reflink=auto").arg(from.join(".")).arg(to)).map(drop)
 }
 
-/// Tries until it works or a time is over; gives the last error then.
+/// Waits until an attempt works, as [`retry`] does, unless this process is asked to end.
+///
+/// # Errors
+///
+/// The attempt's, or the interruption.
+pub fn wait_for<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    retry(limit, || match interrupt::check() {
+        Ok(()) => attempt().map(Ok),
+        Err(interrupted) => Ok(Err(interrupted)),
+    })?
+}
+
+/// Tries until it works or a time is over; gives the last error then. What cleans up goes on through an interruption.
 ///
 /// # Errors
 ///
@@ -52,7 +72,6 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 pub fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {
-        interrupt::check()?;
         match attempt() {
             Err(_) if start.elapsed() < limit => thread::sleep(Duration::from_millis(50)),
             result => return result,

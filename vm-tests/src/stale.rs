@@ -34,11 +34,8 @@ impl Drop for RunDir {
 /// The file system's.
 pub fn run_dir(name: &str) -> Result<RunDir> {
     let path = cache::dir()?.join("run").join(format!("{}-{name}", std::process::id()));
-    // In a container a process of an earlier one may have had the same number.
-    if path.exists() {
-        fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
-    }
-    fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+    // What a process of the same number left, `clean` has removed by now.
+    fs::create_dir(&path).with_context(|| path.display().to_string())?;
     let lock = lock(&path)?.with_context(|| format!("somebody else runs in {}", path.display()))?;
     Ok(RunDir(path, lock))
 }

@@ -25,7 +25,7 @@ use crate::image::Image;
 use crate::{run, stale};
 use cgroup::Group;
 pub use cgroup::remove_group;
-pub use network::{Switch, serve as switch};
+pub use network::{NETWORK, Switch, serve as switch};
 
 /// How many nodes there were: each has control groups of its own.
 static NODES: AtomicU32 = AtomicU32::new(0);

@@ -101,14 +101,15 @@ written() {
 }
 writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$before") <(written); }
 
+# A container has a log of its own: a new file is a start.
+api_logs() { readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort; }
 # watch_api: from now on, api_starts counts the API servers that were started, and another_api_is_ready waits for one.
 watch_api() {
     api_pid >/var/lib/case/api-pid
-    readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort >/var/lib/case/api-logs
+    api_logs >/var/lib/case/api-logs
 }
-# A container has a log of its own: a new file is a start.
 api_starts() {
-    readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort | comm -13 /var/lib/case/api-logs - | wc -l
+    api_logs | comm -13 /var/lib/case/api-logs - | wc -l
 }
 another_api_is_ready() {
     local pid
