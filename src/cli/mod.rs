@@ -1,6 +1,7 @@
 //! The command line: arguments, the log, exit codes. One file a verb.
 
 mod apply;
+mod hook;
 mod log;
 mod plan;
 mod policy;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{Mode, umask};
 
 use crate::audit;
 use crate::audit::version::Version;
@@ -123,6 +125,10 @@ enum ExistingArg {
 
 /// Parses the command line, runs the verb, prints what it has to say.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| hook::is_meant(&name)) {
+        return hook::main(&arguments.collect::<Vec<_>>());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -132,25 +138,36 @@ pub fn main() -> ExitCode {
         }
     };
     log::init(cli.common.verbose);
-    // What is created has the mode that is asked for, whatever the caller's mask is.
-    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let mut out = String::new();
-    let result = match cli.verb {
-        Verb::Apply(verb) => verb.run(&cli.common, &mut out),
-        Verb::Plan(verb) => verb.run(&cli.common, &mut out),
-        Verb::Status(verb) => verb.run(&cli.common, &mut out),
-        Verb::Restore(verb) => verb.run(&cli.common, &mut out),
-        Verb::Policy(verb) => verb.run(&cli.common, &mut out),
-    };
+    let result = execute(cli, &mut out);
     // A reader that went away (`| head`) doesn't make a done job fail.
     let _ = std::io::stdout().lock().write_all(out.as_bytes());
-    match result {
-        Ok(outcome) => ExitCode::from(outcome as u8),
-        Err(error) => {
-            ::log::error!("{error:#}");
-            let misused = error.chain().any(|cause| cause.is::<Misuse>());
-            ExitCode::from(if misused { Outcome::Misused } else { Outcome::Failed } as u8)
-        }
+    let outcome = result.unwrap_or_else(|error| {
+        ::log::error!("{error:#}");
+        outcome_of(&error)
+    });
+    ExitCode::from(outcome as u8)
+}
+
+/// Runs the verb; `out` is what it has to say.
+fn execute(cli: Cli, out: &mut String) -> Result<Outcome> {
+    // What is created has the mode that is asked for, whatever the caller's mask is. kubeadm gets that back.
+    let mask = umask(Mode::empty());
+    let result = match cli.verb {
+        Verb::Apply(verb) => verb.run(&cli.common, out),
+        Verb::Plan(verb) => verb.run(&cli.common, out),
+        Verb::Status(verb) => verb.run(&cli.common, out),
+        Verb::Restore(verb) => verb.run(&cli.common, out),
+        Verb::Policy(verb) => verb.run(&cli.common, out),
+    };
+    umask(mask);
+    result
+}
+
+fn outcome_of(error: &anyhow::Error) -> Outcome {
+    match error.chain().any(|cause| cause.is::<Misuse>()) {
+        true => Outcome::Misused,
+        false => Outcome::Failed,
     }
 }
 

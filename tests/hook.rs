@@ -1,0 +1,296 @@
+//! The hook: the binary under the name `kubeadm`, before a script that stands for the real one.
+//!
+//! kubeadm's own `--rootfs` aims it at a scratch root.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-audit-bootstrap");
+const GUARD: &str = "KUBE_AUDIT_BOOTSTRAP_HOOK";
+/// A path that no machine has, so that a hook that went to `/` would find nothing.
+const FILE: &str = "/hook-test/kubeadm.yaml";
+const CONFIG: &str = "/etc/kube-audit-bootstrap/config.yaml";
+const INIT: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.33.1\n";
+/// Says how it was called, and what there was in kubeadm's file by then.
+const REAL: &str = "echo \"args: $*\"\necho \"guard: $KUBE_AUDIT_BOOTSTRAP_HOOK\"\necho \"mine: $MINE\"\n\
+                    echo \"edited: $(grep -c audit-policy-file \"$EDITED\")\"\necho \"stdin: $(cat)\"\nexit 7\n";
+
+struct Node {
+    directory: tempfile::TempDir,
+}
+
+impl Node {
+    /// A root with a kubeadm file, the hook, and a shell script as the real kubeadm.
+    fn new(file: &str, real: &str) -> Node {
+        let node = Node { directory: tempfile::tempdir().unwrap() };
+        node.put(FILE, file);
+        fs::create_dir(node.at("hook")).unwrap();
+        symlink(BINARY, node.at("hook/kubeadm")).unwrap();
+        fs::create_dir(node.at("real")).unwrap();
+        fs::write(node.at("real/kubeadm"), format!("#!/bin/sh\n{real}")).unwrap();
+        fs::set_permissions(node.at("real/kubeadm"), fs::Permissions::from_mode(0o755)).unwrap();
+        node
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where a file of the root is.
+    fn on_host(&self, path: &str) -> PathBuf {
+        self.at("root").join(&path[1..])
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.on_host(path).parent().unwrap()).unwrap();
+        fs::write(self.on_host(path), text).unwrap();
+    }
+
+    /// `kubeadm`, on the root.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.at("hook/kubeadm"));
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{}:{path}", self.at("hook").display(), self.at("real").display());
+        command.arg("--rootfs").arg(self.at("root")).args(arguments).stdin(Stdio::null());
+        command.env("PATH", path).env("MINE", "kept").env("EDITED", self.on_host(FILE));
+        command.env_remove(GUARD).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What the real kubeadm says where it is called with these arguments.
+    fn real_says(&self, arguments: &[&str], guard: &str, edited: &str) -> String {
+        format!(
+            "args: --rootfs {} {}\nguard: {guard}\nmine: kept\nedited: {edited}\nstdin: \n",
+            self.at("root").display(),
+            arguments.join(" ")
+        )
+    }
+
+    /// Everything in the root, with inodes and times.
+    fn tree(&self) -> BTreeMap<PathBuf, (u64, i64, i64)> {
+        fn walk(at: &Path, tree: &mut BTreeMap<PathBuf, (u64, i64, i64)>) {
+            let meta = fs::symlink_metadata(at).unwrap();
+            tree.insert(at.to_owned(), (meta.ino(), meta.ctime(), meta.ctime_nsec()));
+            if meta.is_dir() {
+                fs::read_dir(at).unwrap().for_each(|entry| walk(&entry.unwrap().path(), tree));
+            }
+        }
+        let mut tree = BTreeMap::new();
+        walk(&self.at("root"), &mut tree);
+        tree
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// No machine of developers has one where the hook looks without `PATH`, but who knows.
+fn machine_has_kubeadm() -> bool {
+    ["/usr/bin/kubeadm", "/usr/local/bin/kubeadm", "/opt/bin/kubeadm"].iter().any(|path| Path::new(path).exists())
+}
+
+#[test]
+fn init_is_prepared_and_then_is_kubeadms_own() {
+    let node = Node::new(INIT, REAL);
+    let arguments = ["init", "--config=/hook-test/kubeadm.yaml", "--skip-token-print", "--v=6"];
+    let output = node.run(&arguments);
+    let stderr = text(&output.stderr);
+    assert_eq!(text(&output.stdout), node.real_says(&arguments, "1", "1"), "{stderr}");
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stderr.lines().all(|line| line.starts_with("kube-audit-bootstrap: ")), "{stderr}");
+    for done in ["a first boot", "policy    create /etc/kubernetes/audit-policy.yaml", "to undo: "] {
+        assert!(stderr.contains(done), "{stderr}");
+    }
+    let policy = fs::metadata(node.on_host("/etc/kubernetes/audit-policy.yaml")).unwrap();
+    assert_eq!(policy.mode() & 0o7777, 0o600);
+
+    // What apply does: there is nothing left for it, and nothing for a second call.
+    let root = node.at("root");
+    let plan = Command::new(BINARY).args(["plan", "--kubeadm-config", FILE, "--root"]).arg(root).output().unwrap();
+    assert_eq!(plan.status.code(), Some(0), "{plan:?}");
+    let before = node.tree();
+    let output = node.run(&["init", "--config", FILE]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(text(&output.stderr).contains("nothing to do"), "{output:?}");
+    assert_eq!(node.tree(), before);
+}
+
+#[test]
+fn stdin_the_mask_and_signals_are_kubeadms() {
+    let node = Node::new(INIT, &format!("[ -z \"$DIE\" ] || kill -TERM $$\necho \"umask: $(umask)\"\n{REAL}"));
+    fs::write(node.at("in"), "token").unwrap();
+    let stdin = || fs::File::open(node.at("in")).unwrap();
+    let mut masked = Command::new("sh");
+    let hook = node.command(&["init", "--config", FILE]);
+    masked.args(["-c", "umask 027; exec \"$@\"", "sh"]).arg(hook.get_program()).args(hook.get_args());
+    masked.envs(hook.get_envs().filter_map(|(name, value)| Some((name, value?)))).env_remove(GUARD);
+    let output = masked.stdin(stdin()).output().unwrap();
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("umask: 0027\n") && stdout.contains("stdin: token\n"), "{output:?}");
+    let status = node.command(&["init", "--config", FILE]).env("DIE", "1").output().unwrap().status;
+    assert_eq!(status.signal(), Some(15));
+}
+
+#[test]
+fn the_configuration_is_respected() {
+    let node = Node::new(INIT, REAL);
+    node.put(
+        CONFIG,
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nlog: {maxAge: 7}\n",
+    );
+    // Relative to the root, where kubeadm goes with --rootfs.
+    assert_eq!(node.run(&["init", "--config", "./hook-test/kubeadm.yaml"]).status.code(), Some(7));
+    let edited = fs::read_to_string(node.on_host(FILE)).unwrap();
+    assert!(edited.contains("audit-log-maxage\n    value: \"7\""), "{edited}");
+}
+
+#[test]
+fn joins_are_prepared_by_their_role() {
+    let join = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+    for (file, prepared) in [(join.to_owned(), false), (format!("{join}controlPlane: {{}}\n"), true)] {
+        let node = Node::new(&file, REAL);
+        let arguments = ["join", "--config", FILE];
+        let output = node.run(&arguments);
+        assert_eq!(text(&output.stdout), node.real_says(&arguments, "1", "0"), "{output:?}");
+        assert_eq!(output.status.code(), Some(7));
+        assert_eq!(node.on_host("/etc/kubernetes/audit-policy.yaml").exists(), prepared, "{output:?}");
+        assert_eq!(fs::read_to_string(node.on_host(FILE)).unwrap(), file);
+    }
+}
+
+#[test]
+fn what_makes_no_node_is_kubeadms_alone() {
+    let node = Node::new(INIT, REAL);
+    let before = node.tree();
+    for arguments in [
+        &["version"][..],
+        &["reset", "--config", FILE],
+        &["upgrade", "apply", "--config", FILE],
+        &["init", "phase", "control-plane", "all", "--config", FILE],
+        &["join", "phase", "preflight", "--config", FILE],
+        &["init", "--config", FILE, "--dry-run"],
+        &["init", "--config", FILE, "--help"],
+        &["-h"],
+    ] {
+        let output = node.run(arguments);
+        assert_eq!(text(&output.stdout), node.real_says(arguments, "1", "0"));
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(7), ""), "{arguments:?}");
+    }
+    for verb in ["init", "join"] {
+        let output = node.run(&[verb]);
+        let stderr = text(&output.stderr);
+        assert_eq!(text(&output.stdout), node.real_says(&[verb], "1", "0"));
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(7), 1), "{stderr}");
+        assert!(stderr.starts_with("warning: the cluster configuration was not prepared"), "{stderr}");
+        assert!(stderr.contains(&format!("kubeadm {verb} was called without --config")), "{stderr}");
+    }
+    assert_eq!(node.tree(), before);
+}
+
+#[test]
+fn kubeadm_does_not_start_where_preparing_fails() {
+    let wrong = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    for (file, config, code, reasons) in [
+        ("a: [", "", 1, &["/hook-test/kubeadm.yaml:"][..]),
+        (INIT, "log: {maxAge: x}\n", 2, &["config.yaml:3:15: log.maxAge"]),
+        // Several lines: all of them, and the first one again in the last line.
+        (
+            INIT,
+            "log: {maxAge: x}\nprofile: y\n",
+            2,
+            &["config.yaml:4:10: profile", "config.yaml:3:15: log.maxAge"],
+        ),
+    ] {
+        let node = Node::new(file, REAL);
+        if !config.is_empty() {
+            node.put(CONFIG, &format!("{wrong}{config}"));
+        }
+        let before = node.tree();
+        let output = node.run(&["init", "--config", FILE]);
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), ""), "{stderr}");
+        let last = stderr.lines().last().unwrap();
+        let real = node.at("real/kubeadm");
+        assert!(last.starts_with("error: kubeadm init was not started"), "{stderr}");
+        assert!(last.contains(reasons.last().unwrap()), "{stderr}");
+        assert!(last.ends_with(&format!("by calling {} init", real.display())), "{stderr}");
+        assert!(reasons.iter().all(|reason| stderr.contains(reason)), "{stderr}");
+        assert_eq!(stderr.lines().count(), if reasons.len() == 1 { 1 } else { 3 }, "{stderr}");
+        assert_eq!(node.tree(), before);
+    }
+}
+
+#[test]
+fn without_rootfs_it_is_the_running_system() {
+    let node = Node::new(INIT, REAL);
+    // Nothing is written where the file isn't there.
+    for (file, named) in [
+        ("/hook-test/none.yaml", PathBuf::from("/hook-test/none.yaml")),
+        ("./hook-test/none.yaml", node.at("root").canonicalize().unwrap().join("hook-test/none.yaml")),
+    ] {
+        let mut command = node.command(&["join", "--config", file, "--rootfs="]);
+        let output = command.current_dir(node.at("root")).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+        assert!(stderr.contains(&format!("{}: there is no such file", named.display())), "{stderr}");
+    }
+}
+
+#[test]
+fn without_a_real_kubeadm_nothing_is_written() {
+    if machine_has_kubeadm() {
+        eprintln!("skipped: this machine has a kubeadm");
+        return;
+    }
+    let node = Node::new(INIT, REAL);
+    fs::create_dir(node.at("copy")).unwrap();
+    fs::copy(BINARY, node.at("copy/kubeadm")).unwrap();
+    let path = format!("{}:{}", node.at("hook").display(), node.at("copy").display());
+    let before = node.tree();
+    for guard in ["", "1"] {
+        for arguments in [&["init", "--config", FILE][..], &["version"]] {
+            let output = node.command(arguments).env("PATH", &path).env(GUARD, guard).output().unwrap();
+            let stderr = text(&output.stderr);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+            assert!(stderr.starts_with("error: kubeadm: ") && stderr.contains(&path), "{stderr}");
+        }
+    }
+    assert_eq!(node.tree(), before);
+}
+
+#[test]
+fn what_kubeadm_calls_is_kubeadm() {
+    // The real one calls itself by name, once.
+    let nested = format!("[ \"$3\" != init ] || kubeadm a b token list\n{REAL}");
+    let node = Node::new(INIT, &nested);
+    let arguments = ["init", "--config", FILE];
+    let output = node.run(&arguments);
+    let inner = "args: a b token list\nguard: 2\nmine: kept\nedited: 1\nstdin: \n";
+    assert_eq!(text(&output.stdout), inner.to_owned() + &node.real_says(&arguments, "1", "1"), "{output:?}");
+    assert_eq!(output.status.code(), Some(7));
+}
+
+#[test]
+fn a_kubeadm_that_only_leads_back_is_found_out() {
+    let node = Node::new(INIT, "exec kubeadm \"$@\"\n");
+    let output = node.run(&["init", "--config", FILE]);
+    let stderr = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert_eq!(stderr.matches("a first boot").count(), 1, "prepared once: {stderr}");
+    let last = stderr.lines().last().unwrap();
+    assert!(
+        last.starts_with(&format!("error: {}: called 10 times", node.at("real/kubeadm").display())),
+        "{stderr}"
+    );
+}
