@@ -76,7 +76,7 @@ pub fn judge(version: &str, setting: &Setting) -> Result<Verdict> {
             eprintln!("apiserver ({version}): OK {name}");
         }
     }
-    Ok(Verdict::Passed)
+    Ok(Verdict::Passed(None))
 }
 
 /// A thing that must be so.

@@ -4,19 +4,25 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::components::{Components, minor};
-use crate::interrupt;
-use crate::namespaces::{NETWORK, Node, Running, Switch};
-use crate::{image, kubeadm, run, stale};
+use crate::namespaces::{Container, Switch};
+use crate::node::{NETWORK, Node, Running};
+use crate::qemu::{self, Accelerator, Disk, Machine};
+use crate::random::Random;
+use crate::{image, interrupt, kubeadm, run, stale};
 
-/// Where the cases are.
-const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cases");
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Where a node finds its user-data.
+pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
 
 /// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
 const LIMIT: u32 = 5;
@@ -26,32 +32,59 @@ const SILENCE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub struct Case {
     pub name: String,
-    pub about: String,
-    /// It begins with the version before the one that it is run for.
-    pub from_previous: bool,
-    /// It takes too long to be run for every change.
-    pub long: bool,
-    /// How long it takes, more or less: the longest begin first.
-    pub seconds: u32,
+    pub description: Description,
     dir: PathBuf,
     nodes: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What `case.yaml` says.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Description {
-    about: String,
+pub struct Description {
+    pub about: String,
+    /// How long it takes, more or less: the longest begin first.
+    pub seconds: u32,
+    /// It takes too long to be run for every change.
     #[serde(default)]
-    from_previous: bool,
+    pub long: bool,
+    /// It begins with the version before the one that it is run for.
     #[serde(default)]
-    long: bool,
-    seconds: u32,
+    pub from_previous: bool,
+    /// Where it can run; anywhere, where nothing is said.
+    pub on: Option<On>,
+    /// The nodes have what kind needs: Docker, and a node image.
+    #[serde(default)]
+    pub docker: bool,
+    /// The nodes run the scripts, and neither systemd nor anything else.
+    #[serde(default)]
+    pub bare: bool,
+    /// How often the power is cut.
+    #[serde(default)]
+    pub cuts: u32,
+}
+
+/// Where nodes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// In namespaces of this machine, which takes seconds
+    Namespaces,
+    /// On machines of their own, which takes minutes
+    Qemu,
 }
 
 /// What a case is run with.
 #[derive(Clone, Debug)]
 pub struct Setting {
     pub components: Components,
+    pub on: On,
+    pub accelerator: Accelerator,
+    /// A disk image to run on instead of our own.
+    pub image: Option<PathBuf>,
+    /// How often the power is cut, where a case cuts it.
+    pub cuts: Option<u32>,
+    /// What the moments of these cuts come from.
+    pub seed: u64,
     /// The program under test.
     pub program: PathBuf,
     /// Where logs of failed jobs go.
@@ -63,6 +96,14 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// By how much limits are longer, where the nodes are slower, too.
+    fn patience(&self) -> u32 {
+        match self.on {
+            On::Namespaces => self.patience,
+            On::Qemu => self.patience * self.accelerator.patience(),
+        }
+    }
+
     /// Where the logs of a job go, for a version.
     pub fn logs(&self, job: &str, version: &str) -> PathBuf {
         self.log_root.join(format!("{job}-{version}"))
@@ -72,7 +113,8 @@ impl Setting {
 /// How a case ended.
 #[derive(Debug)]
 pub enum Verdict {
-    Passed,
+    /// How many events the audit logs have at the end, if there are any.
+    Passed(Option<u64>),
     /// Why, and where the logs are.
     Failed(String),
 }
@@ -84,7 +126,8 @@ pub enum Verdict {
 /// A case is not as it should be.
 pub fn all() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for entry in fs::read_dir(CASES).context(CASES)? {
+    let dir = Path::new(HERE).join("cases");
+    for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
         cases.push(Case::read(&entry?.path())?);
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -107,15 +150,7 @@ impl Case {
         }
         nodes.sort();
         ensure!(!nodes.is_empty(), "{}: a case has a folder for each node", dir.display());
-        Ok(Self {
-            name: name_of(dir),
-            about: description.about,
-            from_previous: description.from_previous,
-            long: description.long,
-            seconds: description.seconds,
-            dir: dir.to_owned(),
-            nodes,
-        })
+        Ok(Self { name: name_of(dir), description, dir: dir.to_owned(), nodes })
     }
 
     /// The versions that the case needs of all that there are, the first node's first, if it is run for `version`.
@@ -124,12 +159,33 @@ impl Case {
     ///
     /// The version before this one isn't there.
     pub fn versions(&self, version: &str, all: &[String]) -> Result<Vec<String>> {
-        if !self.from_previous {
+        if !self.description.from_previous {
             return Ok(vec![version.to_owned()]);
         }
         let previous = all.iter().find(|other| minor(other) + 1 == minor(version));
         let previous = previous.with_context(|| format!("there is no version before {version} to begin with"))?;
         Ok(vec![previous.clone(), version.to_owned()])
+    }
+
+    /// Builds what the case's nodes start from.
+    ///
+    /// # Errors
+    ///
+    /// A part can't be built.
+    pub fn prepare(&self, versions: &[String], setting: &Setting) -> Result<()> {
+        match (setting.on, &setting.image) {
+            (On::Namespaces, _) => image::image(&setting.components, versions).map(drop),
+            (On::Qemu, Some(_)) => Ok(()),
+            (On::Qemu, None) => {
+                qemu::disk(&setting.components, versions)?;
+                self.docker(versions, setting).map(drop)
+            }
+        }
+    }
+
+    /// The disk with Docker's images, if the case needs one.
+    fn docker(&self, versions: &[String], setting: &Setting) -> Result<Option<PathBuf>> {
+        self.description.docker.then(|| qemu::docker(&setting.components, &versions[0])).transpose()
     }
 
     /// Tells the story. An error is one of the harness, not of the case.
@@ -138,34 +194,80 @@ impl Case {
     ///
     /// A node can't be made, or the run was interrupted.
     pub fn run(&self, versions: &[String], setting: &Setting) -> Result<Verdict> {
-        let image = image::image(&setting.components, versions)?;
         let top = stale::run_dir(&format!("{}-{}", self.name, versions.join("-")))?;
-        let switch = Switch::start()?;
-        let mut nodes = Vec::new();
-        for (index, name) in self.nodes.iter().enumerate() {
-            let address = format!("{NETWORK}.{}", 11 + index);
-            let node = Node::new(&image, &top.path().join(name), name, &address, &switch)?;
-            self.furnish(&node, name, &address, versions, setting)?;
-            nodes.push(node);
-        }
-        let mut boot = 0;
-        loop {
-            boot += 1;
+        let nodes = self.nodes(top.path(), versions, setting)?;
+        let mut random = Random::new(setting.seed);
+        let boots = match self.cuts(setting) {
+            0 => u32::MAX,
+            cuts => cuts + 1,
+        };
+        for boot in 1..=boots {
+            let present = self.nodes.iter().zip(&nodes);
             let present: Vec<_> =
-                self.nodes.iter().zip(&nodes).filter(|(name, _)| self.script(name, boot).exists()).collect();
+                present.filter(|(name, _)| boots < u32::MAX || self.script(name, boot).exists()).collect();
             if present.is_empty() {
-                return Ok(Verdict::Passed);
+                break;
             }
-            let running =
-                present.iter().map(|(name, node)| Ok((*name, *node, node.boot()?))).collect::<Result<Vec<_>>>()?;
-            if let Err(reason) = self.watch(running, boot, setting)? {
+            let running = present
+                .iter()
+                .map(|(name, node)| Ok((*name, node.as_ref(), node.boot()?)))
+                .collect::<Result<Vec<_>>>()?;
+            if let Err(reason) = self.watch(running, boot, setting, &mut random)? {
                 let logs = setting.logs(&self.name, versions.last().map_or("", String::as_str));
                 for (name, node) in self.nodes.iter().zip(&nodes) {
-                    keep_logs(node, &logs.join(name))?;
+                    keep_logs(node.as_ref(), &logs.join(name))?;
                 }
                 return Ok(Verdict::Failed(format!("{reason}\nlogs: {}", logs.display())));
             }
         }
+        let mut events = None;
+        for node in &nodes {
+            let text = fs::read_to_string(node.result())?;
+            let last = text.lines().rev().find_map(|line| line.strip_prefix("EVENTS ")?.parse::<u64>().ok());
+            events = last.map(|last| last + events.unwrap_or_default()).or(events);
+        }
+        Ok(Verdict::Passed(events))
+    }
+
+    fn cuts(&self, setting: &Setting) -> u32 {
+        if self.description.cuts == 0 { 0 } else { setting.cuts.unwrap_or(self.description.cuts).max(1) }
+    }
+
+    /// Makes the nodes, with all that the case gives them.
+    fn nodes(&self, top: &Path, versions: &[String], setting: &Setting) -> Result<Vec<Box<dyn Node>>> {
+        let mut nodes = Vec::new();
+        match setting.on {
+            On::Namespaces => {
+                let image = image::image(&setting.components, versions)?;
+                let switch = Rc::new(Switch::start()?);
+                for (index, name) in self.nodes.iter().enumerate() {
+                    let node = Container::new(&image, &top.join(name), name, &address(index), Rc::clone(&switch))?;
+                    nodes.push(Box::new(node) as Box<dyn Node>);
+                }
+            }
+            On::Qemu => {
+                let disk = match &setting.image {
+                    Some(image) => Disk::Given(image.clone()),
+                    None => qemu::disk(&setting.components, versions)?,
+                };
+                let docker = self.docker(versions, setting)?;
+                let parts = qemu::Parts {
+                    disk: &disk,
+                    second: docker.as_deref(),
+                    network: qemu::Network::new()?,
+                    accelerator: setting.accelerator,
+                    init: self.description.bare.then_some("/usr/local/lib/case/init"),
+                    unsafe_power: self.description.cuts > 0,
+                };
+                for (index, name) in self.nodes.iter().enumerate() {
+                    nodes.push(Box::new(Machine::new(&parts, &top.join(name), index)?));
+                }
+            }
+        }
+        for (index, (name, node)) in self.nodes.iter().zip(&nodes).enumerate() {
+            self.furnish(node.as_ref(), name, &address(index), versions, setting)?;
+        }
+        Ok(nodes)
     }
 
     fn script(&self, node: &str, boot: u32) -> PathBuf {
@@ -175,7 +277,7 @@ impl Case {
     /// Puts into a node what the case gives it.
     fn furnish(
         &self,
-        node: &Node,
+        node: &dyn Node,
         name: &str,
         address: &str,
         versions: &[String],
@@ -189,34 +291,53 @@ impl Case {
                 .replace("@ADDRESS@", address)
                 .replace("@KUBEADM_API@", api)
         };
-        let seed = node.path("/var/lib/cloud/seed/nocloud");
-        let case = node.path("/case");
-        let bin = node.path("/usr/local/bin");
-        for dir in [&seed, &case, &bin] {
-            fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        }
+        let write = |path: &str, text: &str| {
+            let path = node.path(path);
+            fs::create_dir_all(path.parent().unwrap_or(&path))
+                .and_then(|()| fs::write(&path, text))
+                .with_context(|| path.display().to_string())
+        };
         for entry in fs::read_dir(self.dir.join(name))? {
             let path = entry?.path();
             let text = fill(&fs::read_to_string(&path).with_context(|| path.display().to_string())?);
-            let to = if path.ends_with("user-data") { &seed } else { &case };
-            fs::write(to.join(name_of(&path)), text)?;
+            let to = if path.ends_with("user-data") { SEED } else { "/case" };
+            write(&format!("{to}/{}", name_of(&path)), &text)?;
         }
-        fs::write(case.join("patience"), setting.patience.to_string())?;
-        fs::write(seed.join("meta-data"), format!("instance-id: {}-{name}\n", self.name))?;
-        fs::copy(&setting.program, bin.join("kube-audit-bootstrap"))
-            .with_context(|| setting.program.display().to_string())?;
-        Ok(())
+        let meta_data = format!("instance-id: {}-{name}\nlocal-hostname: {name}\n", self.name);
+        write(&format!("{SEED}/meta-data"), &meta_data)?;
+        let patience = setting.patience();
+        write("/case/patience", &patience.to_string())?;
+        write("/case/cuts", &self.cuts(setting).to_string())?;
+        let bin = node.path("/usr/local/bin");
+        fs::create_dir_all(&bin).with_context(|| bin.display().to_string())?;
+        let mut programs = vec![(setting.program.clone(), "kube-audit-bootstrap")];
+        if self.description.docker {
+            programs.push((setting.components.kind()?, "kind"));
+        }
+        for (program, name) in programs {
+            fs::copy(&program, bin.join(name)).with_context(|| program.display().to_string())?;
+        }
+        if setting.image.is_some() {
+            return furnish_image(node);
+        }
+        write("/etc/hostname", &format!("{name}\n"))?;
+        write("/etc/hosts", &format!("127.0.0.1 localhost\n{address} {name}\n"))?;
+        // Nobody listens there: a look-up fails at once.
+        write("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
+        let network = format!("[Match]\nName=eth0\n\n[Network]\nAddress={address}/24\nGateway={NETWORK}.1\n");
+        write("/etc/systemd/network/05-eth0.network", &network)
     }
 
     /// Waits for all nodes to end, and says why one of them failed.
     fn watch(
         &self,
-        mut running: Vec<(&String, &Node, Running)>,
+        mut running: Vec<(&String, &dyn Node, Box<dyn Running>)>,
         boot: u32,
         setting: &Setting,
+        random: &mut Random,
     ) -> Result<Result<(), String>> {
         let start = Instant::now();
-        let limit = Duration::from_secs(u64::from(self.seconds.max(60) * LIMIT * setting.patience));
+        let limit = Duration::from_secs(u64::from(self.description.seconds.max(60) * LIMIT * setting.patience()));
         // Of each node: how many lines were seen, how much it had said by then, and when.
         let mut heard = vec![(0, 0, start); running.len()];
         while !running.is_empty() {
@@ -225,11 +346,27 @@ impl Case {
             while index < running.len() {
                 let (name, node, process) = &mut running[index];
                 let ended = process.ended();
-                let told = told(node, boot)?;
+                let told = told_by(*node, boot)?;
+                let mut cut = None;
                 for line in &told[heard[index].0.min(told.len())..] {
                     if setting.verbose {
                         eprintln!("{} {name}: {line}", self.name);
                     }
+                    cut = line.strip_prefix("CUT ").and_then(|within| within.parse().ok()).or(cut);
+                }
+                if let Some(within) = cut {
+                    let moment = random.below(within);
+                    thread::sleep(Duration::from_millis(moment));
+                    let told = told_by(*node, boot)?;
+                    if told.iter().any(|line| line.starts_with("FAILED ")) {
+                        return Ok(Err(failure(name, boot, &told, "")));
+                    }
+                    if setting.verbose {
+                        eprintln!("{} {name}: the power is cut after {moment} ms", self.name);
+                    }
+                    running.remove(index);
+                    heard.remove(index);
+                    continue;
                 }
                 let said = size(&node.console()) + size(&node.result());
                 if (told.len(), said) != (heard[index].0, heard[index].1) {
@@ -262,14 +399,14 @@ impl Case {
                     }
                 }
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(Ok(()))
     }
 }
 
 /// The lines that a node told during a boot.
-fn told(node: &Node, boot: u32) -> Result<Vec<String>> {
+fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
     let text = fs::read_to_string(node.result())?;
     let marker = format!("BOOT {boot}");
     Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
@@ -292,31 +429,30 @@ fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
 }
 
 /// Copies what tells why a node failed.
-fn keep_logs(node: &Node, to: &Path) -> Result<()> {
+fn keep_logs(node: &dyn Node, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| to.display().to_string())?;
     for file in [node.console(), node.result()] {
         fs::copy(&file, to.join(name_of(&file)))?;
     }
-    for (from, name) in [
-        ("/var/log/case", "case"),
-        ("/var/log/pods", "pods"),
-        ("/var/log/journal", "journal"),
-        ("/var/log/kubernetes", "kubernetes"),
-        ("/etc/kubernetes/manifests", "manifests"),
-    ] {
-        let from = node.path(from);
-        if from.exists() {
-            fs::create_dir_all(to.join(name))?;
-            run::copy(&from, &to.join(name))?;
-        }
+    node.keep_logs(to)
+}
+
+/// Puts into somebody's image what ours has: the scripts. That image has a name and a network by its own means.
+fn furnish_image(node: &dyn Node) -> Result<()> {
+    for folder in ["/usr/local/lib/case", "/etc/systemd/system"] {
+        fs::create_dir_all(node.path(folder))?;
     }
-    for file in ["/var/log/cloud-init.log", "/var/log/cloud-init-output.log"] {
-        let from = node.path(file);
-        if from.exists() {
-            fs::copy(&from, to.join(name_of(&from)))?;
-        }
-    }
+    let files = Path::new(HERE).join("rootfs");
+    run::copy(&files.join("usr/local/lib/case"), &node.path("/usr/local/lib/case"))?;
+    let unit = "etc/systemd/system/case.service";
+    fs::copy(files.join(unit), node.path(unit)).with_context(|| unit.to_owned())?;
+    fs::write(node.path(&format!("{SEED}/vendor-data")), include_str!("vendor-data.yaml"))?;
     Ok(())
+}
+
+/// The address of a case's node.
+fn address(index: usize) -> String {
+    format!("{NETWORK}.{}", 11 + index)
 }
 
 fn size(path: &Path) -> u64 {

@@ -24,6 +24,7 @@ pub const CONTAINERD: [&str; 3] = ["containerd", "containerd-shim-runc-v2", "ctr
 const CRI_TOOLS_VERSION: &str = "1.36.0";
 const CONTAINERD_VERSION: &str = "2.2.0";
 const ETCD_VERSION: &str = "3.6.5";
+const KIND_VERSION: &str = "0.33.0";
 
 /// Where programs come from.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +103,18 @@ impl Components {
         }
     }
 
+    /// kind.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Components::kubernetes`].
+    pub fn kind(&self) -> Result<PathBuf> {
+        match self.find("kind")? {
+            Some(path) => Ok(path),
+            None => build(&format!("kind-{KIND_VERSION}"), "sigs.k8s.io/kind", "kind", ""),
+        }
+    }
+
     /// A program of the given folder, if there is a folder.
     fn find(&self, name: &str) -> Result<Option<PathBuf>> {
         let Some(dir) = &self.given else { return Ok(None) };
@@ -115,6 +128,20 @@ impl Components {
         );
         Ok(Some(path))
     }
+}
+
+/// Where Go keeps the module of kind, which has the files of a node image.
+///
+/// # Errors
+///
+/// It can't be had.
+pub fn kind_module() -> Result<PathBuf> {
+    let module = Path::new(PINNED).join(format!("kind-{KIND_VERSION}"));
+    let go = |arguments: &[&str]| {
+        run::output(go_environment(&mut Command::new("go")).current_dir(&module).args(arguments))
+    };
+    go(&["mod", "download", "sigs.k8s.io/kind"])?;
+    Ok(go(&["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kind"])?.trim().into())
 }
 
 /// The versions of Kubernetes that are pinned, oldest first, such as `1.37.2`.

@@ -47,8 +47,12 @@ const PACKAGES: [&str; 22] = [
     "xz-utils",
 ];
 
+/// What else a machine of its own needs.
+const MACHINE_PACKAGES: [&str; 4] = ["docker-cli", "docker.io", "initramfs-tools", "linux-image-cloud-amd64"];
+
 /// Units that start with the node.
-const ENABLED: [(&str, &str); 4] = [
+const ENABLED: [(&str, &str); 5] = [
+    ("dev-virtio\\x2dports-journal.device", "/etc/systemd/system/case-journal.service"),
     ("multi-user.target", "/etc/systemd/system/containerd.service"),
     ("multi-user.target", "/usr/lib/systemd/system/kubelet.service"),
     ("multi-user.target", "/usr/lib/systemd/system/systemd-networkd.service"),
@@ -99,15 +103,36 @@ pub fn image(components: &Components, versions: &[String]) -> Result<Image> {
 ///
 /// It can't be installed.
 pub fn debian() -> Result<PathBuf> {
-    let key = Key::default().with(SUITE).with(PACKAGES.join(","));
-    let folder = cache::folder(&format!("debian-{SUITE}"), &key, |folder| {
-        eprintln!("debian {SUITE}: installing into a folder, which takes a minute");
-        let include = format!("--include={}", PACKAGES.join(","));
+    install("debian", &PACKAGES, None)
+}
+
+/// The same with a kernel, for a machine of its own, and Docker, which kind needs.
+///
+/// # Errors
+///
+/// It can't be installed.
+pub fn debian_of_machines() -> Result<PathBuf> {
+    let packages: Vec<_> = PACKAGES.into_iter().chain(MACHINE_PACKAGES).collect();
+    install("debian-machine", &packages, Some(&Path::new(HERE).join("machine")))
+}
+
+/// Installs packages into a folder. Files that are to be there before the packages may be given.
+fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBuf> {
+    let mut key = Key::default().with(SUITE).with(packages.join(","));
+    if let Some(files) = files {
+        key = key.with_folder(files)?;
+    }
+    let folder = cache::folder(&format!("{name}-{SUITE}"), &key, |folder| {
+        eprintln!("{name} {SUITE}: installing into a folder, which takes a minute");
+        let include = format!("--include={}", packages.join(","));
         let mut install = Command::new("mmdebstrap");
-        install
-            .args(["--quiet", "--variant=minbase", "--format=directory", &include, SUITE])
-            .arg(folder.join("root"));
-        run::output(&mut install)?;
+        install.args(["--quiet", "--variant=minbase", "--format=directory", &include]);
+        if let Some(files) = files {
+            install.arg(format!("--essential-hook=sync-in '{}' /", files.display()));
+            // A case that needs it starts it.
+            install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable docker.service docker.socket");
+        }
+        run::output(install.arg(SUITE).arg(folder.join("root")))?;
         // What makes a system that boots a second time: a first boot of systemd is slow.
         let root = folder.join("root");
         fs::write(root.join("etc/machine-id"), format!("{:032x}\n", 1))?;
@@ -120,8 +145,12 @@ pub fn debian() -> Result<PathBuf> {
     Ok(folder.join("root"))
 }
 
-/// The programs and files of a Kubernetes node.
-fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
+/// The programs and files of a Kubernetes node, over a Debian; see [`image`] for the versions.
+///
+/// # Errors
+///
+/// A program can't be built.
+pub fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     let [version, others @ ..] = versions else { bail!("an image needs a version") };
     let files = Path::new(HERE).join("rootfs");
     let mut programs = Vec::new();
@@ -137,8 +166,7 @@ fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     if versions.iter().any(|version| components::needs_crictl(version)) {
         programs.push((components.crictl()?, "usr/local/bin/crictl".to_owned()));
     }
-    let pause = images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
-    let pause = pause.context("kubeadm names no pause image")?;
+    let pause = pause(components, version)?;
 
     let mut key = Key::default().with(OWN_TEXT).with_folder(&files)?.with(&pause);
     for (program, place) in &programs {
@@ -176,6 +204,16 @@ fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     })
 }
 
+/// The name of the image that every pod has, as kubeadm says.
+///
+/// # Errors
+///
+/// It names none.
+pub fn pause(components: &Components, version: &str) -> Result<String> {
+    let pause = images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
+    pause.context("kubeadm names no pause image")
+}
+
 /// The names of the images that kubeadm deploys.
 fn images(components: &Components, version: &str) -> Result<Vec<String>> {
     let kubeadm = components.kubernetes(version, "kubeadm")?;
@@ -187,7 +225,11 @@ fn images(components: &Components, version: &str) -> Result<Vec<String>> {
 
 /// A root of containerd in which every image is imported and unpacked. An image is one static binary; what a test
 /// only needs to exist (pause, coredns, kube-proxy) does nothing.
-fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// A program can't be built, or an image not imported.
+pub fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
     let source = Path::new(HERE).join("images/pause.c");
     let mut key = Key::default().with(OWN_TEXT).with_file(&source)?;
     let mut all = Vec::new();
@@ -311,7 +353,8 @@ fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
         "config": {
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            // As machine/etc/systemd/system.conf.d/case.conf has it for all others.
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOGC=400"],
             "Entrypoint": [format!("/usr/local/bin/{name}")],
             "WorkingDir": "/",
         },

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::case::{self, Case, Setting, Verdict};
+use crate::case::{self, Case, On, Setting, Verdict};
 use crate::components::{self, minor};
 use crate::{apiserver, image, interrupt, kubeadm};
 
@@ -54,7 +54,7 @@ pub fn list() -> Result<Vec<(String, String)>> {
         ),
     ];
     let judges = judges.into_iter().map(|(name, about)| (name.to_owned(), about.to_owned()));
-    Ok(judges.chain(case::all()?.into_iter().map(|case| (case.name, case.about))).collect())
+    Ok(judges.chain(case::all()?.into_iter().map(|case| (case.name, case.description.about))).collect())
 }
 
 /// The pinned versions that are asked for, in full or by their minor version; all of them where none is.
@@ -75,28 +75,34 @@ pub fn versions(asked: &[String]) -> Result<Vec<String>> {
 }
 
 /// The jobs for names and versions. Without names these are the ones that every change must pass: all that are not long;
-/// without versions the newest one, and for kubeadm the oldest as well.
+/// without versions the newest one, and for kubeadm the oldest as well. `any` takes versions that are not pinned.
 ///
 /// # Errors
 ///
 /// There is no such name or version.
-pub fn chosen(names: &[String], asked: &[String], all: bool) -> Result<Vec<Job>> {
+pub fn chosen(names: &[String], asked: &[String], all: bool, on: On, any: bool) -> Result<Vec<Job>> {
     let known = list()?;
     for name in names {
         ensure!(known.iter().any(|(known, _)| known == name), "there is no case {name}; see `vm-tests list`");
     }
     let every = components::versions()?;
     let (oldest, newest) = every.first().zip(every.last()).context("no version is pinned")?;
+    // A version on a machine takes an hour.
     let few = |few: &[&String]| match asked {
-        _ if all => Ok(every.clone()),
+        _ if all && on == On::Namespaces => Ok(every.clone()),
         [] => Ok(few.iter().map(|version| (*version).clone()).collect()),
+        asked if any => Ok(asked.to_vec()),
         asked => versions(asked),
     };
     let wanted =
         |name: &str, long: bool| all || if names.is_empty() { !long } else { names.iter().any(|n| n == name) };
     let mut jobs = Vec::new();
     for case in case::all()? {
-        if !wanted(&case.name, case.long) {
+        if !wanted(&case.name, case.description.long) {
+            continue;
+        }
+        if let Some(there) = case.description.on.filter(|there| *there != on) {
+            ensure!(names.is_empty(), "{} runs with --on {}", case.name, format!("{there:?}").to_lowercase());
             continue;
         }
         for version in few(&[newest])? {
@@ -105,12 +111,14 @@ pub fn chosen(names: &[String], asked: &[String], all: bool) -> Result<Vec<Job>>
                     jobs.push(Job { name: case.name.clone(), versions, what: What::Case(case.clone()) })
                 }
                 // There is nothing to upgrade the oldest one from.
-                Err(_) if all && case.from_previous && version == *oldest => {}
+                Err(_) if all && case.description.from_previous && version == *oldest => {}
                 Err(error) => return Err(error.context(case.name)),
             }
         }
     }
-    if wanted("kubeadm", false) {
+    // The judges need no node.
+    let wanted = |name: &str| on == On::Namespaces && wanted(name, false);
+    if wanted("kubeadm") {
         for version in few(&[oldest, newest])? {
             for api in kubeadm::api_versions(&version) {
                 let name = api.replace("kubeadm.k8s.io/", "kubeadm-");
@@ -118,7 +126,7 @@ pub fn chosen(names: &[String], asked: &[String], all: bool) -> Result<Vec<Job>>
             }
         }
     }
-    if wanted("apiserver", false) {
+    if wanted("apiserver") {
         for version in few(&[newest])? {
             jobs.push(Job { name: "apiserver".to_owned(), versions: vec![version], what: What::ApiServer });
         }
@@ -131,7 +139,7 @@ pub fn chosen(names: &[String], asked: &[String], all: bool) -> Result<Vec<Job>>
 impl Job {
     fn seconds(&self) -> u32 {
         match &self.what {
-            What::Case(case) => case.seconds,
+            What::Case(case) => case.description.seconds,
             What::Kubeadm(_) => 5,
             What::ApiServer => 60,
         }
@@ -158,13 +166,22 @@ impl Job {
 ///
 /// Something can't be built, or this process was asked to end.
 pub fn prepare(jobs: &[Job], setting: &Setting) -> Result<()> {
-    let cases = || jobs.iter().filter(|job| matches!(job.what, What::Case(_)));
+    let mut cases = Vec::new();
+    for job in jobs {
+        if let What::Case(case) = &job.what {
+            cases.push((case, &job.versions));
+        }
+    }
     thread::scope(|scope| {
         // This one waits for a network more than for a processor.
-        let debian = scope.spawn(|| if cases().next().is_some() { image::debian().map(drop) } else { Ok(()) });
-        for job in cases() {
+        let debian = scope.spawn(|| match (cases.is_empty() || setting.image.is_some(), setting.on) {
+            (true, _) => Ok(()),
+            (_, On::Namespaces) => image::debian().map(drop),
+            (_, On::Qemu) => image::debian_of_machines().map(drop),
+        });
+        for (case, versions) in &cases {
             interrupt::check()?;
-            image::image(&setting.components, &job.versions)?;
+            case.prepare(versions, setting)?;
         }
         debian.join().map_err(|_| anyhow!("a thread panicked"))?
     })
@@ -195,8 +212,8 @@ pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<
             let about =
                 format!("{} ({}, {:.1} s)", job.name, job.versions.join(" to "), start.elapsed().as_secs_f64());
             let passed = match verdict {
-                Verdict::Passed => {
-                    println!("ok      {about}");
+                Verdict::Passed(events) => {
+                    println!("ok      {about}{}", events.map(|n| format!(", {n} events")).unwrap_or_default());
                     true
                 }
                 Verdict::Failed(why) => {
@@ -221,7 +238,7 @@ mod tests {
 
     fn names(cases: &[&str], versions: &[&str], all: bool) -> Vec<String> {
         let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let jobs = chosen(&owned(cases), &owned(versions), all).unwrap();
+        let jobs = chosen(&owned(cases), &owned(versions), all, On::Namespaces, false).unwrap();
         jobs.iter().map(|job| format!("{} {}", job.name, job.versions.join("-"))).collect()
     }
 
@@ -254,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_or_version_is_told() {
-        assert!(chosen(&["nothing".to_owned()], &[], false).is_err());
-        assert!(chosen(&[], &["1.25".to_owned()], false).is_err());
+        assert!(chosen(&["nothing".to_owned()], &[], false, On::Namespaces, false).is_err());
+        assert!(chosen(&[], &["1.25".to_owned()], false, On::Namespaces, false).is_err());
     }
 }

@@ -95,7 +95,7 @@ pub fn judge(version: &str, api: &str, setting: &Setting) -> Result<Verdict> {
         judged += 1;
     }
     ensure!(judged >= AT_LEAST, "only {judged} configurations of {api} for kubeadm {version} were found");
-    Ok(Verdict::Passed)
+    Ok(Verdict::Passed(None))
 }
 
 struct Judge<'a> {

@@ -12,18 +12,23 @@ mod job;
 mod kubeadm;
 mod matrix;
 mod namespaces;
+mod node;
+mod qemu;
+mod random;
 mod run;
 mod stale;
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
-use case::Setting;
+use case::{On, Setting};
 use components::Components;
+use qemu::Accelerator;
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs kube-audit-bootstrap on real nodes, with real Kubernetes")]
@@ -60,7 +65,22 @@ struct Run {
     /// Versions of Kubernetes, such as 1.37; where none is named, the newest, and for kubeadm the oldest, too
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     versions: Vec<String>,
-    /// Run everything, with every version
+    /// Where the nodes run
+    #[arg(long, value_name = "WHERE", default_value = "namespaces")]
+    on: On,
+    /// How machines run
+    #[arg(long, value_name = "HOW", default_value = "tcg")]
+    accel: Accelerator,
+    /// Run on this disk image, with cloud-init and kubeadm in it, instead of our own
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// How often the power is cut, where a case cuts it
+    #[arg(long, value_name = "N")]
+    cuts: Option<u32>,
+    /// What the moments of the cuts come from; by chance where it isn't given
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Run everything, in namespaces with every version
     #[arg(long, conflicts_with_all = ["cases", "versions"])]
     all: bool,
     /// Put the table of what each version supports into a Markdown file
@@ -76,9 +96,9 @@ struct Run {
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
-    /// How many cases run at once
-    #[arg(long, default_value_t = 3)]
-    jobs: usize,
+    /// How many cases run at once; 3 in namespaces, otherwise 1, where it isn't given
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
     /// By how much all limits are longer, for a machine that is slow
     #[arg(long, value_name = "FACTOR", default_value_t = 1)]
     patience: u32,
@@ -127,10 +147,25 @@ fn run(arguments: Arguments) -> Result<bool> {
 }
 
 fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
-    ensure!(nix::unistd::geteuid().is_root(), "nodes in namespaces need root");
-    let jobs = job::chosen(&arguments.cases, &arguments.versions, arguments.all)?;
+    let on = arguments.on;
+    ensure!(arguments.image.is_none() || on == On::Qemu, "an image runs on a machine: --on qemu");
+    // Those of our own images belong to root, and what is in a node as well.
+    ensure!(
+        arguments.image.is_some() || nix::unistd::geteuid().is_root(),
+        "the harness needs root, to make nodes and what they start from"
+    );
+    let image = match &arguments.image {
+        Some(path) => Some(fs::canonicalize(path).with_context(|| path.display().to_string())?),
+        None => None,
+    };
+    let jobs = job::chosen(&arguments.cases, &arguments.versions, arguments.all, on, image.is_some())?;
     let setting = Setting {
         components,
+        on,
+        accelerator: arguments.accel,
+        image,
+        cuts: arguments.cuts,
+        seed: arguments.seed.unwrap_or_else(by_chance),
         program: fs::canonicalize(&arguments.program)
             .with_context(|| format!("{} is missing; build it with `make build`", arguments.program.display()))?,
         log_root: arguments.logs.clone(),
@@ -139,11 +174,20 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     };
     interrupt::listen()?;
     stale::clean()?;
+    if on == On::Qemu {
+        setting.accelerator.probe()?;
+    }
     job::prepare(&jobs, &setting)?;
-    let results = job::run(jobs, arguments.jobs, &setting)?;
+    let at_once = arguments.jobs.unwrap_or(if on == On::Qemu { 1 } else { 3 });
+    let results = job::run(jobs, at_once, &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
         matrix::write(path, &results)?;
     }
     Ok(passed)
+}
+
+/// A seed that nobody knows.
+fn by_chance() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::from(now.subsec_nanos()))
 }

@@ -1,6 +1,7 @@
 //! Other programs, run to their end.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -50,6 +51,16 @@ pub fn tail(text: &str, lines: usize) -> String {
 /// What `cp` says.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     output(Command::new("cp").arg("-a").arg("--reflink=auto").arg(from.join(".")).arg(to)).map(drop)
+}
+
+/// Copies a folder over another one, with links in place of files, which nobody may change then.
+///
+/// # Errors
+///
+/// What `cp` says.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    output(Command::new("cp").args(["-a", "--link", "--remove-destination"]).arg(from.join(".")).arg(to)).map(drop)
 }
 
 /// Waits until an attempt works, as [`retry`] does, unless this process is asked to end.

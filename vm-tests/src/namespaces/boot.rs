@@ -13,7 +13,6 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{chroot, sethostname};
 
-use super::network::NETWORK;
 use super::{Spec, cgroup};
 
 /// Device files that a node has, with what they are. They are its own: systemd sets the owner and mode of its console, and
@@ -83,7 +82,7 @@ pub fn boot(spec: &Spec) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWCGROUP).context("can't make a cgroup namespace")?;
     let root = spec.top.join("mnt");
     mount_all(spec, &root)?;
-    configure(spec, &root)?;
+    configure(&root)?;
     // Mounts of the node are shared among its own namespaces from here on; nothing reaches the machine.
     remount(&root, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
     sethostname(&spec.name)?;
@@ -164,15 +163,7 @@ fn protect_tunables(spec: &Spec, sys: &Path) -> Result<()> {
     Ok(())
 }
 
-fn configure(spec: &Spec, root: &Path) -> Result<()> {
-    write(root, "etc/hostname", 0o644, &format!("{}\n", spec.name))?;
-    let hosts = format!("127.0.0.1 localhost\n{} {}\n", spec.address, spec.name);
-    write(root, "etc/hosts", 0o644, &hosts)?;
-    // Nobody listens there: a look-up fails at once.
-    write(root, "etc/resolv.conf", 0o644, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")?;
-    let network = format!("[Match]\nName=eth0\n\n[Network]\nAddress={}/24\nGateway={NETWORK}.1\n", spec.address);
-    write(root, "etc/systemd/network/05-eth0.network", 0o644, &network)?;
-
+fn configure(root: &Path) -> Result<()> {
     let config = "etc/containerd/config.toml";
     let text = fs::read_to_string(root.join(config)).with_context(|| config.to_owned())?;
     let limits =

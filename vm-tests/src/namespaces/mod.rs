@@ -14,6 +14,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -22,19 +23,24 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
+#[cfg(doc)]
+use crate::node::NETWORK;
+use crate::node::{self, LOGS, Node};
 use crate::{run, stale};
 use cgroup::Group;
 pub use cgroup::remove_group;
-pub use network::{NETWORK, Switch, serve as switch};
+pub use network::{Switch, serve as switch};
 
 /// How many nodes there were: each has control groups of its own.
 static NODES: AtomicU32 = AtomicU32::new(0);
 
-/// A node that may be booted, more than once, over the same files.
+/// A node in namespaces that may be booted, more than once, over the same files.
 #[derive(Debug)]
-pub struct Node {
+pub struct Container {
     spec: Spec,
     spec_path: PathBuf,
+    #[expect(dead_code, reason = "held until the last of its nodes is gone")]
+    switch: Rc<Switch>,
 }
 
 /// What `enter` and `boot` must know of a node.
@@ -42,7 +48,7 @@ pub struct Node {
 pub struct Spec {
     /// The host's name.
     pub name: String,
-    /// IPv4 address, in the network that [`network::NETWORK`] names.
+    /// IPv4 address, in the network that [`NETWORK`] names.
     pub address: String,
     layers: Vec<PathBuf>,
     /// The node's own folder: `up` has the files that it changed, `result` what it told.
@@ -53,13 +59,13 @@ pub struct Spec {
     program: String,
 }
 
-impl Node {
+impl Container {
     /// A node that has never been booted, in a new folder `top`.
     ///
     /// # Errors
     ///
     /// The file system's.
-    pub fn new(image: &Image, top: &Path, name: &str, address: &str, switch: &Switch) -> Result<Self> {
+    pub fn new(image: &Image, top: &Path, name: &str, address: &str, switch: Rc<Switch>) -> Result<Self> {
         for dir in ["up", "work", "mnt", "containerd"] {
             let dir = top.join(dir);
             fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
@@ -84,30 +90,24 @@ impl Node {
         writeln!(groups, "{}", spec.group.name())?;
         let spec_path = top.join("spec.json");
         fs::write(&spec_path, serde_json::to_string(&spec)?)?;
-        Ok(Self { spec, spec_path })
+        Ok(Self { spec, spec_path, switch })
     }
+}
 
-    /// A file of the node, to be written before it is booted or read after.
-    pub fn path(&self, path: &str) -> PathBuf {
+impl Node for Container {
+    fn path(&self, path: &str) -> PathBuf {
         self.spec.top.join("up").join(path.trim_start_matches('/'))
     }
 
-    /// Where the node's words to the harness are found, a line each.
-    pub fn result(&self) -> PathBuf {
+    fn result(&self) -> PathBuf {
         self.spec.top.join("result")
     }
 
-    /// What systemd printed.
-    pub fn console(&self) -> PathBuf {
+    fn console(&self) -> PathBuf {
         self.spec.top.join("console")
     }
 
-    /// Starts the node.
-    ///
-    /// # Errors
-    ///
-    /// The processes or the cgroups can't be made.
-    pub fn boot(&self) -> Result<Running> {
+    fn boot(&self) -> Result<Box<dyn node::Running>> {
         self.spec.group.create()?;
         let append = |path: PathBuf| {
             File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())
@@ -124,24 +124,33 @@ impl Node {
             .process_group(0)
             .spawn()
             .context("can't start a node")?;
-        Ok(Running { child, group: self.spec.group.clone() })
+        Ok(Box::new(Running { child, group: self.spec.group.clone() }))
+    }
+
+    /// They lie where the node wrote them, whatever became of it.
+    fn keep_logs(&self, to: &Path) -> Result<()> {
+        for from in LOGS {
+            let (from, to) = (self.path(from), to.join(from.trim_start_matches('/')));
+            if from.is_dir() {
+                fs::create_dir_all(&to)?;
+                run::copy(&from, &to)?;
+            } else if from.exists() {
+                fs::create_dir_all(to.parent().unwrap_or(&to))?;
+                fs::copy(&from, &to)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// A node that was started. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Running {
+struct Running {
     child: Child,
     group: Group,
 }
 
-impl Running {
-    /// Has the node ended? An error is a node that didn't end by powering off or rebooting itself.
-    ///
-    /// # Errors
-    ///
-    /// See above.
-    pub fn ended(&mut self) -> Result<bool> {
+impl node::Running for Running {
+    fn ended(&mut self) -> Result<bool> {
         use std::os::unix::process::ExitStatusExt;
         let Some(status) = self.child.try_wait()? else { return Ok(false) };
         // reboot(2) in a PID namespace ends its init by SIGINT (power-off) or SIGHUP (reboot).

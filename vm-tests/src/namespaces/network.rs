@@ -10,12 +10,10 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use super::{Spec, own_program};
+use crate::node::NETWORK;
 use crate::run;
 
-/// The first three numbers of all addresses; the bridge has .1 and is the way to everywhere.
-pub const NETWORK: &str = "10.99.0";
-
-/// The bridge of a case.
+/// The bridge of a case: it has the address .1, and is the way to everywhere.
 #[derive(Debug)]
 pub struct Switch(Child);
 

@@ -1,11 +1,13 @@
 # What the scripts of the cases say. A step that fails ends the script.
 set -o pipefail
-export KUBECONFIG=/etc/kubernetes/admin.conf
+# Where this file, the case's own and the harness's ear are: elsewhere, if the scripts run on no node (src/case.rs).
+export LIB=${LIB:-/usr/local/lib/case} CASE=${CASE:-/case} RESULT=${RESULT:-/dev/virtio-ports/result} WORK=${WORK:-/var/lib/case}
+export KUBECONFIG=${KUBECONFIG:-/etc/kubernetes/admin.conf} HOME=${HOME:-/root}
 MANIFEST=/etc/kubernetes/manifests/kube-apiserver.yaml
 AUDIT_LOG=/var/log/kubernetes/audit/audit.log
 
-# A line for the harness.
-tell() { echo "$*" >>/dev/virtio-ports/result; }
+# A line for the harness. A port takes one at a time.
+tell() { flock "$LIB/lib.sh" sh -c 'echo "$1" >>"$RESULT"' - "$*"; }
 
 # step NAME COMMAND...: the command succeeds within LIMIT seconds, or as many more as the harness has patience.
 step() {
@@ -15,7 +17,7 @@ step() {
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
-    output=$(timeout --kill-after=5 "$((${LIMIT:-120} * $(cat /case/patience 2>/dev/null || echo 1)))" bash -c '. /usr/local/lib/case/lib.sh; "$@"' - "$@" 2>&1) || rc=$?
+    output=$(timeout --kill-after=5 "$((${LIMIT:-120} * $(cat "$CASE/patience" 2>/dev/null || echo 1)))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" 2>&1) || rc=$?
     kill "$beat" 2>/dev/null || true
     printf '== %s: exit %s\n%s\n' "$name" "$rc" "$output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
@@ -35,6 +37,17 @@ eventually() {
     rm -f /tmp/eventually
     until "$@" >/tmp/eventually 2>&1; do sleep 0.2; done
     cat /tmp/eventually
+}
+
+# cut_power MS COMMAND...: the power is cut within so many milliseconds, while the command is run again and again.
+cut_power() {
+    local output
+    # What was done before is not what is tried.
+    sync
+    tell "CUT $1"
+    while output=$("${@:2}" 2>&1); do :; done
+    tell "FAILED ${*:2}: ${output##*$'\n'}"
+    exit 1
 }
 
 # The command fails with an exit code: exits 3 kube-audit-bootstrap status
@@ -142,3 +155,6 @@ upgrade() {
 is_backed_up() { local file; for file in /var/lib/kube-audit-bootstrap/backups/*/*; do ! cmp -s "$1" "$file" || return 0; done; return 1; }
 
 is_control_plane() { kubectl get node -l node-role.kubernetes.io/control-plane -o name | grep -x "node/$1"; }
+
+# What only this case says.
+[ ! -e "$CASE/lib.sh" ] || . "$CASE/lib.sh"

@@ -1,0 +1,17 @@
+step 'Docker answers' docker info
+step 'a node image is built with the program in front of kubeadm' build_image
+trap clean_up EXIT
+LIMIT=300 step 'kind creates a cluster, and knows nothing of auditing' \
+    kind create cluster --name "$CLUSTER" --image "$IMAGE" --config "$CASE/kind.yaml" --retain
+step 'the API server answers' eventually api_is_ready
+step 'the node is ready' eventually kind_node_is_ready
+step 'kubeadm is the program' calls_the_hook
+step 'status finds all in place' in_node kube-audit-bootstrap status
+step 'events are written' eventually node_has_events '.level == "Metadata" and .stage == "ResponseComplete"'
+first=$(first_event) restarted=$(date -u +%FT%TZ)
+step 'the node is restarted' docker restart "$NODE"
+step 'the API server answers again' eventually api_is_ready
+step 'the first event is the one from before' is "$(first_event)" "$first"
+step 'new events are written' eventually node_has_events ".requestReceivedTimestamp > \"$restarted\""
+fetch_log
+tell "EVENTS $(events true)"

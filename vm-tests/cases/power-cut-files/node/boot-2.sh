@@ -1,0 +1,10 @@
+# Each boot after a cut.
+step 'every file is the old one or the new one' each_is_old_or_new
+step 'the kubelet would run one manifest' manifests_are_one
+step 'apply' kube-audit-bootstrap apply
+step 'every file is the new one' all_are new
+step 'status finds all in place' kube-audit-bootstrap status
+step 'nothing is left of what was cut off' nothing_lies_about
+step 'restore' kube-audit-bootstrap restore
+step 'every file is the old one again' all_are old
+[ "$BOOT" -gt "$(cat /case/cuts)" ] || cut_power 4000 back_and_forth

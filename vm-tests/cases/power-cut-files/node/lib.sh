@@ -1,0 +1,41 @@
+# What is edited, and what is made beside it.
+EDITED=(/etc/kubernetes/kubeadm-config.yaml "$MANIFEST")
+MADE=(/etc/kubernetes/audit-policy.yaml)
+
+kubeadm_makes_a_manifest() {
+    install -m 600 /case/kubeadm-config.yaml /etc/kubernetes/kubeadm-config.yaml
+    kubeadm init phase control-plane apiserver --config /etc/kubernetes/kubeadm-config.yaml
+}
+
+# remember old|new: the files as they are now are what is meant by that.
+remember() {
+    local file
+    mkdir -p "$WORK/$1"
+    for file in "${EDITED[@]}" "${MADE[@]}"; do
+        [ ! -e "$file" ] || cp -a "$file" "$WORK/$1/"
+    done
+}
+
+# same old|new FILE: it has that text and mode, or is missing as it was.
+same() {
+    local kept=$WORK/$1/${2##*/}
+    [ -e "$kept" ] || { [ ! -e "$2" ]; return; }
+    cmp -s "$kept" "$2" && [ "$(stat -c '%a %u:%g' "$kept")" = "$(stat -c '%a %u:%g' "$2")" ]
+}
+all_are() { local file; for file in "${EDITED[@]}" "${MADE[@]}"; do same "$1" "$file" || { echo "$file is not $1"; return 1; }; done; }
+each_is_old_or_new() {
+    local file
+    for file in "${EDITED[@]}" "${MADE[@]}"; do
+        if same new "$file"; then echo "new: $file"; elif same old "$file"; then echo "old: $file"; else
+            ls -l "$file"
+            diff "$WORK/old/${file##*/}" "$file"
+            return 1
+        fi
+    done
+}
+
+# The kubelet runs whatever it finds there, but for names with a dot in front.
+manifests_are_one() { is "$(find "${MANIFEST%/*}" -mindepth 1 ! -name '.*' | xargs)" "$MANIFEST"; }
+nothing_lies_about() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap -name '.*' ! -name .lock | xargs)" ''; }
+
+back_and_forth() { kube-audit-bootstrap apply && kube-audit-bootstrap restore; }

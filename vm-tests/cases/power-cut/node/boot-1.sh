@@ -1,0 +1,10 @@
+step 'the API server answers' eventually api_is_ready
+step 'it has no audit flags' has_no_flags
+cp "$MANIFEST" "$WORK/manifest"
+# What the edited files will be.
+mkdir -p /tmp/copy/etc/kubernetes/manifests
+cp "$MANIFEST" /tmp/copy/etc/kubernetes/manifests/
+step 'apply on a copy' kube-audit-bootstrap apply --root /tmp/copy
+cp "/tmp/copy$MANIFEST" "$WORK/edited"
+cp /tmp/copy/etc/kubernetes/audit-policy.yaml "$WORK/policy"
+cut_power 4000 kube-audit-bootstrap apply

@@ -1,0 +1,56 @@
+//! What a story needs of a node, wherever it runs.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+/// The first three numbers of all addresses of nodes.
+pub const NETWORK: &str = "10.99.0";
+
+/// What is kept of a node that failed. `rootfs/usr/local/lib/case/run` has the same list.
+pub const LOGS: [&str; 7] = [
+    "/etc/kubernetes/manifests",
+    "/var/log/case",
+    "/var/log/cloud-init-output.log",
+    "/var/log/cloud-init.log",
+    "/var/log/journal",
+    "/var/log/kubernetes",
+    "/var/log/pods",
+];
+
+/// A node that may be booted, more than once, over the same files.
+pub trait Node: Debug {
+    /// Where a file is written that the node shall have when it is booted first.
+    fn path(&self, path: &str) -> PathBuf;
+
+    /// Where the node's words to the harness are found, a line each.
+    fn result(&self) -> PathBuf;
+
+    /// What kernel and systemd printed.
+    fn console(&self) -> PathBuf;
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    ///
+    /// This machine can't.
+    fn boot(&self) -> Result<Box<dyn Running>>;
+
+    /// Copies what tells why the node failed, once it has ended.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    fn keep_logs(&self, to: &Path) -> Result<()>;
+}
+
+/// A node that was started. It ends when this is dropped, as by a cut of power.
+pub trait Running: Debug {
+    /// Has the node ended? An error is a node that didn't end by powering off or rebooting itself.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    fn ended(&mut self) -> Result<bool>;
+}
