@@ -9,7 +9,7 @@ HARNESS := $(TARGET)/debug/vm-tests
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 
-.PHONY: help build demo check test test-all matrix corpus bench install clean judge programs
+.PHONY: help build demo check test vm-tests test-all matrix corpus bench install clean judge programs harness
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -32,12 +32,18 @@ check: ## Format, lints and fast tests
 test: programs ## That, and the slow tests: faults, the release build, and real Kubernetes as the judge
 	tests/real.sh $(RELEASE)
 
-test-all: programs ## That, with every version of Kubernetes, every case and the long random runs; hours
-	tests/real.sh $(RELEASE) all
+vm-tests: build harness ## First boots, a reboot and a kind cluster on machines of their own, emulated by QEMU
+	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE)
 
-matrix: build ## Make the table of what each version of Kubernetes supports, in README.md
-	@tests/setup.sh cc go ip mmdebstrap setpriv unshare
+test-all: programs harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
+	tests/real.sh $(RELEASE) all
+	$(HARNESS) run --all --on qemu --program $(RELEASE)
+
+harness:
+	@tests/setup.sh cc go ip mkfs.ext4 mmdebstrap qemu-img qemu-system-x86_64 setpriv unshare
 	cargo build --locked -p vm-tests
+
+matrix: build harness ## Make the table of what each version of Kubernetes supports, in README.md
 	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
 		--versions $$($(HARNESS) versions | paste -sd ,)
 

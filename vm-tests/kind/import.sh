@@ -10,6 +10,7 @@ mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 mkdir "$root/run/node"
 mount --bind -o ro "$node" "$root/run/node"
+mkdir -p "$root/var/lib/docker"
 mount --bind "$docker" "$root/var/lib/docker"
 NAME=$name chroot "$root" bash -euo pipefail <<'END'
 export DOCKER_HOST=unix:///run/docker.sock

@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::components::{Components, minor};
+use crate::host::Host;
 use crate::namespaces::{Container, Switch};
 use crate::node::{NETWORK, Node, Running};
 use crate::qemu::{self, Accelerator, Disk, Machine};
@@ -50,8 +51,9 @@ pub struct Description {
     /// It begins with the version before the one that it is run for.
     #[serde(default)]
     pub from_previous: bool,
-    /// Where it can run; anywhere, where nothing is said.
-    pub on: Option<On>,
+    /// Where it can run.
+    #[serde(default = "on_nodes")]
+    pub on: Vec<On>,
     /// The nodes have what kind needs: Docker, and a node image.
     #[serde(default)]
     pub docker: bool,
@@ -71,6 +73,12 @@ pub enum On {
     Namespaces,
     /// On machines of their own, which takes minutes
     Qemu,
+    /// Nowhere: on this machine itself, for cases that make their nodes with kind
+    Host,
+}
+
+fn on_nodes() -> Vec<On> {
+    vec![On::Namespaces, On::Qemu]
 }
 
 /// What a case is run with.
@@ -99,7 +107,7 @@ impl Setting {
     /// By how much limits are longer, where the nodes are slower, too.
     fn patience(&self) -> u32 {
         match self.on {
-            On::Namespaces => self.patience,
+            On::Namespaces | On::Host => self.patience,
             On::Qemu => self.patience * self.accelerator.patience(),
         }
     }
@@ -175,7 +183,7 @@ impl Case {
     pub fn prepare(&self, versions: &[String], setting: &Setting) -> Result<()> {
         match (setting.on, &setting.image) {
             (On::Namespaces, _) => image::image(&setting.components, versions).map(drop),
-            (On::Qemu, Some(_)) => Ok(()),
+            (On::Qemu, Some(_)) | (On::Host, _) => Ok(()),
             (On::Qemu, None) => {
                 qemu::disk(&setting.components, versions)?;
                 self.docker(versions, setting).map(drop)
@@ -229,6 +237,22 @@ impl Case {
         Ok(Verdict::Passed(events))
     }
 
+    /// Gives a shell on the first node, with the case's user-data at work and its scripts in `/case`, and starts the others.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Case::run`].
+    pub fn shell(&self, versions: &[String], setting: &Setting) -> Result<()> {
+        let top = stale::run_dir(&format!("{}-shell", self.name))?;
+        let nodes = self.nodes(top.path(), versions, setting)?;
+        for node in &nodes {
+            fs::write(node.path("/case/shell"), "")?;
+        }
+        let (first, others) = nodes.split_first().context("a case has a node")?;
+        let _others = others.iter().map(|node| node.boot()).collect::<Result<Vec<_>>>()?;
+        first.shell()
+    }
+
     fn cuts(&self, setting: &Setting) -> u32 {
         if self.description.cuts == 0 { 0 } else { setting.cuts.unwrap_or(self.description.cuts).max(1) }
     }
@@ -243,6 +267,12 @@ impl Case {
                 for (index, name) in self.nodes.iter().enumerate() {
                     let node = Container::new(&image, &top.join(name), name, &address(index), Rc::clone(&switch))?;
                     nodes.push(Box::new(node) as Box<dyn Node>);
+                }
+            }
+            On::Host => {
+                let scripts = Path::new(HERE).join("rootfs/usr/local/lib/case");
+                for name in &self.nodes {
+                    nodes.push(Box::new(Host::new(&top.join(name), &scripts)?));
                 }
             }
             On::Qemu => {
@@ -311,7 +341,7 @@ impl Case {
         let bin = node.path("/usr/local/bin");
         fs::create_dir_all(&bin).with_context(|| bin.display().to_string())?;
         let mut programs = vec![(setting.program.clone(), "kube-audit-bootstrap")];
-        if self.description.docker {
+        if self.description.docker && setting.on == On::Qemu {
             programs.push((setting.components.kind()?, "kind"));
         }
         for (program, name) in programs {

@@ -48,7 +48,8 @@ const PACKAGES: [&str; 22] = [
 ];
 
 /// What else a machine of its own needs.
-const MACHINE_PACKAGES: [&str; 4] = ["docker-cli", "docker.io", "initramfs-tools", "linux-image-cloud-amd64"];
+const MACHINE_PACKAGES: [&str; 6] =
+    ["docker-cli", "docker.io", "grub-common", "grub-pc-bin", "initramfs-tools", "linux-image-cloud-amd64"];
 
 /// Units that start with the node.
 const ENABLED: [(&str, &str); 5] = [

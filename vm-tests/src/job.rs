@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::case::{self, Case, On, Setting, Verdict};
 use crate::components::{self, minor};
@@ -75,12 +75,13 @@ pub fn versions(asked: &[String]) -> Result<Vec<String>> {
 }
 
 /// The jobs for names and versions. Without names these are the ones that every change must pass: all that are not long;
-/// without versions the newest one, and for kubeadm the oldest as well. `any` takes versions that are not pinned.
+/// without versions the newest one, and for kubeadm the oldest as well. Where nothing is built, any version will do.
 ///
 /// # Errors
 ///
 /// There is no such name or version.
-pub fn chosen(names: &[String], asked: &[String], all: bool, on: On, any: bool) -> Result<Vec<Job>> {
+pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) -> Result<Vec<Job>> {
+    let on = setting.on;
     let known = list()?;
     for name in names {
         ensure!(known.iter().any(|(known, _)| known == name), "there is no case {name}; see `vm-tests list`");
@@ -91,7 +92,7 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, on: On, any: bool) 
     let few = |few: &[&String]| match asked {
         _ if all && on == On::Namespaces => Ok(every.clone()),
         [] => Ok(few.iter().map(|version| (*version).clone()).collect()),
-        asked if any => Ok(asked.to_vec()),
+        asked if setting.image.is_some() || on == On::Host => Ok(asked.to_vec()),
         asked => versions(asked),
     };
     let wanted =
@@ -101,8 +102,9 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, on: On, any: bool) 
         if !wanted(&case.name, case.description.long) {
             continue;
         }
-        if let Some(there) = case.description.on.filter(|there| *there != on) {
-            ensure!(names.is_empty(), "{} runs with --on {}", case.name, format!("{there:?}").to_lowercase());
+        if !case.description.on.contains(&on) {
+            let there: Vec<_> = case.description.on.iter().map(|on| format!("{on:?}").to_lowercase()).collect();
+            ensure!(names.is_empty(), "{} runs with --on {}", case.name, there.join(" or --on "));
             continue;
         }
         for version in few(&[newest])? {
@@ -137,6 +139,18 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, on: On, any: bool) 
 }
 
 impl Job {
+    /// Gives a shell on the case's first node.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Case::shell`], or this is no case.
+    pub fn shell(&self, setting: &Setting) -> Result<()> {
+        match &self.what {
+            What::Case(case) => case.shell(&self.versions, setting),
+            What::Kubeadm(_) | What::ApiServer => bail!("{} has no node", self.name),
+        }
+    }
+
     fn seconds(&self) -> u32 {
         match &self.what {
             What::Case(case) => case.description.seconds,
@@ -178,6 +192,7 @@ pub fn prepare(jobs: &[Job], setting: &Setting) -> Result<()> {
             (true, _) => Ok(()),
             (_, On::Namespaces) => image::debian().map(drop),
             (_, On::Qemu) => image::debian_of_machines().map(drop),
+            (_, On::Host) => Ok(()),
         });
         for (case, versions) in &cases {
             interrupt::check()?;
@@ -236,9 +251,24 @@ pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<
 mod tests {
     use super::*;
 
+    fn setting() -> Setting {
+        Setting {
+            components: crate::components::Components::default(),
+            on: On::Namespaces,
+            accelerator: crate::qemu::Accelerator::Tcg,
+            image: None,
+            cuts: None,
+            seed: 0,
+            program: "/nowhere".into(),
+            log_root: "/nowhere".into(),
+            patience: 1,
+            verbose: false,
+        }
+    }
+
     fn names(cases: &[&str], versions: &[&str], all: bool) -> Vec<String> {
         let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let jobs = chosen(&owned(cases), &owned(versions), all, On::Namespaces, false).unwrap();
+        let jobs = chosen(&owned(cases), &owned(versions), all, &setting()).unwrap();
         jobs.iter().map(|job| format!("{} {}", job.name, job.versions.join("-"))).collect()
     }
 
@@ -271,7 +301,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_or_version_is_told() {
-        assert!(chosen(&["nothing".to_owned()], &[], false, On::Namespaces, false).is_err());
-        assert!(chosen(&[], &["1.25".to_owned()], false, On::Namespaces, false).is_err());
+        assert!(chosen(&["nothing".to_owned()], &[], false, &setting()).is_err());
+        assert!(chosen(&[], &["1.25".to_owned()], false, &setting()).is_err());
     }
 }

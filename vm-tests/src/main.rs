@@ -6,6 +6,7 @@ mod apiserver;
 mod cache;
 mod case;
 mod components;
+mod host;
 mod image;
 mod interrupt;
 mod job;
@@ -28,7 +29,7 @@ use clap::{Parser, Subcommand};
 
 use case::{On, Setting};
 use components::Components;
-use qemu::Accelerator;
+use qemu::{Accelerator, Disk};
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs kube-audit-bootstrap on real nodes, with real Kubernetes")]
@@ -49,6 +50,10 @@ enum Verb {
     Versions,
     /// Run cases; where none is named, those that every change must pass
     Run(Run),
+    /// Start a case's nodes, and give a shell on the first one; its scripts are in /case, and end with the node when it exits
+    Shell(Shell),
+    /// Build what machines start from, and say where that is; or an image that boots by itself, for --image to be tried
+    BuildImage(BuildImage),
     /// Build programs of Kubernetes, all versions where none is named, and say where they are
     Components { versions: Vec<String> },
     #[command(hide = true)]
@@ -65,34 +70,20 @@ struct Run {
     /// Versions of Kubernetes, such as 1.37; where none is named, the newest, and for kubeadm the oldest, too
     #[arg(long, value_name = "VERSION", value_delimiter = ',')]
     versions: Vec<String>,
-    /// Where the nodes run
-    #[arg(long, value_name = "WHERE", default_value = "namespaces")]
-    on: On,
-    /// How machines run
-    #[arg(long, value_name = "HOW", default_value = "tcg")]
-    accel: Accelerator,
-    /// Run on this disk image, with cloud-init and kubeadm in it, instead of our own
-    #[arg(long, value_name = "FILE")]
-    image: Option<PathBuf>,
+    /// Run everything, in namespaces with every version
+    #[arg(long, conflicts_with_all = ["cases", "versions"])]
+    all: bool,
+    #[command(flatten)]
+    nodes: Nodes,
     /// How often the power is cut, where a case cuts it
     #[arg(long, value_name = "N")]
     cuts: Option<u32>,
     /// What the moments of the cuts come from; by chance where it isn't given
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Run everything, in namespaces with every version
-    #[arg(long, conflicts_with_all = ["cases", "versions"])]
-    all: bool,
     /// Put the table of what each version supports into a Markdown file
     #[arg(long, value_name = "FILE")]
     matrix: Option<PathBuf>,
-    /// The program under test
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "target/x86_64-unknown-linux-gnu/release/kube-audit-bootstrap"
-    )]
-    program: PathBuf,
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
@@ -105,6 +96,46 @@ struct Run {
     /// Print each step
     #[arg(short, long)]
     verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Shell {
+    case: String,
+    /// A version of Kubernetes, such as 1.37; where none is named, the newest
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    #[command(flatten)]
+    nodes: Nodes,
+}
+
+/// What nodes are, and what is tried on them.
+#[derive(Debug, clap::Args)]
+struct Nodes {
+    /// Where the nodes run
+    #[arg(long, value_name = "WHERE", default_value = "namespaces")]
+    on: On,
+    /// How machines run
+    #[arg(long, value_name = "HOW", default_value = "tcg")]
+    accel: Accelerator,
+    /// Run on this disk image, with cloud-init and the kubeadm of --versions in it, instead of our own
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// The program under test
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/x86_64-unknown-linux-gnu/release/kube-audit-bootstrap"
+    )]
+    program: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct BuildImage {
+    /// Where an image that boots by itself goes, in the format qcow2
+    file: Option<PathBuf>,
+    /// A version of Kubernetes, such as 1.37; where none is named, the newest
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -143,48 +174,85 @@ fn run(arguments: Arguments) -> Result<bool> {
             Ok(true)
         }
         Verb::Run(run) => run_cases(&run, components),
+        Verb::Shell(shell) => give_shell(shell, components).map(|()| true),
+        Verb::BuildImage(build) => {
+            let versions = match &build.version {
+                Some(version) => job::versions(std::slice::from_ref(version))?,
+                None => components::versions()?.pop().into_iter().collect(),
+            };
+            match (build.file, qemu::disk(&components, &versions)?) {
+                (Some(file), _) => {
+                    stale::clean()?;
+                    qemu::bootable(&components, &versions, &file)?;
+                }
+                (None, Disk::Built { vmlinuz, initrd, root }) => {
+                    println!("{}\n{}\n{}", vmlinuz.display(), initrd.display(), root.display());
+                }
+                (None, Disk::Given(_)) => {}
+            }
+            Ok(true)
+        }
+    }
+}
+
+impl Nodes {
+    fn setting(&self, components: Components) -> Result<Setting> {
+        ensure!(self.image.is_none() || self.on == On::Qemu, "an image runs on a machine: --on qemu");
+        // Our own images belong to root, and so does what is in a node.
+        ensure!(
+            self.image.is_some() || self.on == On::Host || nix::unistd::geteuid().is_root(),
+            "the harness needs root, to make nodes and what they start from"
+        );
+        if self.on == On::Qemu {
+            self.accel.probe()?;
+        }
+        let image = self.image.as_ref();
+        let image = image.map(|path| fs::canonicalize(path).with_context(|| path.display().to_string()));
+        Ok(Setting {
+            components,
+            on: self.on,
+            accelerator: self.accel,
+            image: image.transpose()?,
+            program: fs::canonicalize(&self.program)
+                .with_context(|| format!("{} is missing; build it with `make build`", self.program.display()))?,
+            cuts: None,
+            seed: 0,
+            log_root: PathBuf::new(),
+            patience: 1,
+            verbose: false,
+        })
     }
 }
 
 fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
-    let on = arguments.on;
-    ensure!(arguments.image.is_none() || on == On::Qemu, "an image runs on a machine: --on qemu");
-    // Those of our own images belong to root, and what is in a node as well.
-    ensure!(
-        arguments.image.is_some() || nix::unistd::geteuid().is_root(),
-        "the harness needs root, to make nodes and what they start from"
-    );
-    let image = match &arguments.image {
-        Some(path) => Some(fs::canonicalize(path).with_context(|| path.display().to_string())?),
-        None => None,
-    };
-    let jobs = job::chosen(&arguments.cases, &arguments.versions, arguments.all, on, image.is_some())?;
     let setting = Setting {
-        components,
-        on,
-        accelerator: arguments.accel,
-        image,
         cuts: arguments.cuts,
         seed: arguments.seed.unwrap_or_else(by_chance),
-        program: fs::canonicalize(&arguments.program)
-            .with_context(|| format!("{} is missing; build it with `make build`", arguments.program.display()))?,
         log_root: arguments.logs.clone(),
         patience: arguments.patience.max(1),
         verbose: arguments.verbose,
+        ..arguments.nodes.setting(components)?
     };
+    let jobs = job::chosen(&arguments.cases, &arguments.versions, arguments.all, &setting)?;
     interrupt::listen()?;
     stale::clean()?;
-    if on == On::Qemu {
-        setting.accelerator.probe()?;
-    }
     job::prepare(&jobs, &setting)?;
-    let at_once = arguments.jobs.unwrap_or(if on == On::Qemu { 1 } else { 3 });
+    let at_once = arguments.jobs.unwrap_or(if setting.on == On::Namespaces { 3 } else { 1 });
     let results = job::run(jobs, at_once, &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
         matrix::write(path, &results)?;
     }
     Ok(passed)
+}
+
+fn give_shell(arguments: Shell, components: Components) -> Result<()> {
+    let setting = arguments.nodes.setting(components)?;
+    let versions: Vec<_> = arguments.version.into_iter().collect();
+    let jobs = job::chosen(&[arguments.case], &versions, false, &setting)?;
+    stale::clean()?;
+    job::prepare(&jobs, &setting)?;
+    jobs.first().context("the case doesn't run there")?.shell(&setting)
 }
 
 /// A seed that nobody knows.

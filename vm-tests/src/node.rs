@@ -37,6 +37,13 @@ pub trait Node: Debug {
     /// This machine can't.
     fn boot(&self) -> Result<Box<dyn Running>>;
 
+    /// Starts the node, whose scripts don't run, with a shell of its root on this terminal, and waits for the shell's end.
+    ///
+    /// # Errors
+    ///
+    /// This machine can't.
+    fn shell(&self) -> Result<()>;
+
     /// Copies what tells why the node failed, once it has ended.
     ///
     /// # Errors

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,49 @@ impl Node for Container {
     }
 
     fn boot(&self) -> Result<Box<dyn node::Running>> {
+        Ok(Box::new(self.start()?))
+    }
+
+    fn shell(&self) -> Result<()> {
+        let mut running = self.start()?;
+        let unshare = running.child.id();
+        let children = format!("/proc/{unshare}/task/{unshare}/children");
+        // systemd is there when it has made its first folder: from then on, the node has its file systems.
+        let init = run::wait_for(Duration::from_secs(60), || {
+            node::Running::ended(&mut running)?;
+            let init = fs::read_to_string(&children)?.trim().to_owned();
+            ensure!(
+                Path::new(&format!("/proc/{init}/root/run/systemd/system")).exists(),
+                "the node doesn't start"
+            );
+            Ok(init)
+        })?;
+        let mut shell = Command::new("nsenter");
+        shell.args([
+            "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/",
+        ]);
+        shell.args(["env", "--ignore-environment", "HOME=/root", "TERM=linux", "bash", "--login"]).status()?;
+        Ok(())
+    }
+
+    /// They lie where the node wrote them, whatever became of it.
+    fn keep_logs(&self, to: &Path) -> Result<()> {
+        for from in LOGS {
+            let (from, to) = (self.path(from), to.join(from.trim_start_matches('/')));
+            if from.is_dir() {
+                fs::create_dir_all(&to)?;
+                run::copy(&from, &to)?;
+            } else if from.exists() {
+                fs::create_dir_all(to.parent().unwrap_or(&to))?;
+                fs::copy(&from, &to)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Container {
+    fn start(&self) -> Result<Running> {
         self.spec.group.create()?;
         let append = |path: PathBuf| {
             File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())
@@ -124,22 +168,7 @@ impl Node for Container {
             .process_group(0)
             .spawn()
             .context("can't start a node")?;
-        Ok(Box::new(Running { child, group: self.spec.group.clone() }))
-    }
-
-    /// They lie where the node wrote them, whatever became of it.
-    fn keep_logs(&self, to: &Path) -> Result<()> {
-        for from in LOGS {
-            let (from, to) = (self.path(from), to.join(from.trim_start_matches('/')));
-            if from.is_dir() {
-                fs::create_dir_all(&to)?;
-                run::copy(&from, &to)?;
-            } else if from.exists() {
-                fs::create_dir_all(to.parent().unwrap_or(&to))?;
-                fs::copy(&from, &to)?;
-            }
-        }
-        Ok(())
+        Ok(Running { child, group: self.spec.group.clone() })
     }
 }
 

@@ -76,11 +76,15 @@ pub fn join(spec: &Spec) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
     let switch = spec.switch.to_string();
     let port = format!("to-{}", spec.address.rsplit('.').next().unwrap_or_default());
-    ip(&["link", "set", "lo", "up"])?;
-    ip(&["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch])?;
     let namespace = format!("--net=/proc/{switch}/ns/net");
-    run::output(Command::new("nsenter").args([&namespace, "ip", "link", "set", &port, "master", "br0", "up"]))
-        .map(drop)
+    let in_switch = |arguments: &[&str]| {
+        run::output(Command::new("nsenter").args([&namespace, "ip", "link"]).args(arguments)).map(drop)
+    };
+    ip(&["link", "set", "lo", "up"])?;
+    // The kernel takes its time to remove that of the boot before.
+    let _ = in_switch(&["delete", &port]);
+    ip(&["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch])?;
+    in_switch(&["set", &port, "master", "br0", "up"])
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

@@ -1,7 +1,8 @@
 //! The disk of a machine: a file system without a partition or a boot loader, made of folders of the cache. QEMU loads the
 //! kernel itself.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,13 +10,22 @@ use anyhow::{Context, Result};
 
 use crate::cache::{self, Key};
 use crate::components::Components;
-use crate::{image, run};
+use crate::{image, run, stale};
 
 const OWN_TEXT: &[u8] = include_bytes!("disk.rs");
 
 /// How large file systems may grow; they are files with holes.
-const ROOT_SIZE: &str = "12G";
+const ROOT_GIB: u64 = 12;
 pub const FILES_SIZE: &str = "64M";
+
+/// Where the one partition of an image that boots by itself begins, in sectors.
+const PARTITION: u64 = 2048;
+const SECTOR: u64 = 512;
+
+const GRUB: &str = "linux /boot/vmlinuz root=LABEL=root rw console=ttyS0 panic=-1 net.ifnames=0
+initrd /boot/initrd
+boot
+";
 
 /// What a machine starts from.
 #[derive(Clone, Debug)]
@@ -40,19 +50,12 @@ pub fn disk(components: &Components, versions: &[String]) -> Result<Disk> {
     let folder = cache::folder(&format!("disk-{}", versions.join("-")), &key, |folder| {
         eprintln!("disk of {}: making the file system", versions.join(", "));
         let tree = folder.join("tree");
-        run::link(&debian, &tree)?;
-        for file in fs::read_dir(tree.join("boot"))? {
-            let path = file?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if let Some(name) = ["vmlinuz", "initrd"].into_iter().find(|kind| name.starts_with(&format!("{kind}")))
-            {
-                fs::copy(&path, folder.join(name)).with_context(|| path.display().to_string())?;
-            }
+        tree_of([&debian, &layer, &store], &tree)?;
+        for (from, to) in kernels(&tree)? {
+            fs::copy(&from, folder.join(to)).with_context(|| from.display().to_string())?;
         }
         fs::remove_dir_all(tree.join("boot"))?;
-        run::link(&layer, &tree)?;
-        run::link(&store, &tree.join("var/lib/containerd"))?;
-        file_system(&tree, &folder.join("root.raw"), "root", ROOT_SIZE)?;
+        file_system(&tree, &folder.join("root.raw"), "root", &format!("{ROOT_GIB}G"))?;
         fs::remove_dir_all(&tree)?;
         Ok(())
     })?;
@@ -61,6 +64,85 @@ pub fn disk(components: &Components, versions: &[String]) -> Result<Disk> {
         initrd: folder.join("initrd"),
         root: folder.join("root.raw"),
     })
+}
+
+/// Puts the parts of a root together, as links into the cache.
+fn tree_of([debian, layer, store]: [&Path; 3], tree: &Path) -> Result<()> {
+    run::link(debian, tree)?;
+    run::link(layer, tree)?;
+    run::link(store, &tree.join("var/lib/containerd"))
+}
+
+/// The kernel and its initrd in a root, with plain names.
+fn kernels(root: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
+    let mut found = Vec::new();
+    for file in fs::read_dir(root.join("boot"))? {
+        let path = file?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.extend(
+            ["vmlinuz", "initrd"].into_iter().find(|kind| name.starts_with(kind)).map(|kind| (path, kind)),
+        );
+    }
+    Ok(found)
+}
+
+/// Writes an image that boots by itself: a disk with a partition and a boot loader. It has cloud-init and all of
+/// Kubernetes, takes its address by DHCP, and knows nothing of cases.
+///
+/// # Errors
+///
+/// A part can't be made.
+pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Result<()> {
+    let debian = image::debian_of_machines()?;
+    let store = image::store(components, versions)?;
+    let layer = image::layer(components, versions)?;
+    let top = stale::run_dir("image")?;
+    let (tree, raw) = (top.path().join("tree"), top.path().join("disk.raw"));
+    tree_of([&debian, &layer, &store], &tree)?;
+    for (from, to) in kernels(&tree)? {
+        fs::rename(&from, tree.join("boot").join(to))?;
+    }
+    for ours in ["etc/systemd/system/case.service", "etc/systemd/system/cloud-init.target.wants/case.service"] {
+        fs::remove_file(tree.join(ours)).with_context(|| ours.to_owned())?;
+    }
+    fs::remove_dir_all(tree.join("usr/local/lib/case"))?;
+    for (path, text) in [
+        ("etc/cloud/cloud.cfg.d/90-case.cfg", "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"),
+        ("etc/systemd/network/10-dhcp.network", "[Match]\nName=eth*\n\n[Network]\nDHCP=ipv4\n"),
+        ("boot/grub/grub.cfg", GRUB),
+    ] {
+        let path = tree.join(path);
+        // Not through a link into the cache.
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    // The boot loader of the image itself: the first sector, and what it loads from the sectors after it.
+    let core = tree.join("tmp/core.img");
+    let mut grub = Command::new("chroot");
+    grub.arg(&tree).args(["grub-mkimage", "-O", "i386-pc", "-o", "/tmp/core.img", "-p", "(hd0,msdos1)/boot/grub"]);
+    run::output(grub.args(["biosdisk", "part_msdos", "ext2", "normal", "linux", "configfile"]))?;
+    let boot = fs::read(tree.join("usr/lib/grub/i386-pc/boot.img"))?;
+    let loader = fs::read(&core)?;
+    fs::remove_file(&core)?;
+
+    let disk = File::create(&raw).with_context(|| raw.display().to_string())?;
+    disk.set_len(PARTITION * SECTOR + (ROOT_GIB << 30))?;
+    let mut make = Command::new("mkfs.ext4");
+    make.args(["-q", "-L", "root", "-E"]);
+    make.arg(format!("lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,offset={}", PARTITION * SECTOR));
+    run::output(make.arg("-d").arg(&tree).arg(&raw).arg(format!("{ROOT_GIB}G")))?;
+    let sectors = (ROOT_GIB << 30) / SECTOR;
+    // Of the first sector, the end is the partition table: this is a bootable one of Linux.
+    let mut first = [0; SECTOR as usize];
+    first[..440].copy_from_slice(&boot[..440]);
+    first[446..454].copy_from_slice(&[0x80, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff]);
+    first[454..458].copy_from_slice(&u32::try_from(PARTITION)?.to_le_bytes());
+    first[458..462].copy_from_slice(&u32::try_from(sectors)?.to_le_bytes());
+    first[510..].copy_from_slice(&[0x55, 0xaa]);
+    disk.write_all_at(&first, 0)?;
+    disk.write_all_at(&loader, SECTOR)?;
+    run::output(Command::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(&raw).arg(to)).map(drop)
 }
 
 /// Makes a file system of what lies in a folder.

@@ -13,13 +13,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 pub use accelerator::Accelerator;
-pub use disk::{Disk, disk};
+pub use disk::{Disk, bootable, disk};
 pub use docker::docker;
 
-use crate::node::{self, NETWORK};
+use crate::case::SEED;
+use crate::node::{self, NETWORK, Node};
 use crate::run;
 
 /// What a kernel is told: nothing that an emulated machine is slow at and a test has no need of, and to end, not to wait,
@@ -64,7 +65,9 @@ pub struct Parts<'a> {
 #[derive(Debug)]
 pub struct Machine {
     top: PathBuf,
-    command: Vec<String>,
+    arguments: Vec<String>,
+    /// What the kernel is told, unless the machine boots by itself.
+    kernel: Option<String>,
 }
 
 impl Machine {
@@ -75,39 +78,24 @@ impl Machine {
     /// The file system's, or those of qemu-img.
     pub fn new(parts: &Parts, top: &Path, index: usize) -> Result<Self> {
         fs::create_dir_all(top.join("files")).with_context(|| top.display().to_string())?;
-        let mut command: Vec<String> = Vec::new();
-        let mut add = |arguments: &[&str]| command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        add(parts.accelerator.arguments());
-        add(&["-smp", "2", "-m", "4G", "-nodefaults", "-display", "none", "-no-reboot"]);
-        add(&["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
+        let mut machine = Self { top: top.to_owned(), arguments: Vec::new(), kernel: None };
+        machine.add(parts.accelerator.arguments());
+        machine.add(&["-smp", "2", "-m", "4G", "-nodefaults", "-display", "none", "-no-reboot"]);
+        machine.add(&["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
         for port in ["result", "journal", "logs"] {
             // The journal begins anew with each boot; logs come once.
             let append = if port == "result" { "on" } else { "off" };
-            let path = top.join(port);
-            add(&["-chardev", &format!("file,id={port},path={},append={append}", path.display())]);
-            add(&["-device", &format!("virtserialport,chardev={port},name={port}")]);
+            machine
+                .add(&["-chardev", &format!("file,id={port},path={},append={append}", top.join(port).display())]);
+            machine.add(&["-device", &format!("virtserialport,chardev={port},name={port}")]);
         }
         let console = top.join("console");
-        add(&["-chardev", &format!("file,id=console,path={},append=on", console.display())]);
-        add(&["-serial", "chardev:console"]);
-
+        machine.add(&["-chardev", &format!("file,id=console,path={},append=on", console.display())]);
+        machine.add(&["-serial", "chardev:console"]);
         // Without a flush a disk may forget what it was told to write; where no power is cut, that is quicker.
         let cache = if parts.unsafe_power { "none" } else { "unsafe" };
-        let mut drive = |path: &Path, format: &str, cache: &str| {
-            let path = path.display();
-            add(&["-drive", &format!("file={path},format={format},if=virtio,cache={cache}")]);
-        };
-        let (root, format) = match parts.disk {
-            Disk::Built { root, .. } => (root.as_path(), "raw"),
-            Disk::Given(path) => (path.as_path(), "qcow2"),
-        };
-        drive(&overlay(root, format, &top.join("root.qcow2"))?, "qcow2", cache);
-        drive(&top.join("files.raw"), "raw", "unsafe");
-        if let Some(second) = parts.second {
-            drive(&overlay(second, "raw", &top.join("second.qcow2"))?, "qcow2", cache);
-        }
         match parts.disk {
-            Disk::Built { vmlinuz, initrd, .. } => {
+            Disk::Built { vmlinuz, initrd, root } => {
                 let mut kernel = KERNEL.to_owned();
                 if let Some(init) = parts.init {
                     kernel += &format!(" init={init}");
@@ -117,25 +105,75 @@ impl Machine {
                     // that is written often, so that what is renamed is on the disk before what was written into it.
                     kernel += " rootflags=noauto_da_alloc,commit=1";
                 }
-                add(&["-kernel", &vmlinuz.to_string_lossy(), "-initrd", &initrd.to_string_lossy()]);
-                add(&["-append", &kernel]);
+                machine.kernel = Some(kernel);
+                machine.add(&["-kernel", &vmlinuz.to_string_lossy(), "-initrd", &initrd.to_string_lossy()]);
+                machine.drive(root, "raw", "root.qcow2", cache)?;
+                machine.add_files();
                 let port = parts.network.port;
-                add(&["-netdev", &format!("socket,id=net,mcast=230.0.0.1:{port},localaddr=127.0.0.1")]);
-                add(&["-device", &format!("virtio-net-pci,netdev=net,mac=52:54:00:99:00:{:02x}", 11 + index)]);
+                machine.add(&["-netdev", &format!("socket,id=net,mcast=230.0.0.1:{port},localaddr=127.0.0.1")]);
+                machine.add(&[
+                    "-device",
+                    &format!("virtio-net-pci,netdev=net,mac=52:54:00:99:00:{:02x}", 11 + index),
+                ]);
             }
-            Disk::Given(_) => {
-                drive(&top.join("seed.raw"), "raw", "unsafe");
-                let start = 11 + index;
-                let dhcp = format!("net={NETWORK}.0/24,host={NETWORK}.1,dhcpstart={NETWORK}.{start}");
-                add(&["-nic", &format!("user,model=virtio-net-pci,{dhcp}")]);
-                add(&["-smbios", "type=1,serial=ds=nocloud"]);
+            Disk::Given(image) => {
+                machine.drive(image, &format(image)?, "root.qcow2", cache)?;
+                // What cloud-init looks for; QEMU makes a file system of it.
+                let seed = machine.path(SEED);
+                let seed = format!("driver=vvfat,dir={},label=CIDATA,if=virtio,read-only=on", seed.display());
+                machine.add(&["-drive", &seed, "-smbios", "type=1,serial=ds=nocloud"]);
+                machine.add_files();
+                // Its containers' images may have to be pulled.
+                let dhcp = format!("net={NETWORK}.0/24,host={NETWORK}.1,dhcpstart={NETWORK}.{}", 11 + index);
+                machine.add(&["-nic", &format!("user,model=virtio-net-pci,{dhcp}")]);
             }
         }
-        Ok(Self { top: top.to_owned(), command })
+        if let Some(second) = parts.second {
+            machine.drive(second, "raw", "second.qcow2", cache)?;
+        }
+        Ok(machine)
+    }
+
+    fn add(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    }
+
+    /// Adds a disk that is a copy-on-write overlay of a base.
+    fn drive(&mut self, base: &Path, format: &str, overlay: &str, cache: &str) -> Result<()> {
+        let overlay = self.top.join(overlay);
+        let mut create = Command::new("qemu-img");
+        create.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]).arg(base).arg(&overlay);
+        run::output(&mut create)?;
+        self.add(&["-drive", &format!("file={},format=qcow2,if=virtio,cache={cache}", overlay.display())]);
+        Ok(())
+    }
+
+    /// Adds the disk with the files of the case, which is made when they are there.
+    fn add_files(&mut self) {
+        let files = self.top.join("files.raw");
+        self.add(&["-drive", &format!("file={},format=raw,if=virtio,cache=unsafe", files.display())]);
+    }
+
+    /// QEMU with this machine. More may be told to the kernel.
+    fn qemu(&self, more: &str) -> Result<Command> {
+        let files = self.top.join("files.raw");
+        if !files.exists() {
+            disk::file_system(&self.top.join("files"), &files, "case-files", disk::FILES_SIZE)?;
+        }
+        // Read before the machine has opened them.
+        for file in [self.result(), self.console()] {
+            File::options().create(true).append(true).open(&file).with_context(|| file.display().to_string())?;
+        }
+        let mut qemu = run::bound("nice");
+        qemu.arg("qemu-system-x86_64").args(&self.arguments);
+        if let Some(kernel) = &self.kernel {
+            qemu.arg("-append").arg(format!("{kernel}{more}"));
+        }
+        Ok(qemu)
     }
 }
 
-impl node::Node for Machine {
+impl Node for Machine {
     fn path(&self, path: &str) -> PathBuf {
         self.top.join("files").join(path.trim_start_matches('/'))
     }
@@ -149,26 +187,20 @@ impl node::Node for Machine {
     }
 
     fn boot(&self) -> Result<Box<dyn node::Running>> {
-        let files = self.top.join("files.raw");
-        if !files.exists() {
-            disk::file_system(&self.top.join("files"), &files, "case-files", disk::FILES_SIZE)?;
-        }
-        // Read before the machine has opened them.
-        for file in [self.result(), self.console()] {
-            File::options().create(true).append(true).open(&file).with_context(|| file.display().to_string())?;
-        }
+        let mut qemu = self.qemu("")?;
         let log = self.top.join("qemu.log");
         let stderr = File::create(&log).with_context(|| log.display().to_string())?;
-        let child = run::bound("nice")
-            .arg("qemu-system-x86_64")
-            .args(&self.command)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            .process_group(0)
-            .spawn()
-            .context("can't start QEMU")?;
-        Ok(Box::new(Running { child, log }))
+        let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
+        Ok(Box::new(Running { child: qemu.spawn().context("can't start QEMU")?, log }))
+    }
+
+    /// The shell is on the second serial port, where the kernel's messages don't disturb it.
+    fn shell(&self) -> Result<()> {
+        ensure!(self.kernel.is_some(), "an image that boots by itself has a console of its own");
+        let mut qemu = self.qemu(" systemd.debug_shell=ttyS1")?;
+        let status = qemu.args(["-chardev", "stdio,id=shell,signal=off", "-serial", "chardev:shell"]).status()?;
+        ensure!(status.success(), "QEMU: {status}");
+        Ok(())
     }
 
     fn keep_logs(&self, to: &Path) -> Result<()> {
@@ -212,9 +244,9 @@ impl Drop for Running {
     }
 }
 
-fn overlay(base: &Path, format: &str, path: &Path) -> Result<PathBuf> {
-    let mut create = Command::new("qemu-img");
-    create.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]).arg(base).arg(path);
-    run::output(&mut create)?;
-    Ok(path.to_owned())
+/// The format of somebody's image, as qemu-img has it.
+fn format(image: &Path) -> Result<String> {
+    let info = run::output(Command::new("qemu-img").args(["info", "--output=json"]).arg(image))?;
+    let info: serde_json::Value = serde_json::from_str(&info)?;
+    Ok(info["format"].as_str().context("qemu-img info knows no format")?.to_owned())
 }

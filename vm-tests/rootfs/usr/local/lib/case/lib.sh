@@ -56,8 +56,11 @@ exits() { local rc=0; "${@:2}" || rc=$?; echo "exit $rc"; [ $rc -eq "$1" ]; }
 # Two words are the same: is "$(hostname)" node
 is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
 
-# Exit 2 is a warning, such as of a node without ssh.
-cloud_init_done() { { cloud-init status --format json || [ $? -eq 2 ]; } | jq -e '.status == "done" and .errors == []'; }
+# Exit 2 is a warning, such as of a node without ssh. What user-data ran said why it failed.
+cloud_init_done() {
+    { cloud-init status --format json || [ $? -eq 2 ]; } | jq -e '.status == "done" and .errors == []' ||
+        { tail -n 12 /var/log/cloud-init-output.log; return 1; }
+}
 
 # The one that runs; without one, or with two, this fails.
 api_pid() { local pids; pids=$(pgrep -x kube-apiserver) && [[ $pids =~ ^[0-9]+$ ]] && echo "$pids"; }

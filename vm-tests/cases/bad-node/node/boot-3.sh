@@ -1,0 +1,6 @@
+# No space where the policy and the manifest are.
+step 'the unit failed' unit_failed
+step 'it says where and what' unit_says '/etc/kubernetes/.*No space left'
+step 'the API server runs as before' eventually runs_as_before
+step 'nothing half is left' is "$(find /etc/kubernetes -newer /run/full/.filler ! -type d | xargs)" ''
+next_boot_is read-only

@@ -1,0 +1,5 @@
+# Nothing is wrong any more.
+step 'the unit is content' is "$(systemctl show -p Result --value kube-audit-bootstrap)" success
+step 'the API server answers, with the audit flags' eventually has_default_flags
+step 'events are written' eventually has_events '.stage == "ResponseComplete"'
+step 'status finds all in place' kube-audit-bootstrap status

@@ -1,0 +1,112 @@
+//! No node at all: a case whose scripts run on this machine, with the Docker and the kind that are installed here.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::node::{self, Node};
+use crate::run;
+
+/// What `rootfs/usr/local/lib/case/run` does in a node.
+const RUN: &str = r#"
+. "$LIB/lib.sh"
+tell 'BOOT 1'
+if bash -c 'set -e; . "$LIB/lib.sh"; . "$CASE/boot-1.sh"'; then tell 'RESULT pass'; else tell 'RESULT fail'; fi
+"#;
+
+/// What the scripts call.
+const PROGRAMS: [&str; 4] = ["docker", "kind", "kubectl", "jq"];
+
+/// This machine, as far as a case may use it: a folder, and what is on the path.
+#[derive(Debug)]
+pub struct Host {
+    top: PathBuf,
+    scripts: PathBuf,
+}
+
+impl Host {
+    /// Uses this machine with files in a new folder `top`; `scripts` are those that a node has in `/usr/local/lib/case`.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing.
+    pub fn new(top: &Path, scripts: &Path) -> Result<Self> {
+        for program in PROGRAMS {
+            let found = run::output(Command::new("sh").args(["-c", "command -v \"$0\"", program]));
+            ensure!(found.is_ok(), "{program} is not installed here: the case needs {}", PROGRAMS.join(", "));
+        }
+        for dir in ["work", "logs"] {
+            fs::create_dir_all(top.join(dir)).with_context(|| top.display().to_string())?;
+        }
+        Ok(Self { top: top.to_owned(), scripts: scripts.to_owned() })
+    }
+}
+
+impl Node for Host {
+    fn path(&self, path: &str) -> PathBuf {
+        self.top.join("files").join(path.trim_start_matches('/'))
+    }
+
+    fn result(&self) -> PathBuf {
+        self.top.join("result")
+    }
+
+    fn console(&self) -> PathBuf {
+        self.top.join("console")
+    }
+
+    fn boot(&self) -> Result<Box<dyn node::Running>> {
+        File::create(self.result())?;
+        let console = File::create(self.console())?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let child = Command::new("bash")
+            .args(["-c", RUN])
+            .env("PATH", format!("{}:{path}", self.path("/usr/local/bin").display()))
+            .env("LIB", &self.scripts)
+            .env("CASE", self.path("/case"))
+            .env("RESULT", self.result())
+            .env("WORK", self.top.join("work"))
+            .env("LOGS", self.top.join("logs"))
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .process_group(0)
+            .spawn()
+            .context("can't run bash")?;
+        Ok(Box::new(Running { child }))
+    }
+
+    fn keep_logs(&self, to: &Path) -> Result<()> {
+        run::copy(&self.top.join("logs"), to)
+    }
+
+    fn shell(&self) -> Result<()> {
+        bail!("this machine has a shell already")
+    }
+}
+
+/// The scripts. They clean up when they are asked to end, which this waits for.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+}
+
+impl node::Running for Running {
+    fn ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill(Pid::from_raw(-self.child.id().cast_signed()), Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
+    }
+}
