@@ -625,22 +625,34 @@ pub fn diff(change: &Change) -> Option<String> {
     };
     let name = |side: &str, there: bool| if there { format!("{side}{path}") } else { "/dev/null".to_owned() };
     let mut text = format!("--- {}\n+++ {}\n", name("a", old.is_some()), name("b", new.is_some()));
-    let (old, new) = (lossy(old.unwrap_or(&none)), lossy(new.unwrap_or(&none)));
-    let input = imara_diff::InternedInput::new(old.as_str(), new.as_str());
-    let mut diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
-    diff.postprocess_lines(&input);
-    let printer = imara_diff::BasicLineDiffPrinter(&input.interner);
-    let unified = diff.unified_diff(&printer, imara_diff::UnifiedDiffConfig::default(), &input).to_string();
-    // A file that isn't there has no line 1, or `patch` looks for it.
-    let unified = match (&change, unified.strip_prefix("@@ -1,0 ")) {
-        (Change::WriteFile { before: None, .. }, Some(rest)) => format!("@@ -0,0 {rest}"),
-        _ => unified,
-    };
-    for line in unified.lines() {
+    let hunks = hunks(old.map(|old| lossy(old)).as_deref(), &lossy(new.unwrap_or(&none)));
+    for line in hunks.lines() {
         text.push_str(&hide_secret(line));
         text.push('\n');
     }
     Some(text)
+}
+
+/// What follows the two names in a unified diff; `old` is `None` where there was no file.
+fn hunks(old: Option<&str>, new: &str) -> String {
+    let input = imara_diff::InternedInput::new(old.unwrap_or_default(), new);
+    let mut diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
+    diff.postprocess_lines(&input);
+    let printer = imara_diff::BasicLineDiffPrinter(&input.interner);
+    let text = diff.unified_diff(&printer, imara_diff::UnifiedDiffConfig::default(), &input).to_string();
+    // imara-diff 0.2 prints all lines before a first change that is near the start, but counts from three before it.
+    let text = match diff.hunks().next().map(|hunk| hunk.before.start) {
+        Some(start @ 4..=6) => {
+            let line = start - 2;
+            text.replacen(&format!("@@ -{line},"), "@@ -1,", 1).replacen(&format!(" +{line},"), " +1,", 1)
+        }
+        _ => text,
+    };
+    // A file that isn't there has no line 1, or `patch` looks for it.
+    match (old, text.strip_prefix("@@ -1,0 ")) {
+        (None, Some(rest)) => format!("@@ -0,0 {rest}"),
+        _ => text,
+    }
 }
 
 /// A diff's line without a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) that
@@ -674,6 +686,25 @@ fn lossy(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hunk_says_where_its_lines_are() {
+        let old: Vec<_> = (1..=20).map(|line| format!("{line}\n")).collect();
+        for at in 0..20 {
+            let mut new = old.clone();
+            new.insert(at, "new\n".to_owned());
+            let text = hunks(Some(&old.concat()), &new.concat());
+            let mut lines = text.lines();
+            let header = lines.next().unwrap();
+            let numbers: Vec<usize> =
+                header.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+            let body: Vec<_> = lines.collect();
+            let kept: Vec<_> = body.iter().filter_map(|line| line.strip_prefix(' ')).collect();
+            assert_eq!(kept.first().copied(), Some(numbers[0].to_string().as_str()), "{at}: {text}");
+            assert_eq!((numbers[1], numbers[3]), (kept.len(), body.len()), "{at}: {text}");
+            assert_eq!(numbers[0], numbers[2], "{at}: {text}");
+        }
+    }
 
     #[test]
     fn secrets_do_not_get_into_the_diff() {

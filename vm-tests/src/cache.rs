@@ -1,12 +1,20 @@
 //! The user's cache folder, where all that takes long to make is kept, each thing under the hash of what it is made of.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
+
+/// How much of a hash is in a name.
+const KEY_BYTES: usize = 8;
+
+/// How long something isn't used before it may go, when another one takes its place: longer than any case.
+const UNUSED: Duration = Duration::from_secs(3 * 3600);
 
 /// What a thing is made of, as a hash.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +69,7 @@ impl Key {
     }
 
     fn text(&self) -> String {
-        hex(&self.0.clone().finalize()[..8])
+        hex(&self.0.clone().finalize()[..KEY_BYTES])
     }
 }
 
@@ -85,7 +93,8 @@ pub fn dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// The folder `NAME-KEY` of the cache. Where it isn't there, `make` fills it; half a folder is never seen, and two
+/// The folder `NAME-KEY` of the cache. Where it isn't there, `make` fills it, and those of the same name that nobody used for hours are
+/// removed; half a folder is never seen, and two
 /// runs at once don't make it twice.
 ///
 /// # Errors
@@ -94,13 +103,14 @@ pub fn dir() -> Result<PathBuf> {
 pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let dir = dir()?;
     let path = dir.join(format!("{name}-{}", key.text()));
-    if path.exists() {
+    if used(&path)? {
         return Ok(path);
     }
     let _lock = lock(&dir.join(format!(".{name}.lock")))?;
-    if path.exists() {
+    if used(&path)? {
         return Ok(path);
     }
+    remove_older(&dir, name)?;
     let half = dir.join(format!(".{name}-{}.half", key.text()));
     if half.exists() {
         fs::remove_dir_all(&half).with_context(|| half.display().to_string())?;
@@ -111,10 +121,63 @@ pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> 
     Ok(path)
 }
 
+/// Is it there? Then its time is that of its last use.
+fn used(path: &Path) -> Result<bool> {
+    match File::open(path) {
+        Ok(folder) => folder.set_modified(SystemTime::now()).map(|()| true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+    .with_context(|| path.display().to_string())
+}
+
+/// Removes what a folder was before, unless somebody may still be at it.
+fn remove_older(dir: &Path, name: &str) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let other = entry.file_name().to_string_lossy().into_owned();
+        let key = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+        let is_key = key.len() == KEY_BYTES * 2 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_key && entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > UNUSED) {
+            fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
 /// An exclusive lock on a file, until it is dropped.
 fn lock(path: &Path) -> Result<Flock<File>> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, errno)| errno)
         .with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_ones_of_the_same_name_are_removed() {
+        let dir = std::env::temp_dir().join(format!("cache-{}", std::process::id()));
+        let key = "0123456789abcdef";
+        let other = "fedcba9876543210";
+        for (name, hours) in [
+            (format!("disk-1.37.2-{key}"), 4),
+            (format!("disk-1.37.2-{other}"), 1),
+            (format!("disk-1.37.2-more-{key}"), 4),
+            (format!("disk-{key}"), 4),
+        ] {
+            fs::create_dir_all(dir.join(&name)).unwrap();
+            let then = SystemTime::now() - Duration::from_secs(hours * 3600);
+            File::open(dir.join(&name)).unwrap().set_modified(then).unwrap();
+        }
+        remove_older(&dir, "disk-1.37.2").unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        fs::remove_dir_all(&dir).unwrap();
+        let kept = [format!("disk-{key}"), format!("disk-1.37.2-{other}"), format!("disk-1.37.2-more-{key}")];
+        assert_eq!(left, kept);
+    }
 }

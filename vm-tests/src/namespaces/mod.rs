@@ -130,7 +130,9 @@ impl Node for Container {
         shell.args([
             "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/",
         ]);
-        shell.args(["env", "--ignore-environment", "HOME=/root", "TERM=linux", "bash", "--login"]).status()?;
+        shell
+            .args(["env", "--chdir=/", "--ignore-environment", "HOME=/root", "TERM=linux", "bash", "--login"])
+            .status()?;
         Ok(())
     }
 

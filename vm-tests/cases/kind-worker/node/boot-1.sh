@@ -7,10 +7,11 @@ step 'the API server answers' eventually api_is_ready
 step 'the control plane is ready' eventually kind_node_is_ready
 step 'events are written' eventually node_has_events '.level == "Metadata" and .stage == "ResponseComplete"'
 step 'status finds all in place' in_node kube-audit-bootstrap status
+fetch_log
+tell "EVENTS $(events true)"
+
 NODE=$CLUSTER-worker
 step 'the worker is ready' eventually kind_node_is_ready
 step 'kubeadm is the program there, too' calls_the_hook
 step 'status finds a worker, with nothing to do' in_node kube-audit-bootstrap status
 step 'it has no policy and no log' in_node sh -c '! ls -d /etc/kubernetes/audit-policy.yaml /var/log/kubernetes'
-fetch_log
-tell "EVENTS $(events true)"
