@@ -38,6 +38,8 @@ vm-tests: build harness ## First boots, a reboot and a kind cluster on machines 
 test-all: programs harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
 	tests/real.sh $(RELEASE) all
 	$(HARNESS) run --all --on qemu --program $(RELEASE)
+	$(HARNESS) build-image target/image.qcow2
+	$(HARNESS) run first-boot reboot --on qemu --image target/image.qcow2 --program $(RELEASE)
 
 harness:
 	@tests/setup.sh cc go ip mkfs.ext4 mmdebstrap qemu-img qemu-system-x86_64 setpriv unshare

@@ -207,7 +207,10 @@ impl Case {
         let mut random = Random::new(setting.seed);
         let boots = match self.cuts(setting) {
             0 => u32::MAX,
-            cuts => cuts + 1,
+            cuts => {
+                eprintln!("{}: the power is cut {cuts} times, --seed {}", self.name, setting.seed);
+                cuts + 1
+            }
         };
         for boot in 1..=boots {
             let present = self.nodes.iter().zip(&nodes);

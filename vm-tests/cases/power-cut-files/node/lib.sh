@@ -24,14 +24,15 @@ same() {
 }
 all_are() { local file; for file in "${EDITED[@]}" "${MADE[@]}"; do same "$1" "$file" || { echo "$file is not $1"; return 1; }; done; }
 each_is_old_or_new() {
-    local file
+    local file found=()
     for file in "${EDITED[@]}" "${MADE[@]}"; do
-        if same new "$file"; then echo "new: $file"; elif same old "$file"; then echo "old: $file"; else
+        if same new "$file"; then found+=(new); elif same old "$file"; then found+=(old); else
             ls -l "$file"
             diff "$WORK/old/${file##*/}" "$file"
             return 1
         fi
     done
+    tell "FOUND ${found[*]}"
 }
 
 # The kubelet runs whatever it finds there, but for names with a dot in front.
