@@ -22,6 +22,10 @@ use crate::{image, interrupt, kubeadm, run, stale};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
+/// What kubeadm is given, where it can be: an emulated API server that just started needs more than a minute for a request.
+const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
+                        controlPlaneComponentHealthCheck: 10m}";
+
 /// Where a node finds its user-data.
 pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
 
@@ -323,6 +327,7 @@ impl Case {
                 .replace("@NEXT@", newest)
                 .replace("@ADDRESS@", address)
                 .replace("@KUBEADM_API@", api)
+                .replace("@TIMEOUTS@", if kubeadm::has_timeouts(api) { TIMEOUTS } else { "# as they are" })
         };
         let write = |path: &str, text: &str| {
             let path = node.path(path);

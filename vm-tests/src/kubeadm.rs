@@ -58,6 +58,11 @@ fn has_lists(api: &str) -> bool {
     ["kubeadm.k8s.io/v1beta4", EXPERIMENTAL].contains(&api)
 }
 
+/// Can this version say how long kubeadm waits for what?
+pub fn has_timeouts(api: &str) -> bool {
+    has_lists(api)
+}
+
 /// A kubeadm configuration in the root of a node.
 struct Input {
     name: String,
