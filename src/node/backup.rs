@@ -155,9 +155,10 @@ fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result<Set>)>> {
     Ok(ids.into_iter().map(|(id, complete)| (complete, load(root, &id, complete))))
 }
 
-/// Whether a run was killed before it was through.
+/// Whether a run was killed before it was through, even if that was before its first change.
 pub fn unfinished(root: &Root) -> Result<bool> {
-    Ok(!Names::read(root)?.partial.is_empty())
+    let names = Names::read(root)?;
+    Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a

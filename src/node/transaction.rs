@@ -468,6 +468,18 @@ mod tests {
         assert_eq!(node.names(), names);
     }
 
+    /// A cut of power left one.
+    #[test]
+    fn a_set_that_was_being_written_is_cleared_by_the_next() {
+        let node = node();
+        let names = node.names();
+        node.put(&format!("{BACKUPS}/.20261124T121326Z-3/index.json"), "{");
+        assert!(backup::unfinished(&node.root).unwrap(), "or a run with nothing to do would leave it");
+        node.apply(&[], 1).unwrap();
+        assert!(!backup::unfinished(&node.root).unwrap());
+        assert_eq!(node.names(), names);
+    }
+
     #[test]
     fn a_stale_file_under_a_temporary_name_is_no_obstacle() {
         let node = node();

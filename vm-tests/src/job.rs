@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::case::{self, Case, On, Setting, Verdict};
 use crate::components::{self, minor};
-use crate::{apiserver, image, interrupt, kubeadm};
+use crate::{Misuse, apiserver, image, interrupt, kubeadm};
 
 /// One thing to run.
 #[derive(Clone, Debug)]
@@ -29,6 +29,12 @@ enum What {
     ApiServer,
 }
 
+/// What can be run besides cases.
+const JUDGES: [(&str, &str); 2] = [
+    ("kubeadm", "kubeadm accepts what the program edited, and makes the manifest of it that the program makes"),
+    ("apiserver", "kube-apiserver writes the events that the policy asks for, with every kind of configuration"),
+];
+
 /// How a job ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -43,17 +49,7 @@ pub struct Outcome {
 ///
 /// A case is not as it should be.
 pub fn list() -> Result<Vec<(String, String)>> {
-    let judges = [
-        (
-            "kubeadm",
-            "kubeadm accepts what the program edited, and makes the manifest of it that the program makes",
-        ),
-        (
-            "apiserver",
-            "kube-apiserver writes the events that the policy asks for, with every kind of configuration",
-        ),
-    ];
-    let judges = judges.into_iter().map(|(name, about)| (name.to_owned(), about.to_owned()));
+    let judges = JUDGES.iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned()));
     Ok(judges.chain(case::all()?.into_iter().map(|case| (case.name, case.description.about))).collect())
 }
 
@@ -69,7 +65,8 @@ pub fn versions(asked: &[String]) -> Result<Vec<String>> {
     }
     let find = |asked: &String| {
         let found = known.iter().find(|version| *version == asked || version.starts_with(&format!("{asked}.")));
-        found.cloned().with_context(|| format!("{asked} is not one of {}", known.join(", ")))
+        let none = || Misuse(format!("version {asked} is not one of {}", known.join(", "))).into();
+        found.cloned().ok_or_else(none)
     };
     asked.iter().map(find).collect()
 }
@@ -84,7 +81,8 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
     let on = setting.on;
     let known = list()?;
     for name in names {
-        ensure!(known.iter().any(|(known, _)| known == name), "there is no case {name}; see `vm-tests list`");
+        let is_known = known.iter().any(|(known, _)| known == name);
+        ensure!(is_known, Misuse(format!("there is no case {name}; see `vm-tests list`")));
     }
     let every = components::versions()?;
     let (oldest, newest) = every.first().zip(every.last()).context("no version is pinned")?;
@@ -104,9 +102,12 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
         }
         if !case.description.on.contains(&on) {
             let there: Vec<_> = case.description.on.iter().map(|on| format!("{on:?}").to_lowercase()).collect();
-            ensure!(names.is_empty(), "{} runs with --on {}", case.name, there.join(" or --on "));
+            let where_to = format!("{} runs with --on {}", case.name, there.join(" or --on "));
+            ensure!(names.is_empty(), Misuse(where_to));
             continue;
         }
+        let own = case.description.bare || case.description.docker;
+        ensure!(!own || setting.image.is_none(), Misuse(format!("{} runs on our own image only", case.name)));
         for version in few(&[newest])? {
             match case.versions(&version, &every) {
                 Ok(versions) => {
@@ -118,7 +119,13 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
             }
         }
     }
-    // The judges need no node.
+    if on != On::Namespaces {
+        let judge = names.iter().find(|name| JUDGES.iter().any(|(judge, _)| judge == name));
+        ensure!(
+            judge.is_none(),
+            Misuse(format!("{} needs no node; leave --on out", judge.map_or("", |name| name)))
+        );
+    }
     let wanted = |name: &str| on == On::Namespaces && wanted(name, false);
     if wanted("kubeadm") {
         for version in few(&[oldest, newest])? {
@@ -147,7 +154,7 @@ impl Job {
     pub fn shell(&self, setting: &Setting) -> Result<()> {
         match &self.what {
             What::Case(case) => case.shell(&self.versions, setting),
-            What::Kubeadm(_) | What::ApiServer => bail!("{} has no node", self.name),
+            What::Kubeadm(_) | What::ApiServer => bail!(Misuse(format!("{} has no node", self.name))),
         }
     }
 
@@ -207,7 +214,7 @@ pub fn prepare(jobs: &[Job], setting: &Setting) -> Result<()> {
 /// # Errors
 ///
 /// The harness fails, or is interrupted.
-pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<Outcome>> {
+pub fn run(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Outcome>> {
     jobs.reverse();
     let (queue, outcomes) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     let poisoned = || anyhow!("another job panicked");
@@ -241,7 +248,7 @@ pub fn run(mut jobs: Vec<Job>, at_once: usize, setting: &Setting) -> Result<Vec<
         }
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once.max(1)).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| poisoned())?)
     })?;
     outcomes.into_inner().map_err(|_| poisoned())

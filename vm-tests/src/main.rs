@@ -19,6 +19,7 @@ mod random;
 mod run;
 mod stale;
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,7 +77,7 @@ struct Run {
     #[command(flatten)]
     nodes: Nodes,
     /// How often the power is cut, where a case cuts it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     cuts: Option<u32>,
     /// What the moments of the cuts come from; by chance where it isn't given
     #[arg(long, value_name = "N")]
@@ -88,10 +89,10 @@ struct Run {
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
     /// How many cases run at once; 3 in namespaces, otherwise 1, where it isn't given
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: Option<u32>,
     /// By how much all limits are longer, for a machine that is slow
-    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     patience: u32,
     /// Print each step
     #[arg(short, long)]
@@ -144,10 +145,22 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("vm-tests: {error:#}");
-            ExitCode::from(3)
+            ExitCode::from(if error.chain().any(|cause| cause.is::<Misuse>()) { 2 } else { 3 })
         }
     }
 }
+
+/// Marks an error as one of the command line.
+#[derive(Debug)]
+struct Misuse(String);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
 
 fn run(arguments: Arguments) -> Result<bool> {
     let components = Components { given: arguments.components };
@@ -197,7 +210,8 @@ fn run(arguments: Arguments) -> Result<bool> {
 
 impl Nodes {
     fn setting(&self, components: Components) -> Result<Setting> {
-        ensure!(self.image.is_none() || self.on == On::Qemu, "an image runs on a machine: --on qemu");
+        let misplaced = self.image.is_some() && self.on != On::Qemu;
+        ensure!(!misplaced, Misuse("an image runs on a machine: --on qemu".to_owned()));
         // Our own images belong to root, and so does what is in a node.
         ensure!(
             self.image.is_some() || self.on == On::Host || nix::unistd::geteuid().is_root(),
@@ -206,15 +220,15 @@ impl Nodes {
         if self.on == On::Qemu {
             self.accel.probe()?;
         }
-        let image = self.image.as_ref();
-        let image = image.map(|path| fs::canonicalize(path).with_context(|| path.display().to_string()));
+        let found = |path: &PathBuf, hint: &str| {
+            fs::canonicalize(path).map_err(|error| Misuse(format!("{}: {error}{hint}", path.display())))
+        };
         Ok(Setting {
             components,
             on: self.on,
             accelerator: self.accel,
-            image: image.transpose()?,
-            program: fs::canonicalize(&self.program)
-                .with_context(|| format!("{} is missing; build it with `make build`", self.program.display()))?,
+            image: self.image.as_ref().map(|image| found(image, "")).transpose()?,
+            program: found(&self.program, "; build it with `make build`")?,
             cuts: None,
             seed: 0,
             log_root: PathBuf::new(),
@@ -229,7 +243,7 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
         cuts: arguments.cuts,
         seed: arguments.seed.unwrap_or_else(by_chance),
         log_root: arguments.logs.clone(),
-        patience: arguments.patience.max(1),
+        patience: arguments.patience,
         verbose: arguments.verbose,
         ..arguments.nodes.setting(components)?
     };

@@ -81,7 +81,7 @@ impl Accelerator {
             .args(self.arguments())
             .args(["-m", "16M", "-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])
-            .args(["-drive", &format!("file={},format=raw,if=ide,readonly=on", disk.display())])
+            .args(["-drive", &format!("file={},format=raw,if=ide", disk.display())])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

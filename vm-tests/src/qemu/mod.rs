@@ -9,6 +9,7 @@ mod docker;
 
 use std::fs::{self, File};
 use std::net::UdpSocket;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -244,9 +245,15 @@ impl Drop for Running {
     }
 }
 
-/// The format of somebody's image, as qemu-img has it.
+/// The format of somebody's image, as qemu-img has it. What it doesn't know is raw to it, and then must have a boot sector.
 fn format(image: &Path) -> Result<String> {
     let info = run::output(Command::new("qemu-img").args(["info", "--output=json"]).arg(image))?;
     let info: serde_json::Value = serde_json::from_str(&info)?;
-    Ok(info["format"].as_str().context("qemu-img info knows no format")?.to_owned())
+    let format = info["format"].as_str().context("qemu-img info knows no format")?;
+    if format == "raw" {
+        let mut mark = [0; 2];
+        let read = File::open(image)?.read_exact_at(&mut mark, 510);
+        ensure!(read.is_ok() && mark == [0x55, 0xaa], "{}: this is no disk that boots", image.display());
+    }
+    Ok(format.to_owned())
 }
