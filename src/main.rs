@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod node;
 mod plan;
+mod proof;
 mod wiring;
 mod yaml;
 

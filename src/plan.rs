@@ -537,7 +537,8 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
         Change::RemoveFile { path, .. } if path == manifest_path => Some(String::new()),
         _ => None,
     });
-    let referenced = manifest::referenced(changed.as_deref().or(manifest).unwrap_or_default());
+    let text = changed.as_deref().or(manifest).unwrap_or_default();
+    let referenced = manifest::auditing(text).map(|auditing| auditing.referenced).unwrap_or_default();
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
         // Who may read it is part of what the API server needs.

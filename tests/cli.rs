@@ -164,6 +164,20 @@ fn a_policy_is_checked_on_its_own() {
 }
 
 #[test]
+fn only_what_runs_is_verified() {
+    let node = control_plane();
+    let output = run(node.path(), &["verify"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("only what runs can be verified; leave --root out"), "{stderr}");
+    // An image has nobody to wait for.
+    assert_eq!(run(node.path(), &["apply", "--wait", "5m"]).status.code(), Some(0));
+    for wrong in ["5", "soon", "0s"] {
+        assert_eq!(run(node.path(), &["apply", "--wait", wrong]).status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[test]
 fn the_journal_gets_priorities() {
     let node = control_plane();
     let path = node.path().join("journal");

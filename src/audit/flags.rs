@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::version::Version;
 use crate::yaml::fields::likely;
@@ -111,6 +112,11 @@ fn integer(text: &str) -> Option<i64> {
 /// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`; at most some 292 years.
 pub fn is_duration(text: &str) -> bool {
     nanoseconds(text).is_some()
+}
+
+/// Reads a duration that isn't negative, as Go writes it: `90s`, `1m30s`.
+pub fn duration(text: &str) -> Option<Duration> {
+    nanoseconds(text).and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos)
 }
 
 fn nanoseconds(text: &str) -> Option<i128> {

@@ -4,14 +4,15 @@ use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
+use serde_json::json;
 
 use super::plan::{document, nothing, show};
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, survey, verify, warn};
 use crate::node::lock::Lock;
-use crate::node::{backup, transaction};
-use crate::plan::describe;
+use crate::node::{apiserver, backup, transaction};
+use crate::plan::{Role, describe};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
 #[derive(Debug, Args)]
@@ -21,6 +22,9 @@ pub struct Apply {
     /// Change nothing, do what plan does
     #[arg(long)]
     dry_run: bool,
+    /// Wait until the API server is proved to audit, as verify does, at most so long; put everything back where it isn't, and exit 4
+    #[arg(long, value_name = "DURATION", value_parser = verify::duration)]
+    wait: Option<Duration>,
     /// How long to wait for another run to end
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     lock_timeout: u64,
@@ -35,9 +39,16 @@ impl Apply {
         if self.dry_run {
             return show(&plan, common, out);
         }
+        let waits = self.wait.filter(|_| plan.role == Role::ControlPlane && root.is_host());
+        if waits.is_some() && !apiserver::processes().1 {
+            bail!(
+                "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
+            );
+        }
         let mut backup = None;
+        let mut lock = None;
         if !plan.changes.is_empty() || backup::unfinished(&root)? {
-            let _lock = Lock::take(&root, Duration::from_secs(self.lock_timeout))?;
+            lock = Some(Lock::take(&root, Duration::from_secs(self.lock_timeout))?);
             let mut changes = plan.changes();
             if transaction::changed(&root, &changes)?.is_some() {
                 // Another run did the job, or undid it, before this one had the lock.
@@ -47,9 +58,25 @@ impl Apply {
             backup = transaction::execute(&root, &changes, "apply", SystemTime::now())?;
         }
         warn(common, &plan.warnings);
+        let proof = match waits {
+            Some(limit) => Some(verify::prove_or_go_back(&root, &config, &plan, backup.as_deref(), limit)?),
+            None => None,
+        };
+        drop(lock);
+        let outcome = if proof.as_ref().is_some_and(Result::is_err) { Outcome::PutBack } else { Outcome::Done };
         if common.json() {
-            let _ = writeln!(out, "{:#}", document(&plan, backup.as_deref()));
-            return Ok(Outcome::Done);
+            let mut document = document(&plan, backup.as_deref());
+            match &proof {
+                Some(Ok(proved)) => document["proof"] = proved.document(),
+                Some(Err(why)) => document["proof"] = json!({"proved": false, "reason": why}),
+                None => {}
+            }
+            let _ = writeln!(out, "{document:#}");
+            return Ok(outcome);
+        }
+        if let Some(Err(why)) = &proof {
+            log::error!("{why}");
+            return Ok(outcome);
         }
         out.push_str(&headline(&plan));
         if plan.changes.is_empty() {
@@ -62,6 +89,9 @@ impl Apply {
             let root = if root.is_host() { String::new() } else { format!(" --root {}", common.root.display()) };
             let _ = writeln!(out, "backup    {id}; to undo: kube-audit-bootstrap{root} restore {id}");
         }
-        Ok(Outcome::Done)
+        if let Some(Ok(proved)) = &proof {
+            let _ = writeln!(out, "proof     {}", proved.text());
+        }
+        Ok(outcome)
     }
 }

@@ -5,6 +5,9 @@ use std::io::Write;
 use env_logger::{Builder, Env};
 use log::{Level, LevelFilter};
 
+/// The target of messages for whoever waits, which are there without `-v`.
+pub const PROGRESS: &str = "progress";
+
 /// Sets up the log. `RUST_LOG` wins over `-v`.
 pub fn init(verbose: u8) {
     let default = match verbose {
@@ -15,6 +18,7 @@ pub fn init(verbose: u8) {
     let journal = is_journal();
     Builder::new()
         .filter_level(default)
+        .filter_module(PROGRESS, LevelFilter::Info)
         .parse_env(Env::default())
         .format(move |buffer, record| {
             let (priority, name) = match record.level() {

@@ -7,6 +7,7 @@ mod plan;
 mod policy;
 mod restore;
 mod status;
+mod verify;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -39,6 +40,8 @@ pub enum Outcome {
     Misused = 2,
     /// `plan` and `status`: something would change.
     Differs = 3,
+    /// `apply --wait`: the API server didn't come to audit, and the node was put back.
+    PutBack = 4,
 }
 
 /// Marks an error as one of the command line or of the configuration.
@@ -90,6 +93,7 @@ enum Verb {
     Apply(apply::Apply),
     Plan(plan::Plan),
     Status(status::Status),
+    Verify(verify::Verify),
     Restore(restore::Restore),
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -157,6 +161,7 @@ fn execute(cli: Cli, out: &mut String) -> Result<Outcome> {
         Verb::Apply(verb) => verb.run(&cli.common, out),
         Verb::Plan(verb) => verb.run(&cli.common, out),
         Verb::Status(verb) => verb.run(&cli.common, out),
+        Verb::Verify(verb) => verb.run(&cli.common, out),
         Verb::Restore(verb) => verb.run(&cli.common, out),
         Verb::Policy(verb) => verb.run(&cli.common, out),
     };

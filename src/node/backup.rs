@@ -718,7 +718,8 @@ fn civil(time: SystemTime) -> [u64; 6] {
     [year, month, day, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60]
 }
 
-fn stamp(time: SystemTime) -> String {
+/// A moment to the second, as in `20261124T121326Z`.
+pub(crate) fn stamp(time: SystemTime) -> String {
     let [year, month, day, hour, minute, second] = civil(time);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }

@@ -4,7 +4,7 @@ use super::{
     Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
     kept, log_file, mounts, on_host, same, serves, wanted_mounts, wired,
 };
-use crate::audit::flags::{self, Takes};
+use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
 use crate::yaml::edit::{New, Op, Step, edit};
@@ -147,24 +147,38 @@ struct Arg {
     separate: bool,
 }
 
-/// The paths of the host that a manifest's audit flags point at: the policy, the log's directory, the webhook's
-/// configuration. Empty where it has none, or can't be read.
-pub fn referenced(text: &str) -> Vec<String> {
-    let read = || {
-        let manifest = read(text).ok()?;
-        let root = &manifest.documents[0].root;
-        let container = root.at(&["spec", "containers"])?.items()?.get(manifest.container)?;
-        let args = command_line(container).ok()?.args;
-        let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
-        let (_, _, present) = present_mounts(container, root.get("spec")?);
-        Some(
-            mounts(&flags, &flags::Flags::new())
-                .iter()
-                .filter_map(|mount| on_host(&present, &mount.container))
-                .collect(),
-        )
+/// What a manifest says of auditing.
+#[derive(Clone, Debug, Default)]
+pub struct Auditing {
+    /// The audit flags of the API server, as it takes them: of one that is given twice, the last.
+    pub flags: Flags,
+    /// Where the host has what the flags point at: the policy, the log's directory, the webhook's configuration.
+    pub referenced: Vec<String>,
+    /// Where the host has the log file, if the log goes to one.
+    pub log: Option<String>,
+    /// Where the host has the policy.
+    pub policy: Option<String>,
+}
+
+/// Reads what a manifest says of auditing. Errors: it can't be read, or starts no API server.
+pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
+    let manifest = read(text)?;
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let (Some(container), Some(spec)) = (containers.get(manifest.container), root.get("spec")) else {
+        return Ok(Auditing::default());
     };
-    read().unwrap_or_default()
+    let args = command_line(container)?.args;
+    let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
+    let (_, _, present) = present_mounts(container, spec);
+    let referenced =
+        mounts(&flags, &Flags::new()).iter().filter_map(|mount| on_host(&present, &mount.container)).collect();
+    let path = |flag: &str| {
+        let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
+        on_host(&present, path)
+    };
+    let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
+    Ok(Auditing { flags, referenced, log, policy })
 }
 
 /// A container's mounts and its pod's volumes, as nodes, and the mounts as they are compared.
@@ -404,8 +418,8 @@ impl Edits<'_> {
 
     fn volumes(
         &mut self,
-        flags: &flags::Flags,
-        before: &flags::Flags,
+        flags: &Flags,
+        before: &Flags,
         wanted: &Wanted,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Present>, Refusal> {
@@ -544,9 +558,9 @@ impl Edits<'_> {
 
 /// The settings as YAML, for a person to add.
 fn by_hand(wanted: &Wanted) -> String {
-    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+    let flags: Flags = wanted.flags.iter().cloned().collect();
     let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
-    let mounts = mounts(&flags, &flags::Flags::new());
+    let mounts = mounts(&flags, &Flags::new());
     let volume_mounts = mounts.iter().map(|mount| {
         New::map([
             ("mountPath", New::str(&mount.container)),

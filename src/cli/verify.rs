@@ -1,0 +1,297 @@
+//! `verify`: proves that the API server that runs here audits; `apply --wait` does that too, and goes back where it fails.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Common, Outcome, Overrides, configuration};
+use crate::audit::flags;
+use crate::audit::policy;
+use crate::config::Config;
+use crate::node::apiserver::{self, Ask, Tail};
+use crate::node::backup::BACKUPS;
+use crate::node::root::Root;
+use crate::node::{backup, observe, transaction};
+use crate::plan::{Plan, Step};
+use crate::proof::{Next, Process, Proof, Seen, Stage, Trace, trace};
+use crate::wiring::manifest::{self, Auditing};
+
+/// How often is looked.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Prove that the API server of this node audits: it runs with the manifest's flags, answers, and writes an event
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// How long to wait for each of that, all in all
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    wait: Duration,
+}
+
+/// A duration on the command line.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let duration = flags::duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "a duration such as 90s or 5m is expected".to_owned())
+}
+
+impl Verify {
+    pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+        let root = common.open_root()?;
+        let config = configuration(&root, common, &Overrides::default())?;
+        let path = observe::manifest_path(&root, &config)?;
+        if !root.is_host() {
+            bail!("{}: only what runs can be verified; leave --root out", common.root.display());
+        }
+        let Some(manifest) = observe::read(&root, &path)? else {
+            let what = format!("there is no API server here: {path} doesn't exist");
+            print(common, out, &what, json!({"proved": null, "reason": what}));
+            return Ok(Outcome::Done);
+        };
+        let auditing = manifest::auditing(&manifest.text).map_err(|refusal| anyhow!("{path}:{refusal}"))?;
+        if !auditing.flags.contains_key("audit-policy-file") {
+            bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
+        }
+        let proved = Watch::begin(&root, auditing, Vec::new())?.prove(self.wait)?;
+        print(common, out, &proved.text(), proved.document());
+        Ok(Outcome::Done)
+    }
+}
+
+fn print(common: &Common, out: &mut String, text: &str, document: Value) {
+    let _ = match common.json() {
+        true => writeln!(out, "{document:#}"),
+        false => writeln!(out, "{text}"),
+    };
+}
+
+/// How it was proved.
+#[derive(Debug)]
+pub struct Proved {
+    process: Process,
+    trace: Trace,
+    after: Duration,
+}
+
+impl Proved {
+    pub fn text(&self) -> String {
+        let how = match self.trace {
+            Trace::Question(path) => format!("it recorded a request for {path}"),
+            Trace::Traffic => "it recorded what the cluster does".to_owned(),
+            Trace::Nothing => "its policy records nothing, so no event was waited for".to_owned(),
+        };
+        format!("the API server (process {}) audits: {how}, after {} s", self.process.pid, self.after.as_secs())
+    }
+
+    pub fn document(&self) -> Value {
+        let trace = match self.trace {
+            Trace::Question(path) => path,
+            Trace::Traffic => "traffic",
+            Trace::Nothing => "nothing",
+        };
+        json!({"proved": true, "process": self.process.pid, "event": trace, "seconds": self.after.as_secs_f64()})
+    }
+}
+
+/// The watch over an API server, from a moment on.
+#[derive(Debug)]
+pub struct Watch {
+    auditing: Auditing,
+    trace: Trace,
+    old: Vec<Process>,
+    logs: BTreeMap<PathBuf, SystemTime>,
+    tail: Option<Tail>,
+    /// In the path of our question, so that its event is known.
+    mark: String,
+}
+
+impl Watch {
+    /// Begins to watch for an API server with these flags that is none of `old`.
+    ///
+    /// Errors: the policy can't be read.
+    pub fn begin(root: &Root, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
+        let trace = match &auditing.policy {
+            Some(path) => {
+                let text =
+                    observe::read(root, path)?.with_context(|| format!("{path}: the policy isn't there"))?;
+                let (policy, findings) = policy::parse(&text.text, None);
+                let policy = policy.with_context(|| match findings.first() {
+                    Some(finding) => format!("{path}:{finding}"),
+                    None => format!("{path}: this is no policy"),
+                })?;
+                trace(&policy)
+            }
+            None => Trace::Nothing,
+        };
+        let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Ok(Watch {
+            tail: auditing.log.as_deref().map(Tail::from_now),
+            auditing,
+            trace,
+            old,
+            logs: apiserver::container_logs(),
+            mark: format!("kube-audit-bootstrap={unique:x}"),
+        })
+    }
+
+    /// Begins to watch for the return of an API server, whose events don't matter. The one of before will do: the kubelet may not have
+    /// ended it yet.
+    fn begin_again(auditing: Auditing) -> Watch {
+        let (logs, old) = (apiserver::container_logs(), Vec::new());
+        Watch { auditing, trace: Trace::Nothing, old, logs, tail: None, mark: String::new() }
+    }
+
+    /// Waits for the proof. Says each stage that is reached.
+    ///
+    /// Errors: why it can't be proved, with the last words of an API server that ended.
+    pub fn prove(self, limit: Duration) -> Result<Proved> {
+        let start = Instant::now();
+        let wants_event = self.tail.is_some() && self.trace != Trace::Nothing;
+        let mut proof = Proof::new(self.auditing.flags.clone(), self.old.clone(), wants_event, limit);
+        let mut stage = Stage::Process;
+        loop {
+            let (processes, kubelet) = apiserver::processes();
+            let mut seen = Seen { processes, kubelet, starts: self.new_logs().len(), ..Seen::default() };
+            if let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) {
+                let ask = Ask::of(process);
+                seen.answers = stage != Stage::Answer || ask.answers();
+                seen.event = stage == Stage::Event && self.has_event(&ask, process);
+            }
+            let after = start.elapsed();
+            match proof.next(&seen, after) {
+                Next::Reached(reached) => {
+                    progress(after, reached.reached());
+                    stage = if reached == Stage::Process { Stage::Answer } else { Stage::Event };
+                }
+                Next::Proved => {
+                    let last = if wants_event { Stage::Event } else { Stage::Answer };
+                    progress(after, last.reached());
+                    let process = proof.process().cloned().context("the API server is gone")?;
+                    return Ok(Proved { process, trace: self.trace, after });
+                }
+                Next::Nudge | Next::Wait => thread::sleep(PAUSE),
+                Next::Failed(why) => bail!("{why}{}", self.last_words()),
+            }
+            if proof.process().is_none() {
+                stage = Stage::Process;
+            }
+        }
+    }
+
+    /// Is the event in the log that is waited for?
+    fn has_event(&self, ask: &Ask, process: &Process) -> bool {
+        let text = || self.tail.as_ref().and_then(|tail| tail.text().ok()).unwrap_or_default();
+        match self.trace {
+            Trace::Question(path) if ask.can_ask() => {
+                // Asked each time: the API server, new as it is, may have refused the one before.
+                text().contains(&self.mark) || {
+                    let _ = ask.get(&format!("{path}?{}", self.mark));
+                    text().contains(&self.mark)
+                }
+            }
+            _ => {
+                let Some(start) = apiserver::start_time(process).map(backup::stamp) else { return false };
+                text().lines().any(|line| event_time(line).is_some_and(|time| time > start))
+            }
+        }
+    }
+
+    fn new_logs(&self) -> BTreeMap<PathBuf, SystemTime> {
+        let mut logs = apiserver::container_logs();
+        logs.retain(|path, _| !self.logs.contains_key(path));
+        logs
+    }
+
+    fn last_words(&self) -> String {
+        match apiserver::newest_words(&self.new_logs()) {
+            Some(words) => format!("; it said: {words}"),
+            None => String::new(),
+        }
+    }
+}
+
+/// Proves what a run that just ended has made of the node. Where that can't be proved, everything of its backup set `id` goes back, and
+/// the API server's return is awaited: the inner error says why, and how that went.
+///
+/// Errors: the node could not be put back, and what is where; without a set, why it can't be proved.
+pub fn prove_or_go_back(
+    root: &Root,
+    config: &Config,
+    plan: &Plan,
+    id: Option<&str>,
+    limit: Duration,
+) -> Result<Result<Proved, String>> {
+    let is_new = plan.changes.iter().any(|planned| planned.step == Step::Manifest);
+    let old = if is_new { apiserver::processes().0 } else { Vec::new() };
+    let path = observe::manifest_path(root, config)?;
+    let auditing = || -> Result<Auditing> {
+        let text = observe::read(root, &path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
+        manifest::auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
+    };
+    let start = Instant::now();
+    let why = match auditing().and_then(|auditing| Watch::begin(root, auditing, old)?.prove(limit)) {
+        Ok(proved) => return Ok(Ok(proved)),
+        Err(why) => format!("{why:#}"),
+    };
+    let Some(id) = id else {
+        bail!("{why}; this run changed nothing, so nothing is put back: see restore --list")
+    };
+    progress(start.elapsed(), &format!("{why}; putting everything back"));
+    let go_back = || -> Result<()> {
+        let restore = backup::restore_changes(root, Some(id))?;
+        if let Some(path) = restore.foreign.first() {
+            bail!("{path} was changed by somebody else meanwhile");
+        }
+        transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now()).map(drop)
+    };
+    go_back().with_context(|| {
+        format!("{why}; and what this run changed could not be put back: try restore {id}, whose copies are in {BACKUPS}/{id}")
+    })?;
+    let ended = match Watch::begin_again(auditing()?).prove(limit) {
+        Ok(_) => format!("everything is as it was before {id}, and the API server answers again"),
+        Err(error) => format!(
+            "everything is as it was before {id}, but the API server isn't back: {error:#}; look at the kubelet's log, and at \
+             {path}"
+        ),
+    };
+    Ok(Err(format!("{why}; {ended}")))
+}
+
+/// When the request of an event came, as [`backup::stamp`] writes it.
+fn event_time(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("\"requestReceivedTimestamp\":\"")?;
+    let (seconds, _) = rest.split_once(['.', '"'])?;
+    let plain: String = seconds.chars().filter(|c| !matches!(c, '-' | ':' | 'Z')).collect();
+    Some(plain + "Z")
+}
+
+/// A line for whoever waits.
+pub fn progress(after: Duration, what: &str) {
+    log::info!(target: super::log::PROGRESS, "{:4} s  {what}", after.as_secs());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_events_time_compares_with_a_stamp() {
+        let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
+        assert_eq!(event_time(line).as_deref(), Some("20261124T121326Z"));
+        assert!(event_time(line).unwrap() > backup::stamp(UNIX_EPOCH));
+        assert_eq!(event_time("{\"kind\":\"Event\""), None);
+        assert_eq!(event_time("\"requestReceivedTimestamp\":\""), None);
+    }
+
+    #[test]
+    fn durations_are_gos() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "5", "-5s", "0s", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

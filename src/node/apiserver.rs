@@ -1,0 +1,226 @@
+//! What can be seen of the API server that runs here: its processes, its answers, its audit log, its containers' logs. Only of the
+//! running system, so no root stands before the paths.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, ensure};
+
+use super::process;
+use crate::proof::{Process, last_words};
+
+/// The names of processes, which the kernel cuts at 15 characters.
+const API_SERVER: &str = "kube-apiserver";
+const KUBELET: &str = "kubelet";
+
+/// Who may ask everything, and who asks.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
+const KUBECTLS: [&str; 3] = ["/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl"];
+
+/// Where the kubelet keeps the logs of a pod's containers: a folder each, and a file for each start.
+const POD_LOGS: &str = "/var/log/pods";
+const API_SERVER_PODS: &str = "kube-system_kube-apiserver-";
+
+/// How much of the end of a log is looked at.
+const LOG_LIMIT: u64 = 64 << 20;
+const LAST_WORDS_LIMIT: u64 = 64 << 10;
+
+/// The API servers that run, and whether a kubelet does.
+pub fn processes() -> (Vec<Process>, bool) {
+    let (mut found, mut kubelet) = (Vec::new(), false);
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that ends meanwhile isn't there.
+        let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+        match String::from_utf8_lossy(&read("comm")).trim_end() {
+            API_SERVER => found.extend(api_server(pid, &read("cmdline"), &read("stat"))),
+            KUBELET => kubelet = true,
+            _ => {}
+        }
+    }
+    (found, kubelet)
+}
+
+/// A process by what `/proc` says of it. One that has ended and not been waited for has no command line.
+fn api_server(pid: i32, cmdline: &[u8], stat: &[u8]) -> Option<Process> {
+    let words = cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut arguments: Vec<_> = words.collect();
+    arguments.pop();
+    // proc_pid_stat(5): the name in brackets may have anything in it; the start is the 20th after it.
+    let stat = String::from_utf8_lossy(stat);
+    let started = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    (!arguments.is_empty()).then_some(Process { pid, started, arguments })
+}
+
+/// When a process started.
+pub fn start_time(process: &Process) -> Option<SystemTime> {
+    // The kernel gives ticks of a hundredth of a second to programs, whatever its own are (USER_HZ).
+    let since_boot = Duration::from_millis(process.started * 10);
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
+}
+
+/// A way to ask one API server of this node, and no other that may stand behind the cluster's address.
+#[derive(Debug)]
+pub enum Ask {
+    /// With kubectl, as the administrator.
+    Kubectl { program: &'static str, server: String },
+    /// Where kubectl or admin.conf is missing: whether the port is open.
+    Port(u16),
+}
+
+impl Ask {
+    /// The best way there is.
+    pub fn of(process: &Process) -> Ask {
+        let value = |flag: &str| {
+            let mut words = process.arguments.iter();
+            words.find_map(|word| word.strip_prefix(flag)?.strip_prefix('=').map(str::to_owned))
+        };
+        let port = value("--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443);
+        let address = value("--advertise-address");
+        let program = KUBECTLS.into_iter().find(|path| Path::new(path).exists());
+        match (program, address) {
+            (Some(program), Some(address)) if Path::new(ADMIN).exists() => {
+                let host = if address.contains(':') { format!("[{address}]") } else { address };
+                Ask::Kubectl { program, server: format!("https://{host}:{port}") }
+            }
+            _ => Ask::Port(port),
+        }
+    }
+
+    /// Does it answer?
+    pub fn answers(&self) -> bool {
+        match self {
+            Ask::Kubectl { .. } => self.get("/readyz").is_ok(),
+            Ask::Port(port) => is_open(*port),
+        }
+    }
+
+    /// Asks for a path, if that is possible.
+    pub fn get(&self, path: &str) -> Result<()> {
+        let Ask::Kubectl { program, server } = self else { return Ok(()) };
+        let arguments =
+            ["--kubeconfig", ADMIN, "--server", server, "--request-timeout", "5s", "get", "--raw", path];
+        process::output(program, &arguments, Duration::from_secs(10)).map(drop)
+    }
+
+    /// Can a question be recognized in the audit log?
+    pub fn can_ask(&self) -> bool {
+        matches!(self, Ask::Kubectl { .. })
+    }
+}
+
+/// Does somebody listen on a port of this network? Without a connection: this program opens none.
+fn is_open(port: u16) -> bool {
+    let wanted = format!("{port:04X}");
+    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
+        let table = fs::read_to_string(path).unwrap_or_default();
+        // proc_net(5): the local address with its port, the other one, the state; 0A is a listener.
+        table.lines().any(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let port = words.get(1).and_then(|address| address.rsplit(':').next());
+            port == Some(&wanted) && words.get(3) == Some(&"0A")
+        })
+    })
+}
+
+/// A log file from a moment on.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    path: PathBuf,
+    inode: u64,
+    start: u64,
+}
+
+impl Tail {
+    /// What will be written from now on.
+    pub fn from_now(path: &str) -> Tail {
+        let (inode, start) = fs::metadata(path).map_or((0, 0), |metadata| (metadata.ino(), metadata.len()));
+        Tail { path: path.into(), inode, start }
+    }
+
+    /// What was written since; of a file that was rotated meanwhile, what is in the new one.
+    pub fn text(&self) -> Result<String> {
+        let mut file = File::open(&self.path)?;
+        let metadata = file.metadata()?;
+        let is_same = metadata.ino() == self.inode && metadata.len() >= self.start;
+        let start = if is_same { self.start } else { 0 }.max(metadata.len().saturating_sub(LOG_LIMIT));
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_LIMIT).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// The logs of the API server's containers, by their path, with the time of the last line.
+pub fn container_logs() -> BTreeMap<PathBuf, SystemTime> {
+    let files = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut logs = BTreeMap::new();
+    for pod in files(Path::new(POD_LOGS)) {
+        if !pod.file_name().is_some_and(|name| name.to_string_lossy().starts_with(API_SERVER_PODS)) {
+            continue;
+        }
+        for log in files(&pod).flat_map(|container| files(&container).collect::<Vec<_>>()) {
+            let time = fs::metadata(&log).and_then(|metadata| metadata.modified());
+            if let (Some("log"), Ok(time)) = (log.extension().and_then(|extension| extension.to_str()), time) {
+                logs.insert(log, time);
+            }
+        }
+    }
+    logs
+}
+
+/// What the newest of these containers said last.
+pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
+    let (path, _) = logs.iter().max_by_key(|(_, time)| **time)?;
+    let read = || -> Result<String> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        ensure!(length > 0, "empty");
+        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_LIMIT)))?;
+        let mut bytes = Vec::new();
+        file.take(LAST_WORDS_LIMIT).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    last_words(&read().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name_is() {
+        let stat = b"42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 2000";
+        let process = api_server(42, b"kube-apiserver\0--v=2\0", stat).unwrap();
+        assert_eq!(
+            process,
+            Process { pid: 42, started: 12345, arguments: vec!["kube-apiserver".into(), "--v=2".into()] }
+        );
+        assert_eq!(api_server(42, b"", stat), None, "a zombie");
+        assert_eq!(api_server(42, b"kube-apiserver\0", b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_tail_is_what_came_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        let name = path.to_str().unwrap();
+        let before = Tail::from_now(name);
+        fs::write(&path, "one\n").unwrap();
+        assert_eq!(before.text().unwrap(), "one\n");
+        let tail = Tail::from_now(name);
+        assert_eq!(tail.text().unwrap(), "");
+        fs::write(&path, "one\ntwo\n").unwrap();
+        assert_eq!(tail.text().unwrap(), "two\n");
+        // Rotated.
+        fs::rename(&path, dir.path().join("audit-1.log")).unwrap();
+        fs::write(&path, "three\n").unwrap();
+        assert_eq!(tail.text().unwrap(), "three\n");
+    }
+}

@@ -1,0 +1,453 @@
+//! When is it proved that the API server audits? Decided here from what is seen; `node::apiserver` looks.
+//!
+//! Three things are waited for, one after the other: a process with the manifest's audit flags, its answer, and an event in
+//! the log that was written after its start.
+
+use std::time::Duration;
+
+use crate::audit::flags::{self, Flags, Takes};
+use crate::audit::policy::evaluate::{Request, Target, evaluate};
+use crate::audit::policy::{Level, Policy, Stage as AuditStage};
+
+/// After how many starts that came to nothing it is no use to wait on. The kubelet starts a container anew after 10 s, then after
+/// 20 s and so on.
+const STARTS: usize = 2;
+
+/// How long a manifest may be there before the kubelet, which looks at its directory every 20 s (`fileCheckFrequency`), must have
+/// begun to end the old API server.
+const UNNOTICED: Duration = Duration::from_secs(60);
+
+/// A process that runs the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    /// Clock ticks between the machine's start and its own: with the number, its identity.
+    pub started: u64,
+    pub arguments: Vec<String>,
+}
+
+impl Process {
+    /// Does it have these audit flags, and no others?
+    pub fn has(&self, wanted: &Flags) -> bool {
+        let mut found = Flags::new();
+        let mut left = self.arguments.iter().peekable();
+        while let Some(argument) = left.next() {
+            let Some(flag) = argument.strip_prefix("--") else { continue };
+            let (written, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+            let name = flags::normal(written);
+            if !flags::is_audit(&name) {
+                continue;
+            }
+            let value = match (value, flags::takes(&name)) {
+                (Some(value), _) => value.to_owned(),
+                (None, Some(Takes::Bool) | None) => "true".to_owned(),
+                (None, Some(_)) => left.next().cloned().unwrap_or_default(),
+            };
+            found.insert(name, value);
+        }
+        found == *wanted
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// A process with the manifest's flags, and a new one if the manifest is new.
+    Process,
+    Answer,
+    Event,
+}
+
+impl Stage {
+    /// What has come when the stage is over.
+    pub fn reached(self) -> &'static str {
+        match self {
+            Stage::Process => "it runs with the audit flags of the manifest",
+            Stage::Answer => "it answers",
+            Stage::Event => "it has written an event",
+        }
+    }
+
+    fn missing(self) -> &'static str {
+        match self {
+            Stage::Process => "no API server runs with the audit flags of the manifest",
+            Stage::Answer => "the API server runs, but doesn't answer",
+            Stage::Event => "the API server answers, but has written no event that its policy asks for",
+        }
+    }
+}
+
+/// What is seen at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub processes: Vec<Process>,
+    /// Is there a kubelet, which starts and ends all of them?
+    pub kubelet: bool,
+    pub answers: bool,
+    pub event: bool,
+    /// How many containers of the API server were started since the beginning.
+    pub starts: usize,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Wait,
+    /// A stage is over.
+    Reached(Stage),
+    /// The kubelet hasn't noticed the manifest: show it again.
+    Nudge,
+    Proved,
+    /// Why it can't be proved.
+    Failed(String),
+}
+
+/// A proof under way.
+#[derive(Debug)]
+pub struct Proof {
+    flags: Flags,
+    /// The processes of before, none of which will do; empty where the manifest isn't new.
+    old: Vec<Process>,
+    /// Is an event waited for?
+    wants_event: bool,
+    limit: Duration,
+    stage: Stage,
+    process: Option<Process>,
+    nudged: bool,
+}
+
+impl Proof {
+    /// That an API server with these audit flags runs, that is none of `old`, answers, and writes an event if one is wanted, within
+    /// `limit`.
+    pub fn new(flags: Flags, old: Vec<Process>, wants_event: bool, limit: Duration) -> Self {
+        Self { flags, old, wants_event, limit, stage: Stage::Process, process: None, nudged: false }
+    }
+
+    /// The process that the proof is about by now.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// What to do, seeing this after so long.
+    pub fn next(&mut self, seen: &Seen, after: Duration) -> Next {
+        if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
+            // It ended. The next one may do better, if the kubelet starts one.
+            self.process = None;
+            self.stage = Stage::Process;
+        }
+        let reached = match self.stage {
+            Stage::Process => {
+                self.process =
+                    seen.processes.iter().find(|one| one.has(&self.flags) && !self.old.contains(one)).cloned();
+                self.process.is_some()
+            }
+            Stage::Answer => seen.answers,
+            Stage::Event => seen.event,
+        };
+        match (self.stage, reached) {
+            (Stage::Process, true) => {
+                self.stage = Stage::Answer;
+                return Next::Reached(Stage::Process);
+            }
+            (Stage::Answer, true) if self.wants_event => {
+                self.stage = Stage::Event;
+                return Next::Reached(Stage::Answer);
+            }
+            (Stage::Answer | Stage::Event, true) => return Next::Proved,
+            (_, false) => {}
+        }
+        if self.process.is_none() {
+            if !seen.kubelet {
+                return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
+            }
+            if seen.processes.is_empty() && seen.starts >= STARTS {
+                return Next::Failed(format!(
+                    "the API server was started {} times and ended each time",
+                    seen.starts
+                ));
+            }
+            let unnoticed = !self.old.is_empty() && self.old.iter().all(|old| seen.processes.contains(old));
+            if unnoticed && !self.nudged && after > UNNOTICED {
+                self.nudged = true;
+                return Next::Nudge;
+            }
+        }
+        if after > self.limit {
+            return Next::Failed(format!("{} after {} s", self.stage.missing(), self.limit.as_secs()));
+        }
+        Next::Wait
+    }
+}
+
+/// Who admin.conf is: since Kubernetes 1.29 by the second group, before by the first.
+const ADMIN: &str = "kubernetes-admin";
+const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
+
+/// What can be asked without changing anything.
+const QUESTIONS: [&str; 5] =
+    ["/version", "/healthz", "/apis", "/api/v1/namespaces/kube-system", "/api/v1/namespaces/kube-system/pods"];
+
+/// How a policy can be seen at work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// By a request for this path, which it records.
+    Question(&'static str),
+    /// By what the cluster does anyway.
+    Traffic,
+    /// Not at all: it records nothing.
+    Nothing,
+}
+
+/// How a policy can be seen at work.
+pub fn trace(policy: &Policy) -> Trace {
+    if policy.rules.iter().all(|rule| rule.level == Level::None) {
+        return Trace::Nothing;
+    }
+    let is_recorded = |path: &str| {
+        ADMIN_GROUPS.iter().all(|group| {
+            let request = Request {
+                user: ADMIN.to_owned(),
+                groups: vec![(*group).to_owned(), "system:authenticated".to_owned()],
+                verb: if path.ends_with("/pods") { "list" } else { "get" }.to_owned(),
+                target: target(path),
+            };
+            let decision = evaluate(policy, &request);
+            decision.level != Level::None && !decision.omit_stages.contains(&AuditStage::ResponseComplete)
+        })
+    };
+    match QUESTIONS.iter().find(|path| is_recorded(path)) {
+        Some(path) => Trace::Question(path),
+        None => Trace::Traffic,
+    }
+}
+
+fn target(path: &str) -> Target {
+    let Some(rest) = path.strip_prefix("/api/v1/namespaces/") else { return Target::Url(path.to_owned()) };
+    let (namespace, resource, name) = match rest.split_once('/') {
+        Some((namespace, resource)) => (namespace, resource, ""),
+        None => (rest, "namespaces", rest),
+    };
+    Target::Resource {
+        group: String::new(),
+        resource: resource.to_owned(),
+        subresource: String::new(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// The line in a container's log that says best why it ended: the last error, else the last line.
+pub fn last_words(log: &str) -> Option<String> {
+    // The runtime puts the time, the stream and whether the line is whole before each (CRI's log format).
+    let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
+    let is_error = |line: &&&str| {
+        line.starts_with("Error:")
+            || line.starts_with("panic:")
+            || line.contains("\"command failed\"")
+            || ["E", "F"].iter().any(|level| {
+                line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            })
+    };
+    let found = lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty()));
+    found.map(|line| (*line).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::policy::parse;
+
+    fn flags(list: &[(&str, &str)]) -> Flags {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn process(pid: i32, arguments: &[&str]) -> Process {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Process { pid, started: 1000 + u64::from(pid.unsigned_abs()), arguments }
+    }
+
+    #[test]
+    fn a_process_has_flags_however_they_are_written() {
+        let wanted = flags(&[("audit-log-path", "/a"), ("audit-log-compress", "true")]);
+        for (arguments, has) in [
+            (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-compress=true"][..], true),
+            (&["kube-apiserver", "--audit_log_path", "/a", "--audit-log-compress"], true),
+            (&["kube-apiserver", "--audit-log-path=/b", "--audit-log-path=/a", "--audit-log-compress=true"], true),
+            (&["kube-apiserver", "--v=2", "--audit-log-path=/a", "--audit-log-compress=true"], true),
+            (&["kube-apiserver", "--audit-log-path=/a"], false),
+            (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-compress=false"], false),
+            (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-compress", "--audit-log-maxage=3"], false),
+            (&["kube-apiserver"], false),
+        ] {
+            assert_eq!(process(1, arguments).has(&wanted), has, "{arguments:?}");
+        }
+    }
+
+    /// What is seen, second by second, and what comes of it; moments that only wait are left out.
+    fn story(proof: &mut Proof, moments: &[(u64, Seen)]) -> Vec<(u64, Next)> {
+        let steps = moments.iter().map(|(at, seen)| (*at, proof.next(seen, Duration::from_secs(*at))));
+        steps.filter(|(_, next)| *next != Next::Wait).collect()
+    }
+
+    const NEW: &[&str] = &["kube-apiserver", "--audit-log-path=/a"];
+
+    fn old() -> Process {
+        process(7, &["kube-apiserver"])
+    }
+
+    fn new() -> Process {
+        process(8, NEW)
+    }
+
+    fn proof() -> Proof {
+        Proof::new(flags(&[("audit-log-path", "/a")]), vec![old()], true, Duration::from_secs(120))
+    }
+
+    fn seen(processes: &[Process]) -> Seen {
+        Seen { processes: processes.to_vec(), kubelet: true, ..Seen::default() }
+    }
+
+    #[test]
+    fn process_answer_and_event_make_a_proof() {
+        let answers = Seen { answers: true, ..seen(&[new()]) };
+        let moments = [
+            (1, seen(&[old()])),
+            (30, seen(&[old()])),
+            (31, seen(&[])),
+            (40, Seen { starts: 1, ..seen(&[new()]) }),
+            (41, seen(&[new()])),
+            (43, answers.clone()),
+            (44, answers.clone()),
+            (45, Seen { event: true, ..answers }),
+        ];
+        let steps = story(&mut proof(), &moments);
+        let wanted = [(40, Next::Reached(Stage::Process)), (43, Next::Reached(Stage::Answer)), (45, Next::Proved)];
+        assert_eq!(steps, wanted);
+    }
+
+    #[test]
+    fn the_old_process_proves_nothing_even_with_the_flags() {
+        let old = process(7, NEW);
+        let mut proof =
+            Proof::new(flags(&[("audit-log-path", "/a")]), vec![old.clone()], true, Duration::from_secs(50));
+        let there = seen(std::slice::from_ref(&old));
+        let moments = [(1, there.clone()), (51, there)];
+        let why = "no API server runs with the audit flags of the manifest after 50 s";
+        assert_eq!(story(&mut proof, &moments), [(51, Next::Failed(why.to_owned()))]);
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_is_another_process() {
+        let again = Process { started: 9, ..process(7, NEW) };
+        assert_eq!(proof().next(&seen(&[again]), Duration::ZERO), Next::Reached(Stage::Process));
+    }
+
+    #[test]
+    fn a_crash_loop_is_not_waited_out() {
+        let moments = [
+            (35, seen(&[new()])),
+            (36, Seen { starts: 1, ..seen(&[]) }),
+            (46, Seen { starts: 2, ..seen(&[new()]) }),
+            (47, Seen { starts: 2, ..seen(&[]) }),
+        ];
+        let steps = story(&mut proof(), &moments);
+        let why = "the API server was started 2 times and ended each time";
+        let process = Next::Reached(Stage::Process);
+        assert_eq!(steps, [(35, process.clone()), (46, process), (47, Next::Failed(why.to_owned()))]);
+    }
+
+    #[test]
+    fn one_that_ends_is_waited_for_again() {
+        let answers = |process| Seen { answers: true, ..seen(&[process]) };
+        let moments = [
+            (35, answers(new())),
+            (36, answers(new())),
+            (37, Seen { starts: 1, ..seen(&[]) }),
+            (47, Seen { starts: 2, ..answers(process(9, NEW)) }),
+            (48, answers(process(9, NEW))),
+            (49, Seen { event: true, ..answers(process(9, NEW)) }),
+        ];
+        let steps = story(&mut proof(), &moments);
+        assert_eq!(steps.last(), Some(&(49, Next::Proved)), "{steps:?}");
+    }
+
+    #[test]
+    fn a_kubelet_that_is_stopped_is_not_waited_for() {
+        let stopped = Seen { kubelet: false, ..seen(&[old()]) };
+        let why = "the kubelet doesn't run, and nothing else starts the API server";
+        assert_eq!(proof().next(&stopped, Duration::ZERO), Next::Failed(why.to_owned()));
+    }
+
+    #[test]
+    fn a_manifest_that_goes_unnoticed_is_shown_again_once() {
+        let moments: Vec<_> = (0..130).step_by(10).map(|at| (at, seen(&[old()]))).collect();
+        let steps = story(&mut proof(), &moments);
+        assert_eq!(steps.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [70], "{steps:?}");
+        assert_eq!(steps[0].1, Next::Nudge);
+    }
+
+    #[test]
+    fn each_stage_has_its_own_words_when_time_is_over() {
+        let over = Duration::from_secs(121);
+        for (before, words) in [
+            (vec![], "no API server runs"),
+            (vec![seen(&[new()])], "doesn't answer"),
+            (vec![seen(&[new()]), Seen { answers: true, ..seen(&[new()]) }], "no event"),
+        ] {
+            let mut proof = proof();
+            for seen in &before {
+                proof.next(seen, Duration::ZERO);
+            }
+            let last = before.last().cloned().map_or(seen(&[old()]), |seen| Seen { answers: false, ..seen });
+            proof.nudged = true;
+            let Next::Failed(why) = proof.next(&last, over) else { panic!("{words}") };
+            assert!(why.contains(words), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_policy_is_seen_by_what_it_records() {
+        for (rules, wanted) in [
+            ("[{level: Metadata}]", Trace::Question("/version")),
+            (
+                "[{level: None, nonResourceURLs: [/version, \"/healthz*\"]}, {level: Metadata}]",
+                Trace::Question("/apis"),
+            ),
+            (
+                "[{level: Metadata, resources: [{group: \"\", resources: [namespaces]}]}]",
+                Trace::Question("/api/v1/namespaces/kube-system"),
+            ),
+            ("[{level: None, users: [kubernetes-admin]}, {level: Metadata}]", Trace::Traffic),
+            ("[{level: None, userGroups: [system:masters]}, {level: Metadata}]", Trace::Traffic),
+            ("[{level: Request, verbs: [create, update]}]", Trace::Traffic),
+            ("[{level: Metadata, omitStages: [ResponseComplete]}]", Trace::Traffic),
+            ("[{level: None}]", Trace::Nothing),
+        ] {
+            let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: {rules}\n");
+            let (policy, findings) = parse(&text, None);
+            assert_eq!(policy.map(|policy| trace(&policy)), Some(wanted), "{rules}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_error_says_why() {
+        let log = |lines: &[&str]| {
+            lines.iter().map(|line| format!("2026-01-01T00:00:00.1Z stderr F {line}\n")).collect::<String>()
+        };
+        for (lines, wanted) in [
+            (
+                &["I0101 x", "Error: unknown flag: --audit-log-what", "Usage:", "  kube-apiserver [flags]"][..],
+                "Error: unknown flag: --audit-log-what",
+            ),
+            (
+                &["E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\""],
+                "E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\"",
+            ),
+            (&["Etcd is there", "I0101 last", ""], "I0101 last"),
+        ] {
+            assert_eq!(last_words(&log(lines)).as_deref(), Some(wanted));
+        }
+        assert_eq!(last_words(""), None);
+        assert_eq!(last_words("not the format\n\n"), None);
+    }
+}

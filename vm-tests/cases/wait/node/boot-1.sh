@@ -1,0 +1,25 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+cp "$MANIFEST" "$WORK/manifest"
+
+step 'verify says that there is nothing to verify' exits 1 kube-audit-bootstrap verify
+watch_api
+LIMIT=300 step 'apply --wait proves it' kube-audit-bootstrap apply --wait 4m
+step 'the API server is another one, and answers' another_api_is_ready
+step 'it has the 13 audit flags' has_default_flags
+step 'it was started once' is "$(api_starts)" 1
+step 'verify proves it again' kube-audit-bootstrap verify
+step 'and has its own request in the log' has_events '(.requestURI // "") | contains("kube-audit-bootstrap=")'
+cp "$MANIFEST" "$WORK/audited"
+
+bad_webhook
+step 'apply --wait can not prove a webhook that can not be, and puts the node back' \
+    says 'no/such/ca.crt.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
+step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/audited"
+step 'the API server answers, with the flags from before' eventually has_default_flags
+step 'it audits' kube-audit-bootstrap verify
+rm -r /etc/kube-audit-bootstrap
+
+systemctl stop kubelet
+step 'without a kubelet apply --wait changes nothing' writes_nothing says 'kubelet' exits 1 kube-audit-bootstrap apply --wait 4m
+step 'verify needs none' kube-audit-bootstrap verify
