@@ -32,7 +32,7 @@ check: ## Format, lints and fast tests
 test: programs ## That, and the slow tests: faults, the release build, and real Kubernetes as the judge
 	tests/real.sh $(RELEASE)
 
-vm-tests: build harness ## First boots, a reboot and a kind cluster on machines of their own, emulated by QEMU
+vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter of an hour
 	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE)
 
 test-all: programs harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours

@@ -71,6 +71,16 @@ pub fn versions(asked: &[String]) -> Result<Vec<String>> {
     asked.iter().map(find).collect()
 }
 
+/// A version that isn't built here: kubeadm and kind take nothing but a full one.
+fn full(version: &str) -> Result<String> {
+    let numbers: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
+    ensure!(
+        numbers.len() == 3 && numbers.iter().all(Result::is_ok),
+        Misuse(format!("version {version}: here the full version is needed, such as 1.34.2"))
+    );
+    Ok(version.to_owned())
+}
+
 /// The jobs for names and versions. Without names these are the ones that every change must pass: all that are not long;
 /// without versions the newest one, and for kubeadm the oldest as well. Where nothing is built, any version will do.
 ///
@@ -90,7 +100,7 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
     let few = |few: &[&String]| match asked {
         _ if all && on == On::Namespaces => Ok(every.clone()),
         [] => Ok(few.iter().map(|version| (*version).clone()).collect()),
-        asked if setting.image.is_some() || on == On::Host => Ok(asked.to_vec()),
+        asked if setting.image.is_some() || on == On::Host => asked.iter().map(|version| full(version)).collect(),
         asked => versions(asked),
     };
     let wanted =

@@ -115,9 +115,9 @@ struct Nodes {
     /// Where the nodes run
     #[arg(long, value_name = "WHERE", default_value = "namespaces")]
     on: On,
-    /// How machines run
-    #[arg(long, value_name = "HOW", default_value = "tcg")]
-    accel: Accelerator,
+    /// How machines run: tcg where it isn't given
+    #[arg(long, value_name = "HOW")]
+    accel: Option<Accelerator>,
     /// Run on this disk image, with cloud-init and the kubeadm of --versions in it, instead of our own
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
@@ -210,23 +210,22 @@ fn run(arguments: Arguments) -> Result<bool> {
 
 impl Nodes {
     fn setting(&self, components: Components) -> Result<Setting> {
-        let misplaced = self.image.is_some() && self.on != On::Qemu;
-        ensure!(!misplaced, Misuse("an image runs on a machine: --on qemu".to_owned()));
+        let misplaced = (self.image.is_some() || self.accel.is_some()) && self.on != On::Qemu;
+        ensure!(!misplaced, Misuse("--image and --accel are for machines: --on qemu".to_owned()));
+        let accelerator = self.accel.unwrap_or(Accelerator::Tcg);
         // Our own images belong to root, and so does what is in a node.
         ensure!(
             self.image.is_some() || self.on == On::Host || nix::unistd::geteuid().is_root(),
             "the harness needs root, to make nodes and what they start from"
         );
-        if self.on == On::Qemu {
-            self.accel.probe()?;
-        }
+        accelerator.probe()?;
         let found = |path: &PathBuf, hint: &str| {
             fs::canonicalize(path).map_err(|error| Misuse(format!("{}: {error}{hint}", path.display())))
         };
         Ok(Setting {
             components,
             on: self.on,
-            accelerator: self.accel,
+            accelerator,
             image: self.image.as_ref().map(|image| found(image, "")).transpose()?,
             program: found(&self.program, "; build it with `make build`")?,
             cuts: None,
@@ -266,6 +265,9 @@ fn give_shell(arguments: Shell, components: Components) -> Result<()> {
     let jobs = job::chosen(&[arguments.case], &versions, false, &setting)?;
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
+    eprintln!(
+        "The node is booting. Its scripts are in /case; the first one runs with: bash -c '. /usr/local/lib/case/lib.sh; . /case/boot-1.sh'"
+    );
     jobs.first().context("the case doesn't run there")?.shell(&setting)
 }
 

@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
@@ -127,12 +129,17 @@ impl Node for Container {
             Ok(init)
         })?;
         let mut shell = Command::new("nsenter");
-        shell.args([
-            "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd=/",
-        ]);
-        shell
-            .args(["env", "--chdir=/", "--ignore-environment", "HOME=/root", "TERM=linux", "bash", "--login"])
-            .status()?;
+        shell.args(["--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root"]);
+        shell.args(["env", "--chdir=/", "--ignore-environment", "HOME=/root", "TERM=linux"]);
+        shell.args(["KUBECONFIG=/etc/kubernetes/admin.conf", "bash", "--login"]);
+        let mut shell = shell.spawn().context("can't run nsenter")?;
+        let nsenter = Pid::from_raw(shell.id().cast_signed());
+        while shell.try_wait()?.is_none() {
+            // systemd stops all processes for a moment when it powers off. nsenter stops itself with its child, and then nobody
+            // would ever reap that.
+            let _ = kill(nsenter, Signal::SIGCONT);
+            thread::sleep(Duration::from_millis(200));
+        }
         Ok(())
     }
 
