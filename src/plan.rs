@@ -401,8 +401,11 @@ pub fn plan(
         let before = targets.policies.get(path).cloned().flatten();
         plan.policy(path, before, keep, owner, policy_text)?;
     }
-    let policy_changed = plan.changes.iter().any(|planned| {
-        planned.step == Step::Policy && matches!(planned.change, Change::WriteFile { before: Some(_), .. })
+    let replaced = plan.changes.iter().find_map(|planned| match &planned.change {
+        Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
+            Some([before.bytes.clone(), bytes.clone()])
+        }
+        _ => None,
     });
     for (text, wired) in wiring.kubeadm {
         plan.edit(Step::Kubeadm, text, wired);
@@ -415,16 +418,19 @@ pub fn plan(
         plan.subjects.push((Step::Strays, text.path.clone()));
         plan.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
     }
-    if let Some((text, wired)) = wiring.manifest {
-        plan.edit(Step::Manifest, text, wired);
-        let edited = plan.changes.iter().any(|planned| planned.step == Step::Manifest);
-        if policy_changed && !edited {
-            plan.warnings.push(
-                "the API server reads its policy when it starts: restart it for the new one to count, with crictl \
-                 stop $(crictl ps -q --name kube-apiserver)"
-                    .to_owned(),
-            );
+    if let Some((text, mut wired)) = wiring.manifest {
+        let edited = wired.text != text.text;
+        if let Some([before, after]) = replaced.filter(|_| !edited) {
+            match manifest::mark(&text.text, &[&before, &after]) {
+                Ok(marked) => wired.text = marked,
+                Err(refusal) => plan.warnings.push(format!(
+                    "{}:{refusal}; the API server reads its policy when it starts: restart it for the new one to count, \
+                     with crictl stop $(crictl ps -q --name kube-apiserver)",
+                    text.path
+                )),
+            }
         }
+        plan.edit(Step::Manifest, text, wired);
         if edited {
             plan.warnings.push(
                 "the kubeadm-config ConfigMap of the cluster isn't edited, and the next kubeadm upgrade drops what it \

@@ -181,6 +181,40 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
     Ok(Auditing { flags, referenced, log, policy })
 }
 
+/// The annotation that changes with the policy, as the pod doesn't.
+const MARK: &str = "kube-audit-bootstrap/policy";
+
+/// Changes the pod, and nothing that it does, so that the kubelet starts it anew: an API server reads its policy once. `policies` are
+/// the old one and the new one. The mark is none that the pod had just now, even if the same change was made before.
+///
+/// Errors: the annotation can't be put there.
+pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
+    let manifest = read(text)?;
+    let path = ["metadata", "annotations", MARK].map(Step::from);
+    let root = &manifest.documents[0].root;
+    // Null counts as an empty mapping.
+    let annotations = root.at(&["metadata", "annotations"]);
+    let old = annotations.and_then(|annotations| annotations.get(MARK));
+    let old_mark = old.and_then(Node::scalar).unwrap_or_default().as_bytes();
+    // FNV-1a: it must differ, and needs no secret.
+    let bytes = [&[old_mark], policies].concat();
+    let hash =
+        bytes.iter().flat_map(|part| part.iter().chain(&[0])).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+    // A letter in front keeps it a string to everybody.
+    let value = New::Str(format!("p{hash:016x}"));
+    let op = match (annotations, old) {
+        (_, Some(_)) => Op::Set { path: path.to_vec(), value },
+        (Some(_), None) => Op::Insert { path: path[..2].to_vec(), pairs: vec![(MARK.to_owned(), value)] },
+        (None, None) => Op::Insert {
+            path: path[..1].to_vec(),
+            pairs: vec![("annotations".to_owned(), New::Map(vec![(MARK.to_owned(), value)]))],
+        },
+    };
+    edit(text, &manifest.documents, 0, &[op]).map_err(|refused| Refusal::new(refused.place, refused.reason))
+}
+
 /// A container's mounts and its pod's volumes, as nodes, and the mounts as they are compared.
 fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<Present>) {
     let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
@@ -581,4 +615,32 @@ fn by_hand(wanted: &Wanted) -> String {
     ]);
     let spec = New::map([("containers", New::List(vec![container])), ("volumes", New::List(volumes.collect()))]);
     crate::yaml::edit::render(&[("spec".to_owned(), spec)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_always_another() {
+        let pod = |metadata: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata:{metadata}\nspec:\n  containers:\n  - command: [kube-apiserver]\n    \
+                 name: kube-apiserver\n"
+            )
+        };
+        for metadata in [
+            " {name: a}",
+            "\n  name: a",
+            "\n  name: a\n  annotations:\n    a: b # kept",
+            "\n  name: a\n  annotations: null",
+            " {annotations: {}}",
+        ] {
+            let one = mark(&pod(metadata), &[b"old", b"new"]).expect(metadata);
+            let two = mark(&one, &[b"old", b"new"]).expect(&one);
+            assert_eq!((one.matches(MARK).count(), two.matches(MARK).count()), (1, 1), "{one}{two}");
+            assert_ne!(one, two, "the same change again");
+        }
+        assert!(mark(&pod(" [a]"), &[b"old", b"new"]).is_err(), "metadata is no mapping");
+    }
 }

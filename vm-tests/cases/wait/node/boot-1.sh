@@ -10,6 +10,16 @@ step 'it has the 13 audit flags' has_default_flags
 step 'it was started once' is "$(api_starts)" 1
 step 'verify proves it again' kube-audit-bootstrap verify
 step 'and has its own request in the log' has_events '(.requestURI // "") | contains("kube-audit-bootstrap=")'
+
+another_policy
+watch_api
+LIMIT=300 step 'apply --wait proves another policy' kube-audit-bootstrap apply --wait 4m
+step 'the API server is another one' another_api_is_ready
+step 'it has the 13 audit flags' has_default_flags
+step 'it was started once' is "$(api_starts)" 1
+step 'a request is made' kubectl -n kube-system get configmap kubeadm-config
+step 'the other policy records it' eventually has_events '.level == "Request" and .objectRef.resource == "configmaps"'
+step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 cp "$MANIFEST" "$WORK/audited"
 
 bad_webhook

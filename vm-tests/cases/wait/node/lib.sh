@@ -1,9 +1,25 @@
-# A webhook's kubeconfig that looks right, and that the API server can't use.
-bad_webhook() {
+another_policy() {
     mkdir -p /etc/kube-audit-bootstrap
     cat >/etc/kube-audit-bootstrap/config.yaml <<'END'
 apiVersion: kube-audit-bootstrap/v1alpha1
 kind: AuditBootstrapConfiguration
+policy:
+  source: /etc/kube-audit-bootstrap/policy.yaml
+END
+    cat >/etc/kube-audit-bootstrap/policy.yaml <<'END'
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- level: Request
+  resources:
+  - resources: [configmaps]
+- level: Metadata
+END
+}
+
+# A webhook's kubeconfig that looks right, and that the API server can't use.
+bad_webhook() {
+    cat >>/etc/kube-audit-bootstrap/config.yaml <<'END'
 webhook:
   configFile: /etc/kubernetes/audit-webhook.yaml
 END
