@@ -127,6 +127,8 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// `None`: [`KUBEADM_CONFIGS`], of which those count that are there.
     pub kubeadm_configs: Option<Vec<String>>,
+    /// `kubeadm init` is about to read them, so what they say of joining doesn't count.
+    pub kubeadm_init: bool,
     /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
     pub manifest_path: Option<String>,
     pub strays: Strays,
@@ -159,6 +161,7 @@ impl Default for Config {
             },
             webhook: None,
             kubeadm_configs: None,
+            kubeadm_init: false,
             manifest_path: None,
             strays: Strays::Move,
         }

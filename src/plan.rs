@@ -152,7 +152,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     warnings.extend(facts.unreadable.iter().cloned());
     let mut files = Vec::new();
     for text in &facts.kubeadm {
-        match kubeadm::read(&text.text, &text.path) {
+        match kubeadm::read(&text.text, &text.path, config.kubeadm_init) {
             Ok(file) if file.purpose == Purpose::Other && required => bail!(
                 "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
                 text.path

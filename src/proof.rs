@@ -9,9 +9,10 @@ use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
 use crate::audit::policy::{Level, Policy, Stage as AuditStage};
 
-/// After how many starts that came to nothing it is no use to wait on. The kubelet starts a container anew after 10 s, then after
-/// 20 s and so on.
+/// After how many starts that came to nothing it is no use to wait on, once nothing runs for so long: the kubelet starts a
+/// container anew at once, then after 10 s, after 20 s and so on.
 const STARTS: usize = 2;
+const ENDED: Duration = Duration::from_secs(3);
 
 /// How long a manifest may be there before the kubelet, which looks at its directory every 20 s (`fileCheckFrequency`), must have
 /// begun to end the old API server.
@@ -27,8 +28,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Does it have these audit flags, and no others?
-    pub fn has(&self, wanted: &Flags) -> bool {
+    /// Is it what a manifest starts, with these audit flags and no others, and with all of these words?
+    pub fn is(&self, wanted: &Flags, words: &[String]) -> bool {
         let mut found = Flags::new();
         let mut left = self.arguments.iter().peekable();
         while let Some(argument) = left.next() {
@@ -45,7 +46,8 @@ impl Process {
             };
             found.insert(name, value);
         }
-        found == *wanted
+        // What the kubelet fills in, such as $(POD_IP), is another word by then.
+        found == *wanted && words.iter().all(|word| word.contains("$(") || self.arguments.contains(word))
     }
 }
 
@@ -106,6 +108,8 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Proof {
     flags: Flags,
+    /// What else is on the manifest's command line: another API server may run here, of somebody's cluster in containers.
+    words: Vec<String>,
     /// The processes of before, none of which will do; empty where the manifest isn't new.
     old: Vec<Process>,
     /// Is an event waited for?
@@ -113,14 +117,26 @@ pub struct Proof {
     limit: Duration,
     stage: Stage,
     process: Option<Process>,
+    /// Since when none runs.
+    empty: Option<Duration>,
     nudged: bool,
 }
 
 impl Proof {
-    /// That an API server with these audit flags runs, that is none of `old`, answers, and writes an event if one is wanted, within
-    /// `limit`.
-    pub fn new(flags: Flags, old: Vec<Process>, wants_event: bool, limit: Duration) -> Self {
-        Self { flags, old, wants_event, limit, stage: Stage::Process, process: None, nudged: false }
+    /// That an API server with these audit flags and words runs, that is none of `old`, answers, and writes an event if one is wanted,
+    /// within `limit`.
+    pub fn new(flags: Flags, words: Vec<String>, old: Vec<Process>, wants_event: bool, limit: Duration) -> Self {
+        Self {
+            flags,
+            words,
+            old,
+            wants_event,
+            limit,
+            stage: Stage::Process,
+            process: None,
+            empty: None,
+            nudged: false,
+        }
     }
 
     /// The process that the proof is about by now.
@@ -137,8 +153,8 @@ impl Proof {
         }
         let reached = match self.stage {
             Stage::Process => {
-                self.process =
-                    seen.processes.iter().find(|one| one.has(&self.flags) && !self.old.contains(one)).cloned();
+                let is_it = |one: &&Process| one.is(&self.flags, &self.words) && !self.old.contains(one);
+                self.process = seen.processes.iter().find(is_it).cloned();
                 self.process.is_some()
             }
             Stage::Answer => seen.answers,
@@ -156,11 +172,13 @@ impl Proof {
             (Stage::Answer | Stage::Event, true) => return Next::Proved,
             (_, false) => {}
         }
+        let empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
+        self.empty = empty;
         if self.process.is_none() {
             if !seen.kubelet {
                 return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
             }
-            if seen.processes.is_empty() && seen.starts >= STARTS {
+            if seen.starts >= STARTS && empty.is_some_and(|since| after >= since + ENDED) {
                 return Next::Failed(format!(
                     "the API server was started {} times and ended each time",
                     seen.starts
@@ -279,7 +297,7 @@ mod tests {
             (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-compress", "--audit-log-maxage=3"], false),
             (&["kube-apiserver"], false),
         ] {
-            assert_eq!(process(1, arguments).has(&wanted), has, "{arguments:?}");
+            assert_eq!(process(1, arguments).is(&wanted, &[]), has, "{arguments:?}");
         }
     }
 
@@ -300,7 +318,7 @@ mod tests {
     }
 
     fn proof() -> Proof {
-        Proof::new(flags(&[("audit-log-path", "/a")]), vec![old()], true, Duration::from_secs(120))
+        Proof::new(flags(&[("audit-log-path", "/a")]), vec![], vec![old()], true, Duration::from_secs(120))
     }
 
     fn seen(processes: &[Process]) -> Seen {
@@ -328,12 +346,33 @@ mod tests {
     #[test]
     fn the_old_process_proves_nothing_even_with_the_flags() {
         let old = process(7, NEW);
-        let mut proof =
-            Proof::new(flags(&[("audit-log-path", "/a")]), vec![old.clone()], true, Duration::from_secs(50));
+        let mut proof = Proof::new(
+            flags(&[("audit-log-path", "/a")]),
+            vec![],
+            vec![old.clone()],
+            true,
+            Duration::from_secs(50),
+        );
         let there = seen(std::slice::from_ref(&old));
         let moments = [(1, there.clone()), (51, there)];
         let why = "no API server runs with the audit flags of the manifest after 50 s";
         assert_eq!(story(&mut proof, &moments), [(51, Next::Failed(why.to_owned()))]);
+    }
+
+    #[test]
+    fn an_api_server_of_somebody_elses_is_passed_over() {
+        let words = ["--audit-log-path=/a", "--advertise-address=10.0.0.1", "--bind-address=$(IP)"]
+            .map(str::to_owned)
+            .to_vec();
+        let mut proof =
+            Proof::new(flags(&[("audit-log-path", "/a")]), words, vec![], true, Duration::from_secs(50));
+        let own = process(9, &["kube-apiserver", "--advertise-address=10.0.0.1", "--audit-log-path=/a"]);
+        let seen = seen(&[
+            process(3, &["kube-apiserver", "--advertise-address=10.0.0.2", "--audit-log-path=/a"]),
+            own.clone(),
+        ]);
+        assert_eq!(proof.next(&seen, Duration::ZERO), Next::Reached(Stage::Process));
+        assert_eq!(proof.process(), Some(&own));
     }
 
     #[test]
@@ -349,11 +388,13 @@ mod tests {
             (36, Seen { starts: 1, ..seen(&[]) }),
             (46, Seen { starts: 2, ..seen(&[new()]) }),
             (47, Seen { starts: 2, ..seen(&[]) }),
+            (49, Seen { starts: 2, ..seen(&[]) }),
+            (50, Seen { starts: 2, ..seen(&[]) }),
         ];
         let steps = story(&mut proof(), &moments);
         let why = "the API server was started 2 times and ended each time";
         let process = Next::Reached(Stage::Process);
-        assert_eq!(steps, [(35, process.clone()), (46, process), (47, Next::Failed(why.to_owned()))]);
+        assert_eq!(steps, [(35, process.clone()), (46, process), (50, Next::Failed(why.to_owned()))]);
     }
 
     #[test]

@@ -169,6 +169,20 @@ fn joins_are_prepared_by_their_role() {
     }
 }
 
+/// In kind's file the JoinConfiguration alone tells a worker, but not to who calls `init`.
+#[test]
+fn init_makes_a_control_plane_whatever_else_is_in_the_file() {
+    let node = Node::new(INIT, REAL);
+    let file = format!("{INIT}---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n");
+    node.put("/kind/kubeadm.conf", &file);
+    for (verb, prepared) in [("join", false), ("init", true)] {
+        let output = node.run(&[verb, "--config", "/kind/kubeadm.conf"]);
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+        let now = fs::read_to_string(node.on_host("/kind/kubeadm.conf")).unwrap();
+        assert_eq!(now.contains("audit-policy-file"), prepared, "{output:?}");
+    }
+}
+
 #[test]
 fn what_makes_no_node_is_kubeadms_alone() {
     let node = Node::new(INIT, REAL);

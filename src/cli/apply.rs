@@ -11,7 +11,7 @@ use serde_json::json;
 use super::plan::{document, nothing, show};
 use super::{Common, Outcome, Overrides, configuration, headline, survey, verify, warn};
 use crate::node::lock::Lock;
-use crate::node::{apiserver, backup, transaction};
+use crate::node::{apiserver, backup, observe, transaction};
 use crate::plan::{Role, describe};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
@@ -34,6 +34,11 @@ impl Apply {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &self.overrides)?;
+        let manifest = observe::manifest_path(&root, &config)?;
+        if !self.dry_run && apiserver::is_hidden(&root, &manifest)? {
+            let _lock = Lock::take(&root, Duration::from_secs(self.lock_timeout))?;
+            apiserver::unhide(&root, &manifest)?;
+        }
         let policy = OnceCell::new();
         let mut plan = survey(&root, &config, &self.overrides, &policy)?;
         if self.dry_run {
@@ -45,6 +50,8 @@ impl Apply {
                 "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
             );
         }
+        // Before anything is written: the kubelet may be quick.
+        let old = if waits.is_some() { apiserver::processes().0 } else { Vec::new() };
         let mut backup = None;
         let mut lock = None;
         if !plan.changes.is_empty() || backup::unfinished(&root)? {
@@ -59,7 +66,7 @@ impl Apply {
         }
         warn(common, &plan.warnings);
         let proof = match waits {
-            Some(limit) => Some(verify::prove_or_go_back(&root, &config, &plan, backup.as_deref(), limit)?),
+            Some(limit) => Some(verify::prove_or_go_back(&root, &manifest, &plan, old, backup.as_deref(), limit)?),
             None => None,
         };
         drop(lock);

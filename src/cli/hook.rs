@@ -166,7 +166,7 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
         let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         match Call::of(&words) {
             Call::WithFile { verb, file, rootfs } => {
-                prepare(&file, rootfs.as_deref()).map_err(|error| not_started(verb, &real, error))?;
+                prepare(verb, &file, rootfs.as_deref()).map_err(|error| not_started(verb, &real, error))?;
             }
             Call::WithoutFile { verb } => ::log::warn!("{}", unprepared(verb)),
             Call::Other => {}
@@ -177,7 +177,7 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
 }
 
 /// `apply --kubeadm-config FILE`, with what it prints on stderr: kubeadm's stdout may be somebody's input.
-fn prepare(file: &str, rootfs: Option<&str>) -> Result<()> {
+fn prepare(verb: &str, file: &str, rootfs: Option<&str>) -> Result<()> {
     // kubeadm makes this its root, and goes there, before it reads the file.
     let file = match rootfs {
         Some(_) => std::path::absolute(Path::new("/").join(file)),
@@ -186,7 +186,8 @@ fn prepare(file: &str, rootfs: Option<&str>) -> Result<()> {
     .with_context(|| file.to_owned())?;
     let root = format!("--root={}", rootfs.unwrap_or("/"));
     let file = format!("--kubeadm-config={}", file.display());
-    let cli = Cli::try_parse_from(["kube-audit-bootstrap", "apply", &root, &file])?;
+    let init = (verb == "init").then_some("--kubeadm-init");
+    let cli = Cli::try_parse_from(["kube-audit-bootstrap", "apply", &root, &file].into_iter().chain(init))?;
     let mut out = String::new();
     let result = execute(cli, &mut out);
     for line in out.lines() {

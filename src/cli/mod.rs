@@ -111,6 +111,9 @@ struct Overrides {
     /// Edit this kubeadm configuration of the node instead of those in the usual places; may be repeated
     #[arg(long, value_name = "PATH")]
     kubeadm_config: Vec<String>,
+    /// kubeadm init reads these files next
+    #[arg(long, hide = true)]
+    kubeadm_init: bool,
     /// The node's Kubernetes version, where its files don't tell or tell it wrong
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
@@ -218,6 +221,7 @@ fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<
     if !overrides.kubeadm_config.is_empty() {
         config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
     }
+    config.kubeadm_init = overrides.kubeadm_init;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,

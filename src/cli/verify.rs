@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Common, Outcome, Overrides, configuration};
 use crate::audit::flags;
-use crate::audit::policy;
-use crate::config::Config;
+use crate::audit::policy::{self, Policy};
 use crate::node::apiserver::{self, Ask, Tail};
 use crate::node::backup::BACKUPS;
 use crate::node::root::Root;
@@ -48,6 +47,11 @@ impl Verify {
             bail!("{}: only what runs can be verified; leave --root out", common.root.display());
         }
         let Some(manifest) = observe::read(&root, &path)? else {
+            if !apiserver::processes().0.is_empty() {
+                bail!(
+                    "{path}: the manifest isn't there, but an API server runs; set manifest.path to the file that is meant"
+                );
+            }
             let what = format!("there is no API server here: {path} doesn't exist");
             print(common, out, &what, json!({"proved": null, "reason": what}));
             return Ok(Outcome::Done);
@@ -56,7 +60,7 @@ impl Verify {
         if !auditing.flags.contains_key("audit-policy-file") {
             bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
         }
-        let proved = Watch::begin(&root, auditing, Vec::new())?.prove(self.wait)?;
+        let proved = Watch::begin(&root, &path, auditing, Vec::new())?.prove(&root, self.wait)?;
         print(common, out, &proved.text(), proved.document());
         Ok(Outcome::Done)
     }
@@ -73,85 +77,120 @@ fn print(common: &Common, out: &mut String, text: &str, document: Value) {
 #[derive(Debug)]
 pub struct Proved {
     process: Process,
-    trace: Trace,
+    evidence: Evidence,
     after: Duration,
+}
+
+/// What was seen of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evidence {
+    Question(&'static str),
+    Traffic,
+    /// The policy records nothing.
+    Nothing,
+    /// They go to a webhook alone.
+    Elsewhere,
 }
 
 impl Proved {
     pub fn text(&self) -> String {
-        let how = match self.trace {
-            Trace::Question(path) => format!("it recorded a request for {path}"),
-            Trace::Traffic => "it recorded what the cluster does".to_owned(),
-            Trace::Nothing => "its policy records nothing, so no event was waited for".to_owned(),
+        let how = match self.evidence {
+            Evidence::Question(path) => format!("it recorded a request for {path}"),
+            Evidence::Traffic => "it recorded what the cluster does".to_owned(),
+            Evidence::Nothing => "and answers; its policy records nothing, so no event was waited for".to_owned(),
+            Evidence::Elsewhere => {
+                "and answers; its events go to a webhook, where nobody looked for one".to_owned()
+            }
         };
-        format!("the API server (process {}) audits: {how}, after {} s", self.process.pid, self.after.as_secs())
+        let runs = "runs with the audit flags of the manifest";
+        format!("the API server (process {}) {runs}: {how}, after {} s", self.process.pid, self.after.as_secs())
     }
 
     pub fn document(&self) -> Value {
-        let trace = match self.trace {
-            Trace::Question(path) => path,
-            Trace::Traffic => "traffic",
-            Trace::Nothing => "nothing",
+        let event = match self.evidence {
+            Evidence::Question(path) => Some(path),
+            Evidence::Traffic => Some("traffic"),
+            Evidence::Nothing | Evidence::Elsewhere => None,
         };
-        json!({"proved": true, "process": self.process.pid, "event": trace, "seconds": self.after.as_secs_f64()})
+        json!({"proved": true, "process": self.process.pid, "event": event, "seconds": self.after.as_secs_f64()})
     }
+}
+
+/// Where events are found.
+#[derive(Debug)]
+enum Events {
+    File(Tail),
+    /// On the container's standard output, which its runtime writes to a file.
+    Container,
+    Nowhere,
 }
 
 /// The watch over an API server, from a moment on.
 #[derive(Debug)]
 pub struct Watch {
+    path: String,
     auditing: Auditing,
-    trace: Trace,
+    evidence: Evidence,
     old: Vec<Process>,
     logs: BTreeMap<PathBuf, SystemTime>,
-    tail: Option<Tail>,
+    events: Events,
     /// In the path of our question, so that its event is known.
     mark: String,
 }
 
 impl Watch {
-    /// Begins to watch for an API server with these flags that is none of `old`.
+    /// Begins to watch for the API server of the manifest at `path`, with these flags, that is none of `old`.
     ///
-    /// Errors: the policy can't be read.
-    pub fn begin(root: &Root, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
-        let trace = match &auditing.policy {
-            Some(path) => {
-                let text =
-                    observe::read(root, path)?.with_context(|| format!("{path}: the policy isn't there"))?;
-                let (policy, findings) = policy::parse(&text.text, None);
-                let policy = policy.with_context(|| match findings.first() {
-                    Some(finding) => format!("{path}:{finding}"),
-                    None => format!("{path}: this is no policy"),
-                })?;
-                trace(&policy)
+    /// Errors: the policy can't be read; the flags lead events nowhere.
+    pub fn begin(root: &Root, path: &str, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
+        let events = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
+            (Some(log), _) => Events::File(Tail::from_now(log)),
+            (None, Some("-")) => Events::Container,
+            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => Events::Nowhere,
+            (None, _) => {
+                bail!("{path}: the audit flags name no log and no webhook, so the API server drops every event")
             }
-            None => Trace::Nothing,
+        };
+        let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, trace), &events) {
+            (Trace::Nothing, _) => Evidence::Nothing,
+            (_, Events::Nowhere) => Evidence::Elsewhere,
+            (Trace::Question(path), _) => Evidence::Question(path),
+            (Trace::Traffic, _) => Evidence::Traffic,
         };
         let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(Watch {
-            tail: auditing.log.as_deref().map(Tail::from_now),
+            path: path.to_owned(),
             auditing,
-            trace,
+            evidence,
             old,
             logs: apiserver::container_logs(),
+            events,
             mark: format!("kube-audit-bootstrap={unique:x}"),
         })
     }
 
     /// Begins to watch for the return of an API server, whose events don't matter. The one of before will do: the kubelet may not have
     /// ended it yet.
-    fn begin_again(auditing: Auditing) -> Watch {
-        let (logs, old) = (apiserver::container_logs(), Vec::new());
-        Watch { auditing, trace: Trace::Nothing, old, logs, tail: None, mark: String::new() }
+    fn begin_again(path: &str, auditing: Auditing) -> Watch {
+        Watch {
+            path: path.to_owned(),
+            auditing,
+            evidence: Evidence::Nothing,
+            old: Vec::new(),
+            logs: apiserver::container_logs(),
+            events: Events::Nowhere,
+            mark: String::new(),
+        }
     }
 
     /// Waits for the proof. Says each stage that is reached.
     ///
     /// Errors: why it can't be proved, with the last words of an API server that ended.
-    pub fn prove(self, limit: Duration) -> Result<Proved> {
+    pub fn prove(self, root: &Root, limit: Duration) -> Result<Proved> {
         let start = Instant::now();
-        let wants_event = self.tail.is_some() && self.trace != Trace::Nothing;
-        let mut proof = Proof::new(self.auditing.flags.clone(), self.old.clone(), wants_event, limit);
+        let wants_event = matches!(self.evidence, Evidence::Question(_) | Evidence::Traffic);
+        let Auditing { flags, words, .. } = self.auditing.clone();
+        let mut proof = Proof::new(flags, words, self.old.clone(), wants_event, limit);
         let mut stage = Stage::Process;
         loop {
             let (processes, kubelet) = apiserver::processes();
@@ -171,9 +210,18 @@ impl Watch {
                     let last = if wants_event { Stage::Event } else { Stage::Answer };
                     progress(after, last.reached());
                     let process = proof.process().cloned().context("the API server is gone")?;
-                    return Ok(Proved { process, trace: self.trace, after });
+                    let evidence = match self.evidence {
+                        // Nobody was asked.
+                        Evidence::Question(_) if !Ask::of(&process).can_ask() => Evidence::Traffic,
+                        evidence => evidence,
+                    };
+                    return Ok(Proved { process, evidence, after });
                 }
-                Next::Nudge | Next::Wait => thread::sleep(PAUSE),
+                Next::Nudge => {
+                    progress(after, "the kubelet hasn't noticed the manifest; it is shown again");
+                    apiserver::show_again(root, &self.path)?;
+                }
+                Next::Wait => thread::sleep(PAUSE),
                 Next::Failed(why) => bail!("{why}{}", self.last_words()),
             }
             if proof.process().is_none() {
@@ -184,19 +232,27 @@ impl Watch {
 
     /// Is the event in the log that is waited for?
     fn has_event(&self, ask: &Ask, process: &Process) -> bool {
-        let text = || self.tail.as_ref().and_then(|tail| tail.text().ok()).unwrap_or_default();
-        match self.trace {
-            Trace::Question(path) if ask.can_ask() => {
+        match self.evidence {
+            Evidence::Question(path) if ask.can_ask() => {
                 // Asked each time: the API server, new as it is, may have refused the one before.
-                text().contains(&self.mark) || {
+                self.text().contains(&self.mark) || {
                     let _ = ask.get(&format!("{path}?{}", self.mark));
-                    text().contains(&self.mark)
+                    self.text().contains(&self.mark)
                 }
             }
             _ => {
                 let Some(start) = apiserver::start_time(process).map(backup::stamp) else { return false };
-                text().lines().any(|line| event_time(line).is_some_and(|time| time > start))
+                self.text().lines().any(|line| event_time(line).is_some_and(|time| time > start))
             }
+        }
+    }
+
+    /// What was written where the events go.
+    fn text(&self) -> String {
+        match &self.events {
+            Events::File(tail) => tail.text().unwrap_or_default(),
+            Events::Container => apiserver::newest_text(&apiserver::container_logs()).unwrap_or_default(),
+            Events::Nowhere => String::new(),
         }
     }
 
@@ -214,26 +270,26 @@ impl Watch {
     }
 }
 
-/// Proves what a run that just ended has made of the node. Where that can't be proved, everything of its backup set `id` goes back, and
+/// Proves what a run that just ended has made of the node, where `old` ran before, of the manifest at `path`. Where that can't be proved, everything of its backup set `id` goes back, and
 /// the API server's return is awaited: the inner error says why, and how that went.
 ///
 /// Errors: the node could not be put back, and what is where; without a set, why it can't be proved.
 pub fn prove_or_go_back(
     root: &Root,
-    config: &Config,
+    path: &str,
     plan: &Plan,
+    old: Vec<Process>,
     id: Option<&str>,
     limit: Duration,
 ) -> Result<Result<Proved, String>> {
     let is_new = plan.changes.iter().any(|planned| planned.step == Step::Manifest);
-    let old = if is_new { apiserver::processes().0 } else { Vec::new() };
-    let path = observe::manifest_path(root, config)?;
+    let old = if is_new { old } else { Vec::new() };
     let auditing = || -> Result<Auditing> {
-        let text = observe::read(root, &path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
+        let text = observe::read(root, path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
         manifest::auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
     };
     let start = Instant::now();
-    let why = match auditing().and_then(|auditing| Watch::begin(root, auditing, old)?.prove(limit)) {
+    let why = match auditing().and_then(|auditing| Watch::begin(root, path, auditing, old)?.prove(root, limit)) {
         Ok(proved) => return Ok(Ok(proved)),
         Err(why) => format!("{why:#}"),
     };
@@ -251,7 +307,7 @@ pub fn prove_or_go_back(
     go_back().with_context(|| {
         format!("{why}; and what this run changed could not be put back: try restore {id}, whose copies are in {BACKUPS}/{id}")
     })?;
-    let ended = match Watch::begin_again(auditing()?).prove(limit) {
+    let ended = match Watch::begin_again(path, auditing()?).prove(root, limit) {
         Ok(_) => format!("everything is as it was before {id}, and the API server answers again"),
         Err(error) => format!(
             "everything is as it was before {id}, but the API server isn't back: {error:#}; look at the kubelet's log, and at \
@@ -261,10 +317,25 @@ pub fn prove_or_go_back(
     Ok(Err(format!("{why}; {ended}")))
 }
 
-/// When the request of an event came, as [`backup::stamp`] writes it.
+/// The policy that the flags name.
+fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
+    let Some(path) = &auditing.policy else { return Ok(None) };
+    let text = observe::read(root, path)?.with_context(|| format!("{path}: the policy isn't there"))?;
+    let (policy, findings) = policy::parse(&text.text, None);
+    let why = || match findings.first() {
+        Some(finding) => format!("{path}:{finding}"),
+        None => format!("{path}: this is no policy"),
+    };
+    policy.with_context(why).map(Some)
+}
+
+/// When an event happened, as [`backup::stamp`] writes it: in JSON, or in the legacy format, where a line begins with it.
 fn event_time(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("\"requestReceivedTimestamp\":\"")?;
-    let (seconds, _) = rest.split_once(['.', '"'])?;
+    let rest = match line.split_once("\"requestReceivedTimestamp\":\"") {
+        Some((_, rest)) => rest,
+        None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
+    };
+    let (seconds, _) = rest.split_once(['.', '"', 'Z'])?;
     let plain: String = seconds.chars().filter(|c| !matches!(c, '-' | ':' | 'Z')).collect();
     Some(plain + "Z")
 }
@@ -283,6 +354,10 @@ mod tests {
         let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
         assert_eq!(event_time(line).as_deref(), Some("20261124T121326Z"));
         assert!(event_time(line).unwrap() > backup::stamp(UNIX_EPOCH));
+        let legacy = "2026-11-24T12:13:26.123456Z AUDIT: id=\"x\" stage=\"ResponseComplete\"";
+        assert_eq!(event_time(legacy).as_deref(), Some("20261124T121326Z"));
+        let in_container = format!("2026-11-24T12:13:27.1Z stdout F {legacy}");
+        assert_eq!(event_time(&in_container).as_deref(), Some("20261124T121326Z"));
         assert_eq!(event_time("{\"kind\":\"Event\""), None);
         assert_eq!(event_time("\"requestReceivedTimestamp\":\""), None);
     }

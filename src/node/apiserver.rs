@@ -1,16 +1,20 @@
 //! What can be seen of the API server that runs here: its processes, its answers, its audit log, its containers' logs. Only of the
 //! running system, so no root stands before the paths.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
+use nix::fcntl::OFlag;
+use nix::sys::signal::SigSet;
 
-use super::process;
+use super::root::Root;
+use super::{process, transaction};
 use crate::proof::{Process, last_words};
 
 /// The names of processes, which the kernel cuts at 15 characters.
@@ -106,7 +110,7 @@ impl Ask {
         let Ask::Kubectl { program, server } = self else { return Ok(()) };
         let arguments =
             ["--kubeconfig", ADMIN, "--server", server, "--request-timeout", "5s", "get", "--raw", path];
-        process::output(program, &arguments, Duration::from_secs(10)).map(drop)
+        process::run(program, &arguments, Duration::from_secs(10))
     }
 
     /// Can a question be recognized in the audit log?
@@ -129,6 +133,49 @@ fn is_open(port: u16) -> bool {
     })
 }
 
+/// How long the kubelet is given to notice that a manifest is gone.
+const HIDDEN: Duration = Duration::from_secs(2);
+
+/// Takes a manifest out of the kubelet's sight for a moment: it starts the pod anew, even where it believes that nothing changed
+/// (kubernetes/kubernetes#109596). No signal but SIGKILL ends this half way; [`unhide`] mends that.
+///
+/// Errors: the file system's.
+pub fn show_again(root: &Root, path: &str) -> Result<()> {
+    let place = root.place(path)?;
+    let hidden = transaction::hidden_name(&place.name);
+    let all = SigSet::all();
+    all.thread_block()?;
+    let shown = || -> nix::Result<()> {
+        place.rename(&place.name, &hidden)?;
+        std::thread::sleep(HIDDEN);
+        place.rename(&hidden, &place.name)?;
+        place.sync()
+    }();
+    all.thread_unblock()?;
+    shown.map_err(|errno| root.error("show the kubelet again", path, errno))
+}
+
+/// Was a run killed in [`show_again`], or is it there just now?
+pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
+    let Some((dir, name)) = path.rsplit_once('/') else { return Ok(false) };
+    let hidden = format!("{dir}/{}", transaction::hidden_name(name));
+    Ok(root.stat(path)?.is_none() && root.stat(&hidden)?.is_some())
+}
+
+/// Puts back a manifest that a run was killed over in [`show_again`]. To be called with the lock held.
+///
+/// Errors: the file system's.
+pub fn unhide(root: &Root, path: &str) -> Result<()> {
+    if is_hidden(root, path)? {
+        log::warn!("{path}: a run was killed while it was hidden from the kubelet; it is put back");
+        let place = root.place(path)?;
+        let hidden = transaction::hidden_name(&place.name);
+        let shown = place.rename(&hidden, &place.name).and_then(|()| place.sync());
+        shown.map_err(|errno| root.error("put back", path, errno))?;
+    }
+    Ok(())
+}
+
 /// A log file from a moment on.
 #[derive(Clone, Debug)]
 pub struct Tail {
@@ -146,8 +193,10 @@ impl Tail {
 
     /// What was written since; of a file that was rotated meanwhile, what is in the new one.
     pub fn text(&self) -> Result<String> {
-        let mut file = File::open(&self.path)?;
+        // Not through a FIFO, which nobody may ever write to.
+        let mut file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
         let metadata = file.metadata()?;
+        ensure!(metadata.is_file(), "{}: not a regular file", self.path.display());
         let is_same = metadata.ino() == self.inode && metadata.len() >= self.start;
         let start = if is_same { self.start } else { 0 }.max(metadata.len().saturating_sub(LOG_LIMIT));
         file.seek(SeekFrom::Start(start))?;
@@ -175,19 +224,29 @@ pub fn container_logs() -> BTreeMap<PathBuf, SystemTime> {
     logs
 }
 
-/// What the newest of these containers said last.
+/// What the newest of these containers that said anything said last.
 pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
-    let (path, _) = logs.iter().max_by_key(|(_, time)| **time)?;
-    let read = || -> Result<String> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        ensure!(length > 0, "empty");
-        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_LIMIT)))?;
-        let mut bytes = Vec::new();
-        file.take(LAST_WORDS_LIMIT).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    last_words(&read().ok()?)
+    let mut logs: Vec<_> = logs.iter().collect();
+    logs.sort_by_key(|(_, time)| Reverse(**time));
+    logs.into_iter().find_map(|(path, _)| last_words(&end_of(path, LAST_WORDS_LIMIT).ok()?))
+}
+
+/// What the newest of these containers said.
+pub fn newest_text(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
+    end_of(newest(logs)?, LOG_LIMIT).ok()
+}
+
+fn newest(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
+    logs.iter().max_by_key(|(_, time)| **time).map(|(path, _)| path.as_path())
+}
+
+fn end_of(path: &Path, limit: u64) -> Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -204,6 +263,35 @@ mod tests {
         );
         assert_eq!(api_server(42, b"", stat), None, "a zombie");
         assert_eq!(api_server(42, b"kube-apiserver\0", b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_manifest_that_is_hidden_comes_back() {
+        const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        let node = crate::node::testing::Node::with(&[(MANIFEST, "manifest")]);
+        let names = node.names();
+        assert!(!is_hidden(&node.root, MANIFEST).unwrap());
+        show_again(&node.root, MANIFEST).unwrap();
+        assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("manifest", names));
+        // A run was killed.
+        let place = node.root.place(MANIFEST).unwrap();
+        place.rename(&place.name, &transaction::hidden_name(&place.name)).unwrap();
+        assert!(is_hidden(&node.root, MANIFEST).unwrap());
+        unhide(&node.root, MANIFEST).unwrap();
+        unhide(&node.root, MANIFEST).unwrap();
+        assert_eq!(node.text(MANIFEST), "manifest");
+        // Two of them: the other is newer.
+        node.put("/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden", "old");
+        unhide(&node.root, MANIFEST).unwrap();
+        assert_eq!(node.text(MANIFEST), "manifest");
+    }
+
+    #[test]
+    fn a_fifo_is_no_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(Tail::from_now(path.to_str().unwrap()).text().is_err());
     }
 
     #[test]

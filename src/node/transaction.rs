@@ -29,6 +29,11 @@ pub(super) fn kept_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-old")
 }
 
+/// The name under which the kubelet doesn't see `name`.
+pub(super) fn hidden_name(name: &str) -> String {
+    format!(".{name}.kube-audit-bootstrap-hidden")
+}
+
 /// Executes `changes` in their order, and returns the id of the backup set; `None` where there is nothing to do.
 /// To be called with the lock held. First clears up after runs that were killed.
 ///

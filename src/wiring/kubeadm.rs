@@ -55,10 +55,11 @@ pub struct File {
 
 /// Reads a kubeadm configuration file.
 ///
-/// `path` tells kind's file, which holds the documents of all roles on every node. Refused is what kubeadm
+/// `path` tells kind's file, which holds the documents of all roles on every node; `before_init` that `kubeadm init` reads it, whatever
+/// else is in it. Refused is what kubeadm
 /// itself refuses: a document without apiVersion or kind, a kind twice, an API version that no supported
 /// kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
-pub fn read(text: &str, path: &str) -> Result<File, Refusal> {
+pub fn read(text: &str, path: &str, before_init: bool) -> Result<File, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let mut file =
         File { documents: Vec::new(), cluster: None, api_version: None, purpose: Purpose::Other, version: None };
@@ -107,7 +108,7 @@ pub fn read(text: &str, path: &str) -> Result<File, Refusal> {
     file.api_version = file.api_version.or(init);
     file.purpose = match join {
         // kind writes every document on every node; there the JoinConfiguration alone tells a worker.
-        Some(false) if !has_init || path == "/kind/kubeadm.conf" => Purpose::JoinWorker,
+        Some(false) if !has_init || (path == "/kind/kubeadm.conf" && !before_init) => Purpose::JoinWorker,
         _ if has_init => Purpose::Init,
         Some(true) => Purpose::JoinControlPlane,
         _ => Purpose::Other,

@@ -152,6 +152,8 @@ struct Arg {
 pub struct Auditing {
     /// The audit flags of the API server, as it takes them: of one that is given twice, the last.
     pub flags: Flags,
+    /// All words of its command line that begin with two dashes, as they are.
+    pub words: Vec<String>,
     /// Where the host has what the flags point at: the policy, the log's directory, the webhook's configuration.
     pub referenced: Vec<String>,
     /// Where the host has the log file, if the log goes to one.
@@ -178,7 +180,9 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
         on_host(&present, path)
     };
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
-    Ok(Auditing { flags, referenced, log, policy })
+    let all = [words(container, "command"), words(container, "args")].concat();
+    let words = all.into_iter().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+    Ok(Auditing { flags, words, referenced, log, policy })
 }
 
 /// The annotation that changes with the policy, as the pod doesn't.

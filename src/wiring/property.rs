@@ -307,7 +307,7 @@ proptest! {
     fn random_kubeadm_files_are_edited_right(bytes in prop::collection::vec(any::<u8>(), 90), list: bool, crlf: bool) {
         let mut tape = Tape { bytes: &bytes, at: 0, eol: if crlf { "\r\n" } else { "\n" }, comments: 0, block: false };
         let text = kubeadm_file(&mut tape, list);
-        let file = kubeadm::read(&text, "/f").map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
+        let file = kubeadm::read(&text, "/f", false).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
         let wired = kubeadm::wire(&text, &file, &wanted(), None)
             .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
         nothing_lost(&text, &wired.text)?;
@@ -322,7 +322,7 @@ proptest! {
             }
             map => map.as_object()?.iter().find(|(key, _)| flags::normal(key) == name)?.1.as_str().map(str::to_owned),
         })?;
-        let again = kubeadm::read(&wired.text, "/f").unwrap();
+        let again = kubeadm::read(&wired.text, "/f", false).unwrap();
         prop_assert_eq!(&kubeadm::wire(&wired.text, &again, &wanted(), None).unwrap().text, &wired.text);
     }
 
@@ -377,10 +377,10 @@ proptest! {
                 .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             prop_assert_eq!(&twice.text, &wired.text);
         }
-        if let Ok(file) = kubeadm::read(&text, "/f")
+        if let Ok(file) = kubeadm::read(&text, "/f", false)
             && let Ok(wired) = kubeadm::wire(&text, &file, &wanted(), None)
         {
-            let again = kubeadm::read(&wired.text, "/f").map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
+            let again = kubeadm::read(&wired.text, "/f", false).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             let twice = kubeadm::wire(&wired.text, &again, &wanted(), None)
                 .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             prop_assert_eq!(&twice.text, &wired.text);

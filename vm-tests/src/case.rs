@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
 
@@ -207,7 +207,7 @@ impl Case {
     /// A node can't be made, or the run was interrupted.
     pub fn run(&self, versions: &[String], setting: &Setting) -> Result<Verdict> {
         let top = stale::run_dir(&format!("{}-{}", self.name, versions.join("-")))?;
-        let nodes = self.nodes(top.path(), versions, setting)?;
+        let nodes = self.make(top.path(), versions, setting)?;
         let mut random = Random::new(setting.seed);
         let boots = match self.cuts(setting) {
             0 => u32::MAX,
@@ -237,7 +237,8 @@ impl Case {
         }
         let mut events = None;
         for node in &nodes {
-            let text = fs::read_to_string(node.result())?;
+            let text = fs::read(node.result())?;
+            let text = String::from_utf8_lossy(&text);
             let last = text.lines().rev().find_map(|line| line.strip_prefix("EVENTS ")?.parse::<u64>().ok());
             events = last.map(|last| last + events.unwrap_or_default()).or(events);
         }
@@ -251,7 +252,7 @@ impl Case {
     /// As with [`Case::run`].
     pub fn shell(&self, versions: &[String], setting: &Setting) -> Result<()> {
         let top = stale::run_dir(&format!("{}-shell", self.name))?;
-        let nodes = self.nodes(top.path(), versions, setting)?;
+        let nodes = self.make(top.path(), versions, setting)?;
         for node in &nodes {
             fs::write(node.path("/case/shell"), "")?;
         }
@@ -260,12 +261,17 @@ impl Case {
         first.shell()
     }
 
+    /// How many nodes it has.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     fn cuts(&self, setting: &Setting) -> u32 {
         if self.description.cuts == 0 { 0 } else { setting.cuts.unwrap_or(self.description.cuts).max(1) }
     }
 
     /// Makes the nodes, with all that the case gives them.
-    fn nodes(&self, top: &Path, versions: &[String], setting: &Setting) -> Result<Vec<Box<dyn Node>>> {
+    fn make(&self, top: &Path, versions: &[String], setting: &Setting) -> Result<Vec<Box<dyn Node>>> {
         let mut nodes = Vec::new();
         match setting.on {
             On::Namespaces => {
@@ -412,7 +418,7 @@ impl Case {
                 }
                 let why = if start.elapsed() > limit {
                     Some("it didn't end in time")
-                } else if heard[index].2.elapsed() > SILENCE * setting.patience {
+                } else if heard[index].2.elapsed() > SILENCE * setting.patience() {
                     Some("it said nothing for too long")
                 } else {
                     None
@@ -426,10 +432,15 @@ impl Case {
                         running.remove(index);
                         heard.remove(index);
                     }
+                    Ok(true) if told.is_empty() => {
+                        let console = fs::read(node.console()).unwrap_or_default();
+                        let console = run::tail(&String::from_utf8_lossy(&console), 10);
+                        bail!("{name} ended before it said anything:\n{console}");
+                    }
                     Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
                     Err(error) => {
-                        let console = fs::read_to_string(node.console()).unwrap_or_default();
-                        let console = run::tail(&console, 10);
+                        let console = fs::read(node.console()).unwrap_or_default();
+                        let console = run::tail(&String::from_utf8_lossy(&console), 10);
                         if told.is_empty() {
                             return Err(error.context(console));
                         }
@@ -445,7 +456,8 @@ impl Case {
 
 /// The lines that a node told during a boot.
 fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
-    let text = fs::read_to_string(node.result())?;
+    let text = fs::read(node.result()).with_context(|| node.result().display().to_string())?;
+    let text = String::from_utf8_lossy(&text);
     let marker = format!("BOOT {boot}");
     Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
 }

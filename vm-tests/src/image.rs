@@ -21,6 +21,9 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// What is made changes with how it is made.
 const OWN_TEXT: &[u8] = include_bytes!("image.rs");
 
+/// Changes with what [`install`] does besides installing: that takes too long to be done for every change of this file.
+const RECIPE: &str = "2";
+
 const SUITE: &str = "trixie";
 const PACKAGES: [&str; 22] = [
     "ca-certificates",
@@ -119,7 +122,7 @@ pub fn debian_of_machines() -> Result<PathBuf> {
 
 /// Installs packages into a folder. Files that are to be there before the packages may be given.
 fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBuf> {
-    let mut key = Key::default().with(SUITE).with(packages.join(","));
+    let mut key = Key::default().with(RECIPE).with(SUITE).with(packages.join(","));
     if let Some(files) = files {
         key = key.with_folder(files)?;
     }

@@ -150,6 +150,8 @@ fn main() -> ExitCode {
     }
 }
 
+const NEEDS_ROOT: &str = "the harness needs root, to make nodes and what they start from";
+
 /// Marks an error as one of the command line.
 #[derive(Debug)]
 struct Misuse(String);
@@ -189,19 +191,16 @@ fn run(arguments: Arguments) -> Result<bool> {
         Verb::Run(run) => run_cases(&run, components),
         Verb::Shell(shell) => give_shell(shell, components).map(|()| true),
         Verb::BuildImage(build) => {
+            ensure!(nix::unistd::geteuid().is_root(), Misuse(NEEDS_ROOT.to_owned()));
             let versions = match &build.version {
                 Some(version) => job::versions(std::slice::from_ref(version))?,
                 None => components::versions()?.pop().into_iter().collect(),
             };
-            match (build.file, qemu::disk(&components, &versions)?) {
-                (Some(file), _) => {
-                    stale::clean()?;
-                    qemu::bootable(&components, &versions, &file)?;
-                }
-                (None, Disk::Built { vmlinuz, initrd, root }) => {
-                    println!("{}\n{}\n{}", vmlinuz.display(), initrd.display(), root.display());
-                }
-                (None, Disk::Given(_)) => {}
+            if let Some(file) = build.file {
+                stale::clean()?;
+                qemu::bootable(&components, &versions, &file)?;
+            } else if let Disk::Built { vmlinuz, initrd, root } = qemu::disk(&components, &versions)? {
+                println!("{}\n{}\n{}", vmlinuz.display(), initrd.display(), root.display());
             }
             Ok(true)
         }
@@ -216,7 +215,7 @@ impl Nodes {
         // Our own images belong to root, and so does what is in a node.
         ensure!(
             self.image.is_some() || self.on == On::Host || nix::unistd::geteuid().is_root(),
-            "the harness needs root, to make nodes and what they start from"
+            Misuse(NEEDS_ROOT.to_owned())
         );
         accelerator.probe()?;
         let found = |path: &PathBuf, hint: &str| {

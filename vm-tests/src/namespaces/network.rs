@@ -13,7 +13,7 @@ use super::{Spec, own_program};
 use crate::node::NETWORK;
 use crate::run;
 
-/// The bridge of a case: it has the address .1, and is the way to everywhere.
+/// The bridge of a case: it has the address .1, which the nodes take for the way out.
 #[derive(Debug)]
 pub struct Switch(Child);
 

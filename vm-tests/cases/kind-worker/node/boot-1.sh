@@ -10,8 +10,8 @@ step 'status finds all in place' in_node kube-audit-bootstrap status
 fetch_log
 tell "EVENTS $(events true)"
 
-NODE=$CLUSTER-worker
+export NODE=$CLUSTER-worker
 step 'the worker is ready' eventually kind_node_is_ready
 step 'kubeadm is the program there, too' calls_the_hook
-step 'status finds a worker, with nothing to do' in_node kube-audit-bootstrap status
-step 'it has no policy and no log' in_node sh -c '! ls -d /etc/kubernetes/audit-policy.yaml /var/log/kubernetes'
+step 'status finds a worker, with nothing to do' finds_a_worker
+step 'it has no policy and no log' in_node test ! -e /etc/kubernetes/audit-policy.yaml -a ! -e /var/log/kubernetes

@@ -1,5 +1,6 @@
 CLUSTER=kube-audit-bootstrap
-NODE=$CLUSTER-control-plane
+NODE=${NODE:-$CLUSTER-control-plane}
+NODE_LOG=$AUDIT_LOG
 IMAGE=kube-audit-bootstrap/node
 export KUBECONFIG=$WORK/kubeconfig
 
@@ -15,14 +16,14 @@ build_image() {
 
 kind_node_is_ready() { kubectl get node "$NODE" -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'; }
 in_node() { docker exec "$NODE" "$@"; }
+finds_a_worker() { in_node kube-audit-bootstrap status | grep -w 'a worker'; }
 calls_the_hook() { is "$(in_node sh -c 'command -v kubeadm')" /usr/local/bin/kubeadm; }
 
 # The node's log, for what looks into one.
-fetch_log() {
-    in_node cat "$AUDIT_LOG" >"$WORK/audit.log"
-    AUDIT_LOG=$WORK/audit.log
-}
+AUDIT_LOG=$WORK/audit.log
+fetch_log() { in_node cat "$NODE_LOG" >"$AUDIT_LOG"; }
 node_has_events() { fetch_log && has_events "$@"; }
+starts_with() { local now; now=$(first_event) && is "$now" "$1"; }
 first_event() { fetch_log && head -n 1 "$AUDIT_LOG"; }
 
 # Whatever happened: the cluster is gone after, and its logs are kept if it failed.
@@ -32,3 +33,5 @@ clean_up() {
     kind delete cluster --name "$CLUSTER"
     return $rc
 }
+# The harness's own end: the trap above then knows that this is a failure.
+trap 'exit 143' TERM

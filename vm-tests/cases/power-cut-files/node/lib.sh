@@ -33,6 +33,7 @@ each_is_old_or_new() {
         fi
     done
     tell "FOUND ${found[*]}"
+    echo "${found[*]}" >>"$WORK/found"
 }
 
 # The kubelet runs whatever it finds there, but for names with a dot in front.

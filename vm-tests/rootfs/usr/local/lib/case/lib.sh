@@ -7,17 +7,18 @@ MANIFEST=/etc/kubernetes/manifests/kube-apiserver.yaml
 AUDIT_LOG=/var/log/kubernetes/audit/audit.log
 
 # A line for the harness. A port takes one at a time.
-tell() { flock "$LIB/lib.sh" sh -c 'echo "$1" >>"$RESULT"' - "$*"; }
+tell() { flock "$LIB/lib.sh" sh -c 'printf "%s\\n" "$1" >>"$RESULT"' - "$*"; }
 
 # step NAME COMMAND...: the command succeeds within LIMIT seconds, or as many more as the harness has patience.
 step() {
     local name=$1 start=${EPOCHREALTIME/./} output rc=0 took beat
     shift
     tell "STEP $name"
+    rm -f "$WORK/eventually"
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
-    output=$(timeout --kill-after=5 "$((${LIMIT:-120} * $(cat "$CASE/patience" 2>/dev/null || echo 1)))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" 2>&1) || rc=$?
+    output=$(timeout --foreground --kill-after=5 "$((${LIMIT:-120} * $(cat "$CASE/patience" 2>/dev/null || echo 1)))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" 2>&1) || rc=$?
     kill "$beat" 2>/dev/null || true
     printf '== %s: exit %s\n%s\n' "$name" "$rc" "$output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
@@ -27,16 +28,15 @@ step() {
     fi
     tell "FAILED exit $rc after $((took / 10)) s"
     # What `eventually` waited for said last.
-    [ $rc -ne 124 ] || output+=$(cat /tmp/eventually 2>/dev/null)
+    case $rc in 124 | 137) output+=$(cat "$WORK/eventually" 2>/dev/null) ;; esac
     tail -n 12 <<<"$output" | while IFS= read -r line; do tell "| $line"; done
     exit 1
 }
 
 # The command succeeds sooner or later; the limit is the step's.
 eventually() {
-    rm -f /tmp/eventually
-    until "$@" >/tmp/eventually 2>&1; do sleep 0.2; done
-    cat /tmp/eventually
+    until "$@" >"$WORK/eventually" 2>&1; do sleep 0.2; done
+    cat "$WORK/eventually"
 }
 
 # cut_power MS COMMAND...: the power is cut within so many milliseconds, while the command is run again and again.
@@ -156,6 +156,12 @@ upgrade() {
 
 # A file's text is among the backups.
 is_backed_up() { local file; for file in /var/lib/kube-audit-bootstrap/backups/*/*; do ! cmp -s "$1" "$file" || return 0; done; return 1; }
+
+# A file of before apply is there, without anything of ours.
+has_backup_without_flags() {
+    local files
+    files=$(find /var/lib/kube-audit-bootstrap/backups -name '*kubeadm.yaml') && [ -n "$files" ] && ! grep -l audit $files
+}
 
 is_control_plane() { kubectl get node -l node-role.kubernetes.io/control-plane -o name | grep -x "node/$1"; }
 
