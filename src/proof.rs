@@ -146,6 +146,7 @@ impl Proof {
 
     /// What to do, seeing this after so long.
     pub fn next(&mut self, seen: &Seen, after: Duration) -> Next {
+        self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
         if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
             // It ended. The next one may do better, if the kubelet starts one.
             self.process = None;
@@ -172,13 +173,11 @@ impl Proof {
             (Stage::Answer | Stage::Event, true) => return Next::Proved,
             (_, false) => {}
         }
-        let empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
-        self.empty = empty;
         if self.process.is_none() {
             if !seen.kubelet {
                 return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
             }
-            if seen.starts >= STARTS && empty.is_some_and(|since| after >= since + ENDED) {
+            if seen.starts >= STARTS && self.empty.is_some_and(|since| after >= since + ENDED) {
                 return Next::Failed(format!(
                     "the API server was started {} times and ended each time",
                     seen.starts
