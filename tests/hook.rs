@@ -296,6 +296,14 @@ fn what_kubeadm_calls_is_kubeadm() {
 }
 
 #[test]
+fn a_guard_that_somebody_left_behind_is_told() {
+    let node = Node::new(INIT, REAL);
+    let output = node.command(&["init", "--config", FILE]).env(GUARD, "1").output().unwrap();
+    assert!(text(&output.stderr).contains("KUBE_AUDIT_BOOTSTRAP_HOOK is set"), "{output:?}");
+    assert_eq!((output.status.code(), node.on_host("/etc/kubernetes").exists()), (Some(7), false), "{output:?}");
+}
+
+#[test]
 fn a_kubeadm_that_only_leads_back_is_found_out() {
     let node = Node::new(INIT, "exec kubeadm \"$@\"\n");
     let output = node.run(&["init", "--config", FILE]);

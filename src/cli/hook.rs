@@ -161,10 +161,15 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
             real.display()
         );
     }
+    // A name that isn't UTF-8 stays wrong, and is refused where it is used.
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let call = Call::of(&words);
+    if calls > 0 && !matches!(call, Call::Other) {
+        // Or somebody has it in the environment, and believes that the node is prepared.
+        ::log::warn!("{GUARD} is set, so the outer call has prepared the node, and this one does nothing");
+    }
     if calls == 0 {
-        // A name that isn't UTF-8 stays wrong, and is refused where it is used.
-        let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        match Call::of(&words) {
+        match call {
             Call::WithFile { verb, file, rootfs } => {
                 prepare(verb, &file, rootfs.as_deref()).map_err(|error| not_started(verb, &real, error))?;
             }
