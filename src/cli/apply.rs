@@ -65,10 +65,21 @@ impl Apply {
             backup = transaction::execute(&root, &changes, "apply", SystemTime::now())?;
         }
         warn(common, &plan.warnings);
-        let proof = match waits {
-            Some(limit) => Some(verify::prove_or_go_back(&root, &manifest, &plan, old, backup.as_deref(), limit)?),
-            None => None,
-        };
+        let mut proof = None;
+        if let Some(limit) = waits {
+            let _lock = match lock.take() {
+                Some(lock) => lock,
+                None => Lock::take(&root, Duration::from_secs(self.lock_timeout))?,
+            };
+            // Where a run was killed while it waited, this one goes on with that.
+            let id = match &backup {
+                Some(id) => Some(id.clone()),
+                None => backup::unproved(&root)?,
+            };
+            backup::set_unproved(&root, id.as_deref())?;
+            proof = Some(verify::prove_or_go_back(&root, &manifest, &plan, old, id.as_deref(), limit)?);
+            backup::set_unproved(&root, None)?;
+        }
         drop(lock);
         let outcome = if proof.as_ref().is_some_and(Result::is_err) { Outcome::PutBack } else { Outcome::Done };
         if common.json() {

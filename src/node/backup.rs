@@ -24,6 +24,8 @@ use super::transaction::{kept_name, temporary_name};
 
 /// Where backup sets are, 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
+/// The id of the set whose run is being proved, or was when it was killed.
+const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 /// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
 pub const RESTORE: &str = "restore";
 
@@ -159,6 +161,34 @@ fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result<Set>)>> {
 pub fn unfinished(root: &Root) -> Result<bool> {
     let names = Names::read(root)?;
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
+}
+
+/// Remembers that what the set `id` is the backup of isn't proved yet, or that nothing is left to prove. To be called with the lock
+/// held.
+///
+/// Errors: the file system's.
+pub fn set_unproved(root: &Root, id: Option<&str>) -> Result<()> {
+    if id.is_none() && root.stat(UNPROVED)?.is_none() {
+        return Ok(());
+    }
+    let place = root.place(UNPROVED)?;
+    let done = match id {
+        Some(id) => {
+            let new = temporary_name(&place.name);
+            place.create(&new, id.as_bytes(), None).and_then(|()| place.rename(&new, &place.name))
+        }
+        None => place.remove(&place.name),
+    };
+    done.and_then(|()| place.sync()).map_err(|errno| root.error("write", UNPROVED, errno))
+}
+
+/// The set of a run that was killed before it was proved, if no other run came after it.
+///
+/// Errors: what is there can't be read.
+pub fn unproved(root: &Root) -> Result<Option<String>> {
+    let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
+    let id = String::from_utf8_lossy(&text.bytes).into_owned();
+    Ok(list(root)?.first().is_some_and(|newest| newest.id == id).then_some(id))
 }
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a

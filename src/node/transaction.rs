@@ -473,6 +473,20 @@ mod tests {
         assert_eq!(node.names(), names);
     }
 
+    #[test]
+    fn what_is_not_proved_is_remembered_until_another_run_comes() {
+        let node = node();
+        let id = node.apply(&[node.write(POLICY, "policy")], 0).unwrap().unwrap();
+        assert_eq!(backup::unproved(&node.root).unwrap(), None);
+        backup::set_unproved(&node.root, Some(&id)).unwrap();
+        assert_eq!(backup::unproved(&node.root).unwrap(), Some(id.clone()));
+        node.apply(&[node.write(POLICY, "another")], 1).unwrap();
+        assert_eq!(backup::unproved(&node.root).unwrap(), None, "going back to it would undo two runs");
+        backup::set_unproved(&node.root, None).unwrap();
+        backup::set_unproved(&node.root, None).unwrap();
+        assert!(node.root.stat("/var/lib/kube-audit-bootstrap/unproved").unwrap().is_none());
+    }
+
     /// A cut of power left one.
     #[test]
     fn a_set_that_was_being_written_is_cleared_by_the_next() {

@@ -53,6 +53,11 @@ const EMPTY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: []\n";
 ///
 /// The harness's own: a scratch folder or a program can't be made.
 pub fn judge(version: &str, setting: &Setting) -> Result<Verdict> {
+    // Built before the checks: what can't be built is no failure of theirs.
+    for name in ["kubeadm", "kube-apiserver", "kubectl"] {
+        setting.components.kubernetes(version, name)?;
+    }
+    setting.components.etcd()?;
     let top = stale::run_dir(&format!("apiserver-{version}"))?;
     let judge = Judge { version: version.to_owned(), setting, top: top.path().to_owned() };
     let checks: [(&str, Check<'_>); 7] = [

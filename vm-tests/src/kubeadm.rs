@@ -147,7 +147,13 @@ impl Judge<'_> {
         }
         // Shapes that people write, and few cases have.
         let shapes = Path::new(SHAPES).join(api.rsplit('/').next().unwrap_or(api));
-        for entry in fs::read_dir(&shapes).into_iter().flatten() {
+        let of_api = if shapes.exists() { Some(fs::read_dir(&shapes)?) } else { None };
+        ensure!(
+            of_api.is_some() || !["kubeadm.k8s.io/v1beta3", "kubeadm.k8s.io/v1beta4"].contains(&api),
+            "{} is missing",
+            shapes.display()
+        );
+        for entry in of_api.into_iter().flatten() {
             let path = entry?.path();
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

@@ -44,3 +44,5 @@ says() {
     cat "$WORK/said"
     grep -qE "$words" "$WORK/said"
 }
+
+differs() { ! cmp "$1" "$2"; }
