@@ -165,8 +165,8 @@ impl Machine {
         for file in [self.result(), self.console()] {
             File::options().create(true).append(true).open(&file).with_context(|| file.display().to_string())?;
         }
-        let mut qemu = run::bound("nice");
-        qemu.arg("qemu-system-x86_64").args(&self.arguments);
+        let mut qemu = run::bound("qemu-system-x86_64");
+        qemu.args(&self.arguments);
         if let Some(kernel) = &self.kernel {
             qemu.arg("-append").arg(format!("{kernel}{more}"));
         }
