@@ -194,15 +194,12 @@ impl Tail {
     /// What was written since; of a file that was rotated meanwhile, what is in the new one.
     pub fn text(&self) -> Result<String> {
         // Not through a FIFO, which nobody may ever write to.
-        let mut file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
+        let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
         let metadata = file.metadata()?;
         ensure!(metadata.is_file(), "{}: not a regular file", self.path.display());
         let is_same = metadata.ino() == self.inode && metadata.len() >= self.start;
         let start = if is_same { self.start } else { 0 }.max(metadata.len().saturating_sub(LOG_LIMIT));
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        file.take(LOG_LIMIT).read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        read_from(file, start, LOG_LIMIT)
     }
 }
 
@@ -241,9 +238,13 @@ fn newest(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
 }
 
 fn end_of(path: &Path, limit: u64) -> Result<String> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+    let file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(limit);
+    read_from(file, start, limit)
+}
+
+fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
+    file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -50,16 +50,8 @@ impl Host {
 }
 
 impl Node for Host {
-    fn path(&self, path: &str) -> PathBuf {
-        self.top.join("files").join(path.trim_start_matches('/'))
-    }
-
-    fn result(&self) -> PathBuf {
-        self.top.join("result")
-    }
-
-    fn console(&self) -> PathBuf {
-        self.top.join("console")
+    fn top(&self) -> &Path {
+        &self.top
     }
 
     fn boot(&self) -> Result<Box<dyn node::Running>> {

@@ -21,14 +21,23 @@ pub const LOGS: [&str; 7] = [
 
 /// A node that may be booted, more than once, over the same files.
 pub trait Node: Debug {
+    /// The node's own folder.
+    fn top(&self) -> &Path;
+
     /// Where a file is written that the node shall have when it is booted first.
-    fn path(&self, path: &str) -> PathBuf;
+    fn path(&self, path: &str) -> PathBuf {
+        self.top().join("files").join(path.trim_start_matches('/'))
+    }
 
     /// Where the node's words to the harness are found, a line each.
-    fn result(&self) -> PathBuf;
+    fn result(&self) -> PathBuf {
+        self.top().join("result")
+    }
 
     /// What kernel and systemd printed.
-    fn console(&self) -> PathBuf;
+    fn console(&self) -> PathBuf {
+        self.top().join("console")
+    }
 
     /// Starts the node.
     ///

@@ -98,16 +98,12 @@ impl Container {
 }
 
 impl Node for Container {
+    fn top(&self) -> &Path {
+        &self.spec.top
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.spec.top.join("up").join(path.trim_start_matches('/'))
-    }
-
-    fn result(&self) -> PathBuf {
-        self.spec.top.join("result")
-    }
-
-    fn console(&self) -> PathBuf {
-        self.spec.top.join("console")
     }
 
     fn boot(&self) -> Result<Box<dyn node::Running>> {

@@ -175,16 +175,8 @@ impl Machine {
 }
 
 impl Node for Machine {
-    fn path(&self, path: &str) -> PathBuf {
-        self.top.join("files").join(path.trim_start_matches('/'))
-    }
-
-    fn result(&self) -> PathBuf {
-        self.top.join("result")
-    }
-
-    fn console(&self) -> PathBuf {
-        self.top.join("console")
+    fn top(&self) -> &Path {
+        &self.top
     }
 
     fn boot(&self) -> Result<Box<dyn node::Running>> {
