@@ -144,6 +144,11 @@ impl Proof {
         self.process.as_ref()
     }
 
+    /// What is waited for by now.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
     /// What to do, seeing this after so long.
     pub fn next(&mut self, seen: &Seen, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };

@@ -191,24 +191,19 @@ impl Watch {
         let wants_event = matches!(self.evidence, Evidence::Question(_) | Evidence::Traffic);
         let Auditing { flags, words, .. } = self.auditing.clone();
         let mut proof = Proof::new(flags, words, self.old.clone(), wants_event, limit);
-        let mut stage = Stage::Process;
         loop {
             let (processes, kubelet) = apiserver::processes();
             let mut seen = Seen { processes, kubelet, starts: self.new_logs().len(), ..Seen::default() };
             if let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) {
                 let ask = Ask::of(process);
-                seen.answers = stage != Stage::Answer || ask.answers();
-                seen.event = stage == Stage::Event && self.has_event(&ask, process);
+                seen.answers = proof.stage() == Stage::Answer && ask.answers();
+                seen.event = proof.stage() == Stage::Event && self.has_event(&ask, process);
             }
             let after = start.elapsed();
             match proof.next(&seen, after) {
-                Next::Reached(reached) => {
-                    progress(after, reached.reached());
-                    stage = if reached == Stage::Process { Stage::Answer } else { Stage::Event };
-                }
+                Next::Reached(reached) => progress(after, reached.reached()),
                 Next::Proved => {
-                    let last = if wants_event { Stage::Event } else { Stage::Answer };
-                    progress(after, last.reached());
+                    progress(after, proof.stage().reached());
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // Nobody was asked.
@@ -223,9 +218,6 @@ impl Watch {
                 }
                 Next::Wait => thread::sleep(PAUSE),
                 Next::Failed(why) => bail!("{why}{}", self.last_words()),
-            }
-            if proof.process().is_none() {
-                stage = Stage::Process;
             }
         }
     }
@@ -270,8 +262,8 @@ impl Watch {
     }
 }
 
-/// Proves what a run that just ended has made of the node, where `old` ran before, of the manifest at `path`. Where that can't be proved, everything of its backup set `id` goes back, and
-/// the API server's return is awaited: the inner error says why, and how that went.
+/// Proves what a run that just ended has made of the node with the manifest at `path`, where `old` ran before. Where that can't be
+/// proved, everything of its backup set `id` goes back, and the API server's return is awaited: the inner error says why, and how that went.
 ///
 /// Errors: the node could not be put back, and what is where; without a set, why it can't be proved.
 pub fn prove_or_go_back(
