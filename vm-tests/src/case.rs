@@ -1,5 +1,5 @@
-//! Cases: stories of one or more nodes. A folder in `cases/` has `case.yaml` and a folder for each node, with its cloud-init
-//! `user-data` and a script for each boot, `boot-1.sh` and so on. The scripts run in the node when cloud-init is done, and
+//! Cases: stories of one or more nodes. A folder in `cases/` has `case.yaml` and a folder for each node, with a script
+//! for each boot, `boot-1.sh` and so on, and cloud-init's `user-data`, or else that of `user-data.yaml`. The scripts run in the node when cloud-init is done, and
 //! tell of their steps; `rootfs/usr/local/lib/case/lib.sh` has what they say.
 
 use std::fs;
@@ -25,6 +25,9 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// What kubeadm is given, where it can be: an emulated API server that just started needs more than a minute for a request.
 const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
                         controlPlaneComponentHealthCheck: 10m}";
+
+/// A node's own user-data; one that has none becomes a control plane, by kubeadm alone.
+const USER_DATA: &str = "user-data";
 
 /// Where a node finds its user-data.
 pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
@@ -155,7 +158,6 @@ impl Case {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.is_dir() {
-                ensure!(path.join("user-data").exists(), "{}: a node has user-data", path.display());
                 ensure!(path.join("boot-1.sh").exists(), "{}: a node has boot-1.sh", path.display());
                 nodes.push(name_of(&path));
             }
@@ -344,9 +346,16 @@ impl Case {
         for entry in fs::read_dir(self.dir.join(name))? {
             let path = entry?.path();
             let text = fill(&fs::read_to_string(&path).with_context(|| path.display().to_string())?);
-            let to = if path.ends_with("user-data") { SEED } else { "/case" };
+            let to = if path.ends_with(USER_DATA) { SEED } else { "/case" };
             write(&format!("{to}/{}", name_of(&path)), &text)?;
         }
+        if !self.dir.join(name).join(USER_DATA).exists() {
+            write(&format!("{SEED}/{USER_DATA}"), &fill(include_str!("user-data.yaml")))?;
+        }
+        // As who enables them finds them: not enabled.
+        let units = node.path("/usr/local/lib/systemd/system");
+        fs::create_dir_all(&units)?;
+        run::copy(&Path::new(HERE).join("../image/systemd"), &units)?;
         let meta_data = format!("instance-id: {}-{name}\nlocal-hostname: {name}\n", self.name);
         write(&format!("{SEED}/meta-data"), &meta_data)?;
         let patience = setting.patience();
