@@ -1,5 +1,7 @@
 //! `AuditBootstrapConfiguration`: what the node shall look like.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use crate::audit::flags;
@@ -115,6 +117,15 @@ pub struct Webhook {
     pub backend: Backend,
 }
 
+/// How the API server of before is ended that a changed manifest replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// As soon as requests under way have had so long to end; at most the 30 s that the kubelet waits.
+    Quick(Duration),
+    /// By the kubelet.
+    Graceful,
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -129,10 +140,18 @@ pub struct Config {
     pub kubeadm_configs: Option<Vec<String>>,
     /// `kubeadm init` is about to read them, so what they say of joining doesn't count.
     pub kubeadm_init: bool,
+    /// Is the cluster's own copy of kubeadm's configuration edited, too?
+    pub cluster: bool,
     /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
     pub manifest_path: Option<String>,
     pub strays: Strays,
+    pub restart: Restart,
 }
+
+/// How long requests under way have where nothing else is said.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
+const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 impl Default for Config {
     /// The values of the guide that the `default` profile follows.
@@ -162,8 +181,10 @@ impl Default for Config {
             webhook: None,
             kubeadm_configs: None,
             kubeadm_init: false,
+            cluster: true,
             manifest_path: None,
             strays: Strays::Move,
+            restart: Restart::Quick(DRAIN),
         }
     }
 }
@@ -434,6 +455,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
         "webhook",
         "kubeadm",
         "manifest",
+        "restart",
     ];
     if root.is_null() {
         return;
@@ -471,13 +493,18 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
             "log" => decode_log(node, &mut config.log, decoder),
             "webhook" => config.webhook = decode_webhook(node, decoder),
             "kubeadm" => {
-                for (_, node) in decoder.mapping(node, "kubeadm", &["configs"]) {
+                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster"]) {
+                    if name == "cluster" {
+                        config.cluster = decoder.boolean(node, "kubeadm.cluster").unwrap_or(config.cluster);
+                        continue;
+                    }
                     let items = decoder.list(node, "kubeadm.configs");
                     let paths =
                         items.iter().filter_map(|item| decoder.string(item, "kubeadm.configs[]")).collect();
                     config.kubeadm_configs = Some(paths).filter(|_| !node.is_null());
                 }
             }
+            "restart" => config.restart = decode_restart(node, decoder),
             _ => {
                 for (name, node) in decoder.mapping(node, "manifest", &["path", "strays"]) {
                     if name == "path" {
@@ -531,6 +558,29 @@ fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
         decoder.error(node.place, "webhook.configFile is missing; name the kubeconfig of the webhook's server");
     }
     Some(webhook)
+}
+
+fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
+    let (mut mode, mut drain) = (None, DRAIN);
+    for (name, node) in decoder.mapping(node, "restart", &["mode", "drain"]) {
+        let path = join("restart", name);
+        match name {
+            "mode" => mode = one_of(decoder, node, &path, &["quick", "graceful"]),
+            _ => {
+                let Some(text) = duration(decoder, node, &path) else { continue };
+                match flags::duration(&text).filter(|drain| *drain <= MAX_DRAIN) {
+                    Some(given) => drain = given,
+                    None => decoder.error(
+                        node.place,
+                        format!(
+                            "{path} {text:?} is not within the 30 s that the kubelet gives an API server to end"
+                        ),
+                    ),
+                }
+            }
+        }
+    }
+    if mode.as_deref() == Some("graceful") { Restart::Graceful } else { Restart::Quick(drain) }
 }
 
 fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, decoder: &mut Decoder) {

@@ -11,6 +11,8 @@ use crate::audit::version::Version;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, is_within, parent};
 use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
+use crate::node::cluster;
+use crate::node::kubectl::ADMIN;
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
@@ -99,6 +101,10 @@ pub struct Plan {
     pub subjects: Vec<(Step, String)>,
     /// Files of kubeadm's that can't be edited, which doesn't matter where the cluster exists: warnings say why.
     pub skipped: Vec<String>,
+    /// Why the cluster's own configuration isn't known, where it was asked for.
+    pub unknown: Option<String>,
+    /// The API server must be started anew by hand for the policy to count: the warnings say how.
+    pub by_hand: bool,
     pub warnings: Vec<String>,
 }
 
@@ -110,6 +116,8 @@ pub struct Wiring {
     pub version_source: &'static str,
     /// The files that `kubeadm init` reads.
     kubeadm: Vec<(Text, Wired)>,
+    /// The cluster's own, before and after, or why it isn't known.
+    cluster: Option<Result<(String, Wired), String>>,
     manifest: Option<(Text, Wired)>,
     strays: Vec<Text>,
     run_as: (Option<u32>, Option<u32>),
@@ -212,6 +220,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         version,
         version_source,
         kubeadm: Vec::new(),
+        cluster: None,
         manifest: None,
         strays: Vec::new(),
         run_as: manifest.as_ref().map_or((None, None), |manifest| manifest.run_as),
@@ -238,6 +247,13 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
             Err(refusal) => return Err(refuse(&text.path, &refusal)),
         }
     }
+    wiring.cluster = facts.cluster.clone().map(|read| {
+        let text = read?;
+        let wired = kubeadm::read(&text, cluster::NAME, true)
+            .and_then(|file| kubeadm::wire(&text, &file, &wanted, version))
+            .map_err(|refusal| format!("{:#}", refuse(cluster::NAME, &refusal)))?;
+        Ok((text, wired))
+    });
     wiring.strays = strays(config, facts, manifest.as_ref(), &mut wiring.warnings)?;
     if let (Some(text), Some(manifest)) = (&facts.manifest, &manifest) {
         let wired = manifest::wire(&text.text, manifest, &wanted, version);
@@ -312,6 +328,7 @@ impl Wiring {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut referenced = BTreeSet::new();
+        // Not what the cluster's own names: other nodes may have been given other paths.
         for (_, wired) in self.kubeadm.iter().chain(&self.manifest) {
             policies.insert(wired.policy.clone());
             directories.extend(wired.log_directory.clone());
@@ -353,6 +370,8 @@ pub fn plan(
         changes: Vec::new(),
         subjects: Vec::new(),
         skipped: wiring.skipped,
+        unknown: None,
+        by_hand: false,
         warnings: wiring.warnings,
     };
     if wiring.role == Role::Worker {
@@ -410,6 +429,22 @@ pub fn plan(
     for (text, wired) in wiring.kubeadm {
         plan.edit(Step::Kubeadm, text, wired);
     }
+    match wiring.cluster {
+        None => {}
+        Some(Ok((before, wired))) => {
+            plan.subjects.push((Step::Kubeadm, cluster::NAME.to_owned()));
+            plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", cluster::NAME)));
+            if wired.text != before {
+                plan.warnings.push(format!(
+                    "{}: other control planes take their flags from it at their next upgrade, and new ones when they join: \
+                     each needs this program's policy and directory before",
+                    cluster::NAME
+                ));
+                plan.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
+            }
+        }
+        Some(Err(why)) => plan.unknown = Some(why),
+    }
     for text in wiring.strays {
         plan.warnings.push(format!(
             "{}: this defines another API server, which the kubelet may run instead; it goes to the backups",
@@ -423,7 +458,7 @@ pub fn plan(
         if let Some([before, after]) = replaced.filter(|_| !edited) {
             match manifest::mark(&text.text, &[&before, &after]) {
                 Ok(marked) => wired.text = marked,
-                Err(refusal) => plan.warnings.push(format!(
+                Err(refusal) => plan.restart_by_hand(format!(
                     "{}:{refusal}; the API server reads its policy when it starts: restart it for the new one to count, \
                      with crictl stop $(crictl ps -q --name kube-apiserver)",
                     text.path
@@ -431,12 +466,15 @@ pub fn plan(
             }
         }
         plan.edit(Step::Manifest, text, wired);
-        if edited {
-            plan.warnings.push(
-                "the kubeadm-config ConfigMap of the cluster isn't edited, and the next kubeadm upgrade drops what it \
-                 doesn't have: put the settings there, too, with kubectl -n kube-system edit configmap kubeadm-config"
-                    .to_owned(),
-            );
+        let known = facts.cluster.is_some() && plan.unknown.is_none();
+        if edited && !known {
+            plan.warnings.push(format!(
+                "{}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
+                 run apply again on a control plane with kubectl and {ADMIN} once its API server answers, or put the \
+                 settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{}",
+                cluster::NAME,
+                plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+            ));
         }
     }
     if wiring.role == Role::Joining {
@@ -451,6 +489,11 @@ pub fn plan(
 impl Plan {
     fn add(&mut self, step: Step, change: Change) {
         self.changes.push(Planned { step, change });
+    }
+
+    fn restart_by_hand(&mut self, warning: String) {
+        self.by_hand = true;
+        self.warnings.push(warning);
     }
 
     /// Replaces a file's text where it differs. Its owner and mode stay.
@@ -604,6 +647,10 @@ pub fn describe(change: &Change) -> String {
         Change::MoveAway { path, .. } => format!("move {path} to the backups"),
         Change::RemoveFile { path, .. } => format!("remove {path}"),
         Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
+        Change::WriteCluster { before, after } => {
+            let (added, removed) = count(before, after);
+            format!("edit the cluster's {} (lines: {added} added, {removed} removed)", cluster::NAME)
+        }
     }
 }
 
@@ -617,22 +664,26 @@ pub fn action(change: &Change) -> &'static str {
         Change::MoveAway { .. } => "move-away",
         Change::RemoveFile { .. } => "remove-file",
         Change::RemoveDirectory { .. } => "remove-directory",
+        Change::WriteCluster { .. } => "edit-cluster",
     }
 }
 
 /// The unified diff of a change to a file; `None` for all else.
 pub fn diff(change: &Change) -> Option<String> {
-    let none = Vec::new();
     let (path, old, new) = match change {
         Change::WriteFile { path, before, bytes, .. } => {
-            (path, before.as_ref().map(|before| &before.bytes), Some(bytes))
+            (path.as_str(), before.as_ref().map(|before| lossy(&before.bytes)), Some(lossy(bytes)))
         }
-        Change::RemoveFile { path, before } => (path, Some(&before.bytes), None),
+        Change::RemoveFile { path, before } => (path.as_str(), Some(lossy(&before.bytes)), None),
+        Change::WriteCluster { before, after } => (cluster::NAME, Some(before.clone()), Some(after.clone())),
         _ => return None,
     };
-    let name = |side: &str, there: bool| if there { format!("{side}{path}") } else { "/dev/null".to_owned() };
+    let name = |side: &str, there: bool| match there {
+        true => format!("{side}/{}", path.trim_start_matches('/')),
+        false => "/dev/null".to_owned(),
+    };
     let mut text = format!("--- {}\n+++ {}\n", name("a", old.is_some()), name("b", new.is_some()));
-    let hunks = hunks(old.map(|old| lossy(old)).as_deref(), &lossy(new.unwrap_or(&none)));
+    let hunks = hunks(old.as_deref(), &new.unwrap_or_default());
     for line in hunks.lines() {
         text.push_str(&hide_secret(line));
         text.push('\n');

@@ -14,6 +14,9 @@ use crate::audit::policy::{Level, Policy, Stage as AuditStage};
 const STARTS: usize = 2;
 const ENDED: Duration = Duration::from_secs(3);
 
+/// How long there may be no kubelet: one that is restarted comes back at once, one that crashed after 10 s (`RestartSec` of its unit).
+pub const NO_KUBELET: Duration = Duration::from_secs(12);
+
 /// How long a manifest may be there before the kubelet, which looks at its directory every 20 s (`fileCheckFrequency`), must have
 /// begun to end the old API server.
 const UNNOTICED: Duration = Duration::from_secs(60);
@@ -64,7 +67,7 @@ impl Stage {
     /// What has come when the stage is over.
     pub fn reached(self) -> &'static str {
         match self {
-            Stage::Process => "it runs with the audit flags of the manifest",
+            Stage::Process => "it runs with the flags of the manifest",
             Stage::Answer => "it answers",
             Stage::Event => "it has written an event",
         }
@@ -87,6 +90,8 @@ pub struct Seen {
     pub kubelet: bool,
     pub answers: bool,
     pub event: bool,
+    /// Does the process of before that is replaced still accept connections?
+    pub listens: bool,
     /// How many containers of the API server were started since the beginning.
     pub starts: usize,
 }
@@ -99,9 +104,43 @@ pub enum Next {
     Reached(Stage),
     /// The kubelet hasn't noticed the manifest: show it again.
     Nudge,
+    /// The process that is replaced has closed its listener: it has so long for the requests under way.
+    Closed(Duration),
+    /// It has had that: end it.
+    End,
     Proved,
     /// Why it can't be proved.
     Failed(String),
+}
+
+/// The process that is replaced, from the closing of its listener on.
+#[derive(Debug)]
+struct Outgoing {
+    process: Process,
+    /// How long requests under way have to end.
+    drain: Duration,
+    listened: bool,
+    closed: Option<Duration>,
+    ended: bool,
+}
+
+impl Outgoing {
+    /// A listener that was never open can't tell by being closed that the kubelet has begun to end the process.
+    fn next(&mut self, seen: &Seen, after: Duration) -> Option<Next> {
+        if self.ended || !seen.processes.contains(&self.process) {
+            return None;
+        }
+        if seen.listens {
+            (self.listened, self.closed) = (true, None);
+            return None;
+        }
+        let Some(closed) = self.closed else {
+            self.closed = self.listened.then_some(after);
+            return self.closed.map(|_| Next::Closed(self.drain));
+        };
+        self.ended = after >= closed + self.drain;
+        self.ended.then_some(Next::End)
+    }
 }
 
 /// A proof under way.
@@ -119,7 +158,10 @@ pub struct Proof {
     process: Option<Process>,
     /// Since when none runs.
     empty: Option<Duration>,
+    /// Since when there is no kubelet.
+    without_kubelet: Option<Duration>,
     nudged: bool,
+    outgoing: Option<Outgoing>,
 }
 
 impl Proof {
@@ -135,8 +177,16 @@ impl Proof {
             stage: Stage::Process,
             process: None,
             empty: None,
+            without_kubelet: None,
             nudged: false,
+            outgoing: None,
         }
+    }
+
+    /// That this process of before is ended once its listener has been closed for so long, as it would linger on.
+    pub fn ending(mut self, process: Process, drain: Duration) -> Self {
+        self.outgoing = Some(Outgoing { process, drain, listened: false, closed: None, ended: false });
+        self
     }
 
     /// The process that the proof is about by now.
@@ -152,6 +202,7 @@ impl Proof {
     /// What to do, seeing this after so long.
     pub fn next(&mut self, seen: &Seen, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
+        self.without_kubelet = if seen.kubelet { None } else { self.without_kubelet.or(Some(after)) };
         if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
             // It ended. The next one may do better, if the kubelet starts one.
             self.process = None;
@@ -178,8 +229,11 @@ impl Proof {
             (Stage::Answer | Stage::Event, true) => return Next::Proved,
             (_, false) => {}
         }
+        if let Some(next) = self.outgoing.as_mut().and_then(|outgoing| outgoing.next(seen, after)) {
+            return next;
+        }
         if self.process.is_none() {
-            if !seen.kubelet {
+            if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
                 return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
             }
             if seen.starts >= STARTS && self.empty.is_some_and(|since| after >= since + ENDED) {
@@ -417,10 +471,56 @@ mod tests {
     }
 
     #[test]
+    fn the_old_process_is_ended_once_when_its_listener_has_been_closed_for_so_long() {
+        let five = Duration::from_secs(5);
+        let mut proof = proof().ending(old(), five);
+        let open = Seen { listens: true, ..seen(&[old()]) };
+        let closed = seen(&[old()]);
+        let moments = [
+            (0, open.clone()),
+            (1, closed.clone()),
+            // It was another's closing, such as one of many addresses.
+            (2, open),
+            (3, closed.clone()),
+            (7, closed.clone()),
+            (8, closed.clone()),
+            (9, closed),
+            (14, seen(&[new()])),
+        ];
+        let wanted = [
+            (1, Next::Closed(five)),
+            (3, Next::Closed(five)),
+            (8, Next::End),
+            (14, Next::Reached(Stage::Process)),
+        ];
+        assert_eq!(story(&mut proof, &moments), wanted);
+    }
+
+    #[test]
+    fn a_process_that_the_kubelet_has_not_begun_to_end_is_not_ended() {
+        let again = Process { started: 9, ..old() };
+        for process in [old(), again] {
+            // Never seen to listen; or it is another by now, with the same number.
+            let mut proof = proof().ending(old(), Duration::ZERO);
+            let listens = process != old();
+            let moments: Vec<_> = (0..50)
+                .map(|at| (at, Seen { listens: listens && at < 10, ..seen(std::slice::from_ref(&process)) }))
+                .collect();
+            assert_eq!(story(&mut proof, &moments), []);
+        }
+    }
+
+    #[test]
     fn a_kubelet_that_is_stopped_is_not_waited_for() {
         let stopped = Seen { kubelet: false, ..seen(&[old()]) };
         let why = "the kubelet doesn't run, and nothing else starts the API server";
-        assert_eq!(proof().next(&stopped, Duration::ZERO), Next::Failed(why.to_owned()));
+        let moments: Vec<_> =
+            (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
+        assert_eq!(story(&mut proof(), &moments).first(), Some(&(17, Next::Failed(why.to_owned()))));
+        // One that is started anew meanwhile is.
+        let moments: Vec<_> =
+            (0..=50).map(|at| (at, if at % 10 == 0 { seen(&[old()]) } else { stopped.clone() })).collect();
+        assert_eq!(story(&mut proof(), &moments), []);
     }
 
     #[test]

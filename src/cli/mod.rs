@@ -114,6 +114,9 @@ struct Overrides {
     /// kubeadm init reads these files next
     #[arg(long, hide = true)]
     kubeadm_init: bool,
+    /// Leave the cluster's own copy of kubeadm's configuration as it is, which kubeadm upgrade reads
+    #[arg(long)]
+    no_cluster: bool,
     /// The node's Kubernetes version, where its files don't tell or tell it wrong
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
@@ -222,6 +225,7 @@ fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<
         config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
     }
     config.kubeadm_init = overrides.kubeadm_init;
+    config.cluster &= !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,

@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
 use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
-use crate::node::backup;
+use crate::node::{backup, cluster, healing};
 use crate::plan::{Plan, Role, Step, describe};
 
 /// Show what is in place and what drifted; exit 3 if apply would change anything
@@ -34,6 +35,7 @@ impl Status {
         let plan = survey(&root, &config, &self.overrides, &policy)?;
         let backups = backup::list(&root)?;
         let interrupted = backup::unfinished(&root)?;
+        let (heals, repairs) = (healing::is_enabled(&root)?, healing::repairs(&root, SystemTime::now())?);
         warn(common, &plan.warnings);
         let lines = lines(&plan);
         if common.json() {
@@ -50,6 +52,7 @@ impl Status {
                 "interrupted": interrupted,
                 "steps": steps,
                 "warnings": plan.warnings,
+                "selfHealing": {"enabled": heals, "repairs": repairs, "stopped": repairs.len() >= healing::REPAIRS},
                 "backups": backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
             });
             let _ = writeln!(out, "{document:#}");
@@ -58,6 +61,14 @@ impl Status {
             for line in &lines {
                 let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
                 let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
+            }
+            if heals || !repairs.is_empty() {
+                let state = if heals { "on" } else { "off" };
+                let stopped = match repairs.len() >= healing::REPAIRS {
+                    true => ": no more are made, find out what writes the manifest",
+                    false => "",
+                };
+                let _ = writeln!(out, "healing   {state:8} {} repairs within an hour{stopped}", repairs.len());
             }
             if interrupted {
                 out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
@@ -87,6 +98,10 @@ fn lines(plan: &Plan) -> Vec<Line> {
     for path in &plan.skipped {
         let detail = "can't be edited, see the warning".to_owned();
         lines.push(Line { step: Step::Kubeadm, path: path.clone(), state: "skipped", detail });
+    }
+    if let Some(why) = &plan.unknown {
+        let path = cluster::NAME.to_owned();
+        lines.push(Line { step: Step::Kubeadm, path, state: "unknown", detail: why.clone() });
     }
     for step in Step::ALL {
         if !lines.iter().any(|line| line.step == step) && step != Step::Strays {

@@ -13,12 +13,16 @@ use serde_json::{Value, json};
 use super::{Common, Outcome, Overrides, configuration};
 use crate::audit::flags;
 use crate::audit::policy::{self, Policy};
-use crate::node::apiserver::{self, Ask, Tail};
+use crate::config::Restart;
+use crate::node::apiserver::{self, Tail};
 use crate::node::backup::BACKUPS;
+use crate::node::change::Change;
+use crate::node::kubectl::Kubectl;
+use crate::node::outgoing::Outgoing;
 use crate::node::root::Root;
 use crate::node::{backup, observe, transaction};
 use crate::plan::{Plan, Step};
-use crate::proof::{Next, Process, Proof, Seen, Stage, Trace, trace};
+use crate::proof::{NO_KUBELET, Next, Process, Proof, Seen, Stage, Trace, trace};
 use crate::wiring::manifest::{self, Auditing};
 
 /// How often is looked.
@@ -132,6 +136,8 @@ pub struct Watch {
     auditing: Auditing,
     evidence: Evidence,
     old: Vec<Process>,
+    /// The one of them that is replaced, if it is to be ended early, and how long requests under way have.
+    outgoing: Option<(Outgoing, Duration)>,
     logs: BTreeMap<PathBuf, SystemTime>,
     events: Events,
     /// In the path of our question, so that its event is known.
@@ -163,6 +169,7 @@ impl Watch {
             auditing,
             evidence,
             old,
+            outgoing: None,
             logs: apiserver::container_logs(),
             events,
             mark: format!("kube-audit-bootstrap={unique:x}"),
@@ -177,6 +184,7 @@ impl Watch {
             auditing,
             evidence: Evidence::Nothing,
             old: Vec::new(),
+            outgoing: None,
             logs: apiserver::container_logs(),
             events: Events::Nowhere,
             mark: String::new(),
@@ -186,18 +194,21 @@ impl Watch {
     /// Waits for the proof. Says each stage that is reached.
     ///
     /// Errors: why it can't be proved, with the last words of an API server that ended.
-    pub fn prove(self, root: &Root, limit: Duration) -> Result<Proved> {
+    pub fn prove(mut self, root: &Root, limit: Duration) -> Result<Proved> {
         let start = Instant::now();
         let wants_event = matches!(self.evidence, Evidence::Question(_) | Evidence::Traffic);
         let Auditing { flags, words, .. } = self.auditing.clone();
         let mut proof = Proof::new(flags, words, self.old.clone(), wants_event, limit);
+        if let Some((outgoing, drain)) = &self.outgoing {
+            proof = proof.ending(outgoing.process.clone(), *drain);
+        }
         loop {
             let (processes, kubelet) = apiserver::processes();
-            let mut seen = Seen { processes, kubelet, starts: self.new_logs().len(), ..Seen::default() };
+            let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
+            let mut seen = Seen { processes, kubelet, starts: self.new_logs().len(), listens, ..Seen::default() };
             if let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) {
-                let ask = Ask::of(process);
-                seen.answers = proof.stage() == Stage::Answer && ask.answers();
-                seen.event = proof.stage() == Stage::Event && self.has_event(&ask, process);
+                seen.answers = proof.stage() == Stage::Answer && apiserver::answers(process);
+                seen.event = proof.stage() == Stage::Event && self.has_event(process);
             }
             let after = start.elapsed();
             match proof.next(&seen, after) {
@@ -207,7 +218,7 @@ impl Watch {
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // Nobody was asked.
-                        Evidence::Question(_) if !Ask::of(&process).can_ask() => Evidence::Traffic,
+                        Evidence::Question(_) if Kubectl::of(&process).is_none() => Evidence::Traffic,
                         evidence => evidence,
                     };
                     return Ok(Proved { process, evidence, after });
@@ -216,6 +227,17 @@ impl Watch {
                     progress(after, "the kubelet hasn't noticed the manifest; it is shown again");
                     apiserver::show_again(root, &self.path)?;
                 }
+                Next::Closed(drain) => progress(
+                    after,
+                    &format!(
+                        "the old one takes no more requests; it has {} s for those under way",
+                        drain.as_secs_f64()
+                    ),
+                ),
+                Next::End => match self.outgoing.as_mut().map_or(Ok(()), |(outgoing, _)| outgoing.end()) {
+                    Ok(()) => progress(after, "it is ended"),
+                    Err(why) => progress(after, &format!("it is left to the kubelet: {why:#}")),
+                },
                 Next::Wait => thread::sleep(PAUSE),
                 Next::Failed(why) => bail!("{why}{}", self.last_words()),
             }
@@ -223,12 +245,12 @@ impl Watch {
     }
 
     /// Is the event in the log that is waited for?
-    fn has_event(&self, ask: &Ask, process: &Process) -> bool {
-        match self.evidence {
-            Evidence::Question(path) if ask.can_ask() => {
+    fn has_event(&self, process: &Process) -> bool {
+        match (self.evidence, Kubectl::of(process)) {
+            (Evidence::Question(path), Some(kubectl)) => {
                 // Asked each time: the API server, new as it is, may have refused the one before.
                 self.text().contains(&self.mark) || {
-                    let _ = ask.get(&format!("{path}?{}", self.mark));
+                    let _ = kubectl.get(&format!("{path}?{}", self.mark));
                     self.text().contains(&self.mark)
                 }
             }
@@ -262,26 +284,82 @@ impl Watch {
     }
 }
 
-/// Proves what a run that just ended has made of the node with the manifest at `path`, where `old` ran before. Where that can't be
+/// Does a kubelet run, or one again in a moment?
+pub fn kubelet_runs() -> bool {
+    let start = Instant::now();
+    while !apiserver::processes().1 {
+        if start.elapsed() >= NO_KUBELET {
+            return false;
+        }
+        thread::sleep(PAUSE);
+    }
+    true
+}
+
+/// What runs before a run changes anything: the kubelet may be quick.
+#[derive(Debug, Default)]
+pub struct Before {
+    processes: Vec<Process>,
+    outgoing: Option<(Outgoing, Duration)>,
+}
+
+impl Before {
+    /// Looks at what runs, and begins to watch the API server that `plan` replaces, if it is to be ended early.
+    pub fn of(plan: &Plan, restart: Restart) -> Before {
+        let manifest = plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
+            _ => None,
+        });
+        let Some(manifest) = manifest else { return Before::default() };
+        let processes = apiserver::processes().0;
+        let mut before = Before { processes, outgoing: None };
+        let (Restart::Quick(drain), Ok(text)) = (restart, observe::text_of(&manifest.bytes)) else {
+            return before;
+        };
+        let Ok(auditing) = manifest::auditing(text) else { return before };
+        // One that runs with other flags, or one of two, isn't known well enough to be ended.
+        let is_its = |process: &&Process| process.is(&auditing.flags, &auditing.words);
+        if let [process] = before.processes.iter().filter(is_its).collect::<Vec<_>>()[..] {
+            let has = |flag: &str| auditing.flags.contains_key(flag);
+            let audits = has("audit-policy-file") && (has("audit-log-path") || has("audit-webhook-config-file"));
+            before.outgoing = Some((Outgoing::of(process.clone(), audits), drain));
+        }
+        before
+    }
+
+    /// What ran before a run that was killed wrote this set, as far as it still runs.
+    pub fn of_killed(set: &backup::Set, manifest: &str) -> Before {
+        let mut processes = apiserver::processes().0;
+        let is_older = |process: &Process| {
+            apiserver::start_time(process).is_some_and(|start| backup::stamp(start).as_str() < set.id.as_str())
+        };
+        processes.retain(|process| set.records.iter().any(|record| record.path == manifest) && is_older(process));
+        Before { processes, outgoing: None }
+    }
+}
+
+/// Proves what a run that just ended has made of the node with the manifest at `path`. Where that can't be
 /// proved, everything of its backup set `id` goes back, and the API server's return is awaited: the inner error says why, and how that went.
 ///
 /// Errors: the node could not be put back, and what is where; without a set, why it can't be proved.
 pub fn prove_or_go_back(
     root: &Root,
     path: &str,
-    plan: &Plan,
-    old: Vec<Process>,
+    before: Before,
     id: Option<&str>,
     limit: Duration,
 ) -> Result<Result<Proved, String>> {
-    let is_new = plan.changes.iter().any(|planned| planned.step == Step::Manifest);
-    let old = if is_new { old } else { Vec::new() };
     let auditing = || -> Result<Auditing> {
         let text = observe::read(root, path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
         manifest::auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
     };
     let start = Instant::now();
-    let why = match auditing().and_then(|auditing| Watch::begin(root, path, auditing, old)?.prove(root, limit)) {
+    let prove = || -> Result<Proved> {
+        let mut watch = Watch::begin(root, path, auditing()?, before.processes)?;
+        watch.outgoing = before.outgoing;
+        watch.prove(root, limit)
+    };
+    let why = match prove() {
         Ok(proved) => return Ok(Ok(proved)),
         Err(why) => format!("{why:#}"),
     };
@@ -289,21 +367,30 @@ pub fn prove_or_go_back(
         bail!("{why}; this run changed nothing, so nothing is put back: see restore --list")
     };
     progress(start.elapsed(), &format!("{why}; putting everything back"));
-    let go_back = || -> Result<()> {
-        let restore = backup::restore_changes(root, Some(id))?;
-        if let Some(path) = restore.foreign.first() {
-            bail!("{path} was changed by somebody else meanwhile");
-        }
-        transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now()).map(drop)
+    // What somebody else wrote meanwhile stays, but the API server must come back.
+    let go_back = |of_cluster: bool| -> Result<Vec<String>> {
+        let mut restore = backup::restore_changes(root, Some(id))?;
+        restore.changes.retain(|change| {
+            of_cluster == matches!(change, Change::WriteCluster { .. })
+                && !restore.foreign.iter().any(|path| path == change.path())
+        });
+        transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now())?;
+        Ok(restore.foreign)
     };
-    go_back().with_context(|| {
+    let foreign = go_back(false).with_context(|| {
         format!("{why}; and what this run changed could not be put back: try restore {id}, whose copies are in {BACKUPS}/{id}")
     })?;
-    let ended = match Watch::begin_again(path, auditing()?).prove(root, limit) {
-        Ok(_) => format!("everything is as it was before {id}, and the API server answers again"),
+    let but = match foreign.as_slice() {
+        [] => String::new(),
+        foreign => format!(", but for {}, changed by somebody else meanwhile", foreign.join(", ")),
+    };
+    let returned = auditing().and_then(|auditing| Watch::begin_again(path, auditing).prove(root, limit));
+    // Only now is there an API server that can be asked.
+    let ended = match returned.and_then(|_| go_back(true)) {
+        Ok(_) => format!("everything is as it was before {id}{but}, and the API server answers again"),
         Err(error) => format!(
-            "everything is as it was before {id}, but the API server isn't back: {error:#}; look at the kubelet's log, and at \
-             {path}"
+            "the node's files are as they were before {id}{but}; not all is well: {error:#}; look at the kubelet's log, at \
+             {path}, and at restore {id} --dry-run"
         ),
     };
     Ok(Err(format!("{why}; {ended}")))

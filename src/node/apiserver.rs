@@ -13,17 +13,14 @@ use anyhow::{Result, ensure};
 use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 
+use super::kubectl::Kubectl;
 use super::root::Root;
-use super::{process, transaction};
+use super::transaction;
 use crate::proof::{Process, last_words};
 
 /// The names of processes, which the kernel cuts at 15 characters.
 const API_SERVER: &str = "kube-apiserver";
 const KUBELET: &str = "kubelet";
-
-/// Who may ask everything, and who asks.
-const ADMIN: &str = "/etc/kubernetes/admin.conf";
-const KUBECTLS: [&str; 3] = ["/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl"];
 
 /// Where the kubelet keeps the logs of a pod's containers: a folder each, and a file for each start.
 const POD_LOGS: &str = "/var/log/pods";
@@ -39,9 +36,8 @@ pub fn processes() -> (Vec<Process>, bool) {
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         // One that ends meanwhile isn't there.
-        let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
-        match String::from_utf8_lossy(&read("comm")).trim_end() {
-            API_SERVER => found.extend(api_server(pid, &read("cmdline"), &read("stat"))),
+        match fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim_end() {
+            API_SERVER => found.extend(process(pid)),
             KUBELET => kubelet = true,
             _ => {}
         }
@@ -49,8 +45,14 @@ pub fn processes() -> (Vec<Process>, bool) {
     (found, kubelet)
 }
 
-/// A process by what `/proc` says of it. One that has ended and not been waited for has no command line.
-fn api_server(pid: i32, cmdline: &[u8], stat: &[u8]) -> Option<Process> {
+/// What `/proc` says of a process. `None` where it has ended.
+pub fn process(pid: i32) -> Option<Process> {
+    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
+    parse(pid, &read("cmdline")?, &read("stat")?)
+}
+
+/// One that has ended and not been waited for has no command line.
+fn parse(pid: i32, cmdline: &[u8], stat: &[u8]) -> Option<Process> {
     let words = cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
     let mut arguments: Vec<_> = words.collect();
     arguments.pop();
@@ -69,61 +71,29 @@ pub fn start_time(process: &Process) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
 }
 
-/// A way to ask one API server of this node, and no other that may stand behind the cluster's address.
-#[derive(Debug)]
-pub enum Ask {
-    /// With kubectl, as the administrator.
-    Kubectl { program: &'static str, server: String },
-    /// Where kubectl or admin.conf is missing: whether the port is open.
-    Port(u16),
-}
-
-impl Ask {
-    /// The best way there is.
-    pub fn of(process: &Process) -> Ask {
-        let value = |flag: &str| {
-            let mut words = process.arguments.iter();
-            words.find_map(|word| word.strip_prefix(flag)?.strip_prefix('=').map(str::to_owned))
-        };
-        let port = value("--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443);
-        let address = value("--advertise-address");
-        let program = KUBECTLS.into_iter().find(|path| Path::new(path).exists());
-        match (program, address) {
-            (Some(program), Some(address)) if Path::new(ADMIN).exists() => {
-                let host = if address.contains(':') { format!("[{address}]") } else { address };
-                Ask::Kubectl { program, server: format!("https://{host}:{port}") }
-            }
-            _ => Ask::Port(port),
-        }
-    }
-
-    /// Does it answer?
-    pub fn answers(&self) -> bool {
-        match self {
-            Ask::Kubectl { .. } => self.get("/readyz").is_ok(),
-            Ask::Port(port) => is_open(*port),
-        }
-    }
-
-    /// Asks for a path, if that is possible.
-    pub fn get(&self, path: &str) -> Result<()> {
-        let Ask::Kubectl { program, server } = self else { return Ok(()) };
-        let arguments =
-            ["--kubeconfig", ADMIN, "--server", server, "--request-timeout", "5s", "get", "--raw", path];
-        process::run(program, &arguments, Duration::from_secs(10))
-    }
-
-    /// Can a question be recognized in the audit log?
-    pub fn can_ask(&self) -> bool {
-        matches!(self, Ask::Kubectl { .. })
+/// Does it answer? Where nobody can ask, an open port must do.
+pub fn answers(process: &Process) -> bool {
+    match Kubectl::of(process) {
+        Some(kubectl) => kubectl.get("/readyz").is_ok(),
+        None => listens("/proc/net", port(process)),
     }
 }
 
-/// Does somebody listen on a port of this network? Without a connection: this program opens none.
-fn is_open(port: u16) -> bool {
+/// The port of an API server.
+pub fn port(process: &Process) -> u16 {
+    value(process, "--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443)
+}
+
+/// The value of a flag that is written as kubeadm does.
+pub fn value<'p>(process: &'p Process, flag: &str) -> Option<&'p str> {
+    process.arguments.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='))
+}
+
+/// Does somebody listen on a port of the network that a folder of `/proc` tells of? Without a connection: this program opens none.
+pub fn listens(network: &str, port: u16) -> bool {
     let wanted = format!("{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|path| {
-        let table = fs::read_to_string(path).unwrap_or_default();
+    ["tcp", "tcp6"].iter().any(|name| {
+        let table = fs::read_to_string(format!("{network}/{name}")).unwrap_or_default();
         // proc_net(5): the local address with its port, the other one, the state; 0A is a listener.
         table.lines().any(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
@@ -233,7 +203,8 @@ pub fn newest_text(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
     end_of(newest(logs)?, LOG_LIMIT).ok()
 }
 
-fn newest(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
+/// The newest of these logs.
+pub fn newest(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
     logs.iter().max_by_key(|(_, time)| **time).map(|(path, _)| path.as_path())
 }
 
@@ -257,13 +228,13 @@ mod tests {
     #[test]
     fn a_process_is_read_whatever_its_name_is() {
         let stat = b"42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 2000";
-        let process = api_server(42, b"kube-apiserver\0--v=2\0", stat).unwrap();
+        let process = parse(42, b"kube-apiserver\0--v=2\0", stat).unwrap();
         assert_eq!(
             process,
             Process { pid: 42, started: 12345, arguments: vec!["kube-apiserver".into(), "--v=2".into()] }
         );
-        assert_eq!(api_server(42, b"", stat), None, "a zombie");
-        assert_eq!(api_server(42, b"kube-apiserver\0", b"nonsense"), None);
+        assert_eq!(parse(42, b"", stat), None, "a zombie");
+        assert_eq!(parse(42, b"kube-apiserver\0", b"nonsense"), None);
     }
 
     #[test]

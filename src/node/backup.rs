@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::config::STATE;
 
 use super::change::{Attributes, Change};
+use super::cluster;
 use super::root::{Kind, Place, Root, split};
 use super::transaction::{kept_name, temporary_name};
 
@@ -56,10 +57,12 @@ pub enum Action {
     Directory,
     /// Removed an empty directory (a restore does).
     DirectoryRemoved,
+    /// Replaced the text of the cluster's own kubeadm configuration.
+    Cluster,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 7] = [
+    const ALL: [(Action, &str); 8] = [
         (Action::Created, "created"),
         (Action::Replaced, "replaced"),
         (Action::Moved, "moved"),
@@ -67,6 +70,7 @@ impl Action {
         (Action::Attributes, "attributes"),
         (Action::Directory, "directory"),
         (Action::DirectoryRemoved, "directory-removed"),
+        (Action::Cluster, "cluster"),
     ];
 
     /// The word for it in the index.
@@ -185,10 +189,10 @@ pub fn set_unproved(root: &Root, id: Option<&str>) -> Result<()> {
 /// The set of a run that was killed before it was proved, if no other run came after it.
 ///
 /// Errors: what is there can't be read.
-pub fn unproved(root: &Root) -> Result<Option<String>> {
+pub fn unproved(root: &Root) -> Result<Option<Set>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
-    let id = String::from_utf8_lossy(&text.bytes).into_owned();
-    Ok(list(root)?.first().is_some_and(|newest| newest.id == id).then_some(id))
+    let newest = list(root)?.into_iter().next();
+    Ok(newest.filter(|newest| newest.id.as_bytes() == text.bytes))
 }
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
@@ -249,6 +253,23 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
                     set.id,
                     record.file.as_deref().unwrap_or_default()
                 ));
+            }
+            Action::Cluster => {
+                let (set, record) = goal.first;
+                let before = String::from_utf8_lossy(&set.copy(root, record)?.unwrap_or_default()).into_owned();
+                match cluster::read() {
+                    Ok(now) if now == before => {}
+                    // Before the manifest, as the API server is away then.
+                    Ok(now) if ours(&path, now.as_bytes()) => {
+                        restore.changes.insert(0, Change::WriteCluster { before: now, after: before });
+                    }
+                    // kubeadm writes its version there at each upgrade, and needs it.
+                    Ok(_) => restore.notes.push(format!(
+                        "{path} is not put back, as it was changed since: take the audit settings out by hand, with \
+                         kubectl -n kube-system edit configmap kubeadm-config"
+                    )),
+                    Err(error) => restore.notes.push(format!("{error:#}, so it is not put back: restore again once it can")),
+                }
             }
             Action::DirectoryRemoved => match root.stat(&path)? {
                 Some(_) => restore.changes.extend(set_back(root, goal)?),
@@ -391,7 +412,7 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
     let path = match record.action {
         Action::Created | Action::Replaced => root.real(&record.path)?,
         Action::Moved | Action::Removed => record.path.clone(),
-        Action::Attributes | Action::Directory | Action::DirectoryRemoved => return Ok(()),
+        Action::Attributes | Action::Directory | Action::DirectoryRemoved | Action::Cluster => return Ok(()),
     };
     if root.stat(split(&path)?.0)?.is_none() {
         return Ok(());
@@ -435,7 +456,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime)
     }
     for (at, (record, bytes)) in copies.iter_mut().enumerate() {
         // 50 characters are at most 200 bytes; a name has at most 255.
-        let name: String = split(&record.path)?.1.chars().take(50).collect();
+        let name: String = record.path.rsplit('/').next().unwrap_or_default().chars().take(50).collect();
         record.file = bytes.is_some().then(|| format!("{at}-{name}"));
     }
     let set = Set {
@@ -488,6 +509,10 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
                 add(path, Action::Removed, &before.attributes, Some(&before.bytes), None);
             }
             Change::RemoveDirectory { path, before } => add(path, Action::DirectoryRemoved, before, None, None),
+            Change::WriteCluster { before, after } => {
+                let bytes = [before, after].map(|text| text.clone().into_bytes());
+                add(cluster::NAME, Action::Cluster, &Attributes::new(0, 0, 0), Some(&bytes[0]), Some(&bytes[1]));
+            }
         }
     }
     Ok(records)
@@ -660,10 +685,12 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
                 None => None,
             },
         };
-        split(&record.path)?;
+        if record.action != Action::Cluster {
+            split(&record.path)?;
+        }
         let file = record.file.as_deref();
         ensure!(file.is_none_or(|file| !file.contains('/') && !file.starts_with('.')), "file: not a file's name");
-        let copied = matches!(record.action, Action::Replaced | Action::Moved | Action::Removed);
+        let copied = matches!(record.action, Action::Replaced | Action::Moved | Action::Removed | Action::Cluster);
         ensure!(file.is_some() == copied, "{}: file: a copy is missing, or one too many", record.path);
         Ok(record)
     });

@@ -1,5 +1,7 @@
 //! What a run does to a node, as data. [`super::transaction`] executes it, [`super::backup`] records it.
 
+use super::cluster;
+
 /// Owner, permissions and SELinux label of a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {
@@ -48,6 +50,8 @@ pub enum Change {
     /// Takes a stray out of the manifest directory: its bytes go to the backup, its name is removed (of a link,
     /// the link). `restore` never puts it back, as the kubelet would run it again.
     MoveAway { path: String, before: Snapshot },
+    /// Replaces the text of the cluster's own kubeadm configuration, which is no file: see [`super::cluster`].
+    WriteCluster { before: String, after: String },
     /// Removes a file that an earlier run created. Its bytes go to the backup.
     RemoveFile { path: String, before: Snapshot },
     /// Removes a directory that an earlier run created, where it is empty by then.
@@ -55,7 +59,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The path that this change is about.
+    /// The path that this change is about; what is no file has a name without a slash in front.
     pub fn path(&self) -> &str {
         match self {
             Change::CreateDirectory { path, .. }
@@ -64,6 +68,7 @@ impl Change {
             | Change::MoveAway { path, .. }
             | Change::RemoveFile { path, .. }
             | Change::RemoveDirectory { path, .. } => path,
+            Change::WriteCluster { .. } => cluster::NAME,
         }
     }
 }

@@ -3,14 +3,20 @@
 //! * [`root`] reads: every path goes through a root directory that links can't lead out of.
 //! * [`change`] is what a run does, as data; [`transaction`] executes it, all or nothing.
 //! * [`backup`] keeps what was there before, and plans the way back.
+//! * [`healing`] is when a node may repair itself.
 //! * [`lock`] lets one run at a time work on a node.
-//! * [`apiserver`] looks at the API server that runs.
+//! * [`apiserver`] looks at the API server that runs; [`outgoing`] is the one that a changed manifest replaces;
+//!   [`kubectl`] asks it, and [`cluster`] what kubeadm keeps in it.
 
 pub mod apiserver;
 pub mod backup;
 pub mod change;
+pub mod cluster;
+pub mod healing;
+pub mod kubectl;
 pub mod lock;
 pub mod observe;
+pub mod outgoing;
 pub mod process;
 pub mod root;
 #[cfg(test)]

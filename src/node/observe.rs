@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow, bail};
 use nix::errno::Errno;
 
 use super::change::{Attributes, Snapshot};
-use super::process;
 use super::root::{Failed, Kind, Root};
+use super::{cluster, process};
 use crate::audit::version::Version;
 use crate::config::{Config, KUBEADM_CONFIGS, parent};
 use crate::yaml::tree::MAX_BYTES;
@@ -40,6 +40,8 @@ pub struct Facts {
     pub beside: Vec<Text>,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
+    /// The cluster's own, or why it isn't known; `None` where it isn't asked for.
+    pub cluster: Option<Result<String, String>>,
     /// Why those in the usual places can't be read that can't.
     pub unreadable: Vec<String>,
     /// The node has joined a cluster, or was initialised.
@@ -95,7 +97,10 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             Err(error) => return Err(error),
         }
     }
+    // Only a control plane's API server can be asked.
+    let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
+        cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
         beside: beside(root, &manifest_path)?,
         manifest,
@@ -159,7 +164,7 @@ pub fn installed_version(root: &Root) -> Option<Version> {
     let kubelet = KUBELETS.iter().find(|path| matches!(root.stat(path), Ok(Some(_))))?;
     // "Kubernetes v1.30.2"
     log::info!("asking {kubelet} for its version");
-    let output = process::output(kubelet, &["--version"], Duration::from_secs(5));
+    let output = process::output(process::command(kubelet, &["--version"]), "", Duration::from_secs(5));
     let output = output.inspect_err(|error| log::warn!("{error:#}")).ok()?;
     Version::parse(output.trim().rsplit(' ').next()?)
 }

@@ -1,7 +1,8 @@
 //! Other programs: run by absolute path, without a shell, with a limit.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,39 +11,54 @@ use anyhow::{Context, Result, bail};
 /// Settings that would lead a request for this node through somebody else's hands.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
-/// What a program prints to its standard output, 64 KiB at most. It is killed after `limit`.
-pub fn output(program: &str, arguments: &[&str], limit: Duration) -> Result<String> {
-    let mut child = command(program, arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{program}: can't be run"))?;
-    let stdout = child.stdout.take();
-    let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(stdout) = stdout {
-            // What it says after the limit, or when it is killed, doesn't matter.
-            let _ = stdout.take(64 * 1024).read_to_end(&mut bytes);
-        }
-        bytes
-    });
-    wait(program, &mut child, limit)?;
-    let bytes = reader.join().unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
+/// How much of what a program prints is read, in bytes: an object of a cluster has 1.5 MiB at most, as etcd takes no more.
+const LIMIT: u64 = 4 << 20;
+/// How long what a program printed is waited for once it has ended: something that it started may hold its pipe.
+const REST: Duration = Duration::from_secs(1);
 
-/// Runs a program that prints nothing of interest. It is killed after `limit`; what it started in turn isn't waited for.
-pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<()> {
-    let child = command(program, arguments).stdout(Stdio::null()).spawn();
-    wait(program, &mut child.with_context(|| format!("{program}: can't be run"))?, limit)
-}
-
-fn command(program: &str, arguments: &[&str]) -> Command {
+/// A program to be run, silent and without anybody's proxies.
+pub fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     for name in PROXIES {
         command.env_remove(name);
     }
     command
+}
+
+/// What a program prints to its standard output, given `input`. It is killed after `limit`; what it started in turn isn't waited for.
+///
+/// Errors: it can't be run, doesn't end in time, or fails; with the last line that it wrote to its standard error.
+pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("{program}: can't be run"))?;
+    let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = input.to_owned();
+        // One that doesn't read it says why, or needs none.
+        thread::spawn(move || stdin.write_all(input.as_bytes()));
+    }
+    let ended = wait(&program, &mut child, limit);
+    let text = |reader: mpsc::Receiver<String>| reader.recv_timeout(REST).unwrap_or_default();
+    match ended {
+        Ok(()) => Ok(text(stdout)),
+        Err(error) => match text(stderr).lines().rfind(|line| !line.trim().is_empty()) {
+            Some(said) => bail!("{error:#}: {}", said.trim()),
+            None => Err(error),
+        },
+    }
+}
+
+fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What it says when it is killed doesn't matter.
+        let _ = pipe?.take(LIMIT).read_to_end(&mut bytes);
+        sender.send(String::from_utf8_lossy(&bytes).into_owned()).ok()
+    });
+    receiver
 }
 
 fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
@@ -62,4 +78,42 @@ fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
         bail!("{program}: failed with {status}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, input: &str, limit: Duration) -> Result<String> {
+        output(command("/bin/sh", &["-c", script]), input, limit)
+    }
+
+    #[test]
+    fn a_program_gets_its_input_and_gives_its_output() {
+        assert_eq!(sh("cat; echo of >&2", "text", Duration::from_secs(10)).unwrap(), "text");
+        assert_eq!(sh("echo done", "it reads nothing", Duration::from_secs(10)).unwrap(), "done\n");
+    }
+
+    #[test]
+    fn what_it_says_last_is_why_it_failed() {
+        let error = sh("echo first >&2; echo why >&2; echo >&2; exit 3", "", Duration::from_secs(10)).unwrap_err();
+        assert_eq!(error.to_string(), "/bin/sh: failed with exit status: 3: why");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_the_limit() {
+        let start = Instant::now();
+        let error = sh("sleep 60 & sleep 60", "", Duration::from_millis(100)).unwrap_err().to_string();
+        assert!(error.contains("did not end"), "{error}");
+        sh("sleep 60 & echo done", "", Duration::from_secs(10)).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn nobodys_proxies_are_handed_on() {
+        let command = command("/bin/true", &[]);
+        let removed: Vec<_> =
+            command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        assert_eq!(removed.len(), PROXIES.len());
+    }
 }

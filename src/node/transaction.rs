@@ -17,6 +17,7 @@ use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 
 use super::backup;
 use super::change::{Attributes, Change, Snapshot};
+use super::cluster;
 use super::root::{Kind, Place, Root, set_attributes, split};
 
 /// The name that `name`'s new content is staged under.
@@ -94,6 +95,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
             let now = root.read(path, before.bytes.len());
             matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
         }
+        Change::WriteCluster { before, .. } => cluster::read()? == *before,
         Change::RemoveDirectory { before, .. } => {
             root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
         }
@@ -111,6 +113,8 @@ enum Undo {
     /// Remove a created directory.
     RemoveDirectory(Place),
     SetAttributes(String, Attributes),
+    /// Put the text of the cluster's configuration back: what it is now, and what it was.
+    Cluster(String, String),
 }
 
 /// Makes the directories, stages the files and keeps the old ones. Returns the place of each change to a file.
@@ -120,7 +124,7 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
     for change in changes {
         let path = change.path();
         let place = match change {
-            Change::SetAttributes { .. } | Change::RemoveDirectory { .. } => None,
+            Change::SetAttributes { .. } | Change::WriteCluster { .. } | Change::RemoveDirectory { .. } => None,
             Change::CreateDirectory { attributes, .. } => {
                 root.make_directory(path, attributes, &mut |made| undo.push(Undo::RemoveDirectory(made)))?;
                 None
@@ -226,6 +230,10 @@ fn commit(
                 undo.push(Undo::SetAttributes(path.to_owned(), before.clone()));
                 set(root, path, after)?;
             }
+            (Change::WriteCluster { before, after }, _) => {
+                undo.push(Undo::Cluster(after.clone(), before.clone()));
+                cluster::replace(before, after)?;
+            }
             // Made when staging; removed at the end.
             (Change::CreateDirectory { .. } | Change::RemoveDirectory { .. }, _) => {}
             (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, None) => {
@@ -280,6 +288,11 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
         }
         Undo::SetAttributes(path, before) => {
             return set(root, &path, &before).map_err(|error| format!("{error:#}"));
+        }
+        Undo::Cluster(now, before) => {
+            // What is neither is somebody else's.
+            let put_back = |text: String| if text == now { cluster::replace(&now, &before) } else { Ok(()) };
+            return cluster::read().and_then(put_back).map_err(|error| format!("{error:#}"));
         }
     };
     done.map_err(|errno| format!("{} {state} ({})", root.shown(&path), errno.desc()))
@@ -479,7 +492,7 @@ mod tests {
         let id = node.apply(&[node.write(POLICY, "policy")], 0).unwrap().unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None);
         backup::set_unproved(&node.root, Some(&id)).unwrap();
-        assert_eq!(backup::unproved(&node.root).unwrap(), Some(id.clone()));
+        assert_eq!(backup::unproved(&node.root).unwrap().map(|set| set.id), Some(id.clone()));
         node.apply(&[node.write(POLICY, "another")], 1).unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None, "going back to it would undo two runs");
         backup::set_unproved(&node.root, None).unwrap();

@@ -1,11 +1,5 @@
 another_policy() {
-    mkdir -p /etc/kube-audit-bootstrap
-    cat >/etc/kube-audit-bootstrap/config.yaml <<'END'
-apiVersion: kube-audit-bootstrap/v1alpha1
-kind: AuditBootstrapConfiguration
-policy:
-  source: /etc/kube-audit-bootstrap/policy.yaml
-END
+    configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'
     cat >/etc/kube-audit-bootstrap/policy.yaml <<'END'
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -35,14 +29,3 @@ contexts:
 current-context: default
 END
 }
-
-# says WORDS COMMAND...: the command succeeds, and says so.
-says() {
-    local words=$1
-    shift
-    "$@" >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
-    cat "$WORK/said"
-    grep -qE "$words" "$WORK/said"
-}
-
-differs() { ! cmp "$1" "$2"; }

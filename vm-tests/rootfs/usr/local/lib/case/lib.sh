@@ -53,6 +53,15 @@ cut_power() {
 # The command fails with an exit code: exits 3 kube-audit-bootstrap status
 exits() { local rc=0; "${@:2}" || rc=$?; echo "exit $rc"; [ $rc -eq "$1" ]; }
 
+# says WORDS COMMAND...: the command succeeds, and says so.
+says() {
+    "${@:2}" >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
+    cat "$WORK/said"
+    grep -qE "$1" "$WORK/said"
+}
+
+differs() { ! cmp "$1" "$2"; }
+
 # Two words are the same: is "$(hostname)" node
 is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
 
@@ -137,6 +146,31 @@ stays_for() {
     pid=$(api_pid) && sleep "$1" && is "$(api_pid)" "$pid" && api_is_ready
 }
 
+# From now on it is asked ten times a second whether the API server answers, until the script ends.
+ask_api() {
+    while :; do
+        ! curl -skf --max-time 1 -o /dev/null https://localhost:6443/livez || echo "$EPOCHREALTIME"
+        sleep 0.1
+    done >>"$WORK/answers" &
+}
+answers() { wc -l <"$WORK/answers"; }
+another_answer() { local n; n=$(answers) && until [ "$(answers)" -gt "$n" ]; do sleep 0.1; done; }
+forget_answers() { : >"$WORK/answers" && another_answer; }
+# The longest time without an answer since forget_answers, in seconds.
+absence() { another_answer && awk 'NR > 1 && $1 - last > gap { gap = $1 - last } { last = $1 } END { printf "%.1f", gap }' "$WORK/answers"; }
+
+# The configuration of kube-audit-bootstrap, with more lines.
+configure() {
+    mkdir -p /etc/kube-audit-bootstrap
+    printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kind: AuditBootstrapConfiguration' "$@" >/etc/kube-audit-bootstrap/config.yaml
+}
+
+# Replaces the API server's manifest at once, by a filter of sed.
+edit_manifest() {
+    sed "$1" "$MANIFEST" >/etc/kubernetes/manifests/.edited
+    mv /etc/kubernetes/manifests/.edited "$MANIFEST"
+}
+
 # What an administrator does who follows a guide: directory, policy, and an edit of the manifest.
 edit_by_hand() {
     mkdir -p /tmp/hand/etc/kubernetes/manifests /var/log/kubernetes/audit
@@ -147,12 +181,14 @@ edit_by_hand() {
     mv /etc/kubernetes/manifests/.edited "$MANIFEST"
 }
 
-# kubeadm upgrade to a version whose programs are in /opt/kubernetes.
-upgrade() {
-    local bin=/opt/kubernetes/$1 skip=()
-    ! "$bin/kubeadm" upgrade apply --help | grep -q -- --skip-phases || skip=(--skip-phases=addon)
-    "$bin/kubeadm" upgrade apply "v$1" --yes --ignore-preflight-errors=all "${skip[@]}"
+# upgrade_with KUBEADM VERSION [OPTION...]
+upgrade_with() {
+    local options=("${@:3}")
+    ! "$1" upgrade apply --help | grep -q -- --skip-phases || options+=(--skip-phases=addon)
+    "$1" upgrade apply "v$2" --yes --ignore-preflight-errors=all "${options[@]}"
 }
+# kubeadm upgrade to a version whose programs are in /opt/kubernetes.
+upgrade() { upgrade_with "/opt/kubernetes/$1/kubeadm" "$1"; }
 
 # A file's text is among the backups.
 is_backed_up() { local file; for file in /var/lib/kube-audit-bootstrap/backups/*/*; do ! cmp -s "$1" "$file" || return 0; done; return 1; }

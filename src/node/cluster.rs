@@ -1,0 +1,71 @@
+//! The cluster's own copy of kubeadm's configuration: `kubeadm upgrade` and control planes that join read it.
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
+
+use super::apiserver;
+use super::kubectl::{ADMIN, Kubectl};
+
+/// What it is called where a file has its path.
+pub const NAME: &str = "kube-system/configmaps/kubeadm-config";
+const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
+/// Where in the object the text is.
+const TEXT: &str = "/data/ClusterConfiguration";
+
+/// How often is tried again where somebody else wrote the object meanwhile.
+const TRIES: usize = 5;
+
+/// The ClusterConfiguration, as text.
+///
+/// Errors: why it can't be read, such as that no API server runs here.
+pub fn read() -> Result<String> {
+    Ok(get()?.2)
+}
+
+/// Replaces the ClusterConfiguration `before` by `after`; what else is in the object stays. Where that is so already, nothing is written.
+///
+/// Errors: it was neither; it can't be read or written.
+pub fn replace(before: &str, after: &str) -> Result<()> {
+    for tries in 1.. {
+        let (kubectl, mut object, text) = get()?;
+        if text == after {
+            return Ok(());
+        }
+        if text != before {
+            bail!("{NAME} was changed by another program meanwhile; run again");
+        }
+        if let Some(text) = object.pointer_mut(TEXT) {
+            *text = Value::String(after.to_owned());
+        }
+        // The body names the version that was read, so nobody's change is lost.
+        match kubectl.put(PATH, &object.to_string()) {
+            Err(error) if tries == TRIES => return Err(error).with_context(|| format!("{NAME} can't be written")),
+            // A conflict, or an answer that was lost.
+            Err(error) => log::info!("{error:#}; once more"),
+            Ok(()) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Who answered, the object, and the text in it.
+fn get() -> Result<(Kubectl, Value, String)> {
+    let mut failed = anyhow!("no API server runs here");
+    // One of them may be of somebody's cluster in containers.
+    for process in &apiserver::processes().0 {
+        let Some(kubectl) = Kubectl::of(process) else {
+            bail!("{NAME} can't be read: that needs kubectl and {ADMIN}, and one of them isn't here");
+        };
+        match kubectl.get(PATH) {
+            Ok(answer) => {
+                let object: Value =
+                    serde_json::from_str(&answer).with_context(|| format!("{NAME} isn't understood"))?;
+                let text = object.pointer(TEXT).and_then(Value::as_str).map(str::to_owned);
+                let text = text.with_context(|| format!("{NAME} has no ClusterConfiguration"))?;
+                return Ok((kubectl, object, text));
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed).with_context(|| format!("{NAME} can't be read"))
+}

@@ -1,0 +1,25 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+ask_api
+
+forget_answers
+LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' says 'it is ended' kube-audit-bootstrap apply --wait 4m
+first=$(absence)
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+another_policy
+ask_numbers
+forget_answers
+LIMIT=300 step 'the old one audited, and is ended once it has written its events' says 'it is ended' kube-audit-bootstrap apply --wait 4m
+second=$(absence)
+ask_no_more
+step 'every request that was answered has one event' eventually all_are_recorded
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+configure 'restart: {mode: graceful}' 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'
+watch_api
+forget_answers
+edit_manifest 's/^  annotations:/&\n    edited: by-hand/'
+LIMIT=300 step 'another API server answers after a bare edit' eventually another_api_is_ready
+floor=$(absence)
+step "the API server was away for $first s and $second s, half of the $floor s after a bare edit" are_short "$first" "$second" "$floor"

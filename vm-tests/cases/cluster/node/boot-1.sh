@@ -1,0 +1,22 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+configuration >"$WORK/configuration"
+
+step 'plan shows the edit' says '^\+\+\+ b/kube-system/configmaps/kubeadm-config' exits 3 kube-audit-bootstrap plan
+mv /etc/kubernetes/admin.conf /root/
+step 'without admin.conf it says what is missing' says 'unknown .*admin.conf' exits 3 kube-audit-bootstrap status
+mv /root/admin.conf /etc/kubernetes/
+get_in_the_way
+LIMIT=300 step 'somebody else writes it meanwhile, and it is tried again' says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait 4m
+step 'it has the 13 settings' has_settings
+step 'and nothing less' only_adds
+step 'what somebody else wrote is there' is "$(kubectl -n kube-system get configmap kubeadm-config -o json | jq -r .metadata.labels.somebody)" else
+step 'the one from before is backed up' is_backed_up "$WORK/configuration"
+step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+watch_api
+step 'restore' says 'kubeadm-config.*done' kube-audit-bootstrap restore
+LIMIT=180 step 'another API server answers' eventually another_api_is_ready
+step 'it has no audit flags' has_no_flags
+step 'the configuration of the cluster is as it was' diff "$WORK/configuration" <(configuration)

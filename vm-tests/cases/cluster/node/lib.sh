@@ -1,0 +1,17 @@
+# The first time that somebody is about to replace the object, somebody else changes it before.
+get_in_the_way() {
+    mv /usr/bin/kubectl /usr/bin/kubectl.real
+    cat >/usr/bin/kubectl <<'END'
+#!/bin/sh
+case " $* " in *" replace "*)
+    [ -e /var/lib/case/was-in-the-way ] || /usr/bin/kubectl.real -n kube-system label configmap kubeadm-config somebody=else >&2
+    touch /var/lib/case/was-in-the-way
+    ;;
+esac
+exec /usr/bin/kubectl.real "$@"
+END
+    chmod 755 /usr/bin/kubectl
+}
+configuration() { kubectl -n kube-system get configmap kubeadm-config -o json | jq -j .data.ClusterConfiguration; }
+has_settings() { is "$(configuration | grep -cE 'audit-(log-.|policy-file)')" 13; }
+only_adds() { ! diff "$WORK/configuration" <(configuration) | grep '^<'; }

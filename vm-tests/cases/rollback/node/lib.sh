@@ -1,0 +1,15 @@
+# Spoils the policy when it is there, before an API server reads it: to that it has no rules.
+spoil_policy() {
+    until [ -s /etc/kubernetes/audit-policy.yaml ]; do sleep 0.1; done
+    sleep 2
+    printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'rules: []' >/etc/kubernetes/audit-policy.yaml
+}
+
+# A disk of the log's own, without a byte left.
+fill_log_disk() {
+    mkdir -p /var/log/kubernetes/audit
+    mount -t tmpfs -o size=64k,mode=700 tmpfs /var/log/kubernetes/audit
+    ! cat /dev/zero >/var/log/kubernetes/audit/ballast
+}
+
+is_as_it_was() { cmp "$MANIFEST" "$WORK/manifest" && [ ! -e /etc/kubernetes/audit-policy.yaml ]; }
