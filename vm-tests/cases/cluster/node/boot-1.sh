@@ -13,7 +13,6 @@ step 'and nothing less' only_adds
 step 'what somebody else wrote is there' is "$(kubectl -n kube-system get configmap kubeadm-config -o json | jq -r .metadata.labels.somebody)" else
 step 'the one from before is backed up' is_backed_up "$WORK/configuration"
 step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
-LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
 watch_api
 step 'restore' says 'kubeadm-config.*done' kube-audit-bootstrap restore
