@@ -9,10 +9,14 @@ LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
 another_policy
 ask_numbers
+watch_api
 forget_answers
 LIMIT=300 step 'the old one audited, and is ended once it has written its events' says 'it is ended' kube-audit-bootstrap apply --wait 4m
 second=$(absence)
 ask_no_more
+step 'the API server is another one' another_api_is_ready
+step 'it was started once' is "$(api_starts)" 1
+step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 step 'every request that was answered has one event' eventually all_are_recorded
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 

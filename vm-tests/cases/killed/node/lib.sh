@@ -11,18 +11,6 @@ rules:
 END
 }
 
-# A webhook that nobody can use: the API server doesn't start.
-bad_webhook() {
-    configure 'webhook: {configFile: /etc/kubernetes/audit-webhook.yaml}'
-    cat >/etc/kubernetes/audit-webhook.yaml <<'END'
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: https://192.0.2.1, certificate-authority: /no/such/ca.crt}}]
-contexts: [{name: c, context: {cluster: c, user: ""}}]
-current-context: c
-END
-}
-
 # killed_at WORDS: apply --wait is killed as soon as it says so.
 killed_at() {
     local pid

@@ -11,21 +11,9 @@ step 'it was started once' is "$(api_starts)" 1
 step 'verify proves it again' kube-audit-bootstrap verify
 step 'and has its own request in the log' has_events '(.requestURI // "") | contains("kube-audit-bootstrap=")'
 
-another_policy
-watch_api
-LIMIT=300 step 'apply --wait proves another policy' kube-audit-bootstrap apply --wait 4m
-step 'the API server is another one' another_api_is_ready
-step 'it has the 13 audit flags' has_default_flags
-step 'it was started once' is "$(api_starts)" 1
-step 'a request is made' kubectl -n kube-system get configmap kubeadm-config
-step 'the other policy records it' eventually has_events '.level == "Request" and .objectRef.resource == "configmaps"'
-step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 cp "$MANIFEST" "$WORK/audited"
-
 bad_webhook
-step 'a run is killed while it waits' exits 137 timeout --signal=KILL 8 kube-audit-bootstrap apply --wait 4m
-step 'it has changed the manifest' differs "$MANIFEST" "$WORK/audited"
-LIMIT=300 step 'the next can not prove a webhook that can not be, and puts the node back' \
+LIMIT=300 step 'a webhook that can not be is put back' \
     says 'no/such/ca.crt.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
 step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/audited"
 step 'the API server answers, with the flags from before' eventually has_default_flags

@@ -165,6 +165,18 @@ configure() {
     printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kind: AuditBootstrapConfiguration' "$@" >/etc/kube-audit-bootstrap/config.yaml
 }
 
+# The configuration of a webhook that looks right, and that the API server can't use.
+bad_webhook() {
+    configure 'webhook: {configFile: /etc/kubernetes/audit-webhook.yaml}'
+    cat >/etc/kubernetes/audit-webhook.yaml <<'END'
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: https://192.0.2.1, certificate-authority: /no/such/ca.crt}}]
+contexts: [{name: c, context: {cluster: c, user: ""}}]
+current-context: c
+END
+}
+
 # Replaces the API server's manifest at once, by a filter of sed.
 edit_manifest() {
     sed "$1" "$MANIFEST" >/etc/kubernetes/manifests/.edited
