@@ -12,7 +12,7 @@ use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, is_within, parent
 use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::cluster;
-use crate::node::kubectl::ADMIN;
+use crate::node::kubectl::ADMIN_CONF;
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
@@ -467,10 +467,10 @@ pub fn plan(
         }
         plan.edit(Step::Manifest, text, wired);
         let known = facts.cluster.is_some() && plan.unknown.is_none();
-        if edited && !known {
+        if edited && !known && config.cluster {
             plan.warnings.push(format!(
                 "{}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
-                 run apply again on a control plane with kubectl and {ADMIN} once its API server answers, or put the \
+                 run apply again on a control plane with kubectl and {ADMIN_CONF} once its API server answers, or put the \
                  settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{}",
                 cluster::NAME,
                 plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
@@ -615,6 +615,24 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));
 }
 
+/// What a roll-back does to the node's files, and the paths that it leaves: those that somebody else wrote or removed meanwhile, and what the
+/// manifest points at, as it will be then. `manifest` is the text of today's. What is in the cluster comes later, when its API server answers.
+pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&str>) -> (Vec<Change>, Vec<String>) {
+    let mut left = std::mem::take(&mut restore.foreign);
+    restore.changes.retain(|change| !matches!(change, Change::WriteCluster { .. }));
+    let before: Vec<_> = restore.changes.iter().map(|change| change.path().to_owned()).collect();
+    restore.changes.retain(|change| !left.iter().any(|path| path == change.path()));
+    keep_referenced(&mut restore, manifest_path, manifest);
+    let kept = |path: &String| !restore.changes.iter().any(|change| change.path() == path);
+    left.extend(restore.gone.iter().map(|change| change.path().to_owned()));
+    for path in before.into_iter().filter(kept) {
+        if !left.contains(&path) {
+            left.push(path);
+        }
+    }
+    (restore.changes, left)
+}
+
 /// The `kind` of a file, where it is a YAML document with one.
 fn kind_of(bytes: &[u8]) -> Option<String> {
     let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
@@ -744,6 +762,41 @@ fn lossy(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_roll_back_takes_nothing_from_a_manifest_that_stays() {
+        const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+        let snapshot = |text: &str| Snapshot {
+            bytes: text.as_bytes().to_vec(),
+            attributes: Attributes::new(0o600, 0, 0),
+            identity: (1, 1),
+        };
+        let audited = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, \
+                       --audit-policy-file=/etc/kubernetes/audit-policy.yaml]\n    volumeMounts: [{name: p, mountPath: \
+                       /etc/kubernetes/audit-policy.yaml}]\n  volumes: [{name: p, hostPath: {path: \
+                       /etc/kubernetes/audit-policy.yaml}}]\n";
+        let attributes = Attributes::new(0o600, 0, 0);
+        let restore = Restore {
+            changes: vec![
+                Change::WriteCluster { before: "after".to_owned(), after: "before".to_owned() },
+                Change::WriteFile {
+                    path: MANIFEST.to_owned(),
+                    before: Some(snapshot(audited)),
+                    bytes: b"kind: Pod".to_vec(),
+                    attributes: attributes.clone(),
+                },
+                Change::RemoveFile { path: POLICY.to_owned(), before: snapshot("policy") },
+            ],
+            ..Restore::default()
+        };
+        let paths = |changes: &[Change]| changes.iter().map(|change| change.path().to_owned()).collect::<Vec<_>>();
+        let (changes, left) = roll_back(restore.clone(), MANIFEST, Some(audited));
+        assert_eq!((paths(&changes), left), (vec![MANIFEST.to_owned(), POLICY.to_owned()], vec![]));
+        let foreign = Restore { foreign: vec![MANIFEST.to_owned()], ..restore };
+        let (changes, left) = roll_back(foreign, MANIFEST, Some(audited));
+        assert_eq!((paths(&changes), left), (vec![], vec![MANIFEST.to_owned(), POLICY.to_owned()]));
+    }
 
     #[test]
     fn a_hunk_says_where_its_lines_are() {

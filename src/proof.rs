@@ -115,7 +115,7 @@ pub enum Next {
 
 /// The process that is replaced, from the closing of its listener on.
 #[derive(Debug)]
-struct Outgoing {
+struct Ending {
     process: Process,
     /// How long requests under way have to end.
     drain: Duration,
@@ -124,7 +124,7 @@ struct Outgoing {
     ended: bool,
 }
 
-impl Outgoing {
+impl Ending {
     /// A listener that was never open can't tell by being closed that the kubelet has begun to end the process.
     fn next(&mut self, seen: &Seen, after: Duration) -> Option<Next> {
         if self.ended || !seen.processes.contains(&self.process) {
@@ -161,7 +161,7 @@ pub struct Proof {
     /// Since when there is no kubelet.
     without_kubelet: Option<Duration>,
     nudged: bool,
-    outgoing: Option<Outgoing>,
+    ending: Option<Ending>,
 }
 
 impl Proof {
@@ -179,13 +179,13 @@ impl Proof {
             empty: None,
             without_kubelet: None,
             nudged: false,
-            outgoing: None,
+            ending: None,
         }
     }
 
     /// That this process of before is ended once its listener has been closed for so long, as it would linger on.
     pub fn ending(mut self, process: Process, drain: Duration) -> Self {
-        self.outgoing = Some(Outgoing { process, drain, listened: false, closed: None, ended: false });
+        self.ending = Some(Ending { process, drain, listened: false, closed: None, ended: false });
         self
     }
 
@@ -229,7 +229,7 @@ impl Proof {
             (Stage::Answer | Stage::Event, true) => return Next::Proved,
             (_, false) => {}
         }
-        if let Some(next) = self.outgoing.as_mut().and_then(|outgoing| outgoing.next(seen, after)) {
+        if let Some(next) = self.ending.as_mut().and_then(|ending| ending.next(seen, after)) {
             return next;
         }
         if self.process.is_none() {

@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::plan::{document, nothing, show};
-use super::verify::{self, Proved};
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::verify::{self, Verdict};
+use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
 use crate::config::Config;
 use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
@@ -26,7 +26,7 @@ pub struct Apply {
     /// Change nothing, do what plan does
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the API server is proved to audit, as verify does, at most so long; put everything back where it isn't, and exit 4
+    /// Wait until the API server is proved to audit, as verify does, at most so long, and as long again for its return where it isn't and everything is put back; then exit 4
     #[arg(long, value_name = "DURATION", value_parser = verify::duration)]
     wait: Option<Duration>,
     /// Repair a manifest that something re-wrote, once all is quiet; what kube-audit-bootstrap-heal.service runs
@@ -45,16 +45,21 @@ struct Done {
     plan: Plan,
     backup: Option<String>,
     /// What became of the proof, where one was asked for.
-    proof: Option<Result<Proved, String>>,
+    proof: Option<Verdict>,
 }
 
 impl Apply {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
-        let config = configuration(&root, common, &self.overrides)?;
-        if self.heal {
-            return self.heal(&root, &config, common, out);
+        if self.wait.is_some() && !root.is_host() {
+            return Err(
+                Misuse("--wait: only what runs can be proved; leave --wait or --root out".to_owned()).into()
+            );
         }
+        if self.heal {
+            return self.heal(&root, common, out);
+        }
+        let config = configuration(&root, common, &self.overrides)?;
         if self.dry_run {
             return show(&survey(&root, &config, &self.overrides, &OnceCell::new())?, common, out);
         }
@@ -62,29 +67,44 @@ impl Apply {
     }
 
     /// Repairs the node until it stays as it is, or is repaired too often.
-    fn heal(&self, root: &Root, config: &Config, common: &Common, out: &mut String) -> Result<Outcome> {
-        let manifest = observe::manifest_path(root, config)?;
-        loop {
+    fn heal(&self, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
+        for repaired in 0.. {
+            let manifest = observe::manifest_path(root, &configuration(root, common, &self.overrides)?)?;
             healing::wait_until_quiet(root, &manifest)?;
-            let plan = survey(root, config, &self.overrides, &OnceCell::new())?;
-            if !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest)) {
-                out.push_str("nothing to repair: the manifest is as it should be\n");
-                return Ok(Outcome::Done);
-            }
-            let repairs = healing::repairs(root, SystemTime::now())?;
-            if repairs.len() >= healing::REPAIRS {
+            // That may have been long.
+            let config = configuration(root, common, &self.overrides)?;
+            let plan = survey(root, &config, &self.overrides, &OnceCell::new())?;
+            let is_whole =
+                !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
+            let history = healing::history(root)?;
+            if !is_whole && history.is_a_fight() {
                 bail!(
                     "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
                      out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
                      configuration management, then run kube-audit-bootstrap apply --wait 5m",
-                    repairs.len()
+                    healing::REPAIRS
                 );
             }
-            let outcome = print(&self.once(root, config, HEAL, common)?, root, common, out)?;
-            if outcome != Outcome::Done {
-                return Ok(outcome);
+            let why = match &history.restored {
+                _ if is_whole => "the manifest is as it should be".to_owned(),
+                Some(id) => format!("the node was put back, by {id}, and stays so until apply is run"),
+                None => {
+                    let outcome = print(&self.once(root, &config, HEAL, common)?, root, common, out)?;
+                    if outcome != Outcome::Done {
+                        return Ok(outcome);
+                    }
+                    continue;
+                }
+            };
+            if repaired == 0 {
+                let _ = match common.json() {
+                    true => writeln!(out, "{:#}", json!({"changes": [], "reason": why})),
+                    false => writeln!(out, "nothing to repair: {why}"),
+                };
             }
+            break;
         }
+        Ok(Outcome::Done)
     }
 
     fn once(&self, root: &Root, config: &Config, why: &str, common: &Common) -> Result<Done> {
@@ -95,8 +115,11 @@ impl Apply {
         }
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
-        let waits = self.wait.filter(|_| plan.role == Role::ControlPlane && root.is_host());
-        if waits.is_some() && !verify::kubelet_runs() {
+        let waits = self.wait.filter(|_| plan.role == Role::ControlPlane);
+        if self.wait.is_some() && waits.is_none() {
+            plan.warnings.push(format!("nothing can be proved: this is {}", plan.role.description()));
+        }
+        if waits.is_some() && !verify::await_kubelet() {
             bail!(
                 "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
             );
@@ -110,23 +133,29 @@ impl Apply {
         let mut before = verify::Before::default();
         let mut backup = None;
         let mut lock = None;
-        if !plan.changes.is_empty() || backup::unfinished(root)? {
+        if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
             lock = Some(Lock::take(root, Duration::from_secs(self.lock_timeout))?);
             for tries in 1.. {
                 if transaction::changed(root, &plan.changes())?.is_some() {
                     // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                     plan = survey(root, config, &self.overrides, &policy)?;
                 }
-                if waits.is_some() {
-                    before = verify::Before::of(&plan, config.restart);
-                }
                 let changes = plan.changes();
+                if waits.is_some() && !changes.is_empty() {
+                    before = verify::Before::of(&plan, config.restart);
+                    backup::begin_proof(root)?;
+                }
                 match transaction::execute(root, &changes, why, SystemTime::now()) {
                     Ok(id) => {
                         backup = id;
                         break;
                     }
-                    Err(error) if tries < TRIES && transaction::changed(root, &changes)?.is_some() => {
+                    // Not where it is stuck half way.
+                    Err(error)
+                        if tries < TRIES
+                            && matches!(transaction::changed(root, &changes), Ok(Some(_)))
+                            && matches!(backup::unfinished(root), Ok(false)) =>
+                    {
                         log::warn!("{error:#}; trying once more");
                     }
                     Err(error) => return Err(error),
@@ -136,10 +165,6 @@ impl Apply {
         warn(common, &plan.warnings);
         let mut proof = None;
         if let Some(limit) = waits {
-            let _lock = match lock.take() {
-                Some(lock) => lock,
-                None => Lock::take(root, Duration::from_secs(self.lock_timeout))?,
-            };
             // Where a run was killed while it waited, this one goes on with that.
             let mut id = backup.clone();
             if id.is_none()
@@ -148,9 +173,10 @@ impl Apply {
                 before = verify::Before::of_killed(&set, &manifest);
                 id = Some(set.id);
             }
-            backup::set_unproved(root, id.as_deref())?;
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id.as_deref(), limit)?);
-            backup::set_unproved(root, None)?;
+        }
+        if lock.is_some() {
+            backup::end_proof(root)?;
         }
         Ok(Done { plan, backup, proof })
     }
@@ -158,18 +184,18 @@ impl Apply {
 
 fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
     let Done { plan, backup, proof } = done;
-    let outcome = if proof.as_ref().is_some_and(Result::is_err) { Outcome::PutBack } else { Outcome::Done };
+    let outcome = if matches!(proof, Some(Verdict::PutBack(_))) { Outcome::PutBack } else { Outcome::Done };
     if common.json() {
         let mut document = document(plan, backup.as_deref());
         match proof {
-            Some(Ok(proved)) => document["proof"] = proved.document(),
-            Some(Err(why)) => document["proof"] = json!({"proved": false, "reason": why}),
+            Some(Verdict::Proved(proved)) => document["proof"] = proved.document(),
+            Some(Verdict::PutBack(why)) => document["proof"] = json!({"proved": false, "reason": why}),
             None => {}
         }
         let _ = writeln!(out, "{document:#}");
         return Ok(outcome);
     }
-    if let Some(Err(why)) = proof {
+    if let Some(Verdict::PutBack(why)) = proof {
         log::error!("{why}");
         return Ok(outcome);
     }
@@ -184,7 +210,7 @@ fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<
         let root = if root.is_host() { String::new() } else { format!(" --root {}", common.root.display()) };
         let _ = writeln!(out, "backup    {id}; to undo: kube-audit-bootstrap{root} restore {id}");
     }
-    if let Some(Ok(proved)) = proof {
+    if let Some(Verdict::Proved(proved)) = proof {
         let _ = writeln!(out, "proof     {}", proved.text());
     }
     Ok(outcome)

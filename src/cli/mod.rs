@@ -268,7 +268,8 @@ fn read_here(path: &Path) -> Result<String> {
     }
 }
 
-/// Reads the node and plans the changes. Changes nothing; the one program that it may run is the kubelet, for its version.
+/// Reads the node and plans the changes. Changes nothing; the programs that it may run are the kubelet, for its version,
+/// and kubectl, for the cluster's own configuration.
 ///
 /// `policy` keeps the policy that was read, as standard input can't be read twice. A worker's isn't read: its configuration
 /// may name what is only on control planes.

@@ -83,7 +83,7 @@ impl Restore {
         } else {
             let _ = writeln!(out, "back to before {}", sets.last().map_or("-", String::as_str));
             if changes.is_empty() {
-                out.push_str("nothing to do: the node is as it was then\n");
+                out.push_str("nothing to do: the node's files are as they were then\n");
             }
             let done = if self.dry_run { "" } else { ": done" };
             for change in &changes {

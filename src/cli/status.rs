@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
-use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
@@ -35,7 +34,8 @@ impl Status {
         let plan = survey(&root, &config, &self.overrides, &policy)?;
         let backups = backup::list(&root)?;
         let interrupted = backup::unfinished(&root)?;
-        let (heals, repairs) = (healing::is_enabled(&root)?, healing::repairs(&root, SystemTime::now())?);
+        let (heals, history) = (healing::is_enabled(&root), healing::history(&root)?);
+        let unproved = backup::unproved(&root)?;
         warn(common, &plan.warnings);
         let lines = lines(&plan);
         if common.json() {
@@ -52,7 +52,8 @@ impl Status {
                 "interrupted": interrupted,
                 "steps": steps,
                 "warnings": plan.warnings,
-                "selfHealing": {"enabled": heals, "repairs": repairs, "stopped": repairs.len() >= healing::REPAIRS},
+                "selfHealing": {"enabled": heals, "repairs": history.repairs, "stopped": history.is_a_fight()},
+                "unproved": unproved.as_ref().map(|set| set.id.as_str()),
                 "backups": backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
             });
             let _ = writeln!(out, "{document:#}");
@@ -62,13 +63,21 @@ impl Status {
                 let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
                 let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
             }
-            if heals || !repairs.is_empty() {
-                let state = if heals { "on" } else { "off" };
-                let stopped = match repairs.len() >= healing::REPAIRS {
-                    true => ": no more are made, find out what writes the manifest",
+            if heals || !history.repairs.is_empty() {
+                let state = if heals { "enabled" } else { "off" };
+                let stopped = match history.is_a_fight() {
+                    true => ", too many within an hour: no more are made, find out what writes the manifest",
                     false => "",
                 };
-                let _ = writeln!(out, "healing   {state:8} {} repairs within an hour{stopped}", repairs.len());
+                let _ =
+                    writeln!(out, "healing   {state:8} {} repairs since apply{stopped}", history.repairs.len());
+            }
+            if let Some(set) = &unproved {
+                let _ = writeln!(
+                    out,
+                    "proof     missing  a run was killed, or waits: {}; apply --wait goes on with it",
+                    set.id
+                );
             }
             if interrupted {
                 out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");

@@ -17,11 +17,12 @@ use crate::config::Restart;
 use crate::node::apiserver::{self, Tail};
 use crate::node::backup::BACKUPS;
 use crate::node::change::Change;
-use crate::node::kubectl::Kubectl;
-use crate::node::outgoing::Outgoing;
+use crate::node::kubectl::{self, Kubectl};
+use crate::node::lock::Lock;
+use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
-use crate::node::{backup, observe, transaction};
-use crate::plan::{Plan, Step};
+use crate::node::{backup, cluster, observe, transaction};
+use crate::plan::{self, Plan, Step};
 use crate::proof::{NO_KUBELET, Next, Process, Proof, Seen, Stage, Trace, trace};
 use crate::wiring::manifest::{self, Auditing};
 
@@ -56,6 +57,11 @@ impl Verify {
                     "{path}: the manifest isn't there, but an API server runs; set manifest.path to the file that is meant"
                 );
             }
+            if observe::is_certified(&root)? {
+                bail!(
+                    "{path}: the manifest isn't there, and this node has an API server's certificate; set manifest.path"
+                );
+            }
             let what = format!("there is no API server here: {path} doesn't exist");
             print(common, out, &what, json!({"proved": null, "reason": what}));
             return Ok(Outcome::Done);
@@ -65,6 +71,12 @@ impl Verify {
             bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
         }
         let proved = Watch::begin(&root, &path, auditing, Vec::new())?.prove(&root, self.wait)?;
+        // What an interrupted run left to prove is proved by that. One that is at work has the lock.
+        if backup::unproved(&root)?.is_some()
+            && let Ok(_lock) = Lock::take(&root, Duration::ZERO)
+        {
+            backup::end_proof(&root)?;
+        }
         print(common, out, &proved.text(), proved.document());
         Ok(Outcome::Done)
     }
@@ -122,7 +134,7 @@ impl Proved {
 
 /// Where events are found.
 #[derive(Debug)]
-enum Events {
+enum Source {
     File(Tail),
     /// On the container's standard output, which its runtime writes to a file.
     Container,
@@ -139,7 +151,7 @@ pub struct Watch {
     /// The one of them that is replaced, if it is to be ended early, and how long requests under way have.
     outgoing: Option<(Outgoing, Duration)>,
     logs: BTreeMap<PathBuf, SystemTime>,
-    events: Events,
+    source: Source,
     /// In the path of our question, so that its event is known.
     mark: String,
 }
@@ -149,21 +161,20 @@ impl Watch {
     ///
     /// Errors: the policy can't be read; the flags lead events nowhere.
     pub fn begin(root: &Root, path: &str, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
-        let events = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
-            (Some(log), _) => Events::File(Tail::from_now(log)),
-            (None, Some("-")) => Events::Container,
-            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => Events::Nowhere,
+        let source = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
+            (Some(log), _) => Source::File(Tail::from_now(log)),
+            (None, Some("-")) => Source::Container,
+            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => Source::Nowhere,
             (None, _) => {
                 bail!("{path}: the audit flags name no log and no webhook, so the API server drops every event")
             }
         };
-        let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, trace), &events) {
+        let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, trace), &source) {
             (Trace::Nothing, _) => Evidence::Nothing,
-            (_, Events::Nowhere) => Evidence::Elsewhere,
+            (_, Source::Nowhere) => Evidence::Elsewhere,
             (Trace::Question(path), _) => Evidence::Question(path),
             (Trace::Traffic, _) => Evidence::Traffic,
         };
-        let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(Watch {
             path: path.to_owned(),
             auditing,
@@ -171,22 +182,22 @@ impl Watch {
             old,
             outgoing: None,
             logs: apiserver::container_logs(),
-            events,
-            mark: format!("kube-audit-bootstrap={unique:x}"),
+            source,
+            mark: kubectl::mark(),
         })
     }
 
-    /// Begins to watch for the return of an API server, whose events don't matter. The one of before will do: the kubelet may not have
-    /// ended it yet.
-    fn begin_again(path: &str, auditing: Auditing) -> Watch {
+    /// A watch for the return of an API server, whose events don't matter. One from before the run will do, which the kubelet may not even
+    /// have ended; the one that `failed` won't.
+    fn for_return(path: &str, auditing: Auditing, failed: Vec<Process>) -> Watch {
         Watch {
             path: path.to_owned(),
             auditing,
             evidence: Evidence::Nothing,
-            old: Vec::new(),
+            old: failed,
             outgoing: None,
             logs: apiserver::container_logs(),
-            events: Events::Nowhere,
+            source: Source::Nowhere,
             mark: String::new(),
         }
     }
@@ -218,7 +229,7 @@ impl Watch {
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // Nobody was asked.
-                        Evidence::Question(_) if Kubectl::of(&process).is_none() => Evidence::Traffic,
+                        Evidence::Question(_) if Kubectl::of(&process).is_err() => Evidence::Traffic,
                         evidence => evidence,
                     };
                     return Ok(Proved { process, evidence, after });
@@ -247,7 +258,7 @@ impl Watch {
     /// Is the event in the log that is waited for?
     fn has_event(&self, process: &Process) -> bool {
         match (self.evidence, Kubectl::of(process)) {
-            (Evidence::Question(path), Some(kubectl)) => {
+            (Evidence::Question(path), Ok(kubectl)) => {
                 // Asked each time: the API server, new as it is, may have refused the one before.
                 self.text().contains(&self.mark) || {
                     let _ = kubectl.get(&format!("{path}?{}", self.mark));
@@ -263,10 +274,10 @@ impl Watch {
 
     /// What was written where the events go.
     fn text(&self) -> String {
-        match &self.events {
-            Events::File(tail) => tail.text().unwrap_or_default(),
-            Events::Container => apiserver::newest_text(&apiserver::container_logs()).unwrap_or_default(),
-            Events::Nowhere => String::new(),
+        match &self.source {
+            Source::File(tail) => tail.text().unwrap_or_default(),
+            Source::Container => apiserver::newest_text(&apiserver::container_logs()).unwrap_or_default(),
+            Source::Nowhere => String::new(),
         }
     }
 
@@ -284,8 +295,8 @@ impl Watch {
     }
 }
 
-/// Does a kubelet run, or one again in a moment?
-pub fn kubelet_runs() -> bool {
+/// Waits for a kubelet that is just started anew. False: there is none.
+pub fn await_kubelet() -> bool {
     let start = Instant::now();
     while !apiserver::processes().1 {
         if start.elapsed() >= NO_KUBELET {
@@ -312,34 +323,51 @@ impl Before {
         });
         let Some(manifest) = manifest else { return Before::default() };
         let processes = apiserver::processes().0;
-        let mut before = Before { processes, outgoing: None };
-        let (Restart::Quick(drain), Ok(text)) = (restart, observe::text_of(&manifest.bytes)) else {
-            return before;
+        let auditing = observe::text_of(&manifest.bytes).ok().and_then(|text| manifest::auditing(text).ok());
+        let replaced = auditing.and_then(|auditing| replaced(&processes, &auditing));
+        let outgoing = match (restart, replaced) {
+            (Restart::Quick(drain), Some((process, events))) => Some((Outgoing::of(process, events), drain)),
+            _ => None,
         };
-        let Ok(auditing) = manifest::auditing(text) else { return before };
-        // One that runs with other flags, or one of two, isn't known well enough to be ended.
-        let is_its = |process: &&Process| process.is(&auditing.flags, &auditing.words);
-        if let [process] = before.processes.iter().filter(is_its).collect::<Vec<_>>()[..] {
-            let has = |flag: &str| auditing.flags.contains_key(flag);
-            let audits = has("audit-policy-file") && (has("audit-log-path") || has("audit-webhook-config-file"));
-            before.outgoing = Some((Outgoing::of(process.clone(), audits), drain));
-        }
-        before
+        Before { processes, outgoing }
     }
 
     /// What ran before a run that was killed wrote this set, as far as it still runs.
     pub fn of_killed(set: &backup::Set, manifest: &str) -> Before {
         let mut processes = apiserver::processes().0;
-        let is_older = |process: &Process| {
-            apiserver::start_time(process).is_some_and(|start| backup::stamp(start).as_str() < set.id.as_str())
-        };
-        processes.retain(|process| set.records.iter().any(|record| record.path == manifest) && is_older(process));
+        let changed = set.records.iter().any(|record| record.path == manifest);
+        let made = backup::time(&set.id).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        processes.retain(|process| changed && apiserver::start_time(process) < made);
         Before { processes, outgoing: None }
     }
 }
 
-/// Proves what a run that just ended has made of the node with the manifest at `path`. Where that can't be
-/// proved, everything of its backup set `id` goes back, and the API server's return is awaited: the inner error says why, and how that went.
+/// The process that a manifest stands for which is about to be changed, and where its events go. None where it runs with other flags, or
+/// there are two: that isn't known well enough to be ended.
+fn replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, Events)> {
+    let its: Vec<_> = processes.iter().filter(|process| process.is(&auditing.flags, &auditing.words)).collect();
+    let [process] = its[..] else { return None };
+    let has = |flag: &str| auditing.flags.contains_key(flag);
+    let events = match &auditing.log {
+        _ if !has("audit-policy-file") => Events::None,
+        _ if has("audit-webhook-config-file") => Events::Elsewhere,
+        Some(log) => Events::Log(log.clone()),
+        None if has("audit-log-path") => Events::Elsewhere,
+        None => Events::None,
+    };
+    Some((process.clone(), events))
+}
+
+/// How the wait for a proof ended.
+#[derive(Debug)]
+pub enum Verdict {
+    Proved(Proved),
+    /// It can't be proved, and what the run changed was put back: why, and how that went.
+    PutBack(String),
+}
+
+/// Proves what a run that just ended has made of the node with the manifest at `path`. Where that can't be proved, everything of its backup
+/// set `id` goes back, and the API server's return is awaited, as long once more.
 ///
 /// Errors: the node could not be put back, and what is where; without a set, why it can't be proved.
 pub fn prove_or_go_back(
@@ -348,52 +376,70 @@ pub fn prove_or_go_back(
     before: Before,
     id: Option<&str>,
     limit: Duration,
-) -> Result<Result<Proved, String>> {
+) -> Result<Verdict> {
     let auditing = || -> Result<Auditing> {
         let text = observe::read(root, path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
         manifest::auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
     };
     let start = Instant::now();
+    let Before { processes, outgoing } = before;
     let prove = || -> Result<Proved> {
-        let mut watch = Watch::begin(root, path, auditing()?, before.processes)?;
-        watch.outgoing = before.outgoing;
+        let mut watch = Watch::begin(root, path, auditing()?, processes.clone())?;
+        watch.outgoing = outgoing;
         watch.prove(root, limit)
     };
     let why = match prove() {
-        Ok(proved) => return Ok(Ok(proved)),
+        Ok(proved) => return Ok(Verdict::Proved(proved)),
         Err(why) => format!("{why:#}"),
     };
     let Some(id) = id else {
         bail!("{why}; this run changed nothing, so nothing is put back: see restore --list")
     };
     progress(start.elapsed(), &format!("{why}; putting everything back"));
-    // What somebody else wrote meanwhile stays, but the API server must come back.
-    let go_back = |of_cluster: bool| -> Result<Vec<String>> {
-        let mut restore = backup::restore_changes(root, Some(id))?;
-        restore.changes.retain(|change| {
-            of_cluster == matches!(change, Change::WriteCluster { .. })
-                && !restore.foreign.iter().any(|path| path == change.path())
-        });
-        transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now())?;
-        Ok(restore.foreign)
-    };
-    let foreign = go_back(false).with_context(|| {
+    // What failed must not be taken for what returns.
+    let mut failed = apiserver::processes().0;
+    failed.retain(|process| !processes.contains(process));
+    let (changes, left) = put_back(root, path, id).with_context(|| {
         format!("{why}; and what this run changed could not be put back: try restore {id}, whose copies are in {BACKUPS}/{id}")
     })?;
-    let but = match foreign.as_slice() {
+    if !changes.iter().any(|change| change.path() == path) {
+        failed.clear();
+    }
+    let but = match left.as_slice() {
         [] => String::new(),
-        foreign => format!(", but for {}, changed by somebody else meanwhile", foreign.join(", ")),
+        left => format!(", but for {}, which somebody else changed meanwhile, or needs", left.join(", ")),
     };
-    let returned = auditing().and_then(|auditing| Watch::begin_again(path, auditing).prove(root, limit));
-    // Only now is there an API server that can be asked.
-    let ended = match returned.and_then(|_| go_back(true)) {
-        Ok(_) => format!("everything is as it was before {id}{but}, and the API server answers again"),
+    let returned = auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
+    let ended = match returned.and_then(|_| put_cluster_back(root, id)) {
+        Ok(()) => format!("everything is as it was before {id}{but}, and the API server answers again"),
         Err(error) => format!(
             "the node's files are as they were before {id}{but}; not all is well: {error:#}; look at the kubelet's log, at \
-             {path}, and at restore {id} --dry-run"
+             {path}, and at restore {id} --dry-run, which says what else is to be put back"
         ),
     };
-    Ok(Err(format!("{why}; {ended}")))
+    Ok(Verdict::PutBack(format!("{why}; {ended}")))
+}
+
+/// Puts the files of the set `id` back. Gives the changes, and what stays.
+fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
+    apiserver::unhide(root, path)?;
+    let restore = backup::restore_changes(root, Some(id))?;
+    restore.notes.iter().for_each(|note| log::info!("{note}"));
+    let manifest = observe::read(root, path)?.map(|manifest| manifest.text);
+    let (changes, left) = plan::roll_back(restore, path, manifest.as_deref());
+    transaction::execute(root, &changes, backup::RESTORE, SystemTime::now())?;
+    Ok((changes, left))
+}
+
+/// Puts back what of the set `id` is in the cluster, now that its API server answers.
+fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
+    let mut restore = backup::restore_changes(root, Some(id))?;
+    restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
+    transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now())?;
+    match restore.notes.into_iter().find(|note| note.starts_with(cluster::NAME)) {
+        Some(note) => bail!(note),
+        None => Ok(()),
+    }
 }
 
 /// The policy that the flags name.
@@ -439,6 +485,44 @@ mod tests {
         assert_eq!(event_time(&in_container).as_deref(), Some("20261124T121326Z"));
         assert_eq!(event_time("{\"kind\":\"Event\""), None);
         assert_eq!(event_time("\"requestReceivedTimestamp\":\""), None);
+    }
+
+    #[test]
+    fn only_the_one_process_of_the_old_manifest_is_ended() {
+        let process = |pid, words: &str| Process {
+            pid,
+            started: 1,
+            arguments: words.split(' ').map(str::to_owned).collect(),
+        };
+        let auditing = |words: &str, log: Option<&str>| {
+            let arguments: Vec<_> = words.split_whitespace().collect();
+            let flag =
+                |word: &&str| word.strip_prefix("--")?.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+            let flags = arguments.iter().filter_map(flag).filter(|(name, _)| name.starts_with("audit-")).collect();
+            let words = arguments.into_iter().map(str::to_owned).collect();
+            Auditing { flags, words, log: log.map(str::to_owned), ..Auditing::default() }
+        };
+        let log = "--audit-policy-file=/p --audit-log-path=/l";
+        let webhook = "--audit-policy-file=/p --audit-log-path=/l --audit-webhook-config-file=/w";
+        for (words, host, running, events) in [
+            ("--v=2", None, &["kube-apiserver --v=2"][..], Some(Events::None)),
+            ("--v=2", None, &["kube-apiserver --v=2", "kube-apiserver --v=3"], Some(Events::None)),
+            ("--v=2", None, &["kube-apiserver --v=2", "kube-apiserver --v=2"], None),
+            ("--v=2", None, &["kube-apiserver --v=2 --audit-log-path=/l"], None),
+            ("--audit-log-path=/l", Some("/l"), &["kube-apiserver --audit-log-path=/l"], Some(Events::None)),
+            (log, Some("/l"), &[&format!("kube-apiserver {log}")], Some(Events::Log("/l".to_owned()))),
+            (log, None, &[&format!("kube-apiserver {log}")], Some(Events::Elsewhere)),
+            (webhook, Some("/l"), &[&format!("kube-apiserver {webhook}")], Some(Events::Elsewhere)),
+            ("--v=2", None, &[], None),
+        ] {
+            let processes: Vec<_> = (1..).zip(running).map(|(pid, words)| process(pid, words)).collect();
+            let found = replaced(&processes, &auditing(words, host));
+            assert_eq!(
+                found.map(|(process, events)| (process.pid, events)),
+                events.map(|events| (1, events)),
+                "{words}"
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 
@@ -74,8 +75,8 @@ pub fn start_time(process: &Process) -> Option<SystemTime> {
 /// Does it answer? Where nobody can ask, an open port must do.
 pub fn answers(process: &Process) -> bool {
     match Kubectl::of(process) {
-        Some(kubectl) => kubectl.get("/readyz").is_ok(),
-        None => listens("/proc/net", port(process)),
+        Ok(kubectl) => kubectl.get("/readyz").is_ok(),
+        Err(_) => listens("/proc/net", port(process)),
     }
 }
 
@@ -118,7 +119,11 @@ pub fn show_again(root: &Root, path: &str) -> Result<()> {
     let shown = || -> nix::Result<()> {
         place.rename(&place.name, &hidden)?;
         std::thread::sleep(HIDDEN);
-        place.rename(&hidden, &place.name)?;
+        match place.rename_new(&hidden, &place.name) {
+            // Somebody wrote another one meanwhile, which counts.
+            Err(Errno::EEXIST) => place.remove(&hidden)?,
+            other => other?,
+        }
         place.sync()
     }();
     all.thread_unblock()?;

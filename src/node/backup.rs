@@ -25,7 +25,7 @@ use super::transaction::{kept_name, temporary_name};
 
 /// Where backup sets are, 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
-/// The id of the set whose run is being proved, or was when it was killed.
+/// There while a run waits for its proof, or was killed meanwhile: the id of the newest set before it.
 const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 /// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
 pub const RESTORE: &str = "restore";
@@ -167,32 +167,49 @@ pub fn unfinished(root: &Root) -> Result<bool> {
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
-/// Remembers that what the set `id` is the backup of isn't proved yet, or that nothing is left to prove. To be called with the lock
-/// held.
+/// Remembers, before a run changes anything, that it has to be proved. To be called with the lock held.
 ///
 /// Errors: the file system's.
-pub fn set_unproved(root: &Root, id: Option<&str>) -> Result<()> {
-    if id.is_none() && root.stat(UNPROVED)?.is_none() {
+pub fn begin_proof(root: &Root) -> Result<()> {
+    make_private(root, STATE)?;
+    let newest = Names::read(root)?.newest().map(Id::to_string).unwrap_or_default();
+    let place = root.place(UNPROVED)?;
+    let new = temporary_name(&place.name);
+    let written = place.remove(&new).and_then(|()| place.create(&new, newest.as_bytes(), None));
+    let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
+    done.map_err(|errno| root.error("write", UNPROVED, errno))
+}
+
+/// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held.
+///
+/// Errors: the file system's.
+pub fn end_proof(root: &Root) -> Result<()> {
+    if root.stat(UNPROVED)?.is_none() {
         return Ok(());
     }
     let place = root.place(UNPROVED)?;
-    let done = match id {
-        Some(id) => {
-            let new = temporary_name(&place.name);
-            place.create(&new, id.as_bytes(), None).and_then(|()| place.rename(&new, &place.name))
-        }
-        None => place.remove(&place.name),
-    };
-    done.and_then(|()| place.sync()).map_err(|errno| root.error("write", UNPROVED, errno))
+    place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", UNPROVED, errno))
 }
 
-/// The set of a run that was killed before it was proved, if no other run came after it.
+/// The set of a run that was killed before it was proved, unless it was put back.
 ///
 /// Errors: what is there can't be read.
 pub fn unproved(root: &Root) -> Result<Option<Set>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
-    let newest = list(root)?.into_iter().next();
-    Ok(newest.filter(|newest| newest.id.as_bytes() == text.bytes))
+    let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
+    let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
+    Ok(list(root)?.into_iter().next().filter(|newest| newest.why != RESTORE && is_later(newest)))
+}
+
+/// When a set was made, in seconds since 1970.
+pub fn time(id: &str) -> Option<u64> {
+    let number = |range: std::ops::Range<usize>| id.get(range)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
+    // As in `civil`: days since 0000-03-01.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day.checked_sub(1)?;
+    let seconds = number(9..11)? * 3600 + number(11..13)? * 60 + number(13..15)?;
+    Some(days.checked_sub(719_468)? * 86400 + seconds)
 }
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
@@ -252,6 +269,11 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
                     "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
                     set.id,
                     record.file.as_deref().unwrap_or_default()
+                ));
+            }
+            Action::Cluster if !root.is_host() => {
+                restore.notes.push(format!(
+                    "{path} is not put back, as that is the cluster's, and this is no running node"
                 ));
             }
             Action::Cluster => {
@@ -750,10 +772,14 @@ impl Names {
         Ok(names)
     }
 
+    fn newest(&self) -> Option<&Id> {
+        self.complete.last().max(self.partial.last())
+    }
+
     /// The id of the next set: always the highest, even if the clock was set back, as it is on a first boot.
     fn next(&self, now: SystemTime) -> Id {
         let stamp = stamp(now);
-        match self.complete.last().max(self.partial.last()) {
+        match self.newest() {
             Some(newest) if newest.stamp >= stamp => Id { number: newest.number + 1, ..newest.clone() },
             _ => Id { stamp, number: 1 },
         }
@@ -815,6 +841,30 @@ mod tests {
 
     fn paths(changes: &[Change]) -> Vec<&str> {
         changes.iter().map(Change::path).collect()
+    }
+
+    #[test]
+    fn an_id_tells_its_time() {
+        for seconds in [0, 951_782_399, 951_782_400, 951_868_800, 1_709_251_199, 4_107_542_400] {
+            let id = stamp(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+            assert_eq!(time(&id), Some(seconds), "{id}");
+            assert_eq!(time(&format!("{id}-2")), Some(seconds));
+        }
+        for wrong in ["", "2026", "no date at all", "00000000T000000Z"] {
+            assert_eq!(time(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_cluster_is_no_matter_of_an_image() {
+        let node = Node::new();
+        let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
+        let set = begin(&node.root, &[change], "apply", at(0)).unwrap();
+        finish(&node.root, &set).unwrap();
+        assert_eq!(list(&node.root).unwrap()[0].records[0].path, cluster::NAME);
+        let restore = restore_changes(&node.root, None).unwrap();
+        assert_eq!(restore.changes, []);
+        assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::apiserver;
-use super::kubectl::{ADMIN, Kubectl};
+use super::kubectl::Kubectl;
 
 /// What it is called where a file has its path.
 pub const NAME: &str = "kube-system/configmaps/kubeadm-config";
@@ -53,11 +53,8 @@ fn get() -> Result<(Kubectl, Value, String)> {
     let mut failed = anyhow!("no API server runs here");
     // One of them may be of somebody's cluster in containers.
     for process in &apiserver::processes().0 {
-        let Some(kubectl) = Kubectl::of(process) else {
-            bail!("{NAME} can't be read: that needs kubectl and {ADMIN}, and one of them isn't here");
-        };
-        match kubectl.get(PATH) {
-            Ok(answer) => {
+        match Kubectl::of(process).and_then(|kubectl| Ok((kubectl.get(PATH)?, kubectl))) {
+            Ok((answer, kubectl)) => {
                 let object: Value =
                     serde_json::from_str(&answer).with_context(|| format!("{NAME} isn't understood"))?;
                 let text = object.pointer(TEXT).and_then(Value::as_str).map(str::to_owned);

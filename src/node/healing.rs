@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -24,7 +24,8 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where the path unit is linked to where it is enabled.
-const WANTS: [&str; 2] = ["/etc/systemd/system", "/usr/lib/systemd/system"];
+const WANTS: [&str; 4] =
+    ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 const ENABLED: &str = "multi-user.target.wants/kube-audit-bootstrap-heal.path";
 
 /// Waits until nobody has written the manifest for ten seconds, and no kubeadm runs: `kubeadm upgrade` waits for the pod of the
@@ -59,23 +60,36 @@ fn kubeadm_runs() -> bool {
         .any(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim_end() == "kubeadm"))
 }
 
-/// The repairs of the last hour, newest first. An `apply` by hand begins anew.
-pub fn repairs(root: &Root, now: SystemTime) -> Result<Vec<String>> {
-    let since = backup::stamp(now - WINDOW);
-    let sets = backup::list(root)?;
-    // A repair that can't be proved is followed by its own restore.
-    let own = sets.iter().take_while(|set| [HEAL, backup::RESTORE].contains(&set.why.as_str()));
-    Ok(own.filter(|set| set.why == HEAL && set.id > since).map(|set| set.id.clone()).collect())
+/// What was done last to a node, as far as it matters to who would repair it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The repairs since the last `apply`, newest first: the ids of their backup sets.
+    pub repairs: Vec<String>,
+    /// The set of the restore that came last of all. Somebody wants the node like that, or it was a repair that couldn't be proved.
+    pub restored: Option<String>,
 }
 
-/// Does systemd start the repairs?
-pub fn is_enabled(root: &Root) -> Result<bool> {
-    for folder in WANTS {
-        if root.stat(&format!("{folder}/{ENABLED}"))?.is_some() {
-            return Ok(true);
-        }
+impl History {
+    /// Were there [`REPAIRS`] within an hour? None comes after that until somebody runs `apply` himself.
+    pub fn is_a_fight(&self) -> bool {
+        let time = |repair: &String| backup::time(repair).map(Duration::from_secs);
+        let ends = self.repairs.first().and_then(time).zip(self.repairs.get(REPAIRS - 1).and_then(time));
+        ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
     }
-    Ok(false)
+}
+
+/// What was done last.
+pub fn history(root: &Root) -> Result<History> {
+    let sets = backup::list(root)?;
+    let restored = sets.first().filter(|set| set.why == backup::RESTORE).map(|set| set.id.clone());
+    let repairs = sets.iter().take_while(|set| set.why == HEAL).map(|set| set.id.clone()).collect();
+    Ok(History { repairs, restored })
+}
+
+/// Shall systemd start the repairs?
+pub fn is_enabled(root: &Root) -> bool {
+    // A link to nothing is an error, and enables nothing.
+    WANTS.iter().any(|folder| matches!(root.stat(&format!("{folder}/{ENABLED}")), Ok(Some(_))))
 }
 
 #[cfg(test)]
@@ -96,24 +110,37 @@ mod tests {
     }
 
     #[test]
-    fn repairs_of_the_last_hour_count_since_the_last_apply() {
-        for (runs, now, count) in [
-            (&[][..], 5000, 0),
-            (&[("apply", 1000)], 5000, 0),
-            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000), (HEAL, 4000)], 5000, 3),
-            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000), (HEAL, 4000)], 6000, 2),
-            (&[(HEAL, 2000), (backup::RESTORE, 2100), (HEAL, 3000)], 5000, 2),
-            (&[(HEAL, 2000), (HEAL, 3000), ("apply", 3500), (HEAL, 4000)], 5000, 1),
+    fn three_repairs_within_an_hour_since_the_last_apply_are_a_fight() {
+        for (runs, repairs, fight) in [
+            (&[][..], 0, false),
+            (&[("apply", 1000)], 0, false),
+            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000)], 2, false),
+            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000), (HEAL, 5599)], 3, true),
+            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000), (HEAL, 5600)], 3, false),
+            (&[(HEAL, 1000), (HEAL, 9000), (HEAL, 9100), (HEAL, 9200)], 4, true),
+            (&[(HEAL, 2000), (HEAL, 3000), ("apply", 3500), (HEAL, 4000)], 1, false),
         ] {
-            assert_eq!(repairs(&node(runs).root, at(now)).unwrap().len(), count, "{runs:?}");
+            let history = history(&node(runs).root).unwrap();
+            assert_eq!((history.repairs.len(), history.is_a_fight()), (repairs, fight), "{runs:?}");
+            assert_eq!(history.restored, None);
         }
+    }
+
+    #[test]
+    fn what_was_restored_last_is_known() {
+        let node = node(&[("apply", 1000), (HEAL, 2000), (backup::RESTORE, 3000)]);
+        assert_eq!(history(&node.root).unwrap().restored, Some(backup::stamp(at(3000))));
+        execute(&node.root, &[node.write(MANIFEST, "x")], "apply", at(4000)).unwrap();
+        assert_eq!(history(&node.root).unwrap(), History::default());
     }
 
     #[test]
     fn the_path_unit_is_enabled_by_its_link() {
         let node = node(&[]);
-        assert!(!is_enabled(&node.root).unwrap());
+        assert!(!is_enabled(&node.root));
+        node.link("/etc/systemd/system/multi-user.target.wants/kube-audit-bootstrap-heal.path", "/no/such/unit");
+        assert!(!is_enabled(&node.root));
         node.put(&format!("/usr/lib/systemd/system/{ENABLED}"), "");
-        assert!(is_enabled(&node.root).unwrap());
+        assert!(is_enabled(&node.root));
     }
 }

@@ -107,11 +107,16 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         manifest_path,
         kubeadm,
         joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
-        certified: root.stat(API_SERVER_CERTIFICATE)?.is_some(),
+        certified: is_certified(root)?,
         live: root.is_host(),
         kubelet: None,
         owner: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
     })
+}
+
+/// Has the node the API server's certificate, which only control planes have?
+pub fn is_certified(root: &Root) -> Result<bool> {
+    Ok(root.stat(API_SERVER_CERTIFICATE)?.is_some())
 }
 
 /// Where the manifest is: as configured, else in the kubelet's directory.

@@ -2,19 +2,20 @@
 //! lingers for watches, until the kubelet kills it 30 s later; only then does the new one start. A second SIGTERM ends it at once
 //! (kubernetes/apiserver `pkg/server/signal.go`).
 
+use std::fs;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
 
 use super::apiserver::{self, Tail};
-use super::kubectl::Kubectl;
+use super::kubectl::{self, Kubectl};
 use crate::proof::Process;
 
 /// What is watched: one small object that every cluster has.
@@ -22,66 +23,81 @@ const WATCH: &str = "/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3
 
 /// How long our watch may take to begin, and its end to be heard of.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a log may not have grown to be taken for complete: the last events go to it one after the other.
+const SETTLED: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where the events of an API server go that is to be ended, as far as they could be lost by that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// There are none.
+    None,
+    /// To this file of the host's.
+    Log(String),
+    /// To where nobody sees that they have arrived, such as a webhook.
+    Elsewhere,
+}
 
 /// An API server that is about to be replaced.
 #[derive(Debug)]
 pub struct Outgoing {
     pub process: Process,
-    port: u16,
-    audits: bool,
-    watch: Option<Watch>,
+    events: Events,
+    canary: Option<Canary>,
 }
 
-/// A watch of our own, which the API server audits, as far as its policy says so. It tells when an audit backend has been closed.
+/// A watch of our own, which the API server audits, as far as its policy says so. Its end tells when the audit backend has been closed.
 #[derive(Debug)]
-struct Watch {
+struct Canary {
     client: Child,
     mark: String,
     messages: Tail,
 }
 
 impl Outgoing {
-    /// To be called while it still answers. `audits`: it writes events, none of which may be lost.
-    pub fn of(process: Process, audits: bool) -> Outgoing {
-        let watch = match audits {
-            true => Watch::begin(&process)
+    /// To be called while it still answers.
+    pub fn of(process: Process, events: Events) -> Outgoing {
+        let canary = match events {
+            Events::Log(_) => Canary::begin(&process)
                 .inspect_err(|error| log::info!("the API server that runs can't be watched: {error:#}"))
                 .ok(),
-            false => None,
+            Events::None | Events::Elsewhere => None,
         };
-        Outgoing { port: apiserver::port(&process), process, audits, watch }
+        Outgoing { process, events, canary }
     }
 
     /// Does it accept connections?
     pub fn listens(&self) -> bool {
-        apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.port)
+        apiserver::listens(&format!("/proc/{}/net", self.process.pid), apiserver::port(&self.process))
     }
 
-    /// Ends it, where that loses no event: where its audit backend is closed, which happens once requests under way have ended
-    /// (`pkg/server/genericapiserver.go`), or where it has none.
+    /// Ends it, where that loses no event: where it writes none; or where requests under way have ended, upon which it closes its audit
+    /// backend (kubernetes/apiserver `pkg/server/genericapiserver.go`), and has then written what was left in that.
     ///
     /// Errors: why it is left to the kubelet.
     pub fn end(&mut self) -> Result<()> {
-        if self.audits {
-            let Some(watch) = &mut self.watch else { bail!("nobody knows whether it has written all its events") };
-            ensure!(watch.ends_unheard()?, "it isn't seen to have written all its events");
+        match (&self.events, &mut self.canary) {
+            (Events::None, _) => {}
+            (Events::Log(log), Some(canary)) => {
+                ensure!(canary.ends_unheard()?, "it isn't seen to have closed its audit backend");
+                ensure!(settles(log)?, "it still writes events");
+            }
+            (Events::Log(_) | Events::Elsewhere, _) => bail!("nobody sees whether it has written all its events"),
         }
         terminate(&self.process)
     }
 }
 
-impl Watch {
-    fn begin(process: &Process) -> Result<Watch> {
-        let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let mark = format!("kube-audit-bootstrap={unique:x}");
+impl Canary {
+    fn begin(process: &Process) -> Result<Canary> {
+        let mark = kubectl::mark();
         let logs = apiserver::container_logs();
         let log = apiserver::newest(&logs).context("its container has no log")?;
         let messages = Tail::from_now(&log.to_string_lossy());
-        let kubectl = Kubectl::of(process).context("there is no kubectl, or no admin.conf")?;
-        let mut client = kubectl.watch(&format!("{WATCH}&{mark}")).stdout(Stdio::piped()).spawn()?;
+        let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
+        let mut client = command.stdout(Stdio::piped()).spawn()?;
         let stdout = client.stdout.take();
-        let mut watch = Watch { client, mark, messages };
+        let canary = Canary { client, mark, messages };
         let (began, first) = mpsc::channel();
         // Reads on, so that kubectl never waits; ends with it.
         thread::spawn(move || {
@@ -92,22 +108,17 @@ impl Watch {
             }
             Some(())
         });
-        if first.recv_timeout(PATIENCE).is_err() {
-            watch.stop();
-            bail!("no watch began");
-        }
-        Ok(watch)
+        first.recv_timeout(PATIENCE).context("no watch began")?;
+        Ok(canary)
     }
 
-    /// Ends the watch. True where the event of that found the backend closed: "audit backend shut down", says then
-    /// `plugin/pkg/audit/buffered`, and of which event.
+    /// Ends the watch. True where the event of that found the backend closed.
     fn ends_unheard(&mut self) -> Result<bool> {
         self.stop();
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            if self.messages.text()?.lines().any(|line| line.contains(&self.mark)) {
-                let text = self.messages.text()?;
-                return Ok(text.contains("audit backend shut down"));
+            if is_unheard(&self.messages.text()?, &self.mark) {
+                return Ok(true);
             }
             thread::sleep(PAUSE);
         }
@@ -121,10 +132,33 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Canary {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Does a container's log tell that the event of a request with this mark came too late? A backend in batch mode that is closed says so
+/// (`plugin/pkg/audit/buffered/buffered.go`), in a message of several lines: first why, then the events (`pkg/audit/metrics.go`).
+fn is_unheard(log: &str, mark: &str) -> bool {
+    log.find("audit backend shut down").is_some_and(|at| log[at..].contains(mark))
+}
+
+/// Waits until a log hasn't grown for a while.
+fn settles(log: &str) -> Result<bool> {
+    let end = Instant::now() + PATIENCE;
+    let (mut length, mut since) = (fs::metadata(log)?.len(), Instant::now());
+    while Instant::now() < end {
+        thread::sleep(PAUSE);
+        let now = fs::metadata(log)?.len();
+        if now != length {
+            (length, since) = (now, Instant::now());
+        }
+        if since.elapsed() >= SETTLED {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Sends SIGTERM to this process, and to none that got its number since: the descriptor stands for one process, and what `/proc` says
@@ -172,6 +206,36 @@ mod tests {
             }
         };
         (child, process)
+    }
+
+    #[test]
+    fn an_event_that_came_too_late_is_known_by_its_request() {
+        let late = "E1126 1 metrics.go:110] \"Error in audit plugin\" err=\"audit backend shut down\"\n\
+                    2026-01-01T00:00:00.1Z stderr F Impacted events: 2026-01-01T00:00:00Z AUDIT: uri=\"/api?a=1&m=1\"\n";
+        assert!(is_unheard(late, "m=1"));
+        assert!(!is_unheard(late, "m=2"), "another's");
+        assert!(!is_unheard("GET /api?m=1 took 3 s\n", "m=1"), "it is told for another reason");
+        assert!(!is_unheard(&format!("GET /api?m=2\n{late}"), "m=2"));
+    }
+
+    #[test]
+    fn a_log_that_grows_has_not_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.log");
+        fs::write(&path, "").unwrap();
+        let name = path.to_str().unwrap();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for length in 1..10 {
+                    thread::sleep(PAUSE * 2);
+                    fs::write(&path, "x".repeat(length)).unwrap();
+                }
+            });
+            assert!(settles(name).unwrap());
+        });
+        assert!(start.elapsed() >= SETTLED + PAUSE * 18);
+        assert!(settles("/no/such/log").is_err());
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
+use nix::fcntl::{
+    AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, readlinkat, renameat, renameat2,
+};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, linkat, unlinkat};
 
@@ -362,6 +364,15 @@ impl Place {
     /// Renames within the directory.
     pub fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
         renameat(&self.dir, from, &self.dir, to)
+    }
+
+    /// Renames within the directory, if nothing has the new name.
+    pub fn rename_new(&self, from: &str, to: &str) -> nix::Result<()> {
+        match renameat2(&self.dir, from, &self.dir, to, RenameFlags::RENAME_NOREPLACE) {
+            // The file system can't tell.
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(from, to),
+            other => other,
+        }
     }
 
     /// Removes the file `name` of this directory, if it is there.

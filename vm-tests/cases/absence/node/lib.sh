@@ -5,6 +5,9 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- level: Request
+  resources:
+  - resources: [configmaps]
 - level: Metadata
 END
 }

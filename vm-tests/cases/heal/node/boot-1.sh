@@ -5,7 +5,7 @@ LIMIT=300 step 'apply' kube-audit-bootstrap apply --wait 4m
 step 'nothing heals where nobody has asked for it' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":false,"repairs":[],"stopped":false}'
 step 'the path unit is fine' systemd-analyze verify /usr/local/lib/systemd/system/kube-audit-bootstrap-heal.path
 step 'it is enabled' systemctl enable --now kube-audit-bootstrap-heal.path
-step 'status shows it' says '^healing +on +0 repairs' kube-audit-bootstrap status
+step 'status shows it' says '^healing +enabled +0 repairs' kube-audit-bootstrap status
 
 for time in 1 2 3; do
     write_again
@@ -17,4 +17,12 @@ step 'the journal says why' says 'repaired 3 times within an hour.*find out what
 step 'status says so' says 'no more are made' exits 3 kube-audit-bootstrap status
 LIMIT=180 step 'the API server answers' eventually api_is_ready
 LIMIT=300 step 'apply by hand repairs it' kube-audit-bootstrap apply --wait 4m
-step 'and begins anew' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":true,"repairs":[],"stopped":false}'
+step 'which begins anew' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":true,"repairs":[],"stopped":false}'
+LIMIT=120 step 'the unit is done' eventually unit_is_done
+
+watch_api
+step 'restore' kube-audit-bootstrap restore
+LIMIT=120 step 'another API server answers' eventually another_api_is_ready
+LIMIT=120 step 'it stays' stays_for 25
+step 'who restores means it' has_no_flags
+step 'the journal says so' says 'was put back.* stays so until apply' journalctl -u kube-audit-bootstrap-heal.service

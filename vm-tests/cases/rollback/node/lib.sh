@@ -1,7 +1,7 @@
-# Spoils the policy when it is there, before an API server reads it: to that it has no rules.
+# Spoils the policy before an API server reads it, when the one of before takes no more requests: to the next it has no rules.
 spoil_policy() {
     until [ -s /etc/kubernetes/audit-policy.yaml ]; do sleep 0.1; done
-    sleep 2
+    while curl -skf --max-time 1 -o /dev/null https://localhost:6443/livez; do sleep 0.1; done
     printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'rules: []' >/etc/kubernetes/audit-policy.yaml
 }
 
