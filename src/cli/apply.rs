@@ -166,14 +166,12 @@ impl Apply {
         let mut proof = None;
         if let Some(limit) = waits {
             // Where a run was killed while it waited, this one goes on with that.
-            let mut id = backup.clone();
-            if id.is_none()
-                && let Some(set) = backup::unproved(root)?
-            {
-                before = verify::Before::of_killed(&set, &manifest);
-                id = Some(set.id);
+            let set = backup::unproved(root)?;
+            if let (None, Some(set)) = (&backup, &set) {
+                before = verify::Before::of_killed(set, &manifest);
             }
-            proof = Some(verify::prove_or_go_back(root, &manifest, before, id.as_deref(), limit)?);
+            let id = set.as_ref().map(|set| set.id.as_str());
+            proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
         }
         if lock.is_some() {
             backup::end_proof(root)?;

@@ -167,10 +167,14 @@ pub fn unfinished(root: &Root) -> Result<bool> {
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
-/// Remembers, before a run changes anything, that it has to be proved. To be called with the lock held.
+/// Remembers, before a run changes anything, that it has to be proved. Where an earlier one still has to, its way back is this one's, too.
+/// To be called with the lock held.
 ///
 /// Errors: the file system's.
 pub fn begin_proof(root: &Root) -> Result<()> {
+    if unproved(root)?.is_some() {
+        return Ok(());
+    }
     make_private(root, STATE)?;
     let newest = Names::read(root)?.newest().map(Id::to_string).unwrap_or_default();
     let place = root.place(UNPROVED)?;
@@ -191,14 +195,16 @@ pub fn end_proof(root: &Root) -> Result<()> {
     place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", UNPROVED, errno))
 }
 
-/// The set of a run that was killed before it was proved, unless it was put back.
+/// The set to go back to where a proof fails: that of a run that is to be proved, or of the first one that was killed before it was. None
+/// where it was put back.
 ///
 /// Errors: what is there can't be read.
 pub fn unproved(root: &Root) -> Result<Option<Set>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
     let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
-    Ok(list(root)?.into_iter().next().filter(|newest| newest.why != RESTORE && is_later(newest)))
+    let later = list(root)?.into_iter().take_while(is_later);
+    Ok(later.take_while(|set| set.why != RESTORE).last())
 }
 
 /// When a set was made, in seconds since 1970.

@@ -497,8 +497,15 @@ mod tests {
         let second = node.apply(&[node.write(POLICY, "another")], 1).unwrap();
         assert_ne!(Some(id), second);
         assert_eq!(backup::unproved(&node.root).unwrap().map(|set| set.id), second);
+        backup::begin_proof(&node.root).unwrap();
+        node.apply(&[node.write(POLICY, "a third")], 2).unwrap();
+        assert_eq!(
+            backup::unproved(&node.root).unwrap().map(|set| set.id),
+            second,
+            "one that was killed comes first"
+        );
         let restore = backup::restore_changes(&node.root, second.as_deref()).unwrap();
-        execute(&node.root, &restore.changes, backup::RESTORE, at(2)).unwrap();
+        execute(&node.root, &restore.changes, backup::RESTORE, at(3)).unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None, "it was put back");
         backup::end_proof(&node.root).unwrap();
         backup::end_proof(&node.root).unwrap();

@@ -34,7 +34,7 @@ all_are_recorded() {
     jq -r 'select(.stage == "ResponseComplete" and .responseStatus.code == 200) | .requestURI | capture("number=(?<n>[0-9-]+)$").n' \
         "$AUDIT_LOG" | sort >"$WORK/recorded"
     echo "$(wc -l <"$WORK/answered") answers, $(wc -l <"$WORK/recorded") events"
-    [ "$(wc -l <"$WORK/answered")" -gt 100 ] && is "$(uniq -d "$WORK/recorded")" '' &&
+    [ "$(wc -l <"$WORK/answered")" -gt 20 ] && is "$(uniq -d "$WORK/recorded")" '' &&
         is "$(comm -23 "$WORK/answered" "$WORK/recorded" | head)" ''
 }
 
