@@ -69,7 +69,7 @@ fn refused(name: &str, root: &Path) -> String {
     let (output, time) = run(root, &["apply"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(matches!(output.status.code(), Some(1 | 2)), "{name}: {:?} {stderr}", output.status);
-    assert!(time < Duration::from_secs(1), "{name}: {time:?}");
+    assert!(time < Duration::from_secs(5), "{name}: {time:?}");
     let lines: Vec<_> = stderr.lines().collect();
     assert!(lines.iter().all(|line| line.starts_with("error: ")) && lines.len() == 1, "{name}: {stderr}");
     assert!(lines[0].len() < 400, "{name}: {stderr}");

@@ -70,6 +70,7 @@ impl Apply {
     fn heal(&self, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
         for repaired in 0.. {
             let manifest = observe::manifest_path(root, &configuration(root, common, &self.overrides)?)?;
+            self.unhide(root, &manifest)?;
             healing::wait_until_quiet(root, &manifest)?;
             // That may have been long.
             let config = configuration(root, common, &self.overrides)?;
@@ -107,12 +108,18 @@ impl Apply {
         Ok(Outcome::Done)
     }
 
+    /// Puts a manifest back that a run was killed over.
+    fn unhide(&self, root: &Root, manifest: &str) -> Result<()> {
+        if apiserver::is_hidden(root, manifest)? {
+            let _lock = Lock::take(root, Duration::from_secs(self.lock_timeout))?;
+            apiserver::unhide(root, manifest)?;
+        }
+        Ok(())
+    }
+
     fn once(&self, root: &Root, config: &Config, why: &str, common: &Common) -> Result<Done> {
         let manifest = observe::manifest_path(root, config)?;
-        if apiserver::is_hidden(root, &manifest)? {
-            let _lock = Lock::take(root, Duration::from_secs(self.lock_timeout))?;
-            apiserver::unhide(root, &manifest)?;
-        }
+        self.unhide(root, &manifest)?;
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
         let waits = self.wait.filter(|_| plan.role == Role::ControlPlane);

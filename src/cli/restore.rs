@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Common, Outcome};
 use crate::config::Config;
 use crate::node::lock::Lock;
-use crate::node::{backup, observe, transaction};
+use crate::node::{apiserver, backup, observe, transaction};
 use crate::plan::{action, describe, diff, keep_referenced};
 
 /// Put back what the newest apply, or all since the named one, changed
@@ -38,11 +38,10 @@ impl Restore {
         if self.list {
             return list(&backup::list(&root)?, common, out);
         }
-        let _lock = match self.dry_run {
+        let lock = match self.dry_run {
             true => None,
             false => Some(Lock::take(&root, Duration::from_secs(self.lock_timeout))?),
         };
-        let mut restore = backup::restore_changes(&root, self.id.as_deref())?;
         // A configuration that became wrong since must not bar the way back.
         let config = super::configuration(&root, common, &super::Overrides::default()).unwrap_or_else(|error| {
             log::warn!("{error:#}; going on with the defaults");
@@ -51,6 +50,10 @@ impl Restore {
         // Nor must a manifest or a kubelet's configuration that is broken: that may be why somebody goes back.
         let told = |error| log::warn!("{error:#}; going on");
         let manifest_path = observe::manifest_path(&root, &config).map_err(told).unwrap_or_default();
+        if lock.is_some() {
+            apiserver::unhide(&root, &manifest_path).map_err(told).unwrap_or_default();
+        }
+        let mut restore = backup::restore_changes(&root, self.id.as_deref())?;
         let manifest =
             observe::read(&root, &manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
         if self.force {

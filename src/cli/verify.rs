@@ -51,7 +51,7 @@ impl Verify {
         if !root.is_host() {
             bail!("{}: only what runs can be verified; leave --root out", common.root.display());
         }
-        let Some(manifest) = observe::read(&root, &path)? else {
+        let Some(manifest) = observe::manifest(&root, &path)? else {
             if !apiserver::processes().0.is_empty() {
                 bail!(
                     "{path}: the manifest isn't there, but an API server runs; set manifest.path to the file that is meant"

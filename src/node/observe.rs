@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::change::{Attributes, Snapshot};
 use super::root::{Failed, Kind, Root};
-use super::{cluster, process};
+use super::{apiserver, cluster, process};
 use crate::audit::version::Version;
 use crate::config::{Config, KUBEADM_CONFIGS, parent};
 use crate::yaml::tree::MAX_BYTES;
@@ -69,7 +69,7 @@ pub struct Targets {
 /// Errors: a file that can't be read as text, or one that was asked for by name and isn't there.
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let manifest_path = manifest_path(root, config)?;
-    let manifest = read(root, &manifest_path)?;
+    let manifest = manifest(root, &manifest_path)?;
     if manifest.is_none() && config.manifest_path.is_some() {
         let usual = usual_manifest_path(root)?;
         if root.stat(&usual)?.is_some() {
@@ -117,6 +117,18 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
 /// Has the node the API server's certificate, which only control planes have?
 pub fn is_certified(root: &Root) -> Result<bool> {
     Ok(root.stat(API_SERVER_CERTIFICATE)?.is_some())
+}
+
+/// Reads the manifest. `None` where there is none.
+///
+/// Errors: among others, a run was killed while it had hidden it from the kubelet.
+pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
+    if apiserver::is_hidden(root, path)? {
+        bail!(
+            "{path}: a run has hidden it from the kubelet, and was killed, or ends in a moment; run kube-audit-bootstrap apply"
+        );
+    }
+    read(root, path)
 }
 
 /// Where the manifest is: as configured, else in the kubelet's directory.

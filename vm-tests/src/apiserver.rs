@@ -148,7 +148,7 @@ impl Judge<'_> {
             server.configmap(&format!("load-{round}"), 80_000)?;
             rotated()?;
         }
-        let kept = wait_for(LIMIT, || {
+        let kept = wait_for(node.limit, || {
             let now = rotated()?;
             let compressed = now.iter().all(|path| path.extension().is_some_and(|extension| extension == "gz"));
             ensure!(compressed && now.len() == 2, "rotated files: {now:?}");
@@ -302,6 +302,7 @@ impl Judge<'_> {
             command,
             port,
             etcd_port,
+            limit: LIMIT * self.setting.patience(),
             top,
         })
     }
@@ -319,6 +320,8 @@ struct Node {
     command: Vec<String>,
     port: u16,
     etcd_port: u16,
+    /// How long is waited for anything.
+    limit: Duration,
 }
 
 /// A control plane that runs.
@@ -346,7 +349,7 @@ impl Node {
         let server = Process::start(&mut server, &self.top.join("stdout"), &log)?;
         let mut running = Server { node: self, processes: vec![server, etcd] };
         let last_words = || run::tail(&fs::read_to_string(&log).unwrap_or_default(), 5);
-        wait_for(LIMIT, || {
+        wait_for(self.limit, || {
             let ended = running.processes[0].0.try_wait()?;
             if ended.is_some() {
                 return Ok(Err(anyhow::anyhow!("the API server ended:\n{}", last_words())));
@@ -396,7 +399,7 @@ impl Server<'_> {
 
     /// Waits for an event.
     fn event(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        wait_for(LIMIT, || {
+        wait_for(self.node.limit, || {
             let found = self.events()?.into_iter().find(&wanted);
             found.with_context(|| format!("the event isn't in {}", self.node.log.display()))
         })

@@ -112,7 +112,7 @@ pub struct Setting {
 
 impl Setting {
     /// By how much limits are longer, where the nodes are slower, too.
-    fn patience(&self) -> u32 {
+    pub fn patience(&self) -> u32 {
         match self.on {
             On::Namespaces | On::Host => self.patience,
             On::Qemu => self.patience * self.accelerator.patience(),

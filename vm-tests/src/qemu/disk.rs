@@ -128,10 +128,7 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
 
     let disk = File::create(&raw).with_context(|| raw.display().to_string())?;
     disk.set_len(PARTITION * SECTOR + (ROOT_GIB << 30))?;
-    let mut make = Command::new("mkfs.ext4");
-    make.args(["-q", "-L", "root", "-E"]);
-    make.arg(format!("lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,offset={}", PARTITION * SECTOR));
-    run::output(make.arg("-d").arg(&tree).arg(&raw).arg(format!("{ROOT_GIB}G")))?;
+    file_system_at(PARTITION * SECTOR, &tree, &raw, "root", &format!("{ROOT_GIB}G"))?;
     let sectors = (ROOT_GIB << 30) / SECTOR;
     // Of the first sector, the end is the partition table: this is a bootable one of Linux.
     let mut first = [0; SECTOR as usize];
@@ -151,7 +148,13 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
 ///
 /// What mke2fs says.
 pub fn file_system(from: &Path, to: &Path, label: &str, size: &str) -> Result<()> {
+    file_system_at(0, from, to, label, size)
+}
+
+/// The same at an offset in bytes, for a partition.
+fn file_system_at(offset: u64, from: &Path, to: &Path, label: &str, size: &str) -> Result<()> {
     let mut make = Command::new("mkfs.ext4");
-    make.args(["-q", "-L", label, "-E", "lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0", "-d"]);
-    run::output(make.arg(from).arg(to).arg(size)).map(drop)
+    make.args(["-q", "-L", label, "-E"]);
+    make.arg(format!("lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,offset={offset}"));
+    run::output(make.arg("-d").arg(from).arg(to).arg(size)).map(drop)
 }

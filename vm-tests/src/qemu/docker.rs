@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::disk::file_system;
@@ -133,13 +133,19 @@ fn node(components: &Components, version: &str) -> Result<PathBuf> {
         }
         edit(&root.join("etc/systemd/journald.conf"), |text| text + "ReadKMsg=no\n")?;
         fs::write(root.join("kind/version"), format!("v{version}"))?;
-        edit(&root.join("etc/containerd/config.toml"), |text| text.replace("registry.k8s.io/pause:3.10", &pause))?;
+        let config = root.join("etc/containerd/config.toml");
+        let text = fs::read_to_string(&config).with_context(|| config.display().to_string())?;
+        ensure!(text.contains(THEIR_PAUSE), "{}: {THEIR_PAUSE} isn't in it any more", config.display());
+        edit(&config, |text| text.replace(THEIR_PAUSE, &pause))?;
         let spec = run::output(Command::new(&ctr).args(["oci", "spec"]))?;
         fs::write(root.join("etc/containerd/cri-base.json"), container_spec(&spec)?)?;
         run::link(&store, &root.join("var/lib/containerd"))
     })?;
     Ok(folder.join("root"))
 }
+
+/// The image that kind's containerd is configured for.
+const THEIR_PAUSE: &str = "registry.k8s.io/pause:3.10";
 
 /// The base of every container's description, as kind's Dockerfile makes it with jq.
 fn container_spec(spec: &str) -> Result<String> {

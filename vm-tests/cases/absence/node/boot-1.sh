@@ -26,4 +26,4 @@ forget_answers
 edit_manifest 's/^  annotations:/&\n    edited: by-hand/'
 LIMIT=300 step 'another API server answers after a bare edit' eventually another_api_is_ready
 floor=$(absence)
-step "the API server was away for $first s and $second s, of $floor s after a bare edit: one of them is half at most" are_short "$first" "$second" "$floor"
+step "the API server was away for $first s and $second s, and for $floor s after a bare edit" are_short "$first" "$second" "$floor"
