@@ -17,7 +17,7 @@ use crate::config::Restart;
 use crate::node::apiserver::{self, Tail};
 use crate::node::backup::BACKUPS;
 use crate::node::change::Change;
-use crate::node::kubectl::{self, Kubectl};
+use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
@@ -154,6 +154,8 @@ pub struct Watch {
     source: Source,
     /// In the path of our question, so that its event is known.
     mark: String,
+    /// What was heard instead of an answer.
+    heard: Option<String>,
 }
 
 impl Watch {
@@ -184,6 +186,7 @@ impl Watch {
             logs: apiserver::container_logs(),
             source,
             mark: kubectl::mark(),
+            heard: None,
         })
     }
 
@@ -199,6 +202,7 @@ impl Watch {
             logs: apiserver::container_logs(),
             source: Source::Nowhere,
             mark: String::new(),
+            heard: None,
         }
     }
 
@@ -218,8 +222,15 @@ impl Watch {
             let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
             let mut seen = Seen { processes, kubelet, starts: self.new_logs().len(), listens, ..Seen::default() };
             if let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) {
-                seen.answers = proof.stage() == Stage::Answer && apiserver::answers(process);
-                seen.event = proof.stage() == Stage::Event && self.has_event(process);
+                match proof.stage() {
+                    Stage::Process => {}
+                    Stage::Answer => {
+                        let answers = apiserver::answers(process);
+                        seen.answers = answers.is_ok();
+                        self.heard = answers.err().map(|why| format!("{why:#}"));
+                    }
+                    Stage::Event => seen.event = self.has_event(process),
+                }
             }
             let after = start.elapsed();
             match proof.next(&seen, after) {
@@ -228,8 +239,8 @@ impl Watch {
                     progress(after, proof.stage().reached());
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
-                        // Nobody was asked.
-                        Evidence::Question(_) if Kubectl::of(&process).is_err() => Evidence::Traffic,
+                        // Nobody could be asked.
+                        Evidence::Question(_) if !self.text().contains(&self.mark) => Evidence::Traffic,
                         evidence => evidence,
                     };
                     return Ok(Proved { process, evidence, after });
@@ -250,26 +261,32 @@ impl Watch {
                     Err(why) => progress(after, &format!("it is left to the kubelet: {why:#}")),
                 },
                 Next::Wait => thread::sleep(PAUSE),
-                Next::Failed(why) => bail!("{why}{}", self.last_words()),
+                Next::Failed(why) => {
+                    let heard = self.heard.take().map(|heard| format!(" ({heard})")).unwrap_or_default();
+                    bail!("{why}{heard}{}", self.last_words())
+                }
             }
         }
     }
 
     /// Is the event in the log that is waited for?
-    fn has_event(&self, process: &Process) -> bool {
-        match (self.evidence, Kubectl::of(process)) {
-            (Evidence::Question(path), Ok(kubectl)) => {
-                // Asked each time: the API server, new as it is, may have refused the one before.
-                self.text().contains(&self.mark) || {
-                    let _ = kubectl.get(&format!("{path}?{}", self.mark));
-                    self.text().contains(&self.mark)
-                }
+    fn has_event(&mut self, process: &Process) -> bool {
+        if let (Evidence::Question(path), Ok(kubectl)) = (self.evidence, Kubectl::of(process)) {
+            if self.text().contains(&self.mark) {
+                return true;
             }
-            _ => {
-                let Some(start) = apiserver::start_time(process).map(backup::stamp) else { return false };
-                self.text().lines().any(|line| event_time(line).is_some_and(|time| time > start))
+            // Asked each time: the API server, new as it is, may have refused the one before.
+            match kubectl.ask(&format!("{path}?{}", self.mark)) {
+                Answer::Text(_) => return self.text().contains(&self.mark),
+                Answer::Missing(why) => {
+                    self.heard = Some(why);
+                    return false;
+                }
+                Answer::Unusable(why) => self.heard = Some(why),
             }
         }
+        let Some(start) = apiserver::start_time(process).map(backup::stamp) else { return false };
+        self.text().lines().any(|line| event_time(line).is_some_and(|time| time > start))
     }
 
     /// What was written where the events go.

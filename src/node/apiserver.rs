@@ -9,12 +9,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 
-use super::kubectl::Kubectl;
+use super::kubectl::{Answer, Kubectl};
 use super::root::Root;
 use super::transaction;
 use crate::proof::{Process, last_words};
@@ -72,12 +72,19 @@ pub fn start_time(process: &Process) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
 }
 
-/// Does it answer? Where nobody can ask, an open port must do.
-pub fn answers(process: &Process) -> bool {
-    match Kubectl::of(process) {
-        Ok(kubectl) => kubectl.get("/readyz").is_ok(),
-        Err(_) => listens("/proc/net", port(process)),
-    }
+/// Asks whether it is ready. Where nobody can ask, an open port must do.
+///
+/// Errors: what is heard instead.
+pub fn answers(process: &Process) -> Result<()> {
+    let why = match Kubectl::of(process).map(|kubectl| kubectl.ask("/readyz")) {
+        Ok(Answer::Text(_)) => return Ok(()),
+        Ok(Answer::Missing(why)) => bail!(why),
+        Ok(Answer::Unusable(why)) => why,
+        Err(why) => format!("{why:#}"),
+    };
+    ensure!(listens("/proc/net", port(process)), "nobody listens on port {}", port(process));
+    log::info!("an open port must do: {why}");
+    Ok(())
 }
 
 /// The port of an API server.

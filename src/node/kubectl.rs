@@ -23,6 +23,39 @@ pub fn mark() -> String {
     format!("kube-audit-bootstrap={unique:x}")
 }
 
+/// What comes of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Text(String),
+    /// The API server doesn't answer, or not yet as it should: what kubectl said.
+    Missing(String),
+    /// kubectl itself or its credentials are of no use, which says nothing about the API server: what kubectl said.
+    Unusable(String),
+}
+
+/// What kubectl's last line means, where it failed.
+fn failure(line: String) -> Answer {
+    const REFUSED: [&str; 3] = ["Unauthorized", "Forbidden", "forbidden:"];
+    const MISSING: [&str; 10] = [
+        "Error from server",
+        "an error on the server",
+        "connection to the server",
+        "Unable to connect",
+        "did not end within",
+        "timed out",
+        "timeout",
+        "deadline exceeded",
+        "connection refused",
+        "EOF",
+    ];
+    let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+    if has(&MISSING) && !has(&REFUSED) && !line.contains("x509:") {
+        Answer::Missing(line)
+    } else {
+        Answer::Unusable(line)
+    }
+}
+
 /// A way to ask one API server.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
@@ -45,6 +78,11 @@ impl Kubectl {
         Ok(Kubectl { program, server: format!("https://{host}:{}", apiserver::port(process)) })
     }
 
+    /// Asks for a path.
+    pub fn ask(&self, path: &str) -> Answer {
+        self.get(path).map_or_else(|error| failure(format!("{error:#}")), Answer::Text)
+    }
+
     /// The answer to a request for a path.
     pub fn get(&self, path: &str) -> Result<String> {
         process::output(self.command(&["--request-timeout", REQUEST_TIMEOUT, "get", "--raw", path]), "", LIMIT)
@@ -64,6 +102,43 @@ impl Kubectl {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        process::command(self.program, &[&["--kubeconfig", ADMIN_CONF, "--server", &self.server], words].concat())
+        let options = ["--kubeconfig", ADMIN_CONF, "--server", &self.server];
+        let mut command = process::command(self.program, &[&options, words].concat());
+        // Nobody's habits: a kuberc file changes what options mean, from kubectl 1.34 on by default.
+        command.env("KUBECTL_KUBERC", "false");
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubectl_tells_an_api_server_that_is_away_from_a_kubectl_that_is_of_no_use() {
+        for (line, missing) in [
+            (
+                "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?",
+                true,
+            ),
+            ("Unable to connect to the server: net/http: TLS handshake timeout", true),
+            (
+                "Error from server (InternalError): an error on the server (\"[+]ping ok\") has prevented the request",
+                true,
+            ),
+            ("Error from server (Timeout): the server was unable to return a response in the time allotted", true),
+            ("/usr/bin/kubectl: did not end within 10 s", true),
+            ("Unable to connect to the server: dial tcp 10.0.0.1:6443: connect: connection refused", true),
+            ("error: You must be logged in to the server (Unauthorized)", false),
+            ("Error from server (Forbidden): forbidden: User \"x\" cannot get path \"/readyz\"", false),
+            (
+                "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+                false,
+            ),
+            ("error: --raw and --output are mutually exclusive", false),
+            ("/usr/bin/kubectl: failed with signal: 11 (SIGSEGV)", false),
+        ] {
+            assert_eq!(matches!(failure(line.to_owned()), Answer::Missing(_)), missing, "{line}");
+        }
     }
 }

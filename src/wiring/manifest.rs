@@ -152,7 +152,7 @@ struct Arg {
 pub struct Auditing {
     /// The audit flags of the API server, as it takes them: of one that is given twice, the last.
     pub flags: Flags,
-    /// All words of its command line that begin with two dashes, as they are.
+    /// All words of the API server's own command line that begin with two dashes, as they are: none of a wrapper's before it.
     pub words: Vec<String>,
     /// Where the host has what the flags point at: the policy, the log's directory, the webhook's configuration.
     pub referenced: Vec<String>,
@@ -181,7 +181,9 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
     };
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
     let all = [words(container, "command"), words(container, "args")].concat();
-    let words = all.into_iter().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+    let is_program = |word: &&str| !word.starts_with('-') && word.rsplit('/').next() == Some("kube-apiserver");
+    let own = all.iter().position(is_program).map_or(0, |index| index + 1);
+    let words = all[own..].iter().filter(|word| word.starts_with("--")).map(|word| (*word).to_owned()).collect();
     Ok(Auditing { flags, words, referenced, log, policy })
 }
 
@@ -624,6 +626,21 @@ fn by_hand(wanted: &Wanted) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrappers_words_are_not_the_api_servers() {
+        for (command, wanted) in [
+            ("[kube-apiserver, --v=2, --a=b]", vec!["--v=2", "--a=b"]),
+            ("[/dumb-init, --, kube-apiserver, --v=2]", vec!["--v=2"]),
+            ("[/go-runner, --log-file=/l, --also-stdout, /usr/local/bin/kube-apiserver, --v=2]", vec!["--v=2"]),
+            ("[--v=2]", vec!["--v=2"]),
+        ] {
+            let text = format!(
+                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: {command}\n"
+            );
+            assert_eq!(auditing(&text).unwrap().words, wanted, "{command}");
+        }
+    }
 
     #[test]
     fn a_mark_is_always_another() {
