@@ -49,8 +49,13 @@ impl Process {
             };
             found.insert(name, value);
         }
-        // What the kubelet fills in, such as $(POD_IP), is another word by then.
-        found == *wanted && words.iter().all(|word| word.contains("$(") || self.arguments.contains(word))
+        // What the kubelet fills in, such as $(POD_IP), and its $$ are other words by then.
+        let is_same = |(found, wanted): ((&String, &String), (&String, &String))| {
+            found.0 == wanted.0 && (wanted.1.contains('$') || found.1 == wanted.1)
+        };
+        found.len() == wanted.len()
+            && found.iter().zip(wanted).all(is_same)
+            && words.iter().all(|word| word.contains('$') || self.arguments.contains(word))
     }
 }
 
@@ -312,8 +317,9 @@ fn target(path: &str) -> Target {
     }
 }
 
-/// The line in a container's log that says best why it ended: the last error, else the last line.
-pub fn last_words(log: &str) -> Option<String> {
+/// The line in a container's log that says best why it ended: the last error, else the last line. Of one that `runs`, the last error about
+/// auditing: it has errors that are none.
+pub fn last_words(log: &str, runs: bool) -> Option<String> {
     // The runtime puts the time, the stream and whether the line is whole before each (CRI's log format).
     let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
     let is_error = |line: &&&str| {
@@ -324,7 +330,10 @@ pub fn last_words(log: &str) -> Option<String> {
                 line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             })
     };
-    let found = lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty()));
+    let found = match runs {
+        true => lines.iter().rev().find(|line| is_error(line) && line.contains("audit")),
+        false => lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty())),
+    };
     found.map(|line| (*line).to_owned())
 }
 
@@ -353,10 +362,21 @@ mod tests {
             (&["kube-apiserver", "--audit-log-path=/a"], false),
             (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-compress=false"], false),
             (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-compress", "--audit-log-maxage=3"], false),
+            (&["kube-apiserver", "--audit-log-path=/a", "--audit-log-mode=batch"], false),
             (&["kube-apiserver"], false),
         ] {
             assert_eq!(process(1, arguments).is(&wanted, &[]), has, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn what_the_kubelet_fills_in_is_not_compared() {
+        let wanted = flags(&[("audit-log-path", "/var/log/$(NODE).log")]);
+        let words = ["--audit-log-path=/var/log/$(NODE).log", "--external-hostname=a$$b"].map(str::to_owned);
+        let process =
+            process(1, &["kube-apiserver", "--audit-log-path=/var/log/node.log", "--external-hostname=a$b"]);
+        assert!(process.is(&wanted, &words));
+        assert!(!process.is(&flags(&[("audit-policy-file", "/$(P)")]), &[]));
     }
 
     /// What is seen, second by second, and what comes of it; moments that only wait are left out.
@@ -590,9 +610,13 @@ mod tests {
             ),
             (&["Etcd is there", "I0101 last", ""], "I0101 last"),
         ] {
-            assert_eq!(last_words(&log(lines)).as_deref(), Some(wanted));
+            assert_eq!(last_words(&log(lines), false).as_deref(), Some(wanted));
         }
-        assert_eq!(last_words(""), None);
-        assert_eq!(last_words("not the format\n\n"), None);
+        assert_eq!(last_words("", false), None);
+        assert_eq!(last_words("not the format\n\n", false), None);
+        let harmless = "E0101 00:00:00.1 1 controller.go:1] The manifest file is empty, ignoring.";
+        assert_eq!(last_words(&log(&[harmless]), true), None);
+        let audit = "E0101 00:00:00.1 1 metrics.go:110] Error in audit plugin 'log' affecting 1 audit events: no space left on device";
+        assert_eq!(last_words(&log(&[audit, harmless]), true).as_deref(), Some(audit));
     }
 }

@@ -142,6 +142,9 @@ impl Apply {
         let mut lock = None;
         if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
             lock = Some(Lock::take(root, Duration::from_secs(self.lock_timeout))?);
+            if let (HEAL, Some(id)) = (why, healing::history(root)?.restored) {
+                bail!("{manifest}: the node was put back meanwhile, by {id}, and stays so until apply is run");
+            }
             for tries in 1.. {
                 if transaction::changed(root, &plan.changes())?.is_some() {
                     // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
@@ -150,7 +153,7 @@ impl Apply {
                 let changes = plan.changes();
                 if waits.is_some() && !changes.is_empty() {
                     before = verify::Before::of(&plan, config.restart);
-                    backup::begin_proof(root)?;
+                    backup::begin_proof(root, &manifest)?;
                 }
                 match transaction::execute(root, &changes, why, SystemTime::now()) {
                     Ok(id) => {
@@ -181,7 +184,7 @@ impl Apply {
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
         }
         if lock.is_some() {
-            backup::end_proof(root)?;
+            backup::end_proof(root, &manifest)?;
         }
         Ok(Done { plan, backup, proof })
     }

@@ -35,6 +35,7 @@ impl Status {
         let backups = backup::list(&root)?;
         let interrupted = backup::unfinished(&root)?;
         let (heals, history) = (healing::is_enabled(&root), healing::history(&root)?);
+        let repairs: Vec<_> = history.repairs.iter().map(|(id, _)| id.as_str()).collect();
         let unproved = backup::unproved(&root)?;
         warn(common, &plan.warnings);
         let lines = lines(&plan);
@@ -52,7 +53,7 @@ impl Status {
                 "interrupted": interrupted,
                 "steps": steps,
                 "warnings": plan.warnings,
-                "selfHealing": {"enabled": heals, "repairs": history.repairs, "stopped": history.is_a_fight()},
+                "selfHealing": {"enabled": heals, "repairs": repairs, "stopped": history.is_a_fight()},
                 "unproved": unproved.as_ref().map(|set| set.id.as_str()),
                 "backups": backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
             });
@@ -63,14 +64,13 @@ impl Status {
                 let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
                 let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
             }
-            if heals || !history.repairs.is_empty() {
+            if heals || !repairs.is_empty() {
                 let state = if heals { "enabled" } else { "off" };
                 let stopped = match history.is_a_fight() {
                     true => ", too many within an hour: no more are made, find out what writes the manifest",
                     false => "",
                 };
-                let _ =
-                    writeln!(out, "healing   {state:8} {} repairs since apply{stopped}", history.repairs.len());
+                let _ = writeln!(out, "healing   {state:8} {} repairs since apply{stopped}", repairs.len());
             }
             if let Some(set) = &unproved {
                 let _ = writeln!(

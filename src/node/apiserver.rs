@@ -161,7 +161,7 @@ pub fn unhide(root: &Root, path: &str) -> Result<()> {
 /// A log file from a moment on.
 #[derive(Clone, Debug)]
 pub struct Tail {
-    path: PathBuf,
+    path: String,
     inode: u64,
     start: u64,
 }
@@ -170,7 +170,11 @@ impl Tail {
     /// What will be written from now on.
     pub fn from_now(path: &str) -> Tail {
         let (inode, start) = fs::metadata(path).map_or((0, 0), |metadata| (metadata.ino(), metadata.len()));
-        Tail { path: path.into(), inode, start }
+        Tail { path: path.to_owned(), inode, start }
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// What was written since; of a file that was rotated meanwhile, what is in the new one.
@@ -178,7 +182,7 @@ impl Tail {
         // Not through a FIFO, which nobody may ever write to.
         let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
         let metadata = file.metadata()?;
-        ensure!(metadata.is_file(), "{}: not a regular file", self.path.display());
+        ensure!(metadata.is_file(), "{}: not a regular file", self.path);
         let is_same = metadata.ino() == self.inode && metadata.len() >= self.start;
         let start = if is_same { self.start } else { 0 }.max(metadata.len().saturating_sub(LOG_LIMIT));
         read_from(file, start, LOG_LIMIT)
@@ -204,15 +208,20 @@ pub fn container_logs() -> BTreeMap<PathBuf, SystemTime> {
 }
 
 /// What the newest of these containers that said anything said last.
-pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
+pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>, runs: bool) -> Option<String> {
     let mut logs: Vec<_> = logs.iter().collect();
     logs.sort_by_key(|(_, time)| Reverse(**time));
-    logs.into_iter().find_map(|(path, _)| last_words(&end_of(path, LAST_WORDS_LIMIT).ok()?))
+    logs.into_iter().find_map(|(path, _)| last_words(&end_of(path, LAST_WORDS_LIMIT).ok()?, runs))
 }
 
-/// What the newest of these containers said.
-pub fn newest_text(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
-    end_of(newest(logs)?, LOG_LIMIT).ok()
+/// The lines of the newest of these containers' standard output, where the events go; its own messages go to the standard error.
+pub fn newest_output(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
+    Some(standard_output(&end_of(newest(logs)?, LOG_LIMIT).ok()?))
+}
+
+fn standard_output(log: &str) -> String {
+    let is_output = |line: &&str| line.split(' ').nth(1) == Some("stdout");
+    log.lines().filter(is_output).fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// The newest of these logs.
@@ -268,6 +277,13 @@ mod tests {
         node.put("/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden", "old");
         unhide(&node.root, MANIFEST).unwrap();
         assert_eq!(node.text(MANIFEST), "manifest");
+    }
+
+    #[test]
+    fn messages_are_no_output() {
+        let log = "2026-01-01T00:00:00.1Z stderr F I0101 httplog.go:135] URI=\"/version?m=1\"\n\
+                   2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\nbroken\n";
+        assert_eq!(standard_output(log), "2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\n");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::config::STATE;
 use super::change::{Attributes, Change};
 use super::cluster;
 use super::root::{Kind, Place, Root, split};
-use super::transaction::{kept_name, temporary_name};
+use super::transaction::{kept_name, temporary_name, unproved_name};
 
 /// Where backup sets are, 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
@@ -171,8 +171,19 @@ pub fn unfinished(root: &Root) -> Result<bool> {
 /// To be called with the lock held.
 ///
 /// Errors: the file system's.
-pub fn begin_proof(root: &Root) -> Result<()> {
-    if unproved(root)?.is_some() {
+pub fn begin_proof(root: &Root, manifest: &str) -> Result<()> {
+    // A second name for the old manifest: the way back must not need space.
+    let place = root.place(&root.real(manifest)?)?;
+    let kept = unproved_name(&place.name);
+    let is_killed = unproved(root)?.is_some();
+    let is_kept = root.stat(&format!("{}/{kept}", split(&place.path)?.0))?.is_some();
+    if !(is_killed && is_kept)
+        && let Err(errno) = place.link(&kept)
+    {
+        // Without it, the way back is that of a restore alone.
+        log::info!("{manifest}: no second name ({})", errno.desc());
+    }
+    if is_killed {
         return Ok(());
     }
     make_private(root, STATE)?;
@@ -187,12 +198,29 @@ pub fn begin_proof(root: &Root) -> Result<()> {
 /// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held.
 ///
 /// Errors: the file system's.
-pub fn end_proof(root: &Root) -> Result<()> {
+pub fn end_proof(root: &Root, manifest: &str) -> Result<()> {
+    if let Some((directory, name)) = manifest.rsplit_once('/')
+        && root.stat(&format!("{directory}/{}", unproved_name(name)))?.is_some()
+    {
+        let place = root.place(&root.real(manifest)?)?;
+        let kept = unproved_name(&place.name);
+        place.remove(&kept).map_err(|errno| root.error("remove the leftover beside", manifest, errno))?;
+    }
     if root.stat(UNPROVED)?.is_none() {
         return Ok(());
     }
     let place = root.place(UNPROVED)?;
     place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", UNPROVED, errno))
+}
+
+/// Puts the manifest back from before a run that isn't proved, and nothing else, by one rename: for where a restore can't be made, as on a full
+/// disk.
+///
+/// Errors: it isn't kept, as on a file system without hard links.
+pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
+    let place = root.place(&root.real(manifest)?)?;
+    let renamed = place.rename(&unproved_name(&place.name), &place.name).and_then(|()| place.sync());
+    renamed.map_err(|errno| root.error("put back", manifest, errno))
 }
 
 /// The set to go back to where a proof fails: that of a run that is to be proved, or of the first one that was killed before it was. None
@@ -207,14 +235,15 @@ pub fn unproved(root: &Root) -> Result<Option<Set>> {
     Ok(later.take_while(|set| set.why != RESTORE).last())
 }
 
-/// When a set was made, in seconds since 1970.
-pub fn time(id: &str) -> Option<u64> {
-    let number = |range: std::ops::Range<usize>| id.get(range)?.parse::<u64>().ok();
+/// The seconds since 1970 of a time that a set has as its `when`. Its id may be later, where the clock was set back.
+pub fn time(when: &str) -> Option<u64> {
+    let digits: String = when.chars().filter(char::is_ascii_digit).collect();
+    let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u64>().ok();
     let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
     // As in `civil`: days since 0000-03-01.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day.checked_sub(1)?;
-    let seconds = number(9..11)? * 3600 + number(11..13)? * 60 + number(13..15)?;
+    let seconds = number(8..10)? * 3600 + number(10..12)? * 60 + number(12..14)?;
     Some(days.checked_sub(719_468)? * 86400 + seconds)
 }
 
@@ -850,13 +879,12 @@ mod tests {
     }
 
     #[test]
-    fn an_id_tells_its_time() {
+    fn a_time_is_read_as_it_is_written() {
         for seconds in [0, 951_782_399, 951_782_400, 951_868_800, 1_709_251_199, 4_107_542_400] {
-            let id = stamp(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
-            assert_eq!(time(&id), Some(seconds), "{id}");
-            assert_eq!(time(&format!("{id}-2")), Some(seconds));
+            let when = rfc3339(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+            assert_eq!(time(&when), Some(seconds), "{when}");
         }
-        for wrong in ["", "2026", "no date at all", "00000000T000000Z"] {
+        for wrong in ["", "2026", "no date at all", "0000-00-00T00:00:00Z"] {
             assert_eq!(time(wrong), None, "{wrong}");
         }
     }

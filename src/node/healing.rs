@@ -63,8 +63,8 @@ fn kubeadm_runs() -> bool {
 /// What was done last to a node, as far as it matters to who would repair it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// The repairs since the last `apply`, newest first: the ids of their backup sets.
-    pub repairs: Vec<String>,
+    /// The repairs since the last `apply`, newest first: the ids of their backup sets, and when they were.
+    pub repairs: Vec<(String, String)>,
     /// The set of the restore that came last of all. Somebody wants the node like that, or it was a repair that couldn't be proved.
     pub restored: Option<String>,
 }
@@ -72,7 +72,7 @@ pub struct History {
 impl History {
     /// Were there [`REPAIRS`] within an hour? None comes after that until somebody runs `apply` himself.
     pub fn is_a_fight(&self) -> bool {
-        let time = |repair: &String| backup::time(repair).map(Duration::from_secs);
+        let time = |(_, when): &(String, String)| backup::time(when).map(Duration::from_secs);
         let ends = self.repairs.first().and_then(time).zip(self.repairs.get(REPAIRS - 1).and_then(time));
         ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
     }
@@ -82,7 +82,8 @@ impl History {
 pub fn history(root: &Root) -> Result<History> {
     let sets = backup::list(root)?;
     let restored = sets.first().filter(|set| set.why == backup::RESTORE).map(|set| set.id.clone());
-    let repairs = sets.iter().take_while(|set| set.why == HEAL).map(|set| set.id.clone()).collect();
+    let repairs =
+        sets.iter().take_while(|set| set.why == HEAL).map(|set| (set.id.clone(), set.when.clone())).collect();
     Ok(History { repairs, restored })
 }
 

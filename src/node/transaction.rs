@@ -30,6 +30,11 @@ pub(super) fn kept_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-old")
 }
 
+/// The name that keeps the manifest from before a run until that is proved.
+pub(super) fn unproved_name(name: &str) -> String {
+    format!(".{name}.kube-audit-bootstrap-unproved")
+}
+
 /// The name under which the kubelet doesn't see `name`.
 pub(super) fn hidden_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-hidden")
@@ -488,16 +493,30 @@ mod tests {
     }
 
     #[test]
+    fn the_manifest_alone_comes_back_by_a_rename() {
+        let node = node();
+        backup::begin_proof(&node.root, MANIFEST).unwrap();
+        node.apply(&[node.write(POLICY, "policy"), node.write(MANIFEST, "first")], 0).unwrap();
+        // Killed, and another run after it.
+        backup::begin_proof(&node.root, MANIFEST).unwrap();
+        node.apply(&[node.write(MANIFEST, "second")], 1).unwrap();
+        backup::put_manifest_back(&node.root, MANIFEST).unwrap();
+        assert_eq!((node.text(MANIFEST), node.text(POLICY)), ("old".to_owned(), "policy".to_owned()));
+        assert!(backup::put_manifest_back(&node.root, MANIFEST).is_err());
+        assert_eq!(node.text(MANIFEST), "old");
+    }
+
+    #[test]
     fn what_is_not_proved_is_remembered_until_it_is_put_back() {
         let node = node();
         let id = node.apply(&[node.write(POLICY, "policy")], 0).unwrap().unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None);
-        backup::begin_proof(&node.root).unwrap();
+        backup::begin_proof(&node.root, MANIFEST).unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None, "what was before is no matter of this proof");
         let second = node.apply(&[node.write(POLICY, "another")], 1).unwrap();
         assert_ne!(Some(id), second);
         assert_eq!(backup::unproved(&node.root).unwrap().map(|set| set.id), second);
-        backup::begin_proof(&node.root).unwrap();
+        backup::begin_proof(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(POLICY, "a third")], 2).unwrap();
         assert_eq!(
             backup::unproved(&node.root).unwrap().map(|set| set.id),
@@ -507,8 +526,9 @@ mod tests {
         let restore = backup::restore_changes(&node.root, second.as_deref()).unwrap();
         execute(&node.root, &restore.changes, backup::RESTORE, at(3)).unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None, "it was put back");
-        backup::end_proof(&node.root).unwrap();
-        backup::end_proof(&node.root).unwrap();
+        backup::end_proof(&node.root, MANIFEST).unwrap();
+        backup::end_proof(&node.root, MANIFEST).unwrap();
+        assert!(!node.names().iter().any(|name| name.contains("unproved")), "{:?}", node.names());
         assert!(node.root.stat("/var/lib/kube-audit-bootstrap/unproved").unwrap().is_none());
     }
 

@@ -1,0 +1,24 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+cp "$MANIFEST" "$WORK/manifest"
+rare_policy
+LIMIT=300 step 'what the policy records is rare, and that is said' \
+    says 'nothing that its policy records has happened' kube-audit-bootstrap apply --wait 4m
+
+cp /etc/kubernetes/admin.conf "$WORK/admin.conf"
+rm -r /etc/kube-audit-bootstrap
+step 'admin.conf has become another' spoil_admin_conf
+LIMIT=300 step 'an answer is an answer, and traffic is traffic' \
+    says 'it recorded what the cluster does|it recorded a request' kube-audit-bootstrap apply --wait 4m
+LIMIT=60 step 'verify says the same' kube-audit-bootstrap verify
+cp "$WORK/admin.conf" /etc/kubernetes/admin.conf
+cp "$MANIFEST" "$WORK/audited"
+
+step 'the backups have a small disk' small_disk
+bad_webhook
+fill_disk &
+LIMIT=300 step 'where there is no space for a way back, the manifest alone goes it' \
+    says 'only the manifest could be put back.*API server answers again' exits 1 kube-audit-bootstrap apply --wait 3m
+step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/audited"
+LIMIT=120 step 'the API server answers' eventually api_is_ready
+step 'it has the 13 audit flags' has_default_flags
