@@ -154,7 +154,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 impl Default for Config {
-    /// The values of the guide that the `default` profile follows.
+    /// The values of the guide that the `default` profile follows, and a wait for batches: see [`flags::is_busy`].
     fn default() -> Self {
         Config {
             kubernetes_version: None,
@@ -171,6 +171,7 @@ impl Default for Config {
                 backend: Backend {
                     mode: Some("batch".to_owned()),
                     batch_max_size: Some(5),
+                    batch_max_wait: Some("1s".to_owned()),
                     truncate_enabled: Some(true),
                     truncate_max_batch_size: Some(10_485_760),
                     truncate_max_event_size: Some(102_400),

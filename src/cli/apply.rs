@@ -75,8 +75,9 @@ impl Apply {
             // That may have been long.
             let config = configuration(root, common, &self.overrides)?;
             let plan = survey(root, &config, &self.overrides, &OnceCell::new())?;
-            let is_whole =
-                !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
+            // A repair that was killed before it was proved goes on.
+            let is_whole = backup::unproved(root)?.is_none()
+                && !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
             let history = healing::history(root)?;
             if !is_whole && history.is_a_fight() {
                 bail!(
@@ -168,7 +169,13 @@ impl Apply {
                     {
                         log::warn!("{error:#}; trying once more");
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // It left nothing to prove.
+                        if waits.is_some() && matches!(backup::unproved(root), Ok(None)) {
+                            backup::end_proof(root, &manifest)?;
+                        }
+                        return Err(error);
+                    }
                 }
             }
         }

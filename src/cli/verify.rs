@@ -73,7 +73,15 @@ impl Verify {
         if !auditing.flags.contains_key("audit-policy-file") {
             bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
         }
+        let written = auditing.policy.as_ref().and_then(|policy| Some((policy.clone(), written(policy)?)));
         let proved = Watch::begin(&root, &path, auditing, Vec::new())?.prove(&root, self.wait)?;
+        if let Some((policy, written)) = written
+            && apiserver::start_time(&proved.process).is_some_and(|start| start + CLOCK < written)
+        {
+            log::warn!(
+                "{policy}: it was written after the API server started, which read it then; apply --wait says what is to be done"
+            );
+        }
         // What an interrupted run left to prove is proved by that. One that is at work has the lock.
         if backup::unproved(&root)?.is_some()
             && let Ok(_lock) = Lock::take(&root, Duration::ZERO)
@@ -83,6 +91,13 @@ impl Verify {
         print(common, out, &proved.text(), proved.document());
         Ok(Outcome::Done)
     }
+}
+
+/// The clock's ticks and the file system's are not the same.
+const CLOCK: Duration = Duration::from_secs(1);
+
+fn written(path: &str) -> Option<SystemTime> {
+    std::fs::metadata(path).ok()?.modified().ok()
 }
 
 fn print(common: &Common, out: &mut String, text: &str, document: Value) {
@@ -397,6 +412,8 @@ fn replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, Even
     let events = match &auditing.log {
         _ if !has("audit-policy-file") => Events::None,
         _ if has("audit-webhook-config-file") => Events::Elsewhere,
+        // Its last events come one by one, with pauses.
+        _ if has("audit-log-batch-throttle-enable") => Events::Elsewhere,
         Some(log) => Events::Log(log.clone()),
         None if has("audit-log-path") => Events::Elsewhere,
         None => Events::None,
@@ -566,6 +583,7 @@ mod tests {
             Auditing { flags, words, log: log.map(str::to_owned), ..Auditing::default() }
         };
         let log = "--audit-policy-file=/p --audit-log-path=/l";
+        let throttled = "--audit-policy-file=/p --audit-log-path=/l --audit-log-batch-throttle-enable=true";
         let webhook = "--audit-policy-file=/p --audit-log-path=/l --audit-webhook-config-file=/w";
         for (words, host, running, events) in [
             ("--v=2", None, &["kube-apiserver --v=2"][..], Some(Events::None)),
@@ -577,6 +595,7 @@ mod tests {
             (log, None, &[&format!("kube-apiserver {log}")], Some(Events::Elsewhere)),
             (webhook, Some("/l"), &[&format!("kube-apiserver {webhook}")], Some(Events::Elsewhere)),
             ("--v=2", None, &[], None),
+            (throttled, Some("/l"), &[&format!("kube-apiserver {throttled}")], Some(Events::Elsewhere)),
         ] {
             let processes: Vec<_> = (1..).zip(running).map(|(pid, words)| process(pid, words)).collect();
             let found = replaced(&processes, &auditing(words, host));

@@ -331,7 +331,14 @@ fn check(flags: &Flags, version: Option<Version>, place: Place) -> Result<(), Re
 }
 
 /// What the results of both kinds of file have in common. `present` are the mounts before the edit.
-fn wired(text: String, flags: &Flags, wanted: &Wanted, present: &[Present], notes: Vec<String>) -> Wired {
+fn wired(text: String, flags: &Flags, wanted: &Wanted, present: &[Present], mut notes: Vec<String>) -> Wired {
+    if flags::is_busy(flags) {
+        notes.push(format!(
+            "{}: the API server will look for events without a pause, which takes up to a whole processor: batches of more than one \
+             need --audit-log-batch-max-wait (log.batch.maxWait), such as 1s",
+            Place::START
+        ));
+    }
     let place = |path: &str| match wanted.existing {
         Existing::Keep => on_host(present, path).unwrap_or_else(|| path.to_owned()),
         Existing::Replace => path.to_owned(),

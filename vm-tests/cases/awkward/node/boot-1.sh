@@ -21,4 +21,4 @@ LIMIT=300 step 'where there is no space for a way back, the manifest alone goes 
     says 'only the manifest could be put back.*API server answers again' exits 1 kube-audit-bootstrap apply --wait 3m
 step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/audited"
 LIMIT=120 step 'the API server answers' eventually api_is_ready
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags

@@ -13,5 +13,5 @@ END
     chmod 755 /usr/bin/kubectl
 }
 configuration() { kubectl -n kube-system get configmap kubeadm-config -o json | jq -j .data.ClusterConfiguration; }
-has_settings() { is "$(configuration | grep -cE 'audit-(log-.|policy-file)')" 13; }
+has_settings() { is "$(configuration | grep -cE 'audit-(log-.|policy-file)')" 14; }
 only_adds() { ! diff "$WORK/configuration" <(configuration) | grep '^<'; }

@@ -8,7 +8,7 @@ step 'status finds nothing in place' exits 3 kube-audit-bootstrap status
 step 'plan has something to do' exits 3 kube-audit-bootstrap plan
 step 'apply' kube-audit-bootstrap apply
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'
 LIMIT=120 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1

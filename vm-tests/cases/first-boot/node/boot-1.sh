@@ -1,7 +1,7 @@
 step 'cloud-init is content' cloud_init_done
 step 'the API server answers' eventually api_is_ready
 step 'the node is ready' eventually node_is_ready
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags
 step 'events of level Metadata are written' eventually has_events '.level == "Metadata" and .stage == "ResponseComplete"'
 step 'no events of another level' has_no_events '.level != "Metadata"'
 step 'policy and log are private' is_private

@@ -13,7 +13,7 @@ step 'apply moves the copy away' kube-audit-bootstrap apply
 step 'a backup has the copy' is_backed_up /var/lib/case/copy
 step 'the copy is gone' test ! -e /etc/kubernetes/manifests/kube-apiserver.backup
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags
 LIMIT=120 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'events are written' eventually has_events '.stage == "ResponseComplete"'

@@ -3,10 +3,10 @@ step 'its pod is ready' eventually api_pod_is_ready
 watch_api
 step 'apply' kube-audit-bootstrap apply
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags
 LIMIT=120 step 'its pod is ready' eventually api_pod_is_ready
 LIMIT=400 step 'kubeadm upgrades' upgrade @NEXT@
 step 'the API server answers' eventually api_is_ready
 step 'it is the next version' is "$(kubectl get --raw /version | jq -r .gitVersion)" v@NEXT@
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags
 step 'status finds all in place' kube-audit-bootstrap status

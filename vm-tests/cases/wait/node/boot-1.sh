@@ -6,7 +6,7 @@ step 'verify says that there is nothing to verify' says 'no audit flags' exits 1
 watch_api
 LIMIT=300 step 'apply --wait proves it' kube-audit-bootstrap apply --wait 4m
 step 'the API server is another one, and answers' another_api_is_ready
-step 'it has the 13 audit flags' has_default_flags
+step 'it has the 14 audit flags' has_default_flags
 step 'it was started once' is "$(api_starts)" 1
 step 'verify proves it again' kube-audit-bootstrap verify
 step 'and has its own request in the log' has_events '(.requestURI // "") | contains("kube-audit-bootstrap=")'

@@ -93,6 +93,7 @@ has_no_flags() { local flags; flags=$(audit_flags) && is "$flags" ''; }
 has_default_flags() {
     diff - <(audit_flags) <<'END'
 --audit-log-batch-max-size=5
+--audit-log-batch-max-wait=1s
 --audit-log-compress=true
 --audit-log-format=json
 --audit-log-maxage=30
