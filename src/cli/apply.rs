@@ -172,7 +172,7 @@ impl Apply {
                     Err(error) => {
                         // It left nothing to prove.
                         if waits.is_some() && matches!(backup::unproved(root), Ok(None)) {
-                            backup::end_proof(root, &manifest)?;
+                            backup::end_proof(root, &manifest);
                         }
                         return Err(error);
                     }
@@ -191,7 +191,7 @@ impl Apply {
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
         }
         if lock.is_some() {
-            backup::end_proof(root, &manifest)?;
+            backup::end_proof(root, &manifest);
         }
         Ok(Done { plan, backup, proof })
     }

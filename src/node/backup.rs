@@ -195,22 +195,22 @@ pub fn begin_proof(root: &Root, manifest: &str) -> Result<()> {
     done.map_err(|errno| root.error("write", UNPROVED, errno))
 }
 
-/// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held.
-///
-/// Errors: the file system's.
-pub fn end_proof(root: &Root, manifest: &str) -> Result<()> {
-    if let Some((directory, name)) = manifest.rsplit_once('/')
-        && root.stat(&format!("{directory}/{}", unproved_name(name)))?.is_some()
-    {
-        let place = root.place(&root.real(manifest)?)?;
-        let kept = unproved_name(&place.name);
-        place.remove(&kept).map_err(|errno| root.error("remove the leftover beside", manifest, errno))?;
+/// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
+/// can't be cleared up is a warning.
+pub fn end_proof(root: &Root, manifest: &str) {
+    warn_on_error(forget(root, UNPROVED));
+    let real = root.real(manifest).unwrap_or_else(|_| manifest.to_owned());
+    if let Ok((directory, name)) = split(&real) {
+        warn_on_error(forget(root, &format!("{directory}/{}", unproved_name(name))));
     }
-    if root.stat(UNPROVED)?.is_none() {
+}
+
+fn forget(root: &Root, path: &str) -> Result<()> {
+    if root.stat(path)?.is_none() {
         return Ok(());
     }
-    let place = root.place(UNPROVED)?;
-    place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", UNPROVED, errno))
+    let place = root.place(path)?;
+    place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", path, errno))
 }
 
 /// Puts the manifest back from before a run that isn't proved, and nothing else, by one rename: for where a restore can't be made, as on a full

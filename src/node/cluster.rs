@@ -23,9 +23,10 @@ pub fn read() -> Result<String> {
 }
 
 /// Replaces the ClusterConfiguration `before` by `after`; what else is in the object stays. Where that is so already, nothing is written.
+/// `sent` becomes true once it may be written.
 ///
 /// Errors: it was neither; it can't be read or written.
-pub fn replace(before: &str, after: &str) -> Result<()> {
+pub fn replace(before: &str, after: &str, sent: &mut bool) -> Result<()> {
     for tries in 1.. {
         let (kubectl, mut object, text) = get()?;
         if text == after {
@@ -37,6 +38,7 @@ pub fn replace(before: &str, after: &str) -> Result<()> {
         if let Some(text) = object.pointer_mut(TEXT) {
             *text = Value::String(after.to_owned());
         }
+        *sent = true;
         // The body names the version that was read, so nobody's change is lost.
         match kubectl.put(PATH, &object.to_string()) {
             Err(error) if tries == TRIES => return Err(error).with_context(|| format!("{NAME} can't be written")),

@@ -36,8 +36,10 @@ pub enum Answer {
 /// What kubectl's last line means, where it failed.
 fn failure(line: String) -> Answer {
     const REFUSED: [&str; 3] = ["Unauthorized", "Forbidden", "forbidden:"];
-    const MISSING: [&str; 10] = [
+    const MISSING: [&str; 11] = [
         "Error from server",
+        // The end of a message of many lines: /readyz lists what isn't ready.
+        "has prevented the request",
         "an error on the server",
         "connection to the server",
         "Unable to connect",
@@ -127,6 +129,10 @@ mod tests {
                 true,
             ),
             ("Error from server (Timeout): the server was unable to return a response in the time allotted", true),
+            (
+                "/usr/bin/kubectl: failed with exit status: 1: readyz check failed\") has prevented the request from succeeding",
+                true,
+            ),
             ("/usr/bin/kubectl: did not end within 10 s", true),
             ("Unable to connect to the server: dial tcp 10.0.0.1:6443: connect: connection refused", true),
             ("error: You must be logged in to the server (Unauthorized)", false),

@@ -237,8 +237,12 @@ fn commit(
                 set(root, path, after)?;
             }
             (Change::WriteCluster { before, after }, _) => {
-                undo.push(Undo::Cluster(after.clone(), before.clone()));
-                cluster::replace(before, after)?;
+                let mut sent = false;
+                let replaced = cluster::replace(before, after, &mut sent);
+                if sent {
+                    undo.push(Undo::Cluster(after.clone(), before.clone()));
+                }
+                replaced?;
             }
             // Made when staging; removed at the end.
             (Change::CreateDirectory { .. } | Change::RemoveDirectory { .. }, _) => {}
@@ -297,7 +301,8 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
         }
         Undo::Cluster(now, before) => {
             // What is neither is somebody else's.
-            let put_back = |text: String| if text == now { cluster::replace(&now, &before) } else { Ok(()) };
+            let put_back =
+                |text: String| if text == now { cluster::replace(&now, &before, &mut false) } else { Ok(()) };
             return cluster::read().and_then(put_back).map_err(|error| format!("{error:#}"));
         }
     };
@@ -526,8 +531,8 @@ mod tests {
         let restore = backup::restore_changes(&node.root, second.as_deref()).unwrap();
         execute(&node.root, &restore.changes, backup::RESTORE, at(3)).unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None, "it was put back");
-        backup::end_proof(&node.root, MANIFEST).unwrap();
-        backup::end_proof(&node.root, MANIFEST).unwrap();
+        backup::end_proof(&node.root, MANIFEST);
+        backup::end_proof(&node.root, MANIFEST);
         assert!(!node.names().iter().any(|name| name.contains("unproved")), "{:?}", node.names());
         assert!(node.root.stat("/var/lib/kube-audit-bootstrap/unproved").unwrap().is_none());
     }

@@ -310,7 +310,7 @@ mod tests {
         let names = names(&[], &[], false);
         assert!(names.contains(&"first-boot 1.37.2".to_owned()), "{names:?}");
         assert!(names.contains(&"kubeadm-v1beta3 1.26.15".to_owned()), "{names:?}");
-        assert!(!names.iter().any(|name| name.starts_with("upgrade")), "{names:?}");
+        assert!(!names.iter().any(|name| name.starts_with("upgrade ")), "{names:?}");
     }
 
     #[test]

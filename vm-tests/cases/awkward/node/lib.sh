@@ -24,6 +24,6 @@ small_disk() {
     mount -t tmpfs -o size=256k,mode=700 tmpfs /var/lib/kube-audit-bootstrap
 }
 fill_disk() {
-    while curl -skf --max-time 1 -o /dev/null https://localhost:6443/livez; do sleep 0.1; done
+    while cmp -s "$MANIFEST" "$WORK/audited"; do sleep 0.1; done
     cat /dev/zero >/var/lib/kube-audit-bootstrap/ballast
 }
