@@ -35,7 +35,6 @@ pub enum Answer {
 
 /// What kubectl's last line means, where it failed.
 fn failure(line: String) -> Answer {
-    const REFUSED: [&str; 3] = ["Unauthorized", "Forbidden", "forbidden:"];
     const MISSING: [&str; 11] = [
         "Error from server",
         // The end of a message of many lines: /readyz lists what isn't ready.
@@ -51,11 +50,8 @@ fn failure(line: String) -> Answer {
         "EOF",
     ];
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    if has(&MISSING) && !has(&REFUSED) && !line.contains("x509:") {
-        Answer::Missing(line)
-    } else {
-        Answer::Unusable(line)
-    }
+    // Forbidden may be one that has just started, and knows no rights yet; Unauthorized is not.
+    if has(&MISSING) && !has(&["Unauthorized", "x509:"]) { Answer::Missing(line) } else { Answer::Unusable(line) }
 }
 
 /// A way to ask one API server.
@@ -136,7 +132,7 @@ mod tests {
             ("/usr/bin/kubectl: did not end within 10 s", true),
             ("Unable to connect to the server: dial tcp 10.0.0.1:6443: connect: connection refused", true),
             ("error: You must be logged in to the server (Unauthorized)", false),
-            ("Error from server (Forbidden): forbidden: User \"x\" cannot get path \"/readyz\"", false),
+            ("Error from server (Forbidden): forbidden: User \"x\" cannot get path \"/readyz\"", true),
             (
                 "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority",
                 false,

@@ -14,8 +14,12 @@ LIMIT=60 step 'verify says the same' kube-audit-bootstrap verify
 cp "$WORK/admin.conf" /etc/kubernetes/admin.conf
 cp "$MANIFEST" "$WORK/audited"
 
-step 'the backups have a small disk' small_disk
 bad_webhook
+LIMIT=300 step 'a run is killed while it puts the node back' killed_at 'putting everything back'
+LIMIT=300 step 'the next one puts it back' says 'everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
+step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/audited"
+
+step 'the backups have a small disk' small_disk
 fill_disk &
 LIMIT=300 step 'where there is no space for a way back, the manifest alone goes it' \
     says 'only the manifest could be put back.*API server answers again' exits 1 kube-audit-bootstrap apply --wait 3m

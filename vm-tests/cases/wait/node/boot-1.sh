@@ -13,7 +13,8 @@ step 'and has its own request in the log' has_events '(.requestURI // "") | cont
 
 cp "$MANIFEST" "$WORK/audited"
 bad_webhook
-LIMIT=300 step 'a webhook that can not be is put back' \
+LIMIT=300 step 'a run is killed when the old API server takes no more requests' killed_at 'takes no more requests'
+LIMIT=300 step 'the next one goes on with it, and puts back what the killed one changed: a webhook that can not be' \
     says 'no/such/ca.crt.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
 step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/audited"
 step 'the API server answers, with the flags from before' eventually has_default_flags
