@@ -66,9 +66,12 @@ impl Status {
             }
             if heals || !repairs.is_empty() {
                 let state = if heals { "enabled" } else { "off" };
-                let stopped = match history.is_a_fight() {
-                    true => ", too many within an hour: no more are made, find out what writes the manifest",
-                    false => "",
+                let stopped = match &history.restored {
+                    _ if history.is_a_fight() => {
+                        ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
+                    }
+                    Some(id) => format!(", and none until apply is run: {id} put the node back"),
+                    None => String::new(),
                 };
                 let _ = writeln!(out, "healing   {state:8} {} repairs since apply{stopped}", repairs.len());
             }

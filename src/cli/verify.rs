@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Prove that the API server of this node audits: it runs with the manifest's flags, answers, and writes an event
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// How long to wait for each of that, all in all
+    /// How long to wait for all of that
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     wait: Duration,
 }
