@@ -155,8 +155,8 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
         }
     }
     ensure!(!jobs.is_empty(), Misuse("nothing that every change must pass runs there; name a case".to_owned()));
-    // The versions one after the other, the oldest first: what is built for it is built beside what waits. Of each what takes longest first.
-    jobs.sort_by_key(|job| (minor(job.version()), Reverse(job.seconds())));
+    // The versions one after the other, and of each what takes longest first. What must be built for the oldest comes when little else runs.
+    jobs.sort_by_key(|job| Reverse((minor(job.version()), job.seconds())));
     Ok(jobs)
 }
 
