@@ -202,7 +202,17 @@ impl Watch {
             (Trace::Question(path), _) => Evidence::Question(path),
             (Trace::Traffic, _) => Evidence::Traffic,
         };
-        Ok(Watch {
+        Ok(Watch::new(path, auditing, old, evidence, source))
+    }
+
+    /// A watch for the return of an API server, whose events don't matter. One from before the run will do, which the kubelet may not even
+    /// have ended; the one that `failed` won't.
+    fn for_return(path: &str, auditing: Auditing, failed: Vec<Process>) -> Watch {
+        Watch::new(path, auditing, failed, Evidence::Nothing, Source::Nowhere)
+    }
+
+    fn new(path: &str, auditing: Auditing, old: Vec<Process>, evidence: Evidence, source: Source) -> Watch {
+        Watch {
             path: path.to_owned(),
             auditing,
             evidence,
@@ -211,23 +221,6 @@ impl Watch {
             logs: apiserver::container_logs(),
             source,
             mark: kubectl::mark(),
-            heard: None,
-            quiet: None,
-        })
-    }
-
-    /// A watch for the return of an API server, whose events don't matter. One from before the run will do, which the kubelet may not even
-    /// have ended; the one that `failed` won't.
-    fn for_return(path: &str, auditing: Auditing, failed: Vec<Process>) -> Watch {
-        Watch {
-            path: path.to_owned(),
-            auditing,
-            evidence: Evidence::Nothing,
-            old: failed,
-            outgoing: None,
-            logs: apiserver::container_logs(),
-            source: Source::Nowhere,
-            mark: String::new(),
             heard: None,
             quiet: None,
         }
@@ -263,7 +256,10 @@ impl Watch {
             match proof.next(&seen, after) {
                 Next::Reached(reached) => progress(after, reached.reached()),
                 Next::Proved => {
-                    progress(after, proof.stage().reached());
+                    match self.evidence {
+                        Evidence::Rare => progress(after, "nothing that its policy records has happened yet"),
+                        _ => progress(after, proof.stage().reached()),
+                    }
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // Nobody could be asked.

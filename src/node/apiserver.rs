@@ -15,11 +15,12 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 
 use super::kubectl::{Answer, Kubectl};
+use super::process::running;
 use super::root::Root;
 use super::transaction;
 use crate::proof::{Process, last_words};
 
-/// The names of processes, which the kernel cuts at 15 characters.
+/// The names of processes.
 const API_SERVER: &str = "kube-apiserver";
 const KUBELET: &str = "kubelet";
 
@@ -34,10 +35,8 @@ const LAST_WORDS_LIMIT: u64 = 64 << 10;
 /// The API servers that run, and whether a kubelet does.
 pub fn processes() -> (Vec<Process>, bool) {
     let (mut found, mut kubelet) = (Vec::new(), false);
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that ends meanwhile isn't there.
-        match fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim_end() {
+    for (pid, name) in running() {
+        match name.as_str() {
             API_SERVER => found.extend(process(pid)),
             KUBELET => kubelet = true,
             _ => {}

@@ -1,12 +1,12 @@
 //! Self-healing: what the units in `image/systemd` do when something re-writes the manifest without the audit flags.
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use super::backup;
+use super::process::running;
 use super::root::Root;
 use crate::yaml::tree::MAX_BYTES;
 
@@ -54,10 +54,7 @@ pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
 }
 
 fn kubeadm_runs() -> bool {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .map(|entry| entry.path().join("comm"))
-        .any(|comm| fs::read_to_string(comm).is_ok_and(|name| name.trim_end() == "kubeadm"))
+    running().any(|(_, name)| name == "kubeadm")
 }
 
 /// What was done last to a node, as far as it matters to who would repair it.

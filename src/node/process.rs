@@ -1,5 +1,6 @@
 //! Other programs: run by absolute path, without a shell, with a limit.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -15,6 +16,15 @@ const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_prox
 const LIMIT: u64 = 4 << 20;
 /// How long what a program printed is waited for once it has ended: something that it started may hold its pipe.
 const REST: Duration = Duration::from_secs(1);
+
+/// What runs: the numbers of processes and their names, which the kernel cuts at 15 characters. One that ends meanwhile has none.
+pub fn running() -> impl Iterator<Item = (i32, String)> {
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        Some((pid, name.trim_end().to_owned()))
+    })
+}
 
 /// A program to be run, silent and without anybody's proxies.
 pub fn command(program: &str, arguments: &[&str]) -> Command {
