@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::audit::flags;
 use crate::audit::version::Version;
+use crate::storage::forecast::Share;
+use crate::storage::unit::{Format, Source};
 use crate::yaml::fields::{Decoder, Severity, join};
 use crate::yaml::{Node, Place};
 
@@ -126,6 +128,19 @@ pub enum Restart {
     Graceful,
 }
 
+/// What is asked of the place where the log lies.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// May it be one that doesn't outlive a reboot?
+    pub is_any: bool,
+    /// What is mounted there; `None` leaves the place as it is.
+    pub source: Option<Source>,
+    /// Who may read the log besides its owner.
+    pub group: Option<u32>,
+    /// What stays free of the file system where the log is as large as its limits let it be; `None` doesn't look.
+    pub headroom: Option<Share>,
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -136,6 +151,7 @@ pub struct Config {
     pub policy_source: String,
     pub log: Log,
     pub webhook: Option<Webhook>,
+    pub storage: Storage,
     /// `None`: [`KUBEADM_CONFIGS`], of which those count that are there.
     pub kubeadm_configs: Option<Vec<String>>,
     /// `kubeadm init` is about to read them, so what they say of joining doesn't count.
@@ -152,6 +168,9 @@ pub struct Config {
 const DRAIN: Duration = Duration::from_secs(5);
 /// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
 const MAX_DRAIN: Duration = Duration::from_secs(30);
+
+/// What stays free where nothing else is said, and the kubelet doesn't keep more.
+const HEADROOM: Share = Share::Percent(5.0);
 
 impl Default for Config {
     /// The values of the guide that the `default` profile follows, and a wait for batches: see [`flags::is_busy`].
@@ -180,6 +199,7 @@ impl Default for Config {
                 },
             },
             webhook: None,
+            storage: Storage { is_any: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
             kubeadm_init: false,
             cluster: true,
@@ -302,10 +322,58 @@ impl Config {
                 faults.push(("policy.path".to_owned(), format!("policy.path and {name} are the same file")));
             }
         }
+        if let Some(fault) = self.storage.source.as_ref().and_then(|source| source_fault(source, self.log.file()))
+        {
+            faults.push(fault);
+        }
         let flags: flags::Flags = self.flags().into_iter().collect();
         let would_fail = flags::faults(&flags, self.kubernetes_version);
         faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
         faults
+    }
+}
+
+/// What keeps a disk, or a directory of one, from being mounted where the log lies: the field to blame, and a sentence.
+fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String)> {
+    let field = match source {
+        Source::Bind(_) => "storage.bind",
+        Source::Device { .. } => "storage.device",
+    };
+    let fault = |text: String| Some((field.to_owned(), text));
+    let Some(directory) = log.map(|log| parent(log)) else {
+        return fault(format!("{field} needs a log.path that is a file"));
+    };
+    match source {
+        Source::Bind(from) => {
+            if let Some(fault) = path_fault(field, from) {
+                return Some((field.to_owned(), fault));
+            }
+            if is_within(from, directory) || is_within(directory, from) {
+                return fault(format!(
+                    "{field} {from} and the directory of log.path, {directory}, lie in one another"
+                ));
+            }
+            log_directory_fault(from).map(|fault| (field.to_owned(), format!("{field} {fault}")))
+        }
+        Source::Device { name, format } => {
+            let is_tag = ["LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="].iter().any(|tag| {
+                name.strip_prefix(tag)
+                    .is_some_and(|value| !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic()))
+            });
+            let path = name.strip_prefix("/dev/");
+            if !is_tag && path.is_none_or(|path| !path.contains('/') || path_fault(field, name).is_some()) {
+                return fault(format!(
+                    "{field} {name:?} is no LABEL=..., UUID=..., PARTLABEL=... or PARTUUID=..., and no path such as /dev/disk/by-id/...: \
+                     names such as /dev/sdb may be another disk's at the next boot"
+                ));
+            }
+            (is_tag && format.is_some() && !name.starts_with("PART")).then(|| {
+                (
+                    "storage.format".to_owned(),
+                    format!("storage.format: a blank device has no {name}; name it by /dev/disk/by-id/..."),
+                )
+            })
+        }
     }
 }
 
@@ -457,6 +525,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
         "kubeadm",
         "manifest",
         "restart",
+        "storage",
     ];
     if root.is_null() {
         return;
@@ -506,6 +575,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                 }
             }
             "restart" => config.restart = decode_restart(node, decoder),
+            "storage" => decode_storage(node, &mut config.storage, decoder),
             _ => {
                 for (name, node) in decoder.mapping(node, "manifest", &["path", "strays"]) {
                     if name == "path" {
@@ -582,6 +652,56 @@ fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
         }
     }
     if mode.as_deref() == Some("graceful") { Restart::Graceful } else { Restart::Quick(drain) }
+}
+
+fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
+    let (mut bind, mut device, mut format) = (None, None, None);
+    for (name, node) in
+        decoder.mapping(node, "storage", &["require", "bind", "device", "format", "group", "headroom"])
+    {
+        let path = join("storage", name);
+        match name {
+            "require" => {
+                storage.is_any =
+                    one_of(decoder, node, &path, &["persistent", "any"]).is_some_and(|word| word == "any")
+            }
+            "bind" => bind = decoder.string(node, &path),
+            "device" => device = decoder.string(node, &path),
+            "format" => format = one_of(decoder, node, &path, &["ext4", "xfs"]),
+            "group" => {
+                let Some(number) = decoder.integer(node, &path) else { continue };
+                match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
+                    Some(group) => storage.group = Some(group),
+                    None => decoder.error(node.place, format!("{path} {number} is no number of a group")),
+                }
+            }
+            _ => {
+                let text = node.scalar().unwrap_or_default();
+                match Share::parse(text) {
+                    _ if node.is_null() => {}
+                    Some(share) => storage.headroom = Some(share),
+                    None if text == "any" => storage.headroom = None,
+                    None => decoder.error(
+                        node.place,
+                        format!("{path} {text:?} is no share such as 5%, no size such as 1Gi, and not any"),
+                    ),
+                }
+            }
+        }
+    }
+    let format = format.map(|format| if format == "ext4" { Format::Ext4 } else { Format::Xfs });
+    storage.source = match (bind, device) {
+        (Some(_), Some(_)) => {
+            decoder.error(node.place, "storage.bind and storage.device exclude one another; leave one out");
+            None
+        }
+        (bind, None) if format.is_some() => {
+            decoder.error(node.place, "storage.format needs a storage.device");
+            bind.map(Source::Bind)
+        }
+        (bind, None) => bind.map(Source::Bind),
+        (None, Some(name)) => Some(Source::Device { name, format }),
+    };
 }
 
 fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, decoder: &mut Decoder) {

@@ -6,6 +6,8 @@ mod config;
 mod node;
 mod plan;
 mod proof;
+mod storage;
+mod time;
 mod wiring;
 mod yaml;
 

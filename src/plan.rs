@@ -6,14 +6,20 @@ use std::ops::RangeInclusive;
 
 use anyhow::{Result, bail};
 
+use crate::audit::flags::Flags;
 use crate::audit::policy;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, is_within, parent};
 use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::cluster;
+use crate::node::disk::{Content, aside, describe as describe_content};
 use crate::node::kubectl::ADMIN_CONF;
 use crate::node::observe::{Facts, Targets, Text, text_of};
+use crate::node::storage::Seen;
+use crate::storage::forecast::{Bytes, Forecast, Limits, forecast, misfit};
+use crate::storage::persistence::Lasting;
+use crate::storage::unit::{Format, Source, device_path, name as unit_name};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
 use crate::wiring::{Refusal, Wanted, Wired};
@@ -21,6 +27,9 @@ use crate::yaml::fields::Severity;
 
 /// The versions of Kubernetes that this is made for.
 const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
+
+/// With less room than this, in bytes, no log is worth to be begun.
+const MIN_ROOM: u64 = 1 << 20;
 
 /// What kind of node this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +114,19 @@ pub struct Plan {
     pub unknown: Option<String>,
     /// The API server must be started anew by hand for the policy to count: the warnings say how.
     pub by_hand: bool,
+    /// Where the log lies, on a running system.
+    pub storage: Option<Storage>,
+    /// Why nothing may be changed, where that isn't to be told from the files.
+    pub refusal: Option<String>,
     pub warnings: Vec<String>,
+}
+
+/// The place of the log, and what is to be expected of it.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    pub directory: String,
+    pub seen: Seen,
+    pub forecast: Forecast,
 }
 
 /// The node's files with the settings put in, before it is known what lies at the paths that they name.
@@ -125,6 +146,10 @@ pub struct Wiring {
     pub policies: Vec<String>,
     /// Where the log's directory must be.
     pub directories: Vec<String>,
+    /// The logs themselves.
+    pub logs: Vec<String>,
+    /// The audit flags that the API server will have.
+    flags: Flags,
     /// Other files that the flags point at, each of which must be there.
     pub referenced: Vec<String>,
     /// Files of kubeadm's that are left as they are.
@@ -226,6 +251,8 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         run_as: manifest.as_ref().map_or((None, None), |manifest| manifest.run_as),
         policies: Vec::new(),
         directories: Vec::new(),
+        logs: Vec::new(),
+        flags: Flags::new(),
         referenced: Vec::new(),
         skipped,
         warnings,
@@ -328,17 +355,26 @@ impl Wiring {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut referenced = BTreeSet::new();
+        let mut logs = BTreeSet::new();
+        let name =
+            |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
         // Not what the cluster's own names: other nodes may have been given other paths.
         for (_, wired) in self.kubeadm.iter().chain(&self.manifest) {
             policies.insert(wired.policy.clone());
             directories.extend(wired.log_directory.clone());
+            let log = wired.log_directory.as_ref().zip(name(&wired.flags));
+            logs.extend(log.map(|(directory, name)| format!("{directory}/{name}")));
+            self.flags = wired.flags.clone();
         }
         referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
         // Nothing here tells of an API server yet: what it will find is the configuration's.
         if policies.is_empty() {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
+            logs.extend(config.log.file().cloned());
+            self.flags = config.flags().into_iter().collect();
         }
+        self.logs = logs.into_iter().collect();
         self.policies = policies.into_iter().collect();
         self.directories = directories.into_iter().collect();
         self.referenced = referenced.into_iter().collect();
@@ -372,6 +408,8 @@ pub fn plan(
         skipped: wiring.skipped,
         unknown: None,
         by_hand: false,
+        storage: None,
+        refusal: None,
         warnings: wiring.warnings,
     };
     if wiring.role == Role::Worker {
@@ -389,8 +427,12 @@ pub fn plan(
         );
     }
     let keep = config.existing == Existing::Keep;
+    let (mode, log_mode, group) = match config.storage.group {
+        Some(group) => (0o750, 0o640, group),
+        None => (0o700, 0o600, owner.1),
+    };
     for path in &wiring.directories {
-        let wanted = Attributes::new(0o700, owner.0, owner.1);
+        let wanted = Attributes::new(mode, owner.0, group);
         plan.subjects.push((Step::Storage, path.clone()));
         match targets.directories.get(path).cloned().flatten() {
             None => {
@@ -414,6 +456,24 @@ pub fn plan(
             }
             Some(_) => {}
         }
+    }
+    let mounts = plan.mount(config, facts, &wiring.logs, targets, &Attributes::new(mode, owner.0, group))?;
+    for path in &wiring.logs {
+        // What rotates the log gives each new file the mode and the owner of the one before.
+        let wanted = Attributes::new(log_mode, owner.0, group);
+        match targets.logs.get(path) {
+            Some(before) if !keep && !mounts && !wanted.met_by(before) => {
+                let change = Change::SetAttributes { path: path.clone(), before: before.clone(), after: wanted };
+                plan.add(Step::Storage, change);
+            }
+            // On what is mounted there, the next run begins it.
+            None if config.storage.group.is_some() && !mounts => {
+                let (path, bytes) = (path.clone(), Vec::new());
+                plan.add(Step::Storage, Change::WriteFile { path, before: None, bytes, attributes: wanted });
+            }
+            _ => continue,
+        }
+        plan.subjects.push((Step::Storage, path.clone()));
     }
     for path in &wiring.policies {
         plan.subjects.push((Step::Policy, path.clone()));
@@ -455,12 +515,14 @@ pub fn plan(
     }
     if let Some((text, mut wired)) = wiring.manifest {
         let edited = wired.text != text.text;
-        if let Some([before, after]) = replaced.filter(|_| !edited) {
+        // A container keeps what was mounted when it began.
+        let moved = mounts.then(|| [Vec::new(), b"mount".to_vec()]);
+        if let Some([before, after]) = replaced.or(moved).filter(|_| !edited) {
             match manifest::mark(&text.text, &[&before, &after]) {
                 Ok(marked) => wired.text = marked,
                 Err(refusal) => plan.restart_by_hand(format!(
-                    "{}:{refusal}; the API server reads its policy when it starts: restart it for the new one to count, \
-                     with crictl stop $(crictl ps -q --name kube-apiserver)",
+                    "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
+                     count, with crictl stop $(crictl ps -q --name kube-apiserver)",
                     text.path
                 )),
             }
@@ -476,6 +538,9 @@ pub fn plan(
                 plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
             ));
         }
+    }
+    if let (Some(seen), Some(log)) = (&targets.storage, wiring.logs.first()) {
+        plan.storage(config, parent(log), seen, &Limits::of(&wiring.flags, wiring.version));
     }
     if wiring.role == Role::Joining {
         plan.warnings.push(
@@ -494,6 +559,152 @@ impl Plan {
     fn restart_by_hand(&mut self, warning: String) {
         self.by_hand = true;
         self.warnings.push(warning);
+    }
+
+    /// Plans what shall be mounted where the log lies. True if something is to be mounted now.
+    ///
+    /// Errors: the log lies elsewhere.
+    fn mount(
+        &mut self,
+        config: &Config,
+        facts: &Facts,
+        logs: &[String],
+        targets: &Targets,
+        attributes: &Attributes,
+    ) -> Result<bool> {
+        let (Some(source), Some(log)) = (&config.storage.source, logs.first()) else { return Ok(false) };
+        let (directory, name) = log.rsplit_once('/').unwrap_or_default();
+        if let Some(other) = logs.iter().find(|other| parent(other) != parent(&config.log.path)) {
+            bail!(
+                "{other}: the log lies here, and not where log.path has it, so nothing can be mounted; leave existing: keep out"
+            );
+        }
+        for (path, text, before) in &targets.units {
+            self.subjects.push((Step::Storage, path.clone()));
+            if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
+                let attributes =
+                    before.as_ref().map_or(Attributes::new(0o644, facts.owner.0, facts.owner.1), |before| {
+                        before.attributes.clone()
+                    });
+                let (path, before, bytes) = (path.clone(), before.clone(), text.clone().into_bytes());
+                self.add(Step::Storage, Change::WriteFile { path, before, bytes, attributes });
+            }
+        }
+        let Some(state) = &targets.disk else { return Ok(false) };
+        if let Some(mounted) = &state.mounted {
+            if !state.is_right {
+                self.refusal = Some(format!(
+                    "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
+                ));
+            }
+            match &state.writer {
+                _ if !state.left => {}
+                Some(writer) => self.warnings.push(format!(
+                    "{}: {writer} still writes the log of before there; apply moves it to {directory} once that has ended",
+                    aside(directory)
+                )),
+                None => self.add(Step::Storage, Change::Gather { path: directory.to_owned(), log: name.to_owned() }),
+            }
+            return Ok(false);
+        }
+        match source {
+            Source::Bind(from) if targets.bound.is_none() => {
+                self.add(
+                    Step::Storage,
+                    Change::CreateDirectory { path: from.clone(), attributes: attributes.clone() },
+                );
+            }
+            Source::Bind(_) => {}
+            Source::Device { name, format } => {
+                let device = device_path(name);
+                match (&state.content, format) {
+                    (None, _) => {
+                        self.refusal =
+                            Some(format!("{device}: storage.device isn't there; attach it, or correct its name"))
+                    }
+                    (Some(Content::Blank), Some(format)) => {
+                        self.add(Step::Storage, Change::Format { device, format: *format });
+                    }
+                    (Some(Content::Signatures(kinds)), format)
+                        if kinds.len() == 1 && is_file_system(&kinds[0], *format) => {}
+                    (Some(Content::Blank), None) => {
+                        self.refusal = Some(format!(
+                            "{device}: it is blank; give it a file system, or let storage.format do so"
+                        ));
+                    }
+                    (Some(content), _) => {
+                        self.refusal = Some(format!(
+                            "{device}: {}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, clear \
+                             it with wipefs --all and blkdiscard --zeroout",
+                            describe_content(content)
+                        ));
+                    }
+                }
+            }
+        }
+        let (path, unit) = (directory.to_owned(), unit_name(directory));
+        self.add(Step::Storage, Change::Mount { path, unit, attributes: attributes.clone() });
+        Ok(true)
+    }
+
+    /// Judges the place of the log, and whether what the flags allow has room there.
+    fn storage(&mut self, config: &Config, directory: &str, seen: &Seen, limits: &Limits) {
+        let forecast = forecast(limits, &seen.history, Some(seen.disk));
+        let refuses = |plan: &mut Plan, why: String, advice: &str| match plan.role {
+            // It is copied to where it will run.
+            Role::Image => plan.warnings.push(why),
+            _ => plan.refusal = plan.refusal.take().or(Some(format!("{why}; {advice}"))),
+        };
+        match seen.judgement.lasting {
+            Lasting::Volatile if !config.storage.is_any => refuses(
+                self,
+                format!("{directory}: {}: the log would be gone after a reboot", seen.judgement),
+                "mount a disk there (storage.device, storage.bind), set log.path to a directory on a disk, or storage.require to any",
+            ),
+            Lasting::Volatile => {
+                self.warnings.push(format!("{directory}: {}: the log will be gone after a reboot", seen.judgement))
+            }
+            Lasting::Unknown if !config.storage.is_any => {
+                self.warnings.push(format!(
+                    "{directory}: it can't be told whether the log outlives a reboot: {}",
+                    seen.judgement.reason
+                ));
+            }
+            Lasting::Unknown | Lasting::Persistent => {}
+        }
+        if self.role == Role::ControlPlane && seen.disk.available < MIN_ROOM {
+            let why = format!(
+                "{directory}: {} are left on its file system, so no event could be written",
+                Bytes(seen.disk.available)
+            );
+            refuses(self, why, "make room");
+        }
+        if let Some(headroom) = config.storage.headroom
+            && let Some(misfit) = misfit(&forecast, limits, &seen.history, seen.disk, headroom.of(seen.disk.total))
+        {
+            let why = format!("{directory}: {misfit}");
+            let wires = self.changes.iter().any(|planned| matches!(planned.step, Step::Kubeadm | Step::Manifest));
+            if wires {
+                refuses(
+                    self,
+                    why,
+                    "lower log.maxBackup or log.maxSize, give the log a disk of its own, or set storage.headroom to any",
+                );
+            } else {
+                self.warnings.push(why);
+            }
+        }
+        self.storage = Some(Storage { directory: directory.to_owned(), seen: seen.clone(), forecast });
+    }
+
+    /// Says why the changes may not be made, where there are any.
+    ///
+    /// Errors: so it is.
+    pub fn allowed(&self) -> Result<()> {
+        match &self.refusal {
+            Some(refusal) if !self.changes.is_empty() => bail!("{refusal}"),
+            _ => Ok(()),
+        }
     }
 
     /// Replaces a file's text where it differs. Its owner and mode stay.
@@ -633,6 +844,14 @@ pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&st
     (restore.changes, left)
 }
 
+/// Can it be mounted, as what it shall be?
+fn is_file_system(kind: &str, format: Option<Format>) -> bool {
+    match format {
+        Some(format) => kind == format.name(),
+        None => ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"].contains(&kind),
+    }
+}
+
 /// The `kind` of a file, where it is a YAML document with one.
 fn kind_of(bytes: &[u8]) -> Option<String> {
     let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
@@ -663,6 +882,10 @@ pub fn describe(change: &Change) -> String {
             format!("edit {path} (lines: {added} added, {removed} removed{also})")
         }
         Change::MoveAway { path, .. } => format!("move {path} to the backups"),
+        Change::Format { device, format } => format!("format {device}, which is blank, as {}", format.name()),
+        Change::Mount { path, unit, .. } => format!("mount {unit} at {path}"),
+        Change::Unmount { path } => format!("unmount {path}"),
+        Change::Gather { path, .. } => format!("move the events in {} to {path}", aside(path)),
         Change::RemoveFile { path, .. } => format!("remove {path}"),
         Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
         Change::WriteCluster { before, after } => {
@@ -680,6 +903,10 @@ pub fn action(change: &Change) -> &'static str {
         Change::WriteFile { before: None, .. } => "create-file",
         Change::WriteFile { .. } => "edit-file",
         Change::MoveAway { .. } => "move-away",
+        Change::Format { .. } => "format",
+        Change::Mount { .. } => "mount",
+        Change::Unmount { .. } => "unmount",
+        Change::Gather { .. } => "gather",
         Change::RemoveFile { .. } => "remove-file",
         Change::RemoveDirectory { .. } => "remove-directory",
         Change::WriteCluster { .. } => "edit-cluster",

@@ -337,6 +337,17 @@ pub fn last_words(log: &str, runs: bool) -> Option<String> {
     found.map(|line| (*line).to_owned())
 }
 
+/// When an event happened, as [`crate::time::stamp`] writes it: in JSON, or in the legacy format, where a line begins with it.
+pub fn event_time(line: &str) -> Option<String> {
+    let rest = match line.split_once("\"requestReceivedTimestamp\":\"") {
+        Some((_, rest)) => rest,
+        None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
+    };
+    let (seconds, _) = rest.split_once(['.', '"', 'Z'])?;
+    let plain: String = seconds.chars().filter(|c| !matches!(c, '-' | ':' | 'Z')).collect();
+    Some(plain + "Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -618,5 +629,18 @@ mod tests {
         assert_eq!(last_words(&log(&[harmless]), true), None);
         let audit = "E0101 00:00:00.1 1 metrics.go:110] Error in audit plugin 'log' affecting 1 audit events: no space left on device";
         assert_eq!(last_words(&log(&[audit, harmless]), true).as_deref(), Some(audit));
+    }
+
+    #[test]
+    fn an_events_time_compares_with_a_stamp() {
+        let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
+        assert_eq!(event_time(line).as_deref(), Some("20261124T121326Z"));
+        assert!(event_time(line).unwrap() > crate::time::stamp(std::time::UNIX_EPOCH));
+        let legacy = "2026-11-24T12:13:26.123456Z AUDIT: id=\"x\" stage=\"ResponseComplete\"";
+        assert_eq!(event_time(legacy).as_deref(), Some("20261124T121326Z"));
+        let in_container = format!("2026-11-24T12:13:27.1Z stdout F {legacy}");
+        assert_eq!(event_time(&in_container).as_deref(), Some("20261124T121326Z"));
+        assert_eq!(event_time("{\"kind\":\"Event\""), None);
+        assert_eq!(event_time("\"requestReceivedTimestamp\":\""), None);
     }
 }

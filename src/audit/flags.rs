@@ -100,7 +100,7 @@ fn boolean(text: &str) -> Option<bool> {
 }
 
 /// Go's `strconv.ParseInt(text, 0, 64)`, by which pflag reads numbers: `030` is 24.
-fn integer(text: &str) -> Option<i64> {
+pub fn integer(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),

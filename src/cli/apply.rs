@@ -11,7 +11,8 @@ use serde_json::json;
 use super::plan::{document, nothing, show};
 use super::verify::{self, Verdict};
 use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
-use crate::config::Config;
+use crate::config::{Config, Restart};
+use crate::node::change::Change;
 use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
@@ -123,6 +124,10 @@ impl Apply {
         self.unhide(root, &manifest)?;
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
+        if let Err(error) = plan.allowed() {
+            warn(common, &plan.warnings);
+            return Err(error);
+        }
         let waits = self.wait.filter(|_| plan.role == Role::ControlPlane);
         if self.wait.is_some() && waits.is_none() {
             plan.warnings.push(format!("nothing can be proved: this is {}", plan.role.description()));
@@ -150,10 +155,13 @@ impl Apply {
                 if transaction::changed(root, &plan.changes())?.is_some() {
                     // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                     plan = survey(root, config, &self.overrides, &policy)?;
+                    plan.allowed()?;
                 }
                 let changes = plan.changes();
                 if waits.is_some() && !changes.is_empty() {
-                    before = verify::Before::of(&plan, config.restart);
+                    // An API server whose log is moved away must have its time to write it.
+                    let mounts = changes.iter().any(|change| matches!(change, Change::Mount { .. }));
+                    before = verify::Before::of(&plan, if mounts { Restart::Graceful } else { config.restart });
                     backup::begin_proof(root, &manifest)?;
                 }
                 match transaction::execute(root, &changes, why, SystemTime::now()) {
@@ -189,6 +197,15 @@ impl Apply {
             }
             let id = set.as_ref().map(|set| set.id.as_str());
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
+        }
+        let is_proved = !matches!(proof, Some(Verdict::PutBack(_)));
+        if is_proved && plan.changes.iter().any(|planned| matches!(planned.change, Change::Mount { .. })) {
+            // Now the API server of before may have ended, and its events can follow.
+            let mut rest = survey(root, config, &self.overrides, &policy)?.changes;
+            rest.retain(|planned| planned.step == Step::Storage);
+            let changes: Vec<_> = rest.iter().map(|planned| planned.change.clone()).collect();
+            transaction::execute(root, &changes, why, SystemTime::now())?;
+            plan.changes.extend(rest);
         }
         if lock.is_some() {
             backup::end_proof(root, &manifest);

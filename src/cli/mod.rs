@@ -7,6 +7,7 @@ mod plan;
 mod policy;
 mod restore;
 mod status;
+mod storage;
 mod verify;
 
 use std::cell::OnceCell;
@@ -283,7 +284,7 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &OnceCell
             wiring = crate::plan::wire(config, &facts, required)?;
         }
     }
-    let targets = observe::targets(root, &wiring.policies, &wiring.directories)?;
+    let targets = observe::targets(root, config, &wiring)?;
     for path in &wiring.referenced {
         kubeconfig(root, path, wiring.role)?;
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
 use crate::node::change::Change;
 use crate::plan::{Planned, action, describe, diff};
 
@@ -31,10 +31,12 @@ impl Plan {
 /// Prints a plan.
 pub fn show(plan: &crate::plan::Plan, common: &Common, out: &mut String) -> Result<Outcome> {
     warn(common, &plan.warnings);
+    plan.allowed()?;
     if common.json() {
         let _ = writeln!(out, "{:#}", document(plan, None));
     } else {
         out.push_str(&headline(plan));
+        out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
         if plan.changes.is_empty() {
             out.push_str(nothing(plan));
         }
@@ -65,6 +67,7 @@ pub fn document(plan: &crate::plan::Plan, backup: Option<&str>) -> Value {
         "role": plan.role.name(),
         "kubernetesVersion": plan.version.map(|version| version.to_string()),
         "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
+        "storage": plan.storage.as_ref().map(storage::document),
         "warnings": plan.warnings,
         "backup": backup,
     })

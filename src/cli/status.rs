@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
 use crate::node::{backup, cluster, healing};
 use crate::plan::{Plan, Role, Step, describe};
 
@@ -38,6 +38,9 @@ impl Status {
         let repairs: Vec<_> = history.repairs.iter().map(|(id, _)| id.as_str()).collect();
         let unproved = backup::unproved(&root)?;
         warn(common, &plan.warnings);
+        if let Some(refusal) = &plan.refusal {
+            warn(common, std::slice::from_ref(refusal));
+        }
         let lines = lines(&plan);
         if common.json() {
             let steps: Vec<_> = lines
@@ -52,6 +55,8 @@ impl Status {
                 "inPlace": plan.changes.is_empty() && !interrupted,
                 "interrupted": interrupted,
                 "steps": steps,
+                "storage": plan.storage.as_ref().map(storage::document),
+                "refusal": plan.refusal,
                 "warnings": plan.warnings,
                 "selfHealing": {"enabled": heals, "repairs": repairs, "stopped": history.is_a_fight()},
                 "unproved": unproved.as_ref().map(|set| set.id.as_str()),
@@ -64,6 +69,7 @@ impl Status {
                 let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
                 let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
             }
+            out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
             if heals || !repairs.is_empty() {
                 let state = if heals { "enabled" } else { "off" };
                 let stopped = match &history.restored {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -23,7 +23,8 @@ use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
 use crate::node::{backup, cluster, observe, transaction};
 use crate::plan::{self, Plan, Step};
-use crate::proof::{NO_KUBELET, Next, Process, Proof, Seen, Stage, Trace, trace};
+use crate::proof::{NO_KUBELET, Next, Process, Proof, Seen, Stage, Trace, event_time, trace};
+use crate::time;
 use crate::wiring::manifest::{self, Auditing};
 
 /// How long events of what the cluster does anyway are waited for: leases are renewed every 10 s at least.
@@ -308,7 +309,7 @@ impl Watch {
                 Answer::Unusable(why) => self.heard = Some(why),
             }
         }
-        let Some(start) = apiserver::start_time(process).map(backup::stamp) else { return false };
+        let Some(start) = apiserver::start_time(process).map(time::stamp) else { return false };
         if self.text().lines().any(|line| event_time(line).is_some_and(|time| time > start)) {
             return true;
         }
@@ -393,7 +394,7 @@ impl Before {
     pub fn of_killed(set: &backup::Set, manifest: &str) -> Before {
         let mut processes = apiserver::processes().0;
         let changed = set.records.iter().any(|record| record.path == manifest);
-        let made = backup::time(&set.when).map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        let made = time::seconds(&set.when).map(time::at);
         processes.retain(|process| changed && apiserver::start_time(process) < made);
         Before { processes, outgoing: None }
     }
@@ -530,17 +531,6 @@ fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     policy.with_context(why).map(Some)
 }
 
-/// When an event happened, as [`backup::stamp`] writes it: in JSON, or in the legacy format, where a line begins with it.
-fn event_time(line: &str) -> Option<String> {
-    let rest = match line.split_once("\"requestReceivedTimestamp\":\"") {
-        Some((_, rest)) => rest,
-        None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
-    };
-    let (seconds, _) = rest.split_once(['.', '"', 'Z'])?;
-    let plain: String = seconds.chars().filter(|c| !matches!(c, '-' | ':' | 'Z')).collect();
-    Some(plain + "Z")
-}
-
 /// A line for whoever waits.
 pub fn progress(after: Duration, what: &str) {
     log::info!(target: super::log::PROGRESS, "{:4} s  {what}", after.as_secs());
@@ -549,19 +539,6 @@ pub fn progress(after: Duration, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_events_time_compares_with_a_stamp() {
-        let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
-        assert_eq!(event_time(line).as_deref(), Some("20261124T121326Z"));
-        assert!(event_time(line).unwrap() > backup::stamp(UNIX_EPOCH));
-        let legacy = "2026-11-24T12:13:26.123456Z AUDIT: id=\"x\" stage=\"ResponseComplete\"";
-        assert_eq!(event_time(legacy).as_deref(), Some("20261124T121326Z"));
-        let in_container = format!("2026-11-24T12:13:27.1Z stdout F {legacy}");
-        assert_eq!(event_time(&in_container).as_deref(), Some("20261124T121326Z"));
-        assert_eq!(event_time("{\"kind\":\"Event\""), None);
-        assert_eq!(event_time("\"requestReceivedTimestamp\":\""), None);
-    }
 
     #[test]
     fn only_the_one_process_of_the_old_manifest_is_ended() {

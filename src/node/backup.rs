@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
@@ -17,10 +17,12 @@ use nix::unistd::{UnlinkatFlags, getegid, geteuid, unlinkat};
 use serde_json::{Value, json};
 
 use crate::config::STATE;
+use crate::time::{rfc3339, stamp};
 
 use super::change::{Attributes, Change};
 use super::cluster;
 use super::root::{Kind, Place, Root, split};
+use super::storage::mounted_at;
 use super::transaction::{kept_name, temporary_name, unproved_name};
 
 /// Where backup sets are, 0700.
@@ -59,10 +61,18 @@ pub enum Action {
     DirectoryRemoved,
     /// Replaced the text of the cluster's own kubeadm configuration.
     Cluster,
+    /// Gave a device a file system.
+    Formatted,
+    /// Mounted something at a directory. The path has a slash at its end: it is what is mounted there.
+    Mounted,
+    /// Took that away (a restore does).
+    Unmounted,
+    /// Moved the events from before on to what was mounted.
+    Gathered,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 8] = [
+    const ALL: [(Action, &str); 12] = [
         (Action::Created, "created"),
         (Action::Replaced, "replaced"),
         (Action::Moved, "moved"),
@@ -71,6 +81,10 @@ impl Action {
         (Action::Directory, "directory"),
         (Action::DirectoryRemoved, "directory-removed"),
         (Action::Cluster, "cluster"),
+        (Action::Formatted, "formatted"),
+        (Action::Mounted, "mounted"),
+        (Action::Unmounted, "unmounted"),
+        (Action::Gathered, "gathered"),
     ];
 
     /// The word for it in the index.
@@ -235,18 +249,6 @@ pub fn unproved(root: &Root) -> Result<Option<Set>> {
     Ok(later.take_while(|set| set.why != RESTORE).last())
 }
 
-/// The seconds since 1970 of a time that a set has as its `when`. Its id may be later, where the clock was set back.
-pub fn time(when: &str) -> Option<u64> {
-    let digits: String = when.chars().filter(char::is_ascii_digit).collect();
-    let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u64>().ok();
-    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
-    // As in `civil`: days since 0000-03-01.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day.checked_sub(1)?;
-    let seconds = number(8..10)? * 3600 + number(10..12)? * 60 + number(12..14)?;
-    Some(days.checked_sub(719_468)? * 86400 + seconds)
-}
-
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
 /// restore's own. All sets since are taken back: of each path, the oldest state counts.
 ///
@@ -285,11 +287,27 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
         let records = sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
         records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
     };
-    let mut removals = Vec::new();
+    let (mut removals, mut unmounts) = (Vec::new(), Vec::new());
     for goal in &goals {
         let path = goal.first.1.path.clone();
         match goal.first.1.action {
-            Action::Directory => {}
+            Action::Directory | Action::Unmounted | Action::Gathered => {}
+            Action::Formatted => {
+                restore.notes.push(format!("{path} keeps the file system that it was given, and what is in it"));
+            }
+            Action::Mounted => {
+                let path = path.trim_end_matches('/').to_owned();
+                if root.is_host() && mounted_at(&path).is_some() {
+                    restore
+                        .notes
+                        .push(format!("what was written to {path} stays on its disk, and is not seen without it"));
+                    unmounts.push(Change::Unmount { path });
+                }
+            }
+            // A log that was begun for others to write to; what they wrote is worth more than a tidy node.
+            Action::Created
+                if goal.first.1.written == Some(fingerprint(b""))
+                    && root.stat(&path)?.is_some_and(|entry| entry.size > 0) => {}
             Action::Created => {
                 let Some(before) = root.read(&path, FILE_LIMIT)? else { continue };
                 if !ours(&path, &before.bytes) {
@@ -361,6 +379,7 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
         }
     }
     restore.changes.extend(removals);
+    restore.changes.extend(unmounts);
     remove_directories(root, &goals, &mut restore)?;
     Ok(restore)
 }
@@ -469,7 +488,14 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
     let path = match record.action {
         Action::Created | Action::Replaced => root.real(&record.path)?,
         Action::Moved | Action::Removed => record.path.clone(),
-        Action::Attributes | Action::Directory | Action::DirectoryRemoved | Action::Cluster => return Ok(()),
+        Action::Attributes
+        | Action::Directory
+        | Action::DirectoryRemoved
+        | Action::Cluster
+        | Action::Formatted
+        | Action::Mounted
+        | Action::Unmounted
+        | Action::Gathered => return Ok(()),
     };
     if root.stat(split(&path)?.0)?.is_none() {
         return Ok(());
@@ -566,6 +592,16 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
                 add(path, Action::Removed, &before.attributes, Some(&before.bytes), None);
             }
             Change::RemoveDirectory { path, before } => add(path, Action::DirectoryRemoved, before, None, None),
+            Change::Format { device, .. } => add(device, Action::Formatted, &Attributes::new(0, 0, 0), None, None),
+            Change::Mount { path, attributes, .. } => {
+                add(&format!("{path}/"), Action::Mounted, attributes, None, None)
+            }
+            Change::Unmount { path } => {
+                add(&format!("{path}/"), Action::Unmounted, &Attributes::new(0, 0, 0), None, None)
+            }
+            Change::Gather { path, .. } => {
+                add(&format!("{path}/"), Action::Gathered, &Attributes::new(0, 0, 0), None, None)
+            }
             Change::WriteCluster { before, after } => {
                 let bytes = [before, after].map(|text| text.clone().into_bytes());
                 add(cluster::NAME, Action::Cluster, &Attributes::new(0, 0, 0), Some(&bytes[0]), Some(&bytes[1]));
@@ -821,32 +857,6 @@ impl Names {
     }
 }
 
-/// Year, month, day, hour, minute, second in UTC; 1970 for what is before.
-fn civil(time: SystemTime) -> [u64; 6] {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).min(253_402_300_799);
-    // Days since 0000-03-01, so that a leap day is the last of its year. An era is 400 years.
-    let days = seconds / 86400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    [year, month, day, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60]
-}
-
-/// A moment to the second, as in `20261124T121326Z`.
-pub(crate) fn stamp(time: SystemTime) -> String {
-    let [year, month, day, hour, minute, second] = civil(time);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    let [year, month, day, hour, minute, second] = civil(time);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -879,17 +889,6 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_read_as_it_is_written() {
-        for seconds in [0, 951_782_399, 951_782_400, 951_868_800, 1_709_251_199, 4_107_542_400] {
-            let when = rfc3339(UNIX_EPOCH + std::time::Duration::from_secs(seconds));
-            assert_eq!(time(&when), Some(seconds), "{when}");
-        }
-        for wrong in ["", "2026", "no date at all", "0000-00-00T00:00:00Z"] {
-            assert_eq!(time(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
     fn what_is_in_the_cluster_is_no_matter_of_an_image() {
         let node = Node::new();
         let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
@@ -899,27 +898,6 @@ mod tests {
         let restore = restore_changes(&node.root, None).unwrap();
         assert_eq!(restore.changes, []);
         assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);
-    }
-
-    #[test]
-    fn times_are_civil_dates_in_utc() {
-        // As `date -u -d @SECONDS` gives them.
-        for (seconds, expected) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_795_522_406, "2026-11-24T12:13:26Z"),
-            (1_835_395_199, "2028-02-28T23:59:59Z"),
-            (4_107_542_399, "2100-02-28T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (253_402_300_799, "9999-12-31T23:59:59Z"),
-            (253_402_300_800, "9999-12-31T23:59:59Z"),
-        ] {
-            let time = UNIX_EPOCH + Duration::from_secs(seconds);
-            assert_eq!(rfc3339(time), expected, "{seconds}");
-            assert_eq!(stamp(time), expected.replace(['-', ':'], ""), "{seconds}");
-        }
-        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
     }
 
     #[test]

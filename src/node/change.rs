@@ -1,6 +1,7 @@
 //! What a run does to a node, as data. [`super::transaction`] executes it, [`super::backup`] records it.
 
 use super::cluster;
+use crate::storage::unit::Format;
 
 /// Owner, permissions and SELinux label of a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,14 @@ pub enum Change {
     MoveAway { path: String, before: Snapshot },
     /// Replaces the text of the cluster's own kubeadm configuration, which is no file: see [`super::cluster`].
     WriteCluster { before: String, after: String },
+    /// Gives a blank device a file system. What is there is checked once more; it can't be taken back.
+    Format { device: String, format: Format },
+    /// Mounts what the unit of that name says over a directory, whose files go aside: see [`super::disk`].
+    Mount { path: String, unit: String, attributes: Attributes },
+    /// Takes that away again.
+    Unmount { path: String },
+    /// Moves what went aside to where it is looked for, once everything else is done, as far as nobody writes there.
+    Gather { path: String, log: String },
     /// Removes a file that an earlier run created. Its bytes go to the backup.
     RemoveFile { path: String, before: Snapshot },
     /// Removes a directory that an earlier run created, where it is empty by then.
@@ -66,8 +75,12 @@ impl Change {
             | Change::SetAttributes { path, .. }
             | Change::WriteFile { path, .. }
             | Change::MoveAway { path, .. }
+            | Change::Mount { path, .. }
+            | Change::Unmount { path }
+            | Change::Gather { path, .. }
             | Change::RemoveFile { path, .. }
             | Change::RemoveDirectory { path, .. } => path,
+            Change::Format { device, .. } => device,
             Change::WriteCluster { .. } => cluster::NAME,
         }
     }

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use super::backup;
 use super::process::running;
 use super::root::Root;
+use crate::time;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The `why` of a backup set that a repair wrote.
@@ -69,8 +70,8 @@ pub struct History {
 impl History {
     /// Were there [`REPAIRS`] within an hour? None comes after that until somebody runs `apply` himself.
     pub fn is_a_fight(&self) -> bool {
-        let time = |(_, when): &(String, String)| backup::time(when).map(Duration::from_secs);
-        let ends = self.repairs.first().and_then(time).zip(self.repairs.get(REPAIRS - 1).and_then(time));
+        let moment = |(_, when): &(String, String)| time::seconds(when).map(Duration::from_secs);
+        let ends = self.repairs.first().and_then(moment).zip(self.repairs.get(REPAIRS - 1).and_then(moment));
         ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
     }
 }
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn what_was_restored_last_is_known() {
         let node = node(&[("apply", 1000), (HEAL, 2000), (backup::RESTORE, 3000)]);
-        assert_eq!(history(&node.root).unwrap().restored, Some(backup::stamp(at(3000))));
+        assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], "apply", at(4000)).unwrap();
         assert_eq!(history(&node.root).unwrap(), History::default());
     }

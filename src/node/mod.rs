@@ -4,6 +4,7 @@
 //! * [`change`] is what a run does, as data; [`transaction`] executes it, all or nothing.
 //! * [`backup`] keeps what was there before, and plans the way back.
 //! * [`healing`] is when a node may repair itself.
+//! * [`storage`] looks at where the log lies; [`disk`] mounts one of its own there.
 //! * [`lock`] lets one run at a time work on a node.
 //! * [`apiserver`] looks at the API server that runs; [`outgoing`] is the one that a changed manifest replaces;
 //!   [`kubectl`] asks it, and [`cluster`] what kubeadm keeps in it.
@@ -12,6 +13,7 @@ pub mod apiserver;
 pub mod backup;
 pub mod change;
 pub mod cluster;
+pub mod disk;
 pub mod healing;
 pub mod kubectl;
 pub mod lock;
@@ -19,6 +21,7 @@ pub mod observe;
 pub mod outgoing;
 pub mod process;
 pub mod root;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 pub mod transaction;

@@ -8,13 +8,15 @@ use nix::errno::Errno;
 
 use super::change::{Attributes, Snapshot};
 use super::root::{Failed, Kind, Root};
-use super::{apiserver, cluster, process};
+use super::{apiserver, cluster, disk, process, storage};
 use crate::audit::version::Version;
 use crate::config::{Config, KUBEADM_CONFIGS, parent};
+use crate::plan::Wiring;
+use crate::storage::unit;
 use crate::yaml::tree::MAX_BYTES;
 
 const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
-const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+pub(super) const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
 const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
@@ -62,6 +64,16 @@ pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
     /// With the names that are in each directory.
     pub directories: BTreeMap<String, Option<(Attributes, Vec<String>)>>,
+    /// Of each log that is there.
+    pub logs: BTreeMap<String, Attributes>,
+    /// The units that shall mount something where the log lies, with their texts and what is there now.
+    pub units: Vec<(String, String, Option<Snapshot>)>,
+    /// The directory that shall be bound there, if it is there.
+    pub bound: Option<Attributes>,
+    /// What is mounted there, on the running system.
+    pub disk: Option<disk::State>,
+    /// Where the log lies; `None` where this isn't the running system, or there is no log.
+    pub storage: Option<storage::Seen>,
 }
 
 /// Reads a node.
@@ -145,12 +157,12 @@ fn usual_manifest_path(root: &Root) -> Result<String> {
 }
 
 /// Reads what there is at the paths that a plan wants to write.
-pub fn targets(root: &Root, policies: &[String], directories: &[String]) -> Result<Targets> {
+pub fn targets(root: &Root, config: &Config, wiring: &Wiring) -> Result<Targets> {
     let mut targets = Targets::default();
-    for path in policies {
+    for path in &wiring.policies {
         targets.policies.insert(path.clone(), root.read(path, MAX_BYTES)?);
     }
-    for path in directories {
+    for path in &wiring.directories {
         let attributes = match root.stat(path)? {
             None => None,
             Some(entry) if entry.kind == Kind::Directory => {
@@ -163,6 +175,30 @@ pub fn targets(root: &Root, policies: &[String], directories: &[String]) -> Resu
             ),
         };
         targets.directories.insert(path.clone(), attributes);
+    }
+    for log in &wiring.logs {
+        // What is no file is said by the API server, or by the proof.
+        if let Some(entry) = root.stat(log)?.filter(|entry| entry.kind == Kind::File) {
+            targets.logs.insert(log.clone(), entry.attributes);
+        }
+    }
+    let Some((directory, name)) = wiring.logs.first().and_then(|log| log.rsplit_once('/')) else {
+        return Ok(targets);
+    };
+    if let Some(source) = &config.storage.source {
+        for (path, text) in unit::files(source, directory) {
+            let before = root.read(&path, MAX_BYTES)?;
+            targets.units.push((path, text, before));
+        }
+        if let unit::Source::Bind(from) = source {
+            targets.bound = root.stat(from)?.map(|entry| entry.attributes);
+        }
+        if root.is_host() {
+            targets.disk = Some(disk::state(root, source, directory)?);
+        }
+    }
+    if root.is_host() {
+        targets.storage = Some(storage::look(root, directory, name, targets.disk.as_ref())?);
     }
     Ok(targets)
 }

@@ -18,7 +18,9 @@ use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 use super::backup;
 use super::change::{Attributes, Change, Snapshot};
 use super::cluster;
+use super::disk::{self, Content};
 use super::root::{Kind, Place, Root, set_attributes, split};
+use super::storage::mounted_at;
 
 /// The name that `name`'s new content is staged under.
 pub(super) fn temporary_name(name: &str) -> String {
@@ -70,8 +72,12 @@ pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> R
     // Only now are the kept files of removed ones out of the directories. What holds something stays: a log that
     // was written meanwhile is worth more than a tidy node.
     for change in changes {
-        if let Change::RemoveDirectory { path, .. } = change {
-            backup::warn_on_error(remove_directory(root, path));
+        match change {
+            Change::RemoveDirectory { path, .. } => backup::warn_on_error(remove_directory(root, path)),
+            Change::Gather { path, log } => backup::warn_on_error(disk::gather(path, log).map(drop)),
+            // Its unit is gone by now.
+            Change::Unmount { .. } => backup::warn_on_error(disk::reload()),
+            _ => {}
         }
     }
     backup::warn_on_error(backup::finish(root, &set));
@@ -102,6 +108,10 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         }
         // Whoever can't read it any more plans anew, without it.
         Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
+        Change::Format { device, .. } => disk::content(device)? == Content::Blank,
+        Change::Mount { .. } => mounted_at(path).is_none(),
+        Change::Unmount { .. } => mounted_at(path).is_some(),
+        Change::Gather { .. } => root.stat(&disk::aside(path))?.is_some(),
         Change::RemoveDirectory { before, .. } => {
             root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
         }
@@ -119,6 +129,8 @@ enum Undo {
     /// Remove a created directory.
     RemoveDirectory(Place),
     SetAttributes(String, Attributes),
+    /// Take away what was mounted at a directory.
+    Unmount(String),
     /// Put the text of the cluster's configuration back: what it is now, and what it was.
     Cluster(String, String),
 }
@@ -130,7 +142,13 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
     for change in changes {
         let path = change.path();
         let place = match change {
-            Change::SetAttributes { .. } | Change::WriteCluster { .. } | Change::RemoveDirectory { .. } => None,
+            Change::SetAttributes { .. }
+            | Change::WriteCluster { .. }
+            | Change::Format { .. }
+            | Change::Mount { .. }
+            | Change::Unmount { .. }
+            | Change::Gather { .. }
+            | Change::RemoveDirectory { .. } => None,
             Change::CreateDirectory { attributes, .. } => {
                 root.make_directory(path, attributes, &mut |made| undo.push(Undo::RemoveDirectory(made)))?;
                 None
@@ -244,8 +262,14 @@ fn commit(
                 }
                 replaced?;
             }
-            // Made when staging; removed at the end.
-            (Change::CreateDirectory { .. } | Change::RemoveDirectory { .. }, _) => {}
+            (Change::Format { device, format }, _) => disk::format(device, *format)?,
+            (Change::Mount { unit, attributes, .. }, _) => {
+                undo.push(Undo::Unmount(path.to_owned()));
+                disk::mount(root, path, unit, attributes)?;
+            }
+            (Change::Unmount { .. }, _) => disk::unmount(root, path)?,
+            // Made when staging; done and removed at the end.
+            (Change::CreateDirectory { .. } | Change::Gather { .. } | Change::RemoveDirectory { .. }, _) => {}
             (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, None) => {
                 bail!("{path} was not staged");
             }
@@ -269,7 +293,12 @@ fn remove_directory(root: &Root, path: &str) -> Result<()> {
 /// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
 /// node. Where something can't be put back, the set stays, partial, and the next run takes it over.
 fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Error) -> anyhow::Error {
+    let is_mounted = undo.iter().any(|step| matches!(step, Undo::Unmount(_)));
     let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
+    if is_mounted {
+        // What systemd read of the units must not outlive them: the kubelet would need the mount.
+        backup::warn_on_error(disk::reload());
+    }
     if stuck.is_empty() {
         backup::warn_on_error(backup::abandon(root, set));
         return anyhow!("{error:#}; the node is as it was");
@@ -299,6 +328,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
         Undo::SetAttributes(path, before) => {
             return set(root, &path, &before).map_err(|error| format!("{error:#}"));
         }
+        Undo::Unmount(path) => return disk::unmount(root, &path).map_err(|error| format!("{error:#}")),
         Undo::Cluster(now, before) => {
             // What is neither is somebody else's.
             let put_back =

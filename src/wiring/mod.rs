@@ -51,6 +51,8 @@ pub struct Wired {
     pub policy: String,
     /// The directory of the log on the host; `None` where a kept flag logs elsewhere than to a file.
     pub log_directory: Option<String>,
+    /// The audit flags that the API server will have.
+    pub flags: Flags,
     /// What a person should know about this file.
     pub notes: Vec<String>,
 }
@@ -346,7 +348,7 @@ fn wired(text: String, flags: &Flags, wanted: &Wanted, present: &[Present], mut 
     let policy = flags.get("audit-policy-file").map(|path| place(path)).unwrap_or_default();
     let log = flags.get("audit-log-path").filter(|path| path.starts_with('/'));
     let log_directory = log.map(|path| place(parent(path)));
-    Wired { text, policy, log_directory, notes }
+    Wired { text, policy, log_directory, flags: flags.clone(), notes }
 }
 
 /// What keeping somebody else's settings means for their mounts.

@@ -1,0 +1,503 @@
+//! How much room the log's limits can take, and how far back they let the log reach.
+//!
+//! The API server rotates by lumberjack (natefinch/lumberjack `lumberjack.go`): a file that would grow beyond `maxsize` is renamed, then
+//! compressed, and what is beyond `maxbackup` files or older than `maxage` days is deleted, at a rotation alone.
+
+use std::fmt;
+
+use crate::audit::flags::{self, Flags};
+use crate::audit::version::Version;
+
+const MIB: u64 = 1 << 20;
+const DAY: f64 = 86400.0;
+
+/// To which part a rotated file is compressed where none is there to measure: events are all alike, and were never seen to take more.
+pub const ASSUMED_RATIO: f64 = 5.0;
+
+/// The shortest time that a rate is made of, in seconds.
+const MIN_WINDOW: u64 = 60;
+
+/// What limits the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one file; `None` where it grows for ever.
+    pub size: Option<u64>,
+    /// Rotated files; `None` for any number.
+    pub backups: Option<u64>,
+    /// Days; `None` for ever.
+    pub age: Option<u64>,
+    pub compress: bool,
+}
+
+impl Limits {
+    /// As an API server of that version takes its flags. 1.36 brought limits where nobody sets any, and a `maxsize` of 0 that
+    /// means none (kubernetes/kubernetes#136478); before, lumberjack took it for its own 100 MiB.
+    pub fn of(flags: &Flags, version: Option<Version>) -> Limits {
+        let is_new = version.is_none_or(|version| version >= Version::new(36));
+        let value = |name: &str, unset: u64| {
+            let given = flags
+                .get(name)
+                .and_then(|value| flags::integer(value))
+                .map(|value| u64::try_from(value).unwrap_or(0));
+            given.unwrap_or(if is_new { unset } else { 0 })
+        };
+        let some = |value: u64| Some(value).filter(|value| *value > 0);
+        let size = match value("audit-log-maxsize", 100) {
+            0 if is_new => None,
+            0 => Some(100 * MIB),
+            size => Some(size.saturating_mul(MIB)),
+        };
+        Limits {
+            size,
+            backups: some(value("audit-log-maxbackup", 100)),
+            age: some(value("audit-log-maxage", 366)),
+            compress: flags
+                .get("audit-log-compress")
+                .is_some_and(|value| flags::same("audit-log-compress", value, "true")),
+        }
+    }
+}
+
+/// A file that was rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// When, in seconds since 1970.
+    pub time: u64,
+    /// On the disk.
+    pub bytes: u64,
+    /// Uncompressed.
+    pub plain: u64,
+}
+
+/// The log that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The bytes of the file that is written.
+    pub bytes: u64,
+    /// The times of its first and last event, in seconds since 1970.
+    pub events: Option<(u64, u64)>,
+    /// Oldest first.
+    pub rotated: Vec<Rotated>,
+}
+
+impl History {
+    /// On the disk.
+    pub fn total(&self) -> u64 {
+        self.rotated.iter().map(|file| file.bytes).sum::<u64>().saturating_add(self.bytes)
+    }
+
+    /// How many times smaller a file becomes, by those that were compressed.
+    fn ratio(&self) -> Option<f64> {
+        let compressed = self.rotated.iter().filter(|file| file.plain != file.bytes);
+        let (plain, bytes) =
+            compressed.fold((0, 0), |(plain, bytes), file| (plain + file.plain, bytes + file.bytes));
+        (plain > 0 && bytes > 0).then(|| (plain as f64 / bytes as f64).max(1.0))
+    }
+
+    /// Bytes of events a second, and since when it is so, in seconds since 1970. Of the oldest rotated file it is known when it ended, not when
+    /// it began.
+    fn rate(&self) -> Option<(f64, u64)> {
+        let last = self.events.map(|(_, last)| last).or(self.rotated.last().map(|file| file.time))?;
+        let (bytes, since) = match self.rotated.as_slice() {
+            [first, later @ ..] if last >= first.time + MIN_WINDOW => {
+                (later.iter().map(|file| file.plain).sum::<u64>() + self.bytes, first.time)
+            }
+            _ => (self.bytes, self.events?.0),
+        };
+        let seconds = last.checked_sub(since).filter(|seconds| *seconds >= MIN_WINDOW)?;
+        (bytes > 0).then(|| (bytes as f64 / seconds as f64, since))
+    }
+}
+
+/// The file system that the log lies on, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    pub total: u64,
+    pub available: u64,
+    /// What the kubelet keeps free by ending pods, where the log lies on its file system.
+    pub eviction: u64,
+}
+
+impl Disk {
+    /// What can be written before the kubelet ends pods, or no byte is left.
+    pub fn free(&self) -> u64 {
+        self.available.saturating_sub(self.eviction)
+    }
+}
+
+/// What ends the history, or its growth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `maxbackup` files of `maxsize`.
+    Backups,
+    Age,
+    /// No room is left on the disk before the limits are reached.
+    Disk,
+}
+
+impl End {
+    /// Its name, in text and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            End::Backups => "maxbackup",
+            End::Age => "maxage",
+            End::Disk => "disk",
+        }
+    }
+}
+
+/// What is to be expected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forecast {
+    /// What the files can come to in bytes, uncompressed; `None` where no limit holds.
+    pub worst: Option<u64>,
+    /// The same as the disk will see it: with what compression and age leave of it.
+    pub expected: Option<u64>,
+    /// How many times smaller compression makes a file; 1 without.
+    pub ratio: f64,
+    /// Or it is [`ASSUMED_RATIO`].
+    pub is_measured: bool,
+    /// Bytes of events a second, and since when, in seconds since 1970.
+    pub rate: Option<(f64, u64)>,
+    /// How long a file takes to be rotated, in seconds.
+    pub rotation: Option<f64>,
+    /// How far back the log will reach at least, in seconds, and what ends it. `None` where no rate is known, or nothing ends it.
+    pub kept: Option<(f64, End)>,
+}
+
+/// What is to be expected of a log.
+pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forecast {
+    let measured = history.ratio().filter(|_| limits.compress);
+    let ratio = measured.unwrap_or(if limits.compress { ASSUMED_RATIO } else { 1.0 });
+    let rate = history.rate();
+    let worst =
+        limits.size.zip(limits.backups).map(|(size, backups)| size.saturating_mul(backups.saturating_add(1)));
+    // The file that is written and the one that is being compressed are as large as they are.
+    let on_disk = |plain: f64, size: f64| match limits.compress {
+        true if plain > 2.0 * size => 2.0 * size + (plain - size) / ratio,
+        _ => plain,
+    };
+    // Nothing older than that is there but in the file that is written, as nothing is deleted without a rotation.
+    let by_age = rate
+        .zip(limits.age)
+        .zip(limits.size)
+        .map(|(((rate, _), age), size)| rate * age as f64 * DAY + size as f64);
+    let plain = match (worst, by_age) {
+        (Some(worst), Some(by_age)) => Some(by_age.min(worst as f64)),
+        (worst, by_age) => worst.map(|worst| worst as f64).or(by_age),
+    };
+    let expected =
+        plain.zip(limits.size).map(|(plain, size)| on_disk(plain, size as f64).min(u64::MAX as f64) as u64);
+    let kept = rate.and_then(|(rate, _)| {
+        let backups = limits
+            .size
+            .zip(limits.backups)
+            .map(|(size, backups)| (size as f64 * backups as f64 / rate, End::Backups));
+        let age = limits.age.filter(|_| limits.size.is_some()).map(|age| (age as f64 * DAY, End::Age));
+        let room = disk.map(|disk| disk.free().saturating_add(history.total()) as f64);
+        let full = room.filter(|room| expected.is_none_or(|expected| expected as f64 > *room)).map(|room| {
+            let plain = limits.size.map_or(0.0, |size| 2.0 * size as f64);
+            let plain = if limits.compress && room > plain { plain + (room - plain) * ratio } else { room };
+            (plain / rate, End::Disk)
+        });
+        [backups, age, full].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
+    });
+    Forecast {
+        worst,
+        expected,
+        ratio,
+        is_measured: measured.is_some(),
+        rotation: rate.zip(limits.size).map(|((rate, _), size)| size as f64 / rate),
+        rate,
+        kept,
+    }
+}
+
+/// How much of a file system, or how many bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    Percent(f64),
+    Bytes(u64),
+}
+
+impl Share {
+    /// Reads `10%`, `1Gi`, `500M` or `1000`, as the kubelet does its thresholds.
+    pub fn parse(text: &str) -> Option<Share> {
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent: f64 = percent.parse().ok()?;
+            return (0.0..=100.0).contains(&percent).then_some(Share::Percent(percent));
+        }
+        const UNITS: [(&str, u64); 10] = [
+            ("Ki", 1 << 10),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+            ("Ti", 1 << 40),
+            ("k", 1000),
+            ("K", 1000),
+            ("M", 1_000_000),
+            ("G", 1_000_000_000),
+            ("T", 1_000_000_000_000),
+            ("", 1),
+        ];
+        let (digits, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+        let number: f64 = digits.parse().ok().filter(|_| digits.starts_with(|c: char| c.is_ascii_digit()))?;
+        Some(Share::Bytes((number * *unit as f64) as u64))
+    }
+
+    /// In bytes.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            Share::Percent(percent) => (total as f64 * percent / 100.0) as u64,
+            Share::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// What keeps limits from fitting on a disk, of which so many bytes are to stay free; `None` where they fit.
+pub fn misfit(
+    forecast: &Forecast,
+    limits: &Limits,
+    history: &History,
+    disk: Disk,
+    headroom: u64,
+) -> Option<String> {
+    let Some(expected) = forecast.expected else {
+        let missing = match limits.size {
+            None => "--audit-log-maxsize is 0, so the log is never rotated",
+            Some(_) => "neither --audit-log-maxbackup nor --audit-log-maxage limits it",
+        };
+        return Some(format!("the log grows until the disk is full: {missing}"));
+    };
+    let kept = headroom.max(disk.eviction);
+    if expected > disk.total.saturating_sub(kept) {
+        return Some(format!(
+            "the log may come to {}, and the file system has {} of which {} are to stay free",
+            Bytes(expected),
+            Bytes(disk.total),
+            Bytes(kept)
+        ));
+    }
+    let growth = expected.saturating_sub(history.total());
+    (growth > disk.available.saturating_sub(kept)).then(|| {
+        format!(
+            "the log may come to {}, {} more than it has now, and of the {} that are free {} are to stay so",
+            Bytes(expected),
+            Bytes(growth),
+            Bytes(disk.available),
+            Bytes(kept)
+        )
+    })
+}
+
+/// A number of bytes as people write it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+        let mut number = self.0 as f64;
+        let mut unit = 0;
+        while number >= 1023.95 && unit + 1 < UNITS.len() {
+            number /= 1024.0;
+            unit += 1;
+        }
+        let places = usize::from(unit > 0);
+        write!(f, "{number:.places$} {}", UNITS[unit])
+    }
+}
+
+/// A time as people say it, given in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Span(pub f64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            seconds if seconds < 2.0 * 60.0 => write!(f, "{seconds:.0} seconds"),
+            seconds if seconds < 2.0 * 3600.0 => write!(f, "{:.0} minutes", seconds / 60.0),
+            seconds if seconds < 3.0 * DAY => write!(f, "{:.0} hours", seconds / 3600.0),
+            seconds => write!(f, "{:.0} days", seconds / DAY),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+    const NOW: u64 = 1_795_694_400;
+
+    fn limits(size: u64, backups: u64, age: u64, compress: bool) -> Limits {
+        let some = |value: u64| Some(value).filter(|value| *value > 0);
+        Limits { size: some(size * MIB), backups: some(backups), age: some(age), compress }
+    }
+
+    /// A log that is written at one MiB an hour, for so many hours.
+    fn hours(hours: u64) -> History {
+        History { bytes: hours * MIB, events: Some((NOW, NOW + hours * 3600)), rotated: Vec::new() }
+    }
+
+    fn disk(total: u64, available: u64, eviction: u64) -> Disk {
+        Disk { total: total * GIB, available: available * GIB, eviction: eviction * GIB }
+    }
+
+    #[test]
+    fn limits_are_what_the_version_makes_of_the_flags() {
+        for (words, minor, expected) in [
+            (
+                "audit-log-maxsize=50 audit-log-maxbackup=100 audit-log-maxage=30 audit-log-compress=true",
+                30,
+                limits(50, 100, 30, true),
+            ),
+            ("audit-log-maxsize=0x10 audit-log-compress=0", 30, limits(16, 0, 0, false)),
+            ("", 35, limits(100, 0, 0, false)),
+            ("", 36, limits(100, 100, 366, false)),
+            ("audit-log-maxsize=0", 35, limits(100, 0, 0, false)),
+            ("audit-log-maxsize=0", 36, limits(0, 100, 366, false)),
+            ("audit-log-maxbackup=-1", 36, limits(100, 0, 366, false)),
+        ] {
+            let flags = words.split_whitespace().map(|word| word.split_once('=').unwrap());
+            let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            assert_eq!(Limits::of(&flags, Some(Version::new(minor))), expected, "{words} {minor}");
+        }
+    }
+
+    #[test]
+    fn the_worst_case_is_every_file_at_its_full_size() {
+        let of = |limits| forecast(&limits, &History::default(), None);
+        // The defaults: 101 files of 50 MiB; compressed, two whole ones, and 100 at a fifth.
+        let found = of(limits(50, 100, 30, true));
+        assert_eq!((found.worst, found.expected), (Some(5050 * MIB), Some(1100 * MIB)));
+        let found = of(limits(50, 100, 30, false));
+        assert_eq!((found.worst, found.expected), (Some(5050 * MIB), Some(5050 * MIB)));
+        assert_eq!(of(limits(50, 0, 30, false)).worst, None);
+        assert_eq!(of(limits(0, 100, 30, false)).worst, None);
+        assert_eq!(of(limits(u64::MAX / MIB, u64::MAX, 0, false)).worst, Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_rate_needs_a_minute_of_events() {
+        let of = |history: &History| forecast(&limits(50, 10, 0, false), history, None).rate;
+        assert_eq!(of(&hours(2)), Some((MIB as f64 / 3600.0, NOW)));
+        assert_eq!(of(&History { events: Some((NOW, NOW + 59)), ..hours(2) }), None);
+        assert_eq!(of(&History { events: None, ..hours(2) }), None);
+        assert_eq!(of(&History { events: Some((NOW, NOW - 10)), ..hours(2) }), None);
+    }
+
+    #[test]
+    fn with_rotated_files_the_rate_is_that_since_the_oldest_of_them() {
+        let rotated = [(NOW - 7200, 10, 100), (NOW - 3600, 20, 200), (NOW, 30, 300)];
+        let rotated =
+            rotated.map(|(time, bytes, plain)| Rotated { time, bytes: bytes * MIB, plain: plain * MIB }).to_vec();
+        let history = History { bytes: 100 * MIB, events: Some((NOW, NOW + 3600)), rotated };
+        let found = forecast(&limits(100, 10, 0, true), &history, None);
+        // 200, 300 and 100 MiB in three hours.
+        assert_eq!(found.rate, Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
+        assert_eq!((found.ratio, found.is_measured), (10.0, true));
+        assert_eq!(history.total(), 160 * MIB);
+    }
+
+    #[test]
+    fn what_bites_first_ends_the_history() {
+        const HOUR: f64 = 3600.0;
+        for (limits, disk, expected) in [
+            // Ten files of 6 MiB, at one an hour.
+            (limits(6, 10, 30, false), disk(10, 5, 1), Some((60.0 * HOUR, End::Backups))),
+            (limits(6, 10, 2, false), disk(10, 5, 1), Some((48.0 * HOUR, End::Age))),
+            (
+                limits(6, 0, 0, false),
+                Disk { available: 8 * MIB, ..disk(10, 5, 0) },
+                Some((10.0 * HOUR, End::Disk)),
+            ),
+            (
+                limits(6, 10, 2, false),
+                Disk { available: 8 * MIB, ..disk(10, 5, 0) },
+                Some((10.0 * HOUR, End::Disk)),
+            ),
+            // Two whole files of 2 MiB, and 6 MiB for what is a fifth.
+            (
+                limits(2, 100, 0, true),
+                Disk { available: 8 * MIB, ..disk(10, 5, 0) },
+                Some((34.0 * HOUR, End::Disk)),
+            ),
+            (limits(0, 0, 0, false), disk(10, 5, 5), Some((2.0 * HOUR, End::Disk))),
+        ] {
+            assert_eq!(forecast(&limits, &hours(2), Some(disk)).kept, expected, "{limits:?}");
+        }
+        assert_eq!(forecast(&limits(6, 10, 30, false), &History::default(), None).kept, None);
+        assert_eq!(forecast(&limits(6, 10, 30, false), &hours(2), None).rotation, Some(6.0 * HOUR));
+    }
+
+    #[test]
+    fn where_events_are_few_age_keeps_the_log_small() {
+        // A MiB an hour for two days, and the file that is written.
+        let found = forecast(&limits(6, 100, 2, false), &hours(2), None);
+        assert_eq!((found.worst, found.expected), (Some(606 * MIB), Some(54 * MIB)));
+        assert_eq!(forecast(&limits(6, 0, 2, false), &hours(2), None).expected, Some(54 * MIB));
+    }
+
+    #[test]
+    fn limits_that_have_no_room_are_told() {
+        let misfit_of = |limits: &Limits, history: &History, disk: Disk, headroom| {
+            misfit(&forecast(limits, history, Some(disk)), limits, history, disk, headroom)
+        };
+        let none = History::default();
+        for (limits, history, disk, headroom, expected) in [
+            (limits(100, 9, 0, false), &none, disk(10, 5, 1), GIB, None),
+            (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 0, None),
+            (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 1, Some("has 10.0 GiB of which 1 bytes")),
+            (limits(1024, 9, 0, false), &none, disk(10, 10, 1), 0, Some("has 10.0 GiB of which 1.0 GiB")),
+            (limits(1024, 4, 0, false), &none, disk(10, 5, 1), 0, Some("of the 5.0 GiB that are free 1.0 GiB")),
+            // What the log has already isn't to come.
+            (limits(1024, 4, 0, false), &History { bytes: GIB, ..History::default() }, disk(10, 5, 1), 0, None),
+            (limits(1024, 0, 0, false), &none, disk(10, 10, 0), 0, Some("nor --audit-log-maxage limits it")),
+            (limits(0, 10, 0, false), &none, disk(10, 10, 0), 0, Some("is never rotated")),
+        ] {
+            let found = misfit_of(&limits, history, disk, headroom);
+            assert_eq!(found.is_some(), expected.is_some(), "{limits:?} {disk:?}: {found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{limits:?} {disk:?}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_read_as_the_kubelet_does() {
+        for (text, expected) in [
+            ("10%", Some(Share::Percent(10.0))),
+            ("7.5%", Some(Share::Percent(7.5))),
+            ("101%", None),
+            ("1Gi", Some(Share::Bytes(GIB))),
+            ("1.5Ki", Some(Share::Bytes(1536))),
+            ("100M", Some(Share::Bytes(100_000_000))),
+            ("123", Some(Share::Bytes(123))),
+            ("-1", None),
+            ("inf", None),
+            ("", None),
+            ("%", None),
+            ("many", None),
+        ] {
+            assert_eq!(Share::parse(text), expected, "{text}");
+        }
+        assert_eq!(Share::Percent(10.0).of(200), 20);
+    }
+
+    #[test]
+    fn sizes_and_times_are_written_for_people() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (5050 * MIB, "4.9 GiB"),
+            (GIB - 1, "1.0 GiB"),
+            (u64::MAX, "16777216.0 TiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), expected);
+        }
+        for (seconds, expected) in
+            [(1.0, "1 seconds"), (3600.0, "60 minutes"), (7200.0, "2 hours"), (86400.0 * 4.0, "4 days")]
+        {
+            assert_eq!(Span(seconds).to_string(), expected);
+        }
+    }
+}

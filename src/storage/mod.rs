@@ -1,0 +1,10 @@
+//! Where the audit log lies: decided here from texts and numbers, without touching anything. [`crate::node::storage`] gets them.
+//!
+//! * [`mounts`] reads `/proc/self/mountinfo`, [`persistence`] judges by it whether a directory outlives a reboot.
+//! * [`forecast`] says how much the log's limits can take, and how far back they reach.
+//! * [`unit`] is the mount unit of a disk of the log's own.
+
+pub mod forecast;
+pub mod mounts;
+pub mod persistence;
+pub mod unit;

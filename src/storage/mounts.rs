@@ -1,0 +1,250 @@
+//! What is mounted where, as `/proc/self/mountinfo` tells it: proc_pid_mountinfo(5).
+
+use std::fmt;
+
+use crate::config::is_within;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub id: u32,
+    pub parent: u32,
+    /// The number of the device, `MAJOR:MINOR`. Of what has no device of its own, such as btrfs, one that is made up.
+    pub device: String,
+    /// Which part of the file system is mounted: `/`, or a directory of it for a bind mount or a subvolume.
+    pub root: String,
+    /// Where.
+    pub point: String,
+    pub file_system: String,
+    /// A device, or whatever the file system takes for one.
+    pub source: String,
+    /// Of the mount, separated by commas.
+    pub options: String,
+    /// Of the file system, separated by commas.
+    pub super_options: String,
+}
+
+impl Mount {
+    /// The value of an option of the file system.
+    pub fn super_option(&self, name: &str) -> Option<&str> {
+        self.super_options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// Can nothing be written there?
+    pub fn is_read_only(&self) -> bool {
+        [&self.options, &self.super_options].iter().any(|options| options.split(',').any(|option| option == "ro"))
+    }
+}
+
+/// A line that is none of mountinfo's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// From 1 on.
+    pub line: usize,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: this is no line of mountinfo", self.line)
+    }
+}
+
+/// Reads the text of mountinfo.
+///
+/// Errors: a line that can't be read. Leaving it out could hide what covers a directory.
+pub fn parse(text: &str) -> Result<Vec<Mount>, Fault> {
+    text.lines().enumerate().map(|(at, line)| mount(line).ok_or(Fault { line: at + 1 })).collect()
+}
+
+fn mount(line: &str) -> Option<Mount> {
+    // Blanks are escaped, but for one kind: a file system may have nothing for a source, which leaves two of them.
+    let (mount, file_system) = line.split_once(" - ")?;
+    let mut words = mount.split(' ');
+    let (id, parent) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let device = words.next()?.to_owned();
+    let (root, point) = (plain(words.next()?), plain(words.next()?));
+    let options = words.next()?.to_owned();
+    let mut words = file_system.splitn(3, ' ');
+    Some(Mount {
+        id,
+        parent,
+        device,
+        root,
+        point,
+        options,
+        file_system: plain(words.next()?),
+        source: plain(words.next()?),
+        super_options: plain(words.next()?),
+    })
+}
+
+/// A text with its octal escapes resolved: `\040` is a blank, `\011` a tab, `\012` a new line, `\134` a backslash, `\043` a number sign.
+fn plain(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = tail;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The mount that a path lies on, as the kernel finds it: from the root on, at each mount point that comes first on the way, to what is mounted
+/// there last. So what an outer mount hides doesn't count. `path` is absolute, without links. `None` where nothing covers it, as with a root
+/// directory that is no mount point.
+pub fn covering<'m>(mounts: &'m [Mount], path: &str) -> Option<&'m Mount> {
+    let is_listed = |id: u32| mounts.iter().any(|mount| mount.id == id);
+    let begins = |mount: &&Mount| mount.parent == mount.id || !is_listed(mount.parent);
+    let on_the_way = |mount: &&Mount| mount.point == "/" || is_within(path, &mount.point);
+    let mut found = mounts.iter().filter(begins).filter(on_the_way).min_by_key(|mount| mount.point.len())?;
+    // Each is another one: whatever a text claims, this ends.
+    for _ in mounts {
+        let inside = |mount: &&Mount| mount.parent == found.id && mount.id != found.id;
+        match mounts.iter().filter(inside).filter(on_the_way).min_by_key(|mount| mount.point.len()) {
+            Some(next) => found = next,
+            None => break,
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn point(text: &str, path: &str) -> Option<(u32, String)> {
+        covering(&parse(text).unwrap(), path).map(|mount| (mount.id, mount.file_system.clone()))
+    }
+
+    #[test]
+    fn a_line_is_read() {
+        let text = r"36 35 98:0 /mnt1 /mnt2/a\040b rw,noatime shared:1 master:2 - ext3 /dev/r\134t ro,errors=continue,x=a,b";
+        let mounts = parse(text).unwrap();
+        let expected = Mount {
+            id: 36,
+            parent: 35,
+            device: "98:0".to_owned(),
+            root: "/mnt1".to_owned(),
+            point: "/mnt2/a b".to_owned(),
+            file_system: "ext3".to_owned(),
+            source: r"/dev/r\t".to_owned(),
+            options: "rw,noatime".to_owned(),
+            super_options: "ro,errors=continue,x=a,b".to_owned(),
+        };
+        assert_eq!(mounts, [expected.clone()]);
+        assert!(expected.is_read_only());
+        assert_eq!(expected.super_option("errors"), Some("continue"));
+        assert_eq!(expected.super_option("error"), None);
+    }
+
+    #[test]
+    fn a_mount_without_optional_fields_or_source_is_read() {
+        let mounts = parse("1 0 0:1 / / rw - tmpfs  rw,size=4k\n").unwrap();
+        assert_eq!((mounts[0].source.as_str(), mounts[0].super_options.as_str()), ("", "rw,size=4k"));
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_an_error() {
+        for (text, line) in [
+            ("", 0),
+            ("1 0 0:1 / / rw - ext4 /dev/a rw\n\n", 2),
+            ("1 0 0:1 / / rw ext4 /dev/a rw\n", 1),
+            ("x 0 0:1 / / rw - ext4 /dev/a rw\n", 1),
+            ("1 0 0:1 / / rw - ext4 /dev/a\n", 1),
+        ] {
+            assert_eq!(parse(text).err().map_or(0, |fault| fault.line), line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn of_stacked_mounts_the_last_counts() {
+        let text = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                    2 1 8:2 / /var rw - xfs /dev/sda2 rw\n\
+                    3 2 0:3 / /var rw - tmpfs tmpfs rw\n\
+                    4 2 8:4 / /var/log rw - ext4 /dev/sda4 rw\n";
+        // /var/log was mounted on the disk that the tmpfs hides since.
+        assert_eq!(point(text, "/var/log/x"), Some((3, "tmpfs".to_owned())));
+        assert_eq!(point(text, "/var"), Some((3, "tmpfs".to_owned())));
+        assert_eq!(point(text, "/variable"), Some((1, "ext4".to_owned())));
+    }
+
+    #[test]
+    fn a_mount_over_an_older_inner_one_hides_it() {
+        let text = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                    2 1 8:2 / /a/b rw - xfs /dev/sda2 rw\n\
+                    3 1 0:3 / /a rw - tmpfs tmpfs rw\n";
+        assert_eq!(point(text, "/a/b/c"), Some((3, "tmpfs".to_owned())));
+    }
+
+    #[test]
+    fn a_root_may_be_stacked_or_no_mount_point() {
+        let text = "1 1 0:1 / / rw - rootfs rootfs rw\n2 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
+        assert_eq!(point(text, "/var"), Some((2, "ext4".to_owned())));
+        assert_eq!(point("7 3 0:5 / /proc rw - proc proc rw\n", "/var"), None);
+        assert_eq!(point("7 3 0:5 / /proc rw - proc proc rw\n", "/proc/self"), Some((7, "proc".to_owned())));
+    }
+
+    #[test]
+    fn mounts_in_a_circle_have_an_end() {
+        let text = "1 2 0:1 / / rw - ext4 a rw\n2 1 0:1 / / rw - ext4 b rw\n3 9 0:1 / / rw - ext4 c rw\n";
+        assert_eq!(point(text, "/var"), Some((3, "ext4".to_owned())));
+    }
+
+    /// As the kernel writes a path.
+    fn escaped(text: &str) -> String {
+        text.chars()
+            .map(|c| if " \t\n\\#".contains(c) { format!("\\{:03o}", c as u32) } else { c.to_string() })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_nothing_panics(text in "[ -~\n\\\\]{0,300}", path in "(/[a-z]{0,2}){0,4}") {
+            if let Ok(mounts) = parse(&text) {
+                covering(&mounts, &path);
+            }
+        }
+
+        #[test]
+        fn what_the_kernel_writes_is_what_was_there(
+            fields in prop::collection::vec("/[ \t\n\\\\#a-zäé/0-7]{0,12}", 4), id in 1u32..99, optional in "( [a-z]+:[0-9]+){0,3}",
+        ) {
+            let words: Vec<_> = fields.iter().map(|field| escaped(field)).collect();
+            let line = format!(
+                "{id} 1 8:1 {} {} rw,relatime{optional} - ext4 {} rw,x={}", words[0], words[1], words[2], words[3],
+            );
+            let mounts = parse(&line).unwrap();
+            prop_assert_eq!(&mounts[0].root, &fields[0]);
+            prop_assert_eq!(&mounts[0].point, &fields[1]);
+            prop_assert_eq!(&mounts[0].source, &fields[2]);
+            prop_assert_eq!(mounts[0].super_option("x"), Some(fields[3].as_str()));
+        }
+
+        /// Mounts made one after the other, each where it can be reached: what covers a path is the last one made on its way.
+        #[test]
+        fn what_was_mounted_last_on_the_way_counts(points in prop::collection::vec("(/[ab]){0,3}", 0..8), path in "(/[ab]){1,4}") {
+            let mut mounts = parse("1 0 8:1 / / rw - ext4 root rw").unwrap();
+            let mut expected = 1;
+            for (at, point) in points.iter().enumerate() {
+                let point = if point.is_empty() { "/" } else { point };
+                let parent = covering(&mounts, point).unwrap().id;
+                let id = u32::try_from(at).unwrap() + 2;
+                mounts.push(Mount { id, parent, point: point.to_owned(), ..mounts[0].clone() });
+                if point == "/" || is_within(&path, point) {
+                    expected = id;
+                }
+            }
+            prop_assert_eq!(covering(&mounts, &path).map(|mount| mount.id), Some(expected));
+        }
+    }
+}

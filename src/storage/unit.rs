@@ -1,0 +1,166 @@
+//! The systemd units that mount a disk, or a directory of one, where the log lies: systemd.mount(5).
+
+use std::fmt::Write as _;
+
+/// Where units are that somebody wrote for this node.
+const UNITS: &str = "/etc/systemd/system";
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A directory of another file system.
+    Bind(String),
+    /// A device, by `LABEL=`, `UUID=` or a path in `/dev`, and the file system that it may be given where it is blank.
+    Device { name: String, format: Option<Format> },
+}
+
+/// A file system that a blank device is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Ext4,
+    Xfs,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Ext4 => "ext4",
+            Format::Xfs => "xfs",
+        }
+    }
+}
+
+/// The path of the device file of a name such as `LABEL=audit`, as udev makes them.
+pub fn device_path(name: &str) -> String {
+    let by = |directory: &str, value: &str| format!("/dev/disk/{directory}/{}", escaped_label(value));
+    match name.split_once('=') {
+        Some(("LABEL", value)) => by("by-label", value),
+        Some(("UUID", value)) => by("by-uuid", &value.to_lowercase()),
+        Some(("PARTLABEL", value)) => by("by-partlabel", value),
+        Some(("PARTUUID", value)) => by("by-partuuid", &value.to_lowercase()),
+        _ => name.to_owned(),
+    }
+}
+
+/// What udev makes of a label in a file's name (`udev_node_escape_path`): all but letters, digits and a few marks by number.
+fn escaped_label(label: &str) -> String {
+    label.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b if b.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&b) || !b.is_ascii() => out.push(char::from(b)),
+            b => {
+                let _ = write!(out, "\\x{b:02x}");
+            }
+        }
+        out
+    })
+}
+
+/// The name of the unit that mounts at `path`, as `systemd-escape --path --suffix=mount` has it.
+pub fn name(path: &str) -> String {
+    let mut name = String::new();
+    let words: Vec<_> = path.split('/').filter(|word| !word.is_empty()).collect();
+    for (at, byte) in words.join("/").bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if at == 0 => name.push_str("\\x2e"),
+            b if b.is_ascii_alphanumeric() || b":_.".contains(&b) => name.push(char::from(b)),
+            b => {
+                let _ = write!(name, "\\x{b:02x}");
+            }
+        }
+    }
+    if name.is_empty() { "-.mount".to_owned() } else { name + ".mount" }
+}
+
+/// The files that make the mount, each with its path: the unit, and what lets the kubelet wait for it and need it. `nofail` keeps everything else
+/// from waiting.
+pub fn files(source: &Source, directory: &str) -> [(String, String); 2] {
+    const NOTE: &str = "# Written by kube-audit-bootstrap, for the storage that its configuration names.\n";
+    let mut unit =
+        format!("{NOTE}[Unit]\nDescription=Audit log of the Kubernetes API server\nBefore=kubelet.service\n");
+    let (what, kind, options) = match source {
+        Source::Bind(from) => {
+            let _ = writeln!(unit, "RequiresMountsFor={}", specifiers(from));
+            (from.clone(), "none".to_owned(), "bind,nofail")
+        }
+        Source::Device { name, format } => {
+            let kind = format.map_or("auto", Format::name).to_owned();
+            (device_path(name), kind, "nodev,nosuid,noexec,nofail")
+        }
+    };
+    let what = specifiers(&what);
+    let _ =
+        write!(unit, "\n[Mount]\nWhat={what}\nWhere={}\nType={kind}\nOptions={options}\n", specifiers(directory));
+    let drop_in = format!("{NOTE}[Unit]\nRequiresMountsFor={}\n", specifiers(directory));
+    [
+        (format!("{UNITS}/{}", name(directory)), unit),
+        (format!("{UNITS}/kubelet.service.d/20-audit-log.conf"), drop_in),
+    ]
+}
+
+/// A text in a unit file, where a percent sign would begin a specifier, and a backslash an escape.
+fn specifiers(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `systemd-escape --path --suffix=mount` answers.
+    #[test]
+    fn the_name_of_a_mount_unit_is_that_of_its_path() {
+        for (path, expected) in [
+            ("/var/log/kubernetes/audit", "var-log-kubernetes-audit.mount"),
+            ("/var/log/kube-audit", "var-log-kube\\x2daudit.mount"),
+            ("/.audit/a.b_c:d", "\\x2eaudit-a.b_c:d.mount"),
+            ("//var//log/", "var-log.mount"),
+            ("/", "-.mount"),
+        ] {
+            assert_eq!(name(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_device_has_the_path_that_udev_gives_it() {
+        for (name, expected) in [
+            ("LABEL=audit", "/dev/disk/by-label/audit"),
+            ("LABEL=audit log/1", "/dev/disk/by-label/audit\\x20log\\x2f1"),
+            ("UUID=0B1D-2C3E", "/dev/disk/by-uuid/0b1d-2c3e"),
+            ("PARTUUID=AB", "/dev/disk/by-partuuid/ab"),
+            ("/dev/disk/by-id/virtio-audit", "/dev/disk/by-id/virtio-audit"),
+        ] {
+            assert_eq!(device_path(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_kubelet_needs_the_mount_and_nobody_else_waits_for_it() {
+        let source = Source::Device { name: "LABEL=audit".to_owned(), format: None };
+        let [(path, unit), (drop_in_path, drop_in)] = files(&source, "/var/log/kubernetes/audit");
+        assert_eq!(path, "/etc/systemd/system/var-log-kubernetes-audit.mount");
+        assert_eq!(
+            unit,
+            "# Written by kube-audit-bootstrap, for the storage that its configuration names.\n\
+             [Unit]\n\
+             Description=Audit log of the Kubernetes API server\n\
+             Before=kubelet.service\n\
+             \n\
+             [Mount]\n\
+             What=/dev/disk/by-label/audit\n\
+             Where=/var/log/kubernetes/audit\n\
+             Type=auto\n\
+             Options=nodev,nosuid,noexec,nofail\n"
+        );
+        assert_eq!(drop_in_path, "/etc/systemd/system/kubelet.service.d/20-audit-log.conf");
+        assert!(drop_in.ends_with("\n[Unit]\nRequiresMountsFor=/var/log/kubernetes/audit\n"), "{drop_in}");
+    }
+
+    #[test]
+    fn a_bound_directory_needs_what_it_lies_on() {
+        let [(_, unit), _] = files(&Source::Bind("/data/50%".to_owned()), "/a/b");
+        for line in ["RequiresMountsFor=/data/50%%", "What=/data/50%%", "Type=none", "Options=bind,nofail"] {
+            assert!(unit.lines().any(|found| found == line), "{line}: {unit}");
+        }
+    }
+}
