@@ -3,5 +3,6 @@
 #[cfg(test)]
 mod differential;
 pub mod flags;
+pub mod metrics;
 pub mod policy;
 pub mod version;

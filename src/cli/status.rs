@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
-use crate::node::{backup, cluster, healing};
+use crate::node::{apiserver, backup, cluster, healing};
 use crate::plan::{Plan, Role, Step, describe};
+use crate::time::{at, rfc3339};
 
 /// Show what is in place and what drifted; exit 3 if apply would change anything
 #[derive(Debug, Args)]
@@ -37,6 +38,7 @@ impl Status {
         let (heals, history) = (healing::is_enabled(&root), healing::history(&root)?);
         let repairs: Vec<_> = history.repairs.iter().map(|(id, _)| id.as_str()).collect();
         let unproved = backup::unproved(&root)?;
+        let lost = if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None };
         warn(common, &plan.warnings);
         if let Some(refusal) = &plan.refusal {
             warn(common, std::slice::from_ref(refusal));
@@ -57,6 +59,10 @@ impl Status {
                 "steps": steps,
                 "storage": plan.storage.as_ref().map(storage::document),
                 "refusal": plan.refusal,
+                "lost": lost.as_ref().map(|(lost, since)| json!({
+                    "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
+                    "since": rfc3339(*since),
+                })),
                 "warnings": plan.warnings,
                 "selfHealing": {"enabled": heals, "repairs": repairs, "stopped": history.is_a_fight()},
                 "unproved": unproved.as_ref().map(|set| set.id.as_str()),
@@ -70,6 +76,19 @@ impl Status {
                 let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
             }
             out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
+            if let Some((lost, since)) = lost.filter(|(lost, _)| !lost.is_empty()) {
+                let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
+                let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
+                let last = last
+                    .map(|(_, last)| format!("; the last one that was is of {}", rfc3339(at(last))))
+                    .unwrap_or_default();
+                let _ = writeln!(
+                    out,
+                    "events    lost     that the API server could not write, since it started at {}: {}{last}",
+                    rfc3339(since),
+                    counts.join(", ")
+                );
+            }
             if heals || !repairs.is_empty() {
                 let state = if heals { "enabled" } else { "off" };
                 let stopped = match &history.restored {

@@ -18,6 +18,7 @@ use super::kubectl::{Answer, Kubectl};
 use super::process::running;
 use super::root::Root;
 use super::transaction;
+use crate::audit::metrics;
 use crate::proof::{Process, last_words};
 
 /// The names of processes.
@@ -84,6 +85,16 @@ pub fn answers(process: &Process) -> Result<()> {
     ensure!(listens("/proc/net", port(process)), "nobody listens on port {}", port(process));
     log::info!("an open port must do: {why}");
     Ok(())
+}
+
+/// The events that the API server here could not write, by its own count, and when it began to count. `None` where it can't be asked.
+pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
+    let (processes, _) = processes();
+    let [process] = processes.as_slice() else { return None };
+    let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get("/metrics"));
+    let metrics =
+        metrics.inspect_err(|error| log::info!("the API server's counts aren't known: {error:#}")).ok()?;
+    Some((metrics::lost(&metrics), start_time(process)?))
 }
 
 /// The port of an API server.

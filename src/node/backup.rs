@@ -860,7 +860,6 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::Duration;
 
     use super::super::testing::{Node, at, mode};
     use super::super::transaction::execute;

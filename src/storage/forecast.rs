@@ -172,9 +172,9 @@ pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forec
     let rate = history.rate();
     let worst =
         limits.size.zip(limits.backups).map(|(size, backups)| size.saturating_mul(backups.saturating_add(1)));
-    // The file that is written and the one that is being compressed are as large as they are.
+    // One file is as large as it is: the one that is written, or the one that is being compressed when the next has just begun.
     let on_disk = |plain: f64, size: f64| match limits.compress {
-        true if plain > 2.0 * size => 2.0 * size + (plain - size) / ratio,
+        true if plain > size => size + (plain - size) / ratio,
         _ => plain,
     };
     // Nothing older than that is there but in the file that is written, as nothing is deleted without a rotation.
@@ -196,7 +196,7 @@ pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forec
         let age = limits.age.filter(|_| limits.size.is_some()).map(|age| (age as f64 * DAY, End::Age));
         let room = disk.map(|disk| disk.free().saturating_add(history.total()) as f64);
         let full = room.filter(|room| expected.is_none_or(|expected| expected as f64 > *room)).map(|room| {
-            let plain = limits.size.map_or(0.0, |size| 2.0 * size as f64);
+            let plain = limits.size.map_or(0.0, |size| size as f64);
             let plain = if limits.compress && room > plain { plain + (room - plain) * ratio } else { room };
             (plain / rate, End::Disk)
         });
@@ -367,9 +367,9 @@ mod tests {
     #[test]
     fn the_worst_case_is_every_file_at_its_full_size() {
         let of = |limits| forecast(&limits, &History::default(), None);
-        // The defaults: 101 files of 50 MiB; compressed, two whole ones, and 100 at a fifth.
+        // The defaults: 101 files of 50 MiB; compressed, a whole one, and 100 at a fifth.
         let found = of(limits(50, 100, 30, true));
-        assert_eq!((found.worst, found.expected), (Some(5050 * MIB), Some(1100 * MIB)));
+        assert_eq!((found.worst, found.expected), (Some(5050 * MIB), Some(1050 * MIB)));
         let found = of(limits(50, 100, 30, false));
         assert_eq!((found.worst, found.expected), (Some(5050 * MIB), Some(5050 * MIB)));
         assert_eq!(of(limits(50, 0, 30, false)).worst, None);
@@ -416,11 +416,11 @@ mod tests {
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
                 Some((10.0 * HOUR, End::Disk)),
             ),
-            // Two whole files of 2 MiB, and 6 MiB for what is a fifth.
+            // A whole file of 2 MiB, and 8 MiB for what is a fifth.
             (
                 limits(2, 100, 0, true),
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
-                Some((34.0 * HOUR, End::Disk)),
+                Some((42.0 * HOUR, End::Disk)),
             ),
             (limits(0, 0, 0, false), disk(10, 5, 5), Some((2.0 * HOUR, End::Disk))),
         ] {

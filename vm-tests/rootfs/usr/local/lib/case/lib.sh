@@ -117,6 +117,36 @@ events() { head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d' | jq -c 
 has_events() { local n; n=$(events "${1:-true}") && echo "$n events" && [ "$n" -gt 0 ]; }
 has_no_events() { local n; n=$(events "$1") && is "$n" 0; }
 
+# All events that are kept, rotated and compressed ones, too, without the one that is in the making.
+all_events() { zcat -f "${AUDIT_LOG%.log}"-* 2>/dev/null; head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d'; }
+
+# ask_numbers [PAUSE]: from now on, four ask questions with numbers, and keep the numbers of those that were answered.
+ask_numbers() {
+    local field
+    for field in client-certificate client-key; do
+        sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
+    done
+    for asker in 1 2 3 4; do
+        for ((n = 0; ; n++)); do
+            ! curl -skf --max-time 5 -o /dev/null --cert "$WORK/client-certificate" --key "$WORK/client-key" \
+                "https://localhost:6443/api/v1/namespaces/default/configmaps?number=$asker-$n" || echo "$asker-$n"
+            sleep "${1:-0}"
+        done >"$WORK/answered-$asker" &
+        echo $! >>"$WORK/askers"
+    done
+}
+ask_no_more() { kill $(cat "$WORK/askers"); rm "$WORK/askers"; }
+
+# Every answer has its event, and no more than one.
+all_are_recorded() {
+    sort "$WORK"/answered-* >"$WORK/answered"
+    all_events | jq -r 'select(.stage == "ResponseComplete" and .responseStatus.code == 200) | .requestURI | capture("number=(?<n>[0-9-]+)$").n' |
+        sort >"$WORK/recorded"
+    echo "$(wc -l <"$WORK/answered") answers, $(wc -l <"$WORK/recorded") events"
+    [ "$(wc -l <"$WORK/answered")" -gt 20 ] && is "$(uniq -d "$WORK/recorded")" '' &&
+        is "$(comm -23 "$WORK/answered" "$WORK/recorded" | head)" ''
+}
+
 # Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times.
 written() {
     local paths=(/etc/kubernetes /var/lib/kube-audit-bootstrap /var/log/kubernetes) optional
@@ -159,6 +189,21 @@ another_answer() { local n; n=$(answers) && until [ "$(answers)" -gt "$n" ]; do 
 forget_answers() { : >"$WORK/answers" && another_answer; }
 # The longest time without an answer since forget_answers, in seconds.
 absence() { another_answer && awk 'NR > 1 && $1 - last > gap { gap = $1 - last } { last = $1 } END { printf "%.1f", gap }' "$WORK/answers"; }
+
+# new_device NAME BYTES: a blank device in a file, with a name as udev gives it. Devices are the machine's: a script gives it back when it ends.
+new_device() {
+    local device number
+    [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+    truncate -s "$2" "$WORK/disk"
+    # The node has device files of its own.
+    number=$(losetup -f | tr -dc 0-9) && device=/dev/loop$number
+    [ -e "$device" ] || mknod "$device" b 7 "$number"
+    losetup "$device" "$WORK/disk"
+    mkdir -p "${1%/*}"
+    ln -sfn "$device" "$1"
+    echo "$device"
+}
+give_back() { umount --lazy --quiet /var/log/kubernetes/audit || true; losetup -d "$1"; }
 
 # The configuration of kube-audit-bootstrap, with more lines.
 configure() {

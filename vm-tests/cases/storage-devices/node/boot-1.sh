@@ -1,0 +1,59 @@
+DEVICE=$(new_device "$NAME" $SIZE) || { tell 'FAILED no loop device can be had'; exit 1; }
+trap 'give_back "$DEVICE"' EXIT
+touch "$WORK/file" && ln -sfn "$WORK/file" "${NAME%/*}/file"
+# As an API server would soon need it.
+install -D -m 644 /case/kubeadm.yaml /etc/kubernetes/kubeadm.yaml
+
+mkfs.ext4 -q "$DEVICE"
+step 'a file system is left alone, where another one is wanted' refuses 'there is ext4' xfs
+mkswap -q "$DEVICE"
+step 'so is swap space' refuses 'there is swap'
+blank
+printf 'label: gpt\n,8M\n' | sfdisk --quiet --no-reread --no-tell-kernel "$DEVICE"
+step 'a partition table' refuses 'there is gpt'
+dd if=/dev/zero of="$DEVICE" bs=1M count=1 conv=fsync status=none
+step 'its copy at the end, where nothing is left of it at the start' refuses 'there is gpt'
+blank
+lvm_header | dd of="$DEVICE" bs=512 seek=1 conv=notrunc,fsync status=none
+step 'a volume of LVM' refuses 'there is LVM2_member'
+blank
+luks_header | dd of="$DEVICE" conv=notrunc,fsync status=none
+step 'an encrypted one' refuses 'there is crypto_LUKS'
+blank
+echo x | dd of="$DEVICE" bs=1 seek=70000 conv=notrunc,fsync status=none
+step 'data that no program knows' refuses 'something in the MiB at 0'
+blank
+echo x | dd of="$DEVICE" bs=1 seek=$((SIZE - 10)) conv=notrunc,fsync status=none
+step 'even at the very end' refuses "something in the MiB at $((SIZE - 1048576))"
+blank
+step 'a device that is to be formatted and has no name that stays' \
+    says 'may be another disk' exits 2 kube-audit-bootstrap --config <(configuration "storage: {device: $DEVICE, format: ext4}") apply
+step 'one that is not there' says "isn't there" exits 1 kube-audit-bootstrap --config <(configuration 'storage: {device: /dev/disk/by-id/none}') apply
+step 'a blank one without a word' refuses 'it is blank' ''
+step 'a file is no device' refuses 'is no block device' ext4 /dev/disk/by-id/file
+step 'nothing was written' test ! -e /etc/kubernetes/audit-policy.yaml -a ! -e /etc/systemd/system/var-log-kubernetes-audit.mount
+
+step 'a log in memory is refused' refuses_memory
+step 'unless that is meant' says 'will be gone after a reboot' exits 3 kube-audit-bootstrap --config <(configuration 'storage: {require: any}') plan
+umount /var/log/kubernetes
+
+mkdir -p /var/log/kubernetes/audit
+echo before >/var/log/kubernetes/audit/audit-2026-11-26T11-00-00.000.log
+configure "storage: {device: $NAME, format: ext4}"
+step 'a log that has no room there is refused' says 'may come to 1.0 GiB, and the file system has 64.0 MiB' exits 1 kube-audit-bootstrap apply
+configure "storage: {device: $NAME, format: ext4}" 'log: {maxSize: 5, maxBackup: 8}'
+step 'a blank one is formatted and mounted' says 'format /dev/disk/by-id/audit, which is blank, as ext4: done' kube-audit-bootstrap apply
+step 'the log lies on it' is "$(findmnt -no SOURCE,FSTYPE /var/log/kubernetes/audit | xargs)" "$DEVICE ext4"
+step 'what was there before has followed' is "$(cat /var/log/kubernetes/audit/audit-2026-11-26T11-00-00.000.log)" before
+step 'and left nothing behind' test ! -e /var/log/kubernetes/audit.before-mount
+step 'only root may look' is "$(stat -c '%a %u:%g' /var/log/kubernetes/audit)" '700 0:0'
+step 'status finds all in place' says 'ext4 at /var/log/kubernetes/audit on loop' kube-audit-bootstrap status
+step 'a second apply has nothing to do' says 'nothing to do' kube-audit-bootstrap apply
+step 'the unit that systemd would take is right' systemd-analyze verify /etc/systemd/system/var-log-kubernetes-audit.mount
+before=$(findmnt -no UUID /var/log/kubernetes/audit)
+systemctl stop var-log-kubernetes-audit.mount
+step 'it is mounted again, and not formatted' kube-audit-bootstrap apply
+step 'it is the same file system' is "$(findmnt -no UUID /var/log/kubernetes/audit)" "$before"
+step 'restore takes it away' kube-audit-bootstrap restore "$(kube-audit-bootstrap restore --list | tail -n 1 | cut -d ' ' -f 1)"
+step 'nothing is mounted' exits 1 findmnt /var/log/kubernetes/audit
+step 'nor will be' test ! -e /etc/systemd/system/var-log-kubernetes-audit.mount -a ! -e /etc/systemd/system/kubelet.service.d/20-audit-log.conf

@@ -1,0 +1,27 @@
+SIZE=67108864
+NAME=/dev/disk/by-id/audit
+
+# What pvcreate writes into the second sector of a disk, and cryptsetup luksFormat into the first.
+lvm_header() { base64 -d <<<H4sIAAAAAAACA/NxdHL18fdzZWSAAIszrzoUgLRPmK+RgoGBYU5QpUGGoa9bTqlXQaFhmYFpUUC+SXh6VG5leUWRs3c5UCkLRKcAA14Ak/7Aj6IOAMJPgI2AAAAA | gunzip; }
+luks_header() { base64 -d <<<H4sIAAAAAAACA/MJ9Q7etY+BiQEMHBiggJmBRFCckWhkaoZbPnRHz5zfnGt+qgdv1BecP6Hl8GyL1VNWCE9KvCWX2l1Uo/xetyiURX/rrAkLd9a6Zh+u/FVpX/l9Bfuqsqb5pYw6W+uMUg2SE40sDHVTU00tdE0Mk410LQ0Sk3Utkw2NTVMMEk1SUw0YRiB4at9wM84nNODjI/nbrm+yX1kUq7DKMnhvOp192zDyZfx9QmECAJbrHTMAAgAA | gunzip; }
+
+blank() { dd if=/dev/zero of="$DEVICE" bs=1M count=$((SIZE >> 20)) conv=fsync status=none; }
+
+configuration() { printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kind: AuditBootstrapConfiguration' "$@"; }
+
+# refuses WORDS [FORMAT [DEVICE]]: it says so, and the device is as it was.
+refuses() {
+    local device=${3:-$NAME} format=${2-ext4} before
+    before=$(sha256sum <"$device")
+    configure "storage: {device: $device${format:+, format: $format}}"
+    says "$1" exits 1 kube-audit-bootstrap apply || return 1
+    sync
+    is "$(sha256sum <"$device")" "$before"
+}
+
+refuses_memory() {
+    mkdir -p /var/log/kubernetes
+    mount -t tmpfs tmpfs /var/log/kubernetes
+    configure
+    says 'volatile: tmpfs at /var/log/kubernetes, in memory' exits 1 kube-audit-bootstrap apply
+}

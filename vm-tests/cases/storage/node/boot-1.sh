@@ -1,0 +1,45 @@
+DEVICE=$(new_device "$NAME" 64M) || { tell 'FAILED no loop device can be had'; exit 1; }
+trap 'give_back "$DEVICE"' EXIT
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+configure 'log: {maxSize: 1, maxBackup: 4}'
+LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait 4m
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+ask_numbers 0.1
+configure 'log: {maxSize: 1, maxBackup: 4}' "storage: {device: $NAME, format: ext4}"
+LIMIT=300 step 'the log moves to a disk of its own' says 'move the events in .*: done' kube-audit-bootstrap apply --wait 4m
+step 'which is mounted' is "$(findmnt -no SOURCE,FSTYPE $DIRECTORY | xargs)" "$DEVICE ext4"
+step 'and written to' eventually has_events
+step 'nothing is left where it was' test ! -e $DIRECTORY.before-mount
+step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
+ask_no_more
+step 'every request that was answered has one event' eventually all_are_recorded
+rm "$WORK"/answered-*
+
+# As many files as may be, each of the same load.
+ask_numbers 0.05
+LIMIT=300 step 'the log is rotated' eventually has_rotated 4
+first=$(rotations | tail -n 1)
+LIMIT=300 step 'twice more' eventually rotated_since "$first" 2
+step 'it is foretold how long a file takes' foretell
+echo 0 >"$WORK/most"
+watch_size &
+watcher=$!
+first=$(rotations | tail -n 1)
+LIMIT=300 step 'it is rotated three times more' eventually rotated_since "$first" 3
+kill $watcher
+step "a file took $(interval) s, and $(foretold rotationSeconds | cut -c 1-4) s were foretold" within 20 "$(foretold rotationSeconds)" "$(interval)"
+step "the log came to $(cat "$WORK/most") bytes, and $(foretold bytes) were foretold" within 20 "$(foretold bytes)" "$(cat "$WORK/most")"
+step 'maxbackup is what ends it' is "$(foretold limitedBy)" maxbackup
+
+step 'its disk is full' fill
+sleep 5
+step 'the API server serves all the same' stays_for 5
+step 'what could not be written is told' says 'lost .*since' eventually_told
+configure 'log: {maxSize: 2, maxBackup: 4}' "storage: {device: $NAME, format: ext4}"
+step 'apply changes nothing' says 'no event could be written; make room' writes_nothing exits 1 kube-audit-bootstrap apply
+rm $DIRECTORY/ballast
+now=$(date -u +%FT%TZ)
+step 'with room, there are events again' eventually has_events ".requestReceivedTimestamp > \"$now\""
+ask_no_more

@@ -1,0 +1,33 @@
+NAME=/dev/disk/by-id/audit
+DIRECTORY=/var/log/kubernetes/audit
+
+rotated() { ls "$DIRECTORY" | grep -c '^audit-.*T'; }
+has_rotated() { local n; n=$(rotated) && echo "$n files" && [ "$n" -ge "$1" ]; }
+
+# When a file was rotated, in seconds: the newest ones last.
+rotations() {
+    ls "$DIRECTORY" | sed -nE 's/^audit-([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2})-([0-9]{2})-([0-9]{2}\.[0-9]+)\.log.*/\1 \2:\3:\4/p' |
+        sort -u | while read -r day time; do date -u -d "$day $time" +%s.%N; done
+}
+# The seconds that the newest files took.
+interval() { rotations | tail -n 4 | awk 'NR == 1 { first = $1 } { last = $1 } END { printf "%.1f", (last - first) / (NR - 1) }'; }
+
+# The most that the files have come to, looked at again and again.
+watch_size() {
+    local most=0 now
+    while :; do
+        now=$(find "$DIRECTORY" -name 'audit*' -printf '%s\n' | awk '{ sum += $1 } END { print sum }')
+        [ "$now" -le "$most" ] || { most=$now; echo "$most" >"$WORK/most"; }
+        sleep 0.2
+    done
+}
+
+foretell() { kube-audit-bootstrap --output json status >"$WORK/status.json"; jq -e .storage.forecast.rotationSeconds "$WORK/status.json"; }
+foretold() { jq -r ".storage.forecast.$1" "$WORK/status.json"; }
+# within PERCENT A B
+within() { awk -v p="$1" -v a="$2" -v b="$3" 'BEGIN { print a, b, a / b; exit !(a > 0 && b > 0 && a / b < 1 + p / 100 && b / a < 1 + p / 100) }'; }
+
+# What an API server couldn't write is counted by it.
+fill() { ! cat /dev/zero >"$DIRECTORY/ballast" 2>/dev/null; is "$(df --output=avail "$DIRECTORY" | tail -n 1 | xargs)" 0; }
+rotated_since() { local n; n=$(rotations | awk -v first="$1" '$1 > first' | wc -l) && echo "$n files" && [ "$n" -ge "$2" ]; }
+eventually_told() { until kube-audit-bootstrap status 2>&1 | grep 'lost '; do sleep 1; done; }
