@@ -64,6 +64,9 @@ pub struct Description {
     /// The nodes have what kind needs: Docker, and a node image.
     #[serde(default)]
     pub docker: bool,
+    /// The nodes have another disk, blank, of so many MiB: `/dev/disk/by-id/virtio-audit`.
+    #[serde(default)]
+    pub disk: Option<u32>,
     /// The nodes run the scripts, and neither systemd nor anything else.
     #[serde(default)]
     pub bare: bool,
@@ -299,6 +302,7 @@ impl Case {
                 let parts = qemu::Parts {
                     disk: &disk,
                     second: docker.as_deref(),
+                    blank: self.description.disk,
                     network: qemu::Network::new()?,
                     accelerator: setting.accelerator,
                     init: self.description.bare.then_some("/usr/local/lib/case/init"),

@@ -54,6 +54,8 @@ pub struct Parts<'a> {
     pub disk: &'a Disk,
     /// Another disk, of which it gets a copy-on-write overlay as well.
     pub second: Option<&'a Path>,
+    /// The size of one more that nothing is on, in MiB.
+    pub blank: Option<u32>,
     pub network: Network,
     pub accelerator: Accelerator,
     /// The kernel's first program, where it isn't systemd.
@@ -131,6 +133,14 @@ impl Machine {
         }
         if let Some(second) = parts.second {
             machine.drive(second, "raw", "second.qcow2", cache)?;
+        }
+        if let Some(size) = parts.blank {
+            let path = top.join("blank.raw");
+            let made = File::create(&path).and_then(|file| file.set_len(u64::from(size) << 20));
+            made.with_context(|| path.display().to_string())?;
+            machine
+                .add(&["-drive", &format!("file={},format=raw,if=none,id=blank,cache={cache}", path.display())]);
+            machine.add(&["-device", "virtio-blk-pci,drive=blank,serial=audit"]);
         }
         Ok(machine)
     }

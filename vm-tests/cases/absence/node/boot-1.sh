@@ -3,7 +3,7 @@ step 'its pod is ready' eventually api_pod_is_ready
 ask_api
 
 forget_answers
-LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' says 'it is ended' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' says 'it is ended' kube-audit-bootstrap apply --wait "$LONG"
 first=$(absence)
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
@@ -11,7 +11,7 @@ another_policy
 ask_numbers
 watch_api
 forget_answers
-LIMIT=300 step 'the old one audited, and is ended once it has written its events' says 'it is ended' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'the old one audited, and is ended once it has written its events' says 'it is ended' kube-audit-bootstrap apply --wait "$LONG"
 second=$(absence)
 ask_no_more
 step 'the API server is another one' another_api_is_ready

@@ -3,13 +3,13 @@ step 'its pod is ready' eventually api_pod_is_ready
 cp "$MANIFEST" "$WORK/manifest"
 rare_policy
 LIMIT=300 step 'what the policy records is rare, and that is said' \
-    says 'nothing that its policy records has happened' kube-audit-bootstrap apply --wait 4m
+    says 'nothing that its policy records has happened' kube-audit-bootstrap apply --wait "$LONG"
 
 cp /etc/kubernetes/admin.conf "$WORK/admin.conf"
 rm -r /etc/kube-audit-bootstrap
 step 'admin.conf has become another' spoil_admin_conf
 LIMIT=300 step 'an answer is an answer, and traffic is traffic' \
-    says 'it recorded what the cluster does|it recorded a request' kube-audit-bootstrap apply --wait 4m
+    says 'it recorded what the cluster does|it recorded a request' kube-audit-bootstrap apply --wait "$LONG"
 LIMIT=60 step 'verify says the same' kube-audit-bootstrap verify
 cp "$WORK/admin.conf" /etc/kubernetes/admin.conf
 cp "$MANIFEST" "$WORK/audited"

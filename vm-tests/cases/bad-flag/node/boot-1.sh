@@ -12,4 +12,4 @@ step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/bad"
 edit_manifest '/no-such-flag/d'
 LIMIT=300 step 'without the flag the API server answers' eventually api_is_ready
 step 'it has no audit flags' has_no_flags
-LIMIT=300 step 'and can be made to audit' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'and can be made to audit' kube-audit-bootstrap apply --wait "$LONG"

@@ -7,7 +7,7 @@ mv /etc/kubernetes/admin.conf /root/
 step 'without admin.conf it says what is missing' says 'unknown .*admin.conf' exits 3 kube-audit-bootstrap status
 mv /root/admin.conf /etc/kubernetes/
 get_in_the_way
-LIMIT=300 step 'somebody else writes it meanwhile, and it is tried again' says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait 4m
+LIMIT=300 step 'somebody else writes it meanwhile, and it is tried again' says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait "$LONG"
 step 'it has the 14 settings' has_settings
 step 'and nothing less' only_adds
 step 'what somebody else wrote is there' is "$(kubectl -n kube-system get configmap kubeadm-config -o json | jq -r .metadata.labels.somebody)" else

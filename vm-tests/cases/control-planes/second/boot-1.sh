@@ -5,7 +5,7 @@ step 'the first node is told' eventually kubectl -n default create configmap sec
 LIMIT=300 step 'the first node is done' eventually kubectl -n default get configmap first-is-done
 step 'nothing has happened to this one' has_no_flags
 step 'the configuration of the cluster is edited already' is "$(kube-audit-bootstrap plan --output json | jq -r '.changes[].action' | xargs)" 'create-directory create-file edit-file'
-LIMIT=300 step 'apply --wait proves the API server of this node' says 'it recorded a request' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'apply --wait proves the API server of this node' says 'it recorded a request' kube-audit-bootstrap apply --wait "$LONG"
 step 'it has the 14 audit flags' has_default_flags
 step 'the first node is told' eventually kubectl -n default create configmap second-is-done
 step 'it knows' eventually kubectl -n default get configmap first-has-seen

@@ -1,7 +1,7 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 cp "$MANIFEST" "$WORK/manifest"
-LIMIT=300 step 'apply' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'apply' kube-audit-bootstrap apply --wait "$LONG"
 step 'nothing heals where nobody has asked for it' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":false,"repairs":[],"stopped":false}'
 step 'the path unit is fine' systemd-analyze verify /usr/local/lib/systemd/system/kube-audit-bootstrap-heal.path
 step 'it is enabled' systemctl enable --now kube-audit-bootstrap-heal.path
@@ -16,7 +16,7 @@ LIMIT=180 step 'the fourth time it is left' eventually has_given_up
 step 'the journal says why' says 'repaired 3 times within an hour.*find out what writes it' journalctl -u kube-audit-bootstrap-heal.service
 step 'status says so' says 'no more are made' exits 3 kube-audit-bootstrap status
 LIMIT=180 step 'the API server answers' eventually api_is_ready
-LIMIT=300 step 'apply by hand repairs it' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'apply by hand repairs it' kube-audit-bootstrap apply --wait "$LONG"
 step 'which begins anew' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":true,"repairs":[],"stopped":false}'
 LIMIT=120 step 'the unit is done' eventually unit_is_done
 

@@ -5,11 +5,15 @@ spoil_policy() {
     printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'rules: []' >/etc/kubernetes/audit-policy.yaml
 }
 
-# A disk of the log's own, without a byte left.
-fill_log_disk() {
+# A disk of the log's own, of a few MiB.
+small_log_disk() {
     mkdir -p /var/log/kubernetes/audit
-    mount -t tmpfs -o size=64k,mode=700 tmpfs /var/log/kubernetes/audit
-    ! cat /dev/zero >/var/log/kubernetes/audit/ballast
+    mount -t tmpfs -o size=4m,mode=700 tmpfs /var/log/kubernetes/audit
+}
+# It is full when the next API server would write to it.
+fill_log_disk() {
+    until grep -q audit-log-path "$MANIFEST"; do sleep 0.1; done
+    cat /dev/zero >/var/log/kubernetes/audit/ballast
 }
 
 is_as_it_was() { cmp "$MANIFEST" "$WORK/manifest" && [ ! -e /etc/kubernetes/audit-policy.yaml ]; }

@@ -3,12 +3,12 @@ trap 'give_back "$DEVICE"' EXIT
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 configure 'log: {maxSize: 1, maxBackup: 4}'
-LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait "$LONG"
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
 ask_numbers 0.1
 configure 'log: {maxSize: 1, maxBackup: 4}' "storage: {device: $NAME, format: ext4}"
-LIMIT=300 step 'the log moves to a disk of its own' says 'move the events in .*: done' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'the log moves to a disk of its own' says 'move the events in .*: done' kube-audit-bootstrap apply --wait "$LONG"
 step 'which is mounted' is "$(findmnt -no SOURCE,FSTYPE $DIRECTORY | xargs)" "$DEVICE ext4"
 step 'and written to' eventually has_events
 step 'nothing is left where it was' test ! -e $DIRECTORY.before-mount

@@ -4,7 +4,7 @@ cp "$MANIFEST" "$WORK/manifest"
 
 step 'verify says that there is nothing to verify' says 'no audit flags' exits 1 kube-audit-bootstrap verify
 watch_api
-LIMIT=300 step 'apply --wait proves it' kube-audit-bootstrap apply --wait 4m
+LIMIT=300 step 'apply --wait proves it' kube-audit-bootstrap apply --wait "$LONG"
 step 'the API server is another one, and answers' another_api_is_ready
 step 'it has the 14 audit flags' has_default_flags
 step 'it was started once' is "$(api_starts)" 1
@@ -22,5 +22,5 @@ step 'it audits' kube-audit-bootstrap verify
 rm -r /etc/kube-audit-bootstrap
 
 systemctl stop kubelet
-step 'without a kubelet apply --wait changes nothing' writes_nothing says 'kubelet' exits 1 kube-audit-bootstrap apply --wait 4m
+step 'without a kubelet apply --wait changes nothing' writes_nothing says 'kubelet' exits 1 kube-audit-bootstrap apply --wait "$LONG"
 step 'verify needs none' kube-audit-bootstrap verify
