@@ -790,3 +790,42 @@ fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_must_have_a_name_that_stays_and_a_place_of_its_own() {
+        for (storage, fault) in [
+            ("{device: LABEL=audit}", None),
+            ("{device: UUID=0b1d-2c3e}", None),
+            ("{device: PARTLABEL=audit, format: xfs}", None),
+            ("{device: /dev/disk/by-id/x, format: ext4}", None),
+            ("{device: /dev/mapper/vg-audit}", None),
+            ("{bind: /data/audit}", None),
+            ("{headroom: any, group: 0}", None),
+            ("{device: /dev/sdb}", Some("may be another disk's")),
+            ("{device: LABEL=}", Some("is no LABEL=")),
+            ("{device: 'LABEL=a b'}", Some("is no LABEL=")),
+            ("{device: audit}", Some("is no LABEL=")),
+            ("{device: /dev/disk/../sdb}", Some("is no LABEL=")),
+            ("{device: LABEL=audit, format: ext4}", Some("a blank device has no LABEL=audit")),
+            ("{bind: data}", Some("must be an absolute path")),
+            ("{bind: /data}", Some("in a directory of its own")),
+            ("{bind: /var/log/kubernetes/audit/x}", Some("lie in one another")),
+            ("{bind: /var/log/kubernetes}", Some("lie in one another")),
+        ] {
+            let text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\nstorage: {storage}\n");
+            let found = Config::parse(&text, "config").err().map(|error| format!("{error:#}"));
+            assert_eq!(found.is_some(), fault.is_some(), "{storage}: {found:?}");
+            assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{storage}");
+        }
+        let text = format!(
+            "apiVersion: {API_VERSION}\nkind: {KIND}\nstorage: {{bind: /data/audit}}\nlog: {{path: '-'}}\n"
+        );
+        assert!(
+            Config::parse(&text, "config").unwrap_err().to_string().contains("needs a log.path that is a file")
+        );
+    }
+}

@@ -466,8 +466,11 @@ pub fn plan(
                 let change = Change::SetAttributes { path: path.clone(), before: before.clone(), after: wanted };
                 plan.add(Step::Storage, change);
             }
-            // On what is mounted there, the next run begins it.
-            None if config.storage.group.is_some() && !mounts => {
+            // What is yet to be mounted there would hide it.
+            None if config.storage.group.is_some()
+                && (config.storage.source.is_none()
+                    || targets.disk.as_ref().is_some_and(|disk| disk.is_right)) =>
+            {
                 let (path, bytes) = (path.clone(), Vec::new());
                 plan.add(Step::Storage, Change::WriteFile { path, before: None, bytes, attributes: wanted });
             }
@@ -989,6 +992,91 @@ fn lossy(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::disk;
+
+    /// What is planned for a log that is to lie on something else, and why nothing may be.
+    fn mounted(storage: &str, state: disk::State) -> (Vec<String>, Option<String>) {
+        let text = format!(
+            "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nstorage: {storage}\n"
+        );
+        let config = Config::parse(&text, "config").unwrap();
+        let facts = Facts {
+            manifest_path: "/etc/kubernetes/manifests/kube-apiserver.yaml".to_owned(),
+            manifest: None,
+            beside: Vec::new(),
+            kubeadm: Vec::new(),
+            cluster: None,
+            unreadable: Vec::new(),
+            joined: false,
+            certified: false,
+            live: true,
+            kubelet: None,
+            owner: (0, 0),
+        };
+        let wiring = wire(&config, &facts, false).unwrap();
+        let targets = Targets { disk: Some(state), ..Targets::default() };
+        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+        let plan = plan(&config, &facts, wiring, &targets, &policy).unwrap();
+        let storage = plan.changes.iter().filter(|planned| planned.step == Step::Storage);
+        (storage.map(|planned| action(&planned.change).to_owned()).collect(), plan.refusal)
+    }
+
+    #[test]
+    fn only_a_blank_device_is_formatted_and_only_a_file_system_mounted() {
+        let device = |format| Source::Device { name: "/dev/disk/by-id/x".to_owned(), format };
+        let state = |content| disk::State {
+            source: device(None),
+            mounted: None,
+            is_right: false,
+            content,
+            size: 1 << 30,
+            left: false,
+            writer: None,
+        };
+        let signatures =
+            |kinds: &[&str]| Some(Content::Signatures(kinds.iter().map(|kind| (*kind).to_owned()).collect()));
+        let (plain, formatted) = ("{device: /dev/disk/by-id/x}", "{device: /dev/disk/by-id/x, format: ext4}");
+        for (storage, content, does, refusal) in [
+            (formatted, Some(Content::Blank), "format mount", None),
+            (formatted, signatures(&["ext4"]), "mount", None),
+            (plain, signatures(&["xfs"]), "mount", None),
+            (plain, Some(Content::Blank), "mount", Some("it is blank")),
+            (formatted, signatures(&["xfs"]), "mount", Some("there is xfs")),
+            (formatted, signatures(&["ext4", "xfs"]), "mount", Some("there is ext4, xfs")),
+            (plain, signatures(&["crypto_LUKS"]), "mount", Some("there is crypto_LUKS")),
+            (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
+            (formatted, None, "mount", Some("isn't there")),
+        ] {
+            let (done, refused) = mounted(storage, state(content.clone()));
+            assert_eq!(done.join(" "), format!("create-directory {does}"), "{storage} {content:?}");
+            assert_eq!(refused.is_some(), refusal.is_some(), "{storage} {content:?}: {refused:?}");
+            assert!(refused.unwrap_or_default().contains(refusal.unwrap_or_default()), "{storage} {content:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_mounted_stays_and_what_went_aside_follows_when_nobody_writes_there() {
+        let state = |is_right, left, writer: Option<&str>| disk::State {
+            source: Source::Bind("/data/audit".to_owned()),
+            mounted: Some("ext4 on /dev/sdb".to_owned()),
+            is_right,
+            content: None,
+            size: 0,
+            left,
+            writer: writer.map(str::to_owned),
+        };
+        for (state, does, is_refused) in [
+            (state(true, false, None), "create-directory", false),
+            (state(true, true, None), "create-directory gather", false),
+            (state(true, true, Some("kube-apiserver (1)")), "create-directory", false),
+            (state(false, false, None), "create-directory", true),
+        ] {
+            let (done, refused) = mounted("{bind: /data/audit}", state.clone());
+            assert_eq!((done.join(" ").as_str(), refused.is_some()), (does, is_refused), "{state:?}");
+        }
+        let none = disk::State { mounted: None, ..state(false, false, None) };
+        assert_eq!(mounted("{bind: /data/audit}", none).0.join(" "), "create-directory create-directory mount");
+    }
 
     #[test]
     fn a_roll_back_takes_nothing_from_a_manifest_that_stays() {

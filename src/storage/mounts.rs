@@ -141,7 +141,7 @@ mod tests {
             options: "rw,noatime".to_owned(),
             super_options: "ro,errors=continue,x=a,b".to_owned(),
         };
-        assert_eq!(mounts, [expected.clone()]);
+        assert_eq!(mounts, std::slice::from_ref(&expected));
         assert!(expected.is_read_only());
         assert_eq!(expected.super_option("errors"), Some("continue"));
         assert_eq!(expected.super_option("error"), None);

@@ -260,11 +260,14 @@ mod tests {
         (judgement.lasting, judgement.reason)
     }
 
+    /// What it is, its mounts and devices, and what is found.
+    type Layout<'a> = (&'a str, &'a str, &'a [(&'a str, Block)], Lasting, &'a str);
+
     /// The mounts that matter of machines and containers as they are, each with what becomes of the log.
     #[test]
     fn known_layouts_are_judged() {
         use Lasting::{Persistent, Unknown, Volatile};
-        let cases: &[(&str, &str, &[(&str, Block)], Lasting, &str)] = &[
+        let cases: &[Layout<'_>] = &[
             (
                 "a plain machine",
                 "22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro\n\

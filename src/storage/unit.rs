@@ -89,8 +89,11 @@ pub fn files(source: &Source, directory: &str) -> [(String, String); 2] {
         }
     };
     let what = specifiers(&what);
-    let _ =
-        write!(unit, "\n[Mount]\nWhat={what}\nWhere={}\nType={kind}\nOptions={options}\n", specifiers(directory));
+    let _ = write!(
+        unit,
+        "\n[Mount]\nWhat={what}\nWhere={}\nType={kind}\nOptions={options}\nDirectoryMode=0700\n",
+        specifiers(directory)
+    );
     let drop_in = format!("{NOTE}[Unit]\nRequiresMountsFor={}\n", specifiers(directory));
     [
         (format!("{UNITS}/{}", name(directory)), unit),
@@ -150,7 +153,8 @@ mod tests {
              What=/dev/disk/by-label/audit\n\
              Where=/var/log/kubernetes/audit\n\
              Type=auto\n\
-             Options=nodev,nosuid,noexec,nofail\n"
+             Options=nodev,nosuid,noexec,nofail\n\
+             DirectoryMode=0700\n"
         );
         assert_eq!(drop_in_path, "/etc/systemd/system/kubelet.service.d/20-audit-log.conf");
         assert!(drop_in.ends_with("\n[Unit]\nRequiresMountsFor=/var/log/kubernetes/audit\n"), "{drop_in}");
