@@ -17,12 +17,13 @@ use crate::node::disk::{Content, aside, describe as describe_content};
 use crate::node::kubectl::ADMIN_CONF;
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::node::storage::Seen;
-use crate::storage::forecast::{Bytes, Forecast, Limits, forecast, misfit};
+use crate::storage::forecast::{Bytes, EVICTION, Forecast, Limits, Share, eviction, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::unit::{Format, Source, device_path, name as unit_name};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
 use crate::wiring::{Refusal, Wanted, Wired};
+use crate::yaml::Node;
 use crate::yaml::fields::Severity;
 
 /// The versions of Kubernetes that this is made for.
@@ -150,6 +151,8 @@ pub struct Wiring {
     pub logs: Vec<String>,
     /// The audit flags that the API server will have.
     flags: Flags,
+    /// What the kubelet will keep free of its file system, as the file says that kubeadm will configure it from.
+    pub eviction: Share,
     /// Other files that the flags point at, each of which must be there.
     pub referenced: Vec<String>,
     /// Files of kubeadm's that are left as they are.
@@ -253,6 +256,11 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         directories: Vec::new(),
         logs: Vec::new(),
         flags: Flags::new(),
+        eviction: files
+            .iter()
+            .flat_map(|(_, file)| &file.documents)
+            .find(|document| document.root.get("kind").and_then(Node::scalar) == Some("KubeletConfiguration"))
+            .map_or(EVICTION, |document| eviction(&document.root)),
         referenced: Vec::new(),
         skipped,
         warnings,
@@ -594,6 +602,12 @@ impl Plan {
             }
         }
         let Some(state) = &targets.disk else { return Ok(false) };
+        if state.real != directory {
+            bail!(
+                "{directory}: a link leads to {}, and nothing can be mounted at a link; name that in log.path",
+                state.real
+            );
+        }
         if let Some(mounted) = &state.mounted {
             if !state.is_right {
                 self.refusal = Some(format!(
@@ -646,7 +660,12 @@ impl Plan {
             }
         }
         let (path, unit) = (directory.to_owned(), unit_name(directory));
-        self.add(Step::Storage, Change::Mount { path, unit, attributes: attributes.clone() });
+        // A new file system has no labels.
+        let label = targets.directories.get(directory).and_then(|found| found.as_ref()?.0.label.clone());
+        self.add(
+            Step::Storage,
+            Change::Mount { path, unit, attributes: Attributes { label, ..attributes.clone() } },
+        );
         Ok(true)
     }
 
@@ -1026,6 +1045,7 @@ mod tests {
         let device = |format| Source::Device { name: "/dev/disk/by-id/x".to_owned(), format };
         let state = |content| disk::State {
             source: device(None),
+            real: "/var/log/kubernetes/audit".to_owned(),
             mounted: None,
             is_right: false,
             content,
@@ -1058,6 +1078,7 @@ mod tests {
     fn what_is_mounted_stays_and_what_went_aside_follows_when_nobody_writes_there() {
         let state = |is_right, left, writer: Option<&str>| disk::State {
             source: Source::Bind("/data/audit".to_owned()),
+            real: "/var/log/kubernetes/audit".to_owned(),
             mounted: Some("ext4 on /dev/sdb".to_owned()),
             is_right,
             content: None,

@@ -378,8 +378,9 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
             }
         }
     }
+    // An API server that the old manifest starts must not begin with what goes away.
+    restore.changes.splice(0..0, unmounts);
     restore.changes.extend(removals);
-    restore.changes.extend(unmounts);
     remove_directories(root, &goals, &mut restore)?;
     Ok(restore)
 }

@@ -50,6 +50,8 @@ pub enum Content {
 #[derive(Clone, Debug)]
 pub struct State {
     pub source: Source,
+    /// Where links lead: nothing can be mounted at a link.
+    pub real: String,
     /// What is mounted there now, in words; `None` for nothing.
     pub mounted: Option<String>,
     /// Is that what is wanted?
@@ -90,6 +92,7 @@ pub fn state(root: &Root, source: &Source, directory: &str) -> Result<State> {
     let left = root.list(&aside)?.is_some_and(|names| !names.is_empty());
     Ok(State {
         source: source.clone(),
+        real: storage::real(root, directory)?,
         mounted: mounted.map(|mount| format!("{} on {}", mount.file_system, mount.source)),
         is_right,
         size: device.as_deref().map_or(0, size),

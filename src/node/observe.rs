@@ -198,7 +198,7 @@ pub fn targets(root: &Root, config: &Config, wiring: &Wiring) -> Result<Targets>
         }
     }
     if root.is_host() {
-        targets.storage = Some(storage::look(root, directory, name, targets.disk.as_ref())?);
+        targets.storage = Some(storage::look(root, directory, name, targets.disk.as_ref(), wiring.eviction)?);
     }
     Ok(targets)
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 use nix::sys::statvfs::fstatvfs;
@@ -15,7 +15,7 @@ use super::disk;
 use super::observe::{self, KUBELET_CONFIG};
 use super::root::Root;
 use crate::proof::event_time;
-use crate::storage::forecast::{Disk, History, Rotated, Share};
+use crate::storage::forecast::{self, Disk, History, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
 use crate::storage::persistence::{self, Block, Judgement, Lasting};
 use crate::storage::unit::{self, Source};
@@ -23,9 +23,6 @@ use crate::time;
 
 /// Where the kubelet keeps what it measures the room for.
 const KUBELET: &str = "/var/lib/kubelet";
-/// What it keeps free of its file system where nothing else is configured.
-const EVICTION: Share = Share::Percent(10.0);
-
 /// How much of the beginning and the end of a log is looked at for its first and last event. An event has at most as many bytes as a request.
 const ENDS: u64 = 1 << 20;
 
@@ -38,8 +35,8 @@ pub struct Seen {
 }
 
 /// Looks at the directory of a log, which may not be there yet, on the running system, and at what is about to be mounted there. `log` is the
-/// name of the log in it.
-pub fn look(root: &Root, directory: &str, log: &str, disk: Option<&disk::State>) -> Result<Seen> {
+/// name of the log in it, `kubelet` what a kubelet will keep free that has no configuration yet.
+pub fn look(root: &Root, directory: &str, log: &str, disk: Option<&disk::State>, kubelet: Share) -> Result<Seen> {
     let history = history(root, directory, log)?;
     let place = match disk.filter(|disk| disk.mounted.is_none()).map(|disk| (&disk.source, disk)) {
         Some((Source::Bind(from), _)) => from,
@@ -65,7 +62,7 @@ pub fn look(root: &Root, directory: &str, log: &str, disk: Option<&disk::State>)
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     let total = bytes(stat.blocks());
     let shares = device(root, KUBELET)? == Some(fstat(&fd).map_err(failed)?.st_dev);
-    let eviction = if shares { eviction(root).of(total) } else { 0 };
+    let eviction = if shares { eviction(root).unwrap_or(kubelet).of(total) } else { 0 };
     // The path without links, as the mounts have it.
     let real = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     let judgement = match (mounts(), real) {
@@ -96,6 +93,17 @@ fn existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
         Some(first) => crate::config::parent(first),
         None => path,
     })
+}
+
+/// A path without the links in it, also where not all of it is there yet.
+pub fn real(root: &Root, path: &str) -> Result<String> {
+    let there = existing(root, path)?;
+    let real = fs::canonicalize(there).with_context(|| there.to_owned())?;
+    Ok(format!(
+        "{}{}",
+        real.to_string_lossy().trim_end_matches('/'),
+        path.strip_prefix(there.trim_end_matches('/')).unwrap_or_default()
+    ))
 }
 
 /// The number of the file system that a path lies on, or will.
@@ -138,19 +146,10 @@ pub fn number(path: &str) -> Option<String> {
         .then(|| format!("{}:{}", nix::sys::stat::major(rdev), nix::sys::stat::minor(rdev)))
 }
 
-/// What the kubelet is configured to keep free. Where it is told of any threshold, those that it isn't told of don't hold
-/// (kubernetes/kubernetes `pkg/kubelet/eviction/helpers.go`).
-fn eviction(root: &Root) -> Share {
-    let Ok(Some(config)) = observe::read(root, KUBELET_CONFIG) else { return EVICTION };
-    let documents = crate::yaml::parse(&config.text).unwrap_or_default();
-    let Some(hard) = documents.first().and_then(|document| document.root.get("evictionHard")) else {
-        return EVICTION;
-    };
-    if hard.is_null() {
-        return EVICTION;
-    }
-    let share = hard.get("nodefs.available").and_then(|value| Share::parse(value.scalar()?));
-    share.unwrap_or(Share::Bytes(0))
+/// What the kubelet is configured to keep free. `None` where it has no configuration that can be read.
+fn eviction(root: &Root) -> Option<Share> {
+    let config = observe::read(root, KUBELET_CONFIG).ok()??;
+    Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
 }
 
 /// The log that is there, and what it was rotated to: `audit-2006-01-02T15-04-05.000.log`, and `.gz` where it was compressed.
@@ -262,23 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kubelet_keeps_free_is_read_from_its_configuration() {
-        for (text, expected) in [
-            ("kind: KubeletConfiguration\n", EVICTION),
-            ("evictionHard:\n", EVICTION),
-            ("evictionHard: {nodefs.available: \"0%\"}\n", Share::Percent(0.0)),
-            ("evictionHard:\n  nodefs.available: 1Gi\n", Share::Bytes(1 << 30)),
-            ("evictionHard: {memory.available: 100Mi}\n", Share::Bytes(0)),
-        ] {
-            let node = Node::with(&[(KUBELET_CONFIG, text)]);
-            assert_eq!(eviction(&node.root), expected, "{text}");
-        }
-    }
-
-    #[test]
     fn the_running_system_can_be_looked_at() {
         let root = Root::open(Path::new("/")).unwrap();
-        let seen = look(&root, "/proc/kube-audit-bootstrap", "audit.log", None).unwrap();
+        let seen = look(&root, "/proc/kube-audit-bootstrap", "audit.log", None, forecast::EVICTION).unwrap();
         assert_eq!(seen.judgement.lasting, Lasting::Unknown, "{}", seen.judgement);
     }
 }

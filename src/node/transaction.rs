@@ -21,6 +21,7 @@ use super::cluster;
 use super::disk::{self, Content};
 use super::root::{Kind, Place, Root, set_attributes, split};
 use super::storage::mounted_at;
+use crate::storage::unit::UNITS;
 
 /// The name that `name`'s new content is staged under.
 pub(super) fn temporary_name(name: &str) -> String {
@@ -75,10 +76,12 @@ pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> R
         match change {
             Change::RemoveDirectory { path, .. } => backup::warn_on_error(remove_directory(root, path)),
             Change::Gather { path, log } => backup::warn_on_error(disk::gather(path, log).map(drop)),
-            // Its unit is gone by now.
-            Change::Unmount { .. } => backup::warn_on_error(disk::reload()),
             _ => {}
         }
+    }
+    let is_unit = |change: &Change| change.path().starts_with(UNITS);
+    if root.is_host() && changes.iter().any(is_unit) {
+        backup::warn_on_error(disk::reload());
     }
     backup::warn_on_error(backup::finish(root, &set));
     Ok(Some(set.id))
@@ -293,9 +296,9 @@ fn remove_directory(root: &Root, path: &str) -> Result<()> {
 /// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
 /// node. Where something can't be put back, the set stays, partial, and the next run takes it over.
 fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Error) -> anyhow::Error {
-    let is_mounted = undo.iter().any(|step| matches!(step, Undo::Unmount(_)));
+    let has_mounted = undo.iter().any(|step| matches!(step, Undo::Unmount(_)));
     let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
-    if is_mounted {
+    if has_mounted {
         // What systemd read of the units must not outlive them: the kubelet would need the mount.
         backup::warn_on_error(disk::reload());
     }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
+use crate::yaml::Node;
 
 const MIB: u64 = 1 << 20;
 const DAY: f64 = 86400.0;
@@ -253,6 +254,20 @@ impl Share {
     }
 }
 
+/// What a kubelet keeps free of its file system where nothing else is configured.
+pub const EVICTION: Share = Share::Percent(10.0);
+
+/// What a KubeletConfiguration says of that. Where it has any threshold, those that it doesn't have don't hold
+/// (kubernetes/kubernetes `pkg/kubelet/eviction/helpers.go`).
+pub fn eviction(config: &Node) -> Share {
+    match config.get("evictionHard").filter(|hard| !hard.is_null()) {
+        None => EVICTION,
+        Some(hard) => {
+            hard.get("nodefs.available").and_then(|value| Share::parse(value.scalar()?)).unwrap_or(Share::Bytes(0))
+        }
+    }
+}
+
 /// What keeps limits from fitting on a disk, of which so many bytes are to stay free; `None` where they fit.
 pub fn misfit(
     forecast: &Forecast,
@@ -480,6 +495,19 @@ mod tests {
             assert_eq!(Share::parse(text), expected, "{text}");
         }
         assert_eq!(Share::Percent(10.0).of(200), 20);
+    }
+
+    #[test]
+    fn what_the_kubelet_keeps_free_is_read_from_its_configuration() {
+        for (text, expected) in [
+            ("kind: KubeletConfiguration\n", EVICTION),
+            ("evictionHard:\n", EVICTION),
+            ("evictionHard: {nodefs.available: \"0%\"}\n", Share::Percent(0.0)),
+            ("evictionHard:\n  nodefs.available: 1Gi\n", Share::Bytes(GIB)),
+            ("evictionHard: {memory.available: 100Mi}\n", Share::Bytes(0)),
+        ] {
+            assert_eq!(eviction(&crate::yaml::parse(text).unwrap()[0].root), expected, "{text}");
+        }
     }
 
     #[test]

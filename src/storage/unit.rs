@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Where units are that somebody wrote for this node.
-const UNITS: &str = "/etc/systemd/system";
+pub const UNITS: &str = "/etc/systemd/system";
 
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]

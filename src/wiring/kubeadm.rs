@@ -43,7 +43,7 @@ pub enum Purpose {
 /// A kubeadm configuration file that was read.
 #[derive(Debug)]
 pub struct File {
-    documents: Vec<Document>,
+    pub documents: Vec<Document>,
     /// The document with the ClusterConfiguration.
     cluster: Option<usize>,
     /// The apiVersion of the ClusterConfiguration, or of the InitConfiguration where there is none.
