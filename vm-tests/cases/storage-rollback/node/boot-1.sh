@@ -1,0 +1,31 @@
+DEVICE=$(new_device "$NAME" 256M) || { tell 'FAILED no loop device can be had'; exit 1; }
+trap 'give_back "$DEVICE"' EXIT
+mkfs.ext4 -q "$DEVICE"
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait "$LONG"
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+cp "$MANIFEST" "$WORK/manifest"
+head -n 1 "$AUDIT_LOG" >"$WORK/first-event"
+
+bad_webhook
+printf '%s\n' "storage: {device: $NAME}" 'log: {maxSize: 10, maxBackup: 10}' >>/etc/kube-audit-bootstrap/config.yaml
+LIMIT=400 step 'an API server that does not start is put back' \
+    says 'no/such/ca.crt.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
+step 'the manifest is as it was' cmp "$MANIFEST" "$WORK/manifest"
+step 'nothing is mounted' nothing_is_mounted
+step 'nor does the kubelet need it' is "$(systemctl show --value -p RequiresMountsFor kubelet.service | grep -c audit)" 0
+step 'the log is the one from before' is "$(head -n 1 "$AUDIT_LOG")" "$(cat "$WORK/first-event")"
+now=$(date -u +%FT%TZ)
+step 'events are written there' eventually has_events ".requestReceivedTimestamp > \"$now\""
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+configure "storage: {device: $NAME}" 'log: {maxSize: 10, maxBackup: 10}'
+ask_numbers 0.1
+step 'a run is killed when it has begun to mount' killed_when went_aside
+LIMIT=300 step 'the next one finishes its job' kube-audit-bootstrap apply --wait "$LONG"
+step 'the disk is there' is "$(findmnt -no SOURCE $DIRECTORY)" "$DEVICE"
+step 'nothing is left aside' test ! -e $DIRECTORY.before-mount
+step 'status finds all in place' kube-audit-bootstrap status
+ask_no_more
+step 'every request that was answered has one event' eventually all_are_recorded
