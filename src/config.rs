@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::audit::flags;
 use crate::audit::version::Version;
+use crate::node::disk::aside;
 use crate::storage::forecast::Share;
 use crate::storage::unit::{Format, Source};
 use crate::yaml::fields::{Decoder, Severity, join};
@@ -132,7 +133,7 @@ pub enum Restart {
 #[derive(Clone, Debug)]
 pub struct Storage {
     /// May it be one that doesn't outlive a reboot?
-    pub is_any: bool,
+    pub may_be_volatile: bool,
     /// What is mounted there; `None` leaves the place as it is.
     pub source: Option<Source>,
     /// Who may read the log besides its owner.
@@ -169,6 +170,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
 const MAX_DRAIN: Duration = Duration::from_secs(30);
 
+/// The nanoseconds of more days don't fit (natefinch/lumberjack `millRunOnce`).
+const MAX_AGE: i64 = 106_751;
+
 /// What stays free where nothing else is said, and the kubelet doesn't keep more.
 const HEADROOM: Share = Share::Percent(5.0);
 
@@ -199,7 +203,7 @@ impl Default for Config {
                 },
             },
             webhook: None,
-            storage: Storage { is_any: false, source: None, group: None, headroom: Some(HEADROOM) },
+            storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
             kubeadm_init: false,
             cluster: true,
@@ -326,6 +330,13 @@ impl Config {
         {
             faults.push(fault);
         }
+        if self.log.max_age > MAX_AGE {
+            let fault = format!(
+                "log.maxAge {} is more than {MAX_AGE} days, which the API server can't count: it would keep nothing",
+                self.log.max_age
+            );
+            faults.push(("log.maxAge".to_owned(), fault));
+        }
         let flags: flags::Flags = self.flags().into_iter().collect();
         let would_fail = flags::faults(&flags, self.kubernetes_version);
         faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
@@ -348,20 +359,25 @@ fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String
             if let Some(fault) = path_fault(field, from) {
                 return Some((field.to_owned(), fault));
             }
-            if is_within(from, directory) || is_within(directory, from) {
+            let aside = aside(directory);
+            if is_within(from, directory) || is_within(directory, from) || is_within(from, &aside) {
                 return fault(format!(
-                    "{field} {from} and the directory of log.path, {directory}, lie in one another"
+                    "{field} {from} and the directory of log.path, {directory}, or {aside}, lie in one another"
                 ));
             }
             log_directory_fault(from).map(|fault| (field.to_owned(), format!("{field} {fault}")))
         }
         Source::Device { name, format } => {
             let is_tag = ["LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="].iter().any(|tag| {
-                name.strip_prefix(tag)
-                    .is_some_and(|value| !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic()))
+                name.strip_prefix(tag).is_some_and(|value| {
+                    !value.is_empty() && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+                })
             });
             let path = name.strip_prefix("/dev/");
-            if !is_tag && path.is_none_or(|path| !path.contains('/') || path_fault(field, name).is_some()) {
+            if !is_tag
+                && path
+                    .is_none_or(|path| !path.contains('/') || path_fault(field, &name.replace(':', "")).is_some())
+            {
                 return fault(format!(
                     "{field} {name:?} is no LABEL=..., UUID=..., PARTLABEL=... or PARTUUID=..., and no path such as /dev/disk/by-id/...: \
                      names such as /dev/sdb may be another disk's at the next boot"
@@ -662,7 +678,7 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
         let path = join("storage", name);
         match name {
             "require" => {
-                storage.is_any =
+                storage.may_be_volatile =
                     one_of(decoder, node, &path, &["persistent", "any"]).is_some_and(|word| word == "any")
             }
             "bind" => bind = decoder.string(node, &path),
@@ -807,7 +823,9 @@ mod tests {
             ("{headroom: any, group: 0}", None),
             ("{device: /dev/sdb}", Some("may be another disk's")),
             ("{device: LABEL=}", Some("is no LABEL=")),
-            ("{device: 'LABEL=a b'}", Some("is no LABEL=")),
+            ("{device: 'LABEL=a b'}", None),
+            ("{device: /dev/disk/by-path/pci-0000:00:1f.2-ata-1}", None),
+            ("{bind: /var/log/kubernetes/audit.before-mount}", Some("lie in one another")),
             ("{device: audit}", Some("is no LABEL=")),
             ("{device: /dev/disk/../sdb}", Some("is no LABEL=")),
             ("{device: LABEL=audit, format: ext4}", Some("a blank device has no LABEL=audit")),

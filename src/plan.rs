@@ -13,13 +13,14 @@ use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, is_within, parent
 use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::cluster;
-use crate::node::disk::{Content, aside, describe as describe_content};
+use crate::node::disk::{LABEL, aside};
 use crate::node::kubectl::ADMIN_CONF;
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::node::storage::Seen;
+use crate::storage::blank::Content;
 use crate::storage::forecast::{Bytes, EVICTION, Forecast, Limits, Share, eviction, forecast, misfit};
 use crate::storage::persistence::Lasting;
-use crate::storage::unit::{Format, Source, device_path, name as unit_name};
+use crate::storage::unit::{KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
 use crate::wiring::{Refusal, Wanted, Wired};
@@ -117,8 +118,10 @@ pub struct Plan {
     pub by_hand: bool,
     /// Where the log lies, on a running system.
     pub storage: Option<Storage>,
-    /// Why nothing may be changed, where that isn't to be told from the files.
+    /// Why nothing can be changed, where that isn't to be told from the files.
     pub refusal: Option<String>,
+    /// What speaks against the place of the log.
+    pub objection: Option<String>,
     pub warnings: Vec<String>,
 }
 
@@ -151,6 +154,7 @@ pub struct Wiring {
     pub logs: Vec<String>,
     /// The audit flags that the API server will have.
     flags: Flags,
+    pub manifest_path: String,
     /// What the kubelet will keep free of its file system, as the file says that kubeadm will configure it from.
     pub eviction: Share,
     /// Other files that the flags point at, each of which must be there.
@@ -256,6 +260,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         directories: Vec::new(),
         logs: Vec::new(),
         flags: Flags::new(),
+        manifest_path: facts.manifest_path.clone(),
         eviction: files
             .iter()
             .flat_map(|(_, file)| &file.documents)
@@ -418,6 +423,7 @@ pub fn plan(
         by_hand: false,
         storage: None,
         refusal: None,
+        objection: None,
         warnings: wiring.warnings,
     };
     if wiring.role == Role::Worker {
@@ -448,10 +454,10 @@ pub fn plan(
                 plan.add(Step::Storage, change);
             }
             Some((before, names)) if !keep && !wanted.met_by(&before) => {
-                // A directory that others use, too, would be closed to them.
-                let stem =
-                    config.log.path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
-                if let Some(other) = names.iter().find(|name| !name.starts_with(stem)) {
+                // A directory that others use, too, would be closed to them; what is mounted there for the log is the log's.
+                let is_ours = targets.disk.as_ref().is_some_and(|disk| disk.is_right);
+                let other = names.iter().find(|name| !is_of_log(name, &config.log.path));
+                if let Some(other) = other.filter(|_| !is_ours) {
                     plan.warnings.push(format!(
                         "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
                          stay; a directory of its own would be closed to others",
@@ -465,26 +471,38 @@ pub fn plan(
             Some(_) => {}
         }
     }
-    let mounts = plan.mount(config, facts, &wiring.logs, targets, &Attributes::new(mode, owner.0, group))?;
+    let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text);
+    let log_attributes = Attributes::new(log_mode, owner.0, group);
+    let blind = plan.plan_mount(
+        config,
+        facts,
+        &wiring.logs,
+        targets,
+        [&Attributes::new(mode, owner.0, group), &log_attributes],
+    )?;
+    let mounts = plan.mounts();
     for path in &wiring.logs {
         // What rotates the log gives each new file the mode and the owner of the one before.
-        let wanted = Attributes::new(log_mode, owner.0, group);
-        match targets.logs.get(path) {
-            Some(before) if !keep && !mounts && !wanted.met_by(before) => {
-                let change = Change::SetAttributes { path: path.clone(), before: before.clone(), after: wanted };
-                plan.add(Step::Storage, change);
-            }
-            // What is yet to be mounted there would hide it.
-            None if config.storage.group.is_some()
-                && (config.storage.source.is_none()
-                    || targets.disk.as_ref().is_some_and(|disk| disk.is_right)) =>
-            {
-                let (path, bytes) = (path.clone(), Vec::new());
-                plan.add(Step::Storage, Change::WriteFile { path, before: None, bytes, attributes: wanted });
-            }
-            _ => continue,
+        if !targets.logs.contains_key(path)
+            && config.storage.group.is_some()
+            && (config.storage.source.is_none() || targets.disk.as_ref().is_some_and(|disk| disk.is_right))
+        {
+            plan.subjects.push((Step::Storage, path.clone()));
+            let (path, attributes) = (path.clone(), log_attributes.clone());
+            plan.add(Step::Storage, Change::WriteFile { path, before: None, bytes: Vec::new(), attributes });
         }
-        plan.subjects.push((Step::Storage, path.clone()));
+    }
+    for (path, before) in &targets.logs {
+        let Some(before) = before.as_ref().filter(|before| !keep && !mounts && !log_attributes.met_by(before))
+        else {
+            continue;
+        };
+        // Old ones stay closed to all but their owner, unless a group shall read them.
+        if config.storage.group.is_some() || wiring.logs.contains(path) {
+            plan.subjects.push((Step::Storage, path.clone()));
+            let (path, before, after) = (path.clone(), before.clone(), log_attributes.clone());
+            plan.add(Step::Storage, Change::SetAttributes { path, before, after });
+        }
     }
     for path in &wiring.policies {
         plan.subjects.push((Step::Policy, path.clone()));
@@ -527,7 +545,7 @@ pub fn plan(
     if let Some((text, mut wired)) = wiring.manifest {
         let edited = wired.text != text.text;
         // A container keeps what was mounted when it began.
-        let moved = mounts.then(|| [Vec::new(), b"mount".to_vec()]);
+        let moved = blind.then(|| [Vec::new(), b"mount".to_vec()]);
         if let Some([before, after]) = replaced.or(moved).filter(|_| !edited) {
             match manifest::mark(&text.text, &[&before, &after]) {
                 Ok(marked) => wired.text = marked,
@@ -551,7 +569,8 @@ pub fn plan(
         }
     }
     if let (Some(seen), Some(log)) = (&targets.storage, wiring.logs.first()) {
-        plan.storage(config, parent(log), seen, &Limits::of(&wiring.flags, wiring.version));
+        let limits = Limits::of(&wiring.flags, wiring.version);
+        plan.judge_place(config, parent(log), seen, &limits, edits || plan.mounts());
     }
     if wiring.role == Role::Joining {
         plan.warnings.push(
@@ -572,31 +591,45 @@ impl Plan {
         self.warnings.push(warning);
     }
 
-    /// Plans what shall be mounted where the log lies. True if something is to be mounted now.
+    /// The first reason counts.
+    fn refuse(&mut self, why: String) {
+        self.refusal.get_or_insert(why);
+    }
+
+    /// Plans what shall be mounted where the log lies. True if an API server that runs must be started anew to see it.
     ///
-    /// Errors: the log lies elsewhere.
-    fn mount(
+    /// Errors: the log lies elsewhere, or a link leads there.
+    fn plan_mount(
         &mut self,
         config: &Config,
         facts: &Facts,
         logs: &[String],
         targets: &Targets,
-        attributes: &Attributes,
+        [directory_attributes, log_attributes]: [&Attributes; 2],
     ) -> Result<bool> {
-        let (Some(source), Some(log)) = (&config.storage.source, logs.first()) else { return Ok(false) };
-        let (directory, name) = log.rsplit_once('/').unwrap_or_default();
+        let Some(log) = logs.first() else { return Ok(false) };
+        let directory = parent(log);
+        let Some(source) = &config.storage.source else {
+            if targets.has_unit {
+                self.warnings.push(format!(
+                    "{UNITS}/{}: storage names nothing any more, and this still mounts it, and the kubelet needs it: restore, or remove it, and \
+                     {UNITS}/{KUBELET_DROP_IN}",
+                    unit_name(directory)
+                ));
+            }
+            return Ok(false);
+        };
         if let Some(other) = logs.iter().find(|other| parent(other) != parent(&config.log.path)) {
             bail!(
-                "{other}: the log lies here, and not where log.path has it, so nothing can be mounted; leave existing: keep out"
+                "{other}: a manifest has the log here, and not where log.path has it, so nothing can be mounted; remove `existing: \
+                 keep`, or set log.path to this"
             );
         }
         for (path, text, before) in &targets.units {
             self.subjects.push((Step::Storage, path.clone()));
             if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
-                let attributes =
-                    before.as_ref().map_or(Attributes::new(0o644, facts.owner.0, facts.owner.1), |before| {
-                        before.attributes.clone()
-                    });
+                let new = Attributes::new(0o644, facts.owner.0, facts.owner.1);
+                let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());
                 let (path, before, bytes) = (path.clone(), before.clone(), text.clone().into_bytes());
                 self.add(Step::Storage, Change::WriteFile { path, before, bytes, attributes });
             }
@@ -608,125 +641,156 @@ impl Plan {
                 state.real
             );
         }
+        let aside = aside(directory);
         if let Some(mounted) = &state.mounted {
             if !state.is_right {
-                self.refusal = Some(format!(
+                self.refuse(format!(
                     "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
                 ));
             }
-            match &state.writer {
-                _ if !state.left => {}
-                Some(writer) => self.warnings.push(format!(
-                    "{}: {writer} still writes the log of before there; apply moves it to {directory} once that has ended",
-                    aside(directory)
+            match &state.blind {
+                Some(blind) => self.warnings.push(format!(
+                    "{directory}: {} began before this was mounted, and writes its log below it, or to {aside}, until the kubelet has started \
+                     it anew; apply moves the events then",
+                    blind.name
                 )),
-                None => self.add(Step::Storage, Change::Gather { path: directory.to_owned(), log: name.to_owned() }),
+                None if state.has_left => self.add(Step::Storage, Change::Gather { log: log.clone() }),
+                None => {}
             }
-            return Ok(false);
+            return Ok(state.blind.as_ref().is_some_and(|blind| !blind.is_replaced));
+        }
+        if state.is_in_the_way {
+            self.refuse(format!(
+                "{aside}: this is there, and so are files in {directory}, which would go there; move one of them away"
+            ));
         }
         match source {
-            Source::Bind(from) if targets.bound.is_none() => {
-                self.add(
-                    Step::Storage,
-                    Change::CreateDirectory { path: from.clone(), attributes: attributes.clone() },
-                );
+            Source::Bind(from) if is_within(from, parent(&facts.manifest_path)) => {
+                bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
             }
-            Source::Bind(_) => {}
+            Source::Bind(from) => match &targets.bound {
+                Some((_, names)) if names.iter().any(|name| !is_of_log(name, log)) => self.refuse(format!(
+                    "{from}: storage.bind holds more than the log ({:?}), and would be closed to others; name a directory of its own",
+                    names.iter().find(|name| !is_of_log(name, log)).map_or("", String::as_str)
+                )),
+                None => {
+                    let attributes = directory_attributes.clone();
+                    self.add(Step::Storage, Change::CreateDirectory { path: from.clone(), attributes });
+                }
+                Some((before, _)) if !directory_attributes.met_by(before) => {
+                    let (path, before, after) = (from.clone(), before.clone(), directory_attributes.clone());
+                    self.add(Step::Storage, Change::SetAttributes { path, before, after });
+                }
+                Some(_) => {}
+            },
             Source::Device { name, format } => {
                 let device = device_path(name);
                 match (&state.content, format) {
                     (None, _) => {
-                        self.refusal =
-                            Some(format!("{device}: storage.device isn't there; attach it, or correct its name"))
+                        self.refuse(format!("{device}: storage.device isn't there; attach it, or correct its name"));
                     }
                     (Some(Content::Blank), Some(format)) => {
                         self.add(Step::Storage, Change::Format { device, format: *format });
                     }
-                    (Some(Content::Signatures(kinds)), format)
-                        if kinds.len() == 1 && is_file_system(&kinds[0], *format) => {}
-                    (Some(Content::Blank), None) => {
-                        self.refusal = Some(format!(
-                            "{device}: it is blank; give it a file system, or let storage.format do so"
+                    (Some(Content::Blank), None) => self.refuse(format!(
+                        "{device}: it is blank; give it a file system, or let storage.format do so"
+                    )),
+                    (Some(Content::Single(one)), Some(format)) if one.kind == format.name() && one.label == LABEL => {}
+                    (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {}
+                    (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {
+                        self.refuse(format!(
+                            "{device}: it is not blank, there is {}, and its label isn't {LABEL}, as that of those that are made here; to use it as \
+                             it is, leave storage.format out",
+                            one.kind
                         ));
                     }
-                    (Some(content), _) => {
-                        self.refusal = Some(format!(
-                            "{device}: {}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, clear \
-                             it with wipefs --all and blkdiscard --zeroout",
-                            describe_content(content)
-                        ));
-                    }
+                    (Some(content), _) => self.refuse(format!(
+                        "{device}: {content}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, \
+                         clear it with wipefs --all and blkdiscard --zeroout"
+                    )),
                 }
             }
         }
         let (path, unit) = (directory.to_owned(), unit_name(directory));
         // A new file system has no labels.
         let label = targets.directories.get(directory).and_then(|found| found.as_ref()?.0.label.clone());
-        self.add(
-            Step::Storage,
-            Change::Mount { path, unit, attributes: Attributes { label, ..attributes.clone() } },
-        );
+        let attributes = Attributes { label, ..directory_attributes.clone() };
+        let begun = config.storage.group.map(|_| log_attributes.clone());
+        self.add(Step::Storage, Change::Mount { path, unit, attributes, log: log.clone(), begun });
         Ok(true)
     }
 
-    /// Judges the place of the log, and whether what the flags allow has room there.
-    fn storage(&mut self, config: &Config, directory: &str, seen: &Seen, limits: &Limits) {
-        let forecast = forecast(limits, &seen.history, Some(seen.disk));
-        let refuses = |plan: &mut Plan, why: String, advice: &str| match plan.role {
-            // It is copied to where it will run.
-            Role::Image => plan.warnings.push(why),
-            _ => plan.refusal = plan.refusal.take().or(Some(format!("{why}; {advice}"))),
-        };
+    /// Judges the place of the log, and whether what the flags allow has room there. `changed` says that the flags, or the place, are about to
+    /// become others.
+    fn judge_place(&mut self, config: &Config, directory: &str, seen: &Seen, limits: &Limits, changed: bool) {
+        let forecast = forecast(limits, &seen.history, seen.disk);
+        let place = format!("{directory}: {}", seen.judgement);
         match seen.judgement.lasting {
-            Lasting::Volatile if !config.storage.is_any => refuses(
-                self,
-                format!("{directory}: {}: the log would be gone after a reboot", seen.judgement),
+            Lasting::Volatile if !config.storage.may_be_volatile => self.object(
+                changed,
+                format!("{place}: the log would be gone after a reboot"),
                 "mount a disk there (storage.device, storage.bind), set log.path to a directory on a disk, or storage.require to any",
             ),
-            Lasting::Volatile => {
-                self.warnings.push(format!("{directory}: {}: the log will be gone after a reboot", seen.judgement))
-            }
-            Lasting::Unknown if !config.storage.is_any => {
-                self.warnings.push(format!(
-                    "{directory}: it can't be told whether the log outlives a reboot: {}",
-                    seen.judgement.reason
-                ));
-            }
-            Lasting::Unknown | Lasting::Persistent => {}
+            Lasting::Volatile => self.warnings.push(format!("{place}: the log will be gone after a reboot")),
+            Lasting::Unknown if !config.storage.may_be_volatile => self.warnings.push(format!(
+                "{directory}: it can't be told whether the log outlives a reboot: {}",
+                seen.judgement.reason
+            )),
+            _ => {}
         }
-        if self.role == Role::ControlPlane && seen.disk.available < MIN_ROOM {
-            let why = format!(
-                "{directory}: {} are left on its file system, so no event could be written",
-                Bytes(seen.disk.available)
+        if seen.is_read_only {
+            self.object(
+                changed,
+                format!("{directory}: its file system is read-only, so no event can be written"),
+                "see the kernel's log for why, and mount it read-write",
             );
-            refuses(self, why, "make room");
         }
-        if let Some(headroom) = config.storage.headroom
-            && let Some(misfit) = misfit(&forecast, limits, &seen.history, seen.disk, headroom.of(seen.disk.total))
-        {
-            let why = format!("{directory}: {misfit}");
-            let wires = self.changes.iter().any(|planned| matches!(planned.step, Step::Kubeadm | Step::Manifest));
-            if wires {
-                refuses(
-                    self,
-                    why,
+        if let Some(disk) = seen.disk {
+            if disk.available < MIN_ROOM {
+                let left = Bytes(disk.available);
+                self.object(
+                    changed,
+                    format!("{directory}: {left} are left on its file system, so no event could be written"),
+                    "make room",
+                );
+            }
+            if let Some(headroom) = config.storage.headroom
+                && let Some(misfit) = misfit(&forecast, limits, &seen.history, disk, headroom.of(disk.total))
+            {
+                self.object(
+                changed,
+                    format!("{directory}: {misfit}"),
                     "lower log.maxBackup or log.maxSize, give the log a disk of its own, or set storage.headroom to any",
                 );
-            } else {
-                self.warnings.push(why);
             }
         }
         self.storage = Some(Storage { directory: directory.to_owned(), seen: seen.clone(), forecast });
     }
 
-    /// Says why the changes may not be made, where there are any.
-    ///
-    /// Errors: so it is.
+    /// Speaks against the place of the log. On an image that is no matter, as it is copied to where it will run; and what was so before is no
+    /// reason to do nothing.
+    fn object(&mut self, changed: bool, why: String, advice: &str) {
+        match self.role {
+            Role::Image => self.warnings.push(why),
+            _ if !changed => self.warnings.push(format!("{why}; {advice}")),
+            _ => {
+                self.objection.get_or_insert(format!("{why}; {advice}"));
+            }
+        }
+    }
+
+    /// Errors: why nothing can be done, or the changes may not be made.
     pub fn allowed(&self) -> Result<()> {
-        match &self.refusal {
-            Some(refusal) if !self.changes.is_empty() => bail!("{refusal}"),
+        match (&self.refusal, &self.objection) {
+            (Some(why), _) => bail!("{why}"),
+            (None, Some(why)) if !self.changes.is_empty() => bail!("{why}"),
             _ => Ok(()),
         }
+    }
+
+    /// Makes what speaks against the place of the log a warning: a node that is repaired audited there before.
+    pub fn waive_objection(&mut self) {
+        self.warnings.extend(self.objection.take());
     }
 
     /// Replaces a file's text where it differs. Its owner and mode stay.
@@ -805,9 +869,24 @@ impl Plan {
         Ok(())
     }
 
-    /// The changes alone.
+    /// What a transaction does, that is all but what follows when everything is through.
     pub fn changes(&self) -> Vec<Change> {
-        self.changes.iter().map(|planned| planned.change.clone()).collect()
+        let changes = self.changes.iter().map(|planned| &planned.change);
+        changes.filter(|change| !matches!(change, Change::Gather { .. })).cloned().collect()
+    }
+
+    /// The log whose events from before are to follow, on a running system.
+    pub fn gathers(&self) -> Option<String> {
+        self.changes.iter().find_map(|planned| match &planned.change {
+            Change::Gather { log } => Some(log.clone()),
+            Change::Mount { log, .. } => Some(log.clone()),
+            _ => None,
+        })
+    }
+
+    /// Is something to be mounted?
+    pub fn mounts(&self) -> bool {
+        self.changes.iter().any(|planned| matches!(planned.change, Change::Mount { .. }))
     }
 }
 
@@ -866,13 +945,14 @@ pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&st
     (restore.changes, left)
 }
 
-/// Can it be mounted, as what it shall be?
-fn is_file_system(kind: &str, format: Option<Format>) -> bool {
-    match format {
-        Some(format) => kind == format.name(),
-        None => ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"].contains(&kind),
-    }
+/// Is a name in the directory of a log, given by its path, the log's, or nobody's?
+fn is_of_log(name: &str, log: &str) -> bool {
+    let stem = log.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
+    name.starts_with(stem) || name.starts_with('.') || name == "lost+found"
 }
+
+/// What may be mounted as it is.
+const FILE_SYSTEMS: [&str; 6] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"];
 
 /// The `kind` of a file, where it is a YAML document with one.
 fn kind_of(bytes: &[u8]) -> Option<String> {
@@ -907,7 +987,7 @@ pub fn describe(change: &Change) -> String {
         Change::Format { device, format } => format!("format {device}, which is blank, as {}", format.name()),
         Change::Mount { path, unit, .. } => format!("mount {unit} at {path}"),
         Change::Unmount { path } => format!("unmount {path}"),
-        Change::Gather { path, .. } => format!("move the events in {} to {path}", aside(path)),
+        Change::Gather { log } => format!("move the events in {} to {}", aside(parent(log)), parent(log)),
         Change::RemoveFile { path, .. } => format!("remove {path}"),
         Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
         Change::WriteCluster { before, after } => {
@@ -1012,16 +1092,29 @@ fn lossy(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::node::disk;
+    use crate::storage::blank::Signature;
+    use crate::storage::forecast::{Disk, History};
+    use crate::storage::persistence::Judgement;
 
-    /// What is planned for a log that is to lie on something else, and why nothing may be.
-    fn mounted(storage: &str, state: disk::State) -> (Vec<String>, Option<String>) {
-        let text = format!(
-            "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nstorage: {storage}\n"
-        );
-        let config = Config::parse(&text, "config").unwrap();
-        let facts = Facts {
-            manifest_path: "/etc/kubernetes/manifests/kube-apiserver.yaml".to_owned(),
-            manifest: None,
+    const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+
+    fn config(lines: &str) -> Config {
+        let text =
+            format!("apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n{lines}\n");
+        Config::parse(&text, "config").unwrap()
+    }
+
+    fn snapshot(text: &str) -> Snapshot {
+        Snapshot { bytes: text.into(), attributes: Attributes::new(0o600, 0, 0), identity: (1, 1) }
+    }
+
+    /// A node that runs, with this manifest if it is a control plane.
+    fn facts(manifest: Option<&str>) -> Facts {
+        let text =
+            |text: &str| Text { path: MANIFEST_PATH.to_owned(), text: text.to_owned(), snapshot: snapshot(text) };
+        Facts {
+            manifest_path: MANIFEST_PATH.to_owned(),
+            manifest: manifest.map(text),
             beside: Vec::new(),
             kubeadm: Vec::new(),
             cluster: None,
@@ -1031,72 +1124,189 @@ mod tests {
             live: true,
             kubelet: None,
             owner: (0, 0),
-        };
-        let wiring = wire(&config, &facts, false).unwrap();
-        let targets = Targets { disk: Some(state), ..Targets::default() };
+        }
+    }
+
+    fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
+        let wiring = wire(config, facts, false).unwrap();
         let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-        let plan = plan(&config, &facts, wiring, &targets, &policy).unwrap();
-        let storage = plan.changes.iter().filter(|planned| planned.step == Step::Storage);
-        (storage.map(|planned| action(&planned.change).to_owned()).collect(), plan.refusal)
+        plan(config, facts, wiring, targets, &policy).unwrap()
+    }
+
+    /// A manifest that audits as the configuration wants, and the policy that is there.
+    fn audited(config: &Config) -> (Facts, Targets) {
+        let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
+                    kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+        let plan = planned(config, &facts(Some(bare)), &Targets::default());
+        let manifest = plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteFile { bytes, .. } if planned.step == Step::Manifest => Some(lossy(bytes)),
+            _ => None,
+        });
+        let facts = facts(manifest.as_deref());
+        let mut targets = Targets::default();
+        targets.policies.insert(config.policy_path.clone(), Some(snapshot(policy::DEFAULT)));
+        let directory = (Attributes::new(0o700, 0, 0), vec!["audit.log".to_owned()]);
+        targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));
+        assert_eq!(actions(&planned(config, &facts, &targets)), "");
+        (facts, targets)
+    }
+
+    fn actions(plan: &Plan) -> String {
+        plan.changes.iter().map(|planned| action(&planned.change)).collect::<Vec<_>>().join(" ")
+    }
+
+    fn disk_state() -> disk::State {
+        disk::State {
+            real: "/var/log/kubernetes/audit".to_owned(),
+            mounted: None,
+            is_right: false,
+            content: None,
+            size: 1 << 30,
+            has_left: false,
+            is_in_the_way: false,
+            blind: None,
+        }
     }
 
     #[test]
     fn only_a_blank_device_is_formatted_and_only_a_file_system_mounted() {
-        let device = |format| Source::Device { name: "/dev/disk/by-id/x".to_owned(), format };
-        let state = |content| disk::State {
-            source: device(None),
-            real: "/var/log/kubernetes/audit".to_owned(),
-            mounted: None,
-            is_right: false,
-            content,
-            size: 1 << 30,
-            left: false,
-            writer: None,
+        let single = |kind: &str, label: &str| {
+            Some(Content::Single(Signature { kind: kind.to_owned(), label: label.to_owned() }))
         };
-        let signatures =
-            |kinds: &[&str]| Some(Content::Signatures(kinds.iter().map(|kind| (*kind).to_owned()).collect()));
-        let (plain, formatted) = ("{device: /dev/disk/by-id/x}", "{device: /dev/disk/by-id/x, format: ext4}");
+        let (plain, formatted) =
+            ("storage: {device: /dev/disk/by-id/x}", "storage: {device: /dev/disk/by-id/x, format: ext4}");
         for (storage, content, does, refusal) in [
             (formatted, Some(Content::Blank), "format mount", None),
-            (formatted, signatures(&["ext4"]), "mount", None),
-            (plain, signatures(&["xfs"]), "mount", None),
+            (formatted, single("ext4", "kube-audit"), "mount", None),
+            (plain, single("xfs", "mine"), "mount", None),
             (plain, Some(Content::Blank), "mount", Some("it is blank")),
-            (formatted, signatures(&["xfs"]), "mount", Some("there is xfs")),
-            (formatted, signatures(&["ext4", "xfs"]), "mount", Some("there is ext4, xfs")),
-            (plain, signatures(&["crypto_LUKS"]), "mount", Some("there is crypto_LUKS")),
+            (formatted, single("ext4", "data"), "mount", Some("its label isn't kube-audit")),
+            (formatted, single("xfs", "kube-audit"), "mount", Some("there is xfs")),
+            (plain, single("crypto_LUKS", ""), "mount", Some("there is crypto_LUKS")),
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
             (formatted, None, "mount", Some("isn't there")),
         ] {
-            let (done, refused) = mounted(storage, state(content.clone()));
-            assert_eq!(done.join(" "), format!("create-directory {does}"), "{storage} {content:?}");
-            assert_eq!(refused.is_some(), refusal.is_some(), "{storage} {content:?}: {refused:?}");
-            assert!(refused.unwrap_or_default().contains(refusal.unwrap_or_default()), "{storage} {content:?}");
+            let state = disk::State { content: content.clone(), ..disk_state() };
+            let plan =
+                planned(&config(storage), &facts(None), &Targets { disk: Some(state), ..Targets::default() });
+            assert_eq!(actions(&plan), format!("create-directory {does} create-file"), "{storage} {content:?}");
+            assert_eq!(plan.refusal.is_some(), refusal.is_some(), "{storage} {content:?}: {:?}", plan.refusal);
+            assert!(
+                plan.refusal.unwrap_or_default().contains(refusal.unwrap_or_default()),
+                "{storage} {content:?}"
+            );
         }
     }
 
     #[test]
-    fn what_is_mounted_stays_and_what_went_aside_follows_when_nobody_writes_there() {
-        let state = |is_right, left, writer: Option<&str>| disk::State {
-            source: Source::Bind("/data/audit".to_owned()),
-            real: "/var/log/kubernetes/audit".to_owned(),
-            mounted: Some("ext4 on /dev/sdb".to_owned()),
-            is_right,
-            content: None,
-            size: 0,
-            left,
-            writer: writer.map(str::to_owned),
-        };
-        for (state, does, is_refused) in [
-            (state(true, false, None), "create-directory", false),
-            (state(true, true, None), "create-directory gather", false),
-            (state(true, true, Some("kube-apiserver (1)")), "create-directory", false),
-            (state(false, false, None), "create-directory", true),
+    fn a_bound_directory_is_made_or_mended_and_nothing_goes_over_what_went_aside() {
+        let config = config("storage: {bind: /data/audit}");
+        let holds = |mode, name: &str| Some((Attributes::new(mode, 0, 0), vec![name.to_owned()]));
+        for (bound, is_in_the_way, does, is_refused) in [
+            (None, false, "create-directory mount", false),
+            (holds(0o755, "audit.log"), false, "set-attributes mount", false),
+            (holds(0o700, "lost+found"), false, "mount", false),
+            (holds(0o700, "audit.log"), true, "mount", true),
+            (holds(0o700, "index.html"), false, "mount", true),
         ] {
-            let (done, refused) = mounted("{bind: /data/audit}", state.clone());
-            assert_eq!((done.join(" ").as_str(), refused.is_some()), (does, is_refused), "{state:?}");
+            let state = disk::State { is_in_the_way, ..disk_state() };
+            let plan = planned(&config, &facts(None), &Targets { bound, disk: Some(state), ..Targets::default() });
+            assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
+            assert_eq!(plan.refusal.is_some(), is_refused);
         }
-        let none = disk::State { mounted: None, ..state(false, false, None) };
-        assert_eq!(mounted("{bind: /data/audit}", none).0.join(" "), "create-directory create-directory mount");
+    }
+
+    #[test]
+    fn what_is_mounted_stays_and_an_api_server_that_does_not_see_it_is_started_anew() {
+        let config = config("storage: {bind: /data/audit}");
+        let (facts, targets) = audited(&config);
+        let blind = |is_replaced| Some(disk::Blind { name: "kube-apiserver (1)".to_owned(), is_replaced });
+        for (is_right, has_left, blind, does, is_refused) in [
+            (true, false, None, "", false),
+            (true, true, None, "gather", false),
+            (true, true, blind(true), "", false),
+            (true, true, blind(false), "edit-file", false),
+            (true, false, blind(false), "edit-file", false),
+            (false, false, None, "", true),
+        ] {
+            let mounted = Some("ext4 on /dev/sdb".to_owned());
+            let state = disk::State { mounted, is_right, has_left, blind, ..disk_state() };
+            let targets = Targets { disk: Some(state.clone()), ..targets.clone() };
+            let plan = planned(&config, &facts, &targets);
+            assert_eq!((actions(&plan).as_str(), plan.refusal.is_some()), (does, is_refused), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_mounted_for_the_log_is_the_logs_alone() {
+        let config = config("storage: {bind: /data/audit}");
+        let (facts, mut targets) = audited(&config);
+        let names = vec!["audit.log".to_owned(), "notes".to_owned()];
+        targets
+            .directories
+            .insert("/var/log/kubernetes/audit".to_owned(), Some((Attributes::new(0o755, 0, 0), names)));
+        assert_eq!(actions(&planned(&config, &facts, &targets)), "");
+        targets.disk =
+            Some(disk::State { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
+        assert_eq!(actions(&planned(&config, &facts, &targets)), "set-attributes");
+    }
+
+    #[test]
+    fn a_link_is_nothing_to_mount_at() {
+        let config = config("storage: {bind: /data/audit}");
+        let facts = facts(None);
+        let state = disk::State { real: "/data/logs".to_owned(), ..disk_state() };
+        let wiring = wire(&config, &facts, false).unwrap();
+        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+        let targets = Targets { disk: Some(state), ..Targets::default() };
+        let error = plan(&config, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        assert!(error.contains("a link leads to /data/logs"), "{error}");
+    }
+
+    fn seen(lasting: Lasting, available: u64) -> Seen {
+        let judgement = Judgement { lasting, reason: "somewhere".to_owned() };
+        let disk = Some(Disk { total: 100 << 30, available, eviction: 0 });
+        Seen { judgement, disk, is_read_only: false, history: History::default() }
+    }
+
+    #[test]
+    fn a_bad_place_is_refused_where_something_changes_and_else_told() {
+        use Lasting::{Persistent, Unknown, Volatile};
+        const GIB: u64 = 1 << 30;
+        let damaged = Seen { is_read_only: true, ..seen(Persistent, 50 * GIB) };
+        for (storage, seen, objection) in [
+            ("", seen(Persistent, 50 * GIB), None),
+            ("", seen(Unknown, 50 * GIB), None),
+            ("", seen(Volatile, 50 * GIB), Some("would be gone after a reboot")),
+            ("storage: {require: any}", seen(Volatile, 50 * GIB), None),
+            ("", seen(Persistent, 7 * GIB), None),
+            ("", seen(Persistent, 5 * GIB), Some("are to stay so; lower log.maxBackup")),
+            ("storage: {headroom: any}", seen(Persistent, 5 * GIB), None),
+            ("storage: {headroom: 1Gi}", seen(Persistent, 5 * GIB), None),
+            ("storage: {headroom: any}", seen(Persistent, 1000), Some("1000 bytes are left")),
+            ("", damaged, Some("is read-only")),
+        ] {
+            let fresh = config(storage);
+            let (audited_facts, targets) = audited(&fresh);
+            let targets = Targets { storage: Some(seen), ..targets };
+            // Its flags change.
+            let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: x\n    command: \
+                        [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+            let mut changed = planned(&fresh, &facts(Some(bare)), &targets);
+            let found = changed.objection.clone().unwrap_or_default();
+            assert_eq!(changed.allowed().is_err(), objection.is_some(), "{storage}: {found}");
+            assert!(found.contains(objection.unwrap_or_default()), "{storage}: {found}");
+            changed.waive_objection();
+            assert!(changed.allowed().is_ok());
+            assert!(objection.is_none() || changed.warnings.contains(&found), "{storage}");
+            // They are as they were, and the policy alone is another one.
+            let mut targets = targets;
+            targets.policies.insert(fresh.policy_path.clone(), Some(snapshot("kind: Policy\n")));
+            let same = planned(&fresh, &audited_facts, &targets);
+            assert!(!same.changes.is_empty() && same.allowed().is_ok(), "{storage}");
+            let told = same.warnings.iter().any(|warning| warning.contains(objection.unwrap_or_default()));
+            assert!(objection.is_none() || told, "{storage}: {:?}", same.warnings);
+        }
     }
 
     #[test]

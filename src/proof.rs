@@ -337,9 +337,13 @@ pub fn last_words(log: &str, runs: bool) -> Option<String> {
     found.map(|line| (*line).to_owned())
 }
 
-/// When an event happened, as [`crate::time::stamp`] writes it: in JSON, or in the legacy format, where a line begins with it.
-pub fn event_time(line: &str) -> Option<String> {
-    let rest = match line.split_once("\"requestReceivedTimestamp\":\"") {
+/// The field of an event with the time of its request.
+pub const RECEIVED: &str = "requestReceivedTimestamp";
+
+/// When an event's request was received, by the field [`RECEIVED`], or it was written, as [`crate::time::stamp`] writes it: in JSON, or in the
+/// legacy format, where a line begins with it.
+pub fn event_time(line: &str, field: &str) -> Option<String> {
+    let rest = match line.split_once(&format!("\"{field}\":\"")) {
         Some((_, rest)) => rest,
         None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
     };
@@ -634,13 +638,13 @@ mod tests {
     #[test]
     fn an_events_time_compares_with_a_stamp() {
         let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
-        assert_eq!(event_time(line).as_deref(), Some("20261124T121326Z"));
-        assert!(event_time(line).unwrap() > crate::time::stamp(std::time::UNIX_EPOCH));
+        assert_eq!(event_time(line, RECEIVED).as_deref(), Some("20261124T121326Z"));
+        assert!(event_time(line, RECEIVED).unwrap() > crate::time::stamp(std::time::UNIX_EPOCH));
         let legacy = "2026-11-24T12:13:26.123456Z AUDIT: id=\"x\" stage=\"ResponseComplete\"";
-        assert_eq!(event_time(legacy).as_deref(), Some("20261124T121326Z"));
+        assert_eq!(event_time(legacy, RECEIVED).as_deref(), Some("20261124T121326Z"));
         let in_container = format!("2026-11-24T12:13:27.1Z stdout F {legacy}");
-        assert_eq!(event_time(&in_container).as_deref(), Some("20261124T121326Z"));
-        assert_eq!(event_time("{\"kind\":\"Event\""), None);
-        assert_eq!(event_time("\"requestReceivedTimestamp\":\""), None);
+        assert_eq!(event_time(&in_container, RECEIVED).as_deref(), Some("20261124T121326Z"));
+        assert_eq!(event_time("{\"kind\":\"Event\"", RECEIVED), None);
+        assert_eq!(event_time("\"requestReceivedTimestamp\":\"", RECEIVED), None);
     }
 }

@@ -16,8 +16,8 @@ use crate::node::change::Change;
 use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{apiserver, backup, observe, transaction};
-use crate::plan::{Plan, Role, Step, describe};
+use crate::node::{apiserver, backup, disk, observe, transaction};
+use crate::plan::{Plan, Planned, Role, Step, describe};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
 #[derive(Debug, Args)]
@@ -124,6 +124,9 @@ impl Apply {
         self.unhide(root, &manifest)?;
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
+        if why == HEAL {
+            plan.waive_objection();
+        }
         if let Err(error) = plan.allowed() {
             warn(common, &plan.warnings);
             return Err(error);
@@ -155,13 +158,18 @@ impl Apply {
                 if transaction::changed(root, &plan.changes())?.is_some() {
                     // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                     plan = survey(root, config, &self.overrides, &policy)?;
+                    if why == HEAL {
+                        plan.waive_objection();
+                    }
                     plan.allowed()?;
                 }
                 let changes = plan.changes();
                 if waits.is_some() && !changes.is_empty() {
                     // An API server whose log is moved away must have its time to write it.
-                    let mounts = changes.iter().any(|change| matches!(change, Change::Mount { .. }));
-                    before = verify::Before::of(&plan, if mounts { Restart::Graceful } else { config.restart });
+                    before = verify::Before::of(
+                        &plan,
+                        if plan.gathers().is_some() { Restart::Graceful } else { config.restart },
+                    );
                     backup::begin_proof(root, &manifest)?;
                 }
                 match transaction::execute(root, &changes, why, SystemTime::now()) {
@@ -198,17 +206,25 @@ impl Apply {
             let id = set.as_ref().map(|set| set.id.as_str());
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
         }
-        let is_proved = !matches!(proof, Some(Verdict::PutBack(_)));
-        if is_proved && plan.changes.iter().any(|planned| matches!(planned.change, Change::Mount { .. })) {
-            // Now the API server of before may have ended, and its events can follow.
-            let mut rest = survey(root, config, &self.overrides, &policy)?.changes;
-            rest.retain(|planned| planned.step == Step::Storage);
-            let changes: Vec<_> = rest.iter().map(|planned| planned.change.clone()).collect();
-            transaction::execute(root, &changes, why, SystemTime::now())?;
-            plan.changes.extend(rest);
-        }
         if lock.is_some() {
             backup::end_proof(root, &manifest);
+        }
+        let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        let gathered = plan.gathers().filter(|_| !is_put_back).map(|log| {
+            // Now the API server of before may have ended.
+            (disk::gather(&log), log)
+        });
+        plan.changes.retain(|planned| !matches!(planned.change, Change::Gather { .. }));
+        match gathered {
+            Some((Ok(1..), log)) => {
+                plan.changes.push(Planned { step: Step::Storage, change: Change::Gather { log } })
+            }
+            Some((Err(error), _)) => {
+                let why = format!("{error:#}");
+                warn(common, std::slice::from_ref(&why));
+                plan.warnings.push(why);
+            }
+            Some((Ok(0), _)) | None => {}
         }
         Ok(Done { plan, backup, proof })
     }

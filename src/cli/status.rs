@@ -40,10 +40,10 @@ impl Status {
         let unproved = backup::unproved(&root)?;
         let lost = if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None };
         warn(common, &plan.warnings);
-        if let Some(refusal) = &plan.refusal {
-            warn(common, std::slice::from_ref(refusal));
-        }
+        let refusal = plan.refusal.as_ref().or(plan.objection.as_ref());
+        warn(common, refusal.map(std::slice::from_ref).unwrap_or_default());
         let lines = lines(&plan);
+        let is_in_place = plan.changes.is_empty() && plan.refusal.is_none() && !interrupted;
         if common.json() {
             let steps: Vec<_> = lines
                 .iter()
@@ -54,11 +54,11 @@ impl Status {
             let document = json!({
                 "role": plan.role.name(),
                 "kubernetesVersion": plan.version.map(|version| version.to_string()),
-                "inPlace": plan.changes.is_empty() && !interrupted,
+                "inPlace": is_in_place,
                 "interrupted": interrupted,
                 "steps": steps,
                 "storage": plan.storage.as_ref().map(storage::document),
-                "refusal": plan.refusal,
+                "refusal": refusal,
                 "lost": lost.as_ref().map(|(lost, since)| json!({
                     "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
                     "since": rfc3339(*since),
@@ -80,11 +80,11 @@ impl Status {
                 let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
                 let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
                 let last = last
-                    .map(|(_, last)| format!("; the last one that was is of {}", rfc3339(at(last))))
+                    .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
                     .unwrap_or_default();
                 let _ = writeln!(
                     out,
-                    "events    lost     that the API server could not write, since it started at {}: {}{last}",
+                    "events    lost     since the API server started at {}, as it counts: {}{last}",
                     rfc3339(since),
                     counts.join(", ")
                 );
@@ -118,7 +118,7 @@ impl Status {
                 None => out.push_str("backups   none\n"),
             }
         }
-        Ok(if plan.changes.is_empty() && !interrupted { Outcome::Done } else { Outcome::Differs })
+        Ok(if is_in_place { Outcome::Done } else { Outcome::Differs })
     }
 }
 

@@ -14,16 +14,11 @@ pub fn text(storage: &Storage) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "lies on   {:8} {}: {}",
+        "place     {:10} {}: {}",
         seen.judgement.lasting.name(),
         storage.directory,
         seen.judgement.reason
     );
-    let disk = seen.disk;
-    let kept = match disk.eviction {
-        0 => String::new(),
-        bytes => format!(", and the kubelet ends pods below {}", Bytes(bytes)),
-    };
     let mut line = match (forecast.worst, forecast.expected) {
         (Some(worst), Some(expected)) if worst > expected => {
             format!(
@@ -36,16 +31,21 @@ pub fn text(storage: &Storage) -> String {
         (_, None) => "nothing limits the log".to_owned(),
     };
     if forecast.ratio > 1.0 {
-        let how =
-            if forecast.is_measured { "as measured" } else { "taken for granted, as there is none to measure" };
-        let _ = write!(line, " (a file is compressed to a {:.0}th, {how})", forecast.ratio);
+        let how = if forecast.is_measured { "measured" } else { "assumed, as there is none to measure" };
+        let _ = write!(line, " (a file is compressed to {:.0} percent, {how})", 100.0 / forecast.ratio);
     }
-    let _ = writeln!(
-        out,
-        "forecast  {line}; its file system has {}, of which {} are free{kept}",
-        Bytes(disk.total),
-        Bytes(disk.available)
-    );
+    if let Some(disk) = seen.disk {
+        let _ = write!(
+            line,
+            "; its file system has {}, of which {} are free",
+            Bytes(disk.total),
+            Bytes(disk.available)
+        );
+        if disk.eviction > 0 {
+            let _ = write!(line, ", and the kubelet ends pods below {}", Bytes(disk.eviction));
+        }
+    }
+    let _ = writeln!(out, "forecast  {line}");
     match (forecast.rate, forecast.rotation) {
         (Some((rate, since)), rotation) => {
             let _ = write!(
@@ -79,11 +79,12 @@ pub fn document(storage: &Storage) -> Value {
         "directory": storage.directory,
         "lasting": seen.judgement.lasting.name(),
         "reason": seen.judgement.reason,
-        "fileSystem": {
-            "bytes": seen.disk.total,
-            "availableBytes": seen.disk.available,
-            "evictionBytes": seen.disk.eviction,
-        },
+        "fileSystem": seen.disk.map(|disk| json!({
+            "bytes": disk.total,
+            "availableBytes": disk.available,
+            "evictionBytes": disk.eviction,
+        })),
+        "readOnly": seen.is_read_only,
         "log": {
             "bytes": seen.history.total(),
             "files": seen.history.rotated.len() + usize::from(seen.history.bytes > 0),

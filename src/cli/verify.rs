@@ -23,7 +23,7 @@ use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
 use crate::node::{backup, cluster, observe, transaction};
 use crate::plan::{self, Plan, Step};
-use crate::proof::{NO_KUBELET, Next, Process, Proof, Seen, Stage, Trace, event_time, trace};
+use crate::proof::{NO_KUBELET, Next, Process, Proof, RECEIVED, Seen, Stage, Trace, event_time, trace};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
 
@@ -310,7 +310,7 @@ impl Watch {
             }
         }
         let Some(start) = apiserver::start_time(process).map(time::stamp) else { return false };
-        if self.text().lines().any(|line| event_time(line).is_some_and(|time| time > start)) {
+        if self.text().lines().any(|line| event_time(line, RECEIVED).is_some_and(|time| time > start)) {
             return true;
         }
         // An exec, say, may not come for weeks. The API server makes the file when it starts; what it can't write to it makes errors.
@@ -327,7 +327,7 @@ impl Watch {
     /// Is our question among the events?
     fn is_recorded(&self) -> bool {
         // The container's log has requests in other lines, too.
-        self.text().lines().any(|line| line.contains(&self.mark) && event_time(line).is_some())
+        self.text().lines().any(|line| line.contains(&self.mark) && event_time(line, RECEIVED).is_some())
     }
 
     /// What was written where the events go.

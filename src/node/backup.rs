@@ -21,6 +21,7 @@ use crate::time::{rfc3339, stamp};
 
 use super::change::{Attributes, Change};
 use super::cluster;
+use super::disk::aside;
 use super::root::{Kind, Place, Root, split};
 use super::storage::mounted_at;
 use super::transaction::{kept_name, temporary_name, unproved_name};
@@ -67,12 +68,10 @@ pub enum Action {
     Mounted,
     /// Took that away (a restore does).
     Unmounted,
-    /// Moved the events from before on to what was mounted.
-    Gathered,
 }
 
 impl Action {
-    const ALL: [(Action, &str); 12] = [
+    const ALL: [(Action, &str); 11] = [
         (Action::Created, "created"),
         (Action::Replaced, "replaced"),
         (Action::Moved, "moved"),
@@ -84,7 +83,6 @@ impl Action {
         (Action::Formatted, "formatted"),
         (Action::Mounted, "mounted"),
         (Action::Unmounted, "unmounted"),
-        (Action::Gathered, "gathered"),
     ];
 
     /// The word for it in the index.
@@ -291,16 +289,17 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
     for goal in &goals {
         let path = goal.first.1.path.clone();
         match goal.first.1.action {
-            Action::Directory | Action::Unmounted | Action::Gathered => {}
+            Action::Directory | Action::Unmounted => {}
             Action::Formatted => {
                 restore.notes.push(format!("{path} keeps the file system that it was given, and what is in it"));
             }
             Action::Mounted => {
                 let path = path.trim_end_matches('/').to_owned();
-                if root.is_host() && mounted_at(&path).is_some() {
-                    restore
-                        .notes
-                        .push(format!("what was written to {path} stays on its disk, and is not seen without it"));
+                // A run may have been killed before it had mounted, or unmounted, everything.
+                if root.is_host() && (mounted_at(&path)?.is_some() || root.stat(&aside(&path))?.is_some()) {
+                    restore.notes.push(format!(
+                        "the events in {path} stay on the disk that is mounted there, those from before that were moved to it, too"
+                    ));
                     unmounts.push(Change::Unmount { path });
                 }
             }
@@ -489,14 +488,8 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
     let path = match record.action {
         Action::Created | Action::Replaced => root.real(&record.path)?,
         Action::Moved | Action::Removed => record.path.clone(),
-        Action::Attributes
-        | Action::Directory
-        | Action::DirectoryRemoved
-        | Action::Cluster
-        | Action::Formatted
-        | Action::Mounted
-        | Action::Unmounted
-        | Action::Gathered => return Ok(()),
+        // Nothing is staged for all else.
+        _ => return Ok(()),
     };
     if root.stat(split(&path)?.0)?.is_none() {
         return Ok(());
@@ -600,9 +593,7 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
             Change::Unmount { path } => {
                 add(&format!("{path}/"), Action::Unmounted, &Attributes::new(0, 0, 0), None, None)
             }
-            Change::Gather { path, .. } => {
-                add(&format!("{path}/"), Action::Gathered, &Attributes::new(0, 0, 0), None, None)
-            }
+            Change::Gather { .. } => {}
             Change::WriteCluster { before, after } => {
                 let bytes = [before, after].map(|text| text.clone().into_bytes());
                 add(cluster::NAME, Action::Cluster, &Attributes::new(0, 0, 0), Some(&bytes[0]), Some(&bytes[1]));

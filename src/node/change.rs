@@ -55,12 +55,13 @@ pub enum Change {
     WriteCluster { before: String, after: String },
     /// Gives a blank device a file system. What is there is checked once more; it can't be taken back.
     Format { device: String, format: Format },
-    /// Mounts what the unit of that name says over a directory, whose files go aside: see [`super::disk`].
-    Mount { path: String, unit: String, attributes: Attributes },
-    /// Takes that away again.
+    /// Mounts what the unit of that name says over a directory, whose files go aside, and begins the log there, if it is to have
+    /// attributes: see [`super::disk`].
+    Mount { path: String, unit: String, attributes: Attributes, log: String, begun: Option<Attributes> },
+    /// Takes that away again, and puts back what went aside.
     Unmount { path: String },
-    /// Moves what went aside to where it is looked for, once everything else is done, as far as nobody writes there.
-    Gather { path: String, log: String },
+    /// Moves the logs that went aside to where this one lies. That is no matter of a transaction: nothing needs it, and nobody takes it back.
+    Gather { log: String },
     /// Removes a file that an earlier run created. Its bytes go to the backup.
     RemoveFile { path: String, before: Snapshot },
     /// Removes a directory that an earlier run created, where it is empty by then.
@@ -77,10 +78,10 @@ impl Change {
             | Change::MoveAway { path, .. }
             | Change::Mount { path, .. }
             | Change::Unmount { path }
-            | Change::Gather { path, .. }
             | Change::RemoveFile { path, .. }
             | Change::RemoveDirectory { path, .. } => path,
             Change::Format { device, .. } => device,
+            Change::Gather { log } => log,
             Change::WriteCluster { .. } => cluster::NAME,
         }
     }

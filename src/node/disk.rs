@@ -1,69 +1,71 @@
 //! A disk of the log's own, or a directory of one: proved blank, given a file system, mounted where the log lies, and given the events
-//! from before. Only of the running system, so no root stands before the paths.
+//! from before. Only of the running system, so no root stands before what isn't a `Root`'s.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
+use nix::sys::statvfs::statvfs;
 
 use super::change::Attributes;
-use super::process;
-use super::root::Root;
+use super::root::{Root, split};
 use super::storage::{self, mounted_at};
+use super::{apiserver, process};
+use crate::config::parent;
+use crate::storage::blank::{self, Content, Evidence};
+use crate::storage::rotation;
 use crate::storage::unit::{self, Format, Source};
-use crate::time;
 
 /// Where programs are that only root needs.
-const PROGRAMS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// How long a device is waited for that udev may not have seen yet.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long after its start a machine may not have seen all of its devices.
+const STARTED: Duration = Duration::from_secs(600);
 /// How long systemd may take: it waits 90 s for a device itself.
 const SYSTEMD: Duration = Duration::from_secs(120);
 const MKFS: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How much of each end of a device must be zero, in bytes: what no program knows may still be somebody's.
-const ZERO: u64 = 1 << 20;
-/// The least that is worth a file system, in bytes; mkfs.xfs takes no less than 300 MiB.
-const MIN_SIZE: u64 = 16 << 20;
-
-/// What is on a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// Nothing.
-    Blank,
-    /// What wipefs finds, such as `ext4`, `gpt`, `LVM2_member`, `crypto_LUKS`.
-    Signatures(Vec<String>),
-    /// Something, or something has it: why it is left alone.
-    Taken(String),
-}
+/// What the file systems that we make are called: one of another name may be somebody's.
+pub const LABEL: &str = "kube-audit";
 
 /// How it stands about what the configuration wants to be mounted.
 #[derive(Clone, Debug)]
 pub struct State {
-    pub source: Source,
     /// Where links lead: nothing can be mounted at a link.
     pub real: String,
     /// What is mounted there now, in words; `None` for nothing.
     pub mounted: Option<String>,
     /// Is that what is wanted?
     pub is_right: bool,
-    /// What is on the device, if that isn't mounted; `None` where there is no such device.
+    /// What is on the device, if nothing is mounted; `None` where there is no such device, or none is wanted.
     pub content: Option<Content>,
     /// The size of the device in bytes.
     pub size: u64,
-    /// The directory that was there before has something left in it.
-    pub left: bool,
-    /// Who still writes there.
-    pub writer: Option<String>,
+    /// Logs are in the directory that went aside.
+    pub has_left: bool,
+    /// A directory that is in the way of what would go aside, and has no logs in it: somebody's.
+    pub is_in_the_way: bool,
+    /// An API server that doesn't see what is mounted, as it began before.
+    pub blind: Option<Blind>,
+}
+
+/// An API server that writes its log to what something is mounted over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// What people know it by.
+    pub name: String,
+    /// The manifest was written since it began, so another one is about to replace it.
+    pub is_replaced: bool,
 }
 
 /// Where the directory of before goes when something is mounted over it.
@@ -71,45 +73,86 @@ pub fn aside(directory: &str) -> String {
     format!("{directory}.before-mount")
 }
 
-/// Looks at what is mounted, and at what shall be.
-pub fn state(root: &Root, source: &Source, directory: &str) -> Result<State> {
-    let mounted = mounted_at(directory);
+/// Looks at what is mounted, and at what shall be, for a log of that path. Waits some seconds for a device that isn't there.
+///
+/// Errors: the file system's; mountinfo can't be read; there is no wipefs.
+pub fn state(root: &Root, source: &Source, log: &str, manifest: &str) -> Result<State> {
+    let (directory, name) = split(log)?;
+    let mounted = mounted_at(directory)?;
     let is_right = mounted.as_ref().is_some_and(|mount| match source {
-        Source::Bind(from) => same(from, directory),
-        Source::Device { name, .. } => {
-            let path = unit::device_path(name);
-            // The number of btrfs is made up.
-            let number = |path: &str| storage::number(path);
-            number(&path)
-                .is_some_and(|found| found == mount.device || number(&mount.source) == Some(found.clone()))
-        }
+        Source::Bind(from) => identity(from).is_some() && identity(from) == identity(directory),
+        // The number of btrfs is made up.
+        Source::Device { name, .. } => storage::number(&unit::device_path(name))
+            .is_some_and(|number| number == mount.device || storage::number(&mount.source) == Some(number)),
     });
     let device = match source {
         Source::Device { name, .. } if mounted.is_none() => appear(&unit::device_path(name)),
         _ => None,
     };
     let aside = aside(directory);
-    let left = root.list(&aside)?.is_some_and(|names| !names.is_empty());
+    let has =
+        |directory: &str| Ok::<_, anyhow::Error>(root.list(directory)?.is_some_and(|names| !names.is_empty()));
+    let has_left = root.list(&aside)?.unwrap_or_default().iter().any(|other| is_log(name, other));
     Ok(State {
-        source: source.clone(),
         real: storage::real(root, directory)?,
-        mounted: mounted.map(|mount| format!("{} on {}", mount.file_system, mount.source)),
         is_right,
-        size: device.as_deref().map_or(0, size),
+        size: device.as_deref().map_or(0, |path| size(path).unwrap_or(0)),
         content: device.map(|path| content(&path)).transpose()?,
-        writer: if left { writer(&aside) } else { None },
-        left,
+        has_left,
+        is_in_the_way: mounted.is_none() && root.stat(&aside)?.is_some() && !has_left && has(directory)?,
+        blind: if is_right { blind(directory, manifest) } else { None },
+        mounted: mounted.map(|mount| format!("{} on {}", mount.file_system, mount.source)),
     })
 }
 
-fn same(a: &str, b: &str) -> bool {
-    let identity = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    identity(a).is_some() && identity(a) == identity(b)
+/// Is a file the log of that name, or one that it was rotated to?
+pub(super) fn is_log(log: &str, name: &str) -> bool {
+    name == log || rotation::time(log, name).is_some()
+}
+
+/// Device and inode.
+fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()
+}
+
+/// The directory that an API server logs to, as it sees it.
+fn log_of(process: &crate::proof::Process) -> Option<(u64, u64)> {
+    let log = apiserver::value(process, "--audit-log-path").filter(|log| log.starts_with('/'))?;
+    identity(format!("/proc/{}/root{}", process.pid, parent(log)))
+}
+
+/// An API server that logs elsewhere than to what is mounted, and began before that was: its container keeps what was there then.
+fn blind(directory: &str, manifest: &str) -> Option<Blind> {
+    let here = identity(directory)?;
+    let since = mounted_since(directory)?;
+    let written = fs::metadata(manifest).ok()?.modified().ok()?;
+    apiserver::processes().0.iter().find_map(|process| {
+        let began = Duration::from_millis(process.started.checked_mul(10)?);
+        let is_blind = began < since && log_of(process).is_some_and(|log| log != here);
+        is_blind.then(|| Blind {
+            name: format!("kube-apiserver ({})", process.pid),
+            is_replaced: apiserver::start_time(process).is_none_or(|began| began < written),
+        })
+    })
+}
+
+/// How long after the kernel's start systemd mounted something at a directory.
+fn mounted_since(directory: &str) -> Option<Duration> {
+    let unit = unit::name(directory);
+    let words = ["show", "--value", "--property=ActiveEnterTimestampMonotonic", &unit];
+    run("systemctl", &words, LOOK).ok()?.trim().parse().ok().map(Duration::from_micros)
 }
 
 /// Waits a moment for a device's name, and follows it.
 fn appear(path: &str) -> Option<String> {
-    let end = Instant::now() + SETTLE;
+    // Long after the start, it won't be seen any more.
+    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let uptime = uptime
+        .split('.')
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .map_or(Duration::ZERO, Duration::from_secs);
+    let end = Instant::now() + if uptime < STARTED { SETTLE } else { Duration::ZERO };
     loop {
         match fs::canonicalize(path) {
             Ok(real) => return Some(real.to_string_lossy().into_owned()),
@@ -120,89 +163,96 @@ fn appear(path: &str) -> Option<String> {
 }
 
 /// The size of a block device in bytes.
-fn size(path: &str) -> u64 {
-    let end = || File::open(path)?.seek(SeekFrom::End(0));
-    end().unwrap_or(0)
+fn size(path: &str) -> std::io::Result<u64> {
+    File::open(path)?.seek(SeekFrom::End(0))
 }
 
-/// What is on a device. Only where nothing at all is found, wherever it could be, it is blank.
+/// What is on a device.
 ///
-/// Errors: it can't be read, or there is no wipefs.
+/// Errors: there is none, it can't be read, or there is no wipefs.
 pub fn content(path: &str) -> Result<Content> {
-    let taken = |why: &str| Ok(Content::Taken(why.to_owned()));
-    if !fs::metadata(path).with_context(|| path.to_owned())?.file_type().is_block_device() {
-        return taken("it is no block device");
-    }
-    let Some(dir) =
-        storage::number(path).and_then(|number| fs::canonicalize(format!("/sys/dev/block/{number}")).ok())
-    else {
-        return taken("the kernel tells nothing of it");
+    let real = fs::canonicalize(path).with_context(|| path.to_owned())?.to_string_lossy().into_owned();
+    let mut evidence = Evidence {
+        is_block_device: fs::metadata(&real).with_context(|| path.to_owned())?.file_type().is_block_device(),
+        ..Evidence::default()
     };
-    let inside = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    if inside(&dir).any(|path| path.join("partition").exists()) {
-        return taken("it has partitions");
+    if !evidence.is_block_device {
+        return Ok(blank::judge(&evidence));
     }
-    if inside(&dir.join("holders")).next().is_some() {
-        return taken("another device is made of it");
-    }
+    evidence.users = users(&real).unwrap_or_else(|error| vec![format!("the kernel tells nothing of it: {error}")]);
     // wipefs knows what libblkid knows, at every place where that may be.
-    let found = run("wipefs", &["--no-act", "--parsable", path], LOOK)?;
-    let kinds = found.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit(',').next());
-    let mut kinds: Vec<_> = kinds.map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty()).collect();
-    kinds.dedup();
-    if !kinds.is_empty() {
-        return Ok(Content::Signatures(kinds));
-    }
+    evidence.signatures = blank::signatures(&run("wipefs", &["--no-act", "--parsable", &real], LOOK)?);
+    evidence.size = size(&real).with_context(|| path.to_owned())?;
     // Exclusive is what mounts, swap and the device mapper are, too.
-    let opened =
-        File::options().read(true).write(true).custom_flags((OFlag::O_EXCL | OFlag::O_CLOEXEC).bits()).open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) => return Ok(Content::Taken(format!("it can't be had: {error}"))),
-    };
-    let size = file.seek(SeekFrom::End(0))?;
-    if size < MIN_SIZE {
-        return taken("it is too small for a log");
+    let flags = OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    match File::options().read(true).custom_flags(flags.bits()).open(&real) {
+        Ok(file) => evidence.data = first_data(&file, evidence.size).with_context(|| path.to_owned())?,
+        Err(error) => evidence.claimed = Some(error.to_string()),
     }
-    for start in [0, size - ZERO] {
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        (&file).take(ZERO).read_to_end(&mut bytes).with_context(|| path.to_owned())?;
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Ok(Content::Taken(format!("there is something in the MiB at {start} that no program knows")));
+    Ok(blank::judge(&evidence))
+}
+
+/// What the kernel has made of a device.
+fn users(path: &str) -> std::io::Result<Vec<String>> {
+    let number = storage::number(path).unwrap_or_default();
+    let dir = fs::canonicalize(format!("/sys/dev/block/{number}"))?;
+    let mut users = Vec::new();
+    for entry in fs::read_dir(&dir)? {
+        if entry?.path().join("partition").exists() {
+            users.push("it has partitions".to_owned());
         }
     }
-    Ok(Content::Blank)
+    if fs::read_dir(dir.join("holders"))?.next().is_some() {
+        users.push("another device is made of it".to_owned());
+    }
+    let mounts = storage::mounts().map_err(std::io::Error::other)?;
+    if let Some(mount) = mounts.iter().find(|mount| mount.device == number) {
+        users.push(format!("it is mounted at {}", mount.point));
+    }
+    // A loop device claims nothing.
+    for entry in fs::read_dir("/sys/block")? {
+        let file = fs::read_to_string(entry?.path().join("loop/backing_file")).unwrap_or_default();
+        if !file.is_empty() && storage::number(file.trim_end()).is_some_and(|other| other == number) {
+            users.push("a loop device is made of it".to_owned());
+        }
+    }
+    Ok(users)
+}
+
+/// Where the first byte is that isn't zero, of those that are looked at.
+fn first_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
+    let mut bytes = vec![0; 1 << 20];
+    for (start, length) in blank::parts(size) {
+        let mut at = start;
+        while at < start + length {
+            let wanted = usize::try_from(start + length - at).unwrap_or(usize::MAX).min(bytes.len());
+            file.read_exact_at(&mut bytes[..wanted], at)?;
+            if let Some(found) = bytes[..wanted].iter().position(|byte| *byte != 0) {
+                return Ok(Some(at + found as u64));
+            }
+            at += wanted as u64;
+        }
+    }
+    Ok(None)
 }
 
 /// Gives a device a file system, if it is blank at this moment.
 ///
 /// Errors: it isn't; what mkfs says.
 pub fn format(path: &str, format: Format) -> Result<()> {
-    let real = fs::canonicalize(path).with_context(|| path.to_owned())?;
-    let real = real.to_string_lossy();
-    match content(&real)? {
+    match content(path)? {
         Content::Blank => {}
-        other => bail!("{path}: {}; it is not formatted", describe(&other)),
+        other => bail!("{path}: {other}; it is not formatted"),
     }
     log::info!("{path}: blank, and gets {}", format.name());
-    let quiet: &[&str] = &["-q"];
-    run(&format!("mkfs.{}", format.name()), &[quiet, &[&real]].concat(), MKFS).map(drop)
-}
-
-/// What is on a device, in words.
-pub fn describe(content: &Content) -> String {
-    match content {
-        Content::Blank => "it is blank".to_owned(),
-        Content::Signatures(kinds) => format!("it is not blank, there is {}", kinds.join(", ")),
-        Content::Taken(why) => why.clone(),
-    }
+    run(&format!("mkfs.{}", format.name()), &["-q", "-L", LABEL, path], MKFS).map(drop)
 }
 
 fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<String> {
-    let path = PROGRAMS.iter().map(|dir| format!("{dir}/{program}")).find(|path| Path::new(path).exists());
     let path =
-        path.with_context(|| format!("there is no {program} in any of {}; install it", PROGRAMS.join(", ")))?;
+        DIRECTORIES.iter().map(|directory| format!("{directory}/{program}")).find(|path| Path::new(path).exists());
+    let path =
+        path.with_context(|| format!("there is no {program} in any of {}; install it", DIRECTORIES.join(", ")))?;
     process::output(process::command(&path, arguments), "", limit)
 }
 
@@ -211,153 +261,361 @@ pub fn reload() -> Result<()> {
     run("systemctl", &["daemon-reload"], SYSTEMD).map(drop)
 }
 
-/// Mounts a unit's file system over a directory, whose files go aside. [`unmount`] takes that back, from half way, too.
+/// What [`mount`] has done, to be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The files that were there went aside: see [`put_back`].
+    Aside,
+    /// Something is mounted: see [`unmount`].
+    Mounted,
+}
+
+/// Mounts a unit's file system over a directory, whose files go aside, and begins the log there where that is asked for. Tells `done` of each step
+/// that is to be taken back.
 ///
 /// Errors: the file system's, and what systemd says.
-pub fn mount(root: &Root, directory: &str, unit: &str, attributes: &Attributes) -> Result<()> {
+pub fn mount(
+    root: &Root,
+    directory: &str,
+    unit: &str,
+    attributes: &Attributes,
+    (log, begun): (&str, Option<&Attributes>),
+    done: &mut dyn FnMut(Done),
+) -> Result<()> {
     let (aside, place) = (aside(directory), root.place(directory)?);
-    if root.list(directory)?.is_some_and(|names| !names.is_empty()) {
-        ensure!(root.stat(&aside)?.is_none(), "{aside}: this is there from another time; move it away");
-        let name = super::root::split(&aside)?.1;
-        let moved = place.rename_new(&place.name, name).and_then(|()| place.sync());
-        moved.map_err(|errno| root.error("move away", directory, errno))?;
+    ensure!(mounted_at(directory)?.is_none(), "{directory}: something was mounted there meanwhile; run again");
+    let has_files = || Ok::<_, anyhow::Error>(root.list(directory)?.is_some_and(|names| !names.is_empty()));
+    if has_files()? && root.stat(&aside)?.is_some() {
+        // A run was killed before it had mounted, and an API server has begun a log since.
+        gather(log)?;
+    }
+    if has_files()? {
+        let moved = place.rename_new(&place.name, split(&aside)?.1);
+        moved.and_then(|()| place.sync()).map_err(|errno| root.error("move away", directory, errno))?;
+        done(Done::Aside);
     }
     root.make_directory(directory, attributes, &mut |_| {})?;
     reload()?;
+    // Half way, too, something may be mounted.
+    done(Done::Mounted);
     let asked = ["--no-ask-password", "start", unit];
     run("systemctl", &asked, SYSTEMD).with_context(|| format!("{directory}: see journalctl -u '{unit}'"))?;
-    ensure!(mounted_at(directory).is_some(), "{directory}: systemd says that {unit} is mounted, and nothing is");
-    root.make_directory(directory, attributes, &mut |_| {})
-}
-
-/// Takes away what is mounted at a directory, for the processes that don't use it already, and puts back the files that were there before.
-///
-/// Errors: the file system's.
-pub fn unmount(root: &Root, directory: &str) -> Result<()> {
-    if mounted_at(directory).is_some() {
-        umount2(directory, MntFlags::MNT_DETACH).map_err(|errno| root.error("unmount", directory, errno))?;
-    }
-    let aside = aside(directory);
-    if root.stat(&aside)?.is_some() {
-        let place = root.place(directory)?;
-        // Empty: it was made to be mounted at.
-        match fs::remove_dir(directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).context(directory.to_owned());
-            }
-            _ => {}
-        }
-        let name = super::root::split(&aside)?.1.to_owned();
-        let moved = place.rename_new(&name, &place.name).and_then(|()| place.sync());
-        moved.map_err(|errno| root.error("put back", directory, errno))?;
+    ensure!(mounted_at(directory)?.is_some(), "{directory}: systemd says that {unit} is mounted, and nothing is");
+    root.make_directory(directory, attributes, &mut |_| {})?;
+    if let Some(attributes) = begun
+        && root.stat(log)?.is_none()
+    {
+        let place = root.place(log)?;
+        let done = place.create(&place.name, b"", Some(attributes)).and_then(|()| place.sync());
+        done.map_err(|errno| root.error("begin", log, errno))?;
     }
     Ok(())
 }
 
-/// A process that has a file of a directory open for writing.
+/// Takes away what is mounted at a directory, for the processes that don't use it already. Not by systemd: that would stop the kubelet, which
+/// needs the mount.
+///
+/// Errors: the kernel's.
+pub fn unmount(root: &Root, directory: &str) -> Result<()> {
+    if mounted_at(directory)?.is_some() {
+        umount2(directory, MntFlags::MNT_DETACH).map_err(|errno| root.error("unmount", directory, errno))?;
+    }
+    Ok(())
+}
+
+/// Puts back the files that were there before. Where others are there by now, they stay aside, with a warning.
+///
+/// Errors: the file system's.
+pub fn put_back(root: &Root, directory: &str) -> Result<()> {
+    let aside = aside(directory);
+    if root.stat(&aside)?.is_none() {
+        return Ok(());
+    }
+    let place = root.place(directory)?;
+    // Empty: it was made to be mounted at.
+    match fs::remove_dir(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            log::warn!("{directory}: {error}; the files of before stay in {aside}");
+            return Ok(());
+        }
+    }
+    let moved = place.rename_new(split(&aside)?.1, &place.name).and_then(|()| place.sync());
+    moved.map_err(|errno| root.error("put back", directory, errno))
+}
+
+/// Who may still write in a directory: an API server that logs there, whether it has a file open or not, or whoever has.
 fn writer(directory: &str) -> Option<String> {
+    let here = identity(directory);
+    let logs_here = |process: &crate::proof::Process| log_of(process).is_some_and(|log| Some(log) == here);
+    if let Some(process) = apiserver::processes().0.into_iter().find(logs_here) {
+        return Some(format!("kube-apiserver ({})", process.pid));
+    }
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let files: Vec<_> = entries
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|metadata| (metadata.dev(), metadata.ino()))
-        .collect();
+    let files: Vec<_> = entries.filter_map(|entry| identity(entry.path())).collect();
     process::running().find_map(|(pid, name)| {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let writes = |fd: fs::DirEntry| {
-            let metadata = fs::metadata(fd.path()).ok()?;
             let number = fd.file_name().to_string_lossy().into_owned();
             let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
             // proc_pid_fdinfo(5): in octal digits, of which the last says for what it was opened.
             let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().chars().last()?;
-            (files.contains(&(metadata.dev(), metadata.ino())) && flags != '0').then_some(())
+            (flags != '0' && files.contains(&identity(fd.path())?)).then_some(())
         };
         open.filter_map(writes).next().map(|()| format!("{name} ({pid})"))
     })
 }
 
-/// Moves the files that went aside to where they are looked for, each whole or not at all: what was rotated keeps its name, and with it its age;
-/// what was written last gets the name that the API server would have given it. Gives their number.
+/// Moves the logs that went aside to where they are looked for, each whole or not at all: what was rotated keeps its name, and with it its age;
+/// what was written last gets the name that the API server would have given it. Gives their number, 0 where nothing went aside.
 ///
-/// Errors: somebody still writes there; no room; the file system's. What wasn't moved stays, for another time.
-pub fn gather(directory: &str, log: &str) -> Result<usize> {
+/// Errors: somebody may still write there; no room; the file system's. What wasn't moved stays, for another time.
+pub fn gather(log: &str) -> Result<usize> {
+    let (directory, log) = split(log)?;
     let from = aside(directory);
+    if !Path::new(&from).exists() {
+        return Ok(0);
+    }
+    ensure!(identity(&from) != identity(directory), "{from}: this is what {directory} is; bind another directory");
     if let Some(writer) = writer(&from) {
-        bail!("{from}: {writer} still writes there; apply again when it has ended");
+        bail!("{from}: {writer} still writes there; apply moves the events when it has ended");
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(&from).with_context(|| from.clone())? {
         let entry = entry?;
-        if entry.metadata()?.is_file() {
-            files.push((entry.file_name().to_string_lossy().into_owned(), entry.path(), entry.metadata()?));
+        // What isn't UTF-8 is no log.
+        if let Some(name) = entry.file_name().to_str().filter(|name| is_log(log, name)) {
+            files.push((name.to_owned(), entry.path(), entry.metadata()?.len()));
         }
     }
-    let needed: u64 = files.iter().map(|(_, _, metadata)| metadata.len()).sum();
-    let room =
-        nix::sys::statvfs::statvfs(directory).map_err(|errno| anyhow::anyhow!("{directory}: {}", errno.desc()))?;
+    let needed = files.iter().fold(0_u64, |sum, (_, _, length)| sum.saturating_add(*length));
+    let room = statvfs(directory).with_context(|| directory.to_owned())?;
     let room = room.blocks_available().saturating_mul(room.fragment_size());
     ensure!(
         needed < room,
         "{from}: {needed} bytes, and {room} are free in {directory}; make room and apply again"
     );
     let mut moved = 0;
-    for (name, path, metadata) in files {
-        if name == log && metadata.len() > 0 {
-            let (stem, end) =
-                log.rsplit_once('.').map_or((log, String::new()), |(stem, end)| (stem, format!(".{end}")));
-            let written = metadata.modified()?;
-            let stamp = time::rfc3339(written).replace(':', "-").replace('Z', "");
-            move_file(&path, metadata, directory, &format!("{stem}-{stamp}.000{end}"))?;
-        } else if metadata.len() > 0 {
-            move_file(&path, metadata, directory, &name)?;
-        }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| from.clone());
-            }
-            _ => moved += 1,
-        }
+    for (name, path, _) in files {
+        moved += usize::from(move_log(&path, directory, log, &name)?);
+        fs::remove_file(&path).with_context(|| path.display().to_string())?;
     }
-    // What is no log of ours keeps it.
-    if let Err(error) = fs::remove_dir(&from) {
-        log::warn!("{from}: {error}");
+    match fs::remove_dir(&from) {
+        Ok(()) => {}
+        // It may have been somebody's place for more than the log.
+        Err(error) => log::warn!("{from}: {error}; what else is in it stays"),
     }
     Ok(moved)
 }
 
-/// Copies a file to another file system, under a name that nothing has there.
-fn move_file(from: &Path, metadata: fs::Metadata, directory: &str, name: &str) -> Result<()> {
-    let target = (1..).map(|number| match number {
-        1 => format!("{directory}/{name}"),
-        number => format!("{directory}/{name}.{number}"),
-    });
-    // A run may have been killed when it had copied this one.
-    let is_there = |path: &String| {
-        fs::metadata(path).is_ok_and(|found| {
-            (found.len(), found.mtime(), found.mtime_nsec())
-                == (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
-        })
-    };
-    let mut target = target;
-    let target = match target.find(|path| is_there(path) || !Path::new(path).exists()) {
-        Some(path) if !is_there(&path) => path,
-        _ => return Ok(()),
-    };
+/// Copies a log to another file system, under a name that nothing has there. False for one that is empty, or was copied already.
+fn move_log(from: &Path, directory: &str, log: &str, name: &str) -> Result<bool> {
+    // The API server's user may put there what it likes: nothing is followed, or waited for.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let shown = || from.display().to_string();
+    let source = File::options().read(true).custom_flags(flags.bits()).open(from).with_context(shown)?;
+    let before = source.metadata()?;
+    ensure!(before.is_file(), "{}: this is no file; move it away", shown());
+    if before.len() == 0 {
+        return Ok(false);
+    }
+    let written = before.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (mut seconds, is_compressed) = rotation::time(log, name).unwrap_or((written.as_secs(), false));
+    let mut name = if name == log { rotation::name(log, (seconds, false)) } else { name.to_owned() };
+    while let Ok(there) = File::options().read(true).custom_flags(flags.bits()).open(format!("{directory}/{name}"))
+    {
+        // A run may have been killed when it had copied this one.
+        if same_content(&source, &there)? {
+            return Ok(false);
+        }
+        // So that it is still told for a rotated log.
+        seconds += 1;
+        name = rotation::name(log, (seconds, is_compressed));
+    }
+    let target = format!("{directory}/{name}");
     let staged = format!("{directory}/.{name}.kube-audit-bootstrap");
     let copy = || -> std::io::Result<()> {
-        let mut to = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(&staged)?;
-        std::io::copy(&mut File::open(from)?, &mut to)?;
-        std::os::unix::fs::fchown(&to, Some(metadata.uid()), Some(metadata.gid()))?;
-        to.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
-        to.set_modified(metadata.modified()?)?;
+        match fs::remove_file(&staged) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut to = File::options().write(true).create_new(true).mode(0o600).open(&staged)?;
+        (&source).rewind()?;
+        std::io::copy(&mut (&source).take(before.len()), &mut to)?;
+        fchown(&to, Some(before.uid()), Some(before.gid()))?;
+        to.set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+        to.set_modified(before.modified()?)?;
         to.sync_all()?;
+        let after = source.metadata()?;
+        if (after.len(), after.modified()?) != (before.len(), before.modified()?) {
+            return Err(std::io::Error::other("it was written meanwhile"));
+        }
         fs::rename(&staged, &target)?;
         File::open(directory)?.sync_all()
     };
-    copy().with_context(|| format!("cannot move {} to {target}", from.display()))
+    copy().map(|()| true).with_context(|| format!("cannot move {} to {target}", shown()))
+}
+
+/// Are two files the same, byte by byte?
+fn same_content(a: &File, b: &File) -> std::io::Result<bool> {
+    let length = a.metadata()?.len();
+    if b.metadata()?.len() != length {
+        return Ok(false);
+    }
+    let (mut left, mut right, mut at) = (vec![0; 1 << 16], vec![0; 1 << 16], 0);
+    while at < length {
+        let wanted = usize::try_from(length - at).unwrap_or(usize::MAX).min(left.len());
+        a.read_exact_at(&mut left[..wanted], at)?;
+        b.read_exact_at(&mut right[..wanted], at)?;
+        if left[..wanted] != right[..wanted] {
+            return Ok(false);
+        }
+        at += wanted as u64;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Node;
+    use super::*;
+
+    const LOGS: &str = "/logs/audit";
+    const OLD: &str = "audit-2026-11-26T12-00-00.000.log";
+
+    /// The name of a log in a node's root; its directory is there, and one that went aside.
+    fn log(node: &Node) -> String {
+        node.put(&format!("{LOGS}/x"), "");
+        node.put(&format!("{LOGS}.before-mount/x"), "");
+        for path in [format!("{LOGS}/x"), format!("{LOGS}.before-mount/x")] {
+            fs::remove_file(node.host(&path)).unwrap();
+        }
+        format!("{}/audit.log", node.host(LOGS).display())
+    }
+
+    fn names(node: &Node, path: &str) -> Vec<String> {
+        node.root.list(path).unwrap().unwrap_or_default()
+    }
+
+    #[test]
+    fn logs_that_went_aside_follow_and_the_last_one_is_as_if_rotated() {
+        let node = Node::new();
+        let log = log(&node);
+        for (name, text) in [("audit.log", "last"), (OLD, "old"), ("audit-2026-11-25T12-00-00.000.log.gz", "")] {
+            node.put(&format!("{LOGS}.before-mount/{name}"), text);
+        }
+        let last =
+            File::options().append(true).open(node.host(&format!("{LOGS}.before-mount/audit.log"))).unwrap();
+        last.set_modified(crate::time::at(1_795_698_000)).unwrap();
+        node.chmod(&format!("{LOGS}.before-mount/{OLD}"), 0o640);
+        drop(last);
+        assert_eq!(gather(&log).unwrap(), 2);
+        assert_eq!(names(&node, LOGS), [OLD, "audit-2026-11-26T13-00-00.000.log"]);
+        assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "old");
+        assert_eq!(node.mode(&format!("{LOGS}/{OLD}")), 0o640);
+        assert!(!node.exists(&format!("{LOGS}.before-mount")));
+    }
+
+    #[test]
+    fn a_log_is_moved_once_and_over_nothing() {
+        let node = Node::new();
+        let log = log(&node);
+        let (aside, later) = (format!("{LOGS}.before-mount"), "audit-2026-11-26T12-00-01.000.log");
+        // Of the same size and time as the one that is there.
+        node.put(&format!("{LOGS}/{OLD}"), "new");
+        node.put(&format!("{aside}/{OLD}"), "old");
+        for path in [format!("{LOGS}/{OLD}"), format!("{aside}/{OLD}")] {
+            File::options()
+                .append(true)
+                .open(node.host(&path))
+                .unwrap()
+                .set_modified(crate::time::at(1_795_698_000))
+                .unwrap();
+        }
+        assert_eq!(gather(&log).unwrap(), 1);
+        assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "new");
+        assert_eq!(node.text(&format!("{LOGS}/{later}")), "old");
+        // As a run leaves it that is killed before it removes what it copied.
+        node.put(&format!("{aside}/{OLD}"), "old");
+        assert_eq!(gather(&log).unwrap(), 0);
+        assert_eq!(names(&node, LOGS), [OLD, later]);
+        assert!(!node.exists(&aside));
+    }
+
+    #[test]
+    fn a_directory_is_not_gathered_into_itself() {
+        let node = Node::new();
+        let log = log(&node);
+        fs::remove_dir(node.host(LOGS)).unwrap();
+        node.link(LOGS, node.host(&format!("{LOGS}.before-mount")).to_str().unwrap());
+        node.put(&format!("{LOGS}.before-mount/{OLD}"), "old");
+        assert!(gather(&log).is_err());
+        assert!(node.exists(&format!("{LOGS}.before-mount/{OLD}")));
+    }
+
+    #[test]
+    fn what_is_no_log_stays_aside() {
+        let node = Node::new();
+        let log = log(&node);
+        node.put(&format!("{LOGS}.before-mount/notes"), "somebody's");
+        node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
+        fs::create_dir(node.host(&format!("{LOGS}.before-mount/archive"))).unwrap();
+        assert_eq!(gather(&log).unwrap(), 1);
+        assert_eq!(names(&node, &format!("{LOGS}.before-mount")), ["archive", "notes"]);
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let node = Node::new();
+        let log = log(&node);
+        node.put("/secret", "secret");
+        node.link(&format!("{LOGS}.before-mount/audit.log"), node.host("/secret").to_str().unwrap());
+        assert!(gather(&log).is_err());
+        assert_eq!(names(&node, LOGS), [] as [&str; 0]);
+        assert!(node.exists(&format!("{LOGS}.before-mount/audit.log")));
+    }
+
+    #[test]
+    fn a_directory_that_is_written_to_is_left() {
+        let node = Node::new();
+        let log = log(&node);
+        node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
+        let open =
+            File::options().append(true).open(node.host(&format!("{LOGS}.before-mount/audit.log"))).unwrap();
+        let error = gather(&log).unwrap_err().to_string();
+        assert!(error.contains(&format!("({}) still writes there", std::process::id())), "{error}");
+        drop(open);
+        assert_eq!(gather(&log).unwrap(), 1);
+    }
+
+    #[test]
+    fn files_come_back_from_aside_but_over_nothing() {
+        let node = Node::new();
+        log(&node);
+        node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
+        // The node is not the running system: its paths are those of its root's.
+        let directory = node.host(LOGS).display().to_string();
+        let root = Root::open(Path::new("/")).unwrap();
+        node.put(&format!("{LOGS}/another"), "");
+        put_back(&root, &directory).unwrap();
+        assert!(node.exists(&format!("{LOGS}.before-mount/audit.log")));
+        fs::remove_file(node.host(&format!("{LOGS}/another"))).unwrap();
+        put_back(&root, &directory).unwrap();
+        assert_eq!(node.text(&format!("{LOGS}/audit.log")), "last");
+        assert!(!node.exists(&format!("{LOGS}.before-mount")));
+    }
+
+    #[test]
+    fn the_first_byte_that_is_not_zero_is_found() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(40 << 20).unwrap();
+        assert_eq!(first_data(&file, 40 << 20).unwrap(), None);
+        // What can't be read isn't blank.
+        assert!(first_data(&file, 41 << 20).is_err());
+        for at in [(40 << 20) - 1, (1 << 20) + 1080, 0] {
+            file.write_all_at(b"x", at).unwrap();
+            assert_eq!(first_data(&file, 40 << 20).unwrap(), Some(at));
+        }
+    }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use nix::errno::Errno;
 
 use super::change::{Attributes, Snapshot};
-use super::root::{Failed, Kind, Root};
+use super::root::{Failed, Kind, Root, split};
 use super::{apiserver, cluster, disk, process, storage};
 use crate::audit::version::Version;
 use crate::config::{Config, KUBEADM_CONFIGS, parent};
@@ -64,12 +64,14 @@ pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
     /// With the names that are in each directory.
     pub directories: BTreeMap<String, Option<(Attributes, Vec<String>)>>,
-    /// Of each log that is there.
-    pub logs: BTreeMap<String, Attributes>,
+    /// The logs that are there, rotated ones, too; `None` for what is no plain file.
+    pub logs: BTreeMap<String, Option<Attributes>>,
     /// The units that shall mount something where the log lies, with their texts and what is there now.
     pub units: Vec<(String, String, Option<Snapshot>)>,
-    /// The directory that shall be bound there, if it is there.
-    pub bound: Option<Attributes>,
+    /// The directory that shall be bound there, if it is there, with the names in it.
+    pub bound: Option<(Attributes, Vec<String>)>,
+    /// The unit that mounts something there is from a configuration that named it.
+    pub has_unit: bool,
     /// What is mounted there, on the running system.
     pub disk: Option<disk::State>,
     /// Where the log lies; `None` where this isn't the running system, or there is no log.
@@ -177,29 +179,44 @@ pub fn targets(root: &Root, config: &Config, wiring: &Wiring) -> Result<Targets>
         targets.directories.insert(path.clone(), attributes);
     }
     for log in &wiring.logs {
-        // What is no file is said by the API server, or by the proof.
-        if let Some(entry) = root.stat(log)?.filter(|entry| entry.kind == Kind::File) {
-            targets.logs.insert(log.clone(), entry.attributes);
+        let (directory, name) = split(log)?;
+        for other in
+            targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.1)).into_iter().flatten()
+        {
+            let path = format!("{directory}/{other}");
+            if disk::is_log(name, other) {
+                // A link is somebody's own, and what is no file as well.
+                let entry = root.stat(&path).ok().flatten();
+                let entry = entry
+                    .filter(|entry| entry.kind == Kind::File && root.real(&path).is_ok_and(|real| real == path));
+                targets.logs.insert(path, entry.map(|entry| entry.attributes));
+            }
         }
     }
-    let Some((directory, name)) = wiring.logs.first().and_then(|log| log.rsplit_once('/')) else {
+    let Some(log) = wiring.logs.first() else { return Ok(targets) };
+    let (directory, name) = split(log)?;
+    let source = config.storage.source.as_ref();
+    for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
+        let before = root.read(&path, MAX_BYTES)?;
+        targets.units.push((path, text, before));
+    }
+    let unit = format!("{}/{}", unit::UNITS, unit::name(directory));
+    targets.has_unit =
+        read(root, &unit).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)));
+    if !root.is_host() {
         return Ok(targets);
-    };
-    if let Some(source) = &config.storage.source {
-        for (path, text) in unit::files(source, directory) {
-            let before = root.read(&path, MAX_BYTES)?;
-            targets.units.push((path, text, before));
-        }
+    }
+    if let Some(source) = source {
         if let unit::Source::Bind(from) = source {
-            targets.bound = root.stat(from)?.map(|entry| entry.attributes);
+            let entry = root.stat(from)?.filter(|entry| entry.kind == Kind::Directory);
+            targets.bound = entry
+                .map(|entry| Ok::<_, anyhow::Error>((entry.attributes, root.list(from)?.unwrap_or_default())))
+                .transpose()?;
         }
-        if root.is_host() {
-            targets.disk = Some(disk::state(root, source, directory)?);
-        }
+        targets.disk = Some(disk::state(root, source, log, &wiring.manifest_path)?);
     }
-    if root.is_host() {
-        targets.storage = Some(storage::look(root, directory, name, targets.disk.as_ref(), wiring.eviction)?);
-    }
+    let pending = source.zip(targets.disk.as_ref());
+    targets.storage = Some(storage::look(root, directory, name, pending, wiring.eviction)?);
     Ok(targets)
 }
 

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 /// Settings that would lead a request for this node through somebody else's hands.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
-/// How much of what a program prints is read, in bytes: an object of a cluster has 1.5 MiB at most, as etcd takes no more.
-const LIMIT: u64 = 4 << 20;
+/// How much of what a program prints is read, in bytes: what an API server counts comes to some MiB, an object of a cluster to 1.5 MiB at most.
+const LIMIT: u64 = 64 << 20;
 /// How long what a program printed is waited for once it has ended: something that it started may hold its pipe.
 const REST: Duration = Duration::from_secs(1);
 

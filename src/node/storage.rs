@@ -2,22 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nix::fcntl::OFlag;
-use nix::sys::stat::fstat;
-use nix::sys::statvfs::fstatvfs;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::disk;
 use super::observe::{self, KUBELET_CONFIG};
 use super::root::Root;
 use crate::proof::event_time;
+use crate::storage::blank::Content;
 use crate::storage::forecast::{self, Disk, History, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
 use crate::storage::persistence::{self, Block, Judgement, Lasting};
+use crate::storage::rotation;
 use crate::storage::unit::{self, Source};
 use crate::time;
 
@@ -30,27 +30,38 @@ const ENDS: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub judgement: Judgement,
-    pub disk: Disk,
+    /// `None` where it is a file system that isn't mounted yet.
+    pub disk: Option<Disk>,
+    /// Nothing can be written there: the kernel does that to a file system that it finds damaged.
+    pub is_read_only: bool,
     pub history: History,
 }
 
 /// Looks at the directory of a log, which may not be there yet, on the running system, and at what is about to be mounted there. `log` is the
 /// name of the log in it, `kubelet` what a kubelet will keep free that has no configuration yet.
-pub fn look(root: &Root, directory: &str, log: &str, disk: Option<&disk::State>, kubelet: Share) -> Result<Seen> {
+///
+/// Errors: the file system's.
+pub fn look(
+    root: &Root,
+    directory: &str,
+    log: &str,
+    pending: Option<(&Source, &disk::State)>,
+    kubelet: Share,
+) -> Result<Seen> {
     let history = history(root, directory, log)?;
-    let place = match disk.filter(|disk| disk.mounted.is_none()).map(|disk| (&disk.source, disk)) {
+    let place = match pending.filter(|(_, state)| state.mounted.is_none()) {
         Some((Source::Bind(from), _)) => from,
         Some((Source::Device { name, .. }, state)) => {
             let judgement = match (mounts(), block(&unit::device_path(name))) {
                 (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &self::block),
-                (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: why },
+                (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
                 (_, None) => Judgement { lasting: Lasting::Unknown, reason: format!("{name}, which isn't there") },
             };
-            return Ok(Seen {
-                judgement,
-                disk: Disk { total: state.size, available: state.size, eviction: 0 },
-                history,
-            });
+            // A file system takes some for itself.
+            let room = state.size / 100 * 93;
+            let disk = Disk { total: room, available: room, eviction: 0 };
+            let disk = Some(disk).filter(|_| state.content == Some(Content::Blank));
+            return Ok(Seen { judgement, disk, is_read_only: false, history });
         }
         None => directory,
     };
@@ -61,30 +72,35 @@ pub fn look(root: &Root, directory: &str, log: &str, disk: Option<&disk::State>,
     let stat = fstatvfs(&fd).map_err(failed)?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     let total = bytes(stat.blocks());
-    let shares = device(root, KUBELET)? == Some(fstat(&fd).map_err(failed)?.st_dev);
+    let shares = file_system(root, KUBELET)? == Some(stat.filesystem_id());
     let eviction = if shares { eviction(root).unwrap_or(kubelet).of(total) } else { 0 };
     // The path without links, as the mounts have it.
-    let real = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-    let judgement = match (mounts(), real) {
-        (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real.to_string_lossy(), &block),
-        (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: why },
-        (_, Err(error)) => Judgement { lasting: Lasting::Unknown, reason: error.to_string() },
+    let judgement = match (mounts(), real(root, place)) {
+        (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &block),
+        (Err(why), _) | (_, Err(why)) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
     };
-    let disk = Disk { total, available: bytes(stat.blocks_available()), eviction };
-    Ok(Seen { judgement, disk, history })
+    Ok(Seen {
+        judgement,
+        disk: Some(Disk { total, available: bytes(stat.blocks_available()), eviction }),
+        is_read_only: stat.flags().contains(FsFlags::ST_RDONLY),
+        history,
+    })
 }
 
-/// What is mounted, as this process sees it, or why that can't be told.
-pub fn mounts() -> Result<Vec<Mount>, String> {
+/// What is mounted, as this process sees it.
+///
+/// Errors: that can't be told.
+pub fn mounts() -> Result<Vec<Mount>> {
     const TABLE: &str = "/proc/self/mountinfo";
-    let text = fs::read(TABLE).map_err(|error| format!("{TABLE}: {error}"))?;
-    mounts::parse(&String::from_utf8_lossy(&text)).map_err(|fault| format!("{TABLE}: {fault}"))
+    let text = fs::read(TABLE).context(TABLE)?;
+    mounts::parse(&String::from_utf8_lossy(&text)).map_err(|fault| anyhow!("{TABLE}: {fault}"))
 }
 
 /// What is mounted at a directory itself; `None` where nothing is.
-pub fn mounted_at(directory: &str) -> Option<Mount> {
-    let mounts = mounts().ok()?;
-    covering(&mounts, directory).filter(|mount| mount.point == directory).cloned()
+///
+/// Errors: that can't be told.
+pub fn mounted_at(directory: &str) -> Result<Option<Mount>> {
+    Ok(covering(&mounts()?, directory).filter(|mount| mount.point == directory).cloned())
 }
 
 /// The first of a path and its parents that is there.
@@ -106,9 +122,11 @@ pub fn real(root: &Root, path: &str) -> Result<String> {
     ))
 }
 
-/// The number of the file system that a path lies on, or will.
-fn device(root: &Root, path: &str) -> Result<Option<u64>> {
-    Ok(root.stat(existing(root, path)?)?.map(|entry| entry.identity.0))
+/// The id of the file system that a path lies on, or will. That of a subvolume is its file system's.
+fn file_system(root: &Root, path: &str) -> Result<Option<u64>> {
+    let there = existing(root, path)?;
+    let fd = root.open_at(there, OFlag::O_PATH).map_err(|errno| root.error("open", there, errno))?;
+    Ok(fstatvfs(&fd).ok().map(|stat| stat.filesystem_id()))
 }
 
 /// What the kernel says of a block device, by its number or its path.
@@ -152,34 +170,34 @@ fn eviction(root: &Root) -> Option<Share> {
     Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
 }
 
-/// The log that is there, and what it was rotated to: `audit-2006-01-02T15-04-05.000.log`, and `.gz` where it was compressed.
+/// The log that is there, and what it was rotated to.
 fn history(root: &Root, directory: &str, log: &str) -> Result<History> {
     let mut history = History::default();
-    let (stem, extension) =
-        log.rsplit_once('.').map_or((log, String::new()), |(stem, end)| (stem, format!(".{end}")));
-    for name in root.list(directory)?.unwrap_or_default() {
-        let path = format!("{directory}/{name}");
-        if name == log {
-            let Ok(fd) = root.open_at(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) else { continue };
-            let mut file = File::from(fd);
-            history.bytes = file.metadata()?.len();
-            history.events = events(&mut file);
+    // A file comes before the compressed one of the same time, which is being written then, and counts for nothing.
+    let names = root.list(directory)?.unwrap_or_default();
+    for name in &names {
+        let rotated = rotation::time(log, name);
+        if name != log && rotated.is_none()
+            || name.strip_suffix(".gz").is_some_and(|plain| names.iter().any(|other| other == plain))
+        {
             continue;
         }
-        let Some(rest) = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('-')) else { continue };
-        let (plain_name, is_compressed) = rest.strip_suffix(".gz").map_or((rest, false), |rest| (rest, true));
-        let Some(time) =
-            plain_name.strip_suffix(&extension).filter(|time| time.len() == 23).and_then(time::seconds)
-        else {
-            continue;
-        };
-        let Ok(fd) = root.open_at(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) else { continue };
-        let mut file = File::from(fd);
-        let bytes = file.metadata()?.len();
-        let plain = if is_compressed { plain_size(&mut file) } else { Some(bytes) };
-        // One that is just being compressed lies there twice.
-        history.rotated.retain(|other| other.time != time);
-        history.rotated.extend(plain.map(|plain| Rotated { time, bytes, plain }));
+        let opened = root.open_at(&format!("{directory}/{name}"), OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        // It may just have been deleted.
+        let Ok(mut file) = opened.map(File::from) else { continue };
+        let metadata = file.metadata()?;
+        match rotated {
+            _ if !metadata.is_file() => {}
+            None => {
+                history.bytes = metadata.len();
+                history.events = events(&mut file, metadata.len());
+            }
+            Some((time, is_compressed)) => {
+                let bytes = metadata.len();
+                let plain = if is_compressed { plain_size(&mut file) } else { Some(bytes) };
+                history.rotated.extend(plain.map(|plain| Rotated { time, bytes, plain }));
+            }
+        }
     }
     history.rotated.sort_by_key(|file| file.time);
     Ok(history)
@@ -193,9 +211,8 @@ fn plain_size(file: &mut File) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(last)))
 }
 
-/// When the first and the last event of a log were.
-fn events(file: &mut File) -> Option<(u64, u64)> {
-    let length = file.metadata().ok()?.len();
+/// When the first and the last event of a log were written: one of a watch is hours after its request.
+fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
     let mut read = |from: u64| {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(from)).ok()?;
@@ -203,7 +220,7 @@ fn events(file: &mut File) -> Option<(u64, u64)> {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     let (first, last) = (read(0)?, read(length.saturating_sub(ENDS))?);
-    let time = |line| time::seconds(&event_time(line)?);
+    let time = |line| time::seconds(&event_time(line, "stageTimestamp")?);
     Some((first.lines().find_map(time)?, last.lines().rev().find_map(time)?))
 }
 
@@ -223,21 +240,18 @@ mod tests {
     fn the_log_and_what_it_was_rotated_to_are_found() {
         let node = Node::new();
         let event = |time: &str| {
-            format!("{{\"kind\":\"Event\",\"requestReceivedTimestamp\":\"{time}.123456Z\",\"x\":1}}\n")
+            format!(
+                "{{\"kind\":\"Event\",\"requestReceivedTimestamp\":\"2026-11-20T00:00:00.000000Z\",\"stageTimestamp\":\"{time}.123456Z\",\"x\":1}}\n"
+            )
         };
         let text = [event("2026-11-26T12:00:00"), event("2026-11-26T12:05:00"), "{\"cut of".to_owned()].concat();
         put(&node, "audit.log", text.as_bytes());
         put(&node, "audit-2026-11-26T11-00-00.000.log", b"12345");
         // What is behind the last four bytes doesn't matter: 0x0102 is 258.
         put(&node, "audit-2026-11-25T11-00-00.000.log.gz", &[9, 9, 9, 2, 1, 0, 0]);
-        for other in [
-            "audit-2026.log",
-            "audit.log.1",
-            "other-2026-11-26T11-00-00.000.log",
-            "audit-2026-11-25T11-00-00.000.txt",
-        ] {
-            put(&node, other, b"1");
-        }
+        // What is being compressed lies there twice.
+        put(&node, "audit-2026-11-26T11-00-00.000.log.gz", &[0xff; 9]);
+        put(&node, "notes", b"1");
         let history = history(&node.root, LOGS, "audit.log").unwrap();
         assert_eq!(
             history,

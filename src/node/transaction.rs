@@ -18,9 +18,10 @@ use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 use super::backup;
 use super::change::{Attributes, Change, Snapshot};
 use super::cluster;
-use super::disk::{self, Content};
+use super::disk::{self, Done};
 use super::root::{Kind, Place, Root, set_attributes, split};
 use super::storage::mounted_at;
+use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
 /// The name that `name`'s new content is staged under.
@@ -73,10 +74,8 @@ pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> R
     // Only now are the kept files of removed ones out of the directories. What holds something stays: a log that
     // was written meanwhile is worth more than a tidy node.
     for change in changes {
-        match change {
-            Change::RemoveDirectory { path, .. } => backup::warn_on_error(remove_directory(root, path)),
-            Change::Gather { path, log } => backup::warn_on_error(disk::gather(path, log).map(drop)),
-            _ => {}
+        if let Change::RemoveDirectory { path, .. } = change {
+            backup::warn_on_error(remove_directory(root, path));
         }
     }
     let is_unit = |change: &Change| change.path().starts_with(UNITS);
@@ -112,9 +111,8 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         // Whoever can't read it any more plans anew, without it.
         Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
         Change::Format { device, .. } => disk::content(device)? == Content::Blank,
-        Change::Mount { .. } => mounted_at(path).is_none(),
-        Change::Unmount { .. } => mounted_at(path).is_some(),
-        Change::Gather { .. } => root.stat(&disk::aside(path))?.is_some(),
+        Change::Mount { .. } => mounted_at(path)?.is_none(),
+        Change::Unmount { .. } | Change::Gather { .. } => true,
         Change::RemoveDirectory { before, .. } => {
             root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
         }
@@ -132,6 +130,10 @@ enum Undo {
     /// Remove a created directory.
     RemoveDirectory(Place),
     SetAttributes(String, Attributes),
+    /// A device was formatted, or half so, which stays.
+    Formatted(String),
+    /// Put back the files that went aside from a directory.
+    PutAsideBack(String),
     /// Take away what was mounted at a directory.
     Unmount(String),
     /// Put the text of the cluster's configuration back: what it is now, and what it was.
@@ -236,7 +238,13 @@ fn commit(
         match (change, place) {
             (Change::WriteFile { before, .. }, Some(place)) => {
                 let failed = |errno| root.error("replace", path, errno);
-                place.rename(&temporary_name(&place.name), &place.name).map_err(failed)?;
+                let new = temporary_name(&place.name);
+                match before {
+                    Some(_) => place.rename(&new, &place.name),
+                    // What somebody made there meanwhile is his.
+                    None => place.rename_new(&new, &place.name),
+                }
+                .map_err(failed)?;
                 undo.push(match before {
                     Some(_) => Undo::PutBack(Rc::clone(&place)),
                     None => Undo::Remove(Rc::clone(&place)),
@@ -265,13 +273,23 @@ fn commit(
                 }
                 replaced?;
             }
-            (Change::Format { device, format }, _) => disk::format(device, *format)?,
-            (Change::Mount { unit, attributes, .. }, _) => {
-                undo.push(Undo::Unmount(path.to_owned()));
-                disk::mount(root, path, unit, attributes)?;
+            (Change::Format { device, format }, _) => {
+                undo.push(Undo::Formatted(device.clone()));
+                disk::format(device, *format)?;
             }
-            (Change::Unmount { .. }, _) => disk::unmount(root, path)?,
-            // Made when staging; done and removed at the end.
+            (Change::Mount { unit, attributes, log, begun, .. }, _) => {
+                disk::mount(root, path, unit, attributes, (log, begun.as_ref()), &mut |done| {
+                    undo.push(match done {
+                        Done::Aside => Undo::PutAsideBack(path.to_owned()),
+                        Done::Mounted => Undo::Unmount(path.to_owned()),
+                    });
+                })?;
+            }
+            (Change::Unmount { .. }, _) => {
+                disk::unmount(root, path)?;
+                backup::warn_on_error(disk::put_back(root, path));
+            }
+            // Made when staging; removed at the end; done when all is through.
             (Change::CreateDirectory { .. } | Change::Gather { .. } | Change::RemoveDirectory { .. }, _) => {}
             (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, None) => {
                 bail!("{path} was not staged");
@@ -281,8 +299,17 @@ fn commit(
     Ok(kept)
 }
 
+/// Sets attributes; through a link only where nobody but root could have put it there.
 fn set(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
-    let opened = root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY);
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = match root.open_at(path, flags | OFlag::O_NOFOLLOW) {
+        Err(Errno::ELOOP)
+            if root.stat(split(path)?.0)?.is_some_and(|entry| entry.attributes.uid == geteuid().as_raw()) =>
+        {
+            root.open_at(path, flags)
+        }
+        other => other,
+    };
     let done = opened.and_then(|fd| set_attributes(&fd, wanted).and_then(|()| fsync(&fd)));
     done.map_err(|errno| root.error("set the owner, mode or label of", path, errno))
 }
@@ -296,6 +323,11 @@ fn remove_directory(root: &Root, path: &str) -> Result<()> {
 /// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
 /// node. Where something can't be put back, the set stays, partial, and the next run takes it over.
 fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Error) -> anyhow::Error {
+    let formatted = undo.iter().filter_map(|step| match step {
+        Undo::Formatted(device) => Some(format!(", but for {device}, which was formatted")),
+        _ => None,
+    });
+    let but: String = formatted.collect();
     let has_mounted = undo.iter().any(|step| matches!(step, Undo::Unmount(_)));
     let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
     if has_mounted {
@@ -304,7 +336,7 @@ fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Err
     }
     if stuck.is_empty() {
         backup::warn_on_error(backup::abandon(root, set));
-        return anyhow!("{error:#}; the node is as it was");
+        return anyhow!("{error:#}; the node is as it was{but}");
     }
     let directory = set.directory();
     anyhow!("{error:#}; and not all could be put back: {}; the old files are in {directory}", stuck.join(", "))
@@ -331,6 +363,8 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
         Undo::SetAttributes(path, before) => {
             return set(root, &path, &before).map_err(|error| format!("{error:#}"));
         }
+        Undo::Formatted(_) => return Ok(()),
+        Undo::PutAsideBack(path) => return disk::put_back(root, &path).map_err(|error| format!("{error:#}")),
         Undo::Unmount(path) => return disk::unmount(root, &path).map_err(|error| format!("{error:#}")),
         Undo::Cluster(now, before) => {
             // What is neither is somebody else's.

@@ -84,29 +84,29 @@ pub struct History {
 impl History {
     /// On the disk.
     pub fn total(&self) -> u64 {
-        self.rotated.iter().map(|file| file.bytes).sum::<u64>().saturating_add(self.bytes)
+        self.rotated.iter().fold(self.bytes, |sum, file| sum.saturating_add(file.bytes))
     }
 
     /// How many times smaller a file becomes, by those that were compressed.
     fn ratio(&self) -> Option<f64> {
         let compressed = self.rotated.iter().filter(|file| file.plain != file.bytes);
-        let (plain, bytes) =
-            compressed.fold((0, 0), |(plain, bytes), file| (plain + file.plain, bytes + file.bytes));
-        (plain > 0 && bytes > 0).then(|| (plain as f64 / bytes as f64).max(1.0))
+        let (plain, bytes) = compressed
+            .fold((0_f64, 0_f64), |(plain, bytes), file| (plain + file.plain as f64, bytes + file.bytes as f64));
+        (plain > 0.0 && bytes > 0.0).then(|| (plain / bytes).max(1.0))
     }
 
-    /// Bytes of events a second, and since when it is so, in seconds since 1970. Of the oldest rotated file it is known when it ended, not when
-    /// it began.
-    fn rate(&self) -> Option<(f64, u64)> {
+    /// Bytes of events a second, since when it is so, in seconds since 1970, and for how many seconds. Of the oldest rotated file it is known
+    /// when it ended, not when it began.
+    fn rate(&self) -> Option<(f64, u64, u64)> {
         let last = self.events.map(|(_, last)| last).or(self.rotated.last().map(|file| file.time))?;
         let (bytes, since) = match self.rotated.as_slice() {
             [first, later @ ..] if last >= first.time + MIN_WINDOW => {
-                (later.iter().map(|file| file.plain).sum::<u64>() + self.bytes, first.time)
+                (later.iter().fold(self.bytes, |sum, file| sum.saturating_add(file.plain)), first.time)
             }
             _ => (self.bytes, self.events?.0),
         };
         let seconds = last.checked_sub(since).filter(|seconds| *seconds >= MIN_WINDOW)?;
-        (bytes > 0).then(|| (bytes as f64 / seconds as f64, since))
+        (bytes > 0).then(|| (bytes as f64 / seconds as f64, since, seconds))
     }
 }
 
@@ -170,7 +170,8 @@ pub struct Forecast {
 pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forecast {
     let measured = history.ratio().filter(|_| limits.compress);
     let ratio = measured.unwrap_or(if limits.compress { ASSUMED_RATIO } else { 1.0 });
-    let rate = history.rate();
+    let measured_rate = history.rate();
+    let rate = measured_rate.map(|(rate, since, _)| (rate, since));
     let worst =
         limits.size.zip(limits.backups).map(|(size, backups)| size.saturating_mul(backups.saturating_add(1)));
     // One file is as large as it is: the one that is written, or the one that is being compressed when the next has just begun.
@@ -178,11 +179,13 @@ pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forec
         true if plain > size => size + (plain - size) / ratio,
         _ => plain,
     };
-    // Nothing older than that is there but in the file that is written, as nothing is deleted without a rotation.
-    let by_age = rate
+    // Nothing older than that is there but in the file that is written, as nothing is deleted without a rotation. A quiet hour says nothing
+    // of a month.
+    let by_age = measured_rate
+        .filter(|(_, _, seconds)| *seconds as f64 >= DAY)
         .zip(limits.age)
         .zip(limits.size)
-        .map(|(((rate, _), age), size)| rate * age as f64 * DAY + size as f64);
+        .map(|(((rate, _, _), age), size)| rate * age as f64 * DAY + size as f64);
     let plain = match (worst, by_age) {
         (Some(worst), Some(by_age)) => Some(by_age.min(worst as f64)),
         (worst, by_age) => worst.map(|worst| worst as f64).or(by_age),
@@ -228,16 +231,18 @@ impl Share {
             let percent: f64 = percent.parse().ok()?;
             return (0.0..=100.0).contains(&percent).then_some(Share::Percent(percent));
         }
-        const UNITS: [(&str, u64); 10] = [
+        const UNITS: [(&str, u64); 12] = [
             ("Ki", 1 << 10),
             ("Mi", 1 << 20),
             ("Gi", 1 << 30),
             ("Ti", 1 << 40),
+            ("Pi", 1 << 50),
             ("k", 1000),
             ("K", 1000),
             ("M", 1_000_000),
             ("G", 1_000_000_000),
             ("T", 1_000_000_000_000),
+            ("P", 1_000_000_000_000_000),
             ("", 1),
         ];
         let (digits, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
@@ -262,6 +267,12 @@ pub const EVICTION: Share = Share::Percent(10.0);
 pub fn eviction(config: &Node) -> Share {
     match config.get("evictionHard").filter(|hard| !hard.is_null()) {
         None => EVICTION,
+        Some(hard)
+            if hard.get("nodefs.available").is_none()
+                && config.get("mergeDefaultEvictionSettings").and_then(Node::scalar) == Some("true") =>
+        {
+            EVICTION
+        }
         Some(hard) => {
             hard.get("nodefs.available").and_then(|value| Share::parse(value.scalar()?)).unwrap_or(Share::Bytes(0))
         }
@@ -279,6 +290,9 @@ pub fn misfit(
     let Some(expected) = forecast.expected else {
         let missing = match limits.size {
             None => "--audit-log-maxsize is 0, so the log is never rotated",
+            Some(_) if limits.age.is_some() => {
+                "--audit-log-maxage alone limits it, and what that comes to can't be told before there are events of a day"
+            }
             Some(_) => "neither --audit-log-maxbackup nor --audit-log-maxage limits it",
         };
         return Some(format!("the log grows until the disk is full: {missing}"));
@@ -448,9 +462,12 @@ mod tests {
     #[test]
     fn where_events_are_few_age_keeps_the_log_small() {
         // A MiB an hour for two days, and the file that is written.
-        let found = forecast(&limits(6, 100, 2, false), &hours(2), None);
+        let found = forecast(&limits(6, 100, 2, false), &hours(48), None);
         assert_eq!((found.worst, found.expected), (Some(606 * MIB), Some(54 * MIB)));
-        assert_eq!(forecast(&limits(6, 0, 2, false), &hours(2), None).expected, Some(54 * MIB));
+        assert_eq!(forecast(&limits(6, 0, 2, false), &hours(48), None).expected, Some(54 * MIB));
+        // A quiet hour says nothing of two days.
+        assert_eq!(forecast(&limits(6, 100, 2, false), &hours(23), None).expected, Some(606 * MIB));
+        assert_eq!(forecast(&limits(6, 0, 2, false), &hours(23), None).expected, None);
     }
 
     #[test]
@@ -468,6 +485,7 @@ mod tests {
             // What the log has already isn't to come.
             (limits(1024, 4, 0, false), &History { bytes: GIB, ..History::default() }, disk(10, 5, 1), 0, None),
             (limits(1024, 0, 0, false), &none, disk(10, 10, 0), 0, Some("nor --audit-log-maxage limits it")),
+            (limits(1024, 0, 9, false), &none, disk(10, 10, 0), 0, Some("before there are events of a day")),
             (limits(0, 10, 0, false), &none, disk(10, 10, 0), 0, Some("is never rotated")),
         ] {
             let found = misfit_of(&limits, history, disk, headroom);
@@ -505,6 +523,7 @@ mod tests {
             ("evictionHard: {nodefs.available: \"0%\"}\n", Share::Percent(0.0)),
             ("evictionHard:\n  nodefs.available: 1Gi\n", Share::Bytes(GIB)),
             ("evictionHard: {memory.available: 100Mi}\n", Share::Bytes(0)),
+            ("evictionHard: {memory.available: 100Mi}\nmergeDefaultEvictionSettings: true\n", EVICTION),
         ] {
             assert_eq!(eviction(&crate::yaml::parse(text).unwrap()[0].root), expected, "{text}");
         }

@@ -2,8 +2,14 @@
 
 use std::fmt::Write as _;
 
+/// How the units begin that are written here.
+pub const NOTE: &str = "# Written by kube-audit-bootstrap, for the storage that its configuration names.\n";
+
 /// Where units are that somebody wrote for this node.
 pub const UNITS: &str = "/etc/systemd/system";
+
+/// What lets the kubelet wait for the mount, among the units.
+pub const KUBELET_DROP_IN: &str = "kubelet.service.d/20-audit-log.conf";
 
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +52,7 @@ pub fn device_path(name: &str) -> String {
 fn escaped_label(label: &str) -> String {
     label.bytes().fold(String::new(), |mut out, byte| {
         match byte {
-            b if b.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&b) || !b.is_ascii() => out.push(char::from(b)),
+            b if b.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&b) => out.push(char::from(b)),
             b => {
                 let _ = write!(out, "\\x{b:02x}");
             }
@@ -57,6 +63,10 @@ fn escaped_label(label: &str) -> String {
 
 /// The name of the unit that mounts at `path`, as `systemd-escape --path --suffix=mount` has it.
 pub fn name(path: &str) -> String {
+    escaped(path) + ".mount"
+}
+
+fn escaped(path: &str) -> String {
     let mut name = String::new();
     let words: Vec<_> = path.split('/').filter(|word| !word.is_empty()).collect();
     for (at, byte) in words.join("/").bytes().enumerate() {
@@ -69,13 +79,12 @@ pub fn name(path: &str) -> String {
             }
         }
     }
-    if name.is_empty() { "-.mount".to_owned() } else { name + ".mount" }
+    if name.is_empty() { "-".to_owned() } else { name }
 }
 
 /// The files that make the mount, each with its path: the unit, and what lets the kubelet wait for it and need it. `nofail` keeps everything else
 /// from waiting.
 pub fn files(source: &Source, directory: &str) -> [(String, String); 2] {
-    const NOTE: &str = "# Written by kube-audit-bootstrap, for the storage that its configuration names.\n";
     let mut unit =
         format!("{NOTE}[Unit]\nDescription=Audit log of the Kubernetes API server\nBefore=kubelet.service\n");
     let (what, kind, options) = match source {
@@ -84,8 +93,12 @@ pub fn files(source: &Source, directory: &str) -> [(String, String); 2] {
             (from.clone(), "none".to_owned(), "bind,nofail")
         }
         Source::Device { name, format } => {
-            let kind = format.map_or("auto", Format::name).to_owned();
-            (device_path(name), kind, "nodev,nosuid,noexec,nofail")
+            let (kind, path) = (format.map_or("auto", Format::name).to_owned(), device_path(name));
+            // Checked after a cut of power, as what fstab has is.
+            let check = format!("systemd-fsck@{}.service", escaped(&path));
+            let _ = writeln!(unit, "Wants={check}\nAfter={check}");
+            // A name of the device that is gone for a moment must not end the kubelet.
+            (path, kind, "nodev,nosuid,noexec,nofail,x-systemd.device-bound=no")
         }
     };
     let what = specifiers(&what);
@@ -95,13 +108,10 @@ pub fn files(source: &Source, directory: &str) -> [(String, String); 2] {
         specifiers(directory)
     );
     let drop_in = format!("{NOTE}[Unit]\nRequiresMountsFor={}\n", specifiers(directory));
-    [
-        (format!("{UNITS}/{}", name(directory)), unit),
-        (format!("{UNITS}/kubelet.service.d/20-audit-log.conf"), drop_in),
-    ]
+    [(format!("{UNITS}/{}", name(directory)), unit), (format!("{UNITS}/{KUBELET_DROP_IN}"), drop_in)]
 }
 
-/// A text in a unit file, where a percent sign would begin a specifier, and a backslash an escape.
+/// A path in a unit file, where a percent sign would begin a specifier.
 fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
@@ -148,12 +158,14 @@ mod tests {
              [Unit]\n\
              Description=Audit log of the Kubernetes API server\n\
              Before=kubelet.service\n\
+             Wants=systemd-fsck@dev-disk-by\\x2dlabel-audit.service\n\
+             After=systemd-fsck@dev-disk-by\\x2dlabel-audit.service\n\
              \n\
              [Mount]\n\
              What=/dev/disk/by-label/audit\n\
              Where=/var/log/kubernetes/audit\n\
              Type=auto\n\
-             Options=nodev,nosuid,noexec,nofail\n\
+             Options=nodev,nosuid,noexec,nofail,x-systemd.device-bound=no\n\
              DirectoryMode=0700\n"
         );
         assert_eq!(drop_in_path, "/etc/systemd/system/kubelet.service.d/20-audit-log.conf");

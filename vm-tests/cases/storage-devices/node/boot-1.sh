@@ -6,6 +6,7 @@ install -D -m 644 /case/kubeadm.yaml /etc/kubernetes/kubeadm.yaml
 
 mkfs.ext4 -q "$DEVICE"
 step 'a file system is left alone, where another one is wanted' refuses 'there is ext4' xfs
+step 'and where the same is wanted, as it is not ours' refuses "its label isn't kube-audit"
 mkswap -q "$DEVICE"
 step 'so is swap space' refuses 'there is swap'
 blank
@@ -21,11 +22,17 @@ luks_header | dd of="$DEVICE" conv=notrunc,fsync status=none
 step 'an encrypted one' refuses 'there is crypto_LUKS'
 blank
 echo x | dd of="$DEVICE" bs=1 seek=70000 conv=notrunc,fsync status=none
-step 'data that no program knows' refuses 'something in the MiB at 0'
+step 'data that no program knows' refuses 'something at byte 70000'
 blank
 echo x | dd of="$DEVICE" bs=1 seek=$((SIZE - 10)) conv=notrunc,fsync status=none
-step 'even at the very end' refuses "something in the MiB at $((SIZE - 1048576))"
+step 'even at the very end' refuses "something at byte $((SIZE - 10))"
 blank
+mkfs.ext4 -q -E offset=1048576 "$DEVICE" 40M
+step 'the file system of a first partition, whose table is gone' refuses 'something at byte'
+blank
+inner=$(loop_on "$DEVICE")
+step 'what another device is made of' refuses 'a loop device is made of it'
+losetup -d "$inner"
 step 'a device that is to be formatted and has no name that stays' \
     says 'may be another disk' exits 2 kube-audit-bootstrap --config <(configuration "storage: {device: $DEVICE, format: ext4}") apply
 step 'one that is not there' says "isn't there" exits 1 kube-audit-bootstrap --config <(configuration 'storage: {device: /dev/disk/by-id/none}') apply
@@ -54,6 +61,15 @@ before=$(findmnt -no UUID /var/log/kubernetes/audit)
 systemctl stop var-log-kubernetes-audit.mount
 step 'it is mounted again, and not formatted' kube-audit-bootstrap apply
 step 'it is the same file system' is "$(findmnt -no UUID /var/log/kubernetes/audit)" "$before"
-step 'restore takes it away' kube-audit-bootstrap restore "$(kube-audit-bootstrap restore --list | tail -n 1 | cut -d ' ' -f 1)"
+chmod 755 /var/log/kubernetes/audit
+step 'what others changed is found' says 'was mode 0755' exits 3 kube-audit-bootstrap status
+step 'and mended' kube-audit-bootstrap apply
+mount -t tmpfs tmpfs /var/log/kubernetes/audit
+step 'something else over it is told' says 'and not what storage names' exits 3 kube-audit-bootstrap status
+step 'and no matter of course' says 'and not what storage names' exits 1 kube-audit-bootstrap apply
+umount /var/log/kubernetes/audit
+step 'restore takes it away' restore_all
 step 'nothing is mounted' exits 1 findmnt /var/log/kubernetes/audit
 step 'nor will be' test ! -e /etc/systemd/system/var-log-kubernetes-audit.mount -a ! -e /etc/systemd/system/kubelet.service.d/20-audit-log.conf
+
+step 'a plain restore takes back the last apply' takes_back_the_last

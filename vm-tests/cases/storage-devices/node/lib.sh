@@ -25,3 +25,9 @@ refuses_memory() {
     configure
     says 'volatile: tmpfs at /var/log/kubernetes, in memory' exits 1 kube-audit-bootstrap apply
 }
+
+# To what was before the first run.
+restore_all() { kube-audit-bootstrap restore "$(kube-audit-bootstrap restore --list | tail -n 1 | cut -d ' ' -f 1)"; }
+takes_back_the_last() {
+    kube-audit-bootstrap apply && findmnt /var/log/kubernetes/audit && kube-audit-bootstrap restore && exits 1 findmnt /var/log/kubernetes/audit
+}

@@ -192,20 +192,23 @@ forget_answers() { : >"$WORK/answers" && another_answer; }
 # The longest time without an answer since forget_answers, in seconds.
 absence() { another_answer && awk 'NR > 1 && $1 - last > gap { gap = $1 - last } { last = $1 } END { printf "%.1f", gap }' "$WORK/answers"; }
 
-# new_device NAME BYTES: a blank device in a file, with a name as udev gives it. Devices are the machine's: a script gives it back when it ends.
-new_device() {
-    local device number
+# A loop device on a file or another device; the node has device files of its own. It is the machine's: a script gives it back when it ends.
+loop_on() {
+    local number
     [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
-    truncate -s "$2" "$WORK/disk"
-    # The node has device files of its own.
-    number=$(losetup -f | tr -dc 0-9) && device=/dev/loop$number
-    [ -e "$device" ] || mknod "$device" b 7 "$number"
-    losetup "$device" "$WORK/disk"
+    number=$(losetup -f 2>/dev/null | tr -dc 0-9)
+    [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
+    losetup "/dev/loop$number" "$1" && echo "/dev/loop$number"
+}
+# new_device NAME BYTES: a blank device, with a name as udev gives it.
+new_device() {
+    local device
+    truncate -s "$2" "$WORK/disk" && device=$(loop_on "$WORK/disk") || return 1
     mkdir -p "${1%/*}"
     ln -sfn "$device" "$1"
     echo "$device"
 }
-give_back() { umount --lazy --quiet /var/log/kubernetes/audit || true; losetup -d "$1"; }
+give_back() { ! findmnt /var/log/kubernetes/audit || umount --lazy /var/log/kubernetes/audit; losetup -d "$1"; }
 
 # The configuration of kube-audit-bootstrap, with more lines.
 configure() {

@@ -1,0 +1,187 @@
+//! Whether a device is blank: only then it may be formatted. Whatever isn't known speaks against it.
+
+use std::fmt;
+
+const MIB: u64 = 1 << 20;
+
+/// The least that is worth a file system, in bytes.
+const MIN_SIZE: u64 = 16 * MIB;
+/// How much of each end is looked at, in bytes. A first partition begins after one MiB as a rule, and its table may be gone.
+const END: u64 = 16 * MIB;
+/// How many places between them are looked at, and how much of each, in bytes.
+const SAMPLES: u64 = 256;
+const SAMPLE: u64 = 64 << 10;
+
+/// A signature that wipefs finds, and the label beside it, if there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Such as `ext4`, `gpt`, `LVM2_member`, `crypto_LUKS`.
+    pub kind: String,
+    pub label: String,
+}
+
+/// What was found out about a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    pub is_block_device: bool,
+    /// Bytes.
+    pub size: u64,
+    /// What the kernel has made of it, or why it can't be told: partitions, other devices, a loop device on it.
+    pub users: Vec<String>,
+    pub signatures: Vec<Signature>,
+    /// Why it can't be had alone: it is mounted, swap, or a part of something.
+    pub claimed: Option<String>,
+    /// Where the first byte is, of those that were looked at, that isn't zero.
+    pub data: Option<u64>,
+}
+
+/// What is on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing.
+    Blank,
+    /// One file system, or something else of which wipefs finds one signature.
+    Single(Signature),
+    /// Something, or something has it: why it is left alone.
+    Taken(String),
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Blank => f.write_str("it is blank"),
+            Content::Single(signature) => write!(f, "it is not blank, there is {}", signature.kind),
+            Content::Taken(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What is on it.
+pub fn judge(evidence: &Evidence) -> Content {
+    let taken = |why: String| Content::Taken(why);
+    if !evidence.is_block_device {
+        return taken("it is no block device".to_owned());
+    }
+    if let Some(user) = evidence.users.first() {
+        return taken(user.clone());
+    }
+    match evidence.signatures.as_slice() {
+        [] => {}
+        [one] => return Content::Single(one.clone()),
+        several => {
+            let kinds: Vec<_> = several.iter().map(|signature| signature.kind.as_str()).collect();
+            return taken(format!("it is not blank, there is {}", kinds.join(", ")));
+        }
+    }
+    if let Some(why) = &evidence.claimed {
+        return taken(format!("it can't be had: {why}"));
+    }
+    if evidence.size < MIN_SIZE {
+        return taken("it is too small for a log".to_owned());
+    }
+    match evidence.data {
+        Some(at) => taken(format!("there is something at byte {at} that no program knows")),
+        None => Content::Blank,
+    }
+}
+
+/// What wipefs says with `--no-act --parsable`. Several of one kind are one: a file system has copies of what tells it.
+pub fn signatures(wipefs: &str) -> Vec<Signature> {
+    let mut found: Vec<Signature> = Vec::new();
+    for line in wipefs.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        // Offset, UUID, label, type; a label may have anything in it.
+        let (rest, kind) = line.rsplit_once(',').unwrap_or(("", line));
+        let label = rest.splitn(3, ',').nth(2).unwrap_or_default();
+        if !found.iter().any(|signature| signature.kind == kind) {
+            found.push(Signature { kind: kind.trim().to_owned(), label: label.to_owned() });
+        }
+    }
+    found
+}
+
+/// The parts of a device that must be zero, each as where it begins and how long it is, in bytes.
+pub fn parts(size: u64) -> Vec<(u64, u64)> {
+    if size <= 2 * END {
+        return vec![(0, size)];
+    }
+    let mut parts = vec![(0, END), (size - END, END)];
+    let step = (size / (SAMPLES + 1)).max(SAMPLE);
+    let samples = (1..=SAMPLES).map(|number| number.saturating_mul(step) / SAMPLE * SAMPLE);
+    // Where btrfs has a copy of what tells it.
+    parts.extend(
+        samples
+            .chain([64 * MIB])
+            .filter(|start| *start >= END && *start < size - END)
+            .map(|start| (start, SAMPLE)),
+    );
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn blank() -> Evidence {
+        Evidence { is_block_device: true, size: 1 << 30, ..Evidence::default() }
+    }
+
+    #[test]
+    fn nothing_found_is_blank() {
+        assert_eq!(judge(&blank()), Content::Blank);
+        assert_eq!(judge(&Evidence::default()), Content::Taken("it is no block device".to_owned()));
+        assert_ne!(judge(&Evidence { size: MIN_SIZE - 1, ..blank() }), Content::Blank);
+    }
+
+    #[test]
+    fn wipefs_is_read() {
+        let text = "# offset,UUID,LABEL,TYPE\n0x438,0b1d-2c3e,kube-audit,ext4\n0x3ffff000,,a,b,LVM2_member\n0x10438,0b1d,x,ext4\n";
+        let found: Vec<_> = signatures(text).into_iter().map(|found| (found.kind, found.label)).collect();
+        assert_eq!(
+            found,
+            [("ext4".to_owned(), "kube-audit".to_owned()), ("LVM2_member".to_owned(), "a,b".to_owned())]
+        );
+        assert_eq!(signatures(""), []);
+        // Whatever it says, it says something.
+        assert_eq!(signatures("?\n").len(), 1);
+    }
+
+    #[test]
+    fn parts_cover_where_something_is_as_a_rule() {
+        for size in [MIN_SIZE, 33 * MIB, 64 * MIB, 1 << 30, 1 << 44] {
+            let parts = parts(size);
+            let covers = |at: u64| parts.iter().any(|(start, length)| (*start..start + length).contains(&at));
+            for at in [0, 1023, MIB + 1080, 8 * MIB, size - 1, size - 512, size - MIB] {
+                assert!(covers(at), "{at} of {size}");
+            }
+            assert!(size <= 65 * MIB || covers(64 * MIB + 64), "{size}");
+            assert!(parts.iter().all(|(start, length)| start + length <= size), "{size}");
+            assert!(parts.iter().map(|(_, length)| length).sum::<u64>() <= 49 * MIB, "{size}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_found_is_not_blank(
+            is_block_device: bool, small: bool, users in prop::collection::vec("[a-z]{1,9}", 0..2),
+            kinds in prop::collection::vec("[a-z0-9_]{1,9}", 0..3), claimed in prop::option::of("[a-z]{1,9}"), data in prop::option::of(0u64..1 << 30),
+        ) {
+            let evidence = Evidence {
+                is_block_device,
+                size: if small { 1 << 20 } else { 1 << 30 },
+                users,
+                signatures: kinds.into_iter().map(|kind| Signature { kind, label: String::new() }).collect(),
+                claimed,
+                data,
+            };
+            prop_assert_eq!(judge(&evidence) == Content::Blank, evidence == blank());
+        }
+
+        #[test]
+        fn whatever_wipefs_says_nothing_panics(text in "[ -~\n,]{0,200}") {
+            let said = text.lines().any(|line| !line.starts_with('#') && !line.trim().is_empty());
+            prop_assert_eq!(signatures(&text).is_empty(), !said);
+        }
+    }
+}

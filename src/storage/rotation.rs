@@ -1,0 +1,53 @@
+//! The names of rotated logs, as lumberjack gives them: `audit-2006-01-02T15-04-05.000.log`, in UTC, and `.gz` at its end where it was
+//! compressed (natefinch/lumberjack `backupName`).
+
+use crate::time;
+
+/// The name of a log without its last extension, and that with its dot.
+fn split(log: &str) -> (&str, &str) {
+    log.rfind('.').map_or((log, ""), |dot| log.split_at(dot))
+}
+
+/// The name that a log gets which is rotated so many seconds after 1970, compressed or not.
+pub fn name(log: &str, (seconds, is_compressed): (u64, bool)) -> String {
+    let (stem, extension) = split(log);
+    let stamp = time::rfc3339(time::at(seconds)).replace(':', "-").replace('Z', ".000");
+    format!("{stem}-{stamp}{extension}{}", if is_compressed { ".gz" } else { "" })
+}
+
+/// When a file of that name was rotated, in seconds after 1970, and whether it is compressed. `None` for what is no rotated log.
+pub fn time(log: &str, name: &str) -> Option<(u64, bool)> {
+    let (stem, extension) = split(log);
+    let rest = name.strip_prefix(stem)?.strip_prefix('-')?;
+    let (rest, is_compressed) = rest.strip_suffix(".gz").map_or((rest, false), |rest| (rest, true));
+    let stamp = rest.strip_suffix(extension).filter(|stamp| stamp.len() == "2006-01-02T15-04-05.000".len())?;
+    Some((time::seconds(stamp)?, is_compressed))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_rotated_log_has_a_name_that_tells_when() {
+        for (log, expected) in [
+            ("audit.log", "audit-2026-11-26T12-00-00.000.log"),
+            ("audit", "audit-2026-11-26T12-00-00.000"),
+            ("kube.audit.json", "kube.audit-2026-11-26T12-00-00.000.json"),
+        ] {
+            for (when, expected) in
+                [((1_795_694_400, false), expected.to_owned()), ((1_795_694_400, true), format!("{expected}.gz"))]
+            {
+                assert_eq!(super::name(log, when), expected);
+                assert_eq!(super::time(log, &expected), Some(when), "{expected}");
+            }
+        }
+        for other in [
+            "audit.log",
+            "audit-2026.log",
+            "audit.log.1",
+            "other-2026-11-26T11-00-00.000.log",
+            "audit-2026-11-25T11-00-00.000.txt",
+        ] {
+            assert_eq!(super::time("audit.log", other), None, "{other}");
+        }
+    }
+}
