@@ -47,7 +47,7 @@ umount /var/log/kubernetes
 mkdir -p /var/log/kubernetes/audit
 echo before >/var/log/kubernetes/audit/audit-2026-11-26T11-00-00.000.log
 configure "storage: {device: $NAME, format: ext4}"
-step 'a log that has no room there is refused' says 'may come to 1.0 GiB, and the file system has 64.0 MiB' exits 1 kube-audit-bootstrap apply
+step 'a log that has no room there is refused' says 'may come to 1.0 GiB, and the file system has 59.5 MiB' exits 1 kube-audit-bootstrap apply
 configure "storage: {device: $NAME, format: ext4}" 'log: {maxSize: 5, maxBackup: 8}'
 step 'a blank one is formatted and mounted' says 'format /dev/disk/by-id/audit, which is blank, as ext4: done' kube-audit-bootstrap apply
 step 'the log lies on it' is "$(findmnt -no SOURCE,FSTYPE /var/log/kubernetes/audit | xargs)" "$DEVICE ext4"
