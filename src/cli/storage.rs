@@ -66,7 +66,7 @@ pub fn text(storage: &Storage) -> String {
             }
         }
         (None, _) => out.push_str(
-            "forecast  how far back the log will reach can't be told before there are events of a minute\n",
+            "forecast  how far back the log will reach can't be told before there are events of half a minute\n",
         ),
     }
     out

@@ -16,7 +16,7 @@ const DAY: f64 = 86400.0;
 pub const ASSUMED_RATIO: f64 = 5.0;
 
 /// The shortest time that a rate is made of, in seconds.
-const MIN_WINDOW: u64 = 60;
+const MIN_WINDOW: u64 = 30;
 
 /// What limits the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -407,10 +407,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_needs_a_minute_of_events() {
+    fn a_rate_needs_half_a_minute_of_events() {
         let of = |history: &History| forecast(&limits(50, 10, 0, false), history, None).rate;
         assert_eq!(of(&hours(2)), Some((MIB as f64 / 3600.0, NOW)));
-        assert_eq!(of(&History { events: Some((NOW, NOW + 59)), ..hours(2) }), None);
+        assert_eq!(of(&History { events: Some((NOW, NOW + 29)), ..hours(2) }), None);
         assert_eq!(of(&History { events: None, ..hours(2) }), None);
         assert_eq!(of(&History { events: Some((NOW, NOW - 10)), ..hours(2) }), None);
     }
