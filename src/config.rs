@@ -365,7 +365,9 @@ fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String
                     "{field} {from} and the directory of log.path, {directory}, or {aside}, lie in one another"
                 ));
             }
-            log_directory_fault(from).map(|fault| (field.to_owned(), format!("{field} {fault}")))
+            log_directory_fault(from).map(|_| {
+                (field.to_owned(), format!("{field} {from} is a place of the system's, or of others; name a directory of its own, such as /data/audit"))
+            })
         }
         Source::Device { name, format } => {
             let is_tag = ["LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="].iter().any(|tag| {
@@ -695,6 +697,11 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let text = node.scalar().unwrap_or_default();
                 match Share::parse(text) {
                     _ if node.is_null() => {}
+                    // Of 5 bytes, nobody thinks.
+                    Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
+                        node.place,
+                        format!("{path} {text} is no share such as 5%, and no size such as 1Gi; write the unit"),
+                    ),
                     Some(share) => storage.headroom = Some(share),
                     None if text == "any" => storage.headroom = None,
                     None => decoder.error(
@@ -830,7 +837,8 @@ mod tests {
             ("{device: /dev/disk/../sdb}", Some("is no LABEL=")),
             ("{device: LABEL=audit, format: ext4}", Some("a blank device has no LABEL=audit")),
             ("{bind: data}", Some("must be an absolute path")),
-            ("{bind: /data}", Some("in a directory of its own")),
+            ("{bind: /data}", Some("a directory of its own")),
+            ("{headroom: 5}", Some("is no share")),
             ("{bind: /var/log/kubernetes/audit/x}", Some("lie in one another")),
             ("{bind: /var/log/kubernetes}", Some("lie in one another")),
         ] {

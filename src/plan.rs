@@ -18,7 +18,7 @@ use crate::node::kubectl::ADMIN_CONF;
 use crate::node::observe::{Facts, Targets, Text, text_of};
 use crate::node::storage::Seen;
 use crate::storage::blank::Content;
-use crate::storage::forecast::{Bytes, EVICTION, Forecast, Limits, Share, eviction, forecast, misfit};
+use crate::storage::forecast::{Bytes, Disk, EVICTION, Forecast, Limits, Share, eviction, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::unit::{KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
 use crate::wiring::kubeadm::{self, Purpose};
@@ -654,7 +654,10 @@ impl Plan {
                      it anew; apply moves the events then",
                     blind.name
                 )),
-                None if state.has_left => self.add(Step::Storage, Change::Gather { log: log.clone() }),
+                None if state.has_left => {
+                    let attributes = config.storage.group.map(|_| log_attributes.clone());
+                    self.add(Step::Storage, Change::Gather { log: log.clone(), attributes });
+                },
                 None => {}
             }
             return Ok(state.blind.as_ref().is_some_and(|blind| !blind.is_replaced));
@@ -667,6 +670,11 @@ impl Plan {
         match source {
             Source::Bind(from) if is_within(from, parent(&facts.manifest_path)) => {
                 bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
+            }
+            Source::Bind(from) if state.is_same && targets.bound.is_none() => {
+                let attributes = directory_attributes.clone();
+                self.add(Step::Storage, Change::CreateDirectory { path: from.clone(), attributes });
+                self.warnings.push(format!("{from}: storage.bind is on the same file system as {directory}: is its disk mounted?"));
             }
             Source::Bind(from) => match &targets.bound {
                 Some((_, names)) if names.iter().any(|name| !is_of_log(name, log)) => self.refuse(format!(
@@ -699,9 +707,9 @@ impl Plan {
                     (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {}
                     (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {
                         self.refuse(format!(
-                            "{device}: it is not blank, there is {}, and its label isn't {LABEL}, as that of those that are made here; to use it as \
+                            "{device}: it is not blank, there is {} with the label {:?}, and what is made here has the label {LABEL}; to use it as \
                              it is, leave storage.format out",
-                            one.kind
+                            one.kind, one.label
                         ));
                     }
                     (Some(content), _) => self.refuse(format!(
@@ -716,7 +724,10 @@ impl Plan {
         let label = targets.directories.get(directory).and_then(|found| found.as_ref()?.0.label.clone());
         let attributes = Attributes { label, ..directory_attributes.clone() };
         let begun = config.storage.group.map(|_| log_attributes.clone());
-        self.add(Step::Storage, Change::Mount { path, unit, attributes, log: log.clone(), begun });
+        self.add(Step::Storage, Change::Mount { path, unit, attributes, log: log.clone(), begun: begun.clone() });
+        if state.has_left || !targets.logs.is_empty() {
+            self.add(Step::Storage, Change::Gather { log: log.clone(), attributes: begun });
+        }
         Ok(true)
     }
 
@@ -745,7 +756,9 @@ impl Plan {
                 "see the kernel's log for why, and mount it read-write",
             );
         }
-        if let Some(disk) = seen.disk {
+        // Of what isn't mounted, only the size is known.
+        let capacity = Disk { total: seen.capacity, available: seen.capacity, eviction: 0 };
+        if let Some(disk) = seen.disk.or(Some(capacity).filter(|capacity| capacity.total > 0)) {
             if disk.available < MIN_ROOM {
                 let left = Bytes(disk.available);
                 self.object(
@@ -760,7 +773,7 @@ impl Plan {
                 self.object(
                 changed,
                     format!("{directory}: {misfit}"),
-                    "lower log.maxBackup or log.maxSize, give the log a disk of its own, or set storage.headroom to any",
+                    "set log.maxBackup and log.maxSize so that it fits, give the log a larger disk of its own (storage.device), or set storage.headroom to any",
                 );
             }
         }
@@ -875,11 +888,12 @@ impl Plan {
         changes.filter(|change| !matches!(change, Change::Gather { .. })).cloned().collect()
     }
 
-    /// The log whose events from before are to follow, on a running system.
-    pub fn gathers(&self) -> Option<String> {
+    /// The log whose events from before are to follow, and their attributes, if they are to have others.
+    pub fn gathers(&self) -> Option<(String, Option<Attributes>)> {
         self.changes.iter().find_map(|planned| match &planned.change {
-            Change::Gather { log } => Some(log.clone()),
-            Change::Mount { log, .. } => Some(log.clone()),
+            Change::Mount { log, begun: attributes, .. } | Change::Gather { log, attributes } => {
+                Some((log.clone(), attributes.clone()))
+            }
             _ => None,
         })
     }
@@ -903,9 +917,7 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
         // Who may read it is part of what the API server needs.
-        Change::SetAttributes { path, before, after } if (before.uid, before.gid) != (after.uid, after.gid) => {
-            Some(path.clone())
-        }
+        Change::SetAttributes { path, before, after } if before.uid != after.uid => Some(path.clone()),
         _ => None,
     };
     for change in &mut restore.changes {
@@ -987,7 +999,7 @@ pub fn describe(change: &Change) -> String {
         Change::Format { device, format } => format!("format {device}, which is blank, as {}", format.name()),
         Change::Mount { path, unit, .. } => format!("mount {unit} at {path}"),
         Change::Unmount { path } => format!("unmount {path}"),
-        Change::Gather { log } => format!("move the events in {} to {}", aside(parent(log)), parent(log)),
+        Change::Gather { log, .. } => format!("move the events in {} to {}", aside(parent(log)), parent(log)),
         Change::RemoveFile { path, .. } => format!("remove {path}"),
         Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
         Change::WriteCluster { before, after } => {
@@ -1093,7 +1105,7 @@ mod tests {
     use super::*;
     use crate::node::disk;
     use crate::storage::blank::Signature;
-    use crate::storage::forecast::{Disk, History};
+    use crate::storage::forecast::History;
     use crate::storage::persistence::Judgement;
 
     const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -1163,6 +1175,7 @@ mod tests {
             content: None,
             size: 1 << 30,
             has_left: false,
+            is_same: false,
             is_in_the_way: false,
             blind: None,
         }
@@ -1180,7 +1193,7 @@ mod tests {
             (formatted, single("ext4", "kube-audit"), "mount", None),
             (plain, single("xfs", "mine"), "mount", None),
             (plain, Some(Content::Blank), "mount", Some("it is blank")),
-            (formatted, single("ext4", "data"), "mount", Some("its label isn't kube-audit")),
+            (formatted, single("ext4", "data"), "mount", Some("with the label \"data\"")),
             (formatted, single("xfs", "kube-audit"), "mount", Some("there is xfs")),
             (plain, single("crypto_LUKS", ""), "mount", Some("there is crypto_LUKS")),
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
@@ -1266,7 +1279,7 @@ mod tests {
     fn seen(lasting: Lasting, available: u64) -> Seen {
         let judgement = Judgement { lasting, reason: "somewhere".to_owned() };
         let disk = Some(Disk { total: 100 << 30, available, eviction: 0 });
-        Seen { judgement, disk, is_read_only: false, history: History::default() }
+        Seen { judgement, disk, capacity: 100 << 30, is_read_only: false, history: History::default() }
     }
 
     #[test]
@@ -1280,7 +1293,7 @@ mod tests {
             ("", seen(Volatile, 50 * GIB), Some("would be gone after a reboot")),
             ("storage: {require: any}", seen(Volatile, 50 * GIB), None),
             ("", seen(Persistent, 7 * GIB), None),
-            ("", seen(Persistent, 5 * GIB), Some("are to stay so; lower log.maxBackup")),
+            ("", seen(Persistent, 5 * GIB), Some("are to stay so; set log.maxBackup")),
             ("storage: {headroom: any}", seen(Persistent, 5 * GIB), None),
             ("storage: {headroom: 1Gi}", seen(Persistent, 5 * GIB), None),
             ("storage: {headroom: any}", seen(Persistent, 1000), Some("1000 bytes are left")),

@@ -180,6 +180,8 @@ impl Apply {
                     // Not where it is stuck half way.
                     Err(error)
                         if tries < TRIES
+                            // What was formatted must be told.
+                            && !changes.iter().any(|change| matches!(change, Change::Format { .. }))
                             && matches!(transaction::changed(root, &changes), Ok(Some(_)))
                             && matches!(backup::unfinished(root), Ok(false)) =>
                     {
@@ -210,15 +212,15 @@ impl Apply {
             backup::end_proof(root, &manifest);
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
-        let gathered = plan.gathers().filter(|_| !is_put_back).map(|log| {
+        let gathered = plan.gathers().filter(|_| !is_put_back).map(|(log, attributes)| {
             // Now the API server of before may have ended.
-            (disk::gather(&log), log)
+            (disk::gather(&log, attributes.as_ref()), log)
         });
         plan.changes.retain(|planned| !matches!(planned.change, Change::Gather { .. }));
         match gathered {
-            Some((Ok(1..), log)) => {
-                plan.changes.push(Planned { step: Step::Storage, change: Change::Gather { log } })
-            }
+            Some((Ok(1..), log)) => plan
+                .changes
+                .push(Planned { step: Step::Storage, change: Change::Gather { log, attributes: None } }),
             Some((Err(error), _)) => {
                 let why = format!("{error:#}");
                 warn(common, std::slice::from_ref(&why));

@@ -20,29 +20,25 @@ pub fn text(storage: &Storage) -> String {
         seen.judgement.reason
     );
     let mut line = match (forecast.worst, forecast.expected) {
-        (Some(worst), Some(expected)) if worst > expected => {
-            format!(
-                "the log may come to {} as it is kept, {} if nothing were compressed or too old",
-                Bytes(expected),
-                Bytes(worst)
-            )
+        (worst, Some(expected)) => {
+            let mut line = format!("up to {} on the disk", Bytes(expected));
+            if let Some(worst) = worst.filter(|worst| *worst > expected) {
+                let how = match (forecast.ratio > 1.0, forecast.is_measured) {
+                    (true, true) => format!("uncompressed, measured {:.0} percent", 100.0 / forecast.ratio),
+                    (true, false) => format!("uncompressed, {:.0} percent assumed", 100.0 / forecast.ratio),
+                    (false, _) => "without maxage".to_owned(),
+                };
+                let _ = write!(line, " ({} {how})", Bytes(worst));
+            }
+            line
         }
-        (_, Some(expected)) => format!("the log may come to {}", Bytes(expected)),
         (_, None) => "nothing limits the log".to_owned(),
     };
-    if forecast.ratio > 1.0 {
-        let how = if forecast.is_measured { "measured" } else { "assumed, as there is none to measure" };
-        let _ = write!(line, " (a file is compressed to {:.0} percent, {how})", 100.0 / forecast.ratio);
-    }
     if let Some(disk) = seen.disk {
-        let _ = write!(
-            line,
-            "; its file system has {}, of which {} are free",
-            Bytes(disk.total),
-            Bytes(disk.available)
-        );
+        let _ =
+            write!(line, "; its file system has {}, {} of them free", Bytes(disk.total), Bytes(disk.available));
         if disk.eviction > 0 {
-            let _ = write!(line, ", and the kubelet ends pods below {}", Bytes(disk.eviction));
+            let _ = write!(line, ", and the kubelet evicts pods when less than {} are", Bytes(disk.eviction));
         }
     }
     let _ = writeln!(out, "forecast  {line}");

@@ -295,11 +295,15 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
             }
             Action::Mounted => {
                 let path = path.trim_end_matches('/').to_owned();
-                // A run may have been killed before it had mounted, or unmounted, everything.
-                if root.is_host() && (mounted_at(&path)?.is_some() || root.stat(&aside(&path))?.is_some()) {
+                let mounted = if root.is_host() { mounted_at(&path)? } else { None };
+                if let Some(mounted) = &mounted {
                     restore.notes.push(format!(
-                        "the events in {path} stay on the disk that is mounted there, those from before that were moved to it, too"
+                        "the events in {path}, those from before that were moved to it, too, stay on {}, in its directory {}",
+                        mounted.source, mounted.root
                     ));
+                }
+                // A run may have been killed before it had mounted, or unmounted, everything.
+                if mounted.is_some() || root.is_host() && root.stat(&aside(&path))?.is_some() {
                     unmounts.push(Change::Unmount { path });
                 }
             }
@@ -438,6 +442,14 @@ fn remove_directories(root: &Root, goals: &[Goal<'_>], restore: &mut Restore) ->
     let mut paths: Vec<&str> = created.map(|record| record.path.as_str()).collect();
     paths.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
     for (at, &path) in paths.iter().enumerate() {
+        // What is in it now goes away with what is mounted there.
+        if restore
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::Unmount { path: mounted } if mounted == path))
+        {
+            continue;
+        }
         let Some(entry) = root.stat(path)? else { continue };
         if entry.kind != Kind::Directory {
             restore.notes.push(format!("{path} stays: it is {} now", entry.kind));

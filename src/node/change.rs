@@ -60,8 +60,8 @@ pub enum Change {
     Mount { path: String, unit: String, attributes: Attributes, log: String, begun: Option<Attributes> },
     /// Takes that away again, and puts back what went aside.
     Unmount { path: String },
-    /// Moves the logs that went aside to where this one lies. That is no matter of a transaction: nothing needs it, and nobody takes it back.
-    Gather { log: String },
+    /// Moves the logs that went aside to where this one lies, and gives them attributes, if they are to have some. That is no matter of a transaction: nothing needs it, and nobody takes it back.
+    Gather { log: String, attributes: Option<Attributes> },
     /// Removes a file that an earlier run created. Its bytes go to the backup.
     RemoveFile { path: String, before: Snapshot },
     /// Removes a directory that an earlier run created, where it is empty by then.
@@ -81,7 +81,7 @@ impl Change {
             | Change::RemoveFile { path, .. }
             | Change::RemoveDirectory { path, .. } => path,
             Change::Format { device, .. } => device,
-            Change::Gather { log } => log,
+            Change::Gather { log, .. } => log,
             Change::WriteCluster { .. } => cluster::NAME,
         }
     }

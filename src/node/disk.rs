@@ -51,6 +51,8 @@ pub struct State {
     pub content: Option<Content>,
     /// The size of the device in bytes.
     pub size: u64,
+    /// A directory to be bound there lies on the same file system.
+    pub is_same: bool,
     /// Logs are in the directory that went aside.
     pub has_left: bool,
     /// A directory that is in the way of what would go aside, and has no logs in it: somebody's.
@@ -98,6 +100,10 @@ pub fn state(root: &Root, source: &Source, log: &str, manifest: &str) -> Result<
         is_right,
         size: device.as_deref().map_or(0, |path| size(path).unwrap_or(0)),
         content: device.map(|path| content(&path)).transpose()?,
+        is_same: match source {
+            Source::Bind(from) => storage::file_system(root, from)? == storage::file_system(root, directory)?,
+            Source::Device { .. } => false,
+        },
         has_left,
         is_in_the_way: mounted.is_none() && root.stat(&aside)?.is_some() && !has_left && has(directory)?,
         blind: if is_right { blind(directory, manifest) } else { None },
@@ -287,7 +293,7 @@ pub fn mount(
     let has_files = || Ok::<_, anyhow::Error>(root.list(directory)?.is_some_and(|names| !names.is_empty()));
     if has_files()? && root.stat(&aside)?.is_some() {
         // A run was killed before it had mounted, and an API server has begun a log since.
-        gather(log)?;
+        gather(log, begun)?;
     }
     if has_files()? {
         let moved = place.rename_new(&place.name, split(&aside)?.1);
@@ -371,7 +377,7 @@ fn writer(directory: &str) -> Option<String> {
 /// what was written last gets the name that the API server would have given it. Gives their number, 0 where nothing went aside.
 ///
 /// Errors: somebody may still write there; no room; the file system's. What wasn't moved stays, for another time.
-pub fn gather(log: &str) -> Result<usize> {
+pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     let (directory, log) = split(log)?;
     let from = aside(directory);
     if !Path::new(&from).exists() {
@@ -398,7 +404,7 @@ pub fn gather(log: &str) -> Result<usize> {
     );
     let mut moved = 0;
     for (name, path, _) in files {
-        moved += usize::from(move_log(&path, directory, log, &name)?);
+        moved += usize::from(move_log(&path, directory, log, &name, attributes)?);
         fs::remove_file(&path).with_context(|| path.display().to_string())?;
     }
     match fs::remove_dir(&from) {
@@ -410,7 +416,7 @@ pub fn gather(log: &str) -> Result<usize> {
 }
 
 /// Copies a log to another file system, under a name that nothing has there. False for one that is empty, or was copied already.
-fn move_log(from: &Path, directory: &str, log: &str, name: &str) -> Result<bool> {
+fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Option<&Attributes>) -> Result<bool> {
     // The API server's user may put there what it likes: nothing is followed, or waited for.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let shown = || from.display().to_string();
@@ -443,8 +449,12 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str) -> Result<bool>
         let mut to = File::options().write(true).create_new(true).mode(0o600).open(&staged)?;
         (&source).rewind()?;
         std::io::copy(&mut (&source).take(before.len()), &mut to)?;
-        fchown(&to, Some(before.uid()), Some(before.gid()))?;
-        to.set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;
+        let (uid, gid, mode) = match attributes {
+            Some(wanted) => (wanted.uid, wanted.gid, wanted.mode),
+            None => (before.uid(), before.gid(), before.mode() & 0o7777),
+        };
+        fchown(&to, Some(uid), Some(gid))?;
+        to.set_permissions(Permissions::from_mode(mode))?;
         to.set_modified(before.modified()?)?;
         to.sync_all()?;
         let after = source.metadata()?;
@@ -510,7 +520,7 @@ mod tests {
         last.set_modified(crate::time::at(1_795_698_000)).unwrap();
         node.chmod(&format!("{LOGS}.before-mount/{OLD}"), 0o640);
         drop(last);
-        assert_eq!(gather(&log).unwrap(), 2);
+        assert_eq!(gather(&log, None).unwrap(), 2);
         assert_eq!(names(&node, LOGS), [OLD, "audit-2026-11-26T13-00-00.000.log"]);
         assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "old");
         assert_eq!(node.mode(&format!("{LOGS}/{OLD}")), 0o640);
@@ -533,14 +543,23 @@ mod tests {
                 .set_modified(crate::time::at(1_795_698_000))
                 .unwrap();
         }
-        assert_eq!(gather(&log).unwrap(), 1);
+        assert_eq!(gather(&log, None).unwrap(), 1);
         assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "new");
         assert_eq!(node.text(&format!("{LOGS}/{later}")), "old");
         // As a run leaves it that is killed before it removes what it copied.
         node.put(&format!("{aside}/{OLD}"), "old");
-        assert_eq!(gather(&log).unwrap(), 0);
+        assert_eq!(gather(&log, None).unwrap(), 0);
         assert_eq!(names(&node, LOGS), [OLD, later]);
         assert!(!node.exists(&aside));
+    }
+
+    #[test]
+    fn who_may_read_the_log_may_read_what_follows() {
+        let node = Node::new();
+        let log = log(&node);
+        node.put(&format!("{LOGS}.before-mount/{OLD}"), "old");
+        gather(&log, Some(&super::super::testing::mode(0o640))).unwrap();
+        assert_eq!(node.mode(&format!("{LOGS}/{OLD}")), 0o640);
     }
 
     #[test]
@@ -550,7 +569,7 @@ mod tests {
         fs::remove_dir(node.host(LOGS)).unwrap();
         node.link(LOGS, node.host(&format!("{LOGS}.before-mount")).to_str().unwrap());
         node.put(&format!("{LOGS}.before-mount/{OLD}"), "old");
-        assert!(gather(&log).is_err());
+        assert!(gather(&log, None).is_err());
         assert!(node.exists(&format!("{LOGS}.before-mount/{OLD}")));
     }
 
@@ -561,7 +580,7 @@ mod tests {
         node.put(&format!("{LOGS}.before-mount/notes"), "somebody's");
         node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
         fs::create_dir(node.host(&format!("{LOGS}.before-mount/archive"))).unwrap();
-        assert_eq!(gather(&log).unwrap(), 1);
+        assert_eq!(gather(&log, None).unwrap(), 1);
         assert_eq!(names(&node, &format!("{LOGS}.before-mount")), ["archive", "notes"]);
     }
 
@@ -571,7 +590,7 @@ mod tests {
         let log = log(&node);
         node.put("/secret", "secret");
         node.link(&format!("{LOGS}.before-mount/audit.log"), node.host("/secret").to_str().unwrap());
-        assert!(gather(&log).is_err());
+        assert!(gather(&log, None).is_err());
         assert_eq!(names(&node, LOGS), [] as [&str; 0]);
         assert!(node.exists(&format!("{LOGS}.before-mount/audit.log")));
     }
@@ -583,10 +602,10 @@ mod tests {
         node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
         let open =
             File::options().append(true).open(node.host(&format!("{LOGS}.before-mount/audit.log"))).unwrap();
-        let error = gather(&log).unwrap_err().to_string();
+        let error = gather(&log, None).unwrap_err().to_string();
         assert!(error.contains(&format!("({}) still writes there", std::process::id())), "{error}");
         drop(open);
-        assert_eq!(gather(&log).unwrap(), 1);
+        assert_eq!(gather(&log, None).unwrap(), 1);
     }
 
     #[test]

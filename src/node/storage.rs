@@ -32,6 +32,8 @@ pub struct Seen {
     pub judgement: Judgement,
     /// `None` where it is a file system that isn't mounted yet.
     pub disk: Option<Disk>,
+    /// How much such a file system can have at most, in bytes.
+    pub capacity: u64,
     /// Nothing can be written there: the kernel does that to a file system that it finds damaged.
     pub is_read_only: bool,
     pub history: History,
@@ -61,7 +63,7 @@ pub fn look(
             let room = state.size / 100 * 93;
             let disk = Disk { total: room, available: room, eviction: 0 };
             let disk = Some(disk).filter(|_| state.content == Some(Content::Blank));
-            return Ok(Seen { judgement, disk, is_read_only: false, history });
+            return Ok(Seen { judgement, disk, capacity: state.size, is_read_only: false, history });
         }
         None => directory,
     };
@@ -81,6 +83,7 @@ pub fn look(
     };
     Ok(Seen {
         judgement,
+        capacity: total,
         disk: Some(Disk { total, available: bytes(stat.blocks_available()), eviction }),
         is_read_only: stat.flags().contains(FsFlags::ST_RDONLY),
         history,
@@ -123,7 +126,7 @@ pub fn real(root: &Root, path: &str) -> Result<String> {
 }
 
 /// The id of the file system that a path lies on, or will. That of a subvolume is its file system's.
-fn file_system(root: &Root, path: &str) -> Result<Option<u64>> {
+pub fn file_system(root: &Root, path: &str) -> Result<Option<u64>> {
     let there = existing(root, path)?;
     let fd = root.open_at(there, OFlag::O_PATH).map_err(|errno| root.error("open", there, errno))?;
     Ok(fstatvfs(&fd).ok().map(|stat| stat.filesystem_id()))

@@ -140,7 +140,8 @@ impl Machine {
             made.with_context(|| path.display().to_string())?;
             machine
                 .add(&["-drive", &format!("file={},format=raw,if=none,id=blank,cache={cache}", path.display())]);
-            machine.add(&["-device", "virtio-blk-pci,drive=blank,serial=audit"]);
+            // The last of its bus, so that all others keep their names.
+            machine.add(&["-device", "virtio-blk-pci,drive=blank,serial=audit,addr=0x1e"]);
         }
         Ok(machine)
     }

@@ -2,6 +2,7 @@ step 'cloud-init found no fault' cloud_init_done
 step 'the API server answers' eventually api_is_ready
 step 'events are written' eventually has_events
 step 'the log lies in the directory' is_bound
+step 'what was there before has followed' is "$(stat -c '%a %u:%g' /data/audit/audit-2026-11-20T00-00-00.000.log*)" '640 0:4'
 step 'status finds all in place' kube-audit-bootstrap status
 ask_numbers
 LIMIT=300 step 'the log is rotated' eventually was_rotated

@@ -6,7 +6,7 @@ install -D -m 644 /case/kubeadm.yaml /etc/kubernetes/kubeadm.yaml
 
 mkfs.ext4 -q "$DEVICE"
 step 'a file system is left alone, where another one is wanted' refuses 'there is ext4' xfs
-step 'and where the same is wanted, as it is not ours' refuses "its label isn't kube-audit"
+step 'and where the same is wanted, as it is not ours' refuses 'ext4 with the label ""'
 mkswap -q "$DEVICE"
 step 'so is swap space' refuses 'there is swap'
 blank
