@@ -6,7 +6,7 @@ configure 'log: {maxSize: 1, maxBackup: 4}'
 LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait "$LONG"
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-ask_numbers 0.1
+ask_numbers 100
 configure 'log: {maxSize: 1, maxBackup: 4}' "storage: {device: $NAME, format: ext4}"
 LIMIT=300 step 'the log moves to a disk of its own' says 'move the events in .*: done' kube-audit-bootstrap apply --wait "$LONG"
 step 'which is mounted' is "$(findmnt -no SOURCE,FSTYPE $DIRECTORY | xargs)" "$DEVICE ext4"
@@ -17,8 +17,8 @@ ask_no_more
 step 'every request that was answered has one event' eventually all_are_recorded
 rm "$WORK"/answered-*
 
-# As many files as may be, each of the same load.
-ask_numbers 0.05
+# As many files as may be, each of the same load: little work, and much to write.
+ask_numbers 400 2000
 LIMIT=300 step 'the log is rotated' eventually has_rotated 4
 first=$(rotations | tail -n 1)
 LIMIT=300 step 'twice more' eventually rotated_since "$first" 2

@@ -122,17 +122,21 @@ has_no_events() { local n; n=$(events "$1") && is "$n" 0; }
 # All events that are kept, rotated and compressed ones, too, without the one that is in the making.
 all_events() { zcat -f "${AUDIT_LOG%.log}"-* 2>/dev/null; head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d'; }
 
-# ask_numbers [PAUSE]: from now on, four ask questions with numbers, and keep the numbers of those that were answered.
+# ask_numbers [EVERY [PADDING]]: from now on, four ask questions with numbers, and keep the numbers of those that were answered; each asks one
+# every so many milliseconds, with so many characters more than are needed.
 ask_numbers() {
-    local field
+    local field every=${1:-0} padding next left
+    padding=$(printf '%*s' "${2:-0}" '' | tr ' ' x)
     for field in client-certificate client-key; do
         sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
     done
     for asker in 1 2 3 4; do
+        next=${EPOCHREALTIME/./}
         for ((n = 0; ; n++)); do
             ! curl -skf --max-time 5 -o /dev/null --cert "$WORK/client-certificate" --key "$WORK/client-key" \
-                "https://localhost:6443/api/v1/namespaces/default/configmaps?number=$asker-$n" || echo "$asker-$n"
-            sleep "${1:-0}"
+                "https://localhost:6443/api/v1/namespaces/default/configmaps?padding=$padding&number=$asker-$n" || echo "$asker-$n"
+            next=$((next + every * 1000)) left=$((next - ${EPOCHREALTIME/./}))
+            [ $left -le 0 ] || sleep "$((left / 1000000)).$(printf %06d $((left % 1000000)))"
         done >"$WORK/answered-$asker" &
         echo $! >>"$WORK/askers"
     done
