@@ -208,8 +208,15 @@ loop_on() {
 new_device() {
     local device
     truncate -s "$2" "$WORK/disk" && device=$(loop_on "$WORK/disk") || return 1
-    mkdir -p "${1%/*}"
-    ln -sfn "$device" "$1"
+    # systemd waits for a name that udev knows.
+    if udevadm control --ping >&2; then
+        mkdir -p /run/udev/rules.d
+        echo "KERNEL==\"${device#/dev/}\", SYMLINK+=\"${1#/dev/}\"" >/run/udev/rules.d/60-new-device.rules
+        udevadm control --reload && udevadm trigger --settle "$device" >&2
+    else
+        mkdir -p "${1%/*}"
+        ln -sfn "$device" "$1"
+    fi
     echo "$device"
 }
 give_back() { ! findmnt /var/log/kubernetes/audit || umount --lazy /var/log/kubernetes/audit; losetup -d "$1"; }
