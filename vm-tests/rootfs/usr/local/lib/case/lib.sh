@@ -200,9 +200,13 @@ absence() { another_answer && awk 'NR > 1 && $1 - last > gap { gap = $1 - last }
 loop_on() {
     local number
     [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
-    number=$(losetup -f 2>/dev/null | tr -dc 0-9)
-    [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
-    losetup "/dev/loop$number" "$1" && echo "/dev/loop$number"
+    # Another node may have taken a free one by the time it is asked for.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        number=$(losetup -f 2>/dev/null | tr -dc 0-9)
+        [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
+        ! losetup "/dev/loop$number" "$1" || { echo "/dev/loop$number"; return; }
+    done
+    return 1
 }
 # new_device NAME BYTES: a blank device, with a name as udev gives it.
 new_device() {
