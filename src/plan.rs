@@ -657,7 +657,7 @@ impl Plan {
                 None if state.has_left => {
                     let attributes = config.storage.group.map(|_| log_attributes.clone());
                     self.add(Step::Storage, Change::Gather { log: log.clone(), attributes });
-                },
+                }
                 None => {}
             }
             return Ok(state.blind.as_ref().is_some_and(|blind| !blind.is_replaced));
@@ -771,7 +771,7 @@ impl Plan {
                 && let Some(misfit) = misfit(&forecast, limits, &seen.history, disk, headroom.of(disk.total))
             {
                 self.object(
-                changed,
+                    changed,
                     format!("{directory}: {misfit}"),
                     "set log.maxBackup and log.maxSize so that it fits, give the log a larger disk of its own (storage.device), or set storage.headroom to any",
                 );

@@ -337,13 +337,15 @@ pub fn last_words(log: &str, runs: bool) -> Option<String> {
     found.map(|line| (*line).to_owned())
 }
 
-/// The field of an event with the time of its request.
-pub const RECEIVED: &str = "requestReceivedTimestamp";
+/// What stands in a line of JSON before the time of an event's request.
+pub const RECEIVED: &str = "\"requestReceivedTimestamp\":\"";
+/// What stands before the time when it was written.
+pub const WRITTEN: &str = "\"stageTimestamp\":\"";
 
-/// When an event's request was received, by the field [`RECEIVED`], or it was written, as [`crate::time::stamp`] writes it: in JSON, or in the
-/// legacy format, where a line begins with it.
-pub fn event_time(line: &str, field: &str) -> Option<String> {
-    let rest = match line.split_once(&format!("\"{field}\":\"")) {
+/// When an event's request was received, which stands after [`RECEIVED`], or it was written, after [`WRITTEN`], as [`crate::time::stamp`] writes it.
+/// In the legacy format, a line begins with it.
+pub fn event_time(line: &str, before: &str) -> Option<String> {
+    let rest = match line.split_once(before) {
         Some((_, rest)) => rest,
         None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
     };

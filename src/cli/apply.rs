@@ -124,10 +124,7 @@ impl Apply {
         self.unhide(root, &manifest)?;
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
-        if why == HEAL {
-            plan.waive_objection();
-        }
-        if let Err(error) = plan.allowed() {
+        if let Err(error) = allowed(&mut plan, why) {
             warn(common, &plan.warnings);
             return Err(error);
         }
@@ -158,10 +155,7 @@ impl Apply {
                 if transaction::changed(root, &plan.changes())?.is_some() {
                     // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                     plan = survey(root, config, &self.overrides, &policy)?;
-                    if why == HEAL {
-                        plan.waive_objection();
-                    }
-                    plan.allowed()?;
+                    allowed(&mut plan, why)?;
                 }
                 let changes = plan.changes();
                 if waits.is_some() && !changes.is_empty() {
@@ -230,6 +224,14 @@ impl Apply {
         }
         Ok(Done { plan, backup, proof })
     }
+}
+
+/// Errors: why the plan may not be carried out. To a repair, the place of the log is no reason.
+fn allowed(plan: &mut Plan, why: &str) -> Result<()> {
+    if why == HEAL {
+        plan.waive_objection();
+    }
+    plan.allowed()
 }
 
 fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {

@@ -16,6 +16,7 @@ use nix::sys::statvfs::statvfs;
 use super::change::Attributes;
 use super::root::{Root, split};
 use super::storage::{self, mounted_at};
+use super::transaction::temporary_name;
 use super::{apiserver, process};
 use crate::config::parent;
 use crate::storage::blank::{self, Content, Evidence};
@@ -92,8 +93,6 @@ pub fn state(root: &Root, source: &Source, log: &str, manifest: &str) -> Result<
         _ => None,
     };
     let aside = aside(directory);
-    let has =
-        |directory: &str| Ok::<_, anyhow::Error>(root.list(directory)?.is_some_and(|names| !names.is_empty()));
     let has_left = root.list(&aside)?.unwrap_or_default().iter().any(|other| is_log(name, other));
     Ok(State {
         real: storage::real(root, directory)?,
@@ -105,10 +104,17 @@ pub fn state(root: &Root, source: &Source, log: &str, manifest: &str) -> Result<
             Source::Device { .. } => false,
         },
         has_left,
-        is_in_the_way: mounted.is_none() && root.stat(&aside)?.is_some() && !has_left && has(directory)?,
+        is_in_the_way: mounted.is_none()
+            && root.stat(&aside)?.is_some()
+            && !has_left
+            && has_files(root, directory)?,
         blind: if is_right { blind(directory, manifest) } else { None },
         mounted: mounted.map(|mount| format!("{} on {}", mount.file_system, mount.source)),
     })
+}
+
+fn has_files(root: &Root, directory: &str) -> Result<bool> {
+    Ok(root.list(directory)?.is_some_and(|names| !names.is_empty()))
 }
 
 /// Is a file the log of that name, or one that it was rotated to?
@@ -290,12 +296,11 @@ pub fn mount(
 ) -> Result<()> {
     let (aside, place) = (aside(directory), root.place(directory)?);
     ensure!(mounted_at(directory)?.is_none(), "{directory}: something was mounted there meanwhile; run again");
-    let has_files = || Ok::<_, anyhow::Error>(root.list(directory)?.is_some_and(|names| !names.is_empty()));
-    if has_files()? && root.stat(&aside)?.is_some() {
+    if has_files(root, directory)? && root.stat(&aside)?.is_some() {
         // A run was killed before it had mounted, and an API server has begun a log since.
         gather(log, begun)?;
     }
-    if has_files()? {
+    if has_files(root, directory)? {
         let moved = place.rename_new(&place.name, split(&aside)?.1);
         moved.and_then(|()| place.sync()).map_err(|errno| root.error("move away", directory, errno))?;
         done(Done::Aside);
@@ -440,7 +445,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
         name = rotation::name(log, (seconds, is_compressed));
     }
     let target = format!("{directory}/{name}");
-    let staged = format!("{directory}/.{name}.kube-audit-bootstrap");
+    let staged = format!("{directory}/{}", temporary_name(&name));
     let copy = || -> std::io::Result<()> {
         match fs::remove_file(&staged) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

@@ -12,7 +12,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use super::disk;
 use super::observe::{self, KUBELET_CONFIG};
 use super::root::Root;
-use crate::proof::event_time;
+use crate::proof::{WRITTEN, event_time};
 use crate::storage::blank::Content;
 use crate::storage::forecast::{self, Disk, History, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
@@ -176,12 +176,14 @@ fn eviction(root: &Root) -> Option<Share> {
 /// The log that is there, and what it was rotated to.
 fn history(root: &Root, directory: &str, log: &str) -> Result<History> {
     let mut history = History::default();
-    // A file comes before the compressed one of the same time, which is being written then, and counts for nothing.
+    // A compressed file beside the plain one is being written, and counts for nothing. The names are sorted.
     let names = root.list(directory)?.unwrap_or_default();
     for name in &names {
         let rotated = rotation::time(log, name);
         if name != log && rotated.is_none()
-            || name.strip_suffix(".gz").is_some_and(|plain| names.iter().any(|other| other == plain))
+            || name
+                .strip_suffix(".gz")
+                .is_some_and(|plain| names.binary_search_by(|other| other.as_str().cmp(plain)).is_ok())
         {
             continue;
         }
@@ -223,7 +225,7 @@ fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     let (first, last) = (read(0)?, read(length.saturating_sub(ENDS))?);
-    let time = |line| time::seconds(&event_time(line, "stageTimestamp")?);
+    let time = |line| time::seconds(&event_time(line, WRITTEN)?);
     Some((first.lines().find_map(time)?, last.lines().rev().find_map(time)?))
 }
 
