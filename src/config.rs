@@ -142,6 +142,30 @@ pub struct Storage {
     pub headroom: Option<Share>,
 }
 
+/// What goes on around a run. None of the file's: who calls says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    #[default]
+    Any,
+    /// A boot: kubeadm may follow, and need not.
+    Boot,
+    /// `kubeadm init` is about to read the files, so what they say of joining doesn't count.
+    Init,
+    /// `kubeadm init` is about to run without a file.
+    InitWithoutFile,
+    /// `kubeadm join` is about to make a control plane, without a file.
+    Join,
+    /// `kubeadm upgrade` is about to make the manifest anew.
+    Upgrade,
+}
+
+impl Occasion {
+    /// Is there no file of kubeadm's to be edited, whatever lies in the usual places?
+    pub fn has_no_file(self) -> bool {
+        matches!(self, Occasion::InitWithoutFile | Occasion::Join | Occasion::Upgrade)
+    }
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -155,8 +179,10 @@ pub struct Config {
     pub storage: Storage,
     /// `None`: [`KUBEADM_CONFIGS`], of which those count that are there.
     pub kubeadm_configs: Option<Vec<String>>,
-    /// `kubeadm init` is about to read them, so what they say of joining doesn't count.
-    pub kubeadm_init: bool,
+    /// May kubeadm start where the node can't be prepared?
+    pub kubeadm_required: bool,
+    /// Why the program runs, where that isn't to be told from the files.
+    pub occasion: Occasion,
     /// Is the cluster's own copy of kubeadm's configuration edited, too?
     pub cluster: bool,
     /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
@@ -205,7 +231,8 @@ impl Default for Config {
             webhook: None,
             storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
-            kubeadm_init: false,
+            kubeadm_required: true,
+            occasion: Occasion::Any,
             cluster: true,
             manifest_path: None,
             strays: Strays::Move,
@@ -581,9 +608,14 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
             "log" => decode_log(node, &mut config.log, decoder),
             "webhook" => config.webhook = decode_webhook(node, decoder),
             "kubeadm" => {
-                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster"]) {
-                    if name == "cluster" {
-                        config.cluster = decoder.boolean(node, "kubeadm.cluster").unwrap_or(config.cluster);
+                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster", "required"]) {
+                    let switch = match name {
+                        "cluster" => Some(("kubeadm.cluster", &mut config.cluster)),
+                        "required" => Some(("kubeadm.required", &mut config.kubeadm_required)),
+                        _ => None,
+                    };
+                    if let Some((name, switch)) = switch {
+                        *switch = decoder.boolean(node, name).unwrap_or(*switch);
                         continue;
                     }
                     let items = decoder.list(node, "kubeadm.configs");

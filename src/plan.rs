@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::audit::flags::Flags;
 use crate::audit::policy;
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays, is_within, parent};
+use crate::config::{Config, Existing, KUBEADM_CONFIGS, Occasion, Strays, is_within, parent};
 use crate::node::backup::Restore;
 use crate::node::change::{Attributes, Change, Snapshot};
 use crate::node::cluster;
@@ -192,7 +192,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     warnings.extend(facts.unreadable.iter().cloned());
     let mut files = Vec::new();
     for text in &facts.kubeadm {
-        match kubeadm::read(&text.text, &text.path, config.kubeadm_init) {
+        match kubeadm::read(&text.text, &text.path, config.occasion == Occasion::Init) {
             Ok(file) if file.purpose == Purpose::Other && required => bail!(
                 "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
                 text.path
@@ -208,8 +208,8 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     let has = |purpose| files.iter().any(|(_, file)| file.purpose == purpose);
     let role = match () {
         () if manifest.is_some() => Role::ControlPlane,
-        () if has(Purpose::Init) => Role::FirstBoot,
-        () if has(Purpose::JoinControlPlane) => Role::Joining,
+        () if has(Purpose::Init) || config.occasion == Occasion::InitWithoutFile => Role::FirstBoot,
+        () if has(Purpose::JoinControlPlane) || config.occasion == Occasion::Join => Role::Joining,
         () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
         () => Role::Image,
     };
@@ -240,7 +240,7 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
         warnings.push(format!("Kubernetes {version} is not among the tried ones, {first} to {last}"));
     }
-    if role == Role::Image && facts.live {
+    if role == Role::Image && facts.live && config.occasion == Occasion::Any {
         warnings.push(format!(
             "there is no kubeadm configuration where it is looked for ({}): if kubeadm init is to follow, name its \
              file with --kubeadm-config",
@@ -471,7 +471,8 @@ pub fn plan(
             Some(_) => {}
         }
     }
-    let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text);
+    let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
+        || config.occasion == Occasion::InitWithoutFile;
     let log_attributes = Attributes::new(log_mode, owner.0, group);
     let blind = plan.plan_mount(
         config,
@@ -571,6 +572,16 @@ pub fn plan(
     if let (Some(seen), Some(log)) = (&targets.storage, wiring.logs.first()) {
         let limits = Limits::of(&wiring.flags, wiring.version);
         plan.judge_place(config, parent(log), seen, &limits, edits || plan.mounts());
+    }
+    if config.occasion == Occasion::Upgrade {
+        // kubeadm makes the manifest anew in a moment, and restarts what a mount needs restarted only then.
+        plan.changes.retain(|planned| match planned.step {
+            Step::Policy => true,
+            Step::Storage => {
+                matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. })
+            }
+            Step::Kubeadm | Step::Strays | Step::Manifest => false,
+        });
     }
     if wiring.role == Role::Joining {
         plan.warnings.push(

@@ -190,7 +190,8 @@ fn what_makes_no_node_is_kubeadms_alone() {
     for arguments in [
         &["version"][..],
         &["reset", "--config", FILE],
-        &["upgrade", "apply", "--config", FILE],
+        &["join", "10.0.0.1:6443"],
+        &["upgrade", "plan"],
         &["init", "phase", "control-plane", "all", "--config", FILE],
         &["join", "phase", "preflight", "--config", FILE],
         &["init", "--config", FILE, "--dry-run"],
@@ -201,15 +202,106 @@ fn what_makes_no_node_is_kubeadms_alone() {
         assert_eq!(text(&output.stdout), node.real_says(arguments, "1", "0"));
         assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(7), ""), "{arguments:?}");
     }
-    for verb in ["init", "join"] {
-        let output = node.run(&[verb]);
-        let stderr = text(&output.stderr);
-        assert_eq!(text(&output.stdout), node.real_says(&[verb], "1", "0"));
-        assert_eq!((output.status.code(), stderr.lines().count()), (Some(7), 1), "{stderr}");
-        assert!(stderr.starts_with("warning: the cluster configuration was not prepared"), "{stderr}");
-        assert!(stderr.contains(&format!("kubeadm {verb} was called without --config")), "{stderr}");
-    }
     assert_eq!(node.tree(), before);
+}
+
+/// The directory that the real kubeadm was given with `--patches=`, in the root.
+fn patches(node: &Node, output: &Output) -> PathBuf {
+    let stdout = text(&output.stdout);
+    let last = stdout.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned();
+    node.on_host(last.strip_prefix("--patches=").unwrap_or_else(|| panic!("{output:?}")))
+}
+
+#[test]
+fn init_without_a_file_gets_the_settings_as_a_patch() {
+    let node = Node::new(INIT, REAL);
+    // In one of the usual places: kubeadm doesn't read it now.
+    node.put("/etc/kubernetes/kubeadm.yaml", INIT);
+    node.put("/p/kube-apiserver.yaml", "spec: {priority: 1}\n");
+    for given in [&[][..], &["--patches", "/p"]] {
+        let output = node.run(&[&["init", "--kubernetes-version", "v1.33.1"], given].concat());
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+        let directory = patches(&node, &output);
+        let patch = fs::read_to_string(directory.join("2-audit/kube-apiserver+json.json")).unwrap();
+        assert!(patch.contains("--audit-policy-file=/etc/kubernetes/audit-policy.yaml"), "{patch}");
+        let theirs = fs::read_to_string(directory.join("1-given/kube-apiserver.yaml"));
+        assert_eq!(theirs.ok().as_deref(), (!given.is_empty()).then_some("spec: {priority: 1}\n"));
+        assert_eq!(fs::metadata(directory).unwrap().mode() & 0o7777, 0o700);
+        assert!(
+            text(&output.stderr).contains("a first boot, before kubeadm init; Kubernetes 1.33 "),
+            "{output:?}"
+        );
+    }
+    assert!(node.on_host("/etc/kubernetes/audit-policy.yaml").exists());
+    assert!(node.on_host("/var/log/kubernetes/audit").is_dir());
+    assert_eq!(fs::read_to_string(node.on_host("/etc/kubernetes/kubeadm.yaml")).unwrap(), INIT);
+}
+
+#[test]
+fn patches_that_have_audit_settings_too_are_refused() {
+    let node = Node::new(INIT, REAL);
+    node.put("/p/deep/kube-apiserver+json.json", "[{op: add, path: /x, value: --audit-log-maxage=1}]\n");
+    let before = node.tree();
+    let output = node.run(&["init", "--patches=/p"]);
+    let stderr = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert!(
+        stderr.contains("/p/deep/kube-apiserver+json.json:1:29: this patch has --audit-log-maxage=1"),
+        "{stderr}"
+    );
+    assert_eq!(node.tree(), before);
+}
+
+#[test]
+fn a_control_plane_that_joins_or_is_upgraded_gets_its_files_alone() {
+    for arguments in
+        [&["join", "10.0.0.1:6443", "--control-plane"][..], &["upgrade", "apply"], &["upgrade", "node"]]
+    {
+        let node = Node::new(INIT, REAL);
+        node.put("/etc/kubernetes/kubeadm.yaml", INIT);
+        if arguments[0] == "upgrade" {
+            let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+            node.put("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest);
+        }
+        let manifests = fs::read_dir(node.on_host("/etc/kubernetes/manifests")).ok().map(Iterator::count);
+        let output = node.run(arguments);
+        assert_eq!(text(&output.stdout), node.real_says(arguments, "1", "0"), "{output:?}");
+        assert!(node.on_host("/etc/kubernetes/audit-policy.yaml").exists(), "{output:?}");
+        assert!(node.on_host("/var/log/kubernetes/audit").is_dir());
+        assert_eq!(fs::read_to_string(node.on_host("/etc/kubernetes/kubeadm.yaml")).unwrap(), INIT);
+        if let Some(manifests) = manifests {
+            let directory = node.on_host("/etc/kubernetes/manifests");
+            assert_eq!(fs::read_dir(&directory).unwrap().count(), manifests);
+            let manifest = fs::read_to_string(directory.join("kube-apiserver.yaml")).unwrap();
+            assert!(!manifest.contains("audit"), "{manifest}");
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_goes_on_whatever_the_node_is_like() {
+    let node = Node::new(INIT, REAL);
+    node.put("/etc/kubernetes/audit-policy.yaml/directory", "");
+    let output = node.run(&["upgrade", "node"]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(text(&output.stderr).contains("kubeadm upgrade goes on"), "{output:?}");
+}
+
+#[test]
+fn a_setting_lets_kubeadm_go_on() {
+    let node = Node::new("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nx: [\n", REAL);
+    node.put(
+        CONFIG,
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nkubeadm: {required: false}\n",
+    );
+    let arguments = ["init", "--config", FILE];
+    let output = node.run(&arguments);
+    assert_eq!(text(&output.stdout), node.real_says(&arguments, "1", "0"), "{output:?}");
+    assert_eq!(output.status.code(), Some(7));
+    assert!(
+        text(&output.stderr).contains("goes on without audit logs, as kubeadm.required is false"),
+        "{output:?}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::plan::{document, nothing, show};
 use super::verify::{self, Verdict};
 use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
-use crate::config::{Config, Restart};
+use crate::config::{Config, Occasion, Restart};
 use crate::node::change::Change;
 use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
@@ -33,10 +33,19 @@ pub struct Apply {
     /// Repair a manifest that something re-wrote, once all is quiet; what kube-audit-bootstrap-heal.service runs
     #[arg(long, requires = "wait", conflicts_with = "dry_run")]
     heal: bool,
+    /// As at a boot, before the kubelet: leave a node that was put back as it is, and the proof to self-healing
+    #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
+    boot: bool,
     /// How long to wait for another run to end
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = LOCK_TIMEOUT)]
     lock_timeout: u64,
 }
+
+/// Seconds.
+const LOCK_TIMEOUT: u64 = 60;
+
+/// The `why` of a backup set that a boot wrote.
+const BOOT: &str = "boot";
 
 /// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
 const TRIES: usize = 3;
@@ -50,7 +59,12 @@ struct Done {
 }
 
 impl Apply {
-    pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
+    /// `apply`, as it is without options but these.
+    pub fn of(overrides: Overrides) -> Apply {
+        Apply { overrides, dry_run: false, wait: None, heal: false, boot: false, lock_timeout: LOCK_TIMEOUT }
+    }
+
+    pub fn run(mut self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.wait.is_some() && !root.is_host() {
             return Err(
@@ -60,11 +74,18 @@ impl Apply {
         if self.heal {
             return self.heal(&root, common, out);
         }
+        if self.boot {
+            if let Some(id) = healing::history(&root)?.restored {
+                say_nothing_done(&put_back(&id), common, out);
+                return Ok(Outcome::Done);
+            }
+            self.overrides.occasion = Occasion::Boot;
+        }
         let config = configuration(&root, common, &self.overrides)?;
         if self.dry_run {
             return show(&survey(&root, &config, &self.overrides, &OnceCell::new())?, common, out);
         }
-        print(&self.once(&root, &config, "apply", common)?, &root, common, out)
+        print(&self.once(&root, &config, if self.boot { BOOT } else { "apply" }, common)?, &root, common, out)
     }
 
     /// Repairs the node until it stays as it is, or is repaired too often.
@@ -90,7 +111,7 @@ impl Apply {
             }
             let why = match &history.restored {
                 _ if is_whole => "the manifest is as it should be".to_owned(),
-                Some(id) => format!("the node was put back, by {id}, and stays so until apply is run"),
+                Some(id) => put_back(id),
                 None => {
                     let outcome = print(&self.once(root, &config, HEAL, common)?, root, common, out)?;
                     if outcome != Outcome::Done {
@@ -100,10 +121,7 @@ impl Apply {
                 }
             };
             if repaired == 0 {
-                let _ = match common.json() {
-                    true => writeln!(out, "{:#}", json!({"changes": [], "reason": why})),
-                    false => writeln!(out, "nothing to repair: {why}"),
-                };
+                say_nothing_done(&why, common, out);
             }
             break;
         }
@@ -149,7 +167,7 @@ impl Apply {
         if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
             lock = Some(Lock::take(root, Duration::from_secs(self.lock_timeout))?);
             if let (HEAL, Some(id)) = (why, healing::history(root)?.restored) {
-                bail!("{manifest}: the node was put back meanwhile, by {id}, and stays so until apply is run");
+                bail!("{manifest}: {}", put_back(&id));
             }
             for tries in 1.. {
                 if transaction::changed(root, &plan.changes())?.is_some() {
@@ -158,6 +176,10 @@ impl Apply {
                     allowed(&mut plan, why)?;
                 }
                 let changes = plan.changes();
+                // A boot is over before the API server runs: the proof is the next run's that waits, as after one that was killed.
+                if self.boot && plan.changes.iter().any(|planned| planned.step == Step::Manifest) {
+                    backup::begin_proof(root, &manifest)?;
+                }
                 if waits.is_some() && !changes.is_empty() {
                     // An API server whose log is moved away must have its time to write it.
                     before = verify::Before::of(
@@ -183,7 +205,7 @@ impl Apply {
                     }
                     Err(error) => {
                         // It left nothing to prove.
-                        if waits.is_some() && matches!(backup::unproved(root), Ok(None)) {
+                        if (waits.is_some() || self.boot) && matches!(backup::unproved(root), Ok(None)) {
                             backup::end_proof(root, &manifest);
                         }
                         return Err(error);
@@ -202,7 +224,7 @@ impl Apply {
             let id = set.as_ref().map(|set| set.id.as_str());
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
         }
-        if lock.is_some() {
+        if lock.is_some() && !self.boot {
             backup::end_proof(root, &manifest);
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
@@ -224,6 +246,17 @@ impl Apply {
         }
         Ok(Done { plan, backup, proof })
     }
+}
+
+fn put_back(id: &str) -> String {
+    format!("the node was put back, by {id}, and stays so until apply is run")
+}
+
+fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
+    let _ = match common.json() {
+        true => writeln!(out, "{:#}", json!({"changes": [], "reason": why})),
+        false => writeln!(out, "nothing to repair: {why}"),
+    };
 }
 
 /// Errors: why the plan may not be carried out. To a repair, the place of the log is no reason.

@@ -3,9 +3,11 @@
 //!
 //! [`Call::of`] says what the arguments mean; what is below it touches the host.
 
+use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,10 +15,16 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Parser;
 use nix::unistd::{AccessFlags, access};
 
-use super::{Cli, Outcome, execute, log, outcome_of};
+use super::apply::Apply;
+use super::{
+    Cli, Common, Format, Misuse, Outcome, Overrides, configuration, execute, log, outcome_of, read_here, survey,
+};
+use crate::audit::version::Version;
+use crate::config::Occasion;
+use crate::node::handover;
+use crate::wiring::patch;
 
 const NAME: &str = "kubeadm";
 /// Where kubeadm is if not on `PATH`, which a service may have none of.
@@ -38,50 +46,107 @@ const SWITCHES: &[&str] = &[
     "skip-headers",
     "skip-log-headers",
 ];
-/// Those that `init` or `join` has in addition.
+/// Those that `init`, `join` or `upgrade` has in addition.
 const COMMAND_SWITCHES: &[&str] = &[
+    "allow-experimental-upgrades",
+    "allow-release-candidate-upgrades",
+    "certificate-renewal",
     "control-plane",
     "discovery-token-unsafe-skip-ca-verification",
     "dry-run",
+    "etcd-upgrade",
+    "force",
+    "print-config",
     "skip-certificate-key-print",
     "skip-token-print",
     "upload-certs",
+    "yes",
 ];
 
-/// What kubeadm is asked to do, as far as it matters here.
+/// What kubeadm is about to do to the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Init,
+    Join,
+    Upgrade,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Verb::Init => "init",
+            Verb::Join => "join",
+            Verb::Upgrade => "upgrade",
+        }
+    }
+}
+
+/// A call of kubeadm for which there is something to prepare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Call {
-    /// `init` or `join` with a configuration file.
-    WithFile { verb: &'static str, file: String, rootfs: Option<String> },
-    /// `init` or `join` without one.
-    WithoutFile { verb: &'static str },
-    /// What changes no node, or none that could be prepared.
-    Other,
+struct Call {
+    verb: Verb,
+    config: Option<String>,
+    patches: Option<String>,
+    version: Option<String>,
+    rootfs: Option<String>,
+    /// Where among the arguments there may be another option, which then counts.
+    end: usize,
 }
 
 impl Call {
-    /// Reads arguments as kubeadm does. What it would refuse may come out as anything.
-    fn of(arguments: &[String]) -> Call {
+    /// Reads arguments as kubeadm does; `None` where it changes no node, or none that could be prepared. What it would refuse
+    /// may come out as anything.
+    fn of(arguments: &[String]) -> Option<Call> {
         // cobra looks for the command first, takes it out, and gives the rest to the command: the flags before it, too.
-        let Some(at) = Scan::of(arguments, SWITCHES).word else { return Call::Other };
-        let verb = match arguments[at].as_str() {
-            "init" => "init",
-            "join" => "join",
-            _ => return Call::Other,
-        };
+        let at = Scan::of(arguments, SWITCHES).word?;
+        let verb =
+            [Verb::Init, Verb::Join, Verb::Upgrade].into_iter().find(|verb| verb.name() == arguments[at])?;
         let rest = [&arguments[..at], &arguments[at + 1..]].concat();
         let scan = Scan::of(&rest, &[SWITCHES, COMMAND_SWITCHES].concat());
-        let phase = scan.word.is_some_and(|at| rest[at] == "phase");
-        if phase || scan.is_on("help") || scan.is_on("dry-run") {
-            return Call::Other;
+        let word = scan.word.map(|at| rest[at].as_str());
+        let value = |flag: &str| scan.value(flag).map(str::to_owned);
+        let config = value("config");
+        let changes = match verb {
+            Verb::Init => word != Some("phase"),
+            // A worker has nothing to be prepared.
+            Verb::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
+            Verb::Upgrade => matches!(word, Some("apply" | "node")),
+        };
+        let call = Call {
+            verb,
+            // What it says is of an upgrade, and no node's.
+            config: config.filter(|_| verb != Verb::Upgrade),
+            patches: value("patches"),
+            version: value("kubernetes-version"),
+            rootfs: value("rootfs"),
+            end: scan.end + 1,
+        };
+        Some(call).filter(|_| changes && !scan.is_on("help") && !scan.is_on("dry-run"))
+    }
+
+    fn occasion(&self) -> Occasion {
+        match (self.verb, &self.config) {
+            (Verb::Init, Some(_)) => Occasion::Init,
+            (Verb::Init, None) => Occasion::InitWithoutFile,
+            (Verb::Join, Some(_)) => Occasion::Any,
+            (Verb::Join, None) => Occasion::Join,
+            (Verb::Upgrade, _) => Occasion::Upgrade,
         }
-        match scan.value("config") {
-            Some(file) => {
-                let rootfs = scan.value("rootfs").map(str::to_owned);
-                Call::WithFile { verb, file: file.to_owned(), rootfs }
-            }
-            None => Call::WithoutFile { verb },
+    }
+
+    fn common(&self) -> Common {
+        let root = PathBuf::from(self.rootfs.as_deref().unwrap_or("/"));
+        Common { root, config: None, output: Format::Text, verbose: 0 }
+    }
+
+    /// A path of the command line, from the root on.
+    fn path(&self, path: &str) -> Result<PathBuf> {
+        match self.rootfs {
+            // kubeadm makes this its root, and goes there, before it reads a file.
+            Some(_) => std::path::absolute(Path::new("/").join(path)),
+            None => on_host(Path::new(path)),
         }
+        .with_context(|| path.to_owned())
     }
 }
 
@@ -90,14 +155,17 @@ struct Scan {
     /// Where the first one is that is neither a flag nor a flag's value.
     word: Option<usize>,
     flags: Vec<(String, String)>,
+    /// Where the flags end.
+    end: usize,
 }
 
 impl Scan {
     fn of(arguments: &[String], switches: &[&str]) -> Scan {
-        let mut scan = Scan { word: None, flags: Vec::new() };
+        let mut scan = Scan { word: None, flags: Vec::new(), end: arguments.len() };
         let mut left = arguments.iter().enumerate();
         while let Some((at, argument)) = left.next() {
             if argument == "--" {
+                scan.end = at;
                 break;
             } else if let Some(long) = argument.strip_prefix("--") {
                 let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
@@ -164,41 +232,104 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
     // A name that isn't UTF-8 stays wrong, and is refused where it is used.
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let call = Call::of(&words);
-    if calls > 0 && !matches!(call, Call::Other) {
-        // Or somebody has it in the environment, and believes that the node is prepared.
-        ::log::warn!("{GUARD} is set, so the outer call has prepared the node, and this one does nothing");
-    }
-    if calls == 0 {
-        match call {
-            Call::WithFile { verb, file, rootfs } => {
-                prepare(verb, &file, rootfs.as_deref()).map_err(|error| not_started(verb, &real, error))?;
+    let mut arguments = arguments.to_vec();
+    match call {
+        Some(call) if calls == 0 => {
+            let mut more = None;
+            if let Err(error) = prepare(&call, &mut more) {
+                go_on(&call, &real, error)?;
             }
-            Call::WithoutFile { verb } => ::log::warn!("{}", unprepared(verb)),
-            Call::Other => {}
+            arguments.splice(call.end..call.end, more.map(OsString::from));
         }
+        // Or somebody has it in the environment, and believes that the node is prepared.
+        Some(_) => {
+            ::log::warn!("{GUARD} is set, so the outer call has prepared the node, and this one does nothing");
+        }
+        None => {}
     }
     let error = Command::new(&real).arg0(&real).args(arguments).env(GUARD, (calls + 1).to_string()).exec();
     Err(error).with_context(|| format!("{}: can't be run; reinstall kubeadm", real.display()))
 }
 
-/// `apply --kubeadm-config FILE`, with what it prints on stderr: kubeadm's stdout may be somebody's input.
-fn prepare(verb: &str, file: &str, rootfs: Option<&str>) -> Result<()> {
-    // kubeadm makes this its root, and goes there, before it reads the file.
-    let file = match rootfs {
-        Some(_) => std::path::absolute(Path::new("/").join(file)),
-        None => on_host(Path::new(file)),
+/// Prepares the node: what `apply` does, with what it prints on stderr, as kubeadm's stdout may be somebody's input. `more` is the option that
+/// kubeadm needs besides its arguments; it is set as soon as kubeadm couldn't do without.
+fn prepare(call: &Call, more: &mut Option<String>) -> Result<()> {
+    let mut overrides = Overrides { occasion: call.occasion(), ..Overrides::default() };
+    if let Some(file) = &call.config {
+        let mut file = call.path(file)?.display().to_string();
+        if call.rootfs.is_none() && is_stream(Path::new(&file)) {
+            // It can be read once, so kubeadm gets a file.
+            let text = read_here(Path::new(&file))?;
+            let handed = [("kubeadm.yaml".to_owned(), text.into_bytes())];
+            file = format!("{}/kubeadm.yaml", handover::write(&call.common().open_root()?, &handed)?);
+            *more = Some(format!("--config={file}"));
+        }
+        overrides.kubeadm_config.push(file);
     }
-    .with_context(|| file.to_owned())?;
-    let root = format!("--root={}", rootfs.unwrap_or("/"));
-    let file = format!("--kubeadm-config={}", file.display());
-    let init = (verb == "init").then_some("--kubeadm-init");
-    let cli = Cli::try_parse_from(["kube-audit-bootstrap", "apply", &root, &file].into_iter().chain(init))?;
+    let mut patches = Vec::new();
+    if call.occasion() == Occasion::InitWithoutFile {
+        // What isn't a version of its own, such as stable-1, is the kubelet's.
+        overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
+        patches = merged(call, &overrides)?;
+    }
     let mut out = String::new();
-    let result = execute(cli, &mut out);
+    let verb = super::Verb::Apply(Apply::of(overrides));
+    let mut result = execute(Cli { common: call.common(), verb }, &mut out).map(drop);
+    if result.is_ok() && !patches.is_empty() {
+        result = call.common().open_root().and_then(|root| handover::write(&root, &patches)).map(|directory| {
+            let _ = writeln!(out, "kubeadm   --patches={directory}: the settings, as a patch of the manifest");
+            *more = Some(format!("--patches={directory}"));
+        });
+    }
     for line in out.lines() {
         let _ = writeln!(std::io::stderr(), "kube-audit-bootstrap: {line}");
     }
-    result.map(|_| ())
+    result
+}
+
+/// The patches of the command line, and after them that with the settings.
+fn merged(call: &Call, overrides: &Overrides) -> Result<Vec<handover::File>> {
+    let root = call.common().open_root()?;
+    let config = configuration(&root, &call.common(), overrides)?;
+    let version = survey(&root, &config, overrides, &OnceCell::new())?.version;
+    let mut files = Vec::new();
+    if let Some(directory) = &call.patches {
+        let directory = call.path(directory)?.display().to_string();
+        for (name, bytes) in handover::patches(&root, &directory)? {
+            let base = name.rsplit('/').next().unwrap_or_default();
+            patch::clash(base, &String::from_utf8_lossy(&bytes), &config)
+                .map_err(|refusal| anyhow!("{directory}/{name}:{refusal}"))?;
+            files.push((format!("1-given/{name}"), bytes));
+        }
+    }
+    let ours = patch::patch(&config, version).map_err(|refusal| Misuse(refusal.reason))?;
+    files.push((format!("2-audit/{}", patch::NAME), ours.into_bytes()));
+    Ok(files)
+}
+
+/// Is it something else than a file that can be edited? What a descriptor leads to is the caller's, also where that is a file.
+fn is_stream(path: &Path) -> bool {
+    ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
+        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+/// Errors: kubeadm must not start, as the node can't be prepared.
+fn go_on(call: &Call, real: &Path, error: anyhow::Error) -> Result<()> {
+    let verb = call.verb.name();
+    let common = call.common();
+    let is_required = || {
+        let config = common.open_root().and_then(|root| configuration(&root, &common, &Overrides::default()));
+        // Who can't be asked didn't allow it.
+        config.map_or(true, |config| config.kubeadm_required)
+    };
+    if call.verb == Verb::Upgrade {
+        ::log::warn!("{error:#}; kubeadm upgrade goes on, see kube-audit-bootstrap status");
+    } else if is_required() {
+        return Err(not_started(verb, real, error));
+    } else {
+        ::log::warn!("{error:#}; kubeadm {verb} goes on without audit logs, as kubeadm.required is false");
+    }
+    Ok(())
 }
 
 /// A file's path from the root on, without `.` and `..`.
@@ -226,23 +357,9 @@ fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
         real.display()
     );
     match outcome_of(&error) {
-        Outcome::Misused => super::Misuse(message).into(),
+        Outcome::Misused => Misuse(message).into(),
         _ => anyhow!(message),
     }
-}
-
-/// Why nothing was done, where something could be expected.
-fn unprepared(verb: &str) -> String {
-    let advice = match verb {
-        // The manifest is there only then.
-        "init" => "call `kube-audit-bootstrap apply` after it",
-        // Where the cluster's API servers have the flags, this one doesn't start without the policy.
-        _ => "for a control plane, call `kube-audit-bootstrap apply` before it",
-    };
-    format!(
-        "the cluster configuration was not prepared for audit logs: kubeadm {verb} was called without --config, and only a \
-         file can be prepared; {advice}, or use --config"
-    )
 }
 
 /// The first kubeadm on `path`, then in `usual`, that isn't this program.
@@ -281,8 +398,13 @@ mod tests {
 
     use super::*;
 
-    fn call(line: &str) -> Call {
+    fn call(line: &str) -> Option<Call> {
         Call::of(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    /// A call of [`Verb`] with a configuration file, or without one.
+    fn told(line: &str) -> Option<(&'static str, Option<String>)> {
+        call(line).map(|call| (call.verb.name(), call.config))
     }
 
     #[test]
@@ -315,8 +437,7 @@ mod tests {
             ("init --help=false --config f", "init", "f"),
             ("init --config f --rootfs=", "init", "f"),
         ] {
-            let verb = if verb == "init" { "init" } else { "join" };
-            assert_eq!(call(line), Call::WithFile { verb, file: file.to_owned(), rootfs: None }, "{line}");
+            assert_eq!(told(line), Some((verb, Some(file.to_owned()))), "{line}");
         }
         for (line, verb) in [
             ("init", "init"),
@@ -327,8 +448,12 @@ mod tests {
             ("init -- --config f", "init"),
             ("init --token --config f", "init"),
             ("join 10.0.0.1:6443 --token t --control-plane", "join"),
+            ("upgrade apply v1.37.2", "upgrade"),
+            ("upgrade --yes apply", "upgrade"),
+            ("upgrade apply -y --force v1.37.2 --config f", "upgrade"),
+            ("upgrade node", "upgrade"),
         ] {
-            assert_eq!(call(line), Call::WithoutFile { verb }, "{line}");
+            assert_eq!(told(line), Some((verb, None)), "{line}");
         }
         for line in [
             "",
@@ -338,7 +463,12 @@ mod tests {
             "-- init --config f",
             "version --config f",
             "reset --config f",
-            "upgrade apply --config f",
+            "join 10.0.0.1:6443 --token t",
+            "join --control-plane=false",
+            "upgrade plan --config f",
+            "upgrade diff",
+            "upgrade",
+            "upgrade apply --dry-run",
             "config images pull --config f",
             "token create --config f init",
             "completion bash",
@@ -361,13 +491,49 @@ mod tests {
             "--dry-run init --config f",
             "--config init",
         ] {
-            assert_eq!(call(line), Call::Other, "{line}");
+            assert_eq!(call(line), None, "{line}");
         }
-        let rootfs = Some("/host".to_owned());
-        assert_eq!(
-            call("--rootfs /host init --config f"),
-            Call::WithFile { verb: "init", file: "f".to_owned(), rootfs }
-        );
+    }
+
+    #[test]
+    fn an_option_that_is_added_counts() {
+        for (line, with) in [
+            ("init", "init X"),
+            ("--v=6 init --patches p", "--v=6 init --patches p X"),
+            ("init --config /dev/stdin -- --config g", "init --config /dev/stdin X -- --config g"),
+        ] {
+            let mut words: Vec<_> = line.split(' ').collect();
+            words.insert(call(line).unwrap().end, "X");
+            assert_eq!(words.join(" "), with);
+        }
+    }
+
+    #[test]
+    fn what_else_kubeadm_is_told_is_known() {
+        let call = call("--rootfs /host init --patches p --kubernetes-version=v1.33.1").unwrap();
+        let all = [&call.rootfs, &call.patches, &call.version].map(|value| value.as_deref().unwrap());
+        assert_eq!(all, ["/host", "p", "v1.33.1"]);
+    }
+
+    #[test]
+    fn what_cannot_be_edited_is_a_stream() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (path, stream) in [
+            (Path::new("/dev/stdin"), true),
+            (Path::new("/dev/fd/63"), true),
+            (Path::new("/proc/self/fd/3"), true),
+            (&pipe, true),
+            (&file, false),
+            // Missing, and a directory: said by who reads them.
+            (Path::new("/no/such/file"), false),
+            (directory.path(), false),
+        ] {
+            assert_eq!(is_stream(path), stream, "{}", path.display());
+        }
     }
 
     #[test]

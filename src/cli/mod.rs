@@ -25,7 +25,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::audit;
 use crate::audit::version::Version;
-use crate::config::{self, Config, Existing};
+use crate::config::{self, Config, Existing, Occasion};
 use crate::node::observe::{self, stays_wrong, text_of};
 use crate::node::root::Root;
 use crate::plan::{Plan, PolicyText, Role};
@@ -112,9 +112,8 @@ struct Overrides {
     /// Edit this kubeadm configuration of the node instead of those in the usual places; may be repeated
     #[arg(long, value_name = "PATH")]
     kubeadm_config: Vec<String>,
-    /// kubeadm init reads these files next
-    #[arg(long, hide = true)]
-    kubeadm_init: bool,
+    #[arg(skip)]
+    occasion: Occasion,
     /// Leave the cluster's own copy of kubeadm's configuration as it is, which kubeadm upgrade reads
     #[arg(long)]
     no_cluster: bool,
@@ -225,7 +224,11 @@ fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<
     if !overrides.kubeadm_config.is_empty() {
         config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
     }
-    config.kubeadm_init = overrides.kubeadm_init;
+    config.occasion = overrides.occasion;
+    if config.occasion.has_no_file() {
+        config.kubeadm_configs = Some(Vec::new());
+        config.cluster = false;
+    }
     config.cluster &= !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.existing = match overrides.existing {

@@ -5,6 +5,7 @@
 //! * [`backup`] keeps what was there before, and plans the way back.
 //! * [`healing`] is when a node may repair itself.
 //! * [`storage`] looks at where the log lies; [`disk`] mounts one of its own there.
+//! * [`handover`] is what kubeadm is called with, where that is no file of the user's.
 //! * [`lock`] lets one run at a time work on a node.
 //! * [`apiserver`] looks at the API server that runs; [`outgoing`] is the one that a changed manifest replaces;
 //!   [`kubectl`] asks it, and [`cluster`] what kubeadm keeps in it.
@@ -14,6 +15,7 @@ pub mod backup;
 pub mod change;
 pub mod cluster;
 pub mod disk;
+pub mod handover;
 pub mod healing;
 pub mod kubectl;
 pub mod lock;

@@ -3,6 +3,7 @@
 
 pub mod kubeadm;
 pub mod manifest;
+pub mod patch;
 #[cfg(test)]
 mod property;
 
