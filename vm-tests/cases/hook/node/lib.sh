@@ -1,0 +1,20 @@
+configure() {
+    mkdir -p /etc/kube-audit-bootstrap
+    printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kind: AuditBootstrapConfiguration' "$@" >/etc/kube-audit-bootstrap/config.yaml
+}
+# kubeadm keeps what its dry runs make.
+is_untouched() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap /run/kube-audit-bootstrap /var/log/kubernetes ! -type d ! -path '/etc/kubernetes/tmp/*' 2>/dev/null)" ''; }
+
+init() { kubeadm init --skip-phases=addon --ignore-preflight-errors=all "$@"; }
+init_by_pipe() { init --config <(cat /root/kubeadm.yaml); }
+init_by_options() {
+    init --cri-socket unix:///run/containerd/containerd.sock --kubernetes-version v@VERSION@ --apiserver-advertise-address @ADDRESS@ "$@"
+}
+reset() {
+    kubeadm reset --force --cri-socket unix:///run/containerd/containerd.sock --cleanup-tmp-dir && rm -rf /var/log/kubernetes/audit /etc/kubernetes/audit-policy.yaml
+}
+audits() {
+    eventually api_is_ready && has_default_flags && eventually has_events '.level == "Metadata" and .stage == "ResponseComplete"'
+}
+has_patches_of_user() { grep -F 'somebody: else' "$MANIFEST" && grep -Fx '    - --v=1' "$MANIFEST"; }
+has_none_of_ours() { ! grep -F audit "$1"; }
