@@ -103,7 +103,7 @@ impl Status {
             if let Some(set) = &unproved {
                 let _ = writeln!(
                     out,
-                    "proof     missing  a run was killed, or waits: {}; apply --wait goes on with it",
+                    "proof     missing  of {}, by a boot, or a run that was killed or waits; apply --wait goes on with it",
                     set.id
                 );
             }

@@ -67,6 +67,9 @@ pub struct Description {
     /// The nodes have another disk, blank, of so many MiB: `/dev/disk/by-id/virtio-audit`.
     #[serde(default)]
     pub disk: Option<u32>,
+    /// The program is in the nodes' image, as a package that was installed there.
+    #[serde(default)]
+    pub baked: bool,
     /// The nodes run the scripts, and neither systemd nor anything else.
     #[serde(default)]
     pub bare: bool,
@@ -105,6 +108,8 @@ pub struct Setting {
     pub seed: u64,
     /// The program under test.
     pub program: PathBuf,
+    /// The same as a package.
+    pub package: Option<PathBuf>,
     /// Where logs of failed jobs go.
     pub log_root: PathBuf,
     /// By how much limits are longer.
@@ -314,6 +319,15 @@ impl Case {
             }
         }
         for (index, (name, node)) in self.nodes.iter().zip(&nodes).enumerate() {
+            if self.description.baked {
+                let package = setting.package.as_ref().context("this case needs --package; `make packages` builds it")?;
+                let debian = match setting.on {
+                    On::Qemu => image::debian_of_machines()?,
+                    On::Namespaces | On::Host => image::debian()?,
+                };
+                let layers = [image::layer(&setting.components, versions)?, debian];
+                image::bake(&layers, &node.path("/"), package)?;
+            }
             self.furnish(node.as_ref(), name, &address(index), versions, setting)?;
         }
         Ok(nodes)
@@ -356,10 +370,12 @@ impl Case {
         if !self.dir.join(name).join(USER_DATA).exists() {
             write(&format!("{SEED}/{USER_DATA}"), &fill(include_str!("user-data.yaml")))?;
         }
-        // As who enables them finds them: not enabled.
-        let units = node.path("/usr/local/lib/systemd/system");
-        fs::create_dir_all(&units)?;
-        run::copy(&Path::new(HERE).join("../image/systemd"), &units)?;
+        if !self.description.baked {
+            // As who enables them finds them: not enabled.
+            let units = node.path("/usr/local/lib/systemd/system");
+            fs::create_dir_all(&units)?;
+            run::copy(&Path::new(HERE).join("../image/systemd"), &units)?;
+        }
         let meta_data = format!("instance-id: {}-{name}\nlocal-hostname: {name}\n", self.name);
         write(&format!("{SEED}/meta-data"), &meta_data)?;
         let patience = setting.patience();
@@ -367,7 +383,10 @@ impl Case {
         write("/case/cuts", &self.cuts(setting).to_string())?;
         let bin = node.path("/usr/local/bin");
         fs::create_dir_all(&bin).with_context(|| bin.display().to_string())?;
-        let mut programs = vec![(setting.program.clone(), "kube-audit-bootstrap")];
+        let mut programs = Vec::new();
+        if !self.description.baked {
+            programs.push((setting.program.clone(), "kube-audit-bootstrap"));
+        }
         if self.description.docker && setting.on == On::Qemu {
             programs.push((setting.components.kind()?, "kind"));
         }

@@ -208,6 +208,30 @@ pub fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     })
 }
 
+/// Installs a Debian package, as who builds an image does: in a chroot of the layers, in which no systemd runs. What that writes
+/// goes to `upper`, which then lies on them.
+///
+/// # Errors
+///
+/// It can't be installed.
+pub fn bake(layers: &[PathBuf], upper: &Path, package: &Path) -> Result<()> {
+    const SCRIPT: &str = "mount -t overlay -o \"lowerdir=$1,upperdir=$2,workdir=$3/work\" overlay \"$3/root\"
+mount --bind /proc \"$3/root/proc\"
+cp \"$4\" \"$3/root/tmp/package.deb\"
+chroot \"$3/root\" dpkg --install /tmp/package.deb
+rm \"$3/root/tmp/package.deb\"";
+    // On the same file system.
+    let top = upper.with_file_name("bake");
+    for folder in [upper, &top.join("work"), &top.join("root")] {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let layers: Vec<_> = layers.iter().map(|layer| layer.to_string_lossy()).collect();
+    let mut install = Command::new("unshare");
+    install.args(["--mount", "sh", "-ec", SCRIPT, "bake", &layers.join(":")]).arg(upper).arg(&top).arg(package);
+    run::output(install.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
+    fs::remove_dir_all(&top).with_context(|| top.display().to_string())
+}
+
 /// The name of the image that every pod has, as kubeadm says.
 ///
 /// # Errors

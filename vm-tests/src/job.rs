@@ -282,6 +282,7 @@ mod tests {
             cuts: None,
             seed: 0,
             program: "/nowhere".into(),
+            package: None,
             log_root: "/nowhere".into(),
             patience: 1,
             verbose: false,

@@ -128,6 +128,9 @@ struct Nodes {
         default_value = "target/x86_64-unknown-linux-gnu/release/kube-audit-bootstrap"
     )]
     program: PathBuf,
+    /// A .deb of the program, for the cases that have it in their image; `make packages` builds one
+    #[arg(long, value_name = "FILE")]
+    package: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -227,6 +230,7 @@ impl Nodes {
             accelerator,
             image: self.image.as_ref().map(|image| found(image, "")).transpose()?,
             program: found(&self.program, "; build it with `make build`")?,
+            package: self.package.as_ref().map(|package| found(package, "; build it with `make packages`")).transpose()?,
             cuts: None,
             seed: 0,
             log_root: PathBuf::new(),

@@ -1,0 +1,13 @@
+step 'cloud-init is content' cloud_init_done
+step 'the units are enabled' units_are_enabled
+step 'the node was prepared' unit_ended
+step 'before kubeadm ran' ended_before kube-audit-bootstrap.service cloud-final.service
+step 'and before the kubelet' ended_before kube-audit-bootstrap.service kubelet.service
+step 'the API server answers' eventually api_is_ready
+step 'it has the 14 audit flags' has_default_flags
+step 'events are written' eventually has_events '.level == "Metadata" and .stage == "ResponseComplete"'
+step 'policy and log are private' is_private
+step 'status finds all in place' kube-audit-bootstrap status
+cp "$MANIFEST" /var/lib/case/manifest
+step 'the time that the unit took' systemd-analyze blame --no-pager
+step 'the security of the unit' systemd-analyze security --no-pager kube-audit-bootstrap.service

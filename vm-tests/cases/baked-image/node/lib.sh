@@ -1,0 +1,10 @@
+unit_ended() { is "$(systemctl show -p Result -p ActiveState --value kube-audit-bootstrap.service | xargs)" 'success active'; }
+units_are_enabled() { systemctl is-enabled kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; }
+# Monotonic times in microseconds: of two units, the one ended before the other was begun.
+ended_before() {
+    local end start
+    end=$(systemctl show -p ExecMainExitTimestampMonotonic --value "$1") start=$(systemctl show -p ExecMainStartTimestampMonotonic --value "$2")
+    echo "$1 ended at $end, $2 began at $start"
+    [ "$end" -gt 0 ] && [ "$end" -lt "$start" ]
+}
+manifest_is() { cmp "$1" "$MANIFEST"; }
