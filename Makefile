@@ -2,21 +2,25 @@
 # missing, elsewhere it says what to install.
 
 SHELL := /bin/bash
-TARGET := $(or $(CARGO_TARGET_DIR),target)/x86_64-unknown-linux-gnu
-RELEASE := $(TARGET)/release/kube-audit-bootstrap
+# Of the program and its packages; the tests run on amd64.
+ARCH ?= amd64
+TRIPLE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
+BUILT := $(or $(CARGO_TARGET_DIR),target)
+TARGET := $(BUILT)/x86_64-unknown-linux-gnu
+RELEASE := $(BUILT)/$(TRIPLE)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
 HARNESS := $(TARGET)/debug/vm-tests
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 
-.PHONY: help build demo check test vm-tests test-all matrix corpus bench install clean judge programs harness
+.PHONY: help build demo check test vm-tests test-all matrix corpus bench docs packages oci install clean judge programs harness
 
 help: ## Show this
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 build: ## Build the release program
 	@tests/setup.sh cc
-	cargo build --release --locked
+	image/build.sh $(TRIPLE)
 
 demo: build ## Do the main job on a sample node: plan, apply, apply again, status, restore
 	@tests/demo.sh $(RELEASE)
@@ -24,7 +28,7 @@ demo: build ## Do the main job on a sample node: plan, apply, apply again, statu
 check: ## Format, lints and fast tests
 	@tests/setup.sh cc cargo-fmt cargo-clippy
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features docs -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
 	cargo test --locked
 	cargo test --locked -p vm-tests
@@ -52,7 +56,7 @@ matrix: build harness ## Make the table of what each version of Kubernetes suppo
 programs: check judge
 	@tests/setup.sh strace file nm
 	cargo test --locked -- --ignored --skip differential
-	cargo build --release --locked
+	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
 
 judge:
@@ -71,6 +75,22 @@ bench: build ## Measure the program against a floor, as ratios: make bench [ROUN
 
 $(RELEASE):
 	@$(MAKE) --no-print-directory build
+
+docs: ## Write the man pages and the completions of shells to target/docs
+	@tests/setup.sh cc
+	rm -rf target/docs
+	cargo run --quiet --locked --features docs -- write-docs target/docs
+
+target/nfpm: image/tools/go.mod image/tools/go.sum
+	@tests/setup.sh go
+	CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -C image/tools -trimpath -o $(CURDIR)/$@ \
+		github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+packages: build docs target/nfpm ## Make the .deb, the .rpm and the tarball in target/packages; ARCH=arm64 for that
+	image/package.sh $(RELEASE) $(ARCH) target/docs target/nfpm
+
+oci: build ## Write the container image, an OCI archive, to target/packages
+	image/oci.sh $(RELEASE) $(ARCH)
 
 install: $(RELEASE) ## Install the program to DESTDIR/PREFIX/bin, PREFIX=/usr/local where not given
 	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/kube-audit-bootstrap

@@ -1,6 +1,8 @@
 //! The command line: arguments, the log, exit codes. One file a verb.
 
 mod apply;
+#[cfg(feature = "docs")]
+mod docs;
 mod hook;
 mod log;
 mod plan;
@@ -57,9 +59,12 @@ impl fmt::Display for Misuse {
 
 impl std::error::Error for Misuse {}
 
+/// The version, and the commit that it was built from, where build.rs could tell.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("BUILT_FROM"));
+
 /// Makes a kubeadm control-plane node audit its Kubernetes API server
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version = VERSION, propagate_version = true, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -138,6 +143,12 @@ pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| hook::is_meant(&name)) {
         return hook::main(&arguments.collect::<Vec<_>>());
+    }
+    #[cfg(feature = "docs")]
+    if let [verb, folder] = std::env::args_os().skip(1).collect::<Vec<_>>().as_slice()
+        && verb == "write-docs"
+    {
+        return docs::main(Path::new(folder));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

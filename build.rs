@@ -1,0 +1,40 @@
+//! Tells the program which commit it is built from: `BUILT_FROM` is ` (7aaab0468f2c 2026-11-26)`, or empty where git doesn't know.
+
+use std::path::Path;
+use std::process::Command;
+
+/// What the program is made of.
+const SOURCES: [&str; 5] = ["src", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
+
+fn main() {
+    println!("cargo::rustc-env=BUILT_FROM={}", commit().map(|commit| format!(" ({commit})")).unwrap_or_default());
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    // Where git notes that there is another commit. Of the log, only that it grows is of use, and a clone has none at first.
+    for name in ["HEAD", "logs/HEAD", "packed-refs"] {
+        if let Some(path) = git(&["rev-parse", "--git-path", name])
+            && Path::new(&path).exists()
+        {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+}
+
+/// The commit and its day; `-dirty` where the sources are others.
+fn commit() -> Option<String> {
+    // A source tree that was unpacked within somebody's repository is no commit of that.
+    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
+        return None;
+    }
+    let commit = git(&["show", "--no-patch", "--format=%H %cs", "HEAD"])?;
+    let (hash, day) = commit.split_once(' ')?;
+    let changed = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat())?;
+    let dirty = if changed.is_empty() { "" } else { "-dirty" };
+    Some(format!("{}{dirty} {day}", hash.get(..12)?))
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -1,0 +1,201 @@
+#!/bin/sh
+# Installs kube-audit-bootstrap into a root folder, without a package manager: for the builders of images, or on a node.
+# It has the places of the packages, enables the units, and starts none.
+set -eu
+
+usage() {
+    cat <<'END'
+usage: install.sh --root DIR [--prefix DIR] [--hook] [--uninstall] [--program FILE]
+
+  --root DIR       the root of the image, as $BUILDROOT of mkosi; / for this system
+  --prefix DIR     where it goes within that; /usr where not given
+  --hook           also link /usr/local/bin/kubeadm to the program: it then prepares the node before each
+                   `kubeadm init` or `join`, and becomes the real kubeadm, which must lie elsewhere
+  --uninstall      take away what was installed, the hook too; the configuration and the backups stay
+  --program FILE   the program, where it doesn't lie beside this script
+END
+}
+say() { echo "install.sh: $*" >&2; }
+fail() {
+    say "$@"
+    exit 1
+}
+misused() {
+    say "$@"
+    usage >&2
+    exit 2
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+root='' prefix=/usr hook='' uninstall='' program=$here/kube-audit-bootstrap
+while [ $# -gt 0 ]; do
+    case $1 in
+        --root | --prefix | --program)
+            [ $# -gt 1 ] || misused "$1 needs a value"
+            case $1 in
+                --root) root=$2 ;;
+                --prefix) prefix=${2%/} ;;
+                --program) program=$2 ;;
+            esac
+            shift
+            ;;
+        --hook) hook=1 ;;
+        --uninstall) uninstall=1 ;;
+        --help | -h)
+            usage
+            exit
+            ;;
+        *) misused "$1: no such option" ;;
+    esac
+    shift
+done
+[ -n "$root" ] || misused "--root is missing"
+[ -d "$root" ] || fail "$root: --root names no directory"
+case $prefix in
+    *[[:space:]]*) misused "--prefix must have no spaces" ;;
+    /*) ;;
+    *) misused "--prefix must begin with a slash" ;;
+esac
+umask 022
+# Without a slash at the end: empty for the system's own root.
+root=$(cd "$root" && pwd -P)
+root=${root%/}
+units="kube-audit-bootstrap.service kube-audit-bootstrap-heal.path"
+called=$prefix/bin/kube-audit-bootstrap
+links=/etc/systemd/system/multi-user.target.wants
+
+# Where a directory of the image lies on this machine: links on the way are followed as the image means them, so an
+# absolute one begins at its root, and no .. leads out.
+within() { # PATH
+    rest=${1#/} at='' left=40
+    while [ -n "$rest" ]; do
+        name=${rest%%/*}
+        case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
+        case $name in
+            '' | .) ;;
+            ..) at=${at%/*} ;;
+            *)
+                if [ -L "$root$at/$name" ]; then
+                    left=$((left - 1))
+                    [ $left -gt 0 ] || fail "$root$1: too many links"
+                    target=$(readlink "$root$at/$name")
+                    case $target in /*) at='' ;; esac
+                    rest=$target/$rest
+                else
+                    at=$at/$name
+                fi
+                ;;
+        esac
+    done
+    printf '%s\n' "$root$at"
+}
+
+# What lies where: the mode, the place in the image, and the file here.
+files() {
+    echo "0755 $prefix/bin/kube-audit-bootstrap $program"
+    for file in "$here"/systemd/*.service "$here"/systemd/*.path "$here"/systemd/*.timer; do
+        echo "0644 $prefix/lib/systemd/system/${file##*/} $file"
+    done
+    echo "0644 $prefix/lib/systemd/system-preset/90-kube-audit-bootstrap.preset $here/systemd/kube-audit-bootstrap.preset"
+    echo "0644 $prefix/lib/tmpfiles.d/kube-audit-bootstrap.conf $here/tmpfiles.d/kube-audit-bootstrap.conf"
+    echo "0644 /etc/kube-audit-bootstrap/config.yaml $here/config.yaml"
+    # The tarball has these; the source has to build them first.
+    for file in "$here"/man/*.1.gz; do
+        echo "0644 $prefix/share/man/man1/${file##*/} $file"
+    done
+    zsh=site-functions
+    [ ! -e "$root/etc/debian_version" ] || [ $prefix != /usr ] || zsh=vendor-completions
+    echo "0644 $prefix/share/bash-completion/completions/kube-audit-bootstrap $here/completions/bash/kube-audit-bootstrap"
+    echo "0644 $prefix/share/fish/vendor_completions.d/kube-audit-bootstrap.fish $here/completions/fish/kube-audit-bootstrap.fish"
+    echo "0644 $prefix/share/zsh/$zsh/_kube-audit-bootstrap $here/completions/zsh/_kube-audit-bootstrap"
+    for file in LICENSE README.md CHANGELOG.md; do
+        echo "0644 $prefix/share/doc/kube-audit-bootstrap/$file $here/$file"
+    done
+}
+
+# Does systemd run here, and is it this system that is changed?
+runs() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
+has_systemctl() { command -v systemctl >/dev/null; }
+
+hook_directory=$(within /usr/local/bin)
+is_our_hook() {
+    [ -L "$hook_directory/kubeadm" ] || return 1
+    case $(readlink "$hook_directory/kubeadm") in */kube-audit-bootstrap) ;; *) return 1 ;; esac
+}
+
+if [ -n "$uninstall" ]; then
+    if is_our_hook; then
+        rm -f "$hook_directory/kubeadm"
+        say "removed $hook_directory/kubeadm"
+    fi
+    if runs && has_systemctl; then
+        systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer || :
+        # A run that holds the lock may have the manifest in its hands: it has the time to end.
+        lock=/var/lib/kube-audit-bootstrap/lock
+        if [ -e $lock ] && command -v flock >/dev/null; then flock -w 900 $lock true || :; fi
+        systemctl stop kube-audit-bootstrap-heal.service || :
+    fi
+    directory=$(within $links)
+    for unit in $units; do
+        rm -f "$directory/$unit"
+    done
+    files | while read -r _ place _; do
+        case $place in /etc/*) continue ;; esac
+        directory=$(within "${place%/*}")
+        rm -f "$directory/${place##*/}"
+    done
+    rmdir "$(within "$prefix/share/doc/kube-audit-bootstrap")" 2>/dev/null || :
+    if runs && has_systemctl; then systemctl daemon-reload || :; fi
+    exit
+fi
+
+[ -f "$program" ] || fail "$program isn't there: use the tarball that \`make packages\` writes, or --program FILE"
+if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
+    fail "$hook_directory/kubeadm is there already, and no link to this program: move it to /usr/bin or /opt/bin first"
+fi
+presets=$(within "$prefix/lib/systemd/system-preset")
+[ -e "$presets/90-kube-audit-bootstrap.preset" ] && first='' || first=1
+
+files | while read -r mode place file; do
+    if [ ! -e "$file" ]; then
+        case $file in
+            "$here"/man/* | "$here"/completions/* | "$here"/*.md | "$here"/LICENSE) continue ;;
+            *) fail "$file is missing" ;;
+        esac
+    fi
+    directory=$(within "${place%/*}")
+    mkdir -p "$directory"
+    target=$directory/${place##*/}
+    case $place in
+        /etc/*)
+            if [ -e "$target" ] || [ -L "$target" ]; then
+                say "$target is there already, and stays"
+                continue
+            fi
+            ;;
+    esac
+    # Beside it and renamed, since a program that runs can't be written to; and a link there isn't followed.
+    cp "$file" "$target.new"
+    chmod "$mode" "$target.new"
+    if [ -L "$target" ]; then rm -f "$target"; fi
+    mv -f "$target.new" "$target"
+done
+
+if [ -n "$first" ]; then
+    if has_systemctl; then
+        # shellcheck disable=SC2086
+        systemctl --root="${root:-/}" preset $units
+    else
+        directory=$(within $links)
+        mkdir -p "$directory"
+        for unit in $units; do
+            ln -sf "$prefix/lib/systemd/system/$unit" "$directory/$unit"
+        done
+    fi
+fi
+if runs && has_systemctl; then systemctl daemon-reload; fi
+if [ -n "$hook" ]; then
+    mkdir -p "$hook_directory"
+    ln -sf "$called" "$hook_directory/kubeadm"
+fi
+say "installed kube-audit-bootstrap into ${root:-/}${hook:+, with the hook before kubeadm}"

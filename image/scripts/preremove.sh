@@ -1,0 +1,31 @@
+#!/bin/sh
+# Before the files go, by dpkg ("remove") or rpm (0 are left). An upgrade comes here, too, and changes nothing.
+case $1 in
+    remove | 0) ;;
+    *) exit 0 ;;
+esac
+program=/usr/bin/kube-audit-bootstrap
+state=/var/lib/kube-audit-bootstrap
+
+# Without the program behind it, the hook would stand in for a kubeadm that never comes.
+for directory in /usr/local/bin /usr/local/sbin /opt/bin; do
+    hook=$directory/kubeadm
+    if [ -L $hook ] && [ "$(readlink -f $hook)" = "$(readlink -f $program)" ]; then
+        rm -f $hook
+        echo "kube-audit-bootstrap: removed $hook, the link to this program in front of kubeadm" >&2
+    fi
+done
+
+if command -v systemctl >/dev/null; then
+    if [ -d /run/systemd/system ]; then
+        systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer || :
+        # A run that holds the lock may have the manifest in its hands: it has the time to end.
+        if [ -e $state/lock ] && command -v flock >/dev/null; then
+            flock -w 900 $state/lock true || :
+        fi
+        systemctl stop kube-audit-bootstrap-heal.service || :
+    fi
+    systemctl disable kube-audit-bootstrap.service kube-audit-bootstrap-heal.path || :
+fi
+rm -f $state/units-are-preset
+exit 0

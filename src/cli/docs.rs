@@ -1,0 +1,40 @@
+//! Man pages and shell completions, written from the definition of the command line. A build for that alone: feature `docs`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// Writes `man/NAME.1` for the program and each verb, and `completions/SHELL/FILE` under the names that the shells look for.
+pub fn main(folder: &Path) -> ExitCode {
+    match write(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", folder.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write(folder: &Path) -> io::Result<()> {
+    // A man page has the release in its footer, and changes with no commit.
+    let mut command = Cli::command().version(env!("CARGO_PKG_VERSION"));
+    let man = folder.join("man");
+    fs::create_dir_all(&man)?;
+    clap_mangen::generate_to(command.clone(), man)?;
+    let name = command.get_name().to_owned();
+    for (shell, directory) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
+        let directory = folder.join("completions").join(directory);
+        fs::create_dir_all(&directory)?;
+        let file = clap_complete::generate_to(shell, &mut command, &name, &directory)?;
+        if shell == Shell::Bash {
+            fs::rename(file, directory.join(&name))?;
+        }
+    }
+    Ok(())
+}
