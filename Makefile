@@ -10,16 +10,17 @@ TARGET := $(BUILT)/x86_64-unknown-linux-gnu
 RELEASE := $(BUILT)/$(TRIPLE)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
 HARNESS := $(TARGET)/debug/vm-tests
+VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 
-.PHONY: help build demo check test vm-tests test-all matrix corpus bench docs packages oci install clean judge programs harness
+.PHONY: help build demo check test vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs harness
 
 help: ## Show this
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 build: ## Build the release program
-	@tests/setup.sh cc
+	@tests/setup.sh cc $(if $(filter arm64,$(ARCH)),aarch64-linux-gnu-gcc)
 	image/build.sh $(TRIPLE)
 
 demo: build ## Do the main job on a sample node: plan, apply, apply again, status, restore
@@ -33,13 +34,17 @@ check: ## Format, lints and fast tests
 	cargo test --locked
 	cargo test --locked -p vm-tests
 
-test: programs ## That, and the slow tests: faults, the release build, and real Kubernetes as the judge
+test: programs packages oci ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
+	tests/packages.sh $(VERSION)
+	tests/reproducible.sh $(RELEASE)
 	tests/real.sh $(RELEASE)
 
 vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter of an hour
 	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE)
 
-test-all: programs harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
+test-all: programs packages oci arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
+	tests/packages.sh $(VERSION)
+	tests/reproducible.sh $(RELEASE)
 	tests/real.sh $(RELEASE) all
 	$(HARNESS) run --all --on qemu --program $(RELEASE)
 	$(HARNESS) build-image target/image.qcow2
@@ -83,11 +88,17 @@ docs: ## Write the man pages and the completions of shells to target/docs
 
 target/nfpm: image/tools/go.mod image/tools/go.sum
 	@tests/setup.sh go
+	@mkdir -p $(@D)
 	CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -C image/tools -trimpath -o $(CURDIR)/$@ \
 		github.com/goreleaser/nfpm/v2/cmd/nfpm
 
 packages: build docs target/nfpm ## Make the .deb, the .rpm and the tarball in target/packages; ARCH=arm64 for that
 	image/package.sh $(RELEASE) $(ARCH) target/docs target/nfpm
+
+arm64: ## Build the program for arm64, and run it in an emulator
+	@tests/setup.sh cc aarch64-linux-gnu-gcc file readelf qemu-aarch64-static
+	image/build.sh aarch64-unknown-linux-gnu
+	tests/arm64.sh $(BUILT)/aarch64-unknown-linux-gnu/release/kube-audit-bootstrap
 
 oci: build ## Write the container image, an OCI archive, to target/packages
 	image/oci.sh $(RELEASE) $(ARCH)

@@ -8,6 +8,9 @@ registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 sysroot=$(rustc --print sysroot)
 commit=$(rustc --version --verbose | sed -n 's/^commit-hash: //p')
 
+if [ ! -d "$sysroot/lib/rustlib/$triple/lib" ]; then
+    rustup target add "$triple" || { echo "Rust's standard library for $triple is missing; rustup can add it" >&2; exit 1; }
+fi
 # What is fetched later has no folder yet that a path could be taken away from.
 cargo fetch --quiet --locked --target "$triple"
 # Of several prefixes that fit, the last one counts. Where rust-src is installed, the standard library's paths are those.

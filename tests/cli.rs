@@ -463,3 +463,47 @@ fn the_nodes_own_policy_is_checked_for_the_nodes_version() {
     fs::write(&manifest, fs::read_to_string(&manifest).unwrap().replace("v1.33.1", "v1.36.0")).unwrap();
     assert_eq!(run(node.path(), &["policy", "check"]).status.code(), Some(0));
 }
+
+/// The packages bring a configuration that is commented out: as it is, and without the marks, it is the default.
+#[test]
+fn the_packaged_configuration_is_the_default() {
+    let packaged = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/image/config.yaml")).unwrap();
+    let (_, fields) = packaged.split_once("#\n").unwrap();
+    let fields: String = fields.lines().map(|line| line.strip_prefix("# ").unwrap().to_owned() + "\n").collect();
+    assert!(fields.starts_with("apiVersion: "), "{fields}");
+    let node = control_plane();
+    let config = node.path().join("etc/kube-audit-bootstrap/config.yaml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let plan = || {
+        let output = run(node.path(), &["plan", "--output", "json"]);
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        json_of(&output)
+    };
+    let default = plan();
+    for text in [&packaged, &fields, &fields.replace("maxAge: 30 ", "maxAge: 31 ")] {
+        fs::write(&config, text).unwrap();
+        assert_eq!(plan() == default, !text.contains("maxAge: 31"), "{text}");
+    }
+}
+
+#[test]
+fn the_version_has_the_commit_where_git_knows_it() {
+    let output = run(Path::new("/"), &["--version"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let commit = Command::new("git")
+        .args(["show", "--no-patch", "--format=%H %cs"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map(|output| String::from_utf8(output.stdout).unwrap());
+    let version = concat!("kube-audit-bootstrap ", env!("CARGO_PKG_VERSION"));
+    match commit.as_deref().map(|commit| commit.trim().split_once(' ').unwrap()) {
+        Some((hash, day)) => {
+            let clean = format!("{version} ({} {day})\n", &hash[..12]);
+            let dirty = format!("{version} ({}-dirty {day})\n", &hash[..12]);
+            assert!(printed == clean || printed == dirty, "{printed}");
+        }
+        None => assert_eq!(printed, format!("{version}\n")),
+    }
+}

@@ -33,7 +33,7 @@ scratch=$(mktemp -d -t kube-audit-bootstrap-packages.XXXXXX)
 server=''
 end() {
     [ -z "$server" ] || { kill "$server" && wait "$server"; } || :
-    umount --recursive "$scratch"
+    umount --recursive --lazy "$scratch"
     rmdir "$scratch"
 }
 trap end EXIT
@@ -47,13 +47,15 @@ new_node() {
     mount -t overlay -o "lowerdir=$base,upperdir=$scratch/$1/upper,workdir=$scratch/$1/work" overlay "$node"
     mount -t proc proc "$node/proc"
 }
-on() { chroot "$node" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
+clean=(env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive)
+on() { chroot "$node" "${clean[@]}" "$@"; }
 check() { # WHAT COMMAND...
-    if "${@:2}"; then
+    local printed
+    if printed=$("${@:2}" 2>&1); then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        printf 'FAILED: %s: %s\n' "$case" "$1"
+        printf 'FAILED: %s: %s\n%s' "$case" "$1" "${printed:+$printed$'\n'}"
     fi
 }
 # run WHAT COMMAND...: on the node; what it said is in $said.
@@ -76,7 +78,8 @@ config=/etc/kube-audit-bootstrap/config.yaml
 program=/usr/bin/kube-audit-bootstrap
 
 installed() {
-    check 'the program runs' on kube-audit-bootstrap --version
+    run 'the program runs' kube-audit-bootstrap --version
+    check "it says its version, not: $said" says "kube-audit-bootstrap $version"
     check 'the program is executable and of root' mode $program '755 0:0'
     check 'the configuration can be read' mode $config '644 0:0'
     for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
@@ -205,7 +208,10 @@ for verb in apply plan status verify restore policy; do
     check "there is a page for $verb" there /usr/share/man/man1/kube-audit-bootstrap-$verb.1.gz
 done
 run 'bash reads its completions' bash -c '. /usr/share/bash-completion/completions/kube-audit-bootstrap
-    COMP_WORDS=(kube-audit-bootstrap re) COMP_CWORD=1; _kube-audit-bootstrap kube-audit-bootstrap re kube-audit-bootstrap; echo "${COMPREPLY[*]}"'
+    function=$(complete -p kube-audit-bootstrap | sed "s/.*-F \([^ ]*\).*/\1/")
+    COMP_WORDS=(kube-audit-bootstrap re) COMP_CWORD=1
+    $function kube-audit-bootstrap re kube-audit-bootstrap
+    echo "${COMPREPLY[*]}"'
 check "bash completes a verb, not: $said" [ "$said" = restore ]
 run 'fish reads its completions' fish -c 'complete --do-complete "kube-audit-bootstrap re"'
 check "fish completes a verb, not: $said" says restore
@@ -215,7 +221,11 @@ check "zsh has one for the program, not: $said" says _kube-audit-bootstrap
 # install.sh puts the same into a root, by the machine's systemctl or without one, and never outside.
 tar -C "$scratch" -xzf "$packages/$tarball"
 install=$scratch/${tarball%.tar.gz}/install.sh
-listing() { (cd "$1" && find etc usr -name '*kube-audit-bootstrap*' ! -type d -printf '%p %m %l\n' | sort); }
+# An older systemctl links to the units by /lib.
+listing() {
+    (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
+        -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
+}
 expected=$(listing "$node")
 for with in systemctl nothing; do
     new_node "install-$with"
@@ -235,7 +245,7 @@ for with in systemctl nothing; do
     check 'an edited configuration stays' has $config 'existing: keep'
     check 'what somebody disabled stays disabled' gone $wants/kube-audit-bootstrap-heal.path
     check 'install.sh takes all away' env PATH="$path" /bin/sh "$install" --root "$node" --uninstall
-    check 'but for the configuration, nothing is left' [ "$(listing "$node")" = '' ]
+    check 'but for the configuration, nothing is left' [ "$(listing "$node")" = "${config#/} 644 " ]
     check 'the hook is gone' gone /usr/local/bin/kubeadm
     check 'the configuration stays' there $config
     stays
@@ -253,7 +263,7 @@ ln -s "$scratch/out" "$node/etc"
 ln -s /real "$node/usr/bin"
 ln -s ../../../../../../../../out "$node/usr/lib"
 ln -s /opt "$node/usr/local"
-env PATH="$scratch/bin" /bin/sh "$install" --root "$node" --hook 2>/dev/null
+check 'install.sh installs' env PATH="$scratch/bin" /bin/sh "$install" --root "$node" --hook
 check 'nothing is written outside' [ -z "$(ls -A "$scratch/out")" ]
 check 'an absolute link begins at the root' there /real/kube-audit-bootstrap
 check 'also one that names a place outside' there "$scratch/out/kube-audit-bootstrap/config.yaml"
@@ -276,7 +286,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "/tmp/containerd.sock"
 END
-on containerd --config /tmp/containerd.toml >"$scratch/containerd.log" 2>&1 &
+(exec chroot "$node" "${clean[@]}" containerd --config /tmp/containerd.toml) >"$scratch/containerd.log" 2>&1 &
 server=$!
 ctr() { on ctr --address /tmp/containerd.sock "$@"; }
 for ((tries = 0; tries < 300; tries++)); do

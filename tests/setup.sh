@@ -15,6 +15,8 @@ package() {
         mkfs.ext4) echo e2fsprogs ;;
         mmdebstrap) echo mmdebstrap debian-archive-keyring ;;
         go) echo golang-go ca-certificates ;;
+        aarch64-linux-gnu-gcc) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
+        qemu-aarch64-static) echo qemu-user-static ;;
         cargo-fmt) echo rustfmt ;;
         cargo-clippy) echo rust-clippy ;;
         *) echo "$1" ;;
