@@ -3,6 +3,7 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 program=${1:?usage: arm64.sh PROGRAM}
+[ "$(id -u)" -eq 0 ] || { echo 'tests/arm64.sh needs root, for a root of its own' >&2; exit 1; }
 emulator=$(command -v qemu-aarch64-static)
 node=$(mktemp -d -t kube-audit-bootstrap-arm64.XXXXXX)
 trap 'rm -rf "$node"' EXIT
@@ -18,13 +19,18 @@ readelf -lW "$program" | awk '$1 == "LOAD" && $NF != "0x10000" { print "FAILED: 
 
 # As the root of its own, since the emulator doesn't know the system call that --root needs.
 "$here/sample-node.sh" "$node"
+rm "$node/etc/kubernetes/manifests/kube-apiserver.backup" # restore leaves such ones where they don't run
 mkdir -p "$node"/{dev,proc,usr/bin,etc/kube-audit-bootstrap}
 cp "$program" "$emulator" "$node/usr/bin"
-echo 'storage: {require: any, headroom: any}' >"$node/etc/kube-audit-bootstrap/config.yaml"
+cat >"$node/etc/kube-audit-bootstrap/config.yaml" <<'END'
+apiVersion: kube-audit-bootstrap/v1alpha1
+kind: AuditBootstrapConfiguration
+storage: {require: any, headroom: any}
+END
 cp -r "$node/etc/kubernetes" "$node/before"
 step() { # EXIT-CODE ARGUMENT...
     local code=0 printed
-    printed=$(env -i chroot "$node" /usr/bin/qemu-aarch64-static /usr/bin/kube-audit-bootstrap "${@:2}" 2>&1) || code=$?
+    printed=$(env -i "$(command -v chroot)" "$node" /usr/bin/qemu-aarch64-static /usr/bin/kube-audit-bootstrap "${@:2}" 2>&1) || code=$?
     [ $code -eq "$1" ] || fail "exit code $code and not $1 after ${*:2}: $printed"
 }
 step 0 --version
