@@ -49,12 +49,12 @@ func main() {
 // write logs events with the numbers FIRST, FIRST+1, ..., a pause after each. Most have the length of an event at the level Metadata, some
 // that of the longest that the API server doesn't cut, or of what it writes where it may not cut any.
 func write(path string, compress bool, first, count, pause int) {
-	logger := &lumberjack.Logger{Filename: path, MaxAge: 30, MaxBackups: 100, MaxSize: 1, Compress: compress}
+	logger := &lumberjack.Logger{Filename: path, MaxAge: 30, MaxBackups: 100, MaxSize: 2, Compress: compress}
 	for n := first; n < first+count; n++ {
 		length := 200 + n*7919%2000
 		switch {
 		case n%1000 == 999:
-			length = 900_000
+			length = 1_500_000
 		case n%100 == 99:
 			length = 102_400
 		}

@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Whether log shippers deliver every audit event once, and as it was written, with what `render` prints for them: the log is written
+# and rotated by the library that the API server has for that, and its files are what must have arrived in the end. Needs Go, and root
+# to run them as somebody who reads the log by its group alone.
+# usage: tests/shippers.sh rsyslog|otel...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tests/setup.sh go setpriv
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
+GROUP=4 PORT=15514
+WORK=$(mktemp -d)
+chmod 755 "$WORK"
+mkdir -p "$CACHE"
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$WORK"' EXIT
+
+GOTOOLCHAIN=local go build -C tests/shippers/stream -o "$WORK/stream" .
+
+render() {
+    sed -e "s|@LOG@|$LOG|g; s|@ROTATED@|${LOG%.log}-*.log|g; s|@GROUP@|$GROUP|g" "src/render/$1"
+}
+
+# Debian's own program, but not installed: its service would be started, and take over the system's log.
+find_rsyslog() {
+    RSYSLOGD=$(PATH=$PATH:/usr/sbin command -v rsyslogd) && return
+    command -v apt-get >/dev/null || { echo 'rsyslogd is missing' >&2; return 1; }
+    local root=$CACHE/rsyslog package
+    if [ ! -e "$root/usr/sbin/rsyslogd" ]; then
+        rm -rf "$root" "$WORK/packages"
+        mkdir "$WORK/packages"
+        apt-get -qq update
+        (cd "$WORK/packages" && apt-get -qq -o APT::Sandbox::User=root download rsyslog libestr0 libfastjson4)
+        for package in "$WORK"/packages/*.deb; do dpkg -x "$package" "$WORK/packages/root"; done
+        mv "$WORK/packages/root" "$root"
+    fi
+    # Where everybody may read it.
+    cp -r "$root" "$WORK/root"
+    MODULES=$(echo "$WORK"/root/usr/lib/*/rsyslog)
+    RSYSLOGD=$WORK/root/usr/sbin/rsyslogd
+}
+prepare_rsyslog() {
+    find_rsyslog
+    RECEIVES=syslog
+    {
+        echo "global(workDirectory=\"$STATE\")"
+        render rsyslog.conf | sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\"/"
+        echo "syslog.* action(type=\"omfile\" file=\"$STATE/own\")"
+    } >"$HERE/rsyslog.conf"
+    COMMAND=(env ${MODULES:+"LD_LIBRARY_PATH=${MODULES%/rsyslog}"} "$RSYSLOGD" -n -f "$HERE/rsyslog.conf" -i "$STATE/pid" ${MODULES:+-M"$MODULES"})
+    "${COMMAND[@]}" -N1 2>"$HERE/check" || { cat "$HERE/check"; return 1; }
+}
+
+prepare_otel() {
+    local start=$SECONDS
+    GOTOOLCHAIN=local go build -C tests/shippers/otel -trimpath -o "$WORK/otelcol" .
+    [ $((SECONDS - start)) -lt 30 ] || echo "the collector was built in $((SECONDS - start)) s"
+    RECEIVES=otlp
+    render otel-collector.yaml >"$HERE/otel-collector.yaml"
+    # What isn't the rendered one's is the target, and a directory that can be written to.
+    cat >"$HERE/here.yaml" <<END
+extensions: {file_storage: {directory: $STATE/storage}}
+exporters: {otlphttp/kube-audit: {endpoint: "http://127.0.0.1:$PORT", encoding: json, compression: none}}
+service: {telemetry: {metrics: {level: none}}}
+END
+    COMMAND=("$WORK/otelcol" --config "$HERE/otel-collector.yaml" --config "$HERE/here.yaml")
+}
+
+as_its_user() { if [ "$(id -u)" = 0 ]; then exec setpriv --reuid 65534 --regid $GROUP --clear-groups "$@"; else exec "$@"; fi; }
+start() { as_its_user "${COMMAND[@]}" >>"$HERE/output" 2>&1 & SHIPPER=$!; }
+stop() { kill $SHIPPER; wait $SHIPPER || true; }
+receive() { "$WORK/stream" receive $RECEIVES 127.0.0.1:$PORT "$HERE/arrived" 2>>"$HERE/receiver" & RECEIVER=$!; }
+write() { "$WORK/stream" write "$LOG" "$@"; }
+
+# arrives SHIPPER STORY [REPEATS]: what was written has arrived, no more and no less, in a minute.
+arrives() {
+    local i
+    zcat -f "$HERE"/log/* | sort >"$HERE/written"
+    for ((i = 0; i < 120; i++)); do
+        [ "$(wc -l <"$HERE/arrived")" -lt "$(wc -l <"$HERE/written")" ] && kill -0 $SHIPPER || break
+        sleep 0.5
+    done
+    # What comes twice comes soon after.
+    sleep 1
+    sort "$HERE/arrived" >"$HERE/sorted"
+    local lost others repeated
+    lost=$(comm -23 "$HERE/written" <(uniq "$HERE/sorted") | wc -l)
+    others=$(comm -13 "$HERE/written" <(uniq "$HERE/sorted") | wc -l)
+    repeated=$(($(wc -l <"$HERE/sorted") - $(uniq "$HERE/sorted" | wc -l)))
+    printf '%-7s %s: %s events in %s files, %s lost, %s changed, %s repeated\n' \
+        "$1" "$2" "$(wc -l <"$HERE/written")" "$(ls "$HERE/log" | wc -l)" "$lost" "$others" "$((repeated - REPEATED))"
+    [ "$lost" = 0 ] && [ "$others" = 0 ] && [ $((repeated - REPEATED)) -le "${3:-0}" ] || {
+        tail -n 20 "$HERE/output" "$STATE/own" "$HERE/receiver" 2>/dev/null
+        return 1
+    }
+    REPEATED=$repeated
+}
+
+try() {
+    local writer files
+    HERE=$WORK/$1 STATE=$WORK/$1/state LOG=$WORK/$1/log/audit.log MODULES= REPEATED=0
+    mkdir -p "$HERE/log" "$STATE"
+    # As `apply` makes them with storage.group.
+    install -m 0640 /dev/null "$LOG"
+    chmod 0750 "$HERE/log"
+    if [ "$(id -u)" = 0 ]; then
+        chown 0:$GROUP "$HERE/log" "$LOG"
+        chown 65534:$GROUP "$STATE"
+    fi
+    : >"$HERE/arrived"
+    "prepare_$1"
+
+    start
+    write true 0 1500 2000
+    receive
+    # rsyslog 8.2302 sends again what it had in hand at its first try.
+    arrives "$1" 'while the target was away' "$([ "$1" != rsyslog ] || echo 10)"
+
+    write true 2000 4000 1500
+    arrives "$1" 'under load'
+
+    # What it hasn't read of a file when that is rotated meanwhile is in the compressed file alone.
+    files=$(ls "$HERE/log")
+    write true 8000 60 30000 & writer=$!
+    for _ in 1 2; do
+        sleep 0.5
+        stop
+        start
+    done
+    wait $writer
+    [ "$files" = "$(ls "$HERE/log")" ] || { echo 'the log was rotated: the numbers have to be others' >&2; return 1; }
+    arrives "$1" 'restarted in between'
+
+    if [ "$1" != rsyslog ]; then
+        # imfile can't: it doesn't know the rotated file again.
+        stop
+        write false 9000 2000 1000
+        start
+        arrives "$1" 'stopped while it is rotated, without compression'
+    fi
+    stop
+    kill $RECEIVER
+    wait $RECEIVER 2>/dev/null || true
+}
+
+for shipper; do try "$shipper"; done
