@@ -22,10 +22,10 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 const OWN_TEXT: &[u8] = include_bytes!("image.rs");
 
 /// Changes with what [`install`] does besides installing: that takes too long to be done for every change of this file.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 
 const SUITE: &str = "trixie";
-const PACKAGES: [&str; 22] = [
+const PACKAGES: [&str; 23] = [
     "ca-certificates",
     "cloud-init",
     "conntrack",
@@ -41,6 +41,7 @@ const PACKAGES: [&str; 22] = [
     "mount",
     "nftables",
     "procps",
+    "rsyslog",
     "runc",
     "socat",
     "systemd",
@@ -131,9 +132,10 @@ fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBu
         let include = format!("--include={}", packages.join(","));
         let mut install = Command::new("mmdebstrap");
         install.args(["--quiet", "--variant=minbase", "--format=directory", &include]);
+        // A case that needs it starts it.
+        install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable rsyslog.service");
         if let Some(files) = files {
             install.arg(format!("--essential-hook=sync-in '{}' /", files.display()));
-            // A case that needs it starts it.
             install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable docker.service docker.socket");
         }
         run::output(install.arg(SUITE).arg(folder.join("root")))?;

@@ -1,0 +1,22 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+configure 'log: {maxSize: 1, maxBackup: 100}' 'storage: {group: 4}'
+LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait "$LONG"
+step 'the log is for the group' is "$(stat -c '%a %U:%G' $DIRECTORY "$AUDIT_LOG" | xargs)" '750 root:adm 640 root:adm'
+
+step 'rsyslog is told of the log' prepare_rsyslog
+step 'and finds no fault' rsyslogd -N1
+socat -u TCP-LISTEN:514,bind=127.0.0.1,fork,reuseaddr "OPEN:$WORK/received,creat,append" &
+trap 'kill %1' EXIT
+step 'it starts' systemctl start rsyslog
+step 'as its own user' is_its_user
+step 'events arrive' eventually test -s "$WORK/received"
+
+ask_numbers 0 2000
+LIMIT=300 step 'the log is rotated' eventually has_rotated 4
+ask_no_more
+ask_numbers 500
+step 'rsyslog is restarted meanwhile' restart_between
+sleep 2
+ask_no_more
+step 'every event has arrived once' eventually all_have_arrived
