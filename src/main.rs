@@ -6,6 +6,7 @@ mod config;
 mod node;
 mod plan;
 mod proof;
+mod render;
 mod storage;
 mod time;
 mod wiring;

@@ -7,6 +7,7 @@ mod hook;
 mod log;
 mod plan;
 mod policy;
+mod render;
 mod restore;
 mod status;
 mod storage;
@@ -103,6 +104,7 @@ enum Verb {
     Restore(restore::Restore),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Render(render::Render),
 }
 
 /// What the command line changes of the configuration.
@@ -181,6 +183,7 @@ fn execute(cli: Cli, out: &mut String) -> Result<Outcome> {
         Verb::Verify(verb) => verb.run(&cli.common, out),
         Verb::Restore(verb) => verb.run(&cli.common, out),
         Verb::Policy(verb) => verb.run(&cli.common, out),
+        Verb::Render(verb) => verb.run(&cli.common, out),
     };
     umask(mask);
     result
@@ -217,17 +220,23 @@ impl Common {
     }
 }
 
+/// The name and text of the configuration file. `None` where there is none.
+fn configuration_text(root: &Root, common: &Common) -> Result<Option<(String, String)>> {
+    if let Some(path) = &common.config {
+        return Ok(Some((path.display().to_string(), read_here(path)?)));
+    }
+    let text = observe::read(root, config::DEFAULT_PATH).map_err(|error| match stays_wrong(&error) {
+        true => Misuse(format!("{error:#}")).into(),
+        false => error,
+    })?;
+    Ok(text.map(|text| (config::DEFAULT_PATH.to_owned(), text.text)))
+}
+
 /// The configuration: the file's, or the defaults, with the command line's words over it.
 fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<Config> {
-    let mut config = match &common.config {
-        Some(path) => parse(&read_here(path)?, &path.display().to_string())?,
-        None => match observe::read(root, config::DEFAULT_PATH).map_err(|error| match stays_wrong(&error) {
-            true => Misuse(format!("{error:#}")).into(),
-            false => error,
-        })? {
-            Some(text) => parse(&text.text, config::DEFAULT_PATH)?,
-            None => Config::default(),
-        },
+    let mut config = match configuration_text(root, common)? {
+        Some((name, text)) => parse(&text, &name)?,
+        None => Config::default(),
     };
     if let Some(path) = &overrides.log_path {
         config.log.path.clone_from(path);

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::audit::flags;
 use crate::audit::version::Version;
-use crate::config::Existing;
+use crate::config::{Config, Existing};
 use crate::yaml::edit::{New, Op, Step, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Place};
@@ -455,6 +455,11 @@ fn volume(mount: &Mount, name: &str) -> New {
         ("readOnly", New::Bool(mount.read_only)),
         ("pathType", New::str(mount.kind)),
     ])
+}
+
+/// The settings as Cluster API has them in a ClusterConfiguration from its v1beta2 on: as kubeadm has them from v1beta4 on.
+pub fn settings(config: &Config) -> String {
+    by_hand(&Wanted::of(config), Shape::List)
 }
 
 /// The settings as YAML, for a person to add.

@@ -1,0 +1,16 @@
+# In your build block. Beside the template: kube-audit-bootstrap.tar.gz, the release@BESIDE@.
+provisioner "file" {
+  sources     = [@SOURCES@]
+  destination = "/tmp/"
+}
+provisioner "shell" {
+  # As root.
+  execute_command = "sudo sh -c '{{ .Vars }} {{ .Path }}'"
+  inline_shebang  = "/bin/sh -e"
+  inline = [
+    "mkdir /tmp/kube-audit-bootstrap",
+    "tar -xzf /tmp/kube-audit-bootstrap.tar.gz -C /tmp/kube-audit-bootstrap --strip-components=1",
+    "/tmp/kube-audit-bootstrap/install.sh --hook",
+@FILES@    "rm -r @REMOVE@",
+  ]
+}
