@@ -98,7 +98,8 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
                 Kind::Kind => include_str!("render/kind.Dockerfile"),
                 _ => include_str!("render/kairos.Dockerfile"),
             };
-            let copy = each(|file| format!("COPY [{}, {}]\n", double_quoted(file.beside), double_quoted(file.path)));
+            let copy =
+                each(|file| format!("COPY [{}, {}]\n", double_quoted(file.beside), double_quoted(file.path)));
             fill(template, &[("BESIDE", listed(", ")), ("FILES", copy)])
         }
         Kind::Ignition => fill(
@@ -119,10 +120,13 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
         }
         Kind::Packer => {
             let names = listed(" /tmp/");
-            let sources =
-                files.iter().map(|file| double_quoted(file.beside)).fold("\"kube-audit-bootstrap.tar.gz\"".to_owned(), |all, one| all + ", " + &one);
+            let sources = files
+                .iter()
+                .map(|file| double_quoted(file.beside))
+                .fold("\"kube-audit-bootstrap.tar.gz\"".to_owned(), |all, one| all + ", " + &one);
             let install = each(|file| {
-                let command = format!("install -D -m {} /tmp/{} {}", file.mode, file.beside, shell_word(file.path));
+                let command =
+                    format!("install -D -m {} /tmp/{} {}", file.mode, file.beside, shell_word(file.path));
                 format!("    {},\n", hcl_string(&command))
             });
             let remove = format!("/tmp/kube-audit-bootstrap.tar.gz /tmp/kube-audit-bootstrap{names}");
@@ -134,10 +138,7 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
         Kind::Ansible => {
             fill(include_str!("render/ansible.yml"), &[("BESIDE", listed(", ")), ("FILES", each(ansible_copy))])
         }
-        Kind::Systemd => fill(
-            include_str!("render/heal-path.conf"),
-            &[("MANIFEST", specifiers(facts.manifest))],
-        ),
+        Kind::Systemd => fill(include_str!("render/heal-path.conf"), &[("MANIFEST", specifiers(facts.manifest))]),
         Kind::Rsyslog => shipper(include_str!("render/rsyslog.conf"), facts.config)?,
         Kind::Vector => shipper(include_str!("render/vector.yaml"), facts.config)?,
         Kind::FluentBit => shipper(include_str!("render/fluent-bit.yaml"), facts.config)?,
@@ -169,7 +170,9 @@ pub fn warnings(kind: Kind, config: &Config) -> Vec<String> {
         }
     }
     if kind == Kind::ClusterApiFiles && config.storage.source.is_some() {
-        warnings.push("storage.device and storage.bind need the program on the node; nothing is mounted here".to_owned());
+        warnings.push(
+            "storage.device and storage.bind need the program on the node; nothing is mounted here".to_owned(),
+        );
     }
     warnings
 }
@@ -181,12 +184,8 @@ fn files<'f>(kind: Kind, facts: &Facts<'f>) -> Vec<File<'f>> {
     if kind == Kind::ClusterApiFiles {
         return vec![policy(&config.policy_path)];
     }
-    let configuration = facts.configuration.map(|text| File {
-        path: DEFAULT_PATH,
-        mode: "0644",
-        text,
-        beside: "config.yaml",
-    });
+    let configuration =
+        facts.configuration.map(|text| File { path: DEFAULT_PATH, mode: "0644", text, beside: "config.yaml" });
     let source = Some(config.policy_source.as_str()).filter(|source| *source != "default");
     configuration.into_iter().chain(source.map(policy)).collect()
 }
@@ -197,7 +196,8 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('@') {
         out.push_str(before);
-        let found = values.iter().find_map(|(name, value)| Some((value, after.strip_prefix(name)?.strip_prefix('@')?)));
+        let found =
+            values.iter().find_map(|(name, value)| Some((value, after.strip_prefix(name)?.strip_prefix('@')?)));
         rest = match found {
             Some((value, after)) => {
                 out.push_str(value);
@@ -225,7 +225,7 @@ fn section(name: &str, files: &[File], indent: usize) -> String {
         let is_template = ["{{", "{%", "{#"].iter().any(|mark| file.text.contains(mark));
         out += &match block(file.text, 4).filter(|_| !is_template) {
             Some(block) => format!("  content: {block}"),
-            None => format!("  encoding: base64\n  content: {}\n", base64(file.text)),
+            None => format!("  encoding: base64\n  content: \"{}\"\n", base64(file.text)),
         };
     }
     indented(&out, indent)
@@ -268,13 +268,15 @@ fn ansible_copy(file: &File) -> String {
 fn here_document(file: &File) -> String {
     let (path, mode) = (shell_word(file.path), file.mode);
     // cloud-init changes line ends, and a here-document has one at its end.
-    let (input, text) = match file.text.ends_with('\n') && is_plain(file.text) {
-        true => ("", file.text.to_owned()),
-        false => ("base64 -d | ", base64(file.text) + "\n"),
-    };
+    let is_plain = file.text.ends_with('\n') && is_plain(file.text);
+    let text = if is_plain { file.text.to_owned() } else { base64(file.text) + "\n" };
     let is_taken = |end: &String| text.lines().any(|line| line == end);
     let end = (0..).map(|n| "END".to_owned() + &"_".repeat(n)).find(|end| !is_taken(end)).unwrap_or_default();
-    format!("{input}install -D -m {mode} /dev/stdin {path} <<'{end}'\n{text}{end}\n")
+    let install = format!("install -D -m {mode} /dev/stdin {path}");
+    match is_plain {
+        true => format!("{install} <<'{end}'\n{text}{end}\n"),
+        false => format!("base64 -d <<'{end}' | {install}\n{text}{end}\n"),
+    }
 }
 
 /// What the API server can't make itself as it should be: the directory of the log.
@@ -302,24 +304,14 @@ fn shipper(template: &str, config: &Config) -> Result<String, String> {
         return Err("log.path is -, so there is no file to read: read the container's output instead".to_owned());
     };
     let group = config.storage.group.map_or("0".to_owned(), |group| group.to_string());
-    Ok(fill(
-        template,
-        &[("LOG", log.clone()), ("DIRECTORY", parent(log).to_owned()), ("GROUP", group)],
-    ))
+    Ok(fill(template, &[("LOG", log.clone()), ("DIRECTORY", parent(log).to_owned()), ("GROUP", group)]))
 }
 
-/// A text as a literal block of YAML, its lines at `indent`; `None` for what such a block can't hold.
+/// A text as a literal block of YAML, its lines at `indent`. `None` for what such a block can't hold, or can't after Cluster
+/// API has made another one of it, which has neither an indentation indicator nor a chomping one.
 fn block(text: &str, indent: usize) -> Option<String> {
-    if !is_plain(text) || text.trim_matches('\n').is_empty() {
-        return None;
-    }
-    let level = if text.starts_with([' ', '\t', '\n']) { "2" } else { "" };
-    let end = match text.strip_suffix('\n') {
-        None => "-",
-        Some(rest) if rest.ends_with('\n') => "+",
-        Some(_) => "",
-    };
-    Some(format!("|{level}{end}\n{}\n", indented(text.strip_suffix('\n').unwrap_or(text), indent)))
+    let lines = text.strip_suffix('\n').filter(|lines| !lines.is_empty() && !lines.ends_with('\n'))?;
+    (is_plain(text) && !lines.starts_with([' ', '\t', '\n'])).then(|| format!("|\n{}\n", indented(lines, indent)))
 }
 
 /// Whether a text reads the same in any YAML, and as a script that cloud-init runs: printable, and with no line end but `\n`.
@@ -378,4 +370,172 @@ fn base64(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+    use serde_yaml::Value;
+
+    use super::*;
+
+    const AWKWARD: &str = "/etc/a;b&(c)/{{d}}%{e}#f*,!p~.yaml";
+
+    fn snippet(kind: Kind, config: &Config, text: &str) -> String {
+        let facts = Facts { config, configuration: Some(text), policy: text, manifest: MANIFEST };
+        render(kind, &facts).unwrap()
+    }
+
+    fn read(text: &str) -> Value {
+        serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+    }
+
+    fn decoded(text: &str) -> String {
+        let output = Command::new("sh").args(["-c", &format!("printf %s '{text}' | base64 -d")]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The path and text of each file in a snippet, as its reader has them.
+    fn files_in(kind: Kind, snippet: &str) -> Vec<(String, String)> {
+        let document = read(snippet);
+        let files = match kind {
+            Kind::CloudInit => &document["write_files"],
+            Kind::Ignition => &document["storage"]["files"],
+            _ => &document["spec"]["kubeadmConfigSpec"]["files"],
+        };
+        let text =
+            |file: &Value| match (&file["content"], &file["contents"]["inline"], &file["contents"]["source"]) {
+                (Value::String(text), _, _) if file["encoding"] == "base64" => decoded(text),
+                (Value::String(text), _, _) | (_, Value::String(text), _) => text.clone(),
+                (_, _, source) => {
+                    decoded(source.as_str().unwrap().strip_prefix("data:;base64,").unwrap_or_default())
+                }
+            };
+        let files = files.as_sequence().unwrap().iter();
+        let files = files.filter(|file| file["contents"]["verification"].is_null());
+        files.map(|file| (file["path"].as_str().unwrap().to_owned(), text(file))).collect()
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let line =
+            prop_oneof!["[ -~]{0,12}", "[ \t]{0,3}", "\\PC{0,6}", "[-|>#:@{}%\"'! ]{1,6}", Just("END".to_owned())];
+        (prop::collection::vec(line, 0..6), prop_oneof!["\n", "", "\n\n", "\r\n", "\u{85}", "\u{2028}\n"])
+            .prop_map(|(lines, end)| lines.join("\n") + &end)
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_read_back_as_it_is(text in texts()) {
+            let config = Config { policy_source: AWKWARD.to_owned(), policy_path: AWKWARD.to_owned(), ..Config::default() };
+            for kind in [Kind::CloudInit, Kind::ClusterApi, Kind::ClusterApiFiles, Kind::Ignition] {
+                let snippet = snippet(kind, &config, &text);
+                let mut expected = vec![(DEFAULT_PATH.to_owned(), text.clone()), (AWKWARD.to_owned(), text.clone())];
+                if kind == Kind::ClusterApiFiles {
+                    expected.remove(0);
+                }
+                prop_assert_eq!(files_in(kind, &snippet), expected, "{}", snippet);
+            }
+        }
+    }
+
+    #[test]
+    fn a_script_puts_a_text_in_place_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a;b&(c)/{{d}}#f*");
+        for text in ["", "a", "a\n", "\n\n a\n\n", "$HOME `id` \\\n", "END\nEND_\n", "a\r\n", "a\u{85}b\n", "ä\n"]
+        {
+            let file = File { path: path.to_str().unwrap(), mode: "0640", text, beside: "" };
+            let script = here_document(&file);
+            let status = Command::new("sh").args(["-ec", &script]).status().unwrap();
+            assert!(status.success(), "{script}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text, "{script}");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+        }
+    }
+
+    #[test]
+    fn every_snippet_is_filled_in_once() {
+        let config = Config { policy_source: AWKWARD.to_owned(), ..Config::default() };
+        for kind in Kind::value_variants() {
+            let text = snippet(*kind, &config, "text: \"@LOG@ @FILES@\"\n").replace("@LOG@ @FILES@", "");
+            assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text}");
+            let left = text
+                .split('@')
+                .skip(1)
+                .find(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase()));
+            assert_eq!(left, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn awkward_paths_are_quoted_for_where_they_go() {
+        let source = Config { policy_source: AWKWARD.to_owned(), ..Config::default() };
+        for (kind, expected) in [
+            (Kind::Kind, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
+            (Kind::Kairos, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
+            (Kind::Mkosi, format!("\"$SRCDIR/audit-policy.yaml\" \"$BUILDROOT\"'{AWKWARD}'\n")),
+            (Kind::Packer, format!("/tmp/audit-policy.yaml '{}'\",\n", AWKWARD.replace("%{", "%%{"))),
+            (Kind::Ansible, format!("    dest: !unsafe \"{AWKWARD}\"\n")),
+            (Kind::VendorData, format!("/dev/stdin '{AWKWARD}' <<'END'\n")),
+        ] {
+            let text = snippet(kind, &source, "a: b\n");
+            assert!(text.contains(&expected), "{expected}{text}");
+        }
+        let config = Config {
+            kubeadm_configs: Some(vec![AWKWARD.to_owned()]),
+            log: crate::config::Log { path: format!("{AWKWARD}/log"), ..Config::default().log },
+            ..Config::default()
+        };
+        let command = &read(&snippet(Kind::CloudInit, &config, "a: b\n"))["runcmd"][0];
+        assert_eq!(command, &format!("kube-audit-bootstrap apply && kubeadm init --config '{AWKWARD}'"));
+        let command = &read(&snippet(Kind::ClusterApiFiles, &config, "a: b\n"))["spec"]["kubeadmConfigSpec"]["preKubeadmCommands"]
+            [0];
+        assert_eq!(command, &format!("install -d -m 0700 '{AWKWARD}'"));
+        let facts =
+            Facts { config: &config, configuration: None, policy: "", manifest: "/a%b/kube-apiserver.yaml" };
+        for kind in [Kind::Systemd, Kind::Ignition] {
+            let text = render(kind, &facts).unwrap();
+            assert!(
+                text.contains("PathChanged=/a%%b/kube-apiserver.yaml\n") && !text.contains(MANIFEST),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn cluster_api_gets_what_kubeadms_file_gets() {
+        let mut config = Config::default();
+        config.log.path = "/var/log/other/audit.log".to_owned();
+        config.policy_path = "/etc/kubernetes/other.yaml".to_owned();
+        let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        let file = kubeadm::read(text, "/kubeadm.yaml", true).unwrap();
+        let wired = kubeadm::wire(text, &file, &crate::wiring::Wanted::of(&config), None).unwrap();
+        let rendered = read(&snippet(Kind::ClusterApiFiles, &config, "a: b\n"));
+        assert_eq!(
+            rendered["spec"]["kubeadmConfigSpec"]["clusterConfiguration"]["apiServer"],
+            read(&wired.text)["apiServer"]
+        );
+    }
+
+    #[test]
+    fn flatcar_runs_no_program_from_where_none_can_be() {
+        let text = snippet(Kind::Ignition, &Config::default(), "a: b\n");
+        let programs: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).collect();
+        assert!(programs.len() >= 2 && programs.iter().all(|line| line.starts_with("/opt/bin/")), "{programs:?}");
+    }
+
+    #[test]
+    fn a_log_that_is_no_file_has_no_shipper() {
+        let mut config = Config::default();
+        config.log.path = "-".to_owned();
+        let facts = Facts { config: &config, configuration: None, policy: "", manifest: MANIFEST };
+        for kind in Kind::value_variants() {
+            let reads_log = [Kind::Rsyslog, Kind::Vector, Kind::FluentBit, Kind::OtelCollector].contains(kind);
+            assert_eq!(render(*kind, &facts).is_err(), reads_log, "{kind:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-# Beside this file: the unpacked release as kube-audit-bootstrap/@BESIDE@.
+# Beside this file: kube-audit-bootstrap/ (the unpacked release)@BESIDE@.
 # To keep backups over a reboot: "install: {bind_mounts: [/var/lib/kube-audit-bootstrap]}" in the cloud-config.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}

@@ -1,11 +1,11 @@
-# In your build block. Beside the template: kube-audit-bootstrap.tar.gz, the release@BESIDE@.
+# In your build block. Beside the template: kube-audit-bootstrap.tar.gz (the release)@BESIDE@.
 provisioner "file" {
   sources     = [@SOURCES@]
   destination = "/tmp/"
 }
 provisioner "shell" {
   # As root.
-  execute_command = "sudo sh -c '{{ .Vars }} {{ .Path }}'"
+  execute_command = "sudo env {{ .Vars }} {{ .Path }}"
   inline_shebang  = "/bin/sh -e"
   inline = [
     "mkdir /tmp/kube-audit-bootstrap",

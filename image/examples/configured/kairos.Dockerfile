@@ -1,0 +1,8 @@
+# Beside this file: kube-audit-bootstrap/ (the unpacked release), config.yaml, audit-policy.yaml.
+# To keep backups over a reboot: "install: {bind_mounts: [/var/lib/kube-audit-bootstrap]}" in the cloud-config.
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+COPY kube-audit-bootstrap/ /tmp/kube-audit-bootstrap/
+RUN /tmp/kube-audit-bootstrap/install.sh --hook && rm -r /tmp/kube-audit-bootstrap
+COPY ["config.yaml", "/etc/kube-audit-bootstrap/config.yaml"]
+COPY ["audit-policy.yaml", "/etc/kube-audit-bootstrap/audit-policy.yaml"]

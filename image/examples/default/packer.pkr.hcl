@@ -1,0 +1,16 @@
+# In your build block. Beside the template: kube-audit-bootstrap.tar.gz (the release).
+provisioner "file" {
+  sources     = ["kube-audit-bootstrap.tar.gz"]
+  destination = "/tmp/"
+}
+provisioner "shell" {
+  # As root.
+  execute_command = "sudo env {{ .Vars }} {{ .Path }}"
+  inline_shebang  = "/bin/sh -e"
+  inline = [
+    "mkdir /tmp/kube-audit-bootstrap",
+    "tar -xzf /tmp/kube-audit-bootstrap.tar.gz -C /tmp/kube-audit-bootstrap --strip-components=1",
+    "/tmp/kube-audit-bootstrap/install.sh --hook",
+    "rm -r /tmp/kube-audit-bootstrap.tar.gz /tmp/kube-audit-bootstrap",
+  ]
+}
