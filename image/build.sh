@@ -19,4 +19,6 @@ for index in "$registry"/*; do
     flags+=("$index=registry")
 done
 list=$(printf '"--remap-path-prefix=%s",' "${flags[@]}")
+# Without the index for unwinding, which the release never does: it aborts. Tests do, so this is said here alone.
+list+='"-C","link-arg=-Wl,--no-eh-frame-hdr"'
 exec cargo build --release --locked --target "$triple" --config "target.$triple.rustflags=[$list]"
