@@ -11,6 +11,7 @@ RELEASE := $(BUILT)/$(TRIPLE)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
 HARNESS := $(TARGET)/debug/vm-tests
 VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+PACKAGE := target/packages/kube-audit-bootstrap_$(VERSION)-1_$(ARCH).deb
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 
@@ -37,7 +38,7 @@ check: ## Format, lints and fast tests
 test: programs packages oci ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
 	tests/packages.sh $(VERSION)
 	tests/reproducible.sh $(RELEASE)
-	tests/real.sh $(RELEASE)
+	tests/real.sh $(RELEASE) $(PACKAGE)
 
 vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter of an hour
 	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE)
@@ -45,8 +46,8 @@ vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines
 test-all: programs packages oci arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(VERSION)
 	tests/reproducible.sh $(RELEASE)
-	tests/real.sh $(RELEASE) all
-	$(HARNESS) run --all --on qemu --program $(RELEASE)
+	tests/real.sh $(RELEASE) $(PACKAGE) all
+	$(HARNESS) run --all --on qemu --program $(RELEASE) --package $(PACKAGE)
 	$(HARNESS) build-image target/image.qcow2
 	$(HARNESS) run first-boot reboot --on qemu --image target/image.qcow2 --program $(RELEASE)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Lets real Kubernetes judge the program: tests/real.sh PROGRAM [all]. Without "all" in the form that every change must
+# Lets real Kubernetes judge the program: tests/real.sh PROGRAM PACKAGE [all]. Without "all" in the form that every change must
 # pass; with it, every version, every case and the long random runs. Where this machine can't, the last lines say what
 # was not run and why; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=$1 all=${2-}
+program=$1 package=$2 all=${3-}
 
 cannot() {
     printf 'NOT RUN: real Kubernetes as the judge (kubeadm, kube-apiserver, nodes in namespaces, policies): %s\n' "$1" >&2
@@ -17,10 +17,10 @@ tests/setup.sh cc go ip mmdebstrap setpriv unshare || cannot 'programs are missi
 cargo build --locked -p vm-tests
 harness=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/vm-tests
 if [ "$all" = all ]; then
-    "$harness" run --all --program "$program"
+    "$harness" run --all --program "$program" --package "$package"
     minors='26 31 35 36 37' pairs=1000000
 else
-    "$harness" run --program "$program"
+    "$harness" run --program "$program" --package "$package"
     minors=37 pairs=20000
 fi
 

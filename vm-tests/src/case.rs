@@ -28,6 +28,8 @@ const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBo
 
 /// A node's own user-data; one that has none becomes a control plane, by kubeadm alone.
 const USER_DATA: &str = "user-data";
+/// What who made the image has cloud-init do, whatever the user-data.
+const VENDOR_DATA: &str = "vendor-data";
 
 /// Where a node finds its user-data.
 pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
@@ -364,7 +366,7 @@ impl Case {
         for entry in fs::read_dir(self.dir.join(name))? {
             let path = entry?.path();
             let text = fill(&fs::read_to_string(&path).with_context(|| path.display().to_string())?);
-            let to = if path.ends_with(USER_DATA) { SEED } else { "/case" };
+            let to = if [USER_DATA, VENDOR_DATA].iter().any(|name| path.ends_with(name)) { SEED } else { "/case" };
             write(&format!("{to}/{}", name_of(&path)), &text)?;
         }
         if !self.dir.join(name).join(USER_DATA).exists() {
