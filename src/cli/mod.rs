@@ -247,8 +247,9 @@ fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<
     config.occasion = overrides.occasion;
     if config.occasion.has_no_file() {
         config.kubeadm_configs = Some(Vec::new());
-        config.cluster = false;
     }
+    // There is no API server yet that could be asked, or kubeadm is about to.
+    config.cluster &= !config.occasion.has_no_file() && config.occasion != Occasion::Boot;
     config.cluster &= !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.existing = match overrides.existing {

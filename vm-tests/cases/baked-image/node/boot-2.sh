@@ -1,4 +1,5 @@
 step 'the unit has nothing to do' unit_ended
+tell "TIME$(time_of_unit)"
 step 'the API server answers' eventually api_is_ready
 step 'the manifest is as it was' manifest_is /var/lib/case/manifest
 step 'events of this boot are written' eventually has_events ".requestReceivedTimestamp > \"$(uptime -s | date -u -f - +%FT%TZ)\""

@@ -8,3 +8,5 @@ ended_before() {
     [ "$end" -gt 0 ] && [ "$end" -lt "$start" ]
 }
 manifest_is() { cmp "$1" "$MANIFEST"; }
+# How much longer a boot was for it, at most.
+time_of_unit() { systemd-analyze blame --no-pager | grep ' kube-audit-bootstrap.service$'; }

@@ -7,11 +7,10 @@ export KUBECONFIG=$WORK/kubeconfig
 # kind's node image with the program in front of kubeadm, as a user makes one.
 build_image() {
     local context=$WORK/context
-    mkdir -p "$context/root/usr/local/bin"
-    cp "$(command -v kube-audit-bootstrap)" "$context/root/usr/local/bin/kube-audit-bootstrap"
-    ln -sfn kube-audit-bootstrap "$context/root/usr/local/bin/kubeadm"
-    printf 'FROM kindest/node:v@VERSION@\nCOPY root /\n' >"$context/Dockerfile"
-    docker build -t "$IMAGE" "$context"
+    mkdir -p "$context"
+    cp "$(command -v kube-audit-bootstrap)" "$context"
+    kube-audit-bootstrap render kind >"$context/Dockerfile"
+    docker build -t "$IMAGE" --build-arg NODE_IMAGE=kindest/node:v@VERSION@ "$context"
 }
 
 kind_node_is_ready() { kubectl get node "$NODE" -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'; }
