@@ -8,7 +8,7 @@ step 'rsyslog is told of the log' prepare_rsyslog
 step 'and finds no fault' rsyslogd -N1
 socat -u TCP-LISTEN:514,bind=127.0.0.1,fork,reuseaddr "OPEN:$WORK/received,creat,append" &
 trap 'kill %1' EXIT
-step 'it starts' systemctl start rsyslog
+step 'it starts' systemctl enable --now rsyslog
 step 'as its own user' is_its_user
 step 'events arrive' eventually test -s "$WORK/received"
 
