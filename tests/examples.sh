@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Lets those judge the examples of `render` that read such files: cloud-init, Cluster API, kubeadm, Butane, systemd, Packer, Ansible, mkosi and
+# BuildKit's parser. tests/examples.sh PROGRAM. They are installed into folders of the cache, and run in one of those, where nothing that they
+# do stays, and without a network. Where this machine can't, the last line says so; with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+program=$1
+
+cannot() {
+    printf 'NOT RUN: the examples of render, judged by those that read them: %s\n' "$1" >&2
+    case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
+}
+[ "$(id -u)" -eq 0 ] || cannot 'it needs root'
+unshare --mount --pid --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'
+tests/setup.sh go mmdebstrap unshare || cannot 'programs are missing, see above'
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
+mkdir -p "$cache"
+
+# The folder with a suite's packages, installed once: debian SUITE VARIANT PACKAGES
+debian() {
+    local folder key
+    key=$(printf '%s\n' "$@" | sha256sum | head -c 16)
+    folder=$cache/examples-$1-$key
+    if [ ! -e "$folder" ]; then
+        echo "$3: installing into a folder, which takes a minute" >&2
+        local new
+        new=$(mktemp -d "$cache/examples-new-XXXXXX")
+        mmdebstrap --quiet --format=directory --variant="$2" --include="$3" "$1" "$new/root" >&2
+        rm -rf "$new"/root/var/{cache/apt,lib/apt/lists}
+        mv -T "$new" "$folder" 2>/dev/null || rm -rf "$new"
+    fi
+    echo "$folder/root"
+}
+
+root=$(debian trixie minbase cloud-init,ansible-core,mkosi,systemd)
+# Debian's last with a free licence.
+packer=$(debian bookworm extract packer)/usr/bin/packer
+
+export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+module=$(echo vm-tests/components/kubernetes-1.37.*)
+version=${module##*-}
+stamps="-X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37"
+go vet -C tests/examples .
+go build -C tests/examples -trimpath -o "$work/examples" .
+go build -C "$module" -trimpath -ldflags "$stamps" -o "$work/kubeadm" k8s.io/kubernetes/cmd/kubeadm
+cp "$program" "$work/program"
+cp -r image/examples "$work/image-examples"
+cp tests/examples/judge.sh tests/examples/written.py "$work"
+cp "$packer" "$work/packer"
+
+# An overlay, so that the folder in the cache stays as it is, and devices that can't be replaced.
+# shellcheck disable=SC2016
+unshare --mount --pid --net --fork --kill-child bash -euc '
+    root=$1 work=$2
+    mount -t tmpfs none /mnt
+    mkdir /mnt/upper /mnt/work /mnt/root
+    mount -t overlay -o "lowerdir=$root,upperdir=/mnt/upper,workdir=/mnt/work" none /mnt/root
+    mkdir /mnt/root/judge
+    mount --bind "$work" /mnt/root/judge
+    mount -t proc proc /mnt/root/proc
+    mount -t tmpfs none /mnt/root/run
+    mount -t tmpfs none /mnt/root/tmp
+    mount -t tmpfs -o mode=0755 none /mnt/root/dev
+    for device in null zero full random urandom tty; do
+        : >"/mnt/root/dev/$device"
+        mount --bind "/dev/$device" "/mnt/root/dev/$device"
+    done
+    ln -s /proc/self/fd /mnt/root/dev/fd
+    ln -s fd/0 /mnt/root/dev/stdin
+    mkdir /mnt/root/dev/shm
+    exec chroot /mnt/root env -i PATH=/usr/sbin:/usr/bin HOME=/root LANG=C.UTF-8 VERSION="$3" sh /judge/judge.sh
+' bash "$root" "$work" "$version"

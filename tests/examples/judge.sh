@@ -1,0 +1,177 @@
+#!/bin/sh
+# Runs in the folder that tests/examples.sh makes, and throws away.
+set -eu
+cd /judge/image-examples
+examples=/judge/examples
+given=/judge/image-examples/configured
+config=/etc/kube-audit-bootstrap/config.yaml
+policy=/etc/kube-audit-bootstrap/audit-policy.yaml
+
+ok() { printf 'ok  %s\n' "$*"; }
+fail() { printf 'FAILED  %s\n' "$*" >&2; exit 1; }
+refused() { if "$@" >/tmp/said 2>&1; then fail "taken, and should not be: $*"; fi; }
+quiet() { "$@" >/tmp/said 2>&1 || { cat /tmp/said >&2; fail "$*"; }; }
+
+# is_like FILE MODE EXPECTED
+is_like() {
+    cmp "$1" "$3" || fail "$1"
+    [ "$(stat -c '%a %U' "$1")" = "$2 root" ] || fail "$1 has $(stat -c '%a %U' "$1")"
+}
+# The files of the configuration are where they belong, below a root: files_are ROOT
+files_are() {
+    is_like "$1$config" 644 $given/config.yaml
+    is_like "$1$policy" 600 $given/audit-policy.yaml
+    rm -r "$1/etc/kube-audit-bootstrap"
+}
+
+# cloud-init
+for set in default configured; do
+    quiet cloud-init schema --config-file $set/cloud-init.yaml
+done
+sed 's/"0644"/0644/' configured/cloud-init.yaml >/tmp/broken.yaml
+refused cloud-init schema --config-file /tmp/broken.yaml
+python3 /judge/written.py write $given/cloud-init.yaml
+files_are ''
+python3 /judge/written.py order /etc/cloud/cloud.cfg || fail 'cloud-init runs scripts of vendor-data after those of user-data'
+printf '#cloud-config\nruncmd: [vendor]\n' >/tmp/vendor
+printf '#cloud-config\nruncmd: [user]\n' >/tmp/user
+[ "$(python3 /judge/written.py merge /tmp/user /tmp/vendor)" = "['user']" ] || fail 'cloud-init merges vendor-data'
+ok "cloud-init $(cloud-init --version | cut -d ' ' -f 2): user-data is valid, and its files are written as given; scripts of vendor-data come first"
+printf '#!/bin/sh\necho "$@" >/tmp/called\n' >/usr/bin/kube-audit-bootstrap
+chmod 0755 /usr/bin/kube-audit-bootstrap
+sh $given/vendor-data.sh
+files_are ''
+[ "$(cat /tmp/called)" = apply ] || fail 'vendor-data does not apply'
+ok 'vendor-data: its files are written as given, and then it applies'
+rm /usr/bin/kube-audit-bootstrap
+
+# Cluster API
+$examples user-data "$VERSION" <configured/cluster-api.yaml >/tmp/user-data
+quiet cloud-init schema --config-file /tmp/user-data
+python3 /judge/written.py write /tmp/user-data
+files_are ''
+sed 's/permissions/permission/' configured/cluster-api.yaml >/tmp/broken.yaml
+refused sh -c "$examples kubeadm $VERSION </tmp/broken.yaml"
+for set in default configured; do
+    $examples kubeadm "$VERSION" <$set/cluster-api.yaml >/tmp/said
+    $examples user-data "$VERSION" <$set/cluster-api-files.yaml >/tmp/user-data
+    quiet cloud-init schema --config-file /tmp/user-data
+    mkdir -p /tmp/$set/etc/kubernetes
+    for version in 1.30.0 "$VERSION"; do
+        $examples kubeadm "$version" <$set/cluster-api-files.yaml >/tmp/$set/etc/kubernetes/kubeadm.yaml
+        [ "$version" = "$VERSION" ] || continue
+        quiet /judge/kubeadm config validate --config /tmp/$set/etc/kubernetes/kubeadm.yaml
+    done
+done
+python3 /judge/written.py write /tmp/user-data
+is_like /etc/kubernetes/audit-policy.yaml 600 $given/audit-policy.yaml
+mkdir -p /tmp/configured/etc/kube-audit-bootstrap
+cp $given/config.yaml $given/audit-policy.yaml /tmp/configured/etc/kube-audit-bootstrap
+# What the program itself would still do there.
+left() { /judge/program plan --root "/tmp/$1" --output json | grep -c '"step": "kubeadm"' || true; }
+[ "$(left default) $(left configured)" = '0 0' ] || fail 'the program would change what Cluster API made'
+cp /tmp/default/etc/kubernetes/kubeadm.yaml /tmp/configured/etc/kubernetes/kubeadm.yaml
+[ "$(left configured)" = 1 ] || fail 'the program does not see another configuration'
+ok "Cluster API and kubeadm $VERSION: read strictly, made into user-data and kubeadm's configuration, which has all that the program wants"
+
+# Flatcar
+for set in default configured; do
+    $examples butane <$set/ignition.bu >/tmp/$set.ign
+done
+sed 's/    mode: 0644/    mod: 0644/' configured/ignition.bu >/tmp/broken.bu
+refused sh -c "$examples butane </tmp/broken.bu"
+python3 - /tmp/configured.ign <<'END'
+import base64, gzip, json, os, sys, urllib.parse
+config = json.load(open(sys.argv[1]))
+for file in config["storage"]["files"]:
+    contents = file["contents"]
+    if not contents["source"].startswith("data:"):
+        assert file["path"] == "/opt/bin/kube-audit-bootstrap" and file["mode"] == 0o755, file
+        continue
+    head, data = contents["source"].split(",", 1)
+    data = base64.b64decode(data) if head.endswith(";base64") else urllib.parse.unquote_to_bytes(data)
+    data = gzip.decompress(data) if contents.get("compression") == "gzip" else data
+    path = "/tmp/flatcar" + file["path"]
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, "wb").write(data)
+    os.chmod(path, file["mode"])
+for unit in config["systemd"]["units"]:
+    open("/etc/systemd/system/" + unit["name"], "w").write(unit["contents"])
+END
+files_are /tmp/flatcar
+mkdir -p /opt/bin
+install -m 0755 /judge/program /opt/bin/kube-audit-bootstrap
+mkdir /etc/systemd/system/kube-audit-bootstrap-heal.path.d
+cp default/systemd.conf /etc/systemd/system/kube-audit-bootstrap-heal.path.d/10-manifest.conf
+quiet systemd-analyze verify kube-audit-bootstrap.service kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
+[ ! -s /tmp/said ] || { cat /tmp/said; fail 'systemd has complaints'; }
+sed -i s/PathChanged=/PathChange=/ /etc/systemd/system/kube-audit-bootstrap-heal.path.d/10-manifest.conf
+systemd-analyze verify kube-audit-bootstrap-heal.path >/tmp/said 2>&1 || true
+grep -q PathChange /tmp/said || fail 'systemd does not read the drop-in'
+ok "Butane: strictly; $(systemd-analyze --version | sed -n 's/ (.*//;1p'): the units and the drop-in"
+
+# Image builders: with a stand-in for the release, which says how it was called.
+mkdir -p /tmp/role/files /tmp/release/kube-audit-bootstrap
+cat >/tmp/release/kube-audit-bootstrap/install.sh <<'END'
+#!/bin/sh
+set -e
+root=
+[ "$1" != --root ] || { root=$2; shift 2; }
+[ "$*" = --hook ]
+install -D -m 0755 "$0" "$root/usr/bin/kube-audit-bootstrap"
+END
+chmod 0755 /tmp/release/kube-audit-bootstrap/install.sh
+cp $given/config.yaml $given/audit-policy.yaml /tmp/role/files
+tar -czf /tmp/role/files/kube-audit-bootstrap.tar.gz -C /tmp/release kube-audit-bootstrap
+installed() {
+    cmp "$1/usr/bin/kube-audit-bootstrap" /tmp/release/kube-audit-bootstrap/install.sh || fail "nothing is installed in $1/"
+    files_are "$1"
+}
+
+mkdir -p /tmp/roles/audit/tasks
+cp -r /tmp/role/files /tmp/roles/audit/
+printf -- '- hosts: localhost\n  connection: local\n  gather_facts: false\n  roles: [audit]\n' >/tmp/play.yaml
+for set in default configured; do
+    cp $set/ansible.yml /tmp/roles/audit/tasks/main.yml
+    quiet ansible-playbook --syntax-check -i localhost, /tmp/play.yaml
+    quiet ansible-playbook -i localhost, /tmp/play.yaml
+done
+installed ''
+[ ! -e /tmp/kube-audit-bootstrap ] || fail 'Ansible leaves the release behind'
+ok "Ansible $(ansible --version | sed -n '1s/.* \(.*\)].*/\1/p'): the tasks install the release and the configuration"
+
+for set in default configured; do
+    mkdir -p /tmp/packer-$set
+    cp /tmp/role/files/* /tmp/packer-$set
+    { printf 'source "null" "image" {\n  communicator = "none"\n}\nbuild {\n  sources = ["null.image"]\n'; cat $set/packer.pkr.hcl; echo '}'; } \
+        >/tmp/packer-$set/image.pkr.hcl
+    (cd /tmp/packer-$set && quiet env CHECKPOINT_DISABLE=1 /judge/packer validate .)
+done
+# Its commands, as its own shell runs them.
+sed -n '/inline = \[/,/\]/s/^ *\("[^"]*"\),$/\1/p' configured/packer.pkr.hcl | python3 -c 'import json, sys; [print(json.loads(line)) for line in sys.stdin]' >/tmp/inline
+cp /tmp/role/files/* /tmp
+rm /usr/bin/kube-audit-bootstrap
+quiet sh -e /tmp/inline
+installed ''
+sed -i 's/execute_command/execute_comand/' /tmp/packer-default/image.pkr.hcl
+(cd /tmp/packer-default && refused env CHECKPOINT_DISABLE=1 /judge/packer validate .)
+grep -q execute_comand /tmp/said || fail "Packer complains of something else: $(cat /tmp/said)"
+ok "Packer $(CHECKPOINT_DISABLE=1 /judge/packer version | sed -n '1s/Packer v//p'): the provisioners are valid, and their commands install the release and the configuration"
+
+mkdir -p /tmp/mkosi/base/usr/lib
+echo ID=custom >/tmp/mkosi/base/usr/lib/os-release
+cp -r /tmp/release/kube-audit-bootstrap $given/config.yaml $given/audit-policy.yaml /tmp/mkosi
+printf '[Distribution]\nDistribution=custom\n[Output]\nFormat=directory\nOutput=image\n[Content]\nBaseTrees=base\nBootable=no\n' >/tmp/mkosi/mkosi.conf
+install -m 0755 configured/mkosi.postinst /tmp/mkosi/mkosi.postinst
+(cd /tmp/mkosi && quiet mkosi build)
+installed /tmp/mkosi/image
+ok "$(mkosi --version): an image has the release and the configuration"
+
+# No engine builds them here: read, and what they copy.
+for file in kind kairos; do
+    $examples dockerfile <default/$file.Dockerfile >/tmp/said
+    $examples dockerfile <configured/$file.Dockerfile >/tmp/copied
+    printf '[config.yaml] %s\n[audit-policy.yaml] %s\n' $config $policy | diff - /tmp/copied | grep -q '^<' && fail "$file.Dockerfile copies $(cat /tmp/copied)"
+done
+echo 'COPY ["a"' | refused $examples dockerfile
+ok "BuildKit's parser: the Dockerfiles"
