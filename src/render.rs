@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 
 use crate::config::{Config, DEFAULT_PATH, parent};
+use crate::storage::rotation;
 use crate::wiring::kubeadm;
 use crate::yaml::scalar::{double_quoted, quote};
 
@@ -106,6 +107,7 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
             include_str!("render/ignition.bu"),
             &[
                 ("FILES", each(butane_file)),
+                ("BOOT", unit(include_str!("../image/systemd/kube-audit-bootstrap.service"), facts)),
                 ("PATH", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.path"), facts)),
                 ("SERVICE", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.service"), facts)),
                 ("TIMER", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.timer"), facts)),
@@ -154,9 +156,6 @@ pub fn warnings(kind: Kind, config: &Config) -> Vec<String> {
         Kind::Rsyslog | Kind::Vector | Kind::FluentBit | Kind::OtelCollector => {
             if config.storage.group.is_none() {
                 warnings.push("storage.group is not set, so only root can read the log".to_owned());
-            }
-            if config.log.format != "json" {
-                warnings.push(format!("log.format is {}, and this reads JSON", config.log.format));
             }
         }
         Kind::Systemd => {}
@@ -303,8 +302,16 @@ fn shipper(template: &str, config: &Config) -> Result<String, String> {
     let Some(log) = config.log.file() else {
         return Err("log.path is -, so there is no file to read: read the container's output instead".to_owned());
     };
-    let group = config.storage.group.map_or("0".to_owned(), |group| group.to_string());
-    Ok(fill(template, &[("LOG", log.clone()), ("DIRECTORY", parent(log).to_owned()), ("GROUP", group)]))
+    if log.contains(['*', '?', '[', ']', '{', '}']) {
+        return Err(format!(
+            "log.path {log}: a log shipper takes *, ?, brackets and braces for a pattern; choose another path"
+        ));
+    }
+    let group = match config.storage.group {
+        Some(group) => format!("{group} (storage.group)"),
+        None => "of storage.group, which is not set".to_owned(),
+    };
+    Ok(fill(template, &[("LOG", log.clone()), ("ROTATED", rotation::pattern(log)), ("GROUP", group)]))
 }
 
 /// A text as a literal block of YAML, its lines at `indent`. `None` for what such a block can't hold, or can't after Cluster
@@ -529,13 +536,15 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_no_file_has_no_shipper() {
+    fn a_log_that_is_no_file_or_a_pattern_has_no_shipper() {
         let mut config = Config::default();
-        config.log.path = "-".to_owned();
-        let facts = Facts { config: &config, configuration: None, policy: "", manifest: MANIFEST };
-        for kind in Kind::value_variants() {
-            let reads_log = [Kind::Rsyslog, Kind::Vector, Kind::FluentBit, Kind::OtelCollector].contains(kind);
-            assert_eq!(render(*kind, &facts).is_err(), reads_log, "{kind:?}");
+        for path in ["-", "/var/log/audit*/audit.log"] {
+            config.log.path = path.to_owned();
+            let facts = Facts { config: &config, configuration: None, policy: "", manifest: MANIFEST };
+            for kind in Kind::value_variants() {
+                let reads_log = [Kind::Rsyslog, Kind::Vector, Kind::FluentBit, Kind::OtelCollector].contains(kind);
+                assert_eq!(render(*kind, &facts).is_err(), reads_log, "{kind:?} {path}");
+            }
         }
     }
 }

@@ -46,7 +46,10 @@ stamps="-X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/componen
 go vet -C tests/examples .
 go build -C tests/examples -trimpath -o "$work/examples" .
 go build -C "$module" -trimpath -ldflags "$stamps" -o "$work/kubeadm" k8s.io/kubernetes/cmd/kubeadm
-cp "$program" "$work/program"
+# As the tarball has it, without what is for reading.
+mkdir "$work/kube-audit-bootstrap"
+cp "$program" "$work/kube-audit-bootstrap/kube-audit-bootstrap"
+cp -r image/install.sh image/config.yaml image/systemd image/tmpfiles.d "$work/kube-audit-bootstrap"
 cp -r image/examples "$work/image-examples"
 cp tests/examples/judge.sh tests/examples/written.py "$work"
 cp "$packer" "$work/packer"

@@ -8,6 +8,13 @@ fn split(log: &str) -> (&str, &str) {
     log.rfind('.').map_or((log, ""), |dot| log.split_at(dot))
 }
 
+/// What the paths of the rotated logs of a path have in common, as a shell's pattern, but for those that were compressed.
+pub fn pattern(path: &str) -> String {
+    let (directory, log) = path.rsplit_once('/').unwrap_or_default();
+    let (stem, extension) = split(log);
+    format!("{directory}/{stem}-*{extension}")
+}
+
 /// The name that a log gets which is rotated so many seconds after 1970, compressed or not.
 pub fn name(log: &str, (seconds, is_compressed): (u64, bool)) -> String {
     let (stem, extension) = split(log);
@@ -39,6 +46,11 @@ mod tests {
                 assert_eq!(super::name(log, when), expected);
                 assert_eq!(super::time(log, &expected), Some(when), "{expected}");
             }
+        }
+        for (path, expected) in
+            [("/a.b/audit.log", "/a.b/audit-*.log"), ("/a.b/audit", "/a.b/audit-*"), ("/a", "/a-*")]
+        {
+            assert_eq!(super::pattern(path), expected);
         }
         for other in [
             "audit.log",

@@ -4,6 +4,7 @@ set -eu
 cd /judge/image-examples
 examples=/judge/examples
 given=/judge/image-examples/configured
+program=/judge/kube-audit-bootstrap/kube-audit-bootstrap
 config=/etc/kube-audit-bootstrap/config.yaml
 policy=/etc/kube-audit-bootstrap/audit-policy.yaml
 
@@ -68,7 +69,7 @@ is_like /etc/kubernetes/audit-policy.yaml 600 $given/audit-policy.yaml
 mkdir -p /tmp/configured/etc/kube-audit-bootstrap
 cp $given/config.yaml $given/audit-policy.yaml /tmp/configured/etc/kube-audit-bootstrap
 # What the program itself would still do there.
-left() { /judge/program plan --root "/tmp/$1" --output json | grep -c '"step": "kubeadm"' || true; }
+left() { $program plan --root "/tmp/$1" --output json | grep -c '"step": "kubeadm"' || true; }
 [ "$(left default) $(left configured)" = '0 0' ] || fail 'the program would change what Cluster API made'
 cp /tmp/default/etc/kubernetes/kubeadm.yaml /tmp/configured/etc/kubernetes/kubeadm.yaml
 [ "$(left configured)" = 1 ] || fail 'the program does not see another configuration'
@@ -96,35 +97,32 @@ for file in config["storage"]["files"]:
     open(path, "wb").write(data)
     os.chmod(path, file["mode"])
 for unit in config["systemd"]["units"]:
-    open("/etc/systemd/system/" + unit["name"], "w").write(unit["contents"])
+    path = "/etc/systemd/system/" + unit["name"]
+    open(path, "w").write(unit.get("contents", "[Service]\nExecStart=/bin/true\n"))
+    for dropin in unit.get("dropins", []):
+        os.makedirs(path + ".d")
+        open(path + ".d/" + dropin["name"], "w").write(dropin["contents"])
 END
 files_are /tmp/flatcar
 mkdir -p /opt/bin
-install -m 0755 /judge/program /opt/bin/kube-audit-bootstrap
+install -m 0755 $program /opt/bin/kube-audit-bootstrap
 mkdir /etc/systemd/system/kube-audit-bootstrap-heal.path.d
 cp default/systemd.conf /etc/systemd/system/kube-audit-bootstrap-heal.path.d/10-manifest.conf
-quiet systemd-analyze verify kube-audit-bootstrap.service kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
+quiet systemd-analyze verify kubeadm.service kube-audit-bootstrap.service kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
 [ ! -s /tmp/said ] || { cat /tmp/said; fail 'systemd has complaints'; }
 sed -i s/PathChanged=/PathChange=/ /etc/systemd/system/kube-audit-bootstrap-heal.path.d/10-manifest.conf
 systemd-analyze verify kube-audit-bootstrap-heal.path >/tmp/said 2>&1 || true
 grep -q PathChange /tmp/said || fail 'systemd does not read the drop-in'
 ok "Butane: strictly; $(systemd-analyze --version | sed -n 's/ (.*//;1p'): the units and the drop-in"
 
-# Image builders: with a stand-in for the release, which says how it was called.
-mkdir -p /tmp/role/files /tmp/release/kube-audit-bootstrap
-cat >/tmp/release/kube-audit-bootstrap/install.sh <<'END'
-#!/bin/sh
-set -e
-root=
-[ "$1" != --root ] || { root=$2; shift 2; }
-[ "$*" = --hook ]
-install -D -m 0755 "$0" "$root/usr/bin/kube-audit-bootstrap"
-END
-chmod 0755 /tmp/release/kube-audit-bootstrap/install.sh
+# Image builders
+mkdir -p /tmp/role/files
 cp $given/config.yaml $given/audit-policy.yaml /tmp/role/files
-tar -czf /tmp/role/files/kube-audit-bootstrap.tar.gz -C /tmp/release kube-audit-bootstrap
+tar -czf /tmp/role/files/kube-audit-bootstrap.tar.gz -C /judge kube-audit-bootstrap
 installed() {
-    cmp "$1/usr/bin/kube-audit-bootstrap" /tmp/release/kube-audit-bootstrap/install.sh || fail "nothing is installed in $1/"
+    cmp "$1/usr/bin/kube-audit-bootstrap" $program || fail "nothing is installed in $1/"
+    [ "$(readlink "$1/usr/local/bin/kubeadm")" = /usr/bin/kube-audit-bootstrap ] || fail "no hook in $1/"
+    [ -L "$1/etc/systemd/system/multi-user.target.wants/kube-audit-bootstrap.service" ] || fail "no unit is enabled in $1/"
     files_are "$1"
 }
 
@@ -150,7 +148,7 @@ done
 # Its commands, as its own shell runs them.
 sed -n '/inline = \[/,/\]/s/^ *\("[^"]*"\),$/\1/p' configured/packer.pkr.hcl | python3 -c 'import json, sys; [print(json.loads(line)) for line in sys.stdin]' >/tmp/inline
 cp /tmp/role/files/* /tmp
-rm /usr/bin/kube-audit-bootstrap
+quiet /judge/kube-audit-bootstrap/install.sh --root / --uninstall
 quiet sh -e /tmp/inline
 installed ''
 sed -i 's/execute_command/execute_comand/' /tmp/packer-default/image.pkr.hcl
@@ -160,7 +158,7 @@ ok "Packer $(CHECKPOINT_DISABLE=1 /judge/packer version | sed -n '1s/Packer v//p
 
 mkdir -p /tmp/mkosi/base/usr/lib
 echo ID=custom >/tmp/mkosi/base/usr/lib/os-release
-cp -r /tmp/release/kube-audit-bootstrap $given/config.yaml $given/audit-policy.yaml /tmp/mkosi
+cp -r /judge/kube-audit-bootstrap $given/config.yaml $given/audit-policy.yaml /tmp/mkosi
 printf '[Distribution]\nDistribution=custom\n[Output]\nFormat=directory\nOutput=image\n[Content]\nBaseTrees=base\nBootable=no\n' >/tmp/mkosi/mkosi.conf
 install -m 0755 configured/mkosi.postinst /tmp/mkosi/mkosi.postinst
 (cd /tmp/mkosi && quiet mkosi build)

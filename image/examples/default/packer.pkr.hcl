@@ -10,7 +10,7 @@ provisioner "shell" {
   inline = [
     "mkdir /tmp/kube-audit-bootstrap",
     "tar -xzf /tmp/kube-audit-bootstrap.tar.gz -C /tmp/kube-audit-bootstrap --strip-components=1",
-    "/tmp/kube-audit-bootstrap/install.sh --hook",
+    "/tmp/kube-audit-bootstrap/install.sh --root / --hook",
     "rm -r /tmp/kube-audit-bootstrap.tar.gz /tmp/kube-audit-bootstrap",
   ]
 }
