@@ -12,9 +12,9 @@ use crate::yaml::scalar::{double_quoted, quote};
 /// Where the path unit of the image looks for the manifest.
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
-/// What a snippet is for.
+/// What can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum Snippet {
     /// cloud-init's user-data, for an image that has the program
     CloudInit,
     /// cloud-init's vendor-data, for an image whose users bring user-data of their own
@@ -69,24 +69,24 @@ struct File<'f> {
 }
 
 /// The snippet, or why there is none for this configuration.
-pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
+pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
     let files = files(kind, facts);
     let listed = |name: &str| files.iter().fold(String::new(), |text, file| text + name + file.beside);
     let each = |one: fn(&File) -> String| files.iter().map(one).collect::<String>();
     let text = match kind {
-        Kind::CloudInit => fill(
+        Snippet::CloudInit => fill(
             include_str!("render/cloud-init.yaml"),
             &[("FILES", section("write_files:", &files, 0)), ("COMMAND", first_boot(facts.config))],
         ),
-        Kind::VendorData => fill(include_str!("render/vendor-data.sh"), &[("FILES", each(here_document))]),
-        Kind::ClusterApi => {
+        Snippet::VendorData => fill(include_str!("render/vendor-data.sh"), &[("FILES", each(here_document))]),
+        Snippet::ClusterApi => {
             let files = match files.as_slice() {
                 [] => " {}".to_owned(),
                 files => format!("\n{}", section("files:", files, 4).trim_end_matches('\n')),
             };
             fill(include_str!("render/cluster-api.yaml"), &[("FILES", files)])
         }
-        Kind::ClusterApiFiles => fill(
+        Snippet::ClusterApiFiles => fill(
             include_str!("render/cluster-api-files.yaml"),
             &[
                 ("FILES", section("files:", &files, 4)),
@@ -94,16 +94,16 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
                 ("SETTINGS", indented(kubeadm::settings(facts.config).trim_end(), 6)),
             ],
         ),
-        Kind::Kind | Kind::Kairos => {
+        Snippet::Kind | Snippet::Kairos => {
             let template = match kind {
-                Kind::Kind => include_str!("render/kind.Dockerfile"),
+                Snippet::Kind => include_str!("render/kind.Dockerfile"),
                 _ => include_str!("render/kairos.Dockerfile"),
             };
             let copy =
                 each(|file| format!("COPY [{}, {}]\n", double_quoted(file.beside), double_quoted(file.path)));
             fill(template, &[("BESIDE", listed(", ")), ("FILES", copy)])
         }
-        Kind::Ignition => fill(
+        Snippet::Ignition => fill(
             include_str!("render/ignition.bu"),
             &[
                 ("FILES", each(butane_file)),
@@ -113,14 +113,14 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
                 ("TIMER", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.timer"), facts)),
             ],
         ),
-        Kind::Mkosi => {
+        Snippet::Mkosi => {
             let install = each(|file| {
                 let path = format!("\"$BUILDROOT\"{}", shell_word(file.path));
                 format!("install -D -m {} \"$SRCDIR/{}\" {path}\n", file.mode, file.beside)
             });
             fill(include_str!("render/mkosi.postinst"), &[("BESIDE", listed(", ")), ("FILES", install)])
         }
-        Kind::Packer => {
+        Snippet::Packer => {
             let names = listed(" /tmp/");
             let sources = files
                 .iter()
@@ -137,28 +137,30 @@ pub fn render(kind: Kind, facts: &Facts) -> Result<String, String> {
                 &[("BESIDE", listed(", ")), ("SOURCES", sources), ("FILES", install), ("REMOVE", remove)],
             )
         }
-        Kind::Ansible => {
+        Snippet::Ansible => {
             fill(include_str!("render/ansible.yml"), &[("BESIDE", listed(", ")), ("FILES", each(ansible_copy))])
         }
-        Kind::Systemd => fill(include_str!("render/heal-path.conf"), &[("MANIFEST", specifiers(facts.manifest))]),
-        Kind::Rsyslog => shipper(include_str!("render/rsyslog.conf"), facts.config)?,
-        Kind::Vector => shipper(include_str!("render/vector.yaml"), facts.config)?,
-        Kind::FluentBit => shipper(include_str!("render/fluent-bit.yaml"), facts.config)?,
-        Kind::OtelCollector => shipper(include_str!("render/otel-collector.yaml"), facts.config)?,
+        Snippet::Systemd => {
+            fill(include_str!("render/heal-path.conf"), &[("MANIFEST", specifiers(facts.manifest))])
+        }
+        Snippet::Rsyslog => shipper(include_str!("render/rsyslog.conf"), facts.config)?,
+        Snippet::Vector => shipper(include_str!("render/vector.yaml"), facts.config)?,
+        Snippet::FluentBit => shipper(include_str!("render/fluent-bit.yaml"), facts.config)?,
+        Snippet::OtelCollector => shipper(include_str!("render/otel-collector.yaml"), facts.config)?,
     };
     Ok(format!("{}\n", text.trim_end_matches('\n')))
 }
 
 /// What a snippet leaves to the user, in sentences.
-pub fn warnings(kind: Kind, config: &Config) -> Vec<String> {
+pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     match kind {
-        Kind::Rsyslog | Kind::Vector | Kind::FluentBit | Kind::OtelCollector => {
+        Snippet::Rsyslog | Snippet::Vector | Snippet::FluentBit | Snippet::OtelCollector => {
             if config.storage.group.is_none() {
                 warnings.push("storage.group is not set, so only root can read the log".to_owned());
             }
         }
-        Kind::Systemd => {}
+        Snippet::Systemd => {}
         _ => {
             if let Some(webhook) = &config.webhook {
                 warnings.push(format!(
@@ -168,7 +170,7 @@ pub fn warnings(kind: Kind, config: &Config) -> Vec<String> {
             }
         }
     }
-    if kind == Kind::ClusterApiFiles && config.storage.source.is_some() {
+    if kind == Snippet::ClusterApiFiles && config.storage.source.is_some() {
         warnings.push(
             "storage.device and storage.bind need the program on the node; nothing is mounted here".to_owned(),
         );
@@ -177,10 +179,10 @@ pub fn warnings(kind: Kind, config: &Config) -> Vec<String> {
 }
 
 /// The files that a snippet puts on the node. Without the program it is the policy itself.
-fn files<'f>(kind: Kind, facts: &Facts<'f>) -> Vec<File<'f>> {
+fn files<'f>(kind: Snippet, facts: &Facts<'f>) -> Vec<File<'f>> {
     let config = facts.config;
     let policy = |path| File { path, mode: "0600", text: facts.policy, beside: "audit-policy.yaml" };
-    if kind == Kind::ClusterApiFiles {
+    if kind == Snippet::ClusterApiFiles {
         return vec![policy(&config.policy_path)];
     }
     let configuration =
@@ -392,7 +394,7 @@ mod tests {
 
     const AWKWARD: &str = "/etc/a;b&(c)/{{d}}%{e}#f*,!p~.yaml";
 
-    fn snippet(kind: Kind, config: &Config, text: &str) -> String {
+    fn snippet(kind: Snippet, config: &Config, text: &str) -> String {
         let facts = Facts { config, configuration: Some(text), policy: text, manifest: MANIFEST };
         render(kind, &facts).unwrap()
     }
@@ -407,11 +409,11 @@ mod tests {
     }
 
     /// The path and text of each file in a snippet, as its reader has them.
-    fn files_in(kind: Kind, snippet: &str) -> Vec<(String, String)> {
+    fn files_in(kind: Snippet, snippet: &str) -> Vec<(String, String)> {
         let document = read(snippet);
         let files = match kind {
-            Kind::CloudInit => &document["write_files"],
-            Kind::Ignition => &document["storage"]["files"],
+            Snippet::CloudInit => &document["write_files"],
+            Snippet::Ignition => &document["storage"]["files"],
             _ => &document["spec"]["kubeadmConfigSpec"]["files"],
         };
         let text =
@@ -438,10 +440,10 @@ mod tests {
         #[test]
         fn a_text_is_read_back_as_it_is(text in texts()) {
             let config = Config { policy_source: AWKWARD.to_owned(), policy_path: AWKWARD.to_owned(), ..Config::default() };
-            for kind in [Kind::CloudInit, Kind::ClusterApi, Kind::ClusterApiFiles, Kind::Ignition] {
+            for kind in [Snippet::CloudInit, Snippet::ClusterApi, Snippet::ClusterApiFiles, Snippet::Ignition] {
                 let snippet = snippet(kind, &config, &text);
                 let mut expected = vec![(DEFAULT_PATH.to_owned(), text.clone()), (AWKWARD.to_owned(), text.clone())];
-                if kind == Kind::ClusterApiFiles {
+                if kind == Snippet::ClusterApiFiles {
                     expected.remove(0);
                 }
                 prop_assert_eq!(files_in(kind, &snippet), expected, "{}", snippet);
@@ -467,7 +469,7 @@ mod tests {
     #[test]
     fn every_snippet_is_filled_in_once() {
         let config = Config { policy_source: AWKWARD.to_owned(), ..Config::default() };
-        for kind in Kind::value_variants() {
+        for kind in Snippet::value_variants() {
             let text = snippet(*kind, &config, "text: \"@LOG@ @FILES@\"\n").replace("@LOG@ @FILES@", "");
             assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text}");
             let left = text
@@ -482,12 +484,12 @@ mod tests {
     fn awkward_paths_are_quoted_for_where_they_go() {
         let source = Config { policy_source: AWKWARD.to_owned(), ..Config::default() };
         for (kind, expected) in [
-            (Kind::Kind, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
-            (Kind::Kairos, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
-            (Kind::Mkosi, format!("\"$SRCDIR/audit-policy.yaml\" \"$BUILDROOT\"'{AWKWARD}'\n")),
-            (Kind::Packer, format!("/tmp/audit-policy.yaml '{}'\",\n", AWKWARD.replace("%{", "%%{"))),
-            (Kind::Ansible, format!("    dest: !unsafe \"{AWKWARD}\"\n")),
-            (Kind::VendorData, format!("/dev/stdin '{AWKWARD}' <<'END'\n")),
+            (Snippet::Kind, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
+            (Snippet::Kairos, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
+            (Snippet::Mkosi, format!("\"$SRCDIR/audit-policy.yaml\" \"$BUILDROOT\"'{AWKWARD}'\n")),
+            (Snippet::Packer, format!("/tmp/audit-policy.yaml '{}'\",\n", AWKWARD.replace("%{", "%%{"))),
+            (Snippet::Ansible, format!("    dest: !unsafe \"{AWKWARD}\"\n")),
+            (Snippet::VendorData, format!("/dev/stdin '{AWKWARD}' <<'END'\n")),
         ] {
             let text = snippet(kind, &source, "a: b\n");
             assert!(text.contains(&expected), "{expected}{text}");
@@ -497,14 +499,14 @@ mod tests {
             log: crate::config::Log { path: format!("{AWKWARD}/log"), ..Config::default().log },
             ..Config::default()
         };
-        let command = &read(&snippet(Kind::CloudInit, &config, "a: b\n"))["runcmd"][0];
+        let command = &read(&snippet(Snippet::CloudInit, &config, "a: b\n"))["runcmd"][0];
         assert_eq!(command, &format!("kube-audit-bootstrap apply && kubeadm init --config '{AWKWARD}'"));
-        let command = &read(&snippet(Kind::ClusterApiFiles, &config, "a: b\n"))["spec"]["kubeadmConfigSpec"]["preKubeadmCommands"]
+        let command = &read(&snippet(Snippet::ClusterApiFiles, &config, "a: b\n"))["spec"]["kubeadmConfigSpec"]["preKubeadmCommands"]
             [0];
         assert_eq!(command, &format!("install -d -m 0700 '{AWKWARD}'"));
         let facts =
             Facts { config: &config, configuration: None, policy: "", manifest: "/a%b/kube-apiserver.yaml" };
-        for kind in [Kind::Systemd, Kind::Ignition] {
+        for kind in [Snippet::Systemd, Snippet::Ignition] {
             let text = render(kind, &facts).unwrap();
             assert!(
                 text.contains("PathChanged=/a%%b/kube-apiserver.yaml\n") && !text.contains(MANIFEST),
@@ -521,7 +523,7 @@ mod tests {
         let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
         let file = kubeadm::read(text, "/kubeadm.yaml", true).unwrap();
         let wired = kubeadm::wire(text, &file, &crate::wiring::Wanted::of(&config), None).unwrap();
-        let rendered = read(&snippet(Kind::ClusterApiFiles, &config, "a: b\n"));
+        let rendered = read(&snippet(Snippet::ClusterApiFiles, &config, "a: b\n"));
         assert_eq!(
             rendered["spec"]["kubeadmConfigSpec"]["clusterConfiguration"]["apiServer"],
             read(&wired.text)["apiServer"]
@@ -530,7 +532,7 @@ mod tests {
 
     #[test]
     fn flatcar_runs_no_program_from_where_none_can_be() {
-        let text = snippet(Kind::Ignition, &Config::default(), "a: b\n");
+        let text = snippet(Snippet::Ignition, &Config::default(), "a: b\n");
         let programs: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("ExecStart=")).collect();
         assert!(programs.len() >= 2 && programs.iter().all(|line| line.starts_with("/opt/bin/")), "{programs:?}");
     }
@@ -541,8 +543,9 @@ mod tests {
         for path in ["-", "/var/log/audit*/audit.log"] {
             config.log.path = path.to_owned();
             let facts = Facts { config: &config, configuration: None, policy: "", manifest: MANIFEST };
-            for kind in Kind::value_variants() {
-                let reads_log = [Kind::Rsyslog, Kind::Vector, Kind::FluentBit, Kind::OtelCollector].contains(kind);
+            for kind in Snippet::value_variants() {
+                let reads_log =
+                    [Snippet::Rsyslog, Snippet::Vector, Snippet::FluentBit, Snippet::OtelCollector].contains(kind);
                 assert_eq!(render(*kind, &facts).is_err(), reads_log, "{kind:?} {path}");
             }
         }

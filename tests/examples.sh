@@ -74,5 +74,5 @@ unshare --mount --pid --net --fork --kill-child bash -euc '
     ln -s /proc/self/fd /mnt/root/dev/fd
     ln -s fd/0 /mnt/root/dev/stdin
     mkdir /mnt/root/dev/shm
-    exec chroot /mnt/root env -i PATH=/usr/sbin:/usr/bin HOME=/root LANG=C.UTF-8 VERSION="$3" sh /judge/judge.sh
+    exec chroot /mnt/root env -i PATH=/usr/sbin:/usr/bin HOME=/root LANG=C.UTF-8 sh /judge/judge.sh "$3"
 ' bash "$root" "$work" "$version"

@@ -8,7 +8,7 @@ use super::{Common, Misuse, Outcome, Overrides, configuration_text, parse, polic
 use crate::audit::policy;
 use crate::config::Config;
 use crate::node::observe;
-use crate::render::{self, Facts, Kind};
+use crate::render::{self, Facts, Snippet};
 use crate::yaml::fields::Severity;
 
 /// Print what fits the configuration for cloud-init, Cluster API, image builders, systemd or a log shipper
@@ -16,7 +16,7 @@ use crate::yaml::fields::Severity;
 pub struct Render {
     /// What to print
     #[arg(value_enum)]
-    kind: Kind,
+    kind: Snippet,
 }
 
 impl Render {

@@ -2,6 +2,7 @@
 # Runs in the folder that tests/examples.sh makes, and throws away.
 set -eu
 cd /judge/image-examples
+latest=$1
 examples=/judge/examples
 given=/judge/image-examples/configured
 program=/judge/kube-audit-bootstrap/kube-audit-bootstrap
@@ -47,20 +48,20 @@ ok 'vendor-data: its files are written as given, and then it applies'
 rm /usr/bin/kube-audit-bootstrap
 
 # Cluster API
-$examples user-data "$VERSION" <configured/cluster-api.yaml >/tmp/user-data
+$examples user-data "$latest" <configured/cluster-api.yaml >/tmp/user-data
 quiet cloud-init schema --config-file /tmp/user-data
 python3 /judge/written.py write /tmp/user-data
 files_are ''
 sed 's/permissions/permission/' configured/cluster-api.yaml >/tmp/broken.yaml
-refused sh -c "$examples kubeadm $VERSION </tmp/broken.yaml"
+refused sh -c "$examples kubeadm $latest </tmp/broken.yaml"
 for set in default configured; do
-    $examples kubeadm "$VERSION" <$set/cluster-api.yaml >/tmp/said
-    $examples user-data "$VERSION" <$set/cluster-api-files.yaml >/tmp/user-data
+    $examples kubeadm "$latest" <$set/cluster-api.yaml >/tmp/said
+    $examples user-data "$latest" <$set/cluster-api-files.yaml >/tmp/user-data
     quiet cloud-init schema --config-file /tmp/user-data
     mkdir -p /tmp/$set/etc/kubernetes
-    for version in 1.30.0 "$VERSION"; do
+    for version in 1.30.0 "$latest"; do
         $examples kubeadm "$version" <$set/cluster-api-files.yaml >/tmp/$set/etc/kubernetes/kubeadm.yaml
-        [ "$version" = "$VERSION" ] || continue
+        [ "$version" = "$latest" ] || continue
         quiet /judge/kubeadm config validate --config /tmp/$set/etc/kubernetes/kubeadm.yaml
     done
 done
@@ -73,7 +74,7 @@ left() { $program plan --root "/tmp/$1" --output json | grep -c '"step": "kubead
 [ "$(left default) $(left configured)" = '0 0' ] || fail 'the program would change what Cluster API made'
 cp /tmp/default/etc/kubernetes/kubeadm.yaml /tmp/configured/etc/kubernetes/kubeadm.yaml
 [ "$(left configured)" = 1 ] || fail 'the program does not see another configuration'
-ok "Cluster API and kubeadm $VERSION: read strictly, made into user-data and kubeadm's configuration, which has all that the program wants"
+ok "Cluster API and kubeadm $latest: read strictly, made into user-data and kubeadm's configuration, which has all that the program wants"
 
 # Flatcar
 for set in default configured; do
