@@ -108,7 +108,7 @@ files() {
     echo "0644 $prefix/share/bash-completion/completions/kube-audit-bootstrap $here/completions/bash/kube-audit-bootstrap"
     echo "0644 $prefix/share/fish/vendor_completions.d/kube-audit-bootstrap.fish $here/completions/fish/kube-audit-bootstrap.fish"
     echo "0644 $prefix/share/zsh/$zsh/_kube-audit-bootstrap $here/completions/zsh/_kube-audit-bootstrap"
-    for file in LICENSE README.md CHANGELOG.md; do
+    for file in LICENSE README.md CHANGELOG.md third-party-licenses.txt; do
         echo "0644 $prefix/share/doc/kube-audit-bootstrap/$file $here/$file"
     done
 }
@@ -159,7 +159,7 @@ presets=$(within "$prefix/lib/systemd/system-preset")
 files | while read -r mode place file; do
     if [ ! -e "$file" ]; then
         case $file in
-            "$here"/man/* | "$here"/completions/* | "$here"/*.md | "$here"/LICENSE) continue ;;
+            "$here"/man/* | "$here"/completions/* | "$here"/*.md | "$here"/LICENSE | "$here"/*.txt) continue ;;
             *) fail "$file is missing" ;;
         esac
     fi

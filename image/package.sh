@@ -23,11 +23,14 @@ put 644 . LICENSE README.md CHANGELOG.md image/config.yaml
 put 644 systemd image/systemd/*
 put 644 tmpfiles.d image/tmpfiles.d/*
 put 644 man "$docs"/man/*.1
+triple=x86_64-unknown-linux-gnu
+[ "$ARCH" = amd64 ] || triple=aarch64-unknown-linux-gnu
+image/licenses.sh $triple >"$work/tree/third-party-licenses.txt"
 gzip -9n "$work"/tree/man/*.1
 for shell in bash fish zsh; do
     put 644 "completions/$shell" "$docs/completions/$shell"/*
 done
-cp -r image/scripts "$work"
+cp -r image/scripts image/copyright "$work"
 find "$work" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 
 for packager in deb rpm; do

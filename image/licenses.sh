@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Prints the licenses of what is linked into the program: image/licenses.sh TRIPLE.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+triple=${1:?usage: licenses.sh TRIPLE}
+export LC_ALL=C
+cat <<'END'
+kube-audit-bootstrap is under the Apache License 2.0. Linked into it are the GNU C library, under the GNU Lesser General
+Public License 2.1 or later, Rust's standard library, under MIT or Apache-2.0, and these crates:
+END
+cargo tree --locked --edges normal,no-proc-macro --target "$triple" --prefix none --format '{p} {l}' |
+    sed 's/ (\*)$//' | grep -v '^kube-audit-bootstrap ' | sort -u |
+    while read -r name version license; do
+        printf '\n%s\n%s %s: %s\n' "$(printf '=%.0s' {1..100})" "$name" "${version#v}" "$license"
+        # Of several to choose from, one will do.
+        text=$(find "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-${version#v}" -maxdepth 1 -type f \
+            \( -iname 'LICENSE*' -o -iname 'COPYING*' \) | sort | awk '/LICENSE-MIT/ { mit = $0 } { first = first ? first : $0 } END { print mit ? mit : first }')
+        [ -n "$text" ] || { echo "$name $version has no text of its license" >&2; exit 1; }
+        echo
+        cat "$text"
+    done
