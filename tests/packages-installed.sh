@@ -1,0 +1,310 @@
+#!/usr/bin/env bash
+# Installs, upgrades, removes and purges the packages in a Debian of its own, runs install.sh on roots, and imports the
+# container image: tests/packages-installed.sh VERSION, after `make packages oci`. Where this machine can't, the last line says so;
+# with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=${1:?usage: packages-installed.sh VERSION}
+
+cannot() {
+    printf 'NOT RUN: the packages in a Debian of their own: %s\n' "$1" >&2
+    case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
+}
+if [ -z "${IN_NAMESPACE-}" ]; then
+    [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
+    unshare --mount true 2>/dev/null || cannot 'no namespaces can be made here'
+    tests/setup.sh mmdebstrap unshare || cannot 'programs are missing, see above'
+    # What is mounted is gone with the namespace.
+    IN_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+fi
+
+# A Debian with rpm and containerd in it, and with the shells that there are completions for; made once, and only read.
+include=systemd,rpm,man-db,zsh,fish,containerd
+base=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap/packages-trixie-${include//,/-}
+if [ ! -d "$base" ]; then
+    echo "a Debian for the packages: installing into a folder, which takes a minute"
+    mkdir -p "$(dirname "$base")"
+    rm -rf "$base.partial"
+    mmdebstrap --quiet --variant=minbase --format=directory --include=$include trixie "$base.partial"
+    mv "$base.partial" "$base"
+fi
+
+scratch=$(mktemp -d -t kube-audit-bootstrap-packages.XXXXXX)
+server=''
+end() {
+    [ -z "$server" ] || { kill "$server" && wait "$server"; } || :
+    umount --recursive --lazy "$scratch"
+    rmdir "$scratch"
+}
+trap end EXIT
+mount -t tmpfs -o mode=755 scratch "$scratch"
+
+# Each case has a Debian as new: a layer over that one.
+passed=0 failed=0 case='' node=''
+new_node() {
+    case=$1 node=$scratch/$1/root
+    mkdir -p "$scratch/$1"/{upper,work,root}
+    mount -t overlay -o "lowerdir=$base,upperdir=$scratch/$1/upper,workdir=$scratch/$1/work" overlay "$node"
+    mount -t proc proc "$node/proc"
+}
+clean=(env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive)
+on() { chroot "$node" "${clean[@]}" "$@"; }
+check() { # WHAT COMMAND...
+    local printed
+    if printed=$("${@:2}" 2>&1); then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s: %s\n%s' "$case" "$1" "${printed:+$printed$'\n'}"
+    fi
+}
+# run WHAT COMMAND...: on the node; what it said is in $said.
+said=''
+run() {
+    local code=0
+    said=$(on "${@:2}" 2>&1 </dev/null) || code=$?
+    [ $code -eq 0 ] || said+=$'\n'"exit code $code"
+    check "$1 (it said: $said)" [ $code -eq 0 ]
+}
+says() { [[ $said == *"$1"* ]]; }
+there() { [ -e "$node$1" ] || [ -L "$node$1" ]; }
+gone() { ! there "$1"; }
+has() { grep -qF -- "$2" "$node$1"; }
+mode() { [ "$(stat -c '%a %u:%g' "$node$1")" = "$2" ]; }
+is_enabled() { [ "$(on systemctl is-enabled "$1" 2>&1)" = enabled ]; }
+wants=/etc/systemd/system/multi-user.target.wants
+state=/var/lib/kube-audit-bootstrap
+config=/etc/kube-audit-bootstrap/config.yaml
+program=/usr/bin/kube-audit-bootstrap
+
+installed() {
+    run 'the program runs' kube-audit-bootstrap --version
+    check "it says its version, not: $said" says "kube-audit-bootstrap $version"
+    check 'the program is executable and of root' mode $program '755 0:0'
+    check 'the configuration can be read' mode $config '644 0:0'
+    for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
+        check "$unit is enabled" is_enabled $unit
+        check "$unit is enabled by a link in /etc" there $wants/$unit
+    done
+    check 'the timer is enabled by nothing of its own' gone $wants/kube-audit-bootstrap-heal.timer
+    check 'nothing is prepared yet' gone /etc/kubernetes
+    check 'no log directory is made' gone /var/log/kubernetes
+}
+# What a node has that was prepared.
+prepare() {
+    mkdir -p "$node$state/backups/20260101T000000Z" "$node/etc/kubernetes/manifests" "$node/var/log/kubernetes/audit"
+    touch "$node$state/backups/20260101T000000Z/index.json" "$node/etc/kubernetes/audit-policy.yaml" \
+        "$node/etc/kubernetes/manifests/kube-apiserver.yaml" "$node/var/log/kubernetes/audit/audit.log"
+    echo 'existing: keep' >>"$node$config"
+}
+stays() {
+    for file in /etc/kubernetes/audit-policy.yaml /etc/kubernetes/manifests/kube-apiserver.yaml \
+        /var/log/kubernetes/audit/audit.log; do
+        check "$file stays" there $file
+    done
+}
+units_gone() {
+    for place in /etc /usr/lib /usr/local/lib; do
+        check "nothing of ours is left of systemd in $place" \
+            [ -z "$(find "$node$place" -path '*/systemd/*' -name '*kube-audit*' 2>/dev/null)" ]
+    done
+}
+hook() {
+    mkdir -p "$node/usr/local/bin"
+    ln -s $program "$node/usr/local/bin/kubeadm"
+}
+
+# The same package once more, a version later and with another default configuration.
+arch=amd64 later=$version.1 packages=$PWD/target/packages
+next=$scratch/next
+cp -a "target/packaging/$arch" "$next"
+echo '# One line more.' >>"$next/tree/config.yaml"
+for packager in deb rpm; do
+    (cd "$next" && VERSION=$later ARCH=$arch "$OLDPWD/target/nfpm" package --config "$OLDPWD/image/nfpm.yaml" \
+        --packager $packager --target . >/dev/null)
+done
+deb=kube-audit-bootstrap_$version-1_amd64.deb later_deb=kube-audit-bootstrap_$later-1_amd64.deb
+rpm=kube-audit-bootstrap-$version-1.x86_64.rpm later_rpm=kube-audit-bootstrap-$later-1.x86_64.rpm
+tarball=kube-audit-bootstrap-$version-linux-$arch.tar.gz
+bring() { cp "$packages"/{"$deb","$rpm"} "$next"/{"$later_deb","$later_rpm"} "$node/tmp"; }
+
+new_node deb
+bring
+run 'dpkg installs it' dpkg -i "/tmp/$deb"
+installed
+prepare
+hook
+on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
+run 'dpkg upgrades it' dpkg --force-confold -i "/tmp/$later_deb"
+check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
+check 'the new default lies beside it' there $config.dpkg-dist
+check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
+check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
+check 'an upgrade leaves the hook' there /usr/local/bin/kubeadm
+run 'dpkg removes it' dpkg -r kube-audit-bootstrap
+check 'the hook is gone with the program' gone /usr/local/bin/kubeadm
+check 'that is said' says 'removed /usr/local/bin/kubeadm'
+check 'the program is gone' gone $program
+units_gone
+stays
+check 'the configuration stays until the purge' has $config 'existing: keep'
+run 'dpkg installs it again' dpkg -i "/tmp/$later_deb"
+check 'then the units are enabled again' is_enabled kube-audit-bootstrap-heal.path
+check 'with the configuration of before' has $config 'existing: keep'
+run 'dpkg purges it' dpkg -P kube-audit-bootstrap
+check 'the configuration is gone' gone /etc/kube-audit-bootstrap
+check 'the backups stay' there $state/backups/20260101T000000Z/index.json
+check 'that is said, and how to be rid of them' says KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1
+units_gone
+stays
+run 'dpkg installs it once more' dpkg -i "/tmp/$deb"
+run 'dpkg purges it with the backups' env KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1 dpkg -P kube-audit-bootstrap
+check 'the backups are gone if that is asked for' gone $state
+stays
+
+new_node deb-preset
+bring
+mkdir -p "$node/etc/systemd/system-preset"
+echo 'disable kube-audit-bootstrap-heal.path' >"$node/etc/systemd/system-preset/10-mine.preset"
+run 'dpkg installs it' dpkg -i "/tmp/$deb"
+check "the administrator's preset wins" gone $wants/kube-audit-bootstrap-heal.path
+check 'our preset does the rest' is_enabled kube-audit-bootstrap.service
+on ln -s /usr/bin/true /usr/local/bin/kubeadm
+run 'dpkg purges it' dpkg -P kube-audit-bootstrap
+check "a kubeadm that isn't the hook stays" there /usr/local/bin/kubeadm
+check 'what was never used leaves nothing' gone $state
+
+new_node rpm
+bring
+run 'rpm installs it' rpm --nodeps -i "/tmp/$rpm"
+installed
+prepare
+hook
+on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
+run 'rpm upgrades it' rpm --nodeps -U "/tmp/$later_rpm"
+check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
+check 'the new default lies beside it' there $config.rpmnew
+check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
+check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
+check 'an upgrade leaves the hook' there /usr/local/bin/kubeadm
+run 'rpm finds its files as they were' rpm -V --nodeps --noconfig kube-audit-bootstrap
+run 'rpm erases it' rpm -e kube-audit-bootstrap
+check 'the hook is gone with the program' gone /usr/local/bin/kubeadm
+check 'the program is gone' gone $program
+check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
+check 'the backups stay' there $state/backups/20260101T000000Z/index.json
+units_gone
+stays
+
+# The man pages and completions are such.
+new_node docs
+bring
+run 'dpkg installs it' dpkg -i "/tmp/$deb"
+for page in $(cd "$node/usr/share/man/man1" && echo kube-audit-bootstrap*.1.gz); do
+    run "man shows $page" sh -c "LC_ALL=C.UTF-8 MANROFFSEQ= MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 /usr/share/man/man1/$page 2>&1 >/dev/null"
+    check "$page has no fault: $said" [ -z "$said" ]
+done
+for verb in apply plan status verify restore policy; do
+    check "there is a page for $verb" there /usr/share/man/man1/kube-audit-bootstrap-$verb.1.gz
+done
+run 'bash reads its completions' bash -c '. /usr/share/bash-completion/completions/kube-audit-bootstrap
+    function=$(complete -p kube-audit-bootstrap | sed "s/.*-F \([^ ]*\).*/\1/")
+    COMP_WORDS=(kube-audit-bootstrap re) COMP_CWORD=1
+    $function kube-audit-bootstrap re kube-audit-bootstrap
+    echo "${COMPREPLY[*]}"'
+check "bash completes a verb, not: $said" [ "$said" = restore ]
+run 'fish reads its completions' fish -c 'complete --do-complete "kube-audit-bootstrap re"'
+check "fish completes a verb, not: $said" says restore
+run 'zsh finds its completions' zsh -c 'autoload -Uz compinit && compinit -u -d /tmp/dump && echo $_comps[kube-audit-bootstrap] && autoload +X -U _kube-audit-bootstrap'
+check "zsh has one for the program, not: $said" says _kube-audit-bootstrap
+
+# install.sh puts the same into a root, by the machine's systemctl or without one, and never outside.
+tar -C "$scratch" -xzf "$packages/$tarball"
+install=$scratch/${tarball%.tar.gz}/install.sh
+# An older systemctl links to the units by /lib. What Debian alone asks for isn't compared.
+listing() {
+    (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
+        ! -name copyright -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
+}
+expected=$(listing "$node")
+for with in systemctl nothing; do
+    new_node "install-$with"
+    path=$PATH
+    [ $with = systemctl ] || {
+        path=$scratch/bin
+        mkdir -p "$path"
+        for tool in cat chmod cp dirname ln mkdir mv readlink rm rmdir; do ln -s "$(command -v $tool)" "$path/$tool"; done
+    }
+    check 'install.sh installs' env PATH="$path" /bin/sh "$install" --root "$node" --hook
+    check 'the files are those of the package' diff <(echo "$expected") <(listing "$node" | grep -v local/bin/kubeadm)
+    installed
+    check 'the hook is there' [ "$(readlink "$node/usr/local/bin/kubeadm")" = $program ]
+    prepare
+    on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
+    check 'install.sh installs again' env PATH="$path" /bin/sh "$install" --root "$node"
+    check 'an edited configuration stays' has $config 'existing: keep'
+    check 'what somebody disabled stays disabled' gone $wants/kube-audit-bootstrap-heal.path
+    check 'install.sh takes all away' env PATH="$path" /bin/sh "$install" --root "$node" --uninstall
+    check 'but for the configuration, nothing is left' [ "$(listing "$node")" = "${config#/} 644 " ]
+    check 'the hook is gone' gone /usr/local/bin/kubeadm
+    check 'the configuration stays' there $config
+    stays
+done
+
+new_node install-hook-taken
+on ln -s /usr/bin/true /usr/local/bin/kubeadm
+check 'the hook replaces no kubeadm' [ "$("$install" --root "$node" --hook 2>&1 >/dev/null | grep -c 'is there already')" = 1 ]
+check 'and nothing is installed then' gone $program
+
+# A root with links that lead out of it, if they are followed as they stand.
+case=install-links node=$scratch/links/root
+mkdir -p "$node/real" "$node/usr" "$node/opt" "$scratch/out"
+ln -s "$scratch/out" "$node/etc"
+ln -s /real "$node/usr/bin"
+ln -s ../../../../../../../../out "$node/usr/lib"
+ln -s /opt "$node/usr/local"
+check 'install.sh installs' env PATH="$scratch/bin" /bin/sh "$install" --root "$node" --hook
+check 'nothing is written outside' [ -z "$(ls -A "$scratch/out")" ]
+check 'an absolute link begins at the root' there /real/kube-audit-bootstrap
+check 'also one that names a place outside' there "$scratch/out/kube-audit-bootstrap/config.yaml"
+check 'no .. leads out' there /out/systemd/system/kube-audit-bootstrap.service
+check 'the hook is within, too' there /opt/bin/kubeadm
+
+case='install-usage'
+check 'a root must be named' [ "$("$install" >/dev/null 2>&1 || echo $?)" = 2 ]
+check 'which is there' [ "$("$install" --root "$scratch/none" >/dev/null 2>&1 || echo $?)" = 1 ]
+check 'no unknown option is taken' [ "$("$install" --root / --rot >/dev/null 2>&1 || echo $?)" = 2 ]
+
+# The container image, as containerd takes it.
+new_node oci
+cp "target/packages/kube-audit-bootstrap-$version.oci.tar" "$node/tmp/image.tar"
+cat >"$node/tmp/containerd.toml" <<END
+version = 2
+root = "/tmp/containerd"
+state = "/tmp/containerd-state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "/tmp/containerd.sock"
+END
+(exec chroot "$node" "${clean[@]}" containerd --config /tmp/containerd.toml) >"$scratch/containerd.log" 2>&1 &
+server=$!
+ctr() { on ctr --address /tmp/containerd.sock "$@"; }
+for ((tries = 0; tries < 300; tries++)); do
+    ! ctr version >/dev/null 2>&1 || break
+    kill -0 $server || { cat "$scratch/containerd.log" >&2; exit 1; }
+    sleep 0.1
+done
+image=localhost/kube-audit-bootstrap:$version
+run 'ctr imports it' ctr --address /tmp/containerd.sock images import --snapshotter native /tmp/image.tar
+check "it is there by its name, among: $(ctr images ls -q)" [ "$(ctr images ls -q)" = "$image" ]
+run 'ctr mounts it' ctr --address /tmp/containerd.sock images mount --snapshotter native "$image" /mnt
+check 'the program is alone in it, of root, executable' \
+    [ "$(cd "$node/mnt" && find . -mindepth 1 -printf '%P %m %U:%G\n')" = 'kube-audit-bootstrap 755 0:0' ]
+check 'it is the program of the packages' cmp "$node/mnt/kube-audit-bootstrap" "target/packaging/$arch/tree/kube-audit-bootstrap"
+manifest=$(ctr content get "$(ctr images ls "name==$image" | sed -n 's/.* \(sha256:[0-9a-f]*\) .*/\1/p')")
+settings=$(ctr content get "$(sed 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/' <<<"$manifest")")
+check "the program is the entrypoint, not as in: $settings" grep -qF '"Entrypoint":["/kube-audit-bootstrap"]' <<<"$settings"
+check "its architecture is that of the program, not as in: $settings" grep -qF "\"architecture\":\"$arch\"" <<<"$settings"
+
+echo "packages: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
