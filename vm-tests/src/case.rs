@@ -322,7 +322,8 @@ impl Case {
         }
         for (index, (name, node)) in self.nodes.iter().zip(&nodes).enumerate() {
             if self.description.baked {
-                let package = setting.package.as_ref().context("this case needs --package; `make packages` builds it")?;
+                let package =
+                    setting.package.as_ref().context("this case needs --package; `make packages` builds it")?;
                 let debian = match setting.on {
                     On::Qemu => image::debian_of_machines()?,
                     On::Namespaces | On::Host => image::debian()?,

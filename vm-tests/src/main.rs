@@ -230,7 +230,11 @@ impl Nodes {
             accelerator,
             image: self.image.as_ref().map(|image| found(image, "")).transpose()?,
             program: found(&self.program, "; build it with `make build`")?,
-            package: self.package.as_ref().map(|package| found(package, "; build it with `make packages`")).transpose()?,
+            package: self
+                .package
+                .as_ref()
+                .map(|package| found(package, "; build it with `make packages`"))
+                .transpose()?,
             cuts: None,
             seed: 0,
             log_root: PathBuf::new(),

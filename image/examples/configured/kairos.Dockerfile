@@ -3,6 +3,6 @@
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 COPY kube-audit-bootstrap/ /tmp/kube-audit-bootstrap/
-RUN /tmp/kube-audit-bootstrap/install.sh --root / --hook && rm -r /tmp/kube-audit-bootstrap
+RUN /tmp/kube-audit-bootstrap/install.sh --root / && rm -r /tmp/kube-audit-bootstrap
 COPY ["config.yaml", "/etc/kube-audit-bootstrap/config.yaml"]
 COPY ["audit-policy.yaml", "/etc/kube-audit-bootstrap/audit-policy.yaml"]

@@ -3,4 +3,4 @@
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 COPY kube-audit-bootstrap/ /tmp/kube-audit-bootstrap/
-RUN /tmp/kube-audit-bootstrap/install.sh --root / --hook && rm -r /tmp/kube-audit-bootstrap
+RUN /tmp/kube-audit-bootstrap/install.sh --root / && rm -r /tmp/kube-audit-bootstrap
