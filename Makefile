@@ -10,11 +10,8 @@ TARGET := $(BUILT)/x86_64-unknown-linux-gnu
 RELEASE := $(BUILT)/$(TRIPLE)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
 HARNESS := $(TARGET)/debug/vm-tests
-<<<<<<< HEAD
 VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 PACKAGE := target/packages/kube-audit-bootstrap_$(VERSION)-1_$(ARCH).deb
-=======
->>>>>>> c6a7140 (Test packages and image as one step, and say so where Go is too old)
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 
@@ -46,7 +43,7 @@ vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines
 	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE)
 
 test-all: programs arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
-	tests/packages.sh $(RELEASE)
+	tests/packages.sh $(RELEASE) all
 	tests/real.sh $(RELEASE) $(PACKAGE) all
 	$(HARNESS) run --all --on qemu --program $(RELEASE) --package $(PACKAGE)
 	$(HARNESS) build-image target/image.qcow2
