@@ -204,13 +204,13 @@ for page in $(cd "$node/usr/share/man/man1" && echo kube-audit-bootstrap*.1.gz);
     run "man shows $page" sh -c "LC_ALL=C.UTF-8 MANROFFSEQ= MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 /usr/share/man/man1/$page 2>&1 >/dev/null"
     check "$page has no fault: $said" [ -z "$said" ]
 done
-for verb in apply plan status verify restore policy; do
+for verb in apply plan status verify restore policy render; do
     check "there is a page for $verb" there /usr/share/man/man1/kube-audit-bootstrap-$verb.1.gz
 done
 run 'bash reads its completions' bash -c '. /usr/share/bash-completion/completions/kube-audit-bootstrap
     function=$(complete -p kube-audit-bootstrap | sed "s/.*-F \([^ ]*\).*/\1/")
-    COMP_WORDS=(kube-audit-bootstrap re) COMP_CWORD=1
-    $function kube-audit-bootstrap re kube-audit-bootstrap
+    COMP_WORDS=(kube-audit-bootstrap res) COMP_CWORD=1
+    $function kube-audit-bootstrap res kube-audit-bootstrap
     echo "${COMPREPLY[*]}"'
 check "bash completes a verb, not: $said" [ "$said" = restore ]
 run 'fish reads its completions' fish -c 'complete --do-complete "kube-audit-bootstrap re"'
