@@ -35,9 +35,15 @@ refused cloud-init schema --config-file /tmp/broken.yaml
 python3 /judge/written.py write $given/cloud-init.yaml
 files_are ''
 python3 /judge/written.py order /etc/cloud/cloud.cfg || fail 'cloud-init runs scripts of vendor-data after those of user-data'
-printf '#cloud-config\nruncmd: [vendor]\n' >/tmp/vendor
-printf '#cloud-config\nruncmd: [user]\n' >/tmp/user
-[ "$(python3 /judge/written.py merge /tmp/user /tmp/vendor)" = "['user']" ] || fail 'cloud-init merges vendor-data'
+# What README.md says of those who bring commands of their own.
+printf '#cloud-config\nruncmd: [first]\n' >/tmp/first
+printf '#cloud-config\nruncmd: [second]\n' >/tmp/second
+{ cat /tmp/second; echo 'merge_how: "dict(no_replace,recurse_list)+list(append)+str()"'; } >/tmp/merging
+runs() { said=$(python3 /judge/written.py "$1" /tmp/first "$2"); [ "$said" = "$3" ] || fail "cloud-init runs $said of $1 $2"; }
+runs parts /tmp/second second
+runs parts /tmp/merging 'first second'
+runs vendor /tmp/second first
+runs vendor /tmp/merging first
 ok "cloud-init $(cloud-init --version | cut -d ' ' -f 2): user-data is valid, and its files are written as given; scripts of vendor-data come first"
 printf '#!/bin/sh\necho "$@" >/tmp/called\n' >/usr/bin/kube-audit-bootstrap
 chmod 0755 /usr/bin/kube-audit-bootstrap

@@ -1,8 +1,26 @@
-"""Lets cloud-init write the files of a user-data, as it does at a boot, and says what it makes of two that meet."""
+"""Lets cloud-init write the files of a user-data, as it does at a boot, and says whose commands it runs where two meet."""
 import sys
 
-from cloudinit import templater, util
+from cloudinit import handlers, templater, util
 from cloudinit.config import cc_write_files
+from cloudinit.handlers.cloud_config import CloudConfigPartHandler
+
+
+class Paths:
+    @staticmethod
+    def get_ipath(_name):
+        return "/tmp/merged"
+
+
+def merged(parts):
+    """What becomes of the parts of one user-data, or of one vendor-data."""
+    handler = CloudConfigPartHandler(Paths)
+    handler.handle_part(None, handlers.CONTENT_START, None, None, None, None)
+    for part in parts:
+        handler.handle_part(None, "text/cloud-config", "part", part, None, {})
+    handler.handle_part(None, handlers.CONTENT_END, None, None, None, None)
+    return util.load_yaml(open("/tmp/merged").read())
+
 
 command, *paths = sys.argv[1:]
 texts = [open(path).read() for path in paths]
@@ -13,9 +31,11 @@ if command == "write":
         text = templater.render_string(text, {})
     files = util.load_yaml(text).get("write_files", [])
     cc_write_files.write_files("write_files", files, "root:root")
-elif command == "merge":
+elif command == "parts":
+    print(*merged(texts)["runcmd"])
+elif command == "vendor":
     # User-data comes first, vendor-data last, as cloudinit.helpers.ConfigMerger has them.
-    print(util.mergemanydict([util.load_yaml(text) for text in texts])["runcmd"])
+    print(*util.mergemanydict([merged([text]) for text in texts])["runcmd"])
 elif command == "order":
     modules = [name.replace("-", "_") for name in util.load_yaml(texts[0])["cloud_final_modules"]]
     sys.exit(modules.index("scripts_vendor") > modules.index("scripts_user"))
