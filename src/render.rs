@@ -47,15 +47,33 @@ pub enum Snippet {
     OtelCollector,
 }
 
+impl Snippet {
+    /// Does it say where the manifest is?
+    pub fn names_manifest(self) -> bool {
+        matches!(self, Snippet::Systemd | Snippet::Ignition)
+    }
+
+    /// Does it have the text of a policy in it?
+    pub fn holds_policy(self, config: &Config) -> bool {
+        match self {
+            Snippet::ClusterApiFiles => true,
+            Snippet::CloudInit | Snippet::VendorData | Snippet::ClusterApi | Snippet::Ignition => {
+                config.policy_source != "default"
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a snippet is made of.
 #[derive(Debug)]
 pub struct Facts<'f> {
     pub config: &'f Config,
     /// The configuration file's text, where there is one.
     pub configuration: Option<&'f str>,
-    /// The audit policy that is installed.
+    /// The audit policy that is installed, where [`Snippet::holds_policy`].
     pub policy: &'f str,
-    /// Where the manifest is.
+    /// Where the manifest is, where [`Snippet::names_manifest`].
     pub manifest: &'f str,
 }
 

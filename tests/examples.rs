@@ -110,6 +110,29 @@ fn what_is_left_to_the_user_is_said() {
 }
 
 #[test]
+fn a_policy_may_come_from_elsewhere() {
+    let given = tempfile::NamedTempFile::new().unwrap();
+    fs::write(given.path(), "# Mine.\napiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n")
+        .unwrap();
+    let given = given.path().to_str().unwrap();
+    let source = "policy: {source: /etc/audit/mine.yaml}\n";
+    for (config, kind, code) in [
+        (source, "cloud-init", 0),
+        (source, "ignition", 0),
+        ("", "cluster-api-files", 0),
+        ("", "cloud-init", 2),
+        (source, "kind", 2),
+    ] {
+        let output = render(root(&format!("{HEAD}{config}"), None).path(), &[kind, "--policy", given]);
+        assert_eq!(output.status.code(), Some(code), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).contains("# Mine."), code == 0, "{kind}");
+    }
+    // What has no text of it needs none.
+    let output = render(root(&format!("{HEAD}{source}"), None).path(), &["kind"]);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\"/etc/audit/mine.yaml\""));
+}
+
+#[test]
 fn what_is_wrong_prints_nothing() {
     let source = "policy: {source: /etc/kube-audit-bootstrap/audit-policy.yaml}\n";
     let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  verb: [get]\n";

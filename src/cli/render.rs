@@ -1,5 +1,7 @@
 //! `render`: what fits the node's configuration, for other people's files.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
@@ -8,6 +10,7 @@ use super::{Common, Misuse, Outcome, Overrides, configuration_text, parse, polic
 use crate::audit::policy;
 use crate::config::Config;
 use crate::node::observe;
+use crate::node::root::Root;
 use crate::render::{self, Facts, Snippet};
 use crate::yaml::fields::Severity;
 
@@ -17,6 +20,9 @@ pub struct Render {
     /// What to print
     #[arg(value_enum)]
     kind: Snippet,
+    /// Take the text of policy.source from this file, - for standard input
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 }
 
 impl Render {
@@ -27,20 +33,24 @@ impl Render {
             Some((name, text)) => parse(text, name)?,
             None => Config::default(),
         };
-        let policy = policy_text(&root, &config, &Overrides::default())?;
-        let faults: Vec<_> = policy::check(&policy.text, config.kubernetes_version)
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .map(|finding| format!("{}:{finding}", policy.name))
-            .collect();
-        if !faults.is_empty() {
-            bail!("{}", faults.join("\n"));
-        }
+        // What a snippet has nothing of needn't be on the machine that prints it.
+        let manifest = match self.kind.names_manifest() {
+            true => observe::manifest_path(&root, &config)?,
+            false => String::new(),
+        };
+        let policy = match self.kind.holds_policy(&config) {
+            true => checked_policy(&root, &config, self.policy)?,
+            false if self.policy.is_some() => {
+                let reason = "--policy has no place in this: the configuration has no policy.source, or the snippet no texts";
+                return Err(Misuse(reason.to_owned()).into());
+            }
+            false => String::new(),
+        };
         let facts = Facts {
             config: &config,
             configuration: read.as_ref().map(|(_, text)| text.as_str()),
-            policy: &policy.text,
-            manifest: &observe::manifest_path(&root, &config)?,
+            policy: &policy,
+            manifest: &manifest,
         };
         let text = render::render(self.kind, &facts).map_err(Misuse)?;
         let warnings = render::warnings(self.kind, &config);
@@ -51,5 +61,19 @@ impl Render {
             out.push_str(&text);
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// The text of a policy that the API server would take.
+fn checked_policy(root: &Root, config: &Config, given: Option<PathBuf>) -> Result<String> {
+    let policy = policy_text(root, config, &Overrides { policy: given, ..Overrides::default() })?;
+    let faults: Vec<_> = policy::check(&policy.text, config.kubernetes_version)
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(|finding| format!("{}:{finding}", policy.name))
+        .collect();
+    match faults.as_slice() {
+        [] => Ok(policy.text),
+        faults => bail!("{}", faults.join("\n")),
     }
 }
