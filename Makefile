@@ -38,6 +38,7 @@ check: ## Format, lints and fast tests
 test: programs ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
 	tests/packages.sh $(RELEASE)
 	tests/examples.sh $(RELEASE)
+	tests/shippers.sh $(RELEASE) rsyslog
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
 vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter of an hour
@@ -46,6 +47,7 @@ vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines
 test-all: programs arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(RELEASE) all
 	tests/examples.sh $(RELEASE)
+	tests/shippers.sh $(RELEASE) rsyslog otel
 	tests/real.sh $(RELEASE) $(PACKAGE) all
 	$(HARNESS) run --all --on qemu --program $(RELEASE) --package $(PACKAGE)
 	$(HARNESS) build-image target/image.qcow2

@@ -2,11 +2,16 @@
 # Whether log shippers deliver every audit event once, and as it was written, with what `render` prints for them: the log is written
 # and rotated by the library that the API server has for that, and its files are what must have arrived in the end. Needs Go, and root
 # to run them as somebody who reads the log by its group alone.
-# usage: tests/shippers.sh rsyslog|otel...
+# usage: tests/shippers.sh PROGRAM rsyslog|otel...
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || { echo 'usage: tests/shippers.sh rsyslog|otel...' >&2; exit 2; }
-tests/setup.sh go setpriv
+[ $# -gt 1 ] || { echo 'usage: tests/shippers.sh PROGRAM rsyslog|otel...' >&2; exit 2; }
+PROGRAM=$1
+shift
+if [ "$(id -u)" -ne 0 ] || ! tests/setup.sh go setpriv; then
+    echo 'NOT RUN: log shippers on a log that is rotated: they need root, and what is missing above' >&2
+    case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
+fi
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
 GROUP=4 PORT=15514
 WORK=$(mktemp -d)
@@ -17,7 +22,9 @@ trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$WORK"' EXIT
 GOTOOLCHAIN=local go build -C tests/shippers/stream -o "$WORK/stream" .
 
 render() {
-    sed -e "s|@LOG@|$LOG|g; s|@ROTATED@|${LOG%.log}-*.log|g; s|@GROUP@|$GROUP|g" "src/render/$1"
+    printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kind: AuditBootstrapConfiguration' \
+        "log: {path: '$LOG'}" "storage: {group: $GROUP}" >"$WORK/config.yaml"
+    "$PROGRAM" render "$1" --config "$WORK/config.yaml"
 }
 
 # Debian's own program, but not installed: its service would be started, and take over the system's log.
@@ -42,7 +49,7 @@ prepare_rsyslog() {
     find_rsyslog
     RECEIVES=syslog
     # What isn't the rendered one's is the target, and how soon it is tried again.
-    render rsyslog.conf | sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
+    render rsyslog | sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
     # As Debian includes it: after an input, which is not to take the system's log here.
     cat >"$HERE/rsyslog.conf" <<END
 module(load="imuxsock" SysSock.Use="off")
@@ -59,7 +66,7 @@ prepare_otel() {
     GOTOOLCHAIN=local go build -C tests/shippers/otel -trimpath -o "$WORK/otelcol" .
     [ $((SECONDS - start)) -lt 30 ] || echo "the collector was built in $((SECONDS - start)) s"
     RECEIVES=otlp
-    render otel-collector.yaml >"$HERE/otel-collector.yaml"
+    render otel-collector >"$HERE/otel-collector.yaml"
     # What isn't the rendered one's is the target, and a directory that can be written to.
     cat >"$HERE/here.yaml" <<END
 extensions: {file_storage: {directory: $STATE/storage}}
