@@ -620,6 +620,15 @@ impl Plan {
     ) -> Result<bool> {
         let Some(log) = logs.first() else { return Ok(false) };
         let directory = parent(log);
+        // One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
+        if config.occasion == Occasion::Boot && self.role == Role::Image {
+            if config.storage.source.is_some() && targets.disk.as_ref().is_some_and(|disk| !disk.is_right) {
+                self.warnings.push(format!(
+                    "{directory}: nothing is mounted before kubeadm's configuration, or the hook, tells that this becomes a control plane"
+                ));
+            }
+            return Ok(false);
+        }
         let Some(source) = &config.storage.source else {
             if targets.has_unit {
                 self.warnings.push(format!(
@@ -1219,6 +1228,34 @@ mod tests {
                 plan.refusal.unwrap_or_default().contains(refusal.unwrap_or_default()),
                 "{storage} {content:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_node_needs_depends_on_the_occasion() {
+        let wanted = config("storage: {device: /dev/disk/by-id/x, format: ext4}");
+        let targets = || {
+            let state = disk::State { content: Some(Content::Blank), ..disk_state() };
+            Targets { disk: Some(state), ..Targets::default() }
+        };
+        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+        for (occasion, manifest, role, does) in [
+            (Occasion::Any, None, Role::Image, "create-directory format mount create-file"),
+            // It may become a worker.
+            (Occasion::Boot, None, Role::Image, "create-directory create-file"),
+            (
+                Occasion::Boot,
+                Some(manifest),
+                Role::ControlPlane,
+                "create-directory format mount create-file edit-file",
+            ),
+            (Occasion::InitWithoutFile, None, Role::FirstBoot, "create-directory format mount create-file"),
+            (Occasion::Join, None, Role::Joining, "create-directory format mount create-file"),
+            // kubeadm makes the manifest anew.
+            (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
+        ] {
+            let plan = planned(&Config { occasion, ..wanted.clone() }, &facts(manifest), &targets());
+            assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
         }
     }
 
