@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the program is made of.
-const SOURCES: [&str; 5] = ["src", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
+const SOURCES: [&str; 6] = ["src", "image/systemd", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
 fn main() {
     println!("cargo::rustc-env=BUILT_FROM={}", commit().map(|commit| format!(" ({commit})")).unwrap_or_default());

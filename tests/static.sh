@@ -26,6 +26,9 @@ no_name_service() {
 }
 symbols() { nm "$1" | grep ' T main$' >/dev/null; }
 starts() { env -i "$1" --version >/dev/null; }
+# Whatever is in the environment.
+tells_errors() { [ "$(RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 "$1" plan --root /no/such/root 2>&1 || echo $?)" = "error: /no/such/root: --root names no directory
+2" ]; }
 
 check "$release is a static-pie" static_pie "$release"
 check "$release needs no library and no loader" needs_nothing "$release"
@@ -33,5 +36,6 @@ check "$release is at most 2500000 bytes, and is $(stat -c %s "$release")" small
 check "$debug has its symbols" symbols "$debug"
 check "$debug has no name-service symbol" no_name_service "$debug"
 check "$release starts with an empty environment" starts "$release"
+check "$release tells an error where backtraces are asked for" tells_errors "$release"
 echo "static: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]
