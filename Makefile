@@ -3,7 +3,8 @@
 
 SHELL := /bin/bash
 # Of the program and its packages; the tests run on amd64.
-ARCH ?= amd64
+ARCH = amd64
+$(if $(filter amd64 arm64,$(ARCH)),,$(error ARCH is amd64 or arm64))
 TRIPLE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 TARGET := $(BUILT)/x86_64-unknown-linux-gnu

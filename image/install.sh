@@ -8,7 +8,7 @@ usage() {
 usage: install.sh --root DIR [--prefix DIR] [--hook] [--uninstall] [--program FILE]
 
   --root DIR       the root of the image, as $BUILDROOT of mkosi; / for this system
-  --prefix DIR     where it goes within that; /usr where not given
+  --prefix DIR     /usr, where not given, or /usr/local: systemd looks for units nowhere else
   --hook           also link /usr/local/bin/kubeadm to the program: it then prepares the node before each
                    `kubeadm init` or `join`, and becomes the real kubeadm, which must lie elsewhere
   --uninstall      take away what was installed, the hook too; the configuration and the backups stay
@@ -26,7 +26,9 @@ misused() {
     exit 2
 }
 
-here=$(cd "$(dirname "$0")" && pwd)
+# A directory that is named is that one, whatever there is elsewhere.
+unset CDPATH
+here=$(cd -- "$(dirname -- "$0")" && pwd)
 root='' prefix=/usr hook='' uninstall='' program=$here/kube-audit-bootstrap
 while [ $# -gt 0 ]; do
     case $1 in
@@ -52,13 +54,13 @@ done
 [ -n "$root" ] || misused "--root is missing"
 [ -d "$root" ] || fail "$root: --root names no directory"
 case $prefix in
-    *[[:space:]]*) misused "--prefix must have no spaces" ;;
-    /*) ;;
-    *) misused "--prefix must begin with a slash" ;;
+    /usr | /usr/local) ;;
+    *) misused "--prefix $prefix: it is /usr or /usr/local" ;;
 esac
+case $root in /*) ;; *) root=./$root ;; esac
 umask 022
 # Without a slash at the end: empty for the system's own root.
-root=$(cd "$root" && pwd -P)
+root=$(cd -- "$root" && pwd -P)
 root=${root%/}
 units="kube-audit-bootstrap.service kube-audit-bootstrap-heal.path"
 called=$prefix/bin/kube-audit-bootstrap
@@ -123,6 +125,16 @@ is_our_hook() {
     case $(readlink "$hook_directory/kubeadm") in */kube-audit-bootstrap) ;; *) return 1 ;; esac
 }
 
+# Makes a link, in the place of another one, also of one that leads to a directory.
+link() { # TARGET DIRECTORY NAME
+    mkdir -p "$2"
+    if [ -L "$2/$3" ]; then rm -f "$2/$3"; fi
+    [ ! -d "$2/$3" ] || fail "$2/$3 is a directory; move it away"
+    ln -sf "$1" "$2/$3"
+}
+# As the packages: that the units were enabled, so that what somebody disables later stays so.
+state=$(within /var/lib/kube-audit-bootstrap)
+
 if [ -n "$uninstall" ]; then
     if is_our_hook; then
         rm -f "$hook_directory/kubeadm"
@@ -145,6 +157,8 @@ if [ -n "$uninstall" ]; then
         rm -f "$directory/${place##*/}"
     done
     rmdir "$(within "$prefix/share/doc/kube-audit-bootstrap")" 2>/dev/null || :
+    rm -f "$state/units-are-preset"
+    rmdir "$state" 2>/dev/null || :
     if runs && has_systemctl; then systemctl daemon-reload || :; fi
     exit
 fi
@@ -153,9 +167,6 @@ fi
 if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
     fail "$hook_directory/kubeadm is there already, and no link to this program: move it to /usr/bin or /opt/bin first"
 fi
-presets=$(within "$prefix/lib/systemd/system-preset")
-[ -e "$presets/90-kube-audit-bootstrap.preset" ] && first='' || first=1
-
 files | while read -r mode place file; do
     if [ ! -e "$file" ]; then
         case $file in
@@ -175,27 +186,32 @@ files | while read -r mode place file; do
             ;;
     esac
     # Beside it and renamed, since a program that runs can't be written to; and a link there isn't followed.
+    for there in "$target" "$target.new"; do
+        if [ -L "$there" ]; then rm -f "$there"; fi
+        [ ! -d "$there" ] || fail "$there is a directory; move it away"
+    done
+    rm -f "$target.new"
     cp "$file" "$target.new"
     chmod "$mode" "$target.new"
-    if [ -L "$target" ]; then rm -f "$target"; fi
     mv -f "$target.new" "$target"
 done
 
-if [ -n "$first" ]; then
-    if has_systemctl; then
+if [ ! -e "$state/units-are-preset" ]; then
+    # systemctl follows links of the root to this machine.
+    if has_systemctl && [ "$(within $links)" = "$root$links" ] &&
+        [ "$(within "$prefix/lib/systemd/system")" = "$root$prefix/lib/systemd/system" ]; then
         # shellcheck disable=SC2086
         systemctl --root="${root:-/}" preset $units
     else
-        directory=$(within $links)
-        mkdir -p "$directory"
         for unit in $units; do
-            ln -sf "$prefix/lib/systemd/system/$unit" "$directory/$unit"
+            link "$prefix/lib/systemd/system/$unit" "$(within $links)" "$unit"
         done
     fi
+    [ -d "$state" ] || mkdir -p -m 0700 "$state"
+    : >"$state/units-are-preset"
 fi
 if runs && has_systemctl; then systemctl daemon-reload; fi
 if [ -n "$hook" ]; then
-    mkdir -p "$hook_directory"
-    ln -sf "$called" "$hook_directory/kubeadm"
+    link "$called" "$hook_directory" kubeadm
 fi
 say "installed kube-audit-bootstrap into ${root:-/}${hook:+, with the hook before kubeadm}"

@@ -149,20 +149,25 @@ pub enum Occasion {
     Any,
     /// A boot: kubeadm may follow, and need not.
     Boot,
-    /// `kubeadm init` is about to read the files, so what they say of joining doesn't count.
+    /// `kubeadm init` is about to read the file that is named, so what it says of joining doesn't count, or to run without one.
     Init,
-    /// `kubeadm init` is about to run without a file.
-    InitWithoutFile,
-    /// `kubeadm join` is about to make a control plane, without a file.
+    /// `kubeadm join` is about to read the file that is named, or to make a control plane without one.
     Join,
     /// `kubeadm upgrade` is about to make the manifest anew.
     Upgrade,
 }
 
 impl Occasion {
-    /// Is there no file of kubeadm's to be edited, whatever lies in the usual places?
-    pub fn has_no_file(self) -> bool {
-        matches!(self, Occasion::InitWithoutFile | Occasion::Join | Occasion::Upgrade)
+    /// Is kubeadm about to start? It makes the manifest, or refuses to; and it reads the file that is named, and no other.
+    pub fn is_kubeadm(self) -> bool {
+        matches!(self, Occasion::Init | Occasion::Join | Occasion::Upgrade)
+    }
+}
+
+impl Config {
+    /// Is kubeadm about to do that without a file of its own?
+    pub fn is_without_file(&self, occasion: Occasion) -> bool {
+        self.occasion == occasion && self.kubeadm_configs.as_deref().is_none_or(<[_]>::is_empty)
     }
 }
 
@@ -179,7 +184,7 @@ pub struct Config {
     pub storage: Storage,
     /// `None`: [`KUBEADM_CONFIGS`], of which those count that are there.
     pub kubeadm_configs: Option<Vec<String>>,
-    /// May kubeadm start where the node can't be prepared?
+    /// Called as kubeadm: doesn't that start where the node can't be prepared?
     pub kubeadm_required: bool,
     /// Why the program runs, where that isn't to be told from the files.
     pub occasion: Occasion,

@@ -208,8 +208,8 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     let has = |purpose| files.iter().any(|(_, file)| file.purpose == purpose);
     let role = match () {
         () if manifest.is_some() => Role::ControlPlane,
-        () if has(Purpose::Init) || config.occasion == Occasion::InitWithoutFile => Role::FirstBoot,
-        () if has(Purpose::JoinControlPlane) || config.occasion == Occasion::Join => Role::Joining,
+        () if has(Purpose::Init) || config.is_without_file(Occasion::Init) => Role::FirstBoot,
+        () if has(Purpose::JoinControlPlane) || config.is_without_file(Occasion::Join) => Role::Joining,
         () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
         () => Role::Image,
     };
@@ -472,7 +472,7 @@ pub fn plan(
         }
     }
     let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
-        || config.occasion == Occasion::InitWithoutFile;
+        || config.is_without_file(Occasion::Init);
     let log_attributes = Attributes::new(log_mode, owner.0, group);
     let blind = plan.plan_mount(
         config,
@@ -573,14 +573,14 @@ pub fn plan(
         let limits = Limits::of(&wiring.flags, wiring.version);
         plan.judge_place(config, parent(log), seen, &limits, edits || plan.mounts());
     }
-    if config.occasion == Occasion::Upgrade {
-        // kubeadm makes the manifest anew in a moment, and restarts what a mount needs restarted only then.
+    if config.occasion.is_kubeadm() && plan.role == Role::ControlPlane {
+        // kubeadm makes the manifest anew in a moment, or finds that there is one; what a mount needs restarted, it restarts only then.
         plan.changes.retain(|planned| match planned.step {
-            Step::Policy => true,
+            Step::Policy | Step::Kubeadm => true,
             Step::Storage => {
                 matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. })
             }
-            Step::Kubeadm | Step::Strays | Step::Manifest => false,
+            Step::Strays | Step::Manifest => false,
         });
     }
     if wiring.role == Role::Joining {
@@ -1249,12 +1249,15 @@ mod tests {
                 Role::ControlPlane,
                 "create-directory format mount create-file edit-file",
             ),
-            (Occasion::InitWithoutFile, None, Role::FirstBoot, "create-directory format mount create-file"),
+            (Occasion::Init, None, Role::FirstBoot, "create-directory format mount create-file"),
+            // By mistake: kubeadm won't start either.
+            (Occasion::Init, Some(manifest), Role::ControlPlane, "create-directory create-file"),
             (Occasion::Join, None, Role::Joining, "create-directory format mount create-file"),
             // kubeadm makes the manifest anew.
             (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
         ] {
-            let plan = planned(&Config { occasion, ..wanted.clone() }, &facts(manifest), &targets());
+            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
+            let plan = planned(&config, &facts(manifest), &targets());
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
         }
     }

@@ -188,6 +188,12 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
             }
         }
     }
+    if kind == Snippet::Ignition && config.policy_source.starts_with("/usr/") {
+        warnings.push(format!(
+            "{}: policy.source is in /usr, which can't be written to on Flatcar",
+            config.policy_source
+        ));
+    }
     if kind == Snippet::ClusterApiFiles && config.storage.source.is_some() {
         warnings.push(
             "storage.device and storage.bind need the program on the node; nothing is mounted here".to_owned(),
@@ -262,10 +268,8 @@ fn butane_file(file: &File) -> String {
 
 /// A unit of the image's as Flatcar needs it, where programs can't be where systemd looks for them.
 fn unit(text: &str, facts: &Facts) -> String {
-    let text = text
-        .replace("ExecStart=kube-", "ExecStart=/opt/bin/kube-")
-        .replace("ExecStart=/usr/bin/", "ExecStart=/opt/bin/")
-        .replace(MANIFEST, &specifiers(facts.manifest));
+    let text =
+        text.replace("ExecStart=kube-", "ExecStart=/opt/bin/kube-").replace(MANIFEST, &specifiers(facts.manifest));
     indented(text.trim_end(), 6)
 }
 
@@ -276,7 +280,7 @@ fn ansible_copy(file: &File) -> String {
     let unsafe_tag = if path.contains('{') { "!unsafe " } else { "" };
     let directory = |path: &str| format!("{unsafe_tag}{}", quote(path, true));
     format!(
-        "- name: Make the directory of {beside}\n  ansible.builtin.file:\n    path: {}\n    state: directory\n    mode: \"0755\"\n\
+        "- name: Make the directory of {beside}\n  ansible.builtin.file:\n    path: {}\n    state: directory\n\
          - name: Put {beside} in place\n  ansible.builtin.copy:\n    src: {beside}\n    dest: {}\n    owner: root\n    group: root\n    mode: \"{mode}\"\n",
         directory(parent(path)),
         directory(path),
@@ -303,18 +307,23 @@ fn make_directory(config: &Config) -> String {
     let Some(directory) = config.log.file().map(|path| shell_word(parent(path))) else {
         return String::new();
     };
-    let command = match config.storage.group {
-        Some(group) => format!("install -d -m 0750 -g {group} {directory}"),
-        None => format!("install -d -m 0700 {directory}"),
+    let commands = match config.storage.group {
+        // The API server keeps the mode of a log that is there, and begins one that only root may read.
+        Some(group) => vec![
+            format!("install -d -m 0750 -g {group} {directory}"),
+            format!("install -m 0640 -g {group} /dev/null {}", shell_word(&config.log.path)),
+        ],
+        None => vec![format!("install -d -m 0700 {directory}")],
     };
-    format!("    preKubeadmCommands:\n    - {}\n", yaml_line(&command))
+    let lines: String = commands.iter().map(|command| format!("    - {}\n", command)).collect();
+    format!("    preKubeadmCommands:\n{lines}")
 }
 
 /// What a first boot runs.
 fn first_boot(config: &Config) -> String {
     let file = config.kubeadm_configs.iter().flatten().next();
     let file = file.map_or("/run/kubeadm/kubeadm.yaml", String::as_str);
-    yaml_line(&format!("kube-audit-bootstrap apply && kubeadm init --config {}", shell_word(file)))
+    format!("kube-audit-bootstrap apply && kubeadm init --config {}", shell_word(file))
 }
 
 /// A log shipper's configuration.
@@ -322,9 +331,9 @@ fn shipper(template: &str, config: &Config) -> Result<String, String> {
     let Some(log) = config.log.file() else {
         return Err("log.path is -, so there is no file to read: read the container's output instead".to_owned());
     };
-    if log.contains(['*', '?', '[', ']', '{', '}']) {
+    if log.contains(['*', '?', '[', ']', '{', '}', ',']) {
         return Err(format!(
-            "log.path {log}: a log shipper takes *, ?, brackets and braces for a pattern; choose another path"
+            "log.path {log}: a log shipper takes *, ?, brackets and braces for a pattern, and commas for a list; choose another path"
         ));
     }
     let group = match config.storage.group {
@@ -360,14 +369,6 @@ fn indented(text: &str, indent: usize) -> String {
     out
 }
 
-/// A command as a scalar of YAML.
-fn yaml_line(command: &str) -> String {
-    match command.chars().all(|c| c.is_ascii_alphanumeric() || " /._-&".contains(c)) {
-        true => command.to_owned(),
-        false => double_quoted(command),
-    }
-}
-
 /// A path as one word of a shell's. The configuration lets none have quotes, blanks or `$`.
 fn shell_word(path: &str) -> String {
     match path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=@,%".contains(c)) {
@@ -378,7 +379,8 @@ fn shell_word(path: &str) -> String {
 
 /// A string of HCL's.
 fn hcl_string(text: &str) -> String {
-    double_quoted(text).replace("%{", "%%{")
+    // A string of Packer's is a template of Go's.
+    double_quoted(text).replace("%{", "%%{").replace("{{", "{{`{{`}}")
 }
 
 /// A path in a unit file, where a percent sign would begin a specifier.
@@ -505,7 +507,13 @@ mod tests {
             (Snippet::Kind, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
             (Snippet::Kairos, format!("COPY [\"audit-policy.yaml\", \"{AWKWARD}\"]\n")),
             (Snippet::Mkosi, format!("\"$SRCDIR/audit-policy.yaml\" \"$BUILDROOT\"'{AWKWARD}'\n")),
-            (Snippet::Packer, format!("/tmp/audit-policy.yaml '{}'\",\n", AWKWARD.replace("%{", "%%{"))),
+            (
+                Snippet::Packer,
+                format!(
+                    "/tmp/audit-policy.yaml '{}'\",\n",
+                    AWKWARD.replace("%{", "%%{").replace("{{", "{{`{{`}}")
+                ),
+            ),
             (Snippet::Ansible, format!("    dest: !unsafe \"{AWKWARD}\"\n")),
             (Snippet::VendorData, format!("/dev/stdin '{AWKWARD}' <<'END'\n")),
         ] {
@@ -558,7 +566,7 @@ mod tests {
     #[test]
     fn a_log_that_is_no_file_or_a_pattern_has_no_shipper() {
         let mut config = Config::default();
-        for path in ["-", "/var/log/audit*/audit.log"] {
+        for path in ["-", "/var/log/audit*/audit.log", "/var/log/a,b/audit.log"] {
             config.log.path = path.to_owned();
             let facts = Facts { config: &config, configuration: None, policy: "", manifest: MANIFEST };
             for kind in Snippet::value_variants() {

@@ -278,6 +278,39 @@ fn restore_undoes_what_others_changed_by_force_alone() {
 }
 
 #[test]
+fn a_boot_leaves_what_was_put_back_and_the_proof_of_what_it_repairs() {
+    let root = control_plane();
+    let status = || json_of(&run(root.path(), &["status", "--output", "json"]));
+    assert_eq!(run(root.path(), &["apply", "--boot"]).status.code(), Some(0));
+    let repaired = status();
+    assert_eq!(repaired["inPlace"], true);
+    assert_eq!(repaired["unproved"], repaired["backups"][0]);
+    // It stays so until somebody proves it, or applies by hand.
+    assert_eq!(run(root.path(), &["apply", "--boot"]).status.code(), Some(0));
+    assert_eq!(status()["unproved"], repaired["unproved"]);
+    assert_eq!(run(root.path(), &["restore"]).status.code(), Some(0));
+    let output = run(root.path(), &["apply", "--boot"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("the node was put back"), "{output:?}");
+    assert_eq!((output.status.code(), status()["inPlace"].clone()), (Some(0), false.into()));
+    assert_eq!(run(root.path(), &["apply"]).status.code(), Some(0));
+    assert_eq!((status()["inPlace"].clone(), status()["unproved"].is_null()), (true.into(), true));
+}
+
+#[test]
+fn a_worker_boots_whatever_the_configuration_is() {
+    for (certificate, code) in [(None, 0), (Some("etc/kubernetes/pki/apiserver.crt"), 2)] {
+        let root = tempfile::tempdir().unwrap();
+        let broken = [("etc/kubernetes/kubelet.conf", ""), ("etc/kube-audit-bootstrap/config.yaml", "a: b\n")];
+        for (path, text) in broken.into_iter().chain(certificate.map(|path| (path, ""))) {
+            fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
+            fs::write(root.path().join(path), text).unwrap();
+        }
+        assert_eq!(run(root.path(), &["apply", "--boot"]).status.code(), Some(code), "{certificate:?}");
+        assert_eq!(run(root.path(), &["apply"]).status.code(), Some(2));
+    }
+}
+
+#[test]
 fn an_empty_root_is_a_mount_that_failed() {
     let directory = tempfile::tempdir().unwrap();
     let output = run(directory.path(), &["apply"]);

@@ -13,6 +13,7 @@ cannot() {
 [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
 unshare --mount --pid --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'
 tests/setup.sh go mmdebstrap unshare || cannot 'programs are missing, see above'
+(cd tests/examples && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go list -m >/dev/null) || cannot 'Go is too old, see above'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
 mkdir -p "$cache"

@@ -222,9 +222,9 @@ fn init_without_a_file_gets_the_settings_as_a_patch() {
         let output = node.run(&[&["init", "--kubernetes-version", "v1.33.1"], given].concat());
         assert_eq!(output.status.code(), Some(7), "{output:?}");
         let directory = patches(&node, &output);
-        let patch = fs::read_to_string(directory.join("2-audit/kube-apiserver+json.json")).unwrap();
+        let patch = fs::read_to_string(directory.join("1-audit/kube-apiserver+json.json")).unwrap();
         assert!(patch.contains("--audit-policy-file=/etc/kubernetes/audit-policy.yaml"), "{patch}");
-        let theirs = fs::read_to_string(directory.join("1-given/kube-apiserver.yaml"));
+        let theirs = fs::read_to_string(directory.join("2-given/kube-apiserver.yaml"));
         assert_eq!(theirs.ok().as_deref(), (!given.is_empty()).then_some("spec: {priority: 1}\n"));
         assert_eq!(fs::metadata(directory).unwrap().mode() & 0o7777, 0o700);
         assert!(
@@ -235,6 +235,30 @@ fn init_without_a_file_gets_the_settings_as_a_patch() {
     assert!(node.on_host("/etc/kubernetes/audit-policy.yaml").exists());
     assert!(node.on_host("/var/log/kubernetes/audit").is_dir());
     assert_eq!(fs::read_to_string(node.on_host("/etc/kubernetes/kubeadm.yaml")).unwrap(), INIT);
+}
+
+#[test]
+fn a_worker_joins_whatever_the_configuration_is() {
+    for (control_plane, code) in [("", 7), ("controlPlane: {}\n", 2)] {
+        let file = format!("apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n{control_plane}");
+        let node = Node::new(&file, REAL);
+        node.put(CONFIG, "apiVersion: none\n");
+        let output = node.run(&["join", "--config", FILE]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let goes_on =
+            text(&output.stderr).contains("kubeadm join goes on, as a worker has nothing to be prepared");
+        assert_eq!(goes_on, code == 7, "{output:?}");
+    }
+}
+
+#[test]
+fn a_user_that_kubeadm_draws_is_refused() {
+    let node = Node::new(INIT, REAL);
+    let before = node.tree();
+    let output = node.run(&["init", "--feature-gates=RootlessControlPlane=true"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+    assert!(text(&output.stderr).contains("--feature-gates: with RootlessControlPlane"), "{output:?}");
+    assert_eq!(node.tree(), before);
 }
 
 #[test]

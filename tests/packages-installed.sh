@@ -213,6 +213,11 @@ run 'bash reads its completions' bash -c '. /usr/share/bash-completion/completio
     $function kube-audit-bootstrap res kube-audit-bootstrap
     echo "${COMPREPLY[*]}"'
 check "bash completes a verb, not: $said" [ "$said" = restore ]
+run 'bash completes kinds' bash -c '. /usr/share/bash-completion/completions/kube-audit-bootstrap
+    COMP_WORDS=(kube-audit-bootstrap render rs) COMP_CWORD=2
+    $(complete -p kube-audit-bootstrap | sed "s/.*-F \([^ ]*\).*/\1/") kube-audit-bootstrap rs render
+    echo "${COMPREPLY[*]}"'
+check "bash completes a kind, not: $said" [ "$said" = rsyslog ]
 run 'fish reads its completions' fish -c 'complete --do-complete "kube-audit-bootstrap re"'
 check "fish completes a verb, not: $said" says restore
 run 'zsh finds its completions' zsh -c 'autoload -Uz compinit && compinit -u -d /tmp/dump && echo $_comps[kube-audit-bootstrap] && autoload +X -U _kube-audit-bootstrap'
@@ -256,6 +261,27 @@ on ln -s /usr/bin/true /usr/local/bin/kubeadm
 check 'the hook replaces no kubeadm' [ "$("$install" --root "$node" --hook 2>&1 >/dev/null | grep -c 'is there already')" = 1 ]
 check 'and nothing is installed then' gone $program
 
+# Links that a hostile or an odd root has, and what a run left that failed.
+new_node install-hostile
+mkdir -p "$scratch/out2/kube-audit-bootstrap" "$node/usr/local/bin"
+echo precious >"$scratch/out2/file"
+ln -s "$scratch/out2/file" "$node/usr/bin/kube-audit-bootstrap.new"
+ln -s "$scratch/out2/kube-audit-bootstrap" "$node/usr/local/bin/kubeadm"
+mkdir -p "$node/etc/systemd/system"
+ln -s "$scratch/out2" "$node$wants"
+check 'install.sh installs' "$install" --root "$node" --hook
+check 'a file outside is as it was' [ "$(cat "$scratch/out2/file")" = precious ]
+check 'nothing is linked outside' [ "$(ls -A "$scratch/out2" "$scratch/out2/kube-audit-bootstrap" | grep -c audit-bootstrap)" = 2 ]
+check 'the hook is ours' [ "$(readlink "$node/usr/local/bin/kubeadm")" = $program ]
+new_node install-again
+mkdir "$node/usr/lib/tmpfiles.d/kube-audit-bootstrap.conf"
+check 'what is in the way is told' [ "$("$install" --root "$node" 2>&1 | grep -c 'is a directory; move it away')" = 1 ]
+rmdir "$node/usr/lib/tmpfiles.d/kube-audit-bootstrap.conf"
+check 'install.sh installs' "$install" --root "$node"
+check 'the units are enabled, after a run that failed' is_enabled kube-audit-bootstrap.service
+(cd "$scratch" && mkdir -p elsewhere/install-again/root && CDPATH=$scratch/elsewhere "$install" --root install-again/root) >/dev/null 2>&1
+check 'a relative root is that of the working directory' [ -z "$(ls -A "$scratch/elsewhere/install-again/root")" ]
+
 # A root with links that lead out of it, if they are followed as they stand.
 case=install-links node=$scratch/links/root
 mkdir -p "$node/real" "$node/usr" "$node/opt" "$scratch/out"
@@ -273,6 +299,7 @@ check 'the hook is within, too' there /opt/bin/kubeadm
 case='install-usage'
 check 'a root must be named' [ "$("$install" >/dev/null 2>&1 || echo $?)" = 2 ]
 check 'which is there' [ "$("$install" --root "$scratch/none" >/dev/null 2>&1 || echo $?)" = 1 ]
+check 'systemd must find the units' [ "$("$install" --root / --prefix /opt >/dev/null 2>&1 || echo $?)" = 2 ]
 check 'no unknown option is taken' [ "$("$install" --root / --rot >/dev/null 2>&1 || echo $?)" = 2 ]
 
 # The container image, as containerd takes it.

@@ -27,5 +27,8 @@ if command -v systemctl >/dev/null; then
     fi
     systemctl disable kube-audit-bootstrap.service kube-audit-bootstrap-heal.path || :
 fi
+# systemctl disables no unit whose file is gone already.
+rm -f /etc/systemd/system/multi-user.target.wants/kube-audit-bootstrap.service \
+    /etc/systemd/system/multi-user.target.wants/kube-audit-bootstrap-heal.path
 rm -f $state/units-are-preset
 exit 0

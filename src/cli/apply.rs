@@ -33,7 +33,7 @@ pub struct Apply {
     /// Repair a manifest that something re-wrote, once all is quiet; what kube-audit-bootstrap-heal.service runs
     #[arg(long, requires = "wait", conflicts_with = "dry_run")]
     heal: bool,
-    /// As at a boot, before the kubelet: leave a node that was put back as it is, and the proof to self-healing
+    /// As at a boot, before the kubelet: leave the cluster's configuration and a node that was put back as they are, and the proof to self-healing
     #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
     boot: bool,
     /// How long to wait for another run to end
@@ -81,7 +81,14 @@ impl Apply {
             }
             self.overrides.occasion = Occasion::Boot;
         }
-        let config = configuration(&root, common, &self.overrides)?;
+        let config = match configuration(&root, common, &self.overrides) {
+            // It is for control planes, and no reason for a worker's boot to turn red.
+            Err(error) if self.boot && observe::is_worker(&root)? => {
+                log::warn!("{error:#}; this is a worker, so it doesn't matter here");
+                return Ok(Outcome::Done);
+            }
+            read => read?,
+        };
         if self.dry_run {
             return show(&survey(&root, &config, &self.overrides, &OnceCell::new())?, common, out);
         }
@@ -255,7 +262,7 @@ fn put_back(id: &str) -> String {
 fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
     let _ = match common.json() {
         true => writeln!(out, "{:#}", json!({"changes": [], "reason": why})),
-        false => writeln!(out, "nothing to repair: {why}"),
+        false => writeln!(out, "nothing to do: {why}"),
     };
 }
 

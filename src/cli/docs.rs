@@ -33,7 +33,10 @@ fn write(folder: &Path) -> io::Result<()> {
         fs::create_dir_all(&directory)?;
         let file = clap_complete::generate_to(shell, &mut command, &name, &directory)?;
         if shell == Shell::Bash {
-            fs::rename(file, directory.join(&name))?;
+            // clap_complete takes the dashes of the name for those between verbs, in one of two places (4.6).
+            let (wrong, right) = (name.replace('-', "__subcmd__"), name.replace('-', "__"));
+            fs::write(directory.join(&name), fs::read_to_string(&file)?.replace(&wrong, &right))?;
+            fs::remove_file(file)?;
         }
     }
     Ok(())

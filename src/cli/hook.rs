@@ -6,7 +6,6 @@
 use std::cell::OnceCell;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -18,12 +17,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
 
 use super::apply::Apply;
-use super::{
-    Cli, Common, Format, Misuse, Outcome, Overrides, configuration, execute, log, outcome_of, read_here, survey,
-};
+use super::{Cli, Common, Format, Misuse, Outcome, Overrides, configuration, execute, log, outcome_of, survey};
 use crate::audit::version::Version;
-use crate::config::Occasion;
-use crate::node::handover;
+use crate::config::{Occasion, path_fault};
+use crate::node::handover::{self, Handed};
+use crate::node::observe::{self, text_of};
+use crate::node::storage;
+use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::patch;
 
 const NAME: &str = "kubeadm";
@@ -88,6 +88,7 @@ struct Call {
     config: Option<String>,
     patches: Option<String>,
     version: Option<String>,
+    gates: Option<String>,
     rootfs: Option<String>,
     /// Where among the arguments there may be another option, which then counts.
     end: usize,
@@ -118,6 +119,7 @@ impl Call {
             config: config.filter(|_| verb != Verb::Upgrade),
             patches: value("patches"),
             version: value("kubernetes-version"),
+            gates: value("feature-gates"),
             rootfs: value("rootfs"),
             end: scan.end + 1,
         };
@@ -125,12 +127,10 @@ impl Call {
     }
 
     fn occasion(&self) -> Occasion {
-        match (self.verb, &self.config) {
-            (Verb::Init, Some(_)) => Occasion::Init,
-            (Verb::Init, None) => Occasion::InitWithoutFile,
-            (Verb::Join, Some(_)) => Occasion::Any,
-            (Verb::Join, None) => Occasion::Join,
-            (Verb::Upgrade, _) => Occasion::Upgrade,
+        match self.verb {
+            Verb::Init => Occasion::Init,
+            Verb::Join => Occasion::Join,
+            Verb::Upgrade => Occasion::Upgrade,
         }
     }
 
@@ -176,10 +176,10 @@ impl Scan {
                 };
                 scan.flags.push((name.to_owned(), value.to_owned()));
             } else if let Some(short) = argument.strip_prefix('-') {
-                // There are two: -h is help, and -v takes the rest of the word, or the next one.
+                // -h is help, and -v takes the rest of the word, or the next one. The others, of upgrade, have no value.
                 let (before, level) = short.split_once('v').map_or((short, None), |(h, level)| (h, Some(level)));
-                if before.starts_with('h') {
-                    let value = before.strip_prefix("h=").unwrap_or("true");
+                if let Some((_, rest)) = before.split_once('h') {
+                    let value = rest.strip_prefix('=').unwrap_or("true");
                     scan.flags.push(("help".to_owned(), value.to_owned()));
                 }
                 if level == Some("") {
@@ -235,11 +235,11 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
     let mut arguments = arguments.to_vec();
     match call {
         Some(call) if calls == 0 => {
-            let mut more = None;
-            if let Err(error) = prepare(&call, &mut more) {
-                go_on(&call, &real, error)?;
+            let mut given = Given::default();
+            if let Err(error) = prepare(&call, &mut given) {
+                go_on(&call, &real, &given, error)?;
             }
-            arguments.splice(call.end..call.end, more.map(OsString::from));
+            arguments.splice(call.end..call.end, given.option.map(OsString::from));
         }
         // Or somebody has it in the environment, and believes that the node is prepared.
         Some(_) => {
@@ -251,70 +251,100 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
     Err(error).with_context(|| format!("{}: can't be run; reinstall kubeadm", real.display()))
 }
 
-/// Prepares the node: what `apply` does, with what it prints on stderr, as kubeadm's stdout may be somebody's input. `more` is the option that
-/// kubeadm needs besides its arguments; it is set as soon as kubeadm couldn't do without.
-fn prepare(call: &Call, more: &mut Option<String>) -> Result<()> {
-    let mut overrides = Overrides { occasion: call.occasion(), ..Overrides::default() };
-    if let Some(file) = &call.config {
-        let mut file = call.path(file)?.display().to_string();
-        if call.rootfs.is_none() && is_stream(Path::new(&file)) {
-            // It can be read once, so kubeadm gets a file.
-            let text = read_here(Path::new(&file))?;
-            let handed = [("kubeadm.yaml".to_owned(), text.into_bytes())];
-            file = format!("{}/kubeadm.yaml", handover::write(&call.common().open_root()?, &handed)?);
-            *more = Some(format!("--config={file}"));
-        }
-        overrides.kubeadm_config.push(file);
+/// What kubeadm is given in place of what the user gave it.
+#[derive(Default)]
+struct Given {
+    /// The option that says so.
+    option: Option<String>,
+    /// Where it lies.
+    directory: Option<String>,
+    /// It came through a pipe, so that kubeadm would find nothing there.
+    is_read: bool,
+}
+
+impl Given {
+    fn write(&mut self, call: &Call, option: &str, files: &[Handed], file: &str) -> Result<()> {
+        let directory = handover::write(&call.common().open_root()?, files)?;
+        self.option = Some(format!("--{option}={directory}{file}"));
+        self.directory = Some(directory);
+        Ok(())
     }
-    let mut patches = Vec::new();
-    if call.occasion() == Occasion::InitWithoutFile {
-        // What isn't a version of its own, such as stable-1, is the kubelet's.
-        overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
-        patches = merged(call, &overrides)?;
+}
+
+/// Prepares the node: what `apply` does, with what it prints on stderr, as kubeadm's stdout may be somebody's input.
+fn prepare(call: &Call, given: &mut Given) -> Result<()> {
+    let mut overrides = Overrides { occasion: call.occasion(), ..Overrides::default() };
+    let mut note = None;
+    match &call.config {
+        Some(file) => {
+            let path = call.path(file)?;
+            let mut file = path.display().to_string();
+            if call.rootfs.is_none() && needs_copy(&path, &file)? {
+                given.is_read = is_stream(&path);
+                let bytes = handover::read(&path)?;
+                text_of(&bytes).map_err(|error| anyhow!("{file}:{error}"))?;
+                given.write(call, "config", &[("kubeadm.yaml".to_owned(), bytes)], "/kubeadm.yaml")?;
+                file = format!("{}/kubeadm.yaml", given.directory.as_deref().unwrap_or_default());
+            }
+            overrides.kubeadm_config.push(file);
+        }
+        None if call.verb == Verb::Init => {
+            // What isn't a version of its own, such as stable-1, is the kubelet's.
+            overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
+            given.write(call, "patches", &merged(call, &overrides)?, "")?;
+            note = given.option.as_ref().map(|option| format!("kubeadm   {option}: the settings, as a patch\n"));
+        }
+        None => {}
     }
     let mut out = String::new();
     let verb = super::Verb::Apply(Apply::of(overrides));
-    let mut result = execute(Cli { common: call.common(), verb }, &mut out).map(drop);
-    if result.is_ok() && !patches.is_empty() {
-        result = call.common().open_root().and_then(|root| handover::write(&root, &patches)).map(|directory| {
-            let _ = writeln!(out, "kubeadm   --patches={directory}: the settings, as a patch of the manifest");
-            *more = Some(format!("--patches={directory}"));
-        });
-    }
+    let result = execute(Cli { common: call.common(), verb }, &mut out).map(drop);
+    out.extend(note.filter(|_| result.is_ok()));
     for line in out.lines() {
         let _ = writeln!(std::io::stderr(), "kube-audit-bootstrap: {line}");
     }
     result
 }
 
-/// The patches of the command line, and after them that with the settings.
-fn merged(call: &Call, overrides: &Overrides) -> Result<Vec<handover::File>> {
+/// The patches of the command line, and before them that with the settings.
+fn merged(call: &Call, overrides: &Overrides) -> Result<Vec<Handed>> {
+    // The API server then runs as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
+    if call.gates.as_deref().is_some_and(|gates| gates.contains("RootlessControlPlane=true")) {
+        bail!(
+            "--feature-gates: with RootlessControlPlane the API server runs as a user that isn't known yet and could \
+             not read its policy"
+        );
+    }
     let root = call.common().open_root()?;
     let config = configuration(&root, &call.common(), overrides)?;
     let version = survey(&root, &config, overrides, &OnceCell::new())?.version;
-    let mut files = Vec::new();
+    let ours = patch::patch(&config, version).map_err(|refusal| Misuse(refusal.reason))?;
+    let mut files = vec![(format!("1-audit/{}", patch::NAME), ours.into_bytes())];
     if let Some(directory) = &call.patches {
         let directory = call.path(directory)?.display().to_string();
         for (name, bytes) in handover::patches(&root, &directory)? {
             let base = name.rsplit('/').next().unwrap_or_default();
             patch::clash(base, &String::from_utf8_lossy(&bytes), &config)
                 .map_err(|refusal| anyhow!("{directory}/{name}:{refusal}"))?;
-            files.push((format!("1-given/{name}"), bytes));
+            files.push((format!("2-given/{name}"), bytes));
         }
     }
-    let ours = patch::patch(&config, version).map_err(|refusal| Misuse(refusal.reason))?;
-    files.push((format!("2-audit/{}", patch::NAME), ours.into_bytes()));
     Ok(files)
 }
 
-/// Is it something else than a file that can be edited? What a descriptor leads to is the caller's, also where that is a file.
+/// Can what lies there be read once? What a descriptor leads to is the caller's, also where that is a file.
 fn is_stream(path: &Path) -> bool {
     ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
         || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
-/// Errors: kubeadm must not start, as the node can't be prepared.
-fn go_on(call: &Call, real: &Path, error: anyhow::Error) -> Result<()> {
+/// Is it something else than a file that can be edited where it lies?
+fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
+    Ok(is_stream(path) || path_fault("", shown).is_some() || storage::mounted_at(shown)?.is_some())
+}
+
+/// Is there something else that can be done? Errors: kubeadm must not start, as the node can't be prepared.
+fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Result<()> {
     let verb = call.verb.name();
     let common = call.common();
     let is_required = || {
@@ -324,7 +354,12 @@ fn go_on(call: &Call, real: &Path, error: anyhow::Error) -> Result<()> {
     };
     if call.verb == Verb::Upgrade {
         ::log::warn!("{error:#}; kubeadm upgrade goes on, see kube-audit-bootstrap status");
-    } else if is_required() {
+    } else if joins_as_worker(call, given) {
+        ::log::warn!("{error:#}; kubeadm join goes on, as a worker has nothing to be prepared");
+    } else if (given.is_read && given.option.is_none()) || is_required() {
+        if let (Some(directory), None) = (&given.directory, &call.rootfs) {
+            handover::discard(directory);
+        }
         return Err(not_started(verb, real, error));
     } else {
         ::log::warn!("{error:#}; kubeadm {verb} goes on without audit logs, as kubeadm.required is false");
@@ -332,9 +367,22 @@ fn go_on(call: &Call, real: &Path, error: anyhow::Error) -> Result<()> {
     Ok(())
 }
 
+/// Says the file so? The node's configuration may be one for control planes alone.
+fn joins_as_worker(call: &Call, given: &Given) -> bool {
+    let Some(file) = call.config.as_ref().filter(|_| call.verb == Verb::Join) else { return false };
+    let path = match &given.directory {
+        Some(directory) => Ok(format!("{directory}/kubeadm.yaml")),
+        None => call.path(file).map(|path| path.display().to_string()),
+    };
+    let text = path.and_then(|path| observe::read(&call.common().open_root()?, &path));
+    let Ok(Some(text)) = text else { return false };
+    kubeadm::read(&text.text, &text.path, false).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
+}
+
 /// A file's path from the root on, without `.` and `..`.
 fn on_host(file: &Path) -> std::io::Result<PathBuf> {
-    let path = std::path::absolute(file)?;
+    // One that begins with two slashes is the same.
+    let path: PathBuf = std::path::absolute(file)?.components().collect();
     // Where `..` leads, the links before it decide.
     match path.components().any(|part| part == Component::ParentDir) {
         true => fs::canonicalize(path),
@@ -485,6 +533,7 @@ mod tests {
             "init --help --config f",
             "init -h",
             "init -hv6 --config f",
+            "upgrade apply -yh",
             "-h init --config f",
             "--help",
             // To cobra, which doesn't know these flags yet, `init` is their value.

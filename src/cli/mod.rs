@@ -245,11 +245,11 @@ fn configuration(root: &Root, common: &Common, overrides: &Overrides) -> Result<
         config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
     }
     config.occasion = overrides.occasion;
-    if config.occasion.has_no_file() {
-        config.kubeadm_configs = Some(Vec::new());
+    if config.occasion.is_kubeadm() {
+        config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
     }
     // There is no API server yet that could be asked, or kubeadm is about to.
-    config.cluster &= !config.occasion.has_no_file() && config.occasion != Occasion::Boot;
+    config.cluster &= !config.occasion.is_kubeadm() && config.occasion != Occasion::Boot;
     config.cluster &= !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.existing = match overrides.existing {

@@ -2,13 +2,17 @@
 //!
 //! It lies in `/run`, where nobody but root reads it: it is needed once, and may hold a token.
 
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
 use std::process;
 use std::time::SystemTime;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::change::Attributes;
 use super::root::{Kind, Root, split};
+use crate::wiring::patch::is_patch;
 use crate::yaml::tree::MAX_BYTES;
 
 const DIRECTORY: &str = "/run/kube-audit-bootstrap";
@@ -17,10 +21,30 @@ const MAX_PATCHES: usize = 1000;
 const MAX_DEPTH: usize = 8;
 
 /// A file's path below the directory that is handed over, and its bytes.
-pub type File = (String, Vec<u8>);
+pub type Handed = (String, Vec<u8>);
+
+/// Reads what the running system has at a path, to its end, as kubeadm would: a pipe is waited for.
+///
+/// Errors: it can't be read, or is too large to be a configuration.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let name = || path.display().to_string();
+    let mut bytes = Vec::new();
+    File::open(path).with_context(name)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(name)?;
+    if bytes.len() > MAX_BYTES {
+        bail!("{}: more than {MAX_BYTES} bytes, too large to be such a file", name());
+    }
+    Ok(bytes)
+}
+
+/// Takes away again what was written to the running system's directory, where kubeadm doesn't start. What can't be stays.
+pub fn discard(directory: &str) {
+    if let Err(error) = fs::remove_dir_all(directory) {
+        log::info!("{directory}: {error}");
+    }
+}
 
 /// Writes files into a new directory. Returns its path.
-pub fn write(root: &Root, files: &[File]) -> Result<String> {
+pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
     // Nobody else's, and none of an earlier call, whose files may be there.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let directory = format!("{DIRECTORY}/{}-{}", process::id(), now.as_nanos());
@@ -38,27 +62,32 @@ pub fn write(root: &Root, files: &[File]) -> Result<String> {
 /// Reads the files of a directory of patches, as kubeadm does: those in directories below it, too. Their paths are relative to it.
 ///
 /// Errors: it is no directory, or holds what can't be handed over.
-pub fn patches(root: &Root, directory: &str) -> Result<Vec<File>> {
+pub fn patches(root: &Root, directory: &str) -> Result<Vec<Handed>> {
     let mut files = Vec::new();
     collect(root, directory, "", 0, &mut files)?;
     Ok(files)
 }
 
-fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<File>) -> Result<()> {
+fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Handed>) -> Result<()> {
     let directory = format!("{top}{below}");
     let Some(names) = root.list(&directory)? else {
         bail!("{}: there is no such directory of patches; correct --patches", root.shown(&directory))
     };
     for name in names {
         let path = format!("{directory}/{name}");
-        match root.stat(&path)?.map(|entry| entry.kind) {
+        let kind = match root.stat(&path) {
+            // kubeadm says that it ignores it, or not.
+            Err(_) if !is_patch(&name) => continue,
+            entry => entry?.map(|entry| entry.kind),
+        };
+        match kind {
             // kubeadm follows no links to directories.
             Some(Kind::Directory) if root.real(&path)? != format!("{}/{name}", root.real(&directory)?) => {}
             Some(Kind::Directory) if depth < MAX_DEPTH => {
                 collect(root, top, &format!("{below}/{name}"), depth + 1, files)?;
             }
-            // What isn't called so is none of kubeadm's patches.
-            _ if !name.ends_with(".yaml") && !name.ends_with(".json") => {}
+            Some(Kind::Directory) => bail!("{}: there are too many folders in folders here", root.shown(&path)),
+            _ if !is_patch(&name) => {}
             Some(Kind::File) if files.len() < MAX_PATCHES => {
                 let bytes = root.read(&path, MAX_BYTES)?.map(|snapshot| snapshot.bytes).unwrap_or_default();
                 files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
@@ -83,6 +112,7 @@ mod tests {
             ("/p/kube-apiserver+json.json", "[]"),
             ("/p/deep/etcd.yaml", "a: 1"),
             ("/p/README", "no patch"),
+            ("/p/other.yaml", "no patch"),
             ("/elsewhere/etcd.yaml", "a: 2"),
         ]);
         node.link("/p/linked", "/elsewhere");
@@ -94,8 +124,12 @@ mod tests {
             [("deep/etcd.yaml", "a: 1"), ("kube-apiserver+json.json", "[]"), ("kube-apiserver.yaml", "a: 2")];
         assert_eq!(found, expected.map(|(name, text)| (name, text.into())));
         assert!(patches(&node.root, "/none").unwrap_err().to_string().contains("correct --patches"));
+        node.link("/p/other9.yaml", "/no/such");
+        assert_eq!(patches(&node.root, "/p").unwrap().len(), 3);
         node.link("/p/kube-apiserver9.yaml", "/no/such");
         assert!(patches(&node.root, "/p").is_err());
+        node.put("/q/1/2/3/4/5/6/7/8/9/etcd.yaml", "");
+        assert!(patches(&node.root, "/q").unwrap_err().to_string().contains("too many folders"));
     }
 
     #[test]

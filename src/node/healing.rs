@@ -79,7 +79,9 @@ impl History {
 /// What was done last.
 pub fn history(root: &Root) -> Result<History> {
     let sets = backup::list(root)?;
-    let restored = sets.first().filter(|set| set.why == backup::RESTORE).map(|set| set.id.clone());
+    // One that was cut off is taken back by the next run, and put back nothing.
+    let is_whole = !backup::unfinished(root)?;
+    let restored = sets.first().filter(|set| is_whole && set.why == backup::RESTORE).map(|set| set.id.clone());
     let repairs =
         sets.iter().take_while(|set| set.why == HEAL).map(|set| (set.id.clone(), set.when.clone())).collect();
     Ok(History { repairs, restored })

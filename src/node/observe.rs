@@ -133,6 +133,11 @@ pub fn is_certified(root: &Root) -> Result<bool> {
     Ok(root.stat(API_SERVER_CERTIFICATE)?.is_some())
 }
 
+/// Has the node joined a cluster, and is no control plane? Told without the configuration.
+pub fn is_worker(root: &Root) -> Result<bool> {
+    Ok(root.stat(KUBELET_KUBECONFIG)?.is_some() && !is_certified(root)?)
+}
+
 /// Reads the manifest. `None` where there is none.
 ///
 /// Errors: among others, a run was killed while it had hidden it from the kubelet.

@@ -12,7 +12,9 @@ fn split(log: &str) -> (&str, &str) {
 pub fn pattern(path: &str) -> String {
     let (directory, log) = path.rsplit_once('/').unwrap_or_default();
     let (stem, extension) = split(log);
-    format!("{directory}/{stem}-*{extension}")
+    // Without an extension the name ends with the milliseconds, and a compressed one's with letters.
+    let end = if extension.is_empty() { "[0-9]" } else { extension };
+    format!("{directory}/{stem}-*{end}")
 }
 
 /// The name that a log gets which is rotated so many seconds after 1970, compressed or not.
@@ -48,7 +50,7 @@ mod tests {
             }
         }
         for (path, expected) in
-            [("/a.b/audit.log", "/a.b/audit-*.log"), ("/a.b/audit", "/a.b/audit-*"), ("/a", "/a-*")]
+            [("/a.b/audit.log", "/a.b/audit-*.log"), ("/a.b/audit", "/a.b/audit-*[0-9]"), ("/a", "/a-*[0-9]")]
         {
             assert_eq!(super::pattern(path), expected);
         }

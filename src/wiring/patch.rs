@@ -1,7 +1,8 @@
 //! The settings as a patch, which `kubeadm init --patches` puts into the manifest that it makes.
 //!
 //! It is a JSON patch, as the others replace a list where they should add to it. What a patch can be, and that they are taken in the
-//! order of their paths, is said by kubeadm's `cmd/kubeadm/app/util/patches`.
+//! order of their paths, is said by kubeadm's `cmd/kubeadm/app/util/patches`. Ours comes first, where the manifest is as kubeadm makes
+//! it: a strategic patch puts another container before the API server's. So those that follow must leave it what it has.
 
 use serde_json::{Value, json};
 
@@ -11,10 +12,25 @@ use crate::audit::version::Version;
 use crate::config::Config;
 use crate::yaml::{Node, Place};
 
-/// The name of a patch of the API server's manifest begins with this.
+/// The name of a patch begins with what it changes.
+const TARGETS: [&str; 7] = [
+    TARGET,
+    "etcd",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubeletconfiguration",
+    "corednsdeployment",
+    "kubeproxydaemonset",
+];
 const TARGET: &str = "kube-apiserver";
 /// A name that kubeadm takes for a JSON patch of it.
 pub const NAME: &str = "kube-apiserver+json.json";
+
+/// Does kubeadm take a file of that name for a patch?
+pub fn is_patch(name: &str) -> bool {
+    TARGETS.iter().any(|target| name.starts_with(target))
+        && [".yaml", ".json"].iter().any(|end| name.ends_with(end))
+}
 
 /// The patch for a manifest without audit settings.
 ///
@@ -24,8 +40,7 @@ pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusa
     check(&flags, version, Place::START)?;
     let container = "/spec/containers/0";
     let add = |path: String, value: Value| json!({"op": "add", "path": path, "value": value});
-    // Another patch may have put a container before it.
-    let mut operations = vec![json!({"op": "test", "path": format!("{container}/name"), "value": TARGET})];
+    let mut operations = Vec::new();
     for (name, value) in config.flags() {
         operations.push(add(format!("{container}/command/-"), json!(format!("--{name}={value}"))));
     }
@@ -38,44 +53,131 @@ pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusa
     Ok(format!("{:#}\n", Value::from(operations)))
 }
 
-/// Looks through a patch of the user's, by its name and text, for what ours has, too.
+/// Looks through a patch of the user's, by its name and text, for what doesn't go with ours.
 ///
-/// Errors: it has an audit flag, or a volume or mount of the same name or path.
+/// Errors: it has an audit flag, or a volume or mount of the same name or path; it replaces a list that ours adds to; or it lets the
+/// API server run as a user who couldn't read the policy.
 pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
     if !name.starts_with(TARGET) {
         return Ok(());
     }
-    let ours: Vec<_> = mounts(&config.flags().into_iter().collect(), &Flags::new())
-        .into_iter()
-        .flat_map(|mount| [mount.name.to_owned(), mount.container])
-        .collect();
+    let kind = name.split_once('+').map_or("strategic", |(_, kind)| kind.split('.').next().unwrap_or_default());
+    let ours = Ours {
+        names: mounts(&config.flags().into_iter().collect(), &Flags::new())
+            .into_iter()
+            .flat_map(|mount| [mount.name.to_owned(), mount.container])
+            .collect(),
+    };
     // What can't be read, kubeadm judges.
     let documents = crate::yaml::parse(text).unwrap_or_default();
     documents.iter().try_for_each(|document| {
-        each_scalar(&document.root, &mut |node, word| {
-            let flag = word.strip_prefix("--").map(|flag| normal(flag.split('=').next().unwrap_or_default()));
-            match flag.is_some_and(|flag| is_audit(&flag)) || ours.contains(&clean(word)) {
-                true => Err(Refusal::new(
-                    node.place,
-                    format!(
-                        "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"
-                    ),
-                )),
-                false => Ok(()),
-            }
-        })
+        ours.look(&document.root, "", false)?;
+        match kind {
+            "json" => document.root.items().unwrap_or_default().iter().try_for_each(operation),
+            "merge" => merge(&document.root),
+            _ => strategic(&document.root),
+        }
     })
 }
 
-fn each_scalar(node: &Node, look: &mut impl FnMut(&Node, &str) -> Result<(), Refusal>) -> Result<(), Refusal> {
-    if let Some(word) = node.scalar() {
-        look(node, word)?;
+struct Ours {
+    /// Of volumes, and the paths where they are mounted.
+    names: Vec<String>,
+}
+
+impl Ours {
+    /// Looks at a value, which has that key. `is_volume` says that it is one of a volume or a mount.
+    fn look(&self, node: &Node, key: &str, is_volume: bool) -> Result<(), Refusal> {
+        let refuse = |why: &str| Err(Refusal::new(node.place, why));
+        if key == "runAsUser" {
+            return refuse(
+                "with runAsUser the API server could not read its policy; use --config, and apply after kubeadm init",
+            );
+        }
+        if let Some(word) = node.scalar() {
+            let flag = word.strip_prefix("--").map(|flag| normal(flag.split('=').next().unwrap_or_default()));
+            let is_taken = ["name", "mountPath"].contains(&key) && is_volume && self.names.contains(&clean(word));
+            if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
+                return refuse(&format!(
+                    "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"
+                ));
+            }
+        }
+        let of_volume = |name: &str| ["volumes", "volumeMounts"].iter().any(|list| name.contains(list));
+        for item in node.items().unwrap_or_default() {
+            // An operation's value is of what its path says.
+            let path = item.get("path").and_then(Node::scalar).unwrap_or_default();
+            self.look(item, key, is_volume || of_volume(path))?;
+        }
+        node.pairs().unwrap_or_default().iter().try_for_each(|(name, value)| {
+            let name = name.scalar().unwrap_or_default();
+            self.look(value, name, is_volume || of_volume(name))
+        })
     }
-    for item in node.items().unwrap_or_default() {
-        each_scalar(item, look)?;
+}
+
+fn replaces(node: &Node) -> Result<(), Refusal> {
+    let why = "this patch replaces what the audit settings are in; add to it by a JSON patch, or use --config";
+    Err(Refusal::new(node.place, why))
+}
+
+/// An operation of a JSON patch: of a list, it may add or take an item, and not the whole.
+fn operation(operation: &Node) -> Result<(), Refusal> {
+    let field = |name: &str| operation.get(name).and_then(Node::scalar).unwrap_or_default();
+    let is_whole = |path: &str| {
+        let parts: Vec<_> = path.split('/').skip(1).collect();
+        match parts.as_slice() {
+            [] | ["spec"] | ["spec", "containers" | "volumes"] => true,
+            ["spec", "containers", _, "command" | "volumeMounts"] => true,
+            // To add is to put another one there.
+            ["spec", "containers", _] => field("op") != "add",
+            _ => false,
+        }
+    };
+    match field("op") {
+        "test" => Ok(()),
+        "move" if is_whole(field("from")) => replaces(operation),
+        _ if is_whole(field("path")) => replaces(operation),
+        _ => Ok(()),
     }
-    // Keys are names of fields.
-    node.pairs().unwrap_or_default().iter().try_for_each(|(_, value)| each_scalar(value, look))
+}
+
+/// A merge patch replaces all lists that it has.
+fn merge(root: &Node) -> Result<(), Refusal> {
+    match root.get("spec") {
+        Some(spec) if spec.is_null() => replaces(spec),
+        Some(spec) => ["containers", "volumes"].iter().find_map(|list| spec.get(list)).map_or(Ok(()), replaces),
+        None => Ok(()),
+    }
+}
+
+/// A strategic patch adds to lists of volumes and containers, and replaces a command; words with a dollar make it replace others.
+fn strategic(root: &Node) -> Result<(), Refusal> {
+    if let Some(found) = directive(root) {
+        return replaces(found);
+    }
+    let Some(spec) = root.get("spec") else { return Ok(()) };
+    for list in [Some(spec), spec.get("containers"), spec.get("volumes")].into_iter().flatten() {
+        if list.is_null() {
+            return replaces(list);
+        }
+    }
+    let containers = spec.get("containers").and_then(Node::items).unwrap_or_default();
+    for container in containers.iter().filter(|one| one.get("name").and_then(Node::scalar) == Some(TARGET)) {
+        let lost =
+            container.get("command").or_else(|| container.get("volumeMounts").filter(|mounts| mounts.is_null()));
+        lost.map_or(Ok(()), replaces)?;
+    }
+    Ok(())
+}
+
+/// `$patch`, `$retainKeys` and their like.
+fn directive(node: &Node) -> Option<&Node> {
+    let pairs = node.pairs().unwrap_or_default();
+    let own = pairs.iter().find(|(name, _)| name.scalar().is_some_and(|name| name.starts_with('$')));
+    own.map(|(name, _)| name)
+        .or_else(|| pairs.iter().find_map(|(_, value)| directive(value)))
+        .or_else(|| node.items().unwrap_or_default().iter().find_map(directive))
 }
 
 #[cfg(test)]
@@ -86,10 +188,6 @@ mod tests {
     fn the_patch_adds_what_the_configuration_asks_for() {
         let patch = patch(&Config::default(), Some(Version::new(33))).unwrap();
         let operations: Vec<Value> = serde_json::from_str(&patch).unwrap();
-        assert_eq!(
-            operations[0],
-            json!({"op": "test", "path": "/spec/containers/0/name", "value": "kube-apiserver"})
-        );
         let at = |path: &str| {
             let of_path = operations.iter().filter(|operation| operation["path"] == path);
             of_path.map(|operation| operation["value"].clone()).collect::<Vec<_>>()
@@ -111,7 +209,7 @@ mod tests {
                 json!({"hostPath": {"path": "/var/log/kubernetes/audit", "type": "DirectoryOrCreate"}, "name": "audit-log"}),
             ]
         );
-        assert_eq!(operations.len(), 1 + flags.len() + 4);
+        assert_eq!(operations.len(), flags.len() + 4);
     }
 
     #[test]
@@ -123,12 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn patches_of_users_that_have_the_same_are_found() {
+    fn patches_of_users_that_do_not_go_with_ours_are_found() {
         for (name, text, at) in [
+            // The same settings.
             (
-                "kube-apiserver.yaml",
-                "spec:\n  containers:\n  - name: kube-apiserver\n    command: [a, --audit_log_path=/x]\n",
-                Some((4, 18)),
+                "kube-apiserver0+json.json",
+                r#"[{"op": "add", "path": "/spec/containers/0/command/-", "value": "--audit_log_path=/x"}]"#,
+                Some((1, 65)),
             ),
             (
                 "kube-apiserver0+json.json",
@@ -137,18 +236,54 @@ mod tests {
             ),
             (
                 "kube-apiserver9.yaml",
-                "spec: {volumes: []}\n---\na: {mountPath: /var/log/kubernetes/audit/}\n",
-                Some((3, 16)),
+                "spec: {volumes: [{name: a}]}\n---\nspec: {containers: [{volumeMounts: [{mountPath: /var/log/kubernetes/audit/}]}]}\n",
+                Some((3, 49)),
             ),
-            // Another target's, and another name.
-            ("etcd.yaml", "command: [--audit-log-path=/x]\n", None),
-            ("kube-apiserver.yaml", "spec: {volumes: [{name: audits}], x: --audits=1}\n", None),
+            ("kube-apiserver.yaml", "spec: {securityContext: {runAsUser: 12}}\n", Some((1, 37))),
+            // What ours adds to is replaced.
+            ("kube-apiserver.yaml", "spec: {containers: [{name: kube-apiserver, command: [a]}]}\n", Some((1, 53))),
+            ("kube-apiserver.yaml", "spec: {containers: [{$patch: replace}]}\n", Some((1, 22))),
+            ("kube-apiserver.yaml", "spec: {volumes: null}\n", Some((1, 17))),
+            ("kube-apiserver+merge.yaml", "spec: {volumes: []}\n", Some((1, 17))),
+            ("kube-apiserver+merge.yaml", "spec:\n", Some((1, 6))),
+            (
+                "kube-apiserver+json.yaml",
+                "- {op: replace, path: /spec/containers/0/command, value: [a]}\n",
+                Some((1, 3)),
+            ),
+            ("kube-apiserver+json.yaml", "- {op: remove, path: /spec/containers/1}\n", Some((1, 3))),
+            ("kube-apiserver+json.yaml", "- {op: move, from: /spec/volumes, path: /x}\n", Some((1, 3))),
+            // What is added, or has such words elsewhere.
+            ("kube-apiserver.yaml", "spec: {containers: [{name: audit, command: [a]}], priority: 1}\n", None),
+            ("kube-apiserver.yaml", "metadata: {labels: {name: audit, audit: audit-log}}\nx: --audits=1\n", None),
+            ("kube-apiserver+merge.yaml", "spec: {priority: 1}\n", None),
+            (
+                "kube-apiserver+json.yaml",
+                "- {op: add, path: /spec/containers/0, value: {name: a}}\n- {op: remove, path: /spec/volumes/3}\n",
+                None,
+            ),
+            ("kube-apiserver+json.yaml", "- {op: test, path: /spec/volumes, value: []}\n", None),
+            // Another target's, and no YAML.
+            ("etcd.yaml", "spec: {containers: [{name: kube-apiserver, command: [--audit-log-path=/x]}]}\n", None),
             ("kube-apiserver.yaml", "a: [\n", None),
         ] {
             let found = clash(name, text, &Config::default())
                 .err()
                 .map(|refusal| (refusal.place.line, refusal.place.column));
             assert_eq!(found, at, "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn patches_are_told_by_their_names() {
+        for (name, is) in [
+            ("kube-apiserver.yaml", true),
+            ("etcd0+json.json", true),
+            ("kubeletconfiguration+strategic.yaml", true),
+            ("other.yaml", false),
+            ("kube-apiserver.yml", false),
+        ] {
+            assert_eq!(is_patch(name), is, "{name}");
         }
     }
 }
