@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
-use crate::config::{Config, DEFAULT_PATH, parent};
+use crate::config::{Config, DEFAULT_PATH, parent, path_fault};
 use crate::storage::rotation;
 use crate::wiring::kubeadm;
 use crate::yaml::scalar::{double_quoted, quote};
@@ -88,6 +88,12 @@ struct File<'f> {
 
 /// The snippet, or why there is none for this configuration.
 pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
+    // The kubelet's configuration may say anything.
+    if let Some(fault) =
+        path_fault("the path of the manifest", facts.manifest).filter(|_| !facts.manifest.is_empty())
+    {
+        return Err(fault);
+    }
     let files = files(kind, facts);
     let listed = |name: &str| files.iter().fold(String::new(), |text, file| text + name + file.beside);
     let each = |one: fn(&File) -> String| files.iter().map(one).collect::<String>();

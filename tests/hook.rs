@@ -252,6 +252,20 @@ fn a_worker_joins_whatever_the_configuration_is() {
 }
 
 #[test]
+fn a_webhook_must_be_there_when_kubeadm_starts() {
+    let node = Node::new(INIT, REAL);
+    node.put(
+        CONFIG,
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nwebhook: {configFile: /etc/w.yaml}\n",
+    );
+    for arguments in [&["init"][..], &["init", "--config", FILE]] {
+        let output = node.run(arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+        assert!(text(&output.stderr).contains("webhook.configFile isn't there, and the API server would not start"), "{output:?}");
+    }
+}
+
+#[test]
 fn a_user_that_kubeadm_draws_is_refused() {
     let node = Node::new(INIT, REAL);
     let before = node.tree();

@@ -310,7 +310,8 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &OnceCell
     }
     let targets = observe::targets(root, config, &wiring)?;
     for path in &wiring.referenced {
-        kubeconfig(root, path, wiring.role)?;
+        // Before kubeadm it may come later, but not where kubeadm starts now.
+        kubeconfig(root, path, wiring.role == Role::ControlPlane || config.occasion == Occasion::Init)?;
     }
     let read = match policy.get() {
         Some(read) => read,
@@ -323,10 +324,10 @@ fn survey(root: &Root, config: &Config, overrides: &Overrides, policy: &OnceCell
     crate::plan::plan(config, &facts, wiring, &targets, read)
 }
 
-/// Checks the webhook's kubeconfig, which the API server needs to start. It may come later where there is none yet.
-fn kubeconfig(root: &Root, path: &str, role: Role) -> Result<()> {
+/// Checks the webhook's kubeconfig, which the API server needs to start. Where it isn't due, there may be none yet.
+fn kubeconfig(root: &Root, path: &str, is_due: bool) -> Result<()> {
     let Some(text) = observe::read(root, path)? else {
-        if role != Role::ControlPlane {
+        if !is_due {
             return Ok(());
         }
         bail!(
