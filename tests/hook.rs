@@ -261,7 +261,10 @@ fn a_webhook_must_be_there_when_kubeadm_starts() {
     for arguments in [&["init"][..], &["init", "--config", FILE]] {
         let output = node.run(arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
-        assert!(text(&output.stderr).contains("webhook.configFile isn't there, and the API server would not start"), "{output:?}");
+        assert!(
+            text(&output.stderr).contains("webhook.configFile isn't there, and the API server would not start"),
+            "{output:?}"
+        );
     }
 }
 

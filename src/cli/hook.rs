@@ -238,6 +238,8 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
             let mut given = Given::default();
             if let Err(error) = prepare(&call, &mut given) {
                 go_on(&call, &real, &given, error)?;
+                // What it can't read any more it gets as it was; the patches would have it look for a policy.
+                given.option = given.option.filter(|_| call.config.is_some());
             }
             arguments.splice(call.end..call.end, given.option.map(OsString::from));
         }
