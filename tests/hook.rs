@@ -343,6 +343,11 @@ fn a_setting_lets_kubeadm_go_on() {
         text(&output.stderr).contains("goes on without audit logs, as kubeadm.required is false"),
         "{output:?}"
     );
+
+    // Without a file, it gets no patch that would have the API server look for what isn't there.
+    node.put("/etc/kubernetes/audit-policy.yaml/directory", "");
+    let output = node.run(&["init"]);
+    assert_eq!(text(&output.stdout), node.real_says(&["init"], "1", "0"), "{output:?}");
 }
 
 #[test]
