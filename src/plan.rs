@@ -1263,6 +1263,16 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_does_not_last_keeps_kubeadm_from_starting() {
+        for (occasion, is_refused) in [(Occasion::Init, true), (Occasion::Any, false), (Occasion::Boot, false)] {
+            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let targets = Targets { storage: Some(seen(Lasting::Volatile, 1 << 40)), ..Targets::default() };
+            let plan = planned(&config, &facts(None), &targets);
+            assert_eq!(plan.allowed().is_err(), is_refused, "{occasion:?}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
     fn a_bound_directory_is_made_or_mended_and_nothing_goes_over_what_went_aside() {
         let config = config("storage: {bind: /data/audit}");
         let holds = |mode, name: &str| Some((Attributes::new(mode, 0, 0), vec![name.to_owned()]));
