@@ -344,8 +344,8 @@ fn a_setting_lets_kubeadm_go_on() {
         "{output:?}"
     );
 
-    // Without a file, it gets no patch that would have the API server look for what isn't there.
-    node.put("/etc/kubernetes/audit-policy.yaml/directory", "");
+    // Without a file, it gets no patch that would have the API server look for what isn't there. Nothing can be written to the state's folder.
+    node.put("/var/lib/kube-audit-bootstrap", "");
     let output = node.run(&["init"]);
     assert_eq!(text(&output.stdout), node.real_says(&["init"], "1", "0"), "{output:?}");
 }
