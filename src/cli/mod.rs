@@ -356,7 +356,11 @@ fn policy_text(root: &Root, config: &Config, overrides: &Overrides) -> Result<Po
         (None, "default") => Ok(profile()),
         (None, path) => match observe::read(root, path)? {
             Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
-            None => Err(Misuse(format!("{}: policy.source isn't there; put it there, or name one with --policy", root.shown(path))).into()),
+            None => Err(Misuse(format!(
+                "{}: policy.source isn't there; put it there, or name one with --policy",
+                root.shown(path)
+            ))
+            .into()),
         },
     }
 }
