@@ -17,7 +17,7 @@ GROUP=4 PORT=15514
 WORK=$(mktemp -d)
 chmod 755 "$WORK"
 mkdir -p "$CACHE"
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$WORK"' EXIT
+trap '{ kill $(jobs -p) || true; } 2>/dev/null; wait; rm -rf "$WORK"' EXIT
 
 GOTOOLCHAIN=local go build -C tests/shippers/stream -o "$WORK/stream" .
 
