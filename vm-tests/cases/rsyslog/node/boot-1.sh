@@ -12,7 +12,7 @@ step 'it starts' systemctl enable --now rsyslog
 step 'as its own user' is_its_user
 step 'events arrive' eventually test -s "$WORK/received"
 
-ask_numbers 0 2000
+ask_numbers 200 2000
 LIMIT=300 step 'the log is rotated' eventually has_rotated 4
 ask_no_more
 ask_numbers 500
