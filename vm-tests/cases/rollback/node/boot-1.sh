@@ -22,7 +22,7 @@ step 'the log has a disk of its own' small_log_disk
 fill_log_disk &
 forget_answers
 LIMIT=300 step 'a log that can not be written is put back' \
-    says 'no event.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 50s
+    says 'no event.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 75s
 away=$(absence)
 step "the API server answers; it was away for $away s at a time" api_is_ready
 step 'it has no audit flags' has_no_flags
