@@ -321,7 +321,7 @@ fn make_directory(config: &Config) -> String {
         ],
         None => vec![format!("install -d -m 0700 {directory}")],
     };
-    let lines: String = commands.iter().map(|command| format!("    - {}\n", command)).collect();
+    let lines: String = commands.iter().map(|command| format!("    - {command}\n")).collect();
     format!("    preKubeadmCommands:\n{lines}")
 }
 

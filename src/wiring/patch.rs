@@ -62,16 +62,15 @@ pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
         return Ok(());
     }
     let kind = name.split_once('+').map_or("strategic", |(_, kind)| kind.split('.').next().unwrap_or_default());
-    let ours = Ours {
-        names: mounts(&config.flags().into_iter().collect(), &Flags::new())
-            .into_iter()
-            .flat_map(|mount| [mount.name.to_owned(), mount.container])
-            .collect(),
-    };
+    // Of volumes, and the paths where they are mounted.
+    let ours: Vec<_> = mounts(&config.flags().into_iter().collect(), &Flags::new())
+        .into_iter()
+        .flat_map(|mount| [mount.name.to_owned(), mount.container])
+        .collect();
     // What can't be read, kubeadm judges.
     let documents = crate::yaml::parse(text).unwrap_or_default();
     documents.iter().try_for_each(|document| {
-        ours.look(&document.root, "", false)?;
+        look(&document.root, &ours, "", false)?;
         match kind {
             "json" => document.root.items().unwrap_or_default().iter().try_for_each(operation),
             "merge" => merge(&document.root),
@@ -80,40 +79,34 @@ pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
     })
 }
 
-struct Ours {
-    /// Of volumes, and the paths where they are mounted.
-    names: Vec<String>,
-}
-
-impl Ours {
-    /// Looks at a value, which has that key. `is_volume` says that it is one of a volume or a mount.
-    fn look(&self, node: &Node, key: &str, is_volume: bool) -> Result<(), Refusal> {
-        let refuse = |why: &str| Err(Refusal::new(node.place, why));
-        if key == "runAsUser" {
-            return refuse(
-                "with runAsUser the API server could not read its policy; use --config, and apply after kubeadm init",
-            );
-        }
-        if let Some(word) = node.scalar() {
-            let flag = word.strip_prefix("--").map(|flag| normal(flag.split('=').next().unwrap_or_default()));
-            let is_taken = ["name", "mountPath"].contains(&key) && is_volume && self.names.contains(&clean(word));
-            if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
-                return refuse(&format!(
-                    "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"
-                ));
-            }
-        }
-        let of_volume = |name: &str| ["volumes", "volumeMounts"].iter().any(|list| name.contains(list));
-        for item in node.items().unwrap_or_default() {
-            // An operation's value is of what its path says.
-            let path = item.get("path").and_then(Node::scalar).unwrap_or_default();
-            self.look(item, key, is_volume || of_volume(path))?;
-        }
-        node.pairs().unwrap_or_default().iter().try_for_each(|(name, value)| {
-            let name = name.scalar().unwrap_or_default();
-            self.look(value, name, is_volume || of_volume(name))
-        })
+/// Looks at a value, which has that key, for the settings' own: `ours` are names of volumes and paths. `is_volume` says that it is one of a
+/// volume or a mount.
+fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal::new(node.place, why));
+    if key == "runAsUser" {
+        return refuse(
+            "with runAsUser the API server could not read its policy; use --config, and apply after kubeadm init",
+        );
     }
+    if let Some(word) = node.scalar() {
+        let flag = word.strip_prefix("--").map(|flag| normal(flag.split('=').next().unwrap_or_default()));
+        let is_taken = ["name", "mountPath"].contains(&key) && is_volume && ours.contains(&clean(word));
+        if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
+            return refuse(&format!(
+                "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"
+            ));
+        }
+    }
+    let of_volume = |name: &str| ["volumes", "volumeMounts"].iter().any(|list| name.contains(list));
+    for item in node.items().unwrap_or_default() {
+        // An operation's value is of what its path says.
+        let path = item.get("path").and_then(Node::scalar).unwrap_or_default();
+        look(item, ours, key, is_volume || of_volume(path))?;
+    }
+    node.pairs().unwrap_or_default().iter().try_for_each(|(name, value)| {
+        let name = name.scalar().unwrap_or_default();
+        look(value, ours, name, is_volume || of_volume(name))
+    })
 }
 
 fn replaces(node: &Node) -> Result<(), Refusal> {
