@@ -1,7 +1,3 @@
-configure() {
-    mkdir -p /etc/kube-audit-bootstrap
-    printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kind: AuditBootstrapConfiguration' "$@" >/etc/kube-audit-bootstrap/config.yaml
-}
 # kubeadm keeps what its dry runs make.
 is_untouched() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap /run/kube-audit-bootstrap /var/log/kubernetes ! -type d ! -path '/etc/kubernetes/tmp/*' 2>/dev/null)" ''; }
 

@@ -17,12 +17,13 @@ rm /etc/kubernetes/audit-policy.yaml
 step 'the manifest is as it was' is_as_it_was
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-configure 'storage: {require: any, headroom: any}'
+# Another manifest than the one before, whose pod's ends the kubelet remembers, and waits before it starts that again.
+configure 'storage: {require: any, headroom: any}' 'log: {maxAge: 31}'
 step 'the log has a disk of its own' small_log_disk
 fill_log_disk &
 forget_answers
 LIMIT=300 step 'a log that can not be written is put back' \
-    says 'no event.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 75s
+    says 'no event.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 2m
 away=$(absence)
 step "the API server answers; it was away for $away s at a time" api_is_ready
 step 'it has no audit flags' has_no_flags
