@@ -6,12 +6,15 @@ triple=${1:?usage: licenses.sh TRIPLE}
 export LC_ALL=C
 cat <<'END'
 kube-audit-bootstrap is under the Apache License 2.0. Linked into it are the GNU C library, under the GNU Lesser General
-Public License 2.1 or later, Rust's standard library, under MIT or Apache-2.0, and these crates:
+Public License 2.1 or later, whose text is at the end, Rust's standard library, under MIT or Apache-2.0, and these
+crates. Whoever wants it with another build of the C library can link it anew, from its source.
 END
+rule() { printf '\n%s\n' "$(printf '=%.0s' {1..100})"; }
 cargo tree --locked --edges normal,no-proc-macro --target "$triple" --prefix none --format '{p} {l}' |
     sed 's/ (\*)$//' | grep -v '^kube-audit-bootstrap ' | sort -u |
     while read -r name version license; do
-        printf '\n%s\n%s %s: %s\n' "$(printf '=%.0s' {1..100})" "$name" "${version#v}" "$license"
+        rule
+        printf '%s %s: %s\n' "$name" "${version#v}" "$license"
         # Of several to choose from, one will do.
         text=$(find "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-${version#v}" -maxdepth 1 -type f \
             \( -iname 'LICENSE*' -o -iname 'COPYING*' \) | sort | awk '/LICENSE-MIT/ { mit = $0 } { first = first ? first : $0 } END { print mit ? mit : first }')
@@ -19,3 +22,6 @@ cargo tree --locked --edges normal,no-proc-macro --target "$triple" --prefix non
         echo
         cat "$text"
     done
+rule
+printf 'The GNU C library\n\n'
+cat image/licenses/LGPL-2.1
