@@ -44,9 +44,6 @@ pub struct Apply {
 /// Seconds.
 const LOCK_TIMEOUT: u64 = 60;
 
-/// The `why` of a backup set that a boot wrote.
-const BOOT: &str = "boot";
-
 /// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
 const TRIES: usize = 3;
 
@@ -92,7 +89,7 @@ impl Apply {
         if self.dry_run {
             return show(&survey(&root, &config, &self.overrides, &OnceCell::new())?, common, out);
         }
-        print(&self.once(&root, &config, if self.boot { BOOT } else { "apply" }, common)?, &root, common, out)
+        print(&self.once(&root, &config, common)?, &root, common, out)
     }
 
     /// Repairs the node until it stays as it is, or is repaired too often.
@@ -120,7 +117,7 @@ impl Apply {
                 _ if is_whole => "the manifest is as it should be".to_owned(),
                 Some(id) => put_back(id),
                 None => {
-                    let outcome = print(&self.once(root, &config, HEAL, common)?, root, common, out)?;
+                    let outcome = print(&self.once(root, &config, common)?, root, common, out)?;
                     if outcome != Outcome::Done {
                         return Ok(outcome);
                     }
@@ -144,12 +141,29 @@ impl Apply {
         Ok(())
     }
 
-    fn once(&self, root: &Root, config: &Config, why: &str, common: &Common) -> Result<Done> {
+    /// The `why` of a backup set that the run writes.
+    fn why(&self) -> &'static str {
+        match () {
+            () if self.heal => HEAL,
+            () if self.boot => "boot",
+            () => "apply",
+        }
+    }
+
+    /// Errors: why the plan may not be carried out. To a repair, the place of the log is no reason.
+    fn allowed(&self, plan: &mut Plan) -> Result<()> {
+        if self.heal {
+            plan.waive_objection();
+        }
+        plan.allowed()
+    }
+
+    fn once(&self, root: &Root, config: &Config, common: &Common) -> Result<Done> {
         let manifest = observe::manifest_path(root, config)?;
         self.unhide(root, &manifest)?;
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
-        if let Err(error) = allowed(&mut plan, why) {
+        if let Err(error) = self.allowed(&mut plan) {
             warn(common, &plan.warnings);
             return Err(error);
         }
@@ -173,14 +187,16 @@ impl Apply {
         let mut lock = None;
         if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
             lock = Some(Lock::take(root, Duration::from_secs(self.lock_timeout))?);
-            if let (HEAL, Some(id)) = (why, healing::history(root)?.restored) {
+            if self.heal
+                && let Some(id) = healing::history(root)?.restored
+            {
                 bail!("{manifest}: {}", put_back(&id));
             }
             for tries in 1.. {
                 if transaction::changed(root, &plan.changes())?.is_some() {
                     // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                     plan = survey(root, config, &self.overrides, &policy)?;
-                    allowed(&mut plan, why)?;
+                    self.allowed(&mut plan)?;
                 }
                 let changes = plan.changes();
                 // A boot is over before the API server runs: the proof is the next run's that waits, as after one that was killed.
@@ -195,7 +211,7 @@ impl Apply {
                     );
                     backup::begin_proof(root, &manifest)?;
                 }
-                match transaction::execute(root, &changes, why, SystemTime::now()) {
+                match transaction::execute(root, &changes, self.why(), SystemTime::now()) {
                     Ok(id) => {
                         backup = id;
                         break;
@@ -264,14 +280,6 @@ fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
         true => writeln!(out, "{:#}", json!({"changes": [], "reason": why})),
         false => writeln!(out, "nothing to do: {why}"),
     };
-}
-
-/// Errors: why the plan may not be carried out. To a repair, the place of the log is no reason.
-fn allowed(plan: &mut Plan, why: &str) -> Result<()> {
-    if why == HEAL {
-        plan.waive_objection();
-    }
-    plan.allowed()
 }
 
 fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {

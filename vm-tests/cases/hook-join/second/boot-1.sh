@@ -1,0 +1,10 @@
+step 'cloud-init is content' cloud_init_done
+step 'its own API server has the 14 audit flags' eventually has_default_flags
+step 'its own API server writes events' eventually has_events '.stage == "ResponseComplete"'
+step 'policy and log are private' is_private
+step 'status finds all in place' kube-audit-bootstrap status
+LIMIT=240 step 'kubeadm upgrade node' kubeadm upgrade node --skip-phases=addon --ignore-preflight-errors=all
+step 'its own API server has the 14 audit flags' eventually has_default_flags
+step 'status finds all in place' eventually kube-audit-bootstrap status
+step 'the first node is told' eventually kubectl -n default create configmap second-is-done
+step 'it knows' eventually kubectl -n default get configmap first-has-seen
