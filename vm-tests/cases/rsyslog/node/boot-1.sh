@@ -8,7 +8,7 @@ step 'rsyslog is told of the log' prepare_rsyslog
 step 'and finds no fault' rsyslogd -N1
 socat -u TCP-LISTEN:514,bind=127.0.0.1,fork,reuseaddr "OPEN:$WORK/received,creat,append" &
 trap 'kill %1' EXIT
-step 'it starts' systemctl enable --now rsyslog
+step 'it starts' between_rotations start
 step 'as its own user' is_its_user
 step 'events arrive' eventually test -s "$WORK/received"
 
@@ -16,7 +16,7 @@ ask_numbers 200 2000
 LIMIT=300 step 'the log is rotated' eventually has_rotated 4
 ask_no_more
 ask_numbers 500
-step 'rsyslog is restarted meanwhile' restart_between
+step 'rsyslog is restarted meanwhile' between_rotations systemctl restart rsyslog
 sleep 2
 ask_no_more
 step 'every event has arrived once' eventually all_have_arrived
