@@ -38,8 +38,6 @@ check: ## Format, lints and fast tests
 
 test: programs ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
 	tests/packages.sh $(RELEASE)
-	tests/examples.sh $(RELEASE)
-	tests/shippers.sh $(RELEASE) rsyslog
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
 vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter of an hour
