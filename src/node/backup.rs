@@ -32,6 +32,8 @@ pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 /// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
 pub const RESTORE: &str = "restore";
+/// The `why` of one whose run was killed before it was through, and not begun again: nobody knows how far the node was put back.
+const CUT_OFF: &str = "restore, cut off";
 
 /// How many complete sets are kept.
 const KEEP: usize = 10;
@@ -244,7 +246,8 @@ pub fn unproved(root: &Root) -> Result<Option<Set>> {
     let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
     let later = list(root)?.into_iter().take_while(is_later);
-    Ok(later.take_while(|set| set.why != RESTORE).last())
+    // One that was cut off may not have come as far as the manifest.
+    Ok(later.take_while(|set| set.why != RESTORE || !set.complete).last())
 }
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
@@ -260,7 +263,7 @@ pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
     for (complete, loaded) in load_all(root)? {
         match loaded {
             Ok(set) => {
-                found = id.map_or(set.why != RESTORE, |id| set.id == id);
+                found = id.map_or(![RESTORE, CUT_OFF].contains(&set.why.as_str()), |id| set.id == id);
                 sets.push(set);
             }
             // The way back leads past it, and it alone knows what its run changed.
@@ -514,10 +517,26 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
 }
 
 /// Completes the partial sets: there was nothing left to do for the run after the killed one.
-pub(super) fn complete_partial(root: &Root) -> Result<()> {
+pub(super) fn complete_partial(root: &Root, why: &str) -> Result<()> {
     let names = Names::read(root)?;
-    names.partial.iter().filter_map(|id| load_partial(root, id)).try_for_each(|set| complete(root, &set))?;
+    let mut sets = names.partial.iter().filter_map(|id| load_partial(root, id));
+    // For a restore that means that the one before came to its end.
+    sets.try_for_each(|set| if why == RESTORE { complete(root, &set) } else { cut_off(root, set) })?;
     prune(root)
+}
+
+/// Completes the set of a killed run that this one doesn't go on with.
+fn cut_off(root: &Root, mut set: Set) -> Result<()> {
+    if set.why == RESTORE {
+        set.why = CUT_OFF.to_owned();
+        let place = root.place(&format!("{}/{INDEX}", set.directory()))?;
+        let new = temporary_name(&place.name);
+        let index = format!("{:#}\n", to_json(&set));
+        let written = place.remove(&new).and_then(|()| place.create(&new, index.as_bytes(), None));
+        let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
+        done.map_err(|errno| root.error("write", &place.path, errno))?;
+    }
+    complete(root, &set)
 }
 
 /// Writes the backup set of `changes`, durably, and returns it. On errors there is none.
@@ -527,7 +546,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime)
     for set in names.partial.iter().filter_map(|id| load_partial(root, id)) {
         // A restore goes back past the killed run, not on with its work, and so does an apply after a restore.
         if why == RESTORE || set.why == RESTORE {
-            complete(root, &set)?;
+            cut_off(root, set)?;
             continue;
         }
         for record in &set.records {

@@ -53,7 +53,7 @@ pub(super) fn hidden_name(name: &str) -> String {
 pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> Result<Option<String>> {
     backup::recover(root)?;
     if changes.is_empty() {
-        backup::complete_partial(root)?;
+        backup::complete_partial(root, why)?;
         return Ok(None);
     }
     if let Some(path) = changed(root, changes)? {
@@ -602,6 +602,43 @@ mod tests {
         backup::end_proof(&node.root, MANIFEST);
         assert!(!node.names().iter().any(|name| name.contains("unproved")), "{:?}", node.names());
         assert!(node.root.stat("/var/lib/kube-audit-bootstrap/unproved").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_restore_that_was_cut_off_put_nothing_back() {
+        let node = node();
+        backup::begin_proof(&node.root, MANIFEST).unwrap();
+        let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
+        let unproved = || backup::unproved(&node.root).unwrap().map(|set| set.id);
+        // Killed once its set is there.
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(1)).unwrap();
+        assert_eq!(unproved(), id);
+        // The next run finds nothing to do, or has something of its own to do.
+        for changes in [vec![], vec![node.write(POLICY, "policy")]] {
+            node.apply(&changes, 2).unwrap();
+            assert_eq!(unproved(), id, "the way back is the same");
+            backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(3)).unwrap();
+        }
+        let restore = backup::restore_changes(&node.root, None).unwrap();
+        execute(&node.root, &restore.changes, backup::RESTORE, at(4)).unwrap();
+        let restore = backup::restore_changes(&node.root, id.as_deref()).unwrap();
+        execute(&node.root, &restore.changes, backup::RESTORE, at(5)).unwrap();
+        assert_eq!((node.text(MANIFEST).as_str(), unproved()), ("old", None));
+        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
+        let cut = "restore, cut off";
+        assert_eq!(whys, ["restore", "restore", cut, "apply", cut, cut, "apply"]);
+    }
+
+    #[test]
+    fn a_restore_that_was_killed_at_its_end_is_whole() {
+        let node = node();
+        let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(1)).unwrap();
+        node.put(MANIFEST, "old");
+        let restore = backup::restore_changes(&node.root, id.as_deref()).unwrap();
+        execute(&node.root, &restore.changes, backup::RESTORE, at(2)).unwrap();
+        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
+        assert_eq!(whys, ["restore", "apply"]);
     }
 
     /// A cut of power left one.
