@@ -202,11 +202,16 @@ pub fn begin_proof(root: &Root, manifest: &str) -> Result<()> {
     }
     make_private(root, STATE)?;
     let newest = Names::read(root)?.newest().map(Id::to_string).unwrap_or_default();
-    let place = root.place(UNPROVED)?;
+    replace(root, UNPROVED, &newest)
+}
+
+/// Writes a file of our own, durably: it is there whole, or as before.
+fn replace(root: &Root, path: &str, text: &str) -> Result<()> {
+    let place = root.place(path)?;
     let new = temporary_name(&place.name);
-    let written = place.remove(&new).and_then(|()| place.create(&new, newest.as_bytes(), None));
+    let written = place.remove(&new).and_then(|()| place.create(&new, text.as_bytes(), None));
     let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
-    done.map_err(|errno| root.error("write", UNPROVED, errno))
+    done.map_err(|errno| root.error("write", path, errno))
 }
 
 /// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
@@ -529,12 +534,7 @@ pub(super) fn complete_partial(root: &Root, why: &str) -> Result<()> {
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
     if set.why == RESTORE {
         set.why = CUT_OFF.to_owned();
-        let place = root.place(&format!("{}/{INDEX}", set.directory()))?;
-        let new = temporary_name(&place.name);
-        let index = format!("{:#}\n", to_json(&set));
-        let written = place.remove(&new).and_then(|()| place.create(&new, index.as_bytes(), None));
-        let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
-        done.map_err(|errno| root.error("write", &place.path, errno))?;
+        replace(root, &format!("{}/{INDEX}", set.directory()), &format!("{:#}\n", to_json(&set)))?;
     }
     complete(root, &set)
 }
