@@ -148,19 +148,20 @@ impl Judge<'_> {
             server.configmap(&format!("load-{round}"), 80_000)?;
             rotated()?;
         }
-        let kept = wait_for(node.limit, || {
+        // The server writes on, and what is looked at here may be rotated out meanwhile: then look again.
+        wait_for(node.limit, || {
             let now = rotated()?;
             let compressed = now.iter().all(|path| path.extension().is_some_and(|extension| extension == "gz"));
             ensure!(compressed && now.len() == 2, "rotated files: {now:?}");
-            Ok(now)
+            for path in &now {
+                mode_is(path, 0o600)?;
+                let text = run::output(Command::new("gzip").arg("-dc").arg(path))?;
+                ensure!(text.len() <= 1024 * 1024, "{} has more than 1 MiB", path.display());
+                ensure!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "not one event a line");
+            }
+            Ok(())
         })?;
         ensure!(all.len() > 2, "it rotated {} times, so nothing had to go", all.len());
-        for path in &kept {
-            mode_is(path, 0o600)?;
-            let text = run::output(Command::new("gzip").arg("-dc").arg(path))?;
-            ensure!(text.len() <= 1024 * 1024, "{} has more than 1 MiB", path.display());
-            ensure!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "not one event a line");
-        }
         mode_is(&node.log, 0o600)
     }
 
