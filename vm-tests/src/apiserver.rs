@@ -157,7 +157,10 @@ impl Judge<'_> {
                 mode_is(path, 0o600)?;
                 let text = run::output(Command::new("gzip").arg("-dc").arg(path))?;
                 ensure!(text.len() <= 1024 * 1024, "{} has more than 1 MiB", path.display());
-                ensure!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "not one event a line");
+                ensure!(
+                    text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+                    "not one event a line"
+                );
             }
             Ok(())
         })?;

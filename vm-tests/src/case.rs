@@ -37,6 +37,10 @@ pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
 /// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
 const LIMIT: u32 = 5;
 const SILENCE: Duration = Duration::from_secs(300);
+/// What a kernel says last.
+const PANIC: &str = "Kernel panic - not syncing";
+/// How much of a console tells why a node ended: all that a panic says.
+const CONSOLE_LINES: usize = 50;
 
 /// A story.
 #[derive(Clone, Debug)]
@@ -417,6 +421,7 @@ impl Case {
     ) -> Result<Result<(), String>> {
         let start = Instant::now();
         let limit = Duration::from_secs(u64::from(self.description.seconds.max(60) * LIMIT * setting.patience()));
+        let mut panicked = Vec::new();
         // Of each node: how many lines were seen, how much it had said by then, and when.
         let mut heard = vec![(0, 0, start); running.len()];
         while !running.is_empty() {
@@ -458,6 +463,10 @@ impl Case {
                 } else {
                     None
                 };
+                let console = || {
+                    let console = fs::read(node.console()).unwrap_or_default();
+                    run::tail(&String::from_utf8_lossy(&console), CONSOLE_LINES)
+                };
                 match ended {
                     Ok(false) => match why {
                         Some(why) => return Ok(Err(failure(name, boot, &told, why))),
@@ -467,19 +476,24 @@ impl Case {
                         running.remove(index);
                         heard.remove(index);
                     }
-                    Ok(true) if told.is_empty() => {
-                        let console = fs::read(node.console()).unwrap_or_default();
-                        let console = run::tail(&String::from_utf8_lossy(&console), 10);
-                        bail!("{name} ended before it said anything:\n{console}");
+                    // Emulated, a kernel panics now and then while it starts. Nothing was judged by then.
+                    _ if told.is_empty() && !panicked.contains(name) && console().contains(PANIC) => {
+                        eprintln!(
+                            "{} {name}: its kernel panicked before it said anything, so it is started again:\n{}",
+                            self.name,
+                            console()
+                        );
+                        panicked.push(name);
+                        *process = node.boot()?;
+                    }
+                    Ok(true) if told.is_empty() => bail!("{name} ended before it said anything:\n{}", console()),
+                    Ok(true) if console().contains(PANIC) => {
+                        return Ok(Err(failure(name, boot, &told, &console())));
                     }
                     Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
+                    Err(error) if told.is_empty() => return Err(error.context(console())),
                     Err(error) => {
-                        let console = fs::read(node.console()).unwrap_or_default();
-                        let console = run::tail(&String::from_utf8_lossy(&console), 10);
-                        if told.is_empty() {
-                            return Err(error.context(console));
-                        }
-                        return Ok(Err(failure(name, boot, &told, &format!("{error}\n{console}"))));
+                        return Ok(Err(failure(name, boot, &told, &format!("{error}\n{}", console()))));
                     }
                 }
             }
