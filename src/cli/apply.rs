@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::change::describe;
 use super::plan::{document, nothing, show};
 use super::verify::{self, Verdict};
 use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
@@ -17,7 +18,7 @@ use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{apiserver, backup, disk, observe, transaction};
-use crate::plan::{Plan, Planned, Role, Step, describe};
+use crate::plan::{Plan, Planned, Role, Step};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line: arguments, the log, exit codes. One file a verb.
 
 mod apply;
+pub mod change;
 #[cfg(feature = "docs")]
 mod docs;
 mod hook;

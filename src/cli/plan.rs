@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::change::{action, describe, diff};
 use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
 use crate::node::change::Change;
-use crate::plan::{Planned, action, describe, diff};
+use crate::plan::Planned;
 
 /// Show what apply would change, as a unified diff; exit 3 if anything
 #[derive(Debug, Args)]

@@ -7,11 +7,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::change::{action, describe, diff};
 use super::{Common, Outcome};
 use crate::config::Config;
 use crate::node::lock::Lock;
-use crate::node::{apiserver, backup, observe, transaction};
-use crate::plan::{action, describe, diff, keep_referenced};
+use crate::node::{apiserver, backup, observe, restore, transaction};
+use crate::plan::keep_referenced;
 
 /// Put back what the newest apply, or all since the named one, changed
 #[derive(Debug, Args)]
@@ -53,14 +54,14 @@ impl Restore {
         if lock.is_some() {
             apiserver::unhide(&root, &manifest_path).map_err(told).unwrap_or_default();
         }
-        let mut restore = backup::restore_changes(&root, self.id.as_deref())?;
+        let mut restore = restore::plan(&root, self.id.as_deref())?;
         let manifest =
             observe::read(&root, &manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
         if self.force {
             restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
         }
         keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
-        let backup::Restore { sets, changes, foreign, gone, mut notes } = restore;
+        let restore::Restore { sets, changes, foreign, gone, mut notes } = restore;
         if !foreign.is_empty() && !self.force && !self.dry_run {
             bail!(
                 "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \

@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, json};
 
+use super::change::describe;
 use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
 use crate::node::{apiserver, backup, cluster, healing};
-use crate::plan::{Plan, Role, Step, describe};
+use crate::plan::{Plan, Role, Step};
 use crate::time::{at, rfc3339};
 
 /// Show what is in place and what drifted; exit 3 if apply would change anything

@@ -21,7 +21,7 @@ use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
-use crate::node::{backup, cluster, observe, transaction};
+use crate::node::{backup, cluster, observe, restore, transaction};
 use crate::plan::{self, Plan, Step};
 use crate::proof::{NO_KUBELET, Next, Process, Proof, RECEIVED, Seen, Stage, Trace, event_time, trace};
 use crate::time;
@@ -500,7 +500,7 @@ pub fn prove_or_go_back(
 /// Puts the files of the set `id` back. Gives the changes, and what stays.
 fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
     apiserver::unhide(root, path)?;
-    let restore = backup::restore_changes(root, Some(id))?;
+    let restore = restore::plan(root, Some(id))?;
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = observe::read(root, path)?.map(|manifest| manifest.text);
     let (changes, left) = plan::roll_back(restore, path, manifest.as_deref());
@@ -510,7 +510,7 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
 
 /// Puts back what of the set `id` is in the cluster, now that its API server answers.
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
-    let mut restore = backup::restore_changes(root, Some(id))?;
+    let mut restore = restore::plan(root, Some(id))?;
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
     transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now())?;
     match restore.notes.into_iter().find(|note| note.starts_with(cluster::NAME)) {

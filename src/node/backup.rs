@@ -6,7 +6,7 @@
 //! takes over what it says; so a set always knows the state from before the *job*, however often that was
 //! interrupted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -21,9 +21,7 @@ use crate::time::{rfc3339, stamp};
 
 use super::change::{Attributes, Change};
 use super::cluster;
-use super::disk::aside;
-use super::root::{Kind, Place, Root, split};
-use super::storage::mounted_at;
+use super::root::{Place, Root, split};
 use super::transaction::{kept_name, temporary_name, unproved_name};
 
 /// Where backup sets are, 0700.
@@ -33,7 +31,7 @@ const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 /// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
 pub const RESTORE: &str = "restore";
 /// The `why` of one whose run was killed before it was through, and not begun again: nobody knows how far the node was put back.
-const CUT_OFF: &str = "restore, cut off";
+pub(super) const CUT_OFF: &str = "restore, cut off";
 
 /// How many complete sets are kept.
 const KEEP: usize = 10;
@@ -43,7 +41,7 @@ const INDEX: &str = "index.json";
 const VERSION: u64 = 1;
 const INDEX_LIMIT: usize = 1 << 20;
 /// No file that we change is near this size, in bytes.
-const FILE_LIMIT: usize = 64 << 20;
+pub(super) const FILE_LIMIT: usize = 64 << 20;
 
 /// What a run did to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +106,7 @@ pub struct Record {
 
 /// Tells whether a file is still what a run wrote: FNV-1a, 64 bits. Nobody is kept from making two files of one
 /// fingerprint; who can write there needs no such tricks.
-fn fingerprint(bytes: &[u8]) -> u64 {
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
@@ -134,7 +132,7 @@ impl Set {
         format!("{BACKUPS}/{}{}", self.id, if self.complete { "" } else { PARTIAL })
     }
 
-    fn copy(&self, root: &Root, record: &Record) -> Result<Option<Vec<u8>>> {
+    pub(super) fn copy(&self, root: &Root, record: &Record) -> Result<Option<Vec<u8>>> {
         let Some(file) = &record.file else { return Ok(None) };
         let path = format!("{}/{file}", self.directory());
         match root.read(&path, FILE_LIMIT)? {
@@ -142,21 +140,6 @@ impl Set {
             None => bail!("{} is missing; name another backup set", root.shown(&path)),
         }
     }
-}
-
-/// How to put a node back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restore {
-    /// The sets that are taken back, newest first.
-    pub sets: Vec<String>,
-    /// For [`super::transaction::execute`], with [`RESTORE`] as `why`. Empty where nothing differs.
-    pub changes: Vec<Change>,
-    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
-    pub foreign: Vec<String>,
-    /// Files that a run wrote and somebody else removed since: to put back by force alone.
-    pub gone: Vec<Change>,
-    /// What stays as it is, and why.
-    pub notes: Vec<String>,
 }
 
 /// The backup sets, newest first, those of killed runs included. One whose index can't be read is left out, with a
@@ -167,7 +150,7 @@ pub fn list(root: &Root) -> Result<Vec<Set>> {
 }
 
 /// The backup sets, newest first, each with whether it is complete.
-fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result<Set>)>> {
+pub(super) fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result<Set>)>> {
     let names = Names::read(root)?;
     let mut ids: Vec<_> = names.complete.into_iter().map(|id| (id, true)).collect();
     ids.extend(names.partial.into_iter().map(|id| (id, false)));
@@ -253,233 +236,6 @@ pub fn unproved(root: &Root) -> Result<Option<Set>> {
     let later = list(root)?.into_iter().take_while(is_later);
     // One that was cut off may not have come as far as the manifest.
     Ok(later.take_while(|set| set.why != RESTORE || !set.complete).last())
-}
-
-/// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
-/// restore's own. All sets since are taken back: of each path, the oldest state counts.
-///
-/// The order is that of an apply reversed: the manifest first, and nothing is removed before. Directories are
-/// removed only if they become empty, strays stay in the backup: notes say so. Writes nothing.
-///
-/// Errors: no such set; a set or a copy that can't be read; a path that is now something else than a file.
-pub fn restore_changes(root: &Root, id: Option<&str>) -> Result<Restore> {
-    let mut sets = Vec::new();
-    let mut found = false;
-    for (complete, loaded) in load_all(root)? {
-        match loaded {
-            Ok(set) => {
-                found = id.map_or(![RESTORE, CUT_OFF].contains(&set.why.as_str()), |id| set.id == id);
-                sets.push(set);
-            }
-            // The way back leads past it, and it alone knows what its run changed.
-            Err(error) if complete => return Err(error),
-            // Its run was killed while it made the set, and changed nothing.
-            Err(error) => log::warn!("{error:#}"),
-        }
-        if found {
-            break;
-        }
-    }
-    if !found {
-        match id {
-            Some(id) => bail!("no backup set {id} in {}; list them and name one", root.shown(BACKUPS)),
-            None => bail!("no backup set in {}: nothing to restore", root.shown(BACKUPS)),
-        }
-    }
-
-    let mut restore = Restore { sets: sets.iter().map(|set| set.id.clone()).collect(), ..Restore::default() };
-    let goals = goals(&sets);
-    let ours = |path: &str, bytes: &[u8]| {
-        let records = sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
-        records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
-    };
-    let (mut removals, mut unmounts) = (Vec::new(), Vec::new());
-    for goal in &goals {
-        let path = goal.first.1.path.clone();
-        match goal.first.1.action {
-            Action::Directory | Action::Unmounted => {}
-            Action::Formatted => {
-                restore.notes.push(format!("{path} keeps the file system that it was given, and what is in it"));
-            }
-            Action::Mounted => {
-                let path = path.trim_end_matches('/').to_owned();
-                let mounted = if root.is_host() { mounted_at(&path)? } else { None };
-                if let Some(mounted) = &mounted {
-                    restore.notes.push(format!(
-                        "the events in {path}, those from before that were moved to it, too, stay on {}, in its directory {}",
-                        mounted.source, mounted.root
-                    ));
-                }
-                // A run may have been killed before it had mounted, or unmounted, everything.
-                if mounted.is_some() || root.is_host() && root.stat(&aside(&path))?.is_some() {
-                    unmounts.push(Change::Unmount { path });
-                }
-            }
-            // A log that was begun for others to write to; what they wrote is worth more than a tidy node.
-            Action::Created
-                if goal.first.1.written == Some(fingerprint(b""))
-                    && root.stat(&path)?.is_some_and(|entry| entry.size > 0) => {}
-            Action::Created => {
-                let Some(before) = root.read(&path, FILE_LIMIT)? else { continue };
-                if !ours(&path, &before.bytes) {
-                    restore.foreign.push(path.clone());
-                }
-                removals.push(Change::RemoveFile { path, before });
-            }
-            Action::Moved => {
-                let (set, record) = goal.first;
-                // A restore completes the set, if it wasn't.
-                restore.notes.push(format!(
-                    "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
-                    set.id,
-                    record.file.as_deref().unwrap_or_default()
-                ));
-            }
-            Action::Cluster if !root.is_host() => {
-                restore.notes.push(format!(
-                    "{path} is not put back, as that is the cluster's, and this is no running node"
-                ));
-            }
-            Action::Cluster => {
-                let (set, record) = goal.first;
-                let before = String::from_utf8_lossy(&set.copy(root, record)?.unwrap_or_default()).into_owned();
-                match cluster::read() {
-                    Ok(now) if now == before => {}
-                    // Before the manifest, as the API server is away then.
-                    Ok(now) if ours(&path, now.as_bytes()) => {
-                        restore.changes.insert(0, Change::WriteCluster { before: now, after: before });
-                    }
-                    // kubeadm writes its version there at each upgrade, and needs it.
-                    Ok(_) => restore.notes.push(format!(
-                        "{path} is not put back, as it was changed since: take the audit settings out by hand, with \
-                         kubectl -n kube-system edit configmap kubeadm-config"
-                    )),
-                    Err(error) => restore.notes.push(format!("{error:#}, so it is not put back: restore again once it can")),
-                }
-            }
-            Action::DirectoryRemoved => match root.stat(&path)? {
-                Some(_) => restore.changes.extend(set_back(root, goal)?),
-                None => {
-                    restore
-                        .changes
-                        .push(Change::CreateDirectory { path, attributes: goal.first.1.attributes.clone() });
-                }
-            },
-            Action::Replaced | Action::Removed | Action::Attributes => {
-                let attributes = goal.first.1.attributes.clone();
-                let Some(bytes) = goal.content.map_or(Ok(None), |(set, record)| set.copy(root, record))? else {
-                    if root.stat(&path)?.is_none() {
-                        restore.notes.push(format!("{path} is gone, and no backup set has its content"));
-                    }
-                    restore.changes.extend(set_back(root, goal)?);
-                    continue;
-                };
-                let before = root.read(&path, FILE_LIMIT)?;
-                match &before {
-                    Some(before) if before.bytes == bytes => {
-                        restore.changes.extend(set_back(root, goal)?);
-                        continue;
-                    }
-                    Some(before) if !ours(&path, &before.bytes) => restore.foreign.push(path.clone()),
-                    _ => {}
-                }
-                let gone = before.is_none() && !removed_by_us(&sets, &path);
-                let change = Change::WriteFile { path, before, bytes, attributes };
-                if gone { restore.gone.push(change) } else { restore.changes.push(change) }
-            }
-        }
-    }
-    // An API server that the old manifest starts must not begin with what goes away.
-    restore.changes.splice(0..0, unmounts);
-    restore.changes.extend(removals);
-    remove_directories(root, &goals, &mut restore)?;
-    Ok(restore)
-}
-
-/// Whether the newest of the sets, which are newest first, that knows a path removed the file.
-fn removed_by_us(sets: &[Set], path: &str) -> bool {
-    let newest = sets.iter().flat_map(|set| set.records.iter().rev()).find(|record| record.path == path);
-    newest.is_some_and(|record| matches!(record.action, Action::Removed | Action::Moved))
-}
-
-/// What the sets say of one path.
-struct Goal<'a> {
-    /// The oldest record.
-    first: (&'a Set, &'a Record),
-    /// The oldest record that says whether there was a file, and what was in it.
-    content: Option<(&'a Set, &'a Record)>,
-    /// How far from the end of its set the path was, at most: 0 is the manifest, which comes last.
-    rank: usize,
-}
-
-/// One goal a path, in the order of the way back. `sets`: newest first.
-fn goals(sets: &[Set]) -> Vec<Goal<'_>> {
-    let mut goals: Vec<Goal<'_>> = Vec::new();
-    let mut index: HashMap<&str, usize> = HashMap::new();
-    for set in sets.iter().rev() {
-        for (at, record) in set.records.iter().enumerate() {
-            let (rank, this) = (set.records.len() - at, (set, record));
-            let content = (record.action != Action::Attributes).then_some(this);
-            match index.get(record.path.as_str()).and_then(|&known| goals.get_mut(known)) {
-                Some(goal) => {
-                    goal.rank = goal.rank.max(rank);
-                    goal.content = goal.content.or(content);
-                }
-                None => {
-                    index.insert(&record.path, goals.len());
-                    goals.push(Goal { first: this, content, rank });
-                }
-            }
-        }
-    }
-    goals.sort_by_key(|goal| goal.rank);
-    goals
-}
-
-/// The change of attributes that a path needs, if it is there and needs one.
-fn set_back(root: &Root, goal: &Goal<'_>) -> Result<Option<Change>> {
-    let Record { path, attributes: after, .. } = goal.first.1;
-    let before = root.stat(path)?.map(|entry| entry.attributes).filter(|before| !after.met_by(before));
-    Ok(before.map(|before| Change::SetAttributes { path: path.clone(), before, after: after.clone() }))
-}
-
-/// Plans the removal of created directories, inner ones first, that hold nothing any more after `restore`'s
-/// changes.
-fn remove_directories(root: &Root, goals: &[Goal<'_>], restore: &mut Restore) -> Result<()> {
-    let created = goals.iter().map(|goal| goal.first.1).filter(|record| record.action == Action::Directory);
-    let mut paths: Vec<&str> = created.map(|record| record.path.as_str()).collect();
-    paths.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
-    for (at, &path) in paths.iter().enumerate() {
-        // What is in it now goes away with what is mounted there.
-        if restore
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Unmount { path: mounted } if mounted == path))
-        {
-            continue;
-        }
-        let Some(entry) = root.stat(path)? else { continue };
-        if entry.kind != Kind::Directory {
-            restore.notes.push(format!("{path} stays: it is {} now", entry.kind));
-            continue;
-        }
-        let mut rest = root.list(path)?.unwrap_or_default();
-        rest.retain(|name| {
-            let inner = format!("{path}/{name}");
-            !restore.changes.iter().any(|change| {
-                matches!(change, Change::RemoveFile { .. } | Change::RemoveDirectory { .. })
-                    && change.path() == inner
-            })
-        });
-        if rest.is_empty() {
-            restore.changes.push(Change::RemoveDirectory { path: path.to_owned(), before: entry.attributes });
-        } else if !rest.iter().all(|name| paths.iter().take(at).any(|inner| *inner == format!("{path}/{name}"))) {
-            // Where only inner directories are left, their own notes say why.
-            let (count, first) = (rest.len(), rest.swap_remove(0));
-            restore.notes.push(format!("{path} stays: it holds {count} name(s), {first:?} first; logs are kept"));
-        }
-    }
-    Ok(())
 }
 
 /// Clears up after killed runs: temporary and kept files, sets that were never finished writing or that a later
@@ -884,42 +640,19 @@ impl Names {
 mod tests {
     use std::fs;
 
+    use super::super::restore;
     use super::super::testing::{Node, at, mode};
-    use super::super::transaction::execute;
     use super::*;
 
     const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
     const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
     const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
     const STRAY: &str = "/etc/kubernetes/manifests/backup";
-    const LOGS: &str = "/var/log/kubernetes/audit";
     const FIRST: &str = "20261124T121326Z";
 
     /// What a killed run leaves once its set is in place.
     fn kill(node: &Node, changes: &[Change], why: &str, seconds: u64) {
         begin(&node.root, changes, why, at(seconds)).unwrap();
-    }
-
-    fn restore(node: &Node, id: Option<&str>, seconds: u64) -> Restore {
-        let restore = restore_changes(&node.root, id).unwrap();
-        execute(&node.root, &restore.changes, RESTORE, at(seconds)).unwrap();
-        restore
-    }
-
-    fn paths(changes: &[Change]) -> Vec<&str> {
-        changes.iter().map(Change::path).collect()
-    }
-
-    #[test]
-    fn what_is_in_the_cluster_is_no_matter_of_an_image() {
-        let node = Node::new();
-        let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
-        let set = begin(&node.root, &[change], "apply", at(0)).unwrap();
-        finish(&node.root, &set).unwrap();
-        assert_eq!(list(&node.root).unwrap()[0].records[0].path, cluster::NAME);
-        let restore = restore_changes(&node.root, None).unwrap();
-        assert_eq!(restore.changes, []);
-        assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);
     }
 
     #[test]
@@ -1000,46 +733,12 @@ mod tests {
             " ".repeat(INDEX_LIMIT + 1),
         ] {
             node.put(&path, &broken);
-            let error = format!("{:#}", restore_changes(&node.root, None).unwrap_err());
+            let error = format!("{:#}", restore::plan(&node.root, None).unwrap_err());
             assert!(error.contains(&path), "{}: {error}", &broken[..broken.len().min(200)]);
             assert_eq!(list(&node.root).unwrap(), []);
         }
         fs::remove_file(node.host(&path)).unwrap();
-        assert!(format!("{:#}", restore_changes(&node.root, None).unwrap_err()).contains(&path));
-    }
-
-    #[test]
-    fn what_somebody_else_changed_is_told() {
-        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0")]);
-        node.apply(&[node.write(POLICY, "1"), node.write("/new", "1"), node.write(MANIFEST, "1")], 0).unwrap();
-        node.apply(&[node.write(MANIFEST, "2")], 1).unwrap();
-        for (path, text, foreign) in [
-            (MANIFEST, "2", &[][..]),
-            (MANIFEST, "1", &[]),
-            (MANIFEST, "0", &[]),
-            (MANIFEST, "3", &[MANIFEST]),
-            (POLICY, "mine", &[MANIFEST, POLICY]),
-            ("/new", "mine", &[MANIFEST, "/new", POLICY]),
-        ] {
-            node.put(path, text);
-            let mut found = restore_changes(&node.root, Some(FIRST)).unwrap().foreign;
-            found.sort();
-            let mut expected: Vec<_> = foreign.iter().map(|path| (*path).to_owned()).collect();
-            expected.sort();
-            assert_eq!(found, expected, "{path} {text}");
-        }
-    }
-
-    #[test]
-    fn what_somebody_else_removed_is_told_apart() {
-        let node = Node::with(&[("/run/kubeadm.yaml", "0")]);
-        node.apply(&[node.write("/run/kubeadm.yaml", "1")], 0).unwrap();
-        fs::remove_file(node.host("/run/kubeadm.yaml")).unwrap();
-        let restore = restore_changes(&node.root, None).unwrap();
-        assert_eq!(
-            (restore.changes.as_slice(), paths(&restore.gone).as_slice()),
-            (&[][..], &["/run/kubeadm.yaml"][..])
-        );
+        assert!(format!("{:#}", restore::plan(&node.root, None).unwrap_err()).contains(&path));
     }
 
     #[test]
@@ -1116,7 +815,7 @@ mod tests {
         let known: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
         // Each once: what three runs say of the manifest is the same.
         assert_eq!(known, [POLICY, KUBEADM, MANIFEST]);
-        restore(&node, None, 3);
+        node.restore(None, 3);
         assert_eq!([POLICY, KUBEADM, MANIFEST].map(|path| node.text(path)), ["0", "0", "0"]);
     }
 
@@ -1128,7 +827,7 @@ mod tests {
         let id = node.apply(&[node.write(POLICY, "1")], 1).unwrap().unwrap();
         let copies = [0, 1].map(|n| node.text(&format!("{BACKUPS}/{id}/{n}-audit-policy.yaml")));
         assert_eq!(copies, ["0", "by hand"]);
-        restore(&node, None, 2);
+        node.restore(None, 2);
         assert_eq!(node.text(POLICY), "0");
     }
 
@@ -1162,125 +861,6 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_puts_back_all_but_strays_and_logs() {
-        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0"), (STRAY, "stray"), ("/etc/attributes", "x")]);
-        fs::create_dir_all(node.host("/var/log")).unwrap();
-        let changes = [
-            node.create_directory(LOGS),
-            node.create_directory("/srv/deep/empty"),
-            node.set_mode("/etc/attributes", 0o600),
-            node.write(POLICY, "1"),
-            node.write(KUBEADM, "1"),
-            node.move_away(STRAY),
-            node.write(MANIFEST, "1"),
-        ];
-        node.apply(&changes, 0).unwrap();
-        node.put("/var/log/kubernetes/audit/audit.log", "event");
-        let restore = restore(&node, None, 1);
-        assert_eq!(restore.sets, [FIRST]);
-        // The manifest first; nothing is removed before, inner directories before outer ones.
-        let order = [MANIFEST, POLICY, "/etc/attributes", KUBEADM, "/srv/deep/empty", "/srv/deep", "/srv"];
-        assert_eq!(paths(&restore.changes), order);
-        let notes = [
-            format!(
-                "{STRAY} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{FIRST}/8-backup"
-            ),
-            format!("{LOGS} stays: it holds 1 name(s), \"audit.log\" first; logs are kept"),
-        ];
-        assert_eq!(restore.notes, notes);
-        for (path, text) in [(MANIFEST, "0"), (POLICY, "0"), ("/etc/attributes", "x")] {
-            assert_eq!((node.text(path).as_str(), node.mode(path)), (text, 0o644), "{path}");
-        }
-        assert!(!node.exists(KUBEADM) && !node.exists("/srv") && !node.exists(STRAY));
-        assert_eq!(node.text("/var/log/kubernetes/audit/audit.log"), "event");
-        // The restore's own set isn't what it goes back to, and nothing differs any more.
-        assert_eq!(restore_changes(&node.root, None).unwrap().changes, []);
-    }
-
-    #[test]
-    fn sets_are_taken_back_from_the_newest_to_the_one_named() {
-        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0"), (KUBEADM, "0")]);
-        node.apply(&[node.write(POLICY, "1"), node.write(MANIFEST, "1")], 0).unwrap();
-        node.apply(&[node.write(POLICY, "2")], 1).unwrap();
-        node.apply(&[node.write(POLICY, "3"), node.write(KUBEADM, "3")], 2).unwrap();
-        for (id, expected) in [
-            (None, [POLICY, KUBEADM].map(|path| (path, if path == POLICY { "2" } else { "0" })).to_vec()),
-            (Some("20261124T121327Z"), vec![(POLICY, "1"), (KUBEADM, "0")]),
-            (Some(FIRST), vec![(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]),
-        ] {
-            let mut found: Vec<_> = Vec::new();
-            for change in restore_changes(&node.root, id).unwrap().changes {
-                let Change::WriteFile { path, bytes, .. } = change else { panic!("{change:?}") };
-                found.push((path, String::from_utf8(bytes).unwrap()));
-            }
-            found.sort();
-            let mut expected: Vec<_> = expected.iter().map(|(p, t)| ((*p).to_owned(), (*t).to_owned())).collect();
-            expected.sort();
-            assert_eq!(found, expected, "{id:?}");
-        }
-        assert_eq!(paths(&restore_changes(&node.root, Some(FIRST)).unwrap().changes)[0], MANIFEST);
-        let error = restore_changes(&node.root, Some("20200101T000000Z")).unwrap_err().to_string();
-        assert!(error.contains("no backup set 20200101T000000Z"), "{error}");
-    }
-
-    #[test]
-    fn the_manifest_is_first_even_if_other_files_changed_before_it_alone() {
-        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0")]);
-        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
-        node.apply(&[node.write(POLICY, "2"), node.write(MANIFEST, "2")], 1).unwrap();
-        assert_eq!(paths(&restore_changes(&node.root, Some(FIRST)).unwrap().changes), [MANIFEST, POLICY]);
-    }
-
-    #[test]
-    fn directories_of_several_sets_are_removed_from_the_inside_out() {
-        let node = Node::new();
-        node.apply(&[node.create_directory("/srv/a")], 0).unwrap();
-        node.apply(&[node.create_directory("/srv/a/b")], 1).unwrap();
-        assert_eq!(paths(&restore(&node, Some(FIRST), 2).changes), ["/srv/a/b", "/srv/a", "/srv"]);
-        assert!(!node.exists("/srv"));
-    }
-
-    #[test]
-    fn a_restore_can_be_restored() {
-        let node = Node::with(&[(MANIFEST, "0")]);
-        node.apply(&[node.create_directory("/srv/a"), node.write("/srv/a/b", "1"), node.write(MANIFEST, "1")], 0)
-            .unwrap();
-        restore(&node, None, 1);
-        assert_eq!((node.exists("/srv"), node.text(MANIFEST).as_str()), (false, "0"));
-        restore(&node, Some("20261124T121327Z"), 2);
-        assert_eq!((node.text("/srv/a/b").as_str(), node.text(MANIFEST).as_str()), ("1", "1"));
-        assert_eq!((node.mode("/srv/a"), node.mode("/srv/a/b")), (0o700, 0o600));
-    }
-
-    #[test]
-    fn the_oldest_state_of_a_path_counts_piece_by_piece() {
-        let node = Node::with(&[(POLICY, "0")]);
-        node.apply(&[node.set_mode(POLICY, 0o640)], 0).unwrap();
-        node.apply(&[node.write(POLICY, "1")], 1).unwrap();
-        restore(&node, Some(FIRST), 2);
-        assert_eq!((node.text(POLICY).as_str(), node.mode(POLICY)), ("0", 0o644));
-    }
-
-    #[test]
-    fn only_the_mode_is_put_back_where_only_that_differs() {
-        let node = Node::with(&[(POLICY, "0")]);
-        node.apply(&[node.write(POLICY, "0")], 0).unwrap();
-        let changes = restore_changes(&node.root, None).unwrap().changes;
-        let [Change::SetAttributes { before, after, .. }] = &changes[..] else { panic!("{changes:?}") };
-        assert_eq!((before.mode, after.mode), (0o600, 0o644));
-    }
-
-    #[test]
-    fn a_file_that_is_gone_comes_back_with_its_directory() {
-        let node = Node::with(&[("/srv/a/policy", "0")]);
-        node.apply(&[node.write("/srv/a/policy", "1")], 0).unwrap();
-        fs::remove_dir_all(node.host("/srv")).unwrap();
-        let gone = restore_changes(&node.root, None).unwrap().gone;
-        execute(&node.root, &gone, RESTORE, at(1)).unwrap();
-        assert_eq!(node.text("/srv/a/policy"), "0");
-    }
-
-    #[test]
     fn a_killed_restore_is_not_part_of_the_next_run() {
         let node = Node::with(&[(POLICY, "0")]);
         node.apply(&[node.write(POLICY, "1")], 0).unwrap();
@@ -1288,7 +868,7 @@ mod tests {
         node.put(POLICY, "0");
         node.apply(&[node.write(POLICY, "1")], 2).unwrap();
         assert_eq!(node.sets(), [FIRST, "20261124T121327Z", "20261124T121328Z"]);
-        restore(&node, None, 3);
+        node.restore(None, 3);
         assert_eq!(node.text(POLICY), "0");
     }
 
@@ -1300,13 +880,5 @@ mod tests {
         }
         // Without one, any will do.
         assert!(mode(0o600).met_by(&wanted));
-    }
-
-    #[test]
-    fn nothing_to_restore_is_said() {
-        let node = Node::new();
-        let error = restore_changes(&node.root, None).unwrap_err().to_string();
-        assert!(error.contains("nothing to restore"), "{error}");
-        assert_eq!(list(&node.root).unwrap(), []);
     }
 }

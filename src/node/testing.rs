@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
+use super::backup::{BACKUPS, RESTORE};
 use super::change::{Attributes, Change, Snapshot};
+use super::restore::{self, Restore};
 use super::root::Root;
 use super::transaction::execute;
 
@@ -108,7 +110,7 @@ impl Node {
 
     /// The names of the backup sets, sorted.
     pub fn sets(&self) -> Vec<String> {
-        self.root.list(super::backup::BACKUPS).unwrap().unwrap_or_default()
+        self.root.list(BACKUPS).unwrap().unwrap_or_default()
     }
 
     pub fn write(&self, path: &str, text: &str) -> Change {
@@ -138,5 +140,11 @@ impl Node {
 
     pub fn apply(&self, changes: &[Change], seconds: u64) -> Result<Option<String>> {
         execute(&self.root, changes, "apply", at(seconds))
+    }
+    /// Does what [`restore::plan`] says.
+    pub fn restore(&self, id: Option<&str>, seconds: u64) -> Restore {
+        let restore = restore::plan(&self.root, id).unwrap();
+        execute(&self.root, &restore.changes, RESTORE, at(seconds)).unwrap();
+        restore
     }
 }

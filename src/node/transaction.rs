@@ -381,6 +381,7 @@ mod tests {
     use std::fs;
 
     use super::super::backup::BACKUPS;
+    use super::super::restore;
     use super::super::testing::{Node, at, mode};
     use super::*;
 
@@ -595,7 +596,7 @@ mod tests {
             second,
             "one that was killed comes first"
         );
-        let restore = backup::restore_changes(&node.root, second.as_deref()).unwrap();
+        let restore = restore::plan(&node.root, second.as_deref()).unwrap();
         execute(&node.root, &restore.changes, backup::RESTORE, at(3)).unwrap();
         assert_eq!(backup::unproved(&node.root).unwrap(), None, "it was put back");
         backup::end_proof(&node.root, MANIFEST);
@@ -619,9 +620,9 @@ mod tests {
             assert_eq!(unproved(), id, "the way back is the same");
             backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(3)).unwrap();
         }
-        let restore = backup::restore_changes(&node.root, None).unwrap();
+        let restore = restore::plan(&node.root, None).unwrap();
         execute(&node.root, &restore.changes, backup::RESTORE, at(4)).unwrap();
-        let restore = backup::restore_changes(&node.root, id.as_deref()).unwrap();
+        let restore = restore::plan(&node.root, id.as_deref()).unwrap();
         execute(&node.root, &restore.changes, backup::RESTORE, at(5)).unwrap();
         assert_eq!((node.text(MANIFEST).as_str(), unproved()), ("old", None));
         let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
@@ -635,7 +636,7 @@ mod tests {
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(1)).unwrap();
         node.put(MANIFEST, "old");
-        let restore = backup::restore_changes(&node.root, id.as_deref()).unwrap();
+        let restore = restore::plan(&node.root, id.as_deref()).unwrap();
         execute(&node.root, &restore.changes, backup::RESTORE, at(2)).unwrap();
         let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
         assert_eq!(whys, ["restore", "apply"]);

@@ -1,0 +1,497 @@
+//! What a run does to a node: decided here from facts, without touching anything.
+
+mod restore;
+mod storage;
+#[cfg(test)]
+mod testing;
+mod wire;
+
+use anyhow::{Result, bail};
+
+use crate::audit::policy;
+use crate::audit::version::Version;
+use crate::config::{Config, Existing, Occasion, parent};
+use crate::node::change::{Attributes, Change, Snapshot};
+use crate::node::cluster;
+use crate::node::kubectl::ADMIN_CONF;
+use crate::node::observe::{Facts, Targets, Text, text_of};
+use crate::storage::forecast::Limits;
+use crate::wiring::{Wired, manifest};
+use crate::yaml::fields::Severity;
+
+pub use restore::{keep_referenced, roll_back};
+pub use storage::Storage;
+use storage::is_of_log;
+pub use wire::{Wiring, wire};
+
+/// What kind of node this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Image,
+    FirstBoot,
+    ControlPlane,
+    Joining,
+    Worker,
+}
+
+impl Role {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Image => "image",
+            Role::FirstBoot => "first-boot",
+            Role::ControlPlane => "control-plane",
+            Role::Joining => "joining-control-plane",
+            Role::Worker => "worker",
+        }
+    }
+
+    /// What a person calls it.
+    pub fn description(self) -> &'static str {
+        match self {
+            Role::Image => "an image, or a node that kubeadm hasn't touched yet",
+            Role::FirstBoot => "a first boot, before kubeadm init",
+            Role::ControlPlane => "a control plane",
+            Role::Joining => "a control plane about to join",
+            Role::Worker => "a worker",
+        }
+    }
+}
+
+/// A part of the job, in the order that keeps the API server alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    Storage,
+    Policy,
+    Kubeadm,
+    Strays,
+    Manifest,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Step; 5] = [Step::Storage, Step::Policy, Step::Kubeadm, Step::Strays, Step::Manifest];
+
+    /// Its name, in text and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Storage => "storage",
+            Step::Policy => "policy",
+            Step::Kubeadm => "kubeadm",
+            Step::Strays => "strays",
+            Step::Manifest => "manifest",
+        }
+    }
+}
+
+/// A change, and which part of the job it is.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub step: Step,
+    pub change: Change,
+}
+
+/// All that a run does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub role: Role,
+    pub version: Option<Version>,
+    /// Where the version was found.
+    pub version_source: &'static str,
+    pub changes: Vec<Planned>,
+    /// What each part looks at, for `status`: the paths. A part that isn't here doesn't apply to the node.
+    pub subjects: Vec<(Step, String)>,
+    /// Files of kubeadm's that can't be edited, which doesn't matter where the cluster exists: warnings say why.
+    pub skipped: Vec<String>,
+    /// Why the cluster's own configuration isn't known, where it was asked for.
+    pub unknown: Option<String>,
+    /// The API server must be started anew by hand for the policy to count: the warnings say how.
+    pub by_hand: bool,
+    /// Where the log lies, on a running system.
+    pub storage: Option<Storage>,
+    /// Why nothing can be changed, where that isn't to be told from the files.
+    pub refusal: Option<String>,
+    /// What speaks against the place of the log.
+    pub objection: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+/// The policy to install.
+#[derive(Clone, Debug)]
+pub struct PolicyText {
+    /// A file, or a profile, for messages.
+    pub name: String,
+    pub text: String,
+}
+
+/// Plans the changes.
+///
+/// Errors: a policy that the node's API server would refuse, or would take for something else than it says.
+pub fn plan(
+    config: &Config,
+    facts: &Facts,
+    wiring: Wiring,
+    targets: &Targets,
+    policy_text: &PolicyText,
+) -> Result<Plan> {
+    let mut plan = Plan {
+        role: wiring.role,
+        version: wiring.version,
+        version_source: wiring.version_source,
+        changes: Vec::new(),
+        subjects: Vec::new(),
+        skipped: wiring.skipped,
+        unknown: None,
+        by_hand: false,
+        storage: None,
+        refusal: None,
+        objection: None,
+        warnings: wiring.warnings,
+    };
+    if wiring.role == Role::Worker {
+        return Ok(plan);
+    }
+    let owner = (wiring.run_as.0.unwrap_or(facts.owner.0), wiring.run_as.1.unwrap_or(facts.owner.1));
+    if owner.0 != 0 && wiring.run_as.0.is_none() {
+        plan.warnings.push(format!("not run as root: what is written belongs to {}:{}", owner.0, owner.1));
+    }
+    if config.log.file().is_none() {
+        plan.warnings.push(
+            "log.path is -: events go to the standard output of the API server's container, where the kubelet rotates \
+             them away with its other messages, and none of the log's own limits holds"
+                .to_owned(),
+        );
+    }
+    let keep = config.existing == Existing::Keep;
+    let (mode, log_mode, group) = match config.storage.group {
+        Some(group) => (0o750, 0o640, group),
+        None => (0o700, 0o600, owner.1),
+    };
+    for path in &wiring.directories {
+        let wanted = Attributes::new(mode, owner.0, group);
+        plan.subjects.push((Step::Storage, path.clone()));
+        match targets.directories.get(path).cloned().flatten() {
+            None => {
+                let change = Change::CreateDirectory { path: path.clone(), attributes: wanted };
+                plan.add(Step::Storage, change);
+            }
+            Some((before, names)) if !keep && !wanted.met_by(&before) => {
+                // A directory that others use, too, would be closed to them; what is mounted there for the log is the log's.
+                let is_ours = targets.disk.as_ref().is_some_and(|disk| disk.is_right);
+                let other = names.iter().find(|name| !is_of_log(name, &config.log.path));
+                if let Some(other) = other.filter(|_| !is_ours) {
+                    plan.warnings.push(format!(
+                        "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
+                         stay; a directory of its own would be closed to others",
+                        before.mode
+                    ));
+                } else {
+                    let change = Change::SetAttributes { path: path.clone(), before, after: wanted };
+                    plan.add(Step::Storage, change);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
+        || config.is_without_file(Occasion::Init);
+    let log_attributes = Attributes::new(log_mode, owner.0, group);
+    let blind = plan.plan_mount(
+        config,
+        facts,
+        &wiring.logs,
+        targets,
+        [&Attributes::new(mode, owner.0, group), &log_attributes],
+    )?;
+    let mounts = plan.mounts();
+    for path in &wiring.logs {
+        // What rotates the log gives each new file the mode and the owner of the one before.
+        if !targets.logs.contains_key(path)
+            && config.storage.group.is_some()
+            && (config.storage.source.is_none() || targets.disk.as_ref().is_some_and(|disk| disk.is_right))
+        {
+            plan.subjects.push((Step::Storage, path.clone()));
+            let (path, attributes) = (path.clone(), log_attributes.clone());
+            plan.add(Step::Storage, Change::WriteFile { path, before: None, bytes: Vec::new(), attributes });
+        }
+    }
+    for (path, before) in &targets.logs {
+        let Some(before) = before.as_ref().filter(|before| !keep && !mounts && !log_attributes.met_by(before))
+        else {
+            continue;
+        };
+        // Old ones stay closed to all but their owner, unless a group shall read them.
+        if config.storage.group.is_some() || wiring.logs.contains(path) {
+            plan.subjects.push((Step::Storage, path.clone()));
+            let (path, before, after) = (path.clone(), before.clone(), log_attributes.clone());
+            plan.add(Step::Storage, Change::SetAttributes { path, before, after });
+        }
+    }
+    for path in &wiring.policies {
+        plan.subjects.push((Step::Policy, path.clone()));
+        let before = targets.policies.get(path).cloned().flatten();
+        plan.policy(path, before, keep, owner, policy_text)?;
+    }
+    let replaced = plan.changes.iter().find_map(|planned| match &planned.change {
+        Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
+            Some([before.bytes.clone(), bytes.clone()])
+        }
+        _ => None,
+    });
+    for (text, wired) in wiring.kubeadm {
+        plan.edit(Step::Kubeadm, text, wired);
+    }
+    match wiring.cluster {
+        None => {}
+        Some(Ok((before, wired))) => {
+            plan.subjects.push((Step::Kubeadm, cluster::NAME.to_owned()));
+            plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", cluster::NAME)));
+            if wired.text != before {
+                plan.warnings.push(format!(
+                    "{}: other control planes take their flags from it at their next upgrade, and new ones when they join: \
+                     each needs this program's policy and directory before",
+                    cluster::NAME
+                ));
+                plan.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
+            }
+        }
+        Some(Err(why)) => plan.unknown = Some(why),
+    }
+    for text in wiring.strays {
+        plan.warnings.push(format!(
+            "{}: this defines another API server, which the kubelet may run instead; it goes to the backups",
+            text.path
+        ));
+        plan.subjects.push((Step::Strays, text.path.clone()));
+        plan.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
+    }
+    if let Some((text, mut wired)) = wiring.manifest {
+        let edited = wired.text != text.text;
+        // A container keeps what was mounted when it began.
+        let moved = blind.then(|| [Vec::new(), b"mount".to_vec()]);
+        if let Some([before, after]) = replaced.or(moved).filter(|_| !edited) {
+            match manifest::mark(&text.text, &[&before, &after]) {
+                Ok(marked) => wired.text = marked,
+                Err(refusal) => plan.restart_by_hand(format!(
+                    "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
+                     count, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                    text.path
+                )),
+            }
+        }
+        plan.edit(Step::Manifest, text, wired);
+        let known = facts.cluster.is_some() && plan.unknown.is_none();
+        if edited && !known && config.cluster {
+            plan.warnings.push(format!(
+                "{}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
+                 run apply again on a control plane with kubectl and {ADMIN_CONF} once its API server answers, or put the \
+                 settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{}",
+                cluster::NAME,
+                plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+            ));
+        }
+    }
+    if let (Some(seen), Some(log)) = (&targets.storage, wiring.logs.first()) {
+        let limits = Limits::of(&wiring.flags, wiring.version);
+        plan.judge_place(config, parent(log), seen, &limits, edits || plan.mounts());
+    }
+    if config.occasion.is_kubeadm() && plan.role == Role::ControlPlane {
+        // kubeadm makes the manifest anew in a moment, or finds that there is one; what a mount needs restarted, it restarts only then.
+        plan.changes.retain(|planned| match planned.step {
+            Step::Policy | Step::Kubeadm => true,
+            Step::Storage => {
+                matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. })
+            }
+            Step::Strays | Step::Manifest => false,
+        });
+    }
+    if wiring.role == Role::Joining {
+        plan.warnings.push(
+            "a joining control plane takes its flags from the cluster's kubeadm-config: they must be there"
+                .to_owned(),
+        );
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn add(&mut self, step: Step, change: Change) {
+        self.changes.push(Planned { step, change });
+    }
+
+    fn restart_by_hand(&mut self, warning: String) {
+        self.by_hand = true;
+        self.warnings.push(warning);
+    }
+
+    /// The first reason counts.
+    fn refuse(&mut self, why: String) {
+        self.refusal.get_or_insert(why);
+    }
+
+    /// Errors: why nothing can be done, or the changes may not be made.
+    pub fn allowed(&self) -> Result<()> {
+        match (&self.refusal, &self.objection) {
+            (Some(why), _) => bail!("{why}"),
+            (None, Some(why)) if !self.changes.is_empty() => bail!("{why}"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes what speaks against the place of the log a warning: a node that is repaired audited there before.
+    pub fn waive_objection(&mut self) {
+        self.warnings.extend(self.objection.take());
+    }
+
+    /// Replaces a file's text where it differs. Its owner and mode stay.
+    fn edit(&mut self, step: Step, text: Text, wired: Wired) {
+        self.subjects.push((step, text.path.clone()));
+        self.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
+        if wired.text != text.text {
+            let attributes = text.snapshot.attributes.clone();
+            let bytes = wired.text.into_bytes();
+            self.add(step, Change::WriteFile { path: text.path, before: Some(text.snapshot), bytes, attributes });
+        }
+    }
+
+    /// Installs the policy, or judges the one that stays.
+    fn policy(
+        &mut self,
+        path: &str,
+        before: Option<Snapshot>,
+        keep: bool,
+        owner: (u32, u32),
+        policy_text: &PolicyText,
+    ) -> Result<()> {
+        let attributes = Attributes::new(0o600, owner.0, owner.1);
+        if let Some(before) = before.as_ref().filter(|_| keep) {
+            let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
+            return self.check(path, text);
+        }
+        self.check(&policy_text.name, &policy_text.text)?;
+        if let Some(kind) =
+            before.as_ref().and_then(|before| kind_of(&before.bytes)).filter(|kind| kind != "Policy")
+        {
+            bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+        }
+        // A broken policy may be replaced; a key, a certificate or a program may not.
+        let may_go = |bytes: &[u8]| lossy(bytes).contains("Policy") || says_nothing(bytes);
+        if before.as_ref().is_some_and(|before| !may_go(&before.bytes)) {
+            bail!("{path}: something is there that is no audit policy; set policy.path to another file");
+        }
+        match before {
+            Some(before) if before.bytes == policy_text.text.as_bytes() => {
+                if !attributes.met_by(&before.attributes) {
+                    let before = before.attributes;
+                    self.add(
+                        Step::Policy,
+                        Change::SetAttributes { path: path.to_owned(), before, after: attributes },
+                    );
+                }
+            }
+            before => {
+                if before.is_some() {
+                    self.warnings.push(format!(
+                        "{path}: another policy is there; it goes to the backups (--existing keep keeps it)"
+                    ));
+                }
+                let bytes = policy_text.text.clone().into_bytes();
+                self.add(Step::Policy, Change::WriteFile { path: path.to_owned(), before, bytes, attributes });
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, name: &str, text: &str) -> Result<()> {
+        let findings = policy::check(text, self.version);
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            findings.iter().partition(|finding| finding.severity == Severity::Error);
+        if !errors.is_empty() {
+            let lines: Vec<_> = errors.iter().map(|finding| format!("{name}:{finding}")).collect();
+            bail!("{}", lines.join("\n"));
+        }
+        for finding in warnings {
+            let line = format!("{name}:{}: {}", finding.place, finding.message);
+            if !self.warnings.contains(&line) {
+                self.warnings.push(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a transaction does, that is all but what follows when everything is through.
+    pub fn changes(&self) -> Vec<Change> {
+        let changes = self.changes.iter().map(|planned| &planned.change);
+        changes.filter(|change| !matches!(change, Change::Gather { .. })).cloned().collect()
+    }
+
+    /// The log whose events from before are to follow, and their attributes, if they are to have others.
+    pub fn gathers(&self) -> Option<(String, Option<Attributes>)> {
+        self.changes.iter().find_map(|planned| match &planned.change {
+            Change::Mount { log, begun: attributes, .. } | Change::Gather { log, attributes } => {
+                Some((log.clone(), attributes.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Is something to be mounted?
+    pub fn mounts(&self) -> bool {
+        self.changes.iter().any(|planned| matches!(planned.change, Change::Mount { .. }))
+    }
+}
+
+/// The `kind` of a file, where it is a YAML document with one.
+fn kind_of(bytes: &[u8]) -> Option<String> {
+    let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
+    Some(documents.first()?.root.get("kind")?.scalar()?.to_owned())
+}
+
+/// Whether a file has blanks and comments at most.
+fn says_nothing(bytes: &[u8]) -> bool {
+    lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+}
+
+/// Bytes as a text for people.
+pub fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{actions, config, disk_state, facts, planned};
+    use super::*;
+    use crate::node::disk;
+    use crate::storage::blank::Content;
+
+    #[test]
+    fn what_a_node_needs_depends_on_the_occasion() {
+        let wanted = config("storage: {device: /dev/disk/by-id/x, format: ext4}");
+        let targets = || {
+            let state = disk::State { content: Some(Content::Blank), ..disk_state() };
+            Targets { disk: Some(state), ..Targets::default() }
+        };
+        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+        for (occasion, manifest, role, does) in [
+            (Occasion::Any, None, Role::Image, "create-directory format mount create-file"),
+            // It may become a worker.
+            (Occasion::Boot, None, Role::Image, "create-directory create-file"),
+            (
+                Occasion::Boot,
+                Some(manifest),
+                Role::ControlPlane,
+                "create-directory format mount create-file edit-file",
+            ),
+            (Occasion::Init, None, Role::FirstBoot, "create-directory format mount create-file"),
+            // By mistake: kubeadm won't start either.
+            (Occasion::Init, Some(manifest), Role::ControlPlane, "create-directory create-file"),
+            (Occasion::Join, None, Role::Joining, "create-directory format mount create-file"),
+            // kubeadm makes the manifest anew.
+            (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
+        ] {
+            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
+            let plan = planned(&config, &facts(manifest), &targets());
+            assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
+        }
+    }
+}

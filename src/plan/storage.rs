@@ -1,0 +1,411 @@
+//! Where the log lies: what is mounted there, and whether the place is fit for it.
+
+use anyhow::{Result, bail};
+
+use super::{Plan, Role, Step};
+use crate::config::{Config, Occasion, is_within, parent};
+use crate::node::change::{Attributes, Change};
+use crate::node::disk::{LABEL, aside};
+use crate::node::observe::{Facts, Targets};
+use crate::node::storage::Seen;
+use crate::storage::blank::Content;
+use crate::storage::forecast::{Bytes, Disk, Forecast, Limits, forecast, misfit};
+use crate::storage::persistence::Lasting;
+use crate::storage::unit::{KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
+
+/// The place of the log, and what is to be expected of it.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    pub directory: String,
+    pub seen: Seen,
+    pub forecast: Forecast,
+}
+
+/// With less room than this, in bytes, no log is worth to be begun.
+const MIN_ROOM: u64 = 1 << 20;
+
+/// Is a name in the directory of a log, given by its path, the log's, or nobody's?
+pub fn is_of_log(name: &str, log: &str) -> bool {
+    let stem = log.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
+    name.starts_with(stem) || name.starts_with('.') || name == "lost+found"
+}
+
+/// What may be mounted as it is.
+const FILE_SYSTEMS: [&str; 6] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"];
+
+impl Plan {
+    /// Plans what shall be mounted where the log lies. True if an API server that runs must be started anew to see it.
+    ///
+    /// Errors: the log lies elsewhere, or a link leads there.
+    pub(super) fn plan_mount(
+        &mut self,
+        config: &Config,
+        facts: &Facts,
+        logs: &[String],
+        targets: &Targets,
+        [directory_attributes, log_attributes]: [&Attributes; 2],
+    ) -> Result<bool> {
+        let Some(log) = logs.first() else { return Ok(false) };
+        let directory = parent(log);
+        // One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
+        if config.occasion == Occasion::Boot && self.role == Role::Image {
+            if config.storage.source.is_some() && targets.disk.as_ref().is_some_and(|disk| !disk.is_right) {
+                self.warnings.push(format!(
+                    "{directory}: nothing is mounted before kubeadm's configuration, or the hook, tells that this becomes a control plane"
+                ));
+            }
+            return Ok(false);
+        }
+        let Some(source) = &config.storage.source else {
+            if targets.has_unit {
+                self.warnings.push(format!(
+                    "{UNITS}/{}: storage names nothing any more, and this still mounts it, and the kubelet needs it: restore, or remove it, and \
+                     {UNITS}/{KUBELET_DROP_IN}",
+                    unit_name(directory)
+                ));
+            }
+            return Ok(false);
+        };
+        if let Some(other) = logs.iter().find(|other| parent(other) != parent(&config.log.path)) {
+            bail!(
+                "{other}: a manifest has the log here, and not where log.path has it, so nothing can be mounted; remove `existing: \
+                 keep`, or set log.path to this"
+            );
+        }
+        for (path, text, before) in &targets.units {
+            self.subjects.push((Step::Storage, path.clone()));
+            if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
+                let new = Attributes::new(0o644, facts.owner.0, facts.owner.1);
+                let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());
+                let (path, before, bytes) = (path.clone(), before.clone(), text.clone().into_bytes());
+                self.add(Step::Storage, Change::WriteFile { path, before, bytes, attributes });
+            }
+        }
+        let Some(state) = &targets.disk else { return Ok(false) };
+        if state.real != directory {
+            bail!(
+                "{directory}: a link leads to {}, and nothing can be mounted at a link; name that in log.path",
+                state.real
+            );
+        }
+        let aside = aside(directory);
+        if let Some(mounted) = &state.mounted {
+            if !state.is_right {
+                self.refuse(format!(
+                    "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
+                ));
+            }
+            match &state.blind {
+                Some(blind) => self.warnings.push(format!(
+                    "{directory}: {} began before this was mounted, and writes its log below it, or to {aside}, until the kubelet has started \
+                     it anew; apply moves the events then",
+                    blind.name
+                )),
+                None if state.has_left => {
+                    let attributes = config.storage.group.map(|_| log_attributes.clone());
+                    self.add(Step::Storage, Change::Gather { log: log.clone(), attributes });
+                }
+                None => {}
+            }
+            return Ok(state.blind.as_ref().is_some_and(|blind| !blind.is_replaced));
+        }
+        if state.is_in_the_way {
+            self.refuse(format!(
+                "{aside}: this is there, and so are files in {directory}, which would go there; move one of them away"
+            ));
+        }
+        match source {
+            Source::Bind(from) if is_within(from, parent(&facts.manifest_path)) => {
+                bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
+            }
+            Source::Bind(from) if state.is_same && targets.bound.is_none() => {
+                let attributes = directory_attributes.clone();
+                self.add(Step::Storage, Change::CreateDirectory { path: from.clone(), attributes });
+                self.warnings.push(format!("{from}: storage.bind is on the same file system as {directory}: is its disk mounted?"));
+            }
+            Source::Bind(from) => match &targets.bound {
+                Some((_, names)) if names.iter().any(|name| !is_of_log(name, log)) => self.refuse(format!(
+                    "{from}: storage.bind holds more than the log ({:?}), and would be closed to others; name a directory of its own",
+                    names.iter().find(|name| !is_of_log(name, log)).map_or("", String::as_str)
+                )),
+                None => {
+                    let attributes = directory_attributes.clone();
+                    self.add(Step::Storage, Change::CreateDirectory { path: from.clone(), attributes });
+                }
+                Some((before, _)) if !directory_attributes.met_by(before) => {
+                    let (path, before, after) = (from.clone(), before.clone(), directory_attributes.clone());
+                    self.add(Step::Storage, Change::SetAttributes { path, before, after });
+                }
+                Some(_) => {}
+            },
+            Source::Device { name, format } => {
+                let device = device_path(name);
+                match (&state.content, format) {
+                    (None, _) => {
+                        self.refuse(format!("{device}: storage.device isn't there; attach it, or correct its name"));
+                    }
+                    (Some(Content::Blank), Some(format)) => {
+                        self.add(Step::Storage, Change::Format { device, format: *format });
+                    }
+                    (Some(Content::Blank), None) => self.refuse(format!(
+                        "{device}: it is blank; give it a file system, or let storage.format do so"
+                    )),
+                    (Some(Content::Single(one)), Some(format)) if one.kind == format.name() && one.label == LABEL => {}
+                    (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {}
+                    (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {
+                        self.refuse(format!(
+                            "{device}: it is not blank, there is {} with the label {:?}, and what is made here has the label {LABEL}; to use it as \
+                             it is, leave storage.format out",
+                            one.kind, one.label
+                        ));
+                    }
+                    (Some(content), _) => self.refuse(format!(
+                        "{device}: {content}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, \
+                         clear it with wipefs --all and blkdiscard --zeroout"
+                    )),
+                }
+            }
+        }
+        let (path, unit) = (directory.to_owned(), unit_name(directory));
+        // A new file system has no labels.
+        let label = targets.directories.get(directory).and_then(|found| found.as_ref()?.0.label.clone());
+        let attributes = Attributes { label, ..directory_attributes.clone() };
+        let begun = config.storage.group.map(|_| log_attributes.clone());
+        self.add(Step::Storage, Change::Mount { path, unit, attributes, log: log.clone(), begun: begun.clone() });
+        if state.has_left || !targets.logs.is_empty() {
+            self.add(Step::Storage, Change::Gather { log: log.clone(), attributes: begun });
+        }
+        Ok(true)
+    }
+
+    /// Judges the place of the log, and whether what the flags allow has room there. `changed` says that the flags, or the place, are about to
+    /// become others.
+    pub(super) fn judge_place(
+        &mut self,
+        config: &Config,
+        directory: &str,
+        seen: &Seen,
+        limits: &Limits,
+        changed: bool,
+    ) {
+        let forecast = forecast(limits, &seen.history, seen.disk);
+        let place = format!("{directory}: {}", seen.judgement);
+        match seen.judgement.lasting {
+            Lasting::Volatile if !config.storage.may_be_volatile => self.object(
+                changed,
+                format!("{place}: the log would be gone after a reboot"),
+                "mount a disk there (storage.device, storage.bind), set log.path to a directory on a disk, or storage.require to any",
+            ),
+            Lasting::Volatile => self.warnings.push(format!("{place}: the log will be gone after a reboot")),
+            Lasting::Unknown if !config.storage.may_be_volatile => self.warnings.push(format!(
+                "{directory}: it can't be told whether the log outlives a reboot: {}",
+                seen.judgement.reason
+            )),
+            _ => {}
+        }
+        if seen.is_read_only {
+            self.object(
+                changed,
+                format!("{directory}: its file system is read-only, so no event can be written"),
+                "see the kernel's log for why, and mount it read-write",
+            );
+        }
+        // Of what isn't mounted, only the size is known.
+        let capacity = Disk { total: seen.capacity, available: seen.capacity, eviction: 0 };
+        if let Some(disk) = seen.disk.or(Some(capacity).filter(|capacity| capacity.total > 0)) {
+            if disk.available < MIN_ROOM {
+                let left = Bytes(disk.available);
+                self.object(
+                    changed,
+                    format!("{directory}: {left} are left on its file system, so no event could be written"),
+                    "make room",
+                );
+            }
+            if let Some(headroom) = config.storage.headroom
+                && let Some(misfit) = misfit(&forecast, limits, &seen.history, disk, headroom.of(disk.total))
+            {
+                self.object(
+                    changed,
+                    format!("{directory}: {misfit}"),
+                    "set log.maxBackup and log.maxSize so that it fits, give the log a larger disk of its own (storage.device), or set storage.headroom to any",
+                );
+            }
+        }
+        self.storage = Some(Storage { directory: directory.to_owned(), seen: seen.clone(), forecast });
+    }
+
+    /// Speaks against the place of the log. On an image that is no matter, as it is copied to where it will run; and what was so before is no
+    /// reason to do nothing.
+    fn object(&mut self, changed: bool, why: String, advice: &str) {
+        match self.role {
+            Role::Image => self.warnings.push(why),
+            _ if !changed => self.warnings.push(format!("{why}; {advice}")),
+            _ => {
+                self.objection.get_or_insert(format!("{why}; {advice}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
+    use super::super::{PolicyText, plan, wire};
+    use super::*;
+    use crate::audit::policy;
+    use crate::node::disk;
+    use crate::storage::blank::Signature;
+    use crate::storage::forecast::History;
+    use crate::storage::persistence::Judgement;
+
+    fn seen(lasting: Lasting, available: u64) -> Seen {
+        let judgement = Judgement { lasting, reason: "somewhere".to_owned() };
+        let disk = Some(Disk { total: 100 << 30, available, eviction: 0 });
+        Seen { judgement, disk, capacity: 100 << 30, is_read_only: false, history: History::default() }
+    }
+
+    #[test]
+    fn only_a_blank_device_is_formatted_and_only_a_file_system_mounted() {
+        let single = |kind: &str, label: &str| {
+            Some(Content::Single(Signature { kind: kind.to_owned(), label: label.to_owned() }))
+        };
+        let (plain, formatted) =
+            ("storage: {device: /dev/disk/by-id/x}", "storage: {device: /dev/disk/by-id/x, format: ext4}");
+        for (storage, content, does, refusal) in [
+            (formatted, Some(Content::Blank), "format mount", None),
+            (formatted, single("ext4", "kube-audit"), "mount", None),
+            (plain, single("xfs", "mine"), "mount", None),
+            (plain, Some(Content::Blank), "mount", Some("it is blank")),
+            (formatted, single("ext4", "data"), "mount", Some("with the label \"data\"")),
+            (formatted, single("xfs", "kube-audit"), "mount", Some("there is xfs")),
+            (plain, single("crypto_LUKS", ""), "mount", Some("there is crypto_LUKS")),
+            (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
+            (formatted, None, "mount", Some("isn't there")),
+        ] {
+            let state = disk::State { content: content.clone(), ..disk_state() };
+            let plan =
+                planned(&config(storage), &facts(None), &Targets { disk: Some(state), ..Targets::default() });
+            assert_eq!(actions(&plan), format!("create-directory {does} create-file"), "{storage} {content:?}");
+            assert_eq!(plan.refusal.is_some(), refusal.is_some(), "{storage} {content:?}: {:?}", plan.refusal);
+            assert!(
+                plan.refusal.unwrap_or_default().contains(refusal.unwrap_or_default()),
+                "{storage} {content:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_that_does_not_last_keeps_kubeadm_from_starting() {
+        for (occasion, is_refused) in [(Occasion::Init, true), (Occasion::Any, false), (Occasion::Boot, false)] {
+            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let targets = Targets { storage: Some(seen(Lasting::Volatile, 1 << 40)), ..Targets::default() };
+            let plan = planned(&config, &facts(None), &targets);
+            assert_eq!(plan.allowed().is_err(), is_refused, "{occasion:?}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn a_bound_directory_is_made_or_mended_and_nothing_goes_over_what_went_aside() {
+        let config = config("storage: {bind: /data/audit}");
+        let holds = |mode, name: &str| Some((Attributes::new(mode, 0, 0), vec![name.to_owned()]));
+        for (bound, is_in_the_way, does, is_refused) in [
+            (None, false, "create-directory mount", false),
+            (holds(0o755, "audit.log"), false, "set-attributes mount", false),
+            (holds(0o700, "lost+found"), false, "mount", false),
+            (holds(0o700, "audit.log"), true, "mount", true),
+            (holds(0o700, "index.html"), false, "mount", true),
+        ] {
+            let state = disk::State { is_in_the_way, ..disk_state() };
+            let plan = planned(&config, &facts(None), &Targets { bound, disk: Some(state), ..Targets::default() });
+            assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
+            assert_eq!(plan.refusal.is_some(), is_refused);
+        }
+    }
+
+    #[test]
+    fn what_is_mounted_stays_and_an_api_server_that_does_not_see_it_is_started_anew() {
+        let config = config("storage: {bind: /data/audit}");
+        let (facts, targets) = audited(&config);
+        let blind = |is_replaced| Some(disk::Blind { name: "kube-apiserver (1)".to_owned(), is_replaced });
+        for (is_right, has_left, blind, does, is_refused) in [
+            (true, false, None, "", false),
+            (true, true, None, "gather", false),
+            (true, true, blind(true), "", false),
+            (true, true, blind(false), "edit-file", false),
+            (true, false, blind(false), "edit-file", false),
+            (false, false, None, "", true),
+        ] {
+            let mounted = Some("ext4 on /dev/sdb".to_owned());
+            let state = disk::State { mounted, is_right, has_left, blind, ..disk_state() };
+            let targets = Targets { disk: Some(state.clone()), ..targets.clone() };
+            let plan = planned(&config, &facts, &targets);
+            assert_eq!((actions(&plan).as_str(), plan.refusal.is_some()), (does, is_refused), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_mounted_for_the_log_is_the_logs_alone() {
+        let config = config("storage: {bind: /data/audit}");
+        let (facts, mut targets) = audited(&config);
+        let names = vec!["audit.log".to_owned(), "notes".to_owned()];
+        targets
+            .directories
+            .insert("/var/log/kubernetes/audit".to_owned(), Some((Attributes::new(0o755, 0, 0), names)));
+        assert_eq!(actions(&planned(&config, &facts, &targets)), "");
+        targets.disk =
+            Some(disk::State { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
+        assert_eq!(actions(&planned(&config, &facts, &targets)), "set-attributes");
+    }
+
+    #[test]
+    fn a_link_is_nothing_to_mount_at() {
+        let config = config("storage: {bind: /data/audit}");
+        let facts = facts(None);
+        let state = disk::State { real: "/data/logs".to_owned(), ..disk_state() };
+        let wiring = wire(&config, &facts, false).unwrap();
+        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+        let targets = Targets { disk: Some(state), ..Targets::default() };
+        let error = plan(&config, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        assert!(error.contains("a link leads to /data/logs"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_place_is_refused_where_something_changes_and_else_told() {
+        use Lasting::{Persistent, Unknown, Volatile};
+        const GIB: u64 = 1 << 30;
+        let damaged = Seen { is_read_only: true, ..seen(Persistent, 50 * GIB) };
+        for (storage, seen, objection) in [
+            ("", seen(Persistent, 50 * GIB), None),
+            ("", seen(Unknown, 50 * GIB), None),
+            ("", seen(Volatile, 50 * GIB), Some("would be gone after a reboot")),
+            ("storage: {require: any}", seen(Volatile, 50 * GIB), None),
+            ("", seen(Persistent, 7 * GIB), None),
+            ("", seen(Persistent, 5 * GIB), Some("are to stay so; set log.maxBackup")),
+            ("storage: {headroom: any}", seen(Persistent, 5 * GIB), None),
+            ("storage: {headroom: 1Gi}", seen(Persistent, 5 * GIB), None),
+            ("storage: {headroom: any}", seen(Persistent, 1000), Some("1000 bytes are left")),
+            ("", damaged, Some("is read-only")),
+        ] {
+            let fresh = config(storage);
+            let (audited_facts, targets) = audited(&fresh);
+            let targets = Targets { storage: Some(seen), ..targets };
+            // Its flags change.
+            let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: x\n    command: \
+                        [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+            let mut changed = planned(&fresh, &facts(Some(bare)), &targets);
+            let found = changed.objection.clone().unwrap_or_default();
+            assert_eq!(changed.allowed().is_err(), objection.is_some(), "{storage}: {found}");
+            assert!(found.contains(objection.unwrap_or_default()), "{storage}: {found}");
+            changed.waive_objection();
+            assert!(changed.allowed().is_ok());
+            assert!(objection.is_none() || changed.warnings.contains(&found), "{storage}");
+            // They are as they were, and the policy alone is another one.
+            let mut targets = targets;
+            targets.policies.insert(fresh.policy_path.clone(), Some(snapshot("kind: Policy\n")));
+            let same = planned(&fresh, &audited_facts, &targets);
+            assert!(!same.changes.is_empty() && same.allowed().is_ok(), "{storage}");
+            let told = same.warnings.iter().any(|warning| warning.contains(objection.unwrap_or_default()));
+            assert!(objection.is_none() || told, "{storage}: {:?}", same.warnings);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Nodes as facts, for the tests of what is planned for them.
+
+use super::*;
+use crate::cli::change::action;
+use crate::node::disk;
+
+const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+
+pub fn config(lines: &str) -> Config {
+    let text = format!("apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n{lines}\n");
+    Config::parse(&text, "config").unwrap()
+}
+
+pub fn snapshot(text: &str) -> Snapshot {
+    Snapshot { bytes: text.into(), attributes: Attributes::new(0o600, 0, 0), identity: (1, 1) }
+}
+
+/// A node that runs, with this manifest if it is a control plane.
+pub fn facts(manifest: Option<&str>) -> Facts {
+    let text =
+        |text: &str| Text { path: MANIFEST_PATH.to_owned(), text: text.to_owned(), snapshot: snapshot(text) };
+    Facts {
+        manifest_path: MANIFEST_PATH.to_owned(),
+        manifest: manifest.map(text),
+        beside: Vec::new(),
+        kubeadm: Vec::new(),
+        cluster: None,
+        unreadable: Vec::new(),
+        joined: false,
+        certified: false,
+        live: true,
+        kubelet: None,
+        owner: (0, 0),
+    }
+}
+
+pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
+    let wiring = wire(config, facts, false).unwrap();
+    let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+    plan(config, facts, wiring, targets, &policy).unwrap()
+}
+
+/// A manifest that audits as the configuration wants, and the policy that is there.
+pub fn audited(config: &Config) -> (Facts, Targets) {
+    let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
+                kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+    let plan = planned(config, &facts(Some(bare)), &Targets::default());
+    let manifest = plan.changes.iter().find_map(|planned| match &planned.change {
+        Change::WriteFile { bytes, .. } if planned.step == Step::Manifest => Some(lossy(bytes)),
+        _ => None,
+    });
+    let facts = facts(manifest.as_deref());
+    let mut targets = Targets::default();
+    targets.policies.insert(config.policy_path.clone(), Some(snapshot(policy::DEFAULT)));
+    let directory = (Attributes::new(0o700, 0, 0), vec!["audit.log".to_owned()]);
+    targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));
+    assert_eq!(actions(&planned(config, &facts, &targets)), "");
+    (facts, targets)
+}
+
+pub fn actions(plan: &Plan) -> String {
+    plan.changes.iter().map(|planned| action(&planned.change)).collect::<Vec<_>>().join(" ")
+}
+
+pub fn disk_state() -> disk::State {
+    disk::State {
+        real: "/var/log/kubernetes/audit".to_owned(),
+        mounted: None,
+        is_right: false,
+        content: None,
+        size: 1 << 30,
+        has_left: false,
+        is_same: false,
+        is_in_the_way: false,
+        blind: None,
+    }
+}
