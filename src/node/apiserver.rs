@@ -254,6 +254,7 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::MANIFEST;
     use super::*;
 
     #[test]
@@ -270,7 +271,6 @@ mod tests {
 
     #[test]
     fn a_manifest_that_is_hidden_comes_back() {
-        const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
         let node = crate::node::testing::Node::with(&[(MANIFEST, "manifest")]);
         let names = node.names();
         assert!(!is_hidden(&node.root, MANIFEST).unwrap());

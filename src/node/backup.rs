@@ -641,14 +641,8 @@ mod tests {
     use std::fs;
 
     use super::super::restore;
-    use super::super::testing::{Node, at, mode};
+    use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode};
     use super::*;
-
-    const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
-    const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
-    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-    const STRAY: &str = "/etc/kubernetes/manifests/backup";
-    const FIRST: &str = "20261124T121326Z";
 
     /// What a killed run leaves once its set is in place.
     fn kill(node: &Node, changes: &[Change], why: &str, seconds: u64) {

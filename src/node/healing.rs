@@ -95,11 +95,9 @@ pub fn is_enabled(root: &Root) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Node, at};
+    use super::super::testing::{MANIFEST, Node, at};
     use super::super::transaction::execute;
     use super::*;
-
-    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
     /// Runs, by why and when, in seconds since 1970; each writes another text.
     fn node(runs: &[(&str, u64)]) -> Node {

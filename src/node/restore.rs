@@ -258,16 +258,9 @@ mod tests {
     use std::fs;
 
     use super::super::backup::{begin, finish, list};
-    use super::super::testing::{Node, at};
+    use super::super::testing::{FIRST, KUBEADM, LOGS, MANIFEST, Node, POLICY, STRAY, at};
     use super::super::transaction::execute;
     use super::*;
-
-    const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
-    const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
-    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-    const STRAY: &str = "/etc/kubernetes/manifests/backup";
-    const LOGS: &str = "/var/log/kubernetes/audit";
-    const FIRST: &str = "20261124T121326Z";
 
     fn paths(changes: &[Change]) -> Vec<&str> {
         changes.iter().map(Change::path).collect()

@@ -231,10 +231,8 @@ fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Node;
+    use super::super::testing::{LOGS, Node};
     use super::*;
-
-    const LOGS: &str = "/var/log/kubernetes/audit";
 
     fn put(node: &Node, name: &str, bytes: &[u8]) {
         node.put(&format!("{LOGS}/{name}"), "");

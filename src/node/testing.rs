@@ -13,6 +13,14 @@ use super::restore::{self, Restore};
 use super::root::Root;
 use super::transaction::execute;
 
+pub const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+pub const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
+pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+pub const STRAY: &str = "/etc/kubernetes/manifests/backup";
+pub const LOGS: &str = "/var/log/kubernetes/audit";
+/// The first backup set, written at [`at`]`(0)`.
+pub const FIRST: &str = "20261124T121326Z";
+
 pub struct Node {
     /// What must not be reached through the root lies beside it.
     pub outside: tempfile::TempDir,

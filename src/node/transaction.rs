@@ -382,13 +382,10 @@ mod tests {
 
     use super::super::backup::BACKUPS;
     use super::super::restore;
-    use super::super::testing::{Node, at, mode};
+    use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode};
     use super::*;
 
-    const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
-    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
     const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml.bak";
-    const LOGS: &str = "/var/log/kubernetes/audit";
 
     fn node() -> Node {
         Node::with(&[(MANIFEST, "old"), (STRAY, "stray"), (POLICY, "old policy"), ("/var/lib/x", "")])
