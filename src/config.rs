@@ -158,9 +158,19 @@ pub enum Occasion {
 }
 
 impl Occasion {
-    /// Is kubeadm about to start? It makes the manifest, or refuses to; and it reads the file that is named, and no other.
+    /// The command of kubeadm's that is about to start, which then makes the manifest, or refuses to.
+    pub fn command(self) -> Option<&'static str> {
+        match self {
+            Occasion::Any | Occasion::Boot => None,
+            Occasion::Init => Some("init"),
+            Occasion::Join => Some("join"),
+            Occasion::Upgrade => Some("upgrade"),
+        }
+    }
+
+    /// Is kubeadm about to start? It reads the file that is named, and no other.
     pub fn is_kubeadm(self) -> bool {
-        matches!(self, Occasion::Init | Occasion::Join | Occasion::Upgrade)
+        self.command().is_some()
     }
 }
 

@@ -63,28 +63,10 @@ const COMMAND_SWITCHES: &[&str] = &[
     "yes",
 ];
 
-/// What kubeadm is about to do to the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
-    Init,
-    Join,
-    Upgrade,
-}
-
-impl Verb {
-    fn name(self) -> &'static str {
-        match self {
-            Verb::Init => "init",
-            Verb::Join => "join",
-            Verb::Upgrade => "upgrade",
-        }
-    }
-}
-
 /// A call of kubeadm for which there is something to prepare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Call {
-    verb: Verb,
+    occasion: Occasion,
     config: Option<String>,
     patches: Option<String>,
     version: Option<String>,
@@ -100,23 +82,24 @@ impl Call {
     fn of(arguments: &[String]) -> Option<Call> {
         // cobra looks for the command first, takes it out, and gives the rest to the command: the flags before it, too.
         let at = Scan::of(arguments, SWITCHES).word?;
-        let verb =
-            [Verb::Init, Verb::Join, Verb::Upgrade].into_iter().find(|verb| verb.name() == arguments[at])?;
+        let occasion = [Occasion::Init, Occasion::Join, Occasion::Upgrade]
+            .into_iter()
+            .find(|occasion| occasion.command() == Some(&arguments[at]))?;
         let rest = [&arguments[..at], &arguments[at + 1..]].concat();
         let scan = Scan::of(&rest, &[SWITCHES, COMMAND_SWITCHES].concat());
         let word = scan.word.map(|at| rest[at].as_str());
         let value = |flag: &str| scan.value(flag).map(str::to_owned);
         let config = value("config");
-        let changes = match verb {
-            Verb::Init => word != Some("phase"),
+        let changes = match occasion {
+            Occasion::Init => word != Some("phase"),
             // A worker has nothing to be prepared.
-            Verb::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
-            Verb::Upgrade => matches!(word, Some("apply" | "node")),
+            Occasion::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
+            _ => matches!(word, Some("apply" | "node")),
         };
         let call = Call {
-            verb,
+            occasion,
             // What it says is of an upgrade, and no node's.
-            config: config.filter(|_| verb != Verb::Upgrade),
+            config: config.filter(|_| occasion != Occasion::Upgrade),
             patches: value("patches"),
             version: value("kubernetes-version"),
             gates: value("feature-gates"),
@@ -126,12 +109,9 @@ impl Call {
         Some(call).filter(|_| changes && !scan.is_on("help") && !scan.is_on("dry-run"))
     }
 
-    fn occasion(&self) -> Occasion {
-        match self.verb {
-            Verb::Init => Occasion::Init,
-            Verb::Join => Occasion::Join,
-            Verb::Upgrade => Occasion::Upgrade,
-        }
+    /// What was called, as kubeadm names it.
+    fn verb(&self) -> &'static str {
+        self.occasion.command().unwrap_or_default()
     }
 
     fn common(&self) -> Common {
@@ -275,7 +255,7 @@ impl Given {
 
 /// Prepares the node: what `apply` does, with what it prints on stderr, as kubeadm's stdout may be somebody's input.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
-    let mut overrides = Overrides { occasion: call.occasion(), ..Overrides::default() };
+    let mut overrides = Overrides { occasion: call.occasion, ..Overrides::default() };
     let mut note = None;
     match &call.config {
         Some(file) => {
@@ -290,7 +270,7 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
             }
             overrides.kubeadm_config.push(file);
         }
-        None if call.verb == Verb::Init => {
+        None if call.occasion == Occasion::Init => {
             // What isn't a version of its own, such as stable-1, is the kubelet's.
             overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
             given.write(call, "patches", &merged(call, &overrides)?, "")?;
@@ -347,14 +327,14 @@ fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
 
 /// Is there something else that can be done? Errors: kubeadm must not start, as the node can't be prepared.
 fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Result<()> {
-    let verb = call.verb.name();
+    let verb = call.verb();
     let common = call.common();
     let is_required = || {
         let config = common.open_root().and_then(|root| configuration(&root, &common, &Overrides::default()));
         // Who can't be asked didn't allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };
-    if call.verb == Verb::Upgrade {
+    if call.occasion == Occasion::Upgrade {
         ::log::warn!("{error:#}; kubeadm upgrade goes on, see kube-audit-bootstrap status");
     } else if joins_as_worker(call, given) {
         ::log::warn!("{error:#}; kubeadm join goes on, as a worker has nothing to be prepared");
@@ -371,7 +351,7 @@ fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Resul
 
 /// Says the file so? The node's configuration may be one for control planes alone.
 fn joins_as_worker(call: &Call, given: &Given) -> bool {
-    let Some(file) = call.config.as_ref().filter(|_| call.verb == Verb::Join) else { return false };
+    let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
     let path = match &given.directory {
         Some(directory) => Ok(format!("{directory}/kubeadm.yaml")),
         None => call.path(file).map(|path| path.display().to_string()),
@@ -452,9 +432,9 @@ mod tests {
         Call::of(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 
-    /// A call of [`Verb`] with a configuration file, or without one.
+    /// A call with a configuration file, or without one.
     fn told(line: &str) -> Option<(&'static str, Option<String>)> {
-        call(line).map(|call| (call.verb.name(), call.config))
+        call(line).map(|call| (call.verb(), call.config))
     }
 
     #[test]
