@@ -68,7 +68,15 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
     for goal in &goals {
         let path = goal.first.1.path.clone();
         match goal.first.1.action {
-            Action::Directory | Action::Unmounted => {}
+            Action::Directory => {}
+            Action::Unmounted => {
+                let path = path.trim_end_matches('/');
+                if root.is_host() && mounted_at(path)?.is_none() {
+                    restore
+                        .notes
+                        .push(format!("{path} is not mounted again: apply does that, and so does a reboot"));
+                }
+            }
             Action::Formatted => {
                 restore.notes.push(format!("{path} keeps the file system that it was given, and what is in it"));
             }

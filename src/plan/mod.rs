@@ -257,15 +257,19 @@ pub fn plan(
         }
         Some(Err(why)) => plan.unknown = Some(why),
     }
+    // kubeadm makes the manifest anew in a moment, or finds that there is one.
+    let is_kubeadms = config.occasion.is_kubeadm() && plan.role == Role::ControlPlane;
     for text in wiring.strays {
-        plan.warnings.push(format!(
-            "{}: this defines another API server, which the kubelet may run instead; it goes to the backups",
-            text.path
-        ));
+        let what = "this defines another API server, which the kubelet may run instead";
+        if is_kubeadms {
+            plan.warnings.push(format!("{}: {what}; it stays until kube-audit-bootstrap apply", text.path));
+            continue;
+        }
+        plan.warnings.push(format!("{}: {what}; it goes to the backups", text.path));
         plan.subjects.push((Step::Strays, text.path.clone()));
         plan.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
     }
-    if let Some((text, mut wired)) = wiring.manifest {
+    if let Some((text, mut wired)) = wiring.manifest.filter(|_| !is_kubeadms) {
         let edited = wired.text != text.text;
         // A container keeps what was mounted when it began.
         let moved = blind.then(|| [Vec::new(), b"mount".to_vec()]);
@@ -295,14 +299,12 @@ pub fn plan(
         let limits = Limits::of(&wiring.flags, wiring.version);
         plan.judge_place(config, parent(log), seen, &limits, edits || plan.mounts());
     }
-    if config.occasion.is_kubeadm() && plan.role == Role::ControlPlane {
-        // kubeadm makes the manifest anew in a moment, or finds that there is one; what a mount needs restarted, it restarts only then.
-        plan.changes.retain(|planned| match planned.step {
-            Step::Policy | Step::Kubeadm => true,
-            Step::Storage => {
-                matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. })
-            }
-            Step::Strays | Step::Manifest => false,
+    if is_kubeadms {
+        // What a mount needs restarted, kubeadm restarts only then.
+        plan.changes.retain(|planned| {
+            let is_little =
+                matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. });
+            planned.step != Step::Storage || is_little
         });
     }
     if wiring.role == Role::Joining {
@@ -492,6 +494,25 @@ mod tests {
             let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
             let plan = planned(&config, &facts(manifest), &targets());
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_stray_is_said_to_go_only_where_it_goes() {
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                        command: [kube-apiserver]\n";
+        for (occasion, does, says) in [
+            (Occasion::Any, "create-directory create-file move-away edit-file", "it goes to the backups"),
+            (Occasion::Upgrade, "create-directory create-file", "it stays until kube-audit-bootstrap apply"),
+        ] {
+            let mut facts = facts(Some(manifest));
+            let stray = facts.manifest.clone().unwrap();
+            facts.beside.push(Text { path: "/etc/kubernetes/manifests/backup".to_owned(), ..stray });
+            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let plan = planned(&config, &facts, &Targets::default());
+            assert_eq!(actions(&plan), does, "{occasion:?}");
+            let told: Vec<_> = plan.warnings.iter().filter(|line| line.contains("another API server")).collect();
+            assert!(told.len() == 1 && told[0].contains(says), "{occasion:?}: {:?}", plan.warnings);
         }
     }
 }
