@@ -1,4 +1,4 @@
-//! What files were before a run changed them, and the way back.
+//! What files were before a run changed them.
 //!
 //! A backup set is a directory in [`BACKUPS`], named after its time: an `index.json` and the copies. It is written
 //! before the first change of its run, under a dot-name, and moved in place as `ID.partial`; when the run is

@@ -283,7 +283,7 @@ impl Case {
     }
 
     fn cuts(&self, setting: &Setting) -> u32 {
-        if self.description.cuts == 0 { 0 } else { setting.cuts.unwrap_or(self.description.cuts).max(1) }
+        if self.description.cuts == 0 { 0 } else { setting.cuts.unwrap_or(self.description.cuts) }
     }
 
     /// Makes the nodes, with all that the case gives them.
@@ -326,8 +326,7 @@ impl Case {
         }
         for (index, (name, node)) in self.nodes.iter().zip(&nodes).enumerate() {
             if self.description.baked {
-                let package =
-                    setting.package.as_ref().context("this case needs --package; `make packages` builds it")?;
+                let package = setting.package.as_ref().context("this case needs --package")?;
                 let debian = match setting.on {
                     On::Qemu => image::debian_of_machines()?,
                     On::Namespaces | On::Host => image::debian()?,
@@ -503,10 +502,11 @@ impl Case {
     }
 }
 
-/// The lines that a node told during a boot.
+/// The lines that a node told during a boot. One that is in the making isn't among them.
 fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
     let text = fs::read(node.result()).with_context(|| node.result().display().to_string())?;
-    let text = String::from_utf8_lossy(&text);
+    let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let text = String::from_utf8_lossy(&text[..end]);
     let marker = format!("BOOT {boot}");
     Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
 }
@@ -543,8 +543,9 @@ fn furnish_image(node: &dyn Node) -> Result<()> {
     }
     let files = Path::new(HERE).join("rootfs");
     run::copy(&files.join("usr/local/lib/case"), &node.path("/usr/local/lib/case"))?;
-    let unit = "etc/systemd/system/case.service";
-    fs::copy(files.join(unit), node.path(unit)).with_context(|| unit.to_owned())?;
+    for unit in ["etc/systemd/system/case.service", "etc/systemd/system/case-journal.service"] {
+        fs::copy(files.join(unit), node.path(unit)).with_context(|| unit.to_owned())?;
+    }
     fs::write(node.path(&format!("{SEED}/vendor-data")), include_str!("vendor-data.yaml"))?;
     Ok(())
 }

@@ -383,7 +383,7 @@ fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
         "config": {
-            // As machine/etc/systemd/system.conf.d/case.conf has it for all others.
+            // As machine/etc/systemd/system.conf.d/case.conf has it for a machine's units.
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOGC=400"],
             "Entrypoint": [format!("/usr/local/bin/{name}")],
             "WorkingDir": "/",

@@ -116,12 +116,18 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
             ensure!(names.is_empty(), Misuse(where_to));
             continue;
         }
+        let about = &case.description;
+        // A package is installed with our Debian, and what a cut of power leaves is told by how our disk is mounted.
         let own =
-            case.description.bare || case.description.docker || case.description.from_previous || case.nodes() > 1;
+            about.bare || about.docker || about.from_previous || about.baked || about.cuts > 0 || case.nodes() > 1;
         if own && setting.image.is_some() {
             ensure!(names.is_empty(), Misuse(format!("{} runs on our own image only", case.name)));
             continue;
         }
+        ensure!(
+            !about.baked || setting.package.is_some(),
+            Misuse(format!("{} needs --package; `make packages` builds it", case.name))
+        );
         for version in few(&[newest])? {
             match case.versions(&version, &every) {
                 Ok(versions) => {
@@ -282,7 +288,7 @@ mod tests {
             cuts: None,
             seed: 0,
             program: "/nowhere".into(),
-            package: None,
+            package: Some("/nowhere".into()),
             log_root: "/nowhere".into(),
             patience: 1,
             verbose: false,
@@ -319,6 +325,17 @@ mod tests {
         let names = names(&[], &[], true);
         for wanted in ["upgrade 1.26.15-1.27.16", "upgrade 1.36.3-1.37.2", "join 1.26.15", "apiserver 1.30.14"] {
             assert!(names.iter().any(|name| name == wanted), "{wanted}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_case_without_what_it_needs_is_told() {
+        let (cases, [bare, foreign]) = (["baked-image".to_owned()], [setting(), setting()]);
+        let bare = Setting { package: None, ..bare };
+        let foreign = Setting { on: On::Qemu, image: Some("/nowhere".into()), ..foreign };
+        for (setting, why) in [(bare, "needs --package"), (foreign, "on our own image only")] {
+            let error = chosen(&cases, &[], false, &setting).unwrap_err();
+            assert!(error.is::<Misuse>() && error.to_string().contains(why), "{error}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_yaml::Value;
 
 use crate::case::{Setting, Verdict};
@@ -87,8 +87,8 @@ pub fn judge(version: &str, api: &str, setting: &Setting) -> Result<Verdict> {
     for input in judge.inputs()? {
         interrupt::check()?;
         let top = judge.top.join(&input.name);
-        let outcome = judge.check(&input, &top);
-        if let Err(error) = outcome {
+        if let Err(error) = judge.check(&input, &top) {
+            interrupt::check()?;
             let logs = setting.logs(&format!("kubeadm-{short}"), version);
             fs::create_dir_all(&logs)?;
             run::copy(&top, &logs)?;
@@ -120,6 +120,9 @@ impl Judge<'_> {
         // kubeadm prints the newest version alone.
         if defaults.contains(&format!("{api}\n")) {
             inputs.push(self.input("init-defaults", None, PLACE, &defaults));
+        }
+        for name in MADE_RIGHT.iter().chain([&NO_INPUT]) {
+            ensure!(Path::new(CASES).join(name).exists(), "there is no case {name} any more");
         }
         for entry in fs::read_dir(CASES).context(CASES)? {
             let path = entry?.path();
@@ -183,8 +186,10 @@ impl Judge<'_> {
         let edited = self.root(input, &top.join("edited"))?;
         fs::write(&unedited, &input.text)?;
         let was_right = self.validate(&unedited);
-        if !MADE_RIGHT.contains(&input.name.as_str()) {
-            was_right.as_ref().map_err(|error| anyhow!("kubeadm refuses the file before the edit: {error:#}"))?;
+        match (&was_right, MADE_RIGHT.contains(&input.name.as_str())) {
+            (Err(error), false) => bail!("kubeadm refuses the file before the edit: {error:#}"),
+            (Ok(()), true) => bail!("kubeadm takes the file before the edit: it doesn't belong into MADE_RIGHT"),
+            _ => {}
         }
         self.apply(&edited)?;
         let edited_file = edited.join(&input.path);

@@ -35,8 +35,8 @@ use qemu::{Accelerator, Disk};
 #[derive(Debug, Parser)]
 #[command(about = "Runs kube-audit-bootstrap on real nodes, with real Kubernetes")]
 struct Arguments {
-    /// A folder of release binaries, to build nothing: etcd, containerd, containerd-shim-runc-v2, ctr, and v1.N.P/kubeadm and
-    /// so on
+    /// A folder of release binaries, to build nothing: etcd, containerd, containerd-shim-runc-v2, ctr, crictl and kind where a
+    /// case needs them, and v1.N.P/kubeadm and so on
     #[arg(long, value_name = "DIR", global = true)]
     components: Option<PathBuf>,
     #[command(subcommand)]

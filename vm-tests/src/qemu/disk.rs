@@ -32,7 +32,7 @@ boot
 pub enum Disk {
     /// Our own.
     Built { vmlinuz: PathBuf, initrd: PathBuf, root: PathBuf },
-    /// Somebody's image, in the format qcow2, that boots by itself.
+    /// Somebody's image, in any format that qemu-img knows, that boots by itself.
     Given(PathBuf),
 }
 
@@ -102,8 +102,13 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
     for (from, to) in kernels(&tree)? {
         fs::rename(&from, tree.join("boot").join(to))?;
     }
-    for ours in ["etc/systemd/system/case.service", "etc/systemd/system/cloud-init.target.wants/case.service"] {
-        fs::remove_file(tree.join(ours)).with_context(|| ours.to_owned())?;
+    for ours in [
+        "case.service",
+        "cloud-init.target.wants/case.service",
+        "case-journal.service",
+        "dev-virtio\\x2dports-journal.device.wants/case-journal.service",
+    ] {
+        fs::remove_file(tree.join("etc/systemd/system").join(ours)).with_context(|| ours.to_owned())?;
     }
     fs::remove_dir_all(tree.join("usr/local/lib/case"))?;
     for (path, text) in [

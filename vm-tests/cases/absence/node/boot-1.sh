@@ -26,4 +26,5 @@ forget_answers
 edit_manifest 's/^  annotations:/&\n    edited: by-hand/'
 LIMIT=300 step 'another API server answers after a bare edit' eventually another_api_is_ready
 floor=$(absence)
+[ "${floor%.*}" -ge 30 ] || tell "NOT JUDGED: nobody kept the old API server after a bare edit"
 step "the API server was away for $first s and $second s, and for $floor s after a bare edit" are_short "$first" "$second" "$floor"

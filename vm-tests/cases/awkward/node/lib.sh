@@ -13,9 +13,9 @@ END
 
 # A certificate of nobody's: the API server answers that it doesn't know who asks.
 spoil_admin_conf() {
-    openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=nobody -keyout "$WORK/key" -out "$WORK/crt" 2>/dev/null
-    sed -i "s|client-certificate-data: .*|client-certificate-data: $(base64 -w0 <"$WORK/crt")|; s|client-key-data: .*|client-key-data: $(base64 -w0 <"$WORK/key")|" \
-        /etc/kubernetes/admin.conf
+    openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=nobody -keyout "$WORK/key" -out "$WORK/crt" 2>/dev/null &&
+        sed -i "s|client-certificate-data: .*|client-certificate-data: $(base64 -w0 <"$WORK/crt")|; s|client-key-data: .*|client-key-data: $(base64 -w0 <"$WORK/key")|" \
+            /etc/kubernetes/admin.conf
 }
 
 # A disk of the backups' own, which somebody fills once the manifest is written.

@@ -9,5 +9,5 @@ step 'it has the 14 audit flags' has_default_flags
 step 'events are written' eventually has_events '.level == "Metadata" and .stage == "ResponseComplete"'
 step 'policy and log are private' is_private
 step 'status finds all in place' kube-audit-bootstrap status
-cp "$MANIFEST" /var/lib/case/manifest
+cp "$MANIFEST" "$WORK/manifest"
 tell "TIME$(time_of_unit)"

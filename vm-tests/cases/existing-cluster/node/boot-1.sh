@@ -1,7 +1,7 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 step 'it has no audit flags' has_no_flags
-cp "$MANIFEST" /var/lib/case/manifest
+cp "$MANIFEST" "$WORK/manifest"
 watch_api
 
 step 'status finds nothing in place' exits 3 kube-audit-bootstrap status
@@ -19,7 +19,7 @@ watch_api
 step 'restore' kube-audit-bootstrap restore
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has no audit flags' has_no_flags
-step 'the manifest is as it was' cmp "$MANIFEST" /var/lib/case/manifest
+step 'the manifest is as it was' cmp "$MANIFEST" "$WORK/manifest"
 step 'it stays' stays_for 25
 step 'it was started once' is "$(api_starts)" 1
 step 'status finds nothing in place' exits 3 kube-audit-bootstrap status

@@ -2,7 +2,7 @@ step 'cloud-init is content' cloud_init_done
 step 'the API server answers' eventually api_is_ready
 step 'it has the 14 audit flags' has_default_flags
 LIMIT=240 step 'the second node has joined as a control plane' eventually is_control_plane second
-LIMIT=240 step 'the second node is done' eventually kubectl -n default get configmap second-is-done
+LIMIT=240 step 'the second node is done' eventually was_announced second-is-done
 LIMIT=240 step 'the worker is done' eventually worker_is_done
 # Of two members of etcd, none can do without the other: the second one ends when this is known to both.
-step 'the second node is told' eventually kubectl -n default create configmap first-has-seen
+step 'the second node is told' eventually announce first-has-seen

@@ -6,5 +6,5 @@ step 'status finds all in place' kube-audit-bootstrap status
 LIMIT=240 step 'kubeadm upgrade node' kubeadm upgrade node --skip-phases=addon --ignore-preflight-errors=all
 step 'its own API server has the 14 audit flags' eventually has_default_flags
 step 'status finds all in place' eventually kube-audit-bootstrap status
-step 'the first node is told' eventually kubectl -n default create configmap second-is-done
-step 'it knows' eventually kubectl -n default get configmap first-has-seen
+step 'the first node is told' eventually announce second-is-done
+step 'it knows' eventually was_announced first-has-seen

@@ -10,8 +10,8 @@ step 'status finds all in place, on a volume that outlives the container' says '
 step 'events are written' eventually node_has_events '.level == "Metadata" and .stage == "ResponseComplete"'
 first=$(first_event)
 step 'there is a first event' test -n "$first"
-restarted=$(date -u +%FT%TZ)
 step 'the node is restarted' docker restart "$NODE"
+restarted=$(date -u +%FT%TZ)
 step 'the API server answers again' eventually api_is_ready
 step 'the first event is the one from before' starts_with "$first"
 step 'new events are written' eventually node_has_events ".requestReceivedTimestamp > \"$restarted\""

@@ -8,7 +8,7 @@ spoil_policy &
 forget_answers
 LIMIT=300 step 'a policy that the API server refuses is put back' \
     says 'illegal policy with 0 rules.*everything is as it was.*but for /etc/kubernetes/audit-policy.yaml' \
-    exits 4 kube-audit-bootstrap apply --wait 3m
+    exits 4 kube-audit-bootstrap apply --wait "$LONG"
 away=$(absence)
 step "the API server answers; it was away for $away s at a time" api_is_ready
 step 'it has no audit flags' has_no_flags
@@ -22,8 +22,8 @@ configure 'storage: {require: any, headroom: any}' 'log: {maxAge: 31}'
 step 'the log has a disk of its own' small_log_disk
 fill_log_disk &
 forget_answers
-LIMIT=300 step 'a log that can not be written is put back' \
-    says 'no event.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 2m
+LIMIT=400 step 'a log that can not be written is put back' \
+    says 'no event.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait "$(a_while)"
 away=$(absence)
 step "the API server answers; it was away for $away s at a time" api_is_ready
 step 'it has no audit flags' has_no_flags

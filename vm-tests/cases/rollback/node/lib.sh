@@ -1,7 +1,7 @@
 # Spoils the policy before an API server reads it, when the one of before takes no more requests: to the next it has no rules.
 spoil_policy() {
     until [ -s /etc/kubernetes/audit-policy.yaml ]; do sleep 0.1; done
-    while curl -skf --max-time 1 -o /dev/null https://localhost:6443/livez; do sleep 0.1; done
+    while curl -skf --max-time "$PATIENCE" -o /dev/null https://localhost:6443/livez; do sleep 0.1; done
     printf '%s\n' 'apiVersion: audit.k8s.io/v1' 'kind: Policy' 'rules: []' >/etc/kubernetes/audit-policy.yaml
 }
 
@@ -17,3 +17,6 @@ fill_log_disk() {
 }
 
 is_as_it_was() { cmp "$MANIFEST" "$WORK/manifest" && [ ! -e /etc/kubernetes/audit-policy.yaml ]; }
+
+# What comes to its end before it is put back.
+a_while() { [ "$PATIENCE" -eq 1 ] && echo 2m || echo 10m; }

@@ -7,8 +7,9 @@ step 'the log is for the group' is "$(stat -c '%a %U:%G' $DIRECTORY "$AUDIT_LOG"
 step 'rsyslog is told of the log' prepare_rsyslog
 step 'and finds no fault' rsyslogd -N1
 socat -u TCP-LISTEN:514,bind=127.0.0.1,fork,reuseaddr "OPEN:$WORK/received,creat,append" &
-trap 'kill %1' EXIT
-step 'it starts' between_rotations start
+receiver=$!
+trap 'kill $receiver' EXIT
+LIMIT=300 step 'it starts' between_rotations start
 step 'as its own user' is_its_user
 step 'events arrive' eventually test -s "$WORK/received"
 

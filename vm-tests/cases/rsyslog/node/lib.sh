@@ -2,15 +2,15 @@ DIRECTORY=/var/log/kubernetes/audit
 
 # As it runs elsewhere: as a user of its own, who has no more than a group. Without the kernel's log, which is the machine's.
 prepare_rsyslog() {
-    useradd --system --gid adm --no-create-home --home-dir /nonexistent syslog
-    chown syslog /var/spool/rsyslog
-    chgrp adm /var/log
-    chmod 0775 /var/log
-    sed -i '/imklog/d' /etc/rsyslog.conf
-    mkdir -p /etc/systemd/system/rsyslog.service.d
+    useradd --system --gid adm --no-create-home --home-dir /nonexistent syslog &&
+        chown syslog /var/spool/rsyslog &&
+        chgrp adm /var/log &&
+        chmod 0775 /var/log &&
+        sed -i '/imklog/d' /etc/rsyslog.conf &&
+        mkdir -p /etc/systemd/system/rsyslog.service.d || return 1
     printf '[Service]\nUser=syslog\nGroup=adm\nCapabilityBoundingSet=\n' >/etc/systemd/system/rsyslog.service.d/user.conf
-    systemctl daemon-reload
-    kube-audit-bootstrap render rsyslog >"$WORK/rendered" &&
+    systemctl daemon-reload &&
+        kube-audit-bootstrap render rsyslog >"$WORK/rendered" &&
         sed 's/logs\.example\.com/127.0.0.1/' "$WORK/rendered" >/etc/rsyslog.d/40-kube-audit.conf
 }
 is_its_user() { is "$(stat -c %U "/proc/$(systemctl show --value -p MainPID rsyslog)")" syslog; }

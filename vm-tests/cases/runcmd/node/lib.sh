@@ -6,4 +6,3 @@ rendered() {
 import sys, yaml
 print(next(file["content"] for file in yaml.safe_load(sys.stdin)["write_files"] if file["path"] == sys.argv[1]), end="")' "$1"
 }
-has_flag() { audit_flags | grep -Fx -- "$1"; }

@@ -8,9 +8,9 @@ LIMIT=150 step 'the copy alone restarts the API server' eventually another_api_i
 LIMIT=120 step 'it stays' stays_for 25
 
 watch_api
-cp /etc/kubernetes/manifests/kube-apiserver.backup /var/lib/case/copy
+cp /etc/kubernetes/manifests/kube-apiserver.backup "$WORK/copy"
 step 'apply moves the copy away' kube-audit-bootstrap apply
-step 'a backup has the copy' is_backed_up /var/lib/case/copy
+step 'a backup has the copy' is_backed_up "$WORK/copy"
 step 'the copy is gone' test ! -e /etc/kubernetes/manifests/kube-apiserver.backup
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 14 audit flags' has_default_flags

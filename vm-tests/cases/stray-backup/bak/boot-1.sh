@@ -5,14 +5,15 @@ step 'its pod is ready' eventually api_pod_is_ready
 watch_api
 cp "$MANIFEST" "$MANIFEST.bak"
 step 'the flags are put in by hand' edit_by_hand
+step 'the manifest has them' grep audit-policy-file "$MANIFEST"
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 LIMIT=120 step 'it stays' stays_for 25
 step 'it has no audit flags' has_no_flags
 
 watch_api
-cp "$MANIFEST.bak" /var/lib/case/copy
+cp "$MANIFEST.bak" "$WORK/copy"
 step 'apply moves the copy away' kube-audit-bootstrap apply
-step 'a backup has the copy' is_backed_up /var/lib/case/copy
+step 'a backup has the copy' is_backed_up "$WORK/copy"
 step 'the copy is gone' test ! -e "$MANIFEST.bak"
 LIMIT=300 step 'another API server answers' eventually another_api_is_ready
 step 'it has the 14 audit flags' has_default_flags

@@ -1,12 +1,17 @@
 # What the scripts of the cases say. A step that fails ends the script.
 set -o pipefail
-# Where this file, the case's own and the harness's ear are: elsewhere, if the scripts run on no node (src/case.rs).
+# Where this file, the case's own and the harness's ear are: elsewhere, if the scripts run on no node (src/host.rs).
 export LIB=${LIB:-/usr/local/lib/case} CASE=${CASE:-/case} RESULT=${RESULT:-/dev/virtio-ports/result} WORK=${WORK:-/var/lib/case}
 export KUBECONFIG=${KUBECONFIG:-/etc/kubernetes/admin.conf} HOME=${HOME:-/root}
 MANIFEST=/etc/kubernetes/manifests/kube-apiserver.yaml
 AUDIT_LOG=/var/log/kubernetes/audit/audit.log
+# By how much this node is slower than one in namespaces, at most.
+PATIENCE=$(cat "$CASE/patience" 2>/dev/null || echo 1)
 # As long as an API server may need to be proved, where it should be.
-LONG=$((4 * $(cat "$CASE/patience" 2>/dev/null || echo 1)))m
+LONG=$((4 * PATIENCE))m
+
+# nap TENTHS: so many tenths of a second, or longer where asking again is what keeps a slow node busy.
+nap() { local tenths=$(($1 * PATIENCE)); sleep "$((tenths / 10)).$((tenths % 10))"; }
 
 # A line for the harness. A port takes one at a time.
 tell() { flock "$LIB/lib.sh" sh -c 'printf "%s\\n" "$1" >>"$RESULT"' - "$*"; }
@@ -20,7 +25,7 @@ step() {
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
-    output=$(timeout --foreground --kill-after=5 "$((${LIMIT:-120} * $(cat "$CASE/patience" 2>/dev/null || echo 1)))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" 2>&1) || rc=$?
+    output=$(timeout --foreground --kill-after=5 "$((${LIMIT:-120} * PATIENCE))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" 2>&1) || rc=$?
     kill "$beat" 2>/dev/null || true
     printf '== %s: exit %s\n%s\n' "$name" "$rc" "$output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
@@ -37,7 +42,7 @@ step() {
 
 # The command succeeds sooner or later; the limit is the step's.
 eventually() {
-    until "$@" >"$WORK/eventually" 2>&1; do sleep 0.2; done
+    until "$@" >"$WORK/eventually" 2>&1; do nap 2; done
     cat "$WORK/eventually"
 }
 
@@ -60,6 +65,13 @@ says() {
     "${@:2}" >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
     cat "$WORK/said"
     grep -qE "$1" "$WORK/said"
+}
+
+# says_nothing_of WORDS COMMAND...: the command succeeds, without them.
+says_nothing_of() {
+    "${@:2}" >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
+    cat "$WORK/said"
+    ! grep -qE "$1" "$WORK/said"
 }
 
 differs() { ! cmp "$1" "$2"; }
@@ -89,6 +101,7 @@ audit_flags() {
     local pid
     pid=$(api_pid) && tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^--audit-/p' | sort
 }
+has_flag() { audit_flags | grep -Fx -- "$1"; }
 has_no_flags() { local flags; flags=$(audit_flags) && is "$flags" ''; }
 
 # They are the ones of the default configuration, with its values.
@@ -123,9 +136,9 @@ has_no_events() { local n; n=$(events "$1") && is "$n" 0; }
 all_events() { zcat -f "${AUDIT_LOG%.log}"-* 2>/dev/null; head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d'; }
 
 # ask_numbers [EVERY [PADDING]]: from now on, four ask questions with numbers, and keep the numbers of those that were answered; each asks one
-# every so many milliseconds, with so many characters more than are needed.
+# every so many milliseconds, with so many characters more than are needed. On a slow node that alone could keep the API server from its work.
 ask_numbers() {
-    local field every=${1:-0} padding next left
+    local field every=${1:-$((50 * PATIENCE))} padding next left
     padding=$(printf '%*s' "${2:-0}" '' | tr ' ' x)
     for field in client-certificate client-key; do
         sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
@@ -167,15 +180,15 @@ writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$befo
 api_logs() { readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort; }
 # watch_api: from now on, api_starts counts the API servers that were started, and another_api_is_ready waits for one.
 watch_api() {
-    api_pid >/var/lib/case/api-pid
-    api_logs >/var/lib/case/api-logs
+    api_pid >"$WORK/api-pid"
+    api_logs >"$WORK/api-logs"
 }
 api_starts() {
-    api_logs | comm -13 /var/lib/case/api-logs - | wc -l
+    api_logs | comm -13 "$WORK/api-logs" - | wc -l
 }
 another_api_is_ready() {
     local pid
-    pid=$(api_pid) && [ "$pid" != "$(cat /var/lib/case/api-pid)" ] && api_is_ready
+    pid=$(api_pid) && [ "$pid" != "$(cat "$WORK/api-pid")" ] && api_is_ready
 }
 # The API server that runs now is the one that runs in some seconds, and answers.
 stays_for() {
@@ -183,11 +196,11 @@ stays_for() {
     pid=$(api_pid) && sleep "$1" && is "$(api_pid)" "$pid" && api_is_ready
 }
 
-# From now on it is asked ten times a second whether the API server answers, until the script ends.
+# From now on it is asked ten times a second, or more seldom on a slow node, whether the API server answers, until the script ends.
 ask_api() {
     while :; do
-        ! curl -skf --max-time 1 -o /dev/null https://localhost:6443/livez || echo "$EPOCHREALTIME"
-        sleep 0.1
+        ! curl -skf --max-time "$PATIENCE" -o /dev/null https://localhost:6443/livez || echo "$EPOCHREALTIME"
+        nap 1
     done >>"$WORK/answers" &
 }
 answers() { wc -l <"$WORK/answers"; }
@@ -264,18 +277,19 @@ edit_manifest() {
 
 # What an administrator does who follows a guide: directory, policy, and an edit of the manifest.
 edit_by_hand() {
-    mkdir -p /tmp/hand/etc/kubernetes/manifests /var/log/kubernetes/audit
-    cp "$MANIFEST" /tmp/hand/etc/kubernetes/manifests/
-    kube-audit-bootstrap apply --root /tmp/hand
-    cp /tmp/hand/etc/kubernetes/audit-policy.yaml /etc/kubernetes/
-    cp "/tmp/hand$MANIFEST" /etc/kubernetes/manifests/.edited
-    mv /etc/kubernetes/manifests/.edited "$MANIFEST"
+    mkdir -p /tmp/hand/etc/kubernetes/manifests /var/log/kubernetes/audit &&
+        cp "$MANIFEST" /tmp/hand/etc/kubernetes/manifests/ &&
+        kube-audit-bootstrap apply --root /tmp/hand &&
+        cp /tmp/hand/etc/kubernetes/audit-policy.yaml /etc/kubernetes/ &&
+        cp "/tmp/hand$MANIFEST" /etc/kubernetes/manifests/.edited &&
+        mv /etc/kubernetes/manifests/.edited "$MANIFEST"
 }
 
 # upgrade_with KUBEADM VERSION [OPTION...]
 upgrade_with() {
     local options=("${@:3}")
-    ! "$1" upgrade apply --help | grep -q -- --skip-phases || options+=(--skip-phases=addon)
+    # grep -q would end before kubeadm, which then dies of it.
+    ! "$1" upgrade apply --help | grep -- --skip-phases >/dev/null || options+=(--skip-phases=addon)
     "$1" upgrade apply "v$2" --yes --ignore-preflight-errors=all "${options[@]}"
 }
 # kubeadm upgrade to a version whose programs are in /opt/kubernetes.
@@ -289,6 +303,10 @@ has_backup_without_flags() {
     local files
     files=$(find /var/lib/kube-audit-bootstrap/backups -name '*kubeadm.yaml') && [ -n "$files" ] && ! grep -l audit $files
 }
+
+# announce NAME: tells the other nodes. An answer that is lost is asked for again.
+announce() { kubectl -n default get configmap "$1" || kubectl -n default create configmap "$1"; }
+was_announced() { kubectl -n default get configmap "$1"; }
 
 is_control_plane() { kubectl get node -l node-role.kubernetes.io/control-plane -o name | grep -x "node/$1"; }
 
