@@ -17,7 +17,7 @@ use crate::node::change::Change;
 use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{apiserver, backup, disk, observe, transaction};
+use crate::node::{apiserver, backup, disk, observe, pending, transaction};
 use crate::plan::{Plan, Planned, Role, Step};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
@@ -103,7 +103,7 @@ impl Apply {
             let config = configuration(root, common, &self.overrides)?;
             let plan = survey(root, &config, &self.overrides, &OnceCell::new())?;
             // A repair that was killed before it was proved goes on.
-            let is_whole = backup::unproved(root)?.is_none()
+            let is_whole = pending::set(root)?.is_none()
                 && !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
             let history = healing::history(root)?;
             if !is_whole && history.is_a_fight() {
@@ -202,7 +202,7 @@ impl Apply {
                 let changes = plan.changes();
                 // A boot is over before the API server runs: the proof is the next run's that waits, as after one that was killed.
                 if self.boot && plan.changes.iter().any(|planned| planned.step == Step::Manifest) {
-                    backup::begin_proof(root, &manifest)?;
+                    pending::begin(root, &manifest)?;
                 }
                 if waits.is_some() && !changes.is_empty() {
                     // An API server whose log is moved away must have its time to write it.
@@ -210,7 +210,7 @@ impl Apply {
                         &plan,
                         if plan.gathers().is_some() { Restart::Graceful } else { config.restart },
                     );
-                    backup::begin_proof(root, &manifest)?;
+                    pending::begin(root, &manifest)?;
                 }
                 match transaction::execute(root, &changes, self.why(), SystemTime::now()) {
                     Ok(id) => {
@@ -229,8 +229,8 @@ impl Apply {
                     }
                     Err(error) => {
                         // It left nothing to prove.
-                        if (waits.is_some() || self.boot) && matches!(backup::unproved(root), Ok(None)) {
-                            backup::end_proof(root, &manifest);
+                        if (waits.is_some() || self.boot) && matches!(pending::set(root), Ok(None)) {
+                            pending::end(root, &manifest);
                         }
                         return Err(error);
                     }
@@ -241,7 +241,7 @@ impl Apply {
         let mut proof = None;
         if let Some(limit) = waits {
             // Where a run was killed while it waited, this one goes on with that.
-            let set = backup::unproved(root)?;
+            let set = pending::set(root)?;
             if let (None, Some(set)) = (&backup, &set) {
                 before = verify::Before::of_killed(set, &manifest);
             }
@@ -249,7 +249,7 @@ impl Apply {
             proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
         }
         if lock.is_some() && !self.boot {
-            backup::end_proof(root, &manifest);
+            pending::end(root, &manifest);
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
         let gathered = plan.gathers().filter(|_| !is_put_back).map(|(log, attributes)| {

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 
 use super::change::describe;
 use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
-use crate::node::{apiserver, backup, cluster, healing};
+use crate::node::{apiserver, backup, cluster, healing, pending};
 use crate::plan::{Plan, Role, Step};
 use crate::time::{at, rfc3339};
 
@@ -38,7 +38,7 @@ impl Status {
         let interrupted = backup::unfinished(&root)?;
         let (heals, history) = (healing::is_enabled(&root), healing::history(&root)?);
         let repairs: Vec<_> = history.repairs.iter().map(|(id, _)| id.as_str()).collect();
-        let unproved = backup::unproved(&root)?;
+        let unproved = pending::set(&root)?;
         let lost = if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None };
         warn(common, &plan.warnings);
         let refusal = plan.refusal.as_ref().or(plan.objection.as_ref());

@@ -21,7 +21,7 @@ use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
-use crate::node::{backup, cluster, observe, restore, transaction};
+use crate::node::{backup, cluster, observe, pending, restore, transaction};
 use crate::plan::{self, Plan, Step};
 use crate::proof::{NO_KUBELET, Next, Process, Proof, RECEIVED, Seen, Stage, Trace, event_time, trace};
 use crate::time;
@@ -84,10 +84,10 @@ impl Verify {
             );
         }
         // What an interrupted run left to prove is proved by that. One that is at work has the lock.
-        if backup::unproved(&root)?.is_some()
+        if pending::set(&root)?.is_some()
             && let Ok(_lock) = Lock::take(&root, Duration::ZERO)
         {
-            backup::end_proof(&root, &path);
+            pending::end(&root, &path);
         }
         print(common, out, &proved.text(), proved.document());
         Ok(Outcome::Done)
@@ -464,7 +464,7 @@ pub fn prove_or_go_back(
         Err(error) => {
             let rest =
                 format!("restore {id}, whose copies are in {BACKUPS}/{id}, puts back what else this run changed");
-            backup::put_manifest_back(root, path)
+            pending::put_manifest_back(root, path)
                 .with_context(|| format!("{why}; and the node could not be put back: {error:#}; {rest}"))?;
             let returned =
                 auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));

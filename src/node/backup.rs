@@ -22,12 +22,10 @@ use crate::time::{rfc3339, stamp};
 use super::change::{Attributes, Change};
 use super::cluster;
 use super::root::{Place, Root, split};
-use super::transaction::{kept_name, temporary_name, unproved_name};
+use super::transaction::{kept_name, temporary_name};
 
 /// Where backup sets are, 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
-/// There while a run waits for its proof, or was killed meanwhile: the id of the newest set before it.
-const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 /// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
 pub const RESTORE: &str = "restore";
 /// The `why` of one whose run was killed before it was through, and not begun again: nobody knows how far the node was put back.
@@ -158,84 +156,24 @@ pub(super) fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result
     Ok(ids.into_iter().map(|(id, complete)| (complete, load(root, &id, complete))))
 }
 
+/// The id of the newest set, empty where there is none.
+pub(super) fn newest(root: &Root) -> Result<String> {
+    Ok(Names::read(root)?.newest().map(Id::to_string).unwrap_or_default())
+}
+
 /// Whether a run was killed before it was through, even if that was before its first change.
 pub fn unfinished(root: &Root) -> Result<bool> {
     let names = Names::read(root)?;
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
-/// Remembers, before a run changes anything, that it has to be proved. Where an earlier one still has to, its way back is this one's, too.
-/// To be called with the lock held.
-///
-/// Errors: the file system's.
-pub fn begin_proof(root: &Root, manifest: &str) -> Result<()> {
-    // A second name for the old manifest: the way back must not need space.
-    let place = root.place(&root.real(manifest)?)?;
-    let kept = unproved_name(&place.name);
-    let is_killed = unproved(root)?.is_some();
-    let is_kept = root.stat(&format!("{}/{kept}", split(&place.path)?.0))?.is_some();
-    if !(is_killed && is_kept)
-        && let Err(errno) = place.link(&kept)
-    {
-        // Without it, the way back is that of a restore alone.
-        log::info!("{manifest}: no second name ({})", errno.desc());
-    }
-    if is_killed {
-        return Ok(());
-    }
-    make_private(root, STATE)?;
-    let newest = Names::read(root)?.newest().map(Id::to_string).unwrap_or_default();
-    replace(root, UNPROVED, &newest)
-}
-
 /// Writes a file of our own, durably: it is there whole, or as before.
-fn replace(root: &Root, path: &str, text: &str) -> Result<()> {
+pub(super) fn replace(root: &Root, path: &str, text: &str) -> Result<()> {
     let place = root.place(path)?;
     let new = temporary_name(&place.name);
     let written = place.remove(&new).and_then(|()| place.create(&new, text.as_bytes(), None));
     let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
     done.map_err(|errno| root.error("write", path, errno))
-}
-
-/// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
-/// can't be cleared up is a warning.
-pub fn end_proof(root: &Root, manifest: &str) {
-    warn_on_error(forget(root, UNPROVED));
-    let real = root.real(manifest).unwrap_or_else(|_| manifest.to_owned());
-    if let Ok((directory, name)) = split(&real) {
-        warn_on_error(forget(root, &format!("{directory}/{}", unproved_name(name))));
-    }
-}
-
-fn forget(root: &Root, path: &str) -> Result<()> {
-    if root.stat(path)?.is_none() {
-        return Ok(());
-    }
-    let place = root.place(path)?;
-    place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", path, errno))
-}
-
-/// Puts the manifest back from before a run that isn't proved, and nothing else, by one rename: for where a restore can't be made, as on a full
-/// disk.
-///
-/// Errors: it isn't kept, as on a file system without hard links.
-pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
-    let place = root.place(&root.real(manifest)?)?;
-    let renamed = place.rename(&unproved_name(&place.name), &place.name).and_then(|()| place.sync());
-    renamed.map_err(|errno| root.error("put back", manifest, errno))
-}
-
-/// The set to go back to where a proof fails: that of a run that is to be proved, or of the first one that was killed before it was. None
-/// where it was put back.
-///
-/// Errors: what is there can't be read.
-pub fn unproved(root: &Root) -> Result<Option<Set>> {
-    let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
-    let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
-    let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
-    let later = list(root)?.into_iter().take_while(is_later);
-    // One that was cut off may not have come as far as the manifest.
-    Ok(later.take_while(|set| set.why != RESTORE || !set.complete).last())
 }
 
 /// Clears up after killed runs: temporary and kept files, sets that were never finished writing or that a later
@@ -572,13 +510,13 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
 
 /// A set's name: its second in UTC, and a number where several were made in that second.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Id {
+pub(super) struct Id {
     stamp: String,
     number: u32,
 }
 
 impl Id {
-    fn parse(name: &str) -> Option<Id> {
+    pub(super) fn parse(name: &str) -> Option<Id> {
         let (stamp, number) = name.split_once('-').unwrap_or((name, "1"));
         let shape = stamp.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
         let id = Id { stamp: stamp.to_owned(), number: number.parse().ok()? };

@@ -2,7 +2,7 @@
 //!
 //! * [`root`] reads: every path goes through a root directory that links can't lead out of.
 //! * [`change`] is what a run does, as data; [`transaction`] executes it, all or nothing.
-//! * [`backup`] keeps what was there before; [`restore`] plans the way back.
+//! * [`backup`] keeps what was there before; [`restore`] plans the way back; [`pending`] is a proof that is still to come.
 //! * [`healing`] is when a node may repair itself.
 //! * [`storage`] looks at where the log lies; [`disk`] mounts one of its own there.
 //! * [`handover`] is what kubeadm is called with, where that is no file of the user's.
@@ -21,6 +21,7 @@ pub mod kubectl;
 pub mod lock;
 pub mod observe;
 pub mod outgoing;
+pub mod pending;
 pub mod process;
 pub mod restore;
 pub mod root;

@@ -1,9 +1,9 @@
 //! What a run does to a node: decided here from facts, without touching anything.
 
-mod restore;
-mod storage;
+mod place;
 #[cfg(test)]
 mod testing;
+mod way_back;
 mod wire;
 
 use anyhow::{Result, bail};
@@ -19,9 +19,9 @@ use crate::storage::forecast::Limits;
 use crate::wiring::{Wired, manifest};
 use crate::yaml::fields::Severity;
 
-pub use restore::{keep_referenced, roll_back};
-pub use storage::Storage;
-use storage::is_of_log;
+pub use place::Storage;
+use place::is_of_log;
+pub use way_back::{keep_referenced, roll_back};
 pub use wire::{Wiring, wire};
 
 /// What kind of node this is.

@@ -1,0 +1,145 @@
+//! A proof that is still to come: which run it is of, and the way back where it doesn't.
+
+use anyhow::Result;
+
+use super::backup::{FILE_LIMIT, Id, RESTORE, Set, list, make_private, newest, replace, warn_on_error};
+use super::root::{Root, split};
+use super::transaction::unproved_name;
+use crate::config::STATE;
+
+/// There while a run waits for its proof, or was killed meanwhile: the id of the newest set before it.
+const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
+
+/// Remembers, before a run changes anything, that it has to be proved. Where an earlier one still has to, its way back is this one's, too.
+/// To be called with the lock held.
+///
+/// Errors: the file system's.
+pub fn begin(root: &Root, manifest: &str) -> Result<()> {
+    // A second name for the old manifest: the way back must not need space.
+    let place = root.place(&root.real(manifest)?)?;
+    let kept = unproved_name(&place.name);
+    let is_killed = set(root)?.is_some();
+    let is_kept = root.stat(&format!("{}/{kept}", split(&place.path)?.0))?.is_some();
+    if !(is_killed && is_kept)
+        && let Err(errno) = place.link(&kept)
+    {
+        // Without it, the way back is that of a restore alone.
+        log::info!("{manifest}: no second name ({})", errno.desc());
+    }
+    if is_killed {
+        return Ok(());
+    }
+    make_private(root, STATE)?;
+    let newest = newest(root)?;
+    replace(root, UNPROVED, &newest)
+}
+
+/// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
+/// can't be cleared up is a warning.
+pub fn end(root: &Root, manifest: &str) {
+    warn_on_error(forget(root, UNPROVED));
+    let real = root.real(manifest).unwrap_or_else(|_| manifest.to_owned());
+    if let Ok((directory, name)) = split(&real) {
+        warn_on_error(forget(root, &format!("{directory}/{}", unproved_name(name))));
+    }
+}
+
+fn forget(root: &Root, path: &str) -> Result<()> {
+    if root.stat(path)?.is_none() {
+        return Ok(());
+    }
+    let place = root.place(path)?;
+    place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", path, errno))
+}
+
+/// Puts the manifest back from before a run that isn't proved, and nothing else, by one rename: for where a restore can't be made, as on a full
+/// disk.
+///
+/// Errors: it isn't kept, as on a file system without hard links.
+pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
+    let place = root.place(&root.real(manifest)?)?;
+    let renamed = place.rename(&unproved_name(&place.name), &place.name).and_then(|()| place.sync());
+    renamed.map_err(|errno| root.error("put back", manifest, errno))
+}
+
+/// The set to go back to where a proof fails: that of a run that is to be proved, or of the first one that was killed before it was. None
+/// where it was put back.
+///
+/// Errors: what is there can't be read.
+pub fn set(root: &Root) -> Result<Option<Set>> {
+    let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
+    let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
+    let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
+    let later = list(root)?.into_iter().take_while(is_later);
+    // One that was cut off may not have come as far as the manifest.
+    Ok(later.take_while(|set| set.why != RESTORE || !set.complete).last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::backup;
+    use super::super::testing::{MANIFEST, Node, POLICY, at};
+    use super::*;
+
+    fn node() -> Node {
+        Node::with(&[(MANIFEST, "old"), (POLICY, "old policy"), ("/var/lib/x", "")])
+    }
+
+    #[test]
+    fn the_manifest_alone_comes_back_by_a_rename() {
+        let node = node();
+        begin(&node.root, MANIFEST).unwrap();
+        node.apply(&[node.write(POLICY, "policy"), node.write(MANIFEST, "first")], 0).unwrap();
+        // Killed, and another run after it.
+        begin(&node.root, MANIFEST).unwrap();
+        node.apply(&[node.write(MANIFEST, "second")], 1).unwrap();
+        put_manifest_back(&node.root, MANIFEST).unwrap();
+        assert_eq!((node.text(MANIFEST), node.text(POLICY)), ("old".to_owned(), "policy".to_owned()));
+        assert!(put_manifest_back(&node.root, MANIFEST).is_err());
+        assert_eq!(node.text(MANIFEST), "old");
+    }
+
+    #[test]
+    fn what_is_not_proved_is_remembered_until_it_is_put_back() {
+        let node = node();
+        let id = node.apply(&[node.write(POLICY, "policy")], 0).unwrap().unwrap();
+        assert_eq!(set(&node.root).unwrap(), None);
+        begin(&node.root, MANIFEST).unwrap();
+        assert_eq!(set(&node.root).unwrap(), None, "what was before is no matter of this proof");
+        let second = node.apply(&[node.write(POLICY, "another")], 1).unwrap();
+        assert_ne!(Some(id), second);
+        assert_eq!(set(&node.root).unwrap().map(|set| set.id), second);
+        begin(&node.root, MANIFEST).unwrap();
+        node.apply(&[node.write(POLICY, "a third")], 2).unwrap();
+        assert_eq!(set(&node.root).unwrap().map(|set| set.id), second, "one that was killed comes first");
+        node.restore(second.as_deref(), 3);
+        assert_eq!(set(&node.root).unwrap(), None, "it was put back");
+        end(&node.root, MANIFEST);
+        end(&node.root, MANIFEST);
+        assert!(!node.names().iter().any(|name| name.contains("unproved")), "{:?}", node.names());
+        assert!(node.root.stat("/var/lib/kube-audit-bootstrap/unproved").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_restore_that_was_cut_off_put_nothing_back() {
+        let node = node();
+        begin(&node.root, MANIFEST).unwrap();
+        let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
+        let unproved = || set(&node.root).unwrap().map(|set| set.id);
+        // Killed once its set is there.
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(1)).unwrap();
+        assert_eq!(unproved(), id);
+        // The next run finds nothing to do, or has something of its own to do.
+        for changes in [vec![], vec![node.write(POLICY, "policy")]] {
+            node.apply(&changes, 2).unwrap();
+            assert_eq!(unproved(), id, "the way back is the same");
+            backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(3)).unwrap();
+        }
+        node.restore(None, 4);
+        node.restore(id.as_deref(), 5);
+        assert_eq!((node.text(MANIFEST).as_str(), unproved()), ("old", None));
+        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
+        let cut = "restore, cut off";
+        assert_eq!(whys, ["restore", "restore", cut, "apply", cut, cut, "apply"]);
+    }
+}
