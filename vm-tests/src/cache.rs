@@ -146,7 +146,11 @@ fn remove_older(dir: &Path, name: &str) -> Result<()> {
 }
 
 /// An exclusive lock on a file, until it is dropped.
-fn lock(path: &Path) -> Result<Flock<File>> {
+///
+/// # Errors
+///
+/// The file system's.
+pub fn lock(path: &Path) -> Result<Flock<File>> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, errno)| errno)

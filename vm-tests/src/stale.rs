@@ -33,7 +33,10 @@ impl Drop for RunDir {
 ///
 /// The file system's.
 pub fn run_dir(name: &str) -> Result<RunDir> {
-    let path = cache::dir()?.join("run").join(format!("{}-{name}", std::process::id()));
+    let runs = cache::dir()?.join("run");
+    let path = runs.join(format!("{}-{name}", std::process::id()));
+    // Or another process cleans up what isn't locked yet.
+    let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
     // What a process of the same number left, `clean` has removed by now.
     fs::create_dir(&path).with_context(|| path.display().to_string())?;
     let lock = lock(&path)?.with_context(|| format!("somebody else runs in {}", path.display()))?;
@@ -48,10 +51,16 @@ pub fn run_dir(name: &str) -> Result<RunDir> {
 pub fn clean() -> Result<()> {
     let runs = cache::dir()?.join("run");
     fs::create_dir_all(&runs)?;
+    let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
     for entry in fs::read_dir(&runs)? {
         let path = entry?.path();
+        if path.ends_with(LOCK) {
+            continue;
+        }
         // Whoever runs there holds the lock, in whatever container.
-        if lock(&path)?.is_some() {
+        let locked = lock(&path);
+        // Or has just come to an end.
+        if path.exists() && locked?.is_some() {
             let groups = fs::read_to_string(path.join(GROUPS)).unwrap_or_default();
             groups.lines().try_for_each(namespaces::remove_group)?;
             fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
@@ -59,6 +68,9 @@ pub fn clean() -> Result<()> {
     }
     Ok(())
 }
+
+/// Held while a folder is made, and while old ones are removed.
+const LOCK: &str = ".lock";
 
 /// The control groups that a run made, a line each.
 pub const GROUPS: &str = "groups";
