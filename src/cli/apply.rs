@@ -99,6 +99,10 @@ impl Apply {
             let manifest = observe::manifest_path(root, &configuration(root, common, &self.overrides)?)?;
             self.unhide(root, &manifest)?;
             healing::wait_until_quiet(root, &manifest)?;
+            // A run that is under way proves what it did, or puts it back, by itself.
+            if pending::set(root)?.is_some() {
+                drop(Lock::take(root, self.patience())?);
+            }
             // That may have been long.
             let config = configuration(root, common, &self.overrides)?;
             let plan = survey(root, &config, &self.overrides, &OnceCell::new())?;
@@ -136,10 +140,17 @@ impl Apply {
     /// Puts a manifest back that a run was killed over.
     fn unhide(&self, root: &Root, manifest: &str) -> Result<()> {
         if apiserver::is_hidden(root, manifest)? {
-            let _lock = Lock::take(root, Duration::from_secs(self.lock_timeout))?;
+            let _lock = Lock::take(root, self.patience())?;
             apiserver::unhide(root, manifest)?;
         }
         Ok(())
+    }
+
+    /// How long to wait for another run to end.
+    fn patience(&self) -> Duration {
+        let patience = Duration::from_secs(self.lock_timeout);
+        // That may be at its proof, and then at its way back, for as long as a repair would be.
+        self.wait.filter(|_| self.heal).map_or(patience, |wait| patience + 2 * wait)
     }
 
     /// The `why` of a backup set that the run writes.
@@ -187,7 +198,7 @@ impl Apply {
         let mut backup = None;
         let mut lock = None;
         if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
-            lock = Some(Lock::take(root, Duration::from_secs(self.lock_timeout))?);
+            lock = Some(Lock::take(root, self.patience())?);
             if self.heal
                 && let Some(id) = healing::history(root)?.restored
             {
