@@ -65,6 +65,12 @@ fn node(root: &Path) {
     write(root, "/etc/kubernetes/kubeadm-config.yaml", cluster);
 }
 
+/// In memory where that can be: a run flushes each file and directory, and there are thousands of runs.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
 fn run(root: &Path, verb: &str) -> Output {
     Command::new(BINARY).args([verb, "--root"]).arg(root).output().unwrap()
 }
@@ -88,7 +94,7 @@ fn strace(root: &Path, verb: &str, options: &[&str], log: &Path) -> Output {
 
 /// How often a run makes each system call.
 fn calls(verb: &str, prepare: &dyn Fn(&Path)) -> BTreeMap<String, usize> {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let (root, log) = (directory.path().join("root"), directory.path().join("log"));
     prepare(&root);
     assert!(strace(&root, verb, &[], &log).status.success());
@@ -113,7 +119,7 @@ struct Bench {
 
 impl Bench {
     fn new(prepare: &dyn Fn(&Path)) -> Bench {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = scratch();
         let (root, log) = (directory.path().join("root"), directory.path().join("log"));
         prepare(&root);
         Bench { _directory: directory, root, log }
