@@ -150,7 +150,7 @@ impl Apply {
     fn patience(&self) -> Duration {
         let patience = Duration::from_secs(self.lock_timeout);
         // That may be at its proof, and then at its way back, for as long as a repair would be.
-        self.wait.filter(|_| self.heal).map_or(patience, |wait| patience + 2 * wait)
+        self.wait.filter(|_| self.heal).map_or(patience, |wait| patience.saturating_add(wait.saturating_mul(2)))
     }
 
     /// The `why` of a backup set that the run writes.

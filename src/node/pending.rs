@@ -1,4 +1,4 @@
-//! A proof that is still to come: which run it is of, and the way back where it doesn't.
+//! A proof that is still to come: of which run it is, and the way back where it fails.
 
 use anyhow::Result;
 
@@ -30,8 +30,7 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
         return Ok(());
     }
     make_private(root, STATE)?;
-    let newest = newest(root)?;
-    replace(root, UNPROVED, &newest)
+    replace(root, UNPROVED, &newest(root)?)
 }
 
 /// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
