@@ -34,10 +34,11 @@ const STATUS: i32 = 33;
 const LIMIT: Duration = Duration::from_secs(5);
 
 impl Accelerator {
-    /// What QEMU is told. The features that are left out are those that emulation is slow at.
+    /// What QEMU is told. The features that are left out are those that emulation is slow at, and Kubernetes is more code
+    /// than the usual gigabyte of translations holds.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-erms"],
+            Self::Tcg => &["-accel", "tcg,thread=multi,tb-size=2047", "-cpu", "max,-la57,-erms"],
             Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
         }
     }

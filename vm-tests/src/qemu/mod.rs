@@ -27,8 +27,8 @@ use crate::run;
 /// What a kernel is told: nothing that an emulated machine is slow at and a test has no need of, and to end, not to wait,
 /// when it panics.
 const KERNEL: &str = "root=/dev/vda rw console=ttyS0 panic=-1 net.ifnames=0 mitigations=off init_on_alloc=0 \
-    systemd.default_device_timeout_sec=300 modprobe.blacklist=kvm,kvm_amd,kvm_intel,ata_piix,ata_generic,powernow_k8,\
-    acpi_cpufreq,i2c_piix4,psmouse";
+    transparent_hugepage=never systemd.default_device_timeout_sec=300 \
+    modprobe.blacklist=kvm,kvm_amd,kvm_intel,ata_piix,ata_generic,powernow_k8,acpi_cpufreq,i2c_piix4,psmouse";
 
 /// A cable between the machines of a case: packets to a group that only this machine hears.
 #[derive(Clone, Copy, Debug)]
