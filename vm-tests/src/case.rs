@@ -1,6 +1,6 @@
 //! Cases: stories of one or more nodes. A folder in `cases/` has `case.yaml` and a folder for each node, with a script
 //! for each boot, `boot-1.sh` and so on, and cloud-init's `user-data`, or else that of `user-data.yaml`. The scripts run in the node when cloud-init is done, and
-//! tell of their steps; `rootfs/usr/local/lib/case/lib.sh` has what they say.
+//! tell of their steps; `scripts/lib.sh` has what they say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,9 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// What kubeadm is given, where it can be: an emulated API server that just started needs more than a minute for a request.
 const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
                         controlPlaneComponentHealthCheck: 10m}";
+
+/// What runs the scripts of a case in its node, in `/usr/local/lib/case` there.
+const SCRIPTS: &str = "scripts";
 
 /// A node's own user-data; one that has none becomes a control plane, by kubeadm alone.
 const USER_DATA: &str = "user-data";
@@ -277,6 +280,11 @@ impl Case {
         first.shell()
     }
 
+    /// Who made the image has something to say to cloud-init, too.
+    pub fn has_vendor_data(&self) -> bool {
+        self.nodes.iter().any(|node| self.dir.join(node).join(VENDOR_DATA).exists())
+    }
+
     /// How many nodes it has.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
@@ -299,9 +307,8 @@ impl Case {
                 }
             }
             On::Host => {
-                let scripts = Path::new(HERE).join("rootfs/usr/local/lib/case");
                 for name in &self.nodes {
-                    nodes.push(Box::new(Host::new(&top.join(name), &scripts)?));
+                    nodes.push(Box::new(Host::new(&top.join(name), &Path::new(HERE).join(SCRIPTS))?));
                 }
             }
             On::Qemu => {
@@ -382,6 +389,9 @@ impl Case {
             fs::create_dir_all(&units)?;
             run::copy(&Path::new(HERE).join("../image/systemd"), &units)?;
         }
+        let scripts = node.path("/usr/local/lib/case");
+        fs::create_dir_all(&scripts)?;
+        run::copy(&Path::new(HERE).join(SCRIPTS), &scripts)?;
         let meta_data = format!("instance-id: {}-{name}\nlocal-hostname: {name}\n", self.name);
         write(&format!("{SEED}/meta-data"), &meta_data)?;
         let patience = setting.patience();
@@ -468,10 +478,12 @@ impl Case {
                 };
                 match ended {
                     Ok(false) => match why {
-                        Some(why) => return Ok(Err(failure(name, boot, &told, why))),
+                        Some(why) => {
+                            return Ok(Err(failure(name, boot, &told, &format!("{why}\n{}", console()))));
+                        }
                         None => index += 1,
                     },
-                    Ok(true) if told.last().is_some_and(|line| line == "RESULT pass") => {
+                    Ok(true) if told.iter().any(|line| line == "RESULT pass") => {
                         running.remove(index);
                         heard.remove(index);
                     }
@@ -517,6 +529,8 @@ fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
     for line in told {
         if let Some(name) = line.strip_prefix("STEP ") {
             step = format!("in \"{name}\"");
+        } else if line.starts_with("OK ") {
+            step = step.replacen("in ", "after ", 1);
         } else if line.starts_with("FAILED ") || line.starts_with("| ") {
             lines.push(line.clone());
         }
@@ -536,17 +550,14 @@ fn keep_logs(node: &dyn Node, to: &Path) -> Result<()> {
     node.keep_logs(to)
 }
 
-/// Puts into somebody's image what ours has: the scripts. That image has a name and a network by its own means.
+/// Puts into somebody's image what ours has: the units of the harness. That image has a name and a network by its own means.
 fn furnish_image(node: &dyn Node) -> Result<()> {
-    for folder in ["/usr/local/lib/case", "/etc/systemd/system"] {
-        fs::create_dir_all(node.path(folder))?;
-    }
+    fs::create_dir_all(node.path("/etc/systemd/system"))?;
     let files = Path::new(HERE).join("rootfs");
-    run::copy(&files.join("usr/local/lib/case"), &node.path("/usr/local/lib/case"))?;
     for unit in ["etc/systemd/system/case.service", "etc/systemd/system/case-journal.service"] {
         fs::copy(files.join(unit), node.path(unit)).with_context(|| unit.to_owned())?;
     }
-    fs::write(node.path(&format!("{SEED}/vendor-data")), include_str!("vendor-data.yaml"))?;
+    fs::write(node.path(&format!("{SEED}/{VENDOR_DATA}")), include_str!("vendor-data.yaml"))?;
     Ok(())
 }
 
@@ -561,4 +572,26 @@ fn size(path: &Path) -> u64 {
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_step_it_was_in_or_came_after() {
+        let told = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        for (lines, wanted) in [
+            (told(&["BOOT 1"]), "node, boot 1: failed before its first step\nwhy"),
+            (told(&["STEP one"]), "node, boot 1: failed in \"one\"\nwhy"),
+            (told(&["STEP one", "OK 1.0 s one"]), "node, boot 1: failed after \"one\"\nwhy"),
+            (told(&["STEP one", "OK 1.0 s one", "| cp: no"]), "node, boot 1: failed after \"one\"\n| cp: no"),
+            (
+                told(&["STEP one", "OK 1.0 s one", "STEP two", "FAILED exit 1", "| no"]),
+                "node, boot 1: failed in \"two\"\nFAILED exit 1\n| no",
+            ),
+        ] {
+            assert_eq!(failure("node", 1, &lines, "why"), wanted);
+        }
+    }
 }

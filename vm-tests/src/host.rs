@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use crate::node::{self, Node};
 use crate::run;
 
-/// What `rootfs/usr/local/lib/case/run` does in a node.
+/// What `scripts/run` does in a node.
 const RUN: &str = r#"
 . "$LIB/lib.sh"
 # The harness asks all of them to end: this waits for the script's own clean-up.

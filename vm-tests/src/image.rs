@@ -55,8 +55,9 @@ const PACKAGES: [&str; 23] = [
 const MACHINE_PACKAGES: [&str; 6] =
     ["docker-cli", "docker.io", "grub-common", "grub-pc-bin", "initramfs-tools", "linux-image-cloud-amd64"];
 
-/// Units that start with the node.
-const ENABLED: [(&str, &str); 5] = [
+/// Units that start with the node, by who wants them. The names of those of the harness begin with `case`.
+pub const ENABLED: [(&str, &str); 6] = [
+    ("sysinit.target", "/etc/systemd/system/case-emulated.service"),
     ("dev-virtio\\x2dports-journal.device", "/etc/systemd/system/case-journal.service"),
     ("multi-user.target", "/etc/systemd/system/containerd.service"),
     ("multi-user.target", "/usr/lib/systemd/system/kubelet.service"),
@@ -283,6 +284,7 @@ pub fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
     }
     let containerd = components.containerd("containerd")?;
     let ctr = components.containerd("ctr")?;
+    key = key.with_program(&containerd)?;
     let folder = cache::folder(&format!("images-{}", versions.join("-")), &key, |folder| {
         eprintln!("container images of {}: importing", versions.join(", "));
         let pause = folder.join("pause");

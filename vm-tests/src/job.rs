@@ -118,8 +118,9 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
         }
         let about = &case.description;
         // A package is installed with our Debian, and what a cut of power leaves is told by how our disk is mounted.
-        let own =
-            about.bare || about.docker || about.from_previous || about.baked || about.cuts > 0 || case.nodes() > 1;
+        let own = about.bare || about.docker || about.from_previous || about.baked || about.cuts > 0 || case.nodes() > 1
+                // Ours brings the files of the case.
+                || case.has_vendor_data();
         if own && setting.image.is_some() {
             ensure!(names.is_empty(), Misuse(format!("{} runs on our own image only", case.name)));
             continue;
@@ -330,11 +331,14 @@ mod tests {
 
     #[test]
     fn a_case_without_what_it_needs_is_told() {
-        let (cases, [bare, foreign]) = (["baked-image".to_owned()], [setting(), setting()]);
-        let bare = Setting { package: None, ..bare };
-        let foreign = Setting { on: On::Qemu, image: Some("/nowhere".into()), ..foreign };
-        for (setting, why) in [(bare, "needs --package"), (foreign, "on our own image only")] {
-            let error = chosen(&cases, &[], false, &setting).unwrap_err();
+        let bare = Setting { package: None, ..setting() };
+        let foreign = Setting { on: On::Qemu, image: Some("/nowhere".into()), ..setting() };
+        for (case, setting, why) in [
+            ("baked-image", bare, "needs --package"),
+            ("baked-image", foreign.clone(), "on our own image only"),
+            ("vendor-data", foreign, "on our own image only"),
+        ] {
+            let error = chosen(&[case.to_owned()], &[], false, &setting).unwrap_err();
             assert!(error.is::<Misuse>() && error.to_string().contains(why), "{error}");
         }
     }

@@ -112,9 +112,9 @@ struct Shell {
 /// What nodes are, and what is tried on them.
 #[derive(Debug, clap::Args)]
 struct Nodes {
-    /// Where the nodes run
-    #[arg(long, value_name = "WHERE", default_value = "namespaces")]
-    on: On,
+    /// Where the nodes run: in namespaces where it isn't given, or on machines if --image or --accel is
+    #[arg(long, value_name = "WHERE")]
+    on: Option<On>,
     /// How machines run: tcg where it isn't given
     #[arg(long, value_name = "HOW")]
     accel: Option<Accelerator>,
@@ -212,12 +212,13 @@ fn run(arguments: Arguments) -> Result<bool> {
 
 impl Nodes {
     fn setting(&self, components: Components) -> Result<Setting> {
-        let misplaced = (self.image.is_some() || self.accel.is_some()) && self.on != On::Qemu;
-        ensure!(!misplaced, Misuse("--image and --accel are for machines: --on qemu".to_owned()));
+        let machines = self.image.is_some() || self.accel.is_some();
+        let on = self.on.unwrap_or(if machines { On::Qemu } else { On::Namespaces });
+        ensure!(!machines || on == On::Qemu, Misuse("--image and --accel are for machines: --on qemu".to_owned()));
         let accelerator = self.accel.unwrap_or(Accelerator::Tcg);
         // Our own images belong to root, and so does what is in a node.
         ensure!(
-            self.image.is_some() || self.on == On::Host || nix::unistd::geteuid().is_root(),
+            self.image.is_some() || on == On::Host || nix::unistd::geteuid().is_root(),
             Misuse(NEEDS_ROOT.to_owned())
         );
         accelerator.probe()?;
@@ -226,7 +227,7 @@ impl Nodes {
         };
         Ok(Setting {
             components,
-            on: self.on,
+            on,
             accelerator,
             image: self.image.as_ref().map(|image| found(image, "")).transpose()?,
             program: found(&self.program, "; build it with `make build`")?,

@@ -102,15 +102,17 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
     for (from, to) in kernels(&tree)? {
         fs::rename(&from, tree.join("boot").join(to))?;
     }
-    for ours in [
-        "case.service",
-        "cloud-init.target.wants/case.service",
-        "case-journal.service",
-        "dev-virtio\\x2dports-journal.device.wants/case-journal.service",
-    ] {
-        fs::remove_file(tree.join("etc/systemd/system").join(ours)).with_context(|| ours.to_owned())?;
+    for (target, unit) in image::ENABLED {
+        let unit = Path::new(unit);
+        let name = unit.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(b"case") {
+            let wanted = unit.with_file_name(format!("{target}.wants")).join(name);
+            for ours in [unit, &wanted] {
+                let ours = tree.join(ours.strip_prefix("/")?);
+                fs::remove_file(&ours).with_context(|| ours.display().to_string())?;
+            }
+        }
     }
-    fs::remove_dir_all(tree.join("usr/local/lib/case"))?;
     for (path, text) in [
         ("etc/cloud/cloud.cfg.d/90-case.cfg", "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"),
         ("etc/systemd/network/10-dhcp.network", "[Match]\nName=eth*\n\n[Network]\nDHCP=ipv4\n"),

@@ -50,7 +50,8 @@ pub fn docker(components: &Components, version: &str) -> Result<PathBuf> {
     let node = node(components, version)?;
     let debian = image::debian_of_machines()?;
     let script = Path::new(HERE).join("kind/import.sh");
-    let key = Key::default().with(OWN_TEXT).with_file(&script)?.with(node.as_os_str().as_encoded_bytes());
+    let parts = [&node, &debian].map(|path| path.to_string_lossy().into_owned());
+    let key = Key::default().with(OWN_TEXT).with_file(&script)?.with(parts.join(" "));
     let folder = cache::folder(&format!("docker-{version}"), &key, |folder| {
         eprintln!("kind's node image of {version}: importing");
         let root = folder.join("root");

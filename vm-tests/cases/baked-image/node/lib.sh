@@ -1,5 +1,5 @@
 unit_ended() { is "$(systemctl show -p Result -p ActiveState --value kube-audit-bootstrap.service | xargs)" 'success active'; }
-units_are_enabled() { systemctl is-enabled kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; }
+units_are_enabled() { is "$(systemctl is-enabled kube-audit-bootstrap.service kube-audit-bootstrap-heal.path | xargs)" 'enabled enabled'; }
 # Monotonic times in microseconds: of two units, the one ended before the other was begun.
 ended_before() {
     local end start

@@ -1,4 +1,6 @@
 step 'cloud-init is content' cloud_init_done
+step 'the unit of the boot did nothing' is "$(systemctl show -p ConditionResult --value kube-audit-bootstrap.service)" no
+step 'kubeadm is the program' is "$(command -v kubeadm)" /usr/local/bin/kubeadm
 step 'the API server answers' eventually api_is_ready
 step 'it has the 14 audit flags' has_default_flags
 LIMIT=240 step 'the second node has joined as a control plane' eventually is_control_plane second

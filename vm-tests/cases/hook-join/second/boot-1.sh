@@ -1,4 +1,6 @@
 step 'cloud-init is content' cloud_init_done
+step 'the unit of the boot did nothing' is "$(systemctl show -p ConditionResult --value kube-audit-bootstrap.service)" no
+step 'kubeadm is the program' is "$(command -v kubeadm)" /usr/local/bin/kubeadm
 step 'its own API server has the 14 audit flags' eventually has_default_flags
 step 'its own API server writes events' eventually has_events '.stage == "ResponseComplete"'
 step 'policy and log are private' is_private

@@ -1,1 +1,3 @@
-has_nothing_of_ours() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap/backups /var/log/kubernetes ! -type d -path '*audit*' 2>/dev/null; ls -A /etc/kubernetes/manifests)" ''; }
+has_nothing_of_ours() {
+    is "$(find /etc/kubernetes -path '*audit*' 2>&1; ls -A /etc/kubernetes/manifests)" '' && [ ! -e /var/log/kubernetes ] && [ ! -e /var/lib/kube-audit-bootstrap/backups ]
+}

@@ -12,14 +12,14 @@ for way in '--config /root/kubeadm.yaml' ''; do
 done
 rm -r /etc/kube-audit-bootstrap
 
-LIMIT=300 step 'kubeadm init with neither a file nor patches' eventually init_by_options
+LIMIT=300 step 'kubeadm init with neither a file nor patches' until_it_may init_by_options
 step 'the control plane audits' audits
 step 'status finds the manifest in place' says '^manifest +ok' exits 3 kube-audit-bootstrap status
 step 'the cluster'\''s own configuration is what is left to do' kube-audit-bootstrap apply
 step 'and then all is in place' kube-audit-bootstrap status
 LIMIT=180 step 'kubeadm reset' reset
 
-LIMIT=300 step 'kubeadm init with patches of a user' eventually init_by_options --patches /root/patches
+LIMIT=300 step 'kubeadm init with patches of a user' until_it_may init_by_options --patches /root/patches
 step 'the control plane audits' audits
 step 'the manifest has the user'\''s patches, too' has_patches_of_user
 LIMIT=180 step 'kubeadm reset' reset

@@ -3,11 +3,12 @@ is_untouched() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap /run/k
 
 init() { kubeadm init --skip-phases=addon --ignore-preflight-errors=all "$@"; }
 init_by_pipe() { init --config <(cat /root/kubeadm.yaml); }
-# Without a file nobody can tell kubeadm to wait longer than a minute for a request, which an emulated API server that just started needs: a
-# second call finds it running.
 init_by_options() {
     init --cri-socket unix:///run/containerd/containerd.sock --kubernetes-version v@VERSION@ --apiserver-advertise-address @ADDRESS@ "$@"
 }
+# Without a file nobody can tell kubeadm to wait longer than a minute for a request, which an emulated API server that just started needs: a
+# second call finds it running.
+until_it_may() { if [ "$PATIENCE" -gt 1 ]; then eventually "$@"; else "$@"; fi; }
 reset() {
     kubeadm reset --force --cri-socket unix:///run/containerd/containerd.sock --cleanup-tmp-dir && rm -rf /var/log/kubernetes/audit /etc/kubernetes/audit-policy.yaml
 }

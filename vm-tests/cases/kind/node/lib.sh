@@ -1,7 +1,8 @@
-CLUSTER=kube-audit-bootstrap
+# Of this run alone: on somebody's machine there may be another.
+CLUSTER=audit-$(cksum <<<"$WORK" | cut -d ' ' -f 1)
 NODE=${NODE:-$CLUSTER-control-plane}
 NODE_LOG=$AUDIT_LOG
-IMAGE=kube-audit-bootstrap/node
+IMAGE=kube-audit-bootstrap/node:$CLUSTER
 export KUBECONFIG=$WORK/kubeconfig
 
 # kind's node image with the program in front of kubeadm, as a user makes one.
@@ -25,11 +26,12 @@ node_has_events() { fetch_log && has_events "$@"; }
 starts_with() { local now; now=$(first_event) && is "$now" "$1"; }
 first_event() { fetch_log && head -n 1 "$AUDIT_LOG"; }
 
-# Whatever happened: the cluster is gone after, and its logs are kept if it failed.
+# Whatever happened: the cluster and its image are gone after, and its logs are kept if it failed.
 clean_up() {
     local rc=$?
     [ $rc -eq 0 ] || kind export logs --name "$CLUSTER" "${LOGS:-/var/log/case}/kind" || true
     kind delete cluster --name "$CLUSTER"
+    docker image rm "$IMAGE"
     return $rc
 }
 # The harness's own end: the trap above then knows that this is a failure.

@@ -7,4 +7,4 @@ cp "$MANIFEST" /tmp/copy/etc/kubernetes/manifests/
 step 'apply on a copy' kube-audit-bootstrap apply --root /tmp/copy
 cp "/tmp/copy$MANIFEST" "$WORK/edited"
 cp /tmp/copy/etc/kubernetes/audit-policy.yaml "$WORK/policy"
-cut_power 4000 kube-audit-bootstrap apply
+cut_power 4000 back_and_forth

@@ -1,5 +1,4 @@
 DEVICE=$(new_device "$NAME" $SIZE) || { tell 'FAILED no loop device can be had'; exit 1; }
-trap 'give_back "$DEVICE"' EXIT
 touch "$WORK/file" && ln -sfn "$WORK/file" "${NAME%/*}/file"
 # As an API server would soon need it.
 install -D -m 644 /case/kubeadm.yaml /etc/kubernetes/kubeadm.yaml
@@ -32,7 +31,7 @@ step 'the file system of a first partition, whose table is gone' refuses 'someth
 blank
 inner=$(loop_on "$DEVICE")
 step 'what another device is made of' refuses 'a loop device is made of it'
-losetup -d "$inner"
+give_back "$inner"
 step 'a device that is to be formatted and has no name that stays' \
     says 'may be another disk' exits 2 kube-audit-bootstrap --config <(configuration "storage: {device: $DEVICE, format: ext4}") apply
 step 'one that is not there' says "isn't there" exits 1 kube-audit-bootstrap --config <(configuration 'storage: {device: /dev/disk/by-id/none}') apply

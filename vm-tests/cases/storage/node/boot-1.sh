@@ -1,5 +1,4 @@
 DEVICE=$(new_device "$NAME" 64M) || { tell 'FAILED no loop device can be had'; exit 1; }
-trap 'give_back "$DEVICE"' EXIT
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 configure 'log: {maxSize: 1, maxBackup: 4}'

@@ -18,16 +18,19 @@ tell() { flock "$LIB/lib.sh" sh -c 'printf "%s\\n" "$1" >>"$RESULT"' - "$*"; }
 
 # step NAME COMMAND...: the command succeeds within LIMIT seconds, or as many more as the harness has patience.
 step() {
-    local name=$1 start=${EPOCHREALTIME/./} output rc=0 took beat
+    local name=$1 start=${EPOCHREALTIME/./} rc=0 took beat
     shift
     tell "STEP $name"
     rm -f "$WORK/eventually"
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
-    output=$(timeout --foreground --kill-after=5 "$((${LIMIT:-120} * PATIENCE))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" 2>&1) || rc=$?
+    # Into a file: what it may leave running holds no pipe that this would wait for.
+    timeout --foreground --kill-after=5 "$((${LIMIT:-120} * PATIENCE))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" >"$WORK/output" 2>&1 || rc=$?
     kill "$beat" 2>/dev/null || true
-    printf '== %s: exit %s\n%s\n' "$name" "$rc" "$output"
+    wait "$beat" 2>/dev/null || true
+    printf '== %s: exit %s\n' "$name" "$rc"
+    cat "$WORK/output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
     if [ $rc -eq 0 ]; then
         tell "OK $((took / 10)).$((took % 10)) s $name"
@@ -35,10 +38,13 @@ step() {
     fi
     tell "FAILED exit $rc after $((took / 10)) s"
     # What `eventually` waited for said last.
-    case $rc in 124 | 137) output+=$(cat "$WORK/eventually" 2>/dev/null) ;; esac
-    tail -n 12 <<<"$output" | while IFS= read -r line; do tell "| $line"; done
+    case $rc in 124 | 137) cat "$WORK/eventually" >>"$WORK/output" 2>/dev/null || true ;; esac
+    touch "$WORK/failed"
+    tell_end "$WORK/output"
     exit 1
 }
+# The last lines of a file, for who reads why it failed.
+tell_end() { tail -n 12 "$1" | while IFS= read -r line; do tell "| $line"; done; }
 
 # The command succeeds sooner or later; the limit is the step's.
 eventually() {
@@ -73,8 +79,6 @@ says_nothing_of() {
     cat "$WORK/said"
     ! grep -qE "$1" "$WORK/said"
 }
-
-differs() { ! cmp "$1" "$2"; }
 
 # Two words are the same: is "$(hostname)" node
 is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
@@ -166,13 +170,15 @@ all_are_recorded() {
         is "$(comm -23 "$WORK/answered" "$WORK/recorded" | head)" ''
 }
 
-# Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times.
+# Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times, and which version the cluster's own
+# configuration has.
 written() {
-    local paths=(/etc/kubernetes /var/lib/kube-audit-bootstrap /var/log/kubernetes) optional
-    for optional in /etc/kube-audit-bootstrap /run/kubeadm; do
+    local paths=(/etc/kubernetes /var/lib/kube-audit-bootstrap /var/log/kubernetes /etc/systemd/system) optional
+    for optional in /etc/kube-audit-bootstrap /run/kubeadm /run/kube-audit-bootstrap; do
         [ ! -e $optional ] || paths+=("$optional")
     done
     find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' -printf '%p %i %m %u:%g %C@ %s\n' | sort
+    ! api_is_ready >/dev/null 2>&1 || kubectl -n kube-system get configmap kubeadm-config -o 'jsonpath=kubeadm-config {.metadata.resourceVersion}'
 }
 writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$before") <(written); }
 
@@ -204,12 +210,16 @@ ask_api() {
     done >>"$WORK/answers" &
 }
 answers() { wc -l <"$WORK/answers"; }
-another_answer() { local n; n=$(answers) && until [ "$(answers)" -gt "$n" ]; do sleep 0.1; done; }
+another_answer() {
+    local n end=$((SECONDS + 120 * PATIENCE))
+    n=$(answers) && until [ "$(answers)" -gt "$n" ]; do [ $SECONDS -lt $end ] && sleep 0.1 || return 1; done
+}
 forget_answers() { : >"$WORK/answers" && another_answer; }
 # The longest time without an answer since forget_answers, in seconds.
 absence() { another_answer && awk 'NR > 1 && $1 - last > gap { gap = $1 - last } { last = $1 } END { printf "%.1f", gap }' "$WORK/answers"; }
 
-# A loop device on a file or another device; the node has device files of its own. It is the machine's: a script gives it back when it ends.
+# A loop device on a file or another device; the node has device files of its own. The device is the machine's, which has it back when
+# nobody holds it any more: give_back, or the end of the node, however it comes.
 loop_on() {
     local number
     [ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
@@ -217,10 +227,16 @@ loop_on() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         number=$(losetup -f 2>/dev/null | tr -dc 0-9)
         [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
-        ! losetup "/dev/loop$number" "$1" || { echo "/dev/loop$number"; return; }
+        losetup "/dev/loop$number" "$1" || continue
+        sleep infinity <"/dev/loop$number" >/dev/null 2>&1 &
+        echo $! >"$WORK/holds-loop$number"
+        losetup -d "/dev/loop$number"
+        echo "/dev/loop$number"
+        return
     done
     return 1
 }
+give_back() { kill "$(cat "$WORK/holds-${1#/dev/}")"; }
 # new_device NAME BYTES: a blank device, with a name as udev gives it.
 new_device() {
     local device
@@ -236,7 +252,6 @@ new_device() {
     fi
     echo "$device"
 }
-give_back() { ! findmnt /var/log/kubernetes/audit || umount --lazy /var/log/kubernetes/audit; losetup -d "$1"; }
 
 # The configuration of kube-audit-bootstrap, with more lines.
 configure() {
