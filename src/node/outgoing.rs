@@ -21,7 +21,9 @@ use crate::proof::Process;
 /// What is watched: one small object that every cluster has.
 const WATCH: &str = "/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3Dkube-system&timeoutSeconds=600";
 
-/// How long our watch may take to begin, and its end to be heard of.
+/// How long our watch may take to begin: kubectl has to start, too.
+const BEGINNING: Duration = Duration::from_secs(10);
+/// How long its end may take to be heard of.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a log may not have grown to be taken for complete: the last events go to it one after the other.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -108,7 +110,7 @@ impl Canary {
             }
             Some(())
         });
-        first.recv_timeout(PATIENCE).context("no watch began")?;
+        first.recv_timeout(BEGINNING).context("no watch began")?;
         Ok(canary)
     }
 

@@ -177,8 +177,9 @@ written() {
     for optional in /etc/kube-audit-bootstrap /run/kubeadm /run/kube-audit-bootstrap; do
         [ ! -e $optional ] || paths+=("$optional")
     done
-    find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' -printf '%p %i %m %u:%g %C@ %s\n' | sort
-    ! api_is_ready >/dev/null 2>&1 || kubectl -n kube-system get configmap kubeadm-config -o 'jsonpath=kubeadm-config {.metadata.resourceVersion}'
+    # The API server's own files come and go in their directory.
+    find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' \( -path "${AUDIT_LOG%/*}" -printf '%p %i %m %u:%g\n' -o -printf '%p %i %m %u:%g %C@ %s\n' \) | sort
+    ! api_is_ready >/dev/null 2>&1 || kubectl -n kube-system get configmap kubeadm-config -o 'jsonpath=kubeadm-config {.metadata.resourceVersion}{"\n"}'
 }
 writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$before") <(written); }
 

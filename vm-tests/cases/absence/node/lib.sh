@@ -1,3 +1,9 @@
+# ended_or_left COMMAND...: the old API server is ended, or left to the kubelet where this node is too slow to see that it may be.
+ended_or_left() {
+    says 'it is ended|it is left to the kubelet' "$@" || return 1
+    grep -q 'it is ended' "$WORK/said" || { [ "$PATIENCE" -gt 1 ] && touch "$WORK/left"; }
+}
+
 another_policy() {
     configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'
     cat >/etc/kube-audit-bootstrap/policy.yaml <<'END'
