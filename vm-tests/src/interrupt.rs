@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on a signal that asks this process to end is noticed by [`check`].
+/// From now on a signal that asks this process to end is noticed by [`check`]; a second one ends it at once, with all that it started
+/// and what is left for the next run to remove.
 ///
 /// # Errors
 ///
@@ -16,6 +17,7 @@ static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 pub fn listen() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        signal_hook::flag::register_conditional_shutdown(signal as i32, 3, Arc::clone(flag))?;
         signal_hook::flag::register(signal as i32, Arc::clone(flag))?;
     }
     Ok(())

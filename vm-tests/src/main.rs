@@ -199,6 +199,7 @@ fn run(arguments: Arguments) -> Result<bool> {
                 Some(version) => job::versions(std::slice::from_ref(version))?,
                 None => components::versions()?.pop().into_iter().collect(),
             };
+            interrupt::listen()?;
             if let Some(file) = build.file {
                 stale::clean()?;
                 qemu::bootable(&components, &versions, &file)?;
@@ -271,6 +272,7 @@ fn give_shell(arguments: Shell, components: Components) -> Result<()> {
     let setting = arguments.nodes.setting(components)?;
     let versions: Vec<_> = arguments.version.into_iter().collect();
     let jobs = job::chosen(&[arguments.case], &versions, false, &setting)?;
+    interrupt::listen()?;
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
     eprintln!(

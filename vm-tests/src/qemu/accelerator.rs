@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::run;
+use crate::{run, stale};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accelerator {
@@ -64,14 +64,13 @@ impl Accelerator {
     }
 
     fn boot_sector(self) -> Result<()> {
-        let path = std::env::temp_dir().join(format!("boot-sector-{}", std::process::id()));
+        let top = stale::run_dir("accelerator")?;
+        let path = top.path().join("sector");
         let mut sector = [0; 512];
         sector[..SECTOR.len()].copy_from_slice(&SECTOR);
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
         fs::write(&path, sector).with_context(|| path.display().to_string())?;
-        let status = self.boot(&path);
-        let _ = fs::remove_file(&path);
-        match status? {
+        match self.boot(&path)? {
             status if status.code() == Some(STATUS) => Ok(()),
             status => bail!("QEMU: {status}"),
         }
