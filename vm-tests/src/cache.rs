@@ -94,8 +94,7 @@ pub fn dir() -> Result<PathBuf> {
 }
 
 /// The folder `NAME-KEY` of the cache. Where it isn't there, `make` fills it, and those of the same name that nobody used for hours are
-/// removed; half a folder is never seen, and two
-/// runs at once don't make it twice.
+/// removed, and what a run began that was killed; half a folder is never seen, and two runs at once don't make it twice.
 ///
 /// # Errors
 ///
@@ -111,10 +110,7 @@ pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> 
         return Ok(path);
     }
     remove_older(&dir, name)?;
-    let half = dir.join(format!(".{name}-{}.half", key.text()));
-    if half.exists() {
-        fs::remove_dir_all(&half).with_context(|| half.display().to_string())?;
-    }
+    let half = dir.join(format!(".{name}-{}{HALF}", key.text()));
     fs::create_dir_all(&half).with_context(|| half.display().to_string())?;
     make(&half)?;
     fs::rename(&half, &path).with_context(|| path.display().to_string())?;
@@ -131,14 +127,19 @@ fn used(path: &Path) -> Result<bool> {
     .with_context(|| path.display().to_string())
 }
 
-/// Removes what a folder was before, unless somebody may still be at it.
+/// What a folder's name ends with while it is made.
+const HALF: &str = ".half";
+
+/// Removes what a folder was before, unless somebody may still be at it, and halves: who makes one has the lock of its name.
 fn remove_older(dir: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let other = entry.file_name().to_string_lossy().into_owned();
-        let key = other.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+        let half = other.strip_prefix('.').and_then(|rest| rest.strip_suffix(HALF));
+        let key =
+            half.unwrap_or(&other).strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
         let is_key = key.len() == KEY_BYTES * 2 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_key && entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > UNUSED) {
+        if is_key && (half.is_some() || entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > UNUSED)) {
             fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
         }
     }
@@ -171,6 +172,8 @@ mod tests {
             (format!("disk-1.37.2-{other}"), 1),
             (format!("disk-1.37.2-more-{key}"), 4),
             (format!("disk-{key}"), 4),
+            (format!(".disk-1.37.2-{key}.half"), 0),
+            (format!(".disk-{key}.half"), 0),
         ] {
             fs::create_dir_all(dir.join(&name)).unwrap();
             let then = SystemTime::now() - Duration::from_secs(hours * 3600);
@@ -181,7 +184,12 @@ mod tests {
             fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
         fs::remove_dir_all(&dir).unwrap();
-        let kept = [format!("disk-{key}"), format!("disk-1.37.2-{other}"), format!("disk-1.37.2-more-{key}")];
+        let kept = [
+            format!(".disk-{key}.half"),
+            format!("disk-{key}"),
+            format!("disk-1.37.2-{other}"),
+            format!("disk-1.37.2-more-{key}"),
+        ];
         assert_eq!(left, kept);
     }
 }
