@@ -10,4 +10,4 @@ step 'events are written' eventually has_events '.stage == "ResponseComplete"'
 [ "$BOOT" -le "$(cat /case/cuts)" ] || exit 0
 step 'restore' kube-audit-bootstrap restore
 step 'the API server answers, without audit flags' eventually runs_what_is_written
-cut_power 4000 back_and_forth
+cut_power 20000 back_and_forth
