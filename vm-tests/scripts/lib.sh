@@ -173,9 +173,9 @@ all_are_recorded() {
 # Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times, and which version the cluster's own
 # configuration has.
 written() {
-    local paths=(/etc/kubernetes /var/lib/kube-audit-bootstrap /var/log/kubernetes /etc/systemd/system) optional
-    for optional in /etc/kube-audit-bootstrap /run/kubeadm /run/kube-audit-bootstrap; do
-        [ ! -e $optional ] || paths+=("$optional")
+    local paths=(/etc/kubernetes /var/lib/kube-audit-bootstrap /var/log/kubernetes) optional
+    for optional in /etc/kube-audit-bootstrap /run/kubeadm /run/kube-audit-bootstrap /etc/systemd/system/{,*.d/}*audit*; do
+        [ ! -e "$optional" ] || paths+=("$optional")
     done
     # The API server's own files come and go in their directory.
     find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' \( -path "${AUDIT_LOG%/*}" -printf '%p %i %m %u:%g\n' -o -printf '%p %i %m %u:%g %C@ %s\n' \) | sort
@@ -229,9 +229,12 @@ loop_on() {
         number=$(losetup -f 2>/dev/null | tr -dc 0-9)
         [ -e "/dev/loop$number" ] || mknod "/dev/loop$number" b 7 "$number"
         losetup "/dev/loop$number" "$1" || continue
-        sleep infinity <"/dev/loop$number" >/dev/null 2>&1 &
-        echo $! >"$WORK/holds-loop$number"
-        losetup -d "/dev/loop$number"
+        # Whoever is to hold it has it before the device is told to end with its last holder.
+        {
+            sleep infinity >/dev/null 2>&1 &
+            echo $! >"$WORK/holds-loop$number"
+            losetup -d "/dev/loop$number"
+        } 9<"/dev/loop$number"
         echo "/dev/loop$number"
         return
     done
