@@ -179,8 +179,16 @@ written() {
     done
     # The API server's own files come and go in their directory.
     find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' \( -path "${AUDIT_LOG%/*}" -printf '%p %i %m %u:%g\n' -o -printf '%p %i %m %u:%g %C@ %s\n' \) | sort
-    ! api_is_ready >/dev/null 2>&1 || kubectl -n kube-system get configmap kubeadm-config -o 'jsonpath=kubeadm-config {.metadata.resourceVersion}{"\n"}'
+    [ ! -e "$KUBECONFIG" ] || ! pgrep -x kube-apiserver >/dev/null || version_of_configmap
 }
+# An API server of a slow node has moments in which it answers nothing.
+version_of_configmap() {
+    for _ in {1..60}; do
+        kubectl -n kube-system get configmap kubeadm-config -o 'jsonpath=kubeadm-config {.metadata.resourceVersion}{"\n"}' && return
+        nap 5
+    done
+    return 1
+} 2>/dev/null
 writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$before") <(written); }
 
 # A container has a log of its own: a new file is a start.
