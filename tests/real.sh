@@ -16,11 +16,12 @@ tests/setup.sh cc go ip mmdebstrap setpriv unshare || cannot 'programs are missi
 
 cargo build --locked -p vm-tests
 harness=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/vm-tests
+run=("$harness" run --program "$program" --package "$package" --patience "${PATIENCE:-1}")
 if [ "$all" = all ]; then
-    "$harness" run --all --program "$program" --package "$package" --patience "${PATIENCE:-1}"
+    "${run[@]}" --all
     minors='26 31 35 36 37' pairs=1000000
 else
-    "$harness" run --program "$program" --package "$package" --patience "${PATIENCE:-1}"
+    "${run[@]}"
     minors=37 pairs=20000
 fi
 

@@ -117,10 +117,15 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
             continue;
         }
         let about = &case.description;
-        // A package is installed with our Debian, and what a cut of power leaves is told by how our disk is mounted.
-        let own = about.bare || about.docker || about.from_previous || about.baked || about.cuts > 0 || case.nodes() > 1
-                // Ours brings the files of the case.
-                || case.has_vendor_data();
+        // A package is installed with our Debian, what a cut of power leaves is told by how our disk is mounted, and on somebody's image
+        // our own vendor-data brings the files of the case.
+        let own = about.bare
+            || about.docker
+            || about.from_previous
+            || about.baked
+            || about.cuts > 0
+            || case.nodes() > 1
+            || case.has_vendor_data();
         if own && setting.image.is_some() {
             ensure!(names.is_empty(), Misuse(format!("{} runs on our own image only", case.name)));
             continue;

@@ -33,7 +33,7 @@ impl Drop for RunDir {
 ///
 /// The file system's.
 pub fn run_dir(name: &str) -> Result<RunDir> {
-    let runs = cache::dir()?.join("run");
+    let runs = runs()?;
     let path = runs.join(format!("{}-{name}", std::process::id()));
     // Or another process cleans up what isn't locked yet.
     let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
@@ -49,8 +49,7 @@ pub fn run_dir(name: &str) -> Result<RunDir> {
 ///
 /// Something can't be removed.
 pub fn clean() -> Result<()> {
-    let runs = cache::dir()?.join("run");
-    fs::create_dir_all(&runs)?;
+    let runs = runs()?;
     let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
     for entry in fs::read_dir(&runs)? {
         let path = entry?.path();
@@ -67,6 +66,13 @@ pub fn clean() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where these folders are.
+fn runs() -> Result<PathBuf> {
+    let runs = cache::dir()?.join("run");
+    fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
+    Ok(runs)
 }
 
 /// Held while a folder is made, and while old ones are removed.
