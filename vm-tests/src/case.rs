@@ -308,7 +308,7 @@ impl Case {
             }
             On::Host => {
                 for name in &self.nodes {
-                    nodes.push(Box::new(Host::new(&top.join(name), &Path::new(HERE).join(SCRIPTS))?));
+                    nodes.push(Box::new(Host::new(&top.join(name))?));
                 }
             }
             On::Qemu => {

@@ -28,16 +28,15 @@ const PROGRAMS: [&str; 4] = ["docker", "kind", "kubectl", "jq"];
 #[derive(Debug)]
 pub struct Host {
     top: PathBuf,
-    scripts: PathBuf,
 }
 
 impl Host {
-    /// Uses this machine with files in a new folder `top`; `scripts` are those that a node has in `/usr/local/lib/case`.
+    /// Uses this machine with files in a new folder `top`.
     ///
     /// # Errors
     ///
     /// A program is missing.
-    pub fn new(top: &Path, scripts: &Path) -> Result<Self> {
+    pub fn new(top: &Path) -> Result<Self> {
         for program in PROGRAMS {
             let found = run::output(Command::new("sh").args(["-c", "command -v \"$0\"", program]));
             ensure!(found.is_ok(), "{program} is not installed here: the case needs {}", PROGRAMS.join(", "));
@@ -45,7 +44,7 @@ impl Host {
         for dir in ["work", "logs"] {
             fs::create_dir_all(top.join(dir)).with_context(|| top.display().to_string())?;
         }
-        Ok(Self { top: top.to_owned(), scripts: scripts.to_owned() })
+        Ok(Self { top: top.to_owned() })
     }
 }
 
@@ -61,7 +60,7 @@ impl Node for Host {
         let child = Command::new("bash")
             .args(["-c", RUN])
             .env("PATH", format!("{}:{path}", self.path("/usr/local/bin").display()))
-            .env("LIB", &self.scripts)
+            .env("LIB", self.path("/usr/local/lib/case"))
             .env("CASE", self.path("/case"))
             .env("RESULT", self.result())
             .env("WORK", self.top.join("work"))
