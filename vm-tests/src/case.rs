@@ -39,7 +39,7 @@ pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
 
 /// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
 const LIMIT: u32 = 5;
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_secs(120);
 /// What a kernel says last.
 const PANIC: &str = "Kernel panic - not syncing";
 /// How much of a console tells why a node ended: all that a panic says.
@@ -246,13 +246,21 @@ impl Case {
                 .iter()
                 .map(|(name, node)| Ok((*name, node.as_ref(), node.boot()?)))
                 .collect::<Result<Vec<_>>>()?;
-            if let Err(reason) = self.watch(running, boot, setting, &mut random)? {
-                let logs = setting.logs(&self.name, versions.last().map_or("", String::as_str));
-                for (name, node) in self.nodes.iter().zip(&nodes) {
-                    keep_logs(node.as_ref(), &logs.join(name))?;
-                }
-                return Ok(Verdict::Failed(format!("{reason}\nlogs: {}", logs.display())));
+            let why = match self.watch(running, boot, setting, &mut random) {
+                Ok(Ok(())) => continue,
+                Ok(Err(reason)) => Ok(reason),
+                Err(error) => Err(error),
+            };
+            // Who interrupts it has no use for logs.
+            interrupt::check()?;
+            let logs = setting.logs(&self.name, versions.last().map_or("", String::as_str));
+            for (name, node) in self.nodes.iter().zip(&nodes) {
+                keep_logs(node.as_ref(), &logs.join(name))?;
             }
+            return match why {
+                Ok(reason) => Ok(Verdict::Failed(format!("{reason}\nlogs: {}", logs.display()))),
+                Err(error) => Err(error.context(format!("logs in {}", logs.display()))),
+            };
         }
         let mut events = None;
         for node in &nodes {

@@ -165,3 +165,25 @@ fn file_system_at(offset: u64, from: &Path, to: &Path, label: &str, size: &str) 
     make.arg(format!("lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,offset={offset}"));
     run::output(make.arg("-d").arg(from).arg(to).arg(size)).map(drop)
 }
+
+/// Copies files and directories out of the disk of a machine that was killed, as far as they had come to it.
+///
+/// # Errors
+///
+/// What qemu-img, e2fsck or debugfs says, or the file system's of `to`.
+pub fn copy_out(disk: &Path, paths: &[&str], to: &Path) -> Result<()> {
+    // Where there was something to replay it exits with 1.
+    const REPLAY: &str = "e2fsck -y -E journal_only \"$1\" || [ $? -eq 1 ]";
+    let raw = disk.with_extension("raw");
+    run::output(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(disk).arg(&raw))?;
+    run::output(Command::new("sh").args(["-c", REPLAY, "replay"]).arg(&raw))?;
+    for path in paths {
+        let path = Path::new(path);
+        let parent = to.join(path.parent().unwrap_or(path).strip_prefix("/")?);
+        fs::create_dir_all(&parent).with_context(|| parent.display().to_string())?;
+        // What isn't there is a message to it, no failure.
+        let request = format!("rdump \"{}\" \"{}\"", path.display(), parent.display());
+        run::output(Command::new("debugfs").arg("-R").arg(request).arg(&raw))?;
+    }
+    Ok(())
+}
