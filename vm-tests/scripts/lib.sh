@@ -140,9 +140,10 @@ has_no_events() { local n; n=$(events "$1") && is "$n" 0; }
 all_events() { zcat -f "${AUDIT_LOG%.log}"-* 2>/dev/null; head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d'; }
 
 # ask_numbers [EVERY [PADDING]]: from now on, four ask questions with numbers, and keep the numbers of those that were answered; each asks one
-# every so many milliseconds, with so many characters more than are needed. On a slow node that alone could keep the API server from its work.
+# every so many milliseconds, with so many characters more than are needed. On a slow node that alone could keep the API server from its work,
+# and an API server that starts has a minute for some of it.
 ask_numbers() {
-    local field every=${1:-$((50 * PATIENCE))} padding next left
+    local field every=${1:-$((PATIENCE == 1 ? 100 : 250 * PATIENCE))} padding next left
     padding=$(printf '%*s' "${2:-0}" '' | tr ' ' x)
     for field in client-certificate client-key; do
         sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"

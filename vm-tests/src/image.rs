@@ -381,12 +381,17 @@ fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result
     add(&mut layer, &format!("usr/local/bin/{name}"), tar::EntryType::Regular, 0o755, &text)?;
     let layer = layer.into_inner()?;
     let digest = hex(&Sha256::digest(&layer));
+    // As machine/etc/systemd/system.conf.d/case.conf has it for a machine's units.
+    let mut env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOGC=400"];
+    if name == "etcd" {
+        // Of two members on a busy machine, the follower would look for a new leader again and again.
+        env.extend(["ETCD_HEARTBEAT_INTERVAL=500", "ETCD_ELECTION_TIMEOUT=5000"]);
+    }
     let config = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
         "config": {
-            // As machine/etc/systemd/system.conf.d/case.conf has it for a machine's units.
-            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOGC=400"],
+            "Env": env,
             "Entrypoint": [format!("/usr/local/bin/{name}")],
             "WorkingDir": "/",
         },

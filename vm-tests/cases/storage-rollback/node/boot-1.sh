@@ -20,7 +20,7 @@ step 'events are written there' eventually has_events ".requestReceivedTimestamp
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
 configure "storage: {device: $NAME}" 'log: {maxSize: 10, maxBackup: 10}'
-ask_numbers 100
+ask_numbers
 step 'a run is killed when it has begun to mount' killed_when went_aside
 LIMIT=300 step 'the next one finishes its job' kube-audit-bootstrap apply --wait "$LONG"
 step 'the disk is there' is "$(findmnt -no SOURCE $DIRECTORY)" "$DEVICE"

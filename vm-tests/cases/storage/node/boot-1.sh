@@ -5,7 +5,7 @@ configure 'log: {maxSize: 1, maxBackup: 4}'
 LIMIT=300 step 'it audits' kube-audit-bootstrap apply --wait "$LONG"
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-ask_numbers 100
+ask_numbers
 configure 'log: {maxSize: 1, maxBackup: 4}' "storage: {device: $NAME, format: ext4}"
 LIMIT=300 step 'the log moves to a disk of its own' says 'move the events in .*: done' kube-audit-bootstrap apply --wait "$LONG"
 step 'which is mounted' is "$(findmnt -no SOURCE,FSTYPE $DIRECTORY | xargs)" "$DEVICE ext4"
