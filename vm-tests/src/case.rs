@@ -330,7 +330,6 @@ impl Case {
                     second: docker.as_deref(),
                     blank: self.description.disk,
                     network: qemu::Network::new()?,
-                    machines: self.nodes(),
                     accelerator: setting.accelerator,
                     init: self.description.bare.then_some("/usr/local/lib/case/init"),
                     unsafe_power: self.description.cuts > 0,

@@ -193,6 +193,13 @@ impl Job {
         }
     }
 
+    fn nodes(&self) -> usize {
+        match &self.what {
+            What::Case(case) => case.nodes(),
+            What::Kubeadm(_) | What::ApiServer => 0,
+        }
+    }
+
     fn version(&self) -> &str {
         self.versions.last().map_or("", String::as_str)
     }
@@ -236,12 +243,19 @@ pub fn prepare(jobs: &[Job], setting: &Setting) -> Result<()> {
     })
 }
 
-/// Runs jobs, several at once, and prints how each ends.
+/// Runs jobs, several at once, and prints how each ends. What has several machines of its own comes last, and alone.
 ///
 /// # Errors
 ///
 /// The harness fails, or is interrupted.
-pub fn run(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Outcome>> {
+pub fn run(jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Outcome>> {
+    let (alone, others) = jobs.into_iter().partition(|job| setting.on == On::Qemu && job.nodes() > 1);
+    let mut outcomes = run_all(others, at_once, setting)?;
+    outcomes.extend(run_all(alone, 1, setting)?);
+    Ok(outcomes)
+}
+
+fn run_all(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Outcome>> {
     jobs.reverse();
     let (queue, outcomes) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     let poisoned = || anyhow!("another job panicked");

@@ -88,7 +88,7 @@ struct Run {
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
-    /// How many cases run at once; 4 in namespaces, otherwise 1, where it isn't given
+    /// How many cases run at once; 4 in namespaces, 2 on machines, where it isn't given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     jobs: Option<u32>,
     /// By how much all limits are longer, for a machine that is slow
@@ -259,8 +259,12 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     interrupt::listen()?;
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
-    let at_once = arguments.jobs.unwrap_or(if setting.on == On::Namespaces { 4 } else { 1 });
-    let results = job::run(jobs, at_once, &setting)?;
+    let usual = match setting.on {
+        On::Namespaces => 4,
+        On::Qemu => 2,
+        On::Host => 1,
+    };
+    let results = job::run(jobs, arguments.jobs.unwrap_or(usual), &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
         matrix::write(path, &results)?;

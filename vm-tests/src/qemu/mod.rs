@@ -13,7 +13,6 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -58,8 +57,6 @@ pub struct Parts<'a> {
     /// The size of one more that nothing is on, in MiB.
     pub blank: Option<u32>,
     pub network: Network,
-    /// How many there are in the network.
-    pub machines: usize,
     pub accelerator: Accelerator,
     /// The kernel's first program, where it isn't systemd.
     pub init: Option<&'a str>,
@@ -86,9 +83,6 @@ impl Machine {
         fs::create_dir_all(top.join("files")).with_context(|| top.display().to_string())?;
         let mut machine = Self { top: top.to_owned(), arguments: Vec::new(), kernel: None };
         machine.add(parts.accelerator.arguments());
-        // Processors that have to wait for one of this machine keep those that wait for them busy.
-        let processors = thread::available_parallelism()?.get() / parts.machines;
-        machine.add(&["-smp", &processors.clamp(1, 2).to_string()]);
         machine.add(&["-m", "4G", "-nodefaults", "-display", "none", "-no-reboot"]);
         machine.add(&["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
         for port in ["result", "journal", "logs"] {
