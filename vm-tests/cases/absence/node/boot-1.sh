@@ -13,7 +13,6 @@ watch_api
 forget_answers
 LIMIT=300 step 'the old one audited, and is ended once it has written its events' ended_or_left kube-audit-bootstrap apply --wait "$LONG"
 second=$(absence)
-[ ! -e "$WORK/left" ] || { tell "NOT JUDGED: the old one was left to the kubelet"; second=$first; }
 ask_no_more
 step 'the API server is another one' another_api_is_ready
 step 'it was started once' is "$(api_starts)" 1
@@ -27,5 +26,10 @@ forget_answers
 edit_manifest 's/^  annotations:/&\n    edited: by-hand/'
 LIMIT=300 step 'another API server answers after a bare edit' eventually another_api_is_ready
 floor=$(absence)
-[ "${floor%.*}" -ge 30 ] || tell "NOT JUDGED: nobody kept the old API server after a bare edit"
-step "the API server was away for $first s and $second s, and for $floor s after a bare edit" are_short "$first" "$second" "$floor"
+away="for $first s and $second s, and for $floor s after a bare edit"
+if [ "$PATIENCE" -gt 1 ]; then
+    tell "NOT JUDGED: the API server was away $away; on a slow node it takes longer to start than an old one lingers"
+else
+    [ "${floor%.*}" -ge 30 ] || tell "NOT JUDGED: nobody kept the old API server after a bare edit"
+    step "the API server was away $away" are_short "$first" "$second" "$floor"
+fi

@@ -1,8 +1,5 @@
 # ended_or_left COMMAND...: the old API server is ended, or left to the kubelet where this node is too slow to see that it may be.
-ended_or_left() {
-    says 'it is ended|it is left to the kubelet' "$@" || return 1
-    grep -q 'it is ended' "$WORK/said" || { [ "$PATIENCE" -gt 1 ] && touch "$WORK/left"; }
-}
+ended_or_left() { says "it is ended$([ "$PATIENCE" -eq 1 ] || echo '|it is left to the kubelet')" "$@"; }
 
 another_policy() {
     configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'
