@@ -284,6 +284,16 @@ current-context: c
 END
 }
 
+# heal_with [OPTION...]: the unit that heals has more options, and on a slow node as long a wait as an API server may need there.
+heal_with() {
+    local dir=/etc/systemd/system/kube-audit-bootstrap-heal.service.d wait=5m
+    [ "$PATIENCE" -eq 1 ] || wait=$LONG
+    mkdir -p $dir && printf '[Service]\nExecStart=\nExecStart=%s\n' "kube-audit-bootstrap apply --heal --wait $wait $*" >$dir/case.conf &&
+        systemctl daemon-reload
+}
+# The unit is the shipped one, but on a slow node.
+heal_patiently() { [ "$PATIENCE" -eq 1 ] || step 'self-healing waits as long as this node may need' heal_with; }
+
 # killed_at WORDS: apply --wait is killed as soon as it says so.
 killed_at() {
     local pid

@@ -4,6 +4,7 @@ cp "$MANIFEST" "$WORK/manifest"
 LIMIT=300 step 'apply' kube-audit-bootstrap apply --wait "$LONG"
 step 'nothing heals where nobody has asked for it' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":false,"repairs":[],"stopped":false}'
 step 'the path unit is fine' systemd-analyze verify /usr/local/lib/systemd/system/kube-audit-bootstrap-heal.path
+heal_patiently
 step 'it is enabled' systemctl enable --now kube-audit-bootstrap-heal.path
 step 'status shows it' says '^healing +enabled +0 repairs' kube-audit-bootstrap status
 
@@ -17,7 +18,7 @@ step 'the journal says why' says 'repaired 3 times within an hour.*find out what
 step 'status says so' says 'no more are made' exits 3 kube-audit-bootstrap status
 LIMIT=180 step 'the API server answers' eventually api_is_ready
 # What apply --wait takes is no reason to fail.
-step 'self-healing does not wait long for others' set_lock_timeout 1
+step 'self-healing does not wait long for others' heal_with --lock-timeout 1
 LIMIT=300 step 'apply by hand repairs it' kube-audit-bootstrap apply --wait "$LONG"
 step 'which begins anew' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":true,"repairs":[],"stopped":false}'
 LIMIT=120 step 'the unit is done' eventually unit_is_done

@@ -8,9 +8,3 @@ is_repaired() {
 }
 has_given_up() { systemctl is-failed kube-audit-bootstrap-heal.service; }
 unit_is_done() { is "$(systemctl is-active kube-audit-bootstrap-heal.service)" inactive; }
-set_lock_timeout() {
-    mkdir -p /etc/systemd/system/kube-audit-bootstrap-heal.service.d &&
-        printf '[Service]\nExecStart=\nExecStart=kube-audit-bootstrap apply --heal --wait 5m --lock-timeout %s\n' "$1" \
-            >/etc/systemd/system/kube-audit-bootstrap-heal.service.d/lock-timeout.conf &&
-        systemctl daemon-reload
-}

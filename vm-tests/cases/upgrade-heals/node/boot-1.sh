@@ -1,6 +1,7 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 LIMIT=300 step 'apply leaves the configuration of the cluster' kube-audit-bootstrap apply --no-cluster --wait "$LONG"
+heal_patiently
 step 'self-healing is enabled' systemctl enable --now kube-audit-bootstrap-heal.path
 LIMIT=120 step 'its pod is ready' eventually api_pod_is_ready
 # To the version that it has: what kubeadm does to the manifest is the same.
