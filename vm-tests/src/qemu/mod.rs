@@ -210,15 +210,18 @@ impl Node for Machine {
     fn keep_logs(&self, to: &Path) -> Result<()> {
         fs::copy(self.top.join("journal"), to.join("journal"))?;
         let logs = self.top.join("logs");
+        let mut kept = Ok(());
         let sent = fs::metadata(&logs).is_ok_and(|metadata| metadata.len() > 0);
-        let mut tar = Command::new("tar");
-        let sent = sent && run::output(tar.arg("-xf").arg(&logs).arg("-C").arg(to)).is_ok();
-        // A machine that hung has sent none, or not to the end.
-        if !sent && self.kernel.is_some() {
-            let left = disk::copy_out(&self.top.join("root.qcow2"), &node::LOGS, to);
-            // Why it hung is told all the same.
-            left.unwrap_or_else(|error| eprintln!("the machine's logs are not complete: {error:#}"));
+        if sent {
+            let mut tar = Command::new("tar");
+            kept = run::output(tar.arg("-xf").arg(&logs).arg("-C").arg(to)).map(drop);
         }
+        // A machine that hung has sent none, or not to the end. Where the file system is on somebody's disk we don't know.
+        if (!sent || kept.is_err()) && self.kernel.is_some() {
+            kept = disk::copy_out(&self.top.join("root.qcow2"), &node::LOGS, to);
+        }
+        // Why it failed is told all the same.
+        kept.unwrap_or_else(|error| eprintln!("the machine's logs are not complete: {error:#}"));
         Ok(())
     }
 }
