@@ -26,6 +26,11 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
                         controlPlaneComponentHealthCheck: 10m}";
 
+/// What a slow control plane that is alone is given. With an election, each time that its API server is away for ten seconds
+/// the others end as well, and their starts take the time that it needs for its own.
+const NO_ELECTION: &str = "controllerManager: {extraArgs: [{name: leader-elect, value: 'false'}]}
+    scheduler: {extraArgs: [{name: leader-elect, value: 'false'}]}";
+
 /// What runs the scripts of a case in its node, in `/usr/local/lib/case` there.
 const SCRIPTS: &str = "scripts";
 
@@ -369,12 +374,14 @@ impl Case {
     ) -> Result<()> {
         let newest = versions.last().map_or("", String::as_str);
         let api = kubeadm::api_version(&versions[0]).context("a kubeadm reads a version of its API")?;
+        let (has_lists, patience) = (kubeadm::has_lists(api), setting.patience());
         let fill = |text: &str| {
             text.replace("@VERSION@", &versions[0])
                 .replace("@NEXT@", newest)
                 .replace("@ADDRESS@", address)
                 .replace("@KUBEADM_API@", api)
-                .replace("@TIMEOUTS@", if kubeadm::has_timeouts(api) { TIMEOUTS } else { "# as they are" })
+                .replace("@TIMEOUTS@", if has_lists { TIMEOUTS } else { "# as they are" })
+                .replace("@ELECTION@", if has_lists && patience > 1 { NO_ELECTION } else { "# as it is" })
         };
         let write = |path: &str, text: &str| {
             let path = node.path(path);
@@ -402,7 +409,6 @@ impl Case {
         run::copy(&Path::new(HERE).join(SCRIPTS), &scripts)?;
         let meta_data = format!("instance-id: {}-{name}\nlocal-hostname: {name}\n", self.name);
         write(&format!("{SEED}/meta-data"), &meta_data)?;
-        let patience = setting.patience();
         write("/case/patience", &patience.to_string())?;
         write("/case/cuts", &self.cuts(setting).to_string())?;
         let bin = node.path("/usr/local/bin");

@@ -53,14 +53,9 @@ pub fn api_version(version: &str) -> Option<&'static str> {
     api_versions(version).into_iter().rfind(|api| *api != EXPERIMENTAL)
 }
 
-/// Are a component's arguments a list in this version, rather than a map?
-fn has_lists(api: &str) -> bool {
+/// Are a component's arguments a list in this version, rather than a map, and can it say how long kubeadm waits for what?
+pub fn has_lists(api: &str) -> bool {
     ["kubeadm.k8s.io/v1beta4", EXPERIMENTAL].contains(&api)
-}
-
-/// Can this version say how long kubeadm waits for what?
-pub fn has_timeouts(api: &str) -> bool {
-    has_lists(api)
 }
 
 /// A kubeadm configuration in the root of a node.
