@@ -30,6 +30,11 @@ const KERNEL: &str = "root=/dev/vda rw console=ttyS0 panic=-1 net.ifnames=0 miti
     transparent_hugepage=never systemd.default_device_timeout_sec=300 \
     modprobe.blacklist=kvm,kvm_amd,kvm_intel,ata_piix,ata_generic,powernow_k8,acpi_cpufreq,i2c_piix4,psmouse";
 
+/// Drop-ins of systemd's debug shell, which otherwise begins anew when it ends: the machine ends with it.
+const SHELL: &str = "/etc/systemd/system/debug-shell.service.d";
+const SHELL_ENDS: &str =
+    "[Unit]\nSuccessAction=poweroff-force\nFailureAction=poweroff-force\n[Service]\nRestart=no\n";
+
 /// A cable between the machines of a case: packets to a group that only this machine hears.
 #[derive(Clone, Copy, Debug)]
 pub struct Network {
@@ -201,6 +206,8 @@ impl Node for Machine {
     /// The shell is on the second serial port, where the kernel's messages don't disturb it.
     fn shell(&self) -> Result<()> {
         ensure!(self.kernel.is_some(), "an image that boots by itself has a console of its own");
+        let unit = self.path(SHELL);
+        fs::create_dir_all(&unit).and_then(|()| fs::write(unit.join("case.conf"), SHELL_ENDS))?;
         let mut qemu = self.qemu(" systemd.debug_shell=ttyS1")?;
         let status = qemu.args(["-chardev", "stdio,id=shell,signal=off", "-serial", "chardev:shell"]).status()?;
         ensure!(status.success(), "QEMU: {status}");
