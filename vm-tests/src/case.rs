@@ -5,19 +5,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::components::{Components, minor};
 use crate::host::Host;
 use crate::namespaces::{Container, Switch};
-use crate::node::{NETWORK, Node, Running};
+use crate::node::{NETWORK, Node};
 use crate::qemu::{self, Accelerator, Disk, Machine};
 use crate::random::Random;
+use crate::watch::Watch;
 use crate::{image, interrupt, kubeadm, run, stale};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
@@ -26,10 +26,11 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
                         controlPlaneComponentHealthCheck: 10m}";
 
-/// What a slow control plane that is alone is given. With an election, each time that its API server is away for ten seconds
+/// What an emulated control plane that is alone is given. With an election, each time that its API server is away for ten seconds
 /// the others end as well, and their starts take the time that it needs for its own.
 const NO_ELECTION: &str = "controllerManager: {extraArgs: [{name: leader-elect, value: 'false'}]}
-    scheduler: {extraArgs: [{name: leader-elect, value: 'false'}]}";
+    scheduler: {extraArgs: [{name: leader-elect, value: 'false'}]}
+    encryptionAlgorithm: ECDSA-P256";
 
 /// What runs the scripts of a case in its node, in `/usr/local/lib/case` there.
 const SCRIPTS: &str = "scripts";
@@ -45,10 +46,6 @@ pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
 /// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
 const LIMIT: u32 = 5;
 const SILENCE: Duration = Duration::from_secs(120);
-/// What a kernel says last.
-const PANIC: &str = "Kernel panic - not syncing";
-/// How much of a console tells why a node ended: all that a panic says.
-const CONSOLE_LINES: usize = 50;
 
 /// A story.
 #[derive(Clone, Debug)]
@@ -141,6 +138,11 @@ impl Setting {
         }
     }
 
+    /// Are the nodes emulated?
+    pub fn emulated(&self) -> bool {
+        self.on == On::Qemu && self.accelerator == Accelerator::Tcg
+    }
+
     /// Where the logs of a job go, for a version.
     pub fn logs(&self, job: &str, version: &str) -> PathBuf {
         self.log_root.join(format!("{job}-{version}"))
@@ -180,12 +182,26 @@ impl Case {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.is_dir() {
-                ensure!(path.join("boot-1.sh").exists(), "{}: a node has boot-1.sh", path.display());
+                let files = fs::read_dir(&path).with_context(|| path.display().to_string())?;
+                let boots = files.filter_map(|file| Some(name_of(&file.ok()?.path()).starts_with("boot-")));
+                let boots = boots.filter(|is_boot| *is_boot).count();
+                ensure!(
+                    boots > 0 && (1..=boots).all(|boot| path.join(format!("boot-{boot}.sh")).exists()),
+                    "{}: a node has boot-1.sh, boot-2.sh and so on",
+                    path.display()
+                );
                 nodes.push(name_of(&path));
             }
         }
         nodes.sort();
         ensure!(!nodes.is_empty(), "{}: a case has a folder for each node", dir.display());
+        let machine_only =
+            description.docker || description.disk.is_some() || description.bare || description.cuts > 0;
+        ensure!(
+            !(machine_only && description.on.contains(&On::Namespaces)),
+            "{}: what has docker, disk, bare or cuts doesn't run in namespaces; it needs `on: [qemu]`",
+            path.display()
+        );
         Ok(Self { name: name_of(dir), description, dir: dir.to_owned(), nodes })
     }
 
@@ -240,18 +256,22 @@ impl Case {
                 cuts + 1
             }
         };
+        let patience = setting.patience();
+        let watch = Watch {
+            case: &self.name,
+            limit: Duration::from_secs(u64::from(self.description.seconds.max(60) * LIMIT * patience)),
+            silence: SILENCE * patience,
+            cuts: self.cuts(setting),
+            verbose: setting.verbose,
+        };
         for boot in 1..=boots {
-            let present = self.nodes.iter().zip(&nodes);
+            let present = self.nodes.iter().map(String::as_str).zip(nodes.iter().map(AsRef::as_ref));
             let present: Vec<_> =
                 present.filter(|(name, _)| boots < u32::MAX || self.script(name, boot).exists()).collect();
             if present.is_empty() {
                 break;
             }
-            let running = present
-                .iter()
-                .map(|(name, node)| Ok((*name, node.as_ref(), node.boot()?)))
-                .collect::<Result<Vec<_>>>()?;
-            let why = match self.watch(running, boot, setting, &mut random) {
+            let why = match watch.boot(&present, boot, &mut random) {
                 Ok(Ok(())) => continue,
                 Ok(Err(reason)) => Ok(reason),
                 Err(error) => Err(error),
@@ -260,7 +280,9 @@ impl Case {
             interrupt::check()?;
             let logs = setting.logs(&self.name, versions.last().map_or("", String::as_str));
             for (name, node) in self.nodes.iter().zip(&nodes) {
-                keep_logs(node.as_ref(), &logs.join(name))?;
+                // Why it failed is told all the same.
+                keep_logs(node.as_ref(), &logs.join(name))
+                    .unwrap_or_else(|error| eprintln!("the logs of {name} are not complete: {error:#}"));
             }
             return match why {
                 Ok(reason) => Ok(Verdict::Failed(format!("{reason}\nlogs: {}", logs.display()))),
@@ -374,14 +396,14 @@ impl Case {
     ) -> Result<()> {
         let newest = versions.last().map_or("", String::as_str);
         let api = kubeadm::api_version(&versions[0]).context("a kubeadm reads a version of its API")?;
-        let (has_lists, patience) = (kubeadm::has_lists(api), setting.patience());
+        let has_lists = kubeadm::has_lists(api);
         let fill = |text: &str| {
             text.replace("@VERSION@", &versions[0])
                 .replace("@NEXT@", newest)
                 .replace("@ADDRESS@", address)
                 .replace("@KUBEADM_API@", api)
                 .replace("@TIMEOUTS@", if has_lists { TIMEOUTS } else { "# as they are" })
-                .replace("@ELECTION@", if has_lists && patience > 1 { NO_ELECTION } else { "# as it is" })
+                .replace("@ELECTION@", if has_lists && setting.emulated() { NO_ELECTION } else { "# as it is" })
         };
         let write = |path: &str, text: &str| {
             let path = node.path(path);
@@ -409,7 +431,10 @@ impl Case {
         run::copy(&Path::new(HERE).join(SCRIPTS), &scripts)?;
         let meta_data = format!("instance-id: {}-{name}\nlocal-hostname: {name}\n", self.name);
         write(&format!("{SEED}/meta-data"), &meta_data)?;
-        write("/case/patience", &patience.to_string())?;
+        write("/case/patience", &setting.patience().to_string())?;
+        if setting.emulated() {
+            write("/case/emulated", "")?;
+        }
         write("/case/cuts", &self.cuts(setting).to_string())?;
         let bin = node.path("/usr/local/bin");
         fs::create_dir_all(&bin).with_context(|| bin.display().to_string())?;
@@ -433,127 +458,6 @@ impl Case {
         let network = format!("[Match]\nName=eth0\n\n[Network]\nAddress={address}/24\nGateway={NETWORK}.1\n");
         write("/etc/systemd/network/05-eth0.network", &network)
     }
-
-    /// Waits for all nodes to end, and says why one of them failed.
-    fn watch(
-        &self,
-        mut running: Vec<(&String, &dyn Node, Box<dyn Running>)>,
-        boot: u32,
-        setting: &Setting,
-        random: &mut Random,
-    ) -> Result<Result<(), String>> {
-        let start = Instant::now();
-        let limit = Duration::from_secs(u64::from(self.description.seconds.max(60) * LIMIT * setting.patience()));
-        let mut panicked = Vec::new();
-        // Of each node: how many lines were seen, how much it had said by then, and when.
-        let mut heard = vec![(0, 0, start); running.len()];
-        while !running.is_empty() {
-            interrupt::check()?;
-            let mut index = 0;
-            while index < running.len() {
-                let (name, node, process) = &mut running[index];
-                let ended = process.ended();
-                let told = told_by(*node, boot)?;
-                let mut cut = None;
-                for line in &told[heard[index].0.min(told.len())..] {
-                    if setting.verbose {
-                        eprintln!("{} {name}: {line}", self.name);
-                    }
-                    cut = line.strip_prefix("CUT ").and_then(|within| within.parse().ok()).or(cut);
-                }
-                if let Some(within) = cut {
-                    let moment = random.below(within);
-                    thread::sleep(Duration::from_millis(moment));
-                    let told = told_by(*node, boot)?;
-                    if told.iter().any(|line| line.starts_with("FAILED ")) {
-                        return Ok(Err(failure(name, boot, &told, "")));
-                    }
-                    if setting.verbose {
-                        eprintln!("{} {name}: the power is cut after {moment} ms", self.name);
-                    }
-                    running.remove(index);
-                    heard.remove(index);
-                    continue;
-                }
-                // Once a script runs, systemd counts its seconds on the console, also of one that hangs.
-                let said = size(&if told.is_empty() { node.console() } else { node.result() });
-                if (told.len(), said) != (heard[index].0, heard[index].1) {
-                    heard[index] = (told.len(), said, Instant::now());
-                }
-                let why = if start.elapsed() > limit {
-                    Some("it didn't end in time")
-                } else if heard[index].2.elapsed() > SILENCE * setting.patience() {
-                    Some("it said nothing for too long")
-                } else {
-                    None
-                };
-                let console = || {
-                    let console = fs::read(node.console()).unwrap_or_default();
-                    run::tail(&String::from_utf8_lossy(&console), CONSOLE_LINES)
-                };
-                match ended {
-                    Ok(false) => match why {
-                        Some(why) => {
-                            return Ok(Err(failure(name, boot, &told, &format!("{why}\n{}", console()))));
-                        }
-                        None => index += 1,
-                    },
-                    Ok(true) if told.iter().any(|line| line == "RESULT pass") => {
-                        running.remove(index);
-                        heard.remove(index);
-                    }
-                    // Emulated, a kernel panics now and then while it starts. Nothing was judged by then.
-                    _ if told.is_empty() && !panicked.contains(name) && console().contains(PANIC) => {
-                        eprintln!(
-                            "{} {name}: its kernel panicked before it said anything, so it is started again:\n{}",
-                            self.name,
-                            console()
-                        );
-                        panicked.push(name);
-                        *process = node.boot()?;
-                    }
-                    Ok(true) if told.is_empty() => bail!("{name} ended before it said anything:\n{}", console()),
-                    Ok(true) if console().contains(PANIC) => {
-                        return Ok(Err(failure(name, boot, &told, &console())));
-                    }
-                    Ok(true) => return Ok(Err(failure(name, boot, &told, "it powered itself off"))),
-                    Err(error) if told.is_empty() => return Err(error.context(console())),
-                    Err(error) => {
-                        return Ok(Err(failure(name, boot, &told, &format!("{error}\n{}", console()))));
-                    }
-                }
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(Ok(()))
-    }
-}
-
-/// The lines that a node told during a boot. One that is in the making isn't among them.
-fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
-    let text = fs::read(node.result()).with_context(|| node.result().display().to_string())?;
-    let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let text = String::from_utf8_lossy(&text[..end]);
-    let marker = format!("BOOT {boot}");
-    Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
-}
-
-fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
-    let mut step = "before its first step".to_owned();
-    let mut lines = Vec::new();
-    for line in told {
-        if let Some(name) = line.strip_prefix("STEP ") {
-            step = format!("in \"{name}\"");
-        } else if line.starts_with("OK ") {
-            step = step.replacen("in ", "after ", 1);
-        } else if line.starts_with("FAILED ") || line.starts_with("| ") {
-            lines.push(line.clone());
-        }
-    }
-    if lines.is_empty() {
-        lines.push(why.to_owned());
-    }
-    format!("{node}, boot {boot}: failed {step}\n{}", lines.join("\n"))
 }
 
 /// Copies what tells why a node failed.
@@ -581,32 +485,6 @@ fn address(index: usize) -> String {
     format!("{NETWORK}.{}", 11 + index)
 }
 
-fn size(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |metadata| metadata.len())
-}
-
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_names_the_step_it_was_in_or_came_after() {
-        let told = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-        for (lines, wanted) in [
-            (told(&["BOOT 1"]), "node, boot 1: failed before its first step\nwhy"),
-            (told(&["STEP one"]), "node, boot 1: failed in \"one\"\nwhy"),
-            (told(&["STEP one", "OK 1.0 s one"]), "node, boot 1: failed after \"one\"\nwhy"),
-            (told(&["STEP one", "OK 1.0 s one", "| cp: no"]), "node, boot 1: failed after \"one\"\n| cp: no"),
-            (
-                told(&["STEP one", "OK 1.0 s one", "STEP two", "FAILED exit 1", "| no"]),
-                "node, boot 1: failed in \"two\"\nFAILED exit 1\n| no",
-            ),
-        ] {
-            assert_eq!(failure("node", 1, &lines, "why"), wanted);
-        }
-    }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -18,8 +19,16 @@ const RUN: &str = r#"
 # The harness asks all of them to end: this waits for the script's own clean-up.
 trap : TERM
 tell 'BOOT 1'
-if bash -c 'set -e; . "$LIB/lib.sh"; . "$CASE/boot-1.sh"'; then tell 'RESULT pass'; else tell 'RESULT fail'; fi
+if bash -c 'set -e; . "$LIB/lib.sh"; . "$CASE/boot-1.sh"'; then
+    tell 'RESULT pass'
+else
+    [ -e "$WORK/failed" ] || tell_end "$CONSOLE"
+    tell 'RESULT fail'
+fi
 "#;
+
+/// How long the scripts may clean up.
+const CLEAN_UP: Duration = Duration::from_secs(120);
 
 /// What the scripts call.
 const PROGRAMS: [&str; 4] = ["docker", "kind", "kubectl", "jq"];
@@ -63,6 +72,7 @@ impl Node for Host {
             .env("LIB", self.path("/usr/local/lib/case"))
             .env("CASE", self.path("/case"))
             .env("RESULT", self.result())
+            .env("CONSOLE", self.console())
             .env("WORK", self.top.join("work"))
             .env("LOGS", self.top.join("logs"))
             .stdin(Stdio::null())
@@ -98,8 +108,13 @@ impl node::Running for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            let _ = kill(Pid::from_raw(-self.child.id().cast_signed()), Signal::SIGTERM);
-            let _ = self.child.wait();
+            let group = Pid::from_raw(-self.child.id().cast_signed());
+            let _ = kill(group, Signal::SIGTERM);
+            if run::retry(CLEAN_UP, || self.child.try_wait()?.context("it runs")).is_err() {
+                let _ = kill(group, Signal::SIGKILL);
+                let _ = self.child.wait();
+                eprintln!("the scripts didn't clean up within {} s: see `kind get clusters`", CLEAN_UP.as_secs());
+            }
         }
     }
 }

@@ -99,6 +99,10 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
     // All cases for one version take hours on machines.
     let few = |few: &[&String]| match asked {
         _ if all && on == On::Namespaces => Ok(every.clone()),
+        [] if setting.image.is_some() || on == On::Host => {
+            eprintln!("without --versions the kubeadm there is taken to be {newest}");
+            Ok(few.iter().map(|version| (*version).clone()).collect())
+        }
         [] => Ok(few.iter().map(|version| (*version).clone()).collect()),
         asked if setting.image.is_some() || on == On::Host => asked.iter().map(|version| full(version)).collect(),
         asked => versions(asked),
@@ -267,6 +271,10 @@ fn run_all(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Ou
             let verdict = match job.run(setting) {
                 Ok(verdict) => verdict,
                 Err(error) => {
+                    eprintln!(
+                        "{}: the harness failed; nothing more is begun, and what runs is waited for",
+                        job.name
+                    );
                     // What the harness can't do for one it can't do for the others.
                     queue.lock().map_err(|_| poisoned())?.clear();
                     return Err(error);

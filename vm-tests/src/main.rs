@@ -18,6 +18,7 @@ mod qemu;
 mod random;
 mod run;
 mod stale;
+mod watch;
 
 use std::fmt;
 use std::fs;
@@ -27,6 +28,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 
 use case::{On, Setting};
 use components::Components;
@@ -51,7 +53,7 @@ enum Verb {
     Versions,
     /// Run cases; where none is named, those that every change must pass
     Run(Run),
-    /// Start a case's nodes, and give a shell on the first one; its scripts are in /case, and end with the node when it exits
+    /// Start a case's nodes, and give a shell on the first one, with which all of them end; the scripts, in /case, don't run by themselves
     Shell(Shell),
     /// Build what machines start from, and say where that is; or an image that boots by itself, for --image to be tried
     BuildImage(BuildImage),
@@ -168,6 +170,8 @@ impl fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 fn run(arguments: Arguments) -> Result<bool> {
+    // The nodes' folders are made by this process, and who isn't root must find what is in them.
+    umask(Mode::from_bits_truncate(0o022));
     let components = Components { given: arguments.components };
     match arguments.command {
         Verb::Enter { spec } => namespaces::enter(&spec).map(|()| true),

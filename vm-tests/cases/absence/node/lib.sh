@@ -1,5 +1,5 @@
 # ended_or_left COMMAND...: the old API server is ended, or left to the kubelet where this node is too slow to see that it may be.
-ended_or_left() { says "it is ended$([ "$PATIENCE" -eq 1 ] || echo '|it is left to the kubelet')" "$@"; }
+ended_or_left() { says "it is ended$(! emulated || echo '|it is left to the kubelet')" "$@"; }
 
 another_policy() {
     configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'

@@ -1,6 +1,6 @@
 step 'Docker answers' docker info
-step 'a node image is built with the program in front of kubeadm' build_image
 trap clean_up EXIT
+step 'a node image is built with the program in front of kubeadm' build_image
 LIMIT=300 step 'kind creates a cluster, and knows nothing of auditing' \
     kind create cluster --name "$CLUSTER" --image "$IMAGE" --config "$CASE/kind.yaml" --retain
 step 'the API server answers' eventually api_is_ready

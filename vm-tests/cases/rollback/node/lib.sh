@@ -19,4 +19,4 @@ fill_log_disk() {
 is_as_it_was() { cmp "$MANIFEST" "$WORK/manifest" && [ ! -e /etc/kubernetes/audit-policy.yaml ]; }
 
 # What comes to its end before it is put back.
-a_while() { [ "$PATIENCE" -eq 1 ] && echo 2m || echo 10m; }
+a_while() { emulated && echo 10m || echo 2m; }
