@@ -55,7 +55,7 @@ test-all: programs arm64 harness ## All of this, with every version of Kubernete
 	$(HARNESS) run first-boot reboot --image target/image.qcow2 --program $(RELEASE) --patience $(PATIENCE)
 
 harness:
-	@tests/setup.sh cc go ip mkfs.ext4 mmdebstrap qemu-img qemu-system-x86_64 setpriv unshare
+	@tests/setup.sh cc go ip mkfs.ext4 mmdebstrap qemu-img setpriv unshare
 	cargo build --locked -p vm-tests
 
 matrix: build harness ## Make the table of what each version of Kubernetes supports, in README.md

@@ -11,7 +11,6 @@ package() {
         ip) echo iproute2 ;;
         setpriv | unshare) echo util-linux ;;
         qemu-img) echo qemu-utils ;;
-        qemu-system-x86_64) echo qemu-system-x86 ;;
         mkfs.ext4) echo e2fsprogs ;;
         mmdebstrap) echo mmdebstrap debian-archive-keyring ;;
         go) echo golang-go ca-certificates ;;

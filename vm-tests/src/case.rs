@@ -227,8 +227,10 @@ impl Case {
     pub fn prepare(&self, versions: &[String], setting: &Setting) -> Result<()> {
         match (setting.on, &setting.image) {
             (On::Namespaces, _) => image::image(&setting.components, versions).map(drop),
-            (On::Qemu, Some(_)) | (On::Host, _) => Ok(()),
+            (On::Host, _) => Ok(()),
+            (On::Qemu, Some(_)) => qemu::emulator(setting.accelerator).map(drop),
             (On::Qemu, None) => {
+                qemu::emulator(setting.accelerator)?;
                 qemu::disk(&setting.components, versions)?;
                 self.docker(versions, setting).map(drop)
             }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{run, stale};
+use crate::stale;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accelerator {
@@ -61,24 +61,24 @@ impl Accelerator {
         if self == Self::Tcg {
             return Ok(());
         }
-        self.boot_sector().context("KVM doesn't work here; leave --accel out to emulate")
+        self.boot_sector(super::emulator(self)?).context("KVM doesn't work here; leave --accel out to emulate")
     }
 
-    fn boot_sector(self) -> Result<()> {
+    fn boot_sector(self, qemu: Command) -> Result<()> {
         let top = stale::run_dir("accelerator")?;
         let path = top.path().join("sector");
         let mut sector = [0; 512];
         sector[..SECTOR.len()].copy_from_slice(&SECTOR);
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
         fs::write(&path, sector).with_context(|| path.display().to_string())?;
-        match self.boot(&path)? {
+        match self.boot(qemu, &path)? {
             status if status.code() == Some(STATUS) => Ok(()),
             status => bail!("QEMU: {status}"),
         }
     }
 
-    fn boot(self, disk: &Path) -> Result<ExitStatus> {
-        let mut child = run::bound("qemu-system-x86_64")
+    fn boot(self, mut qemu: Command, disk: &Path) -> Result<ExitStatus> {
+        let mut child = qemu
             .args(self.arguments())
             .args(["-m", "16M", "-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"])
@@ -106,6 +106,7 @@ impl Accelerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run;
 
     /// The sector itself, by emulation.
     #[test]
@@ -114,6 +115,6 @@ mod tests {
             eprintln!("not run: there is no QEMU");
             return;
         }
-        Accelerator::Tcg.boot_sector().unwrap();
+        Accelerator::Tcg.boot_sector(run::bound("qemu-system-x86_64")).unwrap();
     }
 }

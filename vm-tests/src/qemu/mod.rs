@@ -6,6 +6,7 @@
 mod accelerator;
 mod disk;
 mod docker;
+mod emulator;
 
 use std::fs::{self, File};
 use std::net::UdpSocket;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub use accelerator::Accelerator;
 pub use disk::{Disk, bootable, disk};
 pub use docker::docker;
+pub use emulator::emulator;
 
 use crate::case::SEED;
 use crate::node::{self, NETWORK, Node};
@@ -73,6 +75,7 @@ pub struct Parts<'a> {
 #[derive(Debug)]
 pub struct Machine {
     top: PathBuf,
+    accelerator: Accelerator,
     arguments: Vec<String>,
     /// What the kernel is told, unless the machine boots by itself.
     kernel: Option<String>,
@@ -86,7 +89,8 @@ impl Machine {
     /// The file system's, or those of qemu-img.
     pub fn new(parts: &Parts, top: &Path, index: usize) -> Result<Self> {
         fs::create_dir_all(top.join("files")).with_context(|| top.display().to_string())?;
-        let mut machine = Self { top: top.to_owned(), arguments: Vec::new(), kernel: None };
+        let mut machine =
+            Self { top: top.to_owned(), accelerator: parts.accelerator, arguments: Vec::new(), kernel: None };
         machine.add(parts.accelerator.arguments());
         machine.add(&["-m", "4G", "-nodefaults", "-display", "none", "-no-reboot"]);
         machine.add(&["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
@@ -181,7 +185,7 @@ impl Machine {
         for file in [self.result(), self.console()] {
             File::options().create(true).append(true).open(&file).with_context(|| file.display().to_string())?;
         }
-        let mut qemu = run::bound("qemu-system-x86_64");
+        let mut qemu = emulator(self.accelerator)?;
         qemu.args(&self.arguments);
         if let Some(kernel) = &self.kernel {
             qemu.arg("-append").arg(format!("{kernel}{more}"));
