@@ -29,8 +29,9 @@ const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBo
 /// What an emulated control plane that is alone is given. With an election, each time that its API server is away for ten seconds
 /// the others end as well, and their starts take the time that it needs for its own.
 const NO_ELECTION: &str = "controllerManager: {extraArgs: [{name: leader-elect, value: 'false'}]}
-    scheduler: {extraArgs: [{name: leader-elect, value: 'false'}]}
-    encryptionAlgorithm: ECDSA-P256";
+    scheduler: {extraArgs: [{name: leader-elect, value: 'false'}]}";
+/// What every emulated cluster is given: each probe of each component is a signature.
+const SHORT_KEYS: &str = "encryptionAlgorithm: ECDSA-P256";
 
 /// What runs the scripts of a case in its node, in `/usr/local/lib/case` there.
 const SCRIPTS: &str = "scripts";
@@ -399,13 +400,15 @@ impl Case {
         let newest = versions.last().map_or("", String::as_str);
         let api = kubeadm::api_version(&versions[0]).context("a kubeadm reads a version of its API")?;
         let has_lists = kubeadm::has_lists(api);
+        let spare = has_lists && setting.emulated();
         let fill = |text: &str| {
             text.replace("@VERSION@", &versions[0])
                 .replace("@NEXT@", newest)
                 .replace("@ADDRESS@", address)
                 .replace("@KUBEADM_API@", api)
                 .replace("@TIMEOUTS@", if has_lists { TIMEOUTS } else { "# as they are" })
-                .replace("@ELECTION@", if has_lists && setting.emulated() { NO_ELECTION } else { "# as it is" })
+                .replace("@ELECTION@", if spare { NO_ELECTION } else { "# as it is" })
+                .replace("@KEYS@", if spare { SHORT_KEYS } else { "# as they are" })
         };
         let write = |path: &str, text: &str| {
             let path = node.path(path);
