@@ -28,7 +28,8 @@ step() {
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
-    # Into a file: what it may leave running holds no pipe that this would wait for.
+    # Into a file: what it may leave running holds no pipe that this would wait for. In the foreground: where the scripts run on a host, they
+    # are ended as one group. What a step that took too long had begun may go on until its node ends.
     timeout --foreground --kill-after=5 "$((${LIMIT:-120} * PATIENCE))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" >"$WORK/output" 2>&1 || rc=$?
     kill "$beat" 2>/dev/null || true
     wait "$beat" 2>/dev/null || true

@@ -18,6 +18,7 @@ LIMIT=300 step 'the log is rotated' eventually has_rotated 4
 ask_no_more
 ask_numbers 500
 step 'rsyslog is restarted meanwhile' between_rotations systemctl restart rsyslog
+# Some more are asked of it as it runs.
 sleep 2
 ask_no_more
 step 'every event has arrived once' eventually all_have_arrived
