@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::components::{Components, minor};
 use crate::host::Host;
 use crate::namespaces::{Container, Switch};
-use crate::node::{NETWORK, Node};
+use crate::node::{LOGS, NETWORK, Node};
 use crate::qemu::{self, Accelerator, Disk, Machine};
 use crate::random::Random;
 use crate::watch::Watch;
@@ -440,6 +440,7 @@ impl Case {
         if setting.emulated() {
             write("/case/emulated", "")?;
         }
+        write("/case/logs", &LOGS.map(|path| path.trim_start_matches('/')).join("\n"))?;
         write("/case/cuts", &self.cuts(setting).to_string())?;
         let bin = node.path("/usr/local/bin");
         fs::create_dir_all(&bin).with_context(|| bin.display().to_string())?;

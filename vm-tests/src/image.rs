@@ -24,7 +24,8 @@ const OWN_TEXT: &[u8] = include_bytes!("image.rs");
 /// Changes with what [`install`] does besides installing: that takes too long to be done for every change of this file.
 const RECIPE: &str = "3";
 
-const SUITE: &str = "trixie";
+/// The Debian that nodes are made of.
+pub const SUITE: &str = "trixie";
 const PACKAGES: [&str; 23] = [
     "ca-certificates",
     "cloud-init",
@@ -131,7 +132,7 @@ fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBu
     let folder = cache::folder(&format!("{name}-{SUITE}"), &key, |folder| {
         eprintln!("{name} {SUITE}: installing into a folder, which takes a minute");
         let include = format!("--include={}", packages.join(","));
-        let mut install = Command::new("mmdebstrap");
+        let mut install = run::bound("mmdebstrap");
         install.args(["--quiet", "--variant=minbase", "--format=directory", &include]);
         // A case that needs it starts it.
         install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable rsyslog.service");
@@ -179,7 +180,7 @@ pub fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     for (program, place) in &programs {
         key = key.with_program(program)?.with(place);
     }
-    cache::folder(&format!("layer-{version}"), &key, |folder| {
+    cache::folder(&format!("layer-{}", versions.join("-")), &key, |folder| {
         run::copy(&files, folder)?;
         run::output(Command::new("chown").args(["-R", "0:0"]).arg(folder))?;
         for (program, place) in &programs {
@@ -229,7 +230,7 @@ rm \"$3/root/tmp/package.deb\"";
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let layers: Vec<_> = layers.iter().map(|layer| layer.to_string_lossy()).collect();
-    let mut install = Command::new("unshare");
+    let mut install = run::bound("unshare");
     install.args(["--mount", "sh", "-ec", SCRIPT, "bake", &layers.join(":")]).arg(upper).arg(&top).arg(package);
     run::output(install.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
     fs::remove_dir_all(&top).with_context(|| top.display().to_string())

@@ -8,7 +8,7 @@ use anyhow::Result;
 /// The first three numbers of all addresses of nodes.
 pub const NETWORK: &str = "10.99.0";
 
-/// What is kept of a node that failed. `scripts/run` has the same list.
+/// What is kept of a node that failed.
 pub const LOGS: [&str; 7] = [
     "/etc/kubernetes/manifests",
     "/var/log/case",

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mknod};
@@ -169,6 +169,7 @@ fn configure(root: &Path) -> Result<()> {
     let limits =
         "\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n  disable_apparmor = true\n";
     let runc = "\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]";
+    ensure!(text.contains(runc), "{config}: {runc:?} isn't in it any more");
     // A second boot finds what the first one wrote.
     let mut text = if text.contains(limits) { text } else { text.replacen(runc, &format!("{limits}{runc}"), 1) };
     let mut containerd = CONTAINERD_UNIT.to_owned();

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cache::{self, Key};
 use crate::components::Components;
@@ -83,11 +83,19 @@ fn kernels(root: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
             ["vmlinuz", "initrd"].into_iter().find(|kind| name.starts_with(kind)).map(|kind| (path, kind)),
         );
     }
+    let mut kinds: Vec<_> = found.iter().map(|(_, kind)| *kind).collect();
+    kinds.sort_unstable();
+    ensure!(
+        kinds == ["initrd", "vmlinuz"],
+        "{}: one kernel and one initrd are expected in boot, and there are: {}",
+        root.display(),
+        kinds.join(", ")
+    );
     Ok(found)
 }
 
 /// Writes an image that boots by itself: a disk with a partition and a boot loader. It has cloud-init and all of
-/// Kubernetes, takes its address by DHCP, and knows nothing of cases.
+/// Kubernetes, takes its address by DHCP, and runs no unit of the harness; what its initrd would do for one finds nothing.
 ///
 /// # Errors
 ///

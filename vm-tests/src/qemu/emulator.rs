@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::Accelerator;
 use crate::cache::{self, Key};
+use crate::image::SUITE;
 use crate::run;
 
 const OWN_TEXT: &[u8] = include_bytes!("emulator.rs");
@@ -17,7 +18,6 @@ const PROGRAM: &str = "qemu-system-x86_64";
 /// The first version that isn't old. With 7.2, the pods of a control plane begin after 97 s rather than 67, of which each fork is slower.
 const MAJOR: u32 = 10;
 
-const SUITE: &str = "trixie";
 /// The packages, and where they have what a machine is furnished with.
 const PACKAGES: &str = "--include=qemu-system-x86,seabios";
 const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
