@@ -494,3 +494,36 @@ fn address(index: usize) -> String {
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_that_would_not_be_told_to_its_end_is_refused() {
+        let top = std::env::temp_dir().join(format!("cases-{}", std::process::id()));
+        for (index, (more, scripts, wanted)) in [
+            ("", &["boot-1.sh", "boot-2.sh"][..], None),
+            ("", &["boot-1.sh", "boot-3.sh"], Some("a node has boot-1.sh, boot-2.sh and so on")),
+            ("", &["lib.sh"], Some("a node has boot-1.sh")),
+            ("cuts: 3", &["boot-1.sh"], Some("doesn't run in namespaces")),
+            ("on: [qemu]\ncuts: 3", &["boot-1.sh"], None),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let dir = top.join(index.to_string());
+            fs::create_dir_all(dir.join("node")).unwrap();
+            fs::write(dir.join("case.yaml"), format!("about: it\nseconds: 60\n{more}\n")).unwrap();
+            for script in scripts {
+                fs::write(dir.join("node").join(script), "").unwrap();
+            }
+            let read = Case::read(&dir).map_err(|error| format!("{error:#}"));
+            match wanted {
+                None => assert_eq!(read.unwrap().nodes, ["node"], "{scripts:?}"),
+                Some(wanted) => assert!(read.unwrap_err().contains(wanted), "{scripts:?}"),
+            }
+        }
+        fs::remove_dir_all(&top).unwrap();
+    }
+}
