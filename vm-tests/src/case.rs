@@ -401,8 +401,11 @@ impl Case {
         let api = kubeadm::api_version(&versions[0]).context("a kubeadm reads a version of its API")?;
         let has_lists = kubeadm::has_lists(api);
         let spare = has_lists && setting.emulated();
+        // As it stands in the content of a file of user-data.
+        let init = include_str!("kubeadm.yaml").trim_end().replace('\n', "\n    ");
         let fill = |text: &str| {
-            text.replace("@VERSION@", &versions[0])
+            text.replace("@INIT@", &init)
+                .replace("@VERSION@", &versions[0])
                 .replace("@NEXT@", newest)
                 .replace("@ADDRESS@", address)
                 .replace("@KUBEADM_API@", api)
