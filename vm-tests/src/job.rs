@@ -271,10 +271,12 @@ fn run_all(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Ou
             let verdict = match job.run(setting) {
                 Ok(verdict) => verdict,
                 Err(error) => {
-                    eprintln!(
-                        "{}: the harness failed; nothing more is begun, and what runs is waited for",
-                        job.name
-                    );
+                    if interrupt::check().is_ok() {
+                        eprintln!(
+                            "{}: the harness failed; nothing more is begun, and what runs is waited for",
+                            job.name
+                        );
+                    }
                     // What the harness can't do for one it can't do for the others.
                     queue.lock().map_err(|_| poisoned())?.clear();
                     return Err(error);
