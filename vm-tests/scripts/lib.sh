@@ -147,8 +147,7 @@ all_events() { zcat -f "${AUDIT_LOG%.log}"-* 2>/dev/null; head -c "$(stat -c %s 
 # every so many milliseconds, with so many characters more than are needed. On a slow node that alone could keep the API server from its work,
 # and an API server that starts has a minute for some of it.
 ask_numbers() {
-    local field every=${1:-100} padding next left
-    ! emulated || every=$((250 * PATIENCE))
+    local field every=${1:-$(emulated && echo $((250 * PATIENCE)) || echo 100)} padding next left
     padding=$(printf '%*s' "${2:-0}" '' | tr ' ' x)
     for field in client-certificate client-key; do
         sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
