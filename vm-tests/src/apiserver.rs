@@ -2,7 +2,6 @@
 //! edited, its paths moved into a scratch folder, it must write the events that the policy asks for.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err::{self as fs, File};
 use serde_json::Value;
 
 use crate::case::{Setting, Verdict};
@@ -395,7 +395,7 @@ impl Server<'_> {
 
     /// The events that are in the log now.
     fn events(&self) -> Result<Vec<Value>> {
-        let text = fs::read_to_string(&self.node.log).with_context(|| self.node.log.display().to_string())?;
+        let text = fs::read_to_string(&self.node.log)?;
         // The last line may be in the making.
         let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines).lines();
         lines.map(|line| serde_json::from_str(line).with_context(|| format!("no event: {line}"))).collect()
@@ -415,7 +415,7 @@ struct Process(Child);
 
 impl Process {
     fn start(command: &mut Command, stdout: &Path, stderr: &Path) -> Result<Self> {
-        let open = |path: &Path| File::options().create(true).append(true).open(path);
+        let open = |path: &Path| File::options().create(true).append(true).open(path).map(File::into_file);
         let mut with_me = run::bound(command.get_program());
         with_me.args(command.get_args()).stdin(Stdio::null()).stdout(open(stdout)?).stderr(open(stderr)?);
         Ok(Self(with_me.spawn().with_context(|| format!("can't run {:?}", command.get_program()))?))
@@ -430,7 +430,7 @@ impl Drop for Process {
 }
 
 fn mode_is(path: &Path, wanted: u32) -> Result<()> {
-    let mode = fs::metadata(path).with_context(|| path.display().to_string())?.permissions().mode() & 0o7777;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
     ensure!(mode == wanted, "{} has mode {mode:04o}, not {wanted:04o}", path.display());
     Ok(())
 }

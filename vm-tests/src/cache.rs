@@ -1,12 +1,12 @@
 //! The user's cache folder, where all that takes long to make is kept, each thing under the hash of what it is made of.
 
-use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use fs_err::{self as fs, File};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
@@ -35,7 +35,7 @@ impl Key {
     ///
     /// The file can't be read.
     pub fn with_file(self, path: &Path) -> Result<Self> {
-        let text = fs::read(path).with_context(|| path.display().to_string())?;
+        let text = fs::read(path)?;
         Ok(self.with(text))
     }
 
@@ -45,7 +45,7 @@ impl Key {
     ///
     /// It isn't there.
     pub fn with_program(self, path: &Path) -> Result<Self> {
-        let metadata = fs::metadata(path).with_context(|| path.display().to_string())?;
+        let metadata = fs::metadata(path)?;
         let (size, time) = (metadata.len(), metadata.mtime());
         Ok(self.with(path.as_os_str().as_encoded_bytes()).with(format!("{size} {time}")))
     }
@@ -56,10 +56,8 @@ impl Key {
     ///
     /// One of them can't be read.
     pub fn with_folder(mut self, path: &Path) -> Result<Self> {
-        let mut entries: Vec<_> = fs::read_dir(path)
-            .with_context(|| path.display().to_string())?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<std::io::Result<_>>()?;
+        let mut entries: Vec<_> =
+            fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?;
         entries.sort();
         for entry in entries {
             self = self.with(entry.file_name().unwrap_or_default().as_encoded_bytes());
@@ -111,20 +109,19 @@ pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> 
     }
     remove_older(&dir, name)?;
     let half = dir.join(format!(".{name}-{}{HALF}", key.text()));
-    fs::create_dir_all(&half).with_context(|| half.display().to_string())?;
+    fs::create_dir_all(&half)?;
     make(&half)?;
-    fs::rename(&half, &path).with_context(|| path.display().to_string())?;
+    fs::rename(&half, &path)?;
     Ok(path)
 }
 
 /// Is it there? Then its time is that of its last use.
 fn used(path: &Path) -> Result<bool> {
     match File::open(path) {
-        Ok(folder) => folder.set_modified(SystemTime::now()).map(|()| true),
+        Ok(folder) => Ok(folder.set_modified(SystemTime::now()).map(|()| true)?),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
-    .with_context(|| path.display().to_string())
 }
 
 /// What a folder's name ends with while it is made.
@@ -140,7 +137,7 @@ fn remove_older(dir: &Path, name: &str) -> Result<()> {
             half.unwrap_or(&other).strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
         let is_key = key.len() == KEY_BYTES * 2 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_key && (half.is_some() || entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > UNUSED)) {
-            fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
+            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
@@ -151,8 +148,8 @@ fn remove_older(dir: &Path, name: &str) -> Result<()> {
 /// # Errors
 ///
 /// The file system's.
-pub fn lock(path: &Path) -> Result<Flock<File>> {
-    let file = File::create(path).with_context(|| path.display().to_string())?;
+pub fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
+    let file = File::create(path)?.into_file();
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, errno)| errno)
         .with_context(|| path.display().to_string())

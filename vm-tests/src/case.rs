@@ -2,13 +2,13 @@
 //! for each boot, `boot-1.sh` and so on, and cloud-init's `user-data`, or else that of `user-data.yaml`. The scripts run in the node when cloud-init is done, and
 //! tell of their steps; `scripts/lib.sh` has what they say.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use fs_err as fs;
 use serde::Deserialize;
 
 use crate::components::{Components, minor};
@@ -167,7 +167,7 @@ pub enum Verdict {
 pub fn all() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     let dir = Path::new(HERE).join("cases");
-    for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+    for entry in fs::read_dir(&dir)? {
         cases.push(Case::read(&entry?.path())?);
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -177,13 +177,13 @@ pub fn all() -> Result<Vec<Case>> {
 impl Case {
     fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("case.yaml");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let text = fs::read_to_string(&path)?;
         let description: Description = serde_yaml::from_str(&text).with_context(|| path.display().to_string())?;
         let mut nodes = Vec::new();
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.is_dir() {
-                let files = fs::read_dir(&path).with_context(|| path.display().to_string())?;
+                let files = fs::read_dir(&path)?;
                 let boots = files.filter_map(|file| Some(name_of(&file.ok()?.path()).starts_with("boot-")));
                 let boots = boots.filter(|is_boot| *is_boot).count();
                 ensure!(
@@ -413,15 +413,14 @@ impl Case {
                 .replace("@ELECTION@", if spare { NO_ELECTION } else { "# as it is" })
                 .replace("@KEYS@", if spare { SHORT_KEYS } else { "# as they are" })
         };
-        let write = |path: &str, text: &str| {
+        let write = |path: &str, text: &str| -> Result<()> {
             let path = node.path(path);
-            fs::create_dir_all(path.parent().unwrap_or(&path))
-                .and_then(|()| fs::write(&path, text))
-                .with_context(|| path.display().to_string())
+            fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            Ok(fs::write(&path, text)?)
         };
         for entry in fs::read_dir(self.dir.join(name))? {
             let path = entry?.path();
-            let text = fill(&fs::read_to_string(&path).with_context(|| path.display().to_string())?);
+            let text = fill(&fs::read_to_string(&path)?);
             let to = if [USER_DATA, VENDOR_DATA].iter().any(|name| path.ends_with(name)) { SEED } else { "/case" };
             write(&format!("{to}/{}", name_of(&path)), &text)?;
         }
@@ -446,7 +445,7 @@ impl Case {
         write("/case/logs", &LOGS.map(|path| path.trim_start_matches('/')).join("\n"))?;
         write("/case/cuts", &self.cuts(setting).to_string())?;
         let bin = node.path("/usr/local/bin");
-        fs::create_dir_all(&bin).with_context(|| bin.display().to_string())?;
+        fs::create_dir_all(&bin)?;
         let mut programs = Vec::new();
         if !self.description.baked {
             programs.push((setting.program.clone(), "kube-audit-bootstrap"));
@@ -455,7 +454,7 @@ impl Case {
             programs.push((setting.components.kind()?, "kind"));
         }
         for (program, name) in programs {
-            fs::copy(&program, bin.join(name)).with_context(|| program.display().to_string())?;
+            fs::copy(&program, bin.join(name))?;
         }
         if setting.image.is_some() {
             return furnish_image(node);
@@ -471,7 +470,7 @@ impl Case {
 
 /// Copies what tells why a node failed.
 fn keep_logs(node: &dyn Node, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    fs::create_dir_all(to)?;
     for file in [node.console(), node.result()] {
         fs::copy(&file, to.join(name_of(&file)))?;
     }
@@ -483,7 +482,7 @@ fn furnish_image(node: &dyn Node) -> Result<()> {
     fs::create_dir_all(node.path("/etc/systemd/system"))?;
     let files = Path::new(HERE).join("rootfs");
     for unit in ["etc/systemd/system/case.service", "etc/systemd/system/case-journal.service"] {
-        fs::copy(files.join(unit), node.path(unit)).with_context(|| unit.to_owned())?;
+        fs::copy(files.join(unit), node.path(unit))?;
     }
     fs::write(node.path(&format!("{SEED}/{VENDOR_DATA}")), include_str!("vendor-data.yaml"))?;
     Ok(())

@@ -1,12 +1,12 @@
 //! The real programs of Kubernetes, etcd and containerd, built from their Go modules into the cache, or taken from a
 //! folder of release binaries.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 
 use crate::cache::{self, Key};
 use crate::{interrupt, run};
@@ -208,7 +208,7 @@ fn go(source: &Path) -> Result<String> {
     )?;
     let version = printed.split(' ').find(|word| word.starts_with("go1")).unwrap_or_default().to_owned();
     let path = source.join("go.mod");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text = fs::read_to_string(&path)?;
     let wanted = text.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or_default();
     if numbers(version.trim_start_matches("go")) < numbers(wanted) {
         bail!(

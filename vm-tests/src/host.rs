@@ -1,12 +1,12 @@
 //! No node at all: a case whose scripts run on this machine, with the Docker and the kind that are installed here.
 
-use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err::{self as fs, File};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -51,7 +51,7 @@ impl Host {
             ensure!(found.is_ok(), "{program} is not installed here: the case needs {}", PROGRAMS.join(", "));
         }
         for dir in ["work", "logs"] {
-            fs::create_dir_all(top.join(dir)).with_context(|| top.display().to_string())?;
+            fs::create_dir_all(top.join(dir))?;
         }
         Ok(Self { top: top.to_owned() })
     }
@@ -64,7 +64,7 @@ impl Node for Host {
 
     fn boot(&self) -> Result<Box<dyn node::Running>> {
         File::create(self.result())?;
-        let console = File::create(self.console())?;
+        let console = File::create(self.console())?.into_file();
         let path = std::env::var("PATH").unwrap_or_default();
         let child = Command::new("bash")
             .args(["-c", RUN])

@@ -1,12 +1,12 @@
 //! What a node starts from: a Debian root, a layer of Kubernetes on it, and the store of container images.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -188,10 +188,9 @@ pub fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
             fs::create_dir_all(place.parent().unwrap_or(folder))?;
             // A node never changes a layer, so the cache's own file will do. Somebody else's may change.
             match &components.given {
-                None => fs::hard_link(program, &place),
-                Some(_) => fs::copy(program, &place).map(drop),
+                None => fs::hard_link(program, &place)?,
+                Some(_) => fs::copy(program, &place).map(drop)?,
             }
-            .with_context(|| program.display().to_string())?;
         }
         let config = folder.join("etc/containerd/config.toml");
         fs::write(&config, fs::read_to_string(&config)?.replace("@PAUSE@", &pause))?;
@@ -227,13 +226,13 @@ rm \"$3/root/tmp/package.deb\"";
     // On the same file system.
     let top = upper.with_file_name("bake");
     for folder in [upper, &top.join("work"), &top.join("root")] {
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        fs::create_dir_all(folder)?;
     }
     let layers: Vec<_> = layers.iter().map(|layer| layer.to_string_lossy()).collect();
     let mut install = run::bound("unshare");
     install.args(["--mount", "sh", "-ec", SCRIPT, "bake", &layers.join(":")]).arg(upper).arg(&top).arg(package);
     run::output(install.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
-    fs::remove_dir_all(&top).with_context(|| top.display().to_string())
+    Ok(fs::remove_dir_all(&top)?)
 }
 
 /// The name of the image that every pod has, as kubeadm says.
@@ -329,7 +328,7 @@ impl Containerd {
             socket
         );
         fs::write(&config, text)?;
-        let log = fs::File::create(folder.join("log"))?;
+        let log = fs::File::create(folder.join("log"))?.into_file();
         let child = run::bound(containerd)
             .arg("--config")
             .arg(&config)
@@ -378,7 +377,7 @@ fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result
         add(&mut layer, dir, tar::EntryType::Directory, mode, &[])?;
     }
     add(&mut layer, "etc/passwd", tar::EntryType::Regular, 0o644, b"root:x:0:0:root:/root:/sbin/nologin\n")?;
-    let text = fs::read(program).with_context(|| program.display().to_string())?;
+    let text = fs::read(program)?;
     add(&mut layer, &format!("usr/local/bin/{name}"), tar::EntryType::Regular, 0o755, &text)?;
     let layer = layer.into_inner()?;
     let digest = hex(&Sha256::digest(&layer));

@@ -1,12 +1,12 @@
 //! What is to be run: cases and judges, each for a version of Kubernetes, several at once.
 
 use std::cmp::Reverse;
-use std::fs;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use fs_err as fs;
 
 use crate::case::{self, Case, On, Setting, Verdict};
 use crate::components::{self, minor};

@@ -1,11 +1,11 @@
 //! kubeadm as the judge: it must accept the files that the program edited, and make of them the manifest that the program
 //! makes of kubeadm's own.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err as fs;
 use serde_yaml::Value;
 
 use crate::case::{Setting, Verdict};
@@ -119,7 +119,7 @@ impl Judge<'_> {
         for name in MADE_RIGHT.iter().chain([&NO_INPUT]) {
             ensure!(Path::new(CASES).join(name).exists(), "there is no case {name} any more");
         }
-        for entry in fs::read_dir(CASES).context(CASES)? {
+        for entry in fs::read_dir(CASES)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             // A case with arguments is about these.
@@ -154,7 +154,7 @@ impl Judge<'_> {
         for entry in of_api.into_iter().flatten() {
             let path = entry?.path();
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let text = fs::read_to_string(&path)?;
             inputs.push(self.input(&name, None, PLACE, &text));
         }
         inputs.sort_by(|a, b| a.name.cmp(&b.name));

@@ -21,7 +21,6 @@ mod stale;
 mod watch;
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -228,7 +227,7 @@ impl Nodes {
         );
         accelerator.probe()?;
         let found = |path: &PathBuf, hint: &str| {
-            fs::canonicalize(path).map_err(|error| Misuse(format!("{}: {error}{hint}", path.display())))
+            path.canonicalize().map_err(|error| Misuse(format!("{}: {error}{hint}", path.display())))
         };
         Ok(Setting {
             components,

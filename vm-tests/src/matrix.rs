@@ -1,10 +1,10 @@
 //! The table of what each version of Kubernetes supports, made of what ran.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use fs_err as fs;
 
 use crate::components;
 use crate::job::Outcome;
@@ -28,11 +28,11 @@ const COLUMNS: [(&str, &[&str]); 6] = [
 ///
 /// The file can't be read or written, or has no marks.
 pub fn write(path: &Path, outcomes: &[Outcome]) -> Result<()> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = fs::read_to_string(path)?;
     let marks = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
     let (head, (old, tail)) = marks.with_context(|| format!("{} has no place for the table", path.display()))?;
     let table = table(&components::versions()?, outcomes, old);
-    fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}")).with_context(|| path.display().to_string())
+    Ok(fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}"))?)
 }
 
 fn table(versions: &[String], outcomes: &[Outcome], old: &str) -> String {

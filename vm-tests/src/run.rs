@@ -1,13 +1,13 @@
 //! Other programs, run to their end.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use fs_err as fs;
 
 use crate::interrupt;
 
@@ -21,7 +21,9 @@ const TAIL: usize = 20;
 /// It can't be started, or it fails.
 pub fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("can't run {name}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| {
+        format!("can't run {name}: where it isn't installed, `make harness` does that, or says how")
+    })?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let said = stdout + &String::from_utf8_lossy(&output.stderr);
@@ -59,7 +61,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 ///
 /// What `cp` says.
 pub fn link(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    fs::create_dir_all(to)?;
     output(Command::new("cp").args(["-a", "--link", "--remove-destination"]).arg(from.join(".")).arg(to)).map(drop)
 }
 

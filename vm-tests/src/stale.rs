@@ -1,9 +1,9 @@
 //! Folders for as long as a run takes, and the end of those that a killed run left behind.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use fs_err::{self as fs, File};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -11,7 +11,7 @@ use crate::{cache, namespaces};
 
 /// A folder that is removed when this is dropped.
 #[derive(Debug)]
-pub struct RunDir(PathBuf, #[expect(dead_code, reason = "held until the folder is gone")] Flock<File>);
+pub struct RunDir(PathBuf, #[expect(dead_code, reason = "held until the folder is gone")] Flock<std::fs::File>);
 
 impl RunDir {
     pub fn path(&self) -> &Path {
@@ -38,7 +38,7 @@ pub fn run_dir(name: &str) -> Result<RunDir> {
     // Or another process cleans up what isn't locked yet.
     let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
     // What a process of the same number left, `clean` has removed by now.
-    fs::create_dir(&path).with_context(|| path.display().to_string())?;
+    fs::create_dir(&path)?;
     let lock = lock(&path)?.with_context(|| format!("somebody else runs in {}", path.display()))?;
     Ok(RunDir(path, lock))
 }
@@ -62,7 +62,7 @@ pub fn clean() -> Result<()> {
         if path.exists() && locked?.is_some() {
             let groups = fs::read_to_string(path.join(GROUPS)).unwrap_or_default();
             groups.lines().try_for_each(namespaces::remove_group)?;
-            fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+            fs::remove_dir_all(&path)?;
         }
     }
     Ok(())
@@ -71,7 +71,7 @@ pub fn clean() -> Result<()> {
 /// Where these folders are.
 fn runs() -> Result<PathBuf> {
     let runs = cache::dir()?.join("run");
-    fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
+    fs::create_dir_all(&runs)?;
     Ok(runs)
 }
 
@@ -82,8 +82,8 @@ const LOCK: &str = ".lock";
 pub const GROUPS: &str = "groups";
 
 /// An exclusive lock on a folder, unless somebody has it.
-fn lock(path: &Path) -> Result<Option<Flock<File>>> {
-    let folder = File::open(path).with_context(|| path.display().to_string())?;
+fn lock(path: &Path) -> Result<Option<Flock<std::fs::File>>> {
+    let folder = File::open(path)?.into_file();
     match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),

@@ -15,12 +15,12 @@
 //!
 //! All others are for who reads along.
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use fs_err as fs;
 
 use crate::node::{Node, Running};
 use crate::random::Random;
@@ -209,7 +209,7 @@ fn judge(
 
 /// The lines that a node told during a boot. One that is in the making isn't among them.
 fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
-    let text = fs::read(node.result()).with_context(|| node.result().display().to_string())?;
+    let text = fs::read(node.result())?;
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let text = String::from_utf8_lossy(&text[..end]);
     let marker = format!("BOOT {boot}");

@@ -1,13 +1,14 @@
 //! What a node does before systemd: its file systems, and the few files that differ from a machine's.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mknod};
@@ -117,14 +118,14 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     let dev = root.join("dev");
     new_mount("tmpfs", &dev, MsFlags::empty(), "mode=755")?;
     for (name, of) in DEVICES {
-        let device = fs::metadata(Path::new("/dev").join(of)).with_context(|| format!("/dev/{of}"))?.rdev();
+        let device = fs::metadata(Path::new("/dev").join(of))?.rdev();
         let everybody = Mode::from_bits_truncate(0o666);
         mknod(&dev.join(name), SFlag::S_IFCHR, everybody, device)
             .with_context(|| format!("can't make the device {}", dev.join(name).display()))?;
-        fs::set_permissions(dev.join(name), fs::Permissions::from_mode(0o666))?;
+        fs::set_permissions(dev.join(name), Permissions::from_mode(0o666))?;
     }
     for dir in ["mqueue", "pts", "shm", "virtio-ports"] {
-        fs::create_dir(dev.join(dir)).with_context(|| dev.join(dir).display().to_string())?;
+        fs::create_dir(dev.join(dir))?;
     }
     new_mount("devpts", &dev.join("pts"), MsFlags::empty(), "newinstance,ptmxmode=0666,mode=620,gid=5")?;
     new_mount("tmpfs", &dev.join("shm"), MsFlags::empty(), "mode=1777")?;
@@ -155,7 +156,7 @@ fn protect_tunables(spec: &Spec, sys: &Path) -> Result<()> {
     remount(&net, MsFlags::MS_REMOUNT | MsFlags::MS_BIND)?;
     for (name, value) in TUNABLES {
         let file = spec.top.join(name.replace('/', "."));
-        fs::write(&file, format!("{value}\n")).with_context(|| file.display().to_string())?;
+        fs::write(&file, format!("{value}\n"))?;
         if sys.join(name).exists() {
             bind(&file, &sys.join(name))?;
         }
@@ -165,7 +166,7 @@ fn protect_tunables(spec: &Spec, sys: &Path) -> Result<()> {
 
 fn configure(root: &Path) -> Result<()> {
     let config = "etc/containerd/config.toml";
-    let text = fs::read_to_string(root.join(config)).with_context(|| config.to_owned())?;
+    let text = fs::read_to_string(root.join(config))?;
     let limits =
         "\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n  disable_apparmor = true\n";
     let runc = "\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]";
@@ -187,11 +188,10 @@ fn configure(root: &Path) -> Result<()> {
 fn write(root: &Path, path: &str, mode: u32, text: &str) -> Result<()> {
     let path = root.join(path);
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        fs::create_dir_all(dir)?;
     }
-    fs::write(&path, text)
-        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
-        .with_context(|| path.display().to_string())
+    fs::write(&path, text)?;
+    Ok(fs::set_permissions(&path, Permissions::from_mode(mode))?)
 }
 
 fn new_mount(kind: &str, target: &Path, flags: MsFlags, options: &str) -> Result<()> {
@@ -206,7 +206,7 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
 }
 
 fn bind_file(source: &Path, target: &Path) -> Result<()> {
-    fs::File::create(target).with_context(|| target.display().to_string())?;
+    fs::File::create(target)?;
     bind(source, target)
 }
 

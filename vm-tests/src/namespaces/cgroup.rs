@@ -1,10 +1,10 @@
 //! The control groups of a node: one in each hierarchy of the machine, which may have version 1, 2, or both.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::run::retry;
@@ -30,12 +30,11 @@ impl Group {
     pub fn create(&self) -> Result<()> {
         for hierarchy in hierarchies()? {
             let dir = hierarchy.join(&self.name);
-            fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+            fs::create_dir_all(&dir)?;
             // Version 1: a group of cpuset takes nobody before it has these.
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 if !is_v2(&hierarchy) && hierarchy.join(file).exists() {
-                    fs::write(dir.join(file), fs::read(hierarchy.join(file))?)
-                        .with_context(|| dir.join(file).display().to_string())?;
+                    fs::write(dir.join(file), fs::read(hierarchy.join(file))?)?;
                 }
             }
             // Version 2: the controllers that a node hands on to its pods, those that the machine lets us have.
@@ -52,7 +51,7 @@ impl Group {
     pub fn join(&self) -> Result<()> {
         for hierarchy in hierarchies()? {
             let procs = hierarchy.join(&self.name).join("cgroup.procs");
-            fs::write(&procs, "0").with_context(|| procs.display().to_string())?;
+            fs::write(&procs, "0")?;
         }
         Ok(())
     }
@@ -87,7 +86,7 @@ fn hierarchies() -> Result<Vec<PathBuf>> {
         return Ok(vec![MOUNT.into()]);
     }
     let mut found = Vec::new();
-    for entry in fs::read_dir(MOUNT).context(MOUNT)? {
+    for entry in fs::read_dir(MOUNT)? {
         let path = entry?.path();
         if path.join("cgroup.procs").exists() && !path.is_symlink() {
             found.push(path);

@@ -9,7 +9,6 @@ mod boot;
 mod cgroup;
 mod network;
 
-use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err::{self as fs, File};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -71,7 +71,7 @@ impl Container {
     pub fn new(image: &Image, top: &Path, name: &str, address: &str, switch: Rc<Switch>) -> Result<Self> {
         for dir in ["up", "work", "mnt", "containerd"] {
             let dir = top.join(dir);
-            fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+            fs::create_dir_all(&dir)?;
         }
         copy_store(&image.store, &top.join("containerd"))?;
         let spec = Spec {
@@ -158,9 +158,7 @@ impl Node for Container {
 impl Container {
     fn start(&self) -> Result<Running> {
         self.spec.group.create()?;
-        let append = |path: PathBuf| {
-            File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())
-        };
+        let append = |path| File::options().create(true).append(true).open(path).map(File::into_file);
         append(self.result())?;
         let console = append(self.console())?;
         let child = Command::new(&self.spec.program)
@@ -240,7 +238,7 @@ pub fn boot(spec_path: &Path) -> Result<()> {
 }
 
 fn read_spec(path: &Path) -> Result<Spec> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = fs::read_to_string(path)?;
     Ok(serde_json::from_str(&text)?)
 }
 

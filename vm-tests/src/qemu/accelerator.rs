@@ -1,12 +1,12 @@
 //! How QEMU runs a machine: by emulation, which works everywhere, or by KVM where that is asked for and works.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use fs_err as fs;
 
 use crate::stale;
 
@@ -70,7 +70,7 @@ impl Accelerator {
         let mut sector = [0; 512];
         sector[..SECTOR.len()].copy_from_slice(&SECTOR);
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
-        fs::write(&path, sector).with_context(|| path.display().to_string())?;
+        fs::write(&path, sector)?;
         match self.boot(qemu, &path)? {
             status if status.code() == Some(STATUS) => Ok(()),
             status => bail!("QEMU: {status}"),

@@ -1,12 +1,12 @@
 //! The disk of a machine: a file system without a partition or a boot loader, made of folders of the cache. QEMU loads the
 //! kernel itself.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use fs_err::os::unix::fs::FileExt;
+use fs_err::{self as fs, File};
 
 use crate::cache::{self, Key};
 use crate::components::Components;
@@ -52,7 +52,7 @@ pub fn disk(components: &Components, versions: &[String]) -> Result<Disk> {
         let tree = folder.join("tree");
         tree_of([&debian, &layer, &store], &tree)?;
         for (from, to) in kernels(&tree)? {
-            fs::copy(&from, folder.join(to)).with_context(|| from.display().to_string())?;
+            fs::copy(&from, folder.join(to))?;
         }
         fs::remove_dir_all(tree.join("boot"))?;
         file_system(&tree, &folder.join("root.raw"), "root", &format!("{ROOT_GIB}G"))?;
@@ -117,7 +117,7 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
             let wanted = unit.with_file_name(format!("{target}.wants")).join(name);
             for ours in [unit, &wanted] {
                 let ours = tree.join(ours.strip_prefix("/")?);
-                fs::remove_file(&ours).with_context(|| ours.display().to_string())?;
+                fs::remove_file(&ours)?;
             }
         }
     }
@@ -130,7 +130,7 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
         // Not through a link into the cache.
         let _ = fs::remove_file(&path);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
-        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        fs::write(&path, text)?;
     }
     // The boot loader of the image itself: the first sector, and what it loads from the sectors after it.
     let core = tree.join("tmp/core.img");
@@ -141,7 +141,7 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
     let loader = fs::read(&core)?;
     fs::remove_file(&core)?;
 
-    let disk = File::create(&raw).with_context(|| raw.display().to_string())?;
+    let disk = File::create(&raw)?;
     disk.set_len(PARTITION * SECTOR + (ROOT_GIB << 30))?;
     file_system_at(PARTITION * SECTOR, &tree, &raw, "root", &format!("{ROOT_GIB}G"))?;
     let sectors = (ROOT_GIB << 30) / SECTOR;
@@ -188,7 +188,7 @@ pub fn copy_out(disk: &Path, paths: &[&str], to: &Path) -> Result<()> {
     for path in paths {
         let path = Path::new(path);
         let parent = to.join(path.parent().unwrap_or(path).strip_prefix("/")?);
-        fs::create_dir_all(&parent).with_context(|| parent.display().to_string())?;
+        fs::create_dir_all(&parent)?;
         // What isn't there is a message to it, no failure.
         let request = format!("rdump \"{}\" \"{}\"", path.display(), parent.display());
         run::output(Command::new("debugfs").arg("-R").arg(request).arg(&raw))?;

@@ -1,11 +1,11 @@
 //! What Docker has in a machine where kind makes a cluster: a node image as kind's own are, made of our parts.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fs_err as fs;
 use serde_json::{Value, json};
 
 use super::disk::file_system;
@@ -109,7 +109,7 @@ fn node(components: &Components, version: &str) -> Result<PathBuf> {
         )?;
         run::copy(&network, &root.join("etc/cni"))?;
         for (program, place) in &programs {
-            fs::copy(program, root.join(place)).with_context(|| place.clone())?;
+            fs::copy(program, root.join(place))?;
         }
         let units = root.join("etc/systemd/system");
         let wants = units.join("multi-user.target.wants");
@@ -135,7 +135,7 @@ fn node(components: &Components, version: &str) -> Result<PathBuf> {
         edit(&root.join("etc/systemd/journald.conf"), |text| text + "ReadKMsg=no\n")?;
         fs::write(root.join("kind/version"), format!("v{version}"))?;
         let config = root.join("etc/containerd/config.toml");
-        let text = fs::read_to_string(&config).with_context(|| config.display().to_string())?;
+        let text = fs::read_to_string(&config)?;
         ensure!(text.contains(THEIR_PAUSE), "{}: {THEIR_PAUSE} isn't in it any more", config.display());
         edit(&config, |text| text.replace(THEIR_PAUSE, &pause))?;
         let spec = run::output(Command::new(&ctr).args(["oci", "spec"]))?;
@@ -164,5 +164,5 @@ fn edit(path: &Path, change: impl FnOnce(String) -> String) -> Result<()> {
     if path.exists() {
         fs::remove_file(path)?;
     }
-    fs::write(path, change(text)).with_context(|| path.display().to_string())
+    Ok(fs::write(path, change(text))?)
 }

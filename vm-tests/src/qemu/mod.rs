@@ -8,14 +8,14 @@ mod disk;
 mod docker;
 mod emulator;
 
-use std::fs::{self, File};
 use std::net::UdpSocket;
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use fs_err::os::unix::fs::FileExt;
+use fs_err::{self as fs, File};
 
 pub use accelerator::Accelerator;
 pub use disk::{Disk, bootable, disk};
@@ -88,7 +88,7 @@ impl Machine {
     ///
     /// The file system's, or those of qemu-img.
     pub fn new(parts: &Parts, top: &Path, index: usize) -> Result<Self> {
-        fs::create_dir_all(top.join("files")).with_context(|| top.display().to_string())?;
+        fs::create_dir_all(top.join("files"))?;
         let mut machine =
             Self { top: top.to_owned(), accelerator: parts.accelerator, arguments: Vec::new(), kernel: None };
         machine.add(parts.accelerator.arguments());
@@ -145,8 +145,7 @@ impl Machine {
         }
         if let Some(size) = parts.blank {
             let path = top.join("blank.raw");
-            let made = File::create(&path).and_then(|file| file.set_len(u64::from(size) << 20));
-            made.with_context(|| path.display().to_string())?;
+            File::create(&path)?.set_len(u64::from(size) << 20)?;
             machine
                 .add(&["-drive", &format!("file={},format=raw,if=none,id=blank,cache={cache}", path.display())]);
             // The last of its bus, so that all others keep their names.
@@ -183,7 +182,7 @@ impl Machine {
         }
         // Read before the machine has opened them.
         for file in [self.result(), self.console()] {
-            File::options().create(true).append(true).open(&file).with_context(|| file.display().to_string())?;
+            File::options().create(true).append(true).open(&file)?;
         }
         let mut qemu = emulator(self.accelerator)?;
         qemu.args(&self.arguments);
@@ -202,7 +201,7 @@ impl Node for Machine {
     fn boot(&self) -> Result<Box<dyn node::Running>> {
         let mut qemu = self.qemu("")?;
         let log = self.top.join("qemu.log");
-        let stderr = File::create(&log).with_context(|| log.display().to_string())?;
+        let stderr = File::create(&log)?.into_file();
         let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
         Ok(Box::new(Running { child: qemu.spawn().context("can't start QEMU")?, log }))
     }
@@ -211,7 +210,8 @@ impl Node for Machine {
     fn shell(&self) -> Result<()> {
         ensure!(self.kernel.is_some(), "an image that boots by itself has a console of its own");
         let unit = self.path(SHELL);
-        fs::create_dir_all(&unit).and_then(|()| fs::write(unit.join("case.conf"), SHELL_ENDS))?;
+        fs::create_dir_all(&unit)?;
+        fs::write(unit.join("case.conf"), SHELL_ENDS)?;
         let mut qemu = self.qemu(" systemd.debug_shell=ttyS1")?;
         let status = qemu.args(["-chardev", "stdio,id=shell,signal=off", "-serial", "chardev:shell"]).status()?;
         ensure!(status.success(), "QEMU: {status}");
