@@ -24,7 +24,7 @@ step() {
     local name=$1 start=${EPOCHREALTIME/./} rc=0 took beat
     shift
     tell "STEP $name"
-    rm -f "$WORK/eventually"
+    rm -f "$WORK"/eventually*
     # A long step is no silence: it has its own limit.
     while sleep 30; do tell "WAIT $name"; done &
     beat=$!
@@ -41,8 +41,11 @@ step() {
         return
     fi
     tell "FAILED exit $rc after $((took / 10)) s"
-    # What `eventually` waited for said last.
-    case $rc in 124 | 137) cat "$WORK/eventually" >>"$WORK/output" 2>/dev/null || true ;; esac
+    # What `eventually` waited for said last, before it was killed.
+    case $rc in 124 | 137)
+        cat "$WORK/eventually" >>"$WORK/output" 2>/dev/null || cat "$WORK/eventually-now" >>"$WORK/output" 2>/dev/null || true
+        ;;
+    esac
     touch "$WORK/failed"
     tell_end "$WORK/output"
     exit 1
@@ -52,8 +55,11 @@ tell_end() { tail -n 12 "$1" | while IFS= read -r line; do tell "| $line"; done;
 
 # The command succeeds sooner or later; the limit is the step's.
 eventually() {
-    until "$@" >"$WORK/eventually" 2>&1; do nap 2; done
-    cat "$WORK/eventually"
+    until "$@" >"$WORK/eventually-now" 2>&1; do
+        mv "$WORK/eventually-now" "$WORK/eventually"
+        nap 2
+    done
+    cat "$WORK/eventually-now"
 }
 
 # cut_power MS COMMAND...: the power is cut within so many milliseconds, while the command is run again and again.
