@@ -252,9 +252,10 @@ impl Case {
         let top = stale::run_dir(&format!("{}-{}", self.name, versions.join("-")))?;
         let nodes = self.make(top.path(), versions, setting)?;
         let mut random = Random::new(setting.seed);
-        let boots = match self.cuts(setting) {
+        let cuts = self.cuts(setting);
+        let boots = match cuts {
             0 => u32::MAX,
-            cuts => {
+            _ => {
                 eprintln!("{}: the power is cut {cuts} times, --seed {}", self.name, setting.seed);
                 cuts + 1
             }
@@ -262,9 +263,9 @@ impl Case {
         let patience = setting.patience();
         let watch = Watch {
             case: &self.name,
-            limit: Duration::from_secs(u64::from(self.description.seconds.max(60) * LIMIT * patience)),
+            limit: Duration::from_secs(u64::from(self.description.seconds.max(60)) * u64::from(LIMIT * patience)),
             silence: SILENCE * patience,
-            cuts: self.cuts(setting),
+            cuts,
             verbose: setting.verbose,
         };
         for boot in 1..=boots {

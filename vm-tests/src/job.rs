@@ -1,6 +1,7 @@
 //! What is to be run: cases and judges, each for a version of Kubernetes, several at once.
 
 use std::cmp::Reverse;
+use std::io::{Write, stdout};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -68,7 +69,10 @@ pub fn versions(asked: &[String]) -> Result<Vec<String>> {
         let none = || Misuse(format!("version {asked} is not one of {}", known.join(", "))).into();
         found.cloned().ok_or_else(none)
     };
-    asked.iter().map(find).collect()
+    let mut found: Vec<_> = asked.iter().map(find).collect::<Result<_>>()?;
+    found.sort_by_key(|version| minor(version));
+    found.dedup();
+    Ok(found)
 }
 
 /// A version that isn't built here: kubeadm and kind take nothing but a full one.
@@ -266,36 +270,20 @@ fn run_all(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Ou
     let work = || -> Result<()> {
         loop {
             let Some(job) = queue.lock().map_err(|_| poisoned())?.pop() else { return Ok(()) };
-            let start = Instant::now();
-            let _ = fs::remove_dir_all(setting.logs(&job.name, job.version()));
-            let verdict = match job.run(setting) {
-                Ok(verdict) => verdict,
+            let name = job.name.clone();
+            match run_one(job, setting) {
+                Ok(outcome) => outcomes.lock().map_err(|_| poisoned())?.push(outcome),
                 Err(error) => {
                     if interrupt::check().is_ok() {
                         eprintln!(
-                            "{}: the harness failed; nothing more is begun, and what runs is waited for",
-                            job.name
+                            "{name}: the harness failed; nothing more is begun, and what runs is waited for"
                         );
                     }
                     // What the harness can't do for one it can't do for the others.
                     queue.lock().map_err(|_| poisoned())?.clear();
                     return Err(error);
                 }
-            };
-            let about =
-                format!("{} ({}, {:.1} s)", job.name, job.versions.join(" to "), start.elapsed().as_secs_f64());
-            let passed = match verdict {
-                Verdict::Passed(events) => {
-                    println!("ok      {about}{}", events.map(|n| format!(", {n} events")).unwrap_or_default());
-                    true
-                }
-                Verdict::Failed(why) => {
-                    println!("FAILED  {about}\n        {}", why.replace('\n', "\n        "));
-                    false
-                }
-            };
-            let version = job.version().to_owned();
-            outcomes.lock().map_err(|_| poisoned())?.push(Outcome { name: job.name, version, passed });
+            }
         }
     };
     thread::scope(|scope| {
@@ -303,6 +291,21 @@ fn run_all(mut jobs: Vec<Job>, at_once: u32, setting: &Setting) -> Result<Vec<Ou
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| poisoned())?)
     })?;
     outcomes.into_inner().map_err(|_| poisoned())
+}
+
+/// Runs a job, and prints how it ends.
+fn run_one(job: Job, setting: &Setting) -> Result<Outcome> {
+    let start = Instant::now();
+    let _ = fs::remove_dir_all(setting.logs(&job.name, job.version()));
+    let verdict = job.run(setting)?;
+    let about = format!("{} ({}, {:.1} s)", job.name, job.versions.join(" to "), start.elapsed().as_secs_f64());
+    let (passed, text) = match verdict {
+        Verdict::Passed(Some(events)) => (true, format!("ok      {about}, {events} events")),
+        Verdict::Passed(None) => (true, format!("ok      {about}")),
+        Verdict::Failed(why) => (false, format!("FAILED  {about}\n        {}", why.replace('\n', "\n        "))),
+    };
+    writeln!(stdout(), "{text}")?;
+    Ok(Outcome { version: job.version().to_owned(), name: job.name, passed })
 }
 
 #[cfg(test)]
@@ -335,6 +338,7 @@ mod tests {
     fn one_case_is_run_for_the_newest_version() {
         assert_eq!(names(&["reboot"], &[], false), ["reboot 1.37.2"]);
         assert_eq!(names(&["upgrade"], &[], false), ["upgrade 1.36.3-1.37.2"]);
+        assert_eq!(names(&["reboot", "reboot"], &["1.37", "1.37.2"], false), ["reboot 1.37.2"]);
     }
 
     #[test]

@@ -21,11 +21,13 @@ mod stale;
 mod watch;
 
 use std::fmt;
+use std::io::{Write, stderr, stdout};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use nix::sys::stat::{Mode, umask};
 
@@ -78,7 +80,7 @@ struct Run {
     #[command(flatten)]
     nodes: Nodes,
     /// How often the power is cut, where a case cuts it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     cuts: Option<u32>,
     /// What the moments of the cuts come from; by chance where it isn't given
     #[arg(long, value_name = "N")]
@@ -90,10 +92,10 @@ struct Run {
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
     /// How many cases run at once; 4 in namespaces, 2 on machines, where it isn't given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: Option<u32>,
     /// By how much all limits are longer, for a machine that is slow
-    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     patience: u32,
     /// Print each step
     #[arg(short, long)]
@@ -144,11 +146,13 @@ struct BuildImage {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    // A panic, such as of a message that nobody reads any more, is a failure of the harness.
+    match catch_unwind(|| run(arguments)).unwrap_or_else(|_| Err(anyhow!("it panicked"))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("vm-tests: {error:#}");
+            let _ = writeln!(stderr(), "vm-tests: {error:#}");
             ExitCode::from(if error.chain().any(|cause| cause.is::<Misuse>()) { 2 } else { 3 })
         }
     }
@@ -178,18 +182,18 @@ fn run(arguments: Arguments) -> Result<bool> {
         Verb::Switch => namespaces::switch().map(|()| true),
         Verb::List => {
             for (name, about) in job::list()? {
-                println!("{name:<18} {about}");
+                writeln!(stdout(), "{name:<18} {about}")?;
             }
             Ok(true)
         }
         Verb::Versions => {
-            println!("{}", components::versions()?.join("\n"));
+            writeln!(stdout(), "{}", components::versions()?.join("\n"))?;
             Ok(true)
         }
         Verb::Components { versions } => {
             for version in job::versions(&versions)? {
                 for name in components::KUBERNETES {
-                    println!("{}", components.kubernetes(&version, name)?.display());
+                    writeln!(stdout(), "{}", components.kubernetes(&version, name)?.display())?;
                 }
             }
             Ok(true)
@@ -207,7 +211,7 @@ fn run(arguments: Arguments) -> Result<bool> {
                 stale::clean()?;
                 qemu::bootable(&components, &versions, &file)?;
             } else if let Disk::Built { vmlinuz, initrd, root } = qemu::disk(&components, &versions)? {
-                println!("{}\n{}\n{}", vmlinuz.display(), initrd.display(), root.display());
+                writeln!(stdout(), "{}\n{}\n{}", vmlinuz.display(), initrd.display(), root.display())?;
             }
             Ok(true)
         }
@@ -227,7 +231,10 @@ impl Nodes {
         );
         accelerator.probe()?;
         let found = |path: &PathBuf, hint: &str| {
-            path.canonicalize().map_err(|error| Misuse(format!("{}: {error}{hint}", path.display())))
+            let found =
+                path.canonicalize().map_err(|error| Misuse(format!("{}: {error}{hint}", path.display())))?;
+            ensure!(found.is_file(), Misuse(format!("{}: this is no file{hint}", path.display())));
+            Ok(found)
         };
         Ok(Setting {
             components,

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::Accelerator;
 use crate::cache::{self, Key};
@@ -27,14 +27,16 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 ///
 /// # Errors
 ///
-/// It can't be installed.
+/// It can't be unpacked, or isn't installed where it would have to be.
 pub fn emulator(accelerator: Accelerator) -> Result<Command> {
     let version = run::output(Command::new(PROGRAM).arg("--version")).ok();
+    let is_there = version.is_some();
     let is_old = version.is_none_or(|version| major(&version).is_some_and(|major| major < MAJOR));
     // Virtualised, it has little to do; and without root, there are no nodes of our own.
     let mut qemu = if is_old && accelerator == Accelerator::Tcg && nix::unistd::geteuid().is_root() {
         unpacked(&packages()?)
     } else {
+        ensure!(is_there, "{PROGRAM} is not installed, or doesn't run: Debian has it in qemu-system-x86");
         run::bound(PROGRAM)
     };
     // A tenth of an emulated processor's time is a table of what it has translated, unless that lies in huge pages.

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use fs_err::os::unix::fs::FileExt;
 use fs_err::{self as fs, File};
 
 pub use accelerator::Accelerator;
@@ -24,7 +23,7 @@ pub use emulator::emulator;
 
 use crate::case::SEED;
 use crate::node::{self, NETWORK, Node};
-use crate::run;
+use crate::{Misuse, run};
 
 /// What a kernel is told: nothing that an emulated machine is slow at and a test has no need of, and to end, not to wait,
 /// when it panics.
@@ -129,7 +128,7 @@ impl Machine {
                 ]);
             }
             Disk::Given(image) => {
-                machine.drive(image, &format(image)?, "root.qcow2", cache)?;
+                machine.drive(image, &format(image, top)?, "root.qcow2", cache)?;
                 // What cloud-init looks for; QEMU makes a file system of it.
                 let seed = machine.path(SEED);
                 let seed = format!("driver=vvfat,dir={},label=CIDATA,if=virtio,read-only=on", seed.display());
@@ -264,15 +263,18 @@ impl Drop for Running {
     }
 }
 
-/// The format of somebody's image, as qemu-img has it. What it doesn't know is raw to it, and then must have a boot sector.
-fn format(image: &Path) -> Result<String> {
+/// The format of somebody's image, as qemu-img has it, which takes for raw what it doesn't know. It must have a boot sector.
+fn format(image: &Path, top: &Path) -> Result<String> {
     let info = run::output(Command::new("qemu-img").args(["info", "--output=json"]).arg(image))?;
     let info: serde_json::Value = serde_json::from_str(&info)?;
     let format = info["format"].as_str().context("qemu-img info knows no format")?;
-    if format == "raw" {
-        let mut mark = [0; 2];
-        let read = File::open(image)?.read_exact_at(&mut mark, 510);
-        ensure!(read.is_ok() && mark == [0x55, 0xaa], "{}: this is no disk that boots", image.display());
-    }
+    let sector = top.join("sector");
+    let (input, output) = (format!("if={}", image.display()), format!("of={}", sector.display()));
+    let mut copy = Command::new("qemu-img");
+    run::output(copy.args(["dd", "-f", format, "-O", "raw", "bs=512", "count=1", &input, &output]))?;
+    ensure!(
+        fs::read(&sector)?.ends_with(&[0x55, 0xaa]),
+        Misuse(format!("{}: this is no disk that boots", image.display()))
+    );
     Ok(format.to_owned())
 }
