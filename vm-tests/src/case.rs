@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -44,7 +44,7 @@ const VENDOR_DATA: &str = "vendor-data";
 /// Where a node finds its user-data.
 pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
 
-/// How long a boot may take, as a multiple of what the whole case takes, and how long it may say nothing.
+/// How long a case may take, as a multiple of what it takes, and how long it may say nothing.
 const LIMIT: u32 = 5;
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -168,7 +168,10 @@ pub fn all() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     let dir = Path::new(HERE).join("cases");
     for entry in fs::read_dir(&dir)? {
-        cases.push(Case::read(&entry?.path())?);
+        let path = entry?.path();
+        if path.is_dir() {
+            cases.push(Case::read(&path)?);
+        }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(cases)
@@ -261,9 +264,12 @@ impl Case {
             }
         };
         let patience = setting.patience();
+        // Where the power is cut, they are what one boot takes.
+        let limit = u64::from(self.description.seconds.max(60)) * u64::from(LIMIT * patience * (cuts + 1));
         let watch = Watch {
             case: &self.name,
-            limit: Duration::from_secs(u64::from(self.description.seconds.max(60)) * u64::from(LIMIT * patience)),
+            start: Instant::now(),
+            limit: Duration::from_secs(limit),
             silence: SILENCE * patience,
             cuts,
             verbose: setting.verbose,
@@ -421,6 +427,10 @@ impl Case {
         };
         for entry in fs::read_dir(self.dir.join(name))? {
             let path = entry?.path();
+            // What an editor keeps beside a file that is open.
+            if name_of(&path).starts_with('.') {
+                continue;
+            }
             let text = fill(&fs::read_to_string(&path)?);
             let to = if [USER_DATA, VENDOR_DATA].iter().any(|name| path.ends_with(name)) { SEED } else { "/case" };
             write(&format!("{to}/{}", name_of(&path)), &text)?;

@@ -30,6 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{AccessFlags, access};
 
 use case::{On, Setting};
 use components::Components;
@@ -241,7 +242,7 @@ impl Nodes {
             on,
             accelerator,
             image: self.image.as_ref().map(|image| found(image, "")).transpose()?,
-            program: found(&self.program, "; build it with `make build`")?,
+            program: executable(found(&self.program, "; build it with `make build`")?)?,
             package: self
                 .package
                 .as_ref()
@@ -254,6 +255,11 @@ impl Nodes {
             verbose: false,
         })
     }
+}
+
+fn executable(path: PathBuf) -> Result<PathBuf> {
+    access(&path, AccessFlags::X_OK).map_err(|error| Misuse(format!("{}: {error}", path.display())))?;
+    Ok(path)
 }
 
 fn run_cases(arguments: &Run, components: Components) -> Result<bool> {

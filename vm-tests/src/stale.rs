@@ -53,7 +53,7 @@ pub fn clean() -> Result<()> {
     let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
     for entry in fs::read_dir(&runs)? {
         let path = entry?.path();
-        if path.ends_with(LOCK) {
+        if !path.is_dir() {
             continue;
         }
         // Whoever runs there holds the lock, in whatever container.

@@ -37,7 +37,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Watch<'a> {
     pub case: &'a str,
-    /// How long a boot may take, and how long it may say nothing.
+    /// When it began, how long it may take, and how long a node may say nothing.
+    pub start: Instant,
     pub limit: Duration,
     pub silence: Duration,
     /// In how many boots the power is cut; those end in no other way.
@@ -84,10 +85,10 @@ impl Watch<'_> {
         boot: u32,
         random: &mut Random,
     ) -> Result<std::result::Result<(), String>> {
-        let start = Instant::now();
+        let since = Instant::now();
         let watched = |&(name, node): &(_, _)| {
             let process = Node::boot(node)?;
-            Ok(Watched { name, node, process, lines: 0, said: 0, since: start, again: false })
+            Ok(Watched { name, node, process, lines: 0, said: 0, since, again: false })
         };
         let mut running = nodes.iter().map(watched).collect::<Result<Vec<_>>>()?;
         while !running.is_empty() {
@@ -95,7 +96,7 @@ impl Watch<'_> {
             let mut index = 0;
             while index < running.len() {
                 let node = &mut running[index];
-                match self.look(node, boot, start, random)? {
+                match self.look(node, boot, random)? {
                     State::Runs => index += 1,
                     State::Ended => drop(running.remove(index)),
                     State::Failed(why) => return Ok(Err(why)),
@@ -111,7 +112,7 @@ impl Watch<'_> {
         Ok(Ok(()))
     }
 
-    fn look(&self, node: &mut Watched, boot: u32, start: Instant, random: &mut Random) -> Result<State> {
+    fn look(&self, node: &mut Watched, boot: u32, random: &mut Random) -> Result<State> {
         // Asked first, so that all is heard that it told by then.
         let ended = node.process.ended();
         let told = told_by(node.node, boot)?;
@@ -121,6 +122,10 @@ impl Watch<'_> {
             }
         }
         if let Some(within) = told.iter().find_map(|line| line.strip_prefix("CUT ")?.parse().ok()) {
+            if boot > self.cuts {
+                let why = "it waits for its power to be cut, which case.yaml doesn't say of this boot";
+                return Ok(State::Failed(failure(node.name, boot, &told, why)));
+            }
             return self.cut(node, boot, random.below(within));
         }
         // Once a script runs, systemd counts its seconds on the console, also of one that hangs.
@@ -130,13 +135,13 @@ impl Watch<'_> {
         }
         let console = || {
             let console = fs::read(node.node.console()).unwrap_or_default();
-            run::tail(&String::from_utf8_lossy(&console), CONSOLE_LINES)
+            run::tail(&printable(&console), CONSOLE_LINES)
         };
         let error = match ended {
             Ok(true) => None,
             Err(error) => Some(format!("{error:#}")),
             Ok(false) => {
-                let why = if start.elapsed() > self.limit {
+                let why = if self.start.elapsed() > self.limit {
                     "it didn't end in time"
                 } else if node.since.elapsed() > self.silence {
                     "it said nothing for too long"
@@ -211,9 +216,14 @@ fn judge(
 fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
     let text = fs::read(node.result())?;
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let text = String::from_utf8_lossy(&text[..end]);
+    let text = printable(&text[..end]);
     let marker = format!("BOOT {boot}");
     Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
+}
+
+/// What a node wrote, without what would do more to a terminal than be read.
+fn printable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "")
 }
 
 fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
@@ -260,6 +270,11 @@ mod tests {
         ] {
             assert_eq!(failure("node", 1, &lines, "why"), wanted);
         }
+    }
+
+    #[test]
+    fn what_a_node_wrote_does_nothing_to_a_terminal() {
+        assert_eq!(printable(b"a\x1b[2Jb\r\n\tc\xff\x00"), "a[2Jb\n\tc\u{fffd}");
     }
 
     #[test]

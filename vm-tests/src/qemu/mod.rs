@@ -218,7 +218,9 @@ impl Node for Machine {
     }
 
     fn keep_logs(&self, to: &Path) -> Result<()> {
-        fs::copy(self.top.join("journal"), to.join("journal"))?;
+        for file in ["journal", "qemu.log"] {
+            fs::copy(self.top.join(file), to.join(file))?;
+        }
         let logs = self.top.join("logs");
         let mut kept = Ok(());
         let sent = fs::metadata(&logs).is_ok_and(|metadata| metadata.len() > 0);

@@ -23,6 +23,7 @@ same() {
     cmp -s "$kept" "$2" && [ "$(stat -c '%a %u:%g' "$kept")" = "$(stat -c '%a %u:%g' "$2")" ]
 }
 all_are() { local file; for file in "${EDITED[@]}" "${MADE[@]}"; do same "$1" "$file" || { echo "$file is not $1"; return 1; }; done; }
+none_is() { local file; for file in "${EDITED[@]}" "${MADE[@]}"; do ! same "$1" "$file" || { echo "$file is $1"; return 1; }; done; }
 each_is_old_or_new() {
     local file found=()
     for file in "${EDITED[@]}" "${MADE[@]}"; do

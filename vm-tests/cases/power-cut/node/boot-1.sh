@@ -6,6 +6,7 @@ mkdir -p /tmp/copy/etc/kubernetes/manifests
 cp "$MANIFEST" /tmp/copy/etc/kubernetes/manifests/
 step 'apply on a copy' kube-audit-bootstrap apply --root /tmp/copy
 cp "/tmp/copy$MANIFEST" "$WORK/edited"
+step 'which edits the manifest' exits 1 cmp "$WORK/manifest" "$WORK/edited"
 cp /tmp/copy/etc/kubernetes/audit-policy.yaml "$WORK/policy"
 # With the cluster's own configuration, apply takes seconds on an emulated machine.
 cut_power 20000 back_and_forth
