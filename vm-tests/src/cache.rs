@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fs_err::{self as fs, File};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
@@ -86,7 +86,14 @@ pub fn dir() -> Result<PathBuf> {
         Some(base) => PathBuf::from(base),
         None => Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
     };
-    let dir = base.join("kube-audit-bootstrap");
+    let dir = std::path::absolute(base)?.join("kube-audit-bootstrap");
+    // Options of mount(8) and of QEMU are separated by these.
+    let odd = dir.to_string_lossy().contains([',', ':', '\\', '"', '\n']);
+    ensure!(
+        !odd,
+        "{}: a cache folder has no comma, colon, quote or backslash in its name; see XDG_CACHE_HOME",
+        dir.display()
+    );
     fs::create_dir_all(&dir).with_context(|| format!("can't make the cache folder {}", dir.display()))?;
     Ok(dir)
 }

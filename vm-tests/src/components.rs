@@ -182,7 +182,7 @@ fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBu
         // This process holds the lock on what is made.
         let mut build = run::bound("nice");
         build.args(["go", "build", "-trimpath", "-ldflags", &flags, "-o"]).arg(folder.join(name)).arg(package);
-        run::output(go_environment(&mut build).current_dir(&source))?;
+        run::long_output(go_environment(&mut build).current_dir(&source))?;
         eprintln!("{name} ({module}): built in {} s", start.elapsed().as_secs());
         Ok(())
     })?;

@@ -140,7 +140,7 @@ fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBu
             install.arg(format!("--essential-hook=sync-in '{}' /", files.display()));
             install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable docker.service docker.socket");
         }
-        run::output(install.arg(SUITE).arg(folder.join("root")))?;
+        run::long_output(install.arg(SUITE).arg(folder.join("root")))?;
         // What makes a system that boots a second time: a first boot of systemd is slow.
         let root = folder.join("root");
         fs::write(root.join("etc/machine-id"), format!("{:032x}\n", 1))?;
@@ -231,7 +231,7 @@ rm \"$3/root/tmp/package.deb\"";
     let layers: Vec<_> = layers.iter().map(|layer| layer.to_string_lossy()).collect();
     let mut install = run::bound("unshare");
     install.args(["--mount", "sh", "-ec", SCRIPT, "bake", &layers.join(":")]).arg(upper).arg(&top).arg(package);
-    run::output(install.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
+    run::long_output(install.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))?;
     Ok(fs::remove_dir_all(&top)?)
 }
 

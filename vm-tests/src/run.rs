@@ -2,12 +2,15 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::interrupt;
 
@@ -20,10 +23,42 @@ const TAIL: usize = 20;
 ///
 /// It can't be started, or it fails.
 pub fn output(command: &mut Command) -> Result<String> {
+    let child = start(command)?;
+    printed(command, child.wait_with_output()?)
+}
+
+/// The same for a program that may take minutes: it is ended with SIGTERM when this process is asked to end.
+///
+/// # Errors
+///
+/// As with [`output`], or the interruption.
+pub fn long_output(command: &mut Command) -> Result<String> {
+    let child = start(command)?;
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let output = thread::scope(|scope| {
+        let end = scope.spawn(|| child.wait_with_output());
+        while !end.is_finished() {
+            if interrupt::check().is_err() {
+                let _ = kill(pid, Signal::SIGTERM);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        end.join().map_err(|_| anyhow!("a thread panicked"))
+    })??;
+    interrupt::check()?;
+    printed(command, output)
+}
+
+fn start(command: &mut Command) -> Result<Child> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    child.with_context(|| {
         format!("can't run {name}: where it isn't installed, `make harness` does that, or says how")
-    })?;
+    })
+}
+
+fn printed(command: &Command, output: Output) -> Result<String> {
+    let name = command.get_program().to_string_lossy();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let said = stdout + &String::from_utf8_lossy(&output.stderr);

@@ -184,7 +184,8 @@ impl Watch<'_> {
 }
 
 /// What the end of a node says, with the error of its process, if it has one. An emulated kernel panics now and then while it starts, and
-/// is started `again`, once. A node that says nothing at its first boot is the harness's own failure; later, it is what was done to the node.
+/// is started `again`, once. One that says nothing
+/// and crashes at its first boot is the harness's own failure; one that powers itself off, or does so later, was made to.
 fn judge(
     node: &str,
     boot: u32,
@@ -202,11 +203,12 @@ fn judge(
         None if begins("RESULT pass") && must_be_cut => "its power was not cut".to_owned(),
         None if begins("RESULT pass") && !begins("OK ") => "it passed without a step".to_owned(),
         None if begins("RESULT pass") && !begins("FAILED ") => return State::Ended,
-        None if told.is_empty() || panicked => console.to_owned(),
+        None if panicked => console.to_owned(),
+        None if told.is_empty() => format!("it powered itself off before that\n{console}"),
         None if begins("RESULT fail") => "its script failed".to_owned(),
         None => "it powered itself off".to_owned(),
     };
-    if told.is_empty() && boot == 1 {
+    if told.is_empty() && boot == 1 && (panicked || error.is_some()) {
         return State::Unjudged(why);
     }
     State::Failed(failure(node, boot, told, &why))
@@ -309,16 +311,20 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_said_nothing_is_the_harness_s_failure_at_its_first_boot_only() {
+    fn a_node_that_crashed_before_it_said_anything_is_the_harness_s_failure_at_its_first_boot_only() {
         let panic = format!("[ 1.0] {PANIC}: VFS");
+        let off = |boot| {
+            let why = "it powered itself off before that\noff";
+            State::Failed(format!("node, boot {boot}: failed before its first step\n{why}"))
+        };
         for (boot, error, console, again, wanted) in [
             (1, None, panic.as_str(), false, State::Again),
             (2, None, &panic, false, State::Again),
             (1, None, &panic, true, State::Unjudged(panic.clone())),
             (2, None, &panic, true, State::Failed(format!("node, boot 2: failed before its first step\n{panic}"))),
-            (1, None, "off", false, State::Unjudged("off".to_owned())),
             (1, Some("QEMU: no"), "off", false, State::Unjudged("QEMU: no\noff".to_owned())),
-            (2, None, "off", false, State::Failed("node, boot 2: failed before its first step\noff".to_owned())),
+            (1, None, "off", false, off(1)),
+            (2, None, "off", false, off(2)),
         ] {
             assert_eq!(judge("node", boot, false, &[], error, console, again), wanted, "{boot} {console} {again}");
         }

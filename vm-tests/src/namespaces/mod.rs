@@ -10,9 +10,10 @@ mod cgroup;
 mod network;
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use fs_err::{self as fs, File};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -139,14 +142,22 @@ impl Node for Container {
         Ok(())
     }
 
-    /// They lie where the node wrote them, whatever became of it.
+    /// They lie where the node wrote them, whatever became of it. Its links lead to its own files, not to the machine's.
     fn keep_logs(&self, to: &Path) -> Result<()> {
-        for from in LOGS {
-            let (from, to) = (self.path(from), to.join(from.trim_start_matches('/')));
+        let root = File::open(self.path("/"))?;
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        for log in LOGS {
+            let found = match openat2(&root, log, how) {
+                Ok(found) => found,
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => continue,
+                Err(errno) => return Err(errno).with_context(|| format!("{log} of {}", self.spec.name)),
+            };
+            let from = PathBuf::from(format!("/proc/{}/fd/{}", process::id(), found.as_raw_fd()));
+            let to = to.join(log.trim_start_matches('/'));
             if from.is_dir() {
                 fs::create_dir_all(&to)?;
                 run::copy(&from, &to)?;
-            } else if from.exists() {
+            } else if from.is_file() {
                 fs::create_dir_all(to.parent().unwrap_or(&to))?;
                 fs::copy(&from, &to)?;
             }

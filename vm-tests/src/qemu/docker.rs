@@ -62,7 +62,7 @@ pub fn docker(components: &Components, version: &str) -> Result<PathBuf> {
         let mut import = run::bound("unshare");
         import.args(["--mount", "--propagation", "private", "bash"]).arg(&script);
         import.arg(&root).arg(&node).arg(&docker).arg(format!("kindest/node:v{version}"));
-        run::output(&mut import)?;
+        run::long_output(&mut import)?;
         file_system(&docker, &folder.join("docker.raw"), "docker", SIZE)?;
         fs::remove_dir_all(&root)?;
         fs::remove_dir_all(&docker)?;

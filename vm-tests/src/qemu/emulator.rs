@@ -51,7 +51,7 @@ fn packages() -> Result<PathBuf> {
         eprintln!("QEMU of {SUITE}: unpacking, which takes half a minute");
         let mut unpack = run::bound("mmdebstrap");
         unpack.args(["--quiet", "--variant=extract", "--format=directory", PACKAGES, SUITE]);
-        run::output(unpack.arg(folder.join("root"))).map(drop)
+        run::long_output(unpack.arg(folder.join("root"))).map(drop)
     })?;
     Ok(folder.join("root"))
 }
