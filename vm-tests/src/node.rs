@@ -2,8 +2,12 @@
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Result;
+use fs_err as fs;
+
+use crate::run;
 
 /// The first three numbers of all addresses of nodes.
 pub const NETWORK: &str = "10.99.0";
@@ -18,6 +22,19 @@ pub const LOGS: [&str; 7] = [
     "/var/log/kubernetes",
     "/var/log/pods",
 ];
+
+/// Unpacks what a node that failed sent of its [`LOGS`]. Did it send any?
+///
+/// # Errors
+///
+/// What it sent is not complete.
+pub fn unpack_logs(archive: &Path, to: &Path) -> Result<bool> {
+    let sent = fs::metadata(archive).is_ok_and(|metadata| metadata.len() > 0);
+    if sent {
+        run::output(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(to))?;
+    }
+    Ok(sent)
+}
 
 /// A node that may be booted, more than once, over the same files.
 pub trait Node: Debug {

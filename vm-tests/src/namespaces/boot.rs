@@ -141,7 +141,9 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     }
     bind_file(&spec.top.join("console"), &dev.join("console"))?;
     // Where a virtual machine has a serial port.
-    bind_file(&spec.top.join("result"), &dev.join("virtio-ports/result"))?;
+    for port in ["result", "logs"] {
+        bind_file(&spec.top.join(port), &dev.join("virtio-ports").join(port))?;
+    }
     // An overlay can't be the upper part of another: the containers' layers need a folder that is none.
     bind(&spec.top.join("containerd"), &root.join("var/lib/containerd"))
 }

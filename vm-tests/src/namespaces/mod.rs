@@ -142,8 +142,11 @@ impl Node for Container {
         Ok(())
     }
 
-    /// They lie where the node wrote them, whatever became of it. Its links lead to its own files, not to the machine's.
+    /// Those of a node that hung lie where it wrote them. Its links lead to its own files, not to the machine's.
     fn keep_logs(&self, to: &Path) -> Result<()> {
+        if let Ok(true) = node::unpack_logs(&self.spec.top.join("logs"), to) {
+            return Ok(());
+        }
         let root = File::open(self.path("/"))?;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         for log in LOGS {
@@ -170,7 +173,9 @@ impl Container {
     fn start(&self) -> Result<Running> {
         self.spec.group.create()?;
         let append = |path| File::options().create(true).append(true).open(path).map(File::into_file);
-        append(self.result())?;
+        for port in [self.result(), self.spec.top.join("logs")] {
+            append(port)?;
+        }
         let console = append(self.console())?;
         let child = Command::new(&self.spec.program)
             .arg("enter")

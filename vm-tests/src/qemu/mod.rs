@@ -221,17 +221,14 @@ impl Node for Machine {
         for file in ["journal", "qemu.log"] {
             fs::copy(self.top.join(file), to.join(file))?;
         }
-        let logs = self.top.join("logs");
-        let mut kept = Ok(());
-        let sent = fs::metadata(&logs).is_ok_and(|metadata| metadata.len() > 0);
-        if sent {
-            let mut tar = Command::new("tar");
-            kept = run::output(tar.arg("-xf").arg(&logs).arg("-C").arg(to)).map(drop);
-        }
+        let sent = node::unpack_logs(&self.top.join("logs"), to);
         // A machine that hung has sent none, or not to the end. Where the file system is on somebody's disk we don't know.
-        if (!sent || kept.is_err()) && self.kernel.is_some() {
-            kept = disk::copy_out(&self.top.join("root.qcow2"), &node::LOGS, to);
-        }
+        let kept = match sent {
+            Ok(false) | Err(_) if self.kernel.is_some() => {
+                disk::copy_out(&self.top.join("root.qcow2"), &node::LOGS, to)
+            }
+            sent => sent.map(drop),
+        };
         // Why it failed is told all the same.
         kept.unwrap_or_else(|error| eprintln!("the machine's logs are not complete: {error:#}"));
         Ok(())
