@@ -216,10 +216,10 @@ another_api_is_ready() {
     local pid
     pid=$(api_pid) && [ "$pid" != "$(cat "$WORK/api-pid")" ] && api_is_ready
 }
-# The API server that runs now is the one that runs in some seconds, and answers.
+# The API server that runs now is the one that runs in some seconds, and answers. One that is busy may say for a moment that it isn't ready.
 stays_for() {
     local pid
-    pid=$(api_pid) && sleep "$1" && is "$(api_pid)" "$pid" && api_is_ready
+    pid=$(api_pid) && sleep "$1" && eventually api_is_ready && is "$(api_pid)" "$pid"
 }
 
 # From now on it is asked ten times a second, or more seldom on a slow node, whether the API server answers, until the script ends.
