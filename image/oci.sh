@@ -51,4 +51,6 @@ printf '%s' "{\"schemaVersion\":2,\"mediaType\":\"$oci.index.v1+json\",\"manifes
     "\"io.containerd.image.name\":\"localhost/kube-audit-bootstrap:$version\"}}]}" >"$layout/index.json"
 suffix=''
 [ "$arch" = amd64 ] || suffix=-$arch
-archive -C "$layout" oci-layout index.json blobs >"target/packages/kube-audit-bootstrap-$version$suffix.oci.tar"
+out=target/packages/kube-audit-bootstrap-$version$suffix.oci.tar
+archive -C "$layout" oci-layout index.json blobs >"$out"
+echo "created image: $out"

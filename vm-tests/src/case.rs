@@ -21,6 +21,8 @@ use crate::watch::Watch;
 use crate::{image, interrupt, kubeadm, run, stale};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
+/// Where the cases are, in it.
+const CASES: &str = "cases";
 
 /// What kubeadm is given, where it can be: an emulated API server that just started needs more than a minute for a request.
 const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 5m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
@@ -159,25 +161,33 @@ pub enum Verdict {
     Failed(String),
 }
 
-/// All cases, by name.
+/// The names of all cases, sorted.
 ///
 /// # Errors
 ///
-/// A case is not as it should be.
-pub fn all() -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    let dir = Path::new(HERE).join("cases");
-    for entry in fs::read_dir(&dir)? {
+/// Their folder can't be read.
+pub fn names() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(Path::new(HERE).join(CASES))? {
         let path = entry?.path();
         if path.is_dir() {
-            cases.push(Case::read(&path)?);
+            names.push(name_of(&path));
         }
     }
-    cases.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(cases)
+    names.sort();
+    Ok(names)
 }
 
 impl Case {
+    /// The case of a name.
+    ///
+    /// # Errors
+    ///
+    /// It is not as it should be.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::read(&Path::new(HERE).join(CASES).join(name))
+    }
+
     fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("case.yaml");
         let text = fs::read_to_string(&path)?;

@@ -224,6 +224,10 @@ impl Nodes {
         let machines = self.image.is_some() || self.accel.is_some();
         let on = self.on.unwrap_or(if machines { On::Qemu } else { On::Namespaces });
         ensure!(!machines || on == On::Qemu, Misuse("--image and --accel are for machines: --on qemu".to_owned()));
+        if let Some(folder) = &components.given {
+            let no_folder = || Misuse(format!("--components {}: this is no folder", folder.display()));
+            ensure!(folder.is_dir(), no_folder());
+        }
         let accelerator = self.accel.unwrap_or(Accelerator::Tcg);
         // Our own images belong to root, and so does what is in a node.
         ensure!(
@@ -289,6 +293,8 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
 }
 
 fn give_shell(arguments: Shell, components: Components) -> Result<()> {
+    let by_itself = "an image that boots by itself has a console of its own: start it in QEMU yourself";
+    ensure!(arguments.nodes.image.is_none(), Misuse(by_itself.to_owned()));
     let setting = arguments.nodes.setting(components)?;
     let versions: Vec<_> = arguments.version.into_iter().collect();
     let jobs = job::chosen(&[arguments.case], &versions, false, &setting)?;
