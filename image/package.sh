@@ -39,3 +39,4 @@ done
 name=kube-audit-bootstrap-$VERSION-linux-$ARCH
 tar -C "$work/tree" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \
     --transform "s,^\.,$name," -c . | gzip -9n >"$out/$name.tar.gz"
+echo "created package: $out/$name.tar.gz"

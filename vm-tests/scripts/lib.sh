@@ -33,7 +33,7 @@ step() {
     timeout --foreground --kill-after=5 "$((${LIMIT:-120} * PATIENCE))" bash -c '. "$LIB/lib.sh"; "$@"' - "$@" >"$WORK/output" 2>&1 || rc=$?
     kill "$beat" 2>/dev/null || true
     wait "$beat" 2>/dev/null || true
-    printf '== %s: exit %s\n' "$name" "$rc"
+    printf '\n== %s: exit %s\n' "$name" "$rc"
     cat "$WORK/output"
     took=$(((${EPOCHREALTIME/./} - start) / 100000))
     if [ $rc -eq 0 ]; then
@@ -102,12 +102,13 @@ cloud_init_done() {
 # The one that runs; without one, or with two, this fails.
 api_pid() { local pids; pids=$(pgrep -x kube-apiserver) && [[ $pids =~ ^[0-9]+$ ]] && echo "$pids"; }
 api_is_ready() { kubectl get --raw /readyz; }
-node_is_ready() { kubectl get node "$(hostname)" -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'; }
+# Of a node or a pod as JSON; otherwise it is said why not.
+is_ready() { jq -e '.status.conditions[] | select(.type == "Ready") | if .status == "True" then true else .reason, .message, false end'; }
+node_is_ready() { kubectl get node "$(hostname)" -o json | is_ready; }
 
 # Ready, and known to a kubelet that isn't about to be restarted by kubeadm.
 api_pod_is_ready() {
-    kubectl -n kube-system get pod "kube-apiserver-$(hostname)" -o json |
-        jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'
+    kubectl -n kube-system get pod "kube-apiserver-$(hostname)" -o json | is_ready
 }
 
 # The audit flags on the command line of the one API server that runs here, sorted.

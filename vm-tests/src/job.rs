@@ -172,7 +172,10 @@ pub fn chosen(names: &[String], asked: &[String], all: bool, setting: &Setting) 
         let judge = names.iter().find(|name| JUDGES.iter().any(|(judge, _)| judge == name));
         ensure!(
             judge.is_none(),
-            Misuse(format!("{} needs no node; leave --on out", judge.map_or("", |name| name)))
+            Misuse(format!(
+                "{} needs no node; leave --on, --image and --accel out",
+                judge.map_or("", |name| name)
+            ))
         );
     }
     let wanted = |name: &str| on == On::Namespaces && wanted(name, false);

@@ -32,8 +32,10 @@ pub fn emulator(accelerator: Accelerator) -> Result<Command> {
     let version = run::output(Command::new(PROGRAM).arg("--version")).ok();
     let is_there = version.is_some();
     let is_old = version.is_none_or(|version| major(&version).is_some_and(|major| major < MAJOR));
-    // Virtualised, it has little to do; and without root, there are no nodes of our own.
-    let mut qemu = if is_old && accelerator == Accelerator::Tcg && nix::unistd::geteuid().is_root() {
+    // Virtualised, it has little to do. What unpacks it needs root, as nodes of our own do; an image of somebody's doesn't.
+    let can_unpack =
+        || nix::unistd::geteuid().is_root() && run::output(Command::new("mmdebstrap").arg("--version")).is_ok();
+    let mut qemu = if is_old && accelerator == Accelerator::Tcg && can_unpack() {
         unpacked(&packages()?)
     } else {
         ensure!(is_there, "{PROGRAM} is not installed, or doesn't run: Debian has it in qemu-system-x86");

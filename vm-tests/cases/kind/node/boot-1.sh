@@ -1,8 +1,7 @@
 step 'Docker answers' docker info
 trap clean_up EXIT
 step 'a node image is built with the program in front of kubeadm' build_image
-LIMIT=300 step 'kind creates a cluster, and knows nothing of auditing' \
-    kind create cluster --name "$CLUSTER" --image "$IMAGE" --config "$CASE/kind.yaml" --retain
+LIMIT=300 step 'kind creates a cluster, and knows nothing of auditing' create_cluster_slowly
 step 'the API server answers' eventually api_is_ready
 step 'the node is ready' eventually kind_node_is_ready
 step 'kubeadm is the program' calls_the_hook

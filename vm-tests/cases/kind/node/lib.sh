@@ -14,10 +14,17 @@ build_image() {
     docker build -t "$IMAGE" --build-arg NODE_IMAGE=kindest/node:v@VERSION@ "$context"
 }
 
-kind_node_is_ready() { kubectl get node "$NODE" -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'; }
+kind_node_is_ready() { kubectl get node "$NODE" -o json | is_ready; }
 in_node() { docker exec "$NODE" "$@"; }
 finds_a_worker() { in_node kube-audit-bootstrap status | grep -w 'a worker'; }
 calls_the_hook() { is "$(in_node sh -c 'command -v kubeadm')" /usr/local/bin/kubeadm; }
+
+create_cluster() { kind create cluster --name "$CLUSTER" --image "$IMAGE" --config "$CASE/kind.yaml" --retain; }
+# kind gives a container's systemd 30 s, whatever the machine: where all is emulated, that may be too short the first time.
+create_cluster_slowly() {
+    create_cluster 2>&1 | tee "$WORK/create" && return
+    emulated && grep -q 'could not find a log line' "$WORK/create" && kind delete cluster --name "$CLUSTER" && create_cluster
+}
 
 # The node's log, for what looks into one.
 AUDIT_LOG=$WORK/audit.log
