@@ -159,6 +159,8 @@ ask_numbers() {
     for field in client-certificate client-key; do
         sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
     done
+    # Its container.
+    grep -oE '[0-9a-f]{64}' "/proc/$(api_pid)/cgroup" | tail -n 1 >"$WORK/asked" || true
     for asker in 1 2 3 4; do
         next=${EPOCHREALTIME/./}
         for ((n = 0; ; n++)); do
@@ -178,9 +180,12 @@ all_are_recorded() {
     all_events | jq -r 'select(.stage == "ResponseComplete" and .responseStatus.code == 200) | .requestURI | capture("number=(?<n>[0-9-]+)$").n' |
         sort >"$WORK/recorded"
     echo "$(wc -l <"$WORK/answered") answers, $(wc -l <"$WORK/recorded") events"
-    [ "$(wc -l <"$WORK/answered")" -gt 20 ] && is "$(uniq -d "$WORK/recorded")" '' &&
-        is "$(comm -23 "$WORK/answered" "$WORK/recorded" | head)" ''
+    [ "$(wc -l <"$WORK/answered")" -gt 20 ] && is "$(uniq -d "$WORK/recorded")" '' || return 1
+    is "$(comm -23 "$WORK/answered" "$WORK/recorded" | head)" '' && return
+    # What the kubelet kills when its 30 s are over has events in its buffer: a quick API server has ended by itself by then.
+    emulated && was_killed && tell 'NOT JUDGED: events are missing, of an API server that did not end in time and was killed'
 }
+was_killed() { journalctl --quiet --no-pager --unit containerd | grep -q "Kill container.*$(cat "$WORK/asked")"; }
 
 # Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times, and which version the cluster's own
 # configuration has.
