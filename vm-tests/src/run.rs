@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use fs_err as fs;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -121,12 +121,10 @@ impl Watch<'_> {
                 eprintln!("{} {}: {line}", self.case, node.name);
             }
         }
-        if let Some(within) = told.iter().find_map(|line| line.strip_prefix("CUT ")?.parse().ok()) {
-            if boot > self.cuts {
-                let why = "it waits for its power to be cut, which case.yaml doesn't say of this boot";
-                return Ok(State::Failed(failure(node.name, boot, &told, why)));
-            }
-            return self.cut(node, boot, random.below(within));
+        match wants_cut(&told, boot <= self.cuts) {
+            None => {}
+            Some(Ok(within)) => return self.cut(node, boot, random.below(within)),
+            Some(Err(why)) => return Ok(State::Failed(failure(node.name, boot, &told, why))),
         }
         // Once a script runs, systemd counts its seconds on the console, also of one that hangs.
         let said = size(&if told.is_empty() { node.node.console() } else { node.node.result() });
@@ -181,6 +179,16 @@ impl Watch<'_> {
         }
         Ok(State::Ended)
     }
+}
+
+/// Within how many milliseconds a node wants its power to be cut, if it does. An error says that it isn't `due`.
+fn wants_cut(told: &[String], due: bool) -> Option<std::result::Result<u64, &'static str>> {
+    let within = told.iter().find_map(|line| line.strip_prefix("CUT ")?.parse().ok())?;
+    Some(if due {
+        Ok(within)
+    } else {
+        Err("it waits for its power to be cut, which case.yaml says of no such boot")
+    })
 }
 
 /// What the end of a node says, with the error of its process, if it has one. An emulated kernel panics now and then while it starts, and
@@ -271,6 +279,17 @@ mod tests {
             ),
         ] {
             assert_eq!(failure("node", 1, &lines, "why"), wanted);
+        }
+    }
+
+    #[test]
+    fn power_is_cut_only_where_the_case_says_so() {
+        for (lines, due, wanted) in [
+            (&["BOOT 1", "CUT 4000"][..], true, Some(Some(4000))),
+            (&["BOOT 1", "CUT 4000"], false, Some(None)),
+            (&["BOOT 1", "STEP CUT 4000"], true, None),
+        ] {
+            assert_eq!(wants_cut(&told(lines), due).map(std::result::Result::ok), wanted, "{lines:?}");
         }
     }
 
