@@ -192,8 +192,8 @@ fn wants_cut(told: &[String], due: bool) -> Option<std::result::Result<u64, &'st
 }
 
 /// What the end of a node says, with the error of its process, if it has one. An emulated kernel panics now and then while it starts, and
-/// is started `again`, once. One that says nothing
-/// and crashes at its first boot is the harness's own failure; one that powers itself off, or does so later, was made to.
+/// is started `again`, once. One that says nothing and crashes at its first boot is the harness's own failure; one that powers itself
+/// off, or does so later, was made to.
 fn judge(
     node: &str,
     boot: u32,

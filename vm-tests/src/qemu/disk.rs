@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use fs_err::os::unix::fs::FileExt;
 use fs_err::{self as fs, File};
 
+use super::KERNEL;
 use crate::cache::{self, Key};
 use crate::components::Components;
 use crate::{image, run, stale};
@@ -21,11 +22,6 @@ pub const FILES_SIZE: &str = "64M";
 /// Where the one partition of an image that boots by itself begins, in sectors.
 const PARTITION: u64 = 2048;
 const SECTOR: u64 = 512;
-
-const GRUB: &str = "linux /boot/vmlinuz root=LABEL=root rw console=ttyS0 panic=-1 net.ifnames=0
-initrd /boot/initrd
-boot
-";
 
 /// What a machine starts from.
 #[derive(Clone, Debug)]
@@ -121,10 +117,11 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
             }
         }
     }
+    let grub = format!("linux /boot/vmlinuz root=LABEL=root {KERNEL}\ninitrd /boot/initrd\nboot\n");
     for (path, text) in [
         ("etc/cloud/cloud.cfg.d/90-case.cfg", "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"),
         ("etc/systemd/network/10-dhcp.network", "[Match]\nName=eth*\n\n[Network]\nDHCP=ipv4\n"),
-        ("boot/grub/grub.cfg", GRUB),
+        ("boot/grub/grub.cfg", &grub),
     ] {
         let path = tree.join(path);
         // Not through a link into the cache.

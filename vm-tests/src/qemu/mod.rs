@@ -27,7 +27,7 @@ use crate::{Misuse, run};
 
 /// What a kernel is told: nothing that an emulated machine is slow at and a test has no need of, and to end, not to wait,
 /// when it panics.
-const KERNEL: &str = "root=/dev/vda rw console=ttyS0 panic=-1 net.ifnames=0 mitigations=off init_on_alloc=0 \
+const KERNEL: &str = "rw console=ttyS0 panic=-1 net.ifnames=0 mitigations=off init_on_alloc=0 \
     transparent_hugepage=never systemd.default_device_timeout_sec=300 \
     modprobe.blacklist=kvm,kvm_amd,kvm_intel,ata_piix,ata_generic,powernow_k8,acpi_cpufreq,i2c_piix4,psmouse";
 
@@ -107,7 +107,7 @@ impl Machine {
         let cache = if parts.unsafe_power { "none" } else { "unsafe" };
         match parts.disk {
             Disk::Built { vmlinuz, initrd, root } => {
-                let mut kernel = KERNEL.to_owned();
+                let mut kernel = format!("root=/dev/vda {KERNEL}");
                 if let Some(init) = parts.init {
                     kernel += &format!(" init={init}");
                 }

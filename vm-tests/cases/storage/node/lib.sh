@@ -1,9 +1,6 @@
 NAME=/dev/disk/by-id/audit
 DIRECTORY=/var/log/kubernetes/audit
 
-rotated() { ls "$DIRECTORY" | grep -c '^audit-.*T'; }
-has_rotated() { local n; n=$(rotated) && echo "$n files" && [ "$n" -ge "$1" ]; }
-
 # When a file was rotated, in seconds: the newest ones last.
 rotations() {
     ls "$DIRECTORY" | sed -nE 's/^audit-([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2})-([0-9]{2})-([0-9]{2}\.[0-9]+)\.log.*/\1 \2:\3:\4/p' |
