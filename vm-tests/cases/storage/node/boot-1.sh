@@ -20,7 +20,9 @@ rm "$WORK"/answered-*
 # can is killed by its probe, and doesn't start again while it is asked.
 first=$(rotations | tail -n 1)
 if emulated; then ask_numbers 8000 20000; else ask_numbers 400 2000; fi
-LIMIT=600 step 'the log is rotated' eventually rotated_since "$first" 5
+LIMIT=600 step 'the log is rotated' eventually rotated_since "$first" 4
+first=$(rotations | tail -n 1)
+LIMIT=300 step 'and once more, so that all that is kept is of that load' eventually rotated_since "$first" 1
 step 'it is foretold how long a file takes' foretell
 echo 0 >"$WORK/most"
 watch_size &
