@@ -24,8 +24,8 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Where the cases are, in it.
 const CASES: &str = "cases";
 
-/// What kubeadm is given, where it can be: an emulated API server may need minutes to start, and ends
-/// and starts again where that takes it too long.
+/// What kubeadm is given, where it can be: an emulated API server may need minutes to start, and ends and starts again where that
+/// takes it too long.
 const TIMEOUTS: &str = "timeouts: {kubernetesAPICall: 10m, etcdAPICall: 5m, tlsBootstrap: 10m, kubeletHealthCheck: 10m, \
                         controlPlaneComponentHealthCheck: 10m}";
 
