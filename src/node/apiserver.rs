@@ -87,13 +87,17 @@ pub fn answers(process: &Process) -> Result<()> {
     Ok(())
 }
 
+/// How long its metrics may take: they are megabytes, and gathered anew for each answer.
+const METRICS: Duration = Duration::from_secs(15);
+
 /// The events that the API server here could not write, by its own count, and when it began to count. `None` where it can't be asked.
 pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
     let (processes, _) = processes();
     let [process] = processes.as_slice() else { return None };
-    let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get("/metrics"));
-    let metrics =
-        metrics.inspect_err(|error| log::info!("the API server's counts aren't known: {error:#}")).ok()?;
+    let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
+    let metrics = metrics
+        .inspect_err(|error| log::warn!("how many events the API server couldn't write isn't known: {error:#}"))
+        .ok()?;
     Some((metrics::lost(&metrics), start_time(process)?))
 }
 

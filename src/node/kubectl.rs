@@ -13,9 +13,9 @@ use crate::proof::Process;
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBECTLS: [&str; 3] = ["/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl"];
 
-/// How long an answer may take, to kubectl and to us.
-const REQUEST_TIMEOUT: &str = "5s";
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long an answer may take, and kubectl's own start and end besides.
+const ANSWER: Duration = Duration::from_secs(5);
+const KUBECTL: Duration = Duration::from_secs(5);
 
 /// What makes a path unique, so that its event is known: a parameter that the API server passes over.
 pub fn mark() -> String {
@@ -83,20 +83,30 @@ impl Kubectl {
 
     /// The answer to a request for a path.
     pub fn get(&self, path: &str) -> Result<String> {
-        process::output(self.command(&["--request-timeout", REQUEST_TIMEOUT, "get", "--raw", path]), "", LIMIT)
+        self.get_within(ANSWER, path)
+    }
+
+    /// The same, where an answer may take so long.
+    pub fn get_within(&self, limit: Duration, path: &str) -> Result<String> {
+        self.run(limit, &["get", "--raw", path], "")
     }
 
     /// Replaces the object at a path.
     ///
     /// Errors: among others a conflict, where `body` names a `resourceVersion` that isn't the object's any more.
     pub fn put(&self, path: &str, body: &str) -> Result<()> {
-        let words = ["--request-timeout", REQUEST_TIMEOUT, "replace", "--raw", path, "-f", "-"];
-        process::output(self.command(&words), body, LIMIT).map(drop)
+        self.run(ANSWER, &["replace", "--raw", path, "-f", "-"], body).map(drop)
     }
 
     /// A request for a path that goes on until the API server ends it, or somebody the program.
     pub fn watch(&self, path: &str) -> Command {
         self.command(&["get", "--raw", path])
+    }
+
+    fn run(&self, limit: Duration, words: &[&str], input: &str) -> Result<String> {
+        let timeout = format!("{}s", limit.as_secs());
+        let words = [&["--request-timeout", &timeout], words].concat();
+        process::output(self.command(&words), input, limit + KUBECTL)
     }
 
     fn command(&self, words: &[&str]) -> Command {

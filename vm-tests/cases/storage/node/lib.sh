@@ -27,4 +27,4 @@ within() { awk -v p="$1" -v a="$2" -v b="$3" 'BEGIN { print a, b, a / b; exit !(
 # What an API server couldn't write is counted by it.
 fill() { ! cat /dev/zero >"$DIRECTORY/ballast" 2>/dev/null; is "$(df --output=avail "$DIRECTORY" | tail -n 1 | xargs)" 0; }
 rotated_since() { local n; n=$(rotations | awk -v first="$1" '$1 > first' | wc -l) && echo "$n files" && [ "$n" -ge "$2" ]; }
-eventually_told() { until kube-audit-bootstrap status 2>&1 | grep 'lost '; do sleep 1; done; }
+eventually_told() { until kube-audit-bootstrap status 2>&1 | grep 'lost '; do nap 10; done; }
