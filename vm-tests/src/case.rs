@@ -503,8 +503,8 @@ fn keep_logs(node: &dyn Node, to: &Path) -> Result<()> {
 fn furnish_image(node: &dyn Node) -> Result<()> {
     fs::create_dir_all(node.path("/etc/systemd/system"))?;
     let files = Path::new(HERE).join("rootfs");
-    for unit in ["etc/systemd/system/case.service", "etc/systemd/system/case-journal.service"] {
-        fs::copy(files.join(unit), node.path(unit))?;
+    for (_, unit) in image::own_units() {
+        fs::copy(files.join(unit.trim_start_matches('/')), node.path(unit))?;
     }
     fs::write(node.path(&format!("{SEED}/{VENDOR_DATA}")), include_str!("vendor-data.yaml"))?;
     Ok(())

@@ -57,7 +57,7 @@ const MACHINE_PACKAGES: [&str; 6] =
     ["docker-cli", "docker.io", "grub-common", "grub-pc-bin", "initramfs-tools", "linux-image-cloud-amd64"];
 
 /// Units that start with the node, by who wants them. The names of those of the harness begin with `case`.
-pub const ENABLED: [(&str, &str); 6] = [
+const ENABLED: [(&str, &str); 6] = [
     ("sysinit.target", "/etc/systemd/system/case-emulated.service"),
     ("dev-virtio\\x2dports-journal.device", "/etc/systemd/system/case-journal.service"),
     ("multi-user.target", "/etc/systemd/system/containerd.service"),
@@ -65,6 +65,11 @@ pub const ENABLED: [(&str, &str); 6] = [
     ("multi-user.target", "/usr/lib/systemd/system/systemd-networkd.service"),
     ("cloud-init.target", "/etc/systemd/system/case.service"),
 ];
+
+/// Those of the harness.
+pub fn own_units() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ENABLED.into_iter().filter(|(_, unit)| unit.contains("/case"))
+}
 
 /// Units that a node for a minute has no need of.
 const MASKED: [&str; 14] = [

@@ -106,15 +106,12 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
     for (from, to) in kernels(&tree)? {
         fs::rename(&from, tree.join("boot").join(to))?;
     }
-    for (target, unit) in image::ENABLED {
+    for (target, unit) in image::own_units() {
         let unit = Path::new(unit);
-        let name = unit.file_name().unwrap_or_default();
-        if name.as_encoded_bytes().starts_with(b"case") {
-            let wanted = unit.with_file_name(format!("{target}.wants")).join(name);
-            for ours in [unit, &wanted] {
-                let ours = tree.join(ours.strip_prefix("/")?);
-                fs::remove_file(&ours)?;
-            }
+        let wanted = unit.with_file_name(format!("{target}.wants")).join(unit.file_name().unwrap_or_default());
+        for ours in [unit, &wanted] {
+            let ours = tree.join(ours.strip_prefix("/")?);
+            fs::remove_file(&ours)?;
         }
     }
     let grub = format!("linux /boot/vmlinuz root=LABEL=root {KERNEL}\ninitrd /boot/initrd\nboot\n");
