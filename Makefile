@@ -42,7 +42,7 @@ test: programs ## That, and the slow tests: faults, the release build, packages,
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
-vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter of an hour
+vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
 	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE) --patience $(PATIENCE)
 
 test-all: programs arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
