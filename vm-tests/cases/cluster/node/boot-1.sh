@@ -5,6 +5,7 @@ configuration >"$WORK/configuration"
 step 'plan shows the edit' says '^\+\+\+ b/kube-system/configmaps/kubeadm-config' exits 3 kube-audit-bootstrap plan
 mv /etc/kubernetes/admin.conf /root/
 step 'without admin.conf it says what is missing' says 'unknown .*admin.conf' exits 3 kube-audit-bootstrap status
+step 'and that lost events are not known' says 'warning: how many events .* known: there is no .*admin.conf' exits 3 kube-audit-bootstrap status
 mv /root/admin.conf /etc/kubernetes/
 get_in_the_way
 LIMIT=300 step 'somebody else writes it meanwhile, and it is tried again' says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait "$LONG"
