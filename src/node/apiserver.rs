@@ -95,8 +95,14 @@ pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
     let (processes, _) = processes();
     let [process] = processes.as_slice() else { return None };
     let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
+    // One that doesn't audit loses nothing.
+    let audits =
+        ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| value(process, flag).is_some());
+    let level = if audits { log::Level::Warn } else { log::Level::Info };
     let metrics = metrics
-        .inspect_err(|error| log::warn!("how many events the API server couldn't write isn't known: {error:#}"))
+        .inspect_err(|error| {
+            log::log!(level, "how many events the API server couldn't write isn't known: {error:#}");
+        })
         .ok()?;
     Some((metrics::lost(&metrics), start_time(process)?))
 }

@@ -13,9 +13,10 @@ use crate::proof::Process;
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBECTLS: [&str; 3] = ["/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl"];
 
-/// How long an answer may take, and kubectl's own start and end besides.
-const ANSWER: Duration = Duration::from_secs(5);
-const KUBECTL: Duration = Duration::from_secs(5);
+/// How long an answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// How much longer kubectl may take for its own start and end.
+const OVERHEAD: Duration = Duration::from_secs(5);
 
 /// What makes a path unique, so that its event is known: a parameter that the API server passes over.
 pub fn mark() -> String {
@@ -83,10 +84,10 @@ impl Kubectl {
 
     /// The answer to a request for a path.
     pub fn get(&self, path: &str) -> Result<String> {
-        self.get_within(ANSWER, path)
+        self.get_within(ANSWER_LIMIT, path)
     }
 
-    /// The same, where an answer may take so long.
+    /// The same, where an answer may take so many whole seconds.
     pub fn get_within(&self, limit: Duration, path: &str) -> Result<String> {
         self.run(limit, &["get", "--raw", path], "")
     }
@@ -95,7 +96,7 @@ impl Kubectl {
     ///
     /// Errors: among others a conflict, where `body` names a `resourceVersion` that isn't the object's any more.
     pub fn put(&self, path: &str, body: &str) -> Result<()> {
-        self.run(ANSWER, &["replace", "--raw", path, "-f", "-"], body).map(drop)
+        self.run(ANSWER_LIMIT, &["replace", "--raw", path, "-f", "-"], body).map(drop)
     }
 
     /// A request for a path that goes on until the API server ends it, or somebody the program.
@@ -106,7 +107,7 @@ impl Kubectl {
     fn run(&self, limit: Duration, words: &[&str], input: &str) -> Result<String> {
         let timeout = format!("{}s", limit.as_secs());
         let words = [&["--request-timeout", &timeout], words].concat();
-        process::output(self.command(&words), input, limit + KUBECTL)
+        process::output(self.command(&words), input, limit + OVERHEAD)
     }
 
     fn command(&self, words: &[&str]) -> Command {

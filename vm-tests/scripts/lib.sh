@@ -51,7 +51,7 @@ step() {
     exit 1
 }
 # The last lines of a file, for who reads why it failed: without the stacks that a program in Go may print below its error.
-last_lines() { sed -E '/^[^ ]+[./][^ ]+$/{N;/\n\t[^ ]+\.(go|s):[0-9]+$/d}' "$1" | tail -n 12; }
+last_lines() { sed -E '$!N;/^[^[:space:]]+[./][^[:space:]]+\n\t[^ ]+\.(go|s):[0-9]+$/d;P;D' "$1" | tail -n 12; }
 tell_end() { last_lines "$1" | while IFS= read -r line; do tell "| $line"; done; }
 
 # The command succeeds sooner or later; the limit is the step's.

@@ -21,13 +21,15 @@ calls_the_hook() { is "$(in_node sh -c 'command -v kubeadm')" /usr/local/bin/kub
 
 create_cluster() { kind create cluster --name "$CLUSTER" --image "$IMAGE" --config "$CASE/kind.yaml" --retain; }
 # Some limits are the same on every machine, and too short where all is emulated: kind gives a container's systemd 30 s, and kubeadm asks a
-# new API server only once for some of what CoreDNS needs. There, what failed is told, and tried once more.
+# new API server only once for some of what CoreDNS needs. There, whatever it failed of is told, its logs are kept, and it is tried once more.
 create_cluster_slowly() {
     create_cluster 2>&1 | tee "$WORK/create" && return
     emulated || return
-    last_lines "$WORK/create" | tail -n 4 | while IFS= read -r line; do tell "NOT JUDGED: kind's first try ended: $line"; done
+    tell "NOT JUDGED: kind's first try ended: $(last_lines "$WORK/create" | tail -n 4 | paste -sd ' ')"
+    keep_kind_logs kind-first
     kind delete cluster --name "$CLUSTER" && create_cluster
 }
+keep_kind_logs() { kind export logs --name "$CLUSTER" "${LOGS:-/var/log/case}/$1" || true; }
 
 # The node's log, for what looks into one.
 AUDIT_LOG=$WORK/audit.log
@@ -39,7 +41,7 @@ first_event() { fetch_log && head -n 1 "$AUDIT_LOG"; }
 # Whatever happened: the cluster and its image are gone after, and its logs are kept if it failed.
 clean_up() {
     local rc=$?
-    [ $rc -eq 0 ] || kind export logs --name "$CLUSTER" "${LOGS:-/var/log/case}/kind" || true
+    [ $rc -eq 0 ] || keep_kind_logs kind
     kind delete cluster --name "$CLUSTER"
     docker image rm "$IMAGE"
     return $rc
