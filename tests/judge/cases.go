@@ -146,8 +146,8 @@ func judgeCase(folder string, all expected, sum *counts) (faults []string) {
 	return faults
 }
 
-// kindOfText tells what a file is by what is in it: "kubeadm", "manifest" (one that runs an API server) or "". What can't
-// be read is what it looks like.
+// kindOfText tells what a file is by what is in it: "kubeadm", "manifest" (one that runs an API server) or "". What
+// can't be read is what it looks like.
 func kindOfText(text string) string {
 	all, err := documents(text)
 	container := -1
@@ -209,7 +209,7 @@ func sortedKeys(maps ...map[string]string) (keys []string) {
 // shapeVersion stands for @VERSION@ in a shape. Its kubeadm reads v1beta3 and v1beta4.
 const shapeVersion = "1.34.1"
 
-// shapes lets the program edit every shape of a folder with a folder for each version of kubeadm's API. Each must be edited.
+// shapes lets the program edit every shape, in a folder for each version of kubeadm's API. Each must be edited.
 func shapes(program, directory string, want expectation) bool {
 	good, sum := true, 0
 	for _, version := range []string{"v1beta3", "v1beta4"} {

@@ -182,8 +182,8 @@ func (v *verdict) mountKey(item interface{}) string {
 // ownName is what the program calls its volumes.
 var ownName = regexp.MustCompile(`^audit(-log|-webhook)?(-\d+)?$`)
 
-// sameMount tells whether a mount is the one that was there. One of the program's own moves along when the flag that it is
-// for gets another path (README, "Other people's YAML").
+// sameMount tells whether a mount is the one that was there. One of the program's own moves along when the flag that it
+// is for gets another path (README, "Other people's YAML").
 func (v *verdict) sameMount(oldFlags []argument) func(before, after interface{}) bool {
 	moved := map[string]string{}
 	for _, one := range oldFlags {
@@ -617,7 +617,9 @@ func judgeCluster(v *verdict, before, after interface{}) {
 			v.fault("a volume was added that is none of those expected: %v", one)
 			continue
 		}
-		expected := mapping{"name": name, "hostPath": at, "mountPath": at, "readOnly": wanted.readOnly, "pathType": wanted.kind}
+		expected := mapping{
+			"name": name, "hostPath": at, "mountPath": at, "readOnly": wanted.readOnly, "pathType": wanted.kind,
+		}
 		cleaned := with(with(one, "mountPath", at), "hostPath", path.Clean(text(get(one, "hostPath"))))
 		if get(one, "readOnly") == nil {
 			cleaned = with(cleaned, "readOnly", false)

@@ -14,7 +14,8 @@ const usage = `usage: judge edit --kind kubeadm|manifest BEFORE AFTER
        judge shapes --binary PROGRAM DIR
        judge corpus --binary PROGRAM DIR
 
-edit    compares two versions of one file, with the settings that are the default. Prints the changed lines and what is wrong. Exit 0: right, 1: wrong.
+edit    compares two versions of one file, with the settings that are the default. Prints the changed lines and
+        what is wrong. Exit 0: right, 1: wrong.
 cases   judges each kubeadm file and manifest of each case in DIR, before against after, as tests/cases has them.
 shapes  runs every kubeadm file of DIR's folders through the program; it must edit each, and rightly.
 corpus  runs every file of DIR through the program and judges what it did. Exit 0: nothing wrong, 1: something is.

@@ -416,8 +416,8 @@ func (v *verdict) mayGo(gone word, all, edited []word) bool {
 	return v.writtenFlag(some[at].text) != "" || serving[key] || v.want.policyReplaced && key == mark
 }
 
-// writtenFlag gives the name of the expected flag that a word is or begins with, "" where it is none. Escapes in quotes are
-// read as YAML reads them.
+// writtenFlag gives the name of the expected flag that a word is or begins with, "" where it is none. Escapes in quotes
+// are read as YAML reads them.
 func (v *verdict) writtenFlag(word string) string {
 	var plain string
 	if !strings.HasPrefix(word, `"`) || goyaml.Unmarshal([]byte(word), &plain) != nil {
