@@ -133,6 +133,7 @@ func TestCases(t *testing.T) {
 		"an unknown file":   {map[string]string{"before/etc/x": "x", "after/etc/x": "y", "modes": "0600 /" + place + "\n0600 /etc/x"}, "/etc/x was edited, and is nothing that the judge knows"},
 		"another's policy":  {map[string]string{"before/etc/kubernetes/audit-policy.yaml": "x", "after/etc/kubernetes/audit-policy.yaml": "y", "modes": "0600 /" + place + "\n0600 /etc/kubernetes/audit-policy.yaml"}, ""},
 		"the policy alone":  {map[string]string{"before/" + place: right, "before/etc/kubernetes/audit-policy.yaml": "x", "after/etc/kubernetes/audit-policy.yaml": "y", "modes": "0600 /" + place + "\n0600 /etc/kubernetes/audit-policy.yaml"}, "the policy changes and the pod does not"},
+		"a policy's mode":   {map[string]string{"before/" + place: right, "before/etc/kubernetes/audit-policy.yaml": "x", "after/etc/kubernetes/audit-policy.yaml": "x", "modes": "0600 /" + place + "\n0600 /etc/kubernetes/audit-policy.yaml"}, ""},
 		"one that is cut":   {map[string]string{"before/" + place: manifest[:len(manifest)-2], "after/" + place: right}, "the file before can't be read"},
 		"a cut file more":   {map[string]string{"before/run/kubeadm.yaml": "apiVersion: kubeadm.k8s.io/v1beta3\na: {"}, "/run/kubeadm.yaml: the file before can't be read"},
 		"refused":           {map[string]string{"plan.txt": "error: x\n--- exit 1\n"}, "plan ends with exit code 1"},
@@ -146,6 +147,21 @@ func TestCases(t *testing.T) {
 				"plan.txt": "--- exit 3\n",
 			}, row.files)
 		})
+	}
+}
+
+func TestKindsOfFiles(t *testing.T) {
+	pod := func(command string) string { return "spec: {containers: [{command: [" + command + "]}]}" }
+	for text, kind := range map[string]string{
+		cluster: "kubeadm", "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n": "kubeadm",
+		"apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n": "", "": "", "words": "",
+		manifest: "manifest", pod("kube-apiserver"): "manifest", pod("sh, -c, exec kube-apiserver --v=2"): "manifest",
+		pod("sh, -c, pgrep kube-apiserver && exec /agent"): "", pod("etcd"): "",
+		"a: {": "", "a: { # kube-apiserver": "manifest", "a: { # kubeadm.k8s.io/v1": "kubeadm",
+	} {
+		if found := kindOfText(text); found != kind {
+			t.Errorf("%q is %q, not %q", text, found, kind)
+		}
 	}
 }
 
@@ -171,6 +187,7 @@ func TestListedCases(t *testing.T) {
 		{"other", nil, "--audit-log-path is missing"},
 		{"refused", refused, ""},
 		{"refused-x", refused, ""},
+		{"refused-x", map[string]string{"plan.txt": "--- exit 2\n"}, ""},
 		{"refused-x", nil, "plan ends with exit code 0"},
 		{"refused", map[string]string{"plan.txt": "--- exit 2\n", "after/x": "x"}, "a refused run changes nothing"},
 		{"other", refused, "plan ends with exit code 1"},
@@ -178,10 +195,10 @@ func TestListedCases(t *testing.T) {
 		expectCase(t, row.name, all, row.fault, plain, row.files)
 	}
 	folder := t.TempDir()
+	all.Cases = nil
 	if cases(folder, all) {
 		t.Error("an empty folder is right")
 	}
-	all.Cases = nil
 	writeCase(t, filepath.Join(folder, "refused-x"), plain, refused)
 	if !cases(folder, all) {
 		t.Error("a right case is wrong")
