@@ -158,7 +158,7 @@ impl Description {
             after => serde_yaml::from_value(after).map_err(|error| format!("after: {error}"))?,
         };
         if let Some(unknown) = fields.keys().next() {
-            return Err(format!("unknown field {unknown:?}"));
+            return Err(format!("unknown field {:?}", unknown.as_str().unwrap_or_default()));
         }
         if !about.as_str().is_some_and(|about| !about.trim().is_empty() && !about.contains('\n')) {
             return Err("about must be one line".to_owned());
