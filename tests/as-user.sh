@@ -37,12 +37,15 @@ if [ $# -eq 0 ]; then
     tar --exclude=./target --exclude=./.git -c . | tar -C "$scratch/copy$PWD" -x
     xargs -d '\n' cp --parents -t "$scratch/copy" <"$scratch/built"
     chmod -R u=rwX,go=rX "$scratch"
-    install -d -m 0700 -o $id -g $id "$scratch/home" "$scratch/tmp"
+    install -d -m 0700 -o $id -g $id "$scratch/home"
+    mkdir "$scratch/tmp"
     unshare --mount --propagation private "$0" "$scratch"
     exit
 fi
 
 scratch=$1
+# In memory, as cases flush much.
+mount -t tmpfs -o mode=1777 tmpfs "$scratch/tmp"
 place "$PWD"
 built=$(head -n 1 "$scratch/built")
 built=${built%/x86_64-unknown-linux-gnu/*}

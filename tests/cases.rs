@@ -27,7 +27,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{getegid, geteuid, getgroups};
 use serde_yaml::{Mapping, Value};
 
 /// How many cases there are, so that none is lost unseen.
@@ -134,10 +134,13 @@ fn as_root(plan: &str) -> Result<String, String> {
     Ok(plan.replace(&format!("owner {uid}:"), "owner 0:").replace(&format!("owner 0:{gid}"), "owner 0:0"))
 }
 
-/// Whether a report names others as owners than who runs this, who is root in it.
+/// Whether a report, as root would have got it, has owners that only root can give files to.
 fn names_others(report: &str) -> bool {
-    let mut owners = report.split("owner ").skip(1).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-    owners.any(|owner| !owner.starts_with("0:0"))
+    let groups: Vec<_> = getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
+    let digits = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
+    let owner = |text: &str| text.split_once(':').and_then(|(uid, gid)| Some((digits(uid)?, digits(gid)?)));
+    let mut owners = report.split("owner ").skip(1).filter_map(owner);
+    owners.any(|(uid, gid)| uid != 0 || gid != 0 && !groups.contains(&gid))
 }
 
 /// What `case.yaml` says.
