@@ -1,0 +1,193 @@
+//! What README.md shows is what the program does: its tables of verbs and options, the commands in its examples, the
+//! explanation of a policy, the codes, and the targets of make.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+type Options = BTreeMap<String, BTreeSet<String>>;
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The text of README.md from one heading to the next one that is given.
+fn section(from: &str, to: &str) -> String {
+    let readme = text_of("README.md");
+    let (_, rest) = readme.split_once(&format!("\n{from}\n")).unwrap();
+    rest.split_once(&format!("\n{to}\n")).unwrap().0.to_owned()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap")).args(arguments).output().unwrap()
+}
+
+fn help(verb: &str) -> String {
+    let arguments: Vec<_> = verb.split_whitespace().chain(["--help"]).collect();
+    let output = run(&arguments);
+    assert!(output.status.success(), "{verb}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What follows "Commands:" in a help, but for `help` itself.
+fn verbs_below(verb: &str) -> Vec<String> {
+    let help = help(verb);
+    let commands = help.split_once("Commands:\n").map(|(_, rest)| rest.split("\n\n").next().unwrap());
+    commands
+        .unwrap_or_default()
+        .lines()
+        .map(|line| format!("{verb} {}", line.split_whitespace().next().unwrap()).trim().to_owned())
+        .filter(|verb| !verb.ends_with("help"))
+        .collect()
+}
+
+/// Every verb and its options, by the name that comes first, but for --help and --version.
+fn of_the_program() -> Options {
+    let verbs = verbs_below("").into_iter().flat_map(|verb| match verbs_below(&verb) {
+        none if none.is_empty() => vec![verb],
+        below => below,
+    });
+    verbs
+        .map(|verb| {
+            let help = help(&verb);
+            let lines = help.lines().filter_map(|line| line.trim_start().split_whitespace().next());
+            let names = lines.map(|word| word.trim_end_matches(',')).filter(|word| is_option(word));
+            let options = names.filter(|name| !["-h", "-V"].contains(name)).map(str::to_owned).collect();
+            (verb, options)
+        })
+        .collect()
+}
+
+fn is_option(word: &str) -> bool {
+    let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
+    name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase() || c == 'V'))
+}
+
+/// The options that a text names. `-vv` is `-v`, twice.
+fn options_in(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| c != '-' && !c.is_ascii_lowercase());
+    words.filter(|word| is_option(word) && *word != "-vv").map(str::to_owned)
+}
+
+/// The verbs that a cell or a sentence begins its quotes with: "`restore [ID]`" is about `restore`.
+fn verb_of(quoted: &str) -> String {
+    let is_verb = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+    quoted.split_whitespace().take_while(is_verb).collect::<Vec<_>>().join(" ")
+}
+
+/// The same, by the tables of the section Reference.
+fn of_the_readme() -> Options {
+    let reference = section("## Reference", "### Exit codes");
+    let mut options = Options::new();
+    let mut intro = "";
+    for block in reference.split("\n\n") {
+        let rows = block.lines().skip(2).filter(|line| line.starts_with("| `"));
+        if block.starts_with("| verb |") {
+            for row in rows {
+                let verb = verb_of(row.split('`').nth(1).unwrap());
+                options.entry(verb).or_default().extend(options_in(row));
+            }
+        } else if block.starts_with("| option |") {
+            let named: Vec<_> = intro.split('`').skip(1).step_by(2).map(verb_of).collect();
+            // The first table is for all verbs, and has no sentence before it.
+            let of_these = if named.is_empty() || intro.starts_with('|') { "" } else { intro };
+            for (verb, of_verb) in &mut options {
+                if of_these.is_empty() || named.contains(verb) {
+                    of_verb.extend(rows.clone().chain([of_these]).flat_map(options_in));
+                }
+            }
+        }
+        intro = block;
+    }
+    options
+}
+
+#[test]
+fn the_reference_has_every_verb_and_option_and_no_other() {
+    let (program, readme) = (of_the_program(), of_the_readme());
+    assert!(program.contains_key("policy explain") && program["apply"].contains("--wait"), "{program:?}");
+    for verb in program.keys().chain(readme.keys()) {
+        assert_eq!(readme.get(verb), program.get(verb), "{verb}: README.md on the left, --help on the right");
+    }
+}
+
+/// What a shell would run of this program in an example, without what it is piped or written to.
+fn commands(text: &str) -> Vec<Vec<&str>> {
+    let (mut commands, quotes) = (Vec::new(), text.split('`').skip(1).step_by(2));
+    for line in text.lines().filter_map(|line| line.strip_prefix("    ")).chain(quotes) {
+        let Some((before, rest)) = line.split_once("kube-audit-bootstrap ") else { continue };
+        let end = rest.find(['|', '>', '&', ';']).unwrap_or(rest.len());
+        let words: Vec<_> = rest[..end].split_whitespace().collect();
+        let is_word = |c: char| c.is_ascii_lowercase() || c == '-';
+        if words.first().is_some_and(|word| word.chars().all(is_word)) && !before.starts_with("scp") {
+            commands.push(words);
+        }
+    }
+    commands
+}
+
+#[test]
+fn every_command_in_an_example_is_understood() {
+    let readme = text_of("README.md");
+    let commands = commands(&readme);
+    assert_eq!(commands.len(), 13, "count the examples anew: {commands:?}");
+    for words in commands {
+        // With --help, the words before it are read, and nothing is done.
+        let output = run(&[&words[..], &["--help"]].concat());
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_example_of_an_explanation_is_what_is_printed() {
+    let reference = section("## Reference", "### Exit codes");
+    let (_, example) = reference.split_once("    $ kube-audit-bootstrap ").unwrap();
+    let mut lines = example.lines();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.yaml");
+    let rules = "- level: None\n  users: [system:kube-proxy]\n- level: None\n  verbs: [create, patch]\n- level: Metadata\n";
+    let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n";
+    fs::write(&file, format!("{head}{rules}")).unwrap();
+    let words = lines.next().unwrap().replace("policy.yaml", file.to_str().unwrap());
+    let output = run(&words.split_whitespace().collect::<Vec<_>>());
+    let shown: Vec<_> = lines.take_while(|line| !line.is_empty()).map(str::trim_start).collect();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), shown);
+}
+
+#[test]
+fn the_packages_have_the_names_that_are_shown() {
+    let readme = text_of("README.md");
+    let version = env!("CARGO_PKG_VERSION");
+    for name in [
+        format!("kube-audit-bootstrap_{version}-1_amd64.deb"),
+        format!("kube-audit-bootstrap-{version}-1.x86_64.rpm"),
+        format!("kube-audit-bootstrap-{version}-linux-amd64.tar.gz"),
+        format!("kube-audit-bootstrap-{version}.oci.tar"),
+        format!("localhost/kube-audit-bootstrap:{version}"),
+        format!("    kube-audit-bootstrap {version} ("),
+    ] {
+        assert!(readme.contains(&name), "README.md doesn't name {name}");
+    }
+}
+
+/// The targets that a text tells its reader to make.
+fn made(text: &str) -> BTreeSet<String> {
+    let quotes = text.split('`').skip(1).step_by(2);
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    ")).chain(quotes);
+    let targets = lines.filter_map(|line| line.strip_prefix("make ")?.split_whitespace().next());
+    targets.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_targets_of_make_are_those_that_are_told_of() {
+    let makefile = text_of("Makefile");
+    let is_target = |name: &str| makefile.lines().any(|line| line.starts_with(&format!("{name}:")));
+    let (readme, contributing) = (made(&text_of("README.md")), made(&text_of("CONTRIBUTING.md")));
+    for name in readme.iter().chain(&contributing) {
+        assert!(is_target(name), "there is no `make {name}`");
+    }
+    assert!(readme.contains("demo") && contributing.contains("bench"), "{readme:?} {contributing:?}");
+}
