@@ -67,6 +67,8 @@ programs: check judge
 	cargo test --locked -- --ignored --skip differential
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
+	tests/demo.sh $(RELEASE) quietly
+	tests/bench/bench.sh $(RELEASE) 3
 
 judge:
 	@tests/setup.sh go
