@@ -109,9 +109,19 @@ units_gone() {
             [ -z "$(find "$node$place" -path '*/systemd/*' -name '*kube-audit*' 2>/dev/null)" ]
     done
 }
+hooks='/usr/local/bin/kubeadm /usr/local/sbin/kubeadm /opt/bin/kubeadm'
 hook() {
-    mkdir -p "$node/usr/local/bin"
-    ln -s $program "$node/usr/local/bin/kubeadm"
+    local link
+    for link in $hooks; do
+        mkdir -p "$node${link%/*}"
+        ln -s $program "$node$link"
+    done
+}
+
+# An older systemctl links to the units by /lib. What Debian alone asks for isn't compared.
+listing() {
+    (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
+        ! -name copyright -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
 }
 
 # The same package once more, a version later and with another default configuration.
@@ -142,9 +152,9 @@ check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
 check 'the new default lies beside it' there $config.dpkg-dist
 check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
 check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
-check 'an upgrade leaves the hook' there /usr/local/bin/kubeadm
+for link in $hooks; do check "an upgrade leaves the hook $link" there "$link"; done
 run 'dpkg removes it' dpkg -r kube-audit-bootstrap
-check 'the hook is gone with the program' gone /usr/local/bin/kubeadm
+for link in $hooks; do check "the hook $link is gone with the program" gone "$link"; done
 check 'that is said' says 'removed /usr/local/bin/kubeadm'
 check 'the program is gone' gone $program
 units_gone
@@ -176,6 +186,29 @@ run 'dpkg purges it' dpkg -P kube-audit-bootstrap
 check "a kubeadm that isn't the hook stays" there /usr/local/bin/kubeadm
 check 'what was never used leaves nothing' gone $state
 
+# A systemd that runs, as far as the package can tell: what it is told is written down.
+new_node deb-running
+bring
+mkdir -p "$node/run/systemd/system"
+for tool in systemctl flock; do
+    printf '#!/bin/sh\necho "%s $*" >>/tmp/calls\n' $tool >"$node/usr/bin/$tool"
+done
+# told EXPECTED: is that what was told since the last time?
+told() { diff <(echo "$1") "$node/tmp/calls" && rm "$node/tmp/calls"; }
+run 'dpkg installs it' dpkg -i "/tmp/$deb"
+check 'units are enabled by their presets, and none is started' told 'systemctl preset kube-audit-bootstrap.service
+systemctl preset kube-audit-bootstrap-heal.path
+systemctl daemon-reload'
+run 'dpkg upgrades it' dpkg -i "/tmp/$later_deb"
+check 'an upgrade starts, stops and enables none' told 'systemctl daemon-reload'
+touch "$node$state/lock"
+run 'dpkg removes it' dpkg -r kube-audit-bootstrap
+check 'self-healing is ended, and a run has 15 minutes to end before' told "systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
+flock -w 900 $state/lock true
+systemctl stop kube-audit-bootstrap-heal.service
+systemctl disable kube-audit-bootstrap.service kube-audit-bootstrap-heal.path
+systemctl daemon-reload"
+
 new_node rpm
 bring
 run 'rpm tells what it needs' rpm -q --package --requires --recommends --suggests "/tmp/$rpm"
@@ -190,10 +223,10 @@ check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
 check 'the new default lies beside it' there $config.rpmnew
 check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
 check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
-check 'an upgrade leaves the hook' there /usr/local/bin/kubeadm
+for link in $hooks; do check "an upgrade leaves the hook $link" there "$link"; done
 run 'rpm finds its files as they were' rpm -V --noconfig kube-audit-bootstrap
 run 'rpm erases it' rpm -e kube-audit-bootstrap
-check 'the hook is gone with the program' gone /usr/local/bin/kubeadm
+for link in $hooks; do check "the hook $link is gone with the program" gone "$link"; done
 check 'the program is gone' gone $program
 check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
 check 'the backups stay' there $state/backups/20260101T000000Z/index.json
@@ -205,6 +238,7 @@ bring
 # Debian isn't among the distributions that dnf knows the release of; there is no repository.
 run 'dnf installs it' dnf --assumeyes --releasever 1 install "/tmp/$rpm"
 installed
+of_rpm=$(listing "$node")
 prepare
 run 'dnf upgrades it' dnf --assumeyes --releasever 1 install "/tmp/$later_rpm"
 check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
@@ -245,12 +279,9 @@ check "zsh has one for the program, not: $said" says _kube-audit-bootstrap
 # install.sh puts the same into a root, by the machine's systemctl or without one, and never outside.
 tar -C "$scratch" -xzf "$packages/$tarball"
 install=$scratch/${tarball%.tar.gz}/install.sh
-# An older systemctl links to the units by /lib. What Debian alone asks for isn't compared.
-listing() {
-    (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
-        ! -name copyright -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
-}
 expected=$(listing "$node")
+# Where Debian's zsh alone looks.
+check 'the .rpm has the files of the .deb' diff <(sed s#/vendor-completions/#/site-functions/# <<<"$expected") <(echo "$of_rpm")
 for with in systemctl nothing; do
     new_node "install-$with"
     path=$PATH
@@ -273,6 +304,16 @@ for with in systemctl nothing; do
     check 'the hook is gone' gone /usr/local/bin/kubeadm
     check 'the configuration stays' there $config
     stays
+done
+
+# From the source, which has built no man pages, with a program that lies elsewhere.
+new_node install-local
+check 'install.sh installs' image/install.sh --root "$node" --prefix /usr/local --program "target/packaging/$arch/tree/kube-audit-bootstrap"
+run 'the program runs' /usr/local/bin/kube-audit-bootstrap --version
+check 'nothing is in /usr' gone $program
+for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
+    check "$unit is in /usr/local" there /usr/local/lib/systemd/system/$unit
+    check "$unit is enabled" is_enabled $unit
 done
 
 new_node install-hook-taken
