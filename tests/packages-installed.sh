@@ -431,11 +431,11 @@ if [ "$all" = all ]; then
     files() { on sh -c "dpkg-deb --contents /tmp/$1 | awk '{ print \$1, \$2, \$6 }'"; }
     architecture() { on od -An -tx1 -j 18 -N 2 "$1"; }
     run 'the .deb is for arm64' dpkg-deb --field "/tmp/$other_deb" Architecture
-    check "not: $said" [ "$said" = arm64 ]
+    check "that is arm64, not: $said" [ "$said" = arm64 ]
     check 'the .deb has the same files' diff <(files "$deb") <(files "$other_deb")
     run 'the .deb has a program' dpkg-deb --extract "/tmp/$other_deb" /tmp/deb
     run 'the .rpm is for aarch64' rpm -q --package --queryformat '%{ARCH}' "/tmp/$other_rpm"
-    check "not: $said" [ "$said" = aarch64 ]
+    check "that is aarch64, not: $said" [ "$said" = aarch64 ]
     check 'the .rpm has the same files' diff <(on rpm -q --package --list "/tmp/$rpm") <(on rpm -q --package --list "/tmp/$other_rpm")
     run 'the tarball has a program' tar -C /tmp -xzf "/tmp/$other_tarball"
     check 'podman loads it' podman load --input /tmp/image.tar

@@ -1,10 +1,11 @@
-//! What README.md shows is what the program does: its tables of verbs and options, the commands in its examples, the
-//! explanation of a policy, the codes, and the targets of make.
+//! What README.md says is so: its tables of verbs and options, the commands in its examples, the explanation of a policy, the names
+//! of packages, the targets of make and what they say where they can't, and some of what the program never does.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -190,4 +191,80 @@ fn the_targets_of_make_are_those_that_are_told_of() {
         assert!(is_target(name), "there is no `make {name}`");
     }
     assert!(readme.contains("demo") && contributing.contains("bench"), "{readme:?} {contributing:?}");
+}
+
+/// A script of ours, called by a user who isn't root, with `CI` as it is given.
+fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let id = directory.path().join("id");
+    fs::write(&id, "#!/bin/sh\necho 1000\n").unwrap();
+    fs::set_permissions(&id, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+        .args(arguments)
+        .env("PATH", path)
+        .env("CI", ci)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_is_missing_is_said_with_the_line_to_run() {
+    let (code, said) = by_somebody("tests/setup.sh", &["cargo", "no-such-program"], "");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.ends_with("  sudo apt-get install -y --no-install-recommends no-such-program\n"), "{said}");
+}
+
+#[test]
+fn the_last_line_says_what_was_not_run_and_in_ci_that_is_a_failure() {
+    for (script, arguments, what) in [
+        ("tests/real.sh", &["program", "package"][..], "real Kubernetes as the judge"),
+        ("tests/packages-installed.sh", &["0"], "the packages in a Debian of their own: it needs root"),
+    ] {
+        for (ci, expected) in [("", 0), ("false", 0), ("true", 1)] {
+            let (code, said) = by_somebody(script, arguments, ci);
+            assert_eq!(code, Some(expected), "{script}: {said}");
+            assert!(said.lines().last().unwrap().starts_with(&format!("NOT RUN: {what}")), "{script}: {said}");
+        }
+    }
+}
+
+/// The names in quotes of a line of strace.
+fn quoted(line: &str) -> Vec<&str> {
+    line.split('"').skip(1).step_by(2).collect()
+}
+
+#[test]
+#[ignore = "needs strace: `make test` runs it"]
+fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_place_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, trace) = (directory.path().join("root"), directory.path().join("trace"));
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample-node.sh");
+    assert!(Command::new(sample).arg(&root).status().unwrap().success());
+    let output = Command::new("strace")
+        .args(["-f", "-e", "trace=%network,%process,rename,renameat,renameat2", "-o"])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_kube-audit-bootstrap"))
+        .args(["apply", "--root"])
+        .arg(&root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let trace = fs::read_to_string(trace).unwrap();
+    let calls = trace.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
+    let others: Vec<_> = calls.map(|(call, _)| call).filter(|call| !call.starts_with("rename")).collect();
+    assert_eq!(others, ["execve", "exit_group"], "{trace}");
+    let renames = trace.lines().filter(|line| line.contains(" rename")).map(quoted);
+    // The set of backups gets its name at the beginning and at the end.
+    let renames: Vec<_> = renames.filter(|names| !names.iter().any(|name| name.ends_with(".partial"))).collect();
+    assert_eq!(
+        renames,
+        [
+            [".audit-policy.yaml.kube-audit-bootstrap", "audit-policy.yaml"],
+            [".kubeadm.yaml.kube-audit-bootstrap", "kubeadm.yaml"],
+            ["kube-apiserver.backup", ".kube-apiserver.backup.kube-audit-bootstrap-old"],
+            [".kube-apiserver.yaml.kube-audit-bootstrap", "kube-apiserver.yaml"],
+        ]
+    );
 }
