@@ -232,6 +232,10 @@ check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
 check 'the backups stay' there $state/backups/20260101T000000Z/index.json
 units_gone
 stays
+run 'rpm installs it once more' rpm -i "/tmp/$rpm"
+run 'rpm erases it with the backups' env KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1 rpm -e kube-audit-bootstrap
+check 'the backups are gone if that is asked for' gone $state
+stays
 
 new_node dnf
 bring

@@ -193,6 +193,79 @@ fn the_targets_of_make_are_those_that_are_told_of() {
     assert!(readme.contains("demo") && contributing.contains("bench"), "{readme:?} {contributing:?}");
 }
 
+const CLUSTER: &str =
+    "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.30.1\n";
+
+/// A root with files in it.
+fn node(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = directory.path().join(&path[1..]);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    directory
+}
+
+fn plan(node: &tempfile::TempDir, arguments: &[&str]) -> serde_json::Value {
+    let root = ["plan", "--output", "json", "--root", node.path().to_str().unwrap()];
+    let output = run(&[&root[..], arguments].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[test]
+fn kubeadms_file_is_found_in_each_of_the_usual_places() {
+    let readme = text_of("README.md");
+    for (path, words) in [
+        ("/run/kubeadm/kubeadm.yaml", "`/run/kubeadm/kubeadm.yaml`"),
+        ("/run/kubeadm/kubeadm-join-config.yaml", "`/run/kubeadm/kubeadm-join-config.yaml`"),
+        ("/etc/kubeadm.yml", "`/etc/kubeadm.yml`"),
+        ("/kind/kubeadm.conf", "`/kind/kubeadm.conf`"),
+        ("/opt/kubeadm/kubeadm.yaml", "`/opt/kubeadm/kubeadm.yaml`"),
+        ("/opt/kubeadm/cluster-config.yaml", "`/opt/kubeadm/cluster-config.yaml`"),
+        ("/etc/kubernetes/kubeadm.yaml", "`kubeadm.yaml` or `kubeadm-config.yaml` in `/etc/kubernetes`"),
+        ("/etc/kubernetes/kubeadm-config.yaml", "`kubeadm.yaml` or `kubeadm-config.yaml` in `/etc/kubernetes`"),
+        ("/etc/kubernetes/kubeadm/kubeadm.yaml", "`/etc/kubernetes/kubeadm` and `/etc/kubeadm`"),
+        ("/etc/kubernetes/kubeadm/kubeadm-config.yaml", "`/etc/kubernetes/kubeadm` and `/etc/kubeadm`"),
+        ("/etc/kubeadm/kubeadm.yaml", "`/etc/kubernetes/kubeadm` and `/etc/kubeadm`"),
+        ("/etc/kubeadm/kubeadm-config.yaml", "`/etc/kubernetes/kubeadm` and `/etc/kubeadm`"),
+    ] {
+        assert!(readme.split_whitespace().collect::<Vec<_>>().join(" ").contains(words), "{words}");
+        let plan = plan(&node(&[(path, CLUSTER)]), &[]);
+        let edited = plan["changes"].as_array().unwrap().iter().find(|change| change["step"] == "kubeadm");
+        assert_eq!(
+            (&plan["role"], edited.map(|change| &change["path"])),
+            (&"first-boot".into(), Some(&path.into()))
+        );
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_first_who_tells_it() {
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: \
+                    kube-apiserver\n    image: kube-apiserver:v1.31.4\n    command: [kube-apiserver]\n";
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nkubernetesVersion: v1.32.0\n";
+    let files = [
+        ("/etc/kube-audit-bootstrap/config.yaml", config),
+        ("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest),
+        ("/etc/kubernetes/kubeadm.yaml", CLUSTER),
+        ("/kind/version", "v1.29.9\n"),
+        ("/etc/hostname", "node\n"),
+    ];
+    let given = plan(&node(&files), &["--kubernetes-version", "v1.33.0"]);
+    assert_eq!(given["kubernetesVersion"], "1.33");
+    for (from, version) in ["1.32", "1.31", "1.30", "1.29"].iter().enumerate() {
+        assert_eq!(plan(&node(&files[from..]), &[])["kubernetesVersion"], *version);
+    }
+    assert!(plan(&node(&files[4..]), &[])["kubernetesVersion"].is_null());
+    for (version, is_warned_of) in [("v1.25.9", true), ("v1.26.0", false), ("v1.37.0", false), ("v1.38.0", true)] {
+        let plan = plan(&node(&files[2..]), &["--kubernetes-version", version]);
+        let warned =
+            plan["warnings"].as_array().unwrap().iter().any(|one| one.as_str().unwrap().contains("1.26 to 1.37"));
+        assert_eq!(warned, is_warned_of, "{version}: {}", plan["warnings"]);
+    }
+}
+
 /// A script of ours, called by a user who isn't root, with `CI` as it is given.
 fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
