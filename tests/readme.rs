@@ -23,7 +23,8 @@ fn section(from: &str, to: &str) -> String {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap")).args(arguments).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM").output().unwrap()
 }
 
 fn help(verb: &str) -> String {
@@ -54,7 +55,7 @@ fn of_the_program() -> Options {
     verbs
         .map(|verb| {
             let help = help(&verb);
-            let lines = help.lines().filter_map(|line| line.trim_start().split_whitespace().next());
+            let lines = help.lines().filter_map(|line| line.split_whitespace().next());
             let names = lines.map(|word| word.trim_end_matches(',')).filter(|word| is_option(word));
             let options = names.filter(|name| !["-h", "-V"].contains(name)).map(str::to_owned).collect();
             (verb, options)
