@@ -1,4 +1,5 @@
-//! `tests/PROMISES.md` names what fails where a promise of README.md isn't kept. Here is looked whether that is there, and runs where it says.
+//! `tests/PROMISES.md` names what fails where a promise of README.md isn't kept. Is that there, and does it run where it
+//! is said to?
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

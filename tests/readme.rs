@@ -1,5 +1,5 @@
-//! What README.md says is so: its tables of verbs and options, the commands in its examples, the explanation of a policy, the names
-//! of packages, the targets of make and what they say where they can't, and some of what the program never does.
+//! What README.md says is so: its tables of verbs and options, the commands in its examples, the explanation of a policy,
+//! the names of packages, the targets of make and what they say where they can't, and some of what is never done.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -150,7 +150,8 @@ fn the_example_of_an_explanation_is_what_is_printed() {
     let mut lines = example.lines();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.yaml");
-    let rules = "- level: None\n  users: [system:kube-proxy]\n- level: None\n  verbs: [create, patch]\n- level: Metadata\n";
+    let rules = "- level: None\n  users: [system:kube-proxy]\n- level: None\n  verbs: [create, patch]\n- \
+                 level: Metadata\n";
     let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n";
     fs::write(&file, format!("{head}{rules}")).unwrap();
     let words = lines.next().unwrap().replace("policy.yaml", file.to_str().unwrap());
@@ -245,7 +246,8 @@ fn kubeadms_file_is_found_in_each_of_the_usual_places() {
 fn the_version_is_that_of_the_first_who_tells_it() {
     let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: \
                     kube-apiserver\n    image: kube-apiserver:v1.31.4\n    command: [kube-apiserver]\n";
-    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nkubernetesVersion: v1.32.0\n";
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: \
+                  AuditBootstrapConfiguration\nkubernetesVersion: v1.32.0\n";
     let files = [
         ("/etc/kube-audit-bootstrap/config.yaml", config),
         ("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest),
@@ -270,9 +272,12 @@ fn the_version_is_that_of_the_first_who_tells_it() {
 /// A script of ours, called by a user who isn't root, with `CI` as it is given.
 fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
-    let id = directory.path().join("id");
-    fs::write(&id, "#!/bin/sh\necho 1000\n").unwrap();
-    fs::set_permissions(&id, fs::Permissions::from_mode(0o755)).unwrap();
+    // Who runs the tests as somebody else may have no cargo, which is asked for first.
+    for (name, script) in [("id", "echo 1000"), ("cargo", "")] {
+        let file = directory.path().join(name);
+        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
         .args(arguments)
@@ -285,7 +290,7 @@ fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, Stri
 
 #[test]
 fn what_is_missing_is_said_with_the_line_to_run() {
-    let (code, said) = by_somebody("tests/setup.sh", &["cargo", "no-such-program"], "");
+    let (code, said) = by_somebody("tests/setup.sh", &["sh", "no-such-program"], "");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.ends_with("  sudo apt-get install -y --no-install-recommends no-such-program\n"), "{said}");
 }
