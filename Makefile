@@ -68,6 +68,8 @@ programs: check judge
 	cargo test --locked -- --ignored --skip differential
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
+	tests/demo.sh $(RELEASE) quietly
+	tests/bench/bench.sh $(RELEASE) 3
 
 judge: ## Judge each case's files, and what the program makes of shapes of kubeadm files, by Kubernetes' own YAML reader
 	@tests/setup.sh cc go
