@@ -1,4 +1,5 @@
-//! Broken and hostile input: a clear error of one line, within a second and 50 MB, and an untouched node.
+//! Broken and hostile input: a clear error of one line, within a second of processor time and 50 MB of address space,
+//! and an untouched node.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,7 +8,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
@@ -50,26 +50,29 @@ fn snapshot(root: &Path) -> BTreeMap<String, (u32, i64, i64, Vec<u8>)> {
     all
 }
 
-/// Runs the binary with 50 MB of address space, which is more than what it has resident.
-fn run(root: &Path, arguments: &[&str]) -> (Output, Duration) {
-    let start = Instant::now();
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -v 50000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_kube-audit-bootstrap")])
+/// Runs the binary with 50 MB of address space, which is more than what it has resident, and a second of processor
+/// time: the kernel ends what takes longer, however busy the machine is.
+fn run(root: &Path, arguments: &[&str]) -> Output {
+    Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -v 50000 && ulimit -t 1 && exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_kube-audit-bootstrap"),
+        ])
         .args(arguments)
         .arg("--root")
         .arg(root)
         .output()
-        .unwrap();
-    (output, start.elapsed())
+        .unwrap()
 }
 
 /// Asserts that `apply` refuses the node, and gives its message.
 fn refused(name: &str, root: &Path) -> String {
     let before = snapshot(root);
-    let (output, time) = run(root, &["apply"]);
+    let output = run(root, &["apply"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(matches!(output.status.code(), Some(1 | 2)), "{name}: {:?} {stderr}", output.status);
-    assert!(time < Duration::from_secs(5), "{name}: {time:?}");
     let lines: Vec<_> = stderr.lines().collect();
     assert!(lines.iter().all(|line| line.starts_with("error: ")) && lines.len() == 1, "{name}: {stderr}");
     assert!(lines[0].len() < 400, "{name}: {stderr}");
@@ -194,7 +197,7 @@ fn a_link_inside_the_root_is_followed_and_stays() {
     put(root, "/data/kubeadm.yaml", GOOD_KUBEADM.as_bytes());
     link(root, MANIFEST, Path::new("/data/kubernetes/kube-apiserver.yaml"));
     link(root, KUBEADM, Path::new("../../data/kubeadm.yaml"));
-    let (output, _) = run(root, &["apply"]);
+    let output = run(root, &["apply"]);
     assert!(output.status.success(), "{output:?}");
     for (path, target) in [(MANIFEST, "data/kubernetes/kube-apiserver.yaml"), (KUBEADM, "data/kubeadm.yaml")] {
         assert!(fs::symlink_metadata(root.join(&path[1..])).unwrap().is_symlink(), "{path}");
@@ -208,7 +211,7 @@ fn an_empty_file_is_no_manifest_and_no_policy() {
         let directory = tempfile::tempdir().unwrap();
         put(directory.path(), MANIFEST, text.as_bytes());
         refused(&format!("{text:?}"), directory.path());
-        let (output, _) = run(directory.path(), &["policy", "check", "/dev/null"]);
+        let output = run(directory.path(), &["policy", "check", "/dev/null"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
 }

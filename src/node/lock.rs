@@ -77,7 +77,6 @@ fn open(root: &Root, path: &str) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
-    use std::thread;
 
     use super::super::testing::Node;
     use super::*;
@@ -110,23 +109,12 @@ mod tests {
         for timeout in [0, 150].map(Duration::from_millis) {
             let start = Instant::now();
             let error = Lock::take(&node.root, timeout).unwrap_err().to_string();
+            // A slow machine takes longer, never less.
             assert!(start.elapsed() >= timeout);
             assert!(error.contains(LOCK) && error.contains("another run"), "{error}");
         }
         drop(held);
         Lock::take(&node.root, NOT).unwrap();
-    }
-
-    #[test]
-    fn a_second_run_waits_for_the_first() {
-        let node = Node::new();
-        let held = Lock::take(&node.root, NOT).unwrap();
-        thread::scope(|scope| {
-            let second = scope.spawn(|| Lock::take(&node.root, Duration::from_secs(60)));
-            thread::sleep(Duration::from_millis(20));
-            drop(held);
-            second.join().unwrap().unwrap();
-        });
     }
 
     #[test]
