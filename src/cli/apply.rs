@@ -12,7 +12,7 @@ use super::change::describe;
 use super::plan::{document, nothing, show};
 use super::verify::{self, Verdict};
 use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
-use crate::config::{Config, Occasion, Restart};
+use crate::config::{Config, Occasion};
 use crate::node::change::Change;
 use crate::node::healing::{self, HEAL};
 use crate::node::lock::Lock;
@@ -216,11 +216,7 @@ impl Apply {
                     pending::begin(root, &manifest)?;
                 }
                 if waits.is_some() && !changes.is_empty() {
-                    // An API server whose log is moved away must have its time to write it.
-                    before = verify::Before::of(
-                        &plan,
-                        if plan.gathers().is_some() { Restart::Graceful } else { config.restart },
-                    );
+                    before = verify::Before::of(&plan, config.restart);
                     pending::begin(root, &manifest)?;
                 }
                 match transaction::execute(root, &changes, self.why(), SystemTime::now()) {

@@ -16,7 +16,7 @@ use crate::audit::policy::{self, Policy};
 use crate::config::Restart;
 use crate::node::apiserver::{self, Tail};
 use crate::node::backup::BACKUPS;
-use crate::node::change::Change;
+use crate::node::change::{Change, Snapshot};
 use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{Events, Outgoing};
@@ -375,18 +375,12 @@ pub struct Before {
 impl Before {
     /// Looks at what runs, and begins to watch the API server that `plan` replaces, if it is to be ended early.
     pub fn of(plan: &Plan, restart: Restart) -> Before {
-        let manifest = plan.changes.iter().find_map(|planned| match &planned.change {
-            Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
-            _ => None,
-        });
-        let Some(manifest) = manifest else { return Before::default() };
+        if old_manifest(plan).is_none() {
+            return Before::default();
+        }
         let processes = apiserver::processes().0;
-        let auditing = observe::text_of(&manifest.bytes).ok().and_then(|text| manifest::auditing(text).ok());
-        let replaced = auditing.and_then(|auditing| replaced(&processes, &auditing));
-        let outgoing = match (restart, replaced) {
-            (Restart::Quick(drain), Some((process, events))) => Some((Outgoing::of(process, events), drain)),
-            _ => None,
-        };
+        let ends = ends_early(plan, restart, &processes);
+        let outgoing = ends.map(|(process, events, drain)| (Outgoing::of(process, events), drain));
         Before { processes, outgoing }
     }
 
@@ -398,6 +392,26 @@ impl Before {
         processes.retain(|process| changed && apiserver::start_time(process) < made);
         Before { processes, outgoing: None }
     }
+}
+
+/// The manifest that a plan is about to change.
+fn old_manifest(plan: &Plan) -> Option<&Snapshot> {
+    plan.changes.iter().find_map(|planned| match &planned.change {
+        Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
+        _ => None,
+    })
+}
+
+/// Which of these processes is ended early, where its events go, and how long its requests have before.
+fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(Process, Events, Duration)> {
+    let Restart::Quick(drain) = restart else { return None };
+    // An API server whose log is moved away must have its time to write it.
+    if plan.gathers().is_some() {
+        return None;
+    }
+    let auditing = manifest::auditing(observe::text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
+    let (process, events) = replaced(processes, &auditing)?;
+    Some((process, events, drain))
 }
 
 /// The process that a manifest stands for which is about to be changed, and where its events go. None where it runs with other flags, or
@@ -539,6 +553,38 @@ pub fn progress(after: Duration, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::disk;
+    use crate::node::observe::Targets;
+    use crate::plan::testing::{config, disk_state, facts, planned};
+    use crate::storage::blank::Content;
+
+    #[test]
+    fn the_old_process_is_ended_as_the_configuration_says() {
+        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, --v=2]\n";
+        let process =
+            Process { pid: 7, started: 1, arguments: vec!["kube-apiserver".to_owned(), "--v=2".to_owned()] };
+        let disk = || disk::State { content: Some(Content::Blank), ..disk_state() };
+        let moves = "storage: {device: /dev/disk/by-id/x, format: ext4}";
+        for (lines, disk, drain) in [
+            ("", None, Some(5)),
+            ("restart: {mode: quick}", None, Some(5)),
+            ("restart: {drain: 7s}", None, Some(7)),
+            ("restart: {mode: quick, drain: 0s}", None, Some(0)),
+            ("restart: {mode: graceful}", None, None),
+            ("restart: {mode: graceful, drain: 7s}", None, None),
+            // Its log is moved away.
+            (moves, Some(disk()), None),
+        ] {
+            let config = config(lines);
+            let plan = planned(&config, &facts(Some(manifest)), &Targets { disk, ..Targets::default() });
+            let ends = ends_early(&plan, config.restart, std::slice::from_ref(&process));
+            let wanted = drain.map(|drain| (process.clone(), Events::None, Duration::from_secs(drain)));
+            assert_eq!(ends, wanted, "{lines}");
+        }
+        let config = config("");
+        let worker = planned(&config, &facts(None), &Targets::default());
+        assert_eq!(ends_early(&worker, config.restart, &[process]), None, "no manifest is changed");
+    }
 
     #[test]
     fn only_the_one_process_of_the_old_manifest_is_ended() {
