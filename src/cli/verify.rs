@@ -67,7 +67,7 @@ impl Verify {
                 );
             }
             let what = format!("there is no API server here: {path} doesn't exist");
-            print(common, out, &what, json!({"proved": null, "reason": what}));
+            print(common, out, &what, nothing_to_prove(&what));
             return Ok(Outcome::Done);
         };
         let auditing = manifest::auditing(&manifest.text).map_err(|refusal| anyhow!("{path}:{refusal}"))?;
@@ -99,6 +99,10 @@ const CLOCK: Duration = Duration::from_secs(1);
 
 fn written(path: &str) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
+}
+
+fn nothing_to_prove(why: &str) -> Value {
+    json!({"proved": null, "reason": why})
 }
 
 fn print(common: &Common, out: &mut String, text: &str, document: Value) {
@@ -551,7 +555,8 @@ pub fn progress(after: Duration, what: &str) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use super::super::contract;
     use super::*;
     use crate::node::disk;
     use crate::node::observe::Targets;
@@ -624,6 +629,43 @@ mod tests {
                 "{words}"
             );
         }
+    }
+
+    /// A proof of each kind.
+    pub fn proofs() -> Vec<Proved> {
+        let arguments = vec!["kube-apiserver".to_owned()];
+        let process = Process { pid: 1234, started: 1, arguments };
+        [Evidence::Question("/version"), Evidence::Traffic, Evidence::Nothing, Evidence::Elsewhere, Evidence::Rare]
+            .map(|evidence| Proved { process: process.clone(), evidence, after: Duration::from_millis(36_200) })
+            .into()
+    }
+
+    #[test]
+    fn a_proof_is_told_to_people_and_programs() {
+        let mut documents = Vec::new();
+        let runs = "the API server (process 1234) runs with the audit flags of the manifest";
+        for (proved, event, text) in [
+            (0, json!("/version"), "it recorded a request for /version"),
+            (1, json!("traffic"), "it recorded what the cluster does"),
+            (2, Value::Null, "and answers; its policy records nothing, so no event was waited for"),
+            (3, Value::Null, "and answers; its events go to a webhook, where nobody looked for one"),
+            (
+                4,
+                Value::Null,
+                "and answers, and its log is there; nothing that its policy records has happened yet",
+            ),
+        ]
+        .map(|(at, event, text)| (proofs().swap_remove(at), event, text))
+        {
+            let document = proved.document();
+            assert_eq!(document, json!({"proved": true, "process": 1234, "event": event, "seconds": 36.2}));
+            assert_eq!(proved.text(), format!("{runs}: {text}, after 36 s"));
+            documents.push(document);
+        }
+        contract::holds(&contract::shape("proof"), &documents);
+        let none = nothing_to_prove("there is no API server here");
+        assert_eq!(none, json!({"proved": null, "reason": "there is no API server here"}));
+        contract::holds(&contract::shape("nothing to prove"), &[none]);
     }
 
     #[test]
