@@ -63,7 +63,7 @@ matrix: build harness ## Make the table of what each version of Kubernetes suppo
 		--versions $$($(HARNESS) versions | paste -sd ,)
 
 programs: check judge
-	@tests/setup.sh strace file nm
+	@tests/setup.sh strace file nm unshare
 	cargo test --locked -- --ignored --skip differential
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
