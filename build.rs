@@ -7,14 +7,18 @@ use std::process::Command;
 const SOURCES: [&str; 6] = ["src", "image/systemd", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
 fn main() {
-    println!("cargo::rustc-env=BUILT_FROM={}", commit().map(|commit| format!(" ({commit})")).unwrap_or_default());
+    let here = Path::new(".");
+    println!(
+        "cargo::rustc-env=BUILT_FROM={}",
+        commit(here).map(|commit| format!(" ({commit})")).unwrap_or_default()
+    );
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }
     // Where git notes that there is another commit: in the branch's file, if that isn't packed, and in the log, if one is kept.
-    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_default();
+    let branch = git(here, &["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_default();
     for name in ["HEAD", "logs/HEAD", "packed-refs", &branch] {
-        if let Some(path) = git(&["rev-parse", "--git-path", name])
+        if let Some(path) = git(here, &["rev-parse", "--git-path", name])
             && Path::new(&path).exists()
         {
             println!("cargo::rerun-if-changed={path}");
@@ -22,21 +26,22 @@ fn main() {
     }
 }
 
-/// The commit and its day; `-dirty` where the sources are others.
-fn commit() -> Option<String> {
+/// The commit and its day of a source tree; `-dirty` where the sources are others.
+pub fn commit(tree: &Path) -> Option<String> {
     // A source tree that was unpacked within somebody's repository is no commit of that.
-    if !git(&["rev-parse", "--show-prefix"])?.is_empty() {
+    if !git(tree, &["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
-    let commit = git(&["show", "--no-patch", "--format=%H %cs", "HEAD"])?;
+    let commit = git(tree, &["show", "--no-patch", "--format=%H %cs", "HEAD"])?;
     let (hash, day) = commit.split_once(' ')?;
-    let changed = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat())?;
+    let changed = git(tree, &[&["status", "--porcelain", "--"], &SOURCES[..]].concat())?;
     let dirty = if changed.is_empty() { "" } else { "-dirty" };
     Some(format!("{}{dirty} {day}", hash.get(..12)?))
 }
 
-fn git(arguments: &[&str]) -> Option<String> {
+fn git(tree: &Path, arguments: &[&str]) -> Option<String> {
     // It shall not stand in the way of somebody's own git.
-    let output = Command::new("git").args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
+    let output =
+        Command::new("git").arg("-C").arg(tree).args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -11,6 +11,10 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+#[path = "../build.rs"]
+#[allow(dead_code)]
+mod build;
+
 const STATE: &str = "var/lib/kube-audit-bootstrap";
 
 fn command(root: &Path, arguments: &[&str]) -> Command {
@@ -498,6 +502,34 @@ fn the_nodes_own_policy_is_checked_for_the_nodes_version() {
     assert_eq!(run(node.path(), &["policy", "check"]).status.code(), Some(0));
 }
 
+#[test]
+fn the_clusters_own_configuration_is_left_where_somebody_says_so() {
+    let node = control_plane();
+    let config = node.path().join("config.yaml");
+    let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    for (cluster, option, is_asked) in [
+        ("true", None, true),
+        ("true", Some("--no-cluster"), false),
+        ("false", None, false),
+        ("false", Some("--no-cluster"), false),
+    ] {
+        fs::write(&config, format!("{head}kubeadm: {{cluster: {cluster}}}\n")).unwrap();
+        for verb in ["plan", "status", "apply"] {
+            let dry = (verb == "apply").then_some("--dry-run");
+            let words =
+                [Some(verb), dry, Some("--config"), config.to_str(), Some("--output"), Some("json"), option];
+            let words: Vec<_> = words.into_iter().flatten().collect();
+            let document = json_of(&run(node.path(), &words));
+            let warnings: Vec<_> =
+                document["warnings"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+            // Nobody can be asked in a root, which is told to who wants it asked.
+            let told =
+                warnings.iter().any(|warning| warning.contains("the cluster's own configuration isn't edited"));
+            assert_eq!(told, is_asked, "{words:?}, cluster: {cluster}: {warnings:?}");
+        }
+    }
+}
+
 /// The packages bring a configuration that is commented out: as it is, and without the marks, it is the default.
 #[test]
 fn the_packaged_configuration_is_the_default() {
@@ -540,4 +572,48 @@ fn the_version_has_the_commit_where_git_knows_it() {
         }
         None => assert_eq!(printed, format!("{version}\n")),
     }
+}
+
+#[test]
+fn the_version_is_dirty_where_the_sources_are_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path();
+    let put = |path: &str, text: &str| {
+        fs::create_dir_all(tree.join(path).parent().unwrap()).unwrap();
+        fs::write(tree.join(path), text).unwrap();
+    };
+    let git = |words: &[&str]| {
+        let own = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"];
+        let day = "2026-11-26T12:00:00Z";
+        let mut git = Command::new("git");
+        git.arg("-C").arg(tree).args(own).args(words).env("GIT_COMMITTER_DATE", day).env("GIT_AUTHOR_DATE", day);
+        git.output().map(|output| {
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        })
+    };
+    put("src/main.rs", "one");
+    put("README.md", "one");
+    assert_eq!(build::commit(tree), None, "no repository");
+    if git(&["init", "--quiet"]).is_err() {
+        // Where git isn't installed, no build knows a commit.
+        assert_eq!(build::commit(Path::new(env!("CARGO_MANIFEST_DIR"))), None);
+        return;
+    }
+    git(&["add", "."]).unwrap();
+    git(&["commit", "--quiet", "--message", "one"]).unwrap();
+    let hash = git(&["rev-parse", "HEAD"]).unwrap()[..12].to_owned();
+    let (clean, dirty) = (format!("{hash} 2026-11-26"), format!("{hash}-dirty 2026-11-26"));
+    assert_eq!(build::commit(tree), Some(clean.clone()));
+    for (path, text, named) in [
+        ("README.md", "two", &clean),
+        ("notes", "mine", &clean),
+        ("src/main.rs", "two", &dirty),
+        ("src/main.rs", "one", &clean),
+        ("src/new.rs", "new", &dirty),
+    ] {
+        put(path, text);
+        assert_eq!(build::commit(tree).as_ref(), Some(named), "{path}: {text}");
+    }
+    assert_eq!(build::commit(&tree.join("src")), None, "unpacked within somebody's repository");
 }

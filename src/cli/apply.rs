@@ -12,9 +12,9 @@ use super::change::describe;
 use super::plan::{document, nothing, show};
 use super::verify::{self, Verdict};
 use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
-use crate::config::{Config, Occasion, Restart};
+use crate::config::{Config, Occasion};
 use crate::node::change::Change;
-use crate::node::healing::{self, HEAL};
+use crate::node::healing::{self, HEAL, History};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{apiserver, backup, disk, observe, pending, transaction};
@@ -109,30 +109,16 @@ impl Apply {
             // A repair that was killed before it was proved goes on.
             let is_whole = pending::set(root)?.is_none()
                 && !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
-            let history = healing::history(root)?;
-            if !is_whole && history.is_a_fight() {
-                bail!(
-                    "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
-                     out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
-                     configuration management, then run kube-audit-bootstrap apply --wait 5m",
-                    healing::REPAIRS
-                );
-            }
-            let why = match &history.restored {
-                _ if is_whole => "the manifest is as it should be".to_owned(),
-                Some(id) => put_back(id),
-                None => {
-                    let outcome = print(&self.once(root, &config, common)?, root, common, out)?;
-                    if outcome != Outcome::Done {
-                        return Ok(outcome);
-                    }
-                    continue;
+            if let Some(why) = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)? {
+                if repaired == 0 {
+                    say_nothing_done(&why, common, out);
                 }
-            };
-            if repaired == 0 {
-                say_nothing_done(&why, common, out);
+                break;
             }
-            break;
+            let outcome = print(&self.once(root, &config, common)?, root, common, out)?;
+            if outcome != Outcome::Done {
+                return Ok(outcome);
+            }
         }
         Ok(Outcome::Done)
     }
@@ -216,11 +202,7 @@ impl Apply {
                     pending::begin(root, &manifest)?;
                 }
                 if waits.is_some() && !changes.is_empty() {
-                    // An API server whose log is moved away must have its time to write it.
-                    before = verify::Before::of(
-                        &plan,
-                        if plan.gathers().is_some() { Restart::Graceful } else { config.restart },
-                    );
+                    before = verify::Before::of(&plan, config.restart);
                     pending::begin(root, &manifest)?;
                 }
                 match transaction::execute(root, &changes, self.why(), SystemTime::now()) {
@@ -283,6 +265,24 @@ impl Apply {
     }
 }
 
+/// Why a manifest isn't repaired; `None` where it is.
+///
+/// Errors: it was repaired too often.
+fn keeps_from_repair(manifest: &str, is_whole: bool, history: &History) -> Result<Option<String>> {
+    if is_whole {
+        return Ok(Some("the manifest is as it should be".to_owned()));
+    }
+    if history.is_a_fight() {
+        bail!(
+            "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
+             out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
+             configuration management, then run kube-audit-bootstrap apply --wait 5m",
+            healing::REPAIRS
+        );
+    }
+    Ok(history.restored.as_deref().map(put_back))
+}
+
 fn put_back(id: &str) -> String {
     format!("the node was put back, by {id}, and stays so until apply is run")
 }
@@ -326,4 +326,83 @@ fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<
         let _ = writeln!(out, "proof     {}", proved.text());
     }
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::{Format, contract};
+    use super::*;
+    use crate::node::observe::Targets;
+    use crate::node::testing::Node;
+    use crate::plan::testing::{config, facts, planned};
+
+    #[test]
+    fn what_became_of_the_proof_is_in_the_document() {
+        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+        let common = |output| Common { root: "/".into(), config: None, output, verbose: 0 };
+        let (json, text) = (common(Format::Json), common(Format::Text));
+        let root = Node::new().root;
+        let printed = |common: &Common, proof: Option<Verdict>| {
+            let plan = planned(&config(""), &facts(Some(manifest)), &Targets::default());
+            let done = Done { plan, backup: Some("20261124T121326Z".to_owned()), proof };
+            let mut out = String::new();
+            (print(&done, &root, common, &mut out).unwrap(), out)
+        };
+        let proof = |proof| {
+            let (outcome, out) = printed(&json, proof);
+            (outcome, serde_json::from_str::<Value>(&out).unwrap()["proof"].clone())
+        };
+        assert_eq!(proof(None), (Outcome::Done, Value::Null));
+        let mut proofs = Vec::new();
+        for proved in verify::tests::proofs() {
+            let wanted = proved.document();
+            let text_of_it = format!("\nproof     {}\n", proved.text());
+            assert_eq!(proof(Some(Verdict::Proved(proved))), (Outcome::Done, wanted.clone()));
+            proofs.push((wanted, text_of_it));
+        }
+        let (outcome, put_back) = proof(Some(Verdict::PutBack("no API server runs".to_owned())));
+        assert_eq!(
+            (outcome, &put_back),
+            (Outcome::PutBack, &json!({"proved": false, "reason": "no API server runs"}))
+        );
+        contract::holds(&contract::shape("no proof"), &[put_back]);
+        for (proved, (_, line)) in verify::tests::proofs().into_iter().zip(proofs) {
+            let (outcome, out) = printed(&text, Some(Verdict::Proved(proved)));
+            assert!(outcome == Outcome::Done && out.ends_with(&line), "{out}");
+        }
+        assert_eq!(printed(&text, Some(Verdict::PutBack("why".to_owned()))), (Outcome::PutBack, String::new()));
+    }
+
+    #[test]
+    fn a_manifest_is_repaired_three_times_an_hour_and_not_where_somebody_put_it_back() {
+        const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        let history = |minutes: &[u64], restored: Option<&str>| History {
+            repairs: minutes
+                .iter()
+                .map(|minute| ("id".to_owned(), format!("2026-11-24T12:{minute:02}:26Z")))
+                .collect(),
+            restored: restored.map(str::to_owned),
+        };
+        let fight = "manifests/kube-apiserver.yaml: it was repaired 3 times within an hour";
+        for (is_whole, history, wanted) in [
+            (false, history(&[], None), Ok(None)),
+            (false, history(&[9, 5], None), Ok(None)),
+            (false, history(&[9, 5, 1], None), Err(fight)),
+            (false, history(&[9, 5, 1, 0], None), Err(fight)),
+            (false, history(&[], Some("ID")), Ok(Some("the node was put back, by ID"))),
+            (true, history(&[], None), Ok(Some("as it should be"))),
+            (true, history(&[9, 5, 1], None), Ok(Some("as it should be"))),
+            (true, history(&[], Some("ID")), Ok(Some("as it should be"))),
+        ] {
+            let found = keeps_from_repair(MANIFEST, is_whole, &history).map_err(|error| error.to_string());
+            let is_wanted = match (&found, wanted) {
+                (Ok(Some(found)), Ok(Some(wanted))) => found.contains(wanted),
+                (Err(found), Err(wanted)) => found.contains(wanted),
+                (found, wanted) => matches!((found, wanted), (Ok(None), Ok(None))),
+            };
+            assert!(is_wanted, "{is_whole} {history:?}: {found:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod apply;
 pub mod change;
+#[cfg(test)]
+mod contract;
 #[cfg(feature = "docs")]
 mod docs;
 mod hook;

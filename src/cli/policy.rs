@@ -293,3 +293,75 @@ fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let version = facts.and_then(|facts| wire(&config, &facts, false)).ok().and_then(|wiring| wiring.version);
     Ok((config.policy_path, text.text, version))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::{Cli, Verb, contract};
+    use super::*;
+    use clap::Parser as _;
+
+    #[test]
+    fn a_check_and_an_explanation_are_printed_as_the_readme_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, format!("apiVersion: audit.k8s.io/v1\nkind: Policy\n{text}")).unwrap();
+            path.display().to_string()
+        };
+        let good = file(
+            "good",
+            "omitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
+        );
+        let bad = file(
+            "bad",
+            "rules:\n- {level: Metadata, resources: [{resources: [pod]}]}\n- {level: Metadata, verb: [get]}\n",
+        );
+        let printed = |line: &str| {
+            let words = format!("program policy {line} --output json --kubernetes-version 1.33");
+            let cli = Cli::try_parse_from(words.split(' ')).expect(line);
+            let Verb::Policy(verb) = cli.verb else { panic!("{line}") };
+            let mut out = String::new();
+            verb.run(&cli.common, &mut out).unwrap();
+            serde_json::from_str::<Value>(&out).expect(&out)
+        };
+        let check = contract::shape("check");
+        contract::holds(&check, &[printed(&format!("check {good}")), printed(&format!("check {bad}"))]);
+        let severities = printed(&format!("check {bad}"));
+        let severities: Vec<_> = severities["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["severity"].as_str().unwrap())
+            .collect();
+        assert_eq!(severities, ["error"]);
+
+        let mut explain = contract::shape("explain");
+        let explain = explain.as_object_mut().unwrap();
+        explain.extend(check.as_object().unwrap().clone());
+        // A good policy has no findings.
+        explain.insert("findings".to_owned(), json!([]));
+        let mut of_resource = explain.clone();
+        // Nothing is odd about a URL.
+        explain.insert("warnings".to_owned(), json!([]));
+        let request = of_resource["request"].as_object_mut().unwrap();
+        request.remove("path").unwrap();
+        request.extend(contract::shape("resource").as_object().unwrap().clone());
+        let url = format!("explain {good} --verb get --path /healthz");
+        contract::holds(
+            &Value::Object(explain.clone()),
+            &[
+                printed(&format!("{url} --user alice")),
+                printed(&format!("{url} --user carol")),
+                printed(&format!("explain {good} --user alice --verb get --path /x")),
+            ],
+        );
+        contract::holds(
+            &Value::Object(of_resource),
+            &[printed(&format!(
+                "explain {good} --user alice --verb create --resource pod --namespace a --name b"
+            ))],
+        );
+    }
+}

@@ -128,3 +128,52 @@ fn list(sets: &[backup::Set], common: &Common, out: &mut String) -> Result<Outco
     }
     Ok(Outcome::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::contract;
+    use super::super::{Format, change::action};
+    use super::*;
+    use crate::node::testing::{LOGS, MANIFEST, Node, POLICY, STRAY};
+
+    #[test]
+    fn a_way_back_is_printed_as_the_readme_says() {
+        let node = Node::with(&[(MANIFEST, "0"), (STRAY, "stray"), ("/etc/attributes", "x")]);
+        let changes = [
+            node.create_directory(LOGS),
+            node.set_mode("/etc/attributes", 0o600),
+            node.write(POLICY, "1"),
+            node.move_away(STRAY),
+            node.write(MANIFEST, "1"),
+        ];
+        node.apply(&changes, 0).unwrap();
+        let common = Common { root: node.host("/"), config: None, output: Format::Json, verbose: 0 };
+        let printed = |list: bool, dry_run: bool| {
+            let verb = Restore { id: None, list, dry_run, force: false, lock_timeout: 60 };
+            let mut out = String::new();
+            verb.run(&common, &mut out).unwrap();
+            serde_json::from_str::<Value>(&out).unwrap()
+        };
+        contract::holds(&contract::shape("list"), &[printed(true, false)]);
+        let documents = [printed(false, true), printed(false, false)];
+        contract::holds(&contract::shape("restore"), &documents);
+        let actions =
+            documents[1]["changes"].as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap());
+        let wanted = [
+            "edit-file",
+            "set-attributes",
+            "remove-file",
+            "remove-directory",
+            "remove-directory",
+            "remove-directory",
+        ];
+        assert_eq!(actions.collect::<Vec<_>>(), wanted);
+        let unmount = crate::node::change::Change::Unmount { path: LOGS.to_owned() };
+        assert!(
+            contract::words(&contract::shape("restore"), &["changes", "action"])
+                .contains(&action(&unmount).to_owned())
+        );
+    }
+}

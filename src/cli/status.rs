@@ -2,13 +2,16 @@
 
 use std::cell::OnceCell;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::change::describe;
 use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
+use crate::node::backup::Set;
+use crate::node::healing::History;
 use crate::node::{apiserver, backup, cluster, healing, pending};
 use crate::plan::{Plan, Role, Step};
 use crate::time::{at, rfc3339};
@@ -34,92 +37,137 @@ impl Status {
         let config = configuration(&root, common, &self.overrides)?;
         let policy = OnceCell::new();
         let plan = survey(&root, &config, &self.overrides, &policy)?;
-        let backups = backup::list(&root)?;
-        let interrupted = backup::unfinished(&root)?;
-        let (heals, history) = (healing::is_enabled(&root), healing::history(&root)?);
-        let repairs: Vec<_> = history.repairs.iter().map(|(id, _)| id.as_str()).collect();
-        let unproved = pending::set(&root)?;
-        let lost = if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None };
-        warn(common, &plan.warnings);
-        let refusal = plan.refusal.as_ref().or(plan.objection.as_ref());
-        warn(common, refusal.map(std::slice::from_ref).unwrap_or_default());
-        let lines = lines(&plan);
-        let is_in_place = plan.changes.is_empty() && plan.refusal.is_none() && !interrupted;
+        let report = Report {
+            backups: backup::list(&root)?,
+            interrupted: backup::unfinished(&root)?,
+            heals: healing::is_enabled(&root),
+            history: healing::history(&root)?,
+            unproved: pending::set(&root)?.map(|set| set.id),
+            lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None },
+            plan,
+        };
+        warn(common, &report.plan.warnings);
+        warn(common, report.refusal().map(std::slice::from_ref).unwrap_or_default());
         if common.json() {
-            let steps: Vec<_> = lines
-                .iter()
-                .map(|line| {
-                    json!({"step": line.step.name(), "path": line.path, "state": line.state, "detail": line.detail})
-                })
-                .collect();
-            let document = json!({
-                "role": plan.role.name(),
-                "kubernetesVersion": plan.version.map(|version| version.to_string()),
-                "inPlace": is_in_place,
-                "interrupted": interrupted,
-                "steps": steps,
-                "storage": plan.storage.as_ref().map(storage::document),
-                "refusal": refusal,
-                "lost": lost.as_ref().map(|(lost, since)| json!({
-                    "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
-                    "since": rfc3339(*since),
-                })),
-                "warnings": plan.warnings,
-                "selfHealing": {"enabled": heals, "repairs": repairs, "stopped": history.is_a_fight()},
-                "unproved": unproved.as_ref().map(|set| set.id.as_str()),
-                "backups": backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
-            });
-            let _ = writeln!(out, "{document:#}");
+            let _ = writeln!(out, "{:#}", report.document());
         } else {
-            out.push_str(&headline(&plan));
-            for line in &lines {
-                let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
-                let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
-            }
-            out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
-            if let Some((lost, since)) = lost.filter(|(lost, _)| !lost.is_empty()) {
-                let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
-                let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
-                let last = last
-                    .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
-                    .unwrap_or_default();
-                let _ = writeln!(
-                    out,
-                    "events    lost     since the API server started at {}, as it counts: {}{last}",
-                    rfc3339(since),
-                    counts.join(", ")
-                );
-            }
-            if heals || !repairs.is_empty() {
-                let state = if heals { "enabled" } else { "off" };
-                let stopped = match &history.restored {
-                    _ if history.is_a_fight() => {
-                        ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
-                    }
-                    Some(id) => format!(", and none until apply is run: {id} put the node back"),
-                    None => String::new(),
-                };
-                let _ = writeln!(out, "healing   {state:8} {} repairs since apply{stopped}", repairs.len());
-            }
-            if let Some(set) = &unproved {
-                let _ = writeln!(
-                    out,
-                    "proof     missing  of {}, by a boot, or a run that was killed or waits; apply --wait goes on with it",
-                    set.id
-                );
-            }
-            if interrupted {
-                out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
-            }
-            match backups.first() {
-                Some(newest) => {
-                    let _ =
-                        writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
-                }
-                None => out.push_str("backups   none\n"),
-            }
+            out.push_str(&report.text());
         }
-        Ok(if is_in_place { Outcome::Done } else { Outcome::Differs })
+        Ok(if report.is_in_place() { Outcome::Done } else { Outcome::Differs })
+    }
+}
+
+/// All that there is to say.
+#[derive(Debug)]
+pub struct Report {
+    pub plan: Plan,
+    pub backups: Vec<Set>,
+    pub interrupted: bool,
+    /// Self-healing is enabled.
+    pub heals: bool,
+    pub history: History,
+    /// The set of the run that is to be proved.
+    pub unproved: Option<String>,
+    /// The events that the API server could not write, and since when it counts.
+    pub lost: Option<(Vec<(String, u64)>, SystemTime)>,
+}
+
+impl Report {
+    fn is_in_place(&self) -> bool {
+        self.plan.changes.is_empty() && self.plan.refusal.is_none() && !self.interrupted
+    }
+
+    fn refusal(&self) -> Option<&String> {
+        self.plan.refusal.as_ref().or(self.plan.objection.as_ref())
+    }
+
+    /// The ids of the repairs since the last `apply`, newest first.
+    fn repairs(&self) -> Vec<&str> {
+        self.history.repairs.iter().map(|(id, _)| id.as_str()).collect()
+    }
+
+    /// For programs.
+    pub fn document(&self) -> Value {
+        let plan = &self.plan;
+        let steps: Vec<_> = lines(plan)
+            .iter()
+            .map(|line| {
+                json!({"step": line.step.name(), "path": line.path, "state": line.state, "detail": line.detail})
+            })
+            .collect();
+        json!({
+            "role": plan.role.name(),
+            "kubernetesVersion": plan.version.map(|version| version.to_string()),
+            "inPlace": self.is_in_place(),
+            "interrupted": self.interrupted,
+            "steps": steps,
+            "storage": plan.storage.as_ref().map(storage::document),
+            "refusal": self.refusal(),
+            "lost": self.lost.as_ref().map(|(lost, since)| json!({
+                "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
+                "since": rfc3339(*since),
+            })),
+            "warnings": plan.warnings,
+            "selfHealing": {
+                "enabled": self.heals,
+                "repairs": self.repairs(),
+                "stopped": self.history.is_a_fight(),
+            },
+            "unproved": self.unproved,
+            "backups": self.backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
+        })
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let Report { plan, backups, history, .. } = self;
+        let mut out = headline(plan);
+        for line in &lines(plan) {
+            let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
+            let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
+        }
+        out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
+        if let Some((lost, since)) = self.lost.as_ref().filter(|(lost, _)| !lost.is_empty()) {
+            let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
+            let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
+            let last = last
+                .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
+                .unwrap_or_default();
+            let _ = writeln!(
+                out,
+                "events    lost     since the API server started at {}, as it counts: {}{last}",
+                rfc3339(*since),
+                counts.join(", ")
+            );
+        }
+        let repairs = history.repairs.len();
+        if self.heals || repairs > 0 {
+            let state = if self.heals { "enabled" } else { "off" };
+            let stopped = match &history.restored {
+                _ if history.is_a_fight() => {
+                    ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
+                }
+                Some(id) => format!(", and none until apply is run: {id} put the node back"),
+                None => String::new(),
+            };
+            let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
+        }
+        if let Some(id) = &self.unproved {
+            let _ = writeln!(
+                out,
+                "proof     missing  of {id}, by a boot, or a run that was killed or waits; apply --wait goes on with it"
+            );
+        }
+        if self.interrupted {
+            out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
+        }
+        match backups.first() {
+            Some(newest) => {
+                let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
+            }
+            None => out.push_str("backups   none\n"),
+        }
+        out
     }
 }
 
@@ -152,4 +200,154 @@ fn lines(plan: &Plan) -> Vec<Line> {
     }
     lines.sort_by_key(|line| line.step);
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract;
+    use super::*;
+    use crate::node::observe::Targets;
+    use crate::plan::testing::{audited, config, facts, planned, seen};
+
+    fn set(id: &str, why: &str) -> Set {
+        let (id, why) = (id.to_owned(), why.to_owned());
+        Set { id, when: "2026-11-24T12:13:26Z".to_owned(), why, complete: true, records: Vec::new() }
+    }
+
+    /// A node that audits, about which there is nothing to say.
+    fn report() -> Report {
+        let config = config("");
+        let (facts, targets) = audited(&config);
+        Report {
+            plan: planned(&config, &facts, &Targets { storage: Some(seen()), ..targets }),
+            backups: Vec::new(),
+            interrupted: false,
+            heals: false,
+            history: History::default(),
+            unproved: None,
+            lost: None,
+        }
+    }
+
+    const PLACE: &str = "\
+place     persistent /var/log/kubernetes/audit: ext4 at / on the disk vda1
+forecast  up to 550.0 MiB on the disk (4.9 GiB uncompressed, measured 10 percent); its file system has 40.0 GiB, 31.0 GiB of them free, and the kubelet evicts pods when less than 4.0 GiB are
+forecast  50.1 MiB of events an hour since 2026-11-24T13:13:26Z, a new file every 60 minutes: the log will reach back 4 days, which maxbackup limits
+";
+    const STEPS: &str = "\
+a control plane; Kubernetes 1.31 from the manifest's image
+storage   ok       /var/log/kubernetes/audit
+policy    ok       /etc/kubernetes/audit-policy.yaml
+kubeadm   none     -  not on this node
+manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
+";
+
+    #[test]
+    fn people_are_told_each_thing_that_is_the_matter() {
+        let report = report();
+        assert_eq!(report.text(), format!("{STEPS}{PLACE}backups   none\n"));
+        let repairs = |minutes: &[u64]| {
+            let repair = |minute: &u64| (format!("H{minute}"), format!("2026-11-24T12:{minute:02}:26Z"));
+            minutes.iter().map(repair).collect::<Vec<_>>()
+        };
+        type Change = fn(&mut Report);
+        for (change, line) in [
+            (
+                (|report| {
+                    report.lost = Some((vec![("log".to_owned(), 7), ("webhook".to_owned(), 1)], at(1_795_522_406)))
+                }) as Change,
+                "events    lost     since the API server started at 2026-11-24T12:13:26Z, as it counts: 7 by log, 1 by webhook; \
+                 the last that could be was at 2026-11-24T15:14:26Z\n",
+            ),
+            (|report| report.lost = Some((Vec::new(), at(1_795_522_406))), ""),
+            (|report| report.heals = true, "healing   enabled  0 repairs since apply\n"),
+            (
+                |report| report.unproved = Some("U".to_owned()),
+                "proof     missing  of U, by a boot, or a run that was killed or waits; apply --wait goes on with it\n",
+            ),
+            (
+                |report| report.interrupted = true,
+                "a run was interrupted, or is under way: run it again to finish its job\n",
+            ),
+        ] {
+            let mut report = self::report();
+            change(&mut report);
+            assert_eq!(report.text(), format!("{STEPS}{PLACE}{line}backups   none\n"));
+        }
+        for (heals, minutes, restored, line) in [
+            (false, &[9, 5][..], None, "off      2 repairs since apply"),
+            (
+                true,
+                &[9, 5, 1],
+                None,
+                "enabled  3 repairs since apply, too many within an hour: no more are made, find out what writes the manifest",
+            ),
+            (
+                true,
+                &[],
+                Some("R"),
+                "enabled  0 repairs since apply, and none until apply is run: R put the node back",
+            ),
+        ] {
+            let history = History { repairs: repairs(minutes), restored: restored.map(str::to_owned) };
+            let report = Report { heals, history, ..self::report() };
+            assert_eq!(report.text(), format!("{STEPS}{PLACE}healing   {line}\nbackups   none\n"));
+        }
+        let report = Report { backups: vec![set("B2", "restore"), set("B1", "apply")], ..report };
+        assert_eq!(report.text(), format!("{STEPS}{PLACE}backups   2, the newest B2 (restore)\n"));
+    }
+
+    #[test]
+    fn programs_are_told_what_the_readme_says() {
+        let plan = contract::shape("plan");
+        let mut shape = contract::shape("status");
+        for key in ["role", "kubernetesVersion", "storage", "warnings"] {
+            assert!(shape.as_object_mut().unwrap().insert(key.to_owned(), plan[key].clone()).is_none(), "{key}");
+        }
+        let bare = report().document();
+        let mut full = report();
+        full.interrupted = true;
+        full.heals = true;
+        full.history.repairs = vec![("H".to_owned(), "2026-11-24T12:13:26Z".to_owned())];
+        full.lost = Some((vec![("log".to_owned(), 7)], at(1_795_522_406)));
+        full.unproved = Some("U".to_owned());
+        full.backups = vec![set("B2", "heal"), set("B1", "apply")];
+        full.plan.refusal = Some("why".to_owned());
+        full.plan.warnings = vec!["a warning".to_owned()];
+        full.plan.skipped = vec!["/etc/kubeadm.yaml".to_owned()];
+        full.plan.unknown = Some("nobody can be asked".to_owned());
+        let full = full.document();
+        let open = Report { plan: planned(&config(""), &facts(None), &Targets::default()), ..report() }.document();
+        contract::holds(&shape, &[bare.clone(), full.clone(), open.clone()]);
+        let steps = |document: &Value| {
+            document["steps"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|step| step["state"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(steps(&bare), ["ok", "ok", "none", "ok"]);
+        assert_eq!(steps(&full), ["ok", "ok", "skipped", "unknown", "ok"]);
+        assert_eq!(steps(&open), ["differs", "differs", "none", "none"]);
+        for (key, plain, told) in [
+            ("inPlace", json!(true), json!(false)),
+            ("interrupted", json!(false), json!(true)),
+            ("refusal", Value::Null, json!("why")),
+            ("lost", Value::Null, json!({"events": {"log": 7}, "since": "2026-11-24T12:13:26Z"})),
+            (
+                "selfHealing",
+                json!({"enabled": false, "repairs": [], "stopped": false}),
+                json!({"enabled": true, "repairs": ["H"], "stopped": false}),
+            ),
+            ("unproved", Value::Null, json!("U")),
+            ("backups", json!([]), json!(["B2", "B1"])),
+            ("warnings", json!([]), json!(["a warning"])),
+        ] {
+            assert_eq!((&bare[key], &full[key]), (&plain, &told), "{key}");
+        }
+        let objection =
+            Report { plan: Plan { objection: Some("no room".to_owned()), ..report().plan }, ..report() };
+        assert_eq!((objection.document()["refusal"].clone(), objection.is_in_place()), (json!("no room"), true));
+    }
 }

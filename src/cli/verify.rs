@@ -16,7 +16,7 @@ use crate::audit::policy::{self, Policy};
 use crate::config::Restart;
 use crate::node::apiserver::{self, Tail};
 use crate::node::backup::BACKUPS;
-use crate::node::change::Change;
+use crate::node::change::{Change, Snapshot};
 use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{Events, Outgoing};
@@ -67,7 +67,7 @@ impl Verify {
                 );
             }
             let what = format!("there is no API server here: {path} doesn't exist");
-            print(common, out, &what, json!({"proved": null, "reason": what}));
+            print(common, out, &what, nothing_to_prove(&what));
             return Ok(Outcome::Done);
         };
         let auditing = manifest::auditing(&manifest.text).map_err(|refusal| anyhow!("{path}:{refusal}"))?;
@@ -99,6 +99,10 @@ const CLOCK: Duration = Duration::from_secs(1);
 
 fn written(path: &str) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
+}
+
+fn nothing_to_prove(why: &str) -> Value {
+    json!({"proved": null, "reason": why})
 }
 
 fn print(common: &Common, out: &mut String, text: &str, document: Value) {
@@ -375,18 +379,12 @@ pub struct Before {
 impl Before {
     /// Looks at what runs, and begins to watch the API server that `plan` replaces, if it is to be ended early.
     pub fn of(plan: &Plan, restart: Restart) -> Before {
-        let manifest = plan.changes.iter().find_map(|planned| match &planned.change {
-            Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
-            _ => None,
-        });
-        let Some(manifest) = manifest else { return Before::default() };
+        if old_manifest(plan).is_none() {
+            return Before::default();
+        }
         let processes = apiserver::processes().0;
-        let auditing = observe::text_of(&manifest.bytes).ok().and_then(|text| manifest::auditing(text).ok());
-        let replaced = auditing.and_then(|auditing| replaced(&processes, &auditing));
-        let outgoing = match (restart, replaced) {
-            (Restart::Quick(drain), Some((process, events))) => Some((Outgoing::of(process, events), drain)),
-            _ => None,
-        };
+        let ends = ends_early(plan, restart, &processes);
+        let outgoing = ends.map(|(process, events, drain)| (Outgoing::of(process, events), drain));
         Before { processes, outgoing }
     }
 
@@ -398,6 +396,26 @@ impl Before {
         processes.retain(|process| changed && apiserver::start_time(process) < made);
         Before { processes, outgoing: None }
     }
+}
+
+/// The manifest that a plan is about to change.
+fn old_manifest(plan: &Plan) -> Option<&Snapshot> {
+    plan.changes.iter().find_map(|planned| match &planned.change {
+        Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
+        _ => None,
+    })
+}
+
+/// Which of these processes is ended early, where its events go, and how long its requests have before.
+fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(Process, Events, Duration)> {
+    let Restart::Quick(drain) = restart else { return None };
+    // An API server whose log is moved away must have its time to write it.
+    if plan.gathers().is_some() {
+        return None;
+    }
+    let auditing = manifest::auditing(observe::text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
+    let (process, events) = replaced(processes, &auditing)?;
+    Some((process, events, drain))
 }
 
 /// The process that a manifest stands for which is about to be changed, and where its events go. None where it runs with other flags, or
@@ -537,8 +555,41 @@ pub fn progress(after: Duration, what: &str) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use super::super::contract;
     use super::*;
+    use crate::node::disk;
+    use crate::node::observe::Targets;
+    use crate::plan::testing::{config, disk_state, facts, planned};
+    use crate::storage::blank::Content;
+
+    #[test]
+    fn the_old_process_is_ended_as_the_configuration_says() {
+        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, --v=2]\n";
+        let process =
+            Process { pid: 7, started: 1, arguments: vec!["kube-apiserver".to_owned(), "--v=2".to_owned()] };
+        let disk = || disk::State { content: Some(Content::Blank), ..disk_state() };
+        let moves = "storage: {device: /dev/disk/by-id/x, format: ext4}";
+        for (lines, disk, drain) in [
+            ("", None, Some(5)),
+            ("restart: {mode: quick}", None, Some(5)),
+            ("restart: {drain: 7s}", None, Some(7)),
+            ("restart: {mode: quick, drain: 0s}", None, Some(0)),
+            ("restart: {mode: graceful}", None, None),
+            ("restart: {mode: graceful, drain: 7s}", None, None),
+            // Its log is moved away.
+            (moves, Some(disk()), None),
+        ] {
+            let config = config(lines);
+            let plan = planned(&config, &facts(Some(manifest)), &Targets { disk, ..Targets::default() });
+            let ends = ends_early(&plan, config.restart, std::slice::from_ref(&process));
+            let wanted = drain.map(|drain| (process.clone(), Events::None, Duration::from_secs(drain)));
+            assert_eq!(ends, wanted, "{lines}");
+        }
+        let config = config("");
+        let worker = planned(&config, &facts(None), &Targets::default());
+        assert_eq!(ends_early(&worker, config.restart, &[process]), None, "no manifest is changed");
+    }
 
     #[test]
     fn only_the_one_process_of_the_old_manifest_is_ended() {
@@ -578,6 +629,43 @@ mod tests {
                 "{words}"
             );
         }
+    }
+
+    /// A proof of each kind.
+    pub fn proofs() -> Vec<Proved> {
+        let arguments = vec!["kube-apiserver".to_owned()];
+        let process = Process { pid: 1234, started: 1, arguments };
+        [Evidence::Question("/version"), Evidence::Traffic, Evidence::Nothing, Evidence::Elsewhere, Evidence::Rare]
+            .map(|evidence| Proved { process: process.clone(), evidence, after: Duration::from_millis(36_200) })
+            .into()
+    }
+
+    #[test]
+    fn a_proof_is_told_to_people_and_programs() {
+        let mut documents = Vec::new();
+        let runs = "the API server (process 1234) runs with the audit flags of the manifest";
+        for (proved, event, text) in [
+            (0, json!("/version"), "it recorded a request for /version"),
+            (1, json!("traffic"), "it recorded what the cluster does"),
+            (2, Value::Null, "and answers; its policy records nothing, so no event was waited for"),
+            (3, Value::Null, "and answers; its events go to a webhook, where nobody looked for one"),
+            (
+                4,
+                Value::Null,
+                "and answers, and its log is there; nothing that its policy records has happened yet",
+            ),
+        ]
+        .map(|(at, event, text)| (proofs().swap_remove(at), event, text))
+        {
+            let document = proved.document();
+            assert_eq!(document, json!({"proved": true, "process": 1234, "event": event, "seconds": 36.2}));
+            assert_eq!(proved.text(), format!("{runs}: {text}, after 36 s"));
+            documents.push(document);
+        }
+        contract::holds(&contract::shape("proof"), &documents);
+        let none = nothing_to_prove("there is no API server here");
+        assert_eq!(none, json!({"proved": null, "reason": "there is no API server here"}));
+        contract::holds(&contract::shape("nothing to prove"), &[none]);
     }
 
     #[test]

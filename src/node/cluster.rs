@@ -29,11 +29,8 @@ pub fn read() -> Result<String> {
 pub fn replace(before: &str, after: &str, sent: &mut bool) -> Result<()> {
     for tries in 1.. {
         let (kubectl, mut object, text) = get()?;
-        if text == after {
+        if !differs(&text, before, after)? {
             return Ok(());
-        }
-        if text != before {
-            bail!("{NAME} was changed by another program meanwhile; run again");
         }
         if let Some(text) = object.pointer_mut(TEXT) {
             *text = Value::String(after.to_owned());
@@ -48,6 +45,17 @@ pub fn replace(before: &str, after: &str, sent: &mut bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Is there something to write, where `now` is what is there?
+///
+/// Errors: it is neither what it was nor what it is to be.
+fn differs(now: &str, before: &str, after: &str) -> Result<bool> {
+    match now {
+        _ if now == after => Ok(false),
+        _ if now == before => Ok(true),
+        _ => bail!("{NAME} was changed by another program meanwhile; run again"),
+    }
 }
 
 /// Who answered, the object, and the text in it.
@@ -67,4 +75,19 @@ fn get() -> Result<(Kubectl, Value, String)> {
         }
     }
     Err(failed).with_context(|| format!("{NAME} can't be read"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobodys_change_meanwhile_is_written_over() {
+        assert!(differs("before", "before", "after").unwrap());
+        assert!(!differs("after", "before", "after").unwrap());
+        for now in ["", "upgraded"] {
+            let error = differs(now, "before", "after").unwrap_err().to_string();
+            assert!(error.contains("was changed by another program meanwhile"), "{error}");
+        }
+    }
 }

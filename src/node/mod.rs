@@ -27,5 +27,5 @@ pub mod restore;
 pub mod root;
 pub mod storage;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 pub mod transaction;

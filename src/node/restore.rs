@@ -122,18 +122,10 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
             Action::Cluster => {
                 let (set, record) = goal.first;
                 let before = String::from_utf8_lossy(&set.copy(root, record)?.unwrap_or_default()).into_owned();
-                match cluster::read() {
-                    Ok(now) if now == before => {}
+                match put_cluster_back(before, cluster::read(), |now| ours(&path, now.as_bytes())) {
                     // Before the manifest, as the API server is away then.
-                    Ok(now) if ours(&path, now.as_bytes()) => {
-                        restore.changes.insert(0, Change::WriteCluster { before: now, after: before });
-                    }
-                    // kubeadm writes its version there at each upgrade, and needs it.
-                    Ok(_) => restore.notes.push(format!(
-                        "{path} is not put back, as it was changed since: take the audit settings out by hand, with \
-                         kubectl -n kube-system edit configmap kubeadm-config"
-                    )),
-                    Err(error) => restore.notes.push(format!("{error:#}, so it is not put back: restore again once it can")),
+                    Ok(change) => restore.changes.splice(0..0, change).for_each(drop),
+                    Err(note) => restore.notes.push(note),
                 }
             }
             Action::DirectoryRemoved => match root.stat(&path)? {
@@ -173,6 +165,27 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
     restore.changes.extend(removals);
     remove_directories(root, &goals, &mut restore)?;
     Ok(restore)
+}
+
+/// What puts the cluster's own configuration back, if it isn't as it was; `now` is what could be read of it.
+///
+/// Errors: a note, why it stays.
+fn put_cluster_back(
+    before: String,
+    now: Result<String>,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<Option<Change>, String> {
+    match now {
+        Ok(now) if now == before => Ok(None),
+        Ok(now) if is_ours(&now) => Ok(Some(Change::WriteCluster { before: now, after: before })),
+        // kubeadm writes its version there at each upgrade, and needs it.
+        Ok(_) => Err(format!(
+            "{} is not put back, as it was changed since: take the audit settings out by hand, with kubectl -n \
+             kube-system edit configmap kubeadm-config",
+            cluster::NAME
+        )),
+        Err(error) => Err(format!("{error:#}, so it is not put back: restore again once it can")),
+    }
 }
 
 /// Whether the newest of the sets, which are newest first, that knows a path removed the file.
@@ -284,6 +297,43 @@ mod tests {
         let restore = plan(&node.root, None).unwrap();
         assert_eq!(restore.changes, []);
         assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);
+    }
+
+    #[test]
+    fn what_somebody_else_changed_in_the_cluster_stays() {
+        let ours = |now: &str| now == "after";
+        let back = |now: Result<String>| put_cluster_back("before".to_owned(), now, ours);
+        let text = |text: &str| Ok(text.to_owned());
+        let change = Change::WriteCluster { before: "after".to_owned(), after: "before".to_owned() };
+        assert_eq!(back(text("after")), Ok(Some(change)));
+        assert_eq!(back(text("before")), Ok(None));
+        for (now, why) in [
+            (text("upgraded"), "is not put back, as it was changed since"),
+            (text(""), "is not put back, as it was changed since"),
+            (Err(anyhow::anyhow!("no API server runs here")), "no API server runs here, so it is not put back"),
+        ] {
+            let note = back(now).unwrap_err();
+            assert!(note.contains(why), "{note}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_a_killed_run_left_half_written_does_not_bar_the_way_back() {
+        let node = Node::with(&[(MANIFEST, "0")]);
+        node.apply(&[node.write(MANIFEST, "1")], 0).unwrap();
+        let index = |name: &str| format!("{BACKUPS}/{name}/index.json");
+        for broken in ["", "{\"version\": 1", "[]"] {
+            node.put(&index("20261124T121327Z.partial"), broken);
+            let restore = plan(&node.root, None).unwrap();
+            assert_eq!(
+                (restore.sets.as_slice(), paths(&restore.changes).as_slice()),
+                (&[FIRST.to_owned()][..], &[MANIFEST][..])
+            );
+        }
+        // One whose run came to its end changed something.
+        node.put(&index("20261124T121328Z"), "");
+        let error = format!("{:#}", plan(&node.root, None).unwrap_err());
+        assert!(error.contains(&index("20261124T121328Z")), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod place;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 mod way_back;
 mod wire;
 

@@ -3,6 +3,9 @@
 use super::*;
 use crate::cli::change::action;
 use crate::node::disk;
+use crate::node::storage::Seen;
+use crate::storage::forecast::{Disk, History, Rotated};
+use crate::storage::persistence::{Judgement, Lasting};
 
 const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
@@ -56,6 +59,18 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
     targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));
     assert_eq!(actions(&planned(config, &facts, &targets)), "");
     (facts, targets)
+}
+
+/// A place for the log where everything is known.
+pub fn seen() -> Seen {
+    let judgement = Judgement { lasting: Lasting::Persistent, reason: "ext4 at / on the disk vda1".to_owned() };
+    let disk = Some(Disk { total: 40 << 30, available: 31 << 30, eviction: 4 << 30 });
+    // From 2026-11-24T12:13:26Z on, a file an hour.
+    let start = 1_795_522_406;
+    let rotated =
+        (1..=3).map(|hour| Rotated { time: start + hour * 3600, bytes: 5 << 20, plain: 50 << 20 }).collect();
+    let history = History { bytes: 1 << 20, events: Some((start + 3 * 3600, start + 3 * 3600 + 60)), rotated };
+    Seen { judgement, disk, capacity: 40 << 30, is_read_only: false, history }
 }
 
 pub fn actions(plan: &Plan) -> String {

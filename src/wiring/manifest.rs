@@ -626,6 +626,7 @@ fn by_hand(wanted: &Wanted) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn a_wrappers_words_are_not_the_api_servers() {
@@ -640,6 +641,77 @@ mod tests {
             );
             assert_eq!(auditing(&text).unwrap().words, wanted, "{command}");
         }
+    }
+
+    fn pod(container: &str) -> String {
+        format!("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: a\n    {container}\n")
+    }
+
+    #[test]
+    fn flags_are_not_put_where_nobody_reads_them() {
+        let wired = |container: &str| {
+            let text = pod(container);
+            wire(&text, &read(&text).expect(container), &Wanted::of(&Config::default()), None)
+        };
+        // The mark stands before what is refused.
+        for marked in [
+            "command: [kube-apiserver, --v=2, ^--]",
+            "command: [kube-apiserver, ^--, --v=2]",
+            "command: [/usr/bin/kube-apiserver, --v=2, ^--, --a=b]",
+            "command: [kube-apiserver, ^--, --audit-log-maxage=3]",
+            "command: [/tini, --, /kube-apiserver, ^--]",
+            "command: [kube-apiserver]\n    args: [--v=2, ^--]",
+        ] {
+            let refusal = wired(&marked.replace('^', "")).expect_err(marked);
+            let (line, at) =
+                pod(marked).lines().enumerate().find_map(|(line, text)| Some((line, text.find('^')?))).unwrap();
+            assert_eq!((refusal.place.line, refusal.place.column), (line + 1, at + 1), "{marked}: {refusal}");
+            assert_eq!(refusal.reason, "what comes after `--` is not read as flags; remove it", "{marked}");
+        }
+        // What ends a wrapper's own flags doesn't matter.
+        for container in ["command: [/tini, --, /kube-apiserver, --v=2]", "command: [kube-apiserver, --v=2]"] {
+            assert!(wired(container).expect(container).text.contains("--audit-policy-file="), "{container}");
+        }
+    }
+
+    #[test]
+    fn an_api_server_is_known_by_what_starts_it() {
+        for (container, runs) in [
+            ("command: [kube-apiserver]", true),
+            ("command: [/usr/local/bin/kube-apiserver, --v=2]", true),
+            ("command: [/go-runner, --log-file=/l, /usr/local/bin/kube-apiserver]", true),
+            ("command: [hyperkube, kube-apiserver, --v=2]", true),
+            ("command: [/hyperkube, apiserver, --v=2]", true),
+            ("command: [/usr/bin/hyperkube]\n    args: [kube-apiserver, --v=2]", true),
+            ("command: [/tini, --, /hyperkube, apiserver]", true),
+            ("command: [sh, -c, \"exec kube-apiserver --v=2\"]", true),
+            ("command: [hyperkube]", false),
+            ("command: [hyperkube, kubelet, kube-apiserver]", false),
+            ("command: [hyperkube, --v=2, apiserver]", false),
+            ("command: [echo, hyperkube, apiserver]", false),
+            ("command: [watch, kube-apiserver]", false),
+            ("command: [--kube-apiserver]", false),
+            ("image: kube-apiserver:v1.33.1", false),
+        ] {
+            let text = pod(container);
+            assert_eq!(read(&text).is_ok(), runs, "{container}");
+            let name = "\nmetadata: {name: other}\n";
+            let (_, found) = identify(&(text + name)).unwrap().unwrap();
+            assert_eq!(found, runs, "{container}");
+        }
+    }
+
+    #[test]
+    fn flags_go_behind_what_hyperkube_runs() {
+        let text = pod("command:\n    - /hyperkube\n    - kube-apiserver\n    - --v=2");
+        let wired = wire(&text, &read(&text).unwrap(), &Wanted::of(&Config::default()), None).unwrap();
+        assert!(
+            wired.text.contains("- /hyperkube\n    - kube-apiserver\n    - --v=2\n    - --audit-"),
+            "{}",
+            wired.text
+        );
+        let audited = auditing(&wired.text).unwrap();
+        assert_eq!((audited.words[0].as_str(), audited.flags), ("--v=2", wired.flags));
     }
 
     #[test]

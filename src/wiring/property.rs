@@ -2,13 +2,18 @@
 //!
 //! A file is written from a tape of random bytes, each a choice of layout: indentation, block or flow, quotes,
 //! comments, blank lines, line endings, block scalars beside the edit, keys that are null, empty or missing. Zero
-//! is the plainest choice, so proptest shrinks a failing tape to a plain file.
+//! is the plainest choice, so proptest shrinks a failing tape to a plain file. Who writes a line knows whether an edit
+//! has to change it, and marks it: all others must be there afterwards, byte by byte.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::{Wanted, kubeadm, manifest};
 use crate::audit::{flags, policy};
 use crate::config::Config;
+
+/// Stands in a line that an edit has to change, until [`unmark`] takes it out.
+const MARK: char = '\u{1}';
 
 struct Tape<'t> {
     bytes: &'t [u8],
@@ -85,6 +90,19 @@ impl Tape<'_> {
     }
 }
 
+/// A mark for a flag's value that isn't the wanted one.
+fn mark(flag: &str, value: &str) -> &'static str {
+    let value = value.trim_matches(['"', '\'']);
+    let differs = wanted().flags.iter().any(|(name, wanted)| *name == flags::normal(flag) && value != wanted);
+    if differs { "\u{1}" } else { "" }
+}
+
+/// A text without its marks, and the lines that have none: they stay.
+fn unmark(marked: &str) -> (String, Vec<String>) {
+    let stay = marked.split_inclusive('\n').filter(|line| !line.contains(MARK)).map(str::to_owned).collect();
+    (marked.replace(MARK, ""), stay)
+}
+
 const VALUES: &[&str] = &["\"30\"", "'7'", "\"1_000\"", "json", "/var/log/x.log", "\"\""];
 
 fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
@@ -103,9 +121,9 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
     text += &tape.between(0);
     let key = tape.key("apiServer");
     match tape.choose(8) {
-        1 => text += &format!("{key}: {{}}{}", tape.end()),
+        1 => text += &format!("{key}: {MARK}{{}}{}", tape.end()),
         2 => text += &format!("{key}:{}", tape.end()),
-        3 => text += &format!("{key}: ~{}", tape.end()),
+        3 => text += &format!("{key}: {MARK}~{}", tape.end()),
         4 => {}
         _ => {
             text += &format!("{key}:{}", tape.end());
@@ -115,21 +133,28 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
             let names = ["authorization-mode", "audit-log-maxage", "audit_log_maxsize", "audit-log-mode"];
             let (count, key) = (tape.choose(4) as usize, tape.key("extraArgs"));
             match tape.choose(6) {
-                1 => text += &format!("{pad}{key}: {}{}", if list { "[]" } else { "{}" }, tape.end()),
+                1 => text += &format!("{pad}{key}: {MARK}{}{}", if list { "[]" } else { "{}" }, tape.end()),
                 2 => text += &format!("{pad}{key}:{}", tape.end()),
                 3 => {
                     let pair = |name: &&str| {
-                        if list { format!("{{name: {name}, value: \"1\"}}") } else { format!("{name}: \"1\"") }
+                        let mark = mark(name, "1");
+                        if list {
+                            format!("{mark}{{name: {name}, value: \"1\"}}")
+                        } else {
+                            format!("{mark}{name}: \"1\"")
+                        }
                     };
                     let pairs: Vec<_> = names[..count].iter().map(pair).collect();
                     let (open, close) = if list { ("[", "]") } else { ("{", "}") };
+                    // What is added stands behind the last one, or else behind the bracket.
+                    let (first, last) = if pairs.is_empty() { ("\u{1}", "") } else { ("", "\u{1}") };
                     text += &match tape.choose(2) {
                         1 => format!(
-                            "{pad}{key}: {open}{eol}{pad}  {}{eol}{pad}  {close}{}",
+                            "{pad}{key}: {open}{first}{eol}{pad}  {}{last}{eol}{pad}  {close}{}",
                             pairs.join(&format!(",{eol}{pad}  ")),
                             tape.end()
                         ),
-                        _ => format!("{pad}{key}: {open}{}{close}{}", pairs.join(", "), tape.end()),
+                        _ => format!("{pad}{key}: {open}{}{MARK}{close}{}", pairs.join(", "), tape.end()),
                     };
                 }
                 _ if count == 0 => {}
@@ -138,6 +163,7 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
                     for name in &names[..count] {
                         text += &tape.between(2 * step);
                         let value = tape.word(VALUES);
+                        let value = format!("{}{value}", mark(name, &value));
                         if list {
                             let pad = " ".repeat(step + dash);
                             text +=
@@ -176,27 +202,34 @@ fn manifest_file(tape: &mut Tape) -> String {
     text += &format!("{item}- name: kube-apiserver{}", tape.end());
     text += &tape.between(4 + dash);
     let flags = ["--secure-port=6443", "--audit-log-maxage=3", "--audit_log_maxsize=4", "--audit-log-compress"];
-    let flags = &flags[..1 + tape.choose(4) as usize];
+    let flags: Vec<_> = flags[..1 + tape.choose(4) as usize]
+        .iter()
+        .map(|flag| {
+            let (name, value) = flag[2..].split_once('=').unwrap_or((&flag[2..], "true"));
+            (*flag, mark(name, value))
+        })
+        .collect();
+    let marked: Vec<_> = flags.iter().map(|(flag, mark)| format!("{mark}{flag}")).collect();
     let key = tape.key("command");
     match tape.choose(4) {
-        1 => text += &format!("{pad}{key}: [kube-apiserver, \"{}\"]{}", flags.join("\", \""), tape.end()),
+        1 => text += &format!("{pad}{key}: {MARK}[kube-apiserver, \"{}\"]{}", marked.join("\", \""), tape.end()),
         2 => {
             text += &format!(
-                "{pad}{key}: [{eol}{pad}  kube-apiserver,{}{pad}  {}",
+                "{pad}{key}: [{eol}{pad}  kube-apiserver,{}{pad}  {}{MARK}",
                 tape.end(),
-                flags.join(&format!(",{eol}{pad}  "))
+                marked.join(&format!(",{eol}{pad}  "))
             );
             text += &format!("{}{eol}{pad}]{}", if tape.choose(2) == 1 { "," } else { "" }, tape.end());
         }
         _ => {
             text += &format!("{pad}{key}:{}{pad}{:dash$}- kube-apiserver{}", tape.end(), "", tape.end());
-            for flag in flags {
+            for (flag, mark) in flags {
                 text += &tape.between(4 + dash);
                 let flag = match tape.choose(4) {
-                    1 => format!("\"{flag}\""),
-                    2 => format!("'{flag}'"),
-                    3 => format!(">-{eol}{pad}{:dash$}  {flag}", ""),
-                    _ => (*flag).to_owned(),
+                    1 => format!("{mark}\"{flag}\""),
+                    2 => format!("{mark}'{flag}'"),
+                    3 => format!(">-{mark}{eol}{pad}{:dash$}  {mark}{flag}", ""),
+                    _ => format!("{mark}{flag}"),
                 };
                 let end = if flag.starts_with('>') { eol.to_owned() } else { tape.end() };
                 tape.block = flag.starts_with('>');
@@ -206,7 +239,7 @@ fn manifest_file(tape: &mut Tape) -> String {
     }
     text += &tape.between(4 + dash);
     match tape.choose(5) {
-        1 => text += &format!("{pad}volumeMounts: []{}", tape.end()),
+        1 => text += &format!("{pad}volumeMounts: {MARK}[]{}", tape.end()),
         2 => text += &format!("{pad}volumeMounts:{}", tape.end()),
         3 => {
             text += &format!(
@@ -221,7 +254,7 @@ fn manifest_file(tape: &mut Tape) -> String {
     text += &format!("{pad}image: {}", tape.foreign(6 + dash));
     text += &tape.between(2);
     match tape.choose(4) {
-        1 => text += &format!("  volumes: null{}", tape.end()),
+        1 => text += &format!("  volumes: {MARK}null{}", tape.end()),
         2 => {
             text += &format!(
                 "  volumes:{}  {:dash$}- name: x{}  {:dash$}  hostPath: {{path: /data}}{}",
@@ -249,21 +282,19 @@ fn finish(tape: &mut Tape, text: String) -> String {
     }
 }
 
-/// Every line of `before` is in `after`, in order, or was one that had to change. What a comment says is there.
-fn nothing_lost(before: &str, after: &str) -> Result<(), TestCaseError> {
-    // A flag's value, an emptied collection, the bracket or the last item of a flow list.
-    let changes =
-        ["audit", "{", "[", "]", "}", "~", "null", "--secure-port", "kube-apiserver", "value:", ">-", "\"1\""];
+/// Every line of `before` that had not to change is in `after`, in order; of the others, what a comment says. `stay` are those lines.
+fn nothing_lost(before: &str, stay: &[String], after: &str) -> Result<(), TestCaseError> {
     let mut left = after.split_inclusive('\n');
-    for line in before.split_inclusive('\n') {
+    for line in stay {
         // A last line gets its line break.
-        if !line.ends_with('\n') || changes.iter().any(|part| line.contains(part)) {
-            let comment = line.trim_end().split_once(" # ").or_else(|| line.trim_end().split_once("\t# "));
-            if let Some((_, comment)) = comment {
-                prop_assert!(after.contains(comment), "the comment {comment:?} is lost:\n{before}\n{after}");
-            }
-        } else {
-            prop_assert!(left.any(|other| other == line), "the line {line:?} is lost:\n{before}\n{after}");
+        let is_it =
+            |other: &str| other == line || !line.ends_with('\n') && other.trim_end_matches(['\r', '\n']) == line;
+        prop_assert!(left.any(is_it), "the line {line:?} is lost:\n{before}\n{after}");
+    }
+    for line in before.lines() {
+        let comment = line.trim_end().split_once(" # ").or_else(|| line.trim_end().split_once("\t# "));
+        if let Some((_, comment)) = comment {
+            prop_assert!(after.contains(comment), "the comment {comment:?} is lost:\n{before}\n{after}");
         }
     }
     prop_assert_eq!(before.contains('\r'), after.contains('\r'));
@@ -274,12 +305,30 @@ fn nothing_lost(before: &str, after: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What the API server needs to see of the host, as the README has it: path, read-only, type.
+const MOUNTS: [(&str, bool, &str); 2] = [
+    ("/etc/kubernetes/audit-policy.yaml", true, "File"),
+    ("/var/log/kubernetes/audit", false, "DirectoryOrCreate"),
+];
+
+/// The items of a list, of which a file may have none.
+fn items(list: &Value) -> Vec<Value> {
+    list.as_array().cloned().unwrap_or_default()
+}
+
+/// Those of `before` are first and as they were. The rest.
+fn added(before: &Value, after: &Value) -> Result<Vec<Value>, TestCaseError> {
+    let (before, mut after) = (items(before), items(after));
+    prop_assert!(after.starts_with(&before), "{before:?} are not first in {after:?}");
+    Ok(after.split_off(before.len()))
+}
+
 fn wanted() -> Wanted {
     Wanted::of(&Config::default())
 }
 
 /// The flags of our own are what the file now says, read by the other parser.
-fn has_flags(found: &serde_json::Value, pick: impl Fn(&str) -> Option<String>) -> Result<(), TestCaseError> {
+fn has_flags(found: &Value, pick: impl Fn(&str) -> Option<String>) -> Result<(), TestCaseError> {
     for (name, value) in wanted().flags {
         let there = pick(&name);
         prop_assert!(
@@ -290,10 +339,10 @@ fn has_flags(found: &serde_json::Value, pick: impl Fn(&str) -> Option<String>) -
     Ok(())
 }
 
-fn documents(text: &str) -> Vec<serde_json::Value> {
+fn documents(text: &str) -> Vec<Value> {
     use serde::Deserialize;
     let text = text.trim_start_matches('\u{feff}');
-    serde_yaml::Deserializer::from_str(text).map(|one| serde_json::Value::deserialize(one).unwrap()).collect()
+    serde_yaml::Deserializer::from_str(text).map(|one| Value::deserialize(one).unwrap()).collect()
 }
 
 proptest! {
@@ -302,22 +351,38 @@ proptest! {
     #[test]
     fn random_kubeadm_files_are_edited_right(bytes in prop::collection::vec(any::<u8>(), 90), list: bool, crlf: bool) {
         let mut tape = Tape { bytes: &bytes, at: 0, eol: if crlf { "\r\n" } else { "\n" }, comments: 0, block: false };
-        let text = kubeadm_file(&mut tape, list);
+        let (text, stay) = unmark(&kubeadm_file(&mut tape, list));
         let file = kubeadm::read(&text, "/f", false).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
         let wired = kubeadm::wire(&text, &file, &wanted(), None)
             .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
-        nothing_lost(&text, &wired.text)?;
+        nothing_lost(&text, &stay, &wired.text)?;
         let all = documents(&wired.text);
         let cluster = all.iter().find(|one| one["kind"] == "ClusterConfiguration").unwrap();
         let args = &cluster["apiServer"]["extraArgs"];
         has_flags(args, |name| match args {
-            serde_json::Value::Array(items) => {
+            Value::Array(items) => {
                 items.iter().rev().find(|item| item["name"] == name || item["name"] == name.replace('-', "_"))
                     .and_then(|item| item["value"].as_str().map(str::to_owned))
                     .or_else(|| items.iter().rev().find(|item| flags::normal(item["name"].as_str().unwrap()) == name)?["value"].as_str().map(str::to_owned))
             }
             map => map.as_object()?.iter().find(|(key, _)| flags::normal(key) == name)?.1.as_str().map(str::to_owned),
         })?;
+        let volumes = |text: &str| {
+            let all = documents(text);
+            let cluster = all.iter().find(|one| one["kind"] == "ClusterConfiguration").cloned();
+            cluster.unwrap_or_default()["apiServer"]["extraVolumes"].clone()
+        };
+        let before = volumes(&text);
+        // A name that is taken is not taken again.
+        let policy = if items(&before).is_empty() { "audit" } else { "audit-2" };
+        let ours: Vec<_> = MOUNTS
+            .iter()
+            .zip([policy, "audit-log"])
+            .map(|((path, read_only, kind), name)| {
+                json!({"name": name, "hostPath": path, "mountPath": path, "readOnly": read_only, "pathType": kind})
+            })
+            .collect();
+        prop_assert_eq!(added(&before, &volumes(&wired.text))?, ours);
         let again = kubeadm::read(&wired.text, "/f", false).unwrap();
         prop_assert_eq!(&kubeadm::wire(&wired.text, &again, &wanted(), None).unwrap().text, &wired.text);
     }
@@ -325,11 +390,11 @@ proptest! {
     #[test]
     fn random_manifests_are_edited_right(bytes in prop::collection::vec(any::<u8>(), 90), crlf: bool) {
         let mut tape = Tape { bytes: &bytes, at: 0, eol: if crlf { "\r\n" } else { "\n" }, comments: 0, block: false };
-        let text = manifest_file(&mut tape);
+        let (text, stay) = unmark(&manifest_file(&mut tape));
         let file = manifest::read(&text).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
         let wired = manifest::wire(&text, &file, &wanted(), None)
             .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
-        nothing_lost(&text, &wired.text)?;
+        nothing_lost(&text, &stay, &wired.text)?;
         let all = documents(&wired.text);
         let command = &all[0]["spec"]["containers"][0]["command"];
         has_flags(command, |name| {
@@ -338,8 +403,18 @@ proptest! {
                 .find(|(found, _)| flags::normal(found) == name)?;
             Some(flag.1.to_owned())
         })?;
-        let mounts = all[0]["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
-        prop_assert!(mounts.iter().any(|mount| mount["mountPath"] == "/etc/kubernetes/audit-policy.yaml"));
+        let before = documents(&text);
+        let names = ["audit", "audit-log"];
+        let mounts = MOUNTS.iter().zip(names).map(|((path, read_only, _), name)| {
+            json!({"mountPath": path, "name": name, "readOnly": read_only})
+        });
+        let list = |pod: &Value| pod["spec"]["containers"][0]["volumeMounts"].clone();
+        prop_assert_eq!(added(&list(&before[0]), &list(&all[0]))?, mounts.collect::<Vec<_>>());
+        let volumes = MOUNTS.iter().zip(names).map(|((path, _, kind), name)| {
+            json!({"hostPath": {"path": path, "type": kind}, "name": name})
+        });
+        let list = |pod: &Value| pod["spec"]["volumes"].clone();
+        prop_assert_eq!(added(&list(&before[0]), &list(&all[0]))?, volumes.collect::<Vec<_>>());
         let again = manifest::read(&wired.text).unwrap();
         prop_assert_eq!(&manifest::wire(&wired.text, &again, &wanted(), None).unwrap().text, &wired.text);
     }
@@ -354,7 +429,8 @@ proptest! {
         which: bool,
     ) {
         let mut tape = Tape { bytes: &bytes, at: 0, eol: "\n", comments: 0, block: false };
-        let mut text = if which { manifest_file(&mut tape) } else { kubeadm_file(&mut tape, bytes[0] % 2 == 1) };
+        let marked = if which { manifest_file(&mut tape) } else { kubeadm_file(&mut tape, bytes[0] % 2 == 1) };
+        let mut text = unmark(&marked).0;
         for (at, mark) in hits {
             let at = at.index(text.len());
             if text.is_char_boundary(at) && text.is_char_boundary(at + 1) {
