@@ -142,8 +142,8 @@ fn write(root: &Path, path: &str, text: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// A control plane with something to do at every step: a directory and a policy to make, a stray to take away, kubeadm's file and
-/// the manifest to replace.
+/// A control plane with something to do at every step: a directory and a policy to make, a stray to take away,
+/// kubeadm's file and the manifest to replace.
 fn node(root: &Path) {
     let manifest = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  \
                     containers:\n  - command:\n    - kube-apiserver\n    - --secure-port=6443\n    image: \
@@ -194,7 +194,8 @@ impl Call {
         !opens && !READS.contains(&self.name.as_str())
     }
 
-    /// How it may fail: with what, in words, and when. Errors last only where something is changed, as on a disk that is full.
+    /// How it may fail: with what, in words, and when. Errors last only where something is changed, as on a disk that
+    /// is full.
     fn errors(&self) -> Vec<(&'static str, &'static str, String)> {
         let once = self.nth.to_string();
         let failing = ("EIO", "I/O error");
