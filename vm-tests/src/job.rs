@@ -352,6 +352,16 @@ mod tests {
         jobs.iter().map(|job| format!("{} {}", job.name, job.versions.join("-"))).collect()
     }
 
+    fn on_machines(all: bool) -> Vec<String> {
+        let setting = Setting { on: On::Qemu, ..setting() };
+        sorted(chosen(&[], &[], all, &setting).unwrap().into_iter().map(|job| job.name).collect())
+    }
+
+    fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+        list.sort();
+        list
+    }
+
     #[test]
     fn one_case_is_run_for_the_newest_version() {
         assert_eq!(names(&["reboot"], &[], false), ["reboot 1.37.2"]);
@@ -364,20 +374,89 @@ mod tests {
         assert_eq!(names(&["kubeadm"], &["1.31"], false), ["kubeadm-v1beta3 1.31.14", "kubeadm-v1beta4 1.31.14"]);
     }
 
+    /// The cases that every change must pass: one that is made long, or to run elsewhere alone, is missed here.
+    const EVERY_CHANGE: [&str; 9] = [
+        "baked-image",
+        "cluster",
+        "first-boot",
+        "hook",
+        "join",
+        "reboot",
+        "storage-bind",
+        "storage-devices",
+        "wait",
+    ];
+
     #[test]
-    fn every_change_must_pass_what_is_not_long() {
-        let names = names(&[], &[], false);
-        assert!(names.contains(&"first-boot 1.37.2".to_owned()), "{names:?}");
-        assert!(names.contains(&"kubeadm-v1beta3 1.26.15".to_owned()), "{names:?}");
-        assert!(!names.iter().any(|name| name.starts_with("upgrade ")), "{names:?}");
+    fn every_change_must_pass_these() {
+        let mut expected: Vec<_> = EVERY_CHANGE.map(|case| format!("{case} 1.37.2")).into();
+        expected.push("apiserver 1.37.2".to_owned());
+        for (version, apis) in [("1.26.15", ["v1beta2", "v1beta3"]), ("1.37.2", ["v1beta4", "v1"])] {
+            expected.extend(apis.map(|api| format!("kubeadm-{api} {version}")));
+        }
+        assert_eq!(sorted(names(&[], &[], false)), sorted(expected));
     }
 
     #[test]
+    fn every_change_must_pass_these_on_machines() {
+        assert_eq!(on_machines(false), EVERY_CHANGE);
+    }
+
+    /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
+    const EVERY_VERSION: [&str; 26] = [
+        "absence",
+        "awkward",
+        "bad-flag",
+        "bad-node",
+        "baked-image",
+        "cluster",
+        "control-planes",
+        "existing-cluster",
+        "first-boot",
+        "heal",
+        "hook",
+        "hook-join",
+        "join",
+        "killed",
+        "reboot",
+        "rollback",
+        "rsyslog",
+        "runcmd",
+        "storage",
+        "storage-bind",
+        "storage-devices",
+        "storage-rollback",
+        "stray-backup",
+        "upgrade-heals",
+        "vendor-data",
+        "wait",
+    ];
+    const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
+    const MACHINE_ONLY: [&str; 5] = ["disk", "kind", "kind-worker", "power-cut", "power-cut-files"];
+
+    #[test]
     fn all_is_everything_with_every_version() {
-        let names = names(&[], &[], true);
-        for wanted in ["upgrade 1.26.15-1.27.16", "upgrade 1.36.3-1.37.2", "join 1.26.15", "apiserver 1.30.14"] {
-            assert!(names.iter().any(|name| name == wanted), "{wanted}: {names:?}");
+        let every = components::versions().unwrap();
+        let mut expected = Vec::new();
+        for (index, version) in every.iter().enumerate() {
+            expected.extend(EVERY_VERSION.map(|case| format!("{case} {version}")));
+            expected.push(format!("apiserver {version}"));
+            expected.extend(
+                kubeadm::api_versions(version)
+                    .iter()
+                    .map(|api| format!("{} {version}", api.replace("kubeadm.k8s.io/", "kubeadm-"))),
+            );
+            if let Some(previous) = index.checked_sub(1).and_then(|index| every.get(index)) {
+                expected.extend(FROM_PREVIOUS.map(|case| format!("{case} {previous}-{version}")));
+            }
         }
+        assert_eq!(sorted(names(&[], &[], true)), sorted(expected));
+    }
+
+    #[test]
+    fn all_on_machines_is_every_case_with_the_newest_version() {
+        let expected = [&EVERY_VERSION[..], &FROM_PREVIOUS, &MACHINE_ONLY].concat();
+        assert_eq!(on_machines(true), sorted(expected));
     }
 
     #[test]
