@@ -18,7 +18,7 @@ ROUNDS ?= 100
 # By how much limits of tests are longer, for a machine that is slow.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs harness
+.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs harness
 
 help: ## Show this
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -42,8 +42,11 @@ test: programs ## That, and the slow tests: faults, the release build, packages,
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
+slice: packages oci harness ## A part of what only test-all has otherwise, chosen by the commit or SLICE=0 to 6; ten minutes
+	tests/slice.sh $(RELEASE) $(PACKAGE)
+
 vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
-	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE) --patience $(PATIENCE)
+	$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu --program $(RELEASE) --patience $(PATIENCE)
 
 test-all: programs arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(RELEASE) all

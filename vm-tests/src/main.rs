@@ -17,6 +17,8 @@ mod node;
 mod qemu;
 mod random;
 mod run;
+#[cfg(test)]
+mod slices;
 mod stale;
 mod watch;
 
