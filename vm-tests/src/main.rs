@@ -289,7 +289,7 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     let results = job::run(jobs, arguments.jobs.unwrap_or(usual), &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
-        matrix::write(path, &results)?;
+        matrix::write(path, &results, &setting.program)?;
     }
     Ok(passed)
 }
