@@ -18,7 +18,7 @@ ROUNDS ?= 100
 # By how much limits of tests are longer, for a machine that is slow.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs harness
+.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs real harness
 
 help: ## Show this
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -38,7 +38,13 @@ check: ## Format, lints and fast tests
 	cargo test --locked
 	cargo test --locked -p vm-tests
 
-test: programs ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
+test: ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
+	@tests/setup.sh cc cargo-fmt
+	cargo fmt --all --check
+	tests/beside.sh '$(MAKE) --no-print-directory programs' '$(MAKE) --no-print-directory real'
+
+# The nodes wait more than they work: what works in their way runs beside them.
+real: build
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
