@@ -51,8 +51,9 @@ real: build
 slice: packages oci harness ## A part of what only test-all has otherwise, chosen by the commit or SLICE=0 to 6; ten minutes
 	tests/slice.sh $(RELEASE) $(PACKAGE)
 
-vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
-	$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu --program $(RELEASE) --patience $(PATIENCE)
+vm-tests: build harness $(if $(ALSO),packages) ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
+	$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu --program $(RELEASE) $(if $(ALSO),--package $(PACKAGE)) \
+		--patience $(PATIENCE)
 
 test-all: programs arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(RELEASE) all

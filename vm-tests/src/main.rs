@@ -94,7 +94,7 @@ struct Run {
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
-    /// How many cases run at once; 4 in namespaces, 2 on machines, where it isn't given
+    /// How many cases run at once; 6 in namespaces, 2 on machines, where it isn't given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: Option<u32>,
     /// By how much all limits are longer, for a machine that is slow
@@ -282,7 +282,7 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
     let usual = match setting.on {
-        On::Namespaces => 4,
+        On::Namespaces => 6,
         On::Qemu => 2,
         On::Host => 1,
     };

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use clap::Parser;
+
+use crate::Arguments;
 use crate::case::{self, Case, On};
 
 const SLICES: &str = include_str!("../../tests/slices");
@@ -24,6 +27,8 @@ struct Line {
     /// What it takes; for nodes their cases know.
     seconds: u32,
     names: Vec<&'static str>,
+    /// What `vm-tests run` gets besides.
+    options: Vec<&'static str>,
 }
 
 fn lines() -> Vec<Line> {
@@ -32,9 +37,8 @@ fn lines() -> Vec<Line> {
         let words: Vec<_> = line.split(' ').collect();
         let (slice, kind, words) = (words[0].parse().unwrap(), words[1], &words[2..]);
         let (seconds, words) = if kind == "nodes" { (0, words) } else { (words[0].parse().unwrap(), &words[1..]) };
-        // The rest of a machine's line is options.
-        let names = if kind == "machines" { &words[..1] } else { words };
-        Line { slice, kind, seconds, names: names.to_vec() }
+        let (names, options) = if kind == "machines" { words.split_at(1) } else { (words, &[][..]) };
+        Line { slice, kind, seconds, names: names.to_vec(), options: options.to_vec() }
     };
     lines.map(read).collect()
 }
@@ -67,6 +71,14 @@ fn every_long_case_is_in_one_slice_or_in_every_run() {
         lines().iter().filter(|line| line.kind == "machines").map(|line| line.slice).collect();
     slices.dedup();
     assert_eq!(slices.len(), of("machines").len());
+}
+
+#[test]
+fn the_harness_takes_the_options_of_a_machine() {
+    for line in lines().into_iter().filter(|line| line.kind == "machines") {
+        let words = ["vm-tests", "run", "kind"].into_iter().chain(line.names).chain(line.options);
+        Arguments::try_parse_from(words).unwrap();
+    }
 }
 
 #[test]
