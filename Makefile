@@ -98,7 +98,8 @@ $(RELEASE):
 docs: ## Write the man pages and the completions of shells to target/docs
 	@tests/setup.sh cc
 	rm -rf target/docs
-	cargo run --quiet --locked --features docs -- write-docs target/docs
+	@# In a folder of its own: elsewhere it takes the place of the program that tests run beside it.
+	cargo run --quiet --locked --features docs --target-dir $(BUILT)/for-docs -- write-docs target/docs
 
 target/nfpm: image/tools/go.mod image/tools/go.sum
 	@tests/setup.sh go
