@@ -37,6 +37,9 @@ use cgroup::Group;
 pub use cgroup::remove_group;
 pub use network::{Switch, serve as switch};
 
+/// `EXIT_EXCEPTION` of systemd's `exit-status.h`.
+const SYSTEMD_GAVE_UP: i32 = 255;
+
 /// How many nodes there were: each has control groups of its own.
 static NODES: AtomicU32 = AtomicU32::new(0);
 
@@ -205,6 +208,11 @@ impl node::Running for Running {
         let signal = status.signal().or(status.code().map(|code| code - 128));
         match signal {
             Some(signal) if signal == Signal::SIGINT as i32 || signal == Signal::SIGHUP as i32 => Ok(true),
+            // What it ends with in a container that it can't begin in, and nobody is there yet to say why.
+            _ if status.code() == Some(SYSTEMD_GAVE_UP) => bail!(
+                "systemd gave up: {status}. With more nodes than this machine has room for, such as those of two runs, raise \
+                 fs.inotify.max_user_instances, or give --jobs less"
+            ),
             _ => bail!("the node ended by itself: {status}"),
         }
     }
