@@ -73,10 +73,13 @@ matrix: build harness ## Make the table of what each version of Kubernetes suppo
 		--versions $(or $(VERSIONS),$$($(HARNESS) versions | paste -sd ,))
 
 programs: check judge
-	@tests/setup.sh strace file nm
+	@tests/setup.sh strace file nm setpriv unshare
+	tests/as-user.sh
 	cargo test --locked -- --ignored --skip differential
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
+	tests/demo.sh $(RELEASE) quietly
+	tests/bench/bench.sh $(RELEASE) 3
 
 judge: ## Judge each case's files, and what the program makes of shapes of kubeadm files, by Kubernetes' own YAML reader
 	@tests/setup.sh cc go

@@ -27,6 +27,9 @@ arm64() {
     local triple=aarch64-unknown-linux-gnu
     if [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] || rustup target add $triple; then
         make --no-print-directory arm64
+        # The installed packages once more, with those for arm64 beside.
+        make --no-print-directory packages oci ARCH=arm64
+        tests/packages-installed.sh "$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)" all
     else
         # Of all that is not run, this alone is no failure in CI: a machine without rustup's server can't do anything about it.
         echo "NOT RUN: the program for arm64: Rust's standard library for it is missing here, and can't be had" >&2
