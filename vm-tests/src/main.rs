@@ -94,7 +94,7 @@ struct Run {
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
-    /// How many nodes run at once; 6 in namespaces, 2 on machines, where it isn't given
+    /// How many nodes run at once; where it isn't given, 6 in namespaces if this machine has room for so many, and 2 on machines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: Option<u8>,
     /// By how much all limits are longer, for a machine that is slow
@@ -282,12 +282,11 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
     let usual = match setting.on {
-        // Each has some 16 instances of inotify, of which a machine gives 128.
-        On::Namespaces => 6,
+        On::Namespaces => namespaces::room()?.clamp(1, 6),
         On::Qemu => 2,
         On::Host => 1,
     };
-    let results = job::run(jobs, arguments.jobs.unwrap_or(usual).into(), &setting)?;
+    let results = job::run(jobs, arguments.jobs.map_or(usual, usize::from), &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
         matrix::write(path, &results, &setting.program)?;

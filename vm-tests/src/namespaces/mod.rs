@@ -37,6 +37,27 @@ use cgroup::Group;
 pub use cgroup::remove_group;
 pub use network::{Switch, serve as switch};
 
+/// How many instances of inotify a node has, most of them those of systemd, the kubelet and containerd.
+const INOTIFY: usize = 17;
+
+/// For how many nodes this machine has room: it gives few instances of inotify, and systemd doesn't begin without.
+///
+/// # Errors
+///
+/// `/proc` can't be read.
+pub fn room() -> Result<usize> {
+    let given = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances")?.trim().parse::<usize>()?;
+    let mut used = 0;
+    for process in fs::read_dir("/proc")? {
+        // Those that end meanwhile, and what is no process.
+        let Ok(files) = fs::read_dir(process?.path().join("fd")) else { continue };
+        let is_inotify =
+            |path: PathBuf| fs::read_link(path).is_ok_and(|link| link.ends_with("anon_inode:inotify"));
+        used += files.flatten().filter(|file| is_inotify(file.path())).count();
+    }
+    Ok(given.saturating_sub(used) / INOTIFY)
+}
+
 /// `EXIT_EXCEPTION` of systemd's `exit-status.h`.
 const SYSTEMD_GAVE_UP: i32 = 255;
 
