@@ -18,7 +18,7 @@ ROUNDS ?= 100
 # By how much limits of tests are longer, for a machine that is slow.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs harness
+.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs real harness
 
 help: ## Show this
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -38,12 +38,22 @@ check: ## Format, lints and fast tests
 	cargo test --locked
 	cargo test --locked -p vm-tests
 
-test: programs ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
+test: ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
+	@tests/setup.sh cc cargo-fmt
+	cargo fmt --all --check
+	tests/beside.sh '$(MAKE) --no-print-directory programs' '$(MAKE) --no-print-directory real'
+
+# The nodes wait more than they work: what works in their way runs beside them.
+real: build
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
-vm-tests: build harness ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
-	$(HARNESS) run first-boot reboot kind --on qemu --program $(RELEASE) --patience $(PATIENCE)
+slice: packages oci harness ## A part of what only test-all has otherwise, chosen by the commit or SLICE=0 to 6; ten minutes
+	tests/slice.sh $(RELEASE) $(PACKAGE)
+
+vm-tests: build harness $(if $(ALSO),packages) ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
+	$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu --program $(RELEASE) $(if $(ALSO),--package $(PACKAGE)) \
+		--patience $(PATIENCE)
 
 test-all: programs arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(RELEASE) all
@@ -58,9 +68,9 @@ harness:
 	@tests/setup.sh cc go ip mkfs.ext4 mmdebstrap qemu-img setpriv unshare
 	cargo build --locked -p vm-tests
 
-matrix: build harness ## Make the table of what each version of Kubernetes supports, in README.md
+matrix: build harness ## Make the table of what each version of Kubernetes supports, in README.md; VERSIONS=1.36,1.37 for those
 	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
-		--versions $$($(HARNESS) versions | paste -sd ,)
+		--versions $(or $(VERSIONS),$$($(HARNESS) versions | paste -sd ,))
 
 programs: check judge
 	@tests/setup.sh strace file nm setpriv unshare
@@ -94,7 +104,8 @@ $(RELEASE):
 docs: ## Write the man pages and the completions of shells to target/docs
 	@tests/setup.sh cc
 	rm -rf target/docs
-	cargo run --quiet --locked --features docs -- write-docs target/docs
+	@# In a folder of its own: elsewhere it takes the place of the program that tests run beside it.
+	cargo run --quiet --locked --features docs --target-dir $(BUILT)/for-docs -- write-docs target/docs
 
 target/nfpm: image/tools/go.mod image/tools/go.sum
 	@tests/setup.sh go

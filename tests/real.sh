@@ -34,4 +34,7 @@ for minor in $minors; do
         go build -C "$module" -trimpath -o "$oracle" "$PWD/vm-tests/oracle/main.go"
     oracles+="1.$minor=$oracle "
 done
-ORACLES=$oracles PAIRS=$pairs cargo test --locked --bin kube-audit-bootstrap differential -- --ignored --nocapture
+# Other examples for each commit.
+seed=${SEED:-$(tests/commit.sh)}
+echo "random policies, requests and flags: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
+ORACLES=$oracles SEED=$seed PAIRS=$pairs cargo test --locked --bin kube-audit-bootstrap differential -- --ignored --nocapture

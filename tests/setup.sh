@@ -47,8 +47,11 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "  sudo $install" >&2
     exit 1
 fi
-echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# apt doesn't wait for another one, such as that of what runs beside.
+exec {lock}>/run/kube-audit-bootstrap-setup.lock
+flock "$lock"
+echo "installing ${missing[*]}"
 { apt-get update && $install; } >"$log" 2>&1 || { cat "$log" >&2; exit 1; }

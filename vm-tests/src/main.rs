@@ -17,6 +17,8 @@ mod node;
 mod qemu;
 mod random;
 mod run;
+#[cfg(test)]
+mod slices;
 mod stale;
 mod watch;
 
@@ -92,9 +94,9 @@ struct Run {
     /// Where logs of failed cases go
     #[arg(long, value_name = "DIR", default_value = "target/vm-tests")]
     logs: PathBuf,
-    /// How many cases run at once; 4 in namespaces, 2 on machines, where it isn't given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    jobs: Option<u32>,
+    /// How many nodes run at once; where it isn't given, 6 in namespaces if this machine has room for so many, and 2 on machines
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: Option<u8>,
     /// By how much all limits are longer, for a machine that is slow
     #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     patience: u32,
@@ -280,14 +282,14 @@ fn run_cases(arguments: &Run, components: Components) -> Result<bool> {
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
     let usual = match setting.on {
-        On::Namespaces => 4,
+        On::Namespaces => namespaces::room()?.clamp(1, 6),
         On::Qemu => 2,
         On::Host => 1,
     };
-    let results = job::run(jobs, arguments.jobs.unwrap_or(usual), &setting)?;
+    let results = job::run(jobs, arguments.jobs.map_or(usual, usize::from), &setting)?;
     let passed = results.iter().all(|result| result.passed);
     if let Some(path) = &arguments.matrix {
-        matrix::write(path, &results)?;
+        matrix::write(path, &results, &setting.program)?;
     }
     Ok(passed)
 }

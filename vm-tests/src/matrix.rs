@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use fs_err as fs;
 
-use crate::components;
 use crate::job::Outcome;
+use crate::{components, run};
 
 const BEGIN: &str = "<!-- made by `make matrix`: begin -->\n";
 const END: &str = "<!-- end -->";
@@ -22,44 +23,100 @@ const COLUMNS: [(&str, &[&str]); 6] = [
     ("events", &["first-boot"]),
 ];
 
-/// Puts the table between its marks in a file. What didn't run stays as it was there.
+/// The day of a row that has none.
+const NO_DAY: &str = "before days were kept";
+
+/// Where the releases are, newest first: `## 0.2.0 - 2027-01-31`.
+const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
+
+/// When something was shown, and with which program.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    day: String,
+    with: String,
+}
+
+/// Puts the table between its marks in a file. The row of a version that ran says what this run showed, and nothing of before; the
+/// others stay.
 ///
 /// # Errors
 ///
-/// The file can't be read or written, or has no marks.
-pub fn write(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+/// The file can't be read or written, or has no marks; or the program doesn't tell its version.
+pub fn write(path: &Path, outcomes: &[Outcome], program: &Path) -> Result<()> {
+    let day = run::output(Command::new("date").args(["--utc", "+%F"]))?.trim().to_owned();
+    let with = built_from(&run::output(Command::new(program).arg("--version"))?);
+    rewrite(path, outcomes, &Shown { day, with })
+}
+
+fn rewrite(path: &Path, outcomes: &[Outcome], now: &Shown) -> Result<()> {
     let text = fs::read_to_string(path)?;
     let marks = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
     let (head, (old, tail)) = marks.with_context(|| format!("{} has no place for the table", path.display()))?;
-    let table = table(&components::versions()?, outcomes, old);
+    let table = table(&components::versions()?, outcomes, now, old, newest_release(CHANGELOG));
     Ok(fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}"))?)
 }
 
-fn table(versions: &[String], outcomes: &[Outcome], old: &str) -> String {
+/// `0.1.0 (7aaab0494cef)` of `kube-audit-bootstrap 0.1.0 (7aaab0494cef 2026-11-26)`.
+fn built_from(version: &str) -> String {
+    match version.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, version, commit, _] => format!("{version} {commit})"),
+        [_, version] => version.to_owned(),
+        _ => version.trim().to_owned(),
+    }
+}
+
+/// The version and the day of the newest release, if there was one.
+fn newest_release(changelog: &str) -> Option<(&str, &str)> {
+    changelog.lines().find_map(|line| line.strip_prefix("## ")?.split_once(" - "))
+}
+
+fn table(
+    versions: &[String],
+    outcomes: &[Outcome],
+    now: &Shown,
+    old: &str,
+    newest_release: Option<(&str, &str)>,
+) -> String {
     let mut table = "| Kubernetes |".to_owned();
-    for (name, _) in COLUMNS {
+    for name in COLUMNS.map(|(name, _)| name).into_iter().chain(["shown", "with"]) {
         let _ = write!(table, " {name} |");
     }
     table += "\n|---|";
-    table += &"---|".repeat(COLUMNS.len());
+    table += &"---|".repeat(COLUMNS.len() + 2);
     table.push('\n');
     for version in versions {
-        let _ = write!(table, "| {version} |");
-        let before: Vec<_> = old
-            .lines()
-            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
-            .find(|cells| cells.first() == Some(&version.as_str()))
-            .unwrap_or_default();
-        for (index, (_, jobs)) in COLUMNS.iter().enumerate() {
-            let ran = || outcomes.iter().filter(|o| o.version == *version && jobs.contains(&o.name.as_str()));
-            let cell = match (ran().count(), ran().all(|outcome| outcome.passed)) {
-                (0, _) => before.get(index + 1).copied().unwrap_or_default(),
-                (_, true) => "yes",
-                (_, false) => "FAILED",
+        let ran = |jobs: &[&str]| -> Vec<_> {
+            outcomes.iter().filter(|o| o.version == *version && jobs.contains(&o.name.as_str())).collect()
+        };
+        let (cells, shown) = if COLUMNS.iter().any(|(_, jobs)| !ran(jobs).is_empty()) {
+            let cell = |jobs: &[&str]| match &ran(jobs)[..] {
+                [] => "",
+                ran if ran.iter().all(|outcome| outcome.passed) => "yes",
+                _ => "FAILED",
             };
-            let _ = write!(table, " {cell} |");
-        }
-        table.push('\n');
+            (COLUMNS.map(|(_, jobs)| cell(jobs)), now.clone())
+        } else {
+            let before: Vec<_> = old
+                .lines()
+                .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
+                .find(|cells| cells.first() == Some(&version.as_str()))
+                .unwrap_or_default();
+            let cell = |index: usize| before.get(index).copied().unwrap_or_default();
+            // Without its mark.
+            let day = cell(COLUMNS.len() + 1).split(", ").next().unwrap_or_default().to_owned();
+            let with = cell(COLUMNS.len() + 2).to_owned();
+            (std::array::from_fn(|index| cell(index + 1)), Shown { day, with })
+        };
+        let day = match newest_release {
+            _ if cells.iter().all(|cell| cell.is_empty()) => String::new(),
+            _ if shown.day.is_empty() => NO_DAY.to_owned(),
+            // Days are written so that they sort.
+            Some((release, of)) if shown.day != NO_DAY && shown.day.as_str() < of => {
+                format!("{}, before {release}", shown.day)
+            }
+            _ => shown.day,
+        };
+        let _ = writeln!(table, "| {version} | {} | {day} | {} |", cells.join(" | "), shown.with);
     }
     table
 }
@@ -68,29 +125,83 @@ fn table(versions: &[String], outcomes: &[Outcome], old: &str) -> String {
 mod tests {
     use super::*;
 
+    fn outcome(name: &str, version: &str, passed: bool) -> Outcome {
+        Outcome { name: name.to_owned(), version: version.to_owned(), passed }
+    }
+
+    fn rows(outcomes: &[Outcome], old: &str, newest_release: Option<(&str, &str)>) -> Vec<String> {
+        let versions = ["1.26.15", "1.36.3", "1.37.2"].map(str::to_owned);
+        let now = Shown { day: "2027-02-03".to_owned(), with: "0.1.0 (0123456789ab)".to_owned() };
+        table(&versions, outcomes, &now, old, newest_release).lines().skip(2).map(str::to_owned).collect()
+    }
+
     #[test]
-    fn a_cell_is_what_ran_or_what_was_there() {
-        let outcome = |name: &str, version: &str, passed| Outcome {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            passed,
-        };
+    fn a_row_is_what_one_run_showed_with_its_day_and_commit() {
         let outcomes = [
             outcome("kubeadm-v1beta3", "1.26.15", true),
             outcome("kubeadm-v1beta4", "1.37.2", true),
             outcome("first-boot", "1.37.2", false),
-            outcome("reboot", "1.37.2", true),
+            outcome("reboot", "1.36.3", true),
         ];
-        let old = "| 1.37.2 |  |  |  |  | yes | yes |\n";
-        let table = table(&["1.26.15".to_owned(), "1.37.2".to_owned()], &outcomes, old);
-        assert_eq!(
-            table,
-            "\
-| Kubernetes | kubeadm v1beta3 | kubeadm v1beta4 | manifest | policy and flags | live node | events |
-|---|---|---|---|---|---|---|
-| 1.26.15 | yes |  | yes |  |  |  |
-| 1.37.2 |  | yes | yes |  | yes | FAILED |
-"
+        let old = "| 1.36.3 | yes |  |  |  |  | yes | 2026-12-01 | 0.1.0 (fedcba987654) |\n\
+                   | 1.37.2 |  |  |  |  | yes | yes | 2026-12-01 | 0.1.0 (fedcba987654) |\n";
+        let expected = [
+            "| 1.26.15 | yes |  | yes |  |  |  | 2027-02-03 | 0.1.0 (0123456789ab) |",
+            "| 1.36.3 | yes |  |  |  |  | yes | 2026-12-01 | 0.1.0 (fedcba987654) |",
+            "| 1.37.2 |  | yes | yes |  |  | FAILED | 2027-02-03 | 0.1.0 (0123456789ab) |",
+        ];
+        assert_eq!(rows(&outcomes, old, None), expected);
+    }
+
+    #[test]
+    fn a_row_that_is_older_than_the_newest_release_is_marked() {
+        let old = "| 1.26.15 | yes |  |  |  |  |  |\n\
+                   | 1.36.3 | yes |  |  |  |  | yes | 2026-12-01 | 0.1.0 (fedcba987654) |\n\
+                   | 1.37.2 |  |  |  |  | yes | yes | 2027-01-31 | 0.1.0 (fedcba987654) |\n";
+        let expected = [
+            "| 1.26.15 | yes |  |  |  |  |  | before days were kept |  |",
+            "| 1.36.3 | yes |  |  |  |  | yes | 2026-12-01, before 0.2.0 | 0.1.0 (fedcba987654) |",
+            "| 1.37.2 |  |  |  |  | yes | yes | 2027-01-31 | 0.1.0 (fedcba987654) |",
+        ];
+        let release =
+            newest_release("# Changelog\n\n## Unreleased\n\n## 0.2.0 - 2027-01-31\n\n## 0.1.0 - 2026-12-31\n");
+        assert_eq!(release, Some(("0.2.0", "2027-01-31")));
+        assert_eq!(rows(&[], old, release), expected);
+        // The mark of another release takes the place of the one before, and no mark is added to a mark.
+        let marked = expected.join("\n");
+        assert_eq!(rows(&[], &marked, release), expected);
+        let next = expected.map(|row| row.replace("before 0.2.0", "before 0.3.0"));
+        let next = next.map(|row| row.replace("2027-01-31", "2027-01-31, before 0.3.0"));
+        assert_eq!(rows(&[], &marked, Some(("0.3.0", "2027-03-01"))), next);
+        assert_eq!(newest_release("# Changelog\n\n## Unreleased\n\n* A - B\n"), None);
+    }
+
+    #[test]
+    fn a_program_tells_what_it_was_built_from() {
+        for (version, wanted) in [
+            ("kube-audit-bootstrap 0.1.0 (7aaab0494cef 2026-11-26)\n", "0.1.0 (7aaab0494cef)"),
+            ("kube-audit-bootstrap 0.1.0 (7aaab0494cef-dirty 2026-11-26)\n", "0.1.0 (7aaab0494cef-dirty)"),
+            ("kube-audit-bootstrap 0.1.0\n", "0.1.0"),
+        ] {
+            assert_eq!(built_from(version), wanted);
+        }
+    }
+
+    /// A release that is added to the change log makes older rows of the README older ones. `UPDATE_MATRIX=1` marks them.
+    #[test]
+    fn the_readme_marks_what_is_older() {
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        let text = fs::read_to_string(&readme).unwrap();
+        let copy = std::env::temp_dir().join(format!("matrix-{}.md", std::process::id()));
+        let to = if std::env::var_os("UPDATE_MATRIX").is_some() { &readme } else { &copy };
+        fs::write(to, &text).unwrap();
+        rewrite(to, &[], &Shown::default()).unwrap();
+        let marked = fs::read_to_string(to).unwrap();
+        let _ = fs::remove_file(&copy);
+        let same = fs::read_to_string(&readme).unwrap() == marked;
+        assert!(
+            same,
+            "rows of README.md are not marked; UPDATE_MATRIX=1 cargo test -p vm-tests matrix marks them"
         );
     }
 }

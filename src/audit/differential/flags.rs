@@ -250,5 +250,10 @@ fn flags_keep_the_api_server_down_where_we_say_so() {
             oracle.version
         );
     }
-    assert!(differences.is_empty(), "{} differences\n\n{}", differences.len(), differences.join("\n\n"));
+    assert!(
+        differences.is_empty(),
+        "{} differences with SEED={seed} PAIRS={pairs}\n\n{}",
+        differences.len(),
+        differences.join("\n\n")
+    );
 }

@@ -622,5 +622,10 @@ fn policies_mean_to_us_what_they_mean_to_the_api_server() {
         }
     }
     let differences: Vec<_> = differences.into_values().collect();
-    assert!(differences.is_empty(), "{} differences\n\n{}", differences.len(), differences.join("\n\n"));
+    assert!(
+        differences.is_empty(),
+        "{} differences with SEED={seed} PAIRS={pairs}\n\n{}",
+        differences.len(),
+        differences.join("\n\n")
+    );
 }

@@ -37,6 +37,30 @@ use cgroup::Group;
 pub use cgroup::remove_group;
 pub use network::{Switch, serve as switch};
 
+/// How many instances of inotify a node has, most of them those of systemd, the kubelet and containerd.
+const INOTIFY: usize = 17;
+
+/// For how many nodes this machine has room: it gives few instances of inotify, and systemd doesn't begin without.
+///
+/// # Errors
+///
+/// `/proc` can't be read.
+pub fn room() -> Result<usize> {
+    let given = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances")?.trim().parse::<usize>()?;
+    let mut used = 0;
+    for process in fs::read_dir("/proc")? {
+        // Those that end meanwhile, and what is no process.
+        let Ok(files) = fs::read_dir(process?.path().join("fd")) else { continue };
+        let is_inotify =
+            |path: PathBuf| fs::read_link(path).is_ok_and(|link| link.ends_with("anon_inode:inotify"));
+        used += files.flatten().filter(|file| is_inotify(file.path())).count();
+    }
+    Ok(given.saturating_sub(used) / INOTIFY)
+}
+
+/// `EXIT_EXCEPTION` of systemd's `exit-status.h`.
+const SYSTEMD_GAVE_UP: i32 = 255;
+
 /// How many nodes there were: each has control groups of its own.
 static NODES: AtomicU32 = AtomicU32::new(0);
 
@@ -205,6 +229,11 @@ impl node::Running for Running {
         let signal = status.signal().or(status.code().map(|code| code - 128));
         match signal {
             Some(signal) if signal == Signal::SIGINT as i32 || signal == Signal::SIGHUP as i32 => Ok(true),
+            // What it ends with in a container that it can't begin in, and nobody is there yet to say why.
+            _ if status.code() == Some(SYSTEMD_GAVE_UP) => bail!(
+                "systemd gave up: {status}. With more nodes than this machine has room for, such as those of two runs, raise \
+                 fs.inotify.max_user_instances, or give --jobs less"
+            ),
             _ => bail!("the node ended by itself: {status}"),
         }
     }

@@ -1,0 +1,132 @@
+//! What must be in `tests/slices`, of which CI runs one slice for each commit.
+
+use std::collections::BTreeMap;
+
+use clap::Parser;
+
+use crate::Arguments;
+use crate::case::{self, Case, On};
+
+const SLICES: &str = include_str!("../../tests/slices");
+const SCRIPT: &str = include_str!("../../tests/slice.sh");
+const MAKEFILE: &str = include_str!("../../Makefile");
+
+const CI: &str = include_str!("../../.ci/run");
+
+/// So that each comes at least every eighth time.
+const MOST: usize = 8;
+/// What a slice may take, in seconds, on two processors.
+const LIMIT: u32 = 15 * 60;
+/// How many cases in namespaces run in the time of one that runs alone: they wait more than they work.
+const BESIDE: u32 = 3;
+
+/// A line of the file.
+struct Line {
+    slice: usize,
+    kind: &'static str,
+    /// What it takes; for nodes their cases know.
+    seconds: u32,
+    names: Vec<&'static str>,
+    /// What `vm-tests run` gets besides.
+    options: Vec<&'static str>,
+}
+
+fn lines() -> Vec<Line> {
+    let lines = SLICES.lines().filter(|line| !line.starts_with('#'));
+    let read = |line: &'static str| {
+        let words: Vec<_> = line.split(' ').collect();
+        let (slice, kind, words) = (words[0].parse().unwrap(), words[1], &words[2..]);
+        let (seconds, words) = if kind == "nodes" { (0, words) } else { (words[0].parse().unwrap(), &words[1..]) };
+        let (names, options) = if kind == "machines" { words.split_at(1) } else { (words, &[][..]) };
+        Line { slice, kind, seconds, names: names.to_vec(), options: options.to_vec() }
+    };
+    lines.map(read).collect()
+}
+
+fn of(kind: &str) -> Vec<&'static str> {
+    let mut names: Vec<_> =
+        lines().into_iter().filter(|line| line.kind == kind).flat_map(|line| line.names).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The cases that are long, sorted.
+fn long_cases(of: impl Fn(&Case) -> bool) -> Vec<String> {
+    let all = case::names().unwrap().into_iter().map(|name| Case::named(&name).unwrap());
+    all.filter(|case| case.description.long && of(case)).map(|case| case.name).collect()
+}
+
+#[test]
+fn every_long_case_is_in_one_slice_or_in_every_run() {
+    let in_namespaces = |case: &Case| case.description.on.contains(&On::Namespaces);
+    assert_eq!(of("nodes"), long_cases(in_namespaces));
+    let mut on_machines = of("machines");
+    // `make vm-tests` has this one each time.
+    assert!(MAKEFILE.contains("$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu"));
+    on_machines.push("kind");
+    on_machines.sort_unstable();
+    assert_eq!(on_machines, long_cases(|case| !in_namespaces(case)));
+    // Their options are for all of a run.
+    let mut slices: Vec<_> =
+        lines().iter().filter(|line| line.kind == "machines").map(|line| line.slice).collect();
+    slices.dedup();
+    assert_eq!(slices.len(), of("machines").len());
+}
+
+#[test]
+fn the_harness_takes_the_options_of_a_machine() {
+    for line in lines().into_iter().filter(|line| line.kind == "machines") {
+        let words = ["vm-tests", "run", "kind"].into_iter().chain(line.names).chain(line.options);
+        Arguments::try_parse_from(words).unwrap();
+    }
+}
+
+#[test]
+fn a_slice_is_part_of_what_every_change_must_pass() {
+    let steps: Vec<_> =
+        CI.lines().filter(|line| line.starts_with("timed ") || line.starts_with("also=")).collect();
+    let machines = ["also=$(tests/slice.sh machines)", "timed make vm-tests ALSO=\"$also\""];
+    assert_eq!(steps, [&["timed make test", "timed make slice"][..], &machines].concat());
+}
+
+#[test]
+fn what_else_make_test_leaves_out_is_in_one_slice() {
+    let tests = of("test");
+    assert_eq!(tests, ["arm64", "examples", "image", "reproducible", "shippers"]);
+    assert!(SCRIPT.contains(&format!("{}) timed", tests.join(" | "))), "tests/slice.sh knows others");
+}
+
+#[test]
+fn a_slice_comes_often_and_does_not_take_long() {
+    let mut took = BTreeMap::<_, u32>::new();
+    for line in lines() {
+        let seconds = match line.kind {
+            "nodes" => {
+                let cases: Vec<_> =
+                    line.names.iter().map(|name| Case::named(name).unwrap().description.seconds).collect();
+                let longest = cases.iter().max().copied().unwrap_or_default();
+                longest.max(cases.iter().sum::<u32>() / BESIDE)
+            }
+            // It has one of two processors, and others run on the other one.
+            "machines" => line.seconds / 2,
+            "test" => line.seconds,
+            kind => panic!("{kind}"),
+        };
+        *took.entry(line.slice).or_default() += seconds;
+    }
+    assert_eq!(took.keys().copied().collect::<Vec<_>>(), (0..took.len()).collect::<Vec<_>>());
+    assert!(took.len() <= MOST, "{} slices", took.len());
+    assert!(took.values().all(|seconds| *seconds <= LIMIT), "{took:?}");
+}
+
+/// What they begin with is built once.
+#[test]
+fn upgrades_are_in_the_same_slice() {
+    let begins_with_previous = |name: &&str| Case::named(name).unwrap().description.from_previous;
+    let slices: Vec<_> = lines()
+        .into_iter()
+        .filter(|line| line.kind != "test" && line.names.iter().any(begins_with_previous))
+        .map(|line| line.slice)
+        .collect();
+    assert_eq!(slices.len(), 1, "slices {slices:?}");
+}
