@@ -84,12 +84,25 @@ says() {
     grep -qE "$1" "$WORK/said"
 }
 
-# says_nothing_of WORDS COMMAND...: the command succeeds, without them.
+# says_nothing_of WORDS COMMAND...: the command succeeds, and says something else.
 says_nothing_of() {
     "${@:2}" >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
     cat "$WORK/said"
-    ! grep -qE "$1" "$WORK/said"
+    [ -s "$WORK/said" ] && lacks "$1" "$WORK/said"
 }
+
+# lacks WORDS FILE...: there are none in the files, all of which can be read.
+lacks() { exits 1 grep -E "$@"; }
+
+# finds_nothing ARGUMENT...: find looks everywhere, and finds nothing.
+finds_nothing() { local found; found=$(find "$@" 2>&1) || { echo "$found"; return 1; }; is "$found" ''; }
+
+# units_are_right UNIT...: systemd finds no fault in them. It tells of a directive that it passes over, and succeeds.
+units_are_right() { local said; said=$(systemd-analyze verify "$@" 2>&1) || { echo "$said"; return 1; }; is "$said" ''; }
+
+# is_mounted DIRECTORY, is_not_mounted DIRECTORY: mountpoint has an exit code for each, and another one where it can't tell.
+is_mounted() { exits 0 mountpoint -q "$1"; }
+is_not_mounted() { exits 32 mountpoint -q "$1"; }
 
 # Two words are the same: is "$(hostname)" node
 is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
@@ -102,6 +115,8 @@ cloud_init_done() {
 
 # The one that runs; without one, or with two, this fails.
 api_pid() { local pids; pids=$(pgrep -x kube-apiserver) && [[ $pids =~ ^[0-9]+$ ]] && echo "$pids"; }
+# Its container.
+api_container() { local pid; pid=$(api_pid) && grep -oE '[0-9a-f]{64}' "/proc/$pid/cgroup" | tail -n 1; }
 api_is_ready() { kubectl get --raw /readyz; }
 # Of a node or a pod as JSON; otherwise it is said why not.
 is_ready() { jq -e '.status.conditions[] | select(.type == "Ready") | if .status == "True" then true else .reason, .message, false end'; }
@@ -113,9 +128,10 @@ api_pod_is_ready() {
 }
 
 # The audit flags on the command line of the one API server that runs here, sorted.
+# One that ends has no command line any more, and nothing to say of flags.
 audit_flags() {
-    local pid
-    pid=$(api_pid) && tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^--audit-/p' | sort
+    local pid words
+    pid=$(api_pid) && words=$(tr '\0' '\n' <"/proc/$pid/cmdline") && [ -n "$words" ] && sed -n '/^--audit-/p' <<<"$words" | sort
 }
 has_flag() { audit_flags | grep -Fx -- "$1"; }
 has_no_flags() { local flags; flags=$(audit_flags) && is "$flags" ''; }
@@ -146,22 +162,31 @@ is_private() { is "$(stat -c '%a %u:%g' /etc/kubernetes/audit-policy.yaml /var/l
 # The last line may be in the making.
 events() { head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d' | jq -c "select($1)" | wc -l; }
 has_events() { local n; n=$(events "${1:-true}") && echo "$n events" && [ "$n" -gt 0 ]; }
-has_no_events() { local n; n=$(events "$1") && is "$n" 0; }
+# There are events, and none of these.
+has_no_events() { local n; has_events && n=$(events "$1") && is "$n" 0; }
+# keep_first_event: has_first_event then says whether the log begins with the same one.
+keep_first_event() { head -n 1 "$AUDIT_LOG" >"$WORK/first-event" && [ -s "$WORK/first-event" ]; }
+has_first_event() { [ -s "$WORK/first-event" ] && cmp "$WORK/first-event" <(head -n 1 "$AUDIT_LOG"); }
 
 # All events that are kept, rotated and compressed ones, too, without the one that is in the making.
 all_events() { zcat -f "${AUDIT_LOG%.log}"-* 2>/dev/null; head -c "$(stat -c %s "$AUDIT_LOG")" "$AUDIT_LOG" | sed '$d'; }
+
+# The administrator's, for curl.
+keep_credentials() {
+    local field
+    for field in client-certificate client-key; do
+        sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
+    done
+}
 
 # ask_numbers [EVERY [PADDING]]: from now on, four ask questions with numbers, and keep the numbers of those that were answered; each asks one
 # every so many milliseconds, with so many characters more than are needed. On a slow node that alone could keep the API server from its work,
 # and an API server that starts has a minute for some of it.
 ask_numbers() {
-    local field every=${1:-$(emulated && echo $((250 * PATIENCE)) || echo 100)} padding next left
+    local every=${1:-$(emulated && echo $((250 * PATIENCE)) || echo 100)} padding next left
     padding=$(printf '%*s' "${2:-0}" '' | tr ' ' x)
-    for field in client-certificate client-key; do
-        sed -n "s/^ *$field-data: //p" "$KUBECONFIG" | base64 -d >"$WORK/$field"
-    done
-    # Its container.
-    grep -oE '[0-9a-f]{64}' "/proc/$(api_pid)/cgroup" | tail -n 1 >"$WORK/asked" || true
+    keep_credentials
+    api_container >"$WORK/asked"
     for asker in 1 2 3 4; do
         next=${EPOCHREALTIME/./}
         for ((n = 0; ; n++)); do
@@ -177,16 +202,19 @@ ask_no_more() { kill $(cat "$WORK/askers"); rm "$WORK/askers"; }
 
 # Every answer has its event, and no more than one.
 all_are_recorded() {
-    sort "$WORK"/answered-* >"$WORK/answered"
+    local missing
+    sort "$WORK"/answered-* >"$WORK/answered" || return 1
     all_events | jq -r 'select(.stage == "ResponseComplete" and .responseStatus.code == 200) | .requestURI | capture("number=(?<n>[0-9-]+)$").n' |
-        sort >"$WORK/recorded"
+        sort >"$WORK/recorded" || return 1
     echo "$(wc -l <"$WORK/answered") answers, $(wc -l <"$WORK/recorded") events"
     [ "$(wc -l <"$WORK/answered")" -gt 20 ] && is "$(uniq -d "$WORK/recorded")" '' || return 1
-    is "$(comm -23 "$WORK/answered" "$WORK/recorded" | head)" '' && return
+    missing=$(comm -23 "$WORK/answered" "$WORK/recorded") || return 1
+    is "$(head <<<"$missing")" '' && return
     # What the kubelet kills when its 30 s are over has events in its buffer: a quick API server has ended by itself by then.
-    emulated && was_killed && tell 'NOT JUDGED: events are missing, of an API server that did not end in time and was killed'
+    emulated && was_killed "$(cat "$WORK/asked")" && tell 'NOT JUDGED: events are missing, of an API server that did not end in time and was killed'
 }
-was_killed() { journalctl --quiet --no-pager --unit containerd | grep -q "Kill container.*$(cat "$WORK/asked")"; }
+# was_killed CONTAINER: it didn't end by itself within the 30 s that the kubelet gives it.
+was_killed() { local said; [ -n "$1" ] && said=$(journalctl --quiet --no-pager --unit containerd) && grep "Kill container.*$1" <<<"$said"; }
 
 # Everything that kube-audit-bootstrap may write to but the log itself, with inode, mode and times, and which version the cluster's own
 # configuration has.
@@ -196,8 +224,12 @@ written() {
         [ ! -e "$optional" ] || paths+=("$optional")
     done
     # The API server's own files come and go in their directory.
-    find "${paths[@]}" ! -path '*/tmp/*' ! -name '*.log*' \( -path "${AUDIT_LOG%/*}" -printf '%p %i %m %u:%g\n' -o -printf '%p %i %m %u:%g %C@ %s\n' \) | sort
-    [ ! -e "$KUBECONFIG" ] || ! pgrep -x kube-apiserver >/dev/null || version_of_configmap
+    # Of a log that is rotated meanwhile, the old name is no error.
+    find "${paths[@]}" -ignore_readdir_race ! -path '*/tmp/*' ! -name '*.log*' \
+        \( -path "${AUDIT_LOG%/*}" -printf '%p %i %m %u:%g\n' -o -printf '%p %i %m %u:%g %C@ %s\n' \) | sort || return 1
+    [ -e "$KUBECONFIG" ] || return 0
+    pgrep -x kube-apiserver >/dev/null || { [ $? -eq 1 ]; return; }
+    version_of_configmap
 }
 # An API server of a slow node has moments in which it answers nothing.
 version_of_configmap() {
@@ -207,7 +239,7 @@ version_of_configmap() {
     done
     return 1
 } 2>/dev/null
-writes_nothing() { local before; before=$(written) && "$@" && diff <(echo "$before") <(written); }
+writes_nothing() { local before after; before=$(written) && "$@" && after=$(written) && diff <(echo "$before") <(echo "$after"); }
 
 # A container has a log of its own: a new file is a start.
 api_logs() { readlink -f /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log | sort; }
@@ -220,8 +252,8 @@ api_starts() {
     api_logs | comm -13 "$WORK/api-logs" - | wc -l
 }
 another_api_is_ready() {
-    local pid
-    pid=$(api_pid) && [ "$pid" != "$(cat "$WORK/api-pid")" ] && api_is_ready
+    local pid before
+    before=$(cat "$WORK/api-pid") && pid=$(api_pid) && [ "$pid" != "$before" ] && api_is_ready
 }
 # The API server that runs now is the one that runs in some seconds, and answers. One that is busy may say for a moment that it isn't ready.
 stays_for() {
@@ -311,17 +343,26 @@ heal_with() {
 # The unit is the shipped one, but on a slow node.
 heal_patiently() { ! emulated || step 'self-healing waits as long as this node may need' heal_with; }
 
+# looks TIMER BASE: what a timer has of that kind, in microseconds: how long after that it looks, and when next.
+looks() {
+    local unit=${1//-/_2d}
+    busctl --json=short get-property org.freedesktop.systemd1 "/org/freedesktop/systemd1/unit/${unit/./_2e}" \
+        org.freedesktop.systemd1.Timer TimersMonotonic | jq -r --arg base "$2" '.data[] | select(.[0] == $base) | "\(.[1]) \(.[2])"'
+}
+# When this node was booted, in microseconds: in a container, when its systemd was started.
+booted_at() { if systemd-detect-virt --quiet --container; then systemctl show --value -p UserspaceTimestampMonotonic; else echo 0; fi; }
+
 # killed_at WORDS: apply --wait is killed as soon as it says so.
 killed_at() {
     local pid
     kube-audit-bootstrap apply --wait "$LONG" >"$WORK/killed" 2>&1 &
     pid=$!
     until grep -q "$1" "$WORK/killed"; do kill -0 $pid || { cat "$WORK/killed"; return 1; }; sleep 0.01; done
-    kill -KILL $pid
-    wait $pid
-    cat "$WORK/killed"
-    # It didn't come to its end.
-    ! grep -q '^proof\|everything is as it was' "$WORK/killed"
+    ends_killed $pid && lacks '^proof|everything is as it was' "$WORK/killed"
+}
+# ends_killed PID: that run of ours didn't come to its end.
+ends_killed() {
+    kill -KILL "$1" && exits 137 wait "$1" && cat "$WORK/killed"
 }
 
 # Replaces the API server's manifest at once, by a filter of sed.
@@ -356,7 +397,7 @@ is_backed_up() { local file; for file in /var/lib/kube-audit-bootstrap/backups/*
 # A file of before apply is there, without anything of ours.
 has_backup_without_flags() {
     local files
-    files=$(find /var/lib/kube-audit-bootstrap/backups -name '*kubeadm.yaml') && [ -n "$files" ] && ! grep -l audit $files
+    files=$(find /var/lib/kube-audit-bootstrap/backups -name '*kubeadm.yaml') && [ -n "$files" ] && lacks audit $files
 }
 
 # announce NAME: tells the other nodes. An answer that is lost is asked for again.

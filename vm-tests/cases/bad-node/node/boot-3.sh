@@ -2,5 +2,5 @@
 step 'the unit failed' unit_failed
 step 'it says where and what' unit_says '/etc/kubernetes/.*No space left'
 step 'the API server runs as before' eventually runs_as_before
-step 'nothing half is left' is "$(find /etc/kubernetes -newer /run/full/.filler ! -type d 2>&1 | xargs)" ''
+step 'nothing half is left' finds_nothing /etc/kubernetes -newer /run/full/.filler ! -type d
 next_boot_is read-only

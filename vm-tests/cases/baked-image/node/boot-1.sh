@@ -1,6 +1,6 @@
 step 'cloud-init is content' cloud_init_done
 step 'the units are enabled' units_are_enabled
-step 'systemd finds no fault in them' systemd-analyze verify /usr/lib/systemd/system/kube-audit-bootstrap*
+step 'systemd finds no fault in them' units_are_right /usr/lib/systemd/system/kube-audit-bootstrap*
 step 'the node was prepared' unit_ended
 step 'before kubeadm ran' ended_before kube-audit-bootstrap.service cloud-final.service
 step 'and before the kubelet' ended_before kube-audit-bootstrap.service kubelet.service

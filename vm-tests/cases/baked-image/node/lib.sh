@@ -7,6 +7,7 @@ ended_before() {
     echo "$1 ended at $end, $2 began at $start"
     [ "$end" -gt 0 ] && [ "$end" -lt "$start" ]
 }
+looks_after_the_boot() { local at; at=$(booted_at) && is "$(looks kube-audit-bootstrap-heal.timer OnBootUSec)" "180000000 $((at + 180000000))"; }
 manifest_is() { cmp "$1" "$MANIFEST"; }
 # How much longer a boot was for it, at most.
 time_of_unit() { systemd-analyze blame --no-pager | grep ' kube-audit-bootstrap.service$'; }

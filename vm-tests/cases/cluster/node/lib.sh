@@ -13,6 +13,10 @@ END
     chmod 755 /usr/bin/kubectl
 }
 configuration() { kubectl -n kube-system get configmap kubeadm-config -o json | jq -j .data.ClusterConfiguration; }
+put_configuration() {
+    kubectl -n kube-system get configmap kubeadm-config -o json | jq --rawfile text "$1" '.data.ClusterConfiguration = $text' | kubectl replace -f - &&
+        diff "$1" <(configuration)
+}
 has_settings() { is "$(configuration | grep -cE 'audit-(log-.|policy-file)')" 14; }
 # But for a mapping in which there was nothing; kubeadm before 1.31 writes it with a timeout in it.
 only_adds() { is "$(diff "$WORK/configuration" <(configuration) | grep '^<' | grep -Fxv '< apiServer: {}')" ''; }

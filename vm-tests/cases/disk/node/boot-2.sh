@@ -2,7 +2,7 @@ booted=$(date -u +%FT%TZ)
 step 'the API server answers' eventually api_is_ready
 step 'the log lies on the disk' lies_on_disk
 step 'it was mounted before the kubelet started' mounted_before_kubelet
-step 'the first event is the one from before' is "$(head -n 1 "$AUDIT_LOG")" "$(cat "$WORK/first-event")"
+step 'the first event is the one from before' has_first_event
 step 'new events are written' eventually has_events ".requestReceivedTimestamp > \"$booted\""
 step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 e2label $DISK audit

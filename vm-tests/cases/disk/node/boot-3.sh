@@ -2,7 +2,7 @@
 step 'the boot came to its end' eventually systemctl is-active multi-user.target
 step 'the kubelet was not started' is "$(since kubelet.service ExecMainStartTimestampMonotonic)" 0
 step 'no API server runs' exits 1 pgrep -x kube-apiserver
-step 'nothing was written where the disk would be' is "$(find $DIRECTORY -mindepth 1)" ''
+step 'nothing was written where the disk would be' finds_nothing $DIRECTORY -mindepth 1
 step 'apply says what is missing' says "/dev/disk/by-label/audit: storage.device isn't there" exits 1 kube-audit-bootstrap apply
 step 'the journal does, too' eventually journal_says_so
 e2label $DISK audit
@@ -11,4 +11,4 @@ step 'it is there' kube-audit-bootstrap apply
 step 'the kubelet starts' systemctl start kubelet.service
 step 'the API server answers' eventually api_is_ready
 step 'the log lies on the disk' lies_on_disk
-step 'the first event is the one from before' is "$(head -n 1 "$AUDIT_LOG")" "$(cat "$WORK/first-event")"
+step 'the first event is the one from before' has_first_event

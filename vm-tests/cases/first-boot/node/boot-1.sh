@@ -6,7 +6,7 @@ step 'events of level Metadata are written' eventually has_events '.level == "Me
 step 'no events of another level' has_no_events '.level != "Metadata"'
 step 'policy and log are private' is_private
 step 'kubeadm'\''s file keeps its mode and owner' is "$(stat -c '%a %u:%g' /run/kubeadm/kubeadm.yaml)" '640 0:0'
-step 'nobody else writes there' is "$(find /etc/kubernetes /var/log/kubernetes /var/lib/kube-audit-bootstrap -perm /022 ! -type l | xargs)" ''
+step 'nobody else writes there' finds_nothing /etc/kubernetes /var/log/kubernetes /var/lib/kube-audit-bootstrap -perm /022 ! -type l
 step 'kubeadm'\''s file of before is backed up' has_backup_without_flags
 step 'status finds all in place' kube-audit-bootstrap status
 step 'a second apply writes nothing' writes_nothing kube-audit-bootstrap apply

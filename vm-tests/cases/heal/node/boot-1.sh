@@ -3,7 +3,7 @@ step 'its pod is ready' eventually api_pod_is_ready
 cp "$MANIFEST" "$WORK/manifest"
 LIMIT=300 step 'apply' kube-audit-bootstrap apply --wait "$LONG"
 step 'nothing heals where nobody has asked for it' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":false,"repairs":[],"stopped":false}'
-step 'the path unit is fine' systemd-analyze verify /usr/local/lib/systemd/system/kube-audit-bootstrap-heal.path
+step 'systemd finds no fault in the units' units_are_right /usr/local/lib/systemd/system/kube-audit-bootstrap*.{path,service,timer}
 heal_patiently
 step 'it is enabled' systemctl enable --now kube-audit-bootstrap-heal.path
 step 'status shows it' says '^healing +enabled +0 repairs' kube-audit-bootstrap status
@@ -22,6 +22,21 @@ step 'self-healing does not wait long for others' heal_with --lock-timeout 1
 LIMIT=300 step 'apply by hand repairs it' kube-audit-bootstrap apply --wait "$LONG"
 step 'which begins anew' is "$(kube-audit-bootstrap status --output json | jq -c .selfHealing)" '{"enabled":true,"repairs":[],"stopped":false}'
 LIMIT=120 step 'the unit is done' eventually unit_is_done
+
+# What the path unit can't see.
+step 'the path unit is stopped' systemctl stop kube-audit-bootstrap-heal.path
+step 'and its timer with it' is "$(systemctl is-active kube-audit-bootstrap-heal.timer)" inactive
+write_again
+LIMIT=200 step 'the node has been up for three minutes' eventually is_up_for_long
+# One that has looked already knows that, and this one has: another one of its text doesn't.
+cp /usr/local/lib/systemd/system/kube-audit-bootstrap-heal.timer /run/systemd/system/as-new.timer
+systemctl daemon-reload
+step 'the timer is started alone' systemctl start as-new.timer
+LIMIT=180 step 'it has the manifest repaired at once' eventually is_repaired 1
+step 'and looks again 15 minutes after that' looks_again
+step 'the path unit had no part in it' is "$(systemctl is-active kube-audit-bootstrap-heal.path)" inactive
+systemctl stop as-new.timer
+step 'it watches again' systemctl start kube-audit-bootstrap-heal.path
 
 watch_api
 step 'restore' kube-audit-bootstrap restore

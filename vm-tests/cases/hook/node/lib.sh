@@ -1,5 +1,11 @@
 # kubeadm keeps what its dry runs make.
-is_untouched() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap /run/kube-audit-bootstrap /var/log/kubernetes ! -type d ! -path '/etc/kubernetes/tmp/*' 2>/dev/null)" ''; }
+is_untouched() {
+    local place places=(/etc/kubernetes)
+    for place in /var/lib/kube-audit-bootstrap /run/kube-audit-bootstrap /var/log/kubernetes; do
+        [ ! -e $place ] || places+=($place)
+    done
+    finds_nothing "${places[@]}" ! -type d ! -path '/etc/kubernetes/tmp/*'
+}
 
 init() { kubeadm init --skip-phases=addon --ignore-preflight-errors=all "$@"; }
 init_by_pipe() { init --config <(cat /root/kubeadm.yaml); }

@@ -39,7 +39,7 @@ each_is_old_or_new() {
 
 # The kubelet runs whatever it finds there, but for names with a dot in front.
 manifests_are_one() { is "$(find "${MANIFEST%/*}" -mindepth 1 ! -name '.*' | xargs)" "$MANIFEST"; }
-nothing_lies_about() { is "$(find /etc/kubernetes /var/lib/kube-audit-bootstrap -name '.*' ! -name .lock | xargs)" ''; }
+nothing_lies_about() { finds_nothing /etc/kubernetes /var/lib/kube-audit-bootstrap -name '.*' ! -name .lock; }
 
 # What was said to be done, on a disk of its own: to flush that does nothing for the files.
 notes() {

@@ -1,4 +1,4 @@
 step 'the API server answers' eventually api_is_ready
 step 'events are written' eventually has_events
 written | grep -v ^/run/ >"$WORK/written"
-head -n 1 "$AUDIT_LOG" >"$WORK/first-event"
+keep_first_event

@@ -20,3 +20,7 @@ is_as_it_was() { cmp "$MANIFEST" "$WORK/manifest" && [ ! -e /etc/kubernetes/audi
 
 # What comes to its end before it is put back.
 a_while() { emulated && echo 10m || echo 2m; }
+
+# are_bounded REFUSED UNWRITABLE FLOOR: an API server that doesn't start is known after its second end, so it is away for less than two bare edits;
+# one that can't write its log serves, so that each way is a restart of its own, which takes the kubelet a quarter more or less, by chance.
+are_bounded() { awk -v a="$1" -v b="$2" -v floor="$3" 'BEGIN { print a / floor, b / floor; exit !(a > 0 && b > 0 && a <= floor * 2 && b <= floor * 1.5) }'; }

@@ -23,7 +23,7 @@ rotated() { ls $DIRECTORY | sed 's/\.gz$//' | sort -u; }
 between_rotations() {
     until [ "$(stat -c %s "$AUDIT_LOG")" -lt 400000 ]; do sleep 0.1; done
     local files
-    files=$(rotated)
+    files=$(rotated) || return 1
     "$@" && is "$(rotated)" "$files"
 }
 # Compressed files are nobody's to send.

@@ -55,8 +55,9 @@ step 'and left nothing behind' test ! -e /var/log/kubernetes/audit.before-mount
 step 'only root may look' is "$(stat -c '%a %u:%g' /var/log/kubernetes/audit)" '700 0:0'
 step 'status finds all in place' says 'ext4 at /var/log/kubernetes/audit on loop' kube-audit-bootstrap status
 step 'a second apply has nothing to do' says 'nothing to do' kube-audit-bootstrap apply
-step 'the unit that systemd would take is right' systemd-analyze verify /etc/systemd/system/var-log-kubernetes-audit.mount
+step 'the unit that systemd would take is right' units_are_right /etc/systemd/system/var-log-kubernetes-audit.mount
 before=$(findmnt -no UUID /var/log/kubernetes/audit)
+step 'the file system can be told from others' test -n "$before"
 systemctl stop var-log-kubernetes-audit.mount
 step 'it is mounted again, and not formatted' kube-audit-bootstrap apply
 step 'it is the same file system' is "$(findmnt -no UUID /var/log/kubernetes/audit)" "$before"
@@ -68,7 +69,7 @@ step 'something else over it is told' says 'and not what storage names' exits 3 
 step 'and no matter of course' says 'and not what storage names' exits 1 kube-audit-bootstrap apply
 umount /var/log/kubernetes/audit
 step 'restore takes it away' restore_all
-step 'nothing is mounted' exits 1 findmnt /var/log/kubernetes/audit
+step 'nothing is mounted' is_not_mounted /var/log/kubernetes/audit
 step 'nor will be' test ! -e /etc/systemd/system/var-log-kubernetes-audit.mount -a ! -e /etc/systemd/system/kubelet.service.d/20-audit-log.conf
 
 step 'a plain restore takes back the last apply' takes_back_the_last

@@ -11,12 +11,12 @@ configuration() { printf '%s\n' 'apiVersion: kube-audit-bootstrap/v1alpha1' 'kin
 
 # refuses WORDS [FORMAT [DEVICE]]: it says so, and the device is as it was.
 refuses() {
-    local device=${3:-$NAME} format=${2-ext4} before
-    before=$(sha256sum <"$device")
+    local device=${3:-$NAME} format=${2-ext4} before after
+    before=$(sha256sum <"$device") || return 1
     configure "storage: {device: $device${format:+, format: $format}}"
     says "$1" exits 1 kube-audit-bootstrap apply || return 1
     sync
-    is "$(sha256sum <"$device")" "$before"
+    after=$(sha256sum <"$device") && is "$after" "$before"
 }
 
 refuses_memory() {
@@ -29,5 +29,5 @@ refuses_memory() {
 # To what was before the first run.
 restore_all() { kube-audit-bootstrap restore "$(kube-audit-bootstrap restore --list | tail -n 1 | cut -d ' ' -f 1)"; }
 takes_back_the_last() {
-    kube-audit-bootstrap apply && findmnt /var/log/kubernetes/audit && kube-audit-bootstrap restore && exits 1 findmnt /var/log/kubernetes/audit
+    kube-audit-bootstrap apply && is_mounted /var/log/kubernetes/audit && kube-audit-bootstrap restore && is_not_mounted /var/log/kubernetes/audit
 }

@@ -1,0 +1,1 @@
+../../baked-image/node/lib.sh
