@@ -394,8 +394,9 @@ mod tests {
     }
 
     /// The cases that every change must pass: one that is made long, or to run elsewhere alone, is missed here.
-    const EVERY_CHANGE: [&str; 9] = [
+    const EVERY_CHANGE: [&str; 11] = [
         "baked-image",
+        "baked-repairs",
         "cluster",
         "first-boot",
         "hook",
@@ -404,6 +405,7 @@ mod tests {
         "storage-bind",
         "storage-devices",
         "wait",
+        "wait-killed",
     ];
 
     #[test]
@@ -422,12 +424,13 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 26] = [
+    const EVERY_VERSION: [&str; 28] = [
         "absence",
         "awkward",
         "bad-flag",
         "bad-node",
         "baked-image",
+        "baked-repairs",
         "cluster",
         "control-planes",
         "existing-cluster",
@@ -449,8 +452,10 @@ mod tests {
         "upgrade-heals",
         "vendor-data",
         "wait",
+        "wait-killed",
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
+    const NAMESPACES_ONLY: [&str; 1] = ["restart"];
     const MACHINE_ONLY: [&str; 5] = ["disk", "kind", "kind-worker", "power-cut", "power-cut-files"];
 
     #[test]
@@ -459,6 +464,7 @@ mod tests {
         let mut expected = Vec::new();
         for (index, version) in every.iter().enumerate() {
             expected.extend(EVERY_VERSION.map(|case| format!("{case} {version}")));
+            expected.extend(NAMESPACES_ONLY.map(|case| format!("{case} {version}")));
             expected.push(format!("apiserver {version}"));
             expected.extend(
                 kubeadm::api_versions(version)
