@@ -113,6 +113,14 @@ for_want_of systemctl
 no kubelet_needs_no_log
 as_ever
 
+# How long an API server was away, as a quick and a slow one may be.
+the_case absence/node
+yes 'are_short 16.1 16.8 36.2' 'are_short 21.3 26.5 45.2'
+no 'are_short 41.8 45.4 39.6' 'are_short 16.1 16.8 20.0' 'are_short 0.0 16.8 36.2' 'are_short 16.1 "" 36.2'
+the_case rollback/node
+yes 'are_bounded 55.2 48.2 45.3'
+no 'are_bounded 110.4 48.2 45.3' 'are_bounded 55.2 120.7 45.3' 'are_bounded 0.0 48.2 45.3' 'are_bounded 55.2 48.2 ""'
+
 # kind tries once more after a first try that ended of a limit which is too short for an emulated machine, and of nothing else.
 the_case kind/node
 cluster=$(bash -c '. "$LIB/lib.sh"; echo "$CLUSTER"')
