@@ -81,13 +81,12 @@ programs: check judge
 	tests/demo.sh $(RELEASE) quietly
 	tests/bench/bench.sh $(RELEASE) 3
 
-judge: ## Judge each case's files, and what the program makes of shapes of kubeadm files, by Kubernetes' own YAML reader
+judge: build ## Judge each case's files, and what the program makes of shapes of kubeadm files, by Kubernetes' own YAML reader
 	@tests/setup.sh cc go
 	cd tests/judge && GOTOOLCHAIN=local go vet . && GOTOOLCHAIN=local go test .
 	cd tests/judge && GOTOOLCHAIN=local go build -o ../../target/judge .
 	target/judge cases tests/cases
-	cargo build --locked
-	target/judge shapes --binary $(DEBUG) vm-tests/shapes
+	target/judge shapes --binary $(RELEASE) vm-tests/shapes
 
 corpus: ## Run every file of a corpus through the program and judge what it does: make corpus DIR=...
 	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., with kubeadm, manifests, ... in it' >&2; exit 2; }
