@@ -31,7 +31,7 @@ demo: build ## Do the main job on a sample node: plan, apply, apply again, statu
 	@tests/demo.sh $(RELEASE)
 
 check: ## Format, lints and fast tests
-	@tests/setup.sh cc cargo-fmt cargo-clippy
+	@tests/setup.sh cc cargo-fmt cargo-clippy jq
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets --features docs -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
@@ -40,6 +40,7 @@ check: ## Format, lints and fast tests
 
 test: ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
 	@tests/setup.sh cc cargo-fmt
+	# Rust's toolchain is in place before two builds begin at once.
 	cargo fmt --all --check
 	tests/beside.sh '$(MAKE) --no-print-directory programs' '$(MAKE) --no-print-directory real'
 

@@ -40,8 +40,12 @@ pub fn commit(tree: &Path) -> Option<String> {
 }
 
 fn git(tree: &Path, arguments: &[&str]) -> Option<String> {
+    let mut git = Command::new("git");
+    // A hook of git's names the repository that it is called for, whatever the folder.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        git.env_remove(name);
+    }
     // It shall not stand in the way of somebody's own git.
-    let output =
-        Command::new("git").arg("-C").arg(tree).args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
+    let output = git.arg("-C").arg(tree).args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

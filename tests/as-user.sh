@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # A user and a group of nobody's.
 id=20000
-# git doesn't tell them the commit of a checkout that isn't theirs.
+# Their copy has no .git, which this one asks.
 skipped=the_version_has_the_commit_where_git_knows_it
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -28,7 +28,7 @@ place() {
 }
 
 if [ $# -eq 0 ]; then
-    scratch=$(mktemp -d /tmp/kube-audit-bootstrap-tests.XXXXXX)
+    scratch=$(mktemp -d -t kube-audit-bootstrap-tests.XXXXXX)
     trap 'rm -rf "$scratch"' EXIT
     cargo test --locked --no-run --message-format=json >"$scratch/messages"
     # The tests, and the program.
@@ -41,7 +41,7 @@ if [ $# -eq 0 ]; then
     chmod -R u=rwX,go=rX "$scratch"
     install -d -m 0700 -o $id -g $id "$scratch/home"
     mkdir "$scratch/tmp"
-    unshare --mount --propagation private "$0" "$scratch"
+    unshare --mount --propagation private "$PWD/tests/as-user.sh" "$scratch"
     exit
 fi
 

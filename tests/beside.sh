@@ -11,7 +11,7 @@ first=$!
 bash -c "$2" </dev/null >"$said" 2>&1 &
 second=$!
 end() { kill -- "-$first" "-$second" 2>/dev/null; wait; }
-trap 'end; exit 1' INT TERM
+trap 'end; cat "$said"; exit 1' HUP INT TERM
 
 for _ in 1 2; do
     code=0

@@ -185,7 +185,7 @@ fn made(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_targets_of_make_are_those_that_are_told_of() {
+fn every_target_of_make_that_is_told_of_is_there() {
     let makefile = text_of("Makefile");
     let is_target = |name: &str| makefile.lines().any(|line| line.starts_with(&format!("{name}:")));
     let (readme, contributing) = (made(&text_of("README.md")), made(&text_of("CONTRIBUTING.md")));

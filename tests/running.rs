@@ -62,7 +62,9 @@ impl Node {
             }
             drop(listener);
         });
-        let output = Command::new("unshare")
+        // A stand-in that dies is a failure, and nothing to wait for.
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", "300", "unshare"])
             .args(["--map-root-user", "--mount", "--pid", "--fork", "--kill-child"])
             .arg(node.at("bin/node"))
             .arg(node.directory.path())

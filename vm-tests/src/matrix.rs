@@ -109,11 +109,12 @@ fn table(
         };
         let day = match newest_release {
             _ if cells.iter().all(|cell| cell.is_empty()) => String::new(),
-            _ if shown.day.is_empty() => NO_DAY.to_owned(),
-            // Days are written so that they sort.
-            Some((release, of)) if shown.day != NO_DAY && shown.day.as_str() < of => {
-                format!("{}, before {release}", shown.day)
+            // Days are written so that they sort; what has none is older than every release.
+            Some((release, _)) if ["", NO_DAY].contains(&shown.day.as_str()) => {
+                format!("{NO_DAY}, before {release}")
             }
+            _ if shown.day.is_empty() => NO_DAY.to_owned(),
+            Some((release, of)) if shown.day.as_str() < of => format!("{}, before {release}", shown.day),
             _ => shown.day,
         };
         let _ = writeln!(table, "| {version} | {} | {day} | {} |", cells.join(" | "), shown.with);
@@ -159,7 +160,7 @@ mod tests {
                    | 1.36.3 | yes |  |  |  |  | yes | 2026-12-01 | 0.1.0 (fedcba987654) |\n\
                    | 1.37.2 |  |  |  |  | yes | yes | 2027-01-31 | 0.1.0 (fedcba987654) |\n";
         let expected = [
-            "| 1.26.15 | yes |  |  |  |  |  | before days were kept |  |",
+            "| 1.26.15 | yes |  |  |  |  |  | before days were kept, before 0.2.0 |  |",
             "| 1.36.3 | yes |  |  |  |  | yes | 2026-12-01, before 0.2.0 | 0.1.0 (fedcba987654) |",
             "| 1.37.2 |  |  |  |  | yes | yes | 2027-01-31 | 0.1.0 (fedcba987654) |",
         ];

@@ -86,9 +86,9 @@ yes 'sleep 600 & ends_killed $!'
 no 'true & wait; ends_killed $!'
 # As if it had come to its end a moment before.
 no 'kill() { true; }; true & ends_killed $!'
-stand_in kube-audit-bootstrap "echo began; echo 'proof  it recorded a request'; sleep 600"
+stand_in kube-audit-bootstrap "echo began; echo 'proof  it recorded a request'; exec sleep 600"
 no 'killed_at recorded'
-stand_in kube-audit-bootstrap 'echo began; sleep 600'
+stand_in kube-audit-bootstrap 'echo began; exec sleep 600'
 yes 'killed_at began'
 stand_in kube-audit-bootstrap 'echo began'
 no 'killed_at "never said"' 'kill() { true; }; killed_at began'
