@@ -947,4 +947,166 @@ mod tests {
             Config::parse(&text, "config").unwrap_err().to_string().contains("needs a log.path that is a file")
         );
     }
+
+    fn read(lines: &str) -> Result<Config> {
+        Config::parse(&format!("apiVersion: {API_VERSION}\nkind: {KIND}\n{lines}\n"), "config")
+    }
+
+    #[test]
+    fn every_field_of_a_backend_becomes_its_flag() {
+        let backend = |mode: &str, n: u32| {
+            format!(
+                "mode: {mode}, version: audit.k8s.io/v1, batch: {{maxSize: {n}1, maxWait: {n}2s, bufferSize: {n}3, throttleEnable: true, \
+                 throttleQPS: {n}4.5, throttleBurst: {n}5}}, truncate: {{enabled: true, maxBatchSize: {n}70, maxEventSize: {n}6}}"
+            )
+        };
+        let flags = |prefix: &str, mode: &str, n: u32| {
+            format!(
+                "{prefix}-mode={mode} {prefix}-batch-max-wait={n}2s {prefix}-batch-buffer-size={n}3 {prefix}-batch-throttle-enable=true \
+                 {prefix}-batch-throttle-qps={n}4.5 {prefix}-batch-throttle-burst={n}5 {prefix}-truncate-enabled=true \
+                 {prefix}-truncate-max-batch-size={n}70 {prefix}-truncate-max-event-size={n}6 {prefix}-version=audit.k8s.io/v1"
+            )
+        };
+        let config = read(&format!(
+            "policy: {{path: /p/policy}}\n\
+             log: {{path: /l/log, format: legacy, maxAge: 1, maxBackup: 2, maxSize: 3, compress: true, {}}}\n\
+             webhook: {{configFile: /w/hook, initialBackoff: 4s, {}}}",
+            backend("blocking", 1),
+            backend("blocking-strict", 2)
+        ))
+        .unwrap();
+        let found: Vec<_> = config.flags().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let expected = format!(
+            "audit-policy-file=/p/policy audit-log-path=/l/log audit-log-batch-max-size=11 audit-log-compress=true \
+             audit-log-format=legacy audit-log-maxage=1 audit-log-maxbackup=2 audit-log-maxsize=3 {} \
+             audit-webhook-config-file=/w/hook audit-webhook-initial-backoff=4s audit-webhook-batch-max-size=21 {}",
+            flags("audit-log", "blocking", 1),
+            flags("audit-webhook", "blocking-strict", 2)
+        );
+        assert_eq!(found.join(" "), expected);
+        assert_eq!(config.flags_off(), [""; 0]);
+        // Off is no flag, and null is what it was.
+        let off = read(
+            "log: {mode: null, version: null, batch: {maxSize: null}, compress: false, truncate: {enabled: false, maxBatchSize: null, \
+             maxEventSize: null}}\nwebhook: {configFile: /w/hook, truncate: {enabled: false}, batch: {throttleQPS: null}}",
+        )
+        .unwrap();
+        let expected = ["audit-log-compress", "audit-log-truncate-enabled", "audit-webhook-truncate-enabled"]
+            .map(str::to_owned);
+        assert_eq!(off.flags_off(), expected);
+        let gone = ["audit-log-compress", "audit-log-truncate-enabled"];
+        let mut kept: Vec<_> = Config::default().flags();
+        kept.retain(|(name, _)| !gone.contains(&name.as_str()));
+        kept.push(("audit-webhook-config-file".to_owned(), "/w/hook".to_owned()));
+        assert_eq!(off.flags(), kept);
+    }
+
+    #[test]
+    fn every_other_field_is_read_and_null_leaves_the_default() {
+        type Change = fn(&mut Config);
+        let cases: &[(&str, Change)] = &[
+            ("", |_| {}),
+            ("profile: default", |_| {}),
+            ("kubernetesVersion: v1.30.2", |c| c.kubernetes_version = Some(Version::new(30))),
+            ("existing: replace", |_| {}),
+            ("existing: keep", |c| c.existing = Existing::Keep),
+            ("policy: {path: null, source: /s}", |c| "/s".clone_into(&mut c.policy_source)),
+            ("log: {path: '-', maxAge: null}", |c| "-".clone_into(&mut c.log.path)),
+            ("log: {maxAge: 106751}", |c| c.log.max_age = 106_751),
+            ("webhook: null", |_| {}),
+            ("kubeadm: {configs: null, cluster: false, required: null}", |c| c.cluster = false),
+            ("kubeadm: {configs: [], cluster: null, required: false}", |c| {
+                (c.kubeadm_configs, c.kubeadm_required) = (Some(Vec::new()), false);
+            }),
+            ("kubeadm: {configs: [/a, /b]}", |c| {
+                c.kubeadm_configs = Some(vec!["/a".to_owned(), "/b".to_owned()]);
+            }),
+            ("manifest: {path: /m, strays: refuse}", |c| {
+                (c.manifest_path, c.strays) = (Some("/m".to_owned()), Strays::Refuse);
+            }),
+            ("manifest: {path: null, strays: move}", |_| {}),
+            ("restart: {mode: quick, drain: 30s}", |c| c.restart = Restart::Quick(MAX_DRAIN)),
+            ("restart: {drain: 0s}", |c| c.restart = Restart::Quick(Duration::ZERO)),
+            ("restart: {mode: graceful}", |c| c.restart = Restart::Graceful),
+            ("restart: {mode: null, drain: null}", |_| {}),
+            ("storage: {require: persistent, bind: null, group: null, headroom: null}", |_| {}),
+            ("storage: {require: any, bind: /b/b, group: 7, headroom: 0}", |c| {
+                let source = Some(Source::Bind("/b/b".to_owned()));
+                c.storage =
+                    Storage { may_be_volatile: true, source, group: Some(7), headroom: Some(Share::Bytes(0)) };
+            }),
+            ("storage: {device: /dev/disk/by-id/d, format: ext4, headroom: any}", |c| {
+                let format = Some(Format::Ext4);
+                c.storage.source = Some(Source::Device { name: "/dev/disk/by-id/d".to_owned(), format });
+                c.storage.headroom = None;
+            }),
+            ("storage: {device: UUID=d, group: 4294967294, headroom: 1Gi}", |c| {
+                c.storage.source = Some(Source::Device { name: "UUID=d".to_owned(), format: None });
+                (c.storage.group, c.storage.headroom) = (Some(u32::MAX - 1), Some(Share::Bytes(1 << 30)));
+            }),
+            ("storage: {device: PARTUUID=d, format: xfs}", |c| {
+                let format = Some(Format::Xfs);
+                c.storage.source = Some(Source::Device { name: "PARTUUID=d".to_owned(), format });
+            }),
+        ];
+        for (lines, change) in cases {
+            let mut expected = Config::default();
+            change(&mut expected);
+            assert_eq!(format!("{:#?}", read(lines).unwrap()), format!("{expected:#?}"), "{lines}");
+        }
+        assert_eq!(format!("{:?}", Config::parse("", "config").unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_its_place() {
+        let long = |length: usize| format!("manifest: {{path: /{}}}", "m".repeat(length - 1));
+        assert!(read(&long(1024)).is_ok());
+        for (lines, fault) in [
+            (long(1025).as_str(), "3:18: manifest.path is too long"),
+            ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
+            ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is no version"),
+            ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
+            ("log: {maxBackup: -1}", "3:18: --audit-log-maxbackup can't be negative"),
+            ("log: {batch: {maxSize: 0}}", "3:24: --audit-log-batch-max-size must be more than 0"),
+            ("log: {batch: {maxWait: soon}}", "3:24: log.batch.maxWait \"soon\" is no duration"),
+            ("log: {batch: {throttleQPS: fast}}", "3:28: log.batch.throttleQPS must be a number"),
+            ("log: {batch: {throttleQPS: 1e99}}", "3:28: log.batch.throttleQPS must be a number"),
+            ("webhook: {mode: batch}", "3:10: webhook.configFile is missing"),
+            ("webhook: {configFile: hook}", "3:23: webhook.configFile must be an absolute path"),
+            ("policy: {source: file}", "3:18: policy.source must be an absolute path"),
+            ("policy: {path: /p/}", "3:16: policy.path must name a file"),
+            ("policy: {path: /p//p}", "3:16: policy.path must be written without"),
+            ("policy: {path: /p/./p}", "3:16: policy.path must be written without"),
+            ("policy: {path: /p/../p}", "3:16: policy.path must be written without"),
+            ("policy: {path: '/p:p'}", "3:16: policy.path may hold letters"),
+            ("policy: {path: '/p p'}", "3:16: policy.path may hold letters"),
+            ("policy: {path: /var/lib/kube-audit-bootstrap/p}", "3:16: policy.path must not lie in"),
+            ("policy: {path: /m}\nmanifest: {path: /m}", "3:16: policy.path and manifest.path are the same file"),
+            (
+                "log: {path: /var/log/audit.log}",
+                "3:13: log.path must lie in a directory of its own, not in /var/log:",
+            ),
+            ("log: {path: /usr/x/audit.log}", "3:13: log.path must lie in a directory of its own, not in /usr/x:"),
+            ("kubeadm: {configs: [k]}", "kubeadm.configs[] must be an absolute path"),
+            ("restart: {drain: 31s}", "3:18: restart.drain \"31s\" is not within the 30 s"),
+            ("storage: {group: 4294967295}", "3:18: storage.group 4294967295 is no number of a group"),
+            ("storage: {headroom: lots}", "3:21: storage.headroom \"lots\" is no share"),
+            ("storage: {headroom: 5}", "3:21: storage.headroom 5 is no share such as 5%, and no size"),
+            ("storage: {bind: /b/b, format: xfs}", "3:10: storage.format needs a storage.device"),
+            ("storage: {bind: /b/b, device: UUID=d}", "3:10: storage.bind and storage.device exclude"),
+        ] {
+            let error = read(lines).unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 1, "{error}");
+            assert!(error.contains(fault), "{fault}: {error}");
+        }
+        for (text, fault) in [
+            (format!("apiVersion: {API_VERSION}\n"), "config:1:1: kind is missing"),
+            (format!("apiVersion: null\nkind: {KIND}\n"), "config:1:1: apiVersion is missing"),
+            (format!("apiVersion: v1\nkind: {KIND}\n"), "config:1:13: apiVersion \"v1\" is not known"),
+            ("kind: Other\n---\nkind: Other\n".to_owned(), "config:3:1: one document is expected"),
+        ] {
+            let error = Config::parse(&text, "config").unwrap_err().to_string();
+            assert!(error.starts_with(fault) && error.lines().count() == 1, "{error}");
+        }
+    }
 }

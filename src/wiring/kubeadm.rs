@@ -471,3 +471,49 @@ fn by_hand(wanted: &Wanted, shape: Shape) -> String {
         New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),
     )])
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wired(version: &str, rest: &str, existing: Existing, flags: &[(&str, &str)]) -> Result<String, Refusal> {
+        let text = format!("apiVersion: kubeadm.k8s.io/{version}\nkind: ClusterConfiguration\n{rest}");
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let wanted = Wanted { flags, off: Vec::new(), existing };
+        let head = text.len() - rest.len();
+        Ok(wire(&text, &read(&text, "", true)?, &wanted, None)?.text[head..].to_owned())
+    }
+
+    #[test]
+    fn what_is_right_or_kept_stays_as_it_is_written() {
+        let merged = "x: &x {audit-log-maxage: \"30\"}\napiServer: {extraArgs: {<<: *x}}\n";
+        let wrong = "x: &x {audit-log-maxage: \"7\"}\napiServer: {extraArgs: {<<: *x}}\n";
+        let list = "apiServer: {extraArgs: [{name: audit-log-maxage, value: \"0x1e\"}]}\n";
+        let map = "apiServer: {extraArgs: {audit-log-maxage: \"0x1e\"}}\n";
+        for (version, text, existing) in [
+            ("v1beta3", merged, Existing::Replace),
+            ("v1beta3", merged, Existing::Keep),
+            ("v1beta3", wrong, Existing::Keep),
+            ("v1beta3", map, Existing::Replace),
+            ("v1beta4", list, Existing::Replace),
+        ] {
+            let found = wired(version, text, existing, &[("audit-log-maxage", "30")]);
+            assert_eq!(found.as_deref(), Ok(text), "{version} {existing:?}");
+        }
+        assert!(wired("v1beta3", wrong, Existing::Replace, &[("audit-log-maxage", "30")]).is_err(), "merged in");
+    }
+
+    #[test]
+    fn a_volume_gets_the_fields_that_it_lacks() {
+        let volumes = |policy: &str| {
+            format!(
+                "apiServer:\n  extraArgs:\n    audit-policy-file: /p.yaml\n    audit-log-path: /l/a.log\n  extraVolumes:\n  \
+                 - name: p\n    hostPath: /p.yaml/\n    mountPath: /p.yaml\n{policy}  \
+                 - name: l\n    hostPath: /l/\n    mountPath: /l\n    pathType: Directory\n"
+            )
+        };
+        let flags = [("audit-policy-file", "/p.yaml"), ("audit-log-path", "/l/a.log")];
+        let complete = volumes("    readOnly: true\n    pathType: File\n");
+        assert_eq!(wired("v1beta3", &volumes(""), Existing::Replace, &flags), Ok(complete.clone()));
+        assert_eq!(wired("v1beta3", &complete, Existing::Replace, &flags), Ok(complete.clone()));
+    }
+}

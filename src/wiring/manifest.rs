@@ -736,4 +736,66 @@ mod tests {
         }
         assert!(mark(&pod(" [a]"), &[b"old", b"new"]).is_err(), "metadata is no mapping");
     }
+
+    fn pod_of(spec: &str) -> String {
+        format!("apiVersion: v1\nkind: Pod\nspec: {spec}\n")
+    }
+
+    #[test]
+    fn the_container_is_the_one_that_starts_the_api_server() {
+        for (containers, expected) in [
+            ("{name: kube-apiserver, command: [sleep]}, {name: b, command: [kube-apiserver]}", 1),
+            ("{name: a, command: [kube-apiserver]}, {name: kube-apiserver, command: [kube-apiserver]}", 1),
+            ("{name: a, command: [sh, -c, exec kube-apiserver --v=2]}, {name: kube-apiserver}", 0),
+            ("{name: a, command: [sleep]}, {name: kube-apiserver, command: [sleep]}", 1),
+        ] {
+            assert_eq!(
+                read(&pod_of(&format!("{{containers: [{containers}]}}"))).unwrap().container,
+                expected,
+                "{containers}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_user_is_the_containers_own_or_the_pods() {
+        for (own, of_pod, expected) in [
+            ("{runAsUser: 7}", "{runAsUser: 5}", Some(Some(7))),
+            ("{runAsUser: ~}", "{runAsUser: 5}", Some(Some(5))),
+            ("{}", "{runAsUser: 5}", Some(Some(5))),
+            ("{}", "{runAsUser: ~}", Some(None)),
+            ("{runAsUser: 007}", "{}", None),
+            ("{runAsUser: \"7\"}", "{}", None),
+        ] {
+            let container = format!("{{name: kube-apiserver, command: [kube-apiserver], securityContext: {own}}}");
+            let text = pod_of(&format!("{{securityContext: {of_pod}, containers: [{container}]}}"));
+            assert_eq!(read(&text).ok().map(|manifest| manifest.run_as.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mounts_path_on_the_host_is_with_its_sub_path() {
+        for (sub, expected) in [
+            ("", "/host/policy.yaml"),
+            (", subPath: \"\"", "/host/policy.yaml"),
+            (", subPath: sub", "/host/sub/policy.yaml"),
+        ] {
+            let text = pod_of(&format!(
+                "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, --audit-policy-file=/c/policy.yaml], \
+                 volumeMounts: [{{mountPath: /c, name: a{sub}}}]}}], volumes: [{{name: a, hostPath: {{path: /host}}}}]}}"
+            ));
+            assert_eq!(auditing(&text).unwrap().policy.as_deref(), Some(expected), "{sub}");
+        }
+    }
+
+    #[test]
+    fn a_path_in_a_flag_is_no_shell() {
+        let text = pod_of(
+            "{containers: [{name: kube-apiserver, command: [kube-apiserver, --x=/bin/sh, --audit-log-maxage=1]}]}",
+        );
+        let flags = vec![("audit-log-maxage".to_owned(), "30".to_owned())];
+        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace };
+        let wired = wire(&text, &read(&text).unwrap(), &wanted, None).map(|wired| wired.text);
+        assert_eq!(wired, Ok(text.replace("maxage=1", "maxage=30")));
+    }
 }

@@ -426,6 +426,92 @@ mod tests {
         }
     }
 
+    fn words(text: &str) -> Vec<(String, String)> {
+        let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_mounts_of_a_webhook_are_seen_to_where_it_is_ours() {
+        let flags: Flags =
+            words("audit-policy-file=/p audit-log-path=/l/a audit-webhook-config-file=/w").into_iter().collect();
+        for (ours, expected) in [
+            ("audit-policy-file=/p", &["audit", "audit-log"][..]),
+            ("audit-policy-file=/p audit-webhook-config-file=/w", &["audit", "audit-log", "audit-webhook"]),
+        ] {
+            let wanted = Wanted { flags: words(ours), off: Vec::new(), existing: Existing::Replace };
+            let found: Vec<_> = wanted_mounts(&flags, &flags, &wanted).iter().map(|mount| mount.name).collect();
+            assert_eq!(found, expected, "{ours}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_turned_off_where_the_settings_replace_others() {
+        let present = words("audit-log-compress=true audit-log-maxage=7 v=2");
+        for (existing, expected) in [
+            (Existing::Replace, "audit-log-compress=false audit-log-maxage=30 audit-log-maxsize=1"),
+            (Existing::Keep, "audit-log-compress=true audit-log-maxage=7 audit-log-maxsize=1"),
+        ] {
+            let off = ["audit-log-compress", "audit-log-truncate-enabled"].map(str::to_owned).to_vec();
+            let wanted = Wanted { flags: words("audit-log-maxage=30 audit-log-maxsize=1"), off, existing };
+            assert_eq!(effective(&wanted, &present), words(expected).into_iter().collect(), "{existing:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_below_a_directory_is_more_than_a_slash() {
+        for (directory, path, expected) in [
+            ("/a", "/a/b", Some("/b")),
+            ("/a/", "/a/b", Some("/b")),
+            ("/", "/a", Some("/a")),
+            ("/a", "/a/", None),
+            ("/a", "/a", None),
+            ("/a", "/ab", None),
+        ] {
+            assert_eq!(below(directory, path), expected, "{directory} {path}");
+        }
+    }
+
+    #[test]
+    fn a_type_serves_where_the_directory_is_there() {
+        for (wanted, found, expected) in [
+            ("DirectoryOrCreate", "Directory", true),
+            ("DirectoryOrCreate", "File", false),
+            ("File", "Directory", false),
+            ("File", "FileOrCreate", false),
+        ] {
+            let node = crate::yaml::parse(found).unwrap().remove(0).root;
+            assert_eq!(serves(&node, &New::str(wanted)), expected, "{wanted} {found}");
+        }
+    }
+
+    #[test]
+    fn kept_mounts_are_refused_or_noted_where_no_log_can_be_written() {
+        let mount = |read_only| Mount {
+            name: "audit-log",
+            host: "/l".to_owned(),
+            container: "/l".to_owned(),
+            read_only,
+            kind: "DirectoryOrCreate",
+            old: None,
+        };
+        let (writable, read_only) = (present(&[("/l", "/l", false)]), present(&[("/l", "/l", true)]));
+        for (mount, fit, present, refused, noted) in [
+            (mount(false), Fit::Same(0), &read_only, true, 0),
+            (mount(false), Fit::Taken(0), &read_only, true, 0),
+            (mount(false), Fit::Same(0), &writable, false, 0),
+            (mount(true), Fit::Same(0), &read_only, false, 0),
+            (mount(true), Fit::Same(0), &writable, false, 0),
+            (mount(false), Fit::Above(0), &read_only, false, 0),
+            (mount(false), Fit::Move(0), &writable, false, 1),
+            (mount(false), Fit::Missing, &writable, false, 0),
+        ] {
+            let mut notes = Vec::new();
+            let found = kept(&mount, &fit, present, &mut notes);
+            assert_eq!((found.is_err(), notes.len()), (refused, noted), "{mount:?} {fit:?} {present:?}");
+        }
+    }
+
     #[test]
     fn a_taken_volume_name_gets_a_number() {
         let taken = ["audit".to_owned(), "audit-2".to_owned()];

@@ -588,6 +588,16 @@ mod tests {
         Op::Insert { path: path(steps), pairs }
     }
 
+    fn append_empty(steps: &str) -> Op {
+        Op::Append { path: path(steps), items: vec![New::map([]), New::List(Vec::new())] }
+    }
+
+    fn insert_empty(steps: &str) -> Op {
+        let pairs =
+            [("l", New::List(Vec::new())), ("m", New::map([]))].map(|(key, value)| (key.to_owned(), value));
+        Op::Insert { path: path(steps), pairs: pairs.to_vec() }
+    }
+
     fn set(steps: &str) -> Op {
         Op::Set { path: path(steps), value: New::str("30") }
     }
@@ -609,24 +619,37 @@ mod tests {
             ("a: [x,]\n", append("a"), "a: [x, \"--x=y\", {name: \"1\"},]\n"),
             ("a: [\n  x  # c\n]\n", append("a"), "a: [\n  x,  # c\n  \"--x=y\",\n  {name: \"1\"}\n]\n"),
             ("a: [\n  x,  # c\n]\n", append("a"), "a: [\n  x,  # c\n  \"--x=y\",\n  {name: \"1\"},\n]\n"),
+            ("a: [\n  x]\n", append("a"), "a: [\n  x, \"--x=y\", {name: \"1\"}]\n"),
             ("a: []  # c\n", append("a"), "a:  # c\n- --x=y\n- name: \"1\"\n"),
             ("a: [\n]\n", append("a"), "a: [\"--x=y\", {name: \"1\"}\n]\n"),
             ("a:  # c\n# d\nb: c\n", append("a"), "a:  # c\n- --x=y\n- name: \"1\"\n# d\nb: c\n"),
             ("a: ~\n", append("a"), "a:\n- --x=y\n- name: \"1\"\n"),
             ("{\"a\": []}\n", append("a"), "{\"a\": [\"--x=y\", {\"name\": \"1\"}]}\n"),
+            ("a: [\n  x, y\n]\n", append("a"), "a: [\n  x, y, \"--x=y\", {name: \"1\"}\n]\n"),
+            ("x: {a: }\n", append("x/a"), "x: {a: [\"--x=y\", {name: \"1\"}]}\n"),
+            ("x: {\"a\":}\n", append("x/a"), "x: {\"a\": [\"--x=y\", {name: \"1\"}]}\n"),
+            ("{\"a\":null}\n", append("a"), "{\"a\":[\"--x=y\", {\"name\": \"1\"}]}\n"),
             ("{\"a\": null}\n", append("a"), "{\"a\": [\"--x=y\", {\"name\": \"1\"}]}\n"),
             // Mappings.
             ("a: b\n", insert(""), "a: b\nk: v\nl:\n- i\nm:\n  b: true\n"),
             ("a:\n    b: c\n", insert("a"), "a:\n    b: c\n    k: v\n    l:\n    - i\n    m:\n        b: true\n"),
             ("x:\n  - y\na: {}\n", insert("a"), "x:\n  - y\na:\n  k: v\n  l:\n    - i\n  m:\n    b: true\n"),
             ("a: {b: c}\n", insert("a"), "a: {b: c, k: \"v\", l: [\"i\"], m: {b: true}}\n"),
+            ("a: {\n}\n", insert("a"), "a: {k: \"v\", l: [\"i\"], m: {b: true}\n}\n"),
             ("a:\n", insert("a"), "a:\n  k: v\n  l:\n  - i\n  m:\n    b: true\n"),
+            ("- a:\n    - x\n", insert("0"), "- a:\n    - x\n  k: v\n  l:\n    - i\n  m:\n    b: true\n"),
             ("- a: b\n", insert("0"), "- a: b\n  k: v\n  l:\n  - i\n  m:\n    b: true\n"),
+            // Empty collections.
+            ("a:\n- x\n", append_empty("a"), "a:\n- x\n- {}\n- []\n"),
+            ("a: ~\n", append_empty("a"), "a:\n- {}\n- []\n"),
+            ("a: b\n", insert_empty(""), "a: b\nl: []\nm: {}\n"),
             // Scalars.
             ("a: 7  # c\n", set("a"), "a: \"30\"  # c\n"),
+            ("{\"a\":7}\n", set("a"), "{\"a\":\"30\"}\n"),
             ("a: '7'\n", set("a"), "a: '30'\n"),
             ("a: \"7\"\n", set("a"), "a: \"30\"\n"),
-            ("a: &n 7\n", set("a"), "a: &n \"30\"\n"),
+            ("a: &name   7\n", set("a"), "a: &name   \"30\"\n"),
+            ("a: !!str 7\n", set("a"), "a: !!str \"30\"\n"),
             ("a:\nb: c\n", set("a"), "a: \"30\"\nb: c\n"),
             ("a: >-\n  7\nb: c\n", set("a"), "a: \"30\"\nb: c\n"),
         ] {
@@ -637,18 +660,20 @@ mod tests {
     #[test]
     fn what_can_not_be_proved_is_refused() {
         for (text, op, reason) in [
-            ("a: &x [i]\nb: *x\n", append("a"), "has an anchor"),
+            ("a: &x [i]\nb: *x\n", append("a"), "1:4: this has an anchor, and is used elsewhere too"),
             ("a: &x [i]\nb: *x\n", append("b"), "is an alias"),
             ("a: {}\n", append("a"), "a list is expected"),
+            ("a: []\n", insert("a"), "a mapping is expected"),
             ("a: b\n", append("a"), "a list is expected"),
             ("a: [b]\n", insert("a"), "a mapping is expected"),
             ("k: there\n", insert(""), "disagree"),
             ("a: |+\n  text\n  # no comment\n", set("a"), "may hold a comment"),
             ("a: |\n  text", insert(""), "more than the audit settings"),
             ("a: b\n", set("c"), "isn't written here"),
+            ("a: !!int 7\n", set("a"), "1:4: the tag !!int stands before this value; remove it"),
         ] {
             let refused = edited(text, op).unwrap_err();
-            assert!(refused.reason.contains(reason), "{text:?}: {refused}");
+            assert!(refused.to_string().contains(reason), "{text:?}: {refused}");
         }
     }
 
@@ -661,6 +686,8 @@ mod tests {
             ("a: b\r\n", Some("a: b\r\n---\r\nkind: X\r\n")),
             ("a: b\n...\n", Some("a: b\n...\n---\nkind: X\n")),
             ("a: b\n---\n", None),
+            // The line break would become a part of the text.
+            ("a: |\n  text", None),
         ] {
             assert_eq!(append_document(before, pairs()).ok().as_deref(), after, "{before:?}");
         }

@@ -241,10 +241,70 @@ mod tests {
             ("usergroups", Some("userGroups")),
             ("Level", Some("level")),
             ("leevl", Some("level")),
+            ("resour", None),
             ("objectRef", None),
             ("", None),
         ] {
             assert_eq!(likely(word, &known), expected, "{word:?}");
+        }
+        // A short word is like few others, a long one like none.
+        let long = |letters| "a".repeat(letters);
+        for (word, known, is_likely) in [
+            ("in", "on", true),
+            ("xy", "on", false),
+            (&long(64), &format!("{}b", long(63)), true),
+            (&long(65), &long(64), false),
+            (&long(64), &long(65), false),
+        ] {
+            assert_eq!(likely(word, &[known]), is_likely.then_some(known), "{word:?}");
+        }
+        for (a, b, expected) in [("", "ab", 2), ("ab", "", 2), ("abc", "bc", 1), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(a, b), expected, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        for (letters, expected) in [(60, "\""), (61, "...\"")] {
+            let found = brief(&"\u{e9}".repeat(letters));
+            assert_eq!(found, format!("\"{}{expected}", "\u{e9}".repeat(60)));
+        }
+    }
+
+    fn root(text: &str) -> Node {
+        crate::yaml::parse(text).unwrap().remove(0).root
+    }
+
+    #[test]
+    fn whole_numbers_are_decimal() {
+        let digits = "n must be a number of 18 digits at most, without a leading 0, not ";
+        for (text, expected) in [
+            ("7", Ok(Some(7))),
+            ("0", Ok(Some(0))),
+            ("-7", Ok(Some(-7))),
+            ("~", Ok(None)),
+            ("0644", Err(format!("1:1: {digits}0644"))),
+            ("-01", Err(format!("1:1: {digits}-01"))),
+            ("1_000", Err(format!("1:1: {digits}1_000"))),
+            ("1.5", Err("1:1: n must be a whole number, not 1.5".to_owned())),
+            ("[]", Err("1:1: n must be a whole number, not a list".to_owned())),
+        ] {
+            let mut decoder = Decoder::default();
+            let found = decoder.integer(&root(text), "n");
+            let fault = decoder.findings.first().map(Finding::to_string);
+            assert_eq!(fault.map_or(Ok(found), Err), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_missing_is_looked_for_beside_its_neighbours() {
+        let root = root("a:\n  b: 1\n  c: x\n");
+        let mut decoder = Decoder::default();
+        for name in ["b", "c"] {
+            decoder.string(root.at(&["a", name]).unwrap(), &join("a", name));
+        }
+        for (path, line) in [("a.b", Some(2)), ("a.c", Some(3)), ("a.d", Some(2)), ("ab.c", None), ("b", None)] {
+            assert_eq!(decoder.place(path).map(|place| place.line), line, "{path}");
         }
     }
 }

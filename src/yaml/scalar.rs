@@ -184,7 +184,10 @@ mod tests {
             (&["no", "n", "OFF", "False"], Type::Bool(false)),
             (&["0", "30", "-1", "+7", "0644", "0o644", "0x1F", "0b11", "1_000"], Type::Int),
             (&["1.30", "1e3", ".5", "5.", "-.inf", ".nan", "1_0.5"], Type::Float),
-            (&["v1.30", "12:30:45", "2024-01-01", "0x", "1.2.3", "yES", "-", ".", "e3", "="], Type::Str),
+            (
+                &["v1.30", "12:30:45", "2024-01-01", "0x", "1.2.3", "yES", "-", ".", "e3", "1e", "1ex", "="],
+                Type::Str,
+            ),
         ] {
             for word in words {
                 assert_eq!(plain(word), expected, "{word:?}");
@@ -233,11 +236,41 @@ mod tests {
             ("--advertise-address=$(POD_IP)", false),
             ("a__b__c", false),
             ("{a}", false),
+            ("{A}", false),
             ("<none>", false),
             ("node$", false),
             ("__", false),
         ] {
             assert_eq!(has_mark(word), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_new_value_has_the_quotes_of_the_old_one() {
+        for (word, style, flow, expected) in [
+            ("it's", Style::SingleQuoted, false, "'it''s'"),
+            ("a\nb", Style::SingleQuoted, false, "\"a\\nb\""),
+            ("json", Style::DoubleQuoted, false, "\"json\""),
+            ("json", Style::Plain, true, "json"),
+            ("a,b", Style::Plain, true, "\"a,b\""),
+            ("a,b", Style::Plain, false, "a,b"),
+            ("30", Style::Plain, true, "\"30\""),
+            ("30", Style::Plain, false, "\"30\""),
+            ("json", Style::Block, true, "\"json\""),
+        ] {
+            assert_eq!(quote_like(word, style, flow), expected, "{word:?} {style:?} {flow}");
+        }
+    }
+
+    #[test]
+    fn a_template_is_known_by_its_first_plain_mark() {
+        for (text, expected) in [
+            ("a: [b, '${x}']\nc:\n- d: ${y}\n- ${z}\n", Some("${y}")),
+            ("a: ${x}-${y}\n", Some("${x}-${y}")),
+            ("a: &n b\nc: *n\n", None),
+        ] {
+            let root = crate::yaml::parse(text).unwrap().remove(0).root;
+            assert_eq!(template_mark(&root).and_then(Node::scalar), expected, "{text}");
         }
     }
 

@@ -627,9 +627,45 @@ mod tests {
 
     #[test]
     fn anchors_that_are_used_are_known() {
-        let used = root("a: &x {k: v}\nb: *x\nc: &y {k: v}\n");
+        let used = root("a: &x {k: v}\nb: *x\nc: &y {k: v}\nd: [e, &z f]\ng: *z\n");
+        let in_list: Vec<_> =
+            used.own("d").and_then(Node::items).unwrap().iter().map(|item| item.shared).collect();
+        assert_eq!(in_list, [false, true]);
         let shared = |key: &str| used.own(key).unwrap().shared;
         assert_eq!((shared("a"), shared("b"), shared("c")), (true, false, false));
+    }
+
+    #[test]
+    fn question_marks_stand_in_words_outside_of_brackets_and_braces() {
+        for text in ["a: b?c\n", "a: [b]\nc: d?e\n", "a: {b: c}\nd: e?f\n"] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_and_nothing_less() {
+        let nested = |open: &str, close: &str, depth: usize| {
+            format!("{}{}", open.repeat(depth), close.repeat(depth)).replace(": }", ": b}")
+        };
+        // The mapping has 5 nodes, and each alias is one more.
+        let many = |more: usize| {
+            let aliases = (MAX_NODES - 6 - 2) / 6;
+            format!("[&x {{k: [a, b]}}, {}{}]", "*x,".repeat(aliases), "c,".repeat(more))
+        };
+        for (fits, too_much, expected) in [
+            ("#".repeat(MAX_BYTES), "#".repeat(MAX_BYTES + 1), "1:1: 1048577 bytes are too many"),
+            (nested("[", "]", MAX_DEPTH + 1), nested("[", "]", MAX_DEPTH + 2), "1:66: nested more than 64 deep"),
+            (
+                nested("{a: ", "}", MAX_DEPTH),
+                nested("{a: ", "}", MAX_DEPTH + 1),
+                "1:258: nested more than 64 deep",
+            ),
+            (many(2), many(3), "more than 50000 values"),
+        ] {
+            assert!(parse(&fits).is_ok(), "{expected}: {:?}", parse(&fits).err());
+            let fault = parse(&too_much).unwrap_err().to_string();
+            assert!(fault.contains(expected), "{fault}");
+        }
     }
 
     #[test]
@@ -647,6 +683,7 @@ mod tests {
             ("a: [b?c]\n", "1:5: Kubernetes ends a word before a ? within brackets or braces; put it in quotes"),
             ("a: 'b\n", "not YAML: found unexpected end of stream"),
             ("a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),
+            ("\u{feff}a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),
         ] {
             let fault = parse(text).unwrap_err().to_string();
             assert!(fault.contains(expected), "{text:?}: {fault}");

@@ -578,9 +578,17 @@ mod tests {
             ),
             ("Get", pods, "verbs are in lower case: write get"),
             ("post", pods, "on resources that is create"),
+            ("put", pods, "on resources that is update"),
+            ("head", pods, "on resources that is get"),
             ("list", url, "on URLs that is get"),
+            ("watch", url, "on URLs that is get"),
             ("create", url, "on URLs that is post"),
+            ("update", url, "on URLs that is put"),
+            ("deletecollection", url, "on URLs that is delete"),
+            ("read", url, "write get and head"),
             ("read", pods, "write get, list and watch"),
+            ("modify", url, "write post, put, patch and delete"),
+            ("remove", pods, "write delete"),
             ("write", "users: [a]", "write create, update, patch, delete and deletecollection"),
             ("connect", pods, "create or get on pods/exec"),
             ("impersonate", "users: [a]", "it is for authorization only"),
@@ -637,6 +645,8 @@ mod tests {
         ] {
             assert_warns(&[&format!("resources: [{{{entry}}}]")], expected);
         }
+        let same_group = warnings(&["resources: [{group: apps, resources: [deploy]}]"]);
+        assert!(same_group[0].ends_with("write \"deployments\""), "{same_group:?}");
     }
 
     #[test]

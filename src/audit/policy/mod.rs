@@ -641,6 +641,12 @@ mod tests {
     }
 
     #[test]
+    fn levels_and_stages_are_shown_as_they_are_written() {
+        assert_eq!(LEVELS.map(|(_, level)| level.to_string()), LEVELS.map(|(name, _)| name));
+        assert_eq!(STAGES.map(|(_, stage)| stage.to_string()), STAGES.map(|(name, _)| name));
+    }
+
+    #[test]
     fn a_policy_is_read_whole() {
         let text = "
 apiVersion: audit.k8s.io/v1
@@ -782,6 +788,11 @@ rules:
             ("metadata: {uid: 7}", "5:17: metadata.uid must be a string"),
             ("metadata: {label: {a: b}}", "5:12: unknown field \"metadata.label\"; did you mean \"labels\"?"),
             ("metadata: {ownerReferences: []}", "5:29: metadata.ownerReferences is of no use in a policy"),
+            ("metadata: {labels: ~}", ""),
+            (
+                "metadata: {labels: site}",
+                "5:20: metadata.labels must be a mapping of strings, not a string (\"site\")",
+            ),
             ("metadata: site", "5:11: metadata must be a mapping"),
             ("metadata: {name: 7}", "5:18: metadata.name must be a string"),
             ("metadata: {annotations: {done: yes}}", "5:32: metadata.annotations.done must be a string"),
@@ -837,6 +848,7 @@ rules:
             ("[{group: core/v1}]", "write \"\", the core group"),
             ("[{group: Apps}]", "must be in lower case: write \"apps\""),
             ("[{group: a_b}]", "group \"a_b\" is no API group"),
+            ("[{group: a_b/v1}]", "group \"a_b/v1\" is no API group"),
             ("[{group: -a.io}]", "group \"-a.io\" is no API group"),
             ("[{group: a-.io}]", "group \"a-.io\" is no API group"),
             ("[{group: a..io}]", "group \"a..io\" is no API group"),
@@ -891,6 +903,7 @@ rules:
             ("<<: {users: [a]}", ""),
             ("<<: [{users: [a]}, {verbs: [get]}]", ""),
             ("<<: {level: None}", "5:3: << brings in a field that is there already"),
+            ("users: [a]\n  <<: {users: [b]}", "6:3: << brings in a field that is there already"),
             ("<<: [{users: [a]}, {users: [b]}]", "5:3: << brings in a field that is there already"),
             ("<<: {verb: [get]}", "5:8: unknown field \"rules[0].verb\""),
             ("<<: 3", "5:7: << needs a mapping"),
