@@ -63,15 +63,21 @@ matrix: build harness ## Make the table of what each version of Kubernetes suppo
 		--versions $$($(HARNESS) versions | paste -sd ,)
 
 programs: check judge
-	@tests/setup.sh strace file nm
+	@tests/setup.sh strace file nm setpriv unshare
+	tests/as-user.sh
 	cargo test --locked -- --ignored --skip differential
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
+	tests/demo.sh $(RELEASE) quietly
+	tests/bench/bench.sh $(RELEASE) 3
 
-judge:
-	@tests/setup.sh go
+judge: ## Judge each case's files, and what the program makes of shapes of kubeadm files, by Kubernetes' own YAML reader
+	@tests/setup.sh cc go
 	cd tests/judge && GOTOOLCHAIN=local go vet . && GOTOOLCHAIN=local go test .
 	cd tests/judge && GOTOOLCHAIN=local go build -o ../../target/judge .
+	target/judge cases tests/cases
+	cargo build --locked
+	target/judge shapes --binary $(DEBUG) vm-tests/shapes
 
 corpus: ## Run every file of a corpus through the program and judge what it does: make corpus DIR=...
 	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., with kubeadm, manifests, ... in it' >&2; exit 2; }

@@ -863,7 +863,53 @@ fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// The configuration that README.md shows.
+    fn shown() -> String {
+        let (_, rest) = include_str!("../README.md").split_once("This is the default, in full:\n\n").unwrap();
+        rest.lines().map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
+    }
+
+    /// The packages bring the same text, commented out.
+    #[test]
+    fn the_default_is_what_the_readme_shows() {
+        let shown = shown();
+        let read = Config::parse(&shown, "README.md").unwrap();
+        assert_eq!(format!("{read:#?}"), format!("{:#?}", Config::default()));
+        let packaged: String = shown.lines().map(|line| format!("# {line}\n")).collect();
+        assert!(include_str!("../image/config.yaml").ends_with(&format!("#\n{packaged}")), "{packaged}");
+    }
+
+    /// A field that is in no mapping brings up the ones that are.
+    #[test]
+    fn the_readme_shows_every_field() {
+        let shown = shown();
+        let mut text = "q: 0\n".to_owned();
+        for line in shown.lines() {
+            text += &format!("{}\n", line.replace('}', ", q: 0}"));
+            if line.ends_with(':') {
+                text += "  q: 0\n";
+            }
+        }
+        let documents = crate::yaml::parse(&shown).unwrap();
+        let mut mappings = Vec::new();
+        let faults = Config::parse(&text, "README.md").unwrap_err().to_string();
+        for fault in faults.lines() {
+            let (_, fault) = fault.split_once("unknown field \"").unwrap();
+            let (path, known) = fault.split_once("q\"; known are ").unwrap();
+            let names = path.split('.').filter(|name| !name.is_empty());
+            let mapping = names.fold(&documents[0].root, |node, name| node.get(name).unwrap());
+            let keys: BTreeSet<_> = mapping.entries().into_iter().filter_map(|(key, _)| key.scalar()).collect();
+            assert_eq!(keys, known.split(", ").collect(), "{path}");
+            mappings.push(path);
+        }
+        mappings.sort_unstable();
+        let all = ",kubeadm.,log.,log.batch.,log.truncate.,manifest.,policy.,restart.,storage.";
+        assert_eq!(mappings.join(","), all);
+    }
 
     #[test]
     fn what_is_mounted_must_have_a_name_that_stays_and_a_place_of_its_own() {

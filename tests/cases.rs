@@ -1,24 +1,37 @@
 //! Every kind of node, by the whole binary. A case is a folder in `tests/cases/`:
 //!
+//! * `case.yaml`: what the case shows, in one line (`about`), and the words that prove it: `shows`, all of which
+//!   must be in `plan.txt`, and `after`, for what only a file shows: its path, and what must be in it after `apply`;
 //! * `before/`: the node's files;
 //! * `args`: more arguments for the binary, where there are any;
 //! * `plan.txt`: what `plan` prints, stdout then stderr, and its exit code;
 //! * `after/`: the files that `apply` creates or changes, as they are then, and `modes`: what it creates or
-//!   changes, with the modes.
+//!   changes, with the modes. Where it changes nothing there is neither.
 //!
 //! Each case is planned, applied, looked at, applied again (which must write nothing) and restored (which must
-//! give back what was there). A case whose plan fails must leave the node untouched.
+//! give back what was there). A case whose plan fails must leave the node untouched. Any other file in the folder,
+//! as an expectation that no run comes to, is a fault.
 //!
-//! `UPDATE_CASES=1 cargo test --test cases` writes the expected files anew: review them before you commit.
+//! The expectations are root's. For another user, what would belong to root belongs to that user, and a warning says
+//! so; where files would belong to a third one, `apply` must fail, as only root can give them away.
+//!
+//! `UPDATE_CASES=1 cargo test --test cases`, as root, writes the expected files anew: review them before you commit. It
+//! doesn't write `case.yaml`, and a case that no longer shows what that says fails all the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output};
+
+use nix::unistd::{getegid, geteuid, getgroups};
+use serde_yaml::{Mapping, Value};
+
+/// How many cases there are, so that none is lost unseen.
+const CASES: usize = 94;
 
 /// The tool's own files, which are looked at by other tests.
 const OWN: &str = "/var/lib/kube-audit-bootstrap";
@@ -73,9 +86,6 @@ fn contents(tree: &Tree) -> BTreeMap<&str, (u32, &Option<Vec<u8>>)> {
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
-    if !from.exists() {
-        return;
-    }
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
@@ -106,38 +116,104 @@ fn report(output: &Output, root: &Path) -> String {
         report += &text(&output.stderr);
     }
     let _ = writeln!(report, "--- exit {}", output.status.code().unwrap_or(-1));
-    let owner = tree_owner(root);
-    report.replace(root.to_str().unwrap(), "ROOT").replace(&owner, "owner 0:0")
+    report.replace(root.to_str().unwrap(), "ROOT")
 }
 
-/// What the owner of new files is called where the tests don't run as root.
-fn tree_owner(root: &Path) -> String {
-    let meta = fs::metadata(root).unwrap();
-    format!("owner {}:{}", meta.uid(), meta.gid())
+/// The report of a plan as root would have got it.
+fn as_root(plan: &str) -> Result<String, String> {
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    if uid == 0 {
+        return Ok(plan.to_owned());
+    }
+    let warning = format!("warning: not run as root: what is written belongs to {uid}:{gid}\n");
+    let ours = plan.contains(&format!("owner {uid}:"));
+    if plan.matches(&warning).count() != usize::from(ours) {
+        return Err(format!("it isn't told that files belong to who isn't root, or told without need:\n{plan}"));
+    }
+    let plan = plan.replace(&warning, "").replace("--- stderr\n--- exit", "--- exit");
+    Ok(plan.replace(&format!("owner {uid}:"), "owner 0:").replace(&format!("owner 0:{gid}"), "owner 0:0"))
+}
+
+/// Whether a report, as root would have got it, has owners that only root can give files to.
+fn names_others(report: &str) -> bool {
+    let groups: Vec<_> = getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
+    let digits = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
+    let owner = |text: &str| text.split_once(':').and_then(|(uid, gid)| Some((digits(uid)?, digits(gid)?)));
+    let mut owners = report.split("owner ").skip(1).filter_map(owner);
+    owners.any(|(uid, gid)| uid != 0 || gid != 0 && !groups.contains(&gid))
+}
+
+/// What `case.yaml` says.
+struct Description {
+    shows: Vec<String>,
+    after: BTreeMap<String, Vec<String>>,
+}
+
+impl Description {
+    fn read(case: &Path) -> Result<Description, String> {
+        let text = fs::read_to_string(case.join("case.yaml")).map_err(|error| error.to_string())?;
+        let mut fields: Mapping = serde_yaml::from_str(&text).map_err(|error| error.to_string())?;
+        let mut field = |name: &str| fields.remove(name).unwrap_or_default();
+        let about = field("about");
+        let shows = serde_yaml::from_value(field("shows")).map_err(|error| format!("shows: {error}"))?;
+        let after = match field("after") {
+            Value::Null => BTreeMap::new(),
+            after => serde_yaml::from_value(after).map_err(|error| format!("after: {error}"))?,
+        };
+        if let Some(unknown) = fields.keys().next() {
+            return Err(format!("unknown field {:?}", unknown.as_str().unwrap_or_default()));
+        }
+        if !about.as_str().is_some_and(|about| !about.trim().is_empty() && !about.contains('\n')) {
+            return Err("about must be one line".to_owned());
+        }
+        let description = Description { shows, after };
+        let words: Vec<_> = description.after.values().chain([&description.shows]).collect();
+        if words.iter().any(|words| words.is_empty() || words.iter().any(|word| word.trim().is_empty())) {
+            return Err("shows, and each file of after, must name words".to_owned());
+        }
+        Ok(description)
+    }
+}
+
+/// Whether all of these words are in a text.
+fn contains(text: &str, words: &[String], place: &str) -> Result<(), String> {
+    match words.iter().find(|words| !text.contains(words.as_str())) {
+        Some(words) => Err(format!("case.yaml: this isn't in {place}:\n{words}\nwhich is:\n{text}")),
+        None => Ok(()),
+    }
 }
 
 fn check(case: &Path) -> Result<(), String> {
-    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let description = Description::read(case).map_err(|error| format!("case.yaml: {error}"))?;
+    let mut expected = Expected::new(case);
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("root");
     copy(&case.join("before"), &root);
-    let arguments: Vec<_> = fs::read_to_string(case.join("args"))
+    let settings: Vec<_> = fs::read_to_string(case.join("args"))
         .unwrap_or_default()
         .split_whitespace()
         .map(|word| word.replace("CASE", case.to_str().unwrap()))
         .collect();
-    let settings: Vec<_> = arguments.clone();
     let before = tree(&root);
 
     let planned = run(&root, &["plan"], &settings);
-    expect(case, "plan.txt", report(&planned, &root).replace(case.to_str().unwrap(), "CASE").as_bytes(), update)?;
+    let plan = as_root(&report(&planned, &root).replace(case.to_str().unwrap(), "CASE"))?;
+    expected.file("plan.txt", plan.as_bytes())?;
+    contains(&plan, &description.shows, "plan.txt")?;
     same(&before, &tree(&root), "plan wrote something")?;
     let applied = run(&root, &["apply"], &settings);
     if ![Some(0), Some(3)].contains(&planned.status.code()) {
         if applied.status.code() != planned.status.code() || applied.stderr != planned.stderr {
             return Err(format!("apply did not fail as plan did: {}", report(&applied, &root)));
         }
-        return same(&before, &tree(&root), "a refused apply wrote something");
+        same(&before, &tree(&root), "a refused apply wrote something")?;
+        if !description.after.is_empty() {
+            return Err("case.yaml: after names files, but apply is refused".to_owned());
+        }
+        return expected.nothing_else();
+    }
+    if !geteuid().is_root() && names_others(&plan) {
+        return only_for_root(&applied, &before, &tree(&root));
     }
     if !applied.status.success() {
         return Err(report(&applied, &root));
@@ -154,13 +230,20 @@ fn check(case: &Path) -> Result<(), String> {
         }
         let _ = writeln!(modes, "{mode:04o} {path}{}", if bytes.is_none() { "/" } else { "" });
         if let Some(bytes) = bytes {
-            expect(case, &format!("after{path}"), bytes, update)?;
+            expected.file(&format!("after{path}"), bytes)?;
         }
     }
     for path in old.keys().filter(|path| !new.contains_key(*path)) {
         let _ = writeln!(modes, "gone {path}");
     }
-    expect(case, "modes", modes.as_bytes(), update)?;
+    if !modes.is_empty() {
+        expected.file("modes", modes.as_bytes())?;
+    }
+    expected.nothing_else()?;
+    for (path, words) in &description.after {
+        let (_, bytes) = new.get(path.as_str()).ok_or(format!("case.yaml: there is no {path} after apply"))?;
+        contains(&lossy(bytes.as_deref().unwrap_or_default()), words, path)?;
+    }
 
     let status = run(&root, &["status"], &settings);
     if !status.status.success() {
@@ -208,18 +291,55 @@ fn same(before: &Tree, after: &Tree, message: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn expect(case: &Path, name: &str, found: &[u8], update: bool) -> Result<(), String> {
-    let path = case.join(name);
-    if update {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, found).unwrap();
-        return Ok(());
+/// Somebody who isn't root can't give files to others, and is told so.
+fn only_for_root(applied: &Output, before: &Tree, after: &Tree) -> Result<(), String> {
+    let stderr = lossy(&applied.stderr);
+    if applied.status.code() != Some(1) || !stderr.contains("Operation not permitted; run as root") {
+        return Err(format!("apply gave files to others than who runs it: {stderr}"));
     }
-    let expected = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
-    if expected == found {
-        return Ok(());
+    if contents(before) != contents(after) {
+        return Err("an apply that failed left something".to_owned());
     }
-    Err(format!("{name} differs. Expected:\n{}\nfound:\n{}", lossy(&expected), lossy(found)))
+    Ok(())
+}
+
+/// The expected files of a case. Those that a run comes to are compared, or written; there may be no others.
+struct Expected<'a> {
+    case: &'a Path,
+    update: bool,
+    known: BTreeSet<String>,
+}
+
+impl Expected<'_> {
+    fn new(case: &Path) -> Expected<'_> {
+        let known = ["case.yaml", "args"].map(str::to_owned).into();
+        Expected { case, update: std::env::var_os("UPDATE_CASES").is_some(), known }
+    }
+
+    fn file(&mut self, name: &str, found: &[u8]) -> Result<(), String> {
+        let path = self.case.join(name);
+        self.known.insert(name.to_owned());
+        if self.update {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, found).unwrap();
+            return Ok(());
+        }
+        let expected = fs::read(&path).map_err(|error| format!("{name}: {error}"))?;
+        if expected == found {
+            return Ok(());
+        }
+        Err(format!("{name} differs. Expected:\n{}\nfound:\n{}", lossy(&expected), lossy(found)))
+    }
+
+    fn nothing_else(&self) -> Result<(), String> {
+        let files = tree(self.case).into_iter().filter(|(_, found)| found.bytes.is_some());
+        let names = files.map(|(path, _)| path[1..].to_owned()).filter(|name| !name.starts_with("before/"));
+        let others: Vec<_> = names.filter(|name| !self.known.contains(name)).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        Err(format!("no run comes to these, remove them: {}", others.join(", ")))
+    }
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -235,6 +355,6 @@ fn every_node_gets_what_its_case_expects() {
         .iter()
         .filter_map(|case| check(case).err().map(|error| format!("{}: {error}", case.display())))
         .collect();
-    assert!(cases.len() > 20, "the cases are missing");
     assert!(failures.is_empty(), "{} of {} cases failed\n{}", failures.len(), cases.len(), failures.join("\n\n"));
+    assert_eq!(cases.len(), CASES, "a case came or went");
 }

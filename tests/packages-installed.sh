@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs, upgrades, removes and purges the packages in a Debian of its own, runs install.sh on roots, and imports the
-# container image: tests/packages-installed.sh VERSION, after `make packages oci`. Where this machine can't, the last line says so;
-# with CI=true that is a failure.
+# Installs, upgrades, removes and purges the packages in a Debian of its own, runs install.sh on roots, and imports and runs the
+# container image: tests/packages-installed.sh VERSION [all], after `make packages oci`, and for "all" `make packages oci ARCH=arm64`,
+# too. Where this machine can't, the last line says so; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-version=${1:?usage: packages-installed.sh VERSION}
+version=${1:?usage: packages-installed.sh VERSION [all]} all=${2-}
 
 cannot() {
     printf 'NOT RUN: the packages in a Debian of their own: %s\n' "$1" >&2
@@ -18,8 +18,8 @@ if [ -z "${IN_NAMESPACE-}" ]; then
     IN_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
 fi
 
-# A Debian with rpm and containerd in it, and with the shells that there are completions for; made once, and only read.
-include=systemd,rpm,man-db,zsh,fish,containerd
+# A Debian with what else reads the packages and the image, and with the shells that there are completions for; made once, and only read.
+include=systemd,rpm,dnf,man-db,zsh,fish,containerd,podman
 base=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap/packages-trixie-${include//,/-}
 if [ ! -d "$base" ]; then
     echo "a Debian for the packages: installing into a folder, which takes a minute"
@@ -109,9 +109,19 @@ units_gone() {
             [ -z "$(find "$node$place" -path '*/systemd/*' -name '*kube-audit*' 2>/dev/null)" ]
     done
 }
+hooks='/usr/local/bin/kubeadm /usr/local/sbin/kubeadm /opt/bin/kubeadm'
 hook() {
-    mkdir -p "$node/usr/local/bin"
-    ln -s $program "$node/usr/local/bin/kubeadm"
+    local link
+    for link in $hooks; do
+        mkdir -p "$node${link%/*}"
+        ln -s $program "$node$link"
+    done
+}
+
+# An older systemctl links to the units by /lib. What Debian alone asks for isn't compared.
+listing() {
+    (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
+        ! -name copyright -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
 }
 
 # The same package once more, a version later and with another default configuration.
@@ -130,6 +140,8 @@ bring() { cp "$packages"/{"$deb","$rpm"} "$next"/{"$later_deb","$later_rpm"} "$n
 
 new_node deb
 bring
+run 'dpkg-deb tells what it needs' dpkg-deb --field "/tmp/$deb" Depends Pre-Depends Recommends Suggests
+check "the .deb needs nothing, not: $said" [ -z "$said" ]
 run 'dpkg installs it' dpkg -i "/tmp/$deb"
 installed
 prepare
@@ -140,9 +152,9 @@ check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
 check 'the new default lies beside it' there $config.dpkg-dist
 check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
 check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
-check 'an upgrade leaves the hook' there /usr/local/bin/kubeadm
+for link in $hooks; do check "an upgrade leaves the hook $link" there "$link"; done
 run 'dpkg removes it' dpkg -r kube-audit-bootstrap
-check 'the hook is gone with the program' gone /usr/local/bin/kubeadm
+for link in $hooks; do check "the hook $link is gone with the program" gone "$link"; done
 check 'that is said' says 'removed /usr/local/bin/kubeadm'
 check 'the program is gone' gone $program
 units_gone
@@ -166,7 +178,7 @@ new_node deb-preset
 bring
 mkdir -p "$node/etc/systemd/system-preset"
 echo 'disable kube-audit-bootstrap-heal.path' >"$node/etc/systemd/system-preset/10-mine.preset"
-run 'dpkg installs it' dpkg -i "/tmp/$deb"
+run 'apt-get installs it' apt-get --assume-yes install "/tmp/$deb"
 check "the administrator's preset wins" gone $wants/kube-audit-bootstrap-heal.path
 check 'our preset does the rest' is_enabled kube-audit-bootstrap.service
 on ln -s /usr/bin/true /usr/local/bin/kubeadm
@@ -174,25 +186,70 @@ run 'dpkg purges it' dpkg -P kube-audit-bootstrap
 check "a kubeadm that isn't the hook stays" there /usr/local/bin/kubeadm
 check 'what was never used leaves nothing' gone $state
 
+# A systemd that runs, as far as the package can tell: what it is told is written down.
+new_node deb-running
+bring
+mkdir -p "$node/run/systemd/system"
+for tool in systemctl flock; do
+    printf '#!/bin/sh\necho "%s $*" >>/tmp/calls\n' $tool >"$node/usr/bin/$tool"
+done
+# told EXPECTED: is that what was told since the last time?
+told() { mv "$node"/tmp/{calls,told} && diff <(echo "$1") "$node/tmp/told"; }
+run 'dpkg installs it' dpkg -i "/tmp/$deb"
+check 'units are enabled by their presets, and none is started' told 'systemctl preset kube-audit-bootstrap.service
+systemctl preset kube-audit-bootstrap-heal.path
+systemctl daemon-reload'
+run 'dpkg upgrades it' dpkg -i "/tmp/$later_deb"
+check 'an upgrade starts, stops and enables none' told 'systemctl daemon-reload'
+touch "$node$state/lock"
+run 'dpkg removes it' dpkg -r kube-audit-bootstrap
+check 'self-healing is ended, and a run has 15 minutes to end before' told "systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
+flock -w 900 $state/lock true
+systemctl stop kube-audit-bootstrap-heal.service
+systemctl disable kube-audit-bootstrap.service kube-audit-bootstrap-heal.path
+systemctl daemon-reload"
+
 new_node rpm
 bring
-run 'rpm installs it' rpm --nodeps -i "/tmp/$rpm"
+run 'rpm tells what it needs' rpm -q --package --requires --recommends --suggests "/tmp/$rpm"
+check "the .rpm needs nothing, not: $said" [ -z "$said" ]
+run 'rpm installs it' rpm -i "/tmp/$rpm"
 installed
 prepare
 hook
 on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
-run 'rpm upgrades it' rpm --nodeps -U "/tmp/$later_rpm"
+run 'rpm upgrades it' rpm -U "/tmp/$later_rpm"
 check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
 check 'the new default lies beside it' there $config.rpmnew
 check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
 check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
-check 'an upgrade leaves the hook' there /usr/local/bin/kubeadm
-run 'rpm finds its files as they were' rpm -V --nodeps --noconfig kube-audit-bootstrap
+for link in $hooks; do check "an upgrade leaves the hook $link" there "$link"; done
+run 'rpm finds its files as they were' rpm -V --noconfig kube-audit-bootstrap
 run 'rpm erases it' rpm -e kube-audit-bootstrap
-check 'the hook is gone with the program' gone /usr/local/bin/kubeadm
+for link in $hooks; do check "the hook $link is gone with the program" gone "$link"; done
 check 'the program is gone' gone $program
 check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
 check 'the backups stay' there $state/backups/20260101T000000Z/index.json
+units_gone
+stays
+run 'rpm installs it once more' rpm -i "/tmp/$rpm"
+run 'rpm erases it with the backups' env KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1 rpm -e kube-audit-bootstrap
+check 'the backups are gone if that is asked for' gone $state
+stays
+
+new_node dnf
+bring
+# Debian isn't among the distributions that dnf knows the release of; there is no repository.
+run 'dnf installs it' dnf --assumeyes --releasever 1 install "/tmp/$rpm"
+installed
+of_rpm=$(listing "$node")
+prepare
+run 'dnf upgrades it' dnf --assumeyes --releasever 1 install "/tmp/$later_rpm"
+check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
+check 'the new default lies beside it' there $config.rpmnew
+run 'dnf removes it' dnf --assumeyes --releasever 1 remove kube-audit-bootstrap
+check 'the program is gone' gone $program
+check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
 units_gone
 stays
 
@@ -226,12 +283,9 @@ check "zsh has one for the program, not: $said" says _kube-audit-bootstrap
 # install.sh puts the same into a root, by the machine's systemctl or without one, and never outside.
 tar -C "$scratch" -xzf "$packages/$tarball"
 install=$scratch/${tarball%.tar.gz}/install.sh
-# An older systemctl links to the units by /lib. What Debian alone asks for isn't compared.
-listing() {
-    (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
-        ! -name copyright -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
-}
 expected=$(listing "$node")
+# Where Debian's zsh alone looks.
+check 'the .rpm has the files of the .deb' diff <(sed s#/vendor-completions/#/site-functions/# <<<"$expected") <(echo "$of_rpm")
 for with in systemctl nothing; do
     new_node "install-$with"
     path=$PATH
@@ -254,6 +308,16 @@ for with in systemctl nothing; do
     check 'the hook is gone' gone /usr/local/bin/kubeadm
     check 'the configuration stays' there $config
     stays
+done
+
+# From the source, which has built no man pages, with a program that lies elsewhere.
+new_node install-local
+check 'install.sh installs' image/install.sh --root "$node" --prefix /usr/local --program "target/packaging/$arch/tree/kube-audit-bootstrap"
+run 'the program runs' /usr/local/bin/kube-audit-bootstrap --version
+check 'nothing is in /usr' gone $program
+for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
+    check "$unit is in /usr/local" there /usr/local/lib/systemd/system/$unit
+    check "$unit is enabled" is_enabled $unit
 done
 
 new_node install-hook-taken
@@ -302,9 +366,15 @@ check 'which is there' [ "$("$install" --root "$scratch/none" >/dev/null 2>&1 ||
 check 'systemd must find the units' [ "$("$install" --root / --prefix /opt >/dev/null 2>&1 || echo $?)" = 2 ]
 check 'no unknown option is taken' [ "$("$install" --root / --rot >/dev/null 2>&1 || echo $?)" = 2 ]
 
-# The container image, as containerd takes it.
+# The container image, as containerd and podman take it.
 new_node oci
 cp "target/packages/kube-audit-bootstrap-$version.oci.tar" "$node/tmp/image.tar"
+image=localhost/kube-audit-bootstrap:$version
+podman() { on podman --root /tmp/podman --runroot /tmp/podman-run --storage-driver vfs --cgroup-manager cgroupfs "$@"; }
+check 'podman loads it' podman load --input /tmp/image.tar
+said=$(podman image inspect --format '{{.RepoTags}} {{.Config.Entrypoint}} {{.Os}}/{{.Architecture}}' "$image" 2>/dev/null) || :
+check "podman has its name, its entrypoint and its architecture, not: $said" \
+    [ "$said" = "[$image] [/kube-audit-bootstrap] linux/$arch" ]
 cat >"$node/tmp/containerd.toml" <<END
 version = 2
 root = "/tmp/containerd"
@@ -313,6 +383,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "/tmp/containerd.sock"
 END
+# runc needs them. What the machine has mounted there stays as it is.
+mount --rbind /sys "$node/sys"
+mount --make-rslave "$node/sys"
 (exec chroot "$node" "${clean[@]}" containerd --config /tmp/containerd.toml) >"$scratch/containerd.log" 2>&1 &
 server=$!
 ctr() { on ctr --address /tmp/containerd.sock "$@"; }
@@ -321,7 +394,6 @@ for ((tries = 0; tries < 300; tries++)); do
     kill -0 $server || { cat "$scratch/containerd.log" >&2; exit 1; }
     sleep 0.1
 done
-image=localhost/kube-audit-bootstrap:$version
 run 'ctr imports it' ctr --address /tmp/containerd.sock images import --snapshotter native /tmp/image.tar
 check "it is there by its name, among: $(ctr images ls -q)" [ "$(ctr images ls -q)" = "$image" ]
 run 'ctr mounts it' ctr --address /tmp/containerd.sock images mount --snapshotter native "$image" /mnt
@@ -332,6 +404,51 @@ manifest=$(ctr content get "$(ctr images ls "name==$image" | sed -n 's/.* \(sha2
 settings=$(ctr content get "$(sed 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/' <<<"$manifest")")
 check "the program is the entrypoint, not as in: $settings" grep -qF '"Entrypoint":["/kube-audit-bootstrap"]' <<<"$settings"
 check "its architecture is that of the program, not as in: $settings" grep -qF "\"architecture\":\"$arch\"" <<<"$settings"
+
+# A control plane at /host, and nothing else but the program.
+tests/sample-node.sh "$node/tmp/host"
+cp -a "$node/tmp/host" "$node/tmp/same"
+# contained ARGUMENT...: the program in its container; what it prints on stdout is in $said, its exit code in $code.
+contained() {
+    code=0
+    said=$(ctr run --rm --snapshotter native --cgroup "/kube-audit-bootstrap-packages-$$" \
+        --mount type=bind,src=/tmp/host,dst=/host,options=rbind:rw "$image" one /kube-audit-bootstrap --root /host "$@" \
+        2>"$scratch/stderr") || code=$?
+}
+outside() { "target/packaging/$arch/tree/kube-audit-bootstrap" --root "$node/tmp/same" "$@" 2>/dev/null; }
+contained plan
+check "in a container, something would change, not: exit code $code, $(<"$scratch/stderr")" [ $code -eq 3 ]
+check 'that is what a plan for this root is' diff <(echo "$said") <(outside plan)
+contained apply
+check "in a container, apply does it, not: exit code $code, $(<"$scratch/stderr")" [ $code -eq 0 ]
+check 'outside, apply does it' outside apply
+check 'both have done the same' diff -r "$node"/tmp/{host,same}/etc
+check 'the manifest has the flags' has /tmp/host/etc/kubernetes/manifests/kube-apiserver.yaml --audit-log-path=
+
+if [ "$all" = all ]; then
+    # What is made for arm64 isn't run here: it has the same files, and the program is one for arm64.
+    new_node arm64
+    bring
+    other_deb=${deb/amd64/arm64} other_rpm=${rpm/x86_64/aarch64} other_tarball=${tarball/amd64/arm64}
+    cp "$packages"/{"$other_deb","$other_rpm","$other_tarball"} "$node/tmp"
+    cp "$packages/kube-audit-bootstrap-$version-arm64.oci.tar" "$node/tmp/image.tar"
+    files() { on sh -c "dpkg-deb --contents /tmp/$1 | awk '{ print \$1, \$2, \$6 }'"; }
+    architecture() { on od -An -tx1 -j 18 -N 2 "$1"; }
+    run 'the .deb is for arm64' dpkg-deb --field "/tmp/$other_deb" Architecture
+    check "that is arm64, not: $said" [ "$said" = arm64 ]
+    check 'the .deb has the same files' diff <(files "$deb") <(files "$other_deb")
+    run 'the .deb has a program' dpkg-deb --extract "/tmp/$other_deb" /tmp/deb
+    run 'the .rpm is for aarch64' rpm -q --package --queryformat '%{ARCH}' "/tmp/$other_rpm"
+    check "that is aarch64, not: $said" [ "$said" = aarch64 ]
+    check 'the .rpm has the same files' diff <(on rpm -q --package --list "/tmp/$rpm") <(on rpm -q --package --list "/tmp/$other_rpm")
+    run 'the tarball has a program' tar -C /tmp -xzf "/tmp/$other_tarball"
+    check 'podman loads it' podman load --input /tmp/image.tar
+    said=$(podman image inspect --format '{{.Architecture}}' "$image" 2>/dev/null) || :
+    check "the image is for arm64, not: $said" [ "$said" = arm64 ]
+    for file in "/tmp/deb$program" "/tmp/${other_tarball%.tar.gz}/kube-audit-bootstrap"; do
+        check "$file is for aarch64" [ "$(architecture "$file")" = ' b7 00' ]
+    done
+fi
 
 echo "packages: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

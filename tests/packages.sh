@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the packages and the container image, and tests them: tests/packages.sh PROGRAM [all]. With "all" it
-# also makes them again from another folder, which takes another compilation. Where this machine can't, the last
-# line says so; with CI=true that is a failure.
+# also makes them again from another folder, and those for arm64, each of which takes another compilation. Where this
+# machine can't, the last line says so; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: packages.sh PROGRAM}
@@ -10,5 +10,8 @@ if ! tests/setup.sh go || ! (cd image/tools && GOTOOLCHAIN=local GOFLAGS=-mod=re
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 fi
 make --no-print-directory packages oci
-[ "${2-}" != all ] || tests/reproducible.sh "$program"
-tests/packages-installed.sh "$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)"
+if [ "${2-}" = all ]; then
+    tests/reproducible.sh "$program"
+    make --no-print-directory packages oci ARCH=arm64
+fi
+tests/packages-installed.sh "$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)" "${2-}"

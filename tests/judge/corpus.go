@@ -41,7 +41,7 @@ const (
 
 // corpus runs every file of a corpus through the program. It prints a line a file and a table, and tells whether
 // nothing was wrong.
-func corpus(program, directory string) bool {
+func corpus(program, directory string, want expectation) bool {
 	notes := readNotes(filepath.Join(directory, "INDEX.tsv"))
 	counts := map[string]map[string]int{}
 	good, found := true, false
@@ -58,7 +58,7 @@ func corpus(program, directory string) bool {
 			if kind == "policy" {
 				verdict, detail = tryPolicy(program, source)
 			} else {
-				verdict, detail = tryFile(program, kind, source)
+				verdict, detail = tryFile(program, kind, read(source), want)
 			}
 			name := folder + "/" + file.Name()
 			if strings.HasSuffix(folder, "-bad") && verdict != refused && verdict != wrong {
@@ -179,8 +179,7 @@ func run(program string, args ...string) result {
 }
 
 // tryFile lets the program loose on a node that has one file, and judges what it does.
-func tryFile(program, kind, source string) (verdict, detail string) {
-	original := read(source)
+func tryFile(program, kind, original string, want expectation) (verdict, detail string) {
 	root, err := os.MkdirTemp("", "judge-")
 	if err != nil {
 		return wrong, err.Error()
@@ -211,7 +210,7 @@ func tryFile(program, kind, source string) (verdict, detail string) {
 		return wrong, fmt.Sprintf("exit %d: %s", first.exit, oneLine(first.output))
 	}
 	after := read(file)
-	result := judge(kind, original, after)
+	result := judge(kind, original, after, want)
 	if len(result.faults) > 0 {
 		return wrong, strings.Join(result.faults, "; ")
 	}

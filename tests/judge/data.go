@@ -19,6 +19,7 @@ type (
 // verdict is what the judge found: the changed lines of the file before with what became of them, the number of
 // lines added, and what is wrong (nothing: the edit is right).
 type verdict struct {
+	want    expectation
 	changed []string
 	added   int
 	faults  []string
@@ -30,8 +31,8 @@ func (v *verdict) fault(format string, args ...interface{}) {
 
 // judge compares two versions of one file of a kind, "kubeadm" or "manifest", as data and as text. Equal texts are
 // right where the file before has the edit already, or is none that gets one.
-func judge(kind, before, after string) verdict {
-	var v verdict
+func judge(kind, before, after string, want expectation) verdict {
+	v := verdict{want: want}
 	old, err := documents(before)
 	if err != nil {
 		v.fault("the file before can't be read as YAML: %v", err)
@@ -42,7 +43,7 @@ func judge(kind, before, after string) verdict {
 		v.fault("the file after can't be read as YAML: %v", err)
 		return v
 	}
-	strict(&v, before, after)
+	strict(&v, kind, before, after)
 	if kind == "manifest" {
 		judgeManifest(&v, old, edited)
 	} else {
@@ -53,6 +54,11 @@ func judge(kind, before, after string) verdict {
 		}
 	}
 	judgeText(&v, before, after)
+	for _, line := range v.changed {
+		if want.keep && strings.HasPrefix(line, "- ") {
+			v.fault("a line was changed where all is to be kept: %q", line[2:])
+		}
+	}
 	return v
 }
 
@@ -76,9 +82,14 @@ func documents(text string) (sequence, error) {
 }
 
 // strict looks for what the edit may have broken besides the values: JSON that is none any more (the kubelet reads a
-// file that starts with a brace as JSON alone: apimachinery, pkg/util/yaml, ToJSON), and keys given twice.
-func strict(v *verdict, before, after string) {
-	if json.Valid([]byte(before)) && !json.Valid([]byte(after)) {
+// file that starts with a brace as JSON alone: apimachinery, pkg/util/yaml, ToJSON), and keys given twice. kubeadm reads
+// its file part by part, so one that is JSON may get a part that is YAML.
+func strict(v *verdict, kind, before, after string) {
+	still := after
+	if kind == "kubeadm" {
+		still = append(parts(after), "")[0]
+	}
+	if json.Valid([]byte(before)) && !json.Valid([]byte(still)) {
 		v.fault("the file before is JSON, the file after is not")
 	}
 	// The reader takes a key beside a merge that has it too for a second one.
@@ -100,23 +111,31 @@ func duplicates(text string) error {
 	}
 }
 
-// seenByKubeadm splits a file at the lines that kubeadm splits it at (apimachinery, pkg/util/yaml, YAMLReader: "---"
-// and white space alone) and gives the first document of each part: kubeadm reads no other.
-func seenByKubeadm(text string) (sequence, error) {
-	var seen sequence
+// parts splits a file at the lines that kubeadm splits it at (apimachinery, pkg/util/yaml, YAMLReader: "---" and white
+// space alone).
+func parts(text string) (all []string) {
 	var part strings.Builder
 	for _, line := range append(strings.SplitAfter(text, "\n"), "---") {
 		if strings.HasPrefix(line, "---") && strings.TrimSpace(line[3:]) == "" && part.Len() > 0 {
-			var document interface{}
-			if err := goyaml.Unmarshal([]byte(part.String()), &document); err != nil {
-				return nil, err
-			}
-			if document != nil {
-				seen = append(seen, document)
-			}
+			all = append(all, part.String())
 			part.Reset()
 		} else {
 			part.WriteString(line)
+		}
+	}
+	return all
+}
+
+// seenByKubeadm gives the first document of each part of a file: kubeadm reads no other.
+func seenByKubeadm(text string) (sequence, error) {
+	var seen sequence
+	for _, part := range parts(text) {
+		var document interface{}
+		if err := goyaml.Unmarshal([]byte(part), &document); err != nil {
+			return nil, err
+		}
+		if document != nil {
+			seen = append(seen, document)
 		}
 	}
 	return seen, nil

@@ -8,29 +8,6 @@ import (
 	"strings"
 )
 
-// What the guide asks for.
-const (
-	policyFile   = "/etc/kubernetes/audit-policy.yaml"
-	logDirectory = "/var/log/kubernetes/audit"
-	logFile      = logDirectory + "/audit.log"
-)
-
-var wantedFlags = map[string]string{
-	"audit-policy-file":                 policyFile,
-	"audit-log-path":                    logFile,
-	"audit-log-batch-max-size":          "5",
-	"audit-log-compress":                "true",
-	"audit-log-format":                  "json",
-	"audit-log-maxage":                  "30",
-	"audit-log-maxbackup":               "100",
-	"audit-log-maxsize":                 "50",
-	"audit-log-mode":                    "batch",
-	"audit-log-truncate-enabled":        "true",
-	"audit-log-truncate-max-batch-size": "10485760",
-	"audit-log-truncate-max-event-size": "102400",
-	"audit-log-version":                 "audit.k8s.io/v1",
-}
-
 var booleanFlags = map[string]bool{
 	"audit-log-compress": true, "audit-log-truncate-enabled": true, "audit-log-batch-throttle-enable": true,
 	"audit-webhook-truncate-enabled": true, "audit-webhook-batch-throttle-enable": true,
@@ -39,9 +16,9 @@ var booleanFlags = map[string]bool{
 // flagName gives the name of a flag as the API server compares it.
 func flagName(name string) string { return strings.ReplaceAll(strings.TrimLeft(name, "-"), "_", "-") }
 
-func isWanted(name string) bool { _, ok := wantedFlags[flagName(name)]; return ok }
-
 func isTrue(value string) bool { b, err := strconv.ParseBool(value); return err == nil && b }
+
+func isBoolean(value string) bool { _, err := strconv.ParseBool(value); return err == nil }
 
 // argument is one flag of a command line, with the positions of the one or two items that it is written in.
 type argument struct {
@@ -77,25 +54,27 @@ func parse(items []string) []argument {
 	return all
 }
 
-// checkFlags compares the flags that the API server will see with the guide's; the last of a name counts.
+// checkFlags compares the flags that the API server will see with those expected; the last of a name counts.
 func checkFlags(v *verdict, args []argument, version string) {
 	effective := map[string]string{}
 	for _, one := range args {
 		effective[one.name] = one.value
 	}
-	names := make([]string, 0, len(wantedFlags))
-	for name := range wantedFlags {
+	names := make([]string, 0, len(v.want.flags))
+	for name := range v.want.flags {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
+		wanted := v.want.flags[name]
 		value, ok := effective[name]
 		switch {
+		case !ok && booleanFlags[name] && wanted == "false":
 		case !ok:
 			v.fault("--%s is missing", name)
-		case value == wantedFlags[name], booleanFlags[name] && isTrue(value):
+		case value == wanted, booleanFlags[name] && isBoolean(value) && isTrue(value) == isTrue(wanted):
 		default:
-			v.fault("--%s is %q, not %q", name, value, wantedFlags[name])
+			v.fault("--%s is %q, not %q", name, value, wanted)
 		}
 	}
 	if _, ok := effective["audit-log-compress"]; ok && old(version) {
@@ -119,32 +98,42 @@ func old(version string) bool {
 type mount struct {
 	container, host, kind string
 	readOnly, onHost      bool
+	// Is it a part of the volume alone? Then the volume's type is that of a directory above.
+	sub bool
 }
 
-// checkServed finds out whether the API server sees a path of the host at the same path, through the innermost mount.
-func checkServed(v *verdict, mounts []mount, target string, kinds ...string) {
-	best := -1
-	for i, one := range mounts {
-		if covers(one.container, target) && (best < 0 || len(one.container) > len(mounts[best].container)) {
-			best = i
+// checkServed finds out whether the API server sees the paths of the host at the same paths, each through the innermost
+// mount.
+func checkServed(v *verdict, mounts []mount) {
+	for _, wanted := range v.want.served() {
+		target, best := wanted.path, -1
+		for i, one := range mounts {
+			if covers(one.container, target) && (best < 0 || len(one.container) > len(mounts[best].container)) {
+				best = i
+			}
 		}
-	}
-	if best < 0 {
-		v.fault("%s is not mounted", target)
-		return
-	}
-	one := mounts[best]
-	if host := path.Join(one.host, strings.TrimPrefix(target, one.container)); !one.onHost || host != target {
-		v.fault("%s in the container is not %s of the host", target, target)
-	}
-	if target == logDirectory && one.readOnly {
-		v.fault("%s is mounted read-only", target)
-	}
-	if one.container != target {
-		kinds = []string{"Directory", "DirectoryOrCreate"}
-	}
-	if one.kind != "" && !contains(kinds, one.kind) {
-		v.fault("the volume at %s has the type %s", one.container, one.kind)
+		if best < 0 {
+			v.fault("%s is not mounted", target)
+			continue
+		}
+		one := mounts[best]
+		onHost := target
+		if other, ok := v.want.hosts[target]; ok {
+			onHost = other
+		}
+		if host := path.Join(one.host, strings.TrimPrefix(target, one.container)); !one.onHost || host != onHost {
+			v.fault("%s in the container is not %s of the host", target, onHost)
+		}
+		if !wanted.readOnly && one.readOnly {
+			v.fault("%s is mounted read-only", target)
+		}
+		kinds := []string{"Directory", "DirectoryOrCreate"}
+		if one.container == target && !one.sub && wanted.kind == "File" {
+			kinds = []string{"File", "FileOrCreate"}
+		}
+		if one.kind != "" && !contains(kinds, one.kind) {
+			v.fault("the volume at %s has the type %s", one.container, one.kind)
+		}
 	}
 }
 
@@ -161,13 +150,14 @@ func contains(all []string, one string) bool {
 	return false
 }
 
-// aligned pairs the items of a list before with those after: all of them, in order, by a key; the rest was added.
+// aligned pairs the items of a list before with those after: all of them, in order; the rest was added. By the key they
+// are named.
 func aligned(
-	v *verdict, what string, before, after sequence, key func(interface{}) string,
+	v *verdict, what string, before, after sequence, key func(interface{}) string, isSame func(a, b interface{}) bool,
 ) (pairs [][2]interface{}, added sequence) {
 	next := 0
 	for _, item := range after {
-		if next < len(before) && key(before[next]) == key(item) {
+		if next < len(before) && isSame(before[next], item) {
 			pairs = append(pairs, [2]interface{}{before[next], item})
 			next++
 		} else {
@@ -181,12 +171,33 @@ func aligned(
 }
 
 // mountKey is what a mount is known by. One of the log file itself may become one of its directory.
-func mountKey(item interface{}) string {
+func (v *verdict) mountKey(item interface{}) string {
 	at := path.Clean(text(get(item, "mountPath")))
-	if at == logFile {
-		return logDirectory
+	if at == v.want.flags["audit-log-path"] {
+		return v.want.logDirectory()
 	}
 	return at
+}
+
+// ownName is what the program calls its volumes.
+var ownName = regexp.MustCompile(`^audit(-log|-webhook)?(-\d+)?$`)
+
+// sameMount tells whether a mount is the one that was there. One of the program's own moves along when the flag that it
+// is for gets another path (README, "Other people's YAML").
+func (v *verdict) sameMount(oldFlags []argument) func(before, after interface{}) bool {
+	moved := map[string]string{}
+	for _, one := range oldFlags {
+		switch one.name {
+		case "audit-policy-file", "audit-webhook-config-file":
+			moved[path.Clean(one.value)] = v.want.flags[one.name]
+		case "audit-log-path":
+			moved[path.Dir(one.value)] = v.want.logDirectory()
+		}
+	}
+	return func(before, after interface{}) bool {
+		at, now, name := v.mountKey(before), v.mountKey(after), nameKey(after)
+		return at == now || moved[at] == now && name == nameKey(before) && ownName.MatchString(name)
+	}
 }
 
 func nameKey(item interface{}) string { return text(get(item, "name")) }
@@ -216,13 +227,10 @@ func subset(keys []string, allowed ...string) bool {
 	return true
 }
 
-// mayChange tells whether a mount serves one of the two paths, so that it is ours to put right: all of it where it is
-// at the path, only whether it is read-only where it is above.
-func mayChange(at string, changed []string) bool {
-	if at == policyFile || at == logDirectory {
-		return true
-	}
-	return covers(at, logDirectory) && subset(changed, "readOnly")
+// mayChange tells whether a mount serves one of the API server's paths, so that it is ours to put right: all of it where
+// it is at the path, only whether it is read-only where it is above.
+func (v *verdict) mayChange(at string, changed []string) bool {
+	return v.want.servedAt(at) != nil || covers(at, v.want.logDirectory()) && subset(changed, "readOnly")
 }
 
 // faultsOf lists what the API server's validation refuses in a list of volumes and mounts.
@@ -280,7 +288,7 @@ func judgeManifest(v *verdict, before, after sequence) {
 func apiServer(documents sequence) (document, container int) {
 	for i, one := range documents {
 		for j, candidate := range list(get(one, "spec", "containers")) {
-			if command, _ := commandLine(candidate); start(candidate, command) >= 0 {
+			if items, _ := commandLine(candidate); start(candidate, items) >= 0 || shellLine(items) != nil {
 				return i, j
 			}
 		}
@@ -320,7 +328,50 @@ func start(container interface{}, items []string) int {
 	return -1
 }
 
+// shellLine gives what follows the API server in a line of a shell that runs it; nil where there is none.
+func shellLine(items []string) []string {
+	for _, item := range items {
+		words := strings.Fields(item)
+		for i, word := range words {
+			runs := i == 0 || words[i-1] == "exec"
+			if runs && len(words) > 1 && path.Base(word) == "kube-apiserver" {
+				return words[i+1:]
+			}
+		}
+	}
+	return nil
+}
+
+// mark is the annotation that a pod gets where nothing but the policy changes, so that its API server is started anew.
+const mark = "kube-audit-bootstrap/policy"
+
+// unmarked gives a pod without the mark, and the mark.
+func unmarked(pod interface{}) (rest, found interface{}) {
+	metadata := get(pod, "metadata")
+	annotations, ok := without(get(metadata, "annotations"), mark).(mapping)
+	switch {
+	case !ok:
+		return pod, nil
+	case len(annotations) == 0:
+		metadata = without(metadata, "annotations")
+	default:
+		metadata = with(metadata, "annotations", annotations)
+	}
+	return with(pod, "metadata", metadata), get(pod, "metadata", "annotations", mark)
+}
+
 func judgePod(v *verdict, before, after interface{}, index int) {
+	if v.want.policyReplaced {
+		oldPod, oldMark := unmarked(before)
+		newPod, newMark := unmarked(after)
+		if same(oldPod, newPod) {
+			if text(newMark) == "" || newMark == oldMark {
+				v.fault("the policy changes and the pod does not: the API server keeps the policy that it has read")
+			}
+			before, after = oldPod, newPod
+		}
+	}
+
 	oldSpec, newSpec := get(before, "spec"), get(after, "spec")
 	oldContainers, newContainers := list(get(oldSpec, "containers")), list(get(newSpec, "containers"))
 	if len(oldContainers) != len(newContainers) {
@@ -341,21 +392,25 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 
 	oldItems, oldSplit := commandLine(oldContainer)
 	newItems, newSplit := commandLine(newContainer)
-	newStart := start(newContainer, newItems)
-	if newStart < 0 {
-		v.fault("the container no longer runs kube-apiserver")
-		return
+	// A shell's line is read, but never edited.
+	oldArgs, newArgs := parse(shellLine(oldItems)), parse(shellLine(newItems))
+	oldRest, newRest := oldItems, newItems
+	if oldStart := start(oldContainer, oldItems); oldStart >= 0 {
+		newStart := start(newContainer, newItems)
+		if newStart < 0 {
+			v.fault("the container no longer runs kube-apiserver")
+			return
+		}
+		oldArgs, newArgs = parse(oldItems[oldStart:]), parse(newItems[newStart:])
+		oldRest, newRest = v.others(oldItems, oldStart, oldSplit), v.others(newItems, newStart, newSplit)
 	}
-	args := parse(newItems[newStart:])
 	image := text(get(newContainer, "image"))
-	checkFlags(v, args, image[strings.LastIndexByte(image, ':')+1:])
+	checkFlags(v, newArgs, image[strings.LastIndexByte(image, ':')+1:])
 	for _, item := range append(list(get(newContainer, "command")), list(get(newContainer, "args"))...) {
 		if _, ok := item.(string); !ok && item != nil && len(oldItems) != len(newItems) {
 			v.fault("%v on the command line is no string", item)
 		}
 	}
-	oldRest := others(oldItems, start(oldContainer, oldItems), oldSplit)
-	newRest := others(newItems, newStart, newSplit)
 	if strings.Join(oldRest, "\n") != strings.Join(newRest, "\n") {
 		v.fault("the rest of the command line differs: %q, now %q", oldRest, newRest)
 	}
@@ -371,32 +426,34 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 	for _, one := range newMounts {
 		readOnly, _ := get(one, "readOnly").(bool)
 		source := get(volumes[nameKey(one)], "hostPath")
-		host := path.Join(text(get(source, "path")), text(get(one, "subPath")))
+		sub := text(get(one, "subPath"))
 		mounts = append(mounts, mount{
-			path.Clean(text(get(one, "mountPath"))), host, text(get(source, "type")), readOnly, source != nil,
+			path.Clean(text(get(one, "mountPath"))), path.Join(text(get(source, "path")), sub), text(get(source, "type")),
+			readOnly, source != nil, sub != "",
 		})
 	}
-	checkServed(v, mounts, policyFile, "File", "FileOrCreate")
-	checkServed(v, mounts, logDirectory, "Directory", "DirectoryOrCreate")
+	checkServed(v, mounts)
 
-	pairs, added := aligned(v, "the mount at", oldMounts, newMounts, mountKey)
+	pairs, added := aligned(v, "the mount at", oldMounts, newMounts, v.mountKey, v.sameMount(oldArgs))
 	for _, pair := range pairs {
 		changed := changedKeys(pair[0], pair[1])
-		if len(changed) > 0 && !mayChange(mountKey(pair[1]), changed) {
-			v.fault("the mount at %s differs: %v", mountKey(pair[1]), changed)
+		if at := v.mountKey(pair[1]); len(changed) > 0 && !v.mayChange(at, changed) {
+			v.fault("the mount at %s differs: %v", at, changed)
 		}
 	}
 	ours := map[string]string{}
 	for _, one := range added {
-		at := mountKey(one)
-		readOnly := get(one, "readOnly")
-		if !subset(changedKeys(one, mapping{}), "name", "mountPath", "readOnly") ||
-			!(at == policyFile && readOnly == true || at == logDirectory && (readOnly == nil || readOnly == false)) {
-			v.fault("a mount was added that is none of the two: %v", one)
+		at := v.mountKey(one)
+		readOnly, wanted := get(one, "readOnly"), v.want.servedAt(at)
+		if !subset(changedKeys(one, mapping{}), "name", "mountPath", "readOnly") || wanted == nil ||
+			!(readOnly == wanted.readOnly || readOnly == nil && !wanted.readOnly) {
+			v.fault("a mount was added that is none of those expected: %v", one)
 		}
 		ours[nameKey(one)] = at
 	}
-	pairs, added = aligned(v, "the volume", oldVolumes, newVolumes, nameKey)
+	pairs, added = aligned(v, "the volume", oldVolumes, newVolumes, nameKey, func(a, b interface{}) bool {
+		return nameKey(a) == nameKey(b)
+	})
 	for _, pair := range pairs {
 		if !same(pair[0], pair[1]) {
 			judgeVolume(v, pair[0], pair[1], newContainers)
@@ -406,29 +463,33 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 		name := nameKey(volume)
 		target := ours[name]
 		for _, one := range newMounts { // a mount that was there may have got a volume of its own
-			if at := mountKey(one); target == "" && nameKey(one) == name && (at == policyFile || at == logDirectory) {
+			if at := v.mountKey(one); target == "" && nameKey(one) == name && v.want.servedAt(at) != nil {
 				target = at
 			}
 		}
-		kind := map[string]string{policyFile: "File", logDirectory: "DirectoryOrCreate"}[target]
-		expected := mapping{"name": name, "hostPath": mapping{"path": target, "type": kind}}
+		wanted := v.want.servedAt(target)
+		if wanted == nil {
+			v.fault("a volume was added that is none of those expected: %v", volume)
+			continue
+		}
+		expected := mapping{"name": name, "hostPath": mapping{"path": target, "type": wanted.kind}}
 		host := path.Clean(text(get(volume, "hostPath", "path")))
 		cleaned := with(volume, "hostPath", with(get(volume, "hostPath"), "path", host))
-		if target == "" || !same(cleaned, expected) || !labelPattern.MatchString(name) {
-			v.fault("a volume was added that is none of the two: %v", volume)
+		if !same(cleaned, expected) || !labelPattern.MatchString(name) {
+			v.fault("a volume was added that is none of those expected: %v", volume)
 		}
 	}
 }
 
-// judgeVolume says whether a volume that was there may have changed: its path or type, where it serves one of the two
-// paths and nothing else.
+// judgeVolume says whether a volume that was there may have changed: its path or type, where it serves one of the API
+// server's paths and nothing else.
 func judgeVolume(v *verdict, before, after interface{}, containers sequence) {
 	name := nameKey(after)
 	fields := subset(changedKeys(before, after), "hostPath") &&
 		subset(changedKeys(get(before, "hostPath"), get(after, "hostPath")), "path", "type")
 	for _, container := range containers {
 		for _, one := range list(get(container, "volumeMounts")) {
-			if at := mountKey(one); nameKey(one) == name && at != policyFile && at != logDirectory {
+			if nameKey(one) == name && v.want.servedAt(v.mountKey(one)) == nil {
 				fields = false
 			}
 		}
@@ -438,12 +499,12 @@ func judgeVolume(v *verdict, before, after interface{}, containers sequence) {
 	}
 }
 
-// others gives the items of a command line that belong to none of the guide's flags, each with where it stands.
-func others(items []string, from, split int) []string {
+// others gives the items of a command line that belong to none of the flags expected, each with where it stands.
+func (v *verdict) others(items []string, from, split int) []string {
 	ours := map[int]bool{}
 	for _, one := range parse(items[from:]) {
 		for i := one.from; i < one.to; i++ {
-			ours[from+i] = isWanted(one.name)
+			ours[from+i] = v.want.isWanted(one.name)
 		}
 	}
 	var rest []string
@@ -507,12 +568,12 @@ func judgeCluster(v *verdict, before, after interface{}) {
 		v.fault("the ClusterConfiguration differs at %s", at)
 	}
 	oldArgs, newArgs := get(before, "apiServer", "extraArgs"), get(after, "apiServer", "extraArgs")
-	var args []argument
+	var oldFlags, args []argument
 	switch version := strings.TrimPrefix(text(get(after, "apiVersion")), "kubeadm.k8s.io/"); version {
 	case "v1beta2", "v1beta3":
-		args = mapArguments(v, oldArgs, newArgs)
+		oldFlags, args = mapArguments(v, oldArgs, newArgs)
 	case "v1beta4", "v1":
-		args = listArguments(v, oldArgs, newArgs)
+		oldFlags, args = listArguments(v, oldArgs, newArgs)
 	default:
 		v.fault("no kubeadm that is looked after reads %s", version)
 		return
@@ -537,37 +598,40 @@ func judgeCluster(v *verdict, before, after interface{}) {
 	for _, one := range newVolumes {
 		readOnly, _ := get(one, "readOnly").(bool)
 		mounts = append(mounts, mount{path.Clean(text(get(one, "mountPath"))), path.Clean(text(get(one, "hostPath"))),
-			text(get(one, "pathType")), readOnly, true})
+			text(get(one, "pathType")), readOnly, true, false})
 	}
-	checkServed(v, mounts, policyFile, "File", "FileOrCreate")
-	checkServed(v, mounts, logDirectory, "Directory", "DirectoryOrCreate")
-	pairs, added := aligned(v, "the volume at", oldVolumes, newVolumes, mountKey)
+	checkServed(v, mounts)
+	pairs, added := aligned(v, "the volume at", oldVolumes, newVolumes, v.mountKey, v.sameMount(oldFlags))
 	for _, pair := range pairs {
-		changed := changedKeys(pair[0], pair[1])
-		if len(changed) > 0 && (!mayChange(mountKey(pair[1]), changed) ||
+		at, changed := v.mountKey(pair[1]), changedKeys(pair[0], pair[1])
+		if len(changed) > 0 && (!v.mayChange(at, changed) ||
 			!subset(changed, "readOnly", "pathType", "hostPath", "mountPath")) {
-			v.fault("the volume at %s differs: %v", mountKey(pair[1]), changed)
+			v.fault("the volume at %s differs: %v", at, changed)
 		}
 	}
 	for _, one := range added {
 		name := text(get(one, "name"))
 		at := path.Clean(text(get(one, "mountPath")))
-		expected := mapping{"name": name, "hostPath": at, "mountPath": at, "readOnly": at == policyFile}
-		expected["pathType"] = map[bool]string{true: "File", false: "DirectoryOrCreate"}[at == policyFile]
+		wanted := v.want.servedAt(at)
+		if wanted == nil {
+			v.fault("a volume was added that is none of those expected: %v", one)
+			continue
+		}
+		expected := mapping{
+			"name": name, "hostPath": at, "mountPath": at, "readOnly": wanted.readOnly, "pathType": wanted.kind,
+		}
 		cleaned := with(with(one, "mountPath", at), "hostPath", path.Clean(text(get(one, "hostPath"))))
 		if get(one, "readOnly") == nil {
 			cleaned = with(cleaned, "readOnly", false)
 		}
-		if (at != policyFile && at != logDirectory) || !same(cleaned, expected) ||
-			!labelPattern.MatchString(name) || builtInVolumes.MatchString(name) {
-			v.fault("a volume was added that is none of the two: %v", one)
+		if !same(cleaned, expected) || !labelPattern.MatchString(name) || builtInVolumes.MatchString(name) {
+			v.fault("a volume was added that is none of those expected: %v", one)
 		}
 	}
 }
 
-// mapArguments reads extraArgs of v1beta2 and v1beta3, and compares those that are not the guide's.
-func mapArguments(v *verdict, before, after interface{}) []argument {
-	var args []argument
+// mapArguments reads extraArgs of v1beta2 and v1beta3, and compares those that are none of the flags expected.
+func mapArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []argument) {
 	rest := func(value interface{}, each func(name string, value interface{})) interface{} {
 		var ours []string
 		m, ok := without(value).(mapping)
@@ -576,30 +640,31 @@ func mapArguments(v *verdict, before, after interface{}) []argument {
 		}
 		for key, item := range m {
 			name, ok := key.(string)
-			if ok && isWanted(name) {
+			if ok && v.want.isWanted(name) {
 				ours = append(ours, name)
 			}
 			each(name, item)
 		}
 		return without(value, ours...)
 	}
-	others := rest(before, func(string, interface{}) {})
+	others := rest(before, func(name string, item interface{}) {
+		oldFlags = append(oldFlags, argument{name: flagName(name), value: text(item)})
+	})
 	others2 := rest(after, func(name string, item interface{}) {
 		value, ok := item.(string)
-		if !ok && isWanted(name) {
+		if !ok && v.want.isWanted(name) {
 			v.fault("%s is no string but %v", name, item)
 		}
-		args = append(args, argument{name: name, value: value})
+		newFlags = append(newFlags, argument{name: name, value: value})
 	})
 	if at := differ(others, others2, "extraArgs"); at != "" {
 		v.fault("the ClusterConfiguration differs at %s", at)
 	}
-	return args
+	return oldFlags, newFlags
 }
 
-// listArguments reads extraArgs of v1beta4 and v1, and compares those that are not the guide's.
-func listArguments(v *verdict, before, after interface{}) []argument {
-	var args []argument
+// listArguments reads extraArgs of v1beta4 and v1, and compares those that are none of the flags expected.
+func listArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []argument) {
 	var rest [2]sequence
 	for i, value := range []interface{}{before, after} {
 		if _, ok := value.(sequence); !ok && value != nil {
@@ -607,20 +672,22 @@ func listArguments(v *verdict, before, after interface{}) []argument {
 		}
 		for _, item := range list(value) {
 			name := text(get(item, "name"))
-			if !isWanted(name) {
+			if !v.want.isWanted(name) {
 				rest[i] = append(rest[i], item)
 			}
-			if i == 1 {
-				value, ok := get(item, "value").(string)
-				if isWanted(name) && (!ok || !subset(changedKeys(item, mapping{}), "name", "value", "mergeMethod")) {
-					v.fault("%s is no name with a string: %v", name, item)
-				}
-				args = append(args, argument{name: name, value: value})
+			value, ok := get(item, "value").(string)
+			if i == 0 {
+				oldFlags = append(oldFlags, argument{name: flagName(name), value: value})
+				continue
 			}
+			if v.want.isWanted(name) && (!ok || !subset(changedKeys(item, mapping{}), "name", "value", "mergeMethod")) {
+				v.fault("%s is no name with a string: %v", name, item)
+			}
+			newFlags = append(newFlags, argument{name: name, value: value})
 		}
 	}
 	if at := differ(rest[0], rest[1], "extraArgs"); at != "" {
 		v.fault("the ClusterConfiguration differs at %s", at)
 	}
-	return args
+	return oldFlags, newFlags
 }

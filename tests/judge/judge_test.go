@@ -34,6 +34,7 @@ status: {}
 const flags = `    - --audit-policy-file=/etc/kubernetes/audit-policy.yaml
     - --audit-log-path=/var/log/kubernetes/audit/audit.log
     - --audit-log-batch-max-size=5
+    - --audit-log-batch-max-wait=1s
     - --audit-log-compress
     - --audit-log-format=json
     - --audit-log-maxage=30
@@ -82,6 +83,7 @@ networking: {}
 const mapFlags = `    audit-policy-file: /etc/kubernetes/audit-policy.yaml
     audit-log-path: /var/log/kubernetes/audit/audit.log
     audit-log-batch-max-size: "5"
+    audit-log-batch-max-wait: "1s"
     audit-log-compress: "true"
     audit-log-format: json
     audit-log-maxage: "30"
@@ -128,9 +130,23 @@ func replace(t *testing.T, text string, pairs ...string) string {
 
 const certs = "      name: k8s-certs\n      readOnly: true\n"
 
+func ownList(t *testing.T) expected {
+	t.Helper()
+	all, err := readExpected(expectedText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func expect(t *testing.T, kind, before, after, fault string) {
 	t.Helper()
-	faults := strings.Join(judge(kind, before, after).faults, "; ")
+	expectBy(t, ownList(t).of(""), kind, before, after, fault)
+}
+
+func expectBy(t *testing.T, want expectation, kind, before, after, fault string) {
+	t.Helper()
+	faults := strings.Join(judge(kind, before, after, want).faults, "; ")
 	if fault == "" && faults != "" || !strings.Contains(faults, fault) {
 		t.Errorf("expected %q, found %q", fault, faults)
 	}
@@ -158,10 +174,12 @@ func TestManifest(t *testing.T) {
 		"underscores and two items": {[]string{"--audit-log-maxage=30", "--audit_log_maxage\n    - \"30\""}, ""},
 		"the last one wins":         {[]string{"    - --audit-log-maxage=30", "    - --audit-log-maxage=7\n    - --audit-log-maxage=30"}, ""},
 		"the last one loses":        {[]string{"    - --audit-log-maxage=30", "    - --audit-log-maxage=30\n    - --audit_log_maxage=7"}, "--audit-log-maxage is \"7\""},
+		"no wait":                   {[]string{"    - --audit-log-batch-max-wait=1s\n", ""}, "--audit-log-batch-max-wait is missing"},
+		"another wait":              {[]string{"max-wait=1s", "max-wait=2s"}, "--audit-log-batch-max-wait is \"2s\", not \"1s\""},
 		"false":                     {[]string{"audit-log-compress", "audit-log-compress=false"}, "--audit-log-compress is"},
 		"wrong value":               {[]string{"maxsize=50", "maxsize=100"}, "--audit-log-maxsize is \"100\""},
 		"a flag of another's lost":  {[]string{"    - --authorization-mode=Node,RBAC   # both\n", ""}, "the rest of the command line differs"},
-		"a flag too many":           {[]string{"    - --audit-log-compress\n", "    - --audit-log-compress\n    - --audit-log-batch-max-wait=5s\n"}, "the rest of the command line differs"},
+		"a flag too many":           {[]string{"    - --audit-log-compress\n", "    - --audit-log-compress\n    - --audit-log-batch-buffer-size=5\n"}, "the rest of the command line differs"},
 		"after a double dash":       {[]string{"    - --audit-policy", "    - --\n    - --audit-policy"}, "--audit-policy-file is missing"},
 		"the image":                 {[]string{"v1.34.1", "v1.34.2"}, "the pod differs at .spec.containers[0].image"},
 		"the other container":       {[]string{"[sleep, \"10\"]", "[sleep, 10]"}, "the pod differs at .spec.containers[1].command[1]"},
@@ -201,6 +219,11 @@ func TestManifestShapes(t *testing.T) {
 	policyMount, logMount := mounts[:strings.Index(mounts, "    - mountPath: /var")], mounts[strings.Index(mounts, "    - mountPath: /var"):]
 	policyVolume, logVolume := volumes[:strings.Index(volumes, "  - hostPath:\n      path: /var")], volumes[strings.Index(volumes, "  - hostPath:\n      path: /var"):]
 	above := "    - mountPath: /var/log\n      name: logs\n"
+	const server = "    - kube-apiserver\n    - --authorization-mode=Node,RBAC   # both\n"
+	shell := "    - sh\n    - -c\n    - exec kube-apiserver " +
+		strings.ReplaceAll(strings.TrimSpace(strings.ReplaceAll(flags, "    - ", "")), "\n", " ") + " >>/log 2>&1\n"
+	part := "    - mountPath: /etc/kubernetes/audit-policy.yaml\n      name: etc\n      subPath: audit-policy.yaml\n"
+	partVolume := "  - hostPath:\n      path: /etc/kubernetes\n      type: Directory\n    name: etc\n"
 	aboveVolume := "  - hostPath:\n      path: /var/log\n    name: logs\n"
 	for name, row := range map[string]struct{ before, after, fault string }{
 		"a directory above serves the log": {
@@ -252,9 +275,37 @@ func TestManifestShapes(t *testing.T) {
 			replace(t, right, "    - kube-apiserver\n    - --authorization-mode=Node,RBAC   # both\n"+flags,
 				"      [ kube-apiserver, '--audit-log-maxage=30', "+
 					strings.TrimPrefix(strings.ReplaceAll(strings.TrimSpace(flags), "\n    - ", ", "), "- ")+" ]   # both\n"), ""},
-		"a shell line": {
+		"a shell line without the flags": {
 			replace(t, manifest, "    - kube-apiserver\n", "    - sh\n    - -c\n    - exec kube-apiserver\n"),
-			replace(t, right, "    - kube-apiserver\n", "    - sh\n    - -c\n    - exec kube-apiserver\n"), "runs kube-apiserver"},
+			replace(t, right, "    - kube-apiserver\n", "    - sh\n    - -c\n    - exec kube-apiserver\n"), "--audit-log-path is missing"},
+		"a shell line with the flags": {
+			replace(t, manifest, server, shell), replace(t, right, server+flags, shell), ""},
+		"a shell line that is edited": {
+			replace(t, manifest, server, shell), replace(t, right, server+flags, strings.Replace(shell, " 2>&1", "", 1)),
+			"the rest of the command line differs"},
+		"a shell line with another wait": {
+			replace(t, manifest, server, strings.Replace(shell, "=1s", "=9s", 1)),
+			replace(t, right, server+flags, strings.Replace(shell, "=1s", "=9s", 1)), "--audit-log-batch-max-wait is \"9s\""},
+		"a mount of ours that moves with its path": {
+			replace(t, right, "policy-file=/etc/kubernetes/", "policy-file=/opt/", "mountPath: /etc/kubernetes/audit-policy", "mountPath: /opt/audit-policy",
+				"path: /etc/kubernetes/audit-policy.yaml\n      type", "path: /opt/audit-policy.yaml\n      type"), right, ""},
+		"a mount of ours that moves without its path": {
+			replace(t, right, "mountPath: /etc/kubernetes/audit-policy", "mountPath: /opt/audit-policy",
+				"path: /etc/kubernetes/audit-policy.yaml\n      type", "path: /opt/audit-policy.yaml\n      type"), right,
+			"the mount at \"/opt/audit-policy.yaml\" is gone or moved"},
+		"a mount of another's that moves": {
+			replace(t, right, "policy-file=/etc/kubernetes/", "policy-file=/opt/", "mountPath: /etc/kubernetes/audit-policy", "mountPath: /opt/audit-policy",
+				"path: /etc/kubernetes/audit-policy.yaml\n      type", "path: /opt/audit-policy.yaml\n      type",
+				"name: audit\n", "name: p\n", "name: audit\n", "name: p\n"),
+			replace(t, right, "name: audit\n", "name: p\n", "name: audit\n", "name: p\n"),
+			"the mount at \"/opt/audit-policy.yaml\" is gone or moved"},
+		"the policy as a part of a volume": {
+			replace(t, manifest, certs, certs+part, "status", partVolume+"status"),
+			replace(t, right, policyMount, part, policyVolume, partVolume), ""},
+		"the policy as the wrong part of a volume": {
+			replace(t, manifest, certs, certs+part, "status", partVolume+"status"),
+			replace(t, right, policyMount, strings.Replace(part, "subPath: audit-policy", "subPath: policy", 1), policyVolume, partVolume),
+			"is not /etc/kubernetes/audit-policy.yaml of the host"},
 		"too old for compress": {
 			replace(t, manifest, "v1.34.1", "v1.19.8"), replace(t, right, "v1.34.1", "v1.19.8"), "not known to Kubernetes v1.19.8"},
 	} {
@@ -312,6 +363,10 @@ func TestKubeadmShapes(t *testing.T) {
 		"value: \"7\"", "value: \"30\"")
 	initOnly := "apiVersion: kubeadm.k8s.io/v1beta3\nkind: InitConfiguration\n"
 	appended := "---\napiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\napiServer:\n  extraArgs:\n" + mapFlags + "  extraVolumes:\n" + extraVolumes
+	initJSON := `{"apiVersion": "kubeadm.k8s.io/v1beta3", "kind": "InitConfiguration"}` + "\n"
+	edited := replace(t, cluster, "'Node,RBAC'\n", "'Node,RBAC'\n"+mapFlags, "  extraVolumes: []   # none\n", "  extraVolumes:   # none\n"+extraVolumes)
+	escaped := replace(t, cluster, "'Node,RBAC'\n", "'Node,RBAC'\n    \"audit-log-max\\x61ge\": '7'\n")
+	other := replace(t, cluster, "'Node,RBAC'\n", "'Node,RBAC'\n    \"\\x76\": '7'\n")
 	join := "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n"
 	for name, row := range map[string]struct{ before, after, fault string }{
 		"a list":                     {newer, newerAfter, ""},
@@ -322,6 +377,10 @@ func TestKubeadmShapes(t *testing.T) {
 		"a value of two words":       {newer, replace(t, newerAfter, "value: batch", "value: batch\n    x: y"), "is no name with a string"},
 		"an argument more":           {newer, replace(t, newerAfter, "  - name: audit-log-mode", "  - {name: v, value: \"2\"}\n  - name: audit-log-mode"), "differs at extraArgs"},
 		"a document appended":        {initOnly, initOnly + appended, ""},
+		"a document behind JSON":     {initJSON, initJSON + appended, ""},
+		"a document in front of it":  {initJSON, "a: b\n---\n" + initJSON + appended, "is JSON, the file after is not"},
+		"an escape in a key":         {escaped, strings.Replace(edited, "audit-log-maxage: ", "\"audit-log-max\\x61ge\": ", 1), ""},
+		"another's key lost":         {other, edited, "\"\\\"\\\\x76\\\"\" is gone"},
 		"appended with more":         {initOnly, initOnly + appended + "networking: {}\n", "the ClusterConfiguration differs at .networking"},
 		"appended of another kind":   {initOnly, initOnly + strings.Replace(appended, "v1beta3", "v1beta2", 1), "differs at .apiVersion"},
 		"not appended":               {initOnly, initOnly, "the file has 1 documents, not 2"},

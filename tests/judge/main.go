@@ -10,9 +10,14 @@ import (
 )
 
 const usage = `usage: judge edit --kind kubeadm|manifest BEFORE AFTER
+       judge cases DIR
+       judge shapes --binary PROGRAM DIR
        judge corpus --binary PROGRAM DIR
 
-edit    compares two versions of one file. Prints the changed lines and what is wrong. Exit 0: right, 1: wrong.
+edit    compares two versions of one file, with the settings that are the default. Prints the changed lines and
+        what is wrong. Exit 0: right, 1: wrong.
+cases   judges each kubeadm file and manifest of each case in DIR, before against after, as tests/cases has them.
+shapes  runs every kubeadm file of DIR's folders through the program; it must edit each, and rightly.
 corpus  runs every file of DIR through the program and judges what it did. Exit 0: nothing wrong, 1: something is.
         DIR has the folders kubeadm, kubeadm-bad, manifests, manifests-bad, policies, policies-bad, ordinary and
         adversarial, or some of them, and may have an INDEX.tsv with the columns "file" and "note". In the last two
@@ -28,10 +33,16 @@ func main() {
 	kind := flags.String("kind", "", "")
 	binary := flags.String("binary", "", "")
 	_ = flags.Parse(os.Args[2:])
+	all, err := readExpected(expectedText)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "judge: expected.yaml:", err)
+		os.Exit(2)
+	}
+	good := true
 	switch {
 	case os.Args[1] == "edit" && flags.NArg() == 2 && (*kind == "kubeadm" || *kind == "manifest"):
 		before, after := read(flags.Arg(0)), read(flags.Arg(1))
-		verdict := judge(*kind, before, after)
+		verdict := judge(*kind, before, after, all.of(""))
 		for _, line := range verdict.changed {
 			fmt.Println(line)
 		}
@@ -39,16 +50,20 @@ func main() {
 		for _, fault := range verdict.faults {
 			fmt.Println("WRONG:", fault)
 		}
-		if len(verdict.faults) > 0 {
-			os.Exit(1)
+		if good = len(verdict.faults) == 0; good {
+			fmt.Println("right")
 		}
-		fmt.Println("right")
+	case os.Args[1] == "cases" && flags.NArg() == 1:
+		good = cases(flags.Arg(0), all)
+	case os.Args[1] == "shapes" && flags.NArg() == 1 && *binary != "":
+		good = shapes(*binary, flags.Arg(0), all.of(""))
 	case os.Args[1] == "corpus" && flags.NArg() == 1 && *binary != "":
-		if !corpus(*binary, flags.Arg(0)) {
-			os.Exit(1)
-		}
+		good = corpus(*binary, flags.Arg(0), all.of(""))
 	default:
 		fail()
+	}
+	if !good {
+		os.Exit(1)
 	}
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"regexp"
 	"strings"
+
+	goyaml "sigs.k8s.io/yaml/goyaml.v2"
 )
 
 // word is a piece of YAML text: a scalar, an anchor, a tag, a line of a multi-line scalar, or an indicator.
@@ -297,7 +299,7 @@ var serving = map[string]bool{
 }
 
 // judgeHunk says whether lines may have become what they became: all their words are still there, in order and as
-// they were written, but for the value of one of the guide's flags, a field of a volume, or an empty value that was
+// they were written, but for the value of one of the flags expected, a field of a volume, or an empty value that was
 // filled. What the values are is judged elsewhere; this is about the layout of all the rest.
 func judgeHunk(v *verdict, all []word, before, after []textLine) {
 	var old, edited []word
@@ -316,7 +318,7 @@ func judgeHunk(v *verdict, all []word, before, after []textLine) {
 	for _, one := range before {
 		here := scalars(one.words)
 		for _, piece := range here {
-			if _, ok := kept[piece]; !ok && !mayGo(piece, all, edited) {
+			if _, ok := kept[piece]; !ok && !v.mayGo(piece, all, edited) {
 				v.fault("line %d: %q is gone", one.number+1, piece.text)
 			}
 		}
@@ -384,7 +386,7 @@ func sameStart(line textLine, first word, after []textLine, to word) bool {
 }
 
 // mayGo tells whether a word of the file before may have been replaced.
-func mayGo(gone word, all, edited []word) bool {
+func (v *verdict) mayGo(gone word, all, edited []word) bool {
 	if contains([]string{"null", "Null", "NULL", "~"}, gone.text) {
 		return true
 	}
@@ -394,15 +396,15 @@ func mayGo(gone word, all, edited []word) bool {
 		at++
 	}
 	isHeader := func(i int) bool { return blockHeader.MatchString(some[i].text) }
-	if name := writtenFlag(gone.text); name != "" {
+	if name := v.writtenFlag(gone.text); name != "" {
 		for _, other := range edited {
-			if writtenFlag(other.text) == name {
+			if v.writtenFlag(other.text) == name {
 				return true
 			}
 		}
 		return false
 	}
-	if isHeader(at) && at+1 < len(some) && (writtenFlag(some[at+1].text) != "" || mayGo(some[at+1], all, edited)) {
+	if isHeader(at) && at+1 < len(some) && (v.writtenFlag(some[at+1].text) != "" || v.mayGo(some[at+1], all, edited)) {
 		return true
 	}
 	for at--; at >= 0 && isHeader(at); at-- {
@@ -410,14 +412,18 @@ func mayGo(gone word, all, edited []word) bool {
 	if at < 0 {
 		return false
 	}
-	before := strings.Trim(some[at].text, `"'`)
-	return writtenFlag(before) != "" || serving[before]
+	key := strings.Trim(some[at].text, `"'`)
+	return v.writtenFlag(some[at].text) != "" || serving[key] || v.want.policyReplaced && key == mark
 }
 
-// writtenFlag gives the name of the guide's flag that a word is or begins with, "" where it is none.
-func writtenFlag(text string) string {
-	name := flagName(strings.SplitN(strings.Trim(text, `"'\`), "=", 2)[0])
-	if isWanted(name) {
+// writtenFlag gives the name of the expected flag that a word is or begins with, "" where it is none. Escapes in quotes
+// are read as YAML reads them.
+func (v *verdict) writtenFlag(word string) string {
+	var plain string
+	if !strings.HasPrefix(word, `"`) || goyaml.Unmarshal([]byte(word), &plain) != nil {
+		plain = strings.Trim(word, `"'\`)
+	}
+	if name := flagName(strings.SplitN(plain, "=", 2)[0]); v.want.isWanted(name) {
 		return name
 	}
 	return ""

@@ -1,0 +1,107 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"path"
+
+	goyaml "sigs.k8s.io/yaml/goyaml.v2"
+)
+
+//go:embed expected.yaml
+var expectedText []byte
+
+// expected is the judge's own list of what is right; expected.yaml says what its fields mean.
+type expected struct {
+	Defaults map[string]string
+	Cases    map[string]exception
+}
+
+// exception is how a case differs from the defaults.
+type exception struct {
+	Why      string
+	Flags    map[string]string
+	Keep     bool
+	Hosts    map[string]string
+	Unedited map[string]string
+	Refused  string
+}
+
+// expectation is what one edit is held to.
+type expectation struct {
+	flags map[string]string
+	keep  bool
+	// Where a path of the container is on the host, where that is elsewhere.
+	hosts map[string]string
+	// Was the contents of a policy replaced in the same run? An API server reads its policy once.
+	policyReplaced bool
+}
+
+func readExpected(text []byte) (all expected, err error) {
+	if err := goyaml.UnmarshalStrict(text, &all); err != nil {
+		return all, err
+	}
+	if len(all.Defaults) == 0 {
+		return all, fmt.Errorf("there are no defaults")
+	}
+	for name, one := range all.Cases {
+		if one.Why == "" {
+			return all, fmt.Errorf("%s: say why it differs", name)
+		}
+		for flag, value := range one.Flags {
+			if all.Defaults[flag] == value {
+				return all, fmt.Errorf("%s: --%s is the default; remove it", name, flag)
+			}
+		}
+	}
+	return all, nil
+}
+
+// of gives what the edits of a case are held to; the name "" stands for no case.
+func (all expected) of(name string) expectation {
+	flags := map[string]string{}
+	for _, some := range []map[string]string{all.Defaults, all.Cases[name].Flags} {
+		for flag, value := range some {
+			flags[flag] = value
+		}
+	}
+	return expectation{flags: flags, keep: all.Cases[name].Keep, hosts: all.Cases[name].Hosts}
+}
+
+// isWanted tells a flag that the edit is about from those of others.
+func (want expectation) isWanted(name string) bool { _, ok := want.flags[flagName(name)]; return ok }
+
+// served is a path that the API server must find in its container as it is on the host.
+type served struct {
+	path, kind string
+	readOnly   bool
+}
+
+func (want expectation) served() []served {
+	all := []served{{want.flags["audit-policy-file"], "File", true}}
+	if directory := want.logDirectory(); directory != "" {
+		all = append(all, served{directory, "DirectoryOrCreate", false})
+	}
+	if config, ok := want.flags["audit-webhook-config-file"]; ok {
+		all = append(all, served{config, "File", true})
+	}
+	return all
+}
+
+// servedAt gives what is served at a path, nil where that is none of the API server's.
+func (want expectation) servedAt(at string) *served {
+	for _, one := range want.served() {
+		if one.path == at {
+			return &one
+		}
+	}
+	return nil
+}
+
+// logDirectory is "" where the log goes to standard output.
+func (want expectation) logDirectory() string {
+	if file := want.flags["audit-log-path"]; file != "-" {
+		return path.Dir(file)
+	}
+	return ""
+}
