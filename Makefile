@@ -18,7 +18,7 @@ ROUNDS ?= 100
 # By how much limits of tests are longer, for a machine that is slow.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs real harness
+.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs real harness mutants
 
 help: ## Show this
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -93,6 +93,10 @@ corpus: ## Run every file of a corpus through the program and judge what it does
 	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., with kubeadm, manifests, ... in it' >&2; exit 2; }
 	@$(MAKE) --no-print-directory build judge
 	target/judge corpus --binary $(RELEASE) $(DIR)
+
+mutants: ## Break the program in each small way, and expect a test to go red: SCOPE=src/yaml, or SINCE=COMMIT; hours without
+	@tests/setup.sh cc prlimit
+	tests/mutants.sh $(if $(SINCE),--in-diff $(SINCE),$(SCOPE))
 
 bench: build ## Measure the program against a floor, as ratios: make bench [ROUNDS=100]
 	@tests/setup.sh strace

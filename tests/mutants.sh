@@ -6,7 +6,7 @@
 #   tests/mutants.sh --in-diff REV   the lines that were changed since a commit
 #
 # A mutant that no test notices must stand in tests/mutants/equivalent.tsv, with the reason why it changes nothing.
-# JOBS (1) is how many mutants are tried at once, SHARD (such as 1/4) a part of them.
+# JOBS (1) is how many mutants are tried at once, SHARD (such as 1/4) a part of them. RESUME=1 goes on with a run that was cut off.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=25.3.1
@@ -17,7 +17,7 @@ known=tests/mutants/equivalent.tsv
 [ -x $tool ] && [ "$($tool mutants --version)" = "cargo-mutants $version" ] ||
     cargo install --quiet --locked cargo-mutants --version $version --root target/tools
 
-scope=() paths=()
+scope=()
 if [ "${1-}" = --in-diff ]; then
     mkdir -p $out
     git diff "${2:?usage: mutants.sh --in-diff REV}" -- src >$out/diff
@@ -25,7 +25,6 @@ if [ "${1-}" = --in-diff ]; then
 else
     for path in "$@"; do
         [ -e "$path" ] || { echo "$path: there is no such file or folder" >&2; exit 2; }
-        paths+=("${path%/}")
         [ ! -d "$path" ] || path=${path%/}/**
         scope+=(--file "$path")
     done
@@ -43,10 +42,9 @@ mutate() {
         --minimum-test-timeout 300 --colors never "${scope[@]}" "$@" || code=$?
     case $code in 0 | 2 | 3) ;; *) exit $code ;; esac
 }
-rm -rf $out/mutants.out $out/mutants.out.old
+[ -n "${RESUME-}" ] || rm -rf $out/mutants.out $out/mutants.out.old
 # First by the unit tests, which are quick to build, and then what those miss by the whole binary.
-mutate -- --locked --bin kube-audit-bootstrap
-cp -r $out/mutants.out $out/by-unit-tests
+mutate ${RESUME:+--iterate} -- --locked --bin kube-audit-bootstrap
 [ ! -s $out/mutants.out/missed.txt ] || mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
 
 # FILE, what was done to it, and the text of the line: a number of a line would be another one after each edit.
@@ -59,7 +57,14 @@ name() {
 name <$out/mutants.out/missed.txt | sort -u >$out/missed.tsv
 sed '/^#/d' $known | cut -f 1-3 | sort -u >$out/known.tsv
 comm -23 $out/missed.tsv $out/known.tsv >$out/survivors.tsv
-echo "caught: $(cat $out/*/caught.txt $out/*/timeout.txt | sort -u | wc -l); nobody noticed: $(wc -l <$out/missed.tsv), $(wc -l <$out/survivors.tsv) of them not known to change nothing"
+# Of each file: how many were noticed, of those that compile.
+{
+    find $out/mutants.out* \( -name caught.txt -o -name timeout.txt -o -name previously_caught.txt \) -exec sed 's/^/caught /' {} +
+    sed 's/^/missed /' $out/mutants.out/missed.txt
+} | sort -u |
+    awk '{ sub(/:.*/, "", $2); all[$2]++; all["all"]++; if ($1 == "caught") { caught[$2]++; caught["all"]++ } }
+        END { for (file in all) printf "%-32s %4d of %4d noticed, %5.1f %%\n", file, caught[file], all[file], 100 * caught[file] / all[file] }' | sort
+echo "$(wc -l <$out/survivors.tsv) that nobody noticed are not known to change nothing:"
 cat $out/survivors.tsv
 # One that is noticed now is no equivalent of the program.
 if [ $# -eq 0 ] && [ -z "${SHARD-}" ] && ! comm -13 $out/missed.tsv $out/known.tsv | diff - /dev/null; then

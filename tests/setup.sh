@@ -9,7 +9,7 @@ package() {
         cc) echo gcc libc6-dev ;;
         nm | readelf) echo binutils ;;
         ip) echo iproute2 ;;
-        setpriv | unshare) echo util-linux ;;
+        prlimit | setpriv | unshare) echo util-linux ;;
         qemu-img) echo qemu-utils ;;
         mkfs.ext4) echo e2fsprogs ;;
         mmdebstrap) echo mmdebstrap debian-archive-keyring ;;
