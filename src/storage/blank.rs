@@ -131,7 +131,11 @@ mod tests {
     fn nothing_found_is_blank() {
         assert_eq!(judge(&blank()), Content::Blank);
         assert_eq!(judge(&Evidence::default()), Content::Taken("it is no block device".to_owned()));
-        assert_ne!(judge(&Evidence { size: MIN_SIZE - 1, ..blank() }), Content::Blank);
+        assert_eq!(judge(&Evidence { size: 16 << 20, ..blank() }), Content::Blank);
+        let small = judge(&Evidence { size: (16 << 20) - 1, ..blank() });
+        let one = Content::Single(Signature { kind: "ext4".to_owned(), label: String::new() });
+        let said = [Content::Blank, one, small].map(|content| content.to_string());
+        assert_eq!(said, ["it is blank", "it is not blank, there is ext4", "it is too small for a log"]);
     }
 
     #[test]
@@ -159,6 +163,21 @@ mod tests {
             assert!(parts.iter().all(|(start, length)| start + length <= size), "{size}");
             assert!(parts.iter().map(|(_, length)| length).sum::<u64>() <= 49 * MIB, "{size}");
         }
+    }
+
+    #[test]
+    fn both_ends_and_256_places_between_them_are_looked_at() {
+        const END: u64 = 16 << 20;
+        assert_eq!(parts(2 * END), [(0, 2 * END)]);
+        let of_a_tib = parts(1 << 40);
+        assert_eq!(of_a_tib[..2], [(0, END), ((1 << 40) - END, END)]);
+        // At multiples of a 257th, rounded down to 64 KiB.
+        assert_eq!((of_a_tib[2], of_a_tib[257]), ((0xFF00_0000, 65536), (0xFF_00FF_0000, 65536)));
+        assert_eq!((of_a_tib.len(), of_a_tib[258]), (259, (64 << 20, 65536)));
+        // What an end has isn't looked at again.
+        let small = parts(80 << 20);
+        assert_eq!(small.iter().filter(|(start, _)| *start == 64 << 20).count(), 1);
+        assert!(small[2..].iter().all(|(start, _)| (END..64 << 20).contains(start)), "{small:?}");
     }
 
     proptest! {

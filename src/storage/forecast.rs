@@ -174,11 +174,6 @@ pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forec
     let rate = measured_rate.map(|(rate, since, _)| (rate, since));
     let worst =
         limits.size.zip(limits.backups).map(|(size, backups)| size.saturating_mul(backups.saturating_add(1)));
-    // One file is as large as it is: the one that is written, or the one that is being compressed when the next has just begun.
-    let on_disk = |plain: f64, size: f64| match limits.compress {
-        true if plain > size => size + (plain - size) / ratio,
-        _ => plain,
-    };
     // Nothing older than that is there but in the file that is written, as nothing is deleted without a rotation. A quiet hour says nothing
     // of a month.
     let by_age = measured_rate
@@ -190,8 +185,9 @@ pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forec
         (Some(worst), Some(by_age)) => Some(by_age.min(worst as f64)),
         (worst, by_age) => worst.map(|worst| worst as f64).or(by_age),
     };
+    // One file is as large as it is: the one that is written, or the one that is being compressed when the next has just begun.
     let expected =
-        plain.zip(limits.size).map(|(plain, size)| on_disk(plain, size as f64).min(u64::MAX as f64) as u64);
+        plain.zip(limits.size).map(|(plain, size)| (size as f64 + (plain - size as f64) / ratio) as u64);
     let kept = rate.and_then(|(rate, _)| {
         let backups = limits
             .size
@@ -199,10 +195,10 @@ pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forec
             .map(|(size, backups)| (size as f64 * backups as f64 / rate, End::Backups));
         let age = limits.age.filter(|_| limits.size.is_some()).map(|age| (age as f64 * DAY, End::Age));
         let room = disk.map(|disk| disk.free().saturating_add(history.total()) as f64);
-        let full = room.filter(|room| expected.is_none_or(|expected| expected as f64 > *room)).map(|room| {
-            let plain = limits.size.map_or(0.0, |size| size as f64);
-            let plain = if limits.compress && room > plain { plain + (room - plain) * ratio } else { room };
-            (plain / rate, End::Disk)
+        // Where the limits have room, they are reached before.
+        let full = room.map(|room| {
+            let whole = limits.size.map_or(0.0, |size| size as f64).min(room);
+            ((whole + (room - whole) * ratio) / rate, End::Disk)
         });
         [backups, age, full].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
     });
@@ -426,6 +422,24 @@ mod tests {
         assert_eq!(found.rate, Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
         assert_eq!((found.ratio, found.is_measured), (10.0, true));
         assert_eq!(history.total(), 160 * MIB);
+        // Too short a time since then, and what no time or ratio is made of.
+        let log = |bytes, last, rotated: &[(u64, u64, u64)]| History {
+            bytes,
+            events: Some((NOW - 100, NOW + last)),
+            rotated: rotated.iter().map(|&(time, bytes, plain)| Rotated { time, bytes, plain }).collect(),
+        };
+        for (history, rate, ratio) in [
+            (log(129, 29, &[(NOW, 10, 20)]), Some((1.0, NOW - 100)), Some(2.0)),
+            (log(120, 30, &[(NOW, 10, 20)]), Some((4.0, NOW)), Some(2.0)),
+            (log(0, 0, &[]), None, None),
+            (log(100, 0, &[(NOW, 0, 20)]), Some((1.0, NOW - 100)), None),
+            (log(100, 0, &[(NOW, 10, 0)]), Some((1.0, NOW - 100)), None),
+            (log(100, 0, &[(NOW, 20, 10)]), Some((1.0, NOW - 100)), Some(1.0)),
+        ] {
+            let found = forecast(&limits(100, 10, 0, true), &history, None);
+            let expected = (rate, ratio.unwrap_or(ASSUMED_RATIO), ratio.is_some());
+            assert_eq!((found.rate, found.ratio, found.is_measured), expected, "{history:?}");
+        }
     }
 
     #[test]
@@ -451,12 +465,19 @@ mod tests {
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
                 Some((42.0 * HOUR, End::Disk)),
             ),
+            // Less than a file: nothing of it is compressed.
+            (
+                limits(50, 100, 0, true),
+                Disk { available: 8 * MIB, ..disk(10, 5, 0) },
+                Some((10.0 * HOUR, End::Disk)),
+            ),
             (limits(0, 0, 0, false), disk(10, 5, 5), Some((2.0 * HOUR, End::Disk))),
         ] {
             assert_eq!(forecast(&limits, &hours(2), Some(disk)).kept, expected, "{limits:?}");
         }
         assert_eq!(forecast(&limits(6, 10, 30, false), &History::default(), None).kept, None);
         assert_eq!(forecast(&limits(6, 10, 30, false), &hours(2), None).rotation, Some(6.0 * HOUR));
+        assert_eq!([End::Backups, End::Age, End::Disk].map(End::name), ["maxbackup", "maxage", "disk"]);
     }
 
     #[test]
@@ -481,6 +502,7 @@ mod tests {
             (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 0, None),
             (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 1, Some("has 10.0 GiB of which 1 bytes")),
             (limits(1024, 9, 0, false), &none, disk(10, 10, 1), 0, Some("has 10.0 GiB of which 1.0 GiB")),
+            (limits(1024, 4, 0, false), &none, disk(10, 5, 0), 0, None),
             (limits(1024, 4, 0, false), &none, disk(10, 5, 1), 0, Some("of the 5.0 GiB that are free 1.0 GiB")),
             // What the log has already isn't to come.
             (limits(1024, 4, 0, false), &History { bytes: GIB, ..History::default() }, disk(10, 5, 1), 0, None),
@@ -502,7 +524,15 @@ mod tests {
             ("101%", None),
             ("1Gi", Some(Share::Bytes(GIB))),
             ("1.5Ki", Some(Share::Bytes(1536))),
+            ("2Mi", Some(Share::Bytes(2 << 20))),
+            ("2Ti", Some(Share::Bytes(2 << 40))),
+            ("2Pi", Some(Share::Bytes(2 << 50))),
+            ("2k", Some(Share::Bytes(2000))),
+            ("2K", Some(Share::Bytes(2000))),
             ("100M", Some(Share::Bytes(100_000_000))),
+            ("2G", Some(Share::Bytes(2_000_000_000))),
+            ("2T", Some(Share::Bytes(2_000_000_000_000))),
+            ("2P", Some(Share::Bytes(2_000_000_000_000_000))),
             ("123", Some(Share::Bytes(123))),
             ("-1", None),
             ("inf", None),
@@ -524,6 +554,7 @@ mod tests {
             ("evictionHard:\n  nodefs.available: 1Gi\n", Share::Bytes(GIB)),
             ("evictionHard: {memory.available: 100Mi}\n", Share::Bytes(0)),
             ("evictionHard: {memory.available: 100Mi}\nmergeDefaultEvictionSettings: true\n", EVICTION),
+            ("evictionHard: {nodefs.available: 1Gi}\nmergeDefaultEvictionSettings: true\n", Share::Bytes(GIB)),
         ] {
             assert_eq!(eviction(&crate::yaml::parse(text).unwrap()[0].root), expected, "{text}");
         }
@@ -541,9 +572,15 @@ mod tests {
         ] {
             assert_eq!(Bytes(bytes).to_string(), expected);
         }
-        for (seconds, expected) in
-            [(1.0, "1 seconds"), (3600.0, "60 minutes"), (7200.0, "2 hours"), (86400.0 * 4.0, "4 days")]
-        {
+        for (seconds, expected) in [
+            (1.0, "1 seconds"),
+            (119.0, "119 seconds"),
+            (120.0, "2 minutes"),
+            (7199.0, "120 minutes"),
+            (7200.0, "2 hours"),
+            (259_199.0, "72 hours"),
+            (259_200.0, "3 days"),
+        ] {
             assert_eq!(Span(seconds).to_string(), expected);
         }
     }

@@ -85,7 +85,7 @@ fn plain(text: &str) -> String {
     while let [first, tail @ ..] = rest {
         match (first, tail) {
             (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                bytes.push([a, b, c].iter().fold(0, |byte, digit| byte * 8 + (*digit - b'0')));
                 rest = tail;
             }
             _ => {
@@ -148,6 +148,26 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_can_be_escaped() {
+        let text: String = (1..=127).map(|byte| format!("\\{byte:03o}")).collect();
+        assert_eq!(plain(&text).into_bytes(), (1..=127).collect::<Vec<u8>>());
+        assert_eq!(plain(r"\303\244\400\08"), r"ä\400\08");
+    }
+
+    #[test]
+    fn nothing_can_be_written_where_the_mount_or_its_file_system_is_read_only() {
+        for (options, super_options, expected) in [
+            ("rw", "rw", false),
+            ("noatime,ro", "rw", true),
+            ("rw", "ro,errors=continue", true),
+            ("rw", "root", false),
+        ] {
+            let mounts = parse(&format!("1 0 0:1 / / {options} - ext4 /dev/a {super_options}")).unwrap();
+            assert_eq!(mounts[0].is_read_only(), expected, "{options} {super_options}");
+        }
+    }
+
+    #[test]
     fn a_mount_without_optional_fields_or_source_is_read() {
         let mounts = parse("1 0 0:1 / / rw - tmpfs  rw,size=4k\n").unwrap();
         assert_eq!((mounts[0].source.as_str(), mounts[0].super_options.as_str()), ("", "rw,size=4k"));
@@ -164,6 +184,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).err().map_or(0, |fault| fault.line), line, "{text:?}");
         }
+        assert_eq!(parse("?").unwrap_err().to_string(), "line 1: this is no line of mountinfo");
     }
 
     #[test]

@@ -432,6 +432,43 @@ mod tests {
                 "overlay at /, written to /root-rw/upper, which is not seen here",
             ),
             (
+                "an overlay of which its mount tells nothing",
+                "24 1 0:30 / / rw - overlay overlay rw\n",
+                &[],
+                Unknown,
+                "overlay at /, whose layers are not told",
+            ),
+            (
+                "an overlay without an upper layer",
+                "24 1 0:30 / / rw - overlay overlay rw,lowerdir=/a:/b\n",
+                &[],
+                Volatile,
+                "overlay at /, which nobody can write to",
+            ),
+            (
+                "an overlay that is mounted read-only",
+                "24 1 0:30 / / ro - overlay overlay rw\n",
+                &[],
+                Volatile,
+                "overlay at /, which nobody can write to",
+            ),
+            (
+                "an overlay whose upper layer would be on another overlay",
+                "24 1 0:30 / / rw - overlay overlay rw,lowerdir=/a,upperdir=/b,workdir=/w\n\
+                 25 24 0:31 / /var rw - overlay overlay rw,lowerdir=/c,upperdir=/d,workdir=/w\n",
+                &[],
+                Unknown,
+                "overlay at /var, written to /d, which is not seen here",
+            ),
+            ("a pool of ZFS", "24 1 0:40 / / rw - zfs rpool/ROOT rw\n", &[], Persistent, "zfs at /, rpool/ROOT"),
+            (
+                "a root whose source is no device's path",
+                "24 1 0:40 / / rw - btrfs none rw\n",
+                &[],
+                Unknown,
+                "btrfs at / on none, which is not seen here",
+            ),
+            (
                 "another machine's disk",
                 "24 1 8:1 / / rw - ext4 /dev/sda1 rw\n25 24 0:50 / /var/log rw - nfs4 nas:/logs rw,vers=4.2\n",
                 &[],
@@ -461,10 +498,49 @@ mod tests {
     #[test]
     fn what_lies_on_itself_has_an_end() {
         let text = "1 0 7:0 / / rw - ext4 /dev/loop0 rw\n";
-        let (lasting, _) = found(text, LOGS, &[("7:0", file("loop0", "/disk.img"))]);
-        assert_eq!(lasting, Lasting::Unknown);
+        let (lasting, reason) = found(text, LOGS, &[("7:0", file("loop0", "/disk.img"))]);
+        assert_eq!((lasting, reason.matches("loop0").count()), (Lasting::Unknown, DEPTH / 2));
+        let overlays =
+            "1 0 0:1 / / rw - overlay overlay rw,upperdir=/a/b\n2 1 0:2 / /a rw - aufs aufs rw,upperdir=/c\n";
+        let (lasting, reason) = found(overlays, LOGS, &[]);
+        assert_eq!((lasting, reason.matches("aufs at").count()), (Lasting::Unknown, DEPTH / 2));
         let circle = [("7:0", made_of("dm-0", &["7:0"]))];
         assert_eq!(found(text, LOGS, &circle).0, Lasting::Unknown);
+    }
+
+    #[test]
+    fn a_device_without_parts_is_judged_by_its_name() {
+        use Lasting::{Persistent, Unknown, Volatile};
+        for (name, lasting) in [
+            ("sda1", Persistent),
+            ("ramp", Persistent),
+            ("loopback", Persistent),
+            ("ram0", Volatile),
+            ("zram1", Volatile),
+            ("loop3", Unknown),
+            ("dm-0", Unknown),
+            ("nbd0", Unknown),
+            ("mapper/audit", Unknown),
+        ] {
+            assert_eq!(judge_device(&[], &block(name), &|_| None).lasting, lasting, "{name}");
+        }
+        assert_eq!([Persistent, Volatile, Unknown].map(Lasting::name), ["persistent", "volatile", "unknown"]);
+        assert_eq!(judge_device(&[], &block("ram0"), &|_| None).to_string(), "volatile: ram0, in memory");
+    }
+
+    #[test]
+    fn the_first_part_that_lasts_least_decides() {
+        let devices = |name: &str| (name != "gone").then(|| block(name));
+        for (parts, expected) in [
+            (["sda", "sdb"], "md0, made of the disk sda"),
+            (["sda", "ram0"], "md0, made of ram0, in memory"),
+            (["ram0", "ram1"], "md0, made of ram0, in memory"),
+            (["ram0", "gone"], "md0, made of ram0, in memory"),
+            (["sda", "gone"], "md0, made of gone, which is not seen here"),
+            (["gone", "sda"], "md0, made of gone, which is not seen here"),
+        ] {
+            assert_eq!(judge_device(&[], &made_of("md0", &parts), &devices).reason, expected);
+        }
     }
 
     #[test]

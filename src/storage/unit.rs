@@ -140,6 +140,7 @@ mod tests {
             ("LABEL=audit", "/dev/disk/by-label/audit"),
             ("LABEL=audit log/1", "/dev/disk/by-label/audit\\x20log\\x2f1"),
             ("UUID=0B1D-2C3E", "/dev/disk/by-uuid/0b1d-2c3e"),
+            ("PARTLABEL=Audit", "/dev/disk/by-partlabel/Audit"),
             ("PARTUUID=AB", "/dev/disk/by-partuuid/ab"),
             ("/dev/disk/by-id/virtio-audit", "/dev/disk/by-id/virtio-audit"),
         ] {
@@ -168,6 +169,11 @@ mod tests {
              Options=nodev,nosuid,noexec,nofail,x-systemd.device-bound=no\n\
              DirectoryMode=0700\n"
         );
+        for (format, line) in [(Format::Ext4, "Type=ext4"), (Format::Xfs, "Type=xfs")] {
+            let source = Source::Device { name: "/dev/disk/by-id/x".to_owned(), format: Some(format) };
+            let [(_, unit), _] = files(&source, "/a/b");
+            assert!(unit.lines().any(|found| found == line), "{unit}");
+        }
         assert_eq!(drop_in_path, "/etc/systemd/system/kubelet.service.d/20-audit-log.conf");
         assert!(drop_in.ends_with("\n[Unit]\nRequiresMountsFor=/var/log/kubernetes/audit\n"), "{drop_in}");
     }
