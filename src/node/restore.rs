@@ -300,6 +300,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_mounted_is_no_matter_of_an_image() {
+        let node = Node::new();
+        fs::create_dir_all(node.host(&aside(LOGS))).unwrap();
+        let (path, unit, log) = (LOGS.to_owned(), "audit.mount".to_owned(), format!("{LOGS}/audit.log"));
+        let attributes = super::super::testing::mode(0o700);
+        let mount = Change::Mount { path: path.clone(), unit, attributes, log, begun: None };
+        for (seconds, change) in [(0, mount), (1, Change::Unmount { path })] {
+            let set = begin(&node.root, std::slice::from_ref(&change), "apply", at(seconds)).unwrap();
+            finish(&node.root, &set).unwrap();
+            let restore = plan(&node.root, None).unwrap();
+            assert_eq!((restore.changes, restore.notes), (vec![], vec![]), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_begun_goes_only_while_nothing_is_in_it() {
+        for (text, stays) in [("", false), ("event", true)] {
+            let node = Node::new();
+            node.apply(&[node.write("/audit.log", "")], 0).unwrap();
+            node.put("/audit.log", text);
+            assert_eq!(node.restore(None, 1).foreign, [""; 0]);
+            assert_eq!(node.exists("/audit.log"), stays, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_stays_for_an_inner_one_needs_no_note_of_its_own() {
+        let node = Node::new();
+        node.apply(&[node.create_directory("/srv/a/b")], 0).unwrap();
+        node.put("/srv/a/b/x", "");
+        let note = "/srv/a/b stays: it holds 1 name(s), \"x\" first; logs are kept";
+        assert_eq!(plan(&node.root, None).unwrap().notes, [note]);
+        node.put("/srv/y", "");
+        let outer = "/srv stays: it holds 2 name(s), ";
+        let notes = plan(&node.root, None).unwrap().notes;
+        assert!(notes.len() == 2 && notes[0] == note && notes[1].starts_with(outer), "{notes:?}");
+    }
+
+    #[test]
     fn what_somebody_else_changed_in_the_cluster_stays() {
         let ours = |now: &str| now == "after";
         let back = |now: Result<String>| put_cluster_back("before".to_owned(), now, ours);

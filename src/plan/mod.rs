@@ -461,7 +461,7 @@ pub fn lossy(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{actions, config, disk_state, facts, planned};
+    use super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
     use super::*;
     use crate::node::disk;
     use crate::storage::blank::Content;
@@ -514,5 +514,238 @@ mod tests {
             let told: Vec<_> = plan.warnings.iter().filter(|line| line.contains("another API server")).collect();
             assert!(told.len() == 1 && told[0].contains(says), "{occasion:?}: {:?}", plan.warnings);
         }
+    }
+
+    /// A manifest that doesn't audit yet.
+    const BARE: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
+                        kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+    const LOGS: &str = "/var/log/kubernetes/audit";
+
+    fn warns(plan: &Plan, words: &str) -> bool {
+        plan.warnings.iter().any(|line| line.contains(words))
+    }
+
+    #[test]
+    fn what_nodes_and_parts_of_the_job_are_called() {
+        use Role::{ControlPlane, FirstBoot, Image, Joining, Worker};
+        for (role, name, description) in [
+            (Image, "image", "an image, or a node that kubeadm hasn't touched yet"),
+            (FirstBoot, "first-boot", "a first boot, before kubeadm init"),
+            (ControlPlane, "control-plane", "a control plane"),
+            (Joining, "joining-control-plane", "a control plane about to join"),
+            (Worker, "worker", "a worker"),
+        ] {
+            assert_eq!((role.name(), role.description()), (name, description));
+        }
+        assert_eq!(Step::ALL.map(Step::name), ["storage", "policy", "kubeadm", "strays", "manifest"]);
+    }
+
+    #[test]
+    fn files_belong_to_whom_the_api_server_runs_as_or_to_who_runs_this() {
+        let run_as = format!("{BARE}  securityContext: {{runAsUser: 65, runAsGroup: 66}}\n");
+        for (manifest, owner, expected, is_told) in [
+            (BARE, (0, 0), (0, 0), false),
+            (BARE, (1000, 1001), (1000, 1001), true),
+            (&run_as, (1000, 1001), (65, 66), false),
+            (&run_as, (0, 0), (65, 66), false),
+        ] {
+            let plan = planned(&config(""), &Facts { owner, ..facts(Some(manifest)) }, &Targets::default());
+            let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
+            assert_eq!((attributes.uid, attributes.gid), expected);
+            assert_eq!(warns(&plan, "not run as root: what is written belongs to 1000:1001"), is_told);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_use_stays_open_and_the_first_of_them_is_named() {
+        let (facts, mut targets) = audited(&config(""));
+        for (names, does, told) in [
+            (vec!["audit.log", "notes"], "", Some("more than the audit log in it (\"notes\")")),
+            (vec!["audit.log", "audit-2026.log"], "set-attributes", None),
+        ] {
+            let names = names.into_iter().map(str::to_owned).collect();
+            targets.directories.insert(LOGS.to_owned(), Some((Attributes::new(0o755, 0, 0), names)));
+            let plan = planned(&config(""), &facts, &targets);
+            assert_eq!((actions(&plan).as_str(), warns(&plan, "more than the audit log")), (does, told.is_some()));
+            assert!(warns(&plan, told.unwrap_or_default()) || told.is_none(), "{:?}", plan.warnings);
+            assert_eq!(actions(&planned(&config("existing: keep"), &facts, &targets)), "");
+        }
+    }
+
+    #[test]
+    fn logs_get_the_mode_that_is_wanted_and_old_ones_where_a_group_shall_read_them() {
+        let (log, old) = (format!("{LOGS}/audit.log"), format!("{LOGS}/audit-2026-11-26T12-00-00.000.log"));
+        let mounted = Some("ext4 on /dev/sdb".to_owned());
+        let right = disk::State { mounted, is_right: true, ..disk_state() };
+        let bound = "storage: {group: 7, bind: /data/audit}";
+        for (lines, logs, disk, does) in [
+            ("", vec![], None, ""),
+            ("", vec![(&log, 0o600, 0)], None, ""),
+            ("", vec![(&log, 0o644, 0)], None, "set-attributes"),
+            ("existing: keep", vec![(&log, 0o644, 0)], None, ""),
+            // Old ones stay closed.
+            ("", vec![(&old, 0o644, 0)], None, ""),
+            ("storage: {group: 7}", vec![], None, "create-file"),
+            ("storage: {group: 7}", vec![(&log, 0o640, 7), (&old, 0o640, 7)], None, ""),
+            (
+                "storage: {group: 7}",
+                vec![(&log, 0o600, 0), (&old, 0o600, 0)],
+                None,
+                "set-attributes set-attributes",
+            ),
+            (bound, vec![], Some(right), "create-file"),
+            // What is mounted begins a log of its own.
+            (bound, vec![], Some(disk_state()), "create-directory mount edit-file"),
+            (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount gather edit-file"),
+        ] {
+            let wanted = config(lines);
+            let (facts, mut targets) = audited(&config(""));
+            let (mode, group) = wanted.storage.group.map_or((0o700, 0), |group| (0o750, group));
+            let directory = Attributes::new(mode, 0, group);
+            targets.directories.insert(LOGS.to_owned(), Some((directory, Vec::new())));
+            let attributes = |mode: u32, group: u32| Some(Attributes::new(mode, 0, group));
+            targets.logs =
+                logs.iter().map(|(path, mode, group)| ((*path).clone(), attributes(*mode, *group))).collect();
+            targets.disk = disk;
+            assert_eq!(actions(&planned(&wanted, &facts, &targets)), does, "{lines} {logs:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_server_is_started_anew_for_a_policy_and_for_nothing_else() {
+        let fresh = config("storage: {bind: /data/audit}");
+        let (facts, targets) = audited(&fresh);
+        let mounted = Some("ext4 on /dev/sdb".to_owned());
+        let disk = Some(disk::State { mounted, is_right: true, ..disk_state() });
+        let unit = |before: &str| ("/u".to_owned(), "new".to_owned(), Some(snapshot(before)));
+        for (policy, units, does) in [
+            (policy::DEFAULT, vec![unit("new")], ""),
+            (policy::DEFAULT, vec![unit("old")], "edit-file"),
+            (policy::DEFAULT, vec![("/u".to_owned(), "new".to_owned(), None)], "create-file"),
+            // The policy, and the manifest's mark.
+            ("kind: Policy\n", vec![unit("new")], "edit-file edit-file"),
+            ("# none\n", vec![unit("old")], "edit-file edit-file edit-file"),
+        ] {
+            let mut targets = Targets { units, disk: disk.clone(), ..targets.clone() };
+            targets.policies.insert(fresh.policy_path.clone(), Some(snapshot(policy)));
+            let plan = planned(&fresh, &facts, &targets);
+            assert_eq!((actions(&plan).as_str(), plan.by_hand), (does, false), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_clusters_own_configuration_is_edited_once_or_said_to_be_unknown() {
+        let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.31.4\n";
+        let edited = |cluster, config: &Config, manifest: &Facts| {
+            planned(config, &Facts { cluster, ..manifest.clone() }, &Targets::default())
+        };
+        let plan = edited(Some(Ok(text.to_owned())), &config(""), &facts(Some(BARE)));
+        let after = plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteCluster { after, .. } => Some(after.clone()),
+            _ => None,
+        });
+        let told = "other control planes take their flags from it";
+        assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
+        let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
+        assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
+        let unknown = "the cluster's own configuration isn't edited";
+        let (audited, _) = audited(&config(""));
+        for (cluster, lines, facts, is_told) in [
+            (None, "", facts(Some(BARE)), true),
+            (Some(Err("nobody answers".to_owned())), "", facts(Some(BARE)), true),
+            (Some(Ok(text.to_owned())), "", facts(Some(BARE)), false),
+            (None, "kubeadm: {cluster: false}", facts(Some(BARE)), false),
+            (None, "", audited, false),
+        ] {
+            let plan = edited(cluster.clone(), &config(lines), &facts);
+            assert_eq!(warns(&plan, unknown), is_told, "{cluster:?} {lines}: {:?}", plan.warnings);
+            assert_eq!(warns(&plan, "(nobody answers)"), matches!(cluster, Some(Err(_))));
+        }
+    }
+
+    #[test]
+    fn a_joining_control_plane_is_told_where_its_flags_come_from() {
+        for (occasion, is_told) in [(Occasion::Join, true), (Occasion::Init, false), (Occasion::Any, false)] {
+            let config = Config { occasion, ..Config::default() };
+            let plan = planned(&config, &facts(None), &Targets::default());
+            assert_eq!(warns(&plan, "takes its flags from the cluster's kubeadm-config"), is_told, "{occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_always_counts_an_objection_where_something_changes_and_the_first_is_said() {
+        let fresh = || planned(&config(""), &facts(Some(BARE)), &Targets::default());
+        let nothing = || Plan { changes: Vec::new(), ..fresh() };
+        let why = |plan: Plan| plan.allowed().err().map(|error| error.to_string()).unwrap_or_default();
+        let objected = |plan: Plan| Plan { objection: Some("objection".to_owned()), ..plan };
+        let refused = |mut plan: Plan| {
+            plan.refuse("refusal".to_owned());
+            plan.refuse("second".to_owned());
+            plan
+        };
+        for (plan, expected) in [
+            (fresh(), ""),
+            (objected(fresh()), "objection"),
+            (objected(nothing()), ""),
+            (refused(nothing()), "refusal"),
+            (refused(objected(fresh())), "refusal"),
+        ] {
+            assert_eq!(why(plan), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_policy_is_not_overwritten() {
+        let (facts, mut targets) = audited(&config(""));
+        for (text, fault) in [
+            ("", None),
+            ("\n  # only a comment\n\n", None),
+            ("kind: Policy\nrules: []\n", None),
+            ("broken: [Policy", None),
+            ("# Policy\nkind: Secret\n", Some("a Secret is there, and no audit policy")),
+            ("# a comment\nkey: value\n", Some("something is there that is no audit policy")),
+            ("-----BEGIN CERTIFICATE-----\n", Some("something is there that is no audit policy")),
+        ] {
+            targets.policies.insert(Config::default().policy_path, Some(snapshot(text)));
+            let wiring = wire(&config(""), &facts, false).unwrap();
+            let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+            let found = plan(&config(""), &facts, wiring, &targets, &policy).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
+            assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policys_errors_end_the_run_and_its_warnings_are_said_once() {
+        let install = |text: &str| {
+            let mut plan = planned(&config(""), &facts(None), &Targets::default());
+            plan.warnings.clear();
+            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned() };
+            for path in ["/a", "/b"] {
+                plan.policy(path, None, false, (0, 0), &policy)?;
+            }
+            Ok::<_, anyhow::Error>(plan.warnings)
+        };
+        let good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";
+        assert_eq!(install(good).unwrap(), [""; 0]);
+        let error = install(&good.replace("Metadata", "Everything")).unwrap_err().to_string();
+        assert!(error.starts_with("mine:4:10: "), "{error}");
+        // Of a rule that takes everything, and isn't the last.
+        let warnings = install(&format!("{good}- level: None\n")).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");
+    }
+
+    #[test]
+    fn events_from_before_follow_when_everything_is_through() {
+        let wanted = config("storage: {bind: /data/audit, group: 7}");
+        let disk = Some(disk::State { has_left: true, ..disk_state() });
+        let plan = planned(&wanted, &facts(None), &Targets { disk, ..Targets::default() });
+        assert_eq!(actions(&plan), "create-directory create-directory mount gather create-file");
+        assert_eq!(plan.changes().len(), 4);
+        assert!(!plan.changes().iter().any(|change| matches!(change, Change::Gather { .. })));
+        let expected = Some((format!("{LOGS}/audit.log"), Some(Attributes::new(0o640, 0, 7))));
+        assert_eq!((plan.gathers(), plan.mounts()), (expected, true));
+        let plan = planned(&config(""), &facts(None), &Targets::default());
+        assert_eq!((plan.gathers(), plan.mounts()), (None, false));
     }
 }

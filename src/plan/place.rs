@@ -279,6 +279,7 @@ mod tests {
             (formatted, single("ext4", "data"), "mount", Some("with the label \"data\"")),
             (formatted, single("xfs", "kube-audit"), "mount", Some("there is xfs")),
             (plain, single("crypto_LUKS", ""), "mount", Some("there is crypto_LUKS")),
+            (formatted, single("crypto_LUKS", ""), "mount", Some("it can't hold the log")),
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
             (formatted, None, "mount", Some("isn't there")),
         ] {
@@ -407,5 +408,117 @@ mod tests {
             let told = same.warnings.iter().any(|warning| warning.contains(objection.unwrap_or_default()));
             assert!(objection.is_none() || told, "{storage}: {:?}", same.warnings);
         }
+    }
+
+    #[test]
+    fn what_is_in_the_directory_of_a_log_is_the_logs_or_nobodys_or_others() {
+        for (name, expected) in [
+            ("audit.log", true),
+            ("audit-2026-11-26T12-00-00.000.log.gz", true),
+            (".hidden", true),
+            ("lost+found", true),
+            ("notes", false),
+        ] {
+            assert_eq!(is_of_log(name, "/var/log/kubernetes/audit/audit.log"), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_told_what_is_not_mounted_before_it_has_a_role() {
+        let boot = |lines: &str| Config { occasion: Occasion::Boot, ..config(lines) };
+        for (lines, is_right, is_told) in [
+            ("storage: {bind: /data/audit}", false, true),
+            ("storage: {bind: /data/audit}", true, false),
+            ("", false, false),
+        ] {
+            let disk = Some(disk::State { is_right, ..disk_state() });
+            let plan = planned(&boot(lines), &facts(None), &Targets { disk, ..Targets::default() });
+            let told = plan.warnings.iter().any(|line| line.contains("nothing is mounted before"));
+            assert_eq!((actions(&plan).contains("mount"), told), (false, is_told), "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_bound_directory_on_the_same_disk_is_made_and_doubted() {
+        let wanted = config("storage: {bind: /data/audit}");
+        let there = Some((Attributes::new(0o700, 0, 0), Vec::new()));
+        for (is_same, bound, does, is_doubted) in [
+            (true, None, "create-directory mount", true),
+            (false, None, "create-directory mount", false),
+            (true, there.clone(), "mount", false),
+            (false, there, "mount", false),
+        ] {
+            let disk = Some(disk::State { is_same, ..disk_state() });
+            let plan = planned(&wanted, &facts(None), &Targets { bound, disk, ..Targets::default() });
+            assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
+            assert_eq!(plan.warnings.iter().any(|line| line.contains("is its disk mounted?")), is_doubted);
+        }
+        let facts = Facts { manifest_path: "/data/audit/kube-apiserver.yaml".to_owned(), ..facts(None) };
+        let targets = Targets { disk: Some(disk_state()), ..Targets::default() };
+        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+        let wiring = wire(&wanted, &facts, false).unwrap();
+        let error = plan(&wanted, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        assert!(error.contains("must not lie in the manifest directory"), "{error}");
+    }
+
+    #[test]
+    fn what_was_logged_before_a_mount_follows_it() {
+        let wanted = config("storage: {device: LABEL=audit}");
+        let content = Some(Content::Single(Signature { kind: "xfs".to_owned(), label: "audit".to_owned() }));
+        let log = || ("/var/log/kubernetes/audit/audit.log".to_owned(), Some(Attributes::new(0o600, 0, 0)));
+        for (has_left, logs, does) in [
+            (false, None, "mount create-file"),
+            (true, None, "mount gather create-file"),
+            (false, Some(log()), "mount gather create-file"),
+        ] {
+            let disk = Some(disk::State { has_left, content: content.clone(), ..disk_state() });
+            let logs = logs.into_iter().collect();
+            let plan = planned(&wanted, &facts(None), &Targets { disk, logs, ..Targets::default() });
+            assert_eq!(actions(&plan), format!("create-directory {does}"));
+        }
+    }
+
+    #[test]
+    fn of_an_image_and_of_what_may_be_lost_there_are_warnings() {
+        use Lasting::{Persistent, Unknown, Volatile};
+        let any = "storage: {require: any, headroom: any}";
+        let of = |lasting| seen(lasting, 50 << 30);
+        let room = |disk, capacity| Seen { disk, capacity, ..of(Persistent) };
+        let left = |available| Some(Disk { total: 50 << 30, available, eviction: 0 });
+        let all = ["reboot", "are left", "read-only"];
+        for (lines, seen, told) in [
+            ("", of(Persistent), ""),
+            ("", of(Volatile), "the log would be gone after a reboot"),
+            (any, of(Volatile), "the log will be gone after a reboot"),
+            ("", of(Unknown), "it can't be told whether the log outlives a reboot"),
+            (any, of(Unknown), ""),
+            (any, of(Persistent), ""),
+            ("", Seen { is_read_only: true, ..of(Persistent) }, "its file system is read-only"),
+            (any, room(left(1 << 20), 0), ""),
+            (any, room(left((1 << 20) - 1), 0), "1.0 MiB are left"),
+            // Of what isn't mounted yet, the size is known, or nothing.
+            (any, room(None, 0), ""),
+            (any, room(None, 1000), "1000 bytes are left"),
+            (any, room(None, 1 << 30), ""),
+        ] {
+            let targets = Targets { storage: Some(seen.clone()), ..Targets::default() };
+            let plan = planned(&config(lines), &facts(None), &targets);
+            assert_eq!((plan.role, plan.objection), (Role::Image, None));
+            let found: Vec<_> =
+                plan.warnings.iter().filter(|line| all.iter().any(|words| line.contains(words))).collect();
+            assert_eq!(found.len(), usize::from(!told.is_empty()), "{lines} {seen:?}: {found:?}");
+            // What to do about it is for where it runs.
+            assert!(found.iter().all(|line| line.contains(told) && !line.contains("; ")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_mounted_for_a_log_that_is_kept_elsewhere() {
+        let kept = config("existing: keep\nstorage: {bind: /data/audit}");
+        let (facts, targets) = audited(&config("log: {path: /srv/audit/log}"));
+        let wiring = wire(&kept, &facts, false).unwrap();
+        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+        let error = plan(&kept, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        assert!(error.starts_with("/srv/audit/log: a manifest has the log here"), "{error}");
     }
 }

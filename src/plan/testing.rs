@@ -56,7 +56,7 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
     let mut targets = Targets::default();
     targets.policies.insert(config.policy_path.clone(), Some(snapshot(policy::DEFAULT)));
     let directory = (Attributes::new(0o700, 0, 0), vec!["audit.log".to_owned()]);
-    targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));
+    targets.directories.insert(parent(&config.log.path).to_owned(), Some(directory));
     assert_eq!(actions(&planned(config, &facts, &targets)), "");
     (facts, targets)
 }

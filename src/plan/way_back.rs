@@ -98,4 +98,48 @@ mod tests {
         let (changes, left) = roll_back(foreign, MANIFEST, Some(audited));
         assert_eq!((paths(&changes), left), (vec![], vec![MANIFEST.to_owned(), POLICY.to_owned()]));
     }
+
+    #[test]
+    fn what_the_api_server_still_needs_stays_and_stays_its_own() {
+        const MANIFEST: &str = "/m/kube-apiserver.yaml";
+        let audited = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, \
+                       --audit-policy-file=/p/policy]\n    volumeMounts: [{name: p, mountPath: /p/policy}]\n  volumes: [{name: p, \
+                       hostPath: {path: /p/policy}}]\n";
+        let of = |uid, mode| Attributes::new(mode, uid, uid);
+        let file = |uid| Snapshot { bytes: b"text".to_vec(), attributes: of(uid, 0o600), identity: (1, 1) };
+        let remove = |path: &str| Change::RemoveFile { path: path.to_owned(), before: file(0) };
+        let directory = |path: &str| Change::RemoveDirectory { path: path.to_owned(), before: of(0, 0o700) };
+        let give = |before, after| Change::SetAttributes { path: "/p/policy".to_owned(), before, after };
+        let write = |path: &str, uid| Change::WriteFile {
+            path: path.to_owned(),
+            before: Some(file(7)),
+            bytes: b"old".to_vec(),
+            attributes: of(uid, 0o644),
+        };
+        // What is to be done, what of it is done, and what is left.
+        for (changes, done, left) in [
+            (
+                vec![remove("/p/policy"), directory("/p"), remove("/q")],
+                vec![remove("/q")],
+                vec!["/p/policy", "/p"],
+            ),
+            // Without the manifest, nothing is needed.
+            (vec![remove(MANIFEST), remove("/p/policy")], vec![remove(MANIFEST), remove("/p/policy")], vec![]),
+            (vec![write(MANIFEST, 0), remove("/p/policy")], vec![write(MANIFEST, 0), remove("/p/policy")], vec![]),
+            (vec![write("/q", 0), remove("/p/policy")], vec![write("/q", 0)], vec!["/p/policy"]),
+            (vec![give(of(7, 0o600), of(0, 0o600))], vec![], vec!["/p/policy"]),
+            (vec![give(of(7, 0o600), of(7, 0o644))], vec![give(of(7, 0o600), of(7, 0o644))], vec![]),
+            // Its content is put back, and who may read it stays.
+            (vec![write("/p/policy", 0)], vec![write("/p/policy", 7)], vec![]),
+        ] {
+            let restore = Restore { changes: changes.clone(), ..Restore::default() };
+            let (found, others) = roll_back(restore, MANIFEST, Some(audited));
+            assert_eq!((found, others), (done, left.into_iter().map(str::to_owned).collect()), "{changes:?}");
+        }
+        let foreign = vec!["/p/policy".to_owned(), "/q".to_owned()];
+        let mut restore =
+            Restore { changes: vec![remove("/p/policy"), remove("/q")], foreign, ..Restore::default() };
+        keep_referenced(&mut restore, MANIFEST, Some(audited));
+        assert_eq!((restore.foreign, restore.notes.len()), (vec!["/q".to_owned()], 1));
+    }
 }

@@ -281,3 +281,164 @@ impl Wiring {
         self.referenced = referenced.into_iter().collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{config, facts, snapshot};
+    use super::*;
+
+    const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                              command: [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+    const INIT: &str =
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.30.1\n";
+    const WORKER: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+    const JOIN: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\n";
+    const OTHER: &str = "apiVersion: v1\nkind: ConfigMap\n";
+    const BROKEN: &str = "kind: [";
+    /// kubeadm reads it, and its arguments can't be edited: two places share them.
+    const SHARED: &str =
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nscheduler: &a {}\napiServer: *a\n";
+
+    fn file(path: &str, text: &str) -> Text {
+        Text { path: path.to_owned(), text: text.to_owned(), snapshot: snapshot(text) }
+    }
+
+    #[test]
+    fn a_file_of_kubeadms_that_cannot_be_used_matters_where_it_is_named_or_no_cluster_is_there() {
+        let named = || Config { kubeadm_configs: Some(vec!["/k".to_owned()]), ..Config::default() };
+        let any = Config::default;
+        for (text, manifest, joined, config, required, fault) in [
+            (BROKEN, None, false, any(), false, Some("/k:")),
+            (BROKEN, Some(API_SERVER), false, any(), false, None),
+            (BROKEN, None, true, any(), false, None),
+            (BROKEN, Some(API_SERVER), false, named(), true, Some("/k:")),
+            (SHARED, None, false, any(), false, Some("/k:")),
+            (SHARED, Some(API_SERVER), false, any(), false, None),
+            (SHARED, Some(API_SERVER), false, named(), true, Some("/k:")),
+            (OTHER, None, false, named(), true, Some("there is no ClusterConfiguration")),
+            (OTHER, None, false, named(), false, None),
+            (INIT, None, false, named(), true, None),
+        ] {
+            let case = format!("{text} {} {joined} {required}", manifest.is_some());
+            let facts = Facts { kubeadm: vec![file("/k", text)], joined, ..facts(manifest) };
+            match (wire(&config, &facts, required), fault) {
+                (Err(error), Some(fault)) => assert!(error.to_string().contains(fault), "{case}: {error}"),
+                (Ok(wiring), None) => {
+                    let is_left = [BROKEN, SHARED].contains(&text);
+                    assert_eq!(wiring.skipped, ["/k"][..usize::from(is_left)], "{case}");
+                    let told = wiring.warnings.iter().any(|line| line.ends_with("; left as it is"));
+                    assert_eq!(told, is_left, "{case}: {:?}", wiring.warnings);
+                }
+                (found, _) => panic!("{case}: {:?}", found.map(|wiring| wiring.warnings)),
+            }
+            let facts = Facts { kubeadm: Vec::new(), unreadable: vec!["/k: why".to_owned()], ..facts };
+            let found = wire(&config, &facts, required).map(|wiring| wiring.warnings[0].clone());
+            let is_lenient = (manifest.is_some() || joined) && config.kubeadm_configs.is_none();
+            let why = "/k: why".to_owned();
+            assert_eq!(
+                found.map_err(|error| error.to_string()),
+                if is_lenient { Ok(why) } else { Err(why) },
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_role_comes_from_the_manifest_then_kubeadms_file_then_what_joined() {
+        let all = format!("{INIT}---\n{WORKER}");
+        for (manifest, kubeadm, joined, occasion, role) in [
+            (Some(API_SERVER), Some(("/k", WORKER)), true, Occasion::Any, Role::ControlPlane),
+            (None, Some(("/k", INIT)), false, Occasion::Any, Role::FirstBoot),
+            (None, Some(("/k", JOIN)), false, Occasion::Any, Role::Joining),
+            (None, Some(("/k", WORKER)), false, Occasion::Any, Role::Worker),
+            (None, None, true, Occasion::Any, Role::Worker),
+            (None, None, false, Occasion::Any, Role::Image),
+            (None, None, false, Occasion::Init, Role::FirstBoot),
+            (None, None, false, Occasion::Join, Role::Joining),
+            // kind's has the documents of all roles.
+            (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Any, Role::Worker),
+            (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Init, Role::FirstBoot),
+        ] {
+            let kubeadm: Vec<_> = kubeadm.into_iter().map(|(path, text)| file(path, text)).collect();
+            let case = format!("{kubeadm:?} {joined} {occasion:?}");
+            let edited = kubeadm.iter().filter(|_| role == Role::FirstBoot).count();
+            let facts = Facts { kubeadm, joined, ..facts(manifest) };
+            let wiring = wire(&Config { occasion, ..Config::default() }, &facts, false).unwrap();
+            assert_eq!((wiring.role, wiring.kubeadm.len()), (role, edited), "{case}");
+            let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration"));
+            assert_eq!(asks, role == Role::Image, "{case}");
+        }
+        for (live, occasion, asks) in
+            [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]
+        {
+            let wiring = wire(&Config { occasion, ..Config::default() }, &Facts { live, ..facts(None) }, false);
+            assert_eq!(wiring.unwrap().warnings.len(), usize::from(asks), "{live} {occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_without_a_manifest_ends_the_run_unless_kubeadm_is_at_work() {
+        for (joined, certified, kubeadm, expected) in [
+            (true, true, None, Err(())),
+            (true, true, Some(INIT), Ok(1)),
+            (true, false, None, Ok(0)),
+            (false, true, Some(INIT), Ok(0)),
+        ] {
+            let kubeadm = kubeadm.into_iter().map(|text| file("/k", text)).collect();
+            let facts = Facts { joined, certified, kubeadm, ..facts(None) };
+            let found = wire(&config(""), &facts, false).map_err(|error| {
+                assert!(error.to_string().contains("the manifest isn't there"), "{error}");
+            });
+            let told = |wiring: Wiring| {
+                wiring.warnings.iter().filter(|line| line.contains("the manifest isn't there")).count()
+            };
+            assert_eq!(found.map(told), expected, "{joined} {certified}");
+        }
+        let facts = Facts { joined: true, certified: true, ..facts(Some(API_SERVER)) };
+        assert_eq!(wire(&config(""), &facts, false).unwrap().warnings, [""; 0]);
+    }
+
+    #[test]
+    fn a_version_is_told_by_what_knows_best_and_one_that_was_not_tried_is_said() {
+        let newer = API_SERVER.replace("v1.31.4", "v1.38.0");
+        for (lines, manifest, expected, source, is_tried) in [
+            ("kubernetesVersion: v1.29.0", Some(API_SERVER), 29, "as configured", true),
+            ("", Some(API_SERVER), 31, "from the manifest's image", true),
+            ("", Some(newer.as_str()), 38, "from the manifest's image", false),
+            ("", None, 30, "from the ClusterConfiguration", true),
+            ("kubernetesVersion: v1.25.9", None, 25, "as configured", false),
+        ] {
+            let wiring =
+                wire(&config(lines), &Facts { kubeadm: vec![file("/k", INIT)], ..facts(manifest) }, false);
+            let wiring = wiring.unwrap();
+            assert_eq!((wiring.version, wiring.version_source), (Some(Version::new(expected)), source));
+            assert_eq!(wiring.warnings.iter().any(|line| line.contains("not among the tried ones")), !is_tried);
+        }
+    }
+
+    #[test]
+    fn what_the_kubelet_keeps_free_comes_from_its_own_document() {
+        let text = format!(
+            "{INIT}evictionHard: {{nodefs.available: 1Gi}}\n---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n\
+             evictionHard: {{nodefs.available: 2Gi}}\n"
+        );
+        for (text, expected) in [(text.as_str(), Share::Bytes(2 << 30)), (INIT, EVICTION)] {
+            let wiring = wire(&config(""), &Facts { kubeadm: vec![file("/k", text)], ..facts(None) }, false);
+            assert_eq!(wiring.unwrap().eviction, expected);
+        }
+    }
+
+    #[test]
+    fn neither_policy_nor_log_may_lie_among_the_manifests() {
+        let with = |directory: &str| Facts { manifest_path: format!("{directory}/m.yaml"), ..facts(None) };
+        for (directory, fault) in [
+            ("/etc/kubernetes", Some("a policy must not lie in the manifest directory")),
+            ("/var/log/kubernetes", Some("a log must not lie in the manifest directory")),
+            ("/etc/kubernetes/manifests", None),
+        ] {
+            let found = wire(&config(""), &with(directory), false).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), fault.is_some(), "{directory}: {found:?}");
+            assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()));
+        }
+    }
+}
