@@ -553,6 +553,7 @@ mod tests {
             let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
             assert_eq!((attributes.uid, attributes.gid), expected);
             assert_eq!(warns(&plan, "not run as root: what is written belongs to 1000:1001"), is_told);
+            assert_eq!(warns(&plan, "not run as root"), is_told);
         }
     }
 
@@ -631,6 +632,18 @@ mod tests {
             let plan = planned(&fresh, &facts, &targets);
             assert_eq!((actions(&plan).as_str(), plan.by_hand), (does, false), "{policy}");
         }
+    }
+
+    #[test]
+    fn an_api_server_whose_manifest_takes_no_mark_is_restarted_by_hand() {
+        let (mut facts, mut targets) = audited(&config(""));
+        let text = &mut facts.manifest.as_mut().unwrap().text;
+        *text =
+            text.replace("namespace: kube-system", "namespace: kube-system, labels: &l {a: b}, annotations: *l");
+        targets.policies.insert(Config::default().policy_path, Some(snapshot("kind: Policy\n")));
+        let plan = planned(&config(""), &facts, &targets);
+        assert_eq!((actions(&plan).as_str(), plan.by_hand), ("edit-file", true));
+        assert!(warns(&plan, "restart it for the new one to count"), "{:?}", plan.warnings);
     }
 
     #[test]
