@@ -6,6 +6,9 @@ use std::process::Command;
 /// What the program is made of.
 const SOURCES: [&str; 6] = ["src", "image/systemd", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
+/// By which git tells a hook for which repository it is called, whatever the folder.
+pub const ANOTHER_REPOSITORY: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
+
 fn main() {
     let here = Path::new(".");
     println!(
@@ -41,8 +44,7 @@ pub fn commit(tree: &Path) -> Option<String> {
 
 fn git(tree: &Path, arguments: &[&str]) -> Option<String> {
     let mut git = Command::new("git");
-    // A hook of git's names the repository that it is called for, whatever the folder.
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+    for name in ANOTHER_REPOSITORY {
         git.env_remove(name);
     }
     // It shall not stand in the way of somebody's own git.

@@ -586,7 +586,7 @@ fn the_version_is_dirty_where_the_sources_are_others() {
         let own = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgSign=false"];
         let day = "2026-11-26T12:00:00Z";
         let mut git = Command::new("git");
-        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        for name in build::ANOTHER_REPOSITORY {
             git.env_remove(name);
         }
         git.arg("-C").arg(tree).args(own).args(words).env("GIT_COMMITTER_DATE", day).env("GIT_AUTHOR_DATE", day);

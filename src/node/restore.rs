@@ -123,8 +123,9 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
                 let (set, record) = goal.first;
                 let before = String::from_utf8_lossy(&set.copy(root, record)?.unwrap_or_default()).into_owned();
                 match put_cluster_back(before, cluster::read(), |now| ours(&path, now.as_bytes())) {
+                    Ok(None) => {}
                     // Before the manifest, as the API server is away then.
-                    Ok(change) => restore.changes.splice(0..0, change).for_each(drop),
+                    Ok(Some(change)) => restore.changes.insert(0, change),
                     Err(note) => restore.notes.push(note),
                 }
             }
