@@ -1,11 +1,13 @@
 //! Makes a kubeadm control-plane node audit its Kubernetes API server. See README.md.
 
 mod audit;
+mod change;
 mod cli;
 mod config;
+mod facts;
 mod node;
+mod path;
 mod plan;
-mod proof;
 mod render;
 mod storage;
 mod time;

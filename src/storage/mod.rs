@@ -1,4 +1,4 @@
-//! Where the audit log lies: decided here from texts and numbers, without touching anything. [`crate::node::storage`] gets them.
+//! Where the audit log lies: decided here from texts and numbers, without touching anything. `node::storage` gets them.
 //!
 //! * [`mounts`] reads `/proc/self/mountinfo`, [`persistence`] judges by it whether a directory outlives a reboot.
 //! * [`forecast`] says how much the log's limits can take, and how far back they reach.

@@ -11,11 +11,12 @@ use std::fmt;
 
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, log_directory_fault, parent};
+use crate::config::{Config, Existing};
+use crate::path::{log_directory_fault, parent};
 use crate::yaml::edit::{New, Refused};
 use crate::yaml::fields::brief;
+use crate::yaml::node::Fault;
 use crate::yaml::scalar::{Type, resolve, template_mark};
-use crate::yaml::tree::Fault;
 use crate::yaml::{Node, Place};
 
 /// What a file shall have.

@@ -10,8 +10,8 @@ use std::fmt;
 use serde::de::Deserialize;
 use serde_yaml::Value;
 
+use super::node::{Document, Kind, Node, Place, Style, place_at};
 use super::scalar::{double_quoted, quote, quote_like};
-use super::tree::{Document, Kind, Node, Place, Style, place_at};
 
 /// A value to write.
 #[derive(Clone, Debug, PartialEq)]
