@@ -35,6 +35,7 @@ check: ## Format, lints and fast tests
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets --features docs -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items
 	cargo test --locked
 	cargo test --locked -p vm-tests
 

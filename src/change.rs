@@ -79,7 +79,7 @@ impl Change {
 pub struct Restore {
     /// The sets that are taken back, newest first.
     pub sets: Vec<String>,
-    /// For `node::transaction::execute`, with [`RESTORE`](crate::facts::RESTORE) as `why`. Empty where nothing differs.
+    /// For `node::transaction::execute`, with [`RESTORE`](crate::facts::backup::RESTORE) as `why`. Empty where nothing differs.
     pub changes: Vec<Change>,
     /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
     pub foreign: Vec<String>,
