@@ -142,45 +142,6 @@ pub struct Storage {
     pub headroom: Option<Share>,
 }
 
-/// What goes on around a run. None of the file's: who calls says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Occasion {
-    #[default]
-    Any,
-    /// A boot: kubeadm may follow, and need not.
-    Boot,
-    /// `kubeadm init` is about to read the file that is named, so what it says of joining doesn't count, or to run without one.
-    Init,
-    /// `kubeadm join` is about to read the file that is named, or to make a control plane without one.
-    Join,
-    /// `kubeadm upgrade` is about to make the manifest anew.
-    Upgrade,
-}
-
-impl Occasion {
-    /// The command of kubeadm's that is about to start, which then makes the manifest, or refuses to.
-    pub fn command(self) -> Option<&'static str> {
-        match self {
-            Occasion::Any | Occasion::Boot => None,
-            Occasion::Init => Some("init"),
-            Occasion::Join => Some("join"),
-            Occasion::Upgrade => Some("upgrade"),
-        }
-    }
-
-    /// Is kubeadm about to start? It reads the file that is named, and no other.
-    pub fn is_kubeadm(self) -> bool {
-        self.command().is_some()
-    }
-}
-
-impl Config {
-    /// Is kubeadm about to do that without a file of its own?
-    pub fn is_without_file(&self, occasion: Occasion) -> bool {
-        self.occasion == occasion && self.kubeadm_configs.as_deref().is_none_or(<[_]>::is_empty)
-    }
-}
-
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -196,8 +157,6 @@ pub struct Config {
     pub kubeadm_configs: Option<Vec<String>>,
     /// Called as kubeadm: doesn't that start where the node can't be prepared?
     pub kubeadm_required: bool,
-    /// Why the program runs, where that isn't to be told from the files.
-    pub occasion: Occasion,
     /// Is the cluster's own copy of kubeadm's configuration edited, too?
     pub cluster: bool,
     /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
@@ -247,7 +206,6 @@ impl Default for Config {
             storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
             kubeadm_required: true,
-            occasion: Occasion::Any,
             cluster: true,
             manifest_path: None,
             strays: Strays::Move,

@@ -1,6 +1,5 @@
 //! `status`: what is in place, step by step.
 
-use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
@@ -8,14 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::change::describe;
-use super::common::{Common, Outcome, Overrides, configuration, headline, survey, warn};
-use super::storage;
+use super::common::{Common, Outcome, Overrides, run_of};
+use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
 use crate::facts::backup::Set;
 use crate::node::healing::History;
 use crate::node::{apiserver, backup, healing, pending};
-use crate::plan::{Plan, Role, Step};
+use crate::plan::{Occasion, Plan, Role, Step};
 use crate::time::{at, rfc3339};
 
 /// Show what is in place and what drifted; exit 3 if apply would change anything
@@ -36,9 +34,7 @@ struct Line {
 impl Status {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
-        let config = configuration(&root, common, &self.overrides)?;
-        let policy = OnceCell::new();
-        let plan = survey(&root, &config, &self.overrides, &policy)?;
+        let plan = run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?.survey()?;
         let report = Report {
             backups: backup::list(&root)?,
             interrupted: backup::unfinished(&root)?,
@@ -76,7 +72,7 @@ pub struct Report {
 
 impl Report {
     fn is_in_place(&self) -> bool {
-        self.plan.changes.is_empty() && self.plan.refusal.is_none() && !self.interrupted
+        self.plan.is_empty() && self.plan.refusal.is_none() && !self.interrupted
     }
 
     fn refusal(&self) -> Option<&String> {
@@ -103,7 +99,7 @@ impl Report {
             "inPlace": self.is_in_place(),
             "interrupted": self.interrupted,
             "steps": steps,
-            "storage": plan.storage.as_ref().map(storage::document),
+            "storage": plan.storage.as_ref().map(storage_document),
             "refusal": self.refusal(),
             "lost": self.lost.as_ref().map(|(lost, since)| json!({
                 "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
@@ -128,7 +124,7 @@ impl Report {
             let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
             let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
         }
-        out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
+        out.push_str(&plan.storage.as_ref().map(storage_text).unwrap_or_default());
         if let Some((lost, since)) = self.lost.as_ref().filter(|(lost, _)| !lost.is_empty()) {
             let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
             let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
@@ -209,11 +205,17 @@ mod tests {
     use super::super::contract;
     use super::*;
     use crate::facts::Targets;
+    use crate::facts::backup::Why;
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
-    fn set(id: &str, why: &str) -> Set {
-        let (id, why) = (id.to_owned(), why.to_owned());
-        Set { id, when: "2026-11-24T12:13:26Z".to_owned(), why, complete: true, records: Vec::new() }
+    fn set(id: &str, why: Why) -> Set {
+        Set {
+            id: id.to_owned(),
+            when: "2026-11-24T12:13:26Z".to_owned(),
+            why,
+            complete: true,
+            records: Vec::new(),
+        }
     }
 
     /// A node that audits, about which there is nothing to say.
@@ -295,7 +297,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             let report = Report { heals, history, ..self::report() };
             assert_eq!(report.text(), format!("{STEPS}{PLACE}healing   {line}\nbackups   none\n"));
         }
-        let report = Report { backups: vec![set("B2", "restore"), set("B1", "apply")], ..report };
+        let report = Report { backups: vec![set("B2", Why::Restore), set("B1", Why::Apply)], ..report };
         assert_eq!(report.text(), format!("{STEPS}{PLACE}backups   2, the newest B2 (restore)\n"));
     }
 
@@ -313,7 +315,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         full.history.repairs = vec![("H".to_owned(), "2026-11-24T12:13:26Z".to_owned())];
         full.lost = Some((vec![("log".to_owned(), 7)], at(1_795_522_406)));
         full.unproved = Some("U".to_owned());
-        full.backups = vec![set("B2", "heal"), set("B1", "apply")];
+        full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
         full.plan.refusal = Some("why".to_owned());
         full.plan.warnings = vec!["a warning".to_owned()];
         full.plan.skipped = vec!["/etc/kubeadm.yaml".to_owned()];

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::audit::version::Version;
 use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, History, Share};
 use crate::storage::persistence::Judgement;
@@ -33,8 +32,6 @@ pub struct Facts {
     pub certified: bool,
     /// It is the running system, not an image.
     pub live: bool,
-    /// The version of the kubelet, asked for only where nothing in the files tells one.
-    pub kubelet: Option<Version>,
     /// Who owns what is written, unless the API server's pod says otherwise: root, or who builds an image.
     pub owner: (u32, u32),
 }

@@ -62,7 +62,6 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
         certified: is_certified(root)?,
         live: root.is_host(),
-        kubelet: None,
         owner: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
     })
 }

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use super::{Plan, Role, Step, Storage};
+use super::{FollowUp, Intent, Occasion, Plan, Role, Step, Storage};
 use crate::change::Change;
-use crate::config::{Config, Occasion};
+use crate::config::Config;
 use crate::facts::file::Attributes;
 use crate::facts::{Facts, Seen, Targets};
 use crate::path::aside;
@@ -33,16 +33,17 @@ impl Plan {
     /// Errors: the log lies elsewhere, or a link leads there.
     pub(super) fn plan_mount(
         &mut self,
-        config: &Config,
+        intent: &Intent<'_>,
         facts: &Facts,
         logs: &[String],
         targets: &Targets,
         [directory_attributes, log_attributes]: [&Attributes; 2],
     ) -> Result<bool> {
+        let config = intent.config;
         let Some(log) = logs.first() else { return Ok(false) };
         let directory = parent(log);
         // One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
-        if config.occasion == Occasion::Boot && self.role == Role::Image {
+        if intent.occasion == Occasion::Boot && self.role == Role::Image {
             if config.storage.source.is_some() && targets.disk.as_ref().is_some_and(|disk| !disk.is_right) {
                 self.warnings.push(format!(
                     "{directory}: nothing is mounted before kubeadm's configuration, or the hook, tells that this becomes a control plane"
@@ -97,7 +98,7 @@ impl Plan {
                 )),
                 None if state.has_left => {
                     let attributes = config.storage.group.map(|_| log_attributes.clone());
-                    self.add(Step::Storage, Change::Gather { log: log.clone(), attributes });
+                    self.follow_up = Some(FollowUp { log: log.clone(), attributes, is_expected: true });
                 }
                 None => {}
             }
@@ -166,9 +167,8 @@ impl Plan {
         let attributes = Attributes { label, ..directory_attributes.clone() };
         let begun = config.storage.group.map(|_| log_attributes.clone());
         self.add(Step::Storage, Change::Mount { path, unit, attributes, log: log.clone(), begun: begun.clone() });
-        if state.has_left || !targets.logs.is_empty() {
-            self.add(Step::Storage, Change::Gather { log: log.clone(), attributes: begun });
-        }
+        let is_expected = state.has_left || !targets.logs.is_empty();
+        self.follow_up = Some(FollowUp { log: log.clone(), attributes: begun, is_expected });
         Ok(true)
     }
 
@@ -243,12 +243,10 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PolicyText;
-    use super::super::steps::plan;
-    use super::super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
-    use super::super::wire::wire;
+    use super::super::testing::{
+        actions, audited, config, disk_state, facts, intent, planned, planned_for, snapshot,
+    };
     use super::*;
-    use crate::audit::policy;
     use crate::facts::{Blind, State};
     use crate::storage::blank::Signature;
     use crate::storage::forecast::History;
@@ -294,9 +292,9 @@ mod tests {
     #[test]
     fn a_log_that_does_not_last_keeps_kubeadm_from_starting() {
         for (occasion, is_refused) in [(Occasion::Init, true), (Occasion::Any, false), (Occasion::Boot, false)] {
-            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let config = Config { kubeadm_configs: Some(Vec::new()), ..Config::default() };
             let targets = Targets { storage: Some(seen(Lasting::Volatile, 1 << 40)), ..Targets::default() };
-            let plan = planned(&config, &facts(None), &targets);
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts(None), &targets).unwrap();
             assert_eq!(plan.allowed().is_err(), is_refused, "{occasion:?}: {:?}", plan.warnings);
         }
     }
@@ -359,10 +357,8 @@ mod tests {
         let config = config("storage: {bind: /data/audit}");
         let facts = facts(None);
         let state = State { real: "/data/logs".to_owned(), ..disk_state() };
-        let wiring = wire(&config, &facts, false).unwrap();
-        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
         let targets = Targets { disk: Some(state), ..Targets::default() };
-        let error = plan(&config, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        let error = planned_for(&intent(&config), &facts, &targets).unwrap_err().to_string();
         assert!(error.contains("a link leads to /data/logs"), "{error}");
     }
 
@@ -421,14 +417,15 @@ mod tests {
 
     #[test]
     fn an_image_is_told_what_is_not_mounted_before_it_has_a_role() {
-        let boot = |lines: &str| Config { occasion: Occasion::Boot, ..config(lines) };
         for (lines, is_right, is_told) in [
             ("storage: {bind: /data/audit}", false, true),
             ("storage: {bind: /data/audit}", true, false),
             ("", false, false),
         ] {
             let disk = Some(State { is_right, ..disk_state() });
-            let plan = planned(&boot(lines), &facts(None), &Targets { disk, ..Targets::default() });
+            let config = config(lines);
+            let boot = Intent { occasion: Occasion::Boot, ..intent(&config) };
+            let plan = planned_for(&boot, &facts(None), &Targets { disk, ..Targets::default() }).unwrap();
             let told = plan.warnings.iter().any(|line| line.contains("nothing is mounted before"));
             assert_eq!((actions(&plan).contains("mount"), told), (false, is_told), "{lines}");
         }
@@ -451,9 +448,7 @@ mod tests {
         }
         let facts = Facts { manifest_path: "/data/audit/kube-apiserver.yaml".to_owned(), ..facts(None) };
         let targets = Targets { disk: Some(disk_state()), ..Targets::default() };
-        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-        let wiring = wire(&wanted, &facts, false).unwrap();
-        let error = plan(&wanted, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        let error = planned_for(&intent(&wanted), &facts, &targets).unwrap_err().to_string();
         assert!(error.contains("must not lie in the manifest directory"), "{error}");
     }
 
@@ -464,8 +459,8 @@ mod tests {
         let log = || ("/var/log/kubernetes/audit/audit.log".to_owned(), Some(Attributes::new(0o600, 0, 0)));
         for (has_left, logs, does) in [
             (false, None, "mount create-file"),
-            (true, None, "mount gather create-file"),
-            (false, Some(log()), "mount gather create-file"),
+            (true, None, "mount create-file gather"),
+            (false, Some(log()), "mount create-file gather"),
         ] {
             let disk = Some(State { has_left, content: content.clone(), ..disk_state() });
             let logs = logs.into_iter().collect();
@@ -512,9 +507,7 @@ mod tests {
     fn nothing_is_mounted_for_a_log_that_is_kept_elsewhere() {
         let kept = config("existing: keep\nstorage: {bind: /data/audit}");
         let (facts, targets) = audited(&config("log: {path: /srv/audit/log}"));
-        let wiring = wire(&kept, &facts, false).unwrap();
-        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-        let error = plan(&kept, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        let error = planned_for(&intent(&kept), &facts, &targets).unwrap_err().to_string();
         assert!(error.starts_with("/srv/audit/log: a manifest has the log here"), "{error}");
     }
 }

@@ -4,10 +4,10 @@ use anyhow::{Result, bail};
 
 use super::place::is_of_log;
 use super::wire::Wiring;
-use super::{Plan, PolicyText, Role, Step};
+use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::config::{Config, Existing, Occasion};
+use crate::config::Existing;
 use crate::facts::file::{Attributes, Snapshot, Text, lossy, text_of};
 use crate::facts::{Facts, Targets};
 use crate::path::{ADMIN_CONF, parent};
@@ -19,17 +19,19 @@ use crate::yaml::fields::Severity;
 ///
 /// Errors: a policy that the node's API server would refuse, or would take for something else than it says.
 pub fn plan(
-    config: &Config,
+    intent: &Intent<'_>,
     facts: &Facts,
     wiring: Wiring,
     targets: &Targets,
     policy_text: &PolicyText,
 ) -> Result<Plan> {
+    let config = intent.config;
     let mut plan = Plan {
         role: wiring.role,
         version: wiring.version,
         version_source: wiring.version_source,
         changes: Vec::new(),
+        follow_up: None,
         subjects: Vec::new(),
         skipped: wiring.skipped,
         unknown: None,
@@ -85,10 +87,10 @@ pub fn plan(
         }
     }
     let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
-        || config.is_without_file(Occasion::Init);
+        || intent.is_without_file(Occasion::Init);
     let log_attributes = Attributes::new(log_mode, owner.0, group);
     let blind = plan.plan_mount(
-        config,
+        intent,
         facts,
         &wiring.paths.logs,
         targets,
@@ -149,7 +151,7 @@ pub fn plan(
         Some(Err(why)) => plan.unknown = Some(why),
     }
     // kubeadm makes the manifest anew in a moment, or finds that there is one.
-    let is_kubeadms = config.occasion.is_kubeadm() && plan.role == Role::ControlPlane;
+    let is_kubeadms = intent.occasion.is_kubeadm() && plan.role == Role::ControlPlane;
     for text in wiring.strays {
         let what = "this defines another API server, which the kubelet may run instead";
         if is_kubeadms {
@@ -197,6 +199,7 @@ pub fn plan(
                 matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. });
             planned.step != Step::Storage || is_little
         });
+        plan.follow_up = None;
     }
     if wiring.role == Role::Joining {
         plan.warnings.push(
@@ -298,9 +301,12 @@ fn says_nothing(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
-    use super::super::wire::wire;
+    use super::super::FollowUp;
+    use super::super::testing::{
+        actions, audited, config, disk_state, facts, intent, planned, planned_for, snapshot,
+    };
     use super::*;
+    use crate::config::Config;
     use crate::facts::State;
     use crate::storage::blank::Content;
 
@@ -329,8 +335,9 @@ mod tests {
             // kubeadm makes the manifest anew.
             (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
         ] {
-            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
-            let plan = planned(&config, &facts(manifest), &targets());
+            let config = Config { kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
+            let intent = Intent { occasion, ..intent(&config) };
+            let plan = planned_for(&intent, &facts(manifest), &targets()).unwrap();
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
         }
     }
@@ -346,8 +353,8 @@ mod tests {
             let mut facts = facts(Some(manifest));
             let stray = facts.manifest.clone().unwrap();
             facts.beside.push(Text { path: "/etc/kubernetes/manifests/backup".to_owned(), ..stray });
-            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
-            let plan = planned(&config, &facts, &Targets::default());
+            let config = Config { kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts, &Targets::default()).unwrap();
             assert_eq!(actions(&plan), does, "{occasion:?}");
             let told: Vec<_> = plan.warnings.iter().filter(|line| line.contains("another API server")).collect();
             assert!(told.len() == 1 && told[0].contains(says), "{occasion:?}: {:?}", plan.warnings);
@@ -435,7 +442,7 @@ mod tests {
             (bound, vec![], Some(right), "create-file"),
             // What is mounted begins a log of its own.
             (bound, vec![], Some(disk_state()), "create-directory mount edit-file"),
-            (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount gather edit-file"),
+            (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount edit-file gather"),
         ] {
             let wanted = config(lines);
             let (facts, mut targets) = audited(&config(""));
@@ -517,8 +524,9 @@ mod tests {
     #[test]
     fn a_joining_control_plane_is_told_where_its_flags_come_from() {
         for (occasion, is_told) in [(Occasion::Join, true), (Occasion::Init, false), (Occasion::Any, false)] {
-            let config = Config { occasion, ..Config::default() };
-            let plan = planned(&config, &facts(None), &Targets::default());
+            let config = Config::default();
+            let intent = Intent { occasion, ..intent(&config) };
+            let plan = planned_for(&intent, &facts(None), &Targets::default()).unwrap();
             assert_eq!(warns(&plan, "takes its flags from the cluster's kubeadm-config"), is_told, "{occasion:?}");
         }
     }
@@ -558,9 +566,7 @@ mod tests {
             ("-----BEGIN CERTIFICATE-----\n", Some("something is there that is no audit policy")),
         ] {
             targets.policies.insert(Config::default().policy_path, Some(snapshot(text)));
-            let wiring = wire(&config(""), &facts, false).unwrap();
-            let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-            let found = plan(&config(""), &facts, wiring, &targets, &policy).err().map(|error| error.to_string());
+            let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
         }
@@ -591,12 +597,12 @@ mod tests {
         let wanted = config("storage: {bind: /data/audit, group: 7}");
         let disk = Some(State { has_left: true, ..disk_state() });
         let plan = planned(&wanted, &facts(None), &Targets { disk, ..Targets::default() });
-        assert_eq!(actions(&plan), "create-directory create-directory mount gather create-file");
+        assert_eq!(actions(&plan), "create-directory create-directory mount create-file gather");
         assert_eq!(plan.changes().len(), 4);
-        assert!(!plan.changes().iter().any(|change| matches!(change, Change::Gather { .. })));
-        let expected = Some((format!("{LOGS}/audit.log"), Some(Attributes::new(0o640, 0, 7))));
-        assert_eq!((plan.gathers(), plan.mounts()), (expected, true));
+        let attributes = Some(Attributes::new(0o640, 0, 7));
+        let expected = Some(FollowUp { log: format!("{LOGS}/audit.log"), attributes, is_expected: true });
+        assert_eq!((plan.follow_up.clone(), plan.mounts(), plan.is_empty()), (expected, true, false));
         let plan = planned(&config(""), &facts(None), &Targets::default());
-        assert_eq!((plan.gathers(), plan.mounts()), (None, false));
+        assert_eq!((plan.follow_up.clone(), plan.mounts()), (None, false));
     }
 }

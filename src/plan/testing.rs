@@ -1,7 +1,8 @@
 //! Nodes as facts, for the tests of what is planned for them.
 
+use super::identify::identify;
 use super::steps::plan;
-use super::wire::wire;
+use super::wire::{Wiring, wire};
 use super::*;
 use crate::audit::policy;
 use crate::config::Config;
@@ -37,15 +38,26 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         joined: false,
         certified: false,
         live: true,
-        kubelet: None,
         owner: (0, 0),
     }
 }
 
+/// What is wanted where nobody but the file says anything.
+pub fn intent(config: &Config) -> Intent<'_> {
+    Intent { config, occasion: Occasion::Any, required: false }
+}
+
+pub fn wired(intent: &Intent<'_>, facts: &Facts) -> Result<Wiring> {
+    wire(intent, facts, identify(intent, facts)?)
+}
+
 pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
-    let wiring = wire(config, facts, false).unwrap();
+    planned_for(&intent(config), facts, targets).unwrap()
+}
+
+pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Result<Plan> {
     let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-    plan(config, facts, wiring, targets, &policy).unwrap()
+    plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 
 /// A manifest that audits as the configuration wants, and the policy that is there.
@@ -79,7 +91,8 @@ pub fn seen() -> Seen {
 }
 
 pub fn actions(plan: &Plan) -> String {
-    plan.changes.iter().map(|planned| planned.change.action()).collect::<Vec<_>>().join(" ")
+    let changes = plan.changes.iter().map(|planned| planned.change.action());
+    changes.chain(plan.expected_follow_up().map(|_| FollowUp::ACTION)).collect::<Vec<_>>().join(" ")
 }
 
 pub fn disk_state() -> State {
