@@ -281,7 +281,7 @@ fn clean(path: &str) -> String {
 /// The log file, where a mount is that of the log.
 fn log_file<'f>(mount: &Mount, flags: &'f flags::Flags) -> Option<&'f str> {
     let file = flags.get("audit-log-path").map(String::as_str)?;
-    (mount.name == "audit-log" && parent(file) == mount.container).then_some(file)
+    (mount.name == "audit-log").then_some(file)
 }
 
 /// Whether a node has a value already; of paths, the slash at the end doesn't count.

@@ -178,13 +178,10 @@ impl Builder<'_> {
                         );
                     }
                     let event = self.events.next()?;
-                    let mut value = self.node(event, depth + 1)?;
+                    let value = self.node(event, depth + 1)?;
                     let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
                     if key.is_merge() && !sources.all(|source| source.pairs().is_some()) {
                         return fault(value.place, "<< needs a mapping, or a list of mappings");
-                    }
-                    if value.start < key.end {
-                        (value.start, value.end, value.place) = (key.end, key.end, key.place);
                     }
                     pairs.push((key, value));
                 };
@@ -486,6 +483,7 @@ mod tests {
             ("a: b\n\u{feff}c: d\n", "2:1: a byte order mark is in the middle"),
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes takes the comma for a part of the tag"),
+            ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
             ("a: [b?c]\n", "1:5: Kubernetes ends a word before a ? within brackets or braces; put it in quotes"),
             ("a: 'b\n", "not YAML: found unexpected end of stream"),
             ("a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),
