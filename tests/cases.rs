@@ -25,16 +25,17 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use nix::unistd::{getegid, geteuid, getgroups};
 use serde_yaml::{Mapping, Value};
 
+mod common;
+
+use common::OWN;
+
 /// How many cases there are, so that none is lost unseen.
 const CASES: usize = 94;
-
-/// The tool's own files, which are looked at by other tests.
-const OWN: &str = "/var/lib/kube-audit-bootstrap";
 
 #[derive(Clone, Debug, PartialEq)]
 struct Found {
@@ -47,31 +48,19 @@ struct Found {
 
 type Tree = BTreeMap<String, Found>;
 
-fn walk(root: &Path, at: &Path, tree: &mut Tree) {
-    for entry in fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
+fn tree(root: &Path) -> Tree {
+    common::tree(root, &|path, meta| {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        let found = Found {
+        Found {
             mode: meta.mode() & 0o7777,
-            bytes: meta.is_file().then(|| fs::read(&path).unwrap()),
+            bytes: meta.is_file().then(|| fs::read(path).unwrap()),
             stamp: (
                 meta.ino(),
                 nanoseconds(meta.mtime(), meta.mtime_nsec()),
                 nanoseconds(meta.ctime(), meta.ctime_nsec()),
             ),
-        };
-        tree.insert(format!("/{}", path.strip_prefix(root).unwrap().display()), found);
-        if meta.is_dir() {
-            walk(root, &path, tree);
         }
-    }
-}
-
-fn tree(root: &Path) -> Tree {
-    let mut tree = Tree::new();
-    walk(root, root, &mut tree);
-    tree
+    })
 }
 
 /// Modes and contents of what isn't the tool's own.
@@ -99,13 +88,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn run(root: &Path, verb: &[&str], arguments: &[String]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"))
-        .args(verb)
-        .args(["--root".as_ref(), root.as_os_str()])
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    common::run(root, &[verb, &arguments].concat())
 }
 
 fn report(output: &Output, root: &Path) -> String {

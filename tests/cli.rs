@@ -15,17 +15,11 @@ use serde_json::{Value, json};
 #[allow(dead_code)]
 mod build;
 
+mod common;
+
+use common::{command, run};
+
 const STATE: &str = "var/lib/kube-audit-bootstrap";
-
-fn command(root: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
-    command.args(arguments).arg("--root").arg(root).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
-    command
-}
-
-fn run(root: &Path, arguments: &[&str]) -> Output {
-    command(root, arguments).output().unwrap()
-}
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()

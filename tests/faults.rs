@@ -15,8 +15,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_kube-audit-bootstrap");
-const OWN: &str = "/var/lib/kube-audit-bootstrap";
+mod common;
+
+use common::{BINARY, OWN};
+
 const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// What a manifest with the settings in needs.
@@ -73,23 +75,11 @@ type Tree = BTreeMap<String, (u32, Option<Vec<u8>>)>;
 /// All of a root, the tool's own files and the number of names that a file has among it.
 type State = BTreeMap<String, (u64, u32, Option<Vec<u8>>)>;
 
-fn walk(root: &Path, at: &Path, state: &mut State) {
-    for entry in fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("/{}", path.strip_prefix(root).unwrap().display());
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let content = meta.is_file().then(|| fs::read(&path).unwrap());
-        state.insert(name, (if meta.is_file() { meta.nlink() } else { 0 }, meta.mode(), content));
-        if meta.is_dir() {
-            walk(root, &path, state);
-        }
-    }
-}
-
 fn state(root: &Path) -> State {
-    let mut state = State::new();
-    walk(root, root, &mut state);
-    state
+    common::tree(root, &|path, meta| {
+        let content = meta.is_file().then(|| fs::read(path).unwrap());
+        (if meta.is_file() { meta.nlink() } else { 0 }, meta.mode(), content)
+    })
 }
 
 /// The node without the tool's own files. The directories that hold those may be new, and say nothing about the node.

@@ -11,7 +11,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_kube-audit-bootstrap");
+mod common;
+
+use common::BINARY;
+
 const GUARD: &str = "KUBE_AUDIT_BOOTSTRAP_HOOK";
 /// A path that no machine has, so that a hook that went to `/` would find nothing.
 const FILE: &str = "/hook-test/kubeadm.yaml";
@@ -48,8 +51,7 @@ impl Node {
     }
 
     fn put(&self, path: &str, text: &str) {
-        fs::create_dir_all(self.on_host(path).parent().unwrap()).unwrap();
-        fs::write(self.on_host(path), text).unwrap();
+        common::put(&self.at("root"), path, text);
     }
 
     /// `kubeadm`, on the root.
@@ -59,8 +61,8 @@ impl Node {
         let path = format!("{}:{}:{path}", self.at("hook").display(), self.at("real").display());
         command.arg("--rootfs").arg(self.at("root")).args(arguments).stdin(Stdio::null());
         command.env("PATH", path).env("MINE", "kept").env("EDITED", self.on_host(FILE));
-        command.env_remove(GUARD).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
-        command
+        command.env_remove(GUARD);
+        common::quiet(command)
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -77,17 +79,8 @@ impl Node {
     }
 
     /// Everything in the root, with inodes and times.
-    fn tree(&self) -> BTreeMap<PathBuf, (u64, i64, i64)> {
-        fn walk(at: &Path, tree: &mut BTreeMap<PathBuf, (u64, i64, i64)>) {
-            let meta = fs::symlink_metadata(at).unwrap();
-            tree.insert(at.to_owned(), (meta.ino(), meta.ctime(), meta.ctime_nsec()));
-            if meta.is_dir() {
-                fs::read_dir(at).unwrap().for_each(|entry| walk(&entry.unwrap().path(), tree));
-            }
-        }
-        let mut tree = BTreeMap::new();
-        walk(&self.at("root"), &mut tree);
-        tree
+    fn tree(&self) -> BTreeMap<String, (u64, i64, i64)> {
+        common::tree(&self.at("root"), &|_, meta| (meta.ino(), meta.ctime(), meta.ctime_nsec()))
     }
 }
 

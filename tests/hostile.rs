@@ -9,6 +9,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+mod common;
+
+use common::{BINARY, put};
+
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
 const CONFIG: &str = "/etc/kube-audit-bootstrap/config.yaml";
@@ -19,12 +23,6 @@ const GOOD_MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-
                              kube-apiserver:v1.31.4\n";
 const GOOD_KUBEADM: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
 
-fn put(root: &Path, path: &str, bytes: &[u8]) {
-    let path = root.join(&path[1..]);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, bytes).unwrap();
-}
-
 fn link(root: &Path, path: &str, target: &Path) {
     let path = root.join(&path[1..]);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -32,34 +30,18 @@ fn link(root: &Path, path: &str, target: &Path) {
 }
 
 /// Everything below a root: kind and mode, times, and the content of files up to a size.
-fn tree(at: &Path, tree: &mut BTreeMap<String, (u32, i64, i64, Vec<u8>)>) {
-    for entry in fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let content = if meta.is_file() && meta.len() < 4_000_000 { fs::read(&path).unwrap() } else { Vec::new() };
-        tree.insert(path.display().to_string(), (meta.mode(), meta.mtime_nsec(), meta.ctime_nsec(), content));
-        if meta.is_dir() {
-            self::tree(&path, tree);
-        }
-    }
-}
-
 fn snapshot(root: &Path) -> BTreeMap<String, (u32, i64, i64, Vec<u8>)> {
-    let mut all = BTreeMap::new();
-    tree(root, &mut all);
-    all
+    common::tree(root, &|path, meta| {
+        let content = if meta.is_file() && meta.len() < 4_000_000 { fs::read(path).unwrap() } else { Vec::new() };
+        (meta.mode(), meta.mtime_nsec(), meta.ctime_nsec(), content)
+    })
 }
 
 /// Runs the binary with 50 MB of address space, which is more than what it has resident, and a second of processor
 /// time: the kernel ends what takes longer, however busy the machine is.
 fn run(root: &Path, arguments: &[&str]) -> Output {
     Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -v 50000 && ulimit -t 1 && exec \"$@\"",
-            "sh",
-            env!("CARGO_BIN_EXE_kube-audit-bootstrap"),
-        ])
+        .args(["-c", "ulimit -v 50000 && ulimit -t 1 && exec \"$@\"", "sh", BINARY])
         .args(arguments)
         .arg("--root")
         .arg(root)

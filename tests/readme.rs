@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+mod common;
+
 type Options = BTreeMap<String, BTreeSet<String>>;
 
 fn text_of(path: &str) -> String {
@@ -23,8 +25,7 @@ fn section(from: &str, to: &str) -> String {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM").output().unwrap()
+    common::program(arguments).output().unwrap()
 }
 
 fn help(verb: &str) -> String {
@@ -201,11 +202,7 @@ const CLUSTER: &str =
 /// A root with files in it.
 fn node(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = directory.path().join(&path[1..]);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
+    files.iter().for_each(|(path, text)| common::put(directory.path(), path, text));
     directory
 }
 

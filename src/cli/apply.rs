@@ -12,13 +12,12 @@ use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, describe_follow_up, document, headline, nothing, print_plan, warn};
 use super::verify;
 use crate::facts::backup::Why;
-use crate::node::observe;
 use crate::node::root::Root;
 use crate::plan::{FollowUp, Occasion};
-use crate::run::Run;
 use crate::run::apply::{self, Done, Look, Terms};
 use crate::run::misuse::Misuse;
 use crate::run::prove::Verdict;
+use crate::run::{self, Run};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
 #[derive(Debug, Args)]
@@ -65,11 +64,11 @@ impl Apply {
         let occasion = if self.boot { Occasion::Boot } else { Occasion::Any };
         let run = match run_of(&root, common.config.as_deref(), &self.overrides, occasion) {
             // It is for control planes, and no reason for a worker's boot to turn red.
-            Err(error) if self.boot && observe::is_worker(&root)? => {
+            Err(error) if self.boot && run::is_worker(&root)? => {
                 log::warn!("{error:#}; this is a worker, so it doesn't matter here");
                 return Ok(Outcome::Done);
             }
-            run => run?,
+            read => read?,
         };
         if self.dry_run {
             return print_plan(&run.survey()?, common, out);

@@ -7,15 +7,12 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::common::{Common, Outcome, Overrides, configuration, kubernetes_version};
+use super::common::{Common, Outcome, Overrides, kubernetes_version, run_of};
 use super::show::warn;
 use crate::audit::policy::evaluate::{self, Decision, Request, Target};
 use crate::audit::policy::{self, Level};
 use crate::audit::version::Version;
-use crate::config::Config;
-use crate::node::observe;
-use crate::plan::identify::identify;
-use crate::plan::{Intent, Occasion};
+use crate::plan::Occasion;
 use crate::run::given;
 use crate::run::misuse::Misuse;
 use crate::yaml::Place;
@@ -288,15 +285,12 @@ fn request_json(request: &Request) -> Value {
 /// The node's own policy: its path and text, and the version that its other files tell.
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
-    let config: Config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let Some(text) = root.text(&config.policy_path)? else {
-        anyhow::bail!("{}: there is no policy here; name a file", root.shown(&config.policy_path));
+    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
+    let path = &run.config.policy_path;
+    let Some(text) = root.text(path)? else {
+        anyhow::bail!("{}: there is no policy here; name a file", root.shown(path));
     };
-    // What is wrong with other files is no matter of the policy's.
-    let intent = Intent { config: &config, occasion: Occasion::Any, required: false };
-    let facts = observe::observe(&root, &config, false);
-    let version = facts.and_then(|facts| Ok(identify(&intent, &facts)?.version)).ok().flatten();
-    Ok((config.policy_path, text.text, version))
+    Ok((path.clone(), text.text, run.version()))
 }
 
 #[cfg(test)]

@@ -10,11 +10,10 @@ use super::common::{Common, Outcome, configuration_text, parse};
 use super::show::warn;
 use crate::audit::policy;
 use crate::config::Config;
-use crate::node::kubelet;
 use crate::node::root::Root;
 use crate::render::{self, Facts, Snippet};
 use crate::run::misuse::Misuse;
-use crate::run::policy_text;
+use crate::run::{manifest_path, policy_text};
 use crate::yaml::fields::Severity;
 
 /// Print what fits the configuration for cloud-init, Cluster API, image builders, systemd or a log shipper
@@ -38,7 +37,7 @@ impl Render {
         };
         // What a snippet has nothing of needn't be on the machine that prints it.
         let manifest = match self.kind.names_manifest() {
-            true => kubelet::manifest_path(&root, &config)?,
+            true => manifest_path(&root, &config)?,
             false => String::new(),
         };
         let policy = match self.kind.holds_policy(&config) {

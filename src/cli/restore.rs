@@ -11,7 +11,6 @@ use super::common::{Common, Outcome, Overrides, configuration};
 use super::show::{describe, diff};
 use crate::config::Config;
 use crate::facts::backup::Set;
-use crate::node::backup;
 use crate::plan::Occasion;
 use crate::run::restore::{self, Restored, Terms};
 
@@ -38,7 +37,7 @@ impl Restore {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
-            return list(&backup::list(&root)?, common, out);
+            return list(&restore::list(&root)?, common, out);
         }
         // A configuration that became wrong since must not bar the way back.
         let configured = || {

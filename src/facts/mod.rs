@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod file;
+pub mod repairs;
 pub mod server;
 
 use std::collections::BTreeMap;

@@ -9,12 +9,8 @@ use super::backup;
 use super::process::running;
 use super::root::Root;
 use crate::facts::backup::Why;
-use crate::time;
+use crate::facts::repairs::RepairHistory;
 use crate::yaml::tree::MAX_BYTES;
-
-/// How many repairs there may be within [`WINDOW`]: who undoes more than that means it.
-pub const REPAIRS: usize = 3;
-const WINDOW: Duration = Duration::from_secs(3600);
 
 /// How long nobody may have written the manifest.
 const QUIET: Duration = Duration::from_secs(10);
@@ -56,33 +52,15 @@ fn kubeadm_runs() -> bool {
     running().any(|(_, name)| name == "kubeadm")
 }
 
-/// What was done last to a node, as far as it matters to who would repair it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// The repairs since the last `apply`, newest first: the ids of their backup sets, and when they were.
-    pub repairs: Vec<(String, String)>,
-    /// The set of the restore that came last of all. Somebody wants the node like that, or it was a repair that couldn't be proved.
-    pub restored: Option<String>,
-}
-
-impl History {
-    /// Were there [`REPAIRS`] within an hour? None comes after that until somebody runs `apply` himself.
-    pub fn is_a_fight(&self) -> bool {
-        let moment = |(_, when): &(String, String)| time::seconds(when).map(Duration::from_secs);
-        let ends = self.repairs.first().and_then(moment).zip(self.repairs.get(REPAIRS - 1).and_then(moment));
-        ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
-    }
-}
-
 /// What was done last.
-pub fn history(root: &Root) -> Result<History> {
+pub fn history(root: &Root) -> Result<RepairHistory> {
     let sets = backup::list(root)?;
     // One that was cut off is taken back by the next run, and put back nothing.
     let is_whole = !backup::unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
     let repairs =
         sets.iter().take_while(|set| set.why == Why::Heal).map(|set| (set.id.clone(), set.when.clone())).collect();
-    Ok(History { repairs, restored })
+    Ok(RepairHistory { repairs, restored })
 }
 
 /// Shall systemd start the repairs?
@@ -96,6 +74,7 @@ mod tests {
     use super::super::testing::{MANIFEST, Node, at};
     use super::super::transaction::execute;
     use super::*;
+    use crate::time;
 
     /// Runs, by why and when, in seconds since 1970; each writes another text.
     fn node(runs: &[(Why, u64)]) -> Node {
@@ -128,7 +107,7 @@ mod tests {
         let node = node(&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Restore, 3000)]);
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], &Why::Apply, at(4000)).unwrap();
-        assert_eq!(history(&node.root).unwrap(), History::default());
+        assert_eq!(history(&node.root).unwrap(), RepairHistory::default());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::Run;
 use super::prove::{self, Before, Verdict};
 use crate::change::Change;
 use crate::facts::backup::Why;
-use crate::node::healing::{self, History};
+use crate::facts::repairs::{REPAIRS, RepairHistory};
+use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, pending, transaction};
@@ -274,7 +275,7 @@ pub fn keeps_from_boot(root: &Root) -> Result<Option<String>> {
 /// Why a manifest isn't repaired; `None` where it is.
 ///
 /// Errors: it was repaired too often.
-fn keeps_from_repair(manifest: &str, is_whole: bool, history: &History) -> Result<Option<String>> {
+fn keeps_from_repair(manifest: &str, is_whole: bool, history: &RepairHistory) -> Result<Option<String>> {
     if is_whole {
         return Ok(Some("the manifest is as it should be".to_owned()));
     }
@@ -283,7 +284,7 @@ fn keeps_from_repair(manifest: &str, is_whole: bool, history: &History) -> Resul
             "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
              out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
              configuration management, then run kube-audit-bootstrap apply --wait 5m",
-            healing::REPAIRS
+            REPAIRS
         );
     }
     Ok(history.restored.as_deref().map(stays_put_back))
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn a_manifest_is_repaired_three_times_an_hour_and_not_where_somebody_put_it_back() {
         const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-        let history = |minutes: &[u64], restored: Option<&str>| History {
+        let history = |minutes: &[u64], restored: Option<&str>| RepairHistory {
             repairs: minutes
                 .iter()
                 .map(|minute| ("id".to_owned(), format!("2026-11-24T12:{minute:02}:26Z")))

@@ -1,6 +1,7 @@
 //! Leads: has a node read, its changes planned, executed and proved. Nothing else knows both `plan` and `node`.
 //!
-//! * [`Run`] is one run of the program; [`apply`] changes the node, [`prove`] proves that it audits, [`restore`] puts it back.
+//! * [`Run`] is one run of the program; [`apply`] changes the node, [`prove`] proves that it audits, [`restore`] puts it back, and
+//!   [`status`] says what is in place.
 //! * [`given`] reads the files that the user names on this machine; [`misuse`] marks the user's mistakes.
 //!
 //! Nothing is printed here but progress for whoever waits: warnings are returned.
@@ -10,6 +11,7 @@ pub mod given;
 pub mod misuse;
 pub mod prove;
 pub mod restore;
+pub mod status;
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use anyhow::{Result, anyhow, bail};
 use misuse::Misuse;
 
 use crate::audit;
+use crate::audit::version::Version;
 use crate::config::Config;
 use crate::node::root::Root;
 use crate::node::{kubelet, observe};
@@ -61,6 +64,16 @@ impl PolicySource {
 }
 
 impl Run<'_> {
+    fn intent(&self) -> Intent<'_> {
+        Intent { config: &self.config, occasion: self.occasion, required: self.required }
+    }
+
+    /// The version of Kubernetes that the node's files tell. What is wrong with them is no matter here.
+    pub fn version(&self) -> Option<Version> {
+        let facts = observe::observe(self.root, &self.config, self.required).ok()?;
+        identify(&self.intent(), &facts).ok()?.version
+    }
+
     /// Reads the node and plans the changes. Changes nothing; the programs that it may run are the kubelet, for its version, and
     /// kubectl, for the cluster's own configuration.
     ///
@@ -69,7 +82,7 @@ impl Run<'_> {
     /// What is on the node can't be read, or can't be changed as the configuration wants it.
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
-        let intent = Intent { config, occasion: self.occasion, required: self.required };
+        let intent = self.intent();
         let facts = observe::observe(root, config, self.required)?;
         let mut identity = identify(&intent, &facts)?;
         if identity.lacks_version() {
@@ -129,4 +142,14 @@ pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result
             .into()),
         },
     }
+}
+
+/// Has the node joined a cluster, and is no control plane? Told without the configuration.
+pub fn is_worker(root: &Root) -> Result<bool> {
+    observe::is_worker(root)
+}
+
+/// Where the manifest is: as configured, else in the kubelet's directory.
+pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
+    kubelet::manifest_path(root, config)
 }

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 
 use crate::change::{Change, Restore};
 use crate::config::Config;
-use crate::facts::backup::Why;
+use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{hidden, kubelet, restore, transaction};
+use crate::node::{backup, hidden, kubelet, restore, transaction};
 use crate::plan::way_back::keep_referenced;
 
 /// How a node is put back.
@@ -75,4 +75,13 @@ pub fn restore(root: &Root, terms: &Terms, configured: &dyn Fn() -> Config) -> R
         false => transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?,
     };
     Ok(Restored { sets, changes, notes, backup })
+}
+
+/// The backup sets, newest first, those of killed runs included.
+///
+/// # Errors
+///
+/// Their directory can't be read.
+pub fn list(root: &Root) -> Result<Vec<Set>> {
+    backup::list(root)
 }
