@@ -66,7 +66,8 @@ fn places_of(owner: &str) -> Result<&'static [&'static str], String> {
         // This test itself reads a file that the program ships.
         let shipped = name.starts_with("image/").then_some(&["check"][..]);
         let places = shipped.or(FILES.iter().find(|(file, _)| *file == name).map(|(_, places)| *places));
-        return places.ok_or(format!("add {name} to FILES of tests/promises.rs, with the places in which it runs"));
+        return places
+            .ok_or(format!("add {name} to FILES of tests/promises.rs, with the places in which it runs"));
     };
     let description = text_of(&format!("vm-tests/cases/{case}/case.yaml"))?;
     if !all_below(&at("vm-tests/cases").join(case)).contains(words) {
@@ -155,7 +156,9 @@ fn every_section_of_the_readme_has_a_table() {
 #[test]
 fn a_section_without_a_row_is_found() {
     let head = "| promise | owner | runs in | without an owner |\n|---|---|---|---|\n";
-    let table = format!("# All\n\n## One\n\n{head}| a | | | b |\n\n### Two\n\n{head}\n## Three\n\n{head}| (links) | | | |\n");
+    let table = format!(
+        "# All\n\n## One\n\n{head}| a | | | b |\n\n### Two\n\n{head}\n## Three\n\n{head}| (links) | | | |\n"
+    );
     assert_eq!(empty_sections(&table), ["Two"]);
 }
 

@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use common::{BINARY, program, put, strace};
 
 type Options = BTreeMap<String, BTreeSet<String>>;
 
@@ -23,8 +26,7 @@ fn section(from: &str, to: &str) -> String {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM").output().unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 fn help(verb: &str) -> String {
@@ -202,9 +204,7 @@ const CLUSTER: &str =
 fn node(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (path, text) in files {
-        let path = directory.path().join(&path[1..]);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        put(directory.path(), path, text, 0o644);
     }
     directory
 }
@@ -274,9 +274,7 @@ fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, Stri
     let directory = tempfile::tempdir().unwrap();
     // Who runs the tests as somebody else may have no cargo, which is asked for first.
     for (name, script) in [("id", "echo 1000"), ("cargo", "")] {
-        let file = directory.path().join(name);
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        put(directory.path(), &format!("/{name}"), format!("#!/bin/sh\n{script}\n"), 0o755);
     }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
@@ -309,11 +307,6 @@ fn the_last_line_says_what_was_not_run_and_in_ci_that_is_a_failure() {
     }
 }
 
-/// The names in quotes of a line of strace.
-fn quoted(line: &str) -> Vec<&str> {
-    line.split('"').skip(1).step_by(2).collect()
-}
-
 #[test]
 #[ignore = "needs strace: `make test` runs it"]
 fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_place_last() {
@@ -321,20 +314,15 @@ fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_p
     let (root, trace) = (directory.path().join("root"), directory.path().join("trace"));
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample-node.sh");
     assert!(Command::new(sample).arg(&root).status().unwrap().success());
-    let output = Command::new("strace")
-        .args(["-f", "-e", "trace=%network,%process,rename,renameat,renameat2", "-o"])
-        .arg(&trace)
-        .arg(env!("CARGO_BIN_EXE_kube-audit-bootstrap"))
-        .args(["apply", "--root"])
-        .arg(&root)
-        .output()
-        .unwrap();
+    let mut strace = strace::strace(&trace, &["-e", "trace=%network,%process,rename,renameat,renameat2"]);
+    let output = strace::output(strace.arg(BINARY).args(["apply", "--root"]).arg(&root));
     assert!(output.status.success(), "{output:?}");
     let trace = fs::read_to_string(trace).unwrap();
-    let calls = trace.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
-    let others: Vec<_> = calls.map(|(call, _)| call).filter(|call| !call.starts_with("rename")).collect();
+    let (renames, others): (Vec<_>, Vec<_>) =
+        strace::calls(&trace).partition(|call| call.name.starts_with("rename"));
+    let others: Vec<_> = others.iter().map(|call| call.name).collect();
     assert_eq!(others, ["execve", "exit_group"], "{trace}");
-    let renames = trace.lines().filter(|line| line.contains(" rename")).map(quoted);
+    let renames = renames.iter().map(strace::Call::quoted);
     // The set of backups gets its name at the beginning and at the end.
     let renames: Vec<_> = renames.filter(|names| !names.iter().any(|name| name.ends_with(".partial"))).collect();
     assert_eq!(
