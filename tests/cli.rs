@@ -9,17 +9,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use common::{program, run};
 use serde_json::{Value, json};
+
+mod common;
 
 #[path = "../build.rs"]
 #[allow(dead_code)]
 mod build;
 
-mod common;
-
-use common::{command, run};
-
 const STATE: &str = "var/lib/kube-audit-bootstrap";
+
+fn command(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.args(arguments).arg("--root").arg(root);
+    command
+}
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()

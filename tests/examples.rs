@@ -5,11 +5,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::Output;
-
-mod common;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/examples");
 

@@ -4,16 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-mod common;
-
-use common::BINARY;
+use common::{BINARY, Tree, put, unshare};
 
 const GUARD: &str = "KUBE_AUDIT_BOOTSTRAP_HOOK";
 /// A path that no machine has, so that a hook that went to `/` would find nothing.
@@ -35,9 +34,7 @@ impl Node {
         node.put(FILE, file);
         fs::create_dir(node.at("hook")).unwrap();
         symlink(BINARY, node.at("hook/kubeadm")).unwrap();
-        fs::create_dir(node.at("real")).unwrap();
-        fs::write(node.at("real/kubeadm"), format!("#!/bin/sh\n{real}")).unwrap();
-        fs::set_permissions(node.at("real/kubeadm"), fs::Permissions::from_mode(0o755)).unwrap();
+        put(node.directory.path(), "/real/kubeadm", format!("#!/bin/sh\n{real}"), 0o755);
         node
     }
 
@@ -51,7 +48,7 @@ impl Node {
     }
 
     fn put(&self, path: &str, text: &str) {
-        common::put(&self.at("root"), path, text);
+        put(&self.at("root"), path, text, 0o644);
     }
 
     /// `kubeadm`, on the root.
@@ -61,8 +58,8 @@ impl Node {
         let path = format!("{}:{}:{path}", self.at("hook").display(), self.at("real").display());
         command.arg("--rootfs").arg(self.at("root")).args(arguments).stdin(Stdio::null());
         command.env("PATH", path).env("MINE", "kept").env("EDITED", self.on_host(FILE));
-        command.env_remove(GUARD);
-        common::quiet(command)
+        command.env_remove(GUARD).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        command
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -79,8 +76,8 @@ impl Node {
     }
 
     /// Everything in the root, with inodes and times.
-    fn tree(&self) -> BTreeMap<String, (u64, i64, i64)> {
-        common::tree(&self.at("root"), &|_, meta| (meta.ino(), meta.ctime(), meta.ctime_nsec()))
+    fn tree(&self) -> Tree {
+        common::tree(&self.at("root"))
     }
 }
 
@@ -95,10 +92,7 @@ fn without_kubeadm(path: &str, empty: &Path, command: &Command) -> Output {
     let there: Vec<_> = usual.into_iter().filter(|path| Path::new(path).exists()).collect();
     let script = "set -e; path=$1 empty=$2; shift 2\nwhile [ \"$1\" != -- ]; do mount --bind \"$empty\" \"$1\"; shift; done\n\
                   shift; PATH=$path; exec \"$@\"";
-    let mut shell = Command::new(if there.is_empty() { "sh" } else { "unshare" });
-    if !there.is_empty() {
-        shell.args(["--map-root-user", "--mount", "sh"]);
-    }
+    let mut shell = if there.is_empty() { Command::new("sh") } else { unshare(&["--mount", "sh"]) };
     shell.args(["-c", script, "sh", path]).arg(empty).args(there).arg("--");
     shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {

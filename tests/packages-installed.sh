@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs, upgrades, removes and purges the packages in a Debian of its own, runs install.sh on roots, and imports and runs the
-# container image: tests/packages-installed.sh VERSION [all], after `make packages oci`, and for "all" `make packages oci ARCH=arm64`,
-# too. Where this machine can't, the last line says so; with CI=true that is a failure.
+# container image: tests/packages-installed.sh [all], after `make packages oci`, and for "all" after `make packages oci
+# ARCH=arm64`, too. If this machine can't, the last line says so; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-version=${1:?usage: packages-installed.sh VERSION [all]} all=${2-}
+version=$(image/version.sh) all=${1-}
 
 cannot() {
     printf 'NOT RUN: the packages in a Debian of their own: %s\n' "$1" >&2
