@@ -35,9 +35,8 @@ mod tests {
     use super::super::show::document;
     use crate::facts::State;
     use crate::facts::Targets;
-    use crate::facts::file::Attributes;
     use crate::facts::file::Text;
-    use crate::plan::testing::{config, disk_state, facts, planned, seen};
+    use crate::plan::testing::{config, directory, disk_state, facts, planned, seen};
     use crate::plan::{Role, Step};
     use crate::storage::blank::Content;
     use crate::storage::forecast::End;
@@ -53,7 +52,7 @@ mod tests {
         facts.cluster = Some(Ok("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n".to_owned()));
         let disk = State { content: Some(Content::Blank), has_left: true, ..disk_state() };
         let mut targets = Targets { storage: Some(seen()), disk: Some(disk), ..Targets::default() };
-        let directory = (Attributes::new(0o755, 0, 0), Vec::new());
+        let directory = directory(0o755, 0, &[]);
         targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));
         let config = config("storage: {device: /dev/disk/by-id/x, format: ext4}");
         let plan = planned(&config, &facts, &targets);

@@ -1,12 +1,13 @@
 //! What a run does to a node: decided here from facts, without touching anything.
 //!
 //! * [`identify`] says what kind of node this is, [`wire`] puts the settings into its files, and [`steps`] makes a plan of that.
-//! * [`place`] is about the place of the log: what is mounted there, and whether it is fit for a log.
+//! * `planner` is a plan in the making; [`place`] is about the place of the log: what is mounted there, and whether it is fit for a log.
 //! * [`way_back`] is what of the way back may be done.
 //! * [`proof`] says when it is proved that the API server audits.
 
 pub mod identify;
 pub mod place;
+mod planner;
 pub mod proof;
 pub mod steps;
 #[cfg(test)]
@@ -199,15 +200,6 @@ pub struct Storage {
 }
 
 impl Plan {
-    fn add(&mut self, step: Step, change: Change) {
-        self.changes.push(Planned { step, change });
-    }
-
-    fn restart_by_hand(&mut self, warning: String) {
-        self.by_hand = true;
-        self.warnings.push(warning);
-    }
-
     /// The first reason counts.
     fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);
@@ -245,10 +237,5 @@ impl Plan {
     /// Does it change a part of the job?
     pub fn touches(&self, step: Step) -> bool {
         self.changes.iter().any(|planned| planned.step == step)
-    }
-
-    /// Is something to be mounted?
-    pub fn mounts(&self) -> bool {
-        self.changes.iter().any(|planned| matches!(planned.change, Change::Mount { .. }))
     }
 }

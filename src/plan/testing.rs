@@ -7,8 +7,8 @@ use super::*;
 use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::State;
-use crate::facts::file::{Snapshot, Text, lossy};
-use crate::facts::{Facts, Targets};
+use crate::facts::file::{Owner, Snapshot, Text, lossy};
+use crate::facts::{Directory, Facts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, History, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
@@ -22,6 +22,12 @@ pub fn config(lines: &str) -> Config {
 
 pub fn snapshot(text: &str) -> Snapshot {
     Snapshot { bytes: text.into(), attributes: Attributes::new(0o600, 0, 0), identity: (1, 1) }
+}
+
+/// A directory of root's, with these names in it.
+pub fn directory(mode: u32, gid: u32, names: &[&str]) -> Directory {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Directory { attributes: Attributes::new(mode, 0, gid), names }
 }
 
 /// A node that runs, with this manifest if it is a control plane.
@@ -38,7 +44,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         joined: false,
         certified: false,
         live: true,
-        owner: (0, 0),
+        owner: Owner { uid: 0, gid: 0 },
     }
 }
 
@@ -72,7 +78,7 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
     let facts = facts(manifest.as_deref());
     let mut targets = Targets::default();
     targets.policies.insert(config.policy_path.clone(), Some(snapshot(policy::DEFAULT)));
-    let directory = (Attributes::new(0o700, 0, 0), vec!["audit.log".to_owned()]);
+    let directory = directory(0o700, 0, &["audit.log"]);
     targets.directories.insert(parent(&config.log.path).to_owned(), Some(directory));
     assert_eq!(actions(&planned(config, &facts, &targets)), "");
     (facts, targets)

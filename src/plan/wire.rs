@@ -16,7 +16,8 @@ use crate::facts::{Facts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose};
-use crate::wiring::{Wanted, Wired, manifest};
+use crate::wiring::manifest::{self, RunAs};
+use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
 
 /// The versions of Kubernetes that this is made for.
@@ -34,7 +35,7 @@ pub struct Wiring {
     pub(super) cluster: Option<Result<(String, Wired), String>>,
     pub(super) manifest: Option<(Text, Wired)>,
     pub(super) strays: Vec<Text>,
-    pub(super) run_as: (Option<u32>, Option<u32>),
+    pub(super) run_as: RunAs,
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
@@ -77,7 +78,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         cluster,
         manifest,
         strays,
-        run_as: node.manifest.map_or((None, None), |manifest| manifest.run_as),
+        run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
         paths: Paths {
             policies: Vec::new(),
             directories: Vec::new(),

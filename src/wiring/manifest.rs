@@ -19,8 +19,14 @@ pub struct Manifest {
     container: usize,
     /// The version in the image's tag.
     pub version: Option<Version>,
-    /// `runAsUser` and `runAsGroup`.
-    pub run_as: (Option<u32>, Option<u32>),
+    pub run_as: RunAs,
+}
+
+/// Whom the API server runs as, where the manifest says so: `runAsUser` and `runAsGroup`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunAs {
+    pub user: Option<u32>,
+    pub group: Option<u32>,
 }
 
 /// A pod as the kubelet knows it: it keeps one of each namespace and name.
@@ -97,7 +103,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
             _ => Err(Refusal::new(id.place, format!("{name} must be a plain decimal number"))),
         }
     };
-    let run_as = (run_as("runAsUser")?, run_as("runAsGroup")?);
+    let run_as = RunAs { user: run_as("runAsUser")?, group: run_as("runAsGroup")? };
     Ok(Manifest { container, version, run_as, documents })
 }
 
@@ -778,7 +784,7 @@ mod tests {
         ] {
             let container = format!("{{name: kube-apiserver, command: [kube-apiserver], securityContext: {own}}}");
             let text = pod_of(&format!("{{securityContext: {of_pod}, containers: [{container}]}}"));
-            assert_eq!(read(&text).ok().map(|manifest| manifest.run_as.0), expected, "{text}");
+            assert_eq!(read(&text).ok().map(|manifest| manifest.run_as.user), expected, "{text}");
         }
     }
 
