@@ -69,18 +69,3 @@ impl Change {
         }
     }
 }
-
-/// How to put a node back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restore {
-    /// The sets that are taken back, newest first.
-    pub sets: Vec<String>,
-    /// For `node::transaction::execute`, with [`Why::Restore`](crate::facts::backup::Why::Restore). Empty where nothing differs.
-    pub changes: Vec<Change>,
-    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
-    pub foreign: Vec<String>,
-    /// Files that a run wrote and somebody else removed since: to put back by force alone.
-    pub gone: Vec<Change>,
-    /// What stays as it is, and why.
-    pub notes: Vec<String>,
-}

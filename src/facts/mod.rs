@@ -4,6 +4,7 @@ pub mod backup;
 pub mod file;
 pub mod repairs;
 pub mod server;
+pub mod way_back;
 
 use std::collections::BTreeMap;
 

@@ -457,8 +457,7 @@ pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec
 mod tests {
     use std::fs;
 
-    use super::super::restore;
-    use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode};
+    use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode, way_back};
     use super::*;
 
     /// What a killed run leaves once its set is in place.
@@ -544,12 +543,12 @@ mod tests {
             " ".repeat(INDEX_LIMIT + 1),
         ] {
             node.put(&path, &broken);
-            let error = format!("{:#}", restore::plan(&node.root, None).unwrap_err());
+            let error = format!("{:#}", way_back(&node.root, None).unwrap_err());
             assert!(error.contains(&path), "{}: {error}", &broken[..broken.len().min(200)]);
             assert_eq!(list(&node.root).unwrap(), []);
         }
         fs::remove_file(node.host(&path)).unwrap();
-        assert!(format!("{:#}", restore::plan(&node.root, None).unwrap_err()).contains(&path));
+        assert!(format!("{:#}", way_back(&node.root, None).unwrap_err()).contains(&path));
     }
 
     #[test]

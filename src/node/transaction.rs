@@ -20,11 +20,11 @@ use super::cluster;
 use super::device;
 use super::disk::{self, Done};
 use super::names::{kept_name, temporary_name};
-use super::root::{Kind, Place, Root, set_attributes, split, warn_on_error};
+use super::root::{Place, Root, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
 use crate::change::Change;
 use crate::facts::backup::{Set, Why};
-use crate::facts::file::{Attributes, Snapshot};
+use crate::facts::file::{Attributes, FileKind, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
@@ -96,7 +96,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         Change::Mount { .. } => mounted_at(path)?.is_none(),
         Change::Unmount { .. } => true,
         Change::RemoveDirectory { before, .. } => {
-            root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
+            root.stat(path)?.is_some_and(|entry| entry.kind == FileKind::Directory && entry.attributes == *before)
         }
     })
 }
@@ -361,8 +361,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
 mod tests {
     use std::fs;
 
-    use super::super::restore;
-    use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode};
+    use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode, way_back};
     use super::*;
     use crate::facts::backup::BACKUPS;
 
@@ -549,7 +548,7 @@ mod tests {
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         node.put(MANIFEST, "old");
-        let restore = restore::plan(&node.root, id.as_deref()).unwrap();
+        let restore = way_back(&node.root, id.as_deref()).unwrap();
         execute(&node.root, &restore.changes, &Why::Restore, at(2)).unwrap();
         let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why.to_string()).collect();
         assert_eq!(whys, ["restore", "apply"]);

@@ -473,7 +473,7 @@ pub fn prove_or_go_back(
 /// Puts the files of the set `id` back. Gives the changes, and what stays.
 fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
     hidden::unhide(root, path)?;
-    let restore = restore::plan(root, Some(id))?;
+    let restore = way_back::plan(&restore::look(root, Some(id))?);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?.map(|manifest| manifest.text);
     let (changes, left) = way_back::roll_back(restore, path, manifest.as_deref());
@@ -483,7 +483,7 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
 
 /// Puts back what of the set `id` is in the cluster, now that its API server answers.
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
-    let mut restore = restore::plan(root, Some(id))?;
+    let mut restore = way_back::plan(&restore::look(root, Some(id))?);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
     transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
     match restore.notes.into_iter().find(|note| note.starts_with(KUBEADM_CONFIG)) {

@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
-use crate::change::{Change, Restore};
+use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, hidden, kubelet, restore, transaction};
-use crate::plan::way_back::keep_referenced;
+use crate::plan::way_back::{self, Restore, keep_referenced};
 
 /// How a node is put back.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub fn restore(root: &Root, terms: &Terms, configured: &dyn Fn() -> Config) -> R
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
-    let mut restore = restore::plan(root, terms.id.as_deref())?;
+    let mut restore = way_back::plan(&restore::look(root, terms.id.as_deref())?);
     let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
     if terms.force {
         restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
