@@ -11,14 +11,14 @@ TARGET := $(BUILT)/x86_64-unknown-linux-gnu
 RELEASE := $(BUILT)/$(TRIPLE)/release/kube-audit-bootstrap
 DEBUG := $(TARGET)/debug/kube-audit-bootstrap
 HARNESS := $(TARGET)/debug/vm-tests
-VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+VERSION := $(shell image/version.sh)
 PACKAGE := target/packages/kube-audit-bootstrap_$(VERSION)-1_$(ARCH).deb
 PREFIX ?= /usr/local
 ROUNDS ?= 100
 # The factor by which the time limits of tests are longer, for a slow machine.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge programs real harness mutants
+.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge test-program test-kubernetes harness mutants
 
 help: ## Show this help
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -35,6 +35,7 @@ check: ## Check the format and the lints, and run the fast tests
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets --features docs -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items
 	cargo test --locked
 	cargo test --locked -p vm-tests
 
@@ -42,10 +43,10 @@ test: ## Run make check and the slow tests: faults, the release build, packages,
 	@tests/setup.sh cc cargo-fmt
 	# This installs Rust's toolchain before two builds start at the same time.
 	cargo fmt --all --check
-	tests/beside.sh '$(MAKE) --no-print-directory programs' '$(MAKE) --no-print-directory real'
+	tests/beside.sh '$(MAKE) --no-print-directory test-program' '$(MAKE) --no-print-directory test-kubernetes'
 
-# The nodes wait more than they work, so "programs" runs beside this.
-real: build
+# The part of `make test` with real Kubernetes. Its nodes wait more than they work, so the packages are tested here, too.
+test-kubernetes: build
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
@@ -56,7 +57,7 @@ vm-tests: build harness $(if $(ALSO),packages) ## Run a first boot, a reboot and
 	$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu --program $(RELEASE) $(if $(ALSO),--package $(PACKAGE)) \
 		--patience $(PATIENCE)
 
-test-all: programs arm64 harness ## Run all tests, with every version of Kubernetes, every case and the long random runs; hours
+test-all: test-program arm64 harness ## Run all tests, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(RELEASE) all
 	tests/examples.sh $(RELEASE)
 	tests/shippers.sh $(RELEASE) rsyslog otel
@@ -73,7 +74,8 @@ matrix: build harness ## Make README.md's table of Kubernetes versions from what
 	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
 		--versions $(or $(VERSIONS),$$($(HARNESS) versions | paste -sd ,))
 
-programs: check judge
+# The part of `make test` with the program by itself.
+test-program: check judge
 	@tests/setup.sh strace file nm setpriv unshare
 	tests/as-user.sh
 	cargo test --locked -- --ignored --skip differential

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: package.sh PROGRAM ARCH DOCS NFPM} ARCH=$2 docs=$3 nfpm=$(realpath "$4")
-VERSION=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+VERSION=$(image/version.sh)
 # Without git, as in a tarball of the source, any time will do, if it is always the same.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
 export ARCH VERSION SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C

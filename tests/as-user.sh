@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs the fast tests, which `make check` has run as root, once more as an ordinary user: tests/as-user.sh. Nothing is built.
-# A checkout may lie where root alone gets to: that user has a copy, at the same path, in a mount namespace.
+# Runs the fast tests once more as an ordinary user, after `make check` has run them as root: tests/as-user.sh. It builds
+# nothing. Only root may be able to enter the folder of the checkout, so the user has a copy at the same path, in a mount
+# namespace.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# A user and a group of nobody's.
+# A user and a group that don't exist.
 id=20000
-# Their copy has no .git, which this one asks.
+# The copy has no .git, which this test asks.
 skipped=the_version_has_the_commit_where_git_knows_it
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -14,7 +15,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 0
 fi
 
-# Puts the copy of a folder in its place. Above, the first folder that is closed is hidden by an empty one.
+# Mounts the copy of a folder at its path. The first folder above it that the user can't enter is hidden by an empty one.
 place() {
     local above=
     while IFS= read -r -d / name; do
@@ -30,13 +31,15 @@ place() {
 if [ $# -eq 0 ]; then
     scratch=$(mktemp -d -t kube-audit-bootstrap-tests.XXXXXX)
     trap 'rm -rf "$scratch"' EXIT
-    cargo test --locked --no-run --message-format=json >"$scratch/messages"
-    # The tests, and the program.
+    for package in kube-audit-bootstrap vm-tests; do
+        cargo test --locked --no-run --message-format=json --package $package
+    done >"$scratch/messages"
+    # The tests, and both programs.
     sed -nE 's/.*"executable":"([^"]+)".*/\1/p' "$scratch/messages" | sort -u >"$scratch/built"
     mkdir -p "$scratch/copy$PWD"
     tar --exclude=./target --exclude=./.git -c . | tar -C "$scratch/copy$PWD" -x
     xargs -d '\n' cp --parents -t "$scratch/copy" <"$scratch/built"
-    # Who runs tests has a cargo, which some of them look for; this one may lie in root's home.
+    # Some tests look for cargo. That of root may be in root's home.
     install -D -m 0755 "$(command -v cargo)" "$scratch/bin/cargo"
     chmod -R u=rwX,go=rX "$scratch"
     install -d -m 0700 -o $id -g $id "$scratch/home"
@@ -46,7 +49,7 @@ if [ $# -eq 0 ]; then
 fi
 
 scratch=$1
-# In memory, as cases flush much.
+# This folder is in memory, as the cases flush many files to the disk.
 mount -t tmpfs -o mode=1777 tmpfs "$scratch/tmp"
 place "$PWD"
 built=$(head -n 1 "$scratch/built")
@@ -62,6 +65,6 @@ while read -r program; do
     setpriv --reuid $id --regid $id --clear-groups env HOME="$scratch/home" TMPDIR="$scratch/tmp" \
         PATH="$PATH:$scratch/bin" "$program" --quiet --skip $skipped </dev/null
 done <"$scratch/built"
-# Each file is one, and those of src are one more.
-files=(tests/*.rs src)
+# Each file is a program, and so is each folder.
+files=(tests/*.rs src vm-tests/tests/*.rs vm-tests/src)
 [ $count -eq ${#files[@]} ] || { echo "$count of ${#files[@]} programs of tests were run" >&2; exit 1; }

@@ -20,12 +20,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
+
+use common::{Tree, program, tree};
 
 use nix::unistd::{getegid, geteuid, getgroups};
 use serde_yaml::{Mapping, Value};
@@ -36,50 +40,12 @@ const CASES: usize = 94;
 /// The tool's own files, which are looked at by other tests.
 const OWN: &str = "/var/lib/kube-audit-bootstrap";
 
-#[derive(Clone, Debug, PartialEq)]
-struct Found {
-    mode: u32,
-    /// `None` for a directory.
-    bytes: Option<Vec<u8>>,
-    /// Inode, and mtime and ctime in nanoseconds.
-    stamp: (u64, i128, i128),
-}
-
-type Tree = BTreeMap<String, Found>;
-
-fn walk(root: &Path, at: &Path, tree: &mut Tree) {
-    for entry in fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        let found = Found {
-            mode: meta.mode() & 0o7777,
-            bytes: meta.is_file().then(|| fs::read(&path).unwrap()),
-            stamp: (
-                meta.ino(),
-                nanoseconds(meta.mtime(), meta.mtime_nsec()),
-                nanoseconds(meta.ctime(), meta.ctime_nsec()),
-            ),
-        };
-        tree.insert(format!("/{}", path.strip_prefix(root).unwrap().display()), found);
-        if meta.is_dir() {
-            walk(root, &path, tree);
-        }
-    }
-}
-
-fn tree(root: &Path) -> Tree {
-    let mut tree = Tree::new();
-    walk(root, root, &mut tree);
-    tree
-}
-
 /// Modes and contents of what isn't the tool's own.
 fn contents(tree: &Tree) -> BTreeMap<&str, (u32, &Option<Vec<u8>>)> {
     // A new root may lack the directories that lead to the tool's own; they are not a node's contents.
     tree.iter()
         .filter(|(path, _)| !path.starts_with(OWN) && !OWN.starts_with(&format!("{path}/")))
-        .map(|(path, found)| (path.as_str(), (found.mode, &found.bytes)))
+        .map(|(path, found)| (path.as_str(), (found.mode & 0o7777, &found.content)))
         .collect()
 }
 
@@ -99,13 +65,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn run(root: &Path, verb: &[&str], arguments: &[String]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"))
-        .args(verb)
-        .args(["--root".as_ref(), root.as_os_str()])
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .output()
-        .unwrap()
+    program().args(verb).args(["--root".as_ref(), root.as_os_str()]).args(arguments).output().unwrap()
 }
 
 fn report(output: &Output, root: &Path) -> String {
@@ -332,7 +292,7 @@ impl Expected<'_> {
     }
 
     fn nothing_else(&self) -> Result<(), String> {
-        let files = tree(self.case).into_iter().filter(|(_, found)| found.bytes.is_some());
+        let files = tree(self.case).into_iter().filter(|(_, found)| found.content.is_some());
         let names = files.map(|(path, _)| path[1..].to_owned()).filter(|name| !name.starts_with("before/"));
         let others: Vec<_> = names.filter(|name| !self.known.contains(name)).collect();
         if others.is_empty() {

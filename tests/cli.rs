@@ -9,7 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use common::{program, run};
 use serde_json::{Value, json};
+
+mod common;
 
 #[path = "../build.rs"]
 #[allow(dead_code)]
@@ -18,13 +21,9 @@ mod build;
 const STATE: &str = "var/lib/kube-audit-bootstrap";
 
 fn command(root: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
-    command.args(arguments).arg("--root").arg(root).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+    let mut command = program();
+    command.args(arguments).arg("--root").arg(root);
     command
-}
-
-fn run(root: &Path, arguments: &[&str]) -> Output {
-    command(root, arguments).output().unwrap()
 }
 
 fn json_of(output: &Output) -> Value {

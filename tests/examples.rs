@@ -5,9 +5,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image/examples");
 
@@ -31,9 +33,7 @@ const KINDS: &[(&str, &str)] = &[
 ];
 
 fn render(root: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
-    command.arg("render").args(arguments).arg("--root").arg(root);
-    command.env_remove("RUST_LOG").env_remove("JOURNAL_STREAM").output().unwrap()
+    common::run(root, &[&["render"], arguments].concat())
 }
 
 const HEAD: &str = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";

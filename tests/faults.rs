@@ -9,13 +9,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_kube-audit-bootstrap");
+use common::{BINARY, put, strace, unshare};
+
 const OWN: &str = "/var/lib/kube-audit-bootstrap";
 const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -73,23 +75,13 @@ type Tree = BTreeMap<String, (u32, Option<Vec<u8>>)>;
 /// All of a root, the tool's own files and the number of names that a file has among it.
 type State = BTreeMap<String, (u64, u32, Option<Vec<u8>>)>;
 
-fn walk(root: &Path, at: &Path, state: &mut State) {
-    for entry in fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let name = format!("/{}", path.strip_prefix(root).unwrap().display());
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let content = meta.is_file().then(|| fs::read(&path).unwrap());
-        state.insert(name, (if meta.is_file() { meta.nlink() } else { 0 }, meta.mode(), content));
-        if meta.is_dir() {
-            walk(root, &path, state);
-        }
-    }
-}
-
 fn state(root: &Path) -> State {
-    let mut state = State::new();
-    walk(root, root, &mut state);
-    state
+    let found = common::tree(root).into_iter();
+    found
+        .map(|(path, entry)| {
+            (path, (if entry.content.is_some() { entry.names } else { 0 }, entry.mode, entry.content))
+        })
+        .collect()
 }
 
 /// The node without the tool's own files. The directories that hold those may be new, and say nothing about the node.
@@ -135,23 +127,16 @@ fn timeless(state: &State, start: &State) -> State {
     state.iter().map(|(path, entry)| without(path, entry)).collect()
 }
 
-fn write(root: &Path, path: &str, text: &str) {
-    let path = root.join(&path[1..]);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 /// A control plane with something to do at every step: a directory and a policy to make, a stray to take away,
 /// kubeadm's file and the manifest to replace.
 fn node(root: &Path) {
     let manifest = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  \
                     containers:\n  - command:\n    - kube-apiserver\n    - --secure-port=6443\n    image: \
                     registry.k8s.io/kube-apiserver:v1.31.4\n    name: kube-apiserver\n  hostNetwork: true\n";
-    write(root, MANIFEST, manifest);
-    write(root, STRAY, manifest);
+    put(root, MANIFEST, manifest, 0o600);
+    put(root, STRAY, manifest, 0o600);
     let cluster = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.31.4\n";
-    write(root, "/etc/kubernetes/kubeadm-config.yaml", cluster);
+    put(root, "/etc/kubernetes/kubeadm-config.yaml", cluster, 0o600);
 }
 
 /// In memory where that can be: a run flushes each file and directory, and there are thousands of runs.
@@ -166,17 +151,9 @@ fn succeed(root: &Path, verb: &str, context: &str) {
 }
 
 /// What strace wrote, and what the program did.
-fn strace(root: &Path, verb: &str, options: &[&str]) -> (String, Output) {
+fn trace(root: &Path, verb: &str, options: &[&str]) -> (String, Output) {
     let log = root.with_extension("log");
-    let output = Command::new("strace")
-        .args(["-f", "-o"])
-        .arg(&log)
-        .args(options)
-        .arg(BINARY)
-        .args([verb, "--root"])
-        .arg(root)
-        .output()
-        .expect("strace is missing: `make test` installs it");
+    let output = strace::output(strace::strace(&log, options).arg(BINARY).args([verb, "--root"]).arg(root));
     let log = fs::read_to_string(log).unwrap_or_else(|_| panic!("strace ran nothing: {output:?}"));
     (log, output)
 }
@@ -231,15 +208,13 @@ impl Job {
         let (new, end, calls) = (Tree::new(), State::new(), Vec::new());
         let mut job = Job { verb, _start: directory, root, start, calls, old, end, new };
         let (_directory, copy) = job.copy();
-        let (log, output) = strace(&copy, verb, &[]);
+        let (log, output) = trace(&copy, verb, &[]);
         assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
         job.end = timeless(&state(&copy), &job.start);
         job.new = tree(&copy);
-        let lines = log.strip_suffix("+++ exited with 0 +++\n").unwrap().lines();
+        assert!(log.ends_with("+++ exited with 0 +++\n"), "{log}");
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for line in lines.filter(|line| line.contains('(')) {
-            // "1234 openat(3, ..."
-            let name = line.split_whitespace().nth(1).unwrap().split_once('(').unwrap().0;
+        for strace::Call { name, line, .. } in strace::calls(&log) {
             let nth = counts.entry(name.to_owned()).or_default();
             *nth += 1;
             // Rust's own check, in a program that isn't a release, that a descriptor is open.
@@ -273,13 +248,13 @@ impl Job {
     /// strace's log of a run with a fault in one call.
     fn inject(&self, root: &Path, call: &Call, what: &str, when: &str) -> (String, Output) {
         let name = &call.name;
-        let (trace, inject) = (format!("trace={name}"), format!("inject={name}:{what}:when={when}"));
-        let mut options = vec!["-e", &trace, "-e", &inject];
+        let (traced, inject) = (format!("trace={name}"), format!("inject={name}:{what}:when={when}"));
+        let mut options = vec!["-e", &traced, "-e", &inject];
         // It stops at no other call, which saves half the time; but a signal isn't injected then.
         if !what.starts_with("signal") {
             options.push("--seccomp-bpf");
         }
-        strace(root, self.verb, &options)
+        trace(root, self.verb, &options)
     }
 
     /// The next run finishes the job, and leaves nothing behind but `left`.
@@ -449,12 +424,8 @@ fn a_read_only_node_is_told_so_and_can_be_looked_at() {
     for (verb, code, message) in
         [("apply", 1, "Read-only file system; mount it read-write"), ("plan", 3, "warning")]
     {
-        let output = Command::new("unshare")
-            .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
-            .arg(&root)
-            .args([BINARY, verb])
-            .output()
-            .unwrap();
+        let mut command = unshare(&["--mount", "sh", "-c", script, "sh"]);
+        let output = command.arg(&root).args([BINARY, verb]).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{verb}: {stderr}");
         assert!(stderr.contains(message), "{verb}: {stderr}");

@@ -4,14 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_kube-audit-bootstrap");
+use common::{BINARY, Tree, put, unshare};
+
 const GUARD: &str = "KUBE_AUDIT_BOOTSTRAP_HOOK";
 /// A path that no machine has, so that a hook that went to `/` would find nothing.
 const FILE: &str = "/hook-test/kubeadm.yaml";
@@ -32,9 +34,7 @@ impl Node {
         node.put(FILE, file);
         fs::create_dir(node.at("hook")).unwrap();
         symlink(BINARY, node.at("hook/kubeadm")).unwrap();
-        fs::create_dir(node.at("real")).unwrap();
-        fs::write(node.at("real/kubeadm"), format!("#!/bin/sh\n{real}")).unwrap();
-        fs::set_permissions(node.at("real/kubeadm"), fs::Permissions::from_mode(0o755)).unwrap();
+        put(node.directory.path(), "/real/kubeadm", format!("#!/bin/sh\n{real}"), 0o755);
         node
     }
 
@@ -48,8 +48,7 @@ impl Node {
     }
 
     fn put(&self, path: &str, text: &str) {
-        fs::create_dir_all(self.on_host(path).parent().unwrap()).unwrap();
-        fs::write(self.on_host(path), text).unwrap();
+        put(&self.at("root"), path, text, 0o644);
     }
 
     /// `kubeadm`, on the root.
@@ -77,17 +76,8 @@ impl Node {
     }
 
     /// Everything in the root, with inodes and times.
-    fn tree(&self) -> BTreeMap<PathBuf, (u64, i64, i64)> {
-        fn walk(at: &Path, tree: &mut BTreeMap<PathBuf, (u64, i64, i64)>) {
-            let meta = fs::symlink_metadata(at).unwrap();
-            tree.insert(at.to_owned(), (meta.ino(), meta.ctime(), meta.ctime_nsec()));
-            if meta.is_dir() {
-                fs::read_dir(at).unwrap().for_each(|entry| walk(&entry.unwrap().path(), tree));
-            }
-        }
-        let mut tree = BTreeMap::new();
-        walk(&self.at("root"), &mut tree);
-        tree
+    fn tree(&self) -> Tree {
+        common::tree(&self.at("root"))
     }
 }
 
@@ -102,10 +92,7 @@ fn without_kubeadm(path: &str, empty: &Path, command: &Command) -> Output {
     let there: Vec<_> = usual.into_iter().filter(|path| Path::new(path).exists()).collect();
     let script = "set -e; path=$1 empty=$2; shift 2\nwhile [ \"$1\" != -- ]; do mount --bind \"$empty\" \"$1\"; shift; done\n\
                   shift; PATH=$path; exec \"$@\"";
-    let mut shell = Command::new(if there.is_empty() { "sh" } else { "unshare" });
-    if !there.is_empty() {
-        shell.args(["--map-root-user", "--mount", "sh"]);
-    }
+    let mut shell = if there.is_empty() { Command::new("sh") } else { unshare(&["--mount", "sh"]) };
     shell.args(["-c", script, "sh", path]).arg(empty).args(there).arg("--");
     shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {

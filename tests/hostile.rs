@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use common::{BINARY, tree};
 
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
@@ -20,9 +23,7 @@ const GOOD_MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-
 const GOOD_KUBEADM: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
 
 fn put(root: &Path, path: &str, bytes: &[u8]) {
-    let path = root.join(&path[1..]);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, bytes).unwrap();
+    common::put(root, path, bytes, 0o644);
 }
 
 fn link(root: &Path, path: &str, target: &Path) {
@@ -31,35 +32,11 @@ fn link(root: &Path, path: &str, target: &Path) {
     symlink(target, path).unwrap();
 }
 
-/// Everything below a root: kind and mode, times, and the content of files up to a size.
-fn tree(at: &Path, tree: &mut BTreeMap<String, (u32, i64, i64, Vec<u8>)>) {
-    for entry in fs::read_dir(at).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let content = if meta.is_file() && meta.len() < 4_000_000 { fs::read(&path).unwrap() } else { Vec::new() };
-        tree.insert(path.display().to_string(), (meta.mode(), meta.mtime_nsec(), meta.ctime_nsec(), content));
-        if meta.is_dir() {
-            self::tree(&path, tree);
-        }
-    }
-}
-
-fn snapshot(root: &Path) -> BTreeMap<String, (u32, i64, i64, Vec<u8>)> {
-    let mut all = BTreeMap::new();
-    tree(root, &mut all);
-    all
-}
-
 /// Runs the binary with 50 MB of address space, which is more than what it has resident, and a second of processor
 /// time: the kernel ends what takes longer, however busy the machine is.
 fn run(root: &Path, arguments: &[&str]) -> Output {
     Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -v 50000 && ulimit -t 1 && exec \"$@\"",
-            "sh",
-            env!("CARGO_BIN_EXE_kube-audit-bootstrap"),
-        ])
+        .args(["-c", "ulimit -v 50000 && ulimit -t 1 && exec \"$@\"", "sh", BINARY])
         .args(arguments)
         .arg("--root")
         .arg(root)
@@ -69,14 +46,14 @@ fn run(root: &Path, arguments: &[&str]) -> Output {
 
 /// Asserts that `apply` refuses the node, and gives its message.
 fn refused(name: &str, root: &Path) -> String {
-    let before = snapshot(root);
+    let before = tree(root);
     let output = run(root, &["apply"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(matches!(output.status.code(), Some(1 | 2)), "{name}: {:?} {stderr}", output.status);
     let lines: Vec<_> = stderr.lines().collect();
     assert!(lines.iter().all(|line| line.starts_with("error: ")) && lines.len() == 1, "{name}: {stderr}");
     assert!(lines[0].len() < 400, "{name}: {stderr}");
-    assert_eq!(snapshot(root), before, "{name}: the node changed");
+    assert_eq!(tree(root), before, "{name}: the node changed");
     stderr
 }
 

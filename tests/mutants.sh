@@ -45,7 +45,7 @@ mutate() {
 }
 [ -n "${RESUME-}" ] || rm -rf $out/mutants.out $out/mutants.out.old
 # First run the unit tests, which build quickly. Then run the whole-binary tests for the mutants that those missed.
-mutate ${RESUME:+--iterate} -- --locked --bin kube-audit-bootstrap
+mutate ${RESUME:+--iterate} -- --locked --lib
 [ ! -s $out/mutants.out/missed.txt ] || mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
 
 # Prints FILE, the mutation, and the text of the line, because a line number would change with each edit.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs, upgrades, removes and purges the packages in a separate Debian, runs install.sh on root directories, and
-# imports and runs the container image: tests/packages-installed.sh VERSION [all]. Run `make packages oci` before, and
-# for "all" also
-# `make packages oci ARCH=arm64`. If this machine cannot run it, the last line says so; with CI=true, this is a failure.
+# imports and runs the container image: tests/packages-installed.sh [all]. Run `make packages oci` before, and for "all"
+# also `make packages oci ARCH=arm64`. If this machine cannot run it, the last line says so; with CI=true, this is a
+# failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-version=${1:?usage: packages-installed.sh VERSION [all]} all=${2-}
+version=$(image/version.sh) all=${1-}
 
 cannot() {
     printf 'NOT RUN: the packages in a Debian of their own: %s\n' "$1" >&2

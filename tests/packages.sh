@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the packages and the container image, and tests them: tests/packages.sh PROGRAM [all]. With "all" it
-# also makes them again from another folder, and those for arm64, each of which takes another compilation. Where this
-# machine can't, the last line says so; with CI=true that is a failure.
+# Makes the packages and the container image, and tests them: tests/packages.sh PROGRAM [all]. With "all" it also makes them
+# again in another folder, and makes those for arm64. Each of the two takes another compilation. If this machine can't, the
+# last line says so; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: packages.sh PROGRAM}
@@ -14,4 +14,4 @@ if [ "${2-}" = all ]; then
     tests/reproducible.sh "$program"
     make --no-print-directory packages oci ARCH=arm64
 fi
-tests/packages-installed.sh "$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)" "${2-}"
+tests/packages-installed.sh "${2-}"

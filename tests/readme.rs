@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use common::{BINARY, program, put, strace};
 
 type Options = BTreeMap<String, BTreeSet<String>>;
 
@@ -23,8 +26,7 @@ fn section(from: &str, to: &str) -> String {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kube-audit-bootstrap"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM").output().unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 fn help(verb: &str) -> String {
@@ -202,9 +204,7 @@ const CLUSTER: &str =
 fn node(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for (path, text) in files {
-        let path = directory.path().join(&path[1..]);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        put(directory.path(), path, text, 0o644);
     }
     directory
 }
@@ -269,23 +269,35 @@ fn the_version_is_that_of_the_first_who_tells_it() {
     }
 }
 
-/// A script of ours, called by a user who isn't root, with `CI` as it is given.
+/// Runs a script of ours as a user who isn't root. Returns its exit code, and what it wrote to stderr.
 fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, String) {
+    let (code, _, stderr) = with_stand_ins(script, arguments, ci, &[("id", "echo 1000")]);
+    (code, stderr)
+}
+
+/// Runs a script of ours with stand-ins for programs, which may add others to `$HERE`. Returns its exit code, and what it
+/// wrote to stdout and to stderr.
+fn with_stand_ins(
+    script: &str,
+    arguments: &[&str],
+    ci: &str,
+    stand_ins: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
     let directory = tempfile::tempdir().unwrap();
-    // Who runs the tests as somebody else may have no cargo, which is asked for first.
-    for (name, script) in [("id", "echo 1000"), ("cargo", "")] {
-        let file = directory.path().join(name);
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    // An ordinary user may have no cargo, which setup.sh asks for first.
+    for (name, script) in [("cargo", "")].iter().chain(stand_ins) {
+        put(directory.path(), &format!("/{name}"), format!("#!/bin/sh\n{script}\n"), 0o755);
     }
     let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
         .args(arguments)
         .env("PATH", path)
+        .env("HERE", directory.path())
         .env("CI", ci)
         .output()
         .unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]
@@ -296,10 +308,26 @@ fn what_is_missing_is_said_with_the_line_to_run() {
 }
 
 #[test]
+fn what_is_missing_is_installed_unless_another_run_has_done_so() {
+    let appears = "cp /bin/true \"$HERE/no-such-program\"";
+    let apt = "case \"$*\" in *' update') ;; *) echo \"$*\" >&2; exit 7 ;; esac";
+    let calls = "install -y --no-install-recommends -o DPkg::Lock::Timeout=600 no-such-program\n";
+    for (flock, code, stdout, stderr) in [
+        // The other run holds the lock, and installs it meanwhile.
+        (appears, 0, "", ""),
+        ("", 1, "installing no-such-program\n", calls),
+    ] {
+        let stand_ins = [("id", "echo 0"), ("flock", flock), ("apt-get", apt)];
+        let found = with_stand_ins("tests/setup.sh", &["sh", "no-such-program"], "", &stand_ins);
+        assert_eq!(found, (Some(code), stdout.to_owned(), stderr.to_owned()));
+    }
+}
+
+#[test]
 fn the_last_line_says_what_was_not_run_and_in_ci_that_is_a_failure() {
     for (script, arguments, what) in [
         ("tests/real.sh", &["program", "package"][..], "real Kubernetes as the judge"),
-        ("tests/packages-installed.sh", &["0"], "the packages in a Debian of their own: it needs root"),
+        ("tests/packages-installed.sh", &[], "the packages in a Debian of their own: it needs root"),
     ] {
         for (ci, expected) in [("", 0), ("false", 0), ("true", 1)] {
             let (code, said) = by_somebody(script, arguments, ci);
@@ -309,11 +337,6 @@ fn the_last_line_says_what_was_not_run_and_in_ci_that_is_a_failure() {
     }
 }
 
-/// The names in quotes of a line of strace.
-fn quoted(line: &str) -> Vec<&str> {
-    line.split('"').skip(1).step_by(2).collect()
-}
-
 #[test]
 #[ignore = "needs strace: `make test` runs it"]
 fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_place_last() {
@@ -321,20 +344,15 @@ fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_p
     let (root, trace) = (directory.path().join("root"), directory.path().join("trace"));
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample-node.sh");
     assert!(Command::new(sample).arg(&root).status().unwrap().success());
-    let output = Command::new("strace")
-        .args(["-f", "-e", "trace=%network,%process,rename,renameat,renameat2", "-o"])
-        .arg(&trace)
-        .arg(env!("CARGO_BIN_EXE_kube-audit-bootstrap"))
-        .args(["apply", "--root"])
-        .arg(&root)
-        .output()
-        .unwrap();
+    let mut strace = strace::strace(&trace, &["-e", "trace=%network,%process,rename,renameat,renameat2"]);
+    let output = strace::output(strace.arg(BINARY).args(["apply", "--root"]).arg(&root));
     assert!(output.status.success(), "{output:?}");
     let trace = fs::read_to_string(trace).unwrap();
-    let calls = trace.lines().filter_map(|line| line.split_whitespace().nth(1)?.split_once('('));
-    let others: Vec<_> = calls.map(|(call, _)| call).filter(|call| !call.starts_with("rename")).collect();
+    let (renames, others): (Vec<_>, Vec<_>) =
+        strace::calls(&trace).partition(|call| call.name.starts_with("rename"));
+    let others: Vec<_> = others.iter().map(|call| call.name).collect();
     assert_eq!(others, ["execve", "exit_group"], "{trace}");
-    let renames = trace.lines().filter(|line| line.contains(" rename")).map(quoted);
+    let renames = renames.iter().map(strace::Call::quoted);
     // The set of backups gets its name at the beginning and at the end.
     let renames: Vec<_> = renames.filter(|names| !names.iter().any(|name| name.ends_with(".partial"))).collect();
     assert_eq!(

@@ -37,4 +37,4 @@ done
 # Each commit tests other examples.
 seed=${SEED:-$(tests/commit.sh)}
 echo "random policies, requests and flags: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
-ORACLES=$oracles SEED=$seed PAIRS=$pairs cargo test --locked --bin kube-audit-bootstrap differential -- --ignored --nocapture
+ORACLES=$oracles SEED=$seed PAIRS=$pairs cargo test --locked --lib differential -- --ignored --nocapture

@@ -1,129 +1,17 @@
-//! A control plane that runs, as far as the program can see: in namespaces of its own, with a kubelet, an API server and a kubectl of
-//! some lines of shell (`tests/running`). What it does on a real one, the cases of `vm-tests` show; here each of its settings is seen to
-//! count, in seconds.
+//! Each setting of the program counts on a control plane that runs (`tests/common/control_plane.rs`), in seconds. The cases
+//! of `vm-tests` show what the program does on a real control plane.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::fs;
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
-use std::thread;
-use std::time::Duration;
+mod common;
 
+use common::control_plane::{CLUSTER, ControlPlane};
 use serde_json::{Value, json};
-
-const CLUSTER: &str =
-    "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.33.1\n";
-
-struct Node {
-    directory: tempfile::TempDir,
-}
-
-impl Node {
-    /// A node on which `story` was told, with some lines of configuration. An API server that is replaced gets so many tenths of a second.
-    fn told(config: &str, grace: u32, story: &str) -> Node {
-        let node = Node { directory: tempfile::tempdir().unwrap() };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
-        let manifest = format!(
-            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  containers:\n  - name: \
-             kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.33.1\n    command:\n    - kube-apiserver\n    - \
-             --advertise-address=127.0.0.1\n    - --secure-port={port}\n"
-        );
-        let configmap = json!({"kind": "ConfigMap", "data": {"ClusterConfiguration": CLUSTER, "other": "kept"}});
-        for (name, text) in [
-            ("config", format!("{head}storage: {{require: any, headroom: any}}\n{config}\n")),
-            ("manifest", manifest),
-            ("configmap", configmap.to_string()),
-            ("metrics", "apiserver_audit_error_total{plugin=\"log\"} 7\n".to_owned()),
-            ("grace", grace.to_string()),
-            ("story", story.to_owned()),
-        ] {
-            fs::write(node.at(name), text).unwrap();
-        }
-        fs::create_dir(node.at("bin")).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_kube-audit-bootstrap"), node.at("bin/kube-audit-bootstrap")).unwrap();
-        for (name, text) in [
-            ("kubectl", include_str!("running/kubectl")),
-            ("kubelet", include_str!("running/kubelet")),
-            ("kube-apiserver", include_str!("running/kube-apiserver")),
-            ("node", include_str!("running/node")),
-        ] {
-            let path = node.at("bin").join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let (ending, ended) = (node.at("ending"), node.at("ended"));
-        let closes = thread::spawn(move || {
-            while !ending.exists() && !ended.exists() {
-                thread::sleep(Duration::from_millis(20));
-            }
-            drop(listener);
-        });
-        // A stand-in that dies is a failure, and nothing to wait for.
-        let output = Command::new("timeout")
-            .args(["--kill-after=5", "300", "unshare"])
-            .args(["--map-root-user", "--mount", "--pid", "--fork", "--kill-child"])
-            .arg(node.at("bin/node"))
-            .arg(node.directory.path())
-            .env("HTTPS_PROXY", "http://127.0.0.1:1")
-            .env("all_proxy", "http://127.0.0.1:1")
-            .env_remove("RUST_LOG")
-            .env_remove("JOURNAL_STREAM")
-            .output()
-            .unwrap();
-        fs::write(node.at("ended"), "").unwrap();
-        closes.join().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        // Nobody's proxies are handed on.
-        assert_eq!(node.lines("proxies"), [""; 0]);
-        node
-    }
-
-    fn at(&self, name: &str) -> std::path::PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.at(name)).unwrap_or_default()
-    }
-
-    fn lines(&self, name: &str) -> Vec<String> {
-        self.text(name).lines().map(str::to_owned).collect()
-    }
-
-    /// What a run printed. Its exit code must be this one.
-    fn stdout(&self, run: &str, code: i32) -> String {
-        assert_eq!(self.text(&format!("{run}/code")).trim(), code.to_string(), "{run}: {}", self.stderr(run));
-        self.text(&format!("{run}/stdout"))
-    }
-
-    fn json(&self, run: &str, code: i32) -> Value {
-        serde_json::from_str(&self.stdout(run, code)).unwrap()
-    }
-
-    fn stderr(&self, run: &str) -> String {
-        self.text(&format!("{run}/stderr"))
-    }
-
-    /// The ClusterConfiguration in the cluster as it was kept under a name.
-    fn cluster(&self, name: &str) -> String {
-        let object: Value = serde_json::from_str(&self.text(name)).unwrap();
-        assert_eq!(object["data"]["other"], "kept");
-        object["data"]["ClusterConfiguration"].as_str().unwrap().to_owned()
-    }
-
-    fn asked(&self, what: &str) -> usize {
-        self.lines("asked").iter().filter(|line| line.contains(what)).count()
-    }
-}
 
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn a_run_is_proved_told_and_put_back() {
-    let node = Node::told(
+    let node = ControlPlane::tell(
         "restart: {drain: 0s}",
         100,
         "run apply apply --wait 1m --output json; cp /mnt/configmap /mnt/edited; cp /mnt/pid /mnt/proved
@@ -178,7 +66,7 @@ fn a_run_is_proved_told_and_put_back() {
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {
-    let node = Node::told(
+    let node = ControlPlane::tell(
         "restart: {drain: 0s}",
         0,
         "cp \"$manifest\" /mnt/before; : >/mnt/broken; run apply apply --wait 2s --output json; cp \"$manifest\" /mnt/after; settle",
@@ -193,7 +81,7 @@ fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {
         "{reason}"
     );
     assert_eq!(node.text("after"), node.text("before"));
-    assert_eq!((node.cluster("configmap").as_str(), node.asked(" replace --raw ")), (CLUSTER, 2));
+    assert_eq!((node.cluster("configmap").as_str(), node.count_asked(" replace --raw ")), (CLUSTER, 2));
 }
 
 #[test]
@@ -202,10 +90,10 @@ fn the_clusters_own_configuration_is_left_to_who_says_so() {
     for (config, option, is_edited) in
         [("", "", true), ("", "--no-cluster", false), ("kubeadm: {cluster: false}", "", false)]
     {
-        let node = Node::told(config, 0, &format!("run apply apply {option}"));
+        let node = ControlPlane::tell(config, 0, &format!("run apply apply {option}"));
         assert!(node.stdout("apply", 0).contains("manifest  edit "), "{config} {option}");
         assert_eq!(node.cluster("configmap").contains("audit-policy-file"), is_edited, "{config} {option}");
-        assert_eq!(node.asked("kubeadm-config") > 0, is_edited, "{config} {option}");
+        assert_eq!(node.count_asked("kubeadm-config") > 0, is_edited, "{config} {option}");
     }
 }
 
@@ -220,7 +108,7 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
     ] {
         // Who leaves it to the kubelet waits this long; the others have it ended before.
         let grace = if words.is_some() { 300 } else { 20 };
-        let node = Node::told(&format!("restart: {restart}"), grace, "run apply apply --wait 1m -v");
+        let node = ControlPlane::tell(&format!("restart: {restart}"), grace, "run apply apply --wait 1m -v");
         node.stdout("apply", 0);
         let stderr = node.stderr("apply");
         assert_eq!(node.lines("ends"), [ends], "{restart}: {stderr}");
@@ -233,7 +121,7 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn three_repairs_within_an_hour_are_the_last_ones() {
-    let node = Node::told(
+    let node = ControlPlane::tell(
         "restart: {drain: 0s}",
         0,
         "run apply apply; settle
@@ -254,4 +142,43 @@ fn three_repairs_within_an_hour_are_the_last_ones() {
     );
     assert_eq!(node.text("after"), node.text("manifest"));
     assert_eq!(node.json("status", 3)["selfHealing"]["stopped"], true);
+}
+
+/// A run may have been killed before it had mounted everything, and a restore before it had put everything back.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_was_mounted_is_taken_away_and_what_is_half_done_too() {
+    let node = ControlPlane::tell(
+        "",
+        0,
+        "log=/var/log/kubernetes/audit set=/var/lib/kube-audit-bootstrap/backups/20260101T000000Z
+         mkdir -p \"$log\" \"$set\"
+         echo '{\"version\": 1, \"when\": \"2026-01-01T00:00:00Z\", \"why\": \"apply\", \"entries\": [{\"path\": \"/var/log/kubernetes/audit/\", \
+                \"action\": \"mounted\", \"mode\": 448, \"uid\": 0, \"gid\": 0}]}' >\"$set/index.json\"
+         run nothing restore --dry-run --output json
+         mkdir \"$log.before-mount\"; : >\"$log.before-mount/audit.log\"
+         run moved restore --dry-run --output json
+         mount -t tmpfs events \"$log\"
+         run both restore --dry-run --output json
+         mv \"$log.before-mount\" /var/kept
+         run mounted restore --dry-run --output json
+         mv /var/kept \"$log.before-mount\"
+         run restore restore
+         ls \"$log\" >/mnt/left; grep \" $log \" /proc/self/mountinfo >/mnt/mounts || :",
+    );
+    let path = "/var/log/kubernetes/audit";
+    let stays = format!(
+        "the events in {path}, those from before that were moved to it, too, stay on events, in its directory /"
+    );
+    for (run, is_undone, is_mounted) in
+        [("nothing", false, false), ("moved", true, false), ("both", true, true), ("mounted", true, true)]
+    {
+        let restore = node.json(run, if is_undone { 3 } else { 0 });
+        let change = json!({"action": "unmount", "path": path, "diff": null});
+        assert_eq!(restore["changes"], Value::from(if is_undone { vec![change] } else { vec![] }), "{run}");
+        let notes = if is_mounted { vec![stays.as_str()] } else { vec![] };
+        assert_eq!(restore["notes"], Value::from(notes), "{run}");
+    }
+    node.stdout("restore", 0);
+    assert_eq!((node.lines("left"), node.text("mounts").as_str()), (vec!["audit.log".to_owned()], ""));
 }

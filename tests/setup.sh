@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that programs are there: tests/setup.sh PROGRAM... Installs those that are missing with apt as root;
-# otherwise says what to run, and fails.
+# Makes sure that programs are installed: tests/setup.sh PROGRAM... As root, it installs those that are missing with apt.
+# Otherwise it prints the command to run, and fails.
 set -euo pipefail
 
 # The Debian package of a program.
@@ -22,7 +22,7 @@ package() {
     esac
 }
 
-# Is it there, and does it work? rustup has a cargo-fmt even where the toolchain lacks it.
+# Is a program there, and does it work? rustup has a cargo-fmt even if the toolchain lacks it.
 there() {
     case $1 in
         cc) command -v cc && [ -e "$(cc -print-file-name=libc.a)" ] ;;
@@ -35,23 +35,30 @@ if ! command -v cargo >/dev/null; then
     echo "cargo is missing: install Rust 1.95 or newer, from https://rustup.rs" >&2
     exit 1
 fi
-missing=()
-for program in "$@"; do
-    there "$program" || read -ra missing <<<"${missing[*]} $(package "$program")"
-done
-[ ${#missing[@]} -gt 0 ] || exit 0
+# The packages of the programs that are missing.
+missing() {
+    local program
+    for program in "$@"; do there "$program" || package "$program"; done | tr '\n' ' '
+}
+packages=$(missing "$@")
+[ -n "$packages" ] || exit 0
 
-install="apt-get install -y --no-install-recommends ${missing[*]}"
+install="apt-get install -y --no-install-recommends"
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    printf 'missing: %s. Run this, or what your distribution has for it:\n' "${missing[*]}" >&2
-    echo "  sudo $install" >&2
+    printf 'missing: %s. Run this, or what your distribution has for it:\n' "${packages% }" >&2
+    echo "  sudo $install ${packages% }" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# apt doesn't wait for another one, such as that of what runs beside.
-exec {lock}>/run/kube-audit-bootstrap-setup.lock
+# Two parts of `make test` may run this at once. The second waits for the first, and then finds what that has installed.
+exec {lock}</run
 flock "$lock"
-echo "installing ${missing[*]}"
-{ apt-get update && $install; } >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+packages=$(missing "$@")
+[ -n "$packages" ] || exit 0
+echo "installing ${packages% }"
+# Another apt, of somebody else, may hold the lock of dpkg for some minutes.
+patience='-o DPkg::Lock::Timeout=600'
+# shellcheck disable=SC2086
+{ apt-get $patience update && $install $patience $packages; } >"$log" 2>&1 || { cat "$log" >&2; exit 1; }

@@ -107,6 +107,14 @@ is_not_mounted() { exits 32 mountpoint -q "$1"; }
 # Two words are the same: is "$(hostname)" node
 is() { echo "$1, wanted $2"; [ "$1" = "$2" ]; }
 
+# keep NAME COMMAND...: keeps what the command prints, which must be something, until the node ends. is_still NAME
+# COMMAND...: the command prints the same as what was kept. kept NAME: prints the path of the file.
+keep() { "${@:2}" >"$WORK/kept-$1" && [ -s "$WORK/kept-$1" ]; }
+is_still() { "${@:2}" >"$WORK/now-$1" && diff "$(kept "$1")" "$WORK/now-$1"; }
+kept() { echo "$WORK/kept-$1"; }
+# What a case keeps most.
+manifest() { cat "$MANIFEST"; }
+
 # Exit 2 is a warning, such as of a node without ssh. What user-data ran said why it failed.
 cloud_init_done() {
     { cloud-init status --format json || [ $? -eq 2 ]; } | jq -e '.status == "done" and .errors == []' ||

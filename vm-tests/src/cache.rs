@@ -1,4 +1,4 @@
-//! The user's cache folder, where all that takes long to make is kept, each thing under the hash of what it is made of.
+//! The user's cache folder. It keeps what takes long to make, each thing under the hash of what it is made of.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -10,13 +10,13 @@ use fs_err::{self as fs, File};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
-/// How much of a hash is in a name.
+/// The number of bytes of a hash that are in a name.
 const KEY_BYTES: usize = 8;
 
-/// How long something isn't used before it may go, when another one takes its place: longer than any case.
+/// A thing that was not used for this long is removed when another one takes its place. No case takes so long.
 const UNUSED: Duration = Duration::from_secs(3 * 3600);
 
-/// What a thing is made of, as a hash.
+/// The hash of what a thing is made of.
 #[derive(Clone, Debug, Default)]
 pub struct Key(Sha256);
 
@@ -29,7 +29,7 @@ impl Key {
         self
     }
 
-    /// The key with a file's text.
+    /// The key with the content of a file.
     ///
     /// # Errors
     ///
@@ -39,18 +39,18 @@ impl Key {
         Ok(self.with(text))
     }
 
-    /// The key with a program, by its path, size and time: those of the cache have a hash in their path.
+    /// The key with a program, by its path, size and time. A program of the cache has a hash in its path.
     ///
     /// # Errors
     ///
-    /// It isn't there.
+    /// The program isn't there.
     pub fn with_program(self, path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path)?;
         let (size, time) = (metadata.len(), metadata.mtime());
         Ok(self.with(path.as_os_str().as_encoded_bytes()).with(format!("{size} {time}")))
     }
 
-    /// The key with the names and texts of all files below a folder.
+    /// The key with the names and contents of all files below a folder.
     ///
     /// # Errors
     ///
@@ -80,38 +80,40 @@ pub fn hex(bytes: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// There is neither variable, or the folder can't be made.
-pub fn dir() -> Result<PathBuf> {
+/// Neither variable is set, or the folder can't be made.
+pub fn find_dir() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(base) => PathBuf::from(base),
-        None => Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+        None => Path::new(&std::env::var_os("HOME").context("HOME is not set: set it, or XDG_CACHE_HOME")?)
+            .join(".cache"),
     };
     let dir = std::path::absolute(base)?.join("kube-audit-bootstrap");
-    // Options of mount(8) and of QEMU are separated by these.
+    // These separate the options of mount(8) and of QEMU.
     let odd = dir.to_string_lossy().contains([',', ':', '\\', '"', '\n']);
     ensure!(
         !odd,
-        "{}: a cache folder has no comma, colon, quote or backslash in its name; see XDG_CACHE_HOME",
+        "{}: a cache folder must not have a comma, colon, quote or backslash in its name: set XDG_CACHE_HOME",
         dir.display()
     );
     fs::create_dir_all(&dir).with_context(|| format!("can't make the cache folder {}", dir.display()))?;
     Ok(dir)
 }
 
-/// The folder `NAME-KEY` of the cache. Where it isn't there, `make` fills it, and those of the same name that nobody used for hours are
-/// removed, and what a run began that was killed; half a folder is never seen, and two runs at once don't make it twice.
+/// Provides the folder `NAME-KEY` of the cache. If it isn't there, `make` fills it. Then folders of the same name that
+/// nobody used for hours are removed, and so is what a killed run left half made. Nobody sees half a folder, and two
+/// runs at once don't make it twice.
 ///
 /// # Errors
 ///
-/// What `make` fails with, or what the file system does.
-pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let dir = dir()?;
+/// `make` fails, or the folder can't be made.
+pub fn provide_folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let dir = find_dir()?;
     let path = dir.join(format!("{name}-{}", key.text()));
-    if used(&path)? {
+    if is_there(&path)? {
         return Ok(path);
     }
     let _lock = lock(&dir.join(format!(".{name}.lock")))?;
-    if used(&path)? {
+    if is_there(&path)? {
         return Ok(path);
     }
     remove_older(&dir, name)?;
@@ -122,8 +124,8 @@ pub fn folder(name: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> 
     Ok(path)
 }
 
-/// Is it there? Then its time is that of its last use.
-fn used(path: &Path) -> Result<bool> {
+/// Is a folder there? If so, this is its last use, which its time tells.
+fn is_there(path: &Path) -> Result<bool> {
     match File::open(path) {
         Ok(folder) => Ok(folder.set_modified(SystemTime::now()).map(|()| true)?),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -131,10 +133,11 @@ fn used(path: &Path) -> Result<bool> {
     }
 }
 
-/// What a folder's name ends with while it is made.
+/// The end of a folder's name while the folder is made.
 const HALF: &str = ".half";
 
-/// Removes what a folder was before, unless somebody may still be at it, and halves: who makes one has the lock of its name.
+/// Removes the older folders of a name, unless somebody may still use one, and those that are half made: whoever makes
+/// one has the lock of the name, which is this process.
 fn remove_older(dir: &Path, name: &str) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -150,11 +153,11 @@ fn remove_older(dir: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// An exclusive lock on a file, until it is dropped.
+/// Takes an exclusive lock on a file, until it is dropped. Waits for other processes.
 ///
 /// # Errors
 ///
-/// The file system's.
+/// The file can't be made or locked.
 pub fn lock(path: &Path) -> Result<Flock<std::fs::File>> {
     let file = File::create(path)?.into_file();
     Flock::lock(file, FlockArg::LockExclusive)
@@ -167,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn older_ones_of_the_same_name_are_removed() {
+    fn older_folders_of_the_same_name_are_removed() {
         let dir = std::env::temp_dir().join(format!("cache-{}", std::process::id()));
         let key = "0123456789abcdef";
         let other = "fedcba9876543210";

@@ -1,5 +1,5 @@
-//! The real programs of Kubernetes, etcd and containerd, built from their Go modules into the cache, or taken from a
-//! folder of release binaries.
+//! The real programs of Kubernetes, etcd and containerd, and what a version of Kubernetes means to the harness. They
+//! are built from their Go modules into the cache, or taken from a folder of release binaries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +11,8 @@ use fs_err as fs;
 use crate::cache::{self, Key};
 use crate::{interrupt, run};
 
-/// Where the pinned modules are: a folder each, named MODULE-VERSION, with go.mod, go.sum and the list of commands.
-pub const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/components");
+/// The folder of the pinned modules. Each has a folder MODULE-VERSION with go.mod, go.sum and the list of commands.
+const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/components");
 
 /// The programs of a control-plane node.
 pub const KUBERNETES: [&str; 6] =
@@ -29,22 +29,22 @@ const KIND_VERSION: &str = "0.33.0";
 /// Where programs come from.
 #[derive(Clone, Debug, Default)]
 pub struct Components {
-    /// A folder of release binaries; without one they are built.
+    /// A folder of release binaries. Without it the programs are built.
     pub given: Option<PathBuf>,
 }
 
 impl Components {
-    /// A program of Kubernetes, in a version such as `1.37.2`.
+    /// The path of a program of Kubernetes, in a version such as `1.37.2`.
     ///
     /// # Errors
     ///
     /// It isn't in the given folder, or can't be built.
-    pub fn kubernetes(&self, version: &str, name: &str) -> Result<PathBuf> {
+    pub fn provide_kubernetes(&self, version: &str, name: &str) -> Result<PathBuf> {
         if let Some(path) = self.find(&format!("v{version}/{name}"))? {
             return Ok(path);
         }
         let minor = version.split('.').nth(1).unwrap_or_default();
-        // What the release build stamps: kubeadm deploys the version that it has itself.
+        // The stamps of a release build. kubeadm deploys the version that is stamped into it.
         let stamps: String = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
             .iter()
             .flat_map(|package| {
@@ -63,24 +63,24 @@ impl Components {
         build(&format!("kubernetes-{version}"), &package, name, &stamps)
     }
 
-    /// etcd.
+    /// The path of etcd.
     ///
     /// # Errors
     ///
-    /// As with [`Components::kubernetes`].
-    pub fn etcd(&self) -> Result<PathBuf> {
+    /// As with [`Components::provide_kubernetes`].
+    pub fn provide_etcd(&self) -> Result<PathBuf> {
         match self.find("etcd")? {
             Some(path) => Ok(path),
             None => build(&format!("etcd-{ETCD_VERSION}"), "go.etcd.io/etcd/server/v3", "etcd", ""),
         }
     }
 
-    /// A program of containerd.
+    /// The path of a program of containerd.
     ///
     /// # Errors
     ///
-    /// As with [`Components::kubernetes`].
-    pub fn containerd(&self, name: &str) -> Result<PathBuf> {
+    /// As with [`Components::provide_kubernetes`].
+    pub fn provide_containerd(&self, name: &str) -> Result<PathBuf> {
         if let Some(path) = self.find(name)? {
             return Ok(path);
         }
@@ -89,12 +89,12 @@ impl Components {
         build(&format!("containerd-{CONTAINERD_VERSION}"), &format!("{module}/cmd/{name}"), name, &stamp)
     }
 
-    /// crictl, which kubeadm calls before 1.31 ([`needs_crictl`]).
+    /// The path of crictl. See [`needs_crictl`].
     ///
     /// # Errors
     ///
-    /// As with [`Components::kubernetes`].
-    pub fn crictl(&self) -> Result<PathBuf> {
+    /// As with [`Components::provide_kubernetes`].
+    pub fn provide_crictl(&self) -> Result<PathBuf> {
         match self.find("crictl")? {
             Some(path) => Ok(path),
             None => {
@@ -103,25 +103,25 @@ impl Components {
         }
     }
 
-    /// kind.
+    /// The path of kind.
     ///
     /// # Errors
     ///
-    /// As with [`Components::kubernetes`].
-    pub fn kind(&self) -> Result<PathBuf> {
+    /// As with [`Components::provide_kubernetes`].
+    pub fn provide_kind(&self) -> Result<PathBuf> {
         match self.find("kind")? {
             Some(path) => Ok(path),
             None => build(&format!("kind-{KIND_VERSION}"), "sigs.k8s.io/kind", "kind", ""),
         }
     }
 
-    /// A program of the given folder, if there is a folder.
+    /// The path of a program in the given folder, if a folder is given.
     fn find(&self, name: &str) -> Result<Option<PathBuf>> {
         let Some(dir) = &self.given else { return Ok(None) };
         let path = dir.join(name);
         ensure!(
             path.is_file(),
-            "{} is missing: --components takes a folder with etcd, {}, and v1.N.P/{{{}}} for each version",
+            "{} is missing: put it there; --components takes a folder with etcd, {}, and v1.N.P/{{{}}}",
             path.display(),
             CONTAINERD.join(", "),
             KUBERNETES.join(",")
@@ -130,15 +130,15 @@ impl Components {
     }
 }
 
-/// Where Go keeps the module of kind, which has the files of a node image.
+/// The folder in which Go keeps the module of kind, with the files of a node image.
 ///
 /// # Errors
 ///
-/// It can't be had.
-pub fn kind_module() -> Result<PathBuf> {
+/// Go can't download it.
+pub fn fetch_kind_module() -> Result<PathBuf> {
     let module = Path::new(PINNED).join(format!("kind-{KIND_VERSION}"));
     let go = |arguments: &[&str]| {
-        run::output(go_environment(&mut Command::new("go")).current_dir(&module).args(arguments))
+        run::output(set_go_environment(&mut Command::new("go")).current_dir(&module).args(arguments))
     };
     go(&["mod", "download", "sigs.k8s.io/kind"])?;
     Ok(go(&["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kind"])?.trim().into())
@@ -148,8 +148,8 @@ pub fn kind_module() -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// The folder of pinned modules can't be read.
-pub fn versions() -> Result<Vec<String>> {
+/// The folder of the pinned modules can't be read.
+pub fn pinned_versions() -> Result<Vec<String>> {
     let mut versions: Vec<String> = fs::read_dir(PINNED)
         .with_context(|| PINNED.to_owned())?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -159,38 +159,67 @@ pub fn versions() -> Result<Vec<String>> {
     Ok(versions)
 }
 
-/// Does this version's kubeadm call crictl to pull images? Later ones ask containerd themselves.
+/// Does the kubeadm of this version call crictl to pull images? A later kubeadm asks containerd itself.
 pub fn needs_crictl(version: &str) -> bool {
     minor(version) < 31
 }
 
-/// The number of the minor version: 37 of `1.37.2`.
+/// The number of the minor version: 37 for `1.37.2`.
 pub fn minor(version: &str) -> u32 {
     version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+}
+
+/// The version of kubeadm's API that kubeadm validates if it is allowed to, but makes no cluster of.
+pub const EXPERIMENTAL: &str = "kubeadm.k8s.io/v1";
+
+/// The versions of its API that the kubeadm of a version reads, oldest first, of those that the program edits. Source:
+/// `SupportedVersions` and `oldKnownAPIVersions` of `cmd/kubeadm/app/util/config/common.go`.
+pub fn api_versions(version: &str) -> Vec<&'static str> {
+    [
+        ("kubeadm.k8s.io/v1beta2", 0..27),
+        ("kubeadm.k8s.io/v1beta3", 22..37),
+        ("kubeadm.k8s.io/v1beta4", 31..u32::MAX),
+        (EXPERIMENTAL, 37..u32::MAX),
+    ]
+    .into_iter()
+    .filter(|(_, minors)| minors.contains(&minor(version)))
+    .map(|(api, _)| api)
+    .collect()
+}
+
+/// The newest version of its API that the kubeadm of a version makes a cluster of.
+pub fn api_version(version: &str) -> Option<&'static str> {
+    api_versions(version).into_iter().rfind(|api| *api != EXPERIMENTAL)
+}
+
+/// Are the arguments of a component a list in this version of kubeadm's API, rather than a map? The same versions take
+/// timeouts.
+pub fn has_lists(api: &str) -> bool {
+    ["kubeadm.k8s.io/v1beta4", EXPERIMENTAL].contains(&api)
 }
 
 /// Builds one program of a pinned module, unless the cache has it.
 fn build(module: &str, package: &str, name: &str, stamps: &str) -> Result<PathBuf> {
     let source = Path::new(PINNED).join(module);
-    let go = go(&source)?;
+    let go = find_go(&source)?;
     let flags = format!("-s -w{stamps}");
     let key = Key::default().with(&go).with(package).with(&flags).with_folder(&source)?;
-    let folder = cache::folder(&format!("{name}-{module}"), &key, |folder| {
+    let folder = cache::provide_folder(&format!("{name}-{module}"), &key, |folder| {
         interrupt::check()?;
         eprintln!("{name} ({module}): building, which can take minutes");
         let start = Instant::now();
-        // This process holds the lock on what is made.
+        // The build ends with this process, which holds the lock on the folder.
         let mut build = run::bound("nice");
         build.args(["go", "build", "-trimpath", "-ldflags", &flags, "-o"]).arg(folder.join(name)).arg(package);
-        run::long_output(go_environment(&mut build).current_dir(&source))?;
+        run::long_output(set_go_environment(&mut build).current_dir(&source))?;
         eprintln!("{name} ({module}): built in {} s", start.elapsed().as_secs());
         Ok(())
     })?;
     Ok(folder.join(name))
 }
 
-/// What every call of Go gets: static programs, nothing but what is pinned, no other toolchain than the one here.
-pub fn go_environment(command: &mut Command) -> &mut Command {
+/// Has Go build static programs, of nothing but what is pinned, and with no other toolchain than the one here.
+fn set_go_environment(command: &mut Command) -> &mut Command {
     for name in ["GOARCH", "GOOS", "GOAMD64", "GOEXPERIMENT", "GOROOT"] {
         command.env_remove(name);
     }
@@ -201,10 +230,11 @@ pub fn go_environment(command: &mut Command) -> &mut Command {
         .env("GOWORK", "off")
 }
 
-/// The version of Go, such as `go1.26.8`, if it can build a module.
-fn go(source: &Path) -> Result<String> {
+/// The version of Go, such as `go1.26.8`, if it is new enough for a module.
+fn find_go(source: &Path) -> Result<String> {
     let printed = run::output(Command::new("go").arg("version").env("GOTOOLCHAIN", "local")).context(
-        "Go is needed to build Kubernetes (or release binaries, with --components DIR): see https://go.dev/dl",
+        "Go, which builds Kubernetes, is missing: install it from https://go.dev/dl, or give release binaries with \
+         --components DIR",
     )?;
     let version = printed.split(' ').find(|word| word.starts_with("go1")).unwrap_or_default().to_owned();
     let path = source.join("go.mod");
@@ -212,14 +242,15 @@ fn go(source: &Path) -> Result<String> {
     let wanted = text.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or_default();
     if numbers(version.trim_start_matches("go")) < numbers(wanted) {
         bail!(
-            "{} needs Go {wanted} or newer, and this is {version}: see https://go.dev/dl, or give release binaries with \
-             --components DIR",
+            "{} needs Go {wanted} or newer, and this is {version}: install a newer one from https://go.dev/dl, or give \
+             release binaries with --components DIR",
             source.display()
         );
     }
     Ok(version)
 }
 
+/// The numbers of a version, to compare: 1, 26 and 8 for `1.26.8`.
 fn numbers(version: &str) -> Vec<u32> {
     let digits =
         |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse().unwrap_or(0);
@@ -232,8 +263,21 @@ mod tests {
 
     #[test]
     fn every_minor_from_1_26_to_1_37_is_pinned_once() {
-        let minors: Vec<_> = versions().unwrap().iter().map(|version| minor(version)).collect();
+        let minors: Vec<_> = pinned_versions().unwrap().iter().map(|version| minor(version)).collect();
         assert_eq!(minors, (26..=37).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_kubeadm_reads_a_version_of_its_api() {
+        for (version, apis) in [
+            ("1.26.15", &["v1beta2", "v1beta3"][..]),
+            ("1.30.14", &["v1beta3"]),
+            ("1.31.14", &["v1beta3", "v1beta4"]),
+            ("1.37.2", &["v1beta4", "v1"]),
+        ] {
+            let apis: Vec<_> = apis.iter().map(|api| format!("kubeadm.k8s.io/{api}")).collect();
+            assert_eq!(api_versions(version), apis, "{version}");
+        }
     }
 
     #[test]
@@ -245,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn a_given_folder_without_the_program_is_told() {
+    fn a_given_folder_without_the_program_is_reported() {
         let components = Components { given: Some("/nowhere".into()) };
-        let error = components.kubernetes("1.37.2", "kubeadm").unwrap_err().to_string();
+        let error = components.provide_kubernetes("1.37.2", "kubeadm").unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/v1.37.2/kubeadm is missing"), "{error}");
     }
 }

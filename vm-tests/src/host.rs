@@ -1,4 +1,4 @@
-//! No node at all: a case whose scripts run on this machine, with the Docker and the kind that are installed here.
+//! This machine in place of a node: the scripts of a case run here, with the Docker and the kind that are installed.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 use crate::node::{self, Node};
 use crate::run;
 
-/// What `scripts/run` does in a node.
+/// The script that does here what `scripts/run` does in a node.
 const RUN: &str = r#"
 . "$LIB/lib.sh"
-# The harness asks all of them to end: this waits for the script's own clean-up.
+# When the harness asks all scripts to end, this one waits until the case has cleaned up.
 trap : TERM
 tell 'BOOT 1'
 if bash -c 'set -e; . "$LIB/lib.sh"; . "$CASE/boot-1.sh"'; then
@@ -27,20 +27,20 @@ else
 fi
 "#;
 
-/// How long the scripts may clean up.
+/// How long the scripts may take to clean up.
 const CLEAN_UP: Duration = Duration::from_secs(120);
 
-/// What the scripts call.
+/// The programs that the scripts call.
 const PROGRAMS: [&str; 4] = ["docker", "kind", "kubectl", "jq"];
 
-/// This machine, as far as a case may use it: a folder, and what is on the path.
+/// This machine, as far as a case may use it: a folder, and the programs on the path.
 #[derive(Debug)]
 pub struct Host {
     top: PathBuf,
 }
 
 impl Host {
-    /// Uses this machine with files in a new folder `top`.
+    /// Uses this machine, with files in a new folder `top`.
     ///
     /// # Errors
     ///
@@ -48,7 +48,11 @@ impl Host {
     pub fn new(top: &Path) -> Result<Self> {
         for program in PROGRAMS {
             let found = run::output(Command::new("sh").args(["-c", "command -v \"$0\"", program]));
-            ensure!(found.is_ok(), "{program} is not installed here: the case needs {}", PROGRAMS.join(", "));
+            ensure!(
+                found.is_ok(),
+                "{program} is not installed here: install what the case needs, {}",
+                PROGRAMS.join(", ")
+            );
         }
         for dir in ["work", "logs"] {
             fs::create_dir_all(top.join(dir))?;
@@ -81,36 +85,36 @@ impl Node for Host {
             .process_group(0)
             .spawn()
             .context("can't run bash")?;
-        Ok(Box::new(Running { child }))
+        Ok(Box::new(Scripts { child }))
     }
 
     fn keep_logs(&self, to: &Path) -> Result<()> {
         run::copy(&self.top.join("logs"), to)
     }
 
-    fn shell(&self) -> Result<()> {
-        bail!("this machine has a shell already")
+    fn give_shell(&self) -> Result<()> {
+        bail!("the case has no node of its own: use a shell of this machine")
     }
 }
 
-/// The scripts. They clean up when they are asked to end, which this waits for.
+/// The scripts of a case. When this is dropped, they are asked to end, and get the time to clean up.
 #[derive(Debug)]
-struct Running {
+struct Scripts {
     child: Child,
 }
 
-impl node::Running for Running {
-    fn ended(&mut self) -> Result<bool> {
+impl node::Running for Scripts {
+    fn has_ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 }
 
-impl Drop for Running {
+impl Drop for Scripts {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             let group = Pid::from_raw(-self.child.id().cast_signed());
             let _ = kill(group, Signal::SIGTERM);
-            if run::retry(CLEAN_UP, || self.child.try_wait()?.context("it runs")).is_err() {
+            if run::retry(CLEAN_UP, || self.child.try_wait()?.context("the scripts run")).is_err() {
                 let _ = kill(group, Signal::SIGKILL);
                 let _ = self.child.wait();
                 eprintln!("the scripts didn't clean up within {} s: see `kind get clusters`", CLEAN_UP.as_secs());

@@ -1,4 +1,4 @@
-//! What a node starts from: a Debian root, a layer of Kubernetes on it, and the store of container images.
+//! What a node starts from: a root of Debian, a layer of Kubernetes over it, and the store of container images.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,11 @@ use crate::run;
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What is made changes with how it is made.
+/// A part of each key, as this file says how a thing is made.
 const OWN_TEXT: &[u8] = include_bytes!("image.rs");
 
-/// Changes with what [`install`] does besides installing: that takes too long to be done for every change of this file.
+/// A part of the key of a Debian in place of [`OWN_TEXT`], as installing takes too long to repeat for each change of
+/// this file. Change it with what [`install`] does.
 const RECIPE: &str = "3";
 
 /// The Debian that nodes are made of.
@@ -52,26 +53,37 @@ const PACKAGES: [&str; 23] = [
     "xz-utils",
 ];
 
-/// What else a machine of its own needs.
+/// What a machine needs besides.
 const MACHINE_PACKAGES: [&str; 6] =
     ["docker-cli", "docker.io", "grub-common", "grub-pc-bin", "initramfs-tools", "linux-image-cloud-amd64"];
 
-/// Units that start with the node, by who wants them. The names of those of the harness begin with `case`.
-const ENABLED: [(&str, &str); 6] = [
-    ("sysinit.target", "/etc/systemd/system/case-emulated.service"),
-    ("dev-virtio\\x2dports-journal.device", "/etc/systemd/system/case-journal.service"),
-    ("multi-user.target", "/etc/systemd/system/containerd.service"),
-    ("multi-user.target", "/usr/lib/systemd/system/kubelet.service"),
-    ("multi-user.target", "/usr/lib/systemd/system/systemd-networkd.service"),
-    ("cloud-init.target", "/etc/systemd/system/case.service"),
-];
-
-/// Those of the harness.
-pub fn own_units() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ENABLED.into_iter().filter(|(_, unit)| unit.contains("/case"))
+/// A unit that starts with the node, and the target that wants it.
+#[derive(Clone, Copy, Debug)]
+pub struct EnabledUnit {
+    pub target: &'static str,
+    /// Its path on the node.
+    pub unit: &'static str,
 }
 
-/// Units that a node for a minute has no need of.
+/// The units that start with a node. The names of the harness's own begin with `case`.
+const ENABLED: [EnabledUnit; 6] = [
+    EnabledUnit { target: "sysinit.target", unit: "/etc/systemd/system/case-emulated.service" },
+    EnabledUnit {
+        target: "dev-virtio\\x2dports-journal.device",
+        unit: "/etc/systemd/system/case-journal.service",
+    },
+    EnabledUnit { target: "multi-user.target", unit: "/etc/systemd/system/containerd.service" },
+    EnabledUnit { target: "multi-user.target", unit: "/usr/lib/systemd/system/kubelet.service" },
+    EnabledUnit { target: "multi-user.target", unit: "/usr/lib/systemd/system/systemd-networkd.service" },
+    EnabledUnit { target: "cloud-init.target", unit: "/etc/systemd/system/case.service" },
+];
+
+/// The units of the harness.
+pub fn own_units() -> impl Iterator<Item = EnabledUnit> {
+    ENABLED.into_iter().filter(|enabled| enabled.unit.contains("/case"))
+}
+
+/// The units that a node doesn't need for the minutes that it lives.
 const MASKED: [&str; 14] = [
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -89,64 +101,78 @@ const MASKED: [&str; 14] = [
     "systemd-update-done.service",
 ];
 
-/// What a node of one version starts from; folders of the cache, only read.
+/// What a node in namespaces starts from: folders of the cache, which are only read.
 #[derive(Clone, Debug)]
-pub struct Image {
-    /// Folders that lie one on the other, the topmost first.
+pub struct Base {
+    /// The folders of its root, the topmost first.
     pub layers: Vec<PathBuf>,
-    /// What `/var/lib/containerd` begins with.
+    /// The first content of `/var/lib/containerd`.
     pub store: PathBuf,
 }
 
-/// Makes the image for the versions: the first is the node's own; of the others, kubeadm, kubelet and kubectl lie in
-/// `/opt/kubernetes/VERSION`, and the container images are there.
+/// A program that is put into a root.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    pub program: PathBuf,
+    /// Its path below the root, without a `/` at the beginning.
+    pub path: String,
+}
+
+impl Installed {
+    pub fn new(program: PathBuf, path: impl Into<String>) -> Self {
+        Self { program, path: path.into() }
+    }
+}
+
+/// Makes what a node in namespaces starts from. The first version is the node's own. Of the others, kubeadm, kubelet
+/// and kubectl are in `/opt/kubernetes/VERSION`, and the container images in the store.
 ///
 /// # Errors
 ///
 /// A part can't be made.
-pub fn image(components: &Components, versions: &[String]) -> Result<Image> {
-    let store = store(components, versions)?;
-    Ok(Image { layers: vec![layer(components, versions)?, debian()?], store })
+pub fn make_base(components: &Components, versions: &[String]) -> Result<Base> {
+    let store = make_store(components, versions)?;
+    Ok(Base { layers: vec![make_layer(components, versions)?, make_debian()?], store })
 }
 
-/// A root of Debian, without anything of Kubernetes.
+/// Makes a root of Debian, without anything of Kubernetes.
 ///
 /// # Errors
 ///
 /// It can't be installed.
-pub fn debian() -> Result<PathBuf> {
+pub fn make_debian() -> Result<PathBuf> {
     install("debian", &PACKAGES, None)
 }
 
-/// The same with a kernel, for a machine of its own, and Docker, which kind needs.
+/// Makes the root of Debian for a machine: it has a kernel, and Docker, which kind needs.
 ///
 /// # Errors
 ///
 /// It can't be installed.
-pub fn debian_of_machines() -> Result<PathBuf> {
+pub fn make_debian_of_machines() -> Result<PathBuf> {
     let packages: Vec<_> = PACKAGES.into_iter().chain(MACHINE_PACKAGES).collect();
     install("debian-machine", &packages, Some(&Path::new(HERE).join("machine")))
 }
 
-/// Installs packages into a folder. Files that are to be there before the packages may be given.
+/// Installs packages into a folder of the cache. `files` are put there before the packages.
 fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBuf> {
     let mut key = Key::default().with(RECIPE).with(SUITE).with(packages.join(","));
     if let Some(files) = files {
         key = key.with_folder(files)?;
     }
-    let folder = cache::folder(&format!("{name}-{SUITE}"), &key, |folder| {
+    let folder = cache::provide_folder(&format!("{name}-{SUITE}"), &key, |folder| {
         eprintln!("{name} {SUITE}: installing into a folder, which takes a minute");
         let include = format!("--include={}", packages.join(","));
         let mut install = run::bound("mmdebstrap");
         install.args(["--quiet", "--variant=minbase", "--format=directory", &include]);
-        // A case that needs it starts it.
+        // A case that needs rsyslog starts it.
         install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable rsyslog.service");
         if let Some(files) = files {
             install.arg(format!("--essential-hook=sync-in '{}' /", files.display()));
             install.arg("--customize-hook=chroot \"$1\" systemctl --quiet disable docker.service docker.socket");
         }
         run::long_output(install.arg(SUITE).arg(folder.join("root")))?;
-        // What makes a system that boots a second time: a first boot of systemd is slow.
+        // With a machine ID, systemd takes a boot for the second one. Its first boot is slow.
         let root = folder.join("root");
         fs::write(root.join("etc/machine-id"), format!("{:032x}\n", 1))?;
         fs::write(root.join("etc/fstab"), "")?;
@@ -158,49 +184,51 @@ fn install(name: &str, packages: &[&str], files: Option<&Path>) -> Result<PathBu
     Ok(folder.join("root"))
 }
 
-/// The programs and files of a Kubernetes node, over a Debian; see [`image`] for the versions.
+/// Makes the layer of a Kubernetes node over a Debian: its programs and files. See [`make_base`] for the versions.
 ///
 /// # Errors
 ///
 /// A program can't be built.
-pub fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
+pub fn make_layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     let [version, others @ ..] = versions else { bail!("an image needs a version") };
     let files = Path::new(HERE).join("rootfs");
     let mut programs = Vec::new();
     for name in ["kubeadm", "kubelet", "kubectl"] {
-        programs.push((components.kubernetes(version, name)?, format!("usr/bin/{name}")));
+        programs.push(Installed::new(components.provide_kubernetes(version, name)?, format!("usr/bin/{name}")));
         for other in others {
-            programs.push((components.kubernetes(other, name)?, format!("opt/kubernetes/{other}/{name}")));
+            let path = format!("opt/kubernetes/{other}/{name}");
+            programs.push(Installed::new(components.provide_kubernetes(other, name)?, path));
         }
     }
     for name in components::CONTAINERD {
-        programs.push((components.containerd(name)?, format!("usr/local/bin/{name}")));
+        programs.push(Installed::new(components.provide_containerd(name)?, format!("usr/local/bin/{name}")));
     }
     if versions.iter().any(|version| components::needs_crictl(version)) {
-        programs.push((components.crictl()?, "usr/local/bin/crictl".to_owned()));
+        programs.push(Installed::new(components.provide_crictl()?, "usr/local/bin/crictl"));
     }
-    let pause = pause(components, version)?;
+    let pause = find_pause(components, version)?;
 
     let mut key = Key::default().with(OWN_TEXT).with_folder(&files)?.with(&pause);
-    for (program, place) in &programs {
-        key = key.with_program(program)?.with(place);
+    for Installed { program, path } in &programs {
+        key = key.with_program(program)?.with(path);
     }
-    cache::folder(&format!("layer-{}", versions.join("-")), &key, |folder| {
+    cache::provide_folder(&format!("layer-{}", versions.join("-")), &key, |folder| {
         run::copy(&files, folder)?;
         run::output(Command::new("chown").args(["-R", "0:0"]).arg(folder))?;
-        for (program, place) in &programs {
-            let place = folder.join(place);
-            fs::create_dir_all(place.parent().unwrap_or(folder))?;
-            // A node never changes a layer, so the cache's own file will do. Somebody else's may change.
+        for Installed { program, path } in &programs {
+            let to = folder.join(path);
+            fs::create_dir_all(to.parent().unwrap_or(folder))?;
+            // A node never changes a layer, so the file of the cache itself will do. The file of a given folder may
+            // change.
             match &components.given {
-                None => fs::hard_link(program, &place)?,
-                Some(_) => fs::copy(program, &place).map(drop)?,
+                None => fs::hard_link(program, &to)?,
+                Some(_) => fs::copy(program, &to).map(drop)?,
             }
         }
         let config = folder.join("etc/containerd/config.toml");
         fs::write(&config, fs::read_to_string(&config)?.replace("@PAUSE@", &pause))?;
         let units = folder.join("etc/systemd/system");
-        for (target, unit) in ENABLED {
+        for EnabledUnit { target, unit } in ENABLED {
             let wants = units.join(format!("{target}.wants"));
             fs::create_dir_all(&wants)?;
             symlink(unit, wants.join(Path::new(unit).file_name().unwrap_or_default()))?;
@@ -216,8 +244,8 @@ pub fn layer(components: &Components, versions: &[String]) -> Result<PathBuf> {
     })
 }
 
-/// Installs a Debian package, as who builds an image does: in a chroot of the layers, in which no systemd runs. What that writes
-/// goes to `upper`, which then lies on them.
+/// Installs a Debian package as somebody does who builds an image: in a chroot of the layers, in which no systemd runs.
+/// The layers stay as they are, and what dpkg writes goes to `upper`, which is to be a layer over them.
 ///
 /// # Errors
 ///
@@ -228,7 +256,7 @@ mount --bind /proc \"$3/root/proc\"
 cp \"$4\" \"$3/root/tmp/package.deb\"
 chroot \"$3/root\" dpkg --install /tmp/package.deb
 rm \"$3/root/tmp/package.deb\"";
-    // On the same file system.
+    // An overlay needs its folders on the same file system.
     let top = upper.with_file_name("bake");
     for folder in [upper, &top.join("work"), &top.join("root")] {
         fs::create_dir_all(folder)?;
@@ -240,69 +268,80 @@ rm \"$3/root/tmp/package.deb\"";
     Ok(fs::remove_dir_all(&top)?)
 }
 
-/// The name of the image that every pod has, as kubeadm says.
+/// Finds the name of the pause image, which every pod needs.
 ///
 /// # Errors
 ///
-/// It names none.
-pub fn pause(components: &Components, version: &str) -> Result<String> {
-    let pause = images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
+/// kubeadm names none.
+pub fn find_pause(components: &Components, version: &str) -> Result<String> {
+    let pause = list_images(components, version)?.into_iter().find(|image| image.contains("/pause:"));
     pause.context("kubeadm names no pause image")
 }
 
-/// The names of the images that kubeadm deploys.
-fn images(components: &Components, version: &str) -> Result<Vec<String>> {
-    let kubeadm = components.kubernetes(version, "kubeadm")?;
+/// The names of the container images that kubeadm deploys.
+fn list_images(components: &Components, version: &str) -> Result<Vec<String>> {
+    let kubeadm = components.provide_kubernetes(version, "kubeadm")?;
     let version = format!("v{version}");
     let printed =
         run::output(Command::new(kubeadm).args(["config", "images", "list", "--kubernetes-version", &version]))?;
     Ok(printed.lines().map(str::to_owned).collect())
 }
 
-/// A root of containerd in which every image is imported and unpacked. An image is one static binary; what a test
-/// only needs to exist (pause, coredns, kube-proxy) does nothing.
+/// A container image: one static program.
+struct ContainerImage {
+    /// Its full name, such as `registry.k8s.io/etcd:3.6.5-0`.
+    image: String,
+    /// The name of its program, such as `etcd`.
+    name: String,
+    /// The program. Without one, the image has the pause program, which does nothing.
+    program: Option<PathBuf>,
+}
+
+/// Makes a root of containerd in which every image is imported and unpacked. The images that a test only needs to exist
+/// (pause, coredns, kube-proxy) do nothing.
 ///
 /// # Errors
 ///
-/// A program can't be built, or an image not imported.
-pub fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
+/// A program can't be built, or an image can't be imported.
+pub fn make_store(components: &Components, versions: &[String]) -> Result<PathBuf> {
     let source = Path::new(HERE).join("images/pause.c");
     let mut key = Key::default().with(OWN_TEXT).with_file(&source)?;
     let mut all = Vec::new();
     for version in versions {
-        for image in images(components, version)? {
+        for image in list_images(components, version)? {
             let name =
                 image.rsplit('/').next().and_then(|name| name.split(':').next()).unwrap_or_default().to_owned();
             let program = match name.as_str() {
                 "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => {
-                    Some(components.kubernetes(version, &name)?)
+                    Some(components.provide_kubernetes(version, &name)?)
                 }
-                "etcd" => Some(components.etcd()?),
+                "etcd" => Some(components.provide_etcd()?),
                 _ => None,
             };
             key = key.with(&image);
             if let Some(program) = &program {
                 key = key.with_program(program)?;
             }
-            all.push((image, name, program));
+            all.push(ContainerImage { image, name, program });
         }
     }
-    let containerd = components.containerd("containerd")?;
-    let ctr = components.containerd("ctr")?;
+    let containerd = components.provide_containerd("containerd")?;
+    let ctr = components.provide_containerd("ctr")?;
     key = key.with_program(&containerd)?;
-    let folder = cache::folder(&format!("images-{}", versions.join("-")), &key, |folder| {
-        eprintln!("container images of {}: importing", versions.join(", "));
+    let folder = cache::provide_folder(&format!("images-{}", versions.join("-")), &key, |folder| {
+        eprintln!("container images of {}: importing them", versions.join(", "));
         let pause = folder.join("pause");
         run::output(Command::new("cc").args(["-static", "-Os", "-s", "-o"]).arg(&pause).arg(&source))?;
         let server = Containerd::start(&containerd, &ctr, folder)?;
-        for (image, name, program) in &all {
+        for container in &all {
             let archive = folder.join("archive.tar");
-            write_archive(&archive, image, name, program.as_deref().unwrap_or(&pause))?;
+            let program = container.program.as_deref().unwrap_or(&pause);
+            write_archive(&archive, &container.image, &container.name, program)?;
             server.ctr(&["images", "import", &archive.to_string_lossy()])?;
             fs::remove_file(&archive)?;
         }
         let there = server.ctr(&["images", "ls", "-q"])?;
-        for (image, ..) in &all {
+        for ContainerImage { image, .. } in &all {
             ensure!(
                 there.lines().any(|line| line == image),
                 "{image} was imported, but containerd doesn't list it"
@@ -315,7 +354,7 @@ pub fn store(components: &Components, versions: &[String]) -> Result<PathBuf> {
     Ok(folder.join("root"))
 }
 
-/// A containerd of our own, for as long as images are imported.
+/// A containerd of our own, which runs while images are imported.
 struct Containerd {
     child: Child,
     ctr: PathBuf,
@@ -373,7 +412,7 @@ impl Drop for Containerd {
     }
 }
 
-/// Writes an image as `docker save` does: one layer with one program.
+/// Writes a container image as `docker save` does, with one layer that has one program.
 fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result<()> {
     let mut layer = tar::Builder::new(Vec::new());
     for (dir, mode) in
@@ -386,16 +425,16 @@ fn write_archive(path: &Path, image: &str, name: &str, program: &Path) -> Result
     add(&mut layer, &format!("usr/local/bin/{name}"), tar::EntryType::Regular, 0o755, &text)?;
     let layer = layer.into_inner()?;
     let digest = hex(&Sha256::digest(&layer));
-    // As machine/etc/systemd/system.conf.d/case.conf has it for a machine's units.
-    // Each probe is a handshake, and an emulated processor is spared the part against computers that nobody has.
+    // machine/etc/systemd/system.conf.d/case.conf has the same for the units of a machine.
+    // Each probe is a TLS handshake. An emulated processor is spared the part against quantum computers.
     let mut env = vec![
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "GOGC=400",
         "GODEBUG=tlsmlkem=0",
     ];
     if name == "etcd" {
-        // Of two members on a busy machine, the follower would look for a new leader again and again. And who is slow
-        // gets slower by telling of each request that took long.
+        // On a busy machine, the follower of two members would look for a new leader again and again. And a slow etcd
+        // gets slower by logging each request that took long.
         env.extend(["ETCD_HEARTBEAT_INTERVAL=500", "ETCD_ELECTION_TIMEOUT=5000", "ETCD_LOG_LEVEL=error"]);
     }
     let config = json!({

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kind: the harness ends what it started, then itself.
+//! Ctrl-C and similar signals: the harness ends what it started, then itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,17 +9,17 @@ use nix::sys::signal::Signal;
 
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// From now on a signal that asks this process to end is noticed by [`check`]; a second one ends it at once, with all that it started
-/// and what is left for the next run to remove.
+/// From now on, [`check`] notices a signal that asks this process to end. A second signal ends the process at once,
+/// with all that it started. The next run removes what it leaves behind.
 ///
 /// # Errors
 ///
-/// The system's.
+/// A handler can't be set.
 pub fn listen() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
-    let ignored = ignored()?;
+    let ignored = read_ignored()?;
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // As by nohup, which would be in vain if this listened all the same.
+        // nohup has the process ignore a signal, which would be in vain if this process listened for it.
         if ignored >> (signal as u32 - 1) & 1 == 1 {
             continue;
         }
@@ -29,19 +29,19 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
-/// The signals that who started this process has it ignore, a bit each; the kernel's fs/proc/array.c.
-fn ignored() -> Result<u64> {
+/// The signals that this process ignores since its start, one bit each. Source: the kernel's fs/proc/array.c.
+fn read_ignored() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let mask =
         status.lines().find_map(|line| line.strip_prefix("SigIgn:")).context("/proc/self/status: no SigIgn")?;
     Ok(u64::from_str_radix(mask.trim(), 16)?)
 }
 
-/// Fails once this process was asked to end.
+/// Is this process still to go on?
 ///
 /// # Errors
 ///
-/// See above.
+/// It was asked to end.
 pub fn check() -> Result<()> {
     ensure!(!INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Relaxed)), "interrupted");
     Ok(())

@@ -1,4 +1,4 @@
-//! What a story needs of a node, wherever it runs.
+//! What a case needs of a node, wherever the node runs.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,13 @@ use fs_err as fs;
 
 use crate::run;
 
-/// The first three numbers of all addresses of nodes.
+/// The first three numbers of the addresses of all nodes.
 pub const NETWORK: &str = "10.99.0";
 
-/// What is kept of a node that failed.
+/// The folder in which a node finds its user-data.
+pub const SEED: &str = "/var/lib/cloud/seed/nocloud";
+
+/// The paths that are kept of a node that failed.
 pub const LOGS: [&str; 7] = [
     "/etc/kubernetes/manifests",
     "/var/log/case",
@@ -23,11 +26,11 @@ pub const LOGS: [&str; 7] = [
     "/var/log/pods",
 ];
 
-/// Unpacks what a node that failed sent of its [`LOGS`]. Did it send any?
+/// Unpacks the [`LOGS`] that a node that failed sent. Returns whether it sent any.
 ///
 /// # Errors
 ///
-/// What it sent is not complete.
+/// The archive is not complete.
 pub fn unpack_logs(archive: &Path, to: &Path) -> Result<bool> {
     let sent = fs::metadata(archive).is_ok_and(|metadata| metadata.len() > 0);
     if sent {
@@ -36,22 +39,22 @@ pub fn unpack_logs(archive: &Path, to: &Path) -> Result<bool> {
     Ok(sent)
 }
 
-/// A node that may be booted, more than once, over the same files.
+/// A node that may be booted more than once, with the same files.
 pub trait Node: Debug {
     /// The node's own folder.
     fn top(&self) -> &Path;
 
-    /// Where a file is written that the node shall have when it is booted first.
+    /// Where to write a file that the node has from its first boot on.
     fn path(&self, path: &str) -> PathBuf {
         self.top().join("files").join(path.trim_start_matches('/'))
     }
 
-    /// Where the node's words to the harness are found, a line each.
+    /// The file with the lines that the node tells the harness.
     fn result(&self) -> PathBuf {
         self.top().join("result")
     }
 
-    /// What kernel and systemd printed.
+    /// The file with what the kernel and systemd printed.
     fn console(&self) -> PathBuf {
         self.top().join("console")
     }
@@ -60,30 +63,30 @@ pub trait Node: Debug {
     ///
     /// # Errors
     ///
-    /// This machine can't.
+    /// This machine can't start it.
     fn boot(&self) -> Result<Box<dyn Running>>;
 
-    /// Starts the node, whose scripts don't run, with a shell of its root on this terminal, and waits for the shell's end.
+    /// Starts the node without its scripts, opens a shell of its root on this terminal, and waits until the shell ends.
     ///
     /// # Errors
     ///
-    /// This machine can't.
-    fn shell(&self) -> Result<()>;
+    /// This machine can't start it.
+    fn give_shell(&self) -> Result<()>;
 
-    /// Copies what tells why the node failed, once it has ended.
+    /// Copies the logs of a node that failed and has ended.
     ///
     /// # Errors
     ///
-    /// The file system's.
+    /// A file can't be copied.
     fn keep_logs(&self, to: &Path) -> Result<()>;
 }
 
-/// A node that was started. It ends when this is dropped, as by a cut of power.
+/// A node that was started. It ends when this is dropped, as if its power were cut.
 pub trait Running: Debug {
-    /// Has the node ended? An error is a node that didn't end by powering off or rebooting itself.
+    /// Has the node ended, by powering itself off or by rebooting?
     ///
     /// # Errors
     ///
-    /// See above.
-    fn ended(&mut self) -> Result<bool>;
+    /// It ended in another way.
+    fn has_ended(&mut self) -> Result<bool>;
 }

@@ -1,6 +1,6 @@
 //! Numbers that are the same for the same seed.
 
-/// SplitMix64.
+/// The generator SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A number from 0 to `limit`, without the limit itself.
+    /// Draws a number from 0 to `limit`, without the limit itself.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,4 +1,4 @@
-//! Other programs, run to their end.
+//! Other programs, which run to their end, and attempts that are repeated.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,24 +13,25 @@ use nix::unistd::Pid;
 
 use crate::interrupt;
 
-/// How much of what a failed program printed an error repeats, in lines.
+/// The number of lines that an error has of what a failed program printed.
 const TAIL: usize = 20;
 
-/// Runs a program and gives what it printed. An error names the program and has the last lines of what it said.
+/// Runs a program, and returns what it printed.
 ///
 /// # Errors
 ///
-/// It can't be started, or it fails.
+/// It can't be started, or it fails. The error names it, and has the last lines of what it printed.
 pub fn output(command: &mut Command) -> Result<String> {
     let child = start(command)?;
-    printed(command, child.wait_with_output()?)
+    check_output(command, child.wait_with_output()?)
 }
 
-/// The same for a program that may take minutes: it is ended with SIGTERM when this process is asked to end.
+/// Does as [`output`] for a program that may take minutes: when this process is asked to end, it sends the program
+/// SIGTERM.
 ///
 /// # Errors
 ///
-/// As with [`output`], or the interruption.
+/// As with [`output`], or this process was asked to end.
 pub fn long_output(command: &mut Command) -> Result<String> {
     let child = start(command)?;
     let pid = Pid::from_raw(child.id().cast_signed());
@@ -45,18 +46,18 @@ pub fn long_output(command: &mut Command) -> Result<String> {
         end.join().map_err(|_| anyhow!("a thread panicked"))
     })??;
     interrupt::check()?;
-    printed(command, output)
+    check_output(command, output)
 }
 
 fn start(command: &mut Command) -> Result<Child> {
     let name = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     child.with_context(|| {
-        format!("can't run {name}: where it isn't installed, `make harness` does that, or says how")
+        format!("can't run {name}: if it isn't installed, run `make harness`, which installs it or says how")
     })
 }
 
-fn printed(command: &Command, output: Output) -> Result<String> {
+fn check_output(command: &Command, output: Output) -> Result<String> {
     let name = command.get_program().to_string_lossy();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
@@ -67,43 +68,43 @@ fn printed(command: &Command, output: Output) -> Result<String> {
     Ok(stdout)
 }
 
-/// A program that is killed when the thread that starts it ends, however that comes.
+/// A command that is killed when the thread that starts it ends, in whatever way.
 pub fn bound(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
-/// The last lines of a text.
+/// The last lines of a text, up to a number of lines.
 pub fn tail(text: &str, lines: usize) -> String {
     let all: Vec<_> = text.trim_end().lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// Copies a folder as it is, with owners, modes and links.
+/// Copies what is in a folder, with owners, modes and links.
 ///
 /// # Errors
 ///
-/// What `cp` says.
+/// `cp` fails.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     output(Command::new("cp").arg("-a").arg("--reflink=auto").arg(from.join(".")).arg(to)).map(drop)
 }
 
-/// Copies a folder over another one, with links in place of files, which nobody may change then.
+/// Copies what is in a folder over another one, as hard links. Nobody may change those files afterwards.
 ///
 /// # Errors
 ///
-/// What `cp` says.
+/// `cp` fails.
 pub fn link(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     output(Command::new("cp").args(["-a", "--link", "--remove-destination"]).arg(from.join(".")).arg(to)).map(drop)
 }
 
-/// Waits until an attempt works, as [`retry`] does, unless this process is asked to end.
+/// Repeats an attempt as [`retry`] does, until this process is asked to end.
 ///
 /// # Errors
 ///
-/// The attempt's, or the interruption.
+/// The last attempt failed, or this process was asked to end.
 pub fn wait_for<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     retry(limit, || match interrupt::check() {
         Ok(()) => attempt().map(Ok),
@@ -111,11 +112,11 @@ pub fn wait_for<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> R
     })?
 }
 
-/// Tries until it works or a time is over; gives the last error then. What cleans up goes on through an interruption.
+/// Repeats an attempt until it succeeds or the time is over. An interruption doesn't end it, so it suits a clean-up.
 ///
 /// # Errors
 ///
-/// The attempt's.
+/// The last attempt failed.
 pub fn retry<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     loop {

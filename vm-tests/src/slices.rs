@@ -1,11 +1,12 @@
-//! What must be in `tests/slices`, of which CI runs one slice for each commit.
+//! Tests of what must be in `tests/slices`. CI runs one slice for each commit.
 
 use std::collections::BTreeMap;
 
 use clap::Parser;
 
-use crate::Arguments;
-use crate::case::{self, Case, On};
+use crate::arguments::Arguments;
+use crate::case::{self, Case};
+use crate::setting::On;
 
 const SLICES: &str = include_str!("../../tests/slices");
 const SCRIPT: &str = include_str!("../../tests/slice.sh");
@@ -13,21 +14,21 @@ const MAKEFILE: &str = include_str!("../../Makefile");
 
 const CI: &str = include_str!("../../.ci/run");
 
-/// So that each comes at least every eighth time.
+/// The most slices that there may be, so that each runs at every eighth commit or so.
 const MOST: usize = 8;
 /// What a slice may take, in seconds, on two processors.
 const LIMIT: u32 = 15 * 60;
-/// How many cases in namespaces run in the time of one that runs alone: they wait more than they work.
+/// How many cases in namespaces run in the time of one case that runs alone, as they wait more than they work.
 const BESIDE: u32 = 3;
 
 /// A line of the file.
 struct Line {
     slice: usize,
     kind: &'static str,
-    /// What it takes; for nodes their cases know.
+    /// The seconds that it takes. For nodes it is 0, as their cases say that.
     seconds: u32,
     names: Vec<&'static str>,
-    /// What `vm-tests run` gets besides.
+    /// The options of `vm-tests run`.
     options: Vec<&'static str>,
 }
 
@@ -43,6 +44,7 @@ fn lines() -> Vec<Line> {
     lines.map(read).collect()
 }
 
+/// The names in the lines of a kind, sorted.
 fn of(kind: &str) -> Vec<&'static str> {
     let mut names: Vec<_> =
         lines().into_iter().filter(|line| line.kind == kind).flat_map(|line| line.names).collect();
@@ -50,7 +52,7 @@ fn of(kind: &str) -> Vec<&'static str> {
     names
 }
 
-/// The cases that are long, sorted.
+/// The names of the long cases that a condition holds for, sorted.
 fn long_cases(of: impl Fn(&Case) -> bool) -> Vec<String> {
     let all = case::names().unwrap().into_iter().map(|name| Case::named(&name).unwrap());
     all.filter(|case| case.description.long && of(case)).map(|case| case.name).collect()
@@ -61,12 +63,12 @@ fn every_long_case_is_in_one_slice_or_in_every_run() {
     let in_namespaces = |case: &Case| case.description.on.contains(&On::Namespaces);
     assert_eq!(of("nodes"), long_cases(in_namespaces));
     let mut on_machines = of("machines");
-    // `make vm-tests` has this one each time.
+    // `make vm-tests` runs this case each time.
     assert!(MAKEFILE.contains("$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu"));
     on_machines.push("kind");
     on_machines.sort_unstable();
     assert_eq!(on_machines, long_cases(|case| !in_namespaces(case)));
-    // Their options are for all of a run.
+    // The options are those of a whole run, so a slice has one case on machines.
     let mut slices: Vec<_> =
         lines().iter().filter(|line| line.kind == "machines").map(|line| line.slice).collect();
     slices.dedup();
@@ -92,8 +94,11 @@ fn a_slice_is_part_of_what_every_change_must_pass() {
 #[test]
 fn what_else_make_test_leaves_out_is_in_one_slice() {
     let tests = of("test");
-    assert_eq!(tests, ["arm64", "examples", "image", "reproducible", "shippers"]);
-    assert!(SCRIPT.contains(&format!("{}) timed", tests.join(" | "))), "tests/slice.sh knows others");
+    assert_eq!(tests, ["examples", "image", "packages", "shippers"]);
+    assert!(
+        SCRIPT.contains(&format!("{}) timed", tests.join(" | "))),
+        "tests/slice.sh has other tests than tests/slices"
+    );
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn a_slice_comes_often_and_does_not_take_long() {
                 let longest = cases.iter().max().copied().unwrap_or_default();
                 longest.max(cases.iter().sum::<u32>() / BESIDE)
             }
-            // It has one of two processors, and others run on the other one.
+            // A machine has one of two processors, and other cases run on the other one.
             "machines" => line.seconds / 2,
             "test" => line.seconds,
             kind => panic!("{kind}"),
@@ -119,7 +124,7 @@ fn a_slice_comes_often_and_does_not_take_long() {
     assert!(took.values().all(|seconds| *seconds <= LIMIT), "{took:?}");
 }
 
-/// What they begin with is built once.
+/// The previous version, with which they start, is built once.
 #[test]
 fn upgrades_are_in_the_same_slice() {
     let begins_with_previous = |name: &&str| Case::named(name).unwrap().description.from_previous;

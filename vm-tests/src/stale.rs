@@ -1,4 +1,4 @@
-//! Folders for as long as a run takes, and the end of those that a killed run left behind.
+//! Folders that last as long as a run, and the removal of those that a killed run left behind.
 
 use std::path::{Path, PathBuf};
 
@@ -11,56 +11,60 @@ use crate::{cache, namespaces};
 
 /// A folder that is removed when this is dropped.
 #[derive(Debug)]
-pub struct RunDir(PathBuf, #[expect(dead_code, reason = "held until the folder is gone")] Flock<std::fs::File>);
+pub struct RunDir {
+    path: PathBuf,
+    #[expect(dead_code, reason = "held until the folder is gone")]
+    lock: Flock<std::fs::File>,
+}
 
 impl RunDir {
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{}: {error}", self.0.display());
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("{}: {error}", self.path.display());
         }
     }
 }
 
-/// A new folder for this run, on the file system of the cache.
+/// Makes a folder for this run, on the file system of the cache.
 ///
 /// # Errors
 ///
-/// The file system's.
-pub fn run_dir(name: &str) -> Result<RunDir> {
-    let runs = runs()?;
+/// It can't be made.
+pub fn make_run_dir(name: &str) -> Result<RunDir> {
+    let runs = find_runs()?;
     let path = runs.join(format!("{}-{name}", std::process::id()));
-    // Or another process cleans up what isn't locked yet.
+    // Without it, another process could remove the folder before it is locked.
     let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
-    // What a process of the same number left, `clean` has removed by now.
+    // `clean` has removed by now what an earlier process with the same ID left behind.
     fs::create_dir(&path)?;
-    let lock = lock(&path)?.with_context(|| format!("somebody else runs in {}", path.display()))?;
-    Ok(RunDir(path, lock))
+    let lock = try_lock(&path)?.with_context(|| format!("another process uses {}", path.display()))?;
+    Ok(RunDir { path, lock })
 }
 
-/// Removes what runs left behind that were killed before they could.
+/// Removes what killed runs left behind: their folders and control groups.
 ///
 /// # Errors
 ///
 /// Something can't be removed.
 pub fn clean() -> Result<()> {
-    let runs = runs()?;
+    let runs = find_runs()?;
     let _one_at_a_time = cache::lock(&runs.join(LOCK))?;
     for entry in fs::read_dir(&runs)? {
         let path = entry?.path();
         if !path.is_dir() {
             continue;
         }
-        // Whoever runs there holds the lock, in whatever container.
-        let locked = lock(&path);
-        // Or has just come to an end.
+        // A run that uses the folder holds the lock, in whatever container it runs.
+        let locked = try_lock(&path);
+        // The folder may be gone, as its run may have ended a moment ago.
         if path.exists() && locked?.is_some() {
-            let groups = fs::read_to_string(path.join(GROUPS)).unwrap_or_default();
+            let groups = fs::read_to_string(path.join(namespaces::GROUPS)).unwrap_or_default();
             groups.lines().try_for_each(namespaces::remove_group)?;
             fs::remove_dir_all(&path)?;
         }
@@ -68,21 +72,18 @@ pub fn clean() -> Result<()> {
     Ok(())
 }
 
-/// Where these folders are.
-fn runs() -> Result<PathBuf> {
-    let runs = cache::dir()?.join("run");
+/// The folder that has these folders.
+fn find_runs() -> Result<PathBuf> {
+    let runs = cache::find_dir()?.join("run");
     fs::create_dir_all(&runs)?;
     Ok(runs)
 }
 
-/// Held while a folder is made, and while old ones are removed.
+/// The lock that a process holds while it makes a folder or removes old ones.
 const LOCK: &str = ".lock";
 
-/// The control groups that a run made, a line each.
-pub const GROUPS: &str = "groups";
-
-/// An exclusive lock on a folder, unless somebody has it.
-fn lock(path: &Path) -> Result<Option<Flock<std::fs::File>>> {
+/// Takes the exclusive lock on a folder, unless another process has it.
+fn try_lock(path: &Path) -> Result<Option<Flock<std::fs::File>>> {
     let folder = File::open(path)?.into_file();
     match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),

@@ -1,19 +1,19 @@
-//! What becomes of nodes that run: the harness hears what they tell, and judges each by that.
+//! Watches nodes that run: reads the lines that they tell, and judges each node by its lines and its end.
 //!
-//! A node tells lines, by `tell` of `scripts/lib.sh`:
+//! A node tells lines with `tell` of `scripts/lib.sh`:
 //!
 //! | line | |
 //! |---|---|
-//! | `BOOT N` | the script of this boot begins |
-//! | `STEP NAME`, then `OK SECONDS s NAME` or `FAILED WHY` | a step begins, and ends |
-//! | `| TEXT` | what failed said last |
-//! | `WAIT NAME` | a step goes on, and its node is alive |
-//! | `CUT MS` | the power shall be cut within so many milliseconds |
-//! | `NOT JUDGED: WHY` | something that can't be judged here, which is printed in any case |
-//! | `EVENTS N` | so many events are in the audit log |
+//! | `BOOT N` | the script of this boot starts |
+//! | `STEP NAME`, then `OK SECONDS s NAME` or `FAILED WHY` | a step starts, and ends |
+//! | `| TEXT` | one of the last lines of what failed |
+//! | `WAIT NAME` | a step is not at its end, and its node is alive |
+//! | `CUT MS` | the harness must cut the power within MS milliseconds |
+//! | `NOT JUDGED: WHY` | something can't be judged here, which the harness always prints |
+//! | `EVENTS N` | the audit log has N events |
 //! | `RESULT pass` or `fail` | the script is over, and the node powers itself off |
 //!
-//! All others are for who reads along.
+//! All other lines are for a reader.
 
 use std::path::Path;
 use std::thread;
@@ -26,69 +26,77 @@ use crate::node::{Node, Running};
 use crate::random::Random;
 use crate::{interrupt, run};
 
-/// What a kernel says last.
+/// The last message of a kernel.
 const PANIC: &str = "Kernel panic - not syncing";
-/// How much of a console tells why a node ended: all that a panic says.
+/// The number of lines of a console that tell why a node ended. A panic has fewer.
 const CONSOLE_LINES: usize = 50;
-/// How often is looked.
+/// The time between two looks at a node.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How the nodes of a case are watched.
 #[derive(Debug)]
 pub struct Watch<'a> {
     pub case: &'a str,
-    /// When it began, how long it may take, and how long a node may say nothing.
+    /// When the case started.
     pub start: Instant,
+    /// How long the case may take.
     pub limit: Duration,
+    /// How long a node may say nothing.
     pub silence: Duration,
-    /// In how many boots the power is cut; those end in no other way.
+    /// The number of boots, from the first one on, that end with a cut of the power and in no other way.
     pub cuts: u32,
     /// Print each line.
-    pub verbose: bool,
+    pub is_verbose: bool,
 }
 
-/// A node of which the end is waited for.
+/// A node, and its name in the case.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedNode<'a> {
+    pub name: &'a str,
+    pub node: &'a dyn Node,
+}
+
+/// A node that runs.
 struct Watched<'a> {
     name: &'a str,
     node: &'a dyn Node,
     process: Box<dyn Running>,
-    /// How many lines were seen, how much it had said by then, and when.
+    /// The number of lines that were read.
     lines: usize,
+    /// The number of bytes that it had said by then.
     said: u64,
+    /// When it said something last.
     since: Instant,
-    /// It was started again.
-    again: bool,
+    /// Was it restarted in this boot?
+    restarted: bool,
 }
 
-/// What is to be said of a node.
+/// What becomes of a node.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Runs,
     /// It ended as it should, or its power was cut.
     Ended,
+    /// It failed. The text says why.
     Failed(String),
-    /// It shall be started again.
-    Again,
-    /// It ended before anything was judged.
+    /// It must be restarted.
+    MustRestart,
+    /// It ended before anything could be judged. The text says why.
     Unjudged(String),
 }
 
 impl Watch<'_> {
-    /// Boots nodes and waits for all to end; says why one of them failed.
+    /// Boots nodes, and waits until all have ended. Returns why a node failed, if one did. `boot` is counted from 1.
     ///
     /// # Errors
     ///
-    /// The harness's own: a node can't be started, ended before anything could be judged, or this was interrupted.
-    pub fn boot(
-        &self,
-        nodes: &[(&str, &dyn Node)],
-        boot: u32,
-        random: &mut Random,
-    ) -> Result<std::result::Result<(), String>> {
+    /// The harness's own: a node can't be started, or ended before anything could be judged, or the run was
+    /// interrupted.
+    pub fn boot(&self, nodes: &[NamedNode], boot: u32, random: &mut Random) -> Result<Option<String>> {
         let since = Instant::now();
-        let watched = |&(name, node): &(_, _)| {
+        let watched = |&NamedNode { name, node }: &_| {
             let process = Node::boot(node)?;
-            Ok(Watched { name, node, process, lines: 0, said: 0, since, again: false })
+            Ok(Watched { name, node, process, lines: 0, said: 0, since, restarted: false })
         };
         let mut running = nodes.iter().map(watched).collect::<Result<Vec<_>>>()?;
         while !running.is_empty() {
@@ -99,9 +107,9 @@ impl Watch<'_> {
                 match self.look(node, boot, random)? {
                     State::Runs => index += 1,
                     State::Ended => drop(running.remove(index)),
-                    State::Failed(why) => return Ok(Err(why)),
-                    State::Again => {
-                        node.again = true;
+                    State::Failed(why) => return Ok(Some(why)),
+                    State::MustRestart => {
+                        node.restarted = true;
                         node.process = node.node.boot()?;
                     }
                     State::Unjudged(why) => bail!("{} ended before it said anything:\n{why}", node.name),
@@ -109,25 +117,26 @@ impl Watch<'_> {
             }
             thread::sleep(PAUSE);
         }
-        Ok(Ok(()))
+        Ok(None)
     }
 
     fn look(&self, node: &mut Watched, boot: u32, random: &mut Random) -> Result<State> {
-        // Asked first, so that all is heard that it told by then.
-        let ended = node.process.ended();
-        let told = told_by(node.node, boot)?;
+        // This comes first, so that all lines are read that the node told before its end.
+        let ended = node.process.has_ended();
+        let told = read_told(node.node, boot)?;
         for line in &told[node.lines.min(told.len())..] {
-            if self.verbose || line.starts_with("NOT JUDGED") {
+            if self.is_verbose || line.starts_with("NOT JUDGED") {
                 eprintln!("{} {}: {line}", self.case, node.name);
             }
         }
         match wants_cut(&told, boot <= self.cuts) {
             None => {}
             Some(Ok(within)) => return self.cut(node, boot, random.below(within)),
-            Some(Err(why)) => return Ok(State::Failed(failure(node.name, boot, &told, why))),
+            Some(Err(why)) => return Ok(State::Failed(describe_failure(node.name, boot, &told, why))),
         }
-        // Once a script runs, systemd counts its seconds on the console, also of one that hangs.
-        let said = size(&if told.is_empty() { node.node.console() } else { node.node.result() });
+        // While a script runs, systemd counts its seconds on the console, even if the script hangs. So the console
+        // counts only before the first line.
+        let said = size_of(&if told.is_empty() { node.node.console() } else { node.node.result() });
         if (told.len(), said) != (node.lines, node.said) {
             (node.lines, node.said, node.since) = (told.len(), said, Instant::now());
         }
@@ -140,28 +149,39 @@ impl Watch<'_> {
             Err(error) => Some(format!("{error:#}")),
             Ok(false) => {
                 let why = if self.start.elapsed() > self.limit {
-                    "it didn't end in time"
+                    format!("the case didn't end within {} s", self.limit.as_secs())
                 } else if node.since.elapsed() > self.silence {
-                    "it said nothing for too long"
+                    format!("it said nothing for {} s", self.silence.as_secs())
                 } else {
                     return Ok(State::Runs);
                 };
-                return Ok(State::Failed(failure(node.name, boot, &told, &format!("{why}\n{}", console()))));
+                return Ok(State::Failed(describe_failure(
+                    node.name,
+                    boot,
+                    &told,
+                    &format!("{why}\n{}", console()),
+                )));
             }
         };
         let console = console();
-        let state = judge(node.name, boot, boot <= self.cuts, &told, error.as_deref(), &console, node.again);
-        if state == State::Again {
-            let name = node.name;
-            let case = self.case;
-            eprintln!(
-                "{case} {name}: its kernel panicked before it said anything, so it is started again:\n{console}"
-            );
+        let end = End {
+            node: node.name,
+            boot,
+            must_be_cut: boot <= self.cuts,
+            told: &told,
+            error: error.as_deref(),
+            console: &console,
+            restarted: node.restarted,
+        };
+        let state = end.judge();
+        if state == State::MustRestart {
+            let (case, name) = (self.case, node.name);
+            eprintln!("{case} {name}: its kernel panicked before it said anything, so it restarts:\n{console}");
         }
         Ok(state)
     }
 
-    /// The power is cut after some milliseconds, unless the node says before that it failed.
+    /// Cuts the power after `moment` milliseconds, unless the node says before that it failed.
     fn cut(&self, node: &Watched, boot: u32, moment: u64) -> Result<State> {
         let end = Instant::now() + Duration::from_millis(moment);
         while let left = end.saturating_duration_since(Instant::now())
@@ -170,60 +190,73 @@ impl Watch<'_> {
             interrupt::check()?;
             thread::sleep(left.min(PAUSE));
         }
-        let told = told_by(node.node, boot)?;
+        let told = read_told(node.node, boot)?;
         if told.iter().any(|line| line.starts_with("FAILED ")) {
-            return Ok(State::Failed(failure(node.name, boot, &told, "")));
+            return Ok(State::Failed(describe_failure(node.name, boot, &told, "")));
         }
-        if self.verbose {
+        if self.is_verbose {
             eprintln!("{} {}: the power is cut after {moment} ms", self.case, node.name);
         }
         Ok(State::Ended)
     }
 }
 
-/// Within how many milliseconds a node wants its power to be cut, if it does. An error says that it isn't `due`.
-fn wants_cut(told: &[String], due: bool) -> Option<std::result::Result<u64, &'static str>> {
+/// The milliseconds within which a node wants its power to be cut, if it does. It is an error if this boot must not end
+/// so.
+fn wants_cut(told: &[String], may_be_cut: bool) -> Option<std::result::Result<u64, &'static str>> {
     let within = told.iter().find_map(|line| line.strip_prefix("CUT ")?.parse().ok())?;
-    Some(if due {
+    Some(if may_be_cut {
         Ok(within)
     } else {
-        Err("it waits for its power to be cut, which case.yaml says of no such boot")
+        Err("it waits for a cut of its power, but case.yaml has fewer `cuts`")
     })
 }
 
-/// What the end of a node says, with the error of its process, if it has one. An emulated kernel panics now and then while it starts, and
-/// is started `again`, once. One that says nothing and crashes at its first boot is the harness's own failure; one that powers itself
-/// off, or does so later, was made to.
-fn judge(
-    node: &str,
+/// The end of a node.
+struct End<'a> {
+    node: &'a str,
     boot: u32,
+    /// Must this boot end with a cut of the power?
     must_be_cut: bool,
-    told: &[String],
-    error: Option<&str>,
-    console: &str,
-    again: bool,
-) -> State {
-    let begins = |start: &str| told.iter().any(|line| line.starts_with(start));
-    let panicked = console.contains(PANIC);
-    let why = match error {
-        _ if told.is_empty() && panicked && !again => return State::Again,
-        Some(error) => format!("{error}\n{console}"),
-        None if begins("RESULT pass") && must_be_cut => "its power was not cut".to_owned(),
-        None if begins("RESULT pass") && !begins("OK ") => "it passed without a step".to_owned(),
-        None if begins("RESULT pass") && !begins("FAILED ") => return State::Ended,
-        None if panicked => console.to_owned(),
-        None if told.is_empty() => format!("it powered itself off before that\n{console}"),
-        None if begins("RESULT fail") => "its script failed".to_owned(),
-        None => "it powered itself off".to_owned(),
-    };
-    if told.is_empty() && boot == 1 && (panicked || error.is_some()) {
-        return State::Unjudged(why);
-    }
-    State::Failed(failure(node, boot, told, &why))
+    /// The lines that the node told in this boot.
+    told: &'a [String],
+    /// The error of its process, if it has one.
+    error: Option<&'a str>,
+    /// The last lines of its console.
+    console: &'a str,
+    /// Was it restarted in this boot?
+    restarted: bool,
 }
 
-/// The lines that a node told during a boot. One that is in the making isn't among them.
-fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
+impl End<'_> {
+    /// What this end says of the node. An emulated kernel panics now and then while it starts, and is restarted once. A
+    /// node that says nothing and crashes at its first boot is the harness's own failure. At a later boot it is a
+    /// failure of the case, and so is a node that powers itself off.
+    fn judge(&self) -> State {
+        let has = |start: &str| self.told.iter().any(|line| line.starts_with(start));
+        let panicked = self.console.contains(PANIC);
+        let is_silent = self.told.is_empty();
+        let console = self.console;
+        let why = match self.error {
+            _ if is_silent && panicked && !self.restarted => return State::MustRestart,
+            Some(error) => format!("{error}\n{console}"),
+            None if has("RESULT pass") && self.must_be_cut => "its power was not cut".to_owned(),
+            None if has("RESULT pass") && !has("OK ") => "it passed without a step".to_owned(),
+            None if has("RESULT pass") && !has("FAILED ") => return State::Ended,
+            None if panicked => console.to_owned(),
+            None if is_silent => format!("it powered itself off before its script started\n{console}"),
+            None if has("RESULT fail") => "its script failed".to_owned(),
+            None => "it powered itself off".to_owned(),
+        };
+        if is_silent && self.boot == 1 && (panicked || self.error.is_some()) {
+            return State::Unjudged(why);
+        }
+        State::Failed(describe_failure(self.node, self.boot, self.told, &why))
+    }
+}
+
+/// The lines that a node told during a boot. A line that isn't complete is not among them.
+fn read_told(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
     let text = fs::read(node.result())?;
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let text = printable(&text[..end]);
@@ -231,12 +264,13 @@ fn told_by(node: &dyn Node, boot: u32) -> Result<Vec<String>> {
     Ok(text.lines().skip_while(|line| *line != marker).map(str::to_owned).collect())
 }
 
-/// What a node wrote, without what would do more to a terminal than be read.
+/// What a node wrote, without the characters that control a terminal.
 fn printable(text: &[u8]) -> String {
     String::from_utf8_lossy(text).replace(|char: char| char.is_control() && !matches!(char, '\n' | '\t'), "")
 }
 
-fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
+/// Says in which step or after which step a node failed, and why: in the words of the node, or else in ours.
+fn describe_failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
     let mut step = "before its first step".to_owned();
     let mut lines = Vec::new();
     for line in told {
@@ -254,7 +288,7 @@ fn failure(node: &str, boot: u32, told: &[String], why: &str) -> String {
     format!("{node}, boot {boot}: failed {step}\n{}", lines.join("\n"))
 }
 
-fn size(path: &Path) -> u64 {
+fn size_of(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
@@ -278,18 +312,18 @@ mod tests {
                 "node, boot 1: failed in \"two\"\nFAILED exit 1\n| no",
             ),
         ] {
-            assert_eq!(failure("node", 1, &lines, "why"), wanted);
+            assert_eq!(describe_failure("node", 1, &lines, "why"), wanted);
         }
     }
 
     #[test]
     fn power_is_cut_only_where_the_case_says_so() {
-        for (lines, due, wanted) in [
+        for (lines, may_be_cut, wanted) in [
             (&["BOOT 1", "CUT 4000"][..], true, Some(Some(4000))),
             (&["BOOT 1", "CUT 4000"], false, Some(None)),
             (&["BOOT 1", "STEP CUT 4000"], true, None),
         ] {
-            assert_eq!(wants_cut(&told(lines), due).map(std::result::Result::ok), wanted, "{lines:?}");
+            assert_eq!(wants_cut(&told(lines), may_be_cut).map(std::result::Result::ok), wanted, "{lines:?}");
         }
     }
 
@@ -301,7 +335,10 @@ mod tests {
     #[test]
     fn a_node_passes_only_if_it_says_so_after_a_step_and_no_step_failed() {
         let failed = |why: &str| State::Failed(why.to_owned());
-        let end = |boot, cut, lines: &[&str]| judge("node", boot, cut, &told(lines), None, "", false);
+        let end = |boot, must_be_cut, lines: &[&str]| {
+            End { node: "node", boot, must_be_cut, told: &told(lines), error: None, console: "", restarted: false }
+                .judge()
+        };
         for (lines, wanted) in [
             (&["BOOT 1", "STEP one", "OK 1.0 s one", "RESULT pass"][..], State::Ended),
             (
@@ -333,19 +370,20 @@ mod tests {
     fn a_node_that_crashed_before_it_said_anything_is_the_harness_s_failure_at_its_first_boot_only() {
         let panic = format!("[ 1.0] {PANIC}: VFS");
         let off = |boot| {
-            let why = "it powered itself off before that\noff";
+            let why = "it powered itself off before its script started\noff";
             State::Failed(format!("node, boot {boot}: failed before its first step\n{why}"))
         };
-        for (boot, error, console, again, wanted) in [
-            (1, None, panic.as_str(), false, State::Again),
-            (2, None, &panic, false, State::Again),
+        for (boot, error, console, restarted, wanted) in [
+            (1, None, panic.as_str(), false, State::MustRestart),
+            (2, None, &panic, false, State::MustRestart),
             (1, None, &panic, true, State::Unjudged(panic.clone())),
             (2, None, &panic, true, State::Failed(format!("node, boot 2: failed before its first step\n{panic}"))),
             (1, Some("QEMU: no"), "off", false, State::Unjudged("QEMU: no\noff".to_owned())),
             (1, None, "off", false, off(1)),
             (2, None, "off", false, off(2)),
         ] {
-            assert_eq!(judge("node", boot, false, &[], error, console, again), wanted, "{boot} {console} {again}");
+            let end = End { node: "node", boot, must_be_cut: false, told: &[], error, console, restarted };
+            assert_eq!(end.judge(), wanted, "{boot} {console} {restarted}");
         }
     }
 
@@ -356,7 +394,10 @@ mod tests {
             [(&one[..], Some("QEMU: no"), "off", "QEMU: no\noff"), (&one[..3], None, PANIC, PANIC)]
         {
             let wanted = State::Failed(format!("node, boot 1: failed after \"one\"\n{why}"));
-            assert_eq!(judge("node", 1, false, &told(lines), error, console, false), wanted);
+            let told = told(lines);
+            let end =
+                End { node: "node", boot: 1, must_be_cut: false, told: &told, error, console, restarted: false };
+            assert_eq!(end.judge(), wanted);
         }
     }
 }

@@ -21,6 +21,10 @@ as_ever() { rm -f "$scratch"/bin/*; }
 the_case() { cp "cases/$1/lib.sh" "$CASE/lib.sh"; }
 
 echo audit >"$scratch/words"
+yes "keep words cat $scratch/words; is_still words cat $scratch/words" "keep words cat $scratch/words; cmp $scratch/words \$(kept words)"
+no "keep words cat $scratch/missing" "keep words true" "keep words cat $scratch/words; is_still words echo policy"
+no "keep words cat $scratch/words; is_still words cat $scratch/missing" "is_still others cat $scratch/words"
+no "keep words eval 'cat $scratch/words; false'" "keep words cat $scratch/words; is_still words eval 'cat $scratch/words; false'"
 yes "lacks policy $scratch/words"
 no "lacks audit $scratch/words" "lacks policy $scratch/missing" "lacks 'a(b' $scratch/words"
 yes "says_nothing_of policy echo audit"

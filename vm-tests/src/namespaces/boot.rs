@@ -1,4 +1,5 @@
-//! What a node does before systemd: its file systems, and the few files that differ from a machine's.
+//! What a node does before systemd starts: it mounts its file systems, and writes the few files that differ from those
+//! of a machine.
 
 use std::ffi::CString;
 use std::fs::Permissions;
@@ -14,13 +15,14 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{chroot, sethostname};
 
-use super::{Spec, cgroup};
+use super::cgroup;
+use super::spec::Spec;
 
-/// Device files that a node has, with what they are. They are its own: systemd sets the owner and mode of its console, and
-/// through the machine's file that would be the machine's.
+/// The device files of a node, each with the device of the machine that it is. The files are the node's own: systemd
+/// sets the owner and mode of its console, and must not set those of the machine's.
 const DEVICES: [(&str, &str); 7] = [
     ("full", "full"),
-    // The kernel's log is the machine's.
+    // The kernel's log belongs to the machine.
     ("kmsg", "null"),
     ("null", "null"),
     ("random", "random"),
@@ -29,8 +31,8 @@ const DEVICES: [(&str, &str); 7] = [
     ("zero", "zero"),
 ];
 
-/// What the kubelet sets in `/proc/sys`, and where that is not the node's own: it finds these values, and leaves the
-/// machine's alone (`setupKernelTunables` of `pkg/kubelet/cm/container_manager_linux.go`).
+/// The values that the kubelet wants in `/proc/sys`, for files that belong to the machine. The kubelet finds these
+/// values and changes nothing. Source: `setupKernelTunables` of `pkg/kubelet/cm/container_manager_linux.go`.
 const TUNABLES: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
     ("kernel/keys/root_maxkeys", "1000000"),
@@ -40,9 +42,9 @@ const TUNABLES: [(&str, &str); 6] = [
     ("vm/panic_on_oom", "0"),
 ];
 
-/// systemd is on version 2 of the control groups, which has no controllers where the machine keeps them in version 1: the
-/// two programs that run containers see version 1 instead. Only that one mount is private: what the kubelet mounts
-/// must reach containerd.
+/// A wrapper of the kubelet and of containerd, for a machine that keeps the controllers in version 1 of the control
+/// groups. systemd uses version 2, which has no controllers then, so these two programs see version 1 instead. That one
+/// mount alone is private: what the kubelet mounts must reach containerd.
 const WITH_CGROUP_V1: &str = r##"#!/bin/sh
 exec unshare --mount --propagation unchanged sh -c '
 mount --make-private /sys/fs/cgroup
@@ -54,8 +56,8 @@ done
 exec "$@"' - "$@"
 "##;
 
-/// kubeadm writes the kubelet's configuration; here it is told at each start of what is the machine's: the disk, whose
-/// fill level is no reason to evict anything, and the version of the control groups.
+/// A wrapper of the kubelet that adds to the configuration that kubeadm writes: a full disk of the machine is no reason
+/// to evict a pod, and the control groups are those of the machine.
 const KUBELET: &str = r#"#!/bin/sh
 config=/var/lib/kubelet/config.yaml
 if [ -e $config ] && ! grep -q ^evictionHard: $config; then
@@ -72,19 +74,26 @@ fi
 exec /usr/bin/kubelet "$@"
 "#;
 
-/// The drop-ins take away what a container, as a rule, may not do: CAP_SYS_RESOURCE is needed for these.
+/// Drop-ins for what a container may not do: these settings need CAP_SYS_RESOURCE.
 const CONTAINERD_UNIT: &str = "[Service]\nOOMScoreAdjust=0\nTasksMax=infinity\n";
 const KUBELET_UNIT: &str = "[Service]\nRestartSec=1\nExecStart=\nExecStart=/usr/local/sbin/kubelet-here \
                             $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS\n";
 
-pub fn boot(spec: &Spec) -> Result<()> {
-    // Alone in the group that becomes the node's root: version 2 gives controllers on from none that has other processes.
+/// Does what `vm-tests boot SPEC` does, which is the first process of a node: mounts its file systems and becomes
+/// systemd.
+///
+/// # Errors
+///
+/// A file system can't be mounted, or systemd can't be run.
+pub fn boot(spec_path: &Path) -> Result<()> {
+    let spec = &Spec::read(spec_path)?;
+    // In version 2, a group hands on its controllers only if it has no process of its own.
     spec.group.join()?;
     unshare(CloneFlags::CLONE_NEWCGROUP).context("can't make a cgroup namespace")?;
     let root = spec.top.join("mnt");
     mount_all(spec, &root)?;
     configure(&root)?;
-    // Mounts of the node are shared among its own namespaces from here on; nothing reaches the machine.
+    // From here on the mounts of the node are shared among its own namespaces. None reaches the machine.
     remount(&root, MsFlags::MS_SHARED | MsFlags::MS_REC)?;
     sethostname(&spec.name)?;
     chroot(&root).with_context(|| root.display().to_string())?;
@@ -110,7 +119,7 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
     if sysrq.exists() {
         bind(Path::new("/dev/null"), &sysrq)?;
     }
-    // Read-only, or networkd waits for udev.
+    // With a writable sysfs, networkd would wait for udev.
     new_mount("sysfs", &root.join("sys"), MsFlags::MS_RDONLY, "")?;
     new_mount("cgroup2", &root.join("sys/fs/cgroup"), MsFlags::empty(), "")?;
     new_mount("tmpfs", &root.join("run"), MsFlags::empty(), "mode=755")?;
@@ -140,15 +149,15 @@ fn mount_all(spec: &Spec, root: &Path) -> Result<()> {
         symlink(target, dev.join(name)).with_context(|| name.to_owned())?;
     }
     bind_file(&spec.top.join("console"), &dev.join("console"))?;
-    // Where a virtual machine has a serial port.
+    // A machine has serial ports in their place.
     for port in ["result", "logs"] {
         bind_file(&spec.top.join(port), &dev.join("virtio-ports").join(port))?;
     }
-    // An overlay can't be the upper part of another: the containers' layers need a folder that is none.
+    // An overlay can't be the upper part of another one, so the layers of containers need another kind of folder.
     bind(&spec.top.join("containerd"), &root.join("var/lib/containerd"))
 }
 
-/// Makes `/proc/sys` read-only, as most of it is the machine's, except for the network's part.
+/// Makes `/proc/sys` read-only but for its network part, since most of it belongs to the machine.
 fn protect_tunables(spec: &Spec, sys: &Path) -> Result<()> {
     bind(sys, sys)?;
     let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
@@ -172,8 +181,8 @@ fn configure(root: &Path) -> Result<()> {
     let limits =
         "\n[plugins.'io.containerd.cri.v1.runtime']\n  restrict_oom_score_adj = true\n  disable_apparmor = true\n";
     let runc = "\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]";
-    ensure!(text.contains(runc), "{config}: {runc:?} isn't in it any more");
-    // A second boot finds what the first one wrote.
+    ensure!(text.contains(runc), "{config} has no {runc:?}: find where containerd keeps its limits now");
+    // At a second boot the limits are there.
     let mut text = if text.contains(limits) { text } else { text.replacen(runc, &format!("{limits}{runc}"), 1) };
     let mut containerd = CONTAINERD_UNIT.to_owned();
     if cgroup::is_v1() {

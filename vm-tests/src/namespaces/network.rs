@@ -1,4 +1,5 @@
-//! The nodes' network: a bridge in a network namespace of its own, with a cable to each node. No way leads out of it.
+//! The network of nodes in namespaces: a bridge in a network namespace of its own, with a cable to each node. No route
+//! leads out of it.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -9,16 +10,16 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-use super::{Spec, own_program};
+use super::spec::{Spec, own_program};
 use crate::node::NETWORK;
 use crate::run;
 
-/// The bridge of a case: it has the address .1, which the nodes take for the way out.
+/// The bridge of a case. It has the address .1, which the nodes take for their gateway.
 #[derive(Debug)]
 pub struct Switch(Child);
 
 impl Switch {
-    /// Makes it. It ends when this is dropped.
+    /// Makes the bridge. It is gone when this is dropped.
     ///
     /// # Errors
     ///
@@ -36,11 +37,11 @@ impl Switch {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         let switch = Self(child);
-        ensure!(line.trim() == "up", "the nodes' network can't be made; see above");
+        ensure!(line.trim() == "up", "the network of the nodes can't be made: see the message above");
         Ok(switch)
     }
 
-    /// Its process, in whose network namespace the bridge is.
+    /// The ID of the process whose network namespace has the bridge.
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
@@ -53,11 +54,12 @@ impl Drop for Switch {
     }
 }
 
-/// The process behind a [`Switch`]: makes the bridge, says so, and waits for its end.
+/// Does what `vm-tests switch` does, which is the process of a [`Switch`]: makes the bridge, reports that, and waits to
+/// be killed.
 ///
 /// # Errors
 ///
-/// See [`Switch::start`].
+/// This machine doesn't let us make the bridge.
 pub fn serve() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
@@ -71,7 +73,11 @@ pub fn serve() -> Result<()> {
     }
 }
 
-/// Gives this process a network namespace with `eth0`, whose other end is in the switch.
+/// Moves this process into a network namespace with `eth0`, a cable to the switch.
+///
+/// # Errors
+///
+/// The namespace or the cable can't be made.
 pub fn join(spec: &Spec) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
     let switch = spec.switch.to_string();
@@ -81,7 +87,7 @@ pub fn join(spec: &Spec) -> Result<()> {
         run::output(Command::new("nsenter").args([&namespace, "ip", "link"]).args(arguments)).map(drop)
     };
     ip(&["link", "set", "lo", "up"])?;
-    // The kernel takes its time to remove that of the boot before.
+    // The kernel may not have removed the cable of the previous boot yet.
     let _ = in_switch(&["delete", &port]);
     ip(&["link", "add", "eth0", "type", "veth", "peer", "name", &port, "netns", &switch])?;
     in_switch(&["set", &port, "master", "br0", "up"])

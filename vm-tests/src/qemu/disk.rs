@@ -1,5 +1,5 @@
-//! The disk of a machine: a file system without a partition or a boot loader, made of folders of the cache. QEMU loads the
-//! kernel itself.
+//! The disk of a machine: a file system without a partition or a boot loader, made of folders of the cache. QEMU itself
+//! loads the kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,50 +8,56 @@ use anyhow::{Result, ensure};
 use fs_err::os::unix::fs::FileExt;
 use fs_err::{self as fs, File};
 
-use super::KERNEL;
 use crate::cache::{self, Key};
 use crate::components::Components;
 use crate::{image, run, stale};
 
 const OWN_TEXT: &[u8] = include_bytes!("disk.rs");
 
-/// How large file systems may grow; they are files with holes.
+/// The command line of a kernel. It leaves out what an emulated machine is slow at and a test has no need of, and has a
+/// kernel that panics end instead of wait.
+pub const KERNEL: &str = "rw console=ttyS0 panic=-1 net.ifnames=0 mitigations=off init_on_alloc=0 \
+    transparent_hugepage=never systemd.default_device_timeout_sec=300 \
+    modprobe.blacklist=kvm,kvm_amd,kvm_intel,ata_piix,ata_generic,powernow_k8,acpi_cpufreq,i2c_piix4,psmouse";
+
+/// The size of file systems. A file system takes the room of what it holds, as its file has holes.
 const ROOT_GIB: u64 = 12;
+/// The size of the disk with the files of a case.
 pub const FILES_SIZE: &str = "64M";
 
-/// Where the one partition of an image that boots by itself begins, in sectors.
+/// The first sector of the one partition of an image that boots by itself.
 const PARTITION: u64 = 2048;
 const SECTOR: u64 = 512;
 
 /// What a machine starts from.
 #[derive(Clone, Debug)]
 pub enum Disk {
-    /// Our own.
+    /// Our own disk, with its kernel and initrd beside it.
     Built { vmlinuz: PathBuf, initrd: PathBuf, root: PathBuf },
-    /// Somebody's image, in any format that qemu-img knows, that boots by itself.
+    /// Somebody's image that boots by itself, in any format that qemu-img knows.
     Given(PathBuf),
 }
 
-/// The disk for versions of Kubernetes, as [`image::image`] has them.
+/// Makes the disk for versions of Kubernetes, which are as [`image::make_base`] has them.
 ///
 /// # Errors
 ///
 /// A part can't be made.
-pub fn disk(components: &Components, versions: &[String]) -> Result<Disk> {
-    let debian = image::debian_of_machines()?;
-    let store = image::store(components, versions)?;
-    let layer = image::layer(components, versions)?;
+pub fn make_disk(components: &Components, versions: &[String]) -> Result<Disk> {
+    let debian = image::make_debian_of_machines()?;
+    let store = image::make_store(components, versions)?;
+    let layer = image::make_layer(components, versions)?;
     let parts = [&debian, &layer, &store].map(|path| path.to_string_lossy().into_owned());
     let key = Key::default().with(OWN_TEXT).with(parts.join(" "));
-    let folder = cache::folder(&format!("disk-{}", versions.join("-")), &key, |folder| {
+    let folder = cache::provide_folder(&format!("disk-{}", versions.join("-")), &key, |folder| {
         eprintln!("disk of {}: making the file system", versions.join(", "));
         let tree = folder.join("tree");
-        tree_of([&debian, &layer, &store], &tree)?;
-        for (from, to) in kernels(&tree)? {
-            fs::copy(&from, folder.join(to))?;
-        }
+        link_tree([&debian, &layer, &store], &tree)?;
+        let kernel = Kernel::find(&tree)?;
+        fs::copy(&kernel.vmlinuz, folder.join("vmlinuz"))?;
+        fs::copy(&kernel.initrd, folder.join("initrd"))?;
         fs::remove_dir_all(tree.join("boot"))?;
-        file_system(&tree, &folder.join("root.raw"), "root", &format!("{ROOT_GIB}G"))?;
+        make_file_system(&tree, &folder.join("root.raw"), "root", &format!("{ROOT_GIB}G"))?;
         fs::remove_dir_all(&tree)?;
         Ok(())
     })?;
@@ -63,53 +69,58 @@ pub fn disk(components: &Components, versions: &[String]) -> Result<Disk> {
 }
 
 /// Puts the parts of a root together, as links into the cache.
-fn tree_of([debian, layer, store]: [&Path; 3], tree: &Path) -> Result<()> {
+fn link_tree([debian, layer, store]: [&Path; 3], tree: &Path) -> Result<()> {
     run::link(debian, tree)?;
     run::link(layer, tree)?;
     run::link(store, &tree.join("var/lib/containerd"))
 }
 
-/// The kernel and its initrd in a root, with plain names.
-fn kernels(root: &Path) -> Result<Vec<(PathBuf, &'static str)>> {
-    let mut found = Vec::new();
-    for file in fs::read_dir(root.join("boot"))? {
-        let path = file?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.extend(
-            ["vmlinuz", "initrd"].into_iter().find(|kind| name.starts_with(kind)).map(|kind| (path, kind)),
-        );
-    }
-    let mut kinds: Vec<_> = found.iter().map(|(_, kind)| *kind).collect();
-    kinds.sort_unstable();
-    ensure!(
-        kinds == ["initrd", "vmlinuz"],
-        "{}: one kernel and one initrd are expected in boot, and there are: {}",
-        root.display(),
-        kinds.join(", ")
-    );
-    Ok(found)
+/// The kernel of a root.
+struct Kernel {
+    vmlinuz: PathBuf,
+    initrd: PathBuf,
 }
 
-/// Writes an image that boots by itself: a disk with a partition and a boot loader. It has cloud-init and all of
-/// Kubernetes, takes its address by DHCP, and runs no unit of the harness; what its initrd would do for one finds nothing.
+impl Kernel {
+    /// Finds the one kernel, and its initrd.
+    fn find(root: &Path) -> Result<Self> {
+        let find =
+            |kind: &str| -> Result<PathBuf> {
+                let mut found = Vec::new();
+                for file in fs::read_dir(root.join("boot"))? {
+                    let path = file?.path();
+                    found.extend(Some(path).filter(|path| {
+                        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kind))
+                    }));
+                }
+                ensure!(found.len() == 1, "{}: boot must have one {kind}, and has {found:?}", root.display());
+                Ok(found.remove(0))
+            };
+        Ok(Self { vmlinuz: find("vmlinuz")?, initrd: find("initrd")? })
+    }
+}
+
+/// Writes an image that boots by itself: a disk with a partition and a boot loader, in the format qcow2. It has
+/// cloud-init and all of Kubernetes, takes its address by DHCP, and has no unit of the harness. The initrd looks for
+/// the files of a case, and finds none.
 ///
 /// # Errors
 ///
 /// A part can't be made.
-pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Result<()> {
-    let debian = image::debian_of_machines()?;
-    let store = image::store(components, versions)?;
-    let layer = image::layer(components, versions)?;
-    let top = stale::run_dir("image")?;
+pub fn write_bootable(components: &Components, versions: &[String], to: &Path) -> Result<()> {
+    let debian = image::make_debian_of_machines()?;
+    let store = image::make_store(components, versions)?;
+    let layer = image::make_layer(components, versions)?;
+    let top = stale::make_run_dir("image")?;
     let (tree, raw) = (top.path().join("tree"), top.path().join("disk.raw"));
-    tree_of([&debian, &layer, &store], &tree)?;
-    for (from, to) in kernels(&tree)? {
-        fs::rename(&from, tree.join("boot").join(to))?;
-    }
-    for (target, unit) in image::own_units() {
-        let unit = Path::new(unit);
-        let wanted = unit.with_file_name(format!("{target}.wants")).join(unit.file_name().unwrap_or_default());
-        for ours in [unit, &wanted] {
+    link_tree([&debian, &layer, &store], &tree)?;
+    let kernel = Kernel::find(&tree)?;
+    fs::rename(&kernel.vmlinuz, tree.join("boot/vmlinuz"))?;
+    fs::rename(&kernel.initrd, tree.join("boot/initrd"))?;
+    for enabled in image::own_units() {
+        let unit = Path::new(enabled.unit);
+        let wants = unit.with_file_name(format!("{}.wants", enabled.target));
+        for ours in [unit, &wants.join(unit.file_name().unwrap_or_default())] {
             let ours = tree.join(ours.strip_prefix("/")?);
             fs::remove_file(&ours)?;
         }
@@ -121,7 +132,7 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
         ("boot/grub/grub.cfg", &grub),
     ] {
         let path = tree.join(path);
-        // Not through a link into the cache.
+        // The file may be a link into the cache, through which nothing may be written.
         let _ = fs::remove_file(&path);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
         fs::write(&path, text)?;
@@ -137,7 +148,7 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
 
     let disk = File::create(&raw)?;
     disk.set_len(PARTITION * SECTOR + (ROOT_GIB << 30))?;
-    file_system_at(PARTITION * SECTOR, &tree, &raw, "root", &format!("{ROOT_GIB}G"))?;
+    make_file_system_at(PARTITION * SECTOR, &tree, &raw, "root", &format!("{ROOT_GIB}G"))?;
     let sectors = (ROOT_GIB << 30) / SECTOR;
     // Of the first sector, the end is the partition table: this is a bootable one of Linux.
     let mut first = [0; SECTOR as usize];
@@ -151,30 +162,30 @@ pub fn bootable(components: &Components, versions: &[String], to: &Path) -> Resu
     run::output(Command::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(&raw).arg(to)).map(drop)
 }
 
-/// Makes a file system of what lies in a folder.
+/// Makes a file system with the content of a folder. The size is one that mke2fs takes, such as `12G`.
 ///
 /// # Errors
 ///
-/// What mke2fs says.
-pub fn file_system(from: &Path, to: &Path, label: &str, size: &str) -> Result<()> {
-    file_system_at(0, from, to, label, size)
+/// mke2fs fails.
+pub fn make_file_system(from: &Path, to: &Path, label: &str, size: &str) -> Result<()> {
+    make_file_system_at(0, from, to, label, size)
 }
 
-/// The same at an offset in bytes, for a partition.
-fn file_system_at(offset: u64, from: &Path, to: &Path, label: &str, size: &str) -> Result<()> {
+/// Makes a file system at an offset in bytes, for a partition.
+fn make_file_system_at(offset: u64, from: &Path, to: &Path, label: &str, size: &str) -> Result<()> {
     let mut make = Command::new("mkfs.ext4");
     make.args(["-q", "-L", label, "-E"]);
     make.arg(format!("lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,offset={offset}"));
     run::output(make.arg("-d").arg(from).arg(to).arg(size)).map(drop)
 }
 
-/// Copies files and directories out of the disk of a machine that was killed, as far as they had come to it.
+/// Copies files and directories from the disk of a machine that was killed, as far as they were written.
 ///
 /// # Errors
 ///
-/// What qemu-img, e2fsck or debugfs says, or the file system's of `to`.
+/// qemu-img, e2fsck or debugfs fails, or nothing can be written to `to`.
 pub fn copy_out(disk: &Path, paths: &[&str], to: &Path) -> Result<()> {
-    // Where there was something to replay it exits with 1.
+    // e2fsck exits with 1 if it replayed something.
     const REPLAY: &str = "e2fsck -y -E journal_only \"$1\" || [ $? -eq 1 ]";
     let raw = disk.with_extension("raw");
     run::output(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(disk).arg(&raw))?;
@@ -183,7 +194,7 @@ pub fn copy_out(disk: &Path, paths: &[&str], to: &Path) -> Result<()> {
         let path = Path::new(path);
         let parent = to.join(path.parent().unwrap_or(path).strip_prefix("/")?);
         fs::create_dir_all(&parent)?;
-        // What isn't there is a message to it, no failure.
+        // If the path isn't there, debugfs says so and succeeds.
         let request = format!("rdump \"{}\" \"{}\"", path.display(), parent.display());
         run::output(Command::new("debugfs").arg("-R").arg(request).arg(&raw))?;
     }

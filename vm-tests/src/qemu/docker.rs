@@ -1,4 +1,4 @@
-//! What Docker has in a machine where kind makes a cluster: a node image as kind's own are, made of our parts.
+//! What Docker has in a machine in which kind makes a cluster: a node image like those of kind, made of our parts.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,17 @@ use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use super::disk::file_system;
+use super::disk::make_file_system;
 use crate::cache::{self, Key};
 use crate::components::{self, Components};
-use crate::{image, run};
+use crate::image::{self, Installed};
+use crate::run;
 
 const OWN_TEXT: &[u8] = include_bytes!("docker.rs");
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 const SIZE: &str = "12G";
 
-/// What kind's Dockerfile removes.
+/// The files that kind's Dockerfile removes.
 const UNWANTED: &str = "usr/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup.service \
     usr/lib/systemd/system/multi-user.target.wants/* etc/systemd/system/*.wants/* \
     usr/lib/systemd/system/local-fs.target.wants/* usr/lib/systemd/system/basic.target.wants/* \
@@ -41,21 +42,21 @@ const MASKED: [&str; 14] = [
     "systemd-udevd.service",
 ];
 
-/// A disk for `/var/lib/docker` that has kind's node image of a version, `kindest/node:v1.37.2`.
+/// Makes a disk for `/var/lib/docker` that has the node image of a version, such as `kindest/node:v1.37.2`.
 ///
 /// # Errors
 ///
 /// A part can't be made.
-pub fn docker(components: &Components, version: &str) -> Result<PathBuf> {
-    let node = node(components, version)?;
-    let debian = image::debian_of_machines()?;
+pub fn make_docker_disk(components: &Components, version: &str) -> Result<PathBuf> {
+    let node = make_kind_node(components, version)?;
+    let debian = image::make_debian_of_machines()?;
     let script = Path::new(HERE).join("kind/import.sh");
     let parts = [&node, &debian].map(|path| path.to_string_lossy().into_owned());
     let key = Key::default().with(OWN_TEXT).with_file(&script)?.with(parts.join(" "));
-    let folder = cache::folder(&format!("docker-{version}"), &key, |folder| {
-        eprintln!("kind's node image of {version}: importing");
+    let folder = cache::provide_folder(&format!("docker-{version}"), &key, |folder| {
+        eprintln!("kind's node image of {version}: importing it");
         let root = folder.join("root");
-        // Its Docker runs here, in a copy.
+        // The Docker of this Debian imports the image. It runs in a copy.
         run::link(&debian, &root)?;
         let docker = folder.join("docker");
         fs::create_dir_all(&docker)?;
@@ -63,7 +64,7 @@ pub fn docker(components: &Components, version: &str) -> Result<PathBuf> {
         import.args(["--mount", "--propagation", "private", "bash"]).arg(&script);
         import.arg(&root).arg(&node).arg(&docker).arg(format!("kindest/node:v{version}"));
         run::long_output(&mut import)?;
-        file_system(&docker, &folder.join("docker.raw"), "docker", SIZE)?;
+        make_file_system(&docker, &folder.join("docker.raw"), "docker", SIZE)?;
         fs::remove_dir_all(&root)?;
         fs::remove_dir_all(&docker)?;
         Ok(())
@@ -71,33 +72,33 @@ pub fn docker(components: &Components, version: &str) -> Result<PathBuf> {
     Ok(folder.join("docker.raw"))
 }
 
-/// The root of a node in a container: kind's own files over a Debian, and what kind's Dockerfile (`images/base`) and its
-/// build of a node image (`pkg/build/nodeimage`) do.
-fn node(components: &Components, version: &str) -> Result<PathBuf> {
-    let debian = image::debian()?;
+/// Makes the root of a node in a container: kind's own files over a Debian, as kind's Dockerfile (`images/base`) and
+/// its build of a node image (`pkg/build/nodeimage`) do it.
+fn make_kind_node(components: &Components, version: &str) -> Result<PathBuf> {
+    let debian = image::make_debian()?;
     let versions = [version.to_owned()];
-    let store = image::store(components, &versions)?;
-    let theirs = components::kind_module()?.join("images/base/files");
+    let store = image::make_store(components, &versions)?;
+    let theirs = components::fetch_kind_module()?.join("images/base/files");
     let ours = Path::new(HERE).join("kind/node");
     let network = Path::new(HERE).join("rootfs/etc/cni");
-    let pause = image::pause(components, version)?;
-    let ctr = components.containerd("ctr")?;
-    let mut programs = vec![(components.crictl()?, "usr/local/bin/crictl".to_owned())];
+    let pause = image::find_pause(components, version)?;
+    let ctr = components.provide_containerd("ctr")?;
+    let mut programs = vec![Installed::new(components.provide_crictl()?, "usr/local/bin/crictl")];
     for name in components::CONTAINERD {
-        programs.push((components.containerd(name)?, format!("usr/local/bin/{name}")));
+        programs.push(Installed::new(components.provide_containerd(name)?, format!("usr/local/bin/{name}")));
     }
     for name in ["kubeadm", "kubelet", "kubectl"] {
-        programs.push((components.kubernetes(version, name)?, format!("usr/bin/{name}")));
+        programs.push(Installed::new(components.provide_kubernetes(version, name)?, format!("usr/bin/{name}")));
     }
     let parts = [&debian, &store, &theirs].map(|path| path.to_string_lossy().into_owned());
     let mut key = Key::default().with(OWN_TEXT).with(parts.join(" ")).with_folder(&ours)?.with_folder(&network)?;
-    for (program, place) in &programs {
-        key = key.with_program(program)?.with(place);
+    for Installed { program, path } in &programs {
+        key = key.with_program(program)?.with(path);
     }
-    let folder = cache::folder(&format!("kind-node-{version}"), &key, |folder| {
+    let folder = cache::provide_folder(&format!("kind-node-{version}"), &key, |folder| {
         let root = folder.join("root");
         run::link(&debian, &root)?;
-        // Nothing runs in a node that kind didn't ask for.
+        // In a node runs nothing but what kind asks for.
         let mut unwanted = Command::new("sh");
         unwanted.args(["-ec", "rm -rf $0", UNWANTED]).current_dir(&root);
         run::output(&mut unwanted)?;
@@ -108,8 +109,8 @@ fn node(components: &Components, version: &str) -> Result<PathBuf> {
             Command::new("chmod").args(["-R", "755"]).args(["usr/local/bin", "kind/bin"]).current_dir(&root),
         )?;
         run::copy(&network, &root.join("etc/cni"))?;
-        for (program, place) in &programs {
-            fs::copy(program, root.join(place))?;
+        for Installed { program, path } in &programs {
+            fs::copy(program, root.join(path))?;
         }
         let units = root.join("etc/systemd/system");
         let wants = units.join("multi-user.target.wants");
@@ -136,20 +137,24 @@ fn node(components: &Components, version: &str) -> Result<PathBuf> {
         fs::write(root.join("kind/version"), format!("v{version}"))?;
         let config = root.join("etc/containerd/config.toml");
         let text = fs::read_to_string(&config)?;
-        ensure!(text.contains(THEIR_PAUSE), "{}: {THEIR_PAUSE} isn't in it any more", config.display());
+        ensure!(
+            text.contains(THEIR_PAUSE),
+            "{} has no {THEIR_PAUSE}: find which pause image kind names now",
+            config.display()
+        );
         edit(&config, |text| text.replace(THEIR_PAUSE, &pause))?;
         let spec = run::output(Command::new(&ctr).args(["oci", "spec"]))?;
-        fs::write(root.join("etc/containerd/cri-base.json"), container_spec(&spec)?)?;
+        fs::write(root.join("etc/containerd/cri-base.json"), edit_container_spec(&spec)?)?;
         run::link(&store, &root.join("var/lib/containerd"))
     })?;
     Ok(folder.join("root"))
 }
 
-/// The image that kind's containerd is configured for.
+/// The pause image in kind's configuration of containerd.
 const THEIR_PAUSE: &str = "registry.k8s.io/pause:3.10";
 
-/// The base of every container's description, as kind's Dockerfile makes it with jq.
-fn container_spec(spec: &str) -> Result<String> {
+/// The base of every container's spec, edited as kind's Dockerfile does with jq.
+fn edit_container_spec(spec: &str) -> Result<String> {
     let mut spec: Value = serde_json::from_str(spec).context("what ctr oci spec prints")?;
     spec["hooks"]["createContainer"] = json!([{"path": "/kind/bin/mount-product-files.sh"}]);
     if let Some(process) = spec["process"].as_object_mut() {
@@ -158,7 +163,7 @@ fn container_spec(spec: &str) -> Result<String> {
     Ok(spec.to_string())
 }
 
-/// Replaces a file, which may be a link into the cache.
+/// Replaces a file. It may be a link into the cache, through which nothing may be written.
 fn edit(path: &Path, change: impl FnOnce(String) -> String) -> Result<()> {
     let text = fs::read_to_string(path).unwrap_or_default();
     if path.exists() {

@@ -1,12 +1,12 @@
-//! QEMU itself. An old one is slow at what Kubernetes does all the time, so where this machine's is old, that of the Debian which
-//! nodes are made of is taken out of its packages, and run where it lies.
+//! QEMU itself. An old QEMU is slow at what Kubernetes does all the time. If the QEMU of this machine is old, the QEMU
+//! of the Debian that nodes are made of is unpacked into the cache, and runs there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::Accelerator;
+use super::accelerator::Accelerator;
 use crate::cache::{self, Key};
 use crate::image::SUITE;
 use crate::run;
@@ -15,41 +15,43 @@ const OWN_TEXT: &[u8] = include_bytes!("emulator.rs");
 
 const PROGRAM: &str = "qemu-system-x86_64";
 
-/// The first version that isn't old. With 7.2, the pods of a control plane begin after 97 s rather than 67, of which each fork is slower.
+/// The first major version that isn't old. With 7.2, in which each fork is slower, the pods of a control plane start
+/// after 97 s, and with this one after 67 s.
 const MAJOR: u32 = 10;
 
-/// The packages, and where they have what a machine is furnished with.
+/// The packages, and the folders in which they have the firmware and the libraries.
 const PACKAGES: &str = "--include=qemu-system-x86,seabios";
 const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
-/// A command that is QEMU, which ends with this process.
+/// The command that is QEMU, which ends with this process.
 ///
 /// # Errors
 ///
-/// It can't be unpacked, or isn't installed where it would have to be.
-pub fn emulator(accelerator: Accelerator) -> Result<Command> {
+/// QEMU can't be unpacked, or must be installed and isn't.
+pub fn find_emulator(accelerator: Accelerator) -> Result<Command> {
     let version = run::output(Command::new(PROGRAM).arg("--version")).ok();
     let is_there = version.is_some();
     let is_old = version.is_none_or(|version| major(&version).is_some_and(|major| major < MAJOR));
-    // Virtualised, it has little to do. What unpacks it needs root, as nodes of our own do; an image of somebody's doesn't.
+    // With KVM an old QEMU will do. Unpacking needs root, as our own nodes do, but a machine of somebody's image
+    // doesn't.
     let can_unpack =
         || nix::unistd::geteuid().is_root() && run::output(Command::new("mmdebstrap").arg("--version")).is_ok();
     let mut qemu = if is_old && accelerator == Accelerator::Tcg && can_unpack() {
-        unpacked(&packages()?)
+        command_in(&unpack_packages()?)
     } else {
-        ensure!(is_there, "{PROGRAM} is not installed, or doesn't run: Debian has it in qemu-system-x86");
+        ensure!(is_there, "{PROGRAM} is not installed, or doesn't run: install Debian's package qemu-system-x86");
         run::bound(PROGRAM)
     };
-    // A tenth of an emulated processor's time is a table of what it has translated, unless that lies in huge pages.
+    // The table of translated code takes a tenth of an emulated processor's time, unless it is in huge pages.
     qemu.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
     Ok(qemu)
 }
 
-/// The packages in a folder of the cache, as they are before anything of them has run.
-fn packages() -> Result<PathBuf> {
+/// Unpacks the packages into a folder of the cache. Nothing of them is configured.
+fn unpack_packages() -> Result<PathBuf> {
     let key = Key::default().with(OWN_TEXT).with(SUITE);
-    let folder = cache::folder(&format!("qemu-{SUITE}"), &key, |folder| {
+    let folder = cache::provide_folder(&format!("qemu-{SUITE}"), &key, |folder| {
         eprintln!("QEMU of {SUITE}: unpacking, which takes half a minute");
         let mut unpack = run::bound("mmdebstrap");
         unpack.args(["--quiet", "--variant=extract", "--format=directory", PACKAGES, SUITE]);
@@ -58,8 +60,8 @@ fn packages() -> Result<PathBuf> {
     Ok(folder.join("root"))
 }
 
-/// QEMU in a root that isn't this machine's, with the libraries and the firmware from there.
-fn unpacked(root: &Path) -> Command {
+/// The command that is the QEMU of another root, with the libraries and the firmware of that root.
+fn command_in(root: &Path) -> Command {
     let libraries = root.join(LIBRARIES);
     let mut qemu = run::bound(libraries.join("ld-linux-x86-64.so.2"));
     qemu.env("QEMU_MODULE_DIR", libraries.join("qemu"));

@@ -1,7 +1,7 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
-configuration >"$WORK/configuration"
-cp "$MANIFEST" "$WORK/manifest"
+step 'the configuration of the cluster is kept' keep configuration configuration
+step 'the manifest is kept' keep manifest manifest
 
 step 'plan shows the edit' says '^\+\+\+ b/kube-system/configmaps/kubeadm-config' exits 3 kube-audit-bootstrap plan
 mv /etc/kubernetes/admin.conf /root/
@@ -12,7 +12,7 @@ LIMIT=300 step 'somebody else writes it meanwhile, and it is tried again' says '
 step 'it has the 14 settings' has_settings
 step 'and nothing less' only_adds
 step 'what somebody else wrote is there' is "$(kubectl -n kube-system get configmap kubeadm-config -o json | jq -r .metadata.labels.somebody)" else
-step 'the one from before is backed up' is_backed_up "$WORK/configuration"
+step 'the one from before is backed up' is_backed_up "$(kept configuration)"
 step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 mv /etc/kubernetes/admin.conf /root/
 step 'without admin.conf it warns that lost events are not known' says 'warning: how many events .* known: there is no .*admin.conf' kube-audit-bootstrap status
@@ -20,20 +20,20 @@ mv /root/admin.conf /etc/kubernetes/
 
 # Without a kubelet the API server stays as it is, whatever becomes of its manifest.
 first=$(kube-audit-bootstrap status --output json | jq -er '.backups[-1]')
-configuration >"$WORK/edited"
+step 'the edited configuration is kept' keep edited configuration
 systemctl stop kubelet
-{ cat "$WORK/edited" && echo '# Somebody else, since.'; } >"$WORK/changed"
-step 'somebody changes the configuration since' put_configuration "$WORK/changed"
+step 'somebody writes a change of it' keep changed change_of "$(kept edited)"
+step 'somebody changes the configuration since' put_configuration "$(kept changed)"
 step 'restore leaves that, and says so' says 'kubeadm-config is not put back, as it was changed since' kube-audit-bootstrap restore
-step 'what somebody wrote is there' diff "$WORK/changed" <(configuration)
-step 'but the manifest is as it was' cmp "$WORK/manifest" "$MANIFEST"
+step 'what somebody wrote is there' is_still changed configuration
+step 'but the manifest is as it was' is_still manifest manifest
 step 'apply edits the manifest again, and has nothing to add' kube-audit-bootstrap apply
-step 'what somebody wrote is there' diff "$WORK/changed" <(configuration)
-step 'somebody takes the change back' put_configuration "$WORK/edited"
+step 'what somebody wrote is there' is_still changed configuration
+step 'somebody takes the change back' put_configuration "$(kept edited)"
 
 watch_api
 step 'restore to what was before the first run' says 'kubeadm-config.*done' kube-audit-bootstrap restore "$first"
 systemctl start kubelet
 LIMIT=180 step 'another API server answers' eventually another_api_is_ready
 step 'it has no audit flags' has_no_flags
-step 'the configuration of the cluster is as it was' diff "$WORK/configuration" <(configuration)
+step 'the configuration of the cluster is as it was' is_still configuration configuration

@@ -13,10 +13,12 @@ END
     chmod 755 /usr/bin/kubectl
 }
 configuration() { kubectl -n kube-system get configmap kubeadm-config -o json | jq -j .data.ClusterConfiguration; }
+# change_of FILE: the text of the file with one more line.
+change_of() { cat "$1" && echo '# Somebody else, since.'; }
 put_configuration() {
     kubectl -n kube-system get configmap kubeadm-config -o json | jq --rawfile text "$1" '.data.ClusterConfiguration = $text' | kubectl replace -f - &&
         diff "$1" <(configuration)
 }
 has_settings() { is "$(configuration | grep -cE 'audit-(log-.|policy-file)')" 14; }
 # But for a mapping in which there was nothing; kubeadm before 1.31 writes it with a timeout in it.
-only_adds() { is "$(diff "$WORK/configuration" <(configuration) | grep '^<' | grep -Fxv '< apiServer: {}')" ''; }
+only_adds() { is "$(diff "$(kept configuration)" <(configuration) | grep '^<' | grep -Fxv '< apiServer: {}')" ''; }

@@ -1,4 +1,4 @@
 step 'the API server answers' eventually api_is_ready
 step 'events are written' eventually has_events
-written | grep -v ^/run/ >"$WORK/written"
-keep_first_event
+step 'the times of all files are kept' keep written written_on_disk
+step 'so is the first event' keep_first_event

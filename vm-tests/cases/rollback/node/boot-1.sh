@@ -1,7 +1,7 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
-cp "$MANIFEST" "$WORK/manifest"
-kubectl -n kube-system get configmap kubeadm-config -o json | jq .data >"$WORK/kubeadm-config"
+step 'the manifest is kept' keep manifest manifest
+step 'the configuration of the cluster is kept' keep configuration cluster_data
 ask_api
 
 spoil_policy &
@@ -28,7 +28,7 @@ unwritable=$(absence)
 step 'the API server answers' eventually api_is_ready
 step 'it has no audit flags' has_no_flags
 step 'the node is as it was' is_as_it_was
-step 'so is the configuration of the cluster' diff "$WORK/kubeadm-config" <(kubectl -n kube-system get configmap kubeadm-config -o json | jq .data)
+step 'so is the configuration of the cluster' is_still configuration cluster_data
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
 watch_api

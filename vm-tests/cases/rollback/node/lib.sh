@@ -16,7 +16,9 @@ fill_log_disk() {
     cat /dev/zero >/var/log/kubernetes/audit/ballast
 }
 
-is_as_it_was() { cmp "$MANIFEST" "$WORK/manifest" && [ ! -e /etc/kubernetes/audit-policy.yaml ]; }
+# The data of kubeadm's own ConfigMap.
+cluster_data() { kubectl -n kube-system get configmap kubeadm-config -o json | jq .data; }
+is_as_it_was() { is_still manifest manifest && [ ! -e /etc/kubernetes/audit-policy.yaml ]; }
 
 # What comes to its end before it is put back.
 a_while() { emulated && echo 10m || echo 2m; }

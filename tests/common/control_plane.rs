@@ -1,0 +1,124 @@
+//! A control plane that runs, as far as the program can see: in namespaces of its own, with a kubelet, an API server and a
+//! kubectl of some lines of shell (`tests/running`).
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{BINARY, put, unshare};
+
+pub const CLUSTER: &str =
+    "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.33.1\n";
+
+/// A control plane whose story has been told. What the story wrote to `/mnt` is in its folder.
+pub struct ControlPlane {
+    directory: tempfile::TempDir,
+}
+
+impl ControlPlane {
+    /// Tells a story on a control plane. `config` has lines of the program's configuration. An API server that is replaced
+    /// gets `grace` tenths of a second to end. The story is shell, in the words of `tests/running/node`.
+    pub fn tell(config: &str, grace: u32, story: &str) -> Self {
+        let node = Self { directory: tempfile::tempdir().unwrap() };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+        let manifest = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  \
+             containers:\n  - name: kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.33.1\n    \
+             command:\n    - kube-apiserver\n    - --advertise-address=127.0.0.1\n    - --secure-port={port}\n"
+        );
+        let configmap = json!({"kind": "ConfigMap", "data": {"ClusterConfiguration": CLUSTER, "other": "kept"}});
+        for (name, text) in [
+            // The folder may be in memory, and small.
+            ("/config", format!("{head}storage: {{require: any, headroom: any}}\n{config}\n")),
+            ("/manifest", manifest),
+            ("/configmap", configmap.to_string()),
+            ("/metrics", "apiserver_audit_error_total{plugin=\"log\"} 7\n".to_owned()),
+            ("/grace", grace.to_string()),
+            ("/story", story.to_owned()),
+        ] {
+            put(node.directory.path(), name, text, 0o644);
+        }
+        for (name, text) in [
+            ("/bin/kubectl", include_str!("../running/kubectl")),
+            ("/bin/kubelet", include_str!("../running/kubelet")),
+            ("/bin/kube-apiserver", include_str!("../running/kube-apiserver")),
+            ("/bin/node", include_str!("../running/node")),
+        ] {
+            put(node.directory.path(), name, text, 0o755);
+        }
+        fs::copy(BINARY, node.at("bin/kube-audit-bootstrap")).unwrap();
+        let (ending, ended) = (node.at("ending"), node.at("ended"));
+        let closes = thread::spawn(move || {
+            while !ending.exists() && !ended.exists() {
+                thread::sleep(Duration::from_millis(20));
+            }
+            drop(listener);
+        });
+        // A stand-in that dies is a failure, and nothing to wait for.
+        let run = unshare(&["--mount", "--pid", "--fork", "--kill-child"]);
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", "300"])
+            .arg(run.get_program())
+            .args(run.get_args())
+            .arg(node.at("bin/node"))
+            .arg(node.directory.path())
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            .env("all_proxy", "http://127.0.0.1:1")
+            .env_remove("RUST_LOG")
+            .env_remove("JOURNAL_STREAM")
+            .output()
+            .unwrap();
+        fs::write(node.at("ended"), "").unwrap();
+        closes.join().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        // The program hands nobody's proxies on.
+        assert_eq!(node.lines("proxies"), [""; 0]);
+        node
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The text of a file that the story wrote, or nothing.
+    pub fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.at(name)).unwrap_or_default()
+    }
+
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        self.text(name).lines().map(str::to_owned).collect()
+    }
+
+    /// What a run printed. Its exit code must be this one.
+    pub fn stdout(&self, run: &str, code: i32) -> String {
+        assert_eq!(self.text(&format!("{run}/code")).trim(), code.to_string(), "{run}: {}", self.stderr(run));
+        self.text(&format!("{run}/stdout"))
+    }
+
+    pub fn json(&self, run: &str, code: i32) -> Value {
+        serde_json::from_str(&self.stdout(run, code)).unwrap()
+    }
+
+    pub fn stderr(&self, run: &str) -> String {
+        self.text(&format!("{run}/stderr"))
+    }
+
+    /// The ClusterConfiguration in a ConfigMap that the story kept under a name.
+    pub fn cluster(&self, name: &str) -> String {
+        let object: Value = serde_json::from_str(&self.text(name)).unwrap();
+        assert_eq!(object["data"]["other"], "kept");
+        object["data"]["ClusterConfiguration"].as_str().unwrap().to_owned()
+    }
+
+    /// How often kubectl was called with these words.
+    pub fn count_asked(&self, words: &str) -> usize {
+        self.lines("asked").iter().filter(|line| line.contains(words)).count()
+    }
+}
