@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the number that stands for chance in a run, so that the run can be repeated: the first eight digits of the commit, or
-# of the source's hash where there is no git.
+# Prints the seed of a run, so that the run can be repeated: the first eight digits of the commit, or of the hash of the
+# source if there is no git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git -c safe.directory='*' rev-parse HEAD 2>/dev/null) ||
