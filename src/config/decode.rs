@@ -52,6 +52,7 @@ impl Config {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a list of fields")]
 fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
     let known = [
         "apiVersion",

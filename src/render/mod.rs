@@ -88,6 +88,7 @@ struct File<'f> {
 }
 
 /// The snippet, or why there is none for this configuration.
+#[allow(clippy::too_many_lines, reason = "a list of snippets")]
 pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
     // The kubelet's configuration may say anything.
     if let Some(fault) =

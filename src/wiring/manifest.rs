@@ -179,7 +179,7 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
     };
     let args = command_line(container)?.args;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
-    let (_, _, present) = present_mounts(container, spec);
+    let present = Lists::of(container, spec).present;
     let referenced =
         mounts(&flags, &Flags::new()).iter().filter_map(|mount| on_host(&present, &mount.container)).collect();
     let path = |flag: &str| {
@@ -228,35 +228,60 @@ pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
     edit(text, &manifest.documents, 0, &[op]).map_err(|refused| Refusal::new(refused.place, refused.reason))
 }
 
-/// A container's mounts and its pod's volumes, as nodes, and the mounts as they are compared.
-fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<Present>) {
-    let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
-    let (mount_nodes, volume_nodes) = (list(container, "volumeMounts"), list(spec, "volumes"));
-    let present = mount_nodes
-        .iter()
-        .map(|node| {
-            let field = |name: &str| node.get(name).and_then(Node::scalar);
-            let host = volume_of(node, &volume_nodes).and_then(|index| host_of(&volume_nodes[index]));
-            let host = host.map(|host| match field("subPath") {
-                Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
-                _ => host,
-            });
-            Present {
-                place: node.place,
-                name: field("name").unwrap_or_default().to_owned(),
-                container: without_slash(field("mountPath").unwrap_or_default()),
-                host: host.filter(|_| field("subPathExpr").is_none()),
-                read_only: is_true(node, "readOnly"),
-                // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
-                closed: is_true(node, "readOnly")
-                    || volume_of(node, &volume_nodes).is_none_or(|index| {
-                        let volume = &volume_nodes[index];
-                        volume.get("hostPath").is_none() && volume.get("emptyDir").is_none()
-                    }),
-            }
-        })
-        .collect();
-    (mount_nodes, volume_nodes, present)
+/// A container's mounts and its pod's volumes.
+struct Lists {
+    /// As nodes.
+    mounts: Vec<Node>,
+    volumes: Vec<Node>,
+    /// The mounts as they are compared.
+    present: Vec<Present>,
+    /// The names that volumes have.
+    taken: Vec<String>,
+    new_mounts: Vec<New>,
+    new_volumes: Vec<New>,
+}
+
+impl Lists {
+    fn of(container: &Node, spec: &Node) -> Lists {
+        let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
+        let (mounts, volumes) = (list(container, "volumeMounts"), list(spec, "volumes"));
+        let present = mounts
+            .iter()
+            .map(|node| {
+                let field = |name: &str| node.get(name).and_then(Node::scalar);
+                let host = volume_of(node, &volumes).and_then(|index| host_of(&volumes[index]));
+                let host = host.map(|host| match field("subPath") {
+                    Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
+                    _ => host,
+                });
+                Present {
+                    place: node.place,
+                    name: field("name").unwrap_or_default().to_owned(),
+                    container: without_slash(field("mountPath").unwrap_or_default()),
+                    host: host.filter(|_| field("subPathExpr").is_none()),
+                    read_only: is_true(node, "readOnly"),
+                    // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
+                    closed: is_true(node, "readOnly")
+                        || volume_of(node, &volumes).is_none_or(|index| {
+                            let volume = &volumes[index];
+                            volume.get("hostPath").is_none() && volume.get("emptyDir").is_none()
+                        }),
+                }
+            })
+            .collect();
+        let taken = volumes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
+        Lists { mounts, volumes, present, taken, new_mounts: Vec::new(), new_volumes: Vec::new() }
+    }
+}
+
+/// A list that the edit adds to is one, or isn't there.
+fn check_list(node: &Node, name: &str) -> Result<(), Refusal> {
+    match node.get(name) {
+        Some(list) if list.items().is_none() && !list.is_null() => {
+            Err(Refusal::new(list.place, format!("{name} must be a list")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which volume a mount shows.
@@ -463,6 +488,7 @@ impl Edits<'_> {
         Ok(())
     }
 
+    /// Mounts what the flags need. Gives the mounts before the edit.
     fn volumes(
         &mut self,
         flags: &Flags,
@@ -470,88 +496,34 @@ impl Edits<'_> {
         wanted: &Wanted,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Present>, Refusal> {
-        let container = self.container;
-        let list = |node: &Node, name: &str| match node.get(name) {
-            Some(list) if list.items().is_none() && !list.is_null() => {
-                Err(Refusal::new(list.place, format!("{name} must be a list")))
-            }
-            _ => Ok(()),
-        };
-        list(container, "volumeMounts")?;
-        list(self.spec, "volumes")?;
-        let (mount_nodes, volume_nodes, present) = present_mounts(container, self.spec);
-        let mut taken: Vec<String> =
-            volume_nodes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
-        let (mut new_mounts, mut new_volumes) = (Vec::new(), Vec::new());
+        check_list(self.container, "volumeMounts")?;
+        check_list(self.spec, "volumes")?;
+        let mut lists = Lists::of(self.container, self.spec);
         for mount in wanted_mounts(flags, before, wanted) {
-            let fit = find_match(&mount, log_file(&mount, flags), &present)?;
+            let found = find_match(&mount, log_file(&mount, flags), &lists.present)?;
             if wanted.existing == Existing::Keep {
-                check_kept(&mount, &fit, &present, notes)?;
-                if fit != Match::Missing {
+                check_kept(&mount, &found, &lists.present, notes)?;
+                if found != Match::Missing {
                     continue;
                 }
             }
-            // By this container alone: a log shipper beside it would lose its directory.
-            let used_once = |volume: usize| {
-                let lists = ["containers", "initContainers"].map(|list| self.spec.get(list).and_then(Node::items));
-                let containers = lists.into_iter().flatten().flatten();
-                let mounts = containers.filter_map(|one| one.get("volumeMounts").and_then(Node::items)).flatten();
-                mounts.filter(|node| volume_of(node, &volume_nodes) == Some(volume)).count() == 1
-            };
-            // The volume to mount: one that shows the path already, else a new one.
-            let mut volume_for = |edits: &mut Self| {
-                let ready = volume_nodes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host));
-                if let Some(index) = ready {
-                    edits.set_volume(&volume_nodes, index, &mount);
-                    return volume_nodes[index].get("name").and_then(Node::scalar).unwrap_or_default().to_owned();
-                }
-                let name = free_name(mount.name, &taken);
-                taken.push(name.clone());
-                new_volumes.push(New::map([
-                    ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
-                    ("name", New::str(&name)),
-                ]));
-                name
-            };
-            match fit {
+            match found {
                 Match::Above(_) => {}
                 Match::Missing => {
-                    let name = volume_for(self);
-                    new_mounts.push(New::map([
+                    let name = self.volume_for(&mount, &mut lists);
+                    lists.new_mounts.push(New::map([
                         ("mountPath", New::str(&mount.container)),
                         ("name", New::str(name)),
                         ("readOnly", New::Bool(mount.read_only)),
                     ]));
                 }
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
-                    let node = &mount_nodes[index];
-                    let volume = volume_of(node, &volume_nodes);
-                    if fit == Match::Same(index) {
-                        // With a subPath the volume is a directory above, whose type is its own.
-                        let whole = |volume: &usize| host_of(&volume_nodes[*volume]).as_ref() == Some(&mount.host);
-                        if let Some(volume) = volume.filter(whole) {
-                            self.set_volume(&volume_nodes, volume, &mount);
-                        }
-                    } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
-                        return Err(Refusal::new(node.place, "this mount's path is needed, and it has a subPath"));
-                    } else if let Some(volume) = volume.filter(|volume| {
-                        fit == Match::Move(index)
-                            && used_once(*volume)
-                            && host_of(&volume_nodes[*volume]).is_some()
-                    }) {
-                        let at = ["spec", "volumes"].map(Step::from).to_vec();
-                        let path = [at, vec![Step::from(volume), "hostPath".into(), "path".into()]].concat();
-                        self.ops.push(Op::Set { path, value: New::str(&mount.host) });
-                        self.set_volume(&volume_nodes, volume, &mount);
-                    } else {
-                        let name = volume_for(self);
-                        self.set_mount(node, index, "name", New::str(name));
-                    }
-                    self.set_mount(node, index, "mountPath", New::str(&mount.container));
-                    self.set_mount(node, index, "readOnly", New::Bool(mount.read_only));
+                    self.redirect(&mount, &found, index, &mut lists)?;
                 }
             }
         }
+        let Lists { new_mounts, new_volumes, present, .. } = lists;
+        let container = self.container;
         for (items, name, own, at, pairs) in [
             (new_mounts, "volumeMounts", container.get("volumeMounts"), self.at.clone(), &mut self.in_container),
             (new_volumes, "volumes", self.spec.get("volumes"), vec![Step::from("spec")], &mut self.in_spec),
@@ -564,6 +536,65 @@ impl Edits<'_> {
             }
         }
         Ok(present)
+    }
+
+    /// Makes a mount that is there show what is needed, or is where it is needed.
+    fn redirect(
+        &mut self,
+        mount: &NeededMount,
+        found: &Match,
+        index: usize,
+        lists: &mut Lists,
+    ) -> Result<(), Refusal> {
+        let node = lists.mounts[index].clone();
+        let volume = volume_of(&node, &lists.volumes);
+        let host = |volume: usize| host_of(&lists.volumes[volume]);
+        let is_moved = |volume: &usize| {
+            *found == Match::Move(index) && self.is_used_once(*volume, lists) && host(*volume).is_some()
+        };
+        if *found == Match::Same(index) {
+            // With a subPath the volume is a directory above, whose type is its own.
+            if let Some(volume) = volume.filter(|volume| host(*volume).as_ref() == Some(&mount.host)) {
+                self.set_volume(&lists.volumes, volume, mount);
+            }
+        } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
+            return Err(Refusal::new(node.place, "this mount's path is needed, and it has a subPath"));
+        } else if let Some(volume) = volume.filter(is_moved) {
+            let at = ["spec", "volumes"].map(Step::from).to_vec();
+            let path = [at, vec![Step::from(volume), "hostPath".into(), "path".into()]].concat();
+            self.ops.push(Op::Set { path, value: New::str(&mount.host) });
+            self.set_volume(&lists.volumes, volume, mount);
+        } else {
+            let name = self.volume_for(mount, lists);
+            self.set_mount(&node, index, "name", New::str(name));
+        }
+        self.set_mount(&node, index, "mountPath", New::str(&mount.container));
+        self.set_mount(&node, index, "readOnly", New::Bool(mount.read_only));
+        Ok(())
+    }
+
+    /// Does this container alone use a volume? A log shipper beside it would lose its directory.
+    fn is_used_once(&self, volume: usize, lists: &Lists) -> bool {
+        let all = ["containers", "initContainers"].map(|list| self.spec.get(list).and_then(Node::items));
+        let containers = all.into_iter().flatten().flatten();
+        let mounts = containers.filter_map(|one| one.get("volumeMounts").and_then(Node::items)).flatten();
+        mounts.filter(|node| volume_of(node, &lists.volumes) == Some(volume)).count() == 1
+    }
+
+    /// The name of the volume to mount: one that shows the path already, else a new one.
+    fn volume_for(&mut self, mount: &NeededMount, lists: &mut Lists) -> String {
+        if let Some(index) = lists.volumes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host))
+        {
+            self.set_volume(&lists.volumes, index, mount);
+            return lists.volumes[index].get("name").and_then(Node::scalar).unwrap_or_default().to_owned();
+        }
+        let name = free_name(mount.name, &lists.taken);
+        lists.taken.push(name.clone());
+        lists.new_volumes.push(New::map([
+            ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
+            ("name", New::str(&name)),
+        ]));
+        name
     }
 
     /// Gives an existing mount's field its value, where it hasn't. A missing `readOnly` is false.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 use std::slice;
 
@@ -116,95 +117,18 @@ impl Builder<'_> {
         self.count(1, place)?;
         let (kind, end) = match kind {
             EventKind::Scalar { value, style } => {
-                if let Some(message) = tag.as_deref().and_then(|tag| tag_fault(tag, &value)) {
+                if let Some(message) = self.scalar_fault(&value, style, tag.as_deref(), start..end) {
                     return fault(place, message);
-                }
-                // go-yaml is a port of an older libyaml, which reads these in another way.
-                if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[end..].starts_with(',') {
-                    return fault(place, "Kubernetes takes the comma for a part of the tag; write \"\"");
-                }
-                if self.flows > 0 && style == Style::Plain && value.contains('?') {
-                    return fault(
-                        place,
-                        "Kubernetes ends a word before a ? within brackets or braces; put it in quotes",
-                    );
-                }
-                if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[start..end])
-                {
-                    return fault(place, r"Kubernetes doesn't know the escape \/; write / alone");
                 }
                 let end = if style == Style::Block { self.block_scalar_end(start, end) } else { end };
                 (Kind::Scalar { value, style }, end)
             }
-            EventKind::SequenceStart { flow } => {
-                self.flows += usize::from(flow);
-                let mut items = Vec::new();
-                let close = loop {
-                    let event = self.events.next()?;
-                    if matches!(event.kind, EventKind::SequenceEnd) {
-                        break event.end;
-                    }
-                    items.push(self.node(event, depth + 1)?);
-                };
-                self.flows -= usize::from(flow);
-                // A block collection's end event stands at the next token, far behind its last value.
-                let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
-                (Kind::Sequence { items, flow }, end)
-            }
-            EventKind::MappingStart { flow } => {
-                self.flows += usize::from(flow);
-                let mut pairs: Vec<(Node, Node)> = Vec::new();
-                let mut known = HashMap::new();
-                let close = loop {
-                    let event = self.events.next()?;
-                    if matches!(event.kind, EventKind::MappingEnd) {
-                        break event.end;
-                    }
-                    let key = self.node(event, depth + 1)?;
-                    // go-yaml makes JSON of it, where a key is a word. `{{ .Name }}`, too, is YAML with such a key.
-                    if key.scalar().is_none() || key.is_null() {
-                        return fault(
-                            key.place,
-                            "a key must be a word; is this a template that was not filled in?",
-                        );
-                    }
-                    if let Some(name) = key.scalar()
-                        && !key.is_merge()
-                        && let Some(first) = known.insert(name.to_owned(), key.place)
-                    {
-                        return fault(
-                            key.place,
-                            format!("the key {name:?} is there twice, first at {first}; remove one"),
-                        );
-                    }
-                    let event = self.events.next()?;
-                    let value = self.node(event, depth + 1)?;
-                    let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
-                    if key.is_merge() && !sources.all(|source| source.pairs().is_some()) {
-                        return fault(value.place, "<< needs a mapping, or a list of mappings");
-                    }
-                    pairs.push((key, value));
-                };
-                self.flows -= usize::from(flow);
-                let end = if flow { close } else { pairs.last().map_or(end, |(_, last)| last.end.max(end)) };
-                (Kind::Mapping { pairs, flow }, end)
-            }
+            EventKind::SequenceStart { flow } => self.sequence(flow, end, depth)?,
+            EventKind::MappingStart { flow } => self.mapping(flow, end, depth)?,
             EventKind::Alias => {
-                let name = anchor.unwrap_or_default();
-                let Some(target) = self.anchors.get(&name) else {
-                    return fault(place, format!("the alias *{name} has no anchor before it"));
-                };
-                let (target, size) = (target.clone(), target.size());
-                self.count(size, place)?;
-                self.used.push(target.start);
-                return Ok(Node {
-                    kind: Kind::Alias(Box::new(target)),
-                    start,
-                    end,
-                    place,
-                    tag: None,
-                    shared: false,
-                });
+                let target = self.target(&anchor.unwrap_or_default(), place)?;
+                let kind = Kind::Alias(Box::new(target));
+                return Ok(Node { kind, start, end, place, tag: None, shared: false });
             }
             _ => return fault(place, "this is not a value"),
         };
@@ -213,6 +137,79 @@ impl Builder<'_> {
             self.anchors.insert(name, node.clone());
         }
         Ok(node)
+    }
+
+    /// Why Kubernetes reads a scalar in another way, or not at all. `written` is where it stands in the text.
+    fn scalar_fault(&self, value: &str, style: Style, tag: Option<&str>, written: Range<usize>) -> Option<String> {
+        if let Some(message) = tag.and_then(|tag| tag_fault(tag, value)) {
+            return Some(message);
+        }
+        // go-yaml is a port of an older libyaml, which reads these in another way.
+        let message =
+            if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[written.end..].starts_with(',') {
+                "Kubernetes takes the comma for a part of the tag; write \"\""
+            } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
+                "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
+            } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written])
+            {
+                r"Kubernetes doesn't know the escape \/; write / alone"
+            } else {
+                return None;
+            };
+        Some(message.to_owned())
+    }
+
+    /// The items of a sequence up to its end, and where its text ends.
+    fn sequence(&mut self, flow: bool, end: usize, depth: usize) -> Result<(Kind, usize)> {
+        self.flows += usize::from(flow);
+        let mut items = Vec::new();
+        let close = loop {
+            let event = self.events.next()?;
+            if matches!(event.kind, EventKind::SequenceEnd) {
+                break event.end;
+            }
+            items.push(self.node(event, depth + 1)?);
+        };
+        self.flows -= usize::from(flow);
+        // A block collection's end event stands at the next token, far behind its last value.
+        let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
+        Ok((Kind::Sequence { items, flow }, end))
+    }
+
+    /// The pairs of a mapping up to its end, and where its text ends.
+    fn mapping(&mut self, flow: bool, end: usize, depth: usize) -> Result<(Kind, usize)> {
+        self.flows += usize::from(flow);
+        let mut pairs: Vec<(Node, Node)> = Vec::new();
+        let mut known = HashMap::new();
+        let close = loop {
+            let event = self.events.next()?;
+            if matches!(event.kind, EventKind::MappingEnd) {
+                break event.end;
+            }
+            let key = self.node(event, depth + 1)?;
+            check_key(&key, &mut known)?;
+            let event = self.events.next()?;
+            let value = self.node(event, depth + 1)?;
+            let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
+            if key.is_merge() && !sources.all(|source| source.pairs().is_some()) {
+                return fault(value.place, "<< needs a mapping, or a list of mappings");
+            }
+            pairs.push((key, value));
+        };
+        self.flows -= usize::from(flow);
+        let end = if flow { close } else { pairs.last().map_or(end, |(_, last)| last.end.max(end)) };
+        Ok((Kind::Mapping { pairs, flow }, end))
+    }
+
+    /// A copy of what an alias stands for.
+    fn target(&mut self, name: &str, place: Place) -> Result<Node> {
+        let Some(target) = self.anchors.get(name) else {
+            return fault(place, format!("the alias *{name} has no anchor before it"));
+        };
+        let (target, size) = (target.clone(), target.size());
+        self.count(size, place)?;
+        self.used.push(target.start);
+        Ok(target)
     }
 
     fn count(&mut self, more: usize, place: Place) -> Result<()> {
@@ -239,6 +236,19 @@ impl Builder<'_> {
         }
         start + trimmed.len()
     }
+}
+
+/// go-yaml makes JSON of a mapping, where a key is a word and comes once. `{{ .Name }}`, too, is YAML with a key that is none.
+fn check_key(key: &Node, known: &mut HashMap<String, Place>) -> Result<()> {
+    let Some(name) = key.scalar().filter(|_| !key.is_null()) else {
+        return fault(key.place, "a key must be a word; is this a template that was not filled in?");
+    };
+    if !key.is_merge()
+        && let Some(first) = known.insert(name.to_owned(), key.place)
+    {
+        return fault(key.place, format!("the key {name:?} is there twice, first at {first}; remove one"));
+    }
+    Ok(())
 }
 
 fn mark_shared(node: &mut Node, used: &[usize]) {
