@@ -101,7 +101,7 @@ pub fn text_of(bytes: &[u8]) -> Result<&str> {
         (None, Some(_)) => valid.len(),
         (None, None) => return Ok(valid),
     };
-    bail!("{}: this is no text file", crate::yaml::node::place_at(valid, end))
+    bail!("{}: this is no text file", crate::yaml::node::position_at(valid, end))
 }
 
 /// Bytes as a text for people.

@@ -62,8 +62,8 @@ pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
     for (name, bytes) in files {
         let path = format!("{directory}/{name}");
         root.make_directory(split(&path)?.0, &private, &mut |_| {})?;
-        let place = root.place(&path)?;
-        place.create(&place.name, bytes, None).map_err(|errno| root.error("write", &path, errno))?;
+        let slot = root.slot(&path)?;
+        slot.create(&slot.name, bytes, None).map_err(|errno| root.error("write", &path, errno))?;
     }
     Ok(directory)
 }

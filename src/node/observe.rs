@@ -138,7 +138,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         return Ok(targets);
     }
     if let Some(source) = source {
-        if let unit::Source::Bind(from) = source {
+        if let unit::MountSource::Bind(from) = source {
             let entry = root.stat(from)?.filter(|entry| entry.kind == FileKind::Directory);
             if let Some(entry) = entry {
                 let names = root.list(from)?.unwrap_or_default();

@@ -215,11 +215,11 @@ impl Root {
     }
 
     /// The directory that holds `path`'s last name, and the name; its links aren't followed.
-    pub(super) fn place(&self, path: &str) -> Result<Place> {
+    pub(super) fn slot(&self, path: &str) -> Result<Slot> {
         let (parent, name) = split(path)?;
         let opened = self.open_at(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
         let dir = opened.map_err(|errno| self.error("open the directory of", path, errno))?;
-        Ok(Place { dir, name: name.to_owned(), path: path.to_owned() })
+        Ok(Slot { dir, name: name.to_owned(), path: path.to_owned() })
     }
 
     /// The directories that must be made so that the directory `path` is there: outermost first.
@@ -246,20 +246,20 @@ impl Root {
         &self,
         path: &str,
         wanted: &Attributes,
-        made: &mut dyn FnMut(Place),
+        made: &mut dyn FnMut(Slot),
     ) -> Result<()> {
         for missing in self.missing_directories(path)? {
-            let place = self.place(missing)?;
+            let slot = self.slot(missing)?;
             let failed = |errno| self.error("make the directory", missing, errno);
             // The right mode from the start: a run may be killed before it could set it.
             let mode = if missing == path.trim_end_matches('/') { wanted.mode } else { 0o755 };
-            match mkdirat(&place.dir, place.name.as_str(), Mode::from_bits_truncate(mode)) {
+            match mkdirat(&slot.dir, slot.name.as_str(), Mode::from_bits_truncate(mode)) {
                 // Another run made it meanwhile, on its way to the lock.
                 Err(Errno::EEXIST) => continue,
                 made => made.map_err(failed)?,
             }
-            let synced = fsync(&place.dir);
-            made(place);
+            let synced = fsync(&slot.dir);
+            made(slot);
             synced.map_err(failed)?;
         }
         let dir = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
@@ -269,10 +269,10 @@ impl Root {
 
     /// Writes a file of our own, durably: it is there whole, or as before.
     pub(super) fn replace(&self, path: &str, text: &str) -> Result<()> {
-        let place = self.place(path)?;
-        let new = temporary_name(&place.name);
-        let written = place.remove(&new).and_then(|()| place.create(&new, text.as_bytes(), None));
-        let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
+        let slot = self.slot(path)?;
+        let new = temporary_name(&slot.name);
+        let written = slot.remove(&new).and_then(|()| slot.create(&new, text.as_bytes(), None));
+        let done = written.and_then(|()| slot.rename(&new, &slot.name)).and_then(|()| slot.sync());
         done.map_err(|errno| self.error("write", path, errno))
     }
 
@@ -312,13 +312,13 @@ impl Root {
 
 /// A name in an open directory. What is done here to that name follows no link.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     pub dir: OwnedFd,
     pub name: String,
     pub path: String,
 }
 
-impl Place {
+impl Slot {
     /// Writes a new file under `name` in this directory, private until `attributes` are set, and durable but for
     /// its name. A file that is there already, left by a run that was killed, is removed first. Leaves none on
     /// errors.
@@ -625,7 +625,7 @@ mod tests {
     fn missing_parents_are_made_and_told() {
         let node = Node::with(&[("/var/file", "")]);
         let mut made = Vec::new();
-        node.root.make_directory("/var/a/b/c/", &mode(0o1710), &mut |place| made.push(place.path)).unwrap();
+        node.root.make_directory("/var/a/b/c/", &mode(0o1710), &mut |slot| made.push(slot.path)).unwrap();
         assert_eq!(made, ["/var/a", "/var/a/b", "/var/a/b/c"]);
         assert_eq!([node.mode("/var/a"), node.mode("/var/a/b"), node.mode("/var/a/b/c")], [0o755, 0o755, 0o1710]);
         let error = node.root.make_directory("/var/file/d", &mode(0o700), &mut |_| {}).unwrap_err().to_string();

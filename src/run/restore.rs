@@ -14,7 +14,7 @@ use crate::plan::way_back::{self, Restore, keep_referenced};
 
 /// How a node is put back.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct RestoreTerms {
     /// The backup set to go back to; the newest where none is named.
     pub id: Option<String>,
     /// Change nothing.
@@ -42,7 +42,7 @@ pub struct Restored {
 /// # Errors
 ///
 /// There is no such set, or somebody else changed a file since: then nothing was put back. The way back failed.
-pub fn restore(root: &Root, terms: &Terms, configured: &dyn Fn() -> Config) -> Result<Restored> {
+pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Config) -> Result<Restored> {
     let lock = match terms.dry_run {
         true => None,
         false => Some(Lock::take(root, terms.patience)?),
