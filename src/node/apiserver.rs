@@ -17,7 +17,7 @@ use super::process::running;
 use super::storage::identity;
 use crate::audit::log::last_words;
 use crate::audit::metrics;
-use crate::facts::server::Process;
+use crate::facts::server::{Lost, Process};
 use crate::path::parent;
 
 /// The names of processes.
@@ -90,7 +90,7 @@ pub fn answers(process: &Process) -> Result<()> {
 const METRICS: Duration = Duration::from_secs(15);
 
 /// The events that the API server here could not write, by its own count, and when it began to count. `None` where it can't be asked.
-pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
+pub fn lost() -> Option<Lost> {
     let (processes, _) = processes();
     let [process] = processes.as_slice() else { return None };
     let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
@@ -103,7 +103,7 @@ pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
             log::log!(level, "how many events the API server couldn't write isn't known: {error:#}");
         })
         .ok()?;
-    Some((metrics::lost(&metrics), start_time(process)?))
+    Some(Lost { events: metrics::lost(&metrics), since: start_time(process)? })
 }
 
 /// Does somebody listen on a port of the network that a folder of `/proc` tells of? Without a connection: this program opens none.

@@ -9,7 +9,7 @@ use super::backup;
 use super::process::running;
 use super::root::Root;
 use crate::facts::backup::Why;
-use crate::facts::repairs::RepairHistory;
+use crate::facts::repairs::{Repair, RepairHistory};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How long nobody may have written the manifest.
@@ -58,8 +58,11 @@ pub fn history(root: &Root) -> Result<RepairHistory> {
     // One that was cut off is taken back by the next run, and put back nothing.
     let is_whole = !backup::unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
-    let repairs =
-        sets.iter().take_while(|set| set.why == Why::Heal).map(|set| (set.id.clone(), set.when.clone())).collect();
+    let repairs = sets
+        .iter()
+        .take_while(|set| set.why == Why::Heal)
+        .map(|set| Repair { id: set.id.clone(), when: set.when.clone() })
+        .collect();
     Ok(RepairHistory { repairs, restored })
 }
 

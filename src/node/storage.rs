@@ -15,7 +15,7 @@ use crate::audit::log::{WRITTEN, event_time};
 use crate::facts::{DiskState, LogPlace};
 use crate::path::parent;
 use crate::storage::blank::Content;
-use crate::storage::forecast::{Disk, LogHistory, Rotated, Share};
+use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
 use crate::storage::persistence::{self, Block, Judgement, Lasting};
 use crate::storage::rotation;
@@ -199,7 +199,7 @@ fn plain_size(file: &mut File) -> Option<u64> {
 }
 
 /// When the first and the last event of a log were written: one of a watch is hours after its request.
-fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
+fn events(file: &mut File, length: u64) -> Option<EventTimes> {
     let mut read = |from: u64| {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(from)).ok()?;
@@ -208,7 +208,7 @@ fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
     };
     let (first, last) = (read(0)?, read(length.saturating_sub(ENDS))?);
     let time = |line| time::seconds(&event_time(line, WRITTEN)?);
-    Some((first.lines().find_map(time)?, last.lines().rev().find_map(time)?))
+    Some(EventTimes { first: first.lines().find_map(time)?, last: last.lines().rev().find_map(time)? })
 }
 
 /// Device and inode.
@@ -248,7 +248,7 @@ mod tests {
             history,
             LogHistory {
                 bytes: text.len() as u64,
-                events: Some((1_795_694_400, 1_795_694_700)),
+                events: Some(EventTimes { first: 1_795_694_400, last: 1_795_694_700 }),
                 rotated: vec![
                     Rotated { time: 1_795_604_400, bytes: 7, plain: 258 },
                     Rotated { time: 1_795_690_800, bytes: 5, plain: 5 },

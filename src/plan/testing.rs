@@ -10,7 +10,7 @@ use crate::facts::DiskState;
 use crate::facts::file::{Owner, Snapshot, Text, lossy};
 use crate::facts::{Directory, Facts, Targets};
 use crate::path::parent;
-use crate::storage::forecast::{Disk, LogHistory, Rotated};
+use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
 
 const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -92,7 +92,8 @@ pub fn seen() -> LogPlace {
     let start = 1_795_522_406;
     let rotated =
         (1..=3).map(|hour| Rotated { time: start + hour * 3600, bytes: 5 << 20, plain: 50 << 20 }).collect();
-    let history = LogHistory { bytes: 1 << 20, events: Some((start + 3 * 3600, start + 3 * 3600 + 60)), rotated };
+    let events = Some(EventTimes { first: start + 3 * 3600, last: start + 3 * 3600 + 60 });
+    let history = LogHistory { bytes: 1 << 20, events, rotated };
     LogPlace { judgement, disk, capacity: 40 << 30, is_read_only: false, history }
 }
 

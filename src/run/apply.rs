@@ -297,6 +297,7 @@ fn stays_put_back(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::repairs::Repair;
 
     #[test]
     fn a_manifest_is_repaired_three_times_an_hour_and_not_where_somebody_put_it_back() {
@@ -304,7 +305,7 @@ mod tests {
         let history = |minutes: &[u64], restored: Option<&str>| RepairHistory {
             repairs: minutes
                 .iter()
-                .map(|minute| ("id".to_owned(), format!("2026-11-24T12:{minute:02}:26Z")))
+                .map(|minute| Repair { id: "id".to_owned(), when: format!("2026-11-24T12:{minute:02}:26Z") })
                 .collect(),
             restored: restored.map(str::to_owned),
         };
