@@ -56,7 +56,7 @@ fn kubeadm_runs() -> bool {
 pub fn history(root: &Root) -> Result<RepairHistory> {
     let sets = backup::list(root)?;
     // One that was cut off is taken back by the next run, and put back nothing.
-    let is_whole = !backup::unfinished(root)?;
+    let is_whole = !backup::is_unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
     let repairs = sets
         .iter()

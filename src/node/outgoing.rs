@@ -96,7 +96,7 @@ impl Canary {
     fn begin(process: &Process) -> Result<Canary> {
         let mark = kubectl::mark();
         let logs = apiserver::container_logs();
-        let log = apiserver::newest(&logs).context("its container has no log")?;
+        let log = apiserver::newest_log(&logs).context("its container has no log")?;
         let messages = Tail::from_now(&log.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
         let mut client = command.stdout(Stdio::piped()).spawn()?;
@@ -169,7 +169,7 @@ fn settles(log: &str) -> Result<bool> {
 /// after it was opened is of that one, if it is the one that is meant.
 fn terminate(process: &Process) -> Result<()> {
     let fd = pidfd_open(process.pid).context("no descriptor of the process can be had")?;
-    ensure!(apiserver::process(process.pid).as_ref() == Some(process), "it has ended");
+    ensure!(apiserver::read_process(process.pid).as_ref() == Some(process), "it has ended");
     pidfd_send_signal(&fd, libc::SIGTERM).context("no signal can be sent")
 }
 
@@ -204,7 +204,7 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         // Before execve(2) it is still this test.
         let process = loop {
-            match apiserver::process(pid) {
+            match apiserver::read_process(pid) {
                 Some(process) if process.arguments == ["sleep", "100"] => break process,
                 _ => thread::sleep(PAUSE),
             }

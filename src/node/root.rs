@@ -19,7 +19,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
 
 use super::names::temporary_name;
-use crate::facts::file::{Attributes, Entry, FileKind, Snapshot, Text, text_of};
+use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); so do we.
@@ -429,8 +429,8 @@ fn kind_of(stat: &FileStat) -> FileKind {
     }
 }
 
-fn identity(stat: &FileStat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
+fn identity(stat: &FileStat) -> FileIdentity {
+    FileIdentity { device: stat.st_dev, inode: stat.st_ino }
 }
 
 fn dangling(shown: &str) -> String {

@@ -7,7 +7,7 @@ use super::*;
 use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::DiskState;
-use crate::facts::file::{Owner, Snapshot, Text, lossy};
+use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
 use crate::facts::{Directory, Facts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
@@ -21,7 +21,11 @@ pub fn config(lines: &str) -> Config {
 }
 
 pub fn snapshot(text: &str) -> Snapshot {
-    Snapshot { bytes: text.into(), attributes: Attributes::new(0o600, 0, 0), identity: (1, 1) }
+    Snapshot {
+        bytes: text.into(),
+        attributes: Attributes::new(0o600, 0, 0),
+        identity: FileIdentity { device: 1, inode: 1 },
+    }
 }
 
 /// A directory of root's, with these names in it.

@@ -168,10 +168,10 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
 /// another name that runs an API server, too, is somebody's own and is only told.
 fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Result<Vec<Text>> {
     let Identity { manifest, warnings, .. } = node;
-    let own = facts.manifest.as_ref().and_then(|text| manifest::identify(&text.text).ok()?);
+    let own = facts.manifest.as_ref().and_then(|text| manifest::identify_pod(&text.text).ok()?);
     let mut strays = Vec::new();
     for text in &facts.beside {
-        let (identity, runs_api_server) = match manifest::identify(&text.text) {
+        let (identity, runs_api_server) = match manifest::identify_pod(&text.text) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
             Err(fault) => {

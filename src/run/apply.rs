@@ -87,7 +87,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         is_boot: terms.why == Why::Boot,
         lock: None,
     };
-    if !changed.plan.is_empty() || backup::unfinished(run.root)? || wait.is_some() {
+    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() {
         changed.lock = Some(Lock::take(run.root, terms.patience)?);
         if terms.why == Why::Heal
             && let Some(id) = healing::history(run.root)?.restored
@@ -146,7 +146,7 @@ impl Changed<'_> {
     /// Executes the plan, and plans again where another program was quicker.
     fn execute(&mut self, run: &Run<'_>, terms: &ApplyTerms) -> Result<(), Refused> {
         for tries in 1.. {
-            if transaction::changed(self.root, &self.plan.changes())?.is_some() {
+            if transaction::first_changed(self.root, &self.plan.changes())?.is_some() {
                 // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                 self.plan = plan(run, terms)?;
             }
@@ -162,7 +162,9 @@ impl Changed<'_> {
                 }
                 Err(error) => {
                     // It left nothing to prove.
-                    if (self.proof.is_some() || self.is_boot) && matches!(pending::set(self.root), Ok(None)) {
+                    if (self.proof.is_some() || self.is_boot)
+                        && matches!(pending::unproved_set(self.root), Ok(None))
+                    {
                         pending::end(self.root, &self.manifest);
                     }
                     return Err(error.into());
@@ -190,8 +192,8 @@ impl Changed<'_> {
     /// Did another program come between, and left the run no half of the job? What was formatted must be told.
     fn may_try_again(&self, changes: &[Change]) -> bool {
         !changes.iter().any(|change| matches!(change, Change::Format { .. }))
-            && matches!(transaction::changed(self.root, changes), Ok(Some(_)))
-            && matches!(backup::unfinished(self.root), Ok(false))
+            && matches!(transaction::first_changed(self.root, changes), Ok(Some(_)))
+            && matches!(backup::is_unfinished(self.root), Ok(false))
     }
 
     /// Has the change proved where that is wanted, and moves the logs from before to where the log lies.
@@ -216,7 +218,7 @@ impl Changed<'_> {
 
     fn prove(&self, mut before: Before, limit: Duration) -> Result<Verdict> {
         // Where a run was killed while it waited, this one goes on with that.
-        let set = pending::set(self.root)?;
+        let set = pending::unproved_set(self.root)?;
         if let (None, Some(set)) = (&self.backup, &set) {
             before = Before::of_killed(set, &self.manifest);
         }
@@ -256,13 +258,14 @@ pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Res
     unhide(root, &manifest, patience)?;
     healing::wait_until_quiet(root, &manifest)?;
     // A run that is under way proves what it did, or puts it back, by itself.
-    if pending::set(root)?.is_some() {
+    if pending::unproved_set(root)?.is_some() {
         drop(Lock::take(root, patience)?);
     }
     let run = configured()?;
     let plan = run.survey()?;
     // A repair that was killed before it was proved goes on.
-    let is_whole = pending::set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
+    let is_whole =
+        pending::unproved_set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
 }

@@ -34,11 +34,11 @@ pub fn status(run: &Run<'_>) -> Result<Report> {
     let (plan, root) = (run.survey()?, run.root);
     Ok(Report {
         backups: backup::list(root)?,
-        interrupted: backup::unfinished(root)?,
+        interrupted: backup::is_unfinished(root)?,
         heals: healing::is_enabled(root),
         history: healing::history(root)?,
-        unproved: pending::set(root)?.map(|set| set.id),
-        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None },
+        unproved: pending::unproved_set(root)?.map(|set| set.id),
+        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::count_lost() } else { None },
         plan,
     })
 }
