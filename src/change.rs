@@ -29,8 +29,6 @@ pub enum Change {
     Mount { path: String, unit: String, attributes: Attributes, log: String, begun: Option<Attributes> },
     /// Takes that away again, and puts back what went aside.
     Unmount { path: String },
-    /// Moves the logs that went aside to where this one lies, and gives them attributes, if they are to have some. That is no matter of a transaction: nothing needs it, and nobody takes it back.
-    Gather { log: String, attributes: Option<Attributes> },
     /// Removes a file that an earlier run created. Its bytes go to the backup.
     RemoveFile { path: String, before: Snapshot },
     /// Removes a directory that an earlier run created, where it is empty by then.
@@ -50,7 +48,6 @@ impl Change {
             | Change::RemoveFile { path, .. }
             | Change::RemoveDirectory { path, .. } => path,
             Change::Format { device, .. } => device,
-            Change::Gather { log, .. } => log,
             Change::WriteCluster { .. } => KUBEADM_CONFIG,
         }
     }
@@ -66,7 +63,6 @@ impl Change {
             Change::Format { .. } => "format",
             Change::Mount { .. } => "mount",
             Change::Unmount { .. } => "unmount",
-            Change::Gather { .. } => "gather",
             Change::RemoveFile { .. } => "remove-file",
             Change::RemoveDirectory { .. } => "remove-directory",
             Change::WriteCluster { .. } => "edit-cluster",
@@ -79,7 +75,7 @@ impl Change {
 pub struct Restore {
     /// The sets that are taken back, newest first.
     pub sets: Vec<String>,
-    /// For `node::transaction::execute`, with [`RESTORE`](crate::facts::backup::RESTORE) as `why`. Empty where nothing differs.
+    /// For `node::transaction::execute`, with [`Why::Restore`](crate::facts::backup::Why::Restore). Empty where nothing differs.
     pub changes: Vec<Change>,
     /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
     pub foreign: Vec<String>,

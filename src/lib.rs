@@ -9,6 +9,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `cli` | faces the user: arguments, the log, what is printed, exit codes; one file per verb |
+//! | `run` | leads: has a node read, its changes planned, executed and proved; alone knows both `plan` and `node` |
 //! | [`plan`] | decides: what kind of node this is, what to change on it, what to put back, and when auditing is proved |
 //! | [`facts`], [`change`] | pass between the two: what was seen on a node, and what to do to it |
 //! | `node` | touches the host: reads a node, executes changes, keeps backups, asks the API server |
@@ -20,7 +21,7 @@
 //! | [`yaml`] | reads YAML as Kubernetes does, and edits it so that nothing else changes |
 //! | [`path`], [`time`](mod@time) | paths of a node as text, and points in time |
 //!
-//! `cli` and `node` are private, so that the compiler reports what nobody uses there; `cargo doc --document-private-items` shows them.
+//! `cli`, `run` and `node` are private, so that the compiler reports what nobody uses there; `cargo doc --document-private-items` shows them.
 //! All other modules touch neither files nor processes. `tests/layers.rs` lists which module may use which.
 
 pub mod audit;
@@ -32,6 +33,7 @@ mod node;
 pub mod path;
 pub mod plan;
 pub mod render;
+mod run;
 pub mod storage;
 pub mod time;
 pub mod wiring;

@@ -79,7 +79,7 @@ pub fn is_busy(flags: &Flags) -> bool {
 }
 
 /// Whether two values of a flag mean the same to the API server.
-pub fn same(name: &str, a: &str, b: &str) -> bool {
+pub fn is_equivalent(name: &str, a: &str, b: &str) -> bool {
     a == b
         || match takes(name) {
             Some(Takes::Bool) => boolean(a).is_some() && boolean(a) == boolean(b),
@@ -491,7 +491,7 @@ mod tests {
             ("audit-log-path", "/a", "/a/", false),
             ("audit-log-mode", "batch", "Batch", false),
         ] {
-            assert_eq!(same(name, a, b), equal, "{name} {a} {b}");
+            assert_eq!(is_equivalent(name, a, b), equal, "{name} {a} {b}");
         }
     }
 }

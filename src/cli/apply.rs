@@ -1,24 +1,23 @@
 //! `apply`: the job.
 
-use std::cell::OnceCell;
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::change::describe;
-use super::common::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
-use super::plan::{document, nothing, show};
-use super::verify::{self, Verdict};
-use crate::change::Change;
-use crate::config::{Config, Occasion};
-use crate::node::healing::{self, HEAL, History};
-use crate::node::lock::Lock;
+use super::common::{Common, Outcome, Overrides, run_of};
+use super::show::{describe, describe_follow_up, document, headline, nothing, print_plan, warn};
+use super::verify;
+use crate::facts::backup::Why;
 use crate::node::root::Root;
-use crate::node::{backup, gather, hidden, kubelet, observe, pending, transaction};
-use crate::plan::{Plan, Planned, Role, Step};
+use crate::plan::{FollowUp, Occasion};
+use crate::run::apply::{self, Done, Look, Terms};
+use crate::run::misuse::Misuse;
+use crate::run::prove::Verdict;
+use crate::run::{self, Run};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
 #[derive(Debug, Args)]
@@ -43,26 +42,10 @@ pub struct Apply {
 }
 
 /// Seconds.
-const LOCK_TIMEOUT: u64 = 60;
-
-/// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
-const TRIES: usize = 3;
-
-/// What a run did.
-struct Done {
-    plan: Plan,
-    backup: Option<String>,
-    /// What became of the proof, where one was asked for.
-    proof: Option<Verdict>,
-}
+pub const LOCK_TIMEOUT: u64 = 60;
 
 impl Apply {
-    /// `apply`, as it is without options but these.
-    pub fn of(overrides: Overrides) -> Apply {
-        Apply { overrides, dry_run: false, wait: None, heal: false, boot: false, lock_timeout: LOCK_TIMEOUT }
-    }
-
-    pub fn run(mut self, common: &Common, out: &mut String) -> Result<Outcome> {
+    pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.wait.is_some() && !root.is_host() {
             return Err(
@@ -72,64 +55,47 @@ impl Apply {
         if self.heal {
             return self.heal(&root, common, out);
         }
-        if self.boot {
-            if let Some(id) = healing::history(&root)?.restored {
-                say_nothing_done(&put_back(&id), common, out);
-                return Ok(Outcome::Done);
-            }
-            self.overrides.occasion = Occasion::Boot;
+        if self.boot
+            && let Some(why) = apply::keeps_from_boot(&root)?
+        {
+            say_nothing_done(&why, common, out);
+            return Ok(Outcome::Done);
         }
-        let config = match configuration(&root, common, &self.overrides) {
+        let occasion = if self.boot { Occasion::Boot } else { Occasion::Any };
+        let run = match run_of(&root, common.config.as_deref(), &self.overrides, occasion) {
             // It is for control planes, and no reason for a worker's boot to turn red.
-            Err(error) if self.boot && observe::is_worker(&root)? => {
+            Err(error) if self.boot && run::is_worker(&root)? => {
                 log::warn!("{error:#}; this is a worker, so it doesn't matter here");
                 return Ok(Outcome::Done);
             }
             read => read?,
         };
         if self.dry_run {
-            return show(&survey(&root, &config, &self.overrides, &OnceCell::new())?, common, out);
+            return print_plan(&run.survey()?, common, out);
         }
-        print(&self.once(&root, &config, common)?, &root, common, out)
+        self.once(&run, common, out)
     }
 
     /// Repairs the node until it stays as it is, or is repaired too often.
     fn heal(&self, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
+        let configured = || run_of(root, common.config.as_deref(), &self.overrides, Occasion::Any);
         for repaired in 0.. {
-            let manifest = kubelet::manifest_path(root, &configuration(root, common, &self.overrides)?)?;
-            self.unhide(root, &manifest)?;
-            healing::wait_until_quiet(root, &manifest)?;
-            // A run that is under way proves what it did, or puts it back, by itself.
-            if pending::set(root)?.is_some() {
-                drop(Lock::take(root, self.patience())?);
-            }
-            // That may have been long.
-            let config = configuration(root, common, &self.overrides)?;
-            let plan = survey(root, &config, &self.overrides, &OnceCell::new())?;
-            // A repair that was killed before it was proved goes on.
-            let is_whole = pending::set(root)?.is_none()
-                && !plan.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
-            if let Some(why) = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)? {
-                if repaired == 0 {
-                    say_nothing_done(&why, common, out);
+            match apply::look(root, self.patience(), &configured)? {
+                Look::Repair(run) => {
+                    let outcome = self.once(&run, common, out)?;
+                    if outcome != Outcome::Done {
+                        return Ok(outcome);
+                    }
                 }
-                break;
-            }
-            let outcome = print(&self.once(root, &config, common)?, root, common, out)?;
-            if outcome != Outcome::Done {
-                return Ok(outcome);
+                Look::Leave(why) => {
+                    if repaired == 0 {
+                        say_nothing_done(&why, common, out);
+                    }
+                    break;
+                }
             }
         }
         Ok(Outcome::Done)
-    }
-
-    /// Puts a manifest back that a run was killed over.
-    fn unhide(&self, root: &Root, manifest: &str) -> Result<()> {
-        if hidden::is_hidden(root, manifest)? {
-            let _lock = Lock::take(root, self.patience())?;
-            hidden::unhide(root, manifest)?;
-        }
-        Ok(())
     }
 
     /// How long to wait for another run to end.
@@ -139,152 +105,24 @@ impl Apply {
         self.wait.filter(|_| self.heal).map_or(patience, |wait| patience.saturating_add(wait.saturating_mul(2)))
     }
 
-    /// The `why` of a backup set that the run writes.
-    fn why(&self) -> &'static str {
-        match () {
-            () if self.heal => HEAL,
-            () if self.boot => "boot",
-            () => "apply",
-        }
+    fn once(&self, run: &Run<'_>, common: &Common, out: &mut String) -> Result<Outcome> {
+        let why = match () {
+            () if self.heal => Why::Heal,
+            () if self.boot => Why::Boot,
+            () => Why::Apply,
+        };
+        let terms = Terms { why, wait: self.wait, patience: self.patience() };
+        let changed = apply::change(run, &terms).map_err(|refused| {
+            warn(common, &refused.warnings);
+            refused.error
+        })?;
+        // Before the wait for a proof.
+        warn(common, &changed.plan.warnings);
+        let mut done = changed.finish()?;
+        warn(common, &done.warnings);
+        done.plan.warnings.append(&mut done.warnings);
+        print(&done, run.root, common, out)
     }
-
-    /// Errors: why the plan may not be carried out. To a repair, the place of the log is no reason.
-    fn allowed(&self, plan: &mut Plan) -> Result<()> {
-        if self.heal {
-            plan.waive_objection();
-        }
-        plan.allowed()
-    }
-
-    fn once(&self, root: &Root, config: &Config, common: &Common) -> Result<Done> {
-        let manifest = kubelet::manifest_path(root, config)?;
-        self.unhide(root, &manifest)?;
-        let policy = OnceCell::new();
-        let mut plan = survey(root, config, &self.overrides, &policy)?;
-        if let Err(error) = self.allowed(&mut plan) {
-            warn(common, &plan.warnings);
-            return Err(error);
-        }
-        let waits = self.wait.filter(|_| plan.role == Role::ControlPlane);
-        if self.wait.is_some() && waits.is_none() {
-            plan.warnings.push(format!("nothing can be proved: this is {}", plan.role.description()));
-        }
-        if waits.is_some() && !verify::await_kubelet() {
-            bail!(
-                "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
-            );
-        }
-        if waits.is_some() && plan.by_hand {
-            warn(common, &plan.warnings);
-            bail!(
-                "{manifest}: nothing would start the API server anew, so nothing could be proved; leave --wait out"
-            );
-        }
-        let mut before = verify::Before::default();
-        let mut backup = None;
-        let mut lock = None;
-        if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
-            lock = Some(Lock::take(root, self.patience())?);
-            if self.heal
-                && let Some(id) = healing::history(root)?.restored
-            {
-                bail!("{manifest}: {}", put_back(&id));
-            }
-            for tries in 1.. {
-                if transaction::changed(root, &plan.changes())?.is_some() {
-                    // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
-                    plan = survey(root, config, &self.overrides, &policy)?;
-                    self.allowed(&mut plan)?;
-                }
-                let changes = plan.changes();
-                // A boot is over before the API server runs: the proof is the next run's that waits, as after one that was killed.
-                if self.boot && plan.changes.iter().any(|planned| planned.step == Step::Manifest) {
-                    pending::begin(root, &manifest)?;
-                }
-                if waits.is_some() && !changes.is_empty() {
-                    before = verify::Before::of(&plan, config.restart);
-                    pending::begin(root, &manifest)?;
-                }
-                match transaction::execute(root, &changes, self.why(), SystemTime::now()) {
-                    Ok(id) => {
-                        backup = id;
-                        break;
-                    }
-                    // Not where it is stuck half way.
-                    Err(error)
-                        if tries < TRIES
-                            // What was formatted must be told.
-                            && !changes.iter().any(|change| matches!(change, Change::Format { .. }))
-                            && matches!(transaction::changed(root, &changes), Ok(Some(_)))
-                            && matches!(backup::unfinished(root), Ok(false)) =>
-                    {
-                        log::warn!("{error:#}; trying once more");
-                    }
-                    Err(error) => {
-                        // It left nothing to prove.
-                        if (waits.is_some() || self.boot) && matches!(pending::set(root), Ok(None)) {
-                            pending::end(root, &manifest);
-                        }
-                        return Err(error);
-                    }
-                }
-            }
-        }
-        warn(common, &plan.warnings);
-        let mut proof = None;
-        if let Some(limit) = waits {
-            // Where a run was killed while it waited, this one goes on with that.
-            let set = pending::set(root)?;
-            if let (None, Some(set)) = (&backup, &set) {
-                before = verify::Before::of_killed(set, &manifest);
-            }
-            let id = set.as_ref().map(|set| set.id.as_str());
-            proof = Some(verify::prove_or_go_back(root, &manifest, before, id, limit)?);
-        }
-        if lock.is_some() && !self.boot {
-            pending::end(root, &manifest);
-        }
-        let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
-        let gathered = plan.gathers().filter(|_| !is_put_back).map(|(log, attributes)| {
-            // Now the API server of before may have ended.
-            (gather::gather(&log, attributes.as_ref()), log)
-        });
-        plan.changes.retain(|planned| !matches!(planned.change, Change::Gather { .. }));
-        match gathered {
-            Some((Ok(1..), log)) => plan
-                .changes
-                .push(Planned { step: Step::Storage, change: Change::Gather { log, attributes: None } }),
-            Some((Err(error), _)) => {
-                let why = format!("{error:#}");
-                warn(common, std::slice::from_ref(&why));
-                plan.warnings.push(why);
-            }
-            Some((Ok(0), _)) | None => {}
-        }
-        Ok(Done { plan, backup, proof })
-    }
-}
-
-/// Why a manifest isn't repaired; `None` where it is.
-///
-/// Errors: it was repaired too often.
-fn keeps_from_repair(manifest: &str, is_whole: bool, history: &History) -> Result<Option<String>> {
-    if is_whole {
-        return Ok(Some("the manifest is as it should be".to_owned()));
-    }
-    if history.is_a_fight() {
-        bail!(
-            "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
-             out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
-             configuration management, then run kube-audit-bootstrap apply --wait 5m",
-            healing::REPAIRS
-        );
-    }
-    Ok(history.restored.as_deref().map(put_back))
-}
-
-fn put_back(id: &str) -> String {
-    format!("the node was put back, by {id}, and stays so until apply is run")
 }
 
 fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
@@ -295,12 +133,12 @@ fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
 }
 
 fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
-    let Done { plan, backup, proof } = done;
+    let Done { plan, backup, proof, followed, .. } = done;
     let outcome = if matches!(proof, Some(Verdict::PutBack(_))) { Outcome::PutBack } else { Outcome::Done };
     if common.json() {
-        let mut document = document(plan, backup.as_deref());
+        let mut document = document(plan, followed.as_ref(), backup.as_deref());
         match proof {
-            Some(Verdict::Proved(proved)) => document["proof"] = proved.document(),
+            Some(Verdict::Proved(proved)) => document["proof"] = verify::document(proved),
             Some(Verdict::PutBack(why)) => document["proof"] = json!({"proved": false, "reason": why}),
             None => {}
         }
@@ -311,21 +149,31 @@ fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<
         log::error!("{why}");
         return Ok(outcome);
     }
-    out.push_str(&headline(plan));
-    if plan.changes.is_empty() {
+    out.push_str(&text(done, root, &common.root));
+    Ok(outcome)
+}
+
+/// What was done, for people. `path` is the root as it was given.
+pub fn text(done: &Done, root: &Root, path: &Path) -> String {
+    let Done { plan, backup, proof, followed, .. } = done;
+    let mut out = headline(plan);
+    if plan.changes.is_empty() && followed.is_none() {
         out.push_str(nothing(plan));
     }
     for planned in &plan.changes {
         let _ = writeln!(out, "{:9} {}: done", planned.step.name(), describe(&planned.change));
     }
+    if let Some(follow_up) = followed {
+        let _ = writeln!(out, "{:9} {}: done", FollowUp::STEP.name(), describe_follow_up(follow_up));
+    }
     if let Some(id) = backup {
-        let root = if root.is_host() { String::new() } else { format!(" --root {}", common.root.display()) };
+        let root = if root.is_host() { String::new() } else { format!(" --root {}", path.display()) };
         let _ = writeln!(out, "backup    {id}; to undo: kube-audit-bootstrap{root} restore {id}");
     }
     if let Some(Verdict::Proved(proved)) = proof {
-        let _ = writeln!(out, "proof     {}", proved.text());
+        let _ = writeln!(out, "proof     {}", verify::text(proved));
     }
-    Ok(outcome)
+    out
 }
 
 #[cfg(test)]
@@ -347,7 +195,8 @@ mod tests {
         let root = Node::new().root;
         let printed = |common: &Common, proof: Option<Verdict>| {
             let plan = planned(&config(""), &facts(Some(manifest)), &Targets::default());
-            let done = Done { plan, backup: Some("20261124T121326Z".to_owned()), proof };
+            let backup = Some("20261124T121326Z".to_owned());
+            let done = Done { plan, backup, proof, followed: None, warnings: Vec::new() };
             let mut out = String::new();
             (print(&done, &root, common, &mut out).unwrap(), out)
         };
@@ -358,8 +207,8 @@ mod tests {
         assert_eq!(proof(None), (Outcome::Done, Value::Null));
         let mut proofs = Vec::new();
         for proved in verify::tests::proofs() {
-            let wanted = proved.document();
-            let text_of_it = format!("\nproof     {}\n", proved.text());
+            let wanted = verify::document(&proved);
+            let text_of_it = format!("\nproof     {}\n", verify::text(&proved));
             assert_eq!(proof(Some(Verdict::Proved(proved))), (Outcome::Done, wanted.clone()));
             proofs.push((wanted, text_of_it));
         }
@@ -374,36 +223,5 @@ mod tests {
             assert!(outcome == Outcome::Done && out.ends_with(&line), "{out}");
         }
         assert_eq!(printed(&text, Some(Verdict::PutBack("why".to_owned()))), (Outcome::PutBack, String::new()));
-    }
-
-    #[test]
-    fn a_manifest_is_repaired_three_times_an_hour_and_not_where_somebody_put_it_back() {
-        const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-        let history = |minutes: &[u64], restored: Option<&str>| History {
-            repairs: minutes
-                .iter()
-                .map(|minute| ("id".to_owned(), format!("2026-11-24T12:{minute:02}:26Z")))
-                .collect(),
-            restored: restored.map(str::to_owned),
-        };
-        let fight = "manifests/kube-apiserver.yaml: it was repaired 3 times within an hour";
-        for (is_whole, history, wanted) in [
-            (false, history(&[], None), Ok(None)),
-            (false, history(&[9, 5], None), Ok(None)),
-            (false, history(&[9, 5, 1], None), Err(fight)),
-            (false, history(&[9, 5, 1, 0], None), Err(fight)),
-            (false, history(&[], Some("ID")), Ok(Some("the node was put back, by ID"))),
-            (true, history(&[], None), Ok(Some("as it should be"))),
-            (true, history(&[9, 5, 1], None), Ok(Some("as it should be"))),
-            (true, history(&[], Some("ID")), Ok(Some("as it should be"))),
-        ] {
-            let found = keeps_from_repair(MANIFEST, is_whole, &history).map_err(|error| error.to_string());
-            let is_wanted = match (&found, wanted) {
-                (Ok(Some(found)), Ok(Some(wanted))) => found.contains(wanted),
-                (Err(found), Err(wanted)) => found.contains(wanted),
-                (found, wanted) => matches!((found, wanted), (Ok(None), Ok(None))),
-            };
-            assert!(is_wanted, "{is_whole} {history:?}: {found:?}");
-        }
     }
 }

@@ -3,34 +3,32 @@
 //!
 //! [`Call::of`] says what the arguments mean; what is below it touches the host.
 
-use std::cell::OnceCell;
 use std::convert::Infallible;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::{env, fs};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use nix::unistd::{AccessFlags, access};
 
-use super::apply::Apply;
-use super::common::{Common, Format, Misuse, Outcome, Overrides, configuration, outcome_of, survey, without_mask};
+use super::apply::{LOCK_TIMEOUT, text};
+use super::common::{Outcome, Overrides, configuration, open_root, outcome_of, run_of, without_mask};
 use super::log;
 use crate::audit::version::Version;
-use crate::config::Occasion;
+use crate::facts::backup::Why;
 use crate::facts::file::text_of;
-use crate::node::handover::{self, Handed};
-use crate::node::storage;
-use crate::path::path_fault;
+use crate::node::handover::{self, Handed, KUBEADM};
+use crate::node::root::Root;
+use crate::plan::Occasion;
+use crate::run::Run;
+use crate::run::apply::{self, Terms};
+use crate::run::misuse::Misuse;
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::patch;
 
-const NAME: &str = "kubeadm";
-/// Where kubeadm is if not on `PATH`, which a service may have none of.
-const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/bin"];
 /// How often kubeadm was called through the hook on the way here: what the real one calls isn't prepared again, and one
 /// that only leads back here is found out.
 const GUARD: &str = "KUBE_AUDIT_BOOTSTRAP_HOOK";
@@ -116,9 +114,9 @@ impl Call {
         self.occasion.command().unwrap_or_default()
     }
 
-    fn common(&self) -> Common {
-        let root = PathBuf::from(self.rootfs.as_deref().unwrap_or("/"));
-        Common { root, config: None, output: Format::Text, verbose: 0 }
+    /// The directory of the node's files.
+    fn root(&self) -> &Path {
+        Path::new(self.rootfs.as_deref().unwrap_or("/"))
     }
 
     /// A path of the command line, from the root on.
@@ -126,7 +124,7 @@ impl Call {
         match self.rootfs {
             // kubeadm makes this its root, and goes there, before it reads a file.
             Some(_) => std::path::absolute(Path::new("/").join(path)),
-            None => on_host(Path::new(path)),
+            None => handover::on_host(Path::new(path)),
         }
         .with_context(|| path.to_owned())
     }
@@ -188,7 +186,7 @@ impl Scan {
 
 /// Whether the program was called as kubeadm.
 pub fn is_meant(called_as: &OsStr) -> bool {
-    Path::new(called_as).file_name() == Some(OsStr::new(NAME))
+    Path::new(called_as).file_name() == Some(OsStr::new(KUBEADM))
 }
 
 /// Prepares the node where that is asked for, and becomes the real kubeadm. Returns only where that fails.
@@ -202,7 +200,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 fn run(arguments: &[OsString]) -> Result<Infallible> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Before anything is written: what is prepared is for this one.
-    let real = real_kubeadm(&path, USUAL)?;
+    let real = handover::real_kubeadm(&path, handover::USUAL)?;
     let calls = env::var(GUARD).ok().and_then(|calls| calls.parse().ok()).unwrap_or(0);
     if calls >= MAX_CALLS {
         bail!(
@@ -247,8 +245,8 @@ struct Given {
 }
 
 impl Given {
-    fn write(&mut self, call: &Call, option: &str, files: &[Handed], file: &str) -> Result<()> {
-        let directory = handover::write(&call.common().open_root()?, files)?;
+    fn write(&mut self, root: &Root, option: &str, files: &[Handed], file: &str) -> Result<()> {
+        let directory = handover::write(root, files)?;
         self.option = Some(format!("--{option}={directory}{file}"));
         self.directory = Some(directory);
         Ok(())
@@ -257,57 +255,80 @@ impl Given {
 
 /// Prepares the node: what `apply` does, with what it prints on stderr, as kubeadm's stdout may be somebody's input.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
-    let mut overrides = Overrides { occasion: call.occasion, ..Overrides::default() };
-    let mut note = None;
-    match &call.config {
-        Some(file) => {
-            let path = call.path(file)?;
-            let mut file = path.display().to_string();
-            if call.rootfs.is_none() && needs_copy(&path, &file)? {
-                given.is_read = is_stream(&path);
-                let bytes = handover::read(&path)?;
-                text_of(&bytes).map_err(|error| anyhow!("{file}:{error}"))?;
-                given.write(call, "config", &[("kubeadm.yaml".to_owned(), bytes)], "/kubeadm.yaml")?;
-                file = format!("{}/kubeadm.yaml", given.directory.as_deref().unwrap_or_default());
-            }
-            overrides.kubeadm_config.push(file);
-        }
-        None if call.occasion == Occasion::Init => {
-            // What isn't a version of its own, such as stable-1, is the kubelet's.
-            overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
-            given.write(call, "patches", &merged(call, &overrides)?, "")?;
-            note = given.option.as_ref().map(|option| format!("kubeadm   {option}: the settings, as a patch\n"));
-        }
-        None => {}
+    let root = open_root(call.root())?;
+    let mut overrides = Overrides::default();
+    // What makes a node without a file of its own gets the settings as a patch.
+    let is_patched = call.config.is_none() && call.occasion == Occasion::Init;
+    if let Some(file) = &call.config {
+        overrides.kubeadm_config.push(editable(call, file, &root, given)?);
+    } else if is_patched {
+        refuse_drawn_user(call)?;
+        // What isn't a version of its own, such as stable-1, is the kubelet's.
+        overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
     }
-    let mut out = String::new();
-    let result = without_mask(|| Apply::of(overrides).run(&call.common(), &mut out)).map(drop);
-    out.extend(note.filter(|_| result.is_ok()));
+    let run = run_of(&root, None, &overrides, call.occasion)?;
+    if is_patched {
+        given.write(&root, "patches", &merged(call, &run)?, "")?;
+    }
+    let mut out = without_mask(|| make(&run, call.root()))?;
+    if let Some(option) = given.option.as_ref().filter(|_| is_patched) {
+        out += &format!("kubeadm   {option}: the settings, as a patch\n");
+    }
     for line in out.lines() {
         let _ = writeln!(std::io::stderr(), "kube-audit-bootstrap: {line}");
     }
-    result
+    Ok(())
 }
 
-/// The patches of the command line, and before them that with the settings.
-fn merged(call: &Call, overrides: &Overrides) -> Result<Vec<Handed>> {
-    // The API server then runs as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
+/// The path of kubeadm's configuration, or of a copy where it can't be edited where it lies.
+fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<String> {
+    let path = call.path(file)?;
+    let shown = path.display().to_string();
+    if call.rootfs.is_some() || !handover::needs_copy(&path, &shown)? {
+        return Ok(shown);
+    }
+    given.is_read = handover::is_stream(&path);
+    let bytes = handover::read(&path)?;
+    text_of(&bytes).map_err(|error| anyhow!("{shown}:{error}"))?;
+    given.write(root, "config", &[("kubeadm.yaml".to_owned(), bytes)], "/kubeadm.yaml")?;
+    Ok(format!("{}/kubeadm.yaml", given.directory.as_deref().unwrap_or_default()))
+}
+
+/// The API server would run as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
+fn refuse_drawn_user(call: &Call) -> Result<()> {
     if call.gates.as_deref().is_some_and(|gates| gates.contains("RootlessControlPlane=true")) {
         bail!(
             "--feature-gates: with RootlessControlPlane the API server runs as a user that isn't known yet and could \
              not read its policy"
         );
     }
-    let root = call.common().open_root()?;
-    let config = configuration(&root, &call.common(), overrides)?;
-    let version = survey(&root, &config, overrides, &OnceCell::new())?.version;
-    let ours = patch::patch(&config, version).map_err(|refusal| Misuse(refusal.reason))?;
+    Ok(())
+}
+
+/// Changes the node. Gives what there is to say about it.
+fn make(run: &Run<'_>, root: &Path) -> Result<String> {
+    let tell = |warnings: &[String]| warnings.iter().for_each(|warning| ::log::warn!("{warning}"));
+    let terms = Terms { why: Why::Apply, wait: None, patience: Duration::from_secs(LOCK_TIMEOUT) };
+    let changed = apply::change(run, &terms).map_err(|refused| {
+        tell(&refused.warnings);
+        refused.error
+    })?;
+    tell(&changed.plan.warnings);
+    let done = changed.finish()?;
+    tell(&done.warnings);
+    Ok(text(&done, run.root, root))
+}
+
+/// The patches of the command line, and before them that with the settings.
+fn merged(call: &Call, run: &Run<'_>) -> Result<Vec<Handed>> {
+    let version = run.survey()?.version;
+    let ours = patch::patch(&run.config, version).map_err(|refusal| Misuse(refusal.reason))?;
     let mut files = vec![(format!("1-audit/{}", patch::NAME), ours.into_bytes())];
     if let Some(directory) = &call.patches {
         let directory = call.path(directory)?.display().to_string();
-        for (name, bytes) in handover::patches(&root, &directory)? {
+        for (name, bytes) in handover::patches(run.root, &directory)? {
             let base = name.rsplit('/').next().unwrap_or_default();
-            patch::clash(base, &String::from_utf8_lossy(&bytes), &config)
+            patch::clash(base, &String::from_utf8_lossy(&bytes), &run.config)
                 .map_err(|refusal| anyhow!("{directory}/{name}:{refusal}"))?;
             files.push((format!("2-given/{name}"), bytes));
         }
@@ -315,23 +336,12 @@ fn merged(call: &Call, overrides: &Overrides) -> Result<Vec<Handed>> {
     Ok(files)
 }
 
-/// Can what lies there be read once? What a descriptor leads to is the caller's, also where that is a file.
-fn is_stream(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
-        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
-}
-
-/// Is it something else than a file that can be edited where it lies?
-fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
-    Ok(is_stream(path) || path_fault("", shown).is_some() || storage::mounted_at(shown)?.is_some())
-}
-
 /// Is there something else that can be done? Errors: kubeadm must not start, as the node can't be prepared.
 fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Result<()> {
     let verb = call.verb();
-    let common = call.common();
     let is_required = || {
-        let config = common.open_root().and_then(|root| configuration(&root, &common, &Overrides::default()));
+        let overrides = Overrides::default();
+        let config = open_root(call.root()).and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
         // Who can't be asked didn't allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };
@@ -357,20 +367,9 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
         Some(directory) => Ok(format!("{directory}/kubeadm.yaml")),
         None => call.path(file).map(|path| path.display().to_string()),
     };
-    let text = path.and_then(|path| call.common().open_root()?.text(&path));
+    let text = path.and_then(|path| open_root(call.root())?.text(&path));
     let Ok(Some(text)) = text else { return false };
     kubeadm::read(&text.text, &text.path, false).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
-}
-
-/// A file's path from the root on, without `.` and `..`.
-fn on_host(file: &Path) -> std::io::Result<PathBuf> {
-    // One that begins with two slashes is the same.
-    let path: PathBuf = std::path::absolute(file)?.components().collect();
-    // Where `..` leads, the links before it decide.
-    match path.components().any(|part| part == Component::ParentDir) {
-        true => fs::canonicalize(path),
-        false => Ok(path),
-    }
 }
 
 /// `error`, with what it means for who called kubeadm, in a last line that can stand alone.
@@ -393,40 +392,8 @@ fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The first kubeadm on `path`, then in `usual`, that isn't this program.
-fn real_kubeadm(path: &OsStr, usual: &[&str]) -> Result<PathBuf> {
-    let own = Path::new("/proc/self/exe");
-    let own_meta =
-        fs::metadata(own).context("/proc/self/exe: this program can't be told from kubeadm; mount /proc")?;
-    let is_own = |path: &Path, meta: &fs::Metadata| {
-        (meta.dev(), meta.ino()) == (own_meta.dev(), own_meta.ino())
-            // A copy.
-            || meta.len() == own_meta.len() && matches!((fs::read(path), fs::read(own)), (Ok(a), Ok(b)) if a == b)
-    };
-    // Not from the working directory, which may be anybody's.
-    let on_path = env::split_paths(path).filter(|directory| directory.is_absolute());
-    for directory in on_path.chain(usual.iter().map(PathBuf::from)) {
-        let candidate = directory.join(NAME);
-        if let Ok(meta) = fs::metadata(&candidate)
-            && meta.is_file()
-            && access(&candidate, AccessFlags::X_OK).is_ok()
-            && !is_own(&candidate, &meta)
-        {
-            return Ok(candidate);
-        }
-    }
-    bail!(
-        "kubeadm: there is none but this hook, neither in PATH ({}) nor in {}; install kubeadm, or put its directory into \
-         PATH",
-        path.display(),
-        usual.join(", ")
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
     use super::*;
 
     fn call(line: &str) -> Option<Call> {
@@ -548,27 +515,6 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_edited_is_a_stream() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        fs::write(&file, "").unwrap();
-        let pipe = directory.path().join("pipe");
-        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        for (path, stream) in [
-            (Path::new("/dev/stdin"), true),
-            (Path::new("/dev/fd/63"), true),
-            (Path::new("/proc/self/fd/3"), true),
-            (&pipe, true),
-            (&file, false),
-            // Missing, and a directory: said by who reads them.
-            (Path::new("/no/such/file"), false),
-            (directory.path(), false),
-        ] {
-            assert_eq!(is_stream(path), stream, "{}", path.display());
-        }
-    }
-
-    #[test]
     fn the_name_alone_makes_the_hook() {
         for (name, meant) in [
             ("kubeadm", true),
@@ -581,48 +527,5 @@ mod tests {
         ] {
             assert_eq!(is_meant(OsStr::new(name)), meant, "{name}");
         }
-    }
-
-    #[test]
-    fn the_real_one_is_the_first_that_is_another_program() {
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name).join(NAME);
-        for name in ["link", "hard", "copy", "plain", "directory/kubeadm", "dangling", "real", "usual"] {
-            fs::create_dir_all(directory.path().join(name)).unwrap();
-        }
-        let own = env::current_exe().unwrap();
-        symlink(&own, at("link")).unwrap();
-        fs::copy(&own, at("copy")).unwrap();
-        fs::hard_link(at("copy"), at("hard")).unwrap();
-        symlink("/no/such", at("dangling")).unwrap();
-        fs::write(at("plain"), "").unwrap();
-        fs::set_permissions(at("plain"), fs::Permissions::from_mode(0o644)).unwrap();
-        for name in ["real", "usual"] {
-            fs::write(at(name), name).unwrap();
-            fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let path = |names: &[&str]| env::join_paths(names.iter().map(|name| directory.path().join(name))).unwrap();
-        let usual = directory.path().join("usual");
-        let usual = [usual.to_str().unwrap()];
-        let none = ["missing", "link", "hard", "copy", "plain", "directory", "dangling"];
-        assert_eq!(real_kubeadm(&path(&[&none[..], &["real"]].concat()), &usual).unwrap(), at("real"));
-        assert_eq!(real_kubeadm(&path(&none), &usual).unwrap(), at("usual"));
-        assert_eq!(real_kubeadm(OsStr::new(""), &usual).unwrap(), at("usual"));
-        let error = real_kubeadm(&path(&none), &["/no/such"]).unwrap_err().to_string();
-        assert!(error.contains(path(&none).to_str().unwrap()) && error.contains("/no/such"), "{error}");
-    }
-
-    #[test]
-    fn paths_are_absolute_and_plain() {
-        let directory = tempfile::tempdir().unwrap();
-        let top = directory.path().canonicalize().unwrap();
-        fs::create_dir_all(top.join("far/below")).unwrap();
-        fs::write(top.join("far/file"), "").unwrap();
-        symlink("far/below", top.join("link")).unwrap();
-        let here = env::current_dir().unwrap();
-        assert_eq!(on_host(Path::new("a")).unwrap(), here.join("a"));
-        assert_eq!(on_host(Path::new("./a/.//b")).unwrap(), here.join("a/b"));
-        assert_eq!(on_host(Path::new("/a")).unwrap(), Path::new("/a"));
-        assert_eq!(on_host(&top.join("link/../file")).unwrap(), top.join("far/file"), "as the kernel has it");
     }
 }

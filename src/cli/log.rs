@@ -5,8 +5,7 @@ use std::io::Write;
 use env_logger::{Builder, Env};
 use log::{Level, LevelFilter};
 
-/// The target of messages for whoever waits, which are there without `-v`.
-pub const PROGRESS: &str = "progress";
+use crate::run::prove::PROGRESS;
 
 /// Sets up the log. `RUST_LOG` wins over `-v`.
 pub fn init(verbose: u8) {

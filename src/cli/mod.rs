@@ -1,7 +1,6 @@
 //! The command line: arguments, the log, exit codes. One file a verb.
 
 mod apply;
-mod change;
 mod common;
 #[cfg(test)]
 mod contract;
@@ -13,8 +12,8 @@ mod plan;
 mod policy;
 mod render;
 mod restore;
+mod show;
 mod status;
-mod storage;
 mod verify;
 
 use std::io::Write;

@@ -1,17 +1,11 @@
 //! `plan`: what `apply` would do.
 
-use std::cell::OnceCell;
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
 
-use super::change::{describe, diff};
-use super::common::{Common, Outcome, Overrides, configuration, headline, survey, warn};
-use super::storage;
-use crate::change::Change;
-use crate::plan::Planned;
+use super::common::{Common, Outcome, Overrides, run_of};
+use super::show::print_plan;
+use crate::plan::Occasion;
 
 /// Show what apply would change, as a unified diff; exit 3 if anything
 #[derive(Debug, Args)]
@@ -23,89 +17,26 @@ pub struct Plan {
 impl Plan {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
-        let config = configuration(&root, common, &self.overrides)?;
-        let policy = OnceCell::new();
-        let plan = survey(&root, &config, &self.overrides, &policy)?;
-        show(&plan, common, out)
+        print_plan(
+            &run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?.survey()?,
+            common,
+            out,
+        )
     }
-}
-
-/// Prints a plan.
-pub fn show(plan: &crate::plan::Plan, common: &Common, out: &mut String) -> Result<Outcome> {
-    warn(common, &plan.warnings);
-    plan.allowed()?;
-    if common.json() {
-        let _ = writeln!(out, "{:#}", document(plan, None));
-    } else {
-        out.push_str(&headline(plan));
-        out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
-        if plan.changes.is_empty() {
-            out.push_str(nothing(plan));
-        }
-        for planned in &plan.changes {
-            let _ = writeln!(out, "{:9} {}", planned.step.name(), describe(&planned.change));
-        }
-        for planned in &plan.changes {
-            if let Some(diff) = diff(&planned.change) {
-                out.push('\n');
-                out.push_str(&diff);
-            }
-        }
-    }
-    Ok(if plan.changes.is_empty() { Outcome::Done } else { Outcome::Differs })
-}
-
-/// What there is to say where nothing changes.
-pub fn nothing(plan: &crate::plan::Plan) -> &'static str {
-    match plan.role {
-        crate::plan::Role::Worker => "nothing to do: a worker has no API server\n",
-        _ => "nothing to do: everything is in place\n",
-    }
-}
-
-/// A plan as JSON. `backup` is there after an `apply`.
-pub fn document(plan: &crate::plan::Plan, backup: Option<&str>) -> Value {
-    json!({
-        "role": plan.role.name(),
-        "kubernetesVersion": plan.version.map(|version| version.to_string()),
-        "changes": plan.changes.iter().map(change).collect::<Vec<_>>(),
-        "storage": plan.storage.as_ref().map(storage::document),
-        "warnings": plan.warnings,
-        "backup": backup,
-    })
-}
-
-fn change(planned: &Planned) -> Value {
-    let mut value = json!({
-        "step": planned.step.name(),
-        "action": planned.change.action(),
-        "path": planned.change.path(),
-    });
-    if let Change::CreateDirectory { attributes, .. }
-    | Change::SetAttributes { after: attributes, .. }
-    | Change::WriteFile { attributes, .. } = &planned.change
-    {
-        value["mode"] = json!(format!("{:04o}", attributes.mode));
-        value["uid"] = json!(attributes.uid);
-        value["gid"] = json!(attributes.gid);
-    }
-    if let Some(diff) = diff(&planned.change) {
-        value["diff"] = json!(diff);
-    }
-    value
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_json::json;
+
     use super::super::contract;
-    use super::*;
+    use super::super::show::document;
     use crate::facts::State;
     use crate::facts::Targets;
-    use crate::facts::file::Attributes;
     use crate::facts::file::Text;
-    use crate::plan::testing::{config, disk_state, facts, planned, seen};
+    use crate::plan::testing::{config, directory, disk_state, facts, planned, seen};
     use crate::plan::{Role, Step};
     use crate::storage::blank::Content;
     use crate::storage::forecast::End;
@@ -121,11 +52,13 @@ mod tests {
         facts.cluster = Some(Ok("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n".to_owned()));
         let disk = State { content: Some(Content::Blank), has_left: true, ..disk_state() };
         let mut targets = Targets { storage: Some(seen()), disk: Some(disk), ..Targets::default() };
-        let directory = (Attributes::new(0o755, 0, 0), Vec::new());
+        let directory = directory(0o755, 0, &[]);
         targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));
         let config = config("storage: {device: /dev/disk/by-id/x, format: ext4}");
-        let full = document(&planned(&config, &facts, &targets), Some("20261124T121326Z"));
-        let bare = document(&planned(&config, &crate::plan::testing::facts(None), &Targets::default()), None);
+        let plan = planned(&config, &facts, &targets);
+        let full = document(&plan, plan.expected_follow_up(), Some("20261124T121326Z"));
+        let bare = planned(&config, &crate::plan::testing::facts(None), &Targets::default());
+        let bare = document(&bare, None, None);
         let shape = contract::shape("plan");
         contract::holds(&shape, &[full.clone(), bare.clone()]);
 

@@ -7,13 +7,14 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::common::{Common, Misuse, Outcome, Overrides, configuration, kubernetes_version, read_here, warn};
+use super::common::{Common, Outcome, Overrides, kubernetes_version, run_of};
+use super::show::warn;
 use crate::audit::policy::evaluate::{self, Decision, Request, Target};
 use crate::audit::policy::{self, Level};
 use crate::audit::version::Version;
-use crate::config::Config;
-use crate::node::observe;
-use crate::plan::wire::wire;
+use crate::plan::Occasion;
+use crate::run::given;
+use crate::run::misuse::Misuse;
 use crate::yaml::Place;
 use crate::yaml::fields::{Finding, Severity};
 
@@ -233,7 +234,7 @@ fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision,
 /// A policy's name, its text, and the version that it is for where that is known.
 fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
     match file {
-        Some(path) => Ok((path.display().to_string(), read_here(&path)?, None)),
+        Some(path) => Ok((path.display().to_string(), given::read(&path)?, None)),
         None => nodes_own(common),
     }
 }
@@ -284,14 +285,12 @@ fn request_json(request: &Request) -> Value {
 /// The node's own policy: its path and text, and the version that its other files tell.
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
-    let config: Config = configuration(&root, common, &Overrides::default())?;
-    let Some(text) = root.text(&config.policy_path)? else {
-        anyhow::bail!("{}: there is no policy here; name a file", root.shown(&config.policy_path));
+    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
+    let path = &run.config.policy_path;
+    let Some(text) = root.text(path)? else {
+        anyhow::bail!("{}: there is no policy here; name a file", root.shown(path));
     };
-    // What is wrong with other files is no matter of the policy's.
-    let facts = observe::observe(&root, &config, false);
-    let version = facts.and_then(|facts| wire(&config, &facts, false)).ok().and_then(|wiring| wiring.version);
-    Ok((config.policy_path, text.text, version))
+    Ok((path.clone(), text.text, run.version()))
 }
 
 #[cfg(test)]

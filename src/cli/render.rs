@@ -6,12 +6,14 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, Misuse, Outcome, Overrides, configuration_text, parse, policy_text, warn};
+use super::common::{Common, Outcome, configuration_text, parse};
+use super::show::warn;
 use crate::audit::policy;
 use crate::config::Config;
-use crate::node::kubelet;
 use crate::node::root::Root;
 use crate::render::{self, Facts, Snippet};
+use crate::run::misuse::Misuse;
+use crate::run::{manifest_path, policy_text};
 use crate::yaml::fields::Severity;
 
 /// Print what fits the configuration for cloud-init, Cluster API, image builders, systemd or a log shipper
@@ -28,14 +30,14 @@ pub struct Render {
 impl Render {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
-        let read = configuration_text(&root, common)?;
+        let read = configuration_text(&root, common.config.as_deref())?;
         let config = match &read {
             Some((name, text)) => parse(text, name)?,
             None => Config::default(),
         };
         // What a snippet has nothing of needn't be on the machine that prints it.
         let manifest = match self.kind.names_manifest() {
-            true => kubelet::manifest_path(&root, &config)?,
+            true => manifest_path(&root, &config)?,
             false => String::new(),
         };
         let policy = match self.kind.holds_policy(&config) {
@@ -66,7 +68,7 @@ impl Render {
 
 /// The text of a policy that the API server would take.
 fn checked_policy(root: &Root, config: &Config, given: Option<PathBuf>) -> Result<String> {
-    let policy = policy_text(root, config, &Overrides { policy: given, ..Overrides::default() })?;
+    let policy = policy_text(root, config, given.as_deref())?;
     let faults: Vec<_> = policy::lint::check(&policy.text, config.kubernetes_version)
         .iter()
         .filter(|finding| finding.severity == Severity::Error)

@@ -1,20 +1,18 @@
 //! `restore`: puts back what a run changed.
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::change::{describe, diff};
 use super::common::{Common, Outcome, Overrides, configuration};
-use crate::change;
+use super::show::{describe, diff};
 use crate::config::Config;
-use crate::facts::backup::{RESTORE, Set};
-use crate::node::lock::Lock;
-use crate::node::{backup, hidden, kubelet, restore, transaction};
-use crate::plan::way_back::keep_referenced;
+use crate::facts::backup::Set;
+use crate::plan::Occasion;
+use crate::run::restore::{self, Restored, Terms};
 
 /// Put back what the newest apply, or all since the named one, changed
 #[derive(Debug, Args)]
@@ -39,68 +37,44 @@ impl Restore {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
-            return list(&backup::list(&root)?, common, out);
+            return list(&restore::list(&root)?, common, out);
         }
-        let lock = match self.dry_run {
-            true => None,
-            false => Some(Lock::take(&root, Duration::from_secs(self.lock_timeout))?),
-        };
         // A configuration that became wrong since must not bar the way back.
-        let config = configuration(&root, common, &Overrides::default()).unwrap_or_else(|error| {
-            log::warn!("{error:#}; going on with the defaults");
-            Config::default()
-        });
-        // Nor must a manifest or a kubelet's configuration that is broken: that may be why somebody goes back.
-        let told = |error| log::warn!("{error:#}; going on");
-        let manifest_path = kubelet::manifest_path(&root, &config).map_err(told).unwrap_or_default();
-        if lock.is_some() {
-            hidden::unhide(&root, &manifest_path).map_err(told).unwrap_or_default();
-        }
-        let mut restore = restore::plan(&root, self.id.as_deref())?;
-        let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
-        if self.force {
-            restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
-        }
-        keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
-        let change::Restore { sets, changes, foreign, gone, mut notes } = restore;
-        if !foreign.is_empty() && !self.force && !self.dry_run {
-            bail!(
-                "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \
-                 --force if that shall be undone too",
-                foreign.join(", ")
-            );
-        }
-        let removed = |path: &str| format!("{path} was removed by somebody else since; --force puts it back");
-        notes.extend(gone.iter().map(|change| removed(change.path())));
-        notes.extend(foreign.iter().map(|path| format!("{path} was changed by somebody else since")));
-        let taken = match self.dry_run {
-            true => None,
-            false => transaction::execute(&root, &changes, RESTORE, SystemTime::now())?,
+        let configured = || {
+            let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
+            config.unwrap_or_else(|error| {
+                log::warn!("{error:#}; going on with the defaults");
+                Config::default()
+            })
         };
-        let differs = self.dry_run && !changes.is_empty();
+        let dry_run = self.dry_run;
+        let patience = Duration::from_secs(self.lock_timeout);
+        let terms = Terms { id: self.id, dry_run, force: self.force, patience };
+        let Restored { sets, changes, notes, backup } = restore::restore(&root, &terms, &configured)?;
+        let differs = dry_run && !changes.is_empty();
         if common.json() {
             let changes: Vec<_> = changes
                 .iter()
                 .map(|change| json!({"action": change.action(), "path": change.path(), "diff": diff(change)}))
                 .collect();
-            let document = json!({"restored": sets, "changes": changes, "notes": notes, "backup": taken});
+            let document = json!({"restored": sets, "changes": changes, "notes": notes, "backup": backup});
             let _ = writeln!(out, "{document:#}");
         } else {
             let _ = writeln!(out, "back to before {}", sets.last().map_or("-", String::as_str));
             if changes.is_empty() {
                 out.push_str("nothing to do: the node's files are as they were then\n");
             }
-            let done = if self.dry_run { "" } else { ": done" };
+            let done = if dry_run { "" } else { ": done" };
             for change in &changes {
                 let _ = writeln!(out, "{}{done}", describe(change));
             }
             for note in &notes {
                 let _ = writeln!(out, "note: {note}");
             }
-            if self.dry_run {
+            if dry_run {
                 out.extend(changes.iter().filter_map(diff).map(|diff| format!("\n{diff}")));
             }
-            if let Some(id) = &taken {
+            if let Some(id) = &backup {
                 let _ = writeln!(out, "backup {id} has what was there until now");
             }
         }
@@ -114,7 +88,7 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
             .iter()
             .map(|set| {
                 let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-                json!({"id": set.id, "when": set.when, "why": set.why, "paths": paths})
+                json!({"id": set.id, "when": set.when, "why": set.why.word(), "paths": paths})
             })
             .collect();
         let _ = writeln!(out, "{:#}", json!({ "backups": sets }));

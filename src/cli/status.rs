@@ -1,21 +1,16 @@
 //! `status`: what is in place, step by step.
 
-use std::cell::OnceCell;
 use std::fmt::Write as _;
-use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::change::describe;
-use super::common::{Common, Outcome, Overrides, configuration, headline, survey, warn};
-use super::storage;
+use super::common::{Common, Outcome, Overrides, run_of};
+use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
-use crate::facts::backup::Set;
-use crate::node::healing::History;
-use crate::node::{apiserver, backup, healing, pending};
-use crate::plan::{Plan, Role, Step};
+use crate::plan::{Occasion, Plan, Role, Step};
+use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
 
 /// Show what is in place and what drifted; exit 3 if apply would change anything
@@ -36,141 +31,105 @@ struct Line {
 impl Status {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
-        let config = configuration(&root, common, &self.overrides)?;
-        let policy = OnceCell::new();
-        let plan = survey(&root, &config, &self.overrides, &policy)?;
-        let report = Report {
-            backups: backup::list(&root)?,
-            interrupted: backup::unfinished(&root)?,
-            heals: healing::is_enabled(&root),
-            history: healing::history(&root)?,
-            unproved: pending::set(&root)?.map(|set| set.id),
-            lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None },
-            plan,
-        };
+        let report = status(&run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?)?;
         warn(common, &report.plan.warnings);
         warn(common, report.refusal().map(std::slice::from_ref).unwrap_or_default());
         if common.json() {
-            let _ = writeln!(out, "{:#}", report.document());
+            let _ = writeln!(out, "{:#}", document(&report));
         } else {
-            out.push_str(&report.text());
+            out.push_str(&text(&report));
         }
         Ok(if report.is_in_place() { Outcome::Done } else { Outcome::Differs })
     }
 }
 
-/// All that there is to say.
-#[derive(Debug)]
-pub struct Report {
-    pub plan: Plan,
-    pub backups: Vec<Set>,
-    pub interrupted: bool,
-    /// Self-healing is enabled.
-    pub heals: bool,
-    pub history: History,
-    /// The set of the run that is to be proved.
-    pub unproved: Option<String>,
-    /// The events that the API server could not write, and since when it counts.
-    pub lost: Option<(Vec<(String, u64)>, SystemTime)>,
+/// The ids of the repairs since the last `apply`, newest first.
+fn repairs(report: &Report) -> Vec<&str> {
+    report.history.repairs.iter().map(|(id, _)| id.as_str()).collect()
 }
 
-impl Report {
-    fn is_in_place(&self) -> bool {
-        self.plan.changes.is_empty() && self.plan.refusal.is_none() && !self.interrupted
-    }
-
-    fn refusal(&self) -> Option<&String> {
-        self.plan.refusal.as_ref().or(self.plan.objection.as_ref())
-    }
-
-    /// The ids of the repairs since the last `apply`, newest first.
-    fn repairs(&self) -> Vec<&str> {
-        self.history.repairs.iter().map(|(id, _)| id.as_str()).collect()
-    }
-
-    /// For programs.
-    pub fn document(&self) -> Value {
-        let plan = &self.plan;
-        let steps: Vec<_> = lines(plan)
-            .iter()
-            .map(|line| {
-                json!({"step": line.step.name(), "path": line.path, "state": line.state, "detail": line.detail})
-            })
-            .collect();
-        json!({
-            "role": plan.role.name(),
-            "kubernetesVersion": plan.version.map(|version| version.to_string()),
-            "inPlace": self.is_in_place(),
-            "interrupted": self.interrupted,
-            "steps": steps,
-            "storage": plan.storage.as_ref().map(storage::document),
-            "refusal": self.refusal(),
-            "lost": self.lost.as_ref().map(|(lost, since)| json!({
-                "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
-                "since": rfc3339(*since),
-            })),
-            "warnings": plan.warnings,
-            "selfHealing": {
-                "enabled": self.heals,
-                "repairs": self.repairs(),
-                "stopped": self.history.is_a_fight(),
-            },
-            "unproved": self.unproved,
-            "backups": self.backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
+/// For programs.
+pub fn document(report: &Report) -> Value {
+    let plan = &report.plan;
+    let steps: Vec<_> = lines(plan)
+        .iter()
+        .map(|line| {
+            json!({"step": line.step.name(), "path": line.path, "state": line.state, "detail": line.detail})
         })
-    }
+        .collect();
+    json!({
+        "role": plan.role.name(),
+        "kubernetesVersion": plan.version.map(|version| version.to_string()),
+        "inPlace": report.is_in_place(),
+        "interrupted": report.interrupted,
+        "steps": steps,
+        "storage": plan.storage.as_ref().map(storage_document),
+        "refusal": report.refusal(),
+        "lost": report.lost.as_ref().map(|(lost, since)| json!({
+            "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
+            "since": rfc3339(*since),
+        })),
+        "warnings": plan.warnings,
+        "selfHealing": {
+            "enabled": report.heals,
+            "repairs": repairs(report),
+            "stopped": report.history.is_a_fight(),
+        },
+        "unproved": report.unproved,
+        "backups": report.backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
+    })
+}
 
-    /// For people.
-    pub fn text(&self) -> String {
-        let Report { plan, backups, history, .. } = self;
-        let mut out = headline(plan);
-        for line in &lines(plan) {
-            let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
-            let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
-        }
-        out.push_str(&plan.storage.as_ref().map(storage::text).unwrap_or_default());
-        if let Some((lost, since)) = self.lost.as_ref().filter(|(lost, _)| !lost.is_empty()) {
-            let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
-            let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
-            let last = last
-                .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
-                .unwrap_or_default();
-            let _ = writeln!(
-                out,
-                "events    lost     since the API server started at {}, as it counts: {}{last}",
-                rfc3339(*since),
-                counts.join(", ")
-            );
-        }
-        let repairs = history.repairs.len();
-        if self.heals || repairs > 0 {
-            let state = if self.heals { "enabled" } else { "off" };
-            let stopped = match &history.restored {
-                _ if history.is_a_fight() => {
-                    ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
-                }
-                Some(id) => format!(", and none until apply is run: {id} put the node back"),
-                None => String::new(),
-            };
-            let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
-        }
-        if let Some(id) = &self.unproved {
-            let _ = writeln!(
-                out,
-                "proof     missing  of {id}, by a boot, or a run that was killed or waits; apply --wait goes on with it"
-            );
-        }
-        if self.interrupted {
-            out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
-        }
-        match backups.first() {
-            Some(newest) => {
-                let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
-            }
-            None => out.push_str("backups   none\n"),
-        }
-        out
+/// For people.
+pub fn text(report: &Report) -> String {
+    let Report { plan, backups, history, .. } = report;
+    let mut out = headline(plan);
+    for line in &lines(plan) {
+        let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
+        let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
     }
+    out.push_str(&plan.storage.as_ref().map(storage_text).unwrap_or_default());
+    if let Some((lost, since)) = report.lost.as_ref().filter(|(lost, _)| !lost.is_empty()) {
+        let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
+        let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
+        let last = last
+            .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "events    lost     since the API server started at {}, as it counts: {}{last}",
+            rfc3339(*since),
+            counts.join(", ")
+        );
+    }
+    let repairs = history.repairs.len();
+    if report.heals || repairs > 0 {
+        let state = if report.heals { "enabled" } else { "off" };
+        let stopped = match &history.restored {
+            _ if history.is_a_fight() => {
+                ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
+            }
+            Some(id) => format!(", and none until apply is run: {id} put the node back"),
+            None => String::new(),
+        };
+        let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
+    }
+    if let Some(id) = &report.unproved {
+        let _ = writeln!(
+            out,
+            "proof     missing  of {id}, by a boot, or a run that was killed or waits; apply --wait goes on with it"
+        );
+    }
+    if report.interrupted {
+        out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
+    }
+    match backups.first() {
+        Some(newest) => {
+            let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
+        }
+        None => out.push_str("backups   none\n"),
+    }
+    out
 }
 
 fn lines(plan: &Plan) -> Vec<Line> {
@@ -209,11 +168,18 @@ mod tests {
     use super::super::contract;
     use super::*;
     use crate::facts::Targets;
+    use crate::facts::backup::{Set, Why};
+    use crate::facts::repairs::RepairHistory;
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
-    fn set(id: &str, why: &str) -> Set {
-        let (id, why) = (id.to_owned(), why.to_owned());
-        Set { id, when: "2026-11-24T12:13:26Z".to_owned(), why, complete: true, records: Vec::new() }
+    fn set(id: &str, why: Why) -> Set {
+        Set {
+            id: id.to_owned(),
+            when: "2026-11-24T12:13:26Z".to_owned(),
+            why,
+            complete: true,
+            records: Vec::new(),
+        }
     }
 
     /// A node that audits, about which there is nothing to say.
@@ -225,7 +191,7 @@ mod tests {
             backups: Vec::new(),
             interrupted: false,
             heals: false,
-            history: History::default(),
+            history: RepairHistory::default(),
             unproved: None,
             lost: None,
         }
@@ -247,7 +213,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
     #[test]
     fn people_are_told_each_thing_that_is_the_matter() {
         let report = report();
-        assert_eq!(report.text(), format!("{STEPS}{PLACE}backups   none\n"));
+        assert_eq!(text(&report), format!("{STEPS}{PLACE}backups   none\n"));
         let repairs = |minutes: &[u64]| {
             let repair = |minute: &u64| (format!("H{minute}"), format!("2026-11-24T12:{minute:02}:26Z"));
             minutes.iter().map(repair).collect::<Vec<_>>()
@@ -274,7 +240,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         ] {
             let mut report = self::report();
             change(&mut report);
-            assert_eq!(report.text(), format!("{STEPS}{PLACE}{line}backups   none\n"));
+            assert_eq!(text(&report), format!("{STEPS}{PLACE}{line}backups   none\n"));
         }
         for (heals, minutes, restored, line) in [
             (false, &[9, 5][..], None, "off      2 repairs since apply"),
@@ -291,12 +257,12 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 "enabled  0 repairs since apply, and none until apply is run: R put the node back",
             ),
         ] {
-            let history = History { repairs: repairs(minutes), restored: restored.map(str::to_owned) };
+            let history = RepairHistory { repairs: repairs(minutes), restored: restored.map(str::to_owned) };
             let report = Report { heals, history, ..self::report() };
-            assert_eq!(report.text(), format!("{STEPS}{PLACE}healing   {line}\nbackups   none\n"));
+            assert_eq!(text(&report), format!("{STEPS}{PLACE}healing   {line}\nbackups   none\n"));
         }
-        let report = Report { backups: vec![set("B2", "restore"), set("B1", "apply")], ..report };
-        assert_eq!(report.text(), format!("{STEPS}{PLACE}backups   2, the newest B2 (restore)\n"));
+        let report = Report { backups: vec![set("B2", Why::Restore), set("B1", Why::Apply)], ..report };
+        assert_eq!(text(&report), format!("{STEPS}{PLACE}backups   2, the newest B2 (restore)\n"));
     }
 
     #[test]
@@ -306,20 +272,20 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         for key in ["role", "kubernetesVersion", "storage", "warnings"] {
             assert!(shape.as_object_mut().unwrap().insert(key.to_owned(), plan[key].clone()).is_none(), "{key}");
         }
-        let bare = report().document();
+        let bare = document(&report());
         let mut full = report();
         full.interrupted = true;
         full.heals = true;
         full.history.repairs = vec![("H".to_owned(), "2026-11-24T12:13:26Z".to_owned())];
         full.lost = Some((vec![("log".to_owned(), 7)], at(1_795_522_406)));
         full.unproved = Some("U".to_owned());
-        full.backups = vec![set("B2", "heal"), set("B1", "apply")];
+        full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
         full.plan.refusal = Some("why".to_owned());
         full.plan.warnings = vec!["a warning".to_owned()];
         full.plan.skipped = vec!["/etc/kubeadm.yaml".to_owned()];
         full.plan.unknown = Some("nobody can be asked".to_owned());
-        let full = full.document();
-        let open = Report { plan: planned(&config(""), &facts(None), &Targets::default()), ..report() }.document();
+        let full = document(&full);
+        let open = document(&Report { plan: planned(&config(""), &facts(None), &Targets::default()), ..report() });
         contract::holds(&shape, &[bare.clone(), full.clone(), open.clone()]);
         let steps = |document: &Value| {
             document["steps"]
@@ -350,6 +316,6 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         }
         let objection =
             Report { plan: Plan { objection: Some("no room".to_owned()), ..report().plan }, ..report() };
-        assert_eq!((objection.document()["refusal"].clone(), objection.is_in_place()), (json!("no room"), true));
+        assert_eq!((document(&objection)["refusal"].clone(), objection.is_in_place()), (json!("no room"), true));
     }
 }

@@ -1,17 +1,64 @@
 //! A backup set as data: what a run did to each path, and what was there before. `node::backup` reads and writes it.
 
+use std::fmt;
+
 use super::file::Attributes;
 
 /// Where backup sets are, 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 
-/// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
-pub const RESTORE: &str = "restore";
-
-/// The `why` of one whose run was killed before it was through, and not begun again: nobody knows how far the node was put back.
-pub const CUT_OFF: &str = "restore, cut off";
-
 pub const PARTIAL: &str = ".partial";
+
+/// Why a set was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    Apply,
+    /// An `apply` at a boot.
+    Boot,
+    /// A repair of the manifest.
+    Heal,
+    /// A way back. Such a set is not what `restore` goes back to by default.
+    Restore,
+    /// A way back whose run was killed, and not begun again: nobody knows how far the node was put back.
+    CutOff,
+    /// What another version of the program wrote.
+    Other(String),
+}
+
+impl Why {
+    const ALL: [(Why, &str); 5] = [
+        (Why::Apply, "apply"),
+        (Why::Boot, "boot"),
+        (Why::Heal, "heal"),
+        (Why::Restore, "restore"),
+        (Why::CutOff, "restore, cut off"),
+    ];
+
+    /// The reason that a word of the index means.
+    pub fn of(word: &str) -> Why {
+        let known = Why::ALL.into_iter().find(|(_, known)| *known == word);
+        known.map_or_else(|| Why::Other(word.to_owned()), |(why, _)| why)
+    }
+
+    /// The word for it in the index.
+    pub fn word(&self) -> &str {
+        match self {
+            Why::Other(word) => word,
+            why => Why::ALL.iter().find(|(known, _)| known == why).map_or("", |(_, word)| word),
+        }
+    }
+
+    /// Does the set tell of a way back, whether that came to its end or not?
+    pub fn is_way_back(&self) -> bool {
+        matches!(self, Why::Restore | Why::CutOff)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
 
 /// What a run did to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +140,7 @@ pub struct Set {
     pub id: String,
     /// RFC 3339, UTC.
     pub when: String,
-    /// The verb that wrote it.
-    pub why: String,
+    pub why: Why,
     /// False: its run is under way, or was killed.
     pub complete: bool,
     /// In the order of the changes; where a path comes twice, the older state is first.

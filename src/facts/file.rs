@@ -2,6 +2,13 @@
 
 use anyhow::{Result, bail};
 
+/// Whom a file belongs to, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
 /// Owner, permissions and SELinux label of a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attributes {

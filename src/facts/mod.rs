@@ -2,17 +2,17 @@
 
 pub mod backup;
 pub mod file;
+pub mod repairs;
 pub mod server;
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::audit::version::Version;
 use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, History, Share};
 use crate::storage::persistence::Judgement;
-use file::{Attributes, Snapshot, Text};
+use file::{Attributes, Owner, Snapshot, Text};
 
 /// What a plan starts from.
 #[derive(Clone, Debug)]
@@ -33,30 +33,45 @@ pub struct Facts {
     pub certified: bool,
     /// It is the running system, not an image.
     pub live: bool,
-    /// The version of the kubelet, asked for only where nothing in the files tells one.
-    pub kubelet: Option<Version>,
     /// Who owns what is written, unless the API server's pod says otherwise: root, or who builds an image.
-    pub owner: (u32, u32),
+    pub owner: Owner,
 }
 
 /// What there is at the paths that a plan wants to write.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
-    /// With the names that are in each directory.
-    pub directories: BTreeMap<String, Option<(Attributes, Vec<String>)>>,
+    pub directories: BTreeMap<String, Option<Directory>>,
     /// The logs that are there, rotated ones, too; `None` for what is no plain file.
     pub logs: BTreeMap<String, Option<Attributes>>,
-    /// The units that shall mount something where the log lies, with their texts and what is there now.
-    pub units: Vec<(String, String, Option<Snapshot>)>,
-    /// The directory that shall be bound there, if it is there, with the names in it.
-    pub bound: Option<(Attributes, Vec<String>)>,
+    /// The units that shall mount something where the log lies.
+    pub units: Vec<Unit>,
+    /// The directory that shall be bound there, if it is there.
+    pub bound: Option<Directory>,
     /// The unit that mounts something there is from a configuration that named it.
     pub has_unit: bool,
     /// What is mounted there, on the running system.
     pub disk: Option<State>,
     /// Where the log lies; `None` where this isn't the running system, or there is no log.
     pub storage: Option<Seen>,
+}
+
+/// A directory that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    pub attributes: Attributes,
+    /// The names in it, sorted.
+    pub names: Vec<String>,
+}
+
+/// A unit of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    pub path: String,
+    /// The text that it shall have.
+    pub text: String,
+    /// What is there now.
+    pub before: Option<Snapshot>,
 }
 
 /// The paths that a plan is about, before it is known what lies there.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::names::{kept_name, temporary_name};
 use super::root::{Place, Root, split, warn_on_error};
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::backup::{Action, BACKUPS, CUT_OFF, PARTIAL, RESTORE, Record, Set, fingerprint};
+use crate::facts::backup::{Action, BACKUPS, PARTIAL, Record, Set, Why, fingerprint};
 use crate::facts::file::Attributes;
 use crate::path::STATE;
 use crate::time::{rfc3339, stamp};
@@ -100,30 +100,30 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
 }
 
 /// Completes the partial sets: there was nothing left to do for the run after the killed one.
-pub(super) fn complete_partial(root: &Root, why: &str) -> Result<()> {
+pub(super) fn complete_partial(root: &Root, why: &Why) -> Result<()> {
     let names = Names::read(root)?;
     let mut sets = names.partial.iter().filter_map(|id| load_partial(root, id));
     // For a restore that means that the one before came to its end.
-    sets.try_for_each(|set| if why == RESTORE { complete(root, &set) } else { cut_off(root, set) })?;
+    sets.try_for_each(|set| if *why == Why::Restore { complete(root, &set) } else { cut_off(root, set) })?;
     prune(root)
 }
 
 /// Completes the set of a killed run that this one doesn't go on with.
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
-    if set.why == RESTORE {
-        set.why = CUT_OFF.to_owned();
+    if set.why == Why::Restore {
+        set.why = Why::CutOff;
         root.replace(&format!("{}/{INDEX}", set.directory()), &format!("{:#}\n", to_json(&set)))?;
     }
     complete(root, &set)
 }
 
 /// Writes the backup set of `changes`, durably, and returns it. On errors there is none.
-pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> Result<Set> {
+pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Set> {
     let names = Names::read(root)?;
     let mut copies = Vec::new();
     for set in names.partial.iter().filter_map(|id| load_partial(root, id)) {
         // A restore goes back past the killed run, not on with its work, and so does an apply after a restore.
-        if why == RESTORE || set.why == RESTORE {
+        if *why == Why::Restore || set.why == Why::Restore {
             cut_off(root, set)?;
             continue;
         }
@@ -148,7 +148,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime)
     let set = Set {
         id: names.next(now).to_string(),
         when: rfc3339(now),
-        why: why.to_owned(),
+        why: why.clone(),
         complete: false,
         records: copies.iter().map(|(record, _)| record.clone()).collect(),
     };
@@ -202,7 +202,6 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
             Change::Unmount { path } => {
                 add(&format!("{path}/"), Action::Unmounted, &Attributes::new(0, 0, 0), None, None)
             }
-            Change::Gather { .. } => {}
             Change::WriteCluster { before, after } => {
                 let bytes = [before, after].map(|text| text.clone().into_bytes());
                 add(KUBEADM_CONFIG, Action::Cluster, &Attributes::new(0, 0, 0), Some(&bytes[0]), Some(&bytes[1]));
@@ -301,7 +300,7 @@ fn load_partial(root: &Root, id: &Id) -> Option<Set> {
 }
 
 fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
-    let name = Set { id: id.to_string(), when: String::new(), why: String::new(), complete, records: vec![] };
+    let name = Set { id: id.to_string(), when: String::new(), why: Why::Apply, complete, records: vec![] };
     let path = format!("{}/{INDEX}", name.directory());
     let broken = || format!("{} can't be used; move its directory away", root.shown(&path));
     let index = root.read(&path, INDEX_LIMIT).with_context(broken)?;
@@ -329,7 +328,7 @@ fn to_json(set: &Set) -> Value {
         "version": VERSION,
         "id": set.id,
         "when": set.when,
-        "why": set.why,
+        "why": set.why.word(),
         "tool": env!("CARGO_PKG_VERSION"),
         "entries": entries.collect::<Vec<_>>(),
     })
@@ -375,7 +374,7 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
         Ok(record)
     });
     let records = records.collect::<Result<Vec<_>>>()?;
-    Ok(Set { when: text(index, "when")?, why: text(index, "why")?, records, ..set })
+    Ok(Set { when: text(index, "when")?, why: Why::of(&text(index, "why")?), records, ..set })
 }
 
 /// A set's name: its second in UTC, and a number where several were made in that second.
@@ -463,7 +462,7 @@ mod tests {
     use super::*;
 
     /// What a killed run leaves once its set is in place.
-    fn kill(node: &Node, changes: &[Change], why: &str, seconds: u64) {
+    fn kill(node: &Node, changes: &[Change], why: &Why, seconds: u64) {
         begin(&node.root, changes, why, at(seconds)).unwrap();
     }
 
@@ -512,9 +511,9 @@ mod tests {
             record("/f", Action::Directory, None, None),
             record("/g", Action::DirectoryRemoved, None, None),
         ];
-        let set = Set { id: FIRST.into(), when: rfc3339(at(0)), why: "apply".into(), complete: true, records };
+        let set = Set { id: FIRST.into(), when: rfc3339(at(0)), why: Why::Apply, complete: true, records };
         let text = to_json(&set).to_string();
-        let bare = Set { when: String::new(), why: String::new(), records: vec![], ..set.clone() };
+        let bare = Set { when: String::new(), why: Why::Apply, records: vec![], ..set.clone() };
         assert_eq!(from_json(&serde_json::from_str(&text).unwrap(), bare).unwrap(), set);
     }
 
@@ -558,7 +557,7 @@ mod tests {
         let node = Node::with(&[(POLICY, "old"), (STRAY, "stray")]);
         node.apply(&[node.write(POLICY, "new"), node.move_away(STRAY), node.write(KUBEADM, "")], 0).unwrap();
         let set = &list(&node.root).unwrap()[0];
-        assert_eq!((set.why.as_str(), set.when.as_str(), set.complete), ("apply", "2026-11-24T12:13:26Z", true));
+        assert_eq!((set.why.word(), set.when.as_str(), set.complete), ("apply", "2026-11-24T12:13:26Z", true));
         let copies: Vec<_> = set.records.iter().map(|record| (record.action, record.file.as_deref())).collect();
         let expected = [
             (Action::Replaced, Some("0-audit-policy.yaml")),
@@ -605,7 +604,7 @@ mod tests {
     #[test]
     fn a_killed_run_with_nothing_left_to_do_is_completed() {
         let node = Node::with(&[(POLICY, "0")]);
-        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         assert_eq!(node.sets(), ["20261124T121326Z.partial"]);
         assert!(!list(&node.root).unwrap()[0].complete);
         node.apply(&[], 1).unwrap();
@@ -617,9 +616,9 @@ mod tests {
         let node = Node::with(&[(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]);
         let changes = |node: &Node| [POLICY, KUBEADM, MANIFEST].map(|path| node.write(path, "1"));
         // Two runs got as far as a first and a second file.
-        kill(&node, &changes(&node), "apply", 0);
+        kill(&node, &changes(&node), &Why::Apply, 0);
         node.put(POLICY, "1");
-        kill(&node, &changes(&node)[1..], "apply", 1);
+        kill(&node, &changes(&node)[1..], &Why::Apply, 1);
         node.put(KUBEADM, "1");
         let id = node.apply(&[node.write(MANIFEST, "1")], 2).unwrap().unwrap();
         assert_eq!(node.sets(), [id.as_str()]);
@@ -634,7 +633,7 @@ mod tests {
     #[test]
     fn an_edit_between_a_killed_run_and_the_next_is_kept_too() {
         let node = Node::with(&[(POLICY, "0")]);
-        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         node.put(POLICY, "by hand");
         let id = node.apply(&[node.write(POLICY, "1")], 1).unwrap().unwrap();
         let copies = [0, 1].map(|n| node.text(&format!("{BACKUPS}/{id}/{n}-audit-policy.yaml")));
@@ -646,7 +645,7 @@ mod tests {
     #[test]
     fn a_run_that_fails_leaves_the_killed_ones_set() {
         let node = Node::with(&[(POLICY, "0"), (KUBEADM, "0")]);
-        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         node.apply(&[node.write(POLICY, "1"), node.fail_late(KUBEADM)], 1).unwrap_err();
         assert_eq!(node.sets(), ["20261124T121326Z.partial"]);
     }
@@ -654,7 +653,7 @@ mod tests {
     #[test]
     fn sets_that_were_half_written_or_are_taken_over_already_go() {
         let node = Node::with(&[(POLICY, "0")]);
-        kill(&node, &[node.write(POLICY, "1")], "apply", 0);
+        kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         let partial = fs::read_to_string(node.host(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"))).unwrap();
         node.apply(&[node.write(POLICY, "1")], 1).unwrap();
         // As if the power had failed before the older set was gone.
@@ -676,7 +675,7 @@ mod tests {
     fn a_killed_restore_is_not_part_of_the_next_run() {
         let node = Node::with(&[(POLICY, "0")]);
         node.apply(&[node.write(POLICY, "1")], 0).unwrap();
-        kill(&node, &[node.write(POLICY, "0")], RESTORE, 1);
+        kill(&node, &[node.write(POLICY, "0")], &Why::Restore, 1);
         node.put(POLICY, "0");
         node.apply(&[node.write(POLICY, "1")], 2).unwrap();
         assert_eq!(node.sets(), [FIRST, "20261124T121327Z", "20261124T121328Z"]);

@@ -1,19 +1,28 @@
-//! What kubeadm is called with, where that is no file of the user's: a configuration that came through a pipe, and patches.
+//! Where the real kubeadm is, and what it is called with where that is no file of the user's: a configuration that came through a pipe, and
+//! patches.
 //!
-//! It lies in `/run`, where nobody but root reads it: it is needed once, and may hold a token.
+//! The latter lies in `/run`, where nobody but root reads it: it is needed once, and may hold a token.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
-use std::process;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
+use std::{env, process};
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::{AccessFlags, access};
 
 use super::root::{Kind, Root, split};
+use super::storage::mounted_at;
 use crate::facts::file::Attributes;
+use crate::path::path_fault;
 use crate::wiring::patch::is_patch;
 use crate::yaml::tree::MAX_BYTES;
+
+/// The name of the program.
+pub const KUBEADM: &str = "kubeadm";
 
 const DIRECTORY: &str = "/run/kube-audit-bootstrap";
 /// More files than this, or folders in folders, are no patches.
@@ -101,8 +110,65 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
     Ok(())
 }
 
+/// Where kubeadm is if not on `PATH`, which a service may have none of.
+pub const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/bin"];
+
+/// Can what lies there be read once? What a descriptor leads to is the caller's, also where that is a file.
+pub fn is_stream(path: &Path) -> bool {
+    ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
+        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+/// Is it something else than a file that can be edited where it lies?
+pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
+    Ok(is_stream(path) || path_fault("", shown).is_some() || mounted_at(shown)?.is_some())
+}
+
+/// A file's path from the root on, without `.` and `..`.
+pub fn on_host(file: &Path) -> std::io::Result<PathBuf> {
+    // One that begins with two slashes is the same.
+    let path: PathBuf = std::path::absolute(file)?.components().collect();
+    // Where `..` leads, the links before it decide.
+    match path.components().any(|part| part == Component::ParentDir) {
+        true => fs::canonicalize(path),
+        false => Ok(path),
+    }
+}
+
+/// The first kubeadm on `path`, then in `usual`, that isn't this program.
+pub fn real_kubeadm(path: &OsStr, usual: &[&str]) -> Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    let own_meta =
+        fs::metadata(own).context("/proc/self/exe: this program can't be told from kubeadm; mount /proc")?;
+    let is_own = |path: &Path, meta: &fs::Metadata| {
+        (meta.dev(), meta.ino()) == (own_meta.dev(), own_meta.ino())
+            // A copy.
+            || meta.len() == own_meta.len() && matches!((fs::read(path), fs::read(own)), (Ok(a), Ok(b)) if a == b)
+    };
+    // Not from the working directory, which may be anybody's.
+    let on_path = env::split_paths(path).filter(|directory| directory.is_absolute());
+    for directory in on_path.chain(usual.iter().map(PathBuf::from)) {
+        let candidate = directory.join(KUBEADM);
+        if let Ok(meta) = fs::metadata(&candidate)
+            && meta.is_file()
+            && access(&candidate, AccessFlags::X_OK).is_ok()
+            && !is_own(&candidate, &meta)
+        {
+            return Ok(candidate);
+        }
+    }
+    bail!(
+        "kubeadm: there is none but this hook, neither in PATH ({}) nor in {}; install kubeadm, or put its directory into \
+         PATH",
+        path.display(),
+        usual.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::super::testing::Node;
     use super::*;
 
@@ -142,5 +208,69 @@ mod tests {
         let secret = node.root.read(&format!("{directory}/c"), MAX_BYTES).unwrap().unwrap();
         assert_eq!((secret.bytes.as_slice(), secret.attributes.mode), (&b"token"[..], 0o600));
         assert_ne!(write(&node.root, &files).unwrap(), directory);
+    }
+
+    #[test]
+    fn what_cannot_be_edited_is_a_stream() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (path, stream) in [
+            (Path::new("/dev/stdin"), true),
+            (Path::new("/dev/fd/63"), true),
+            (Path::new("/proc/self/fd/3"), true),
+            (&pipe, true),
+            (&file, false),
+            // Missing, and a directory: said by who reads them.
+            (Path::new("/no/such/file"), false),
+            (directory.path(), false),
+        ] {
+            assert_eq!(is_stream(path), stream, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn the_real_one_is_the_first_that_is_another_program() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).join(KUBEADM);
+        for name in ["link", "hard", "copy", "plain", "directory/kubeadm", "dangling", "real", "usual"] {
+            fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        let own = env::current_exe().unwrap();
+        symlink(&own, at("link")).unwrap();
+        fs::copy(&own, at("copy")).unwrap();
+        fs::hard_link(at("copy"), at("hard")).unwrap();
+        symlink("/no/such", at("dangling")).unwrap();
+        fs::write(at("plain"), "").unwrap();
+        fs::set_permissions(at("plain"), fs::Permissions::from_mode(0o644)).unwrap();
+        for name in ["real", "usual"] {
+            fs::write(at(name), name).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = |names: &[&str]| env::join_paths(names.iter().map(|name| directory.path().join(name))).unwrap();
+        let usual = directory.path().join("usual");
+        let usual = [usual.to_str().unwrap()];
+        let none = ["missing", "link", "hard", "copy", "plain", "directory", "dangling"];
+        assert_eq!(real_kubeadm(&path(&[&none[..], &["real"]].concat()), &usual).unwrap(), at("real"));
+        assert_eq!(real_kubeadm(&path(&none), &usual).unwrap(), at("usual"));
+        assert_eq!(real_kubeadm(OsStr::new(""), &usual).unwrap(), at("usual"));
+        let error = real_kubeadm(&path(&none), &["/no/such"]).unwrap_err().to_string();
+        assert!(error.contains(path(&none).to_str().unwrap()) && error.contains("/no/such"), "{error}");
+    }
+
+    #[test]
+    fn paths_are_absolute_and_plain() {
+        let directory = tempfile::tempdir().unwrap();
+        let top = directory.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("far/below")).unwrap();
+        fs::write(top.join("far/file"), "").unwrap();
+        symlink("far/below", top.join("link")).unwrap();
+        let here = env::current_dir().unwrap();
+        assert_eq!(on_host(Path::new("a")).unwrap(), here.join("a"));
+        assert_eq!(on_host(Path::new("./a/.//b")).unwrap(), here.join("a/b"));
+        assert_eq!(on_host(Path::new("/a")).unwrap(), Path::new("/a"));
+        assert_eq!(on_host(&top.join("link/../file")).unwrap(), top.join("far/file"), "as the kernel has it");
     }
 }

@@ -8,16 +8,9 @@ use anyhow::{Result, bail};
 use super::backup;
 use super::process::running;
 use super::root::Root;
-use crate::facts::backup::RESTORE;
-use crate::time;
+use crate::facts::backup::Why;
+use crate::facts::repairs::RepairHistory;
 use crate::yaml::tree::MAX_BYTES;
-
-/// The `why` of a backup set that a repair wrote.
-pub const HEAL: &str = "heal";
-
-/// How many repairs there may be within [`WINDOW`]: who undoes more than that means it.
-pub const REPAIRS: usize = 3;
-const WINDOW: Duration = Duration::from_secs(3600);
 
 /// How long nobody may have written the manifest.
 const QUIET: Duration = Duration::from_secs(10);
@@ -59,33 +52,15 @@ fn kubeadm_runs() -> bool {
     running().any(|(_, name)| name == "kubeadm")
 }
 
-/// What was done last to a node, as far as it matters to who would repair it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// The repairs since the last `apply`, newest first: the ids of their backup sets, and when they were.
-    pub repairs: Vec<(String, String)>,
-    /// The set of the restore that came last of all. Somebody wants the node like that, or it was a repair that couldn't be proved.
-    pub restored: Option<String>,
-}
-
-impl History {
-    /// Were there [`REPAIRS`] within an hour? None comes after that until somebody runs `apply` himself.
-    pub fn is_a_fight(&self) -> bool {
-        let moment = |(_, when): &(String, String)| time::seconds(when).map(Duration::from_secs);
-        let ends = self.repairs.first().and_then(moment).zip(self.repairs.get(REPAIRS - 1).and_then(moment));
-        ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
-    }
-}
-
 /// What was done last.
-pub fn history(root: &Root) -> Result<History> {
+pub fn history(root: &Root) -> Result<RepairHistory> {
     let sets = backup::list(root)?;
     // One that was cut off is taken back by the next run, and put back nothing.
     let is_whole = !backup::unfinished(root)?;
-    let restored = sets.first().filter(|set| is_whole && set.why == RESTORE).map(|set| set.id.clone());
+    let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
     let repairs =
-        sets.iter().take_while(|set| set.why == HEAL).map(|set| (set.id.clone(), set.when.clone())).collect();
-    Ok(History { repairs, restored })
+        sets.iter().take_while(|set| set.why == Why::Heal).map(|set| (set.id.clone(), set.when.clone())).collect();
+    Ok(RepairHistory { repairs, restored })
 }
 
 /// Shall systemd start the repairs?
@@ -99,9 +74,10 @@ mod tests {
     use super::super::testing::{MANIFEST, Node, at};
     use super::super::transaction::execute;
     use super::*;
+    use crate::time;
 
     /// Runs, by why and when, in seconds since 1970; each writes another text.
-    fn node(runs: &[(&str, u64)]) -> Node {
+    fn node(runs: &[(Why, u64)]) -> Node {
         let node = Node::with(&[(MANIFEST, "old")]);
         for (number, (why, when)) in runs.iter().enumerate() {
             execute(&node.root, &[node.write(MANIFEST, &number.to_string())], why, at(*when)).unwrap();
@@ -113,12 +89,12 @@ mod tests {
     fn three_repairs_within_an_hour_since_the_last_apply_are_a_fight() {
         for (runs, repairs, fight) in [
             (&[][..], 0, false),
-            (&[("apply", 1000)], 0, false),
-            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000)], 2, false),
-            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000), (HEAL, 5599)], 3, true),
-            (&[("apply", 1000), (HEAL, 2000), (HEAL, 3000), (HEAL, 5600)], 3, false),
-            (&[(HEAL, 1000), (HEAL, 9000), (HEAL, 9100), (HEAL, 9200)], 4, true),
-            (&[(HEAL, 2000), (HEAL, 3000), ("apply", 3500), (HEAL, 4000)], 1, false),
+            (&[(Why::Apply, 1000)], 0, false),
+            (&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Heal, 3000)], 2, false),
+            (&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Heal, 3000), (Why::Heal, 5599)], 3, true),
+            (&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Heal, 3000), (Why::Heal, 5600)], 3, false),
+            (&[(Why::Heal, 1000), (Why::Heal, 9000), (Why::Heal, 9100), (Why::Heal, 9200)], 4, true),
+            (&[(Why::Heal, 2000), (Why::Heal, 3000), (Why::Apply, 3500), (Why::Heal, 4000)], 1, false),
         ] {
             let history = history(&node(runs).root).unwrap();
             assert_eq!((history.repairs.len(), history.is_a_fight()), (repairs, fight), "{runs:?}");
@@ -128,10 +104,10 @@ mod tests {
 
     #[test]
     fn what_was_restored_last_is_known() {
-        let node = node(&[("apply", 1000), (HEAL, 2000), (RESTORE, 3000)]);
+        let node = node(&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Restore, 3000)]);
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
-        execute(&node.root, &[node.write(MANIFEST, "x")], "apply", at(4000)).unwrap();
-        assert_eq!(history(&node.root).unwrap(), History::default());
+        execute(&node.root, &[node.write(MANIFEST, "x")], &Why::Apply, at(4000)).unwrap();
+        assert_eq!(history(&node.root).unwrap(), RepairHistory::default());
     }
 
     #[test]

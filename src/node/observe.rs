@@ -7,8 +7,8 @@ use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Kind, Root, split, stays_wrong};
 use super::{cluster, disk, gather, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
-use crate::facts::file::{Text, text_of};
-use crate::facts::{Facts, Paths, Targets};
+use crate::facts::file::{Owner, Text, text_of};
+use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::unit;
 use crate::yaml::tree::MAX_BYTES;
@@ -62,8 +62,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
         certified: is_certified(root)?,
         live: root.is_host(),
-        kubelet: None,
-        owner: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
+        owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
     })
 }
 
@@ -99,7 +98,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         let attributes = match root.stat(path)? {
             None => None,
             Some(entry) if entry.kind == Kind::Directory => {
-                Some((entry.attributes, root.list(path)?.unwrap_or_default()))
+                Some(Directory { attributes: entry.attributes, names: root.list(path)?.unwrap_or_default() })
             }
             Some(entry) => bail!(
                 "{}: this is {}, and the audit log needs a directory here; move it away",
@@ -112,7 +111,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     for log in &paths.logs {
         let (directory, name) = split(log)?;
         for other in
-            targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.1)).into_iter().flatten()
+            targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
         {
             let path = format!("{directory}/{other}");
             if gather::is_log(name, other) {
@@ -129,7 +128,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let source = config.storage.source.as_ref();
     for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
         let before = root.read(&path, MAX_BYTES)?;
-        targets.units.push((path, text, before));
+        targets.units.push(Unit { path, text, before });
     }
     let unit = format!("{}/{}", unit::UNITS, unit::name(directory));
     targets.has_unit =
@@ -140,9 +139,10 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     if let Some(source) = source {
         if let unit::Source::Bind(from) = source {
             let entry = root.stat(from)?.filter(|entry| entry.kind == Kind::Directory);
-            targets.bound = entry
-                .map(|entry| Ok::<_, anyhow::Error>((entry.attributes, root.list(from)?.unwrap_or_default())))
-                .transpose()?;
+            if let Some(entry) = entry {
+                let names = root.list(from)?.unwrap_or_default();
+                targets.bound = Some(Directory { attributes: entry.attributes, names });
+            }
         }
         targets.disk = Some(disk::state(root, source, log, &paths.manifest)?);
     }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::backup::{FILE_LIMIT, Id, list, newest};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
-use crate::facts::backup::{RESTORE, Set};
+use crate::facts::backup::{Set, Why};
 use crate::path::STATE;
 
 /// There while a run waits for its proof, or was killed meanwhile: the id of the newest set before it.
@@ -72,7 +72,7 @@ pub fn set(root: &Root) -> Result<Option<Set>> {
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
     let later = list(root)?.into_iter().take_while(is_later);
     // One that was cut off may not have come as far as the manifest.
-    Ok(later.take_while(|set| set.why != RESTORE || !set.complete).last())
+    Ok(later.take_while(|set| set.why != Why::Restore || !set.complete).last())
 }
 
 #[cfg(test)]
@@ -127,18 +127,18 @@ mod tests {
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         let unproved = || set(&node.root).unwrap().map(|set| set.id);
         // Killed once its set is there.
-        backup::begin(&node.root, &[node.write(MANIFEST, "old")], RESTORE, at(1)).unwrap();
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         assert_eq!(unproved(), id);
         // The next run finds nothing to do, or has something of its own to do.
         for changes in [vec![], vec![node.write(POLICY, "policy")]] {
             node.apply(&changes, 2).unwrap();
             assert_eq!(unproved(), id, "the way back is the same");
-            backup::begin(&node.root, &[node.write(MANIFEST, "old")], RESTORE, at(3)).unwrap();
+            backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(3)).unwrap();
         }
         node.restore(None, 4);
         node.restore(id.as_deref(), 5);
         assert_eq!((node.text(MANIFEST).as_str(), unproved()), ("old", None));
-        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
+        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why.to_string()).collect();
         let cut = "restore, cut off";
         assert_eq!(whys, ["restore", "restore", cut, "apply", cut, cut, "apply"]);
     }

@@ -9,7 +9,7 @@ use super::cluster;
 use super::root::{Kind, Root};
 use super::storage::mounted_at;
 use crate::change::{Change, KUBEADM_CONFIG, Restore};
-use crate::facts::backup::{Action, BACKUPS, CUT_OFF, RESTORE, Record, Set, fingerprint};
+use crate::facts::backup::{Action, BACKUPS, Record, Set, fingerprint};
 use crate::path::aside;
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
@@ -25,7 +25,7 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
     for (complete, loaded) in load_all(root)? {
         match loaded {
             Ok(set) => {
-                found = id.map_or(![RESTORE, CUT_OFF].contains(&set.why.as_str()), |id| set.id == id);
+                found = id.map_or(!set.why.is_way_back(), |id| set.id == id);
                 sets.push(set);
             }
             // The way back leads past it, and it alone knows what its run changed.
@@ -269,6 +269,7 @@ mod tests {
     use super::super::testing::{FIRST, KUBEADM, LOGS, MANIFEST, Node, POLICY, STRAY, at};
     use super::super::transaction::execute;
     use super::*;
+    use crate::facts::backup::Why;
 
     fn paths(changes: &[Change]) -> Vec<&str> {
         changes.iter().map(Change::path).collect()
@@ -278,7 +279,7 @@ mod tests {
     fn what_is_in_the_cluster_is_no_matter_of_an_image() {
         let node = Node::new();
         let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
-        let set = begin(&node.root, &[change], "apply", at(0)).unwrap();
+        let set = begin(&node.root, &[change], &Why::Apply, at(0)).unwrap();
         finish(&node.root, &set).unwrap();
         assert_eq!(list(&node.root).unwrap()[0].records[0].path, KUBEADM_CONFIG);
         let restore = plan(&node.root, None).unwrap();
@@ -294,7 +295,7 @@ mod tests {
         let attributes = super::super::testing::mode(0o700);
         let mount = Change::Mount { path: path.clone(), unit, attributes, log, begun: None };
         for (seconds, change) in [(0, mount), (1, Change::Unmount { path })] {
-            let set = begin(&node.root, std::slice::from_ref(&change), "apply", at(seconds)).unwrap();
+            let set = begin(&node.root, std::slice::from_ref(&change), &Why::Apply, at(seconds)).unwrap();
             finish(&node.root, &set).unwrap();
             let restore = plan(&node.root, None).unwrap();
             assert_eq!((restore.changes, restore.notes), (vec![], vec![]), "{change:?}");
@@ -511,7 +512,7 @@ mod tests {
         node.apply(&[node.write("/srv/a/policy", "1")], 0).unwrap();
         fs::remove_dir_all(node.host("/srv")).unwrap();
         let gone = plan(&node.root, None).unwrap().gone;
-        execute(&node.root, &gone, RESTORE, at(1)).unwrap();
+        execute(&node.root, &gone, &Why::Restore, at(1)).unwrap();
         assert_eq!(node.text("/srv/a/policy"), "0");
     }
 

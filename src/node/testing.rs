@@ -11,7 +11,7 @@ use super::restore;
 use super::root::Root;
 use super::transaction::execute;
 use crate::change::{Change, Restore};
-use crate::facts::backup::{BACKUPS, RESTORE};
+use crate::facts::backup::{BACKUPS, Why};
 use crate::facts::file::{Attributes, Snapshot};
 
 pub const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
@@ -148,12 +148,12 @@ impl Node {
     }
 
     pub fn apply(&self, changes: &[Change], seconds: u64) -> Result<Option<String>> {
-        execute(&self.root, changes, "apply", at(seconds))
+        execute(&self.root, changes, &Why::Apply, at(seconds))
     }
     /// Does what [`restore::plan`] says.
     pub fn restore(&self, id: Option<&str>, seconds: u64) -> Restore {
         let restore = restore::plan(&self.root, id).unwrap();
-        execute(&self.root, &restore.changes, RESTORE, at(seconds)).unwrap();
+        execute(&self.root, &restore.changes, &Why::Restore, at(seconds)).unwrap();
         restore
     }
 }

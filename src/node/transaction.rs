@@ -23,7 +23,7 @@ use super::names::{kept_name, temporary_name};
 use super::root::{Kind, Place, Root, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
 use crate::change::Change;
-use crate::facts::backup::Set;
+use crate::facts::backup::{Set, Why};
 use crate::facts::file::{Attributes, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
@@ -34,7 +34,7 @@ use crate::storage::unit::UNITS;
 /// Errors: what a change was planned on isn't there any more; a change failed. In both cases, the node is as it
 /// was, unless the error says what isn't and where its copy is. When this returns without an error, all changes
 /// are durable; what fails in clearing up after them is a warning.
-pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> Result<Option<String>> {
+pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Option<String>> {
     backup::recover(root)?;
     if changes.is_empty() {
         backup::complete_partial(root, why)?;
@@ -94,7 +94,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
         Change::Format { device, .. } => device::content(device)? == Content::Blank,
         Change::Mount { .. } => mounted_at(path)?.is_none(),
-        Change::Unmount { .. } | Change::Gather { .. } => true,
+        Change::Unmount { .. } => true,
         Change::RemoveDirectory { before, .. } => {
             root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
         }
@@ -134,7 +134,6 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
             | Change::Format { .. }
             | Change::Mount { .. }
             | Change::Unmount { .. }
-            | Change::Gather { .. }
             | Change::RemoveDirectory { .. } => None,
             Change::CreateDirectory { attributes, .. } => {
                 root.make_directory(path, attributes, &mut |made| undo.push(Undo::RemoveDirectory(made)))?;
@@ -271,8 +270,8 @@ fn commit(
                 disk::unmount(root, path)?;
                 warn_on_error(disk::put_back(root, path));
             }
-            // Made when staging; removed at the end; done when all is through.
-            (Change::CreateDirectory { .. } | Change::Gather { .. } | Change::RemoveDirectory { .. }, _) => {}
+            // Made when staging; removed at the end.
+            (Change::CreateDirectory { .. } | Change::RemoveDirectory { .. }, _) => {}
             (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, None) => {
                 bail!("{path} was not staged");
             }
@@ -365,7 +364,7 @@ mod tests {
     use super::super::restore;
     use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode};
     use super::*;
-    use crate::facts::backup::{BACKUPS, RESTORE};
+    use crate::facts::backup::BACKUPS;
 
     const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml.bak";
 
@@ -510,7 +509,7 @@ mod tests {
     fn what_cannot_be_taken_back_is_named_with_its_copy() {
         let node = node();
         fs::create_dir(node.host("/etc/directory")).unwrap();
-        let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], "apply", at(0)).unwrap();
+        let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], &Why::Apply, at(0)).unwrap();
         // No kept file is there to be put back.
         let undo = vec![Undo::PutBack(Rc::new(node.root.place(POLICY).unwrap()))];
         let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
@@ -537,7 +536,7 @@ mod tests {
         let node = node();
         let names = node.names();
         let changes = [node.write(POLICY, "policy"), node.write(MANIFEST, "manifest")];
-        backup::begin(&node.root, &changes, "apply", at(0)).unwrap();
+        backup::begin(&node.root, &changes, &Why::Apply, at(0)).unwrap();
         stage(&node.root, &changes, &mut Vec::new()).unwrap();
         assert_eq!(node.names().len(), names.len() + 4);
         node.apply(&[], 1).unwrap();
@@ -548,11 +547,11 @@ mod tests {
     fn a_restore_that_was_killed_at_its_end_is_whole() {
         let node = node();
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
-        backup::begin(&node.root, &[node.write(MANIFEST, "old")], RESTORE, at(1)).unwrap();
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         node.put(MANIFEST, "old");
         let restore = restore::plan(&node.root, id.as_deref()).unwrap();
-        execute(&node.root, &restore.changes, RESTORE, at(2)).unwrap();
-        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
+        execute(&node.root, &restore.changes, &Why::Restore, at(2)).unwrap();
+        let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why.to_string()).collect();
         assert_eq!(whys, ["restore", "apply"]);
     }
 

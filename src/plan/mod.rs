@@ -1,11 +1,13 @@
 //! What a run does to a node: decided here from facts, without touching anything.
 //!
-//! * [`wire`] says what kind of node this is, and puts the settings into its files; [`steps`] makes a plan of that.
-//! * [`place`] is about the place of the log: what is mounted there, and whether it is fit for a log.
+//! * [`identify`] says what kind of node this is, [`wire`] puts the settings into its files, and [`steps`] makes a plan of that.
+//! * `planner` is a plan in the making; [`place`] is about the place of the log: what is mounted there, and whether it is fit for a log.
 //! * [`way_back`] is what of the way back may be done.
 //! * [`proof`] says when it is proved that the API server audits.
 
+pub mod identify;
 pub mod place;
+mod planner;
 pub mod proof;
 pub mod steps;
 #[cfg(test)]
@@ -17,9 +19,58 @@ use anyhow::{Result, bail};
 
 use crate::audit::version::Version;
 use crate::change::Change;
+use crate::config::Config;
 use crate::facts::Seen;
 use crate::facts::file::Attributes;
 use crate::storage::forecast::Forecast;
+
+/// Why the program was started. Set by the caller, never by the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    #[default]
+    Any,
+    /// A boot: kubeadm may follow, and need not.
+    Boot,
+    /// `kubeadm init` is about to read the file that is named, so what it says of joining doesn't count, or to run without one.
+    Init,
+    /// `kubeadm join` is about to read the file that is named, or to make a control plane without one.
+    Join,
+    /// `kubeadm upgrade` is about to make the manifest anew.
+    Upgrade,
+}
+
+impl Occasion {
+    /// The command of kubeadm's that is about to start, which then makes the manifest, or refuses to.
+    pub fn command(self) -> Option<&'static str> {
+        match self {
+            Occasion::Any | Occasion::Boot => None,
+            Occasion::Init => Some("init"),
+            Occasion::Join => Some("join"),
+            Occasion::Upgrade => Some("upgrade"),
+        }
+    }
+
+    /// Is kubeadm about to start? It reads the file that is named, and no other.
+    pub fn is_kubeadm(self) -> bool {
+        self.command().is_some()
+    }
+}
+
+/// What a run is for: what the configuration says, and what the caller adds to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Intent<'c> {
+    pub config: &'c Config,
+    pub occasion: Occasion,
+    /// The user named the kubeadm files, so each must be one that kubeadm reads.
+    pub required: bool,
+}
+
+impl Intent<'_> {
+    /// Is kubeadm about to do that without a file of its own?
+    pub fn is_without_file(&self, occasion: Occasion) -> bool {
+        self.occasion == occasion && self.config.kubeadm_configs.as_deref().is_none_or(<[_]>::is_empty)
+    }
+}
 
 /// What kind of node this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +147,8 @@ pub struct Plan {
     /// Where the version was found.
     pub version_source: &'static str,
     pub changes: Vec<Planned>,
+    /// What is done when all of them are through.
+    pub follow_up: Option<FollowUp>,
     /// What each part looks at, for `status`: the paths. A part that isn't here doesn't apply to the node.
     pub subjects: Vec<(Step, String)>,
     /// Files of kubeadm's that can't be edited, which doesn't matter where the cluster exists: warnings say why.
@@ -111,6 +164,23 @@ pub struct Plan {
     /// What speaks against the place of the log.
     pub objection: Option<String>,
     pub warnings: Vec<String>,
+}
+
+/// The logs that went aside move to where this one lies now. It comes after the transaction, as nothing needs it, and nobody takes it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowUp {
+    pub log: String,
+    /// What the logs get, if they are to have other attributes.
+    pub attributes: Option<Attributes>,
+    /// Logs were seen that will move. Others may appear until then.
+    pub is_expected: bool,
+}
+
+impl FollowUp {
+    /// The part of the job that it belongs to.
+    pub const STEP: Step = Step::Storage;
+    /// What it is called in JSON, among the actions of changes.
+    pub const ACTION: &str = "gather";
 }
 
 /// The policy to install.
@@ -130,15 +200,6 @@ pub struct Storage {
 }
 
 impl Plan {
-    fn add(&mut self, step: Step, change: Change) {
-        self.changes.push(Planned { step, change });
-    }
-
-    fn restart_by_hand(&mut self, warning: String) {
-        self.by_hand = true;
-        self.warnings.push(warning);
-    }
-
     /// The first reason counts.
     fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);
@@ -148,7 +209,7 @@ impl Plan {
     pub fn allowed(&self) -> Result<()> {
         match (&self.refusal, &self.objection) {
             (Some(why), _) => bail!("{why}"),
-            (None, Some(why)) if !self.changes.is_empty() => bail!("{why}"),
+            (None, Some(why)) if !self.is_empty() => bail!("{why}"),
             _ => Ok(()),
         }
     }
@@ -158,24 +219,23 @@ impl Plan {
         self.warnings.extend(self.objection.take());
     }
 
-    /// What a transaction does, that is all but what follows when everything is through.
+    /// Its changes, for a transaction.
     pub fn changes(&self) -> Vec<Change> {
-        let changes = self.changes.iter().map(|planned| &planned.change);
-        changes.filter(|change| !matches!(change, Change::Gather { .. })).cloned().collect()
+        self.changes.iter().map(|planned| planned.change.clone()).collect()
     }
 
-    /// The log whose events from before are to follow, and their attributes, if they are to have others.
-    pub fn gathers(&self) -> Option<(String, Option<Attributes>)> {
-        self.changes.iter().find_map(|planned| match &planned.change {
-            Change::Mount { log, begun: attributes, .. } | Change::Gather { log, attributes } => {
-                Some((log.clone(), attributes.clone()))
-            }
-            _ => None,
-        })
+    /// What follows for certain, as far as anybody has seen.
+    pub fn expected_follow_up(&self) -> Option<&FollowUp> {
+        self.follow_up.as_ref().filter(|follow_up| follow_up.is_expected)
     }
 
-    /// Is something to be mounted?
-    pub fn mounts(&self) -> bool {
-        self.changes.iter().any(|planned| matches!(planned.change, Change::Mount { .. }))
+    /// Is there nothing to do?
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.expected_follow_up().is_none()
+    }
+
+    /// Does it change a part of the job?
+    pub fn touches(&self, step: Step) -> bool {
+        self.changes.iter().any(|planned| planned.step == step)
     }
 }

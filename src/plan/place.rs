@@ -2,18 +2,18 @@
 
 use anyhow::{Result, bail};
 
-use super::{Plan, Role, Step, Storage};
+use super::planner::Planner;
+use super::{FollowUp, Occasion, Role, Step, Storage};
 use crate::change::Change;
-use crate::config::{Config, Occasion};
 use crate::facts::file::Attributes;
-use crate::facts::{Facts, Seen, Targets};
+use crate::facts::{Seen, State, Unit};
 use crate::path::aside;
 use crate::path::{is_within, parent};
 use crate::storage::blank::Content;
 use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
-use crate::storage::unit::{KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
+use crate::storage::unit::{Format, KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
 
 /// With less room than this, in bytes, no log is worth to be begun.
 const MIN_ROOM: u64 = 1 << 20;
@@ -27,161 +27,191 @@ pub fn is_of_log(name: &str, log: &str) -> bool {
 /// What may be mounted as it is.
 const FILE_SYSTEMS: [&str; 6] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"];
 
-impl Plan {
-    /// Plans what shall be mounted where the log lies. True if an API server that runs must be started anew to see it.
+/// What becomes of the place of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mounting {
+    /// Something is about to be mounted there.
+    pub is_new: bool,
+    /// An API server that runs must be restarted to see what is mounted.
+    pub needs_restart: bool,
+}
+
+impl Planner<'_> {
+    /// Plans what shall be mounted where the log lies.
     ///
-    /// Errors: the log lies elsewhere, or a link leads there.
-    pub(super) fn plan_mount(
-        &mut self,
-        config: &Config,
-        facts: &Facts,
-        logs: &[String],
-        targets: &Targets,
-        [directory_attributes, log_attributes]: [&Attributes; 2],
-    ) -> Result<bool> {
-        let Some(log) = logs.first() else { return Ok(false) };
-        let directory = parent(log);
-        // One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
-        if config.occasion == Occasion::Boot && self.role == Role::Image {
-            if config.storage.source.is_some() && targets.disk.as_ref().is_some_and(|disk| !disk.is_right) {
-                self.warnings.push(format!(
+    /// # Errors
+    ///
+    /// The log lies elsewhere, or a link leads there.
+    pub fn mount(&mut self, logs: &[String]) -> Result<Mounting> {
+        let Some(log) = logs.first() else { return Ok(Mounting::default()) };
+        let (directory, targets) = (parent(log), self.targets);
+        if self.may_be_workers() {
+            if targets.disk.as_ref().is_some_and(|disk| !disk.is_right) && self.config().storage.source.is_some() {
+                self.warn(format!(
                     "{directory}: nothing is mounted before kubeadm's configuration, or the hook, tells that this becomes a control plane"
                 ));
             }
-            return Ok(false);
+            return Ok(Mounting::default());
         }
-        let Some(source) = &config.storage.source else {
-            if targets.has_unit {
-                self.warnings.push(format!(
-                    "{UNITS}/{}: storage names nothing any more, and this still mounts it, and the kubelet needs it: restore, or remove it, and \
-                     {UNITS}/{KUBELET_DROP_IN}",
-                    unit_name(directory)
-                ));
-            }
-            return Ok(false);
+        let Some(source) = &self.config().storage.source else {
+            self.tell_of_unit_that_is_left(directory);
+            return Ok(Mounting::default());
         };
-        if let Some(other) = logs.iter().find(|other| parent(other) != parent(&config.log.path)) {
+        if let Some(other) = logs.iter().find(|other| parent(other) != parent(&self.config().log.path)) {
             bail!(
                 "{other}: a manifest has the log here, and not where log.path has it, so nothing can be mounted; remove `existing: \
                  keep`, or set log.path to this"
             );
         }
-        for (path, text, before) in &targets.units {
-            self.subjects.push((Step::Storage, path.clone()));
-            if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
-                let new = Attributes::new(0o644, facts.owner.0, facts.owner.1);
-                let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());
-                let (path, before, bytes) = (path.clone(), before.clone(), text.clone().into_bytes());
-                self.add(Step::Storage, Change::WriteFile { path, before, bytes, attributes });
-            }
-        }
-        let Some(state) = &targets.disk else { return Ok(false) };
+        self.write_units();
+        let Some(state) = &targets.disk else { return Ok(Mounting::default()) };
         if state.real != directory {
             bail!(
                 "{directory}: a link leads to {}, and nothing can be mounted at a link; name that in log.path",
                 state.real
             );
         }
-        let aside = aside(directory);
         if let Some(mounted) = &state.mounted {
-            if !state.is_right {
-                self.refuse(format!(
-                    "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
-                ));
-            }
-            match &state.blind {
-                Some(blind) => self.warnings.push(format!(
-                    "{directory}: {} began before this was mounted, and writes its log below it, or to {aside}, until the kubelet has started \
-                     it anew; apply moves the events then",
-                    blind.name
-                )),
-                None if state.has_left => {
-                    let attributes = config.storage.group.map(|_| log_attributes.clone());
-                    self.add(Step::Storage, Change::Gather { log: log.clone(), attributes });
-                }
-                None => {}
-            }
-            return Ok(state.blind.as_ref().is_some_and(|blind| !blind.is_replaced));
+            return Ok(self.keep_mounted(log, mounted, state));
         }
         if state.is_in_the_way {
-            self.refuse(format!(
-                "{aside}: this is there, and so are files in {directory}, which would go there; move one of them away"
+            self.plan.refuse(format!(
+                "{}: this is there, and so are files in {directory}, which would go there; move one of them away",
+                aside(directory)
             ));
         }
         match source {
-            Source::Bind(from) if is_within(from, parent(&facts.manifest_path)) => {
-                bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
-            }
-            Source::Bind(from) if state.is_same && targets.bound.is_none() => {
-                let attributes = directory_attributes.clone();
-                self.add(Step::Storage, Change::CreateDirectory { path: from.clone(), attributes });
-                self.warnings.push(format!("{from}: storage.bind is on the same file system as {directory}: is its disk mounted?"));
-            }
-            Source::Bind(from) => match &targets.bound {
-                Some((_, names)) if names.iter().any(|name| !is_of_log(name, log)) => self.refuse(format!(
-                    "{from}: storage.bind holds more than the log ({:?}), and would be closed to others; name a directory of its own",
-                    names.iter().find(|name| !is_of_log(name, log)).map_or("", String::as_str)
-                )),
-                None => {
-                    let attributes = directory_attributes.clone();
-                    self.add(Step::Storage, Change::CreateDirectory { path: from.clone(), attributes });
-                }
-                Some((before, _)) if !directory_attributes.met_by(before) => {
-                    let (path, before, after) = (from.clone(), before.clone(), directory_attributes.clone());
-                    self.add(Step::Storage, Change::SetAttributes { path, before, after });
-                }
-                Some(_) => {}
-            },
-            Source::Device { name, format } => {
-                let device = device_path(name);
-                match (&state.content, format) {
-                    (None, _) => {
-                        self.refuse(format!("{device}: storage.device isn't there; attach it, or correct its name"));
-                    }
-                    (Some(Content::Blank), Some(format)) => {
-                        self.add(Step::Storage, Change::Format { device, format: *format });
-                    }
-                    (Some(Content::Blank), None) => self.refuse(format!(
-                        "{device}: it is blank; give it a file system, or let storage.format do so"
-                    )),
-                    (Some(Content::Single(one)), Some(format)) if one.kind == format.name() && one.label == LABEL => {}
-                    (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {}
-                    (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => {
-                        self.refuse(format!(
-                            "{device}: it is not blank, there is {} with the label {:?}, and what is made here has the label {LABEL}; to use it as \
-                             it is, leave storage.format out",
-                            one.kind, one.label
-                        ));
-                    }
-                    (Some(content), _) => self.refuse(format!(
-                        "{device}: {content}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, \
-                         clear it with wipefs --all and blkdiscard --zeroout"
-                    )),
-                }
+            Source::Bind(from) => self.prepare_directory(from, log, state)?,
+            Source::Device { name, format } => self.prepare_device(device_path(name), *format, state),
+        }
+        self.mount_over(log, state);
+        Ok(Mounting { is_new: true, needs_restart: true })
+    }
+
+    /// One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
+    fn may_be_workers(&self) -> bool {
+        self.intent.occasion == Occasion::Boot && self.plan.role == Role::Image
+    }
+
+    fn tell_of_unit_that_is_left(&mut self, directory: &str) {
+        if self.targets.has_unit {
+            self.warn(format!(
+                "{UNITS}/{}: storage names nothing any more, and this still mounts it, and the kubelet needs it: restore, or remove it, and \
+                 {UNITS}/{KUBELET_DROP_IN}",
+                unit_name(directory)
+            ));
+        }
+    }
+
+    fn write_units(&mut self) {
+        for Unit { path, text, before } in &self.targets.units {
+            self.plan.subjects.push((Step::Storage, path.clone()));
+            if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
+                let new = Attributes::new(0o644, self.facts.owner.uid, self.facts.owner.gid);
+                let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());
+                let (path, before, bytes) = (path.clone(), before.clone(), text.clone().into_bytes());
+                self.add(Step::Storage, Change::WriteFile { path, before, bytes, attributes });
             }
         }
-        let (path, unit) = (directory.to_owned(), unit_name(directory));
+    }
+
+    /// What is mounted already stays. Logs from before that follow it, or will.
+    fn keep_mounted(&mut self, log: &str, mounted: &str, state: &State) -> Mounting {
+        let directory = parent(log);
+        if !state.is_right {
+            self.plan.refuse(format!(
+                "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
+            ));
+        }
+        match &state.blind {
+            Some(blind) => self.warn(format!(
+                "{directory}: {} began before this was mounted, and writes its log below it, or to {}, until the kubelet has started \
+                 it anew; apply moves the events then",
+                blind.name,
+                aside(directory)
+            )),
+            None if state.has_left => {
+                let attributes = self.config().storage.group.map(|_| self.log_attributes.clone());
+                self.follow_up(FollowUp { log: log.to_owned(), attributes, is_expected: true });
+            }
+            None => {}
+        }
+        let needs_restart = state.blind.as_ref().is_some_and(|blind| !blind.is_replaced);
+        Mounting { is_new: false, needs_restart }
+    }
+
+    /// The directory of another disk, which is to be the log's alone.
+    fn prepare_directory(&mut self, from: &str, log: &str, state: &State) -> Result<()> {
+        if is_within(from, parent(&self.facts.manifest_path)) {
+            bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
+        }
+        let wanted = self.directory_attributes.clone();
+        let Some(there) = &self.targets.bound else {
+            self.add(Step::Storage, Change::CreateDirectory { path: from.to_owned(), attributes: wanted });
+            if state.is_same {
+                self.warn(format!(
+                    "{from}: storage.bind is on the same file system as {}: is its disk mounted?",
+                    parent(log)
+                ));
+            }
+            return Ok(());
+        };
+        if let Some(other) = there.names.iter().find(|name| !is_of_log(name, log)) {
+            self.plan.refuse(format!(
+                "{from}: storage.bind holds more than the log ({other:?}), and would be closed to others; name a directory of its own"
+            ));
+        } else if !wanted.met_by(&there.attributes) {
+            let (path, before) = (from.to_owned(), there.attributes.clone());
+            self.add(Step::Storage, Change::SetAttributes { path, before, after: wanted });
+        }
+        Ok(())
+    }
+
+    /// A blank device gets a file system where that is asked for; one that has a file system for logs is mounted as it is.
+    fn prepare_device(&mut self, device: String, format: Option<Format>, state: &State) {
+        let refusal = match (&state.content, format) {
+            (None, _) => format!("{device}: storage.device isn't there; attach it, or correct its name"),
+            (Some(Content::Blank), Some(format)) => {
+                return self.add(Step::Storage, Change::Format { device, format });
+            }
+            (Some(Content::Blank), None) => {
+                format!("{device}: it is blank; give it a file system, or let storage.format do so")
+            }
+            (Some(Content::Single(one)), Some(format)) if one.kind == format.name() && one.label == LABEL => {
+                return;
+            }
+            (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => return,
+            (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => format!(
+                "{device}: it is not blank, there is {} with the label {:?}, and what is made here has the label {LABEL}; to use it as \
+                 it is, leave storage.format out",
+                one.kind, one.label
+            ),
+            (Some(content), _) => format!(
+                "{device}: {content}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, \
+                 clear it with wipefs --all and blkdiscard --zeroout"
+            ),
+        };
+        self.plan.refuse(refusal);
+    }
+
+    fn mount_over(&mut self, log: &str, state: &State) {
+        let directory = parent(log);
         // A new file system has no labels.
-        let label = targets.directories.get(directory).and_then(|found| found.as_ref()?.0.label.clone());
-        let attributes = Attributes { label, ..directory_attributes.clone() };
-        let begun = config.storage.group.map(|_| log_attributes.clone());
-        self.add(Step::Storage, Change::Mount { path, unit, attributes, log: log.clone(), begun: begun.clone() });
-        if state.has_left || !targets.logs.is_empty() {
-            self.add(Step::Storage, Change::Gather { log: log.clone(), attributes: begun });
-        }
-        Ok(true)
+        let there = self.targets.directories.get(directory).and_then(Option::as_ref);
+        let label = there.and_then(|there| there.attributes.label.clone());
+        let attributes = Attributes { label, ..self.directory_attributes.clone() };
+        let begun = self.config().storage.group.map(|_| self.log_attributes.clone());
+        let (path, unit, log) = (directory.to_owned(), unit_name(directory), log.to_owned());
+        let mount = Change::Mount { path, unit, attributes, log: log.clone(), begun: begun.clone() };
+        self.add(Step::Storage, mount);
+        let is_expected = state.has_left || !self.targets.logs.is_empty();
+        self.follow_up(FollowUp { log, attributes: begun, is_expected });
     }
 
     /// Judges the place of the log, and whether what the flags allow has room there. `changed` says that the flags, or the place, are about to
     /// become others.
-    pub(super) fn judge_place(
-        &mut self,
-        config: &Config,
-        directory: &str,
-        seen: &Seen,
-        limits: &Limits,
-        changed: bool,
-    ) {
+    pub fn judge_place(&mut self, directory: &str, seen: &Seen, limits: &Limits, changed: bool) {
+        let config = self.config();
         let forecast = forecast(limits, &seen.history, seen.disk);
         let place = format!("{directory}: {}", seen.judgement);
         match seen.judgement.lasting {
@@ -190,8 +220,8 @@ impl Plan {
                 format!("{place}: the log would be gone after a reboot"),
                 "mount a disk there (storage.device, storage.bind), set log.path to a directory on a disk, or storage.require to any",
             ),
-            Lasting::Volatile => self.warnings.push(format!("{place}: the log will be gone after a reboot")),
-            Lasting::Unknown if !config.storage.may_be_volatile => self.warnings.push(format!(
+            Lasting::Volatile => self.warn(format!("{place}: the log will be gone after a reboot")),
+            Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
                 "{directory}: it can't be told whether the log outlives a reboot: {}",
                 seen.judgement.reason
             )),
@@ -225,17 +255,17 @@ impl Plan {
                 );
             }
         }
-        self.storage = Some(Storage { directory: directory.to_owned(), seen: seen.clone(), forecast });
+        self.plan.storage = Some(Storage { directory: directory.to_owned(), seen: seen.clone(), forecast });
     }
 
     /// Speaks against the place of the log. On an image that is no matter, as it is copied to where it will run; and what was so before is no
     /// reason to do nothing.
     fn object(&mut self, changed: bool, why: String, advice: &str) {
-        match self.role {
-            Role::Image => self.warnings.push(why),
-            _ if !changed => self.warnings.push(format!("{why}; {advice}")),
+        match self.plan.role {
+            Role::Image => self.warn(why),
+            _ if !changed => self.warn(format!("{why}; {advice}")),
             _ => {
-                self.objection.get_or_insert(format!("{why}; {advice}"));
+                self.plan.objection.get_or_insert(format!("{why}; {advice}"));
             }
         }
     }
@@ -243,13 +273,13 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PolicyText;
-    use super::super::steps::plan;
-    use super::super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
-    use super::super::wire::wire;
+    use super::super::Intent;
+    use super::super::testing::{
+        actions, audited, config, directory, disk_state, facts, intent, planned, planned_for, snapshot,
+    };
     use super::*;
-    use crate::audit::policy;
-    use crate::facts::{Blind, State};
+    use crate::config::Config;
+    use crate::facts::{Blind, Facts, Targets};
     use crate::storage::blank::Signature;
     use crate::storage::forecast::History;
     use crate::storage::persistence::Judgement;
@@ -294,9 +324,9 @@ mod tests {
     #[test]
     fn a_log_that_does_not_last_keeps_kubeadm_from_starting() {
         for (occasion, is_refused) in [(Occasion::Init, true), (Occasion::Any, false), (Occasion::Boot, false)] {
-            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let config = Config { kubeadm_configs: Some(Vec::new()), ..Config::default() };
             let targets = Targets { storage: Some(seen(Lasting::Volatile, 1 << 40)), ..Targets::default() };
-            let plan = planned(&config, &facts(None), &targets);
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts(None), &targets).unwrap();
             assert_eq!(plan.allowed().is_err(), is_refused, "{occasion:?}: {:?}", plan.warnings);
         }
     }
@@ -304,7 +334,7 @@ mod tests {
     #[test]
     fn a_bound_directory_is_made_or_mended_and_nothing_goes_over_what_went_aside() {
         let config = config("storage: {bind: /data/audit}");
-        let holds = |mode, name: &str| Some((Attributes::new(mode, 0, 0), vec![name.to_owned()]));
+        let holds = |mode, name: &str| Some(directory(mode, 0, &[name]));
         for (bound, is_in_the_way, does, is_refused) in [
             (None, false, "create-directory mount", false),
             (holds(0o755, "audit.log"), false, "set-attributes mount", false),
@@ -344,10 +374,8 @@ mod tests {
     fn what_is_mounted_for_the_log_is_the_logs_alone() {
         let config = config("storage: {bind: /data/audit}");
         let (facts, mut targets) = audited(&config);
-        let names = vec!["audit.log".to_owned(), "notes".to_owned()];
-        targets
-            .directories
-            .insert("/var/log/kubernetes/audit".to_owned(), Some((Attributes::new(0o755, 0, 0), names)));
+        let open = directory(0o755, 0, &["audit.log", "notes"]);
+        targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(open));
         assert_eq!(actions(&planned(&config, &facts, &targets)), "");
         targets.disk =
             Some(State { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
@@ -359,10 +387,8 @@ mod tests {
         let config = config("storage: {bind: /data/audit}");
         let facts = facts(None);
         let state = State { real: "/data/logs".to_owned(), ..disk_state() };
-        let wiring = wire(&config, &facts, false).unwrap();
-        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
         let targets = Targets { disk: Some(state), ..Targets::default() };
-        let error = plan(&config, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        let error = planned_for(&intent(&config), &facts, &targets).unwrap_err().to_string();
         assert!(error.contains("a link leads to /data/logs"), "{error}");
     }
 
@@ -421,14 +447,15 @@ mod tests {
 
     #[test]
     fn an_image_is_told_what_is_not_mounted_before_it_has_a_role() {
-        let boot = |lines: &str| Config { occasion: Occasion::Boot, ..config(lines) };
         for (lines, is_right, is_told) in [
             ("storage: {bind: /data/audit}", false, true),
             ("storage: {bind: /data/audit}", true, false),
             ("", false, false),
         ] {
             let disk = Some(State { is_right, ..disk_state() });
-            let plan = planned(&boot(lines), &facts(None), &Targets { disk, ..Targets::default() });
+            let config = config(lines);
+            let boot = Intent { occasion: Occasion::Boot, ..intent(&config) };
+            let plan = planned_for(&boot, &facts(None), &Targets { disk, ..Targets::default() }).unwrap();
             let told = plan.warnings.iter().any(|line| line.contains("nothing is mounted before"));
             assert_eq!((actions(&plan).contains("mount"), told), (false, is_told), "{lines}");
         }
@@ -437,7 +464,7 @@ mod tests {
     #[test]
     fn a_bound_directory_on_the_same_disk_is_made_and_doubted() {
         let wanted = config("storage: {bind: /data/audit}");
-        let there = Some((Attributes::new(0o700, 0, 0), Vec::new()));
+        let there = Some(directory(0o700, 0, &[]));
         for (is_same, bound, does, is_doubted) in [
             (true, None, "create-directory mount", true),
             (false, None, "create-directory mount", false),
@@ -451,9 +478,7 @@ mod tests {
         }
         let facts = Facts { manifest_path: "/data/audit/kube-apiserver.yaml".to_owned(), ..facts(None) };
         let targets = Targets { disk: Some(disk_state()), ..Targets::default() };
-        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-        let wiring = wire(&wanted, &facts, false).unwrap();
-        let error = plan(&wanted, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        let error = planned_for(&intent(&wanted), &facts, &targets).unwrap_err().to_string();
         assert!(error.contains("must not lie in the manifest directory"), "{error}");
     }
 
@@ -464,8 +489,8 @@ mod tests {
         let log = || ("/var/log/kubernetes/audit/audit.log".to_owned(), Some(Attributes::new(0o600, 0, 0)));
         for (has_left, logs, does) in [
             (false, None, "mount create-file"),
-            (true, None, "mount gather create-file"),
-            (false, Some(log()), "mount gather create-file"),
+            (true, None, "mount create-file gather"),
+            (false, Some(log()), "mount create-file gather"),
         ] {
             let disk = Some(State { has_left, content: content.clone(), ..disk_state() });
             let logs = logs.into_iter().collect();
@@ -512,9 +537,7 @@ mod tests {
     fn nothing_is_mounted_for_a_log_that_is_kept_elsewhere() {
         let kept = config("existing: keep\nstorage: {bind: /data/audit}");
         let (facts, targets) = audited(&config("log: {path: /srv/audit/log}"));
-        let wiring = wire(&kept, &facts, false).unwrap();
-        let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-        let error = plan(&kept, &facts, wiring, &targets, &policy).unwrap_err().to_string();
+        let error = planned_for(&intent(&kept), &facts, &targets).unwrap_err().to_string();
         assert!(error.starts_with("/srv/audit/log: a manifest has the log here"), "{error}");
     }
 }

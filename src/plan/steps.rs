@@ -2,273 +2,175 @@
 
 use anyhow::{Result, bail};
 
-use super::place::is_of_log;
+use super::place::{Mounting, is_of_log};
+use super::planner::Planner;
 use super::wire::Wiring;
-use super::{Plan, PolicyText, Role, Step};
+use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::config::{Config, Existing, Occasion};
-use crate::facts::file::{Attributes, Snapshot, Text, lossy, text_of};
+use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
 use crate::facts::{Facts, Targets};
 use crate::path::{ADMIN_CONF, parent};
 use crate::storage::forecast::Limits;
 use crate::wiring::{Wired, manifest};
 use crate::yaml::fields::Severity;
 
-/// Plans the changes.
+/// Plans the changes, in the order that keeps the API server alive.
 ///
-/// Errors: a policy that the node's API server would refuse, or would take for something else than it says.
+/// # Errors
+///
+/// A policy that the node's API server would refuse, or would take for something else than it says; a place where the log can't lie.
 pub fn plan(
-    config: &Config,
+    intent: &Intent<'_>,
     facts: &Facts,
     wiring: Wiring,
     targets: &Targets,
     policy_text: &PolicyText,
 ) -> Result<Plan> {
-    let mut plan = Plan {
-        role: wiring.role,
-        version: wiring.version,
-        version_source: wiring.version_source,
-        changes: Vec::new(),
-        subjects: Vec::new(),
-        skipped: wiring.skipped,
-        unknown: None,
-        by_hand: false,
-        storage: None,
-        refusal: None,
-        objection: None,
-        warnings: wiring.warnings,
-    };
+    let mut planner = Planner::new(intent, facts, targets, &wiring);
     if wiring.role == Role::Worker {
-        return Ok(plan);
+        return Ok(planner.plan);
     }
-    let owner = (wiring.run_as.0.unwrap_or(facts.owner.0), wiring.run_as.1.unwrap_or(facts.owner.1));
-    if owner.0 != 0 && wiring.run_as.0.is_none() {
-        plan.warnings.push(format!("not run as root: what is written belongs to {}:{}", owner.0, owner.1));
-    }
-    if config.log.file().is_none() {
-        plan.warnings.push(
-            "log.path is -: events go to the standard output of the API server's container, where the kubelet rotates \
-             them away with its other messages, and none of the log's own limits holds"
-                .to_owned(),
-        );
-    }
-    let keep = config.existing == Existing::Keep;
-    let (mode, log_mode, group) = match config.storage.group {
-        Some(group) => (0o750, 0o640, group),
-        None => (0o700, 0o600, owner.1),
-    };
-    for path in &wiring.paths.directories {
-        let wanted = Attributes::new(mode, owner.0, group);
-        plan.subjects.push((Step::Storage, path.clone()));
-        match targets.directories.get(path).cloned().flatten() {
-            None => {
-                let change = Change::CreateDirectory { path: path.clone(), attributes: wanted };
-                plan.add(Step::Storage, change);
-            }
-            Some((before, names)) if !keep && !wanted.met_by(&before) => {
-                // A directory that others use, too, would be closed to them; what is mounted there for the log is the log's.
-                let is_ours = targets.disk.as_ref().is_some_and(|disk| disk.is_right);
-                let other = names.iter().find(|name| !is_of_log(name, &config.log.path));
-                if let Some(other) = other.filter(|_| !is_ours) {
-                    plan.warnings.push(format!(
-                        "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
-                         stay; a directory of its own would be closed to others",
-                        before.mode
-                    ));
-                } else {
-                    let change = Change::SetAttributes { path: path.clone(), before, after: wanted };
-                    plan.add(Step::Storage, change);
-                }
-            }
-            Some(_) => {}
-        }
-    }
-    let edits = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
-        || config.is_without_file(Occasion::Init);
-    let log_attributes = Attributes::new(log_mode, owner.0, group);
-    let blind = plan.plan_mount(
-        config,
-        facts,
-        &wiring.paths.logs,
-        targets,
-        [&Attributes::new(mode, owner.0, group), &log_attributes],
-    )?;
-    let mounts = plan.mounts();
-    for path in &wiring.paths.logs {
-        // What rotates the log gives each new file the mode and the owner of the one before.
-        if !targets.logs.contains_key(path)
-            && config.storage.group.is_some()
-            && (config.storage.source.is_none() || targets.disk.as_ref().is_some_and(|disk| disk.is_right))
-        {
-            plan.subjects.push((Step::Storage, path.clone()));
-            let (path, attributes) = (path.clone(), log_attributes.clone());
-            plan.add(Step::Storage, Change::WriteFile { path, before: None, bytes: Vec::new(), attributes });
-        }
-    }
-    for (path, before) in &targets.logs {
-        let Some(before) = before.as_ref().filter(|before| !keep && !mounts && !log_attributes.met_by(before))
-        else {
-            continue;
-        };
-        // Old ones stay closed to all but their owner, unless a group shall read them.
-        if config.storage.group.is_some() || wiring.paths.logs.contains(path) {
-            plan.subjects.push((Step::Storage, path.clone()));
-            let (path, before, after) = (path.clone(), before.clone(), log_attributes.clone());
-            plan.add(Step::Storage, Change::SetAttributes { path, before, after });
-        }
-    }
+    let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
+        || intent.is_without_file(Occasion::Init);
+    let logs = &wiring.paths.logs;
+    planner.tell_who_owns_what(&wiring);
+    planner.make_directories(&wiring.paths.directories);
+    let mounting = planner.mount(logs)?;
+    planner.begin_logs(logs);
+    planner.open_logs(logs, mounting);
     for path in &wiring.paths.policies {
-        plan.subjects.push((Step::Policy, path.clone()));
-        let before = targets.policies.get(path).cloned().flatten();
-        plan.policy(path, before, keep, owner, policy_text)?;
+        planner.install_policy(path, policy_text)?;
     }
-    let replaced = plan.changes.iter().find_map(|planned| match &planned.change {
-        Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
-            Some([before.bytes.clone(), bytes.clone()])
-        }
-        _ => None,
-    });
     for (text, wired) in wiring.kubeadm {
-        plan.edit(Step::Kubeadm, text, wired);
+        planner.edit(Step::Kubeadm, text, wired);
     }
-    match wiring.cluster {
-        None => {}
-        Some(Ok((before, wired))) => {
-            plan.subjects.push((Step::Kubeadm, KUBEADM_CONFIG.to_owned()));
-            plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", KUBEADM_CONFIG)));
-            if wired.text != before {
-                plan.warnings.push(format!(
-                    "{}: other control planes take their flags from it at their next upgrade, and new ones when they join: \
-                     each needs this program's policy and directory before",
-                    KUBEADM_CONFIG
-                ));
-                plan.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
-            }
-        }
-        Some(Err(why)) => plan.unknown = Some(why),
+    planner.edit_cluster(wiring.cluster);
+    planner.move_strays(wiring.strays);
+    if let Some((text, wired)) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
+        planner.edit_manifest(text, wired, mounting);
     }
-    // kubeadm makes the manifest anew in a moment, or finds that there is one.
-    let is_kubeadms = config.occasion.is_kubeadm() && plan.role == Role::ControlPlane;
-    for text in wiring.strays {
-        let what = "this defines another API server, which the kubelet may run instead";
-        if is_kubeadms {
-            plan.warnings.push(format!("{}: {what}; it stays until kube-audit-bootstrap apply", text.path));
-            continue;
-        }
-        plan.warnings.push(format!("{}: {what}; it goes to the backups", text.path));
-        plan.subjects.push((Step::Strays, text.path.clone()));
-        plan.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
-    }
-    if let Some((text, mut wired)) = wiring.manifest.filter(|_| !is_kubeadms) {
-        let edited = wired.text != text.text;
-        // A container keeps what was mounted when it began.
-        let moved = blind.then(|| [Vec::new(), b"mount".to_vec()]);
-        if let Some([before, after]) = replaced.or(moved).filter(|_| !edited) {
-            match manifest::mark(&text.text, &[&before, &after]) {
-                Ok(marked) => wired.text = marked,
-                Err(refusal) => plan.restart_by_hand(format!(
-                    "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
-                     count, with crictl stop $(crictl ps -q --name kube-apiserver)",
-                    text.path
-                )),
-            }
-        }
-        plan.edit(Step::Manifest, text, wired);
-        let known = facts.cluster.is_some() && plan.unknown.is_none();
-        if edited && !known && config.cluster {
-            plan.warnings.push(format!(
-                "{}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
-                 run apply again on a control plane with kubectl and {ADMIN_CONF} once its API server answers, or put the \
-                 settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{}",
-                KUBEADM_CONFIG,
-                plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
-            ));
-        }
-    }
-    if let (Some(seen), Some(log)) = (&targets.storage, wiring.paths.logs.first()) {
+    if let (Some(seen), Some(log)) = (&targets.storage, logs.first()) {
         let limits = Limits::of(&wiring.flags, wiring.version);
-        plan.judge_place(config, parent(log), seen, &limits, edits || plan.mounts());
-    }
-    if is_kubeadms {
-        // What a mount needs restarted, kubeadm restarts only then.
-        plan.changes.retain(|planned| {
-            let is_little =
-                matches!(planned.change, Change::CreateDirectory { .. } | Change::SetAttributes { .. });
-            planned.step != Step::Storage || is_little
-        });
+        planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
     }
     if wiring.role == Role::Joining {
-        plan.warnings.push(
-            "a joining control plane takes its flags from the cluster's kubeadm-config: they must be there"
-                .to_owned(),
-        );
+        planner
+            .warn("a joining control plane takes its flags from the cluster's kubeadm-config: they must be there");
     }
-    Ok(plan)
+    Ok(planner.plan)
 }
 
-impl Plan {
-    /// Replaces a file's text where it differs. Its owner and mode stay.
-    fn edit(&mut self, step: Step, text: Text, wired: Wired) {
-        self.subjects.push((step, text.path.clone()));
-        self.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
-        if wired.text != text.text {
-            let attributes = text.snapshot.attributes.clone();
-            let bytes = wired.text.into_bytes();
-            self.add(step, Change::WriteFile { path: text.path, before: Some(text.snapshot), bytes, attributes });
+impl Planner<'_> {
+    fn tell_who_owns_what(&mut self, wiring: &Wiring) {
+        let Owner { uid, gid } = self.owner;
+        if uid != 0 && wiring.run_as.user.is_none() {
+            self.warn(format!("not run as root: what is written belongs to {uid}:{gid}"));
+        }
+        if self.config().log.file().is_none() {
+            self.warn(
+                "log.path is -: events go to the standard output of the API server's container, where the kubelet rotates \
+                 them away with its other messages, and none of the log's own limits holds",
+            );
+        }
+    }
+
+    /// The directories of the log, closed to others.
+    fn make_directories(&mut self, directories: &[String]) {
+        for path in directories {
+            let attributes = self.directory_attributes.clone();
+            self.plan.subjects.push((Step::Storage, path.clone()));
+            match self.targets.directories.get(path).and_then(Option::as_ref) {
+                None => self.add(Step::Storage, Change::CreateDirectory { path: path.clone(), attributes }),
+                Some(there) if !self.keeps() && !attributes.met_by(&there.attributes) => {
+                    // A directory that others use, too, would be closed to them; what is mounted there for the log is the log's.
+                    let is_ours = self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
+                    let other = there.names.iter().find(|name| !is_of_log(name, &self.config().log.path));
+                    if let Some(other) = other.filter(|_| !is_ours) {
+                        self.warn(format!(
+                            "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
+                             stay; a directory of its own would be closed to others",
+                            there.attributes.mode
+                        ));
+                    } else {
+                        let (path, before) = (path.clone(), there.attributes.clone());
+                        self.add(Step::Storage, Change::SetAttributes { path, before, after: attributes });
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Begins the log for a group that shall read it: what rotates the log gives each new file the mode and the owner of the one before.
+    fn begin_logs(&mut self, logs: &[String]) {
+        let storage = &self.config().storage;
+        let is_there = storage.source.is_none() || self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
+        if storage.group.is_none() || !is_there {
+            return;
+        }
+        for path in logs.iter().filter(|path| !self.targets.logs.contains_key(*path)) {
+            self.plan.subjects.push((Step::Storage, path.clone()));
+            let (path, attributes) = (path.clone(), self.log_attributes.clone());
+            self.add(Step::Storage, Change::WriteFile { path, before: None, bytes: Vec::new(), attributes });
+        }
+    }
+
+    /// Gives the logs that are there the mode and the owner that are wanted, and the old ones, too, where a group shall read them: otherwise
+    /// those stay closed to all but their owner.
+    fn open_logs(&mut self, logs: &[String], mounting: Mounting) {
+        if self.keeps() || mounting.is_new {
+            return;
+        }
+        let has_readers = self.config().storage.group.is_some();
+        for (path, before) in &self.targets.logs {
+            let after = &self.log_attributes;
+            let Some(before) = before.as_ref().filter(|before| !after.met_by(before)) else { continue };
+            if has_readers || logs.contains(path) {
+                self.plan.subjects.push((Step::Storage, path.clone()));
+                let (path, before, after) = (path.clone(), before.clone(), after.clone());
+                self.add(Step::Storage, Change::SetAttributes { path, before, after });
+            }
         }
     }
 
     /// Installs the policy, or judges the one that stays.
-    fn policy(
-        &mut self,
-        path: &str,
-        before: Option<Snapshot>,
-        keep: bool,
-        owner: (u32, u32),
-        policy_text: &PolicyText,
-    ) -> Result<()> {
-        let attributes = Attributes::new(0o600, owner.0, owner.1);
-        if let Some(before) = before.as_ref().filter(|_| keep) {
+    fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
+        self.plan.subjects.push((Step::Policy, path.to_owned()));
+        let before = self.targets.policies.get(path).cloned().flatten();
+        if let Some(before) = before.as_ref().filter(|_| self.keeps()) {
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
-            return self.check(path, text);
+            return self.check_policy(path, text);
         }
-        self.check(&policy_text.name, &policy_text.text)?;
-        if let Some(kind) =
-            before.as_ref().and_then(|before| kind_of(&before.bytes)).filter(|kind| kind != "Policy")
-        {
-            bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+        self.check_policy(&policy_text.name, &policy_text.text)?;
+        if let Some(before) = &before {
+            check_replaceable(path, &before.bytes)?;
         }
-        // A broken policy may be replaced; a key, a certificate or a program may not.
-        let may_go = |bytes: &[u8]| lossy(bytes).contains("Policy") || says_nothing(bytes);
-        if before.as_ref().is_some_and(|before| !may_go(&before.bytes)) {
-            bail!("{path}: something is there that is no audit policy; set policy.path to another file");
-        }
+        let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
+        let path = path.to_owned();
         match before {
             Some(before) if before.bytes == policy_text.text.as_bytes() => {
-                if !attributes.met_by(&before.attributes) {
-                    let before = before.attributes;
-                    self.add(
-                        Step::Policy,
-                        Change::SetAttributes { path: path.to_owned(), before, after: attributes },
-                    );
+                let before = before.attributes;
+                if !attributes.met_by(&before) {
+                    self.add(Step::Policy, Change::SetAttributes { path, before, after: attributes });
                 }
             }
             before => {
                 if before.is_some() {
-                    self.warnings.push(format!(
+                    self.warn(format!(
                         "{path}: another policy is there; it goes to the backups (--existing keep keeps it)"
                     ));
                 }
                 let bytes = policy_text.text.clone().into_bytes();
-                self.add(Step::Policy, Change::WriteFile { path: path.to_owned(), before, bytes, attributes });
+                self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
         }
         Ok(())
     }
 
-    fn check(&mut self, name: &str, text: &str) -> Result<()> {
-        let findings = policy::lint::check(text, self.version);
+    /// The errors of a policy end the run, and each of its warnings is said once.
+    fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
+        let findings = policy::lint::check(text, self.plan.version);
         let (errors, warnings): (Vec<_>, Vec<_>) =
             findings.iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -277,12 +179,106 @@ impl Plan {
         }
         for finding in warnings {
             let line = format!("{name}:{}: {}", finding.place, finding.message);
-            if !self.warnings.contains(&line) {
-                self.warnings.push(line);
+            if !self.plan.warnings.contains(&line) {
+                self.warn(line);
             }
         }
         Ok(())
     }
+
+    /// Replaces a file's text where it differs. Its owner and mode stay.
+    fn edit(&mut self, step: Step, text: Text, wired: Wired) {
+        self.plan.subjects.push((step, text.path.clone()));
+        self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
+        if wired.text != text.text {
+            let attributes = text.snapshot.attributes.clone();
+            let bytes = wired.text.into_bytes();
+            self.add(step, Change::WriteFile { path: text.path, before: Some(text.snapshot), bytes, attributes });
+        }
+    }
+
+    /// The cluster's own configuration, before and after, or why it isn't known; `None` where it is no matter.
+    fn edit_cluster(&mut self, cluster: Option<Result<(String, Wired), String>>) {
+        match cluster {
+            None => {}
+            Some(Ok((before, wired))) => {
+                self.plan.subjects.push((Step::Kubeadm, KUBEADM_CONFIG.to_owned()));
+                self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{KUBEADM_CONFIG}:{note}")));
+                if wired.text != before {
+                    self.warn(format!(
+                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and new ones when they join: \
+                         each needs this program's policy and directory before"
+                    ));
+                    self.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
+                }
+            }
+            Some(Err(why)) => self.plan.unknown = Some(why),
+        }
+    }
+
+    fn move_strays(&mut self, strays: Vec<Text>) {
+        for text in strays {
+            let what = "this defines another API server, which the kubelet may run instead";
+            if self.before_kubeadm {
+                self.warn(format!("{}: {what}; it stays until kube-audit-bootstrap apply", text.path));
+                continue;
+            }
+            self.warn(format!("{}: {what}; it goes to the backups", text.path));
+            self.plan.subjects.push((Step::Strays, text.path.clone()));
+            self.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
+        }
+    }
+
+    /// Edits the manifest, or marks it, where the API server must be restarted for what it reads or sees only when it starts.
+    fn edit_manifest(&mut self, text: Text, mut wired: Wired, mounting: Mounting) {
+        let is_edited = wired.text != text.text;
+        // A container keeps what was mounted when it began.
+        let mounted = mounting.needs_restart.then(|| [Vec::new(), b"mount".to_vec()]);
+        if let Some([before, after]) = self.replaced_policy().or(mounted).filter(|_| !is_edited) {
+            match manifest::mark(&text.text, &[&before, &after]) {
+                Ok(marked) => wired.text = marked,
+                Err(refusal) => {
+                    self.plan.by_hand = true;
+                    self.warn(format!(
+                        "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
+                         count, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        text.path
+                    ));
+                }
+            }
+        }
+        self.edit(Step::Manifest, text, wired);
+        let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
+        if is_edited && !is_known && self.config().cluster {
+            let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            self.warn(format!(
+                "{KUBEADM_CONFIG}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
+                 run apply again on a control plane with kubectl and {ADMIN_CONF} once its API server answers, or put the \
+                 settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{why}"
+            ));
+        }
+    }
+
+    /// The policy that is replaced, before and after.
+    fn replaced_policy(&self) -> Option<[Vec<u8>; 2]> {
+        self.plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
+                Some([before.bytes.clone(), bytes.clone()])
+            }
+            _ => None,
+        })
+    }
+}
+
+/// A broken policy may be replaced; a key, a certificate or a program may not.
+fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
+    if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
+        bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+    }
+    if !lossy(bytes).contains("Policy") && !says_nothing(bytes) {
+        bail!("{path}: something is there that is no audit policy; set policy.path to another file");
+    }
+    Ok(())
 }
 
 /// The `kind` of a file, where it is a YAML document with one.
@@ -298,10 +294,13 @@ fn says_nothing(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
-    use super::super::wire::wire;
+    use super::super::FollowUp;
+    use super::super::testing::{
+        actions, audited, config, directory, disk_state, facts, intent, planned, planned_for, snapshot, wired,
+    };
     use super::*;
-    use crate::facts::State;
+    use crate::config::Config;
+    use crate::facts::{State, Unit};
     use crate::storage::blank::Content;
 
     #[test]
@@ -329,8 +328,9 @@ mod tests {
             // kubeadm makes the manifest anew.
             (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
         ] {
-            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
-            let plan = planned(&config, &facts(manifest), &targets());
+            let config = Config { kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
+            let intent = Intent { occasion, ..intent(&config) };
+            let plan = planned_for(&intent, &facts(manifest), &targets()).unwrap();
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
         }
     }
@@ -346,8 +346,8 @@ mod tests {
             let mut facts = facts(Some(manifest));
             let stray = facts.manifest.clone().unwrap();
             facts.beside.push(Text { path: "/etc/kubernetes/manifests/backup".to_owned(), ..stray });
-            let config = Config { occasion, kubeadm_configs: Some(Vec::new()), ..Config::default() };
-            let plan = planned(&config, &facts, &Targets::default());
+            let config = Config { kubeadm_configs: Some(Vec::new()), ..Config::default() };
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts, &Targets::default()).unwrap();
             assert_eq!(actions(&plan), does, "{occasion:?}");
             let told: Vec<_> = plan.warnings.iter().filter(|line| line.contains("another API server")).collect();
             assert!(told.len() == 1 && told[0].contains(says), "{occasion:?}: {:?}", plan.warnings);
@@ -387,6 +387,7 @@ mod tests {
             (&run_as, (1000, 1001), (65, 66), false),
             (&run_as, (0, 0), (65, 66), false),
         ] {
+            let owner = Owner { uid: owner.0, gid: owner.1 };
             let plan = planned(&config(""), &Facts { owner, ..facts(Some(manifest)) }, &Targets::default());
             let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
             assert_eq!((attributes.uid, attributes.gid), expected);
@@ -402,8 +403,7 @@ mod tests {
             (vec!["audit.log", "notes"], "", Some("more than the audit log in it (\"notes\")")),
             (vec!["audit.log", "audit-2026.log"], "set-attributes", None),
         ] {
-            let names = names.into_iter().map(str::to_owned).collect();
-            targets.directories.insert(LOGS.to_owned(), Some((Attributes::new(0o755, 0, 0), names)));
+            targets.directories.insert(LOGS.to_owned(), Some(directory(0o755, 0, &names)));
             let plan = planned(&config(""), &facts, &targets);
             assert_eq!((actions(&plan).as_str(), warns(&plan, "more than the audit log")), (does, told.is_some()));
             assert!(warns(&plan, told.unwrap_or_default()) || told.is_none(), "{:?}", plan.warnings);
@@ -435,13 +435,12 @@ mod tests {
             (bound, vec![], Some(right), "create-file"),
             // What is mounted begins a log of its own.
             (bound, vec![], Some(disk_state()), "create-directory mount edit-file"),
-            (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount gather edit-file"),
+            (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount edit-file gather"),
         ] {
             let wanted = config(lines);
             let (facts, mut targets) = audited(&config(""));
             let (mode, group) = wanted.storage.group.map_or((0o700, 0), |group| (0o750, group));
-            let directory = Attributes::new(mode, 0, group);
-            targets.directories.insert(LOGS.to_owned(), Some((directory, Vec::new())));
+            targets.directories.insert(LOGS.to_owned(), Some(directory(mode, group, &[])));
             let attributes = |mode: u32, group: u32| Some(Attributes::new(mode, 0, group));
             targets.logs =
                 logs.iter().map(|(path, mode, group)| ((*path).clone(), attributes(*mode, *group))).collect();
@@ -456,14 +455,18 @@ mod tests {
         let (facts, targets) = audited(&fresh);
         let mounted = Some("ext4 on /dev/sdb".to_owned());
         let disk = Some(State { mounted, is_right: true, ..disk_state() });
-        let unit = |before: &str| ("/u".to_owned(), "new".to_owned(), Some(snapshot(before)));
+        let unit = |before: Option<&str>| Unit {
+            path: "/u".to_owned(),
+            text: "new".to_owned(),
+            before: before.map(snapshot),
+        };
         for (policy, units, does) in [
-            (policy::DEFAULT, vec![unit("new")], ""),
-            (policy::DEFAULT, vec![unit("old")], "edit-file"),
-            (policy::DEFAULT, vec![("/u".to_owned(), "new".to_owned(), None)], "create-file"),
+            (policy::DEFAULT, vec![unit(Some("new"))], ""),
+            (policy::DEFAULT, vec![unit(Some("old"))], "edit-file"),
+            (policy::DEFAULT, vec![unit(None)], "create-file"),
             // The policy, and the manifest's mark.
-            ("kind: Policy\n", vec![unit("new")], "edit-file edit-file"),
-            ("# none\n", vec![unit("old")], "edit-file edit-file edit-file"),
+            ("kind: Policy\n", vec![unit(Some("new"))], "edit-file edit-file"),
+            ("# none\n", vec![unit(Some("old"))], "edit-file edit-file edit-file"),
         ] {
             let mut targets = Targets { units, disk: disk.clone(), ..targets.clone() };
             targets.policies.insert(fresh.policy_path.clone(), Some(snapshot(policy)));
@@ -517,8 +520,9 @@ mod tests {
     #[test]
     fn a_joining_control_plane_is_told_where_its_flags_come_from() {
         for (occasion, is_told) in [(Occasion::Join, true), (Occasion::Init, false), (Occasion::Any, false)] {
-            let config = Config { occasion, ..Config::default() };
-            let plan = planned(&config, &facts(None), &Targets::default());
+            let config = Config::default();
+            let intent = Intent { occasion, ..intent(&config) };
+            let plan = planned_for(&intent, &facts(None), &Targets::default()).unwrap();
             assert_eq!(warns(&plan, "takes its flags from the cluster's kubeadm-config"), is_told, "{occasion:?}");
         }
     }
@@ -558,9 +562,7 @@ mod tests {
             ("-----BEGIN CERTIFICATE-----\n", Some("something is there that is no audit policy")),
         ] {
             targets.policies.insert(Config::default().policy_path, Some(snapshot(text)));
-            let wiring = wire(&config(""), &facts, false).unwrap();
-            let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-            let found = plan(&config(""), &facts, wiring, &targets, &policy).err().map(|error| error.to_string());
+            let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
         }
@@ -569,13 +571,16 @@ mod tests {
     #[test]
     fn a_policys_errors_end_the_run_and_its_warnings_are_said_once() {
         let install = |text: &str| {
-            let mut plan = planned(&config(""), &facts(None), &Targets::default());
-            plan.warnings.clear();
+            let (config, facts, targets) = (config(""), facts(None), Targets::default());
+            let intent = intent(&config);
+            let wiring = wired(&intent, &facts)?;
+            let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
+            planner.plan.warnings.clear();
             let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned() };
             for path in ["/a", "/b"] {
-                plan.policy(path, None, false, (0, 0), &policy)?;
+                planner.install_policy(path, &policy)?;
             }
-            Ok::<_, anyhow::Error>(plan.warnings)
+            Ok::<_, anyhow::Error>(planner.plan.warnings)
         };
         let good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";
         assert_eq!(install(good).unwrap(), [""; 0]);
@@ -591,12 +596,12 @@ mod tests {
         let wanted = config("storage: {bind: /data/audit, group: 7}");
         let disk = Some(State { has_left: true, ..disk_state() });
         let plan = planned(&wanted, &facts(None), &Targets { disk, ..Targets::default() });
-        assert_eq!(actions(&plan), "create-directory create-directory mount gather create-file");
+        assert_eq!(actions(&plan), "create-directory create-directory mount create-file gather");
         assert_eq!(plan.changes().len(), 4);
-        assert!(!plan.changes().iter().any(|change| matches!(change, Change::Gather { .. })));
-        let expected = Some((format!("{LOGS}/audit.log"), Some(Attributes::new(0o640, 0, 7))));
-        assert_eq!((plan.gathers(), plan.mounts()), (expected, true));
+        let attributes = Some(Attributes::new(0o640, 0, 7));
+        let expected = Some(FollowUp { log: format!("{LOGS}/audit.log"), attributes, is_expected: true });
+        assert_eq!((plan.follow_up.clone(), plan.is_empty()), (expected, false));
         let plan = planned(&config(""), &facts(None), &Targets::default());
-        assert_eq!((plan.gathers(), plan.mounts()), (None, false));
+        assert_eq!(plan.follow_up, None);
     }
 }

@@ -1,13 +1,14 @@
 //! Nodes as facts, for the tests of what is planned for them.
 
+use super::identify::identify;
 use super::steps::plan;
-use super::wire::wire;
+use super::wire::{Wiring, wire};
 use super::*;
 use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::State;
-use crate::facts::file::{Snapshot, Text, lossy};
-use crate::facts::{Facts, Targets};
+use crate::facts::file::{Owner, Snapshot, Text, lossy};
+use crate::facts::{Directory, Facts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, History, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
@@ -21,6 +22,12 @@ pub fn config(lines: &str) -> Config {
 
 pub fn snapshot(text: &str) -> Snapshot {
     Snapshot { bytes: text.into(), attributes: Attributes::new(0o600, 0, 0), identity: (1, 1) }
+}
+
+/// A directory of root's, with these names in it.
+pub fn directory(mode: u32, gid: u32, names: &[&str]) -> Directory {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Directory { attributes: Attributes::new(mode, 0, gid), names }
 }
 
 /// A node that runs, with this manifest if it is a control plane.
@@ -37,15 +44,26 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         joined: false,
         certified: false,
         live: true,
-        kubelet: None,
-        owner: (0, 0),
+        owner: Owner { uid: 0, gid: 0 },
     }
 }
 
+/// What is wanted where nobody but the file says anything.
+pub fn intent(config: &Config) -> Intent<'_> {
+    Intent { config, occasion: Occasion::Any, required: false }
+}
+
+pub fn wired(intent: &Intent<'_>, facts: &Facts) -> Result<Wiring> {
+    wire(intent, facts, identify(intent, facts)?)
+}
+
 pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
-    let wiring = wire(config, facts, false).unwrap();
+    planned_for(&intent(config), facts, targets).unwrap()
+}
+
+pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Result<Plan> {
     let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
-    plan(config, facts, wiring, targets, &policy).unwrap()
+    plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 
 /// A manifest that audits as the configuration wants, and the policy that is there.
@@ -60,7 +78,7 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
     let facts = facts(manifest.as_deref());
     let mut targets = Targets::default();
     targets.policies.insert(config.policy_path.clone(), Some(snapshot(policy::DEFAULT)));
-    let directory = (Attributes::new(0o700, 0, 0), vec!["audit.log".to_owned()]);
+    let directory = directory(0o700, 0, &["audit.log"]);
     targets.directories.insert(parent(&config.log.path).to_owned(), Some(directory));
     assert_eq!(actions(&planned(config, &facts, &targets)), "");
     (facts, targets)
@@ -79,7 +97,8 @@ pub fn seen() -> Seen {
 }
 
 pub fn actions(plan: &Plan) -> String {
-    plan.changes.iter().map(|planned| planned.change.action()).collect::<Vec<_>>().join(" ")
+    let changes = plan.changes.iter().map(|planned| planned.change.action());
+    changes.chain(plan.expected_follow_up().map(|_| FollowUp::ACTION)).collect::<Vec<_>>().join(" ")
 }
 
 pub fn disk_state() -> State {

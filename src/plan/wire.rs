@@ -1,24 +1,24 @@
-//! What kind of node this is, and its files with the settings put in.
+//! The settings, put into a node's files.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use anyhow::{Result, bail};
 
-use super::Role;
+use super::identify::{Identity, refuse};
+use super::{Intent, Occasion, Role};
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
-use crate::config::{Config, KUBEADM_CONFIGS, Occasion, Strays};
+use crate::config::{Config, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
 use crate::facts::{Facts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose};
-use crate::wiring::manifest::{self, Manifest};
-use crate::wiring::{Refusal, Wanted, Wired};
-use crate::yaml::Node;
+use crate::wiring::manifest::{self, RunAs};
+use crate::wiring::{Wanted, Wired};
+use crate::yaml::Node as Yaml;
 
 /// The versions of Kubernetes that this is made for.
 const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
@@ -35,7 +35,7 @@ pub struct Wiring {
     pub(super) cluster: Option<Result<(String, Wired), String>>,
     pub(super) manifest: Option<(Text, Wired)>,
     pub(super) strays: Vec<Text>,
-    pub(super) run_as: (Option<u32>, Option<u32>),
+    pub(super) run_as: RunAs,
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
@@ -46,162 +46,106 @@ pub struct Wiring {
     pub(super) warnings: Vec<String>,
 }
 
-/// An error for a refused file: one line, and the YAML to add by hand below it.
-fn refuse(path: &str, refusal: &Refusal) -> anyhow::Error {
-    let mut message = format!("{path}:{refusal}");
-    if let Some(by_hand) = &refusal.by_hand {
-        let lines: String = by_hand.lines().map(|line| format!("\n    {line}")).collect();
-        let _ = write!(message, "; add by hand what is missing of this:{lines}");
-    }
-    anyhow::anyhow!(message)
-}
-
-/// Reads the node's files and puts the settings in.
+/// Puts the settings into the node's files.
 ///
-/// `required` says that the kubeadm files were named on the command line; then each must be one that
-/// `kubeadm` reads. Errors name the file, line and column, and what to do.
-pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
-    let (mut warnings, mut skipped) = (Vec::new(), Vec::new());
-    let manifest = match &facts.manifest {
-        Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
-        None => None,
+/// # Errors
+///
+/// A file that can't be edited, with its line and column, and what to do.
+pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Result<Wiring> {
+    tell_what_is_odd(intent, facts, &mut node);
+    let (kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
+        (Vec::new(), None, Vec::new(), None)
+    } else {
+        let wanted = Wanted::of(intent.config);
+        (
+            wire_kubeadm_files(&mut node, &wanted)?,
+            facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version)),
+            find_strays(intent.config, facts, &mut node)?,
+            wire_manifest(facts, &node, &wanted)?,
+        )
     };
-    // A file of its own accord in one of the usual places doesn't matter where the cluster exists.
-    let lenient = (manifest.is_some() || facts.joined) && config.kubeadm_configs.is_none();
-    if !lenient && let Some(error) = facts.unreadable.first() {
-        bail!("{error}");
-    }
-    warnings.extend(facts.unreadable.iter().cloned());
-    let mut files = Vec::new();
-    for text in &facts.kubeadm {
-        match kubeadm::read(&text.text, &text.path, config.occasion == Occasion::Init) {
-            Ok(file) if file.purpose == Purpose::Other && required => bail!(
-                "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
-                text.path
-            ),
-            Ok(file) => files.push((text, file)),
-            Err(refusal) if lenient => {
-                warnings.push(format!("{}:{refusal}; left as it is", text.path));
-                skipped.push(text.path.clone());
-            }
-            Err(refusal) => return Err(refuse(&text.path, &refusal)),
-        }
-    }
-    let has = |purpose| files.iter().any(|(_, file)| file.purpose == purpose);
-    let role = match () {
-        () if manifest.is_some() => Role::ControlPlane,
-        () if has(Purpose::Init) || config.is_without_file(Occasion::Init) => Role::FirstBoot,
-        () if has(Purpose::JoinControlPlane) || config.is_without_file(Occasion::Join) => Role::Joining,
-        () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
-        () => Role::Image,
-    };
-    if manifest.is_none() && facts.joined && facts.certified {
-        let message = format!(
-            "{}: the manifest isn't there, and the node has an API server's certificate: set manifest.path if the \
-             manifest is elsewhere",
-            facts.manifest_path
-        );
-        // With a file for kubeadm init, that may just be at work.
-        if role != Role::FirstBoot {
-            bail!(message);
-        }
-        warnings.push(message);
-    }
-    // A running API server's image tells more than the file that the cluster was once made from.
-    let (version, version_source) = [
-        (config.kubernetes_version, "as configured"),
-        (manifest.as_ref().and_then(|manifest| manifest.version), "from the manifest's image"),
-        (files.iter().find_map(|(_, file)| file.version), "from the ClusterConfiguration"),
-        (facts.kubelet, "as installed"),
-    ]
-    .into_iter()
-    .find(|(version, _)| version.is_some())
-    .unwrap_or((None, "not known"));
-    log::info!("this is {}", role.description());
-    if let Some(version) = version.filter(|version| !SUPPORTED.contains(version)) {
-        let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
-        warnings.push(format!("Kubernetes {version} is not among the tried ones, {first} to {last}"));
-    }
-    if role == Role::Image && facts.live && config.occasion == Occasion::Any {
-        warnings.push(format!(
-            "there is no kubeadm configuration where it is looked for ({}): if kubeadm init is to follow, name its \
-             file with --kubeadm-config",
-            config.kubeadm_configs.as_deref().map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
-        ));
-    }
+    let eviction = node
+        .kubeadm
+        .iter()
+        .flat_map(|(_, file)| &file.documents)
+        .find(|document| document.root.get("kind").and_then(Yaml::scalar) == Some("KubeletConfiguration"))
+        .map_or(EVICTION, |document| eviction(&document.root));
     let mut wiring = Wiring {
-        role,
-        version,
-        version_source,
-        kubeadm: Vec::new(),
-        cluster: None,
-        manifest: None,
-        strays: Vec::new(),
-        run_as: manifest.as_ref().map_or((None, None), |manifest| manifest.run_as),
+        role: node.role,
+        version: node.version,
+        version_source: node.version_source,
+        kubeadm,
+        cluster,
+        manifest,
+        strays,
+        run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
         paths: Paths {
             policies: Vec::new(),
             directories: Vec::new(),
             logs: Vec::new(),
             manifest: facts.manifest_path.clone(),
-            eviction: files
-                .iter()
-                .flat_map(|(_, file)| &file.documents)
-                .find(|document| document.root.get("kind").and_then(Node::scalar) == Some("KubeletConfiguration"))
-                .map_or(EVICTION, |document| eviction(&document.root)),
+            eviction,
         },
         flags: Flags::new(),
         referenced: Vec::new(),
-        skipped,
-        warnings,
+        skipped: node.skipped,
+        warnings: node.warnings,
     };
-    if role == Role::Worker {
-        return Ok(wiring);
-    }
-    let wanted = Wanted::of(config);
-    for (text, file) in &files {
-        if file.purpose != Purpose::Init {
-            continue;
-        }
-        match kubeadm::wire(&text.text, file, &wanted, version) {
-            Ok(wired) => wiring.kubeadm.push(((*text).clone(), wired)),
-            Err(refusal) if lenient => {
-                wiring.warnings.push(format!("{}:{refusal}; left as it is", text.path));
-                wiring.skipped.push(text.path.clone());
-            }
-            Err(refusal) => return Err(refuse(&text.path, &refusal)),
-        }
-    }
-    wiring.cluster = facts.cluster.clone().map(|read| {
-        let text = read?;
-        let wired = kubeadm::read(&text, KUBEADM_CONFIG, true)
-            .and_then(|file| kubeadm::wire(&text, &file, &wanted, version))
-            .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
-        Ok((text, wired))
-    });
-    wiring.strays = strays(config, facts, manifest.as_ref(), &mut wiring.warnings)?;
-    if let (Some(text), Some(manifest)) = (&facts.manifest, &manifest) {
-        let wired = manifest::wire(&text.text, manifest, &wanted, version);
-        wiring.manifest = Some((text.clone(), wired.map_err(|refusal| refuse(&text.path, &refusal))?));
-    }
-    wiring.collect(config);
-    let manifests = parent(&facts.manifest_path);
-    if let Some(path) = wiring.paths.directories.iter().find(|path| is_within(path, manifests)) {
-        bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
-    }
-    if let Some(path) = wiring.paths.policies.iter().find(|path| parent(path) == manifests) {
-        bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
+    if wiring.role != Role::Worker {
+        wiring.collect_paths(intent.config);
+        wiring.keep_out_of_manifests()?;
     }
     Ok(wiring)
 }
 
+/// Warns of a version that wasn't tried, and of a node that looks as if a file of kubeadm's were elsewhere.
+fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>) {
+    if let Some(version) = node.version.filter(|version| !SUPPORTED.contains(version)) {
+        let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
+        node.warnings.push(format!("Kubernetes {version} is not among the tried ones, {first} to {last}"));
+    }
+    if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
+        let named = intent.config.kubeadm_configs.as_deref();
+        node.warnings.push(format!(
+            "there is no kubeadm configuration where it is looked for ({}): if kubeadm init is to follow, name its \
+             file with --kubeadm-config",
+            named.map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
+        ));
+    }
+}
+
+/// The settings in the files that `kubeadm init` reads.
+fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<(Text, Wired)>> {
+    let mut edited = Vec::new();
+    let files = std::mem::take(&mut node.kubeadm);
+    for (text, file) in files.iter().filter(|(_, file)| file.purpose == Purpose::Init) {
+        match kubeadm::wire(&text.text, file, wanted, node.version) {
+            Ok(wired) => edited.push(((*text).clone(), wired)),
+            Err(refusal) => node.skip(text, &refusal)?,
+        }
+    }
+    node.kubeadm = files;
+    Ok(edited)
+}
+
+/// The settings in the cluster's own configuration: before and after, or why it isn't known.
+fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<(String, Wired), String> {
+    let wired = kubeadm::read(&text, KUBEADM_CONFIG, true)
+        .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
+        .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
+    Ok((text, wired))
+}
+
+fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<Option<(Text, Wired)>> {
+    let (Some(text), Some(manifest)) = (&facts.manifest, &node.manifest) else { return Ok(None) };
+    let wired = manifest::wire(&text.text, manifest, wanted, node.version);
+    Ok(Some((text.clone(), wired.map_err(|refusal| refuse(&text.path, &refusal))?)))
+}
+
 /// The other files that define this manifest's pod: of those the kubelet runs one, whichever it read last. A pod of
 /// another name that runs an API server, too, is somebody's own and is only told.
-fn strays(
-    config: &Config,
-    facts: &Facts,
-    manifest: Option<&Manifest>,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Text>> {
+fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Result<Vec<Text>> {
+    let Identity { manifest, warnings, .. } = node;
     let own = facts.manifest.as_ref().and_then(|text| manifest::identify(&text.text).ok()?);
     let mut strays = Vec::new();
     for text in &facts.beside {
@@ -248,7 +192,7 @@ fn strays(
 
 impl Wiring {
     /// Gathers the paths that the flags point at.
-    fn collect(&mut self, config: &Config) {
+    fn collect_paths(&mut self, config: &Config) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut referenced = BTreeSet::new();
@@ -276,11 +220,25 @@ impl Wiring {
         self.paths.directories = directories.into_iter().collect();
         self.referenced = referenced.into_iter().collect();
     }
+
+    /// # Errors
+    ///
+    /// The policy or the log would lie where the kubelet reads manifests.
+    fn keep_out_of_manifests(&self) -> Result<()> {
+        let manifests = parent(&self.paths.manifest);
+        if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
+            bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
+        }
+        if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
+            bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{config, facts, snapshot};
+    use super::super::testing::{config, facts, intent, snapshot, wired};
     use super::*;
     use crate::storage::forecast::Share;
 
@@ -318,7 +276,7 @@ mod tests {
         ] {
             let case = format!("{text} {} {joined} {required}", manifest.is_some());
             let facts = Facts { kubeadm: vec![file("/k", text)], joined, ..facts(manifest) };
-            match (wire(&config, &facts, required), fault) {
+            match (wired(&Intent { required, ..intent(&config) }, &facts), fault) {
                 (Err(error), Some(fault)) => assert!(error.to_string().contains(fault), "{case}: {error}"),
                 (Ok(wiring), None) => {
                     let is_left = [BROKEN, SHARED].contains(&text);
@@ -329,7 +287,8 @@ mod tests {
                 (found, _) => panic!("{case}: {:?}", found.map(|wiring| wiring.warnings)),
             }
             let facts = Facts { kubeadm: Vec::new(), unreadable: vec!["/k: why".to_owned()], ..facts };
-            let found = wire(&config, &facts, required).map(|wiring| wiring.warnings[0].clone());
+            let found =
+                wired(&Intent { required, ..intent(&config) }, &facts).map(|wiring| wiring.warnings[0].clone());
             let is_lenient = (manifest.is_some() || joined) && config.kubeadm_configs.is_none();
             let why = "/k: why".to_owned();
             assert_eq!(
@@ -360,7 +319,7 @@ mod tests {
             let case = format!("{kubeadm:?} {joined} {occasion:?}");
             let edited = kubeadm.iter().filter(|_| role == Role::FirstBoot).count();
             let facts = Facts { kubeadm, joined, ..facts(manifest) };
-            let wiring = wire(&Config { occasion, ..Config::default() }, &facts, false).unwrap();
+            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
             assert_eq!((wiring.role, wiring.kubeadm.len()), (role, edited), "{case}");
             let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration"));
             assert_eq!(asks, role == Role::Image, "{case}");
@@ -368,7 +327,7 @@ mod tests {
         for (live, occasion, asks) in
             [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]
         {
-            let wiring = wire(&Config { occasion, ..Config::default() }, &Facts { live, ..facts(None) }, false);
+            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &Facts { live, ..facts(None) });
             assert_eq!(wiring.unwrap().warnings.len(), usize::from(asks), "{live} {occasion:?}");
         }
     }
@@ -383,7 +342,7 @@ mod tests {
         ] {
             let kubeadm = kubeadm.into_iter().map(|text| file("/k", text)).collect();
             let facts = Facts { joined, certified, kubeadm, ..facts(None) };
-            let found = wire(&config(""), &facts, false).map_err(|error| {
+            let found = wired(&intent(&config("")), &facts).map_err(|error| {
                 assert!(error.to_string().contains("the manifest isn't there"), "{error}");
             });
             let told = |wiring: Wiring| {
@@ -392,7 +351,7 @@ mod tests {
             assert_eq!(found.map(told), expected, "{joined} {certified}");
         }
         let facts = Facts { joined: true, certified: true, ..facts(Some(API_SERVER)) };
-        assert_eq!(wire(&config(""), &facts, false).unwrap().warnings, [""; 0]);
+        assert_eq!(wired(&intent(&config("")), &facts).unwrap().warnings, [""; 0]);
     }
 
     #[test]
@@ -406,7 +365,7 @@ mod tests {
             ("kubernetesVersion: v1.25.9", None, 25, "as configured", false),
         ] {
             let wiring =
-                wire(&config(lines), &Facts { kubeadm: vec![file("/k", INIT)], ..facts(manifest) }, false);
+                wired(&intent(&config(lines)), &Facts { kubeadm: vec![file("/k", INIT)], ..facts(manifest) });
             let wiring = wiring.unwrap();
             assert_eq!((wiring.version, wiring.version_source), (Some(Version::new(expected)), source));
             assert_eq!(wiring.warnings.iter().any(|line| line.contains("not among the tried ones")), !is_tried);
@@ -420,7 +379,7 @@ mod tests {
              evictionHard: {{nodefs.available: 2Gi}}\n"
         );
         for (text, expected) in [(text.as_str(), Share::Bytes(2 << 30)), (INIT, EVICTION)] {
-            let wiring = wire(&config(""), &Facts { kubeadm: vec![file("/k", text)], ..facts(None) }, false);
+            let wiring = wired(&intent(&config("")), &Facts { kubeadm: vec![file("/k", text)], ..facts(None) });
             assert_eq!(wiring.unwrap().paths.eviction, expected);
         }
     }
@@ -433,7 +392,7 @@ mod tests {
             ("/var/log/kubernetes", Some("a log must not lie in the manifest directory")),
             ("/etc/kubernetes/manifests", None),
         ] {
-            let found = wire(&config(""), &with(directory), false).err().map(|error| error.to_string());
+            let found = wired(&intent(&config("")), &with(directory)).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{directory}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()));
         }

@@ -54,7 +54,7 @@ impl Limits {
             age: some(value("audit-log-maxage", 366)),
             compress: flags
                 .get("audit-log-compress")
-                .is_some_and(|value| flags::same("audit-log-compress", value, "true")),
+                .is_some_and(|value| flags::is_equivalent("audit-log-compress", value, "true")),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
-use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
-    kept, log_file, mounts, same, serves, wanted_mounts, wired,
+use super::mounts::{
+    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file, mounts, serves,
+    wanted_mounts, wired, without_slash,
 };
+use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
@@ -259,8 +260,8 @@ impl<'n> Edits<'n> {
                 edits.present_mounts.push(Present {
                     place: item.place,
                     name: name.to_owned(),
-                    container: clean(field("mountPath").unwrap_or_default()),
-                    host: field("hostPath").map(clean),
+                    container: without_slash(field("mountPath").unwrap_or_default()),
+                    host: field("hostPath").map(without_slash),
                     read_only: is_true(item, "readOnly"),
                     closed: is_true(item, "readOnly"),
                 });
@@ -306,8 +307,8 @@ impl<'n> Edits<'n> {
                             };
                             // What `<<` brings in can't be set here; a key of our own overrides it.
                             let own = args.own(written).is_some();
-                            found |= own || wanted.existing == Existing::Keep || right(name, value, node);
-                            if own && wanted.existing == Existing::Replace && !right(name, value, node) {
+                            found |= own || wanted.existing == Existing::Keep || has_flag_value(name, value, node);
+                            if own && wanted.existing == Existing::Replace && !has_flag_value(name, value, node) {
                                 let path = path(&["extraArgs", written]);
                                 self.sets.push(Op::Set { path, value: New::str(value) });
                             }
@@ -326,7 +327,7 @@ impl<'n> Edits<'n> {
                             let mut path = path(&["extraArgs"]);
                             path.push(Step::from(index));
                             match item.get("value") {
-                                Some(node) if right(name, value, node) => {}
+                                Some(node) if has_flag_value(name, value, node) => {}
                                 Some(_) => {
                                     path.push(Step::from("value"));
                                     self.sets.push(Op::Set { path, value: New::str(value) });
@@ -353,22 +354,22 @@ impl<'n> Edits<'n> {
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted) {
             let file = log_file(&mount, flags);
-            let fit = fit(&mount, file, &self.present_mounts)?;
+            let fit = find_match(&mount, file, &self.present_mounts)?;
             if wanted.existing == Existing::Keep {
-                kept(&mount, &fit, &self.present_mounts, notes)?;
-                if fit != Fit::Missing {
+                check_kept(&mount, &fit, &self.present_mounts, notes)?;
+                if fit != Match::Missing {
                     continue;
                 }
             }
             match fit {
-                Fit::Above(_) => {}
-                Fit::Same(index) | Fit::Taken(index) | Fit::Move(index) => {
+                Match::Above(_) => {}
+                Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
                     self.set_field(items, index, "hostPath", New::str(&mount.host));
                     self.set_field(items, index, "mountPath", New::str(&mount.container));
                     self.set_field(items, index, "readOnly", New::Bool(mount.read_only));
                     self.set_field(items, index, "pathType", New::str(mount.kind));
                 }
-                Fit::Missing => {
+                Match::Missing => {
                     let name = free_name(mount.name, &taken);
                     self.new_volumes.push(volume(&mount, &name));
                     taken.push(name);
@@ -383,7 +384,7 @@ impl<'n> Edits<'n> {
         let mut path = path(&["extraVolumes"]);
         path.push(Step::from(index));
         match items[index].get(name) {
-            Some(node) if same(node, &value) || serves(node, &value) => {}
+            Some(node) if has_value(node, &value) || serves(node, &value) => {}
             Some(_) => {
                 path.push(Step::from(name));
                 self.sets.push(Op::Set { path, value });
@@ -431,8 +432,8 @@ impl<'n> Edits<'n> {
 }
 
 /// Whether a node has a flag's value already. kubeadm takes strings alone.
-fn right(name: &str, value: &str, node: &Node) -> bool {
-    node.str().is_some_and(|found| flags::same(name, found, value))
+fn has_flag_value(name: &str, value: &str, node: &Node) -> bool {
+    node.str().is_some_and(|found| flags::is_equivalent(name, found, value))
 }
 
 fn args_value(flags: &[(String, String)], shape: Shape) -> New {
@@ -447,7 +448,7 @@ fn args_value(flags: &[(String, String)], shape: Shape) -> New {
     }
 }
 
-fn volume(mount: &Mount, name: &str) -> New {
+fn volume(mount: &NeededMount, name: &str) -> New {
     New::map([
         ("name", New::str(name)),
         ("hostPath", New::str(&mount.host)),

@@ -1,9 +1,10 @@
 //! The static pod manifest of the API server.
 
-use super::{
-    Fit, Mount, Present, Refusal, Wanted, Wired, check, clean, effective, filled_in, fit, free_name, is_true,
-    kept, log_file, mounts, on_host, same, serves, wanted_mounts, wired,
+use super::mounts::{
+    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file, mounts, on_host,
+    serves, wanted_mounts, wired, without_slash,
 };
+use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
@@ -18,8 +19,14 @@ pub struct Manifest {
     container: usize,
     /// The version in the image's tag.
     pub version: Option<Version>,
-    /// `runAsUser` and `runAsGroup`.
-    pub run_as: (Option<u32>, Option<u32>),
+    pub run_as: RunAs,
+}
+
+/// Whom the API server runs as, where the manifest says so: `runAsUser` and `runAsGroup`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunAs {
+    pub user: Option<u32>,
+    pub group: Option<u32>,
 }
 
 /// A pod as the kubelet knows it: it keeps one of each namespace and name.
@@ -96,7 +103,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
             _ => Err(Refusal::new(id.place, format!("{name} must be a plain decimal number"))),
         }
     };
-    let run_as = (run_as("runAsUser")?, run_as("runAsGroup")?);
+    let run_as = RunAs { user: run_as("runAsUser")?, group: run_as("runAsGroup")? };
     Ok(Manifest { container, version, run_as, documents })
 }
 
@@ -237,7 +244,7 @@ fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<P
             Present {
                 place: node.place,
                 name: field("name").unwrap_or_default().to_owned(),
-                container: clean(field("mountPath").unwrap_or_default()),
+                container: without_slash(field("mountPath").unwrap_or_default()),
                 host: host.filter(|_| field("subPathExpr").is_none()),
                 read_only: is_true(node, "readOnly"),
                 // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
@@ -260,7 +267,7 @@ fn volume_of(mount: &Node, volumes: &[Node]) -> Option<usize> {
 
 /// The path of the host that a volume shows.
 fn host_of(volume: &Node) -> Option<String> {
-    volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(clean)
+    volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(without_slash)
 }
 
 /// The flags of a container's command line.
@@ -408,7 +415,7 @@ impl Edits<'_> {
             let needed = !present.is_empty();
             let mut found = false;
             for arg in present {
-                if flags::same(name, &arg.value, value) {
+                if flags::is_equivalent(name, &arg.value, value) {
                     found = true;
                     continue;
                 }
@@ -477,10 +484,10 @@ impl Edits<'_> {
             volume_nodes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
         let (mut new_mounts, mut new_volumes) = (Vec::new(), Vec::new());
         for mount in wanted_mounts(flags, before, wanted) {
-            let fit = fit(&mount, log_file(&mount, flags), &present)?;
+            let fit = find_match(&mount, log_file(&mount, flags), &present)?;
             if wanted.existing == Existing::Keep {
-                kept(&mount, &fit, &present, notes)?;
-                if fit != Fit::Missing {
+                check_kept(&mount, &fit, &present, notes)?;
+                if fit != Match::Missing {
                     continue;
                 }
             }
@@ -507,8 +514,8 @@ impl Edits<'_> {
                 name
             };
             match fit {
-                Fit::Above(_) => {}
-                Fit::Missing => {
+                Match::Above(_) => {}
+                Match::Missing => {
                     let name = volume_for(self);
                     new_mounts.push(New::map([
                         ("mountPath", New::str(&mount.container)),
@@ -516,10 +523,10 @@ impl Edits<'_> {
                         ("readOnly", New::Bool(mount.read_only)),
                     ]));
                 }
-                Fit::Same(index) | Fit::Taken(index) | Fit::Move(index) => {
+                Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
                     let node = &mount_nodes[index];
                     let volume = volume_of(node, &volume_nodes);
-                    if fit == Fit::Same(index) {
+                    if fit == Match::Same(index) {
                         // With a subPath the volume is a directory above, whose type is its own.
                         let whole = |volume: &usize| host_of(&volume_nodes[*volume]).as_ref() == Some(&mount.host);
                         if let Some(volume) = volume.filter(whole) {
@@ -528,7 +535,9 @@ impl Edits<'_> {
                     } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
                         return Err(Refusal::new(node.place, "this mount's path is needed, and it has a subPath"));
                     } else if let Some(volume) = volume.filter(|volume| {
-                        fit == Fit::Move(index) && used_once(*volume) && host_of(&volume_nodes[*volume]).is_some()
+                        fit == Match::Move(index)
+                            && used_once(*volume)
+                            && host_of(&volume_nodes[*volume]).is_some()
                     }) {
                         let at = ["spec", "volumes"].map(Step::from).to_vec();
                         let path = [at, vec![Step::from(volume), "hostPath".into(), "path".into()]].concat();
@@ -564,7 +573,7 @@ impl Edits<'_> {
     }
 
     /// Gives an existing hostPath volume the type that the mount wants.
-    fn set_volume(&mut self, volumes: &[Node], index: usize, mount: &Mount) {
+    fn set_volume(&mut self, volumes: &[Node], index: usize, mount: &NeededMount) {
         if let Some(host_path) = volumes[index].get("hostPath") {
             let path = vec!["spec".into(), "volumes".into(), Step::from(index), "hostPath".into()];
             self.set(host_path, path, "type", New::str(mount.kind));
@@ -573,7 +582,7 @@ impl Edits<'_> {
 
     fn set(&mut self, node: &Node, mut path: Vec<Step>, name: &str, value: New) {
         match node.get(name) {
-            Some(found) if same(found, &value) || serves(found, &value) => {}
+            Some(found) if has_value(found, &value) || serves(found, &value) => {}
             Some(_) => {
                 path.push(Step::from(name));
                 self.ops.push(Op::Set { path, value });
@@ -779,7 +788,7 @@ mod tests {
         ] {
             let container = format!("{{name: kube-apiserver, command: [kube-apiserver], securityContext: {own}}}");
             let text = pod_of(&format!("{{securityContext: {of_pod}, containers: [{container}]}}"));
-            assert_eq!(read(&text).ok().map(|manifest| manifest.run_as.0), expected, "{text}");
+            assert_eq!(read(&text).ok().map(|manifest| manifest.run_as.user), expected, "{text}");
         }
     }
 

@@ -6,7 +6,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Refusal, Wanted, check, clean, effective, mounts};
+use super::mounts::{mounts, without_slash};
+use super::settings::{Refusal, Wanted, check, effective};
 use crate::audit::flags::{Flags, is_audit, normal};
 use crate::audit::version::Version;
 use crate::config::Config;
@@ -90,7 +91,7 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
     }
     if let Some(word) = node.scalar() {
         let flag = word.strip_prefix("--").map(|flag| normal(flag.split('=').next().unwrap_or_default()));
-        let is_taken = ["name", "mountPath"].contains(&key) && is_volume && ours.contains(&clean(word));
+        let is_taken = ["name", "mountPath"].contains(&key) && is_volume && ours.contains(&without_slash(word));
         if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
             return refuse(&format!(
                 "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"

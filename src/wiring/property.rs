@@ -332,7 +332,7 @@ fn has_flags(found: &Value, pick: impl Fn(&str) -> Option<String>) -> Result<(),
     for (name, value) in wanted().flags {
         let there = pick(&name);
         prop_assert!(
-            there.as_ref().is_some_and(|there| flags::same(&name, there, &value)),
+            there.as_ref().is_some_and(|there| flags::is_equivalent(&name, there, &value)),
             "{name} is {there:?} in {found}"
         );
     }

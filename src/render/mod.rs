@@ -100,19 +100,19 @@ pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
     let each = |one: fn(&File) -> String| files.iter().map(one).collect::<String>();
     let text = match kind {
         Snippet::CloudInit => fill(
-            include_str!("render/cloud-init.yaml"),
+            include_str!("cloud-init.yaml"),
             &[("FILES", section("write_files:", &files, 0)), ("COMMAND", first_boot(facts.config))],
         ),
-        Snippet::VendorData => fill(include_str!("render/vendor-data.sh"), &[("FILES", each(here_document))]),
+        Snippet::VendorData => fill(include_str!("vendor-data.sh"), &[("FILES", each(here_document))]),
         Snippet::ClusterApi => {
             let files = match files.as_slice() {
                 [] => " {}".to_owned(),
                 files => format!("\n{}", section("files:", files, 4).trim_end_matches('\n')),
             };
-            fill(include_str!("render/cluster-api.yaml"), &[("FILES", files)])
+            fill(include_str!("cluster-api.yaml"), &[("FILES", files)])
         }
         Snippet::ClusterApiFiles => fill(
-            include_str!("render/cluster-api-files.yaml"),
+            include_str!("cluster-api-files.yaml"),
             &[
                 ("FILES", section("files:", &files, 4)),
                 ("COMMANDS", make_directory(facts.config)),
@@ -121,21 +121,21 @@ pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
         ),
         Snippet::Kind | Snippet::Kairos => {
             let template = match kind {
-                Snippet::Kind => include_str!("render/kind.Dockerfile"),
-                _ => include_str!("render/kairos.Dockerfile"),
+                Snippet::Kind => include_str!("kind.Dockerfile"),
+                _ => include_str!("kairos.Dockerfile"),
             };
             let copy =
                 each(|file| format!("COPY [{}, {}]\n", double_quoted(file.beside), double_quoted(file.path)));
             fill(template, &[("BESIDE", listed(", ")), ("FILES", copy)])
         }
         Snippet::Ignition => fill(
-            include_str!("render/ignition.bu"),
+            include_str!("ignition.bu"),
             &[
                 ("FILES", each(butane_file)),
-                ("BOOT", unit(include_str!("../image/systemd/kube-audit-bootstrap.service"), facts)),
-                ("PATH", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.path"), facts)),
-                ("SERVICE", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.service"), facts)),
-                ("TIMER", unit(include_str!("../image/systemd/kube-audit-bootstrap-heal.timer"), facts)),
+                ("BOOT", unit(include_str!("../../image/systemd/kube-audit-bootstrap.service"), facts)),
+                ("PATH", unit(include_str!("../../image/systemd/kube-audit-bootstrap-heal.path"), facts)),
+                ("SERVICE", unit(include_str!("../../image/systemd/kube-audit-bootstrap-heal.service"), facts)),
+                ("TIMER", unit(include_str!("../../image/systemd/kube-audit-bootstrap-heal.timer"), facts)),
             ],
         ),
         Snippet::Mkosi => {
@@ -143,7 +143,7 @@ pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
                 let path = format!("\"$BUILDROOT\"{}", shell_word(file.path));
                 format!("install -D -m {} \"$SRCDIR/{}\" {path}\n", file.mode, file.beside)
             });
-            fill(include_str!("render/mkosi.postinst"), &[("BESIDE", listed(", ")), ("FILES", install)])
+            fill(include_str!("mkosi.postinst"), &[("BESIDE", listed(", ")), ("FILES", install)])
         }
         Snippet::Packer => {
             let names = listed(" /tmp/");
@@ -158,20 +158,18 @@ pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
             });
             let remove = format!("/tmp/kube-audit-bootstrap.tar.gz /tmp/kube-audit-bootstrap{names}");
             fill(
-                include_str!("render/packer.pkr.hcl"),
+                include_str!("packer.pkr.hcl"),
                 &[("BESIDE", listed(", ")), ("SOURCES", sources), ("FILES", install), ("REMOVE", remove)],
             )
         }
         Snippet::Ansible => {
-            fill(include_str!("render/ansible.yml"), &[("BESIDE", listed(", ")), ("FILES", each(ansible_copy))])
+            fill(include_str!("ansible.yml"), &[("BESIDE", listed(", ")), ("FILES", each(ansible_copy))])
         }
-        Snippet::Systemd => {
-            fill(include_str!("render/heal-path.conf"), &[("MANIFEST", specifiers(facts.manifest))])
-        }
-        Snippet::Rsyslog => shipper(include_str!("render/rsyslog.conf"), facts.config)?,
-        Snippet::Vector => shipper(include_str!("render/vector.yaml"), facts.config)?,
-        Snippet::FluentBit => shipper(include_str!("render/fluent-bit.yaml"), facts.config)?,
-        Snippet::OtelCollector => shipper(include_str!("render/otel-collector.yaml"), facts.config)?,
+        Snippet::Systemd => fill(include_str!("heal-path.conf"), &[("MANIFEST", specifiers(facts.manifest))]),
+        Snippet::Rsyslog => shipper(include_str!("rsyslog.conf"), facts.config)?,
+        Snippet::Vector => shipper(include_str!("vector.yaml"), facts.config)?,
+        Snippet::FluentBit => shipper(include_str!("fluent-bit.yaml"), facts.config)?,
+        Snippet::OtelCollector => shipper(include_str!("otel-collector.yaml"), facts.config)?,
     };
     Ok(format!("{}\n", text.trim_end_matches('\n')))
 }

@@ -1,21 +1,16 @@
 //! `AuditBootstrapConfiguration`: what the node shall look like.
 
+mod decode;
+mod faults;
+
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-
-use crate::audit::flags;
 use crate::audit::version::Version;
-use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault};
 use crate::storage::forecast::Share;
-use crate::storage::unit::{Format, Source};
-use crate::yaml::fields::{Decoder, Severity, join};
-use crate::yaml::{Node, Place};
+use crate::storage::unit::Source;
 
 /// Where the configuration file is looked for.
 pub const DEFAULT_PATH: &str = "/etc/kube-audit-bootstrap/config.yaml";
-const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
-const KIND: &str = "AuditBootstrapConfiguration";
 
 /// Where kubeadm's configuration is looked for, each with who puts it there.
 pub const KUBEADM_CONFIGS: &[&str] = &[
@@ -142,45 +137,6 @@ pub struct Storage {
     pub headroom: Option<Share>,
 }
 
-/// What goes on around a run. None of the file's: who calls says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Occasion {
-    #[default]
-    Any,
-    /// A boot: kubeadm may follow, and need not.
-    Boot,
-    /// `kubeadm init` is about to read the file that is named, so what it says of joining doesn't count, or to run without one.
-    Init,
-    /// `kubeadm join` is about to read the file that is named, or to make a control plane without one.
-    Join,
-    /// `kubeadm upgrade` is about to make the manifest anew.
-    Upgrade,
-}
-
-impl Occasion {
-    /// The command of kubeadm's that is about to start, which then makes the manifest, or refuses to.
-    pub fn command(self) -> Option<&'static str> {
-        match self {
-            Occasion::Any | Occasion::Boot => None,
-            Occasion::Init => Some("init"),
-            Occasion::Join => Some("join"),
-            Occasion::Upgrade => Some("upgrade"),
-        }
-    }
-
-    /// Is kubeadm about to start? It reads the file that is named, and no other.
-    pub fn is_kubeadm(self) -> bool {
-        self.command().is_some()
-    }
-}
-
-impl Config {
-    /// Is kubeadm about to do that without a file of its own?
-    pub fn is_without_file(&self, occasion: Occasion) -> bool {
-        self.occasion == occasion && self.kubeadm_configs.as_deref().is_none_or(<[_]>::is_empty)
-    }
-}
-
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -196,8 +152,6 @@ pub struct Config {
     pub kubeadm_configs: Option<Vec<String>>,
     /// Called as kubeadm: doesn't that start where the node can't be prepared?
     pub kubeadm_required: bool,
-    /// Why the program runs, where that isn't to be told from the files.
-    pub occasion: Occasion,
     /// Is the cluster's own copy of kubeadm's configuration edited, too?
     pub cluster: bool,
     /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
@@ -208,17 +162,12 @@ pub struct Config {
 
 /// How long requests under way have where nothing else is said.
 const DRAIN: Duration = Duration::from_secs(5);
-/// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
-const MAX_DRAIN: Duration = Duration::from_secs(30);
-
-/// The nanoseconds of more days don't fit (natefinch/lumberjack `millRunOnce`).
-const MAX_AGE: i64 = 106_751;
 
 /// What stays free where nothing else is said, and the kubelet doesn't keep more.
 const HEADROOM: Share = Share::Percent(5.0);
 
 impl Default for Config {
-    /// The values of the guide that the `default` profile follows, and a wait for batches: see [`flags::is_busy`].
+    /// The values of the guide that the `default` profile follows, and a wait for batches: see [`is_busy`](crate::audit::flags::is_busy).
     fn default() -> Self {
         Config {
             kubernetes_version: None,
@@ -247,7 +196,6 @@ impl Default for Config {
             storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
             kubeadm_required: true,
-            occasion: Occasion::Any,
             cluster: true,
             manifest_path: None,
             strays: Strays::Move,
@@ -257,37 +205,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a configuration file's text. Errors are one line a fault, each beginning with `name:line:column`.
-    pub fn parse(text: &str, name: &str) -> Result<Config> {
-        let documents = match crate::yaml::parse(text) {
-            Ok(documents) => documents,
-            Err(fault) => bail!("{name}:{fault}"),
-        };
-        let mut config = Config::default();
-        let mut decoder = Decoder::default();
-        match documents.as_slice() {
-            [] => {}
-            [document] => decode(&document.root, &mut config, &mut decoder),
-            [_, second, ..] => decoder.error(second.root.place, "one document is expected, here is a second one"),
-        }
-        if !decoder.failed() {
-            for (field, fault) in config.faults() {
-                let place = decoder.place(&field).unwrap_or(Place::START);
-                decoder.error(place, fault);
-            }
-        }
-        let lines: Vec<_> = decoder
-            .findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .map(|finding| format!("{name}:{finding}"))
-            .collect();
-        if !lines.is_empty() {
-            bail!("{}", lines.join("\n"));
-        }
-        Ok(config)
-    }
-
     /// The flags that the configuration asks for, in the order in which the guide has them.
     pub fn flags(&self) -> Vec<(String, String)> {
         let mut flags = Vec::new();
@@ -334,128 +251,6 @@ impl Config {
         .map(|(name, _)| name.to_owned())
         .collect()
     }
-
-    /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
-    pub fn faults(&self) -> Vec<(String, String)> {
-        let mut faults = Vec::new();
-        let paths = [("policy.path", Some(&self.policy_path)), ("log.path", self.log.file())]
-            .into_iter()
-            .chain([("manifest.path", self.manifest_path.as_ref())])
-            .chain([("webhook.configFile", self.webhook.as_ref().map(|webhook| &webhook.config_file))])
-            .chain(self.kubeadm_configs.iter().flatten().map(|path| ("kubeadm.configs[]", Some(path))));
-        for (name, path) in paths.filter_map(|(name, path)| path.map(|path| (name, path))) {
-            faults.extend(path_fault(name, path).map(|fault| (name.to_owned(), fault)));
-        }
-        if self.policy_source != "default" {
-            let fault = path_fault("policy.source", &self.policy_source);
-            faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
-        }
-        if faults.is_empty()
-            && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
-        {
-            faults.push(("log.path".to_owned(), format!("log.path {fault}")));
-        }
-        if is_within(&self.policy_path, STATE) {
-            faults.push(("policy.path".to_owned(), format!("policy.path must not lie in {STATE}")));
-        }
-        let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
-        for (name, other) in [
-            ("webhook.configFile", webhook),
-            ("manifest.path", self.manifest_path.as_ref()),
-            ("log.path", self.log.file()),
-        ] {
-            if other == Some(&self.policy_path) {
-                faults.push(("policy.path".to_owned(), format!("policy.path and {name} are the same file")));
-            }
-        }
-        if let Some(fault) = self.storage.source.as_ref().and_then(|source| source_fault(source, self.log.file()))
-        {
-            faults.push(fault);
-        }
-        if self.log.max_age > MAX_AGE {
-            let fault = format!(
-                "log.maxAge {} is more than {MAX_AGE} days, which the API server can't count: it would keep nothing",
-                self.log.max_age
-            );
-            faults.push(("log.maxAge".to_owned(), fault));
-        }
-        let flags: flags::Flags = self.flags().into_iter().collect();
-        let would_fail = flags::faults(&flags, self.kubernetes_version);
-        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
-        faults
-    }
-}
-
-/// What keeps a disk, or a directory of one, from being mounted where the log lies: the field to blame, and a sentence.
-fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String)> {
-    let field = match source {
-        Source::Bind(_) => "storage.bind",
-        Source::Device { .. } => "storage.device",
-    };
-    let fault = |text: String| Some((field.to_owned(), text));
-    let Some(directory) = log.map(|log| parent(log)) else {
-        return fault(format!("{field} needs a log.path that is a file"));
-    };
-    match source {
-        Source::Bind(from) => {
-            if let Some(fault) = path_fault(field, from) {
-                return Some((field.to_owned(), fault));
-            }
-            let aside = aside(directory);
-            if is_within(from, directory) || is_within(directory, from) || is_within(from, &aside) {
-                return fault(format!(
-                    "{field} {from} and the directory of log.path, {directory}, or {aside}, lie in one another"
-                ));
-            }
-            log_directory_fault(from).map(|_| {
-                (field.to_owned(), format!("{field} {from} is a place of the system's, or of others; name a directory of its own, such as /data/audit"))
-            })
-        }
-        Source::Device { name, format } => {
-            let is_tag = ["LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="].iter().any(|tag| {
-                name.strip_prefix(tag).is_some_and(|value| {
-                    !value.is_empty() && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
-                })
-            });
-            let path = name.strip_prefix("/dev/");
-            if !is_tag
-                && path
-                    .is_none_or(|path| !path.contains('/') || path_fault(field, &name.replace(':', "")).is_some())
-            {
-                return fault(format!(
-                    "{field} {name:?} is no LABEL=..., UUID=..., PARTLABEL=... or PARTUUID=..., and no path such as /dev/disk/by-id/...: \
-                     names such as /dev/sdb may be another disk's at the next boot"
-                ));
-            }
-            (is_tag && format.is_some() && !name.starts_with("PART")).then(|| {
-                (
-                    "storage.format".to_owned(),
-                    format!("storage.format: a blank device has no {name}; name it by /dev/disk/by-id/..."),
-                )
-            })
-        }
-    }
-}
-
-/// The field that gives a flag its value.
-fn field_of(flag: &str) -> String {
-    let flag = flag.strip_prefix("audit-").unwrap_or(flag);
-    let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));
-    let field = match option {
-        "maxage" => "maxAge",
-        "maxbackup" => "maxBackup",
-        "maxsize" => "maxSize",
-        "batch-max-size" => "batch.maxSize",
-        "batch-max-wait" => "batch.maxWait",
-        "batch-buffer-size" => "batch.bufferSize",
-        "batch-throttle-enable" => "batch.throttleEnable",
-        "batch-throttle-qps" => "batch.throttleQPS",
-        "batch-throttle-burst" => "batch.throttleBurst",
-        "truncate-max-batch-size" => "truncate.maxBatchSize",
-        "truncate-max-event-size" => "truncate.maxEventSize",
-        other => other,
-    };
-    join(backend, field)
 }
 
 /// The `--audit-log-path` that is no file: the container runtime keeps what is written there, for as long as it likes.
@@ -483,304 +278,19 @@ fn backend_flags(prefix: &str, backend: &Backend, flags: &mut Vec<(String, Strin
     }
 }
 
-fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
-    let known = [
-        "apiVersion",
-        "kind",
-        "profile",
-        "kubernetesVersion",
-        "existing",
-        "policy",
-        "log",
-        "webhook",
-        "kubeadm",
-        "manifest",
-        "restart",
-        "storage",
-    ];
-    if root.is_null() {
-        return;
-    }
-    let (mut api_version, mut kind) = (None, None);
-    for (name, node) in decoder.mapping(root, "", &known) {
-        match name {
-            "apiVersion" => api_version = one_of(decoder, node, name, &[API_VERSION]),
-            "kind" => kind = one_of(decoder, node, name, &[KIND]),
-            "profile" => {
-                one_of(decoder, node, name, &["default"]);
-            }
-            "kubernetesVersion" => {
-                if let Some(text) = decoder.string(node, name) {
-                    config.kubernetes_version = Version::parse(&text);
-                    if config.kubernetes_version.is_none() {
-                        decoder.error(
-                            node.place,
-                            format!("kubernetesVersion {text:?} is no version such as v1.30.2"),
-                        );
-                    }
-                }
-            }
-            "existing" => {
-                if let Some(text) = one_of(decoder, node, name, &["replace", "keep"]) {
-                    config.existing = if text == "keep" { Existing::Keep } else { Existing::Replace };
-                }
-            }
-            "policy" => {
-                for (name, node) in decoder.mapping(node, "policy", &["path", "source"]) {
-                    let slot = if name == "path" { &mut config.policy_path } else { &mut config.policy_source };
-                    string(decoder, node, &join("policy", name), slot);
-                }
-            }
-            "log" => decode_log(node, &mut config.log, decoder),
-            "webhook" => config.webhook = decode_webhook(node, decoder),
-            "kubeadm" => {
-                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster", "required"]) {
-                    let switch = match name {
-                        "cluster" => Some(("kubeadm.cluster", &mut config.cluster)),
-                        "required" => Some(("kubeadm.required", &mut config.kubeadm_required)),
-                        _ => None,
-                    };
-                    if let Some((name, switch)) = switch {
-                        *switch = decoder.boolean(node, name).unwrap_or(*switch);
-                        continue;
-                    }
-                    let items = decoder.list(node, "kubeadm.configs");
-                    let paths =
-                        items.iter().filter_map(|item| decoder.string(item, "kubeadm.configs[]")).collect();
-                    config.kubeadm_configs = Some(paths).filter(|_| !node.is_null());
-                }
-            }
-            "restart" => config.restart = decode_restart(node, decoder),
-            "storage" => decode_storage(node, &mut config.storage, decoder),
-            _ => {
-                for (name, node) in decoder.mapping(node, "manifest", &["path", "strays"]) {
-                    if name == "path" {
-                        config.manifest_path = decoder.string(node, "manifest.path");
-                    } else if let Some(text) = one_of(decoder, node, "manifest.strays", &["move", "refuse"]) {
-                        config.strays = if text == "move" { Strays::Move } else { Strays::Refuse };
-                    }
-                }
-            }
-        }
-    }
-    for (name, value, expected) in [("apiVersion", api_version, API_VERSION), ("kind", kind, KIND)] {
-        if value.is_none() && root.get(name).is_none_or(Node::is_null) {
-            decoder.error(root.place, format!("{name} is missing; write {name}: {expected}"));
-        }
-    }
-}
-
-fn decode_log(node: &Node, log: &mut Log, decoder: &mut Decoder) {
-    let known =
-        ["path", "format", "maxAge", "maxBackup", "maxSize", "compress", "mode", "batch", "truncate", "version"];
-    for (name, node) in decoder.mapping(node, "log", &known) {
-        let path = join("log", name);
-        match name {
-            "path" => string(decoder, node, &path, &mut log.path),
-            "format" => string(decoder, node, &path, &mut log.format),
-            "maxAge" => integer(decoder, node, &path, &mut log.max_age),
-            "maxBackup" => integer(decoder, node, &path, &mut log.max_backup),
-            "maxSize" => integer(decoder, node, &path, &mut log.max_size),
-            "compress" => log.compress = decoder.boolean(node, &path).unwrap_or(log.compress),
-            _ => decode_backend(name, node, "log", &mut log.backend, decoder),
-        }
-    }
-}
-
-fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
-    if node.is_null() {
-        return None;
-    }
-    let mut webhook = Webhook { config_file: String::new(), initial_backoff: None, backend: Backend::NONE };
-    let known = ["configFile", "initialBackoff", "mode", "batch", "truncate", "version"];
-    for (name, node) in decoder.mapping(node, "webhook", &known) {
-        let path = join("webhook", name);
-        match name {
-            "configFile" => string(decoder, node, &path, &mut webhook.config_file),
-            "initialBackoff" => webhook.initial_backoff = duration(decoder, node, &path),
-            _ => decode_backend(name, node, "webhook", &mut webhook.backend, decoder),
-        }
-    }
-    if webhook.config_file.is_empty() {
-        decoder.error(node.place, "webhook.configFile is missing; name the kubeconfig of the webhook's server");
-    }
-    Some(webhook)
-}
-
-fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
-    let (mut mode, mut drain) = (None, DRAIN);
-    for (name, node) in decoder.mapping(node, "restart", &["mode", "drain"]) {
-        let path = join("restart", name);
-        match name {
-            "mode" => mode = one_of(decoder, node, &path, &["quick", "graceful"]),
-            _ => {
-                let Some(text) = duration(decoder, node, &path) else { continue };
-                match flags::duration(&text).filter(|drain| *drain <= MAX_DRAIN) {
-                    Some(given) => drain = given,
-                    None => decoder.error(
-                        node.place,
-                        format!(
-                            "{path} {text:?} is not within the 30 s that the kubelet gives an API server to end"
-                        ),
-                    ),
-                }
-            }
-        }
-    }
-    if mode.as_deref() == Some("graceful") { Restart::Graceful } else { Restart::Quick(drain) }
-}
-
-fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
-    let (mut bind, mut device, mut format) = (None, None, None);
-    for (name, node) in
-        decoder.mapping(node, "storage", &["require", "bind", "device", "format", "group", "headroom"])
-    {
-        let path = join("storage", name);
-        match name {
-            "require" => {
-                storage.may_be_volatile =
-                    one_of(decoder, node, &path, &["persistent", "any"]).is_some_and(|word| word == "any")
-            }
-            "bind" => bind = decoder.string(node, &path),
-            "device" => device = decoder.string(node, &path),
-            "format" => format = one_of(decoder, node, &path, &["ext4", "xfs"]),
-            "group" => {
-                let Some(number) = decoder.integer(node, &path) else { continue };
-                match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
-                    Some(group) => storage.group = Some(group),
-                    None => decoder.error(node.place, format!("{path} {number} is no number of a group")),
-                }
-            }
-            _ => {
-                let text = node.scalar().unwrap_or_default();
-                match Share::parse(text) {
-                    _ if node.is_null() => {}
-                    // Of 5 bytes, nobody thinks.
-                    Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
-                        node.place,
-                        format!("{path} {text} is no share such as 5%, and no size such as 1Gi; write the unit"),
-                    ),
-                    Some(share) => storage.headroom = Some(share),
-                    None if text == "any" => storage.headroom = None,
-                    None => decoder.error(
-                        node.place,
-                        format!("{path} {text:?} is no share such as 5%, no size such as 1Gi, and not any"),
-                    ),
-                }
-            }
-        }
-    }
-    let format = format.map(|format| if format == "ext4" { Format::Ext4 } else { Format::Xfs });
-    storage.source = match (bind, device) {
-        (Some(_), Some(_)) => {
-            decoder.error(node.place, "storage.bind and storage.device exclude one another; leave one out");
-            None
-        }
-        (bind, None) if format.is_some() => {
-            decoder.error(node.place, "storage.format needs a storage.device");
-            bind.map(Source::Bind)
-        }
-        (bind, None) => bind.map(Source::Bind),
-        (None, Some(name)) => Some(Source::Device { name, format }),
-    };
-}
-
-fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, decoder: &mut Decoder) {
-    let path = join(prefix, name);
-    match name {
-        "mode" => {
-            let mode = one_of(decoder, node, &path, &["batch", "blocking", "blocking-strict"]);
-            backend.mode = mode.or(backend.mode.take());
-        }
-        "version" => backend.version = decoder.string(node, &path).or(backend.version.take()),
-        "batch" => {
-            let known = ["maxSize", "maxWait", "bufferSize", "throttleEnable", "throttleQPS", "throttleBurst"];
-            for (name, node) in decoder.mapping(node, &path, &known) {
-                let path = join(&path, name);
-                match name {
-                    "maxSize" => backend.batch_max_size = decoder.integer(node, &path).or(backend.batch_max_size),
-                    "maxWait" => backend.batch_max_wait = duration(decoder, node, &path),
-                    "bufferSize" => backend.batch_buffer_size = decoder.integer(node, &path),
-                    "throttleEnable" => backend.throttle_enable = decoder.boolean(node, &path),
-                    "throttleQPS" => backend.throttle_qps = number(decoder, node, &path),
-                    _ => backend.throttle_burst = decoder.integer(node, &path),
-                }
-            }
-        }
-        _ => {
-            for (name, node) in decoder.mapping(node, &path, &["enabled", "maxBatchSize", "maxEventSize"]) {
-                let path = join(&path, name);
-                match name {
-                    "enabled" => {
-                        backend.truncate_enabled = decoder.boolean(node, &path).or(backend.truncate_enabled);
-                    }
-                    "maxBatchSize" => {
-                        let size = decoder.integer(node, &path);
-                        backend.truncate_max_batch_size = size.or(backend.truncate_max_batch_size);
-                    }
-                    _ => {
-                        let size = decoder.integer(node, &path);
-                        backend.truncate_max_event_size = size.or(backend.truncate_max_event_size);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Sets a string; null leaves the default.
-fn string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
-    if let Some(value) = decoder.string(node, path) {
-        *slot = value;
-    }
-}
-
-/// Sets a number; null leaves the default.
-fn integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
-    if let Some(value) = decoder.integer(node, path) {
-        *slot = value;
-    }
-}
-
-fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
-    let text = decoder.string(node, path)?;
-    if known.contains(&text.as_str()) {
-        return Some(text);
-    }
-    decoder.error(node.place, format!("{path} {text:?} is not known; it takes {}", known.join(", ")));
-    None
-}
-
-fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
-    let text = decoder.string(node, path)?;
-    if flags::is_duration(&text) {
-        return Some(text);
-    }
-    decoder.error(node.place, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
-    None
-}
-
-fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
-    let text = node.scalar().unwrap_or_default();
-    match text.parse::<f32>() {
-        Ok(value) if value.is_finite() => Some(text.to_owned()),
-        _ if node.is_null() => None,
-        _ => {
-            decoder.wrong_type(node, path, "a number");
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use anyhow::Result;
+
+    use super::decode::{API_VERSION, KIND, MAX_DRAIN};
     use super::*;
+    use crate::storage::unit::Format;
 
     /// The configuration that README.md shows.
     fn shown() -> String {
-        let (_, rest) = include_str!("../README.md").split_once("This is the default, in full:\n\n").unwrap();
+        let (_, rest) = include_str!("../../README.md").split_once("This is the default, in full:\n\n").unwrap();
         rest.lines().map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
     }
 
@@ -791,7 +301,7 @@ mod tests {
         let read = Config::parse(&shown, "README.md").unwrap();
         assert_eq!(format!("{read:#?}"), format!("{:#?}", Config::default()));
         let packaged: String = shown.lines().map(|line| format!("# {line}\n")).collect();
-        assert!(include_str!("../image/config.yaml").ends_with(&format!("#\n{packaged}")), "{packaged}");
+        assert!(include_str!("../../image/config.yaml").ends_with(&format!("#\n{packaged}")), "{packaged}");
     }
 
     /// A field that is in no mapping brings up the ones that are.

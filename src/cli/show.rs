@@ -1,0 +1,348 @@
+//! How a plan is shown: each change in words, as a diff, and in JSON; and the place of the log.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::common::{Common, Outcome};
+use crate::change::{Change, KUBEADM_CONFIG};
+use crate::facts::file::{Attributes, lossy};
+use crate::path::{aside, parent};
+use crate::plan::{FollowUp, Plan, Planned, Role, Storage};
+use crate::storage::forecast::{Bytes, Span};
+use crate::time::{at, rfc3339};
+
+/// Warnings go to the log in text, and into the document in JSON.
+pub fn warn(common: &Common, warnings: &[String]) {
+    if !common.json() {
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+    }
+}
+
+/// The head of every report about a node.
+pub fn headline(plan: &Plan) -> String {
+    let version = match plan.version {
+        Some(version) => format!("Kubernetes {version} {}", plan.version_source),
+        None => "Kubernetes version not known".to_owned(),
+    };
+    format!("{}; {version}\n", plan.role.description())
+}
+
+/// What a change does, in words.
+pub fn describe(change: &Change) -> String {
+    let who = |attributes: &Attributes| {
+        format!("mode {:04o}, owner {}:{}", attributes.mode, attributes.uid, attributes.gid)
+    };
+    match change {
+        Change::CreateDirectory { path, attributes } => format!("create directory {path} ({})", who(attributes)),
+        Change::SetAttributes { path, before, after } => {
+            format!("set {path} to {} (was {})", who(after), who(before))
+        }
+        Change::WriteFile { path, before: None, attributes, .. } => format!("create {path} ({})", who(attributes)),
+        Change::WriteFile { path, before: Some(before), bytes, attributes } => {
+            let (added, removed) = count(&lossy(&before.bytes), &lossy(bytes));
+            let old = who(&before.attributes);
+            let also =
+                if old == who(attributes) { String::new() } else { format!("; {} (was {old})", who(attributes)) };
+            format!("edit {path} (lines: {added} added, {removed} removed{also})")
+        }
+        Change::MoveAway { path, .. } => format!("move {path} to the backups"),
+        Change::Format { device, format } => format!("format {device}, which is blank, as {}", format.name()),
+        Change::Mount { path, unit, .. } => format!("mount {unit} at {path}"),
+        Change::Unmount { path } => format!("unmount {path}"),
+        Change::RemoveFile { path, .. } => format!("remove {path}"),
+        Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
+        Change::WriteCluster { before, after } => {
+            let (added, removed) = count(before, after);
+            format!("edit the cluster's {} (lines: {added} added, {removed} removed)", KUBEADM_CONFIG)
+        }
+    }
+}
+
+/// The unified diff of a change to a file; `None` for all else.
+pub fn diff(change: &Change) -> Option<String> {
+    let (path, old, new) = match change {
+        Change::WriteFile { path, before, bytes, .. } => {
+            (path.as_str(), before.as_ref().map(|before| lossy(&before.bytes)), Some(lossy(bytes)))
+        }
+        Change::RemoveFile { path, before } => (path.as_str(), Some(lossy(&before.bytes)), None),
+        Change::WriteCluster { before, after } => (KUBEADM_CONFIG, Some(before.clone()), Some(after.clone())),
+        _ => return None,
+    };
+    let name = |side: &str, there: bool| match there {
+        true => format!("{side}/{}", path.trim_start_matches('/')),
+        false => "/dev/null".to_owned(),
+    };
+    let mut text = format!("--- {}\n+++ {}\n", name("a", old.is_some()), name("b", new.is_some()));
+    let hunks = hunks(old.as_deref(), &new.unwrap_or_default());
+    for line in hunks.lines() {
+        text.push_str(&hide_secret(line));
+        text.push('\n');
+    }
+    Some(text)
+}
+
+/// What follows the two names in a unified diff; `old` is `None` where there was no file.
+fn hunks(old: Option<&str>, new: &str) -> String {
+    let input = imara_diff::InternedInput::new(old.unwrap_or_default(), new);
+    let mut diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
+    diff.postprocess_lines(&input);
+    let printer = imara_diff::BasicLineDiffPrinter(&input.interner);
+    let text = diff.unified_diff(&printer, imara_diff::UnifiedDiffConfig::default(), &input).to_string();
+    // imara-diff 0.2 prints all lines before a first change that is near the start, but counts from three before it.
+    let text = match diff.hunks().next().map(|hunk| hunk.before.start) {
+        Some(start @ 4..=6) => {
+            let line = start - 2;
+            text.replacen(&format!("@@ -{line},"), "@@ -1,", 1).replacen(&format!(" +{line},"), " +1,", 1)
+        }
+        _ => text,
+    };
+    // A file that isn't there has no line 1, or `patch` looks for it.
+    match (old, text.strip_prefix("@@ -1,0 ")) {
+        (None, Some(rest)) => format!("@@ -0,0 {rest}"),
+        _ => text,
+    }
+}
+
+/// A diff's line without a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) that
+/// may stand around an edit: a diff ends in the boot log, which more people read than the file.
+fn hide_secret(line: &str) -> String {
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find(part) {
+        shown.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let word = &rest[..rest.find(|c| !part(c)).unwrap_or(rest.len())];
+        let token = word.len() == 23 && word.find('.') == Some(6) && word.rfind('.') == Some(6);
+        let key = word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit());
+        shown.push_str(if token || key { "<hidden>" } else { word });
+        rest = &rest[word.len()..];
+    }
+    shown + rest
+}
+
+fn count(old: &str, new: &str) -> (u32, u32) {
+    let input = imara_diff::InternedInput::new(old, new);
+    let diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
+    (diff.count_additions(), diff.count_removals())
+}
+
+/// Prints a plan.
+pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outcome> {
+    warn(common, &plan.warnings);
+    plan.allowed()?;
+    if common.json() {
+        let _ = writeln!(out, "{:#}", document(plan, plan.expected_follow_up(), None));
+    } else {
+        out.push_str(&headline(plan));
+        out.push_str(&plan.storage.as_ref().map(storage_text).unwrap_or_default());
+        if plan.is_empty() {
+            out.push_str(nothing(plan));
+        }
+        for planned in &plan.changes {
+            let _ = writeln!(out, "{:9} {}", planned.step.name(), describe(&planned.change));
+        }
+        if let Some(follow_up) = plan.expected_follow_up() {
+            let _ = writeln!(out, "{:9} {}", FollowUp::STEP.name(), describe_follow_up(follow_up));
+        }
+        for planned in &plan.changes {
+            if let Some(diff) = diff(&planned.change) {
+                out.push('\n');
+                out.push_str(&diff);
+            }
+        }
+    }
+    Ok(if plan.is_empty() { Outcome::Done } else { Outcome::Differs })
+}
+
+/// What there is to say where nothing changes.
+pub fn nothing(plan: &Plan) -> &'static str {
+    match plan.role {
+        Role::Worker => "nothing to do: a worker has no API server\n",
+        _ => "nothing to do: everything is in place\n",
+    }
+}
+
+/// A plan as JSON, with what follows it. `backup` is there after an `apply`.
+pub fn document(plan: &Plan, follow_up: Option<&FollowUp>, backup: Option<&str>) -> Value {
+    json!({
+        "role": plan.role.name(),
+        "kubernetesVersion": plan.version.map(|version| version.to_string()),
+        "changes": plan.changes.iter().map(change).chain(follow_up.map(follow_up_document)).collect::<Vec<_>>(),
+        "storage": plan.storage.as_ref().map(storage_document),
+        "warnings": plan.warnings,
+        "backup": backup,
+    })
+}
+
+fn change(planned: &Planned) -> Value {
+    let mut value = json!({
+        "step": planned.step.name(),
+        "action": planned.change.action(),
+        "path": planned.change.path(),
+    });
+    if let Change::CreateDirectory { attributes, .. }
+    | Change::SetAttributes { after: attributes, .. }
+    | Change::WriteFile { attributes, .. } = &planned.change
+    {
+        value["mode"] = json!(format!("{:04o}", attributes.mode));
+        value["uid"] = json!(attributes.uid);
+        value["gid"] = json!(attributes.gid);
+    }
+    if let Some(diff) = diff(&planned.change) {
+        value["diff"] = json!(diff);
+    }
+    value
+}
+
+/// What follows a plan, in words.
+pub fn describe_follow_up(follow_up: &FollowUp) -> String {
+    let directory = parent(&follow_up.log);
+    format!("move the events in {} to {directory}", aside(directory))
+}
+
+fn follow_up_document(follow_up: &FollowUp) -> Value {
+    json!({"step": FollowUp::STEP.name(), "action": FollowUp::ACTION, "path": follow_up.log})
+}
+
+/// The place of the log, in a few lines for people.
+pub fn storage_text(storage: &Storage) -> String {
+    let Storage { seen, forecast, .. } = storage;
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "place     {:10} {}: {}",
+        seen.judgement.lasting.name(),
+        storage.directory,
+        seen.judgement.reason
+    );
+    let mut line = match (forecast.worst, forecast.expected) {
+        (worst, Some(expected)) => {
+            let mut line = format!("up to {} on the disk", Bytes(expected));
+            if let Some(worst) = worst.filter(|worst| *worst > expected) {
+                let how = match (forecast.ratio > 1.0, forecast.is_measured) {
+                    (true, true) => format!("uncompressed, measured {:.0} percent", 100.0 / forecast.ratio),
+                    (true, false) => format!("uncompressed, {:.0} percent assumed", 100.0 / forecast.ratio),
+                    (false, _) => "without maxage".to_owned(),
+                };
+                let _ = write!(line, " ({} {how})", Bytes(worst));
+            }
+            line
+        }
+        (_, None) => "nothing limits the log".to_owned(),
+    };
+    if let Some(disk) = seen.disk {
+        let _ =
+            write!(line, "; its file system has {}, {} of them free", Bytes(disk.total), Bytes(disk.available));
+        if disk.eviction > 0 {
+            let _ = write!(line, ", and the kubelet evicts pods when less than {} are", Bytes(disk.eviction));
+        }
+    }
+    let _ = writeln!(out, "forecast  {line}");
+    match (forecast.rate, forecast.rotation) {
+        (Some((rate, since)), rotation) => {
+            let _ = write!(
+                out,
+                "forecast  {} of events an hour since {}",
+                Bytes((rate * 3600.0) as u64),
+                rfc3339(at(since))
+            );
+            if let Some(rotation) = rotation {
+                let _ = write!(out, ", a new file every {}", Span(rotation));
+            }
+            match forecast.kept {
+                Some((seconds, end)) => {
+                    let _ =
+                        writeln!(out, ": the log will reach back {}, which {} limits", Span(seconds), end.name());
+                }
+                None => out.push_str(": nothing limits how far back the log will reach\n"),
+            }
+        }
+        (None, _) => out.push_str(
+            "forecast  how far back the log will reach can't be told before there are events of half a minute\n",
+        ),
+    }
+    out
+}
+
+/// The same for programs. Sizes are in bytes, times in seconds.
+pub fn storage_document(storage: &Storage) -> Value {
+    let Storage { seen, forecast, .. } = storage;
+    json!({
+        "directory": storage.directory,
+        "lasting": seen.judgement.lasting.name(),
+        "reason": seen.judgement.reason,
+        "fileSystem": seen.disk.map(|disk| json!({
+            "bytes": disk.total,
+            "availableBytes": disk.available,
+            "evictionBytes": disk.eviction,
+        })),
+        "readOnly": seen.is_read_only,
+        "log": {
+            "bytes": seen.history.total(),
+            "files": seen.history.rotated.len() + usize::from(seen.history.bytes > 0),
+            "firstEvent": seen.history.events.map(|(first, _)| rfc3339(at(first))),
+            "lastEvent": seen.history.events.map(|(_, last)| rfc3339(at(last))),
+        },
+        "forecast": {
+            "plainBytes": forecast.worst,
+            "bytes": forecast.expected,
+            "ratio": forecast.ratio,
+            "ratioMeasured": forecast.is_measured,
+            "bytesPerSecond": forecast.rate.map(|(rate, _)| rate),
+            "since": forecast.rate.map(|(_, since)| rfc3339(at(since))),
+            "rotationSeconds": forecast.rotation,
+            "keptSeconds": forecast.kept.map(|(seconds, _)| seconds),
+            "limitedBy": forecast.kept.map(|(_, end)| end.name()),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hunk_says_where_its_lines_are() {
+        let old: Vec<_> = (1..=20).map(|line| format!("{line}\n")).collect();
+        for at in 0..20 {
+            let mut new = old.clone();
+            new.insert(at, "new\n".to_owned());
+            let text = hunks(Some(&old.concat()), &new.concat());
+            let mut lines = text.lines();
+            let header = lines.next().unwrap();
+            let numbers: Vec<usize> =
+                header.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect();
+            let body: Vec<_> = lines.collect();
+            let kept: Vec<_> = body.iter().filter_map(|line| line.strip_prefix(' ')).collect();
+            assert_eq!(kept.first().copied(), Some(numbers[0].to_string().as_str()), "{at}: {text}");
+            assert_eq!((numbers[1], numbers[3]), (kept.len(), body.len()), "{at}: {text}");
+            assert_eq!(numbers[0], numbers[2], "{at}: {text}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_get_into_the_diff() {
+        let key = "0123456789abcdef".repeat(4);
+        for (line, shown) in [
+            (" - token: abcdef.0123456789abcdef", " - token: <hidden>".to_owned()),
+            (" 'token': \"abcdef.0123456789abcdef\"  # mine", " 'token': \"<hidden>\"  # mine".to_owned()),
+            (&format!("   {key}"), "   <hidden>".to_owned()),
+            (&format!(" {{certificateKey: {key}}}"), " {certificateKey: <hidden>}".to_owned()),
+            (
+                "+    value: /var/log/kubernetes/audit/audit.log",
+                "+    value: /var/log/kubernetes/audit/audit.log".to_owned(),
+            ),
+            (
+                " image: registry.k8s.io/kube-apiserver:v1.31.4",
+                " image: registry.k8s.io/kube-apiserver:v1.31.4".to_owned(),
+            ),
+        ] {
+            assert_eq!(hide_secret(line), shown);
+        }
+    }
+}

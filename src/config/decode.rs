@@ -1,0 +1,342 @@
+//! Reads a configuration from the text of its file, field by field.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{Backend, Config, DRAIN, Existing, Log, Restart, Storage, Strays, Webhook};
+use crate::audit::flags;
+use crate::audit::version::Version;
+use crate::storage::forecast::Share;
+use crate::storage::unit::{Format, Source};
+use crate::yaml::fields::{Decoder, Severity, join};
+use crate::yaml::{Node, Place};
+
+pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
+
+pub(super) const KIND: &str = "AuditBootstrapConfiguration";
+
+/// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
+pub(super) const MAX_DRAIN: Duration = Duration::from_secs(30);
+
+impl Config {
+    /// Reads a configuration file's text. Errors are one line a fault, each beginning with `name:line:column`.
+    pub fn parse(text: &str, name: &str) -> Result<Config> {
+        let documents = match crate::yaml::parse(text) {
+            Ok(documents) => documents,
+            Err(fault) => bail!("{name}:{fault}"),
+        };
+        let mut config = Config::default();
+        let mut decoder = Decoder::default();
+        match documents.as_slice() {
+            [] => {}
+            [document] => decode(&document.root, &mut config, &mut decoder),
+            [_, second, ..] => decoder.error(second.root.place, "one document is expected, here is a second one"),
+        }
+        if !decoder.failed() {
+            for (field, fault) in config.faults() {
+                let place = decoder.place(&field).unwrap_or(Place::START);
+                decoder.error(place, fault);
+            }
+        }
+        let lines: Vec<_> = decoder
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .map(|finding| format!("{name}:{finding}"))
+            .collect();
+        if !lines.is_empty() {
+            bail!("{}", lines.join("\n"));
+        }
+        Ok(config)
+    }
+}
+
+fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
+    let known = [
+        "apiVersion",
+        "kind",
+        "profile",
+        "kubernetesVersion",
+        "existing",
+        "policy",
+        "log",
+        "webhook",
+        "kubeadm",
+        "manifest",
+        "restart",
+        "storage",
+    ];
+    if root.is_null() {
+        return;
+    }
+    let (mut api_version, mut kind) = (None, None);
+    for (name, node) in decoder.mapping(root, "", &known) {
+        match name {
+            "apiVersion" => api_version = one_of(decoder, node, name, &[API_VERSION]),
+            "kind" => kind = one_of(decoder, node, name, &[KIND]),
+            "profile" => {
+                one_of(decoder, node, name, &["default"]);
+            }
+            "kubernetesVersion" => {
+                if let Some(text) = decoder.string(node, name) {
+                    config.kubernetes_version = Version::parse(&text);
+                    if config.kubernetes_version.is_none() {
+                        decoder.error(
+                            node.place,
+                            format!("kubernetesVersion {text:?} is no version such as v1.30.2"),
+                        );
+                    }
+                }
+            }
+            "existing" => {
+                if let Some(text) = one_of(decoder, node, name, &["replace", "keep"]) {
+                    config.existing = if text == "keep" { Existing::Keep } else { Existing::Replace };
+                }
+            }
+            "policy" => {
+                for (name, node) in decoder.mapping(node, "policy", &["path", "source"]) {
+                    let slot = if name == "path" { &mut config.policy_path } else { &mut config.policy_source };
+                    string(decoder, node, &join("policy", name), slot);
+                }
+            }
+            "log" => decode_log(node, &mut config.log, decoder),
+            "webhook" => config.webhook = decode_webhook(node, decoder),
+            "kubeadm" => {
+                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster", "required"]) {
+                    let switch = match name {
+                        "cluster" => Some(("kubeadm.cluster", &mut config.cluster)),
+                        "required" => Some(("kubeadm.required", &mut config.kubeadm_required)),
+                        _ => None,
+                    };
+                    if let Some((name, switch)) = switch {
+                        *switch = decoder.boolean(node, name).unwrap_or(*switch);
+                        continue;
+                    }
+                    let items = decoder.list(node, "kubeadm.configs");
+                    let paths =
+                        items.iter().filter_map(|item| decoder.string(item, "kubeadm.configs[]")).collect();
+                    config.kubeadm_configs = Some(paths).filter(|_| !node.is_null());
+                }
+            }
+            "restart" => config.restart = decode_restart(node, decoder),
+            "storage" => decode_storage(node, &mut config.storage, decoder),
+            _ => {
+                for (name, node) in decoder.mapping(node, "manifest", &["path", "strays"]) {
+                    if name == "path" {
+                        config.manifest_path = decoder.string(node, "manifest.path");
+                    } else if let Some(text) = one_of(decoder, node, "manifest.strays", &["move", "refuse"]) {
+                        config.strays = if text == "move" { Strays::Move } else { Strays::Refuse };
+                    }
+                }
+            }
+        }
+    }
+    for (name, value, expected) in [("apiVersion", api_version, API_VERSION), ("kind", kind, KIND)] {
+        if value.is_none() && root.get(name).is_none_or(Node::is_null) {
+            decoder.error(root.place, format!("{name} is missing; write {name}: {expected}"));
+        }
+    }
+}
+
+fn decode_log(node: &Node, log: &mut Log, decoder: &mut Decoder) {
+    let known =
+        ["path", "format", "maxAge", "maxBackup", "maxSize", "compress", "mode", "batch", "truncate", "version"];
+    for (name, node) in decoder.mapping(node, "log", &known) {
+        let path = join("log", name);
+        match name {
+            "path" => string(decoder, node, &path, &mut log.path),
+            "format" => string(decoder, node, &path, &mut log.format),
+            "maxAge" => integer(decoder, node, &path, &mut log.max_age),
+            "maxBackup" => integer(decoder, node, &path, &mut log.max_backup),
+            "maxSize" => integer(decoder, node, &path, &mut log.max_size),
+            "compress" => log.compress = decoder.boolean(node, &path).unwrap_or(log.compress),
+            _ => decode_backend(name, node, "log", &mut log.backend, decoder),
+        }
+    }
+}
+
+fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
+    if node.is_null() {
+        return None;
+    }
+    let mut webhook = Webhook { config_file: String::new(), initial_backoff: None, backend: Backend::NONE };
+    let known = ["configFile", "initialBackoff", "mode", "batch", "truncate", "version"];
+    for (name, node) in decoder.mapping(node, "webhook", &known) {
+        let path = join("webhook", name);
+        match name {
+            "configFile" => string(decoder, node, &path, &mut webhook.config_file),
+            "initialBackoff" => webhook.initial_backoff = duration(decoder, node, &path),
+            _ => decode_backend(name, node, "webhook", &mut webhook.backend, decoder),
+        }
+    }
+    if webhook.config_file.is_empty() {
+        decoder.error(node.place, "webhook.configFile is missing; name the kubeconfig of the webhook's server");
+    }
+    Some(webhook)
+}
+
+fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
+    let (mut mode, mut drain) = (None, DRAIN);
+    for (name, node) in decoder.mapping(node, "restart", &["mode", "drain"]) {
+        let path = join("restart", name);
+        match name {
+            "mode" => mode = one_of(decoder, node, &path, &["quick", "graceful"]),
+            _ => {
+                let Some(text) = duration(decoder, node, &path) else { continue };
+                match flags::duration(&text).filter(|drain| *drain <= MAX_DRAIN) {
+                    Some(given) => drain = given,
+                    None => decoder.error(
+                        node.place,
+                        format!(
+                            "{path} {text:?} is not within the 30 s that the kubelet gives an API server to end"
+                        ),
+                    ),
+                }
+            }
+        }
+    }
+    if mode.as_deref() == Some("graceful") { Restart::Graceful } else { Restart::Quick(drain) }
+}
+
+fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
+    let (mut bind, mut device, mut format) = (None, None, None);
+    for (name, node) in
+        decoder.mapping(node, "storage", &["require", "bind", "device", "format", "group", "headroom"])
+    {
+        let path = join("storage", name);
+        match name {
+            "require" => {
+                storage.may_be_volatile =
+                    one_of(decoder, node, &path, &["persistent", "any"]).is_some_and(|word| word == "any")
+            }
+            "bind" => bind = decoder.string(node, &path),
+            "device" => device = decoder.string(node, &path),
+            "format" => format = one_of(decoder, node, &path, &["ext4", "xfs"]),
+            "group" => {
+                let Some(number) = decoder.integer(node, &path) else { continue };
+                match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
+                    Some(group) => storage.group = Some(group),
+                    None => decoder.error(node.place, format!("{path} {number} is no number of a group")),
+                }
+            }
+            _ => {
+                let text = node.scalar().unwrap_or_default();
+                match Share::parse(text) {
+                    _ if node.is_null() => {}
+                    // Of 5 bytes, nobody thinks.
+                    Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
+                        node.place,
+                        format!("{path} {text} is no share such as 5%, and no size such as 1Gi; write the unit"),
+                    ),
+                    Some(share) => storage.headroom = Some(share),
+                    None if text == "any" => storage.headroom = None,
+                    None => decoder.error(
+                        node.place,
+                        format!("{path} {text:?} is no share such as 5%, no size such as 1Gi, and not any"),
+                    ),
+                }
+            }
+        }
+    }
+    let format = format.map(|format| if format == "ext4" { Format::Ext4 } else { Format::Xfs });
+    storage.source = match (bind, device) {
+        (Some(_), Some(_)) => {
+            decoder.error(node.place, "storage.bind and storage.device exclude one another; leave one out");
+            None
+        }
+        (bind, None) if format.is_some() => {
+            decoder.error(node.place, "storage.format needs a storage.device");
+            bind.map(Source::Bind)
+        }
+        (bind, None) => bind.map(Source::Bind),
+        (None, Some(name)) => Some(Source::Device { name, format }),
+    };
+}
+
+fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, decoder: &mut Decoder) {
+    let path = join(prefix, name);
+    match name {
+        "mode" => {
+            let mode = one_of(decoder, node, &path, &["batch", "blocking", "blocking-strict"]);
+            backend.mode = mode.or(backend.mode.take());
+        }
+        "version" => backend.version = decoder.string(node, &path).or(backend.version.take()),
+        "batch" => {
+            let known = ["maxSize", "maxWait", "bufferSize", "throttleEnable", "throttleQPS", "throttleBurst"];
+            for (name, node) in decoder.mapping(node, &path, &known) {
+                let path = join(&path, name);
+                match name {
+                    "maxSize" => backend.batch_max_size = decoder.integer(node, &path).or(backend.batch_max_size),
+                    "maxWait" => backend.batch_max_wait = duration(decoder, node, &path),
+                    "bufferSize" => backend.batch_buffer_size = decoder.integer(node, &path),
+                    "throttleEnable" => backend.throttle_enable = decoder.boolean(node, &path),
+                    "throttleQPS" => backend.throttle_qps = number(decoder, node, &path),
+                    _ => backend.throttle_burst = decoder.integer(node, &path),
+                }
+            }
+        }
+        _ => {
+            for (name, node) in decoder.mapping(node, &path, &["enabled", "maxBatchSize", "maxEventSize"]) {
+                let path = join(&path, name);
+                match name {
+                    "enabled" => {
+                        backend.truncate_enabled = decoder.boolean(node, &path).or(backend.truncate_enabled);
+                    }
+                    "maxBatchSize" => {
+                        let size = decoder.integer(node, &path);
+                        backend.truncate_max_batch_size = size.or(backend.truncate_max_batch_size);
+                    }
+                    _ => {
+                        let size = decoder.integer(node, &path);
+                        backend.truncate_max_event_size = size.or(backend.truncate_max_event_size);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sets a string; null leaves the default.
+fn string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
+    if let Some(value) = decoder.string(node, path) {
+        *slot = value;
+    }
+}
+
+/// Sets a number; null leaves the default.
+fn integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
+    if let Some(value) = decoder.integer(node, path) {
+        *slot = value;
+    }
+}
+
+fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
+    let text = decoder.string(node, path)?;
+    if known.contains(&text.as_str()) {
+        return Some(text);
+    }
+    decoder.error(node.place, format!("{path} {text:?} is not known; it takes {}", known.join(", ")));
+    None
+}
+
+fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+    let text = decoder.string(node, path)?;
+    if flags::is_duration(&text) {
+        return Some(text);
+    }
+    decoder.error(node.place, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
+    None
+}
+
+fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+    let text = node.scalar().unwrap_or_default();
+    match text.parse::<f32>() {
+        Ok(value) if value.is_finite() => Some(text.to_owned()),
+        _ if node.is_null() => None,
+        _ => {
+            decoder.wrong_type(node, path, "a number");
+            None
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What makes a configuration impossible, whatever the node.
+
+use super::Config;
+use crate::audit::flags;
+use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault};
+use crate::storage::unit::Source;
+use crate::yaml::fields::join;
+
+/// The nanoseconds of more days don't fit (natefinch/lumberjack `millRunOnce`).
+const MAX_AGE: i64 = 106_751;
+
+impl Config {
+    /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let paths = [("policy.path", Some(&self.policy_path)), ("log.path", self.log.file())]
+            .into_iter()
+            .chain([("manifest.path", self.manifest_path.as_ref())])
+            .chain([("webhook.configFile", self.webhook.as_ref().map(|webhook| &webhook.config_file))])
+            .chain(self.kubeadm_configs.iter().flatten().map(|path| ("kubeadm.configs[]", Some(path))));
+        for (name, path) in paths.filter_map(|(name, path)| path.map(|path| (name, path))) {
+            faults.extend(path_fault(name, path).map(|fault| (name.to_owned(), fault)));
+        }
+        if self.policy_source != "default" {
+            let fault = path_fault("policy.source", &self.policy_source);
+            faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
+        }
+        if faults.is_empty()
+            && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
+        {
+            faults.push(("log.path".to_owned(), format!("log.path {fault}")));
+        }
+        if is_within(&self.policy_path, STATE) {
+            faults.push(("policy.path".to_owned(), format!("policy.path must not lie in {STATE}")));
+        }
+        let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
+        for (name, other) in [
+            ("webhook.configFile", webhook),
+            ("manifest.path", self.manifest_path.as_ref()),
+            ("log.path", self.log.file()),
+        ] {
+            if other == Some(&self.policy_path) {
+                faults.push(("policy.path".to_owned(), format!("policy.path and {name} are the same file")));
+            }
+        }
+        if let Some(fault) = self.storage.source.as_ref().and_then(|source| source_fault(source, self.log.file()))
+        {
+            faults.push(fault);
+        }
+        if self.log.max_age > MAX_AGE {
+            let fault = format!(
+                "log.maxAge {} is more than {MAX_AGE} days, which the API server can't count: it would keep nothing",
+                self.log.max_age
+            );
+            faults.push(("log.maxAge".to_owned(), fault));
+        }
+        let flags: flags::Flags = self.flags().into_iter().collect();
+        let would_fail = flags::faults(&flags, self.kubernetes_version);
+        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
+        faults
+    }
+}
+
+/// What keeps a disk, or a directory of one, from being mounted where the log lies: the field to blame, and a sentence.
+fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String)> {
+    let field = match source {
+        Source::Bind(_) => "storage.bind",
+        Source::Device { .. } => "storage.device",
+    };
+    let fault = |text: String| Some((field.to_owned(), text));
+    let Some(directory) = log.map(|log| parent(log)) else {
+        return fault(format!("{field} needs a log.path that is a file"));
+    };
+    match source {
+        Source::Bind(from) => {
+            if let Some(fault) = path_fault(field, from) {
+                return Some((field.to_owned(), fault));
+            }
+            let aside = aside(directory);
+            if is_within(from, directory) || is_within(directory, from) || is_within(from, &aside) {
+                return fault(format!(
+                    "{field} {from} and the directory of log.path, {directory}, or {aside}, lie in one another"
+                ));
+            }
+            log_directory_fault(from).map(|_| {
+                (field.to_owned(), format!("{field} {from} is a place of the system's, or of others; name a directory of its own, such as /data/audit"))
+            })
+        }
+        Source::Device { name, format } => {
+            let is_tag = ["LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="].iter().any(|tag| {
+                name.strip_prefix(tag).is_some_and(|value| {
+                    !value.is_empty() && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())
+                })
+            });
+            let path = name.strip_prefix("/dev/");
+            if !is_tag
+                && path
+                    .is_none_or(|path| !path.contains('/') || path_fault(field, &name.replace(':', "")).is_some())
+            {
+                return fault(format!(
+                    "{field} {name:?} is no LABEL=..., UUID=..., PARTLABEL=... or PARTUUID=..., and no path such as /dev/disk/by-id/...: \
+                     names such as /dev/sdb may be another disk's at the next boot"
+                ));
+            }
+            (is_tag && format.is_some() && !name.starts_with("PART")).then(|| {
+                (
+                    "storage.format".to_owned(),
+                    format!("storage.format: a blank device has no {name}; name it by /dev/disk/by-id/..."),
+                )
+            })
+        }
+    }
+}
+
+/// The field that gives a flag its value.
+fn field_of(flag: &str) -> String {
+    let flag = flag.strip_prefix("audit-").unwrap_or(flag);
+    let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));
+    let field = match option {
+        "maxage" => "maxAge",
+        "maxbackup" => "maxBackup",
+        "maxsize" => "maxSize",
+        "batch-max-size" => "batch.maxSize",
+        "batch-max-wait" => "batch.maxWait",
+        "batch-buffer-size" => "batch.bufferSize",
+        "batch-throttle-enable" => "batch.throttleEnable",
+        "batch-throttle-qps" => "batch.throttleQPS",
+        "batch-throttle-burst" => "batch.throttleBurst",
+        "truncate-max-batch-size" => "truncate.maxBatchSize",
+        "truncate-max-event-size" => "truncate.maxEventSize",
+        other => other,
+    };
+    join(backend, field)
+}

@@ -1,0 +1,153 @@
+//! What kind of node this is, and which version of Kubernetes it has: told by its files.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
+
+use super::{Intent, Occasion, Role};
+use crate::audit::version::Version;
+use crate::facts::Facts;
+use crate::facts::file::Text;
+use crate::wiring::Refusal;
+use crate::wiring::kubeadm::{self, Purpose};
+use crate::wiring::manifest::{self, Manifest};
+
+/// What a node is. It borrows the texts that tell so.
+#[derive(Debug)]
+pub struct Identity<'f> {
+    pub role: Role,
+    pub version: Option<Version>,
+    /// Where the version was found.
+    pub version_source: &'static str,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) kubeadm: Vec<(&'f Text, kubeadm::File)>,
+    /// A kubeadm file in one of the usual places doesn't matter where the cluster exists.
+    pub(super) lenient: bool,
+    /// Files of kubeadm's that are left as they are.
+    pub(super) skipped: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads the node's files, and says what they tell of it.
+///
+/// # Errors
+///
+/// A file that can't be used, with its line and column, and what to do.
+pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f>> {
+    let manifest = match &facts.manifest {
+        Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
+        None => None,
+    };
+    let mut identity = Identity {
+        role: Role::Image,
+        version: None,
+        version_source: "not known",
+        lenient: (manifest.is_some() || facts.joined) && intent.config.kubeadm_configs.is_none(),
+        manifest,
+        kubeadm: Vec::new(),
+        skipped: Vec::new(),
+        warnings: Vec::new(),
+    };
+    identity.read_kubeadm_files(intent, facts)?;
+    identity.role = identity.find_role(intent, facts);
+    identity.expect_manifest(facts)?;
+    (identity.version, identity.version_source) = identity.find_version(intent);
+    log::info!("this is {}", identity.role.description());
+    Ok(identity)
+}
+
+impl<'f> Identity<'f> {
+    fn read_kubeadm_files(&mut self, intent: &Intent<'_>, facts: &'f Facts) -> Result<()> {
+        if let Some(error) = facts.unreadable.first().filter(|_| !self.lenient) {
+            bail!("{error}");
+        }
+        self.warnings.extend(facts.unreadable.iter().cloned());
+        for text in &facts.kubeadm {
+            match kubeadm::read(&text.text, &text.path, intent.occasion == Occasion::Init) {
+                Ok(file) if file.purpose == Purpose::Other && intent.required => bail!(
+                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
+                    text.path
+                ),
+                Ok(file) => self.kubeadm.push((text, file)),
+                Err(refusal) => self.skip(text, &refusal)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves a kubeadm file as it is, with a warning, where it doesn't matter.
+    ///
+    /// # Errors
+    ///
+    /// It does: why it can't be used.
+    pub(super) fn skip(&mut self, text: &Text, refusal: &Refusal) -> Result<()> {
+        if !self.lenient {
+            return Err(refuse(&text.path, refusal));
+        }
+        self.warnings.push(format!("{}:{refusal}; left as it is", text.path));
+        self.skipped.push(text.path.clone());
+        Ok(())
+    }
+
+    fn find_role(&self, intent: &Intent<'_>, facts: &Facts) -> Role {
+        let has = |purpose| self.kubeadm.iter().any(|(_, file)| file.purpose == purpose);
+        match () {
+            () if self.manifest.is_some() => Role::ControlPlane,
+            () if has(Purpose::Init) || intent.is_without_file(Occasion::Init) => Role::FirstBoot,
+            () if has(Purpose::JoinControlPlane) || intent.is_without_file(Occasion::Join) => Role::Joining,
+            () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
+            () => Role::Image,
+        }
+    }
+
+    /// A node with an API server's certificate has a manifest somewhere.
+    fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
+        if self.manifest.is_none() && facts.joined && facts.certified {
+            let message = format!(
+                "{}: the manifest isn't there, and the node has an API server's certificate: set manifest.path if the \
+                 manifest is elsewhere",
+                facts.manifest_path
+            );
+            // With a file for kubeadm init, that may just be at work.
+            if self.role != Role::FirstBoot {
+                bail!(message);
+            }
+            self.warnings.push(message);
+        }
+        Ok(())
+    }
+
+    /// A running API server's image tells more than the file that the cluster was once made from.
+    fn find_version(&self, intent: &Intent<'_>) -> (Option<Version>, &'static str) {
+        [
+            (intent.config.kubernetes_version, "as configured"),
+            (self.manifest.as_ref().and_then(|manifest| manifest.version), "from the manifest's image"),
+            (self.kubeadm.iter().find_map(|(_, file)| file.version), "from the ClusterConfiguration"),
+        ]
+        .into_iter()
+        .find(|(version, _)| version.is_some())
+        .unwrap_or((None, "not known"))
+    }
+
+    /// Does nothing in the files tell a version where one matters?
+    pub fn lacks_version(&self) -> bool {
+        self.version.is_none() && self.role != Role::Worker
+    }
+
+    /// Takes the version of the kubelet that is installed, if there is one.
+    pub fn use_installed(&mut self, version: Option<Version>) {
+        if version.is_some() {
+            (self.version, self.version_source) = (version, "as installed");
+        }
+    }
+}
+
+/// An error for a refused file: one line, and the YAML to add by hand below it.
+pub(super) fn refuse(path: &str, refusal: &Refusal) -> anyhow::Error {
+    let mut message = format!("{path}:{refusal}");
+    if let Some(by_hand) = &refusal.by_hand {
+        let lines: String = by_hand.lines().map(|line| format!("\n    {line}")).collect();
+        let _ = write!(message, "; add by hand what is missing of this:{lines}");
+    }
+    anyhow::anyhow!(message)
+}

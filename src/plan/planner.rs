@@ -1,0 +1,86 @@
+//! A plan in the making.
+
+use super::wire::Wiring;
+use super::{FollowUp, Intent, Plan, Planned, Role, Step};
+use crate::change::Change;
+use crate::config::{Config, Existing};
+use crate::facts::file::{Attributes, Owner};
+use crate::facts::{Facts, Targets};
+
+/// A plan as far as it is made, and what it is made from.
+pub(super) struct Planner<'p> {
+    pub intent: &'p Intent<'p>,
+    pub facts: &'p Facts,
+    pub targets: &'p Targets,
+    pub plan: Plan,
+    /// Whom what is written belongs to.
+    pub owner: Owner,
+    /// What a directory of the log gets, and the log itself.
+    pub directory_attributes: Attributes,
+    pub log_attributes: Attributes,
+    /// kubeadm makes the manifest in a moment, or finds that there is one: it is left alone, and nothing is mounted, as kubeadm restarts
+    /// the API server only then.
+    pub before_kubeadm: bool,
+}
+
+impl<'p> Planner<'p> {
+    pub fn new(intent: &'p Intent<'p>, facts: &'p Facts, targets: &'p Targets, wiring: &Wiring) -> Planner<'p> {
+        let owner = Owner {
+            uid: wiring.run_as.user.unwrap_or(facts.owner.uid),
+            gid: wiring.run_as.group.unwrap_or(facts.owner.gid),
+        };
+        let (directory_mode, log_mode, group) = match intent.config.storage.group {
+            Some(group) => (0o750, 0o640, group),
+            None => (0o700, 0o600, owner.gid),
+        };
+        let plan = Plan {
+            role: wiring.role,
+            version: wiring.version,
+            version_source: wiring.version_source,
+            changes: Vec::new(),
+            follow_up: None,
+            subjects: Vec::new(),
+            skipped: wiring.skipped.clone(),
+            unknown: None,
+            by_hand: false,
+            storage: None,
+            refusal: None,
+            objection: None,
+            warnings: wiring.warnings.clone(),
+        };
+        Planner {
+            before_kubeadm: intent.occasion.is_kubeadm() && plan.role == Role::ControlPlane,
+            directory_attributes: Attributes::new(directory_mode, owner.uid, group),
+            log_attributes: Attributes::new(log_mode, owner.uid, group),
+            intent,
+            facts,
+            targets,
+            plan,
+            owner,
+        }
+    }
+
+    pub fn config(&self) -> &'p Config {
+        self.intent.config
+    }
+
+    /// Do settings that are there already stay?
+    pub fn keeps(&self) -> bool {
+        self.config().existing == Existing::Keep
+    }
+
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.plan.warnings.push(warning.into());
+    }
+
+    pub fn add(&mut self, step: Step, change: Change) {
+        let is_little = matches!(change, Change::CreateDirectory { .. } | Change::SetAttributes { .. });
+        if step != Step::Storage || is_little || !self.before_kubeadm {
+            self.plan.changes.push(Planned { step, change });
+        }
+    }
+
+    pub fn follow_up(&mut self, follow_up: FollowUp) {
+        self.plan.follow_up = Some(follow_up).filter(|_| !self.before_kubeadm);
+    }
+}

@@ -1,0 +1,331 @@
+//! Changes a node as planned, has that proved where somebody waits for it, and repairs a node.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, anyhow, bail};
+
+use super::Run;
+use super::prove::{self, Before, Verdict};
+use crate::change::Change;
+use crate::facts::backup::Why;
+use crate::facts::repairs::{REPAIRS, RepairHistory};
+use crate::node::healing;
+use crate::node::lock::Lock;
+use crate::node::root::Root;
+use crate::node::{backup, gather, hidden, kubelet, pending, transaction};
+use crate::plan::{FollowUp, Plan, Role, Step};
+
+/// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
+const TRIES: usize = 3;
+
+/// How a node is changed.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub why: Why,
+    /// How long to wait for a proof, where one is wanted.
+    pub wait: Option<Duration>,
+    /// How long to wait for another run to end.
+    pub patience: Duration,
+}
+
+/// Why a node was not changed, and what else there is to say about it.
+#[derive(Debug)]
+pub struct Refused {
+    pub warnings: Vec<String>,
+    pub error: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Refused {
+        Refused { warnings: Vec::new(), error }
+    }
+}
+
+/// A node that was changed, and isn't proved yet. No other run changes it as long as this is there.
+#[derive(Debug)]
+pub struct Changed<'r> {
+    pub plan: Plan,
+    /// The id of the backup set, where something was changed.
+    backup: Option<String>,
+    root: &'r Root,
+    manifest: String,
+    /// What ran before the change, and how long to wait for a proof.
+    proof: Option<(Before, Duration)>,
+    is_boot: bool,
+    lock: Option<Lock>,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Done {
+    pub plan: Plan,
+    pub backup: Option<String>,
+    /// What became of the proof, where one was asked for.
+    pub proof: Option<Verdict>,
+    /// The logs from before that were moved.
+    pub followed: Option<FollowUp>,
+    /// What there is to say besides the plan's warnings.
+    pub warnings: Vec<String>,
+}
+
+/// Plans what is to be done to a node, and does it.
+///
+/// # Errors
+///
+/// It may not be done, or failed. The node is then as it was, unless the error says what isn't.
+pub fn change<'r>(run: &Run<'r>, terms: &Terms) -> Result<Changed<'r>, Refused> {
+    let manifest = kubelet::manifest_path(run.root, &run.config)?;
+    unhide(run.root, &manifest, terms.patience)?;
+    let plan = plan(run, terms)?;
+    let wait = provable(&plan, terms, &manifest)?;
+    let mut changed = Changed {
+        plan,
+        backup: None,
+        root: run.root,
+        manifest,
+        proof: wait.map(|limit| (Before::default(), limit)),
+        is_boot: terms.why == Why::Boot,
+        lock: None,
+    };
+    if !changed.plan.is_empty() || backup::unfinished(run.root)? || wait.is_some() {
+        changed.lock = Some(Lock::take(run.root, terms.patience)?);
+        if terms.why == Why::Heal
+            && let Some(id) = healing::history(run.root)?.restored
+        {
+            return Err(anyhow!("{}: {}", changed.manifest, stays_put_back(&id)).into());
+        }
+        changed.execute(run, terms)?;
+    }
+    Ok(changed)
+}
+
+/// Puts a manifest back that a run was killed over.
+fn unhide(root: &Root, manifest: &str, patience: Duration) -> Result<()> {
+    if hidden::is_hidden(root, manifest)? {
+        let _lock = Lock::take(root, patience)?;
+        hidden::unhide(root, manifest)?;
+    }
+    Ok(())
+}
+
+/// A plan that may be carried out. To a repair, the place of the log is no reason against it.
+fn plan(run: &Run<'_>, terms: &Terms) -> Result<Plan, Refused> {
+    let mut plan = run.survey()?;
+    if terms.why == Why::Heal {
+        plan.waive_objection();
+    }
+    match plan.allowed() {
+        Ok(()) => {}
+        Err(error) => return Err(Refused { warnings: plan.warnings, error }),
+    }
+    if terms.wait.is_some() && plan.role != Role::ControlPlane {
+        plan.warnings.push(format!("nothing can be proved: this is {}", plan.role.description()));
+    }
+    Ok(plan)
+}
+
+/// How long to wait for the proof of a plan, if it can have one.
+fn provable(plan: &Plan, terms: &Terms, manifest: &str) -> Result<Option<Duration>, Refused> {
+    let Some(limit) = terms.wait.filter(|_| plan.role == Role::ControlPlane) else { return Ok(None) };
+    if !prove::await_kubelet() {
+        return Err(anyhow!(
+            "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
+        )
+        .into());
+    }
+    if plan.by_hand {
+        let error = anyhow!(
+            "{manifest}: nothing would start the API server anew, so nothing could be proved; leave --wait out"
+        );
+        return Err(Refused { warnings: plan.warnings.clone(), error });
+    }
+    Ok(Some(limit))
+}
+
+impl Changed<'_> {
+    /// Executes the plan, and plans again where another program was quicker.
+    fn execute(&mut self, run: &Run<'_>, terms: &Terms) -> Result<(), Refused> {
+        for tries in 1.. {
+            if transaction::changed(self.root, &self.plan.changes())?.is_some() {
+                // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
+                self.plan = plan(run, terms)?;
+            }
+            let changes = self.plan.changes();
+            self.announce_proof(run)?;
+            match transaction::execute(self.root, &changes, &terms.why, SystemTime::now()) {
+                Ok(id) => {
+                    self.backup = id;
+                    break;
+                }
+                Err(error) if tries < TRIES && self.may_try_again(&changes) => {
+                    log::warn!("{error:#}; trying once more");
+                }
+                Err(error) => {
+                    // It left nothing to prove.
+                    if (self.proof.is_some() || self.is_boot) && matches!(pending::set(self.root), Ok(None)) {
+                        pending::end(self.root, &self.manifest);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers, before anything is changed, that it has to be proved.
+    fn announce_proof(&mut self, run: &Run<'_>) -> Result<()> {
+        // A boot is over before the API server runs: the proof is the next run's that waits, as after one that was killed.
+        if self.is_boot && self.plan.touches(Step::Manifest) {
+            pending::begin(self.root, &self.manifest)?;
+        }
+        if let Some((before, _)) = &mut self.proof
+            && !self.plan.changes.is_empty()
+        {
+            *before = Before::of(&self.plan, run.config.restart);
+            pending::begin(self.root, &self.manifest)?;
+        }
+        Ok(())
+    }
+
+    /// Did another program come between, and left the run no half of the job? What was formatted must be told.
+    fn may_try_again(&self, changes: &[Change]) -> bool {
+        !changes.iter().any(|change| matches!(change, Change::Format { .. }))
+            && matches!(transaction::changed(self.root, changes), Ok(Some(_)))
+            && matches!(backup::unfinished(self.root), Ok(false))
+    }
+
+    /// Has the change proved where that is wanted, and moves the logs from before to where the log lies.
+    ///
+    /// # Errors
+    ///
+    /// It can't be proved, and the node could not be put back.
+    pub fn finish(mut self) -> Result<Done> {
+        let proof = match self.proof.take() {
+            Some((before, limit)) => Some(self.prove(before, limit)?),
+            None => None,
+        };
+        if self.lock.is_some() && !self.is_boot {
+            pending::end(self.root, &self.manifest);
+        }
+        let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
+        if !matches!(done.proof, Some(Verdict::PutBack(_))) {
+            done.follow_up();
+        }
+        Ok(done)
+    }
+
+    fn prove(&self, mut before: Before, limit: Duration) -> Result<Verdict> {
+        // Where a run was killed while it waited, this one goes on with that.
+        let set = pending::set(self.root)?;
+        if let (None, Some(set)) = (&self.backup, &set) {
+            before = Before::of_killed(set, &self.manifest);
+        }
+        let id = set.as_ref().map(|set| set.id.as_str());
+        prove::prove_or_go_back(self.root, &self.manifest, before, id, limit)
+    }
+}
+
+impl Done {
+    /// Now the API server of before may have ended.
+    fn follow_up(&mut self) {
+        let Some(follow_up) = &self.plan.follow_up else { return };
+        match gather::gather(&follow_up.log, follow_up.attributes.as_ref()) {
+            Ok(0) => {}
+            Ok(_) => self.followed = Some(follow_up.clone()),
+            Err(error) => self.warnings.push(format!("{error:#}")),
+        }
+    }
+}
+
+/// What a repair finds.
+#[derive(Debug)]
+pub enum Look<'r> {
+    Repair(Box<Run<'r>>),
+    /// Why nothing is repaired.
+    Leave(String),
+}
+
+/// Waits until nobody writes the manifest, and looks whether it has to be repaired. `configured` reads the configuration, which may change
+/// while this waits.
+///
+/// # Errors
+///
+/// There is no quiet; the node can't be read; it was repaired too often.
+pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Result<Run<'r>>) -> Result<Look<'r>> {
+    let manifest = kubelet::manifest_path(root, &configured()?.config)?;
+    unhide(root, &manifest, patience)?;
+    healing::wait_until_quiet(root, &manifest)?;
+    // A run that is under way proves what it did, or puts it back, by itself.
+    if pending::set(root)?.is_some() {
+        drop(Lock::take(root, patience)?);
+    }
+    let run = configured()?;
+    let plan = run.survey()?;
+    // A repair that was killed before it was proved goes on.
+    let is_whole = pending::set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
+    let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
+    Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
+}
+
+/// Why nothing is done at a boot; `None` where something may be.
+pub fn keeps_from_boot(root: &Root) -> Result<Option<String>> {
+    Ok(healing::history(root)?.restored.as_deref().map(stays_put_back))
+}
+
+/// Why a manifest isn't repaired; `None` where it is.
+///
+/// Errors: it was repaired too often.
+fn keeps_from_repair(manifest: &str, is_whole: bool, history: &RepairHistory) -> Result<Option<String>> {
+    if is_whole {
+        return Ok(Some("the manifest is as it should be".to_owned()));
+    }
+    if history.is_a_fight() {
+        bail!(
+            "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
+             out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
+             configuration management, then run kube-audit-bootstrap apply --wait 5m",
+            REPAIRS
+        );
+    }
+    Ok(history.restored.as_deref().map(stays_put_back))
+}
+
+fn stays_put_back(id: &str) -> String {
+    format!("the node was put back, by {id}, and stays so until apply is run")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_repaired_three_times_an_hour_and_not_where_somebody_put_it_back() {
+        const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        let history = |minutes: &[u64], restored: Option<&str>| RepairHistory {
+            repairs: minutes
+                .iter()
+                .map(|minute| ("id".to_owned(), format!("2026-11-24T12:{minute:02}:26Z")))
+                .collect(),
+            restored: restored.map(str::to_owned),
+        };
+        let fight = "manifests/kube-apiserver.yaml: it was repaired 3 times within an hour";
+        for (is_whole, history, wanted) in [
+            (false, history(&[], None), Ok(None)),
+            (false, history(&[9, 5], None), Ok(None)),
+            (false, history(&[9, 5, 1], None), Err(fight)),
+            (false, history(&[9, 5, 1, 0], None), Err(fight)),
+            (false, history(&[], Some("ID")), Ok(Some("the node was put back, by ID"))),
+            (true, history(&[], None), Ok(Some("as it should be"))),
+            (true, history(&[9, 5, 1], None), Ok(Some("as it should be"))),
+            (true, history(&[], Some("ID")), Ok(Some("as it should be"))),
+        ] {
+            let found = keeps_from_repair(MANIFEST, is_whole, &history).map_err(|error| error.to_string());
+            let is_wanted = match (&found, wanted) {
+                (Ok(Some(found)), Ok(Some(wanted))) => found.contains(wanted),
+                (Err(found), Err(wanted)) => found.contains(wanted),
+                (found, wanted) => matches!((found, wanted), (Ok(None), Ok(None))),
+            };
+            assert!(is_wanted, "{is_whole} {history:?}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Files that the user names of the machine that runs this, not of the node's root.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::misuse::Misuse;
+use crate::facts::file::text_of;
+use crate::yaml::tree::MAX_BYTES;
+
+/// Reads a file of the machine that runs this, not of the root. `-` is standard input.
+pub fn read(path: &Path) -> Result<String> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    let limit = MAX_BYTES as u64 + 1;
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("standard input")?;
+    } else {
+        // A FIFO that nobody writes to is empty, and not waited for; <(...) of a shell has a writer.
+        let open = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
+        let file = open.map_err(|error| Misuse(format!("{name}: {error}")))?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).with_context(|| name.to_string())?;
+        file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
+    }
+    if bytes.len() > MAX_BYTES {
+        bail!("{name}: more than {MAX_BYTES} bytes, too large to be such a file");
+    }
+    match text_of(&bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => bail!("{name}:{error}"),
+    }
+}

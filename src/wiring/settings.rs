@@ -1,0 +1,149 @@
+//! What a file shall have, what became of it, and why it was left as it is.
+
+use std::fmt;
+
+use crate::audit::flags::{self, Flags};
+use crate::audit::version::Version;
+use crate::config::{Config, Existing};
+use crate::yaml::edit::Refused;
+use crate::yaml::fields::brief;
+use crate::yaml::node::Fault;
+use crate::yaml::scalar::template_mark;
+use crate::yaml::{Node, Place};
+
+/// What a file shall have.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Flags and values, in the order in which they are written.
+    pub flags: Vec<(String, String)>,
+    /// Boolean flags that must be false where a file has them.
+    pub off: Vec<String>,
+    pub existing: Existing,
+}
+
+impl Wanted {
+    /// What a configuration asks for.
+    pub fn of(config: &Config) -> Wanted {
+        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing }
+    }
+
+    /// The values to give, each with whether it is added where it is missing.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&String, &str, bool)> {
+        let on = self.flags.iter().map(|(name, value)| (name, value.as_str(), true));
+        on.chain(self.off.iter().map(|name| (name, "false", false)))
+    }
+}
+
+/// A file after its edit.
+#[derive(Clone, Debug)]
+pub struct Wired {
+    /// The new text; the old one where nothing was missing.
+    pub text: String,
+    /// Where the policy lies on the host.
+    pub policy: String,
+    /// The directory of the log on the host; `None` where a kept flag logs elsewhere than to a file.
+    pub log_directory: Option<String>,
+    /// The audit flags that the API server will have.
+    pub flags: Flags,
+    /// What a person should know about this file.
+    pub notes: Vec<String>,
+}
+
+/// Why a file was left as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub place: Place,
+    pub reason: String,
+    /// The YAML to add by hand, where that would do.
+    pub by_hand: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+impl Refusal {
+    pub(super) fn new(place: Place, reason: impl Into<String>) -> Refusal {
+        Refusal { place, reason: reason.into(), by_hand: None }
+    }
+
+    pub(super) fn from_edit(refused: Refused, by_hand: String) -> Refusal {
+        Refusal { place: refused.place, reason: refused.reason, by_hand: Some(by_hand) }
+    }
+}
+
+/// Refuses a template that was not filled in.
+pub(super) fn filled_in(node: &Node) -> Result<(), Refusal> {
+    match template_mark(node) {
+        Some(found) => Err(Refusal::new(
+            found.place,
+            format!("{} is a template's mark that was not filled in", brief(found.scalar().unwrap_or_default())),
+        )),
+        None => Ok(()),
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal::new(fault.place, fault.message)
+    }
+}
+
+/// The flags that the API server will have: ours, over or under those that are there.
+pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
+    let mut all: Flags = present.iter().cloned().collect();
+    for (name, value) in &wanted.flags {
+        if wanted.existing == Existing::Replace || !all.contains_key(name) {
+            all.insert(name.clone(), value.clone());
+        }
+    }
+    for name in &wanted.off {
+        if let Some(value) = all.get_mut(name).filter(|_| wanted.existing == Existing::Replace) {
+            "false".clone_into(value);
+        }
+    }
+    all.retain(|name, _| flags::is_audit(name));
+    all
+}
+
+/// Says why an API server would not start with these flags.
+pub(super) fn check(flags: &Flags, version: Option<Version>, place: Place) -> Result<(), Refusal> {
+    for name in ["audit-policy-file", "audit-log-path"] {
+        if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
+            let reason = format!("--{name} is kept, and {path:?} is no absolute path; correct or remove it");
+            return Err(Refusal::new(place, reason));
+        }
+    }
+    match flags::faults(flags, version).as_slice() {
+        [] => Ok(()),
+        faults => {
+            let faults: Vec<_> = faults.iter().map(flags::Fault::to_string).collect();
+            Err(Refusal::new(place, format!("the API server would not start: {}", faults.join("; "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<(String, String)> {
+        let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn booleans_are_turned_off_where_the_settings_replace_others() {
+        let present = words("audit-log-compress=true audit-log-maxage=7 v=2");
+        for (existing, expected) in [
+            (Existing::Replace, "audit-log-compress=false audit-log-maxage=30 audit-log-maxsize=1"),
+            (Existing::Keep, "audit-log-compress=true audit-log-maxage=7 audit-log-maxsize=1"),
+        ] {
+            let off = ["audit-log-compress", "audit-log-truncate-enabled"].map(str::to_owned).to_vec();
+            let wanted = Wanted { flags: words("audit-log-maxage=30 audit-log-maxsize=1"), off, existing };
+            assert_eq!(effective(&wanted, &present), words(expected).into_iter().collect(), "{existing:?}");
+        }
+    }
+}
