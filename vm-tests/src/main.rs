@@ -73,7 +73,7 @@ fn obey(arguments: Arguments) -> Result<bool> {
         Verb::Switch => namespaces::serve_switch()?,
         Verb::List => {
             for entry in select::list()? {
-                writeln!(stdout(), "{:<18} {}", entry.name, entry.about)?;
+                writeln!(stdout(), "{:<21} {}", entry.name, entry.about)?;
             }
         }
         Verb::Versions => writeln!(stdout(), "{}", components::pinned_versions()?.join("\n"))?,

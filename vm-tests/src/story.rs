@@ -105,7 +105,7 @@ pub fn give_shell(case: &Case, versions: &[String], setting: &Setting) -> Result
     for node in &nodes {
         fs::write(node.path("/case/shell"), "")?;
     }
-    let (first, others) = nodes.split_first().context("a case has a node")?;
+    let (first, others) = nodes.split_first().context("the case has no node")?;
     let _others = others.iter().map(|node| node.boot()).collect::<Result<Vec<_>>>()?;
     first.give_shell()
 }
