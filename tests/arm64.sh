@@ -12,14 +12,16 @@ fail() {
     exit 1
 }
 
-[[ $(file -b "$program") == *"pie executable, ARM aarch64"*"static-pie linked"* ]] || fail "$program: $(file -b "$program")"
+[[ $(file -b "$program") == *"pie executable, ARM aarch64"*"static-pie linked"* ]] ||
+    fail "$program: $(file -b "$program")"
 ! readelf -dl "$program" | grep -E 'NEEDED|INTERP' || fail "$program needs a library or a loader"
-# There are kernels with pages of 64 KiB.
-readelf -lW "$program" | awk '$1 == "LOAD" && $NF != "0x10000" { print "FAILED: aligned to " $NF; bad = 1 } END { exit bad }'
+# Some kernels have pages of 64 KiB.
+readelf -lW "$program" |
+    awk '$1 == "LOAD" && $NF != "0x10000" { print "FAILED: aligned to " $NF; bad = 1 } END { exit bad }'
 
-# As the root of its own, since the emulator doesn't know the system call that --root needs.
+# The program runs in a root of its own, as the emulator doesn't know the system call that --root needs.
 "$here/sample-node.sh" "$node"
-rm "$node/etc/kubernetes/manifests/kube-apiserver.backup" # restore leaves such ones where they don't run
+rm "$node/etc/kubernetes/manifests/kube-apiserver.backup" # restore leaves such a file where the kubelet doesn't run it
 mkdir -p "$node"/{dev,proc,usr/bin,etc/kube-audit-bootstrap}
 cp "$program" "$emulator" "$node/usr/bin"
 cat >"$node/etc/kube-audit-bootstrap/config.yaml" <<'END'
@@ -30,7 +32,8 @@ END
 cp -r "$node/etc/kubernetes" "$node/before"
 step() { # EXIT-CODE ARGUMENT...
     local code=0 printed
-    printed=$(env -i "$(command -v chroot)" "$node" /usr/bin/qemu-aarch64-static /usr/bin/kube-audit-bootstrap "${@:2}" 2>&1) || code=$?
+    printed=$(env -i "$(command -v chroot)" "$node" \
+        /usr/bin/qemu-aarch64-static /usr/bin/kube-audit-bootstrap "${@:2}" 2>&1) || code=$?
     [ $code -eq "$1" ] || fail "exit code $code and not $1 after ${*:2}: $printed"
 }
 step 0 --version

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs two commands beside each other: tests/beside.sh COMMAND COMMAND. The first one gives way to the second, whose nodes have limits of time, and
-# whose words come when both have ended. It fails where one of them does, and ends the other then.
+# Runs two commands beside each other: tests/beside.sh COMMAND COMMAND. The first one gives way to the second, whose
+# nodes have limits of time. The output of the second comes when both have ended. If one of them fails, this ends the
+# other and fails.
 set -u
 # A process group for each, so that all of it can be ended.
 set -m

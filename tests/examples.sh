@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Lets those judge the examples of `render` that read such files: cloud-init, Cluster API, kubeadm, Butane, systemd, Packer, Ansible, mkosi and
-# BuildKit's parser. tests/examples.sh PROGRAM. They are installed into folders of the cache, and run in one of those, where nothing that they
-# do stays, and without a network. Where this machine can't, the last line says so; with CI=true that is a failure.
+# Has the programs that read such files judge the examples of `render`: tests/examples.sh PROGRAM. They are cloud-init,
+# Cluster API, kubeadm, Butane, systemd, Packer, Ansible, mkosi and BuildKit's parser. They are installed into folders
+# of the cache, and run in one of these without a network. Nothing that they do stays there. If this machine can't, the
+# last line says so; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$1
@@ -13,7 +14,8 @@ cannot() {
 [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
 unshare --mount --pid --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'
 tests/setup.sh go mmdebstrap unshare || cannot 'programs are missing, see above'
-(cd tests/examples && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go list -m >/dev/null) || cannot 'Go is too old, see above'
+(cd tests/examples && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go list -m >/dev/null) ||
+    cannot 'Go is too old, see above'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
 mkdir -p "$cache"
@@ -43,7 +45,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 module=$(echo vm-tests/components/kubernetes-1.37.*)
 version=${module##*-}
-stamps="-X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37"
+package=k8s.io/component-base/version
+stamps="-X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=37"
 go vet -C tests/examples .
 go build -C tests/examples -trimpath -o "$work/examples" .
 go build -C "$module" -trimpath -ldflags "$stamps" -o "$work/kubeadm" k8s.io/kubernetes/cmd/kubeadm

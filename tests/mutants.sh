@@ -5,8 +5,9 @@
 #   tests/mutants.sh src/yaml ...    a folder or a file
 #   tests/mutants.sh --in-diff REV   the lines that were changed since a commit
 #
-# A mutant that no test notices must stand in tests/mutants/equivalent.tsv, with the reason why it changes nothing.
-# JOBS (1) is how many mutants are tried at once, SHARD (such as 1/4) a part of them. RESUME=1 goes on with a run that was cut off.
+# A mutant that no test notices must stand in tests/mutants/equivalent.tsv, with the reason why it changes nothing. JOBS
+# (1) is how many mutants are tried at once, SHARD (such as 1/4) a part of them. RESUME=1 goes on with a run that was
+# cut off.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=25.3.1
@@ -45,7 +46,8 @@ mutate() {
 [ -n "${RESUME-}" ] || rm -rf $out/mutants.out $out/mutants.out.old
 # First by the unit tests, which are quick to build, and then what those miss by the whole binary.
 mutate ${RESUME:+--iterate} -- --locked --bin kube-audit-bootstrap
-[ ! -s $out/mutants.out/missed.txt ] || mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
+[ ! -s $out/mutants.out/missed.txt ] ||
+    mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
 
 # FILE, what was done to it, and the text of the line: a number of a line would be another one after each edit.
 name() {
@@ -59,11 +61,16 @@ sed '/^#/d' $known | cut -f 1-3 | sort -u >$out/known.tsv
 comm -23 $out/missed.tsv $out/known.tsv >$out/survivors.tsv
 # Of each file: how many were noticed, of those that compile.
 {
-    find $out/mutants.out* \( -name caught.txt -o -name timeout.txt -o -name previously_caught.txt \) -exec sed 's/^/caught /' {} +
+    find $out/mutants.out* \( -name caught.txt -o -name timeout.txt -o -name previously_caught.txt \) \
+        -exec sed 's/^/caught /' {} +
     sed 's/^/missed /' $out/mutants.out/missed.txt
 } | sort -u |
     awk '{ sub(/:.*/, "", $2); all[$2]++; all["all"]++; if ($1 == "caught") { caught[$2]++; caught["all"]++ } }
-        END { for (file in all) printf "%-32s %4d of %4d noticed, %5.1f %%\n", file, caught[file], all[file], 100 * caught[file] / all[file] }' | sort
+        END {
+            for (file in all)
+                printf "%-32s %4d of %4d noticed, %5.1f %%\n",
+                    file, caught[file], all[file], 100 * caught[file] / all[file]
+        }' | sort
 echo "$(wc -l <$out/survivors.tsv) that nobody noticed are not known to change nothing:"
 cat $out/survivors.tsv
 # One that is noticed now is no equivalent of the program.

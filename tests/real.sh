@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Lets real Kubernetes judge the program: tests/real.sh PROGRAM PACKAGE [all]. Without "all" in the form that every change must
-# pass; with it, every version, every case and the long random runs. Where this machine can't, the last lines say what
-# was not run and why; with CI=true that is a failure.
+# Has real Kubernetes judge the program: tests/real.sh PROGRAM PACKAGE [all]. Without "all" this is what every change
+# must pass. With it, it is every version, every case and the long random runs. If this machine can't, the last line
+# says what was not run and why; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$1 package=$2 all=${3-}
 
 cannot() {
-    printf 'NOT RUN: real Kubernetes as the judge (kubeadm, kube-apiserver, nodes in namespaces, policies): %s\n' "$1" >&2
+    local what='kubeadm, kube-apiserver, nodes in namespaces, policies'
+    printf 'NOT RUN: real Kubernetes as the judge (%s): %s\n' "$what" "$1" >&2
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 }
 [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
@@ -37,4 +38,5 @@ done
 # Other examples for each commit.
 seed=${SEED:-$(tests/commit.sh)}
 echo "random policies, requests and flags: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
-ORACLES=$oracles SEED=$seed PAIRS=$pairs cargo test --locked --bin kube-audit-bootstrap differential -- --ignored --nocapture
+ORACLES=$oracles SEED=$seed PAIRS=$pairs \
+    cargo test --locked --bin kube-audit-bootstrap differential -- --ignored --nocapture

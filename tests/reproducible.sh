@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the packages once more from a copy of the source in another folder, and compares: tests/reproducible.sh PROGRAM, after
-# `make packages oci`. All of the program is compiled again.
+# Makes the packages once more from a copy of the source in another folder, and compares: tests/reproducible.sh PROGRAM,
+# after `make packages oci`. All of the program is compiled again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: reproducible.sh PROGRAM}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Whether log shippers deliver every audit event once, and as it was written, with what `render` prints for them: the log is written
-# and rotated by the library that the API server has for that, and its files are what must have arrived in the end. Needs Go, and root
-# to run them as somebody who reads the log by its group alone.
-# usage: tests/shippers.sh PROGRAM rsyslog|otel...
+# Tests that log shippers deliver every audit event once, as it was written, with what `render` prints for them:
+# tests/shippers.sh PROGRAM rsyslog|otel... The library of the API server writes and rotates the log. All that is in its
+# files at the end must have arrived. This needs Go, and root, to run the shippers as a user that may read the log by
+# its group alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 1 ] || { echo 'usage: tests/shippers.sh PROGRAM rsyslog|otel...' >&2; exit 2; }
@@ -27,7 +27,7 @@ render() {
     "$PROGRAM" render "$1" --config "$WORK/config.yaml"
 }
 
-# Debian's own program, but not installed: its service would be started, and take over the system's log.
+# Finds rsyslogd. Debian's own is unpacked and not installed, as its service would start and take over the system's log.
 find_rsyslog() {
     RSYSLOGD=$(PATH=$PATH:/usr/sbin command -v rsyslogd) && return
     command -v apt-get >/dev/null || { echo 'rsyslogd is missing' >&2; return 1; }
@@ -40,7 +40,7 @@ find_rsyslog() {
         for package in "$WORK"/packages/*.deb; do dpkg -x "$package" "$WORK/packages/root"; done
         mv "$WORK/packages/root" "$root"
     fi
-    # Where everybody may read it.
+    # In this folder every user may read it.
     cp -r "$root" "$WORK/root"
     MODULES=$(echo "$WORK"/root/usr/lib/*/rsyslog)
     RSYSLOGD=$WORK/root/usr/sbin/rsyslogd
@@ -48,16 +48,18 @@ find_rsyslog() {
 prepare_rsyslog() {
     find_rsyslog
     RECEIVES=syslog
-    # What isn't the rendered one's is the target, and how soon it is tried again.
-    render rsyslog | sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
-    # As Debian includes it: after an input, which is not to take the system's log here.
+    # The target differs from the rendered one, and rsyslog tries it again sooner.
+    render rsyslog |
+        sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
+    # Debian includes the file after an input, too. Here the input must not take the system's log.
     cat >"$HERE/rsyslog.conf" <<END
 module(load="imuxsock" SysSock.Use="off")
 global(workDirectory="$STATE")
 include(file="$HERE/audit.conf")
 syslog.* action(type="omfile" file="$STATE/own")
 END
-    COMMAND=(env ${MODULES:+"LD_LIBRARY_PATH=${MODULES%/rsyslog}"} "$RSYSLOGD" -n -f "$HERE/rsyslog.conf" -i "$STATE/pid" ${MODULES:+-M"$MODULES"})
+    COMMAND=(env ${MODULES:+"LD_LIBRARY_PATH=${MODULES%/rsyslog}"} "$RSYSLOGD" -n -f "$HERE/rsyslog.conf"
+        -i "$STATE/pid" ${MODULES:+-M"$MODULES"})
     "${COMMAND[@]}" -N1 2>"$HERE/check" || { cat "$HERE/check"; return 1; }
 }
 
