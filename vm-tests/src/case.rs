@@ -24,7 +24,9 @@ pub const VENDOR_DATA: &str = "vendor-data";
 /// A story.
 #[derive(Clone, Debug)]
 pub struct Case {
+    /// The name of its folder.
     pub name: String,
+    /// What its `case.yaml` says.
     pub description: Description,
     /// Its folder.
     pub dir: PathBuf,
