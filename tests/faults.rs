@@ -69,17 +69,29 @@ const READS: [&str; 12] = [
     "statx",
 ];
 
-/// What each path is: kind and mode, and the content of a file.
-type Tree = BTreeMap<String, (u32, Option<Vec<u8>>)>;
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Found {
+    /// The kind, too, as `st_mode` has it.
+    mode: u32,
+    /// `None` for a directory.
+    content: Option<Vec<u8>>,
+    /// How many names a file has. It is 0 for a directory, and in a [`Tree`].
+    names: u64,
+}
 
-/// All of a root, the tool's own files and the number of names that a file has among it.
-type State = BTreeMap<String, (u64, u32, Option<Vec<u8>>)>;
+/// A node without the tool's own files.
+type Tree = BTreeMap<String, Found>;
+
+/// All of a root, the tool's own files, too.
+type State = BTreeMap<String, Found>;
 
 fn state(root: &Path) -> State {
     let found = common::tree(root).into_iter();
     found
         .map(|(path, entry)| {
-            (path, (if entry.content.is_some() { entry.names } else { 0 }, entry.mode, entry.content))
+            let names = if entry.content.is_some() { entry.names } else { 0 };
+            (path, Found { mode: entry.mode, content: entry.content, names })
         })
         .collect()
 }
@@ -88,7 +100,7 @@ fn state(root: &Path) -> State {
 fn tree_of(state: &State) -> Tree {
     let own = |path: &str| path.starts_with(OWN) || ["/var", "/var/lib"].contains(&path);
     let node = state.iter().filter(|(path, _)| !own(path));
-    node.map(|(path, (_, mode, content))| (path.clone(), (*mode, content.clone()))).collect()
+    node.map(|(path, found)| (path.clone(), Found { names: 0, ..found.clone() })).collect()
 }
 
 fn tree(root: &Path) -> Tree {
@@ -113,16 +125,16 @@ fn timeless(state: &State, start: &State) -> State {
     let new: HashSet<_> = sets(state).map(id).filter(|id| !before.contains(id)).collect();
     assert!(new.len() <= 1, "a run made more than one set: {new:?}");
     let Some(new) = new.into_iter().next() else { return state.clone() };
-    let without = |path: &str, (names, mode, content): &(u64, u32, Option<Vec<u8>>)| {
+    let without = |path: &str, found: &Found| {
         let is_index = path.contains(new) && path.ends_with("/index.json");
-        let content = content.as_ref().map(|bytes| match std::str::from_utf8(bytes) {
+        let content = found.content.as_ref().map(|bytes| match std::str::from_utf8(bytes) {
             Ok(text) if is_index => {
                 let lines = text.lines().filter(|line| !line.contains("\"when\":"));
                 lines.map(|line| line.replace(new, "ID") + "\n").collect::<String>().into_bytes()
             }
             _ => bytes.clone(),
         });
-        (path.replace(new, "ID"), (*names, *mode, content))
+        (path.replace(new, "ID"), Found { content, ..found.clone() })
     };
     state.iter().map(|(path, entry)| without(path, entry)).collect()
 }
@@ -276,13 +288,13 @@ fn each_is_old_or_new(now: &Tree, old: &Tree, new: &Tree, context: &str) {
             continue;
         }
         // A directory's mode is set after it is made.
-        let same = |tree: &Tree| tree.get(path).is_some_and(|other| other == found || found.1.is_none());
+        let same = |tree: &Tree| tree.get(path).is_some_and(|other| other == found || found.content.is_none());
         assert!(same(old) || same(new), "{context}: {path} is neither old nor new");
     }
     for path in old.keys().filter(|path| !now.contains_key(*path)) {
         assert!(!new.contains_key(path), "{context}: {path} is lost");
     }
-    let manifest = now.get(MANIFEST).and_then(|found| found.1.as_deref()).unwrap();
+    let manifest = now.get(MANIFEST).and_then(|found| found.content.as_deref()).unwrap();
     let audits = String::from_utf8_lossy(manifest).contains("--audit-policy-file=");
     let missing = NEEDED.iter().find(|path| audits && !now.contains_key(**path));
     assert_eq!(missing, None, "{context}: the manifest needs it");
@@ -297,7 +309,8 @@ fn differing(found: &Tree, expected: &Tree) -> BTreeSet<String> {
 /// Like `assert_eq!`, but names the paths that differ instead of printing all files.
 fn assert_same(found: &Tree, expected: &Tree, context: &str) {
     let differing = differing(found, expected);
-    let modes = |tree: &Tree| differing.iter().map(|path| tree.get(path).map(|found| found.0)).collect::<Vec<_>>();
+    let modes =
+        |tree: &Tree| differing.iter().map(|path| tree.get(path).map(|found| found.mode)).collect::<Vec<_>>();
     let (now, wanted) = (modes(found), modes(expected));
     assert!(differing.is_empty(), "{context}: {differing:?} differ, modes {now:?}, expected {wanted:?}");
 }
@@ -369,7 +382,7 @@ fn an_error_anywhere(job: &Job) {
                 assert!(left.is_empty() || when.ends_with('+'), "{context}: {left:?} are left");
             } else {
                 let is_untidy = |path: &String| {
-                    now.get(path).is_some_and(|found| found.1.is_none() || path.contains(TEMPORARY))
+                    now.get(path).is_some_and(|found| found.content.is_none() || path.contains(TEMPORARY))
                 };
                 assert!(left.iter().all(is_untidy), "{context}: {left:?} are left");
             }
