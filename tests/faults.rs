@@ -170,14 +170,14 @@ fn trace(root: &Path, verb: &str, options: &[&str]) -> (String, Output) {
     (log, output)
 }
 
-/// A system call that a run makes: the how many-th of its name, and strace's line of it.
-struct Call {
+/// A system call of a run, which counts the calls of a name.
+struct NumberedCall {
     name: String,
     nth: usize,
     line: String,
 }
 
-impl Call {
+impl NumberedCall {
     fn changes_the_disk(&self) -> bool {
         let opens = self.name == "openat" && !self.line.contains("O_CREAT");
         !opens && !READS.contains(&self.name.as_str())
@@ -204,7 +204,7 @@ struct Job {
     _start: tempfile::TempDir,
     root: PathBuf,
     start: State,
-    calls: Vec<Call>,
+    calls: Vec<NumberedCall>,
     old: Tree,
     end: State,
     new: Tree,
@@ -232,7 +232,7 @@ impl Job {
             // Rust's own check, in a program that isn't a release, that a descriptor is open.
             let checks = name == "fcntl" && line.contains("F_GETFD");
             if !checks && !LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
-                job.calls.push(Call { name: name.to_owned(), nth: *nth, line: line.to_owned() });
+                job.calls.push(NumberedCall { name: name.to_owned(), nth: *nth, line: line.to_owned() });
             }
         }
         job
@@ -258,7 +258,7 @@ impl Job {
     }
 
     /// strace's log of a run with a fault in one call.
-    fn inject(&self, root: &Path, call: &Call, what: &str, when: &str) -> (String, Output) {
+    fn inject(&self, root: &Path, call: &NumberedCall, what: &str, when: &str) -> (String, Output) {
         let name = &call.name;
         let (traced, inject) = (format!("trace={name}"), format!("inject={name}:{what}:when={when}"));
         let mut options = vec!["-e", &traced, "-e", &inject];
@@ -327,7 +327,7 @@ fn is_named(path: &str, message: &str) -> bool {
 
 fn killed_at_any_system_call(job: &Job, then: &dyn Fn(&Path, &str)) {
     let mut seen = HashSet::new();
-    let (mut before, mut last) = (job.start.clone(), None::<&Call>);
+    let (mut before, mut last) = (job.start.clone(), None::<&NumberedCall>);
     for call in &job.calls {
         let context = format!("killed at {} {}", call.name, call.nth);
         let (_directory, root) = job.copy();
@@ -336,7 +336,7 @@ fn killed_at_any_system_call(job: &Job, then: &dyn Fn(&Path, &str)) {
         let after = state(&root);
         each_is_old_or_new(&tree_of(&after), &job.old, &job.new, &context);
         let after = timeless(&after, &job.start);
-        let changes = last.is_some_and(Call::changes_the_disk);
+        let changes = last.is_some_and(NumberedCall::changes_the_disk);
         assert!(changes || after == before, "{context}: the call before it is taken for one that changes nothing");
         (before, last) = (after.clone(), Some(call));
         if seen.insert(after) {

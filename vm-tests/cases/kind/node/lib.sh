@@ -31,9 +31,9 @@ create_cluster_slowly() {
     keep_kind_logs kind-first
     kind delete cluster --name "$CLUSTER" && create_cluster
 }
-# hit_a_limit FILE: kind, which printed the file, ended because of a limit. At the end of a wait kubeadm exits with 1,
-# and says why at its end, before its log. The program in front of kubeadm says so if it doesn't start kubeadm, and has
-# other exit codes.
+# hit_a_limit FILE: kind, which printed the file, ended because of a limit. kubeadm ends a wait with exit code 1, and its
+# last lines say why, but for those of its log. The program in front of kubeadm says so if it doesn't start kubeadm, and
+# has other exit codes.
 hit_a_limit() {
     # The name of the cluster has the word audit.
     sed "s/$CLUSTER/CLUSTER/g" "$1" |
