@@ -1,8 +1,8 @@
-# What can be done with this source. Each target does its own set-up: as root on Debian it installs what is
-# missing, elsewhere it says what to install.
+# Everything that you can do with this source. Each target installs what it needs if it runs as the root user on Debian.
+# On other systems, it prints what to install.
 
 SHELL := /bin/bash
-# Of the program and its packages; the tests run on amd64.
+# The architecture of the program and its packages. The tests run on amd64.
 ARCH = amd64
 $(if $(filter amd64 arm64,$(ARCH)),,$(error ARCH is amd64 or arm64))
 TRIPLE := $(if $(filter arm64,$(ARCH)),aarch64,x86_64)-unknown-linux-gnu
@@ -15,32 +15,33 @@ VERSION := $(shell image/version.sh)
 PACKAGE := target/packages/kube-audit-bootstrap_$(VERSION)-1_$(ARCH).deb
 PREFIX ?= /usr/local
 ROUNDS ?= 100
-# By how much limits of tests are longer, for a machine that is slow.
+# The factor by which the time limits of tests are longer, for a slow machine.
 export PATIENCE ?= 1
 
 .PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge test-program test-kubernetes harness mutants
 
-help: ## Show this
+help: ## Show this help
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 build: ## Build the release program
 	@tests/setup.sh cc $(if $(filter arm64,$(ARCH)),aarch64-linux-gnu-gcc)
 	image/build.sh $(TRIPLE)
 
-demo: build ## Do the main job on a sample node: plan, apply, apply again, status, restore
+demo: build ## Show the main job on a sample node: plan, apply, apply again, status, restore
 	@tests/demo.sh $(RELEASE)
 
-check: ## Format, lints and fast tests
+check: ## Check the format and the lints, and run the fast tests
 	@tests/setup.sh cc cargo-fmt cargo-clippy jq
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets --features docs -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items
 	cargo test --locked
 	cargo test --locked -p vm-tests
 
-test: ## That, and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
+test: ## Run make check and the slow tests: faults, the release build, packages, and real Kubernetes as the judge
 	@tests/setup.sh cc cargo-fmt
-	# Rust's toolchain is in place before two builds begin at once.
+	# This installs Rust's toolchain before two builds start at the same time.
 	cargo fmt --all --check
 	tests/beside.sh '$(MAKE) --no-print-directory test-program' '$(MAKE) --no-print-directory test-kubernetes'
 
@@ -49,14 +50,14 @@ test-kubernetes: build
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)
 
-slice: packages oci harness ## A part of what only test-all has otherwise, chosen by the commit or SLICE=0 to 6; ten minutes
+slice: packages oci harness ## Run a part of what otherwise only test-all runs, chosen by the commit or SLICE=0 to 6; ten minutes
 	tests/slice.sh $(RELEASE) $(PACKAGE)
 
-vm-tests: build harness $(if $(ALSO),packages) ## A first boot, a reboot and a kind cluster on machines of their own, in QEMU; a quarter to half an hour
+vm-tests: build harness $(if $(ALSO),packages) ## Run a first boot, a reboot and a kind cluster on virtual machines, in QEMU; a quarter to half an hour
 	$(HARNESS) run first-boot reboot kind $(ALSO) --on qemu --program $(RELEASE) $(if $(ALSO),--package $(PACKAGE)) \
 		--patience $(PATIENCE)
 
-test-all: test-program arm64 harness ## All of this, with every version of Kubernetes, every case and the long random runs; hours
+test-all: test-program arm64 harness ## Run all tests, with every version of Kubernetes, every case and the long random runs; hours
 	tests/packages.sh $(RELEASE) all
 	tests/examples.sh $(RELEASE)
 	tests/shippers.sh $(RELEASE) rsyslog otel
@@ -69,7 +70,7 @@ harness:
 	@tests/setup.sh cc go ip mkfs.ext4 mmdebstrap qemu-img setpriv unshare
 	cargo build --locked -p vm-tests
 
-matrix: build harness ## Make the table of what each version of Kubernetes supports, in README.md; VERSIONS=1.36,1.37 for those
+matrix: build harness ## Make README.md's table of Kubernetes versions from what runs; VERSIONS=1.36,1.37 runs only those
 	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
 		--versions $(or $(VERSIONS),$$($(HARNESS) versions | paste -sd ,))
 
@@ -83,19 +84,19 @@ test-program: check judge
 	tests/demo.sh $(RELEASE) quietly
 	tests/bench/bench.sh $(RELEASE) 3
 
-judge: build ## Judge each case's files, and what the program makes of shapes of kubeadm files, by Kubernetes' own YAML reader
+judge: build ## Judge each case's files, and the program's edits of many kubeadm files, by Kubernetes' own YAML reader
 	@tests/setup.sh cc go
 	cd tests/judge && GOTOOLCHAIN=local go vet . && GOTOOLCHAIN=local go test .
 	cd tests/judge && GOTOOLCHAIN=local go build -o ../../target/judge .
 	target/judge cases tests/cases
 	target/judge shapes --binary $(RELEASE) vm-tests/shapes
 
-corpus: ## Run every file of a corpus through the program and judge what it does: make corpus DIR=...
-	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., with kubeadm, manifests, ... in it' >&2; exit 2; }
+corpus: ## Run every file of a corpus through the program and judge the result: make corpus DIR=...
+	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., a directory that contains kubeadm, manifests, ...' >&2; exit 2; }
 	@$(MAKE) --no-print-directory build judge
 	target/judge corpus --binary $(RELEASE) $(DIR)
 
-mutants: ## Break the program in each small way, and expect a test to go red: SCOPE=src/yaml, or SINCE=COMMIT; hours without
+mutants: ## Break the program in each small way, and expect a test to fail: SCOPE=src/yaml, or SINCE=COMMIT; hours without them
 	@tests/setup.sh cc prlimit
 	tests/mutants.sh $(if $(SINCE),--in-diff $(SINCE),$(SCOPE))
 
@@ -106,10 +107,10 @@ bench: build ## Measure the program against a floor, as ratios: make bench [ROUN
 $(RELEASE):
 	@$(MAKE) --no-print-directory build
 
-docs: ## Write the man pages and the completions of shells to target/docs
+docs: ## Write the man pages and the shell completions to target/docs
 	@tests/setup.sh cc
 	rm -rf target/docs
-	@# In a folder of its own: elsewhere it takes the place of the program that tests run beside it.
+	@# This build has its own folder: in the usual one it would replace the program that the tests run.
 	cargo run --quiet --locked --features docs --target-dir $(BUILT)/for-docs -- write-docs target/docs
 
 target/nfpm: image/tools/go.mod image/tools/go.sum
@@ -118,7 +119,7 @@ target/nfpm: image/tools/go.mod image/tools/go.sum
 	CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -C image/tools -trimpath -o $(CURDIR)/$@ \
 		github.com/goreleaser/nfpm/v2/cmd/nfpm
 
-packages: build docs target/nfpm ## Make the .deb, the .rpm and the tarball in target/packages; ARCH=arm64 for that
+packages: build docs target/nfpm ## Make the .deb, the .rpm and the tarball in target/packages; ARCH=arm64 makes those for arm64
 	image/package.sh $(RELEASE) $(ARCH) target/docs target/nfpm
 
 arm64: ## Build the program for arm64, and run it in an emulator
@@ -129,8 +130,8 @@ arm64: ## Build the program for arm64, and run it in an emulator
 oci: build ## Write the container image, an OCI archive, to target/packages
 	image/oci.sh $(RELEASE) $(ARCH)
 
-install: $(RELEASE) ## Install the program to DESTDIR/PREFIX/bin, PREFIX=/usr/local where not given
+install: $(RELEASE) ## Install the program to DESTDIR/PREFIX/bin; PREFIX is /usr/local by default
 	install -D -m 0755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/kube-audit-bootstrap
 
-clean: ## Remove all that was built
+clean: ## Remove everything that was built
 	cargo clean

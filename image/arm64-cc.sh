@@ -1,6 +1,6 @@
 #!/bin/sh
-# Links for arm64. rustc asks for a static program at a fixed address there, where it asks for a static-pie on amd64; what
-# it compiled, and glibc, can be that as well.
+# Links for arm64. For arm64, rustc asks for a static program at a fixed address; for amd64, it asks for a static-pie.
+# The compiled code and glibc also work as a static-pie, so this script links one.
 for argument; do
     shift
     case $argument in

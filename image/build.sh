@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the release program for a target: image/build.sh TRIPLE. The same source gives the same bytes, wherever it lies:
-# no path of this machine gets into the program.
+# Builds the release program for a target: image/build.sh TRIPLE. The same source gives the same bytes in any directory,
+# because no path of this machine gets into the program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 triple=${1:?usage: build.sh TRIPLE}
@@ -11,14 +11,15 @@ commit=$(rustc --version --verbose | sed -n 's/^commit-hash: //p')
 if [ ! -d "$sysroot/lib/rustlib/$triple/lib" ]; then
     rustup target add "$triple" || { echo "Rust's standard library for $triple is missing; rustup can add it" >&2; exit 1; }
 fi
-# What is fetched later has no folder yet that a path could be taken away from.
+# Fetch the crates first: the loop below needs their folders, to remove the paths from the program.
 cargo fetch --quiet --locked --target "$triple"
-# Of several prefixes that fit, the last one counts. Where rust-src is installed, the standard library's paths are those.
+# If several prefixes match, the last one counts. If rust-src is installed, the standard library has its paths.
 flags=("$PWD=." "${CARGO_TARGET_DIR:-$PWD/target}=target" "$sysroot/lib/rustlib/src/rust=/rustc/$commit")
 for index in "$registry"/*; do
     flags+=("$index=registry")
 done
 list=$(printf '"--remap-path-prefix=%s",' "${flags[@]}")
-# Without the index for unwinding, which the release never does: it aborts. Tests do, so this is said here alone.
+# The release program aborts on a panic and never unwinds, so it needs no index for unwinding. Tests unwind, so only
+# this script sets the option.
 list+='"-C","link-arg=-Wl,--no-eh-frame-hdr"'
 exec cargo build --release --locked --target "$triple" --config "target.$triple.rustflags=[$list]"

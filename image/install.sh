@@ -1,18 +1,18 @@
 #!/bin/sh
-# Installs kube-audit-bootstrap into a root folder, without a package manager: for the builders of images, or on a node.
-# It has the places of the packages, enables the units, and starts none.
+# Installs kube-audit-bootstrap into a root directory, without a package manager: for image builders, or on a node.
+# It uses the same paths as the packages. It enables the units, and starts none.
 set -eu
 
 usage() {
     cat <<'END'
 usage: install.sh --root DIR [--prefix DIR] [--hook] [--uninstall] [--program FILE]
 
-  --root DIR       the root of the image, as $BUILDROOT of mkosi; / for this system
-  --prefix DIR     /usr, where not given, or /usr/local: systemd looks for units nowhere else
-  --hook           also link /usr/local/bin/kubeadm to the program: it then prepares the node before each
-                   `kubeadm init` or `join`, and becomes the real kubeadm, which must lie elsewhere
-  --uninstall      take away what was installed, the hook too; the configuration and the backups stay
-  --program FILE   the program, where it doesn't lie beside this script
+  --root DIR       the root directory of the image, such as $BUILDROOT of mkosi; / for this system
+  --prefix DIR     /usr (the default) or /usr/local: systemd looks for units in no other prefix
+  --hook           also make /usr/local/bin/kubeadm a link to the program: it then prepares the node before each
+                   `kubeadm init` or `join`, and becomes the real kubeadm, which must be in another directory
+  --uninstall      remove what was installed, with the hook; the configuration and the backups stay
+  --program FILE   the program, if it is not beside this script
 END
 }
 say() { echo "install.sh: $*" >&2; }
@@ -26,7 +26,7 @@ misused() {
     exit 2
 }
 
-# A directory that is named is that one, whatever there is elsewhere.
+# cd must not search other directories for a name.
 unset CDPATH
 here=$(cd -- "$(dirname -- "$0")" && pwd)
 root='' prefix=/usr hook='' uninstall='' program=$here/kube-audit-bootstrap
@@ -47,27 +47,27 @@ while [ $# -gt 0 ]; do
             usage
             exit
             ;;
-        *) misused "$1: no such option" ;;
+        *) misused "$1: unknown option" ;;
     esac
     shift
 done
 [ -n "$root" ] || misused "--root is missing"
-[ -d "$root" ] || fail "$root: --root names no directory"
+[ -d "$root" ] || fail "$root: --root is not a directory"
 case $prefix in
     /usr | /usr/local) ;;
-    *) misused "--prefix $prefix: it is /usr or /usr/local" ;;
+    *) misused "--prefix $prefix: use /usr or /usr/local" ;;
 esac
 case $root in /*) ;; *) root=./$root ;; esac
 umask 022
-# Without a slash at the end: empty for the system's own root.
+# No slash at the end, so this is empty for the root directory of this system.
 root=$(cd -- "$root" && pwd -P)
 root=${root%/}
 units="kube-audit-bootstrap.service kube-audit-bootstrap-heal.path"
 called=$prefix/bin/kube-audit-bootstrap
 links=/etc/systemd/system/multi-user.target.wants
 
-# Where a directory of the image lies on this machine: links on the way are followed as the image means them, so an
-# absolute one begins at its root, and no .. leads out.
+# Prints the path on this machine of a directory of the image. It follows links as the image means them: an absolute
+# link starts at the root of the image, and no .. leads out of it.
 within() { # PATH
     rest=${1#/} at='' left=40
     while [ -n "$rest" ]; do
@@ -92,7 +92,7 @@ within() { # PATH
     printf '%s\n' "$root$at"
 }
 
-# What lies where: the mode, the place in the image, and the file here.
+# Lists the files to install: the mode, the path in the image, and the file on this machine.
 files() {
     echo "0755 $prefix/bin/kube-audit-bootstrap $program"
     for file in "$here"/systemd/*.service "$here"/systemd/*.path "$here"/systemd/*.timer; do
@@ -101,7 +101,7 @@ files() {
     echo "0644 $prefix/lib/systemd/system-preset/90-kube-audit-bootstrap.preset $here/systemd/kube-audit-bootstrap.preset"
     echo "0644 $prefix/lib/tmpfiles.d/kube-audit-bootstrap.conf $here/tmpfiles.d/kube-audit-bootstrap.conf"
     echo "0644 /etc/kube-audit-bootstrap/config.yaml $here/config.yaml"
-    # The tarball has these; the source has to build them first.
+    # The tarball contains these. In the source, they must be built first.
     for file in "$here"/man/*.1.gz; do
         echo "0644 $prefix/share/man/man1/${file##*/} $file"
     done
@@ -115,7 +115,7 @@ files() {
     done
 }
 
-# Does systemd run here, and is it this system that is changed?
+# Does systemd run here, and is this system the one that changes?
 runs() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 has_systemctl() { command -v systemctl >/dev/null; }
 
@@ -125,14 +125,15 @@ is_our_hook() {
     case $(readlink "$hook_directory/kubeadm") in */kube-audit-bootstrap) ;; *) return 1 ;; esac
 }
 
-# Makes a link, in the place of another one, also of one that leads to a directory.
+# Makes a link. It replaces an existing link, also one that leads to a directory.
 link() { # TARGET DIRECTORY NAME
     mkdir -p "$2"
     if [ -L "$2/$3" ]; then rm -f "$2/$3"; fi
     [ ! -d "$2/$3" ] || fail "$2/$3 is a directory; move it away"
     ln -sf "$1" "$2/$3"
 }
-# As the packages: that the units were enabled, so that what somebody disables later stays so.
+# The packages use the same marker: the units were enabled once. So a unit that the administrator disables later stays
+# disabled.
 state=$(within /var/lib/kube-audit-bootstrap)
 
 if [ -n "$uninstall" ]; then
@@ -142,7 +143,7 @@ if [ -n "$uninstall" ]; then
     fi
     if runs && has_systemctl; then
         systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer || :
-        # A run that holds the lock may have the manifest in its hands: it has the time to end.
+        # A run that holds the lock may be changing the manifest, so it gets time to end.
         lock=/var/lib/kube-audit-bootstrap/lock
         if [ -e $lock ] && command -v flock >/dev/null; then flock -w 900 $lock true || :; fi
         systemctl stop kube-audit-bootstrap-heal.service || :
@@ -163,9 +164,9 @@ if [ -n "$uninstall" ]; then
     exit
 fi
 
-[ -f "$program" ] || fail "$program isn't there: use the tarball that \`make packages\` writes, or --program FILE"
+[ -f "$program" ] || fail "$program does not exist: use the tarball that \`make packages\` writes, or --program FILE"
 if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
-    fail "$hook_directory/kubeadm is there already, and no link to this program: move it to /usr/bin or /opt/bin first"
+    fail "$hook_directory/kubeadm exists and is not a link to this program: move it to /usr/bin or /opt/bin first"
 fi
 files | while read -r mode place file; do
     if [ ! -e "$file" ]; then
@@ -180,12 +181,12 @@ files | while read -r mode place file; do
     case $place in
         /etc/*)
             if [ -e "$target" ] || [ -L "$target" ]; then
-                say "$target is there already, and stays"
+                say "$target exists already and stays as it is"
                 continue
             fi
             ;;
     esac
-    # Beside it and renamed, since a program that runs can't be written to; and a link there isn't followed.
+    # A running program cannot be written to, so the new file is written beside it and renamed. Links are not followed.
     for there in "$target" "$target.new"; do
         if [ -L "$there" ]; then rm -f "$there"; fi
         [ ! -d "$there" ] || fail "$there is a directory; move it away"
@@ -197,7 +198,7 @@ files | while read -r mode place file; do
 done
 
 if [ ! -e "$state/units-are-preset" ]; then
-    # systemctl follows links of the root to this machine.
+    # systemctl would follow links in the root directory to files of this machine.
     if has_systemctl && [ "$(within $links)" = "$root$links" ] &&
         [ "$(within "$prefix/lib/systemd/system")" = "$root$prefix/lib/systemd/system" ]; then
         # shellcheck disable=SC2086
@@ -214,4 +215,4 @@ if runs && has_systemctl; then systemctl daemon-reload; fi
 if [ -n "$hook" ]; then
     link "$called" "$hook_directory" kubeadm
 fi
-say "installed kube-audit-bootstrap into ${root:-/}${hook:+, with the hook before kubeadm}"
+say "installed kube-audit-bootstrap into ${root:-/}${hook:+, with the kubeadm hook}"

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Prints the licenses of what is linked into the program: image/licenses.sh TRIPLE.
+# Prints the licenses of everything that is linked into the program: image/licenses.sh TRIPLE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 triple=${1:?usage: licenses.sh TRIPLE}
 export LC_ALL=C
 cat <<'END'
-kube-audit-bootstrap is under the Apache License 2.0. Linked into it are the GNU C library, under the GNU Lesser General
-Public License 2.1 or later, whose text is at the end, Rust's standard library, under MIT or Apache-2.0, and these
-crates. Whoever wants it with another build of the C library can link it anew, from its source.
+kube-audit-bootstrap is under the Apache License 2.0. It is linked with
+
+* the GNU C library, under the GNU Lesser General Public License 2.1 or later; the text is at the end
+* Rust's standard library, under MIT or Apache-2.0
+* the crates below
+
+To use another build of the C library, link the program again, from its source.
 END
 rule() { printf '\n%s\n' "$(printf '=%.0s' {1..100})"; }
 cargo tree --locked --edges normal,no-proc-macro --target "$triple" --prefix none --format '{p} {l}' |
@@ -15,10 +19,10 @@ cargo tree --locked --edges normal,no-proc-macro --target "$triple" --prefix non
     while read -r name version license; do
         rule
         printf '%s %s: %s\n' "$name" "${version#v}" "$license"
-        # Of several to choose from, one will do.
+        # If a crate offers several licenses, one is enough.
         text=$(find "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-${version#v}" -maxdepth 1 -type f \
             \( -iname 'LICENSE*' -o -iname 'COPYING*' \) | sort | awk '/LICENSE-MIT/ { mit = $0 } { first = first ? first : $0 } END { print mit ? mit : first }')
-        [ -n "$text" ] || { echo "$name $version has no text of its license" >&2; exit 1; }
+        [ -n "$text" ] || { echo "$name $version: the crate contains no license text" >&2; exit 1; }
         echo
         cat "$text"
     done

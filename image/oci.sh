@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes the container image, as an OCI archive: image/oci.sh PROGRAM ARCH. It is the program alone, which is also the
-# entrypoint. The same program gives the same bytes.
+# Writes the container image, as an OCI archive: image/oci.sh PROGRAM ARCH. The image contains only the program, which
+# is also the entrypoint. The same program gives the same bytes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: oci.sh PROGRAM ARCH} arch=$2
@@ -15,7 +15,7 @@ mkdir -p "$layout/blobs/sha256" target/packages
 archive() { # FILE...: in this order
     tar --format=ustar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$epoch" -c "$@"
 }
-# blob MEDIA-TYPE: takes the text on standard input in, and sets $descriptor.
+# blob MEDIA-TYPE: adds the text on standard input to the layout, and sets $descriptor.
 digest='' descriptor=''
 blob() {
     cat >"$layout/blob"
@@ -44,7 +44,7 @@ blob $oci.manifest.v1+json < <(printf '%s' \
     "{\"schemaVersion\":2,\"mediaType\":\"$oci.manifest.v1+json\",\"config\":{$config},\"layers\":[{$layer}]}")
 
 printf '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
-# The second name is what containerd looks for.
+# containerd looks for the second name.
 printf '%s' "{\"schemaVersion\":2,\"mediaType\":\"$oci.index.v1+json\",\"manifests\":[{$descriptor," \
     "\"platform\":{\"architecture\":\"$arch\",\"os\":\"linux\"}," \
     "\"annotations\":{\"org.opencontainers.image.ref.name\":\"$version\"," \

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Makes the packages: image/package.sh PROGRAM ARCH DOCS NFPM. DOCS is what `make docs` wrote. The same input gives the same
-# bytes: all times are the commit's, or those of SOURCE_DATE_EPOCH.
+# Makes the packages: image/package.sh PROGRAM ARCH DOCS NFPM. DOCS is the output of `make docs`. The same input gives
+# the same bytes: all times are the time of the commit, or SOURCE_DATE_EPOCH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: package.sh PROGRAM ARCH DOCS NFPM} ARCH=$2 docs=$3 nfpm=$(realpath "$4")
 VERSION=$(image/version.sh)
-# Without git, as in the tarball of the source, the time is no matter, but always the same.
+# Without git, as in a tarball of the source, any time will do, if it is always the same.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
 export ARCH VERSION SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 umask 022
 
-# What is packed: tree/ is the content of the tarball, and what nfpm.yaml takes its files from.
+# What is packed: tree/ is the content of the tarball, and nfpm.yaml takes its files from it.
 work=target/packaging/$ARCH out=$PWD/target/packages
 rm -rf "$work"
 mkdir -p "$work/tree" "$out"

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::audit::flags;
 use crate::audit::version::Version;
-use crate::node::disk::aside;
+use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault};
 use crate::storage::forecast::Share;
 use crate::storage::unit::{Format, Source};
 use crate::yaml::fields::{Decoder, Severity, join};
@@ -458,97 +458,8 @@ fn field_of(flag: &str) -> String {
     join(backend, field)
 }
 
-/// What we keep on a node, 0700.
-pub const STATE: &str = "/var/lib/kube-audit-bootstrap";
-
-/// Directories that many programs use. The log's directory is mounted into the API server read-write, and
-/// its mode is set to 0700.
-const SHARED_DIRECTORIES: &[&str] = &[
-    "/",
-    "/var",
-    "/var/log",
-    "/var/lib",
-    "/var/log/pods",
-    "/var/log/containers",
-    "/etc",
-    "/etc/kubernetes",
-    "/tmp",
-    "/run",
-    "/root",
-    "/home",
-    "/opt",
-    "/mnt",
-    "/srv",
-    "/data",
-    "/var/lib/kubelet",
-    "/var/lib/etcd",
-    "/var/log/journal",
-];
-
-/// Directories whose whole content is the system's, Kubernetes' or this program's.
-const SYSTEM_TREES: &[&str] = &[
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc/kubernetes/manifests",
-    "/etc/kubernetes/pki",
-    "/etc/ssl",
-    "/lib",
-    "/lib64",
-    "/proc",
-    "/sbin",
-    "/sys",
-    "/usr",
-    STATE,
-];
-
-/// What keeps a directory from being the log's: it is mounted into the API server's container, where it would hide what the
-/// image has there, and closed to everybody else.
-pub fn log_directory_fault(directory: &str) -> Option<String> {
-    let taken =
-        SHARED_DIRECTORIES.contains(&directory) || SYSTEM_TREES.iter().any(|tree| is_within(directory, tree));
-    taken.then(|| {
-        format!(
-            "must lie in a directory of its own, not in {directory}: that is given to the API server and closed to \
-             everybody else; use for example /var/log/kubernetes/audit/audit.log"
-        )
-    })
-}
-
-/// Is a path a directory, or below it?
-pub fn is_within(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// The `--audit-log-path` that is no file: the container runtime keeps what is written there, for as long as it likes.
 const STDOUT: &str = "-";
-
-/// The directory of an absolute path.
-pub fn parent(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) | None => "/",
-        Some((parent, _)) => parent,
-    }
-}
-
-/// What keeps a text from being a file's path on the node and in the API server's container.
-pub fn path_fault(name: &str, path: &str) -> Option<String> {
-    let reason = if !path.starts_with('/') {
-        "must be an absolute path"
-    } else if path.len() > 1024 {
-        "is too long"
-    } else if path.ends_with('/') {
-        "must name a file, not a directory"
-    } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        "must be written without `//`, `.` and `..`"
-    } else if path.contains(|c: char| !c.is_ascii_graphic() || ":\"'\\`$".contains(c)) {
-        // A mount path takes no colon, and the kubelet expands $(...) in arguments.
-        "may hold letters, digits and plain marks alone, no blanks, quotes, colons or `$`"
-    } else {
-        return None;
-    };
-    Some(format!("{name} {reason}: {path:?}"))
-}
 
 fn backend_flags(prefix: &str, backend: &Backend, flags: &mut Vec<(String, String)>) {
     let number = |value: Option<i64>| value.map(|value| value.to_string());

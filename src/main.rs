@@ -1,19 +1,7 @@
-//! Makes a kubeadm control-plane node audit its Kubernetes API server. See README.md.
-
-mod audit;
-mod cli;
-mod config;
-mod node;
-mod plan;
-mod proof;
-mod render;
-mod storage;
-mod time;
-mod wiring;
-mod yaml;
+//! The program. Everything that it does is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    kube_audit_bootstrap::main()
 }

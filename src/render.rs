@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
-use crate::config::{Config, DEFAULT_PATH, parent, path_fault};
+use crate::config::{Config, DEFAULT_PATH};
+use crate::path::{parent, path_fault};
 use crate::storage::rotation;
 use crate::wiring::kubeadm;
 use crate::yaml::scalar::{double_quoted, quote};

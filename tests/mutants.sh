@@ -45,7 +45,7 @@ mutate() {
 }
 [ -n "${RESUME-}" ] || rm -rf $out/mutants.out $out/mutants.out.old
 # First by the unit tests, which are quick to build, and then what those miss by the whole binary.
-mutate ${RESUME:+--iterate} -- --locked --bin kube-audit-bootstrap
+mutate ${RESUME:+--iterate} -- --locked --lib
 [ ! -s $out/mutants.out/missed.txt ] ||
     mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
 

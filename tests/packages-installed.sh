@@ -331,7 +331,7 @@ done
 new_node install-hook-taken
 on ln -s /usr/bin/true /usr/local/bin/kubeadm
 check 'the hook replaces no kubeadm' \
-    [ "$("$install" --root "$node" --hook 2>&1 >/dev/null | grep -c 'is there already')" = 1 ]
+    [ "$("$install" --root "$node" --hook 2>&1 >/dev/null | grep -c 'exists and is not a link to this program')" = 1 ]
 check 'and nothing is installed then' gone $program
 
 # Links that a hostile or an odd root has, and what a run left that failed.

@@ -39,4 +39,4 @@ done
 seed=${SEED:-$(tests/commit.sh)}
 echo "random policies, requests and flags: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
 ORACLES=$oracles SEED=$seed PAIRS=$pairs \
-    cargo test --locked --bin kube-audit-bootstrap differential -- --ignored --nocapture
+    cargo test --locked --lib differential -- --ignored --nocapture

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod differential;
 pub mod flags;
+pub mod log;
 pub mod metrics;
 pub mod policy;
 pub mod version;

@@ -9,15 +9,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::change::describe;
+use super::common::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
 use super::plan::{document, nothing, show};
 use super::verify::{self, Verdict};
-use super::{Common, Misuse, Outcome, Overrides, configuration, headline, survey, warn};
+use crate::change::Change;
 use crate::config::{Config, Occasion};
-use crate::node::change::Change;
 use crate::node::healing::{self, HEAL, History};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{apiserver, backup, disk, observe, pending, transaction};
+use crate::node::{backup, gather, hidden, kubelet, observe, pending, transaction};
 use crate::plan::{Plan, Planned, Role, Step};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
@@ -96,7 +96,7 @@ impl Apply {
     /// Repairs the node until it stays as it is, or is repaired too often.
     fn heal(&self, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
         for repaired in 0.. {
-            let manifest = observe::manifest_path(root, &configuration(root, common, &self.overrides)?)?;
+            let manifest = kubelet::manifest_path(root, &configuration(root, common, &self.overrides)?)?;
             self.unhide(root, &manifest)?;
             healing::wait_until_quiet(root, &manifest)?;
             // A run that is under way proves what it did, or puts it back, by itself.
@@ -125,9 +125,9 @@ impl Apply {
 
     /// Puts a manifest back that a run was killed over.
     fn unhide(&self, root: &Root, manifest: &str) -> Result<()> {
-        if apiserver::is_hidden(root, manifest)? {
+        if hidden::is_hidden(root, manifest)? {
             let _lock = Lock::take(root, self.patience())?;
-            apiserver::unhide(root, manifest)?;
+            hidden::unhide(root, manifest)?;
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Apply {
     }
 
     fn once(&self, root: &Root, config: &Config, common: &Common) -> Result<Done> {
-        let manifest = observe::manifest_path(root, config)?;
+        let manifest = kubelet::manifest_path(root, config)?;
         self.unhide(root, &manifest)?;
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
@@ -247,7 +247,7 @@ impl Apply {
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
         let gathered = plan.gathers().filter(|_| !is_put_back).map(|(log, attributes)| {
             // Now the API server of before may have ended.
-            (disk::gather(&log, attributes.as_ref()), log)
+            (gather::gather(&log, attributes.as_ref()), log)
         });
         plan.changes.retain(|planned| !matches!(planned.change, Change::Gather { .. }));
         match gathered {
@@ -332,9 +332,10 @@ fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<
 mod tests {
     use serde_json::Value;
 
-    use super::super::{Format, contract};
+    use super::super::common::Format;
+    use super::super::contract;
     use super::*;
-    use crate::node::observe::Targets;
+    use crate::facts::Targets;
     use crate::node::testing::Node;
     use crate::plan::testing::{config, facts, planned};
 

@@ -1,10 +1,10 @@
 //! How a change is shown: in words, by its kind, as a diff.
 
-use crate::config::parent;
-use crate::node::change::{Attributes, Change};
-use crate::node::cluster;
-use crate::node::disk::aside;
-use crate::plan::lossy;
+use crate::change::{Change, KUBEADM_CONFIG};
+use crate::facts::file::Attributes;
+use crate::facts::file::lossy;
+use crate::path::aside;
+use crate::path::parent;
 
 /// What a change does, in words.
 pub fn describe(change: &Change) -> String {
@@ -33,26 +33,8 @@ pub fn describe(change: &Change) -> String {
         Change::RemoveDirectory { path, .. } => format!("remove directory {path}"),
         Change::WriteCluster { before, after } => {
             let (added, removed) = count(before, after);
-            format!("edit the cluster's {} (lines: {added} added, {removed} removed)", cluster::NAME)
+            format!("edit the cluster's {} (lines: {added} added, {removed} removed)", KUBEADM_CONFIG)
         }
-    }
-}
-
-/// The kind of a change, in JSON.
-pub fn action(change: &Change) -> &'static str {
-    match change {
-        Change::CreateDirectory { .. } => "create-directory",
-        Change::SetAttributes { .. } => "set-attributes",
-        Change::WriteFile { before: None, .. } => "create-file",
-        Change::WriteFile { .. } => "edit-file",
-        Change::MoveAway { .. } => "move-away",
-        Change::Format { .. } => "format",
-        Change::Mount { .. } => "mount",
-        Change::Unmount { .. } => "unmount",
-        Change::Gather { .. } => "gather",
-        Change::RemoveFile { .. } => "remove-file",
-        Change::RemoveDirectory { .. } => "remove-directory",
-        Change::WriteCluster { .. } => "edit-cluster",
     }
 }
 
@@ -63,7 +45,7 @@ pub fn diff(change: &Change) -> Option<String> {
             (path.as_str(), before.as_ref().map(|before| lossy(&before.bytes)), Some(lossy(bytes)))
         }
         Change::RemoveFile { path, before } => (path.as_str(), Some(lossy(&before.bytes)), None),
-        Change::WriteCluster { before, after } => (cluster::NAME, Some(before.clone()), Some(after.clone())),
+        Change::WriteCluster { before, after } => (KUBEADM_CONFIG, Some(before.clone()), Some(after.clone())),
         _ => return None,
     };
     let name = |side: &str, there: bool| match there {

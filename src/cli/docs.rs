@@ -5,14 +5,12 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::Cli;
-
 /// Writes `man/NAME.1` for the program and each verb, and `completions/SHELL/FILE` under the names that the shells look for.
-pub fn main(folder: &Path) -> ExitCode {
-    match write(folder) {
+pub fn main(command: Command, folder: &Path) -> ExitCode {
+    match write(command, folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error}", folder.display());
@@ -21,9 +19,9 @@ pub fn main(folder: &Path) -> ExitCode {
     }
 }
 
-fn write(folder: &Path) -> io::Result<()> {
+fn write(command: Command, folder: &Path) -> io::Result<()> {
     // A man page has the release in its footer, and changes with no commit.
-    let mut command = Cli::command().version(env!("CARGO_PKG_VERSION"));
+    let mut command = command.version(env!("CARGO_PKG_VERSION"));
     let man = folder.join("man");
     fs::create_dir_all(&man)?;
     clap_mangen::generate_to(command.clone(), man)?;

@@ -17,12 +17,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::{AccessFlags, access};
 
 use super::apply::Apply;
-use super::{Cli, Common, Format, Misuse, Outcome, Overrides, configuration, execute, log, outcome_of, survey};
+use super::common::{Common, Format, Misuse, Outcome, Overrides, configuration, outcome_of, survey, without_mask};
+use super::log;
 use crate::audit::version::Version;
-use crate::config::{Occasion, path_fault};
+use crate::config::Occasion;
+use crate::facts::file::text_of;
 use crate::node::handover::{self, Handed};
-use crate::node::observe::{self, text_of};
 use crate::node::storage;
+use crate::path::path_fault;
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::patch;
 
@@ -279,8 +281,7 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
         None => {}
     }
     let mut out = String::new();
-    let verb = super::Verb::Apply(Apply::of(overrides));
-    let result = execute(Cli { common: call.common(), verb }, &mut out).map(drop);
+    let result = without_mask(|| Apply::of(overrides).run(&call.common(), &mut out)).map(drop);
     out.extend(note.filter(|_| result.is_ok()));
     for line in out.lines() {
         let _ = writeln!(std::io::stderr(), "kube-audit-bootstrap: {line}");
@@ -356,7 +357,7 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
         Some(directory) => Ok(format!("{directory}/kubeadm.yaml")),
         None => call.path(file).map(|path| path.display().to_string()),
     };
-    let text = path.and_then(|path| observe::read(&call.common().open_root()?, &path));
+    let text = path.and_then(|path| call.common().open_root()?.text(&path));
     let Ok(Some(text)) = text else { return false };
     kubeadm::read(&text.text, &text.path, false).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
 }

@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::change::{action, describe, diff};
-use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
-use crate::node::change::Change;
+use super::change::{describe, diff};
+use super::common::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::storage;
+use crate::change::Change;
 use crate::plan::Planned;
 
 /// Show what apply would change, as a unified diff; exit 3 if anything
@@ -77,7 +78,7 @@ pub fn document(plan: &crate::plan::Plan, backup: Option<&str>) -> Value {
 fn change(planned: &Planned) -> Value {
     let mut value = json!({
         "step": planned.step.name(),
-        "action": action(&planned.change),
+        "action": planned.change.action(),
         "path": planned.change.path(),
     });
     if let Change::CreateDirectory { attributes, .. }
@@ -100,9 +101,10 @@ mod tests {
 
     use super::super::contract;
     use super::*;
-    use crate::node::change::Attributes;
-    use crate::node::disk;
-    use crate::node::observe::{Targets, Text};
+    use crate::facts::State;
+    use crate::facts::Targets;
+    use crate::facts::file::Attributes;
+    use crate::facts::file::Text;
     use crate::plan::testing::{config, disk_state, facts, planned, seen};
     use crate::plan::{Role, Step};
     use crate::storage::blank::Content;
@@ -117,7 +119,7 @@ mod tests {
         let stray = facts.manifest.clone().unwrap();
         facts.beside.push(Text { path: "/etc/kubernetes/manifests/backup".to_owned(), ..stray });
         facts.cluster = Some(Ok("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n".to_owned()));
-        let disk = disk::State { content: Some(Content::Blank), has_left: true, ..disk_state() };
+        let disk = State { content: Some(Content::Blank), has_left: true, ..disk_state() };
         let mut targets = Targets { storage: Some(seen()), disk: Some(disk), ..Targets::default() };
         let directory = (Attributes::new(0o755, 0, 0), Vec::new());
         targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));

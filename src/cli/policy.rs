@@ -7,13 +7,13 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Common, Misuse, Outcome, kubernetes_version, read_here};
+use super::common::{Common, Misuse, Outcome, Overrides, configuration, kubernetes_version, read_here, warn};
 use crate::audit::policy::evaluate::{self, Decision, Request, Target};
 use crate::audit::policy::{self, Level};
 use crate::audit::version::Version;
 use crate::config::Config;
 use crate::node::observe;
-use crate::plan::wire;
+use crate::plan::wire::wire;
 use crate::yaml::Place;
 use crate::yaml::fields::{Finding, Severity};
 
@@ -82,7 +82,7 @@ impl Policy {
 impl Check {
     fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let (name, text, version) = source(self.file, common)?;
-        let findings = policy::check(&text, self.kubernetes_version.or(version));
+        let findings = policy::lint::check(&text, self.kubernetes_version.or(version));
         let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
         if common.json() {
             let _ = writeln!(out, "{:#}", document(&name, !failed, &findings));
@@ -101,17 +101,17 @@ impl Explain {
         let (request, warnings) = self.request()?;
         let (name, text, version) = source(self.file, common)?;
         let version = self.kubernetes_version.or(version);
-        let findings = policy::check(&text, version);
+        let findings = policy::lint::check(&text, version);
         if !common.json() {
             log(&name, &findings);
         }
-        let Some(policy) = policy::parse(&text, version).0 else {
+        let Some(policy) = policy::read::parse(&text, version).0 else {
             if common.json() {
                 let _ = writeln!(out, "{:#}", document(&name, false, &findings));
             }
             return Ok(Outcome::Failed);
         };
-        super::warn(common, &warnings);
+        warn(common, &warnings);
         let decision = evaluate::evaluate(&policy, &request);
         if common.json() {
             let mut document = document(&name, true, &findings);
@@ -145,7 +145,7 @@ impl Explain {
             verb: self.verb.clone(),
             target,
         };
-        warnings.extend(policy::doubts(&request));
+        warnings.extend(policy::lint::doubts(&request));
         Ok((request, warnings))
     }
 
@@ -284,8 +284,8 @@ fn request_json(request: &Request) -> Value {
 /// The node's own policy: its path and text, and the version that its other files tell.
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
-    let config: Config = super::configuration(&root, common, &super::Overrides::default())?;
-    let Some(text) = observe::read(&root, &config.policy_path)? else {
+    let config: Config = configuration(&root, common, &Overrides::default())?;
+    let Some(text) = root.text(&config.policy_path)? else {
         anyhow::bail!("{}: there is no policy here; name a file", root.shown(&config.policy_path));
     };
     // What is wrong with other files is no matter of the policy's.

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::{Common, Misuse, Outcome, Overrides, configuration_text, parse, policy_text, warn};
+use super::common::{Common, Misuse, Outcome, Overrides, configuration_text, parse, policy_text, warn};
 use crate::audit::policy;
 use crate::config::Config;
-use crate::node::observe;
+use crate::node::kubelet;
 use crate::node::root::Root;
 use crate::render::{self, Facts, Snippet};
 use crate::yaml::fields::Severity;
@@ -35,7 +35,7 @@ impl Render {
         };
         // What a snippet has nothing of needn't be on the machine that prints it.
         let manifest = match self.kind.names_manifest() {
-            true => observe::manifest_path(&root, &config)?,
+            true => kubelet::manifest_path(&root, &config)?,
             false => String::new(),
         };
         let policy = match self.kind.holds_policy(&config) {
@@ -67,7 +67,7 @@ impl Render {
 /// The text of a policy that the API server would take.
 fn checked_policy(root: &Root, config: &Config, given: Option<PathBuf>) -> Result<String> {
     let policy = policy_text(root, config, &Overrides { policy: given, ..Overrides::default() })?;
-    let faults: Vec<_> = policy::check(&policy.text, config.kubernetes_version)
+    let faults: Vec<_> = policy::lint::check(&policy.text, config.kubernetes_version)
         .iter()
         .filter(|finding| finding.severity == Severity::Error)
         .map(|finding| format!("{}:{finding}", policy.name))

@@ -7,12 +7,14 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::change::{action, describe, diff};
-use super::{Common, Outcome};
+use super::change::{describe, diff};
+use super::common::{Common, Outcome, Overrides, configuration};
+use crate::change;
 use crate::config::Config;
+use crate::facts::backup::{RESTORE, Set};
 use crate::node::lock::Lock;
-use crate::node::{apiserver, backup, observe, restore, transaction};
-use crate::plan::keep_referenced;
+use crate::node::{backup, hidden, kubelet, restore, transaction};
+use crate::plan::way_back::keep_referenced;
 
 /// Put back what the newest apply, or all since the named one, changed
 #[derive(Debug, Args)]
@@ -44,24 +46,23 @@ impl Restore {
             false => Some(Lock::take(&root, Duration::from_secs(self.lock_timeout))?),
         };
         // A configuration that became wrong since must not bar the way back.
-        let config = super::configuration(&root, common, &super::Overrides::default()).unwrap_or_else(|error| {
+        let config = configuration(&root, common, &Overrides::default()).unwrap_or_else(|error| {
             log::warn!("{error:#}; going on with the defaults");
             Config::default()
         });
         // Nor must a manifest or a kubelet's configuration that is broken: that may be why somebody goes back.
         let told = |error| log::warn!("{error:#}; going on");
-        let manifest_path = observe::manifest_path(&root, &config).map_err(told).unwrap_or_default();
+        let manifest_path = kubelet::manifest_path(&root, &config).map_err(told).unwrap_or_default();
         if lock.is_some() {
-            apiserver::unhide(&root, &manifest_path).map_err(told).unwrap_or_default();
+            hidden::unhide(&root, &manifest_path).map_err(told).unwrap_or_default();
         }
         let mut restore = restore::plan(&root, self.id.as_deref())?;
-        let manifest =
-            observe::read(&root, &manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
+        let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
         if self.force {
             restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
         }
         keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
-        let restore::Restore { sets, changes, foreign, gone, mut notes } = restore;
+        let change::Restore { sets, changes, foreign, gone, mut notes } = restore;
         if !foreign.is_empty() && !self.force && !self.dry_run {
             bail!(
                 "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \
@@ -74,13 +75,13 @@ impl Restore {
         notes.extend(foreign.iter().map(|path| format!("{path} was changed by somebody else since")));
         let taken = match self.dry_run {
             true => None,
-            false => transaction::execute(&root, &changes, backup::RESTORE, SystemTime::now())?,
+            false => transaction::execute(&root, &changes, RESTORE, SystemTime::now())?,
         };
         let differs = self.dry_run && !changes.is_empty();
         if common.json() {
             let changes: Vec<_> = changes
                 .iter()
-                .map(|change| json!({"action": action(change), "path": change.path(), "diff": diff(change)}))
+                .map(|change| json!({"action": change.action(), "path": change.path(), "diff": diff(change)}))
                 .collect();
             let document = json!({"restored": sets, "changes": changes, "notes": notes, "backup": taken});
             let _ = writeln!(out, "{document:#}");
@@ -107,7 +108,7 @@ impl Restore {
     }
 }
 
-fn list(sets: &[backup::Set], common: &Common, out: &mut String) -> Result<Outcome> {
+fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
     if common.json() {
         let sets: Vec<_> = sets
             .iter()
@@ -133,8 +134,8 @@ fn list(sets: &[backup::Set], common: &Common, out: &mut String) -> Result<Outco
 mod tests {
     use serde_json::Value;
 
+    use super::super::common::Format;
     use super::super::contract;
-    use super::super::{Format, change::action};
     use super::*;
     use crate::node::testing::{LOGS, MANIFEST, Node, POLICY, STRAY};
 
@@ -170,10 +171,10 @@ mod tests {
             "remove-directory",
         ];
         assert_eq!(actions.collect::<Vec<_>>(), wanted);
-        let unmount = crate::node::change::Change::Unmount { path: LOGS.to_owned() };
+        let unmount = crate::change::Change::Unmount { path: LOGS.to_owned() };
         assert!(
             contract::words(&contract::shape("restore"), &["changes", "action"])
-                .contains(&action(&unmount).to_owned())
+                .contains(&unmount.action().to_owned())
         );
     }
 }

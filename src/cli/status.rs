@@ -9,10 +9,12 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::change::describe;
-use super::{Common, Outcome, Overrides, configuration, headline, storage, survey, warn};
-use crate::node::backup::Set;
+use super::common::{Common, Outcome, Overrides, configuration, headline, survey, warn};
+use super::storage;
+use crate::change::KUBEADM_CONFIG;
+use crate::facts::backup::Set;
 use crate::node::healing::History;
-use crate::node::{apiserver, backup, cluster, healing, pending};
+use crate::node::{apiserver, backup, healing, pending};
 use crate::plan::{Plan, Role, Step};
 use crate::time::{at, rfc3339};
 
@@ -186,7 +188,7 @@ fn lines(plan: &Plan) -> Vec<Line> {
         lines.push(Line { step: Step::Kubeadm, path: path.clone(), state: "skipped", detail });
     }
     if let Some(why) = &plan.unknown {
-        let path = cluster::NAME.to_owned();
+        let path = KUBEADM_CONFIG.to_owned();
         lines.push(Line { step: Step::Kubeadm, path, state: "unknown", detail: why.clone() });
     }
     for step in Step::ALL {
@@ -206,7 +208,7 @@ fn lines(plan: &Plan) -> Vec<Line> {
 mod tests {
     use super::super::contract;
     use super::*;
-    use crate::node::observe::Targets;
+    use crate::facts::Targets;
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
     fn set(id: &str, why: &str) -> Set {

@@ -10,20 +10,23 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, Outcome, Overrides, configuration};
+use super::common::{Common, Outcome, Overrides, configuration};
 use crate::audit::flags;
+use crate::audit::log::{RECEIVED, event_time};
 use crate::audit::policy::{self, Policy};
+use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::Restart;
+use crate::facts::backup::{BACKUPS, RESTORE, Set};
+use crate::facts::file::{Snapshot, text_of};
+use crate::facts::server::Process;
 use crate::node::apiserver::{self, Tail};
-use crate::node::backup::BACKUPS;
-use crate::node::change::{Change, Snapshot};
 use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{Events, Outgoing};
 use crate::node::root::Root;
-use crate::node::{backup, cluster, observe, pending, restore, transaction};
-use crate::plan::{self, Plan, Step};
-use crate::proof::{NO_KUBELET, Next, Process, Proof, RECEIVED, Seen, Stage, Trace, event_time, trace};
+use crate::node::{hidden, kubelet, observe, pending, restore, transaction};
+use crate::plan::proof::{NO_KUBELET, Next, Proof, Seen, Stage, Trace, trace};
+use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
 
@@ -51,7 +54,7 @@ impl Verify {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common, &Overrides::default())?;
-        let path = observe::manifest_path(&root, &config)?;
+        let path = kubelet::manifest_path(&root, &config)?;
         if !root.is_host() {
             bail!("{}: only what runs can be verified; leave --root out", common.root.display());
         }
@@ -275,7 +278,7 @@ impl Watch {
                 }
                 Next::Nudge => {
                     progress(after, "the kubelet hasn't noticed the manifest; it is shown again");
-                    apiserver::show_again(root, &self.path)?;
+                    hidden::show_again(root, &self.path)?;
                 }
                 Next::Closed(drain) => progress(
                     after,
@@ -389,7 +392,7 @@ impl Before {
     }
 
     /// What ran before a run that was killed wrote this set, as far as it still runs.
-    pub fn of_killed(set: &backup::Set, manifest: &str) -> Before {
+    pub fn of_killed(set: &Set, manifest: &str) -> Before {
         let mut processes = apiserver::processes().0;
         let changed = set.records.iter().any(|record| record.path == manifest);
         let made = time::seconds(&set.when).map(time::at);
@@ -413,7 +416,7 @@ fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(P
     if plan.gathers().is_some() {
         return None;
     }
-    let auditing = manifest::auditing(observe::text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
+    let auditing = manifest::auditing(text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
     let (process, events) = replaced(processes, &auditing)?;
     Some((process, events, drain))
 }
@@ -456,7 +459,7 @@ pub fn prove_or_go_back(
     limit: Duration,
 ) -> Result<Verdict> {
     let auditing = || -> Result<Auditing> {
-        let text = observe::read(root, path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
+        let text = root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
         manifest::auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
     };
     let start = Instant::now();
@@ -517,12 +520,12 @@ pub fn prove_or_go_back(
 
 /// Puts the files of the set `id` back. Gives the changes, and what stays.
 fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
-    apiserver::unhide(root, path)?;
+    hidden::unhide(root, path)?;
     let restore = restore::plan(root, Some(id))?;
     restore.notes.iter().for_each(|note| log::info!("{note}"));
-    let manifest = observe::read(root, path)?.map(|manifest| manifest.text);
-    let (changes, left) = plan::roll_back(restore, path, manifest.as_deref());
-    transaction::execute(root, &changes, backup::RESTORE, SystemTime::now())?;
+    let manifest = root.text(path)?.map(|manifest| manifest.text);
+    let (changes, left) = way_back::roll_back(restore, path, manifest.as_deref());
+    transaction::execute(root, &changes, RESTORE, SystemTime::now())?;
     Ok((changes, left))
 }
 
@@ -530,8 +533,8 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     let mut restore = restore::plan(root, Some(id))?;
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
-    transaction::execute(root, &restore.changes, backup::RESTORE, SystemTime::now())?;
-    match restore.notes.into_iter().find(|note| note.starts_with(cluster::NAME)) {
+    transaction::execute(root, &restore.changes, RESTORE, SystemTime::now())?;
+    match restore.notes.into_iter().find(|note| note.starts_with(KUBEADM_CONFIG)) {
         Some(note) => bail!(note),
         None => Ok(()),
     }
@@ -540,8 +543,8 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
 /// The policy that the flags name.
 fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let Some(path) = &auditing.policy else { return Ok(None) };
-    let text = observe::read(root, path)?.with_context(|| format!("{path}: the policy isn't there"))?;
-    let (policy, findings) = policy::parse(&text.text, None);
+    let text = root.text(path)?.with_context(|| format!("{path}: the policy isn't there"))?;
+    let (policy, findings) = policy::read::parse(&text.text, None);
     let why = || match findings.first() {
         Some(finding) => format!("{path}:{finding}"),
         None => format!("{path}: this is no policy"),
@@ -558,8 +561,8 @@ pub fn progress(after: Duration, what: &str) {
 pub mod tests {
     use super::super::contract;
     use super::*;
-    use crate::node::disk;
-    use crate::node::observe::Targets;
+    use crate::facts::State;
+    use crate::facts::Targets;
     use crate::plan::testing::{config, disk_state, facts, planned};
     use crate::storage::blank::Content;
 
@@ -568,7 +571,7 @@ pub mod tests {
         let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, --v=2]\n";
         let process =
             Process { pid: 7, started: 1, arguments: vec!["kube-apiserver".to_owned(), "--v=2".to_owned()] };
-        let disk = || disk::State { content: Some(Content::Blank), ..disk_state() };
+        let disk = || State { content: Some(Content::Blank), ..disk_state() };
         let moves = "storage: {device: /dev/disk/by-id/x, format: ext4}";
         for (lines, disk, drain) in [
             ("", None, Some(5)),

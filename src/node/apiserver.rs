@@ -10,16 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail, ensure};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::SigSet;
 
 use super::kubectl::{Answer, Kubectl};
 use super::process::running;
-use super::root::Root;
-use super::transaction;
+use super::storage::identity;
+use crate::audit::log::last_words;
 use crate::audit::metrics;
-use crate::proof::{Process, last_words};
+use crate::facts::server::Process;
+use crate::path::parent;
 
 /// The names of processes.
 const API_SERVER: &str = "kube-apiserver";
@@ -82,7 +81,7 @@ pub fn answers(process: &Process) -> Result<()> {
         Ok(Answer::Unusable(why)) => why,
         Err(why) => format!("{why:#}"),
     };
-    ensure!(listens("/proc/net", port(process)), "nobody listens on port {}", port(process));
+    ensure!(listens("/proc/net", process.port()), "nobody listens on port {}", process.port());
     log::info!("an open port must do: {why}");
     Ok(())
 }
@@ -97,7 +96,7 @@ pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
     let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
     // One that doesn't audit loses nothing.
     let audits =
-        ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| value(process, flag).is_some());
+        ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());
     let level = if audits { log::Level::Warn } else { log::Level::Info };
     let metrics = metrics
         .inspect_err(|error| {
@@ -105,16 +104,6 @@ pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
         })
         .ok()?;
     Some((metrics::lost(&metrics), start_time(process)?))
-}
-
-/// The port of an API server.
-pub fn port(process: &Process) -> u16 {
-    value(process, "--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443)
-}
-
-/// The value of a flag that is written as kubeadm does.
-pub fn value<'p>(process: &'p Process, flag: &str) -> Option<&'p str> {
-    process.arguments.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='))
 }
 
 /// Does somebody listen on a port of the network that a folder of `/proc` tells of? Without a connection: this program opens none.
@@ -129,53 +118,6 @@ pub fn listens(network: &str, port: u16) -> bool {
             port == Some(&wanted) && words.get(3) == Some(&"0A")
         })
     })
-}
-
-/// How long the kubelet is given to notice that a manifest is gone.
-const HIDDEN: Duration = Duration::from_secs(2);
-
-/// Takes a manifest out of the kubelet's sight for a moment: it starts the pod anew, even where it believes that nothing changed
-/// (kubernetes/kubernetes#109596). No signal but SIGKILL ends this half way; [`unhide`] mends that.
-///
-/// Errors: the file system's.
-pub fn show_again(root: &Root, path: &str) -> Result<()> {
-    let place = root.place(path)?;
-    let hidden = transaction::hidden_name(&place.name);
-    let all = SigSet::all();
-    all.thread_block()?;
-    let shown = || -> nix::Result<()> {
-        place.rename(&place.name, &hidden)?;
-        std::thread::sleep(HIDDEN);
-        match place.rename_new(&hidden, &place.name) {
-            // Somebody wrote another one meanwhile, which counts.
-            Err(Errno::EEXIST) => place.remove(&hidden)?,
-            other => other?,
-        }
-        place.sync()
-    }();
-    all.thread_unblock()?;
-    shown.map_err(|errno| root.error("show the kubelet again", path, errno))
-}
-
-/// Was a run killed in [`show_again`], or is it there just now?
-pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
-    let Some((dir, name)) = path.rsplit_once('/') else { return Ok(false) };
-    let hidden = format!("{dir}/{}", transaction::hidden_name(name));
-    Ok(root.stat(path)?.is_none() && root.stat(&hidden)?.is_some())
-}
-
-/// Puts back a manifest that a run was killed over in [`show_again`]. To be called with the lock held.
-///
-/// Errors: the file system's.
-pub fn unhide(root: &Root, path: &str) -> Result<()> {
-    if is_hidden(root, path)? {
-        log::warn!("{path}: a run was killed while it was hidden from the kubelet; it is put back");
-        let place = root.place(path)?;
-        let hidden = transaction::hidden_name(&place.name);
-        let shown = place.rename(&hidden, &place.name).and_then(|()| place.sync());
-        shown.map_err(|errno| root.error("put back", path, errno))?;
-    }
-    Ok(())
 }
 
 /// A log file from a moment on.
@@ -262,9 +204,14 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The directory that an API server logs to, as it sees it.
+pub fn log_of(process: &Process) -> Option<(u64, u64)> {
+    let log = process.value("--audit-log-path").filter(|log| log.starts_with('/'))?;
+    identity(format!("/proc/{}/root{}", process.pid, parent(log)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::MANIFEST;
     use super::*;
 
     #[test]
@@ -277,26 +224,6 @@ mod tests {
         );
         assert_eq!(parse(42, b"", stat), None, "a zombie");
         assert_eq!(parse(42, b"kube-apiserver\0", b"nonsense"), None);
-    }
-
-    #[test]
-    fn a_manifest_that_is_hidden_comes_back() {
-        let node = crate::node::testing::Node::with(&[(MANIFEST, "manifest")]);
-        let names = node.names();
-        assert!(!is_hidden(&node.root, MANIFEST).unwrap());
-        show_again(&node.root, MANIFEST).unwrap();
-        assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("manifest", names));
-        // A run was killed.
-        let place = node.root.place(MANIFEST).unwrap();
-        place.rename(&place.name, &transaction::hidden_name(&place.name)).unwrap();
-        assert!(is_hidden(&node.root, MANIFEST).unwrap());
-        unhide(&node.root, MANIFEST).unwrap();
-        unhide(&node.root, MANIFEST).unwrap();
-        assert_eq!(node.text(MANIFEST), "manifest");
-        // Two of them: the other is newer.
-        node.put("/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden", "old");
-        unhide(&node.root, MANIFEST).unwrap();
-        assert_eq!(node.text(MANIFEST), "manifest");
     }
 
     #[test]

@@ -13,132 +13,25 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, getegid, geteuid, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde_json::{Value, json};
 
-use crate::config::STATE;
+use super::names::{kept_name, temporary_name};
+use super::root::{Place, Root, split, warn_on_error};
+use crate::change::{Change, KUBEADM_CONFIG};
+use crate::facts::backup::{Action, BACKUPS, CUT_OFF, PARTIAL, RESTORE, Record, Set, fingerprint};
+use crate::facts::file::Attributes;
+use crate::path::STATE;
 use crate::time::{rfc3339, stamp};
-
-use super::change::{Attributes, Change};
-use super::cluster;
-use super::root::{Place, Root, split};
-use super::transaction::{kept_name, temporary_name};
-
-/// Where backup sets are, 0700.
-pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
-/// The `why` of a set that a restore wrote: such a set is not what `restore` goes back to by default.
-pub const RESTORE: &str = "restore";
-/// The `why` of one whose run was killed before it was through, and not begun again: nobody knows how far the node was put back.
-pub(super) const CUT_OFF: &str = "restore, cut off";
 
 /// How many complete sets are kept.
 const KEEP: usize = 10;
-const PARTIAL: &str = ".partial";
 const INDEX: &str = "index.json";
 /// The format of the index that we write and read.
 const VERSION: u64 = 1;
 const INDEX_LIMIT: usize = 1 << 20;
 /// No file that we change is near this size, in bytes.
 pub(super) const FILE_LIMIT: usize = 64 << 20;
-
-/// What a run did to a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Created a file where none was.
-    Created,
-    /// Replaced a file's content.
-    Replaced,
-    /// Moved a stray out of the manifest directory.
-    Moved,
-    /// Removed a file (a restore does).
-    Removed,
-    /// Changed owner, mode or label only.
-    Attributes,
-    /// Created a directory.
-    Directory,
-    /// Removed an empty directory (a restore does).
-    DirectoryRemoved,
-    /// Replaced the text of the cluster's own kubeadm configuration.
-    Cluster,
-    /// Gave a device a file system.
-    Formatted,
-    /// Mounted something at a directory. The path has a slash at its end: it is what is mounted there.
-    Mounted,
-    /// Took that away (a restore does).
-    Unmounted,
-}
-
-impl Action {
-    const ALL: [(Action, &str); 11] = [
-        (Action::Created, "created"),
-        (Action::Replaced, "replaced"),
-        (Action::Moved, "moved"),
-        (Action::Removed, "removed"),
-        (Action::Attributes, "attributes"),
-        (Action::Directory, "directory"),
-        (Action::DirectoryRemoved, "directory-removed"),
-        (Action::Cluster, "cluster"),
-        (Action::Formatted, "formatted"),
-        (Action::Mounted, "mounted"),
-        (Action::Unmounted, "unmounted"),
-    ];
-
-    /// The word for it in the index.
-    pub fn word(self) -> &'static str {
-        Action::ALL.iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
-    }
-}
-
-/// What a path was before a run changed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    pub path: String,
-    pub action: Action,
-    /// From before the run; those it gave where nothing was.
-    pub attributes: Attributes,
-    /// The name of the copy in the set, where there was a file.
-    pub file: Option<String>,
-    /// The fingerprint of what the run wrote, where it wrote a file.
-    pub written: Option<u64>,
-}
-
-/// Tells whether a file is still what a run wrote: FNV-1a, 64 bits. Nobody is kept from making two files of one
-/// fingerprint; who can write there needs no such tricks.
-pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-/// A backup set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Set {
-    pub id: String,
-    /// RFC 3339, UTC.
-    pub when: String,
-    /// The verb that wrote it.
-    pub why: String,
-    /// False: its run is under way, or was killed.
-    pub complete: bool,
-    /// In the order of the changes; where a path comes twice, the older state is first.
-    pub records: Vec<Record>,
-}
-
-impl Set {
-    /// The directory of the set, as the node sees it.
-    pub fn directory(&self) -> String {
-        format!("{BACKUPS}/{}{}", self.id, if self.complete { "" } else { PARTIAL })
-    }
-
-    pub(super) fn copy(&self, root: &Root, record: &Record) -> Result<Option<Vec<u8>>> {
-        let Some(file) = &record.file else { return Ok(None) };
-        let path = format!("{}/{file}", self.directory());
-        match root.read(&path, FILE_LIMIT)? {
-            Some(copy) => Ok(Some(copy.bytes)),
-            None => bail!("{} is missing; name another backup set", root.shown(&path)),
-        }
-    }
-}
 
 /// The backup sets, newest first, those of killed runs included. One whose index can't be read is left out, with a
 /// warning.
@@ -165,15 +58,6 @@ pub(super) fn newest(root: &Root) -> Result<String> {
 pub fn unfinished(root: &Root) -> Result<bool> {
     let names = Names::read(root)?;
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
-}
-
-/// Writes a file of our own, durably: it is there whole, or as before.
-pub(super) fn replace(root: &Root, path: &str, text: &str) -> Result<()> {
-    let place = root.place(path)?;
-    let new = temporary_name(&place.name);
-    let written = place.remove(&new).and_then(|()| place.create(&new, text.as_bytes(), None));
-    let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
-    done.map_err(|errno| root.error("write", path, errno))
 }
 
 /// Clears up after killed runs: temporary and kept files, sets that were never finished writing or that a later
@@ -228,7 +112,7 @@ pub(super) fn complete_partial(root: &Root, why: &str) -> Result<()> {
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
     if set.why == RESTORE {
         set.why = CUT_OFF.to_owned();
-        replace(root, &format!("{}/{INDEX}", set.directory()), &format!("{:#}\n", to_json(&set)))?;
+        root.replace(&format!("{}/{INDEX}", set.directory()), &format!("{:#}\n", to_json(&set)))?;
     }
     complete(root, &set)
 }
@@ -244,7 +128,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime)
             continue;
         }
         for record in &set.records {
-            let copy = (Record { file: None, ..record.clone() }, set.copy(root, record)?);
+            let copy = (Record { file: None, ..record.clone() }, copy(root, &set, record)?);
             // Each killed run took over the ones before.
             if !copies.contains(&copy) {
                 copies.push(copy);
@@ -268,8 +152,8 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &str, now: SystemTime)
         complete: false,
         records: copies.iter().map(|(record, _)| record.clone()).collect(),
     };
-    make_private(root, STATE)?;
-    make_private(root, BACKUPS)?;
+    root.make_private(STATE)?;
+    root.make_private(BACKUPS)?;
     let hidden = format!(".{}", set.id);
     let place = root.place(&format!("{BACKUPS}/{hidden}"))?;
     write(root, &place, &set, &copies).inspect_err(|_| warn_on_error(discard(root, &hidden)))?;
@@ -321,7 +205,7 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
             Change::Gather { .. } => {}
             Change::WriteCluster { before, after } => {
                 let bytes = [before, after].map(|text| text.clone().into_bytes());
-                add(cluster::NAME, Action::Cluster, &Attributes::new(0, 0, 0), Some(&bytes[0]), Some(&bytes[1]));
+                add(KUBEADM_CONFIG, Action::Cluster, &Attributes::new(0, 0, 0), Some(&bytes[0]), Some(&bytes[1]));
             }
         }
     }
@@ -411,20 +295,6 @@ fn discard(root: &Root, name: &str) -> Result<()> {
     }
 }
 
-/// Makes a directory that only we may enter, where there is none.
-pub(super) fn make_private(root: &Root, path: &str) -> Result<()> {
-    if root.stat(path)?.is_some() {
-        return Ok(());
-    }
-    root.make_directory(path, &Attributes::new(0o700, geteuid().as_raw(), getegid().as_raw()), &mut |_| {})
-}
-
-pub(super) fn warn_on_error(result: Result<()>) {
-    if let Err(error) = result {
-        log::warn!("{error:#}");
-    }
-}
-
 /// A partial set, or a warning: an unreadable one must not keep a node from being audited. It stays.
 fn load_partial(root: &Root, id: &Id) -> Option<Set> {
     load(root, id, false).inspect_err(|error| log::warn!("{error:#}")).ok()
@@ -479,10 +349,10 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
     let entries = index.get("entries").and_then(Value::as_array).context("entries: no list")?;
     let records = entries.iter().map(|entry| {
         let word = text(entry, "action")?;
-        let action = Action::ALL.iter().find(|(_, known)| *known == word);
+        let action = Action::of(&word);
         let record = Record {
             path: text(entry, "path")?,
-            action: action.with_context(|| format!("action: {word:?} is unknown"))?.0,
+            action: action.with_context(|| format!("action: {word:?} is unknown"))?,
             attributes: Attributes {
                 mode: number(entry, "mode", 0o7777)?,
                 uid: number(entry, "uid", u32::MAX)?,
@@ -571,6 +441,16 @@ impl Names {
             Some(newest) if newest.stamp >= stamp => Id { number: newest.number + 1, ..newest.clone() },
             _ => Id { stamp, number: 1 },
         }
+    }
+}
+
+/// The copy of a file that a set has for one of its records; `None` where the record has none.
+pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
+    let Some(file) = &record.file else { return Ok(None) };
+    let path = format!("{}/{file}", set.directory());
+    match root.read(&path, FILE_LIMIT)? {
+        Some(copy) => Ok(Some(copy.bytes)),
+        None => bail!("{} is missing; name another backup set", root.shown(&path)),
     }
 }
 

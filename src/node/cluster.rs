@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use super::apiserver;
 use super::kubectl::Kubectl;
+use crate::change::KUBEADM_CONFIG;
 
-/// What it is called where a file has its path.
-pub const NAME: &str = "kube-system/configmaps/kubeadm-config";
 const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
 /// Where in the object the text is.
 const TEXT: &str = "/data/ClusterConfiguration";
@@ -38,7 +37,9 @@ pub fn replace(before: &str, after: &str, sent: &mut bool) -> Result<()> {
         *sent = true;
         // The body names the version that was read, so nobody's change is lost.
         match kubectl.put(PATH, &object.to_string()) {
-            Err(error) if tries == TRIES => return Err(error).with_context(|| format!("{NAME} can't be written")),
+            Err(error) if tries == TRIES => {
+                return Err(error).with_context(|| format!("{KUBEADM_CONFIG} can't be written"));
+            }
             // A conflict, or an answer that was lost.
             Err(error) => log::info!("{error:#}; once more"),
             Ok(()) => break,
@@ -54,7 +55,7 @@ fn differs(now: &str, before: &str, after: &str) -> Result<bool> {
     match now {
         _ if now == after => Ok(false),
         _ if now == before => Ok(true),
-        _ => bail!("{NAME} was changed by another program meanwhile; run again"),
+        _ => bail!("{KUBEADM_CONFIG} was changed by another program meanwhile; run again"),
     }
 }
 
@@ -66,15 +67,15 @@ fn get() -> Result<(Kubectl, Value, String)> {
         match Kubectl::of(process).and_then(|kubectl| Ok((kubectl.get(PATH)?, kubectl))) {
             Ok((answer, kubectl)) => {
                 let object: Value =
-                    serde_json::from_str(&answer).with_context(|| format!("{NAME} isn't understood"))?;
+                    serde_json::from_str(&answer).with_context(|| format!("{KUBEADM_CONFIG} isn't understood"))?;
                 let text = object.pointer(TEXT).and_then(Value::as_str).map(str::to_owned);
-                let text = text.with_context(|| format!("{NAME} has no ClusterConfiguration"))?;
+                let text = text.with_context(|| format!("{KUBEADM_CONFIG} has no ClusterConfiguration"))?;
                 return Ok((kubectl, object, text));
             }
             Err(error) => failed = error,
         }
     }
-    Err(failed).with_context(|| format!("{NAME} can't be read"))
+    Err(failed).with_context(|| format!("{KUBEADM_CONFIG} can't be read"))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use super::change::Attributes;
 use super::root::{Kind, Root, split};
+use crate::facts::file::Attributes;
 use crate::wiring::patch::is_patch;
 use crate::yaml::tree::MAX_BYTES;
 

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use super::backup;
 use super::process::running;
 use super::root::Root;
+use crate::facts::backup::RESTORE;
 use crate::time;
 use crate::yaml::tree::MAX_BYTES;
 
@@ -81,7 +82,7 @@ pub fn history(root: &Root) -> Result<History> {
     let sets = backup::list(root)?;
     // One that was cut off is taken back by the next run, and put back nothing.
     let is_whole = !backup::unfinished(root)?;
-    let restored = sets.first().filter(|set| is_whole && set.why == backup::RESTORE).map(|set| set.id.clone());
+    let restored = sets.first().filter(|set| is_whole && set.why == RESTORE).map(|set| set.id.clone());
     let repairs =
         sets.iter().take_while(|set| set.why == HEAL).map(|set| (set.id.clone(), set.when.clone())).collect();
     Ok(History { repairs, restored })
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_was_restored_last_is_known() {
-        let node = node(&[("apply", 1000), (HEAL, 2000), (backup::RESTORE, 3000)]);
+        let node = node(&[("apply", 1000), (HEAL, 2000), (RESTORE, 3000)]);
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], "apply", at(4000)).unwrap();
         assert_eq!(history(&node.root).unwrap(), History::default());

@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{apiserver, process};
-use crate::proof::Process;
+use super::process;
+use crate::facts::server::Process;
+use crate::path::ADMIN_CONF;
 
-/// Who may ask everything, and who asks.
-pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 const KUBECTLS: [&str; 3] = ["/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt/bin/kubectl"];
 
 /// How long an answer may take.
@@ -71,10 +70,10 @@ impl Kubectl {
         let program =
             program.with_context(|| format!("there is no kubectl, as none of {} is", KUBECTLS.join(", ")))?;
         ensure!(Path::new(ADMIN_CONF).exists(), "there is no {ADMIN_CONF}");
-        let address = apiserver::value(process, "--advertise-address");
+        let address = process.value("--advertise-address");
         let address = address.context("the API server was started without --advertise-address=...")?;
         let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        Ok(Kubectl { program, server: format!("https://{host}:{}", apiserver::port(process)) })
+        Ok(Kubectl { program, server: format!("https://{host}:{}", process.port()) })
     }
 
     /// Asks for a path.

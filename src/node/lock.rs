@@ -9,9 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use super::backup::make_private;
 use super::root::Root;
-use crate::config::STATE;
+use crate::path::STATE;
 
 const NAME: &str = "lock";
 const POLL: Duration = Duration::from_millis(100);
@@ -67,7 +66,7 @@ fn open(root: &Root, path: &str) -> Result<File> {
         Err(Errno::ENOENT) => {}
         Err(errno) => return Err(failed(errno)),
     }
-    make_private(root, STATE)?;
+    root.make_private(STATE)?;
     let place = root.place(path)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let fd = openat(&place.dir, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR);

@@ -16,7 +16,7 @@ use nix::libc;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
-use crate::proof::Process;
+use crate::facts::server::Process;
 
 /// What is watched: one small object that every cluster has.
 const WATCH: &str = "/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3Dkube-system&timeoutSeconds=600";
@@ -70,7 +70,7 @@ impl Outgoing {
 
     /// Does it accept connections?
     pub fn listens(&self) -> bool {
-        apiserver::listens(&format!("/proc/{}/net", self.process.pid), apiserver::port(&self.process))
+        apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.port())
     }
 
     /// Ends it, where that loses no event: where it writes none; or where requests under way have ended, upon which it closes its audit

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
-use super::backup::{FILE_LIMIT, Id, RESTORE, Set, list, make_private, newest, replace, warn_on_error};
-use super::root::{Root, split};
-use super::transaction::unproved_name;
-use crate::config::STATE;
+use super::backup::{FILE_LIMIT, Id, list, newest};
+use super::names::unproved_name;
+use super::root::{Root, split, warn_on_error};
+use crate::facts::backup::{RESTORE, Set};
+use crate::path::STATE;
 
 /// There while a run waits for its proof, or was killed meanwhile: the id of the newest set before it.
 const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
@@ -29,8 +30,8 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
     if is_killed {
         return Ok(());
     }
-    make_private(root, STATE)?;
-    replace(root, UNPROVED, &newest(root)?)
+    root.make_private(STATE)?;
+    root.replace(UNPROVED, &newest(root)?)
 }
 
 /// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
@@ -126,13 +127,13 @@ mod tests {
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         let unproved = || set(&node.root).unwrap().map(|set| set.id);
         // Killed once its set is there.
-        backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(1)).unwrap();
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], RESTORE, at(1)).unwrap();
         assert_eq!(unproved(), id);
         // The next run finds nothing to do, or has something of its own to do.
         for changes in [vec![], vec![node.write(POLICY, "policy")]] {
             node.apply(&changes, 2).unwrap();
             assert_eq!(unproved(), id, "the way back is the same");
-            backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(3)).unwrap();
+            backup::begin(&node.root, &[node.write(MANIFEST, "old")], RESTORE, at(3)).unwrap();
         }
         node.restore(None, 4);
         node.restore(id.as_deref(), 5);

@@ -4,27 +4,13 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
-use super::backup::{Action, BACKUPS, CUT_OFF, FILE_LIMIT, RESTORE, Record, Set, fingerprint, load_all};
-use super::change::Change;
+use super::backup::{FILE_LIMIT, copy, load_all};
 use super::cluster;
-use super::disk::aside;
 use super::root::{Kind, Root};
 use super::storage::mounted_at;
-
-/// How to put a node back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restore {
-    /// The sets that are taken back, newest first.
-    pub sets: Vec<String>,
-    /// For [`super::transaction::execute`], with [`RESTORE`] as `why`. Empty where nothing differs.
-    pub changes: Vec<Change>,
-    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
-    pub foreign: Vec<String>,
-    /// Files that a run wrote and somebody else removed since: to put back by force alone.
-    pub gone: Vec<Change>,
-    /// What stays as it is, and why.
-    pub notes: Vec<String>,
-}
+use crate::change::{Change, KUBEADM_CONFIG, Restore};
+use crate::facts::backup::{Action, BACKUPS, CUT_OFF, RESTORE, Record, Set, fingerprint};
+use crate::path::aside;
 
 /// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
 /// restore's own. All sets since are taken back: of each path, the oldest state counts.
@@ -121,7 +107,7 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
             }
             Action::Cluster => {
                 let (set, record) = goal.first;
-                let before = String::from_utf8_lossy(&set.copy(root, record)?.unwrap_or_default()).into_owned();
+                let before = String::from_utf8_lossy(&copy(root, set, record)?.unwrap_or_default()).into_owned();
                 match put_cluster_back(before, cluster::read(), |now| ours(&path, now.as_bytes())) {
                     Ok(None) => {}
                     // Before the manifest, as the API server is away then.
@@ -139,7 +125,7 @@ pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
             },
             Action::Replaced | Action::Removed | Action::Attributes => {
                 let attributes = goal.first.1.attributes.clone();
-                let Some(bytes) = goal.content.map_or(Ok(None), |(set, record)| set.copy(root, record))? else {
+                let Some(bytes) = goal.content.map_or(Ok(None), |(set, record)| copy(root, set, record))? else {
                     if root.stat(&path)?.is_none() {
                         restore.notes.push(format!("{path} is gone, and no backup set has its content"));
                     }
@@ -183,7 +169,7 @@ fn put_cluster_back(
         Ok(_) => Err(format!(
             "{} is not put back, as it was changed since: take the audit settings out by hand, with kubectl -n \
              kube-system edit configmap kubeadm-config",
-            cluster::NAME
+            KUBEADM_CONFIG
         )),
         Err(error) => Err(format!("{error:#}, so it is not put back: restore again once it can")),
     }
@@ -294,7 +280,7 @@ mod tests {
         let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
         let set = begin(&node.root, &[change], "apply", at(0)).unwrap();
         finish(&node.root, &set).unwrap();
-        assert_eq!(list(&node.root).unwrap()[0].records[0].path, cluster::NAME);
+        assert_eq!(list(&node.root).unwrap()[0].records[0].path, KUBEADM_CONFIG);
         let restore = plan(&node.root, None).unwrap();
         assert_eq!(restore.changes, []);
         assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);

@@ -16,9 +16,11 @@ use nix::fcntl::{
     AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, readlinkat, renameat, renameat2,
 };
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, linkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
 
-use super::change::{Attributes, Snapshot};
+use super::names::temporary_name;
+use crate::facts::file::{Attributes, Snapshot, Text, text_of};
+use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); so do we.
 const MAX_LINKS: usize = 40;
@@ -160,6 +162,16 @@ impl Root {
             size.max(bytes.len())
         );
         Ok(Some(Snapshot { bytes, attributes, identity: identity(&stat) }))
+    }
+
+    /// Reads a text file. `None` where there is none.
+    pub fn text(&self, path: &str) -> Result<Option<Text>> {
+        let Some(snapshot) = self.read(path, MAX_BYTES)? else {
+            return Ok(None);
+        };
+        // The place follows the path as the node sees it: PATH:LINE:COLUMN.
+        let text = text_of(&snapshot.bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
+        Ok(Some(Text { path: path.to_owned(), text, snapshot }))
     }
 
     /// What is at `path`, through links; `None` where nothing is there. Errors: as [`Root::read`].
@@ -306,6 +318,23 @@ impl Root {
         set.map_err(|errno| self.error("set the owner and mode of", path, errno))
     }
 
+    /// Writes a file of our own, durably: it is there whole, or as before.
+    pub(super) fn replace(&self, path: &str, text: &str) -> Result<()> {
+        let place = self.place(path)?;
+        let new = temporary_name(&place.name);
+        let written = place.remove(&new).and_then(|()| place.create(&new, text.as_bytes(), None));
+        let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
+        done.map_err(|errno| self.error("write", path, errno))
+    }
+
+    /// Makes a directory that only we may enter, where there is none.
+    pub(super) fn make_private(&self, path: &str) -> Result<()> {
+        if self.stat(path)?.is_some() {
+            return Ok(());
+        }
+        self.make_directory(path, &Attributes::new(0o700, geteuid().as_raw(), getegid().as_raw()), &mut |_| {})
+    }
+
     /// `errno` as an error that says what was done to which path, and what to do next.
     pub(super) fn error(&self, what: &str, path: &str, errno: Errno) -> anyhow::Error {
         Failed { errno, message: format!("cannot {what} {}: {}", self.shown(path), describe(errno)) }.into()
@@ -393,6 +422,20 @@ impl Place {
             Err(Errno::EEXIST) => self.remove(name).and_then(|()| make()),
             other => other,
         }
+    }
+}
+
+/// Whether what lies at a path is itself wrong (a link to nothing or in a circle, no directory, no file, no text), so
+/// that nobody else can read it either; not so what fails just now, such as a disk.
+pub fn stays_wrong(error: &anyhow::Error) -> bool {
+    let failed = error.downcast_ref::<Failed>();
+    failed.is_none_or(|failed| matches!(failed.errno, Errno::ELOOP | Errno::ENOTDIR))
+}
+
+/// What fails in clearing up is told, and ends no run.
+pub(super) fn warn_on_error(result: Result<()>) {
+    if let Err(error) = result {
+        log::warn!("{error:#}");
     }
 }
 

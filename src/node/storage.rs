@@ -9,35 +9,23 @@ use anyhow::{Context, Result, anyhow};
 use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use super::disk;
-use super::observe::{self, KUBELET_CONFIG};
+use super::kubelet::eviction;
 use super::root::Root;
-use crate::proof::{WRITTEN, event_time};
+use crate::audit::log::{WRITTEN, event_time};
+use crate::facts::{Seen, State};
+use crate::path::parent;
 use crate::storage::blank::Content;
-use crate::storage::forecast::{self, Disk, History, Rotated, Share};
+use crate::storage::forecast::{Disk, History, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
 use crate::storage::persistence::{self, Block, Judgement, Lasting};
 use crate::storage::rotation;
-use crate::storage::unit::{self, Source};
+use crate::storage::unit::{Source, device_path};
 use crate::time;
 
 /// Where the kubelet keeps what it measures the room for.
 const KUBELET: &str = "/var/lib/kubelet";
 /// How much of the beginning and the end of a log is looked at for its first and last event. An event has at most as many bytes as a request.
 const ENDS: u64 = 1 << 20;
-
-/// The log directory as it is.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    pub judgement: Judgement,
-    /// `None` where it is a file system that isn't mounted yet.
-    pub disk: Option<Disk>,
-    /// How much such a file system can have at most, in bytes.
-    pub capacity: u64,
-    /// Nothing can be written there: the kernel does that to a file system that it finds damaged.
-    pub is_read_only: bool,
-    pub history: History,
-}
 
 /// Looks at the directory of a log, which may not be there yet, on the running system, and at what is about to be mounted there. `log` is the
 /// name of the log in it, `kubelet` what a kubelet will keep free that has no configuration yet.
@@ -47,14 +35,14 @@ pub fn look(
     root: &Root,
     directory: &str,
     log: &str,
-    pending: Option<(&Source, &disk::State)>,
+    pending: Option<(&Source, &State)>,
     kubelet: Share,
 ) -> Result<Seen> {
     let history = history(root, directory, log)?;
     let place = match pending.filter(|(_, state)| state.mounted.is_none()) {
         Some((Source::Bind(from), _)) => from,
         Some((Source::Device { name, .. }, state)) => {
-            let judgement = match (mounts(), block(&unit::device_path(name))) {
+            let judgement = match (mounts(), block(&device_path(name))) {
                 (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &self::block),
                 (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
                 (_, None) => Judgement { lasting: Lasting::Unknown, reason: format!("{name}, which isn't there") },
@@ -109,7 +97,7 @@ pub fn mounted_at(directory: &str) -> Result<Option<Mount>> {
 /// The first of a path and its parents that is there.
 fn existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
     Ok(match root.missing_directories(path)?.first() {
-        Some(first) => crate::config::parent(first),
+        Some(first) => parent(first),
         None => path,
     })
 }
@@ -165,12 +153,6 @@ pub fn number(path: &str) -> Option<String> {
         .file_type()
         .is_block_device()
         .then(|| format!("{}:{}", nix::sys::stat::major(rdev), nix::sys::stat::minor(rdev)))
-}
-
-/// What the kubelet is configured to keep free. `None` where it has no configuration that can be read.
-fn eviction(root: &Root) -> Option<Share> {
-    let config = observe::read(root, KUBELET_CONFIG).ok()??;
-    Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
 }
 
 /// The log that is there, and what it was rotated to.
@@ -229,10 +211,16 @@ fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
     Some((first.lines().find_map(time)?, last.lines().rev().find_map(time)?))
 }
 
+/// Device and inode.
+pub fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{LOGS, Node};
     use super::*;
+    use crate::storage::forecast::EVICTION;
 
     fn put(node: &Node, name: &str, bytes: &[u8]) {
         node.put(&format!("{LOGS}/{name}"), "");
@@ -280,7 +268,7 @@ mod tests {
     #[test]
     fn the_running_system_can_be_looked_at() {
         let root = Root::open(Path::new("/")).unwrap();
-        let seen = look(&root, "/proc/kube-audit-bootstrap", "audit.log", None, forecast::EVICTION).unwrap();
+        let seen = look(&root, "/proc/kube-audit-bootstrap", "audit.log", None, EVICTION).unwrap();
         assert_eq!(seen.judgement.lasting, Lasting::Unknown, "{}", seen.judgement);
     }
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use super::backup::{BACKUPS, RESTORE};
-use super::change::{Attributes, Change, Snapshot};
-use super::restore::{self, Restore};
+use super::restore;
 use super::root::Root;
 use super::transaction::execute;
+use crate::change::{Change, Restore};
+use crate::facts::backup::{BACKUPS, RESTORE};
+use crate::facts::file::{Attributes, Snapshot};
 
 pub const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
 pub const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";

@@ -16,33 +16,17 @@ use nix::sys::stat::fstat;
 use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 
 use super::backup;
-use super::change::{Attributes, Change, Snapshot};
 use super::cluster;
+use super::device;
 use super::disk::{self, Done};
-use super::root::{Kind, Place, Root, set_attributes, split};
+use super::names::{kept_name, temporary_name};
+use super::root::{Kind, Place, Root, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
+use crate::change::Change;
+use crate::facts::backup::Set;
+use crate::facts::file::{Attributes, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
-
-/// The name that `name`'s new content is staged under.
-pub(super) fn temporary_name(name: &str) -> String {
-    format!(".{name}.kube-audit-bootstrap")
-}
-
-/// The name that keeps `name`'s old file until the run is through.
-pub(super) fn kept_name(name: &str) -> String {
-    format!(".{name}.kube-audit-bootstrap-old")
-}
-
-/// The name that keeps the manifest from before a run until that is proved.
-pub(super) fn unproved_name(name: &str) -> String {
-    format!(".{name}.kube-audit-bootstrap-unproved")
-}
-
-/// The name under which the kubelet doesn't see `name`.
-pub(super) fn hidden_name(name: &str) -> String {
-    format!(".{name}.kube-audit-bootstrap-hidden")
-}
 
 /// Executes `changes` in their order, and returns the id of the backup set; `None` where there is nothing to do.
 /// To be called with the lock held. First clears up after runs that were killed.
@@ -67,22 +51,20 @@ pub fn execute(root: &Root, changes: &[Change], why: &str, now: SystemTime) -> R
     };
     for place in kept {
         let removed = place.remove(&kept_name(&place.name));
-        backup::warn_on_error(
-            removed.map_err(|errno| root.error("remove the old file beside", &place.path, errno)),
-        );
+        warn_on_error(removed.map_err(|errno| root.error("remove the old file beside", &place.path, errno)));
     }
     // Only now are the kept files of removed ones out of the directories. What holds something stays: a log that
     // was written meanwhile is worth more than a tidy node.
     for change in changes {
         if let Change::RemoveDirectory { path, .. } = change {
-            backup::warn_on_error(remove_directory(root, path));
+            warn_on_error(remove_directory(root, path));
         }
     }
     let is_unit = |change: &Change| change.path().starts_with(UNITS);
     if root.is_host() && changes.iter().any(is_unit) {
-        backup::warn_on_error(disk::reload());
+        warn_on_error(disk::reload());
     }
-    backup::warn_on_error(backup::finish(root, &set));
+    warn_on_error(backup::finish(root, &set));
     Ok(Some(set.id))
 }
 
@@ -110,7 +92,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         }
         // Whoever can't read it any more plans anew, without it.
         Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
-        Change::Format { device, .. } => disk::content(device)? == Content::Blank,
+        Change::Format { device, .. } => device::content(device)? == Content::Blank,
         Change::Mount { .. } => mounted_at(path)?.is_none(),
         Change::Unmount { .. } | Change::Gather { .. } => true,
         Change::RemoveDirectory { before, .. } => {
@@ -275,7 +257,7 @@ fn commit(
             }
             (Change::Format { device, format }, _) => {
                 undo.push(Undo::Formatted(device.clone()));
-                disk::format(device, *format)?;
+                device::format(device, *format)?;
             }
             (Change::Mount { unit, attributes, log, begun, .. }, _) => {
                 disk::mount(root, path, unit, attributes, (log, begun.as_ref()), &mut |done| {
@@ -287,7 +269,7 @@ fn commit(
             }
             (Change::Unmount { .. }, _) => {
                 disk::unmount(root, path)?;
-                backup::warn_on_error(disk::put_back(root, path));
+                warn_on_error(disk::put_back(root, path));
             }
             // Made when staging; removed at the end; done when all is through.
             (Change::CreateDirectory { .. } | Change::Gather { .. } | Change::RemoveDirectory { .. }, _) => {}
@@ -322,7 +304,7 @@ fn remove_directory(root: &Root, path: &str) -> Result<()> {
 
 /// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
 /// node. Where something can't be put back, the set stays, partial, and the next run takes it over.
-fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Error) -> anyhow::Error {
+fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> anyhow::Error {
     let formatted = undo.iter().filter_map(|step| match step {
         Undo::Formatted(device) => Some(format!(", but for {device}, which was formatted")),
         _ => None,
@@ -332,10 +314,10 @@ fn take_back(root: &Root, undo: Vec<Undo>, set: &backup::Set, error: anyhow::Err
     let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
     if has_mounted {
         // What systemd read of the units must not outlive them: the kubelet would need the mount.
-        backup::warn_on_error(disk::reload());
+        warn_on_error(disk::reload());
     }
     if stuck.is_empty() {
-        backup::warn_on_error(backup::abandon(root, set));
+        warn_on_error(backup::abandon(root, set));
         return anyhow!("{error:#}; the node is as it was{but}");
     }
     let directory = set.directory();
@@ -380,10 +362,10 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
 mod tests {
     use std::fs;
 
-    use super::super::backup::BACKUPS;
     use super::super::restore;
     use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode};
     use super::*;
+    use crate::facts::backup::{BACKUPS, RESTORE};
 
     const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml.bak";
 
@@ -566,10 +548,10 @@ mod tests {
     fn a_restore_that_was_killed_at_its_end_is_whole() {
         let node = node();
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
-        backup::begin(&node.root, &[node.write(MANIFEST, "old")], backup::RESTORE, at(1)).unwrap();
+        backup::begin(&node.root, &[node.write(MANIFEST, "old")], RESTORE, at(1)).unwrap();
         node.put(MANIFEST, "old");
         let restore = restore::plan(&node.root, id.as_deref()).unwrap();
-        execute(&node.root, &restore.changes, backup::RESTORE, at(2)).unwrap();
+        execute(&node.root, &restore.changes, RESTORE, at(2)).unwrap();
         let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why).collect();
         assert_eq!(whys, ["restore", "apply"]);
     }

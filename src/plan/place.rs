@@ -2,24 +2,18 @@
 
 use anyhow::{Result, bail};
 
-use super::{Plan, Role, Step};
-use crate::config::{Config, Occasion, is_within, parent};
-use crate::node::change::{Attributes, Change};
-use crate::node::disk::{LABEL, aside};
-use crate::node::observe::{Facts, Targets};
-use crate::node::storage::Seen;
+use super::{Plan, Role, Step, Storage};
+use crate::change::Change;
+use crate::config::{Config, Occasion};
+use crate::facts::file::Attributes;
+use crate::facts::{Facts, Seen, Targets};
+use crate::path::aside;
+use crate::path::{is_within, parent};
 use crate::storage::blank::Content;
-use crate::storage::forecast::{Bytes, Disk, Forecast, Limits, forecast, misfit};
+use crate::storage::blank::LABEL;
+use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::unit::{KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
-
-/// The place of the log, and what is to be expected of it.
-#[derive(Clone, Debug)]
-pub struct Storage {
-    pub directory: String,
-    pub seen: Seen,
-    pub forecast: Forecast,
-}
 
 /// With less room than this, in bytes, no log is worth to be begun.
 const MIN_ROOM: u64 = 1 << 20;
@@ -249,11 +243,13 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PolicyText;
+    use super::super::steps::plan;
     use super::super::testing::{actions, audited, config, disk_state, facts, planned, snapshot};
-    use super::super::{PolicyText, plan, wire};
+    use super::super::wire::wire;
     use super::*;
     use crate::audit::policy;
-    use crate::node::disk;
+    use crate::facts::{Blind, State};
     use crate::storage::blank::Signature;
     use crate::storage::forecast::History;
     use crate::storage::persistence::Judgement;
@@ -283,7 +279,7 @@ mod tests {
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
             (formatted, None, "mount", Some("isn't there")),
         ] {
-            let state = disk::State { content: content.clone(), ..disk_state() };
+            let state = State { content: content.clone(), ..disk_state() };
             let plan =
                 planned(&config(storage), &facts(None), &Targets { disk: Some(state), ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does} create-file"), "{storage} {content:?}");
@@ -316,7 +312,7 @@ mod tests {
             (holds(0o700, "audit.log"), true, "mount", true),
             (holds(0o700, "index.html"), false, "mount", true),
         ] {
-            let state = disk::State { is_in_the_way, ..disk_state() };
+            let state = State { is_in_the_way, ..disk_state() };
             let plan = planned(&config, &facts(None), &Targets { bound, disk: Some(state), ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
             assert_eq!(plan.refusal.is_some(), is_refused);
@@ -327,7 +323,7 @@ mod tests {
     fn what_is_mounted_stays_and_an_api_server_that_does_not_see_it_is_started_anew() {
         let config = config("storage: {bind: /data/audit}");
         let (facts, targets) = audited(&config);
-        let blind = |is_replaced| Some(disk::Blind { name: "kube-apiserver (1)".to_owned(), is_replaced });
+        let blind = |is_replaced| Some(Blind { name: "kube-apiserver (1)".to_owned(), is_replaced });
         for (is_right, has_left, blind, does, is_refused) in [
             (true, false, None, "", false),
             (true, true, None, "gather", false),
@@ -337,7 +333,7 @@ mod tests {
             (false, false, None, "", true),
         ] {
             let mounted = Some("ext4 on /dev/sdb".to_owned());
-            let state = disk::State { mounted, is_right, has_left, blind, ..disk_state() };
+            let state = State { mounted, is_right, has_left, blind, ..disk_state() };
             let targets = Targets { disk: Some(state.clone()), ..targets.clone() };
             let plan = planned(&config, &facts, &targets);
             assert_eq!((actions(&plan).as_str(), plan.refusal.is_some()), (does, is_refused), "{state:?}");
@@ -354,7 +350,7 @@ mod tests {
             .insert("/var/log/kubernetes/audit".to_owned(), Some((Attributes::new(0o755, 0, 0), names)));
         assert_eq!(actions(&planned(&config, &facts, &targets)), "");
         targets.disk =
-            Some(disk::State { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
+            Some(State { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
         assert_eq!(actions(&planned(&config, &facts, &targets)), "set-attributes");
     }
 
@@ -362,7 +358,7 @@ mod tests {
     fn a_link_is_nothing_to_mount_at() {
         let config = config("storage: {bind: /data/audit}");
         let facts = facts(None);
-        let state = disk::State { real: "/data/logs".to_owned(), ..disk_state() };
+        let state = State { real: "/data/logs".to_owned(), ..disk_state() };
         let wiring = wire(&config, &facts, false).unwrap();
         let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
         let targets = Targets { disk: Some(state), ..Targets::default() };
@@ -431,7 +427,7 @@ mod tests {
             ("storage: {bind: /data/audit}", true, false),
             ("", false, false),
         ] {
-            let disk = Some(disk::State { is_right, ..disk_state() });
+            let disk = Some(State { is_right, ..disk_state() });
             let plan = planned(&boot(lines), &facts(None), &Targets { disk, ..Targets::default() });
             let told = plan.warnings.iter().any(|line| line.contains("nothing is mounted before"));
             assert_eq!((actions(&plan).contains("mount"), told), (false, is_told), "{lines}");
@@ -448,7 +444,7 @@ mod tests {
             (true, there.clone(), "mount", false),
             (false, there, "mount", false),
         ] {
-            let disk = Some(disk::State { is_same, ..disk_state() });
+            let disk = Some(State { is_same, ..disk_state() });
             let plan = planned(&wanted, &facts(None), &Targets { bound, disk, ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
             assert_eq!(plan.warnings.iter().any(|line| line.contains("is its disk mounted?")), is_doubted);
@@ -471,7 +467,7 @@ mod tests {
             (true, None, "mount gather create-file"),
             (false, Some(log()), "mount gather create-file"),
         ] {
-            let disk = Some(disk::State { has_left, content: content.clone(), ..disk_state() });
+            let disk = Some(State { has_left, content: content.clone(), ..disk_state() });
             let logs = logs.into_iter().collect();
             let plan = planned(&wanted, &facts(None), &Targets { disk, logs, ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does}"));

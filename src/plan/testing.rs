@@ -1,9 +1,14 @@
 //! Nodes as facts, for the tests of what is planned for them.
 
+use super::steps::plan;
+use super::wire::wire;
 use super::*;
-use crate::cli::change::action;
-use crate::node::disk;
-use crate::node::storage::Seen;
+use crate::audit::policy;
+use crate::config::Config;
+use crate::facts::State;
+use crate::facts::file::{Snapshot, Text, lossy};
+use crate::facts::{Facts, Targets};
+use crate::path::parent;
 use crate::storage::forecast::{Disk, History, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
 
@@ -74,11 +79,11 @@ pub fn seen() -> Seen {
 }
 
 pub fn actions(plan: &Plan) -> String {
-    plan.changes.iter().map(|planned| action(&planned.change)).collect::<Vec<_>>().join(" ")
+    plan.changes.iter().map(|planned| planned.change.action()).collect::<Vec<_>>().join(" ")
 }
 
-pub fn disk_state() -> disk::State {
-    disk::State {
+pub fn disk_state() -> State {
+    State {
         real: "/var/log/kubernetes/audit".to_owned(),
         mounted: None,
         is_right: false,

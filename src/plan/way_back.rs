@@ -1,9 +1,9 @@
 //! What of the way back may be done: nothing that the API server, as it will be then, still needs.
 
-use super::lossy;
-use crate::config::is_within;
-use crate::node::change::Change;
-use crate::node::restore::Restore;
+use crate::change::Change;
+use crate::change::Restore;
+use crate::facts::file::lossy;
+use crate::path::is_within;
 use crate::wiring::manifest;
 
 /// Takes out of the way back what would remove a file or directory that the manifest, as it will be then, still
@@ -62,7 +62,7 @@ pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::change::{Attributes, Snapshot};
+    use crate::facts::file::{Attributes, Snapshot};
 
     #[test]
     fn a_roll_back_takes_nothing_from_a_manifest_that_stays() {

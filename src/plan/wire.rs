@@ -9,10 +9,12 @@ use anyhow::{Result, bail};
 use super::Role;
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
-use crate::config::{Config, KUBEADM_CONFIGS, Occasion, Strays, is_within, parent};
-use crate::node::cluster;
-use crate::node::observe::{Facts, Text};
-use crate::storage::forecast::{EVICTION, Share, eviction};
+use crate::change::KUBEADM_CONFIG;
+use crate::config::{Config, KUBEADM_CONFIGS, Occasion, Strays};
+use crate::facts::file::Text;
+use crate::facts::{Facts, Paths};
+use crate::path::{is_within, parent};
+use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
 use crate::wiring::{Refusal, Wanted, Wired};
@@ -34,17 +36,9 @@ pub struct Wiring {
     pub(super) manifest: Option<(Text, Wired)>,
     pub(super) strays: Vec<Text>,
     pub(super) run_as: (Option<u32>, Option<u32>),
-    /// Where the policy must lie.
-    pub policies: Vec<String>,
-    /// Where the log's directory must be.
-    pub directories: Vec<String>,
-    /// The logs themselves.
-    pub logs: Vec<String>,
+    pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
-    pub manifest_path: String,
-    /// What the kubelet will keep free of its file system, as the file says that kubeadm will configure it from.
-    pub eviction: Share,
     /// Other files that the flags point at, each of which must be there.
     pub referenced: Vec<String>,
     /// Files of kubeadm's that are left as they are.
@@ -144,16 +138,18 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
         manifest: None,
         strays: Vec::new(),
         run_as: manifest.as_ref().map_or((None, None), |manifest| manifest.run_as),
-        policies: Vec::new(),
-        directories: Vec::new(),
-        logs: Vec::new(),
+        paths: Paths {
+            policies: Vec::new(),
+            directories: Vec::new(),
+            logs: Vec::new(),
+            manifest: facts.manifest_path.clone(),
+            eviction: files
+                .iter()
+                .flat_map(|(_, file)| &file.documents)
+                .find(|document| document.root.get("kind").and_then(Node::scalar) == Some("KubeletConfiguration"))
+                .map_or(EVICTION, |document| eviction(&document.root)),
+        },
         flags: Flags::new(),
-        manifest_path: facts.manifest_path.clone(),
-        eviction: files
-            .iter()
-            .flat_map(|(_, file)| &file.documents)
-            .find(|document| document.root.get("kind").and_then(Node::scalar) == Some("KubeletConfiguration"))
-            .map_or(EVICTION, |document| eviction(&document.root)),
         referenced: Vec::new(),
         skipped,
         warnings,
@@ -177,9 +173,9 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     }
     wiring.cluster = facts.cluster.clone().map(|read| {
         let text = read?;
-        let wired = kubeadm::read(&text, cluster::NAME, true)
+        let wired = kubeadm::read(&text, KUBEADM_CONFIG, true)
             .and_then(|file| kubeadm::wire(&text, &file, &wanted, version))
-            .map_err(|refusal| format!("{:#}", refuse(cluster::NAME, &refusal)))?;
+            .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
         Ok((text, wired))
     });
     wiring.strays = strays(config, facts, manifest.as_ref(), &mut wiring.warnings)?;
@@ -189,10 +185,10 @@ pub fn wire(config: &Config, facts: &Facts, required: bool) -> Result<Wiring> {
     }
     wiring.collect(config);
     let manifests = parent(&facts.manifest_path);
-    if let Some(path) = wiring.directories.iter().find(|path| is_within(path, manifests)) {
+    if let Some(path) = wiring.paths.directories.iter().find(|path| is_within(path, manifests)) {
         bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
     }
-    if let Some(path) = wiring.policies.iter().find(|path| parent(path) == manifests) {
+    if let Some(path) = wiring.paths.policies.iter().find(|path| parent(path) == manifests) {
         bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
     }
     Ok(wiring)
@@ -275,9 +271,9 @@ impl Wiring {
             logs.extend(config.log.file().cloned());
             self.flags = config.flags().into_iter().collect();
         }
-        self.logs = logs.into_iter().collect();
-        self.policies = policies.into_iter().collect();
-        self.directories = directories.into_iter().collect();
+        self.paths.logs = logs.into_iter().collect();
+        self.paths.policies = policies.into_iter().collect();
+        self.paths.directories = directories.into_iter().collect();
         self.referenced = referenced.into_iter().collect();
     }
 }
@@ -286,6 +282,7 @@ impl Wiring {
 mod tests {
     use super::super::testing::{config, facts, snapshot};
     use super::*;
+    use crate::storage::forecast::Share;
 
     const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
                               command: [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
@@ -424,7 +421,7 @@ mod tests {
         );
         for (text, expected) in [(text.as_str(), Share::Bytes(2 << 30)), (INIT, EVICTION)] {
             let wiring = wire(&config(""), &Facts { kubeadm: vec![file("/k", text)], ..facts(None) }, false);
-            assert_eq!(wiring.unwrap().eviction, expected);
+            assert_eq!(wiring.unwrap().paths.eviction, expected);
         }
     }
 

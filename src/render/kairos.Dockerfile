@@ -1,5 +1,6 @@
-# Beside this file: kube-audit-bootstrap/ (the unpacked release)@BESIDE@.
-# To keep backups over a reboot: "install: {bind_mounts: [/var/lib/kube-audit-bootstrap]}" in the cloud-config.
+# Put these beside this file: kube-audit-bootstrap/ (the unpacked release)@BESIDE@.
+# To keep the backups after a reboot, write this into the cloud-config:
+# install: {bind_mounts: [/var/lib/kube-audit-bootstrap]}
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 COPY kube-audit-bootstrap/ /tmp/kube-audit-bootstrap/

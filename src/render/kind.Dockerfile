@@ -1,5 +1,6 @@
 # docker build -t node-with-audit . && kind create cluster --image node-with-audit
-# Beside this file: kube-audit-bootstrap@BESIDE@. Take the node image that your release of kind names.
+# Put these beside this file: kube-audit-bootstrap@BESIDE@.
+# Use the node image that your release of kind names.
 ARG NODE_IMAGE=kindest/node:v1.34.0
 FROM ${NODE_IMAGE}
 COPY kube-audit-bootstrap /usr/bin/

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// What the file systems that we make are called: one of another name may be somebody's.
+pub const LABEL: &str = "kube-audit";
+
 const MIB: u64 = 1 << 20;
 
 /// The least that is worth a file system, in bytes.

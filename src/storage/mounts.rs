@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::is_within;
+use crate::path::is_within;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -503,6 +503,18 @@ mod tests {
     }
 
     #[test]
+    fn each_spelling_of_a_flag_gets_the_value() {
+        for (version, extra_args) in [
+            ("v1beta3", "{audit-log-maxage: \"7\", audit_log_maxage: \"8\"}"),
+            ("v1beta4", "[{name: audit-log-maxage, value: \"7\"}, {name: audit_log_maxage, value: \"8\"}]"),
+        ] {
+            let text = format!("apiServer: {{extraArgs: {extra_args}}}\n");
+            let found = wired(version, &text, Existing::Replace, &[("audit-log-maxage", "30")]);
+            assert_eq!(found, Ok(text.replace(['7', '8'], "30")), "{version}");
+        }
+    }
+
+    #[test]
     fn a_volume_gets_the_fields_that_it_lacks() {
         let volumes = |policy: &str| {
             format!(

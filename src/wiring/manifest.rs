@@ -182,7 +182,7 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
     let all = [words(container, "command"), words(container, "args")].concat();
     let is_program = |word: &&str| !word.starts_with('-') && word.rsplit('/').next() == Some("kube-apiserver");
-    let own = all.iter().position(is_program).map_or(0, |index| index + 1);
+    let own = all.iter().position(is_program).unwrap_or_default();
     let words = all[own..].iter().filter(|word| word.starts_with("--")).map(|word| (*word).to_owned()).collect();
     Ok(Auditing { flags, words, referenced, log, policy })
 }
@@ -661,6 +661,7 @@ mod tests {
             "command: [kube-apiserver, ^--, --audit-log-maxage=3]",
             "command: [/tini, --, /kube-apiserver, ^--]",
             "command: [kube-apiserver]\n    args: [--v=2, ^--]",
+            "args: [kube-apiserver, --v=2, ^--]",
         ] {
             let refusal = wired(&marked.replace('^', "")).expect_err(marked);
             let (line, at) =
@@ -735,6 +736,11 @@ mod tests {
             assert_ne!(one, two, "the same change again");
         }
         assert!(mark(&pod(" [a]"), &[b"old", b"new"]).is_err(), "metadata is no mapping");
+        let mut marked: Vec<_> =
+            (0..8).map(|bit| mark(&pod(" {name: a}"), &[b"old", &[1 << bit]]).unwrap()).collect();
+        marked.sort();
+        marked.dedup();
+        assert_eq!(marked.len(), 8, "policies that differ in a bit: {marked:?}");
     }
 
     fn pod_of(spec: &str) -> String {
@@ -788,14 +794,80 @@ mod tests {
         }
     }
 
+    /// A manifest after an edit that gives its API server these flags.
+    fn wired_with(text: &str, flags: &[(&str, &str)]) -> Result<String, Refusal> {
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace };
+        wire(text, &read(text)?, &wanted, None).map(|wired| wired.text)
+    }
+
     #[test]
     fn a_path_in_a_flag_is_no_shell() {
-        let text = pod_of(
-            "{containers: [{name: kube-apiserver, command: [kube-apiserver, --x=/bin/sh, --audit-log-maxage=1]}]}",
-        );
-        let flags = vec![("audit-log-maxage".to_owned(), "30".to_owned())];
-        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace };
-        let wired = wire(&text, &read(&text).unwrap(), &wanted, None).map(|wired| wired.text);
-        assert_eq!(wired, Ok(text.replace("maxage=1", "maxage=30")));
+        for path in ["--x=/bin/sh", "--audit-webhook-config-file, /bin/sh"] {
+            let text = pod_of(&format!(
+                "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, {path}, --audit-log-maxage=1]}}]}}"
+            ));
+            let wired = wired_with(&text, &[("audit-log-maxage", "30")]);
+            assert_eq!(wired, Ok(text.replace("maxage=1", "maxage=30")), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_another_container_has_by_an_alias_is_overruled() {
+        // The mark stands where something is added.
+        for (marked, added) in [
+            (
+                "{name: kube-apiserver, command: &c [kube-apiserver, --audit-log-maxage=1]^}, {name: b, command: *c}",
+                ", args: [\"--audit-log-maxage=30\"]",
+            ),
+            (
+                "{name: kube-apiserver, command: [kube-apiserver, &f --audit-log-maxage=1^]}, {name: b, command: [*f]}",
+                ", \"--audit-log-maxage=30\"",
+            ),
+            (
+                "{name: b, command: [&f --audit-log-maxage=1]}, {name: kube-apiserver, command: [kube-apiserver, *f^]}",
+                ", \"--audit-log-maxage=30\"",
+            ),
+        ] {
+            let text = pod_of(&format!("{{containers: [{marked}]}}"));
+            let wired = wired_with(&text.replace('^', ""), &[("audit-log-maxage", "30")]);
+            assert_eq!(wired, Ok(text.replace('^', added)), "{marked}");
+        }
+    }
+
+    #[test]
+    fn a_mount_and_its_volume_get_the_fields_that_they_lack() {
+        let pod = |mount: &str, volume: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command:\n    - kube-apiserver\n    \
+                 - --audit-policy-file=/p.yaml\n    - --audit-log-path=/l/a.log\n    volumeMounts:\n    \
+                 - mountPath: /p.yaml\n      name: p\n{mount}    - mountPath: /l/\n      name: l\n  volumes:\n  \
+                 - name: p\n    hostPath:\n      path: /p.yaml\n{volume}  \
+                 - name: l\n    hostPath:\n      path: /l/\n      type: Directory\n"
+            )
+        };
+        let (right, file) = ("      readOnly: true\n", "      type: File\n");
+        let whole = "      subPath: \"\"\n      readOnly: true\n";
+        for (before, after) in [
+            (pod("", ""), pod(right, file)),
+            (pod("      readOnly: false\n", file), pod(right, file)),
+            (pod(right, file), pod(right, file)),
+            (pod(whole, file), pod(whole, file)),
+        ] {
+            let wired = wired_with(&before, &[("audit-policy-file", "/p.yaml"), ("audit-log-path", "/l/a.log")]);
+            assert_eq!(wired, Ok(after), "{before}");
+        }
+    }
+
+    #[test]
+    fn mounts_and_volumes_are_lists() {
+        let command = "name: kube-apiserver, command: [kube-apiserver]";
+        for (spec, reason) in [
+            (format!("{{containers: [{{{command}, volumeMounts: a}}]}}"), "volumeMounts must be a list"),
+            (format!("{{containers: [{{{command}}}], volumes: {{}}}}"), "volumes must be a list"),
+        ] {
+            let refusal = wired_with(&pod_of(&spec), &[("audit-policy-file", "/p.yaml")]).unwrap_err();
+            assert_eq!((refusal.reason.as_str(), refusal.by_hand.is_some()), (reason, true), "{spec}");
+        }
     }
 }

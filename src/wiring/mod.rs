@@ -11,11 +11,12 @@ use std::fmt;
 
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
-use crate::config::{Config, Existing, log_directory_fault, parent};
+use crate::config::{Config, Existing};
+use crate::path::{log_directory_fault, parent};
 use crate::yaml::edit::{New, Refused};
 use crate::yaml::fields::brief;
+use crate::yaml::node::Fault;
 use crate::yaml::scalar::{Type, resolve, template_mark};
-use crate::yaml::tree::Fault;
 use crate::yaml::{Node, Place};
 
 /// What a file shall have.
@@ -280,7 +281,7 @@ fn clean(path: &str) -> String {
 /// The log file, where a mount is that of the log.
 fn log_file<'f>(mount: &Mount, flags: &'f flags::Flags) -> Option<&'f str> {
     let file = flags.get("audit-log-path").map(String::as_str)?;
-    (mount.name == "audit-log" && parent(file) == mount.container).then_some(file)
+    (mount.name == "audit-log").then_some(file)
 }
 
 /// Whether a node has a value already; of paths, the slash at the end doesn't count.

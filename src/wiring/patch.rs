@@ -256,6 +256,7 @@ mod tests {
                 None,
             ),
             ("kube-apiserver+json.yaml", "- {op: test, path: /spec/volumes, value: []}\n", None),
+            ("kube-apiserver+json.yaml", "- {op: move, from: /spec/volumes/3, path: /spec/volumes/0}\n", None),
             // Another target's, and no YAML.
             ("etcd.yaml", "spec: {containers: [{name: kube-apiserver, command: [--audit-log-path=/x]}]}\n", None),
             ("kube-apiserver.yaml", "a: [\n", None),

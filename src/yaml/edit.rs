@@ -10,8 +10,8 @@ use std::fmt;
 use serde::de::Deserialize;
 use serde_yaml::Value;
 
+use super::node::{Document, Kind, Node, Place, Style, place_at};
 use super::scalar::{double_quoted, quote, quote_like};
-use super::tree::{Document, Kind, Node, Place, Style, place_at};
 
 /// A value to write.
 #[derive(Clone, Debug, PartialEq)]
@@ -312,7 +312,7 @@ fn measure(node: &Node, text: &str, list: &mut Option<usize>, map: &mut Option<u
 /// Where a node's own text starts, behind its anchor and tag.
 fn value_start(text: &str, node: &Node) -> usize {
     let mut at = node.start;
-    while at < node.end && text[at..].starts_with(['&', '!']) {
+    while text[at..].starts_with(['&', '!']) {
         at += text[at..].find([' ', '\t', '\r', '\n']).unwrap_or(0).max(1);
         loop {
             at += text[at..].len() - text[at..].trim_start().len();
@@ -400,10 +400,12 @@ impl Editor<'_> {
                     return Err(refused(node.place, reason));
                 }
                 match &node.kind {
-                    Kind::Mapping { pairs: own, flow: false } if !own.is_empty() => {
+                    // A block is never empty.
+                    Kind::Mapping { pairs: own, flow: false } => {
                         let start = value_start(self.text, node);
                         // `? key` starts with the mark, a plain key with itself.
-                        let first = if self.text[start..].starts_with("? ") { start } else { own[0].0.start };
+                        let key = own.first().filter(|_| !self.text[start..].starts_with("? "));
+                        let first = key.map_or(start, |(key, _)| key.start);
                         let indent = place_at(self.text, first).column - 1;
                         let at = line_end(self.text, node.end);
                         let eol = self.eol(at);
@@ -425,7 +427,7 @@ impl Editor<'_> {
             Op::Append { path, items } => {
                 let (node, context) = self.locate(root, path)?;
                 match &node.kind {
-                    Kind::Sequence { items: own, flow: false } if !own.is_empty() => {
+                    Kind::Sequence { flow: false, .. } => {
                         let indent = place_at(self.text, value_start(self.text, node)).column - 1;
                         let at = line_end(self.text, node.end);
                         let eol = self.eol(at);
@@ -515,9 +517,7 @@ impl Editor<'_> {
         };
         // The token goes, with the blanks before it; what follows in the line, a comment, stays.
         let before = self.text[..start].trim_end_matches([' ', '\t']).len();
-        if start < node.end && before > key.end {
-            splices.push(Splice { start: before, end: node.end, text: String::new() });
-        }
+        splices.push(Splice { start: before, end: node.end, text: String::new() });
         let at = line_end(self.text, node.end.max(key.end));
         let text = self.style.value(&new, context.indent, self.eol(at));
         splices.push(Splice { start: at, end: at, text });
@@ -537,7 +537,7 @@ impl Editor<'_> {
             return splices.push(Splice { start: at, end: at, text: texts.join(", ") });
         };
         let start = line_start(self.text, last.start);
-        let own_line = start > node.start && self.text[start..last.start].trim().is_empty();
+        let own_line = self.text[start..last.start].trim().is_empty();
         let after =
             last.end + self.text[last.end..].len() - self.text[last.end..].trim_start_matches([' ', '\t']).len();
         let comma = self.text[after..].starts_with(',');
@@ -628,10 +628,13 @@ mod tests {
             ("a: [\n  x, y\n]\n", append("a"), "a: [\n  x, y, \"--x=y\", {name: \"1\"}\n]\n"),
             ("x: {a: }\n", append("x/a"), "x: {a: [\"--x=y\", {name: \"1\"}]}\n"),
             ("x: {\"a\":}\n", append("x/a"), "x: {\"a\": [\"--x=y\", {name: \"1\"}]}\n"),
+            ("{x: {a: }}\n", append("x/a"), "{x: {a: [\"--x=y\", {\"name\": \"1\"}]}}\n"),
             ("{\"a\":null}\n", append("a"), "{\"a\":[\"--x=y\", {\"name\": \"1\"}]}\n"),
             ("{\"a\": null}\n", append("a"), "{\"a\": [\"--x=y\", {\"name\": \"1\"}]}\n"),
             // Mappings.
             ("a: b\n", insert(""), "a: b\nk: v\nl:\n- i\nm:\n  b: true\n"),
+            ("? a\n: b\n", insert(""), "? a\n: b\nk: v\nl:\n- i\nm:\n  b: true\n"),
+            ("&n a: b\n", insert(""), "&n a: b\nk: v\nl:\n- i\nm:\n  b: true\n"),
             ("a:\n    b: c\n", insert("a"), "a:\n    b: c\n    k: v\n    l:\n    - i\n    m:\n        b: true\n"),
             ("x:\n  - y\na: {}\n", insert("a"), "x:\n  - y\na:\n  k: v\n  l:\n    - i\n  m:\n    b: true\n"),
             ("a: {b: c}\n", insert("a"), "a: {b: c, k: \"v\", l: [\"i\"], m: {b: true}}\n"),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::node::{Node, Place};
 use super::scalar::{Type, resolve};
-use super::tree::{Node, Place};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Kubernetes reads YAML through go.yaml.in/yaml/v2 (by way of sigs.k8s.io/yaml), which keeps much of YAML
 //! 1.1: `yes`, `on` and `n` are booleans there, `0644` and `1_000` are numbers.
 
-use super::tree::{Kind, Node, Style};
+use super::node::{Kind, Node, Style};
 
 /// The type that Kubernetes gives to a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,21 @@ pub fn resolve(node: &Node) -> Type {
         Some(_) => Type::Str,
         None if *style == Style::Plain => plain(value),
         None => Type::Str,
+    }
+}
+
+impl Node {
+    /// The text of a scalar that Kubernetes reads as a string.
+    pub fn str(&self) -> Option<&str> {
+        match resolve(self) {
+            Type::Str => self.scalar(),
+            _ => None,
+        }
+    }
+
+    /// Whether Kubernetes reads it as null: nothing, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        resolve(self) == Type::Null
     }
 }
 

@@ -183,7 +183,7 @@ func (v *verdict) mountKey(item interface{}) string {
 var ownName = regexp.MustCompile(`^audit(-log|-webhook)?(-\d+)?$`)
 
 // sameMount tells whether a mount is the one that was there. One of the program's own moves along when the flag that it
-// is for gets another path (README, "Other people's YAML").
+// is for gets another path (README, "How it edits YAML").
 func (v *verdict) sameMount(oldFlags []argument) func(before, after interface{}) bool {
 	moved := map[string]string{}
 	for _, one := range oldFlags {

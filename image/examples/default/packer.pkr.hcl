@@ -1,10 +1,10 @@
-# In your build block. Beside the template: kube-audit-bootstrap.tar.gz (the release).
+# Put this into your build block. Put these beside the template: kube-audit-bootstrap.tar.gz (the release).
 provisioner "file" {
   sources     = ["kube-audit-bootstrap.tar.gz"]
   destination = "/tmp/"
 }
 provisioner "shell" {
-  # As root.
+  # Run the commands as the root user.
   execute_command = "sudo env {{ .Vars }} {{ .Path }}"
   inline_shebang  = "/bin/sh -e"
   inline = [

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Oracle, Random, number};
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
-use crate::audit::policy::parse;
+use crate::audit::policy::read::parse;
 use crate::audit::version::Version;
 use crate::yaml;
 use crate::yaml::fields::{Finding, Severity};

@@ -237,7 +237,7 @@ pub fn is_resource_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
-    use super::super::parse;
+    use super::super::read::parse;
     use super::*;
 
     fn policy(rules: &[&str]) -> Policy {

@@ -1,9 +1,11 @@
 //! What is legal in a policy and surely a mistake: rules that no request reaches, words that no request
 //! carries.
 
+use super::super::version::Version;
 use super::evaluate::{Request, Target, contains, group_matches, resource_matches, url_matches};
+use super::read::parse;
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
-use crate::yaml::fields::{Decoder, brief, likely};
+use crate::yaml::fields::{Decoder, Finding, brief, likely};
 
 /// The verbs of requests for resources: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
 const RESOURCE_VERBS: [&str; 9] =
@@ -130,8 +132,22 @@ const SHORT_NAMES: [(&str, &str); 28] = [
     ("svc", "services"),
 ];
 
+/// Checks the text of a policy file for an API server of a version, and gives all that is wrong with it, in
+/// the order of the file. Errors: the file must not be used. Warnings: it is legal, and surely not meant.
+/// An unknown version stands for every supported one.
+pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
+    let (policy, findings) = parse(text, version);
+    let mut decoder = Decoder::default();
+    decoder.findings = findings;
+    if let Some(policy) = policy {
+        lint(&policy, &mut decoder);
+        decoder.findings.sort_by_key(|finding| finding.place);
+    }
+    decoder.findings
+}
+
 /// Notes what is surely a mistake in a valid policy.
-pub fn lint(policy: &Policy, out: &mut Decoder) {
+fn lint(policy: &Policy, out: &mut Decoder) {
     unreachable_rules(policy, out);
     for (i, rule) in policy.rules.iter().enumerate() {
         for verb in &rule.verbs {
@@ -325,10 +341,11 @@ fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
         "post" => "on resources that is create".to_owned(),
         "put" => "on resources that is update".to_owned(),
         "head" => "on resources that is get".to_owned(),
-        "list" | "watch" if on_urls => "on URLs that is get".to_owned(),
-        "create" if on_urls => "on URLs that is post".to_owned(),
-        "update" if on_urls => "on URLs that is put".to_owned(),
-        "deletecollection" if on_urls => "on URLs that is delete".to_owned(),
+        // Only URLs lack these.
+        "list" | "watch" => "on URLs that is get".to_owned(),
+        "create" => "on URLs that is post".to_owned(),
+        "update" => "on URLs that is put".to_owned(),
+        "deletecollection" => "on URLs that is delete".to_owned(),
         "read" | "view" if on_urls => "write get and head".to_owned(),
         "read" | "view" => "write get, list and watch".to_owned(),
         "write" | "edit" | "modify" if on_urls => "write post, put, patch and delete".to_owned(),
@@ -437,7 +454,7 @@ fn singular(plural: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
-    use super::super::check;
+    use super::check;
     use super::{Request, Target, doubts};
 
     /// The warnings for a policy of these rules, each the text of a flow mapping; a rule without a level gets

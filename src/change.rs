@@ -1,41 +1,10 @@
-//! What a run does to a node, as data. [`super::transaction`] executes it, [`super::backup`] records it.
+//! What a run does to a node, as data. `node::transaction` executes it, `node::backup` records it.
 
-use super::cluster;
+use crate::facts::file::{Attributes, Snapshot};
 use crate::storage::unit::Format;
 
-/// Owner, permissions and SELinux label of a file or directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attributes {
-    /// The permission bits, `07777` at most.
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    /// The extended attribute `security.selinux` without its final NUL; `None` where there is none. Where it is
-    /// wanted: `None` leaves the label that a file has, and gives a new file the one that the kernel chooses.
-    pub label: Option<Vec<u8>>,
-}
-
-impl Attributes {
-    /// Attributes with the label left to the kernel.
-    pub fn new(mode: u32, uid: u32, gid: u32) -> Attributes {
-        Attributes { mode, uid, gid, label: None }
-    }
-
-    /// Whether `actual` is what these wanted attributes ask for. A label that isn't asked for isn't compared.
-    pub fn met_by(&self, actual: &Attributes) -> bool {
-        (self.mode, self.uid, self.gid) == (actual.mode, actual.uid, actual.gid)
-            && (self.label.is_none() || self.label == actual.label)
-    }
-}
-
-/// A regular file as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    pub bytes: Vec<u8>,
-    pub attributes: Attributes,
-    /// Device and inode: two paths with the same identity are the same file.
-    pub identity: (u64, u64),
-}
+/// The cluster's own copy of kubeadm's configuration, as it is called where a file has its path.
+pub const KUBEADM_CONFIG: &str = "kube-system/configmaps/kubeadm-config";
 
 /// One change to a node. Paths are absolute, as the node sees them. `before` is what was observed when the change
 /// was planned; a run refuses where that isn't what is there any more.
@@ -51,12 +20,12 @@ pub enum Change {
     /// Takes a stray out of the manifest directory: its bytes go to the backup, its name is removed (of a link,
     /// the link). `restore` never puts it back, as the kubelet would run it again.
     MoveAway { path: String, before: Snapshot },
-    /// Replaces the text of the cluster's own kubeadm configuration, which is no file: see [`super::cluster`].
+    /// Replaces the text of the cluster's own kubeadm configuration, which is no file: see `node::cluster`.
     WriteCluster { before: String, after: String },
     /// Gives a blank device a file system. What is there is checked once more; it can't be taken back.
     Format { device: String, format: Format },
     /// Mounts what the unit of that name says over a directory, whose files go aside, and begins the log there, if it is to have
-    /// attributes: see [`super::disk`].
+    /// attributes: see `node::disk`.
     Mount { path: String, unit: String, attributes: Attributes, log: String, begun: Option<Attributes> },
     /// Takes that away again, and puts back what went aside.
     Unmount { path: String },
@@ -82,7 +51,40 @@ impl Change {
             | Change::RemoveDirectory { path, .. } => path,
             Change::Format { device, .. } => device,
             Change::Gather { log, .. } => log,
-            Change::WriteCluster { .. } => cluster::NAME,
+            Change::WriteCluster { .. } => KUBEADM_CONFIG,
         }
     }
+
+    /// The kind of a change, in JSON.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Change::CreateDirectory { .. } => "create-directory",
+            Change::SetAttributes { .. } => "set-attributes",
+            Change::WriteFile { before: None, .. } => "create-file",
+            Change::WriteFile { .. } => "edit-file",
+            Change::MoveAway { .. } => "move-away",
+            Change::Format { .. } => "format",
+            Change::Mount { .. } => "mount",
+            Change::Unmount { .. } => "unmount",
+            Change::Gather { .. } => "gather",
+            Change::RemoveFile { .. } => "remove-file",
+            Change::RemoveDirectory { .. } => "remove-directory",
+            Change::WriteCluster { .. } => "edit-cluster",
+        }
+    }
+}
+
+/// How to put a node back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restore {
+    /// The sets that are taken back, newest first.
+    pub sets: Vec<String>,
+    /// For `node::transaction::execute`, with [`RESTORE`](crate::facts::backup::RESTORE) as `why`. Empty where nothing differs.
+    pub changes: Vec<Change>,
+    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
+    pub foreign: Vec<String>,
+    /// Files that a run wrote and somebody else removed since: to put back by force alone.
+    pub gone: Vec<Change>,
+    /// What stays as it is, and why.
+    pub notes: Vec<String>,
 }

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use crate::audit::flags::{self, Flags, Takes};
+use crate::audit::flags::Flags;
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
 use crate::audit::policy::{Level, Policy, Stage as AuditStage};
+use crate::facts::server::Process;
 
 /// After how many starts that came to nothing it is no use to wait on, once nothing runs for so long: the kubelet starts a
 /// container anew at once, then after 10 s, after 20 s and so on.
@@ -20,44 +21,6 @@ pub const NO_KUBELET: Duration = Duration::from_secs(12);
 /// How long a manifest may be there before the kubelet, which looks at its directory every 20 s (`fileCheckFrequency`), must have
 /// begun to end the old API server.
 const UNNOTICED: Duration = Duration::from_secs(60);
-
-/// A process that runs the API server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    pub pid: i32,
-    /// Clock ticks between the machine's start and its own: with the number, its identity.
-    pub started: u64,
-    pub arguments: Vec<String>,
-}
-
-impl Process {
-    /// Is it what a manifest starts, with these audit flags and no others, and with all of these words?
-    pub fn is(&self, wanted: &Flags, words: &[String]) -> bool {
-        let mut found = Flags::new();
-        let mut left = self.arguments.iter().peekable();
-        while let Some(argument) = left.next() {
-            let Some(flag) = argument.strip_prefix("--") else { continue };
-            let (written, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
-            let name = flags::normal(written);
-            if !flags::is_audit(&name) {
-                continue;
-            }
-            let value = match (value, flags::takes(&name)) {
-                (Some(value), _) => value.to_owned(),
-                (None, Some(Takes::Bool) | None) => "true".to_owned(),
-                (None, Some(_)) => left.next().cloned().unwrap_or_default(),
-            };
-            found.insert(name, value);
-        }
-        // What the kubelet fills in, such as $(POD_IP), and its $$ are other words by then.
-        let is_same = |(found, wanted): ((&String, &String), (&String, &String))| {
-            found.0 == wanted.0 && (wanted.1.contains('$') || found.1 == wanted.1)
-        };
-        found.len() == wanted.len()
-            && found.iter().zip(wanted).all(is_same)
-            && words.iter().all(|word| word.contains('$') || self.arguments.contains(word))
-    }
-}
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,47 +280,10 @@ fn target(path: &str) -> Target {
     }
 }
 
-/// The line in a container's log that says best why it ended: the last error, else the last line. Of one that `runs`, the last error about
-/// auditing: it has errors that are none.
-pub fn last_words(log: &str, runs: bool) -> Option<String> {
-    // The runtime puts the time, the stream and whether the line is whole before each (CRI's log format).
-    let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
-    let is_error = |line: &&&str| {
-        line.starts_with("Error:")
-            || line.starts_with("panic:")
-            || line.contains("\"command failed\"")
-            || ["E", "F"].iter().any(|level| {
-                line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-            })
-    };
-    let found = match runs {
-        true => lines.iter().rev().find(|line| is_error(line) && line.contains("audit")),
-        false => lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty())),
-    };
-    found.map(|line| (*line).to_owned())
-}
-
-/// What stands in a line of JSON before the time of an event's request.
-pub const RECEIVED: &str = "\"requestReceivedTimestamp\":\"";
-/// What stands before the time when it was written.
-pub const WRITTEN: &str = "\"stageTimestamp\":\"";
-
-/// When an event's request was received, which stands after [`RECEIVED`], or it was written, after [`WRITTEN`], as [`crate::time::stamp`] writes it.
-/// In the legacy format, a line begins with it.
-pub fn event_time(line: &str, before: &str) -> Option<String> {
-    let rest = match line.split_once(before) {
-        Some((_, rest)) => rest,
-        None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
-    };
-    let (seconds, _) = rest.split_once(['.', '"', 'Z'])?;
-    let plain: String = seconds.chars().filter(|c| !matches!(c, '-' | ':' | 'Z')).collect();
-    Some(plain + "Z")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::policy::parse;
+    use crate::audit::policy::read::parse;
 
     fn flags(list: &[(&str, &str)]) -> Flags {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -609,44 +535,5 @@ mod tests {
             let (policy, findings) = parse(&text, None);
             assert_eq!(policy.map(|policy| trace(&policy)), Some(wanted), "{rules}: {findings:?}");
         }
-    }
-
-    #[test]
-    fn the_last_error_says_why() {
-        let log = |lines: &[&str]| {
-            lines.iter().map(|line| format!("2026-01-01T00:00:00.1Z stderr F {line}\n")).collect::<String>()
-        };
-        for (lines, wanted) in [
-            (
-                &["I0101 x", "Error: unknown flag: --audit-log-what", "Usage:", "  kube-apiserver [flags]"][..],
-                "Error: unknown flag: --audit-log-what",
-            ),
-            (
-                &["E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\""],
-                "E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\"",
-            ),
-            (&["Etcd is there", "I0101 last", ""], "I0101 last"),
-        ] {
-            assert_eq!(last_words(&log(lines), false).as_deref(), Some(wanted));
-        }
-        assert_eq!(last_words("", false), None);
-        assert_eq!(last_words("not the format\n\n", false), None);
-        let harmless = "E0101 00:00:00.1 1 controller.go:1] The manifest file is empty, ignoring.";
-        assert_eq!(last_words(&log(&[harmless]), true), None);
-        let audit = "E0101 00:00:00.1 1 metrics.go:110] Error in audit plugin 'log' affecting 1 audit events: no space left on device";
-        assert_eq!(last_words(&log(&[audit, harmless]), true).as_deref(), Some(audit));
-    }
-
-    #[test]
-    fn an_events_time_compares_with_a_stamp() {
-        let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
-        assert_eq!(event_time(line, RECEIVED).as_deref(), Some("20261124T121326Z"));
-        assert!(event_time(line, RECEIVED).unwrap() > crate::time::stamp(std::time::UNIX_EPOCH));
-        let legacy = "2026-11-24T12:13:26.123456Z AUDIT: id=\"x\" stage=\"ResponseComplete\"";
-        assert_eq!(event_time(legacy, RECEIVED).as_deref(), Some("20261124T121326Z"));
-        let in_container = format!("2026-11-24T12:13:27.1Z stdout F {legacy}");
-        assert_eq!(event_time(&in_container, RECEIVED).as_deref(), Some("20261124T121326Z"));
-        assert_eq!(event_time("{\"kind\":\"Event\"", RECEIVED), None);
-        assert_eq!(event_time("\"requestReceivedTimestamp\":\"", RECEIVED), None);
     }
 }

@@ -1,0 +1,83 @@
+//! What a line of a log tells: when an event was, and why an API server ended.
+
+/// The line in a container's log that says best why it ended: the last error, else the last line. Of one that `runs`, the last error about
+/// auditing: it has errors that are none.
+pub fn last_words(log: &str, runs: bool) -> Option<String> {
+    // The runtime puts the time, the stream and whether the line is whole before each (CRI's log format).
+    let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
+    let is_error = |line: &&&str| {
+        line.starts_with("Error:")
+            || line.starts_with("panic:")
+            || line.contains("\"command failed\"")
+            || ["E", "F"].iter().any(|level| {
+                line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            })
+    };
+    let found = match runs {
+        true => lines.iter().rev().find(|line| is_error(line) && line.contains("audit")),
+        false => lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty())),
+    };
+    found.map(|line| (*line).to_owned())
+}
+
+/// What stands in a line of JSON before the time of an event's request.
+pub const RECEIVED: &str = "\"requestReceivedTimestamp\":\"";
+
+/// What stands before the time when it was written.
+pub const WRITTEN: &str = "\"stageTimestamp\":\"";
+
+/// When an event's request was received, which stands after [`RECEIVED`], or it was written, after [`WRITTEN`], as [`crate::time::stamp`] writes it.
+/// In the legacy format, a line begins with it.
+pub fn event_time(line: &str, before: &str) -> Option<String> {
+    let rest = match line.split_once(before) {
+        Some((_, rest)) => rest,
+        None => line.split_once(" AUDIT: ").map(|(before, _)| before.rsplit(' ').next().unwrap_or(before))?,
+    };
+    let (seconds, _) = rest.split_once(['.', '"', 'Z'])?;
+    let plain: String = seconds.chars().filter(|c| !matches!(c, '-' | ':' | 'Z')).collect();
+    Some(plain + "Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_says_why() {
+        let log = |lines: &[&str]| {
+            lines.iter().map(|line| format!("2026-01-01T00:00:00.1Z stderr F {line}\n")).collect::<String>()
+        };
+        for (lines, wanted) in [
+            (
+                &["I0101 x", "Error: unknown flag: --audit-log-what", "Usage:", "  kube-apiserver [flags]"][..],
+                "Error: unknown flag: --audit-log-what",
+            ),
+            (
+                &["E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\""],
+                "E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\"",
+            ),
+            (&["Etcd is there", "I0101 last", ""], "I0101 last"),
+        ] {
+            assert_eq!(last_words(&log(lines), false).as_deref(), Some(wanted));
+        }
+        assert_eq!(last_words("", false), None);
+        assert_eq!(last_words("not the format\n\n", false), None);
+        let harmless = "E0101 00:00:00.1 1 controller.go:1] The manifest file is empty, ignoring.";
+        assert_eq!(last_words(&log(&[harmless]), true), None);
+        let audit = "E0101 00:00:00.1 1 metrics.go:110] Error in audit plugin 'log' affecting 1 audit events: no space left on device";
+        assert_eq!(last_words(&log(&[audit, harmless]), true).as_deref(), Some(audit));
+    }
+
+    #[test]
+    fn an_events_time_compares_with_a_stamp() {
+        let line = r#"{"kind":"Event","requestReceivedTimestamp":"2026-11-24T12:13:26.123456Z","stage":"x"}"#;
+        assert_eq!(event_time(line, RECEIVED).as_deref(), Some("20261124T121326Z"));
+        assert!(event_time(line, RECEIVED).unwrap() > crate::time::stamp(std::time::UNIX_EPOCH));
+        let legacy = "2026-11-24T12:13:26.123456Z AUDIT: id=\"x\" stage=\"ResponseComplete\"";
+        assert_eq!(event_time(legacy, RECEIVED).as_deref(), Some("20261124T121326Z"));
+        let in_container = format!("2026-11-24T12:13:27.1Z stdout F {legacy}");
+        assert_eq!(event_time(&in_container, RECEIVED).as_deref(), Some("20261124T121326Z"));
+        assert_eq!(event_time("{\"kind\":\"Event\"", RECEIVED), None);
+        assert_eq!(event_time("\"requestReceivedTimestamp\":\"", RECEIVED), None);
+    }
+}

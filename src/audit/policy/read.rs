@@ -1,0 +1,791 @@
+//! Reads and validates a policy, more strictly than the API server itself.
+//!
+//! The API server refuses a file for what `k8s.io/apiserver/pkg/apis/audit/validation` names, but reads on
+//! past unknown and duplicate fields, with a warning in its log (`pkg/audit/policy/reader.go`). A rule that
+//! loses a misspelt `verb:` this way matches every verb, so here that is an error.
+
+use std::slice;
+
+use super::super::version::Version;
+use super::{GroupResources, LEVELS, Level, Policy, Rule, STAGES, Scope, Stage, Word};
+use crate::yaml::fields::{Decoder, Finding, brief, join, likely};
+use crate::yaml::{Node, Place, is_json, parse as parse_yaml};
+
+/// The only version of the policy API since Kubernetes 1.24, served since 1.12.
+const API_VERSION: &str = "audit.k8s.io/v1";
+
+/// Reads and validates a policy, without a look at what its rules amount to. There is no policy if any of
+/// the findings, which are in the order of the file, is an error.
+pub fn parse(text: &str, version: Option<Version>) -> (Option<Policy>, Vec<Finding>) {
+    let mut reader = Reader { decoder: Decoder::default(), version };
+    let policy = reader.file(text).filter(|_| !reader.decoder.failed());
+    reader.decoder.findings.sort_by_key(|finding| finding.place);
+    (policy, reader.decoder.findings)
+}
+
+struct Reader {
+    decoder: Decoder,
+    version: Option<Version>,
+}
+
+impl Reader {
+    fn file(&mut self, text: &str) -> Option<Policy> {
+        self.json(text);
+        let documents = match parse_yaml(text) {
+            Ok(documents) => documents,
+            Err(fault) => {
+                self.decoder.error(fault.place, fault.message);
+                return None;
+            }
+        };
+        let (first, rest) = match documents.split_first() {
+            Some((first, rest)) if !first.root.is_null() => (&first.root, rest),
+            Some((first, [_, ..])) => {
+                let message = "the first document is empty, and the API server reads no other; remove the \
+                               \"---\" after it";
+                self.decoder.error(first.root.place, message);
+                return None;
+            }
+            _ => {
+                let message =
+                    format!("the file is empty; a policy has apiVersion: {API_VERSION}, kind: Policy, rules");
+                self.decoder.error(Place { line: 1, column: 1 }, message);
+                return None;
+            }
+        };
+        if let Some(second) = rest.iter().find(|document| !document.root.is_null()) {
+            let message =
+                "a second document: the API server reads the first one only; keep one policy in the file";
+            self.decoder.error(second.root.place, message);
+        }
+        self.policy(first)
+    }
+
+    /// What begins with a brace is read as JSON by the API server, and never as YAML
+    /// (`k8s.io/apimachinery/pkg/runtime/serializer/json`, `RecognizesData`).
+    fn json(&mut self, text: &str) {
+        if is_json(text)
+            && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
+        {
+            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            let message = format!(
+                "the file begins with {{, so the API server takes it for JSON, and it isn't: {problem}; write JSON, or YAML \
+                 without these braces"
+            );
+            self.decoder.error(place, message);
+        }
+    }
+
+    fn policy(&mut self, node: &Node) -> Option<Policy> {
+        if !self.is_policy(node) {
+            return None;
+        }
+        let mut policy = Policy::default();
+        let mut rules = None;
+        let known = ["apiVersion", "kind", "metadata", "rules", "omitStages", "omitManagedFields"];
+        for (name, value) in self.mapping(node, "", &known) {
+            match name {
+                "metadata" => self.metadata(value),
+                "rules" => rules = Some(value),
+                "omitStages" => policy.omit_stages = self.stages(value, "omitStages"),
+                "omitManagedFields" => {
+                    policy.omit_managed_fields =
+                        self.omit_managed_fields(value, "omitManagedFields").unwrap_or(false);
+                }
+                _ => {}
+            }
+        }
+        match rules.filter(|rules| !rules.is_null()) {
+            None => {
+                let place = rules.map_or(node.place, |rules| rules.place);
+                self.decoder
+                    .error(place, "rules are missing; a policy needs at least one, such as level: Metadata");
+            }
+            Some(list) => {
+                let items = self.decoder.list(list, "rules");
+                if items.is_empty() && list.items().is_some() {
+                    let message = "rules are empty; the API server refuses a policy with 0 rules";
+                    self.decoder.error(list.place, message);
+                }
+                for (i, item) in items.iter().enumerate() {
+                    policy.rules.extend(self.rule(item, &format!("rules[{i}]")));
+                }
+            }
+        }
+        Some(policy)
+    }
+
+    /// Whether apiVersion and kind are close enough to look at the rest.
+    fn is_policy(&mut self, node: &Node) -> bool {
+        if node.pairs().is_none() {
+            self.decoder.wrong_type(node, "", "a policy: a mapping of fields");
+            return false;
+        }
+        if let Some(kind) = self.header(node, "kind", "Policy") {
+            let found = brief(&kind.text);
+            if !kind.text.eq_ignore_ascii_case("policy") {
+                self.decoder
+                    .error(kind.place, format!("this is no audit policy: its kind is {found}, not Policy"));
+                return false;
+            }
+            self.decoder.error(kind.place, format!("kind must be Policy, not {found}"));
+        }
+        let Some(version) = self.header(node, "apiVersion", API_VERSION) else {
+            return true;
+        };
+        let found = brief(&version.text);
+        let known = version.text.strip_prefix("audit.k8s.io/");
+        let message = match known {
+            Some("v1alpha1" | "v1beta1") => format!(
+                "apiVersion {found} was removed in Kubernetes 1.24; write {API_VERSION}, which every version \
+                 since 1.12 reads"
+            ),
+            Some(_) => format!("unknown apiVersion {found}; write {API_VERSION}"),
+            None => format!("this is no audit policy: its apiVersion is {found}, not {API_VERSION}"),
+        };
+        self.decoder.error(version.place, message);
+        known.is_some()
+    }
+
+    /// The value of a field that must be `expected`, if it is something else.
+    fn header(&mut self, node: &Node, name: &str, expected: &str) -> Option<Word> {
+        match node.get(name) {
+            Some(value) if !value.is_null() && value.scalar() != Some("") => {
+                let text = self.decoder.string(value, name)?;
+                (text != expected).then_some(Word { text, place: value.place })
+            }
+            other => {
+                let place = other.map_or(node.place, |value| value.place);
+                self.decoder.error(place, format!("{name} is missing; write {name}: {expected}"));
+                None
+            }
+        }
+    }
+
+    fn rule(&mut self, node: &Node, path: &str) -> Option<Rule> {
+        let mut level = None;
+        let mut urls = None;
+        let mut rule = Rule {
+            place: node.place,
+            level: Level::None,
+            users: Vec::new(),
+            user_groups: Vec::new(),
+            verbs: Vec::new(),
+            resources: Vec::new(),
+            namespaces: Vec::new(),
+            non_resource_urls: Vec::new(),
+            omit_stages: Vec::new(),
+            omit_managed_fields: None,
+        };
+        let known = [
+            "level",
+            "users",
+            "userGroups",
+            "verbs",
+            "resources",
+            "namespaces",
+            "nonResourceURLs",
+            "omitStages",
+            "omitManagedFields",
+        ];
+        for (name, value) in self.mapping(node, path, &known) {
+            let path = join(path, name);
+            match name {
+                "level" => level = Some(value),
+                "users" => rule.users = self.selector(value, &path),
+                "userGroups" => rule.user_groups = self.selector(value, &path),
+                "verbs" => rule.verbs = self.selector(value, &path),
+                "namespaces" => {
+                    self.warn_if_empty(value, &path);
+                    // "" is for requests outside of namespaces.
+                    rule.namespaces = self.words(value, &path, true);
+                }
+                "nonResourceURLs" => {
+                    urls = Some(value);
+                    rule.non_resource_urls = self.selector(value, &path);
+                    self.urls(&rule.non_resource_urls, &path);
+                }
+                "resources" => {
+                    self.warn_if_empty(value, &path);
+                    for (i, item) in self.decoder.list(value, &path).iter().enumerate() {
+                        rule.resources.extend(self.group_resources(item, &format!("{path}[{i}]")));
+                    }
+                }
+                "omitStages" => rule.omit_stages = self.stages(value, &path),
+                "omitManagedFields" => rule.omit_managed_fields = self.omit_managed_fields(value, &path),
+                _ => {}
+            }
+        }
+        if let Some(urls) = urls
+            && !rule.non_resource_urls.is_empty()
+            && rule.scope() == Scope::Resources
+        {
+            let message =
+                "a rule can't be about resources or namespaces and nonResourceURLs as well; make it two rules";
+            self.decoder.error(urls.place, format!("{path}: {message}"));
+        }
+        let path = join(path, "level");
+        rule.level = match level.filter(|level| !level.is_null()) {
+            Some(node) => {
+                let text = self.decoder.string(node, &path)?;
+                self.one_of(Word { text, place: node.place }, &path, &LEVELS)?
+            }
+            None => {
+                let place = level.map_or(node.place, |level| level.place);
+                let message = format!("{path} is missing; it is one of {}", names(&LEVELS));
+                // Without any field but with a wrong type, that was said already.
+                if node.pairs().is_some() || node.is_null() {
+                    self.decoder.error(place, message);
+                }
+                return None;
+            }
+        };
+        Some(rule)
+    }
+
+    fn group_resources(&mut self, node: &Node, path: &str) -> Option<GroupResources> {
+        if node.is_null() {
+            let message =
+                "is an empty entry, which stands for the whole core group; write group: \"\", or remove it";
+            self.decoder.error(node.place, format!("{path} {message}"));
+            return None;
+        }
+        let mut entry = GroupResources { place: node.place, ..GroupResources::default() };
+        let (mut resources, mut names) = (None, None);
+        for (name, value) in self.mapping(node, path, &["group", "resources", "resourceNames"]) {
+            let path = join(path, name);
+            match name {
+                "group" => {
+                    entry.place = value.place;
+                    entry.group = self.decoder.string(value, &path).unwrap_or_default();
+                    if let Some(fault) = self.group_fault(&entry.group) {
+                        self.decoder.error(value.place, format!("{path} {} {fault}", brief(&entry.group)));
+                    }
+                }
+                "resources" => {
+                    resources = value.items();
+                    entry.resources = self.selector(value, &path);
+                }
+                // "" is for requests without a name, such as a list.
+                "resourceNames" => {
+                    names = Some(value);
+                    entry.resource_names = self.words(value, &path, true);
+                }
+                _ => {}
+            }
+        }
+        if let Some(names) = names
+            && resources.is_none_or(<[_]>::is_empty)
+            && names.items().is_some_and(|items| !items.is_empty())
+        {
+            self.decoder
+                .error(names.place, format!("{path}.resourceNames need resources: say of which the names are"));
+        }
+        Some(entry)
+    }
+
+    /// What is wrong with an API group's name.
+    fn group_fault(&self, group: &str) -> Option<String> {
+        if group == "*" {
+            return match self.version {
+                Some(version) if version >= Version::new(36) => None,
+                Some(version) => Some(format!(
+                    "stands for every group from Kubernetes 1.36 on, and this is {version}; name the groups, or \
+                     leave resources out"
+                )),
+                None => Some(
+                    "stands for every group from Kubernetes 1.36 on, and is refused before; name the groups, or \
+                     leave resources out"
+                        .to_owned(),
+                ),
+            };
+        }
+        if group.is_empty() || is_dns_subdomain(group) {
+            return None;
+        }
+        Some(match group.split_once('/') {
+            // Kubernetes writes the core group's version without a group.
+            Some(("core" | "", _)) => "must be a group without its version: write \"\", the core group".to_owned(),
+            Some((name, _)) if is_dns_subdomain(name) => {
+                format!("must be a group without its version: write {name:?}")
+            }
+            _ if is_dns_subdomain(&group.to_ascii_lowercase()) => {
+                format!("must be in lower case: write {:?}", group.to_ascii_lowercase())
+            }
+            _ => "is no API group: that is a DNS name such as apps or rbac.authorization.k8s.io, or \"\" for the \
+                  core group"
+                .to_owned(),
+        })
+    }
+
+    fn urls(&mut self, urls: &[Word], path: &str) {
+        for (i, url) in urls.iter().enumerate().filter(|(_, url)| url.text != "*") {
+            let found = brief(&url.text);
+            if !url.text.starts_with('/') {
+                self.decoder.error(url.place, format!("{path}[{i}] {found} must begin with \"/\""));
+            }
+            if url.text.strip_suffix('*').unwrap_or(&url.text).contains('*') {
+                self.decoder.error(url.place, format!("{path}[{i}] {found} may have a \"*\" at its end only"));
+            }
+        }
+    }
+
+    fn omit_managed_fields(&mut self, node: &Node, path: &str) -> Option<bool> {
+        if let Some(version) = self.version.filter(|version| *version < Version::new(23)) {
+            let message =
+                format!("{path} needs Kubernetes 1.23, and this is {version}, which ignores it; remove it");
+            self.decoder.error(node.place, message);
+        }
+        self.decoder.boolean(node, path)
+    }
+
+    fn stages(&mut self, node: &Node, path: &str) -> Vec<Stage> {
+        let words = self.words(node, path, false);
+        words.into_iter().filter_map(|word| self.one_of(word, path, &STAGES)).collect()
+    }
+
+    /// The value that a word names; upper and lower case matter.
+    fn one_of<T: Copy>(&mut self, word: Word, path: &str, known: &[(&str, T)]) -> Option<T> {
+        let found = known.iter().find(|(name, _)| *name == word.text).map(|(_, value)| *value);
+        if found.is_none() {
+            let hint = match likely(&word.text, &known.iter().map(|(name, _)| *name).collect::<Vec<_>>()) {
+                Some(likely) => format!("did you mean {likely}?"),
+                None => format!("it is one of {}", names(known)),
+            };
+            self.decoder.error(word.place, format!("{path} can't be {}; {hint}", brief(&word.text)));
+        }
+        found
+    }
+
+    /// A list of strings that narrows a rule down.
+    fn selector(&mut self, node: &Node, path: &str) -> Vec<Word> {
+        self.warn_if_empty(node, path);
+        self.words(node, path, false)
+    }
+
+    fn warn_if_empty(&mut self, node: &Node, path: &str) {
+        if node.is_null() || node.items().is_some_and(|items| items.is_empty()) {
+            let message = format!("{path} is empty, as if it weren't there; remove it, or name what to match");
+            self.decoder.warning(node.place, message);
+        }
+    }
+
+    /// A list of strings. To Go's decoder null is an empty string in such a list, which nobody means.
+    fn words(&mut self, node: &Node, path: &str, may_be_empty: bool) -> Vec<Word> {
+        let mut words = Vec::new();
+        for (i, item) in self.decoder.list(node, path).iter().enumerate() {
+            let path = format!("{path}[{i}]");
+            match self.decoder.string(item, &path) {
+                Some(text) if !text.is_empty() || may_be_empty => words.push(Word { text, place: item.place }),
+                None if !item.is_null() => {}
+                _ if may_be_empty => {
+                    self.decoder.error(
+                        item.place,
+                        format!("{path} is nothing; write \"\" if that is meant, or remove it"),
+                    );
+                }
+                _ => self.decoder.error(item.place, format!("{path} is empty; remove it")),
+            }
+        }
+        words
+    }
+
+    /// A mapping's fields; of an unknown one it says what the API server would do with it.
+    fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
+        let before = self.decoder.findings.len();
+        let fields = self.decoder.mapping(node, path, known);
+        let unknown = |finding: &&mut Finding| finding.message.starts_with("unknown field");
+        for finding in self.decoder.findings[before..].iter_mut().filter(unknown) {
+            let stop = if finding.message.ends_with('?') { "" } else { "." };
+            let rule = if path.starts_with("rules") { ", and the rule could match more than it says" } else { "" };
+            let message = format!("{stop} The API server would drop it with only a warning in its log{rule}");
+            finding.message.push_str(&message);
+        }
+        self.merges(node);
+        fields
+    }
+
+    /// Which of a field and a merge key wins depends on who reads, so a merge must bring in new fields alone.
+    fn merges(&mut self, node: &Node) {
+        let pairs = node.pairs().unwrap_or_default();
+        let mut fields = pairs.iter().filter(|(key, _)| !key.is_merge()).count();
+        for (key, value) in pairs.iter().filter(|(key, _)| key.is_merge()) {
+            let sources = value.items().unwrap_or(slice::from_ref(value));
+            fields += sources.iter().map(|source| source.entries().len()).sum::<usize>();
+            if fields > node.entries().len() {
+                self.decoder.error(key.place, "<< brings in a field that is there already; write it once");
+                return;
+            }
+        }
+    }
+
+    /// ObjectMeta, of which nothing is read; but the API server doesn't start where a field is of the wrong type, and
+    /// drops one that it doesn't know.
+    fn metadata(&mut self, node: &Node) {
+        const TEXTS: [&str; 6] = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"];
+        const OTHERS: [&str; 9] = [
+            "labels",
+            "annotations",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+            "finalizers",
+            "ownerReferences",
+            "managedFields",
+        ];
+        for (name, value) in self.mapping(node, "metadata", &[&TEXTS[..], &OTHERS[..]].concat()) {
+            let path = join("metadata", name);
+            match name {
+                "labels" | "annotations" => {
+                    if value.pairs().is_none() && !value.is_null() {
+                        self.decoder.wrong_type(value, &path, "a mapping of strings");
+                    }
+                    self.merges(value);
+                    for (key, value) in value.entries() {
+                        self.decoder.string(value, &join(&path, key.scalar().unwrap_or_default()));
+                    }
+                }
+                _ if TEXTS.contains(&name) => {
+                    self.decoder.string(value, &path);
+                }
+                // What tools that write Kubernetes objects leave behind.
+                _ if value.is_null() => {}
+                _ => self.decoder.error(value.place, format!("{path} is of no use in a policy; remove it")),
+            }
+        }
+    }
+}
+
+fn names<T>(known: &[(&str, T)]) -> String {
+    known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// `IsDNS1123Subdomain` of `k8s.io/apimachinery/pkg/util/validation`.
+fn is_dns_subdomain(name: &str) -> bool {
+    let label = |label: &str| {
+        label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEFAULT;
+    use super::super::lint::check;
+    use super::*;
+
+    const HEAD: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\n";
+
+    /// What is found in a policy with one rule, at level Metadata, and these fields of it in a flow mapping.
+    fn in_rule(fields: &str, version: Option<Version>) -> String {
+        found(&format!("{HEAD}rules:\n- {{level: Metadata, {fields}}}\n"), version)
+    }
+
+    fn found(text: &str, version: Option<Version>) -> String {
+        check(text, version).iter().map(|finding| finding.to_string()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The expected text must be in the one line that is found; none stands for nothing found.
+    fn assert_found(found: &str, expected: &str, what: &str) {
+        if expected.is_empty() {
+            assert_eq!(found, "", "{what}");
+        } else {
+            assert!(found.contains(expected) && found.lines().count() == 1, "{what}\n{found}\nnot: {expected}");
+        }
+    }
+
+    #[test]
+    fn the_default_policy_is_faultless() {
+        for version in [None, Some(Version::new(19)), Some(Version::new(36))] {
+            assert_eq!(check(DEFAULT, version), []);
+        }
+        let (policy, _) = parse(DEFAULT, None);
+        assert_eq!(policy.map(|policy| policy.rules[0].level), Some(Level::Metadata));
+    }
+
+    #[test]
+    fn levels_and_stages_are_shown_as_they_are_written() {
+        assert_eq!(LEVELS.map(|(_, level)| level.to_string()), LEVELS.map(|(name, _)| name));
+        assert_eq!(STAGES.map(|(_, stage)| stage.to_string()), STAGES.map(|(name, _)| name));
+    }
+
+    #[test]
+    fn a_policy_is_read_whole() {
+        let text = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+metadata: {name: site}
+omitStages: [RequestReceived]
+omitManagedFields: true
+rules:
+- level: RequestResponse
+  users: [alice]
+  userGroups: [ops]
+  verbs: [get]
+  namespaces: ['']
+  omitStages: [Panic]
+  omitManagedFields: false
+  resources:
+  - {group: apps, resources: [deployments], resourceNames: [web]}
+- level: None
+  nonResourceURLs: [/healthz*]
+- level: Metadata
+";
+        let (policy, findings) = parse(text, None);
+        assert_eq!(findings, []);
+        let policy = policy.unwrap();
+        let texts = |words: &[Word]| words.iter().map(|word| word.text.clone()).collect::<Vec<_>>();
+        let rule = &policy.rules[0];
+        assert_eq!(
+            (policy.omit_stages.as_slice(), policy.omit_managed_fields),
+            (&[Stage::RequestReceived][..], true)
+        );
+        assert_eq!((rule.level, rule.place), (Level::RequestResponse, Place { line: 8, column: 3 }));
+        assert_eq!((texts(&rule.users), texts(&rule.user_groups)), (vec!["alice".into()], vec!["ops".into()]));
+        assert_eq!((texts(&rule.verbs), texts(&rule.namespaces)), (vec!["get".into()], vec!["".into()]));
+        assert_eq!((rule.omit_stages.as_slice(), rule.omit_managed_fields), (&[Stage::Panic][..], Some(false)));
+        assert_eq!(rule.resources[0].group, "apps");
+        assert_eq!(texts(&rule.resources[0].resources), ["deployments"]);
+        assert_eq!(texts(&rule.resources[0].resource_names), ["web"]);
+        assert_eq!(texts(&policy.rules[1].non_resource_urls), ["/healthz*"]);
+        let scopes = [Scope::Resources, Scope::NonResourceUrls, Scope::Everything];
+        assert_eq!(policy.rules.iter().map(Rule::scope).collect::<Vec<_>>(), scopes);
+    }
+
+    #[test]
+    fn a_file_that_is_no_single_policy_is_refused() {
+        let rules = "rules: [{level: Metadata}]\n";
+        let v1 = "apiVersion: audit.k8s.io/v1\n";
+        for (text, expected) in [
+            (String::new(), "1:1: the file is empty"),
+            ("# nothing\n---\n".to_owned(), "1:1: the file is empty"),
+            (
+                format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, {rules}}}").replace('\n', ""),
+                "1:2: the file begins with {, so the API server takes it for JSON, and it isn't: key must be a string;",
+            ),
+            (
+                "\u{2028} {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"None\"},]}"
+                    .to_owned(),
+                "takes it for JSON, and it isn't: expected value",
+            ),
+            (
+                "\n {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"Request\"}]}\n".to_owned(),
+                "",
+            ),
+            (format!("{v1}kind: ''\n{rules}"), "2:7: kind is missing"),
+            (format!("{HEAD}rules: [\n"), "4:1: not YAML"),
+            (format!("{HEAD}{rules}---\nkind: Pod\n"), "5:1: a second document"),
+            (format!("---\n---\n{HEAD}{rules}"), "2:1: the first document is empty"),
+            (format!("---\n{HEAD}{rules}---\n# the end\n"), ""),
+            ("- level: None\n".to_owned(), "1:1: the document must be a policy: a mapping of fields, not a list"),
+            (format!("kind: Policy\n{rules}"), "1:1: apiVersion is missing; write apiVersion: audit.k8s.io/v1"),
+            (format!("{v1}{rules}"), "1:1: kind is missing; write kind: Policy"),
+            (format!("{v1}kind:\n{rules}"), "2:6: kind is missing"),
+            (format!("{v1}kind: policy\n{rules}"), "2:7: kind must be Policy, not \"policy\""),
+            (
+                format!("{v1}kind: EventList\nitems: []\n"),
+                "2:7: this is no audit policy: its kind is \"EventList\"",
+            ),
+            (
+                "apiVersion: v1\nkind: Pod\nspec: {}\n".to_owned(),
+                "2:7: this is no audit policy: its kind is \"Pod\"",
+            ),
+            (
+                "apiVersion: kyverno.io/v1\nkind: Policy\nspec: {}\n".to_owned(),
+                "its apiVersion is \"kyverno.io/v1\"",
+            ),
+            (
+                format!("apiVersion: audit.k8s.io/v1beta1\nkind: Policy\n{rules}"),
+                "was removed in Kubernetes 1.24; write",
+            ),
+            (
+                format!("apiVersion: audit.k8s.io/v1alpha1\nkind: Policy\n{rules}"),
+                "was removed in Kubernetes 1.24",
+            ),
+            (format!("apiVersion: audit.k8s.io/v2\nkind: Policy\n{rules}"), "1:13: unknown apiVersion"),
+            (format!("{HEAD}{rules}rules: []\n"), "4:1: the key \"rules\" is there twice, first at 3:1"),
+        ] {
+            assert_found(&found(&text, Some(Version::new(23))), expected, &text);
+        }
+    }
+
+    #[test]
+    fn rules_and_their_levels_are_required() {
+        for (rules, expected) in [
+            ("", "1:1: rules are missing"),
+            ("rules:\n", "3:7: rules are missing"),
+            ("rules: []\n", "3:8: rules are empty"),
+            ("rules: {}\n", "3:8: rules must be a list, not a mapping"),
+            ("rules:\n- users: [a]\n", "4:3: rules[0].level is missing; it is one of None, Metadata"),
+            ("rules:\n-\n", "4:2: rules[0].level is missing"),
+            ("rules:\n- level: ~\n", "4:10: rules[0].level is missing"),
+            ("rules:\n- all\n", "4:3: rules[0] must be a mapping of fields, not a string"),
+            ("rules:\n- level: metadata\n", "4:10: rules[0].level can't be \"metadata\"; did you mean Metadata?"),
+            (
+                "rules:\n- level: Verbose\n",
+                "4:10: rules[0].level can't be \"Verbose\"; it is one of None, Metadata",
+            ),
+            ("rules:\n- level: \"\"\n", "4:10: rules[0].level can't be \"\""),
+            ("rules:\n- level: no\n", "4:10: rules[0].level must be a string, but no is a boolean"),
+            ("rules:\n- level: {{ level }}\n", "4:11: a key must be a word"),
+        ] {
+            assert_found(&found(&format!("{HEAD}{rules}"), None), expected, rules);
+        }
+    }
+
+    #[test]
+    fn the_policys_own_fields_are_checked() {
+        for (fields, expected) in [
+            ("omitStages: [RequestReceived, Panic]", ""),
+            ("omitStages: []", ""),
+            (
+                "omitStages: [requestReceived]",
+                "5:14: omitStages can't be \"requestReceived\"; did you mean RequestRec",
+            ),
+            ("omitStages: [~]", "5:14: omitStages[0] is empty"),
+            ("omitStages: Panic", "5:13: omitStages must be a list"),
+            ("omitManagedFields: yes", ""),
+            ("omitManagedFields: \"true\"", "5:20: omitManagedFields must be true or false"),
+            ("omitStage: [Panic]", "5:1: unknown field \"omitStage\"; did you mean \"omitStages\"?"),
+            ("metadata: {name: site, labels: {a: b}, creationTimestamp: null}", ""),
+            ("metadata: {uid: 7}", "5:17: metadata.uid must be a string"),
+            ("metadata: {label: {a: b}}", "5:12: unknown field \"metadata.label\"; did you mean \"labels\"?"),
+            ("metadata: {ownerReferences: []}", "5:29: metadata.ownerReferences is of no use in a policy"),
+            ("metadata: {labels: ~}", ""),
+            (
+                "metadata: {labels: site}",
+                "5:20: metadata.labels must be a mapping of strings, not a string (\"site\")",
+            ),
+            ("metadata: site", "5:11: metadata must be a mapping"),
+            ("metadata: {name: 7}", "5:18: metadata.name must be a string"),
+            ("metadata: {annotations: {done: yes}}", "5:32: metadata.annotations.done must be a string"),
+        ] {
+            assert_found(&found(&format!("{HEAD}rules:\n- level: Metadata\n{fields}\n"), None), expected, fields);
+        }
+    }
+
+    #[test]
+    fn a_rules_fields_are_checked() {
+        for (fields, expected) in [
+            (
+                "verb: [get]",
+                "unknown field \"rules[0].verb\"; did you mean \"verbs\"? The API server would drop it",
+            ),
+            ("Verbs: [get]", "did you mean \"verbs\"?"),
+            ("verb: [get]", "the rule could match more than it says"),
+            ("objectRef: {}", "unknown field \"rules[0].objectRef\"; known are level,"),
+            ("verbs: get", "rules[0].verbs must be a list, not a string"),
+            ("verbs: [yes]", "rules[0].verbs[0] must be a string, but yes is a boolean"),
+            ("users: [30]", "rules[0].users[0] must be a string, but 30 is a number"),
+            ("users: [\"30\"]", ""),
+            ("users: [[a]]", "rules[0].users[0] must be a string, not a list"),
+            ("userGroups: [a, ~]", "rules[0].userGroups[1] is empty"),
+            ("verbs: [\"\"]", "rules[0].verbs[0] is empty"),
+            ("verbs: []", "warning: rules[0].verbs is empty, as if it weren't there"),
+            ("users: ~", "warning: rules[0].users is empty"),
+            ("namespaces: [\"\"]", ""),
+            ("namespaces: [~]", "rules[0].namespaces[0] is nothing; write \"\""),
+            ("omitStages: [Panic]", ""),
+            ("omitStages: [End]", "rules[0].omitStages can't be \"End\"; it is one of RequestReceived,"),
+            ("omitManagedFields: 1", "rules[0].omitManagedFields must be true or false"),
+        ] {
+            assert_found(&in_rule(fields, None), expected, fields);
+        }
+    }
+
+    #[test]
+    fn resources_are_checked() {
+        for (resources, expected) in [
+            ("[{group: \"\"}, {group: apps, resources: [deployments], resourceNames: [a, \"\"]}]", ""),
+            ("[{resources: [pods]}]", ""),
+            ("[pods]", "rules[0].resources[0] must be a mapping of fields, not a string"),
+            ("[~]", "rules[0].resources[0] is an empty entry, which stands for the whole core group"),
+            (
+                "[{resource: [pods]}]",
+                "unknown field \"rules[0].resources[0].resource\"; did you mean \"resources\"? The",
+            ),
+            ("[{verbs: [get]}]", "unknown field \"rules[0].resources[0].verbs\""),
+            ("[{group: \"\", resources: []}]", "warning: rules[0].resources[0].resources is empty"),
+            ("[{group: 1}]", "rules[0].resources[0].group must be a string"),
+            ("[{group: apps/v1}]", "group \"apps/v1\" must be a group without its version: write \"apps\""),
+            ("[{group: core/v1}]", "write \"\", the core group"),
+            ("[{group: Apps}]", "must be in lower case: write \"apps\""),
+            ("[{group: a_b}]", "group \"a_b\" is no API group"),
+            ("[{group: a_b/v1}]", "group \"a_b/v1\" is no API group"),
+            ("[{group: -a.io}]", "group \"-a.io\" is no API group"),
+            ("[{group: a-.io}]", "group \"a-.io\" is no API group"),
+            ("[{group: a..io}]", "group \"a..io\" is no API group"),
+            ("[{group: \"*.io\"}]", "group \"*.io\" is no API group"),
+            ("[{resourceNames: [a]}]", "rules[0].resources[0].resourceNames need resources"),
+            ("[{resourceNames: [~], resources: [pods]}]", "resourceNames[0] is nothing"),
+            ("[{resourceNames: [a], resources: [~]}]", "resources[0] is empty; remove it"),
+        ] {
+            assert_found(&in_rule(&format!("resources: {resources}"), None), expected, resources);
+        }
+        let long = format!("{}.io", "a".repeat(251));
+        assert_found(&in_rule(&format!("resources: [{{group: {long}}}]"), None), "is no API group", "254 letters");
+        assert_found(&in_rule(&format!("resources: [{{group: {}}}]", &long[1..]), None), "", "253 letters");
+    }
+
+    #[test]
+    fn urls_are_checked() {
+        for (fields, expected) in [
+            ("nonResourceURLs: [\"*\", /, /version, /healthz*]", ""),
+            ("nonResourceURLs: [version]", "rules[0].nonResourceURLs[0] \"version\" must begin with \"/\""),
+            ("nonResourceURLs: [\"\"]", "rules[0].nonResourceURLs[0] is empty"),
+            ("nonResourceURLs: [/a*/b]", "\"/a*/b\" may have a \"*\" at its end only"),
+            ("nonResourceURLs: [/a**]", "\"/a**\" may have a \"*\" at its end only"),
+            ("nonResourceURLs: [/a], namespaces: [b]", "rules[0]: a rule can't be about resources or namespaces"),
+            ("resources: [{group: \"\"}], nonResourceURLs: [/a]", "make it two rules"),
+        ] {
+            assert_found(&in_rule(fields, None), expected, fields);
+        }
+    }
+
+    #[test]
+    fn what_a_version_lacks_is_refused_for_it() {
+        let every_group = "resources: [{group: \"*\"}]";
+        let (old, new) = ("needs Kubernetes 1.23, and this is 1.22", "and this is 1.35");
+        for (fields, minor, expected) in [
+            (every_group, None, "is refused before"),
+            (every_group, Some(35), new),
+            (every_group, Some(36), ""),
+            ("omitManagedFields: true", None, ""),
+            ("omitManagedFields: true", Some(22), old),
+            ("omitManagedFields: true", Some(23), ""),
+        ] {
+            assert_found(&in_rule(fields, minor.map(Version::new)), expected, &format!("{fields} {minor:?}"));
+        }
+        let text = format!("{HEAD}rules: [{{level: Metadata}}]\nomitManagedFields: true\n");
+        assert_found(&found(&text, Some(Version::new(22))), old, "the policy's own");
+    }
+
+    #[test]
+    fn merge_keys_bring_in_new_fields_only() {
+        for (rule, expected) in [
+            ("<<: {users: [a]}", ""),
+            ("<<: [{users: [a]}, {verbs: [get]}]", ""),
+            ("<<: {level: None}", "5:3: << brings in a field that is there already"),
+            ("users: [a]\n  <<: {users: [b]}", "6:3: << brings in a field that is there already"),
+            ("<<: [{users: [a]}, {users: [b]}]", "5:3: << brings in a field that is there already"),
+            ("<<: {verb: [get]}", "5:8: unknown field \"rules[0].verb\""),
+            ("<<: 3", "5:7: << needs a mapping"),
+            ("<<: [~]", "5:7: << needs a mapping"),
+        ] {
+            assert_found(&found(&format!("{HEAD}rules:\n- level: Metadata\n  {rule}\n"), None), expected, rule);
+        }
+    }
+
+    #[test]
+    fn findings_come_in_the_order_of_the_file() {
+        let text = format!("rules:\n- users: [1]\n  verbs: []\n  level: all\nfoo: 1\n{HEAD}kin: x\n");
+        let places: Vec<_> = check(&text, None).iter().map(|finding| finding.place.line).collect();
+        assert_eq!(places, [2, 3, 4, 5, 8]);
+    }
+}

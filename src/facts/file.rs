@@ -1,0 +1,64 @@
+//! A file as it was read: its bytes, its text, and to whom it belongs.
+
+use anyhow::{Result, bail};
+
+/// Owner, permissions and SELinux label of a file or directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// The permission bits, `07777` at most.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// The extended attribute `security.selinux` without its final NUL; `None` where there is none. Where it is
+    /// wanted: `None` leaves the label that a file has, and gives a new file the one that the kernel chooses.
+    pub label: Option<Vec<u8>>,
+}
+
+impl Attributes {
+    /// Attributes with the label left to the kernel.
+    pub fn new(mode: u32, uid: u32, gid: u32) -> Attributes {
+        Attributes { mode, uid, gid, label: None }
+    }
+
+    /// Whether `actual` is what these wanted attributes ask for. A label that isn't asked for isn't compared.
+    pub fn met_by(&self, actual: &Attributes) -> bool {
+        (self.mode, self.uid, self.gid) == (actual.mode, actual.uid, actual.gid)
+            && (self.label.is_none() || self.label == actual.label)
+    }
+}
+
+/// A regular file as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub bytes: Vec<u8>,
+    pub attributes: Attributes,
+    /// Device and inode: two paths with the same identity are the same file.
+    pub identity: (u64, u64),
+}
+
+/// A text file that was read.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub path: String,
+    pub text: String,
+    pub snapshot: Snapshot,
+}
+
+/// Bytes as text. Errors name the line and column of what is none.
+pub fn text_of(bytes: &[u8]) -> Result<&str> {
+    let (valid, error) = match std::str::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => (std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(), Some(error)),
+    };
+    let end = match (valid.find('\0'), error) {
+        (Some(end), _) => end,
+        (None, Some(_)) => valid.len(),
+        (None, None) => return Ok(valid),
+    };
+    bail!("{}: this is no text file", crate::yaml::node::place_at(valid, end))
+}
+
+/// Bytes as a text for people.
+pub fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

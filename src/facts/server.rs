@@ -1,0 +1,51 @@
+//! A process that runs the API server.
+
+use crate::audit::flags::{self, Flags, Takes};
+
+/// A process that runs the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    /// Clock ticks between the machine's start and its own: with the number, its identity.
+    pub started: u64,
+    pub arguments: Vec<String>,
+}
+
+impl Process {
+    /// Is it what a manifest starts, with these audit flags and no others, and with all of these words?
+    pub fn is(&self, wanted: &Flags, words: &[String]) -> bool {
+        let mut found = Flags::new();
+        let mut left = self.arguments.iter().peekable();
+        while let Some(argument) = left.next() {
+            let Some(flag) = argument.strip_prefix("--") else { continue };
+            let (written, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+            let name = flags::normal(written);
+            if !flags::is_audit(&name) {
+                continue;
+            }
+            let value = match (value, flags::takes(&name)) {
+                (Some(value), _) => value.to_owned(),
+                (None, Some(Takes::Bool) | None) => "true".to_owned(),
+                (None, Some(_)) => left.next().cloned().unwrap_or_default(),
+            };
+            found.insert(name, value);
+        }
+        // What the kubelet fills in, such as $(POD_IP), and its $$ are other words by then.
+        let is_same = |(found, wanted): ((&String, &String), (&String, &String))| {
+            found.0 == wanted.0 && (wanted.1.contains('$') || found.1 == wanted.1)
+        };
+        found.len() == wanted.len()
+            && found.iter().zip(wanted).all(is_same)
+            && words.iter().all(|word| word.contains('$') || self.arguments.contains(word))
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.value("--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443)
+    }
+
+    /// The value of a flag that is written as kubeadm does.
+    pub fn value(&self, flag: &str) -> Option<&str> {
+        self.arguments.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='))
+    }
+}

@@ -1,0 +1,40 @@
+//! Makes a kubeadm control-plane node audit its Kubernetes API server. README.md says what that means; this is the map of the source.
+//!
+//! ```text
+//! config + node --observe--> facts --plan--> changes --execute--> node
+//!                                       |
+//!                                       +--> text, diff, JSON
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `cli` | faces the user: arguments, the log, what is printed, exit codes; one file per verb |
+//! | [`plan`] | decides: what kind of node this is, what to change on it, what to put back, and when auditing is proved |
+//! | [`facts`], [`change`] | pass between the two: what was seen on a node, and what to do to it |
+//! | `node` | touches the host: reads a node, executes changes, keeps backups, asks the API server |
+//! | [`wiring`] | puts the audit settings into a kubeadm configuration, a static pod manifest, or a patch |
+//! | [`render`] | writes snippets for other people's files |
+//! | [`storage`] | judges where the audit log lies: mounts, the forecast of its size, the mount unit |
+//! | [`config`] | reads the program's own configuration file |
+//! | [`audit`] | knows the API server's audit flags and the audit policy |
+//! | [`yaml`] | reads YAML as Kubernetes does, and edits it so that nothing else changes |
+//! | [`path`], [`time`](mod@time) | paths of a node as text, and points in time |
+//!
+//! `cli` and `node` are private, so that the compiler reports what nobody uses there; `cargo doc --document-private-items` shows them.
+//! All other modules touch neither files nor processes. `tests/layers.rs` lists which module may use which.
+
+pub mod audit;
+pub mod change;
+mod cli;
+pub mod config;
+pub mod facts;
+mod node;
+pub mod path;
+pub mod plan;
+pub mod render;
+pub mod storage;
+pub mod time;
+pub mod wiring;
+pub mod yaml;
+
+pub use cli::main;

@@ -1,0 +1,74 @@
+//! The kubelet of a node: its version, where it reads manifests, and what it keeps free of its file system.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::process;
+use super::root::Root;
+use crate::audit::version::Version;
+use crate::config::Config;
+use crate::storage::forecast::{self, Share};
+
+const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
+
+const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+
+/// A kind node image says here what it was built from.
+const KIND_VERSION: &str = "/kind/version";
+
+/// Where distributions, kind and Flatcar put the kubelet.
+const KUBELETS: &[&str] = &["/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet"];
+
+/// Where the manifest is: as configured, else in the kubelet's directory.
+pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
+    Ok(match &config.manifest_path {
+        Some(path) => path.clone(),
+        None => usual_manifest_path(root)?,
+    })
+}
+
+/// Where kubeadm puts the manifest.
+pub fn usual_manifest_path(root: &Root) -> Result<String> {
+    Ok(format!("{}/kube-apiserver.yaml", manifest_directory(root)?))
+}
+
+/// The version of the Kubernetes that is installed: as kind's node image says, else as the kubelet does.
+/// `None` where there is none, or where the root isn't the running system's.
+pub fn installed_version(root: &Root) -> Option<Version> {
+    if let Ok(Some(text)) = root.text(KIND_VERSION)
+        && let Some(version) = Version::parse(text.text.trim())
+    {
+        return Some(version);
+    }
+    if !root.is_host() {
+        return None;
+    }
+    let kubelet = KUBELETS.iter().find(|path| matches!(root.stat(path), Ok(Some(_))))?;
+    // "Kubernetes v1.30.2"
+    log::info!("asking {kubelet} for its version");
+    let output = process::output(process::command(kubelet, &["--version"]), "", Duration::from_secs(5));
+    let output = output.inspect_err(|error| log::warn!("{error:#}")).ok()?;
+    Version::parse(output.trim().rsplit(' ').next()?)
+}
+
+/// `staticPodPath` of the kubelet's configuration, else where kubeadm puts it.
+fn manifest_directory(root: &Root) -> Result<String> {
+    let Some(config) = root.text(KUBELET_CONFIG)? else {
+        return Ok(MANIFEST_DIRECTORY.to_owned());
+    };
+    // The kubelet reads more than we do, and a worker's boot must not fail for that.
+    let documents = crate::yaml::parse(&config.text).unwrap_or_else(|fault| {
+        log::warn!("{KUBELET_CONFIG}:{fault}; taking {MANIFEST_DIRECTORY} for the manifest directory");
+        Vec::new()
+    });
+    let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());
+    let path = path.filter(|path| path.starts_with('/')).unwrap_or(MANIFEST_DIRECTORY);
+    Ok(path.trim_end_matches('/').to_owned())
+}
+
+/// What the kubelet is configured to keep free. `None` where it has no configuration that can be read.
+pub fn eviction(root: &Root) -> Option<Share> {
+    let config = root.text(KUBELET_CONFIG).ok()??;
+    Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
+}

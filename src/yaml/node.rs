@@ -1,0 +1,188 @@
+//! The nodes of a YAML text: what each is, and where in the text it stands. What a node means to Kubernetes is said in `scalar`.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::slice;
+
+/// A line and a column in a text, both from 1; the column counts characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Place {
+    /// The start of a text.
+    pub const START: Place = Place { line: 1, column: 1 };
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Why a text is no YAML that can be worked with, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub place: Place,
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    SingleQuoted,
+    DoubleQuoted,
+    /// `|` or `>`.
+    Block,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    Scalar {
+        value: String,
+        style: Style,
+    },
+    Sequence {
+        items: Vec<Node>,
+        flow: bool,
+    },
+    Mapping {
+        pairs: Vec<(Node, Node)>,
+        flow: bool,
+    },
+    /// `*name`, with a copy of what it stands for.
+    Alias(Box<Node>),
+}
+
+/// A value and its place in the text.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub kind: Kind,
+    /// The byte offset of its first character, anchor and tag included.
+    pub start: usize,
+    /// The byte offset after its last character. Block collections end with their last value.
+    pub end: usize,
+    pub place: Place,
+    /// An explicit tag such as `!!str`.
+    pub tag: Option<String>,
+    /// It has an anchor, and an alias uses that.
+    pub shared: bool,
+}
+
+/// One document of a text.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub root: Node,
+}
+
+impl Node {
+    /// The node itself, or what it is an alias of.
+    pub fn resolved(&self) -> &Node {
+        match &self.kind {
+            Kind::Alias(target) => target.resolved(),
+            _ => self,
+        }
+    }
+
+    /// The items of a sequence.
+    pub fn items(&self) -> Option<&[Node]> {
+        match &self.resolved().kind {
+            Kind::Sequence { items, .. } => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a mapping, as written: merge keys (`<<`) are still keys.
+    pub fn pairs(&self) -> Option<&[(Node, Node)]> {
+        match &self.resolved().kind {
+            Kind::Mapping { pairs, .. } => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a mapping as data. Of a key that is there twice, once by `<<`, the later one counts, and of
+    /// the mappings in a list of merges the earlier one: so does go-yaml v2 (`decode.go`).
+    pub fn entries(&self) -> Vec<(&Node, &Node)> {
+        let mut entries: Vec<(&Node, &Node)> = Vec::new();
+        let mut known = HashMap::new();
+        let mut put = |key, value| match known.entry(Node::scalar(key)) {
+            Entry::Occupied(index) => entries[*index.get()] = (key, value),
+            Entry::Vacant(vacant) => {
+                vacant.insert(entries.len());
+                entries.push((key, value));
+            }
+        };
+        for (key, value) in self.pairs().unwrap_or_default() {
+            if key.is_merge() {
+                let sources = value.items().unwrap_or(slice::from_ref(value));
+                sources.iter().rev().flat_map(Node::entries).for_each(|(key, value)| put(key, value));
+            } else {
+                put(key, value);
+            }
+        }
+        entries
+    }
+
+    /// The value of a key, own or merged in.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        if self.pairs()?.iter().any(|(key, _)| key.is_merge()) {
+            return self.entries().into_iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value);
+        }
+        self.own(name)
+    }
+
+    /// The value of a key that the mapping itself has, not one that `<<` brings in.
+    pub fn own(&self, name: &str) -> Option<&Node> {
+        self.pairs()?.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
+    }
+
+    /// The value at the end of a path of keys.
+    pub fn at(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, name| node.get(name))
+    }
+
+    /// The text of a scalar, whatever its type.
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.resolved().kind {
+            Kind::Scalar { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the key `<<`, plain.
+    pub fn is_merge(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { value, style: Style::Plain } if value == "<<")
+    }
+
+    pub(super) fn size(&self) -> usize {
+        1 + match &self.kind {
+            Kind::Scalar { .. } => 0,
+            Kind::Sequence { items, .. } => items.iter().map(Node::size).sum(),
+            Kind::Mapping { pairs, .. } => pairs.iter().map(|(key, value)| key.size() + value.size()).sum(),
+            Kind::Alias(target) => target.size(),
+        }
+    }
+}
+
+/// The line and column of a byte offset.
+pub fn place_at(text: &str, offset: usize) -> Place {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let line = String::from_utf8_lossy(&before[line_start..]);
+    // A byte order mark takes no column.
+    let column = line.trim_start_matches('\u{feff}').chars().count() + 1;
+    Place { line: before.iter().filter(|&&byte| byte == b'\n').count() + 1, column }
+}

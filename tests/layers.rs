@@ -1,0 +1,458 @@
+//! Which folder may use which, and that no file of a crate needs itself by way of others. Both are read from the `use` and the paths in the
+//! source. Test code is left out: what stands under `#[cfg(test)]`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The house, from the ground floor up: each folder or file of `src/`, and what of the house it uses.
+///
+/// The tests read this as the whole truth: a use that is not here is a fault, and so is a permission that nobody needs.
+const LAYERS: [(&str, &[&str]); 15] = [
+    // Texts and numbers.
+    ("path", &[]),
+    ("time", &[]),
+    ("yaml", &[]),
+    ("audit", &["yaml"]),
+    // What is known of the place of the log, and what is wanted of a node.
+    ("storage", &["audit", "path", "time", "yaml"]),
+    ("config", &["audit", "path", "storage", "yaml"]),
+    // Edits of other people's texts.
+    ("wiring", &["audit", "config", "path", "yaml"]),
+    ("render", &["config", "path", "storage", "wiring", "yaml"]),
+    // What passes between those who decide and those who act: what was seen, and what is to be done.
+    ("facts", &["audit", "storage", "yaml"]),
+    ("change", &["facts", "storage"]),
+    // Who decides touches no node, and who acts decides nothing.
+    ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
+    ("node", &["audit", "change", "config", "facts", "path", "storage", "time", "wiring", "yaml"]),
+    // Who knows both.
+    (
+        "cli",
+        &[
+            "audit", "change", "config", "facts", "node", "path", "plan", "render", "storage", "time", "wiring",
+            "yaml",
+        ],
+    ),
+    ("lib", &["cli"]),
+    ("main", &[]),
+];
+
+/// The crates in which no file may need itself by way of others: the folder of each.
+const WITHOUT_CIRCLES: [&str; 1] = ["src"];
+
+/// One file that uses something of another one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Use {
+    from: PathBuf,
+    line: usize,
+    to: PathBuf,
+}
+
+/// A module, from the crate's root on: `node::root` is `["node", "root"]`, and the root itself is empty.
+type Module = Vec<String>;
+
+/// The source of a crate: its modules without test code, and the file of each.
+struct Source {
+    folder: PathBuf,
+    files: BTreeMap<Module, (PathBuf, String)>,
+}
+
+impl Source {
+    fn read(folder: &Path) -> Source {
+        // Beside a library, `main.rs` is the root of a crate of its own, which uses that library.
+        let root = if folder.join("lib.rs").exists() { "lib" } else { "main" };
+        let mut files = BTreeMap::new();
+        let mut folders = vec![(folder.to_owned(), Module::new())];
+        while let Some((path, module)) = folders.pop() {
+            for entry in fs::read_dir(&path).unwrap() {
+                let path = entry.unwrap().path();
+                let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                let inner = [module.clone(), vec![stem.clone()]].concat();
+                if path.is_dir() {
+                    folders.push((path, inner));
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = without_comments_and_strings(&fs::read_to_string(&path).unwrap());
+                    let is_root = stem == root && module.is_empty();
+                    let module = if is_root || stem == "mod" { module.clone() } else { inner };
+                    files.insert(module, (path, text));
+                }
+            }
+        }
+        let mut source = Source { folder: folder.to_owned(), files };
+        source.cut_tests();
+        source
+    }
+
+    /// Cuts out what stands under `#[cfg(test)]`: in a file, or a whole file and those below it.
+    fn cut_tests(&mut self) {
+        let mut tests = Vec::new();
+        for (module, (_, text)) in &mut self.files {
+            while let Some(start) = text.find("#[cfg(test)]") {
+                let rest = &text[start..];
+                let end = match (rest.find(';'), rest.find('{')) {
+                    (Some(semicolon), brace) if brace.is_none_or(|brace| semicolon < brace) => semicolon + 1,
+                    (_, Some(brace)) => brace + closing(&rest[brace..]),
+                    _ => rest.len(),
+                };
+                let item = &rest[..end];
+                if let Some((_, name)) = item.strip_suffix(';').and_then(|item| item.rsplit_once("mod ")) {
+                    tests.push([module.clone(), vec![name.trim().to_owned()]].concat());
+                }
+                let blank: String = item.chars().filter(|c| *c == '\n').collect();
+                text.replace_range(start..start + end, &blank);
+            }
+        }
+        self.files.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
+    }
+
+    /// All uses of one file by another one.
+    fn uses(&self) -> BTreeSet<Use> {
+        let mut uses = BTreeSet::new();
+        for (module, (from, text)) in &self.files {
+            let mut paths = Vec::new();
+            // What a name stands for that the file imports.
+            let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for (at, tree) in trees(text) {
+                for path in leaves(&tree) {
+                    let Some(path) = self.rooted(module, &path) else { continue };
+                    if is_import(&text[..at]) && path.last().is_some_and(|name| name != "*") {
+                        names.insert(path.last().unwrap().clone(), path.clone());
+                    }
+                    paths.push((at, path));
+                }
+            }
+            for (at, tree) in trees(text) {
+                for path in leaves(&tree) {
+                    if let Some(meant) = names.get(&path[0]).filter(|_| !is_import(&text[..at])) {
+                        paths.push((at, [meant, &path[1..]].concat()));
+                    }
+                }
+            }
+            for (at, path) in paths {
+                let mut file =
+                    (0..=path.len()).rev().find_map(|length| Some((length, self.files.get(&path[..length])?)));
+                // A module by itself is only a name: what is used of it counts.
+                file = file.filter(|(length, _)| *length < path.len());
+                if let Some((_, (to, _))) = file.filter(|(_, (to, _))| to != from) {
+                    let line = text[..at].matches('\n').count() + 1;
+                    uses.insert(Use { from: from.clone(), line, to: to.clone() });
+                }
+            }
+        }
+        uses
+    }
+
+    /// A path as the crate's root has it; `None` where it is of another crate, or no path of modules.
+    fn rooted(&self, module: &Module, path: &[String]) -> Option<Vec<String>> {
+        let mut at: Module = match path[0].as_str() {
+            "crate" => Vec::new(),
+            "self" | "super" => module.clone(),
+            child => {
+                let inner = [module.clone(), vec![child.to_owned()]].concat();
+                return self.files.contains_key(&inner).then(|| [module, path].concat());
+            }
+        };
+        let mut rest = path;
+        while let [first, tail @ ..] = rest
+            && ["crate", "self", "super"].contains(&first.as_str())
+        {
+            if first == "super" {
+                at.pop();
+            }
+            rest = tail;
+        }
+        at.extend(rest.iter().cloned());
+        Some(at)
+    }
+
+    /// The folder or file right below the crate's: a layer.
+    fn layer(&self, file: &Path) -> String {
+        let path = file.strip_prefix(&self.folder).unwrap();
+        Path::new(path.components().next().unwrap().as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned()
+    }
+}
+
+/// Is what begins behind this text a `use` of its own?
+fn is_import(before: &str) -> bool {
+    let statement = before.rsplit([';', '}', '{', ']']).next().unwrap_or_default();
+    statement.trim_end().ends_with("use")
+}
+
+/// Where a bracket that a text begins with is closed.
+fn closing(text: &str) -> usize {
+    let mut depth = 0;
+    text.char_indices()
+        .find(|(_, c)| {
+            depth += i32::from(*c == '{') - i32::from(*c == '}');
+            depth == 0
+        })
+        .map_or(text.len(), |(at, _)| at + 1)
+}
+
+/// Blanks out comments, strings and characters; lines stay lines.
+fn without_comments_and_strings(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let word = out.chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let hashes = rest.chars().skip(1).take_while(|c| *c == '#').count();
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if first == 'r' && !word && rest[1 + hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            rest[hashes + 2..].find(&end).map_or(rest.len(), |at| hashes + 2 + at + end.len())
+        } else if first == '"' {
+            let mut escaped = false;
+            let end = rest[1..].char_indices().find(|(_, c)| {
+                let is_end = *c == '"' && !escaped;
+                escaped = *c == '\\' && !escaped;
+                is_end
+            });
+            end.map_or(rest.len(), |(at, _)| at + 2)
+        } else if rest.starts_with("'\\") {
+            rest[3..].find('\'').map_or(rest.len(), |at| at + 4)
+        } else if first == '\'' && rest.chars().nth(2) == Some('\'') {
+            2 + rest.chars().nth(1).unwrap().len_utf8()
+        } else {
+            out.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        };
+        out.extend(rest[..length].chars().map(|c| if c == '\n' { c } else { ' ' }));
+        rest = &rest[length..];
+    }
+    out
+}
+
+/// Where each path of more than one name begins, and the path, with what stands in braces behind it.
+fn trees(text: &str) -> Vec<(usize, String)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut trees = Vec::new();
+    let mut at = 0;
+    while let Some(start) = text[at..].find(|c: char| c.is_alphabetic() || c == '_').map(|found| at + found) {
+        let mut end = start + text[start..].find(|c| !is_word(c)).unwrap_or(text.len() - start);
+        let is_first = !text[..start].ends_with([':', '.']);
+        while is_first && text[end..].starts_with("::") {
+            let rest = &text[end + 2..];
+            end += 2 + match rest.chars().next() {
+                Some('{') => closing(rest),
+                Some('*') => 1,
+                _ => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            };
+            // A type's parameters.
+            if text[..end].ends_with("::") {
+                break;
+            }
+        }
+        let tree = &text[start..end];
+        if tree.contains("::") {
+            trees.push((start, tree.trim_end_matches("::").to_owned()));
+        }
+        at = end.max(start + 1);
+    }
+    trees.retain(|(_, tree)| tree.contains("::"));
+    trees
+}
+
+/// The single paths of a tree: of `a::{b, c::d}` these are `a::b` and `a::c::d`. The name that `as` gives is passed over.
+fn leaves(tree: &str) -> Vec<Vec<String>> {
+    let Some((head, inner)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default().trim();
+        return vec![path.split("::").map(|name| name.trim().to_owned()).collect()];
+    };
+    let inner = inner.trim_end().strip_suffix('}').unwrap_or(inner);
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (at, c) in inner.char_indices() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if c == ',' && depth == 0 {
+            parts.push(&inner[start..at]);
+            start = at + 1;
+        }
+    }
+    parts.push(&inner[start..]);
+    let parts = parts.into_iter().map(str::trim).filter(|part| !part.is_empty());
+    let whole = |part: &str| match part {
+        "self" => head.trim().trim_end_matches("::").to_owned(),
+        part => format!("{}{part}", head.trim()),
+    };
+    parts.flat_map(|part| leaves(&whole(part))).collect()
+}
+
+/// A shortest way from a file back to itself, if there is one in the crate.
+fn circle<'a>(all: &'a BTreeSet<Use>) -> Option<Vec<&'a Use>> {
+    // What leads to a file that uses no other one leads to no circle.
+    let mut uses: Vec<_> = all.iter().collect();
+    loop {
+        let before = uses.len();
+        let users: BTreeSet<_> = uses.iter().map(|one| &one.from).collect();
+        uses.retain(|one| users.contains(&one.to));
+        if uses.len() == before {
+            break;
+        }
+    }
+    let back = |first: &&'a Use| {
+        let mut ways = vec![vec![*first]];
+        let mut seen = BTreeSet::new();
+        while !ways.is_empty() {
+            let mut longer = Vec::new();
+            for way in ways {
+                let end = &way.last()?.to;
+                if *end == first.from {
+                    return Some(way);
+                }
+                if seen.insert(end.clone()) {
+                    let next = uses.iter().filter(|next| next.from == *end);
+                    longer.extend(next.map(|next| [way.as_slice(), &[*next]].concat()));
+                }
+            }
+            ways = longer;
+        }
+        None
+    };
+    uses.iter().filter_map(back).min_by_key(Vec::len)
+}
+
+fn told(one: &Use) -> String {
+    let shown = |path: &Path| path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(path).display().to_string();
+    format!("{}:{} uses {}", shown(&one.from), one.line, shown(&one.to))
+}
+
+fn crate_at(folder: &str) -> Source {
+    Source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+}
+
+/// What is wrong with the uses of a crate, by the list of its layers.
+fn faults(source: &Source, uses: &BTreeSet<Use>, layers: &[(&str, &[&str])]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut needed = BTreeSet::new();
+    for one in uses {
+        let (from, to) = (source.layer(&one.from), source.layer(&one.to));
+        if from == to {
+            continue;
+        }
+        if layers.iter().any(|(layer, may)| *layer == from && may.contains(&to.as_str())) {
+            needed.insert((from, to));
+        } else {
+            faults.push(format!("{}: {from} may not use {to}", told(one)));
+        }
+    }
+    for (layer, may) in layers {
+        if !source.files.values().any(|(file, _)| source.layer(file) == *layer) {
+            faults.push(format!("there is no {layer}"));
+        }
+        let unneeded = may.iter().filter(|to| !needed.contains(&((*layer).to_owned(), (**to).to_owned())));
+        faults.extend(unneeded.map(|to| format!("{layer} may use {to}, and does not: remove it from the list")));
+    }
+    faults
+}
+
+#[test]
+fn each_folder_uses_what_it_may() {
+    let source = crate_at("src");
+    let faults = faults(&source, &source.uses(), &LAYERS);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn no_file_needs_itself_by_way_of_others() {
+    for folder in WITHOUT_CIRCLES {
+        let uses = crate_at(folder).uses();
+        assert!(!uses.is_empty(), "{folder}");
+        if let Some(circle) = circle(&uses) {
+            let lines: Vec<_> = circle.into_iter().map(told).collect();
+            panic!("{folder} has a circle of files:\n{}", lines.join("\n"));
+        }
+    }
+}
+
+/// A crate of these files, in a folder of its own.
+fn written(files: &[(&str, &str)]) -> (tempfile::TempDir, Source) {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let source = Source::read(directory.path());
+    (directory, source)
+}
+
+#[test]
+fn a_use_is_found_however_it_is_written() {
+    for (text, to) in [
+        ("use crate::b::Thing;", "b/mod.rs:1"),
+        ("use crate::b::{\n    c::{self, X},\n};", "b/c.rs:1"),
+        ("\nuse super::b::Thing;", "b/mod.rs:2"),
+        ("use crate::b::c;\nfn f() { c::f() }", "b/c.rs:2"),
+        ("use crate::b;\n\nfn f() -> b::c::X { todo }", "b/c.rs:3"),
+        ("fn f() { crate::b::c::f::<u8>() }", "b/c.rs:1"),
+        ("pub use crate::b::*;", "b/mod.rs:1"),
+        ("use crate::b::c as other;", ""),
+        // No use of another file.
+        ("use crate::b::c;", ""),
+        ("use std::b::c;", ""),
+        (
+            "// use crate::b::Thing;\nconst T: &str = \"crate::b::Thing\";\nconst R: &str = r#\"\"crate::b::X\"#;",
+            "",
+        ),
+        ("const C: char = '\"';\nconst D: char = '\\'';\nfn f<'a>(x: &'a str) {}", ""),
+        ("#[cfg(test)]\nmod tests {\n    use crate::b::Thing;\n}", ""),
+        ("fn f() { x.b::<u8>() }", ""),
+    ] {
+        let (_directory, source) = written(&[("main.rs", ""), ("a.rs", text), ("b/mod.rs", ""), ("b/c.rs", "")]);
+        let found: Vec<_> = source.uses().into_iter().collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| format!("{}:{}", one.to.strip_prefix(&source.folder).unwrap().display(), one.line))
+            .collect();
+        assert_eq!(found.join(" "), to, "{text}");
+    }
+}
+
+#[test]
+fn test_code_may_use_anything() {
+    let (_directory, source) = written(&[
+        ("main.rs", "mod a;\n#[cfg(test)]\nmod testing;\nmod b;"),
+        ("a.rs", "#[cfg(test)]\npub mod tests {\n    use crate::b::X;\n    fn f() { if x { y } }\n}\nfn g() {}"),
+        ("testing.rs", "use crate::a::X;"),
+        ("testing/deep.rs", "use crate::a::X;"),
+        ("b.rs", "use crate::a::X;"),
+    ]);
+    let found: Vec<_> = source.uses().into_iter().map(|one| one.from).collect();
+    assert_eq!(found, [source.folder.join("b.rs")]);
+}
+
+#[test]
+fn a_circle_is_told_with_its_lines() {
+    let (_directory, source) = written(&[
+        ("main.rs", "mod a;\nuse a::X;"),
+        ("a.rs", "use crate::b::X;"),
+        ("b.rs", "\nuse crate::c::X;"),
+        ("c.rs", "\n\nuse crate::a::X;\nuse crate::d::X;"),
+        ("d.rs", ""),
+    ]);
+    let uses = source.uses();
+    let found: Vec<_> = circle(&uses).unwrap().into_iter().map(|one| one.line).collect();
+    assert_eq!(found, [1, 2, 3]);
+    let open: BTreeSet<_> = uses.into_iter().filter(|one| !one.from.ends_with("c.rs")).collect();
+    assert_eq!(circle(&open), None);
+}
+
+#[test]
+fn a_use_that_is_not_allowed_and_a_permission_that_nobody_needs_are_told() {
+    let (_directory, source) =
+        written(&[("main.rs", ""), ("a.rs", "\nuse crate::b::c::X;"), ("b/mod.rs", ""), ("b/c.rs", "")]);
+    let uses = source.uses();
+    let judge = |layers: &[(&str, &[&str])]| faults(&source, &uses, layers).join("\n");
+    assert_eq!(judge(&[("a", &["b"]), ("b", &[]), ("main", &[])]), "");
+    let found = judge(&[("a", &[]), ("b", &[]), ("main", &[])]);
+    assert!(found.contains("a.rs:2 uses ") && found.ends_with("b/c.rs: a may not use b"), "{found}");
+    let found = judge(&[("a", &["b"]), ("b", &["a"]), ("main", &[])]);
+    assert_eq!(found, "b may use a, and does not: remove it from the list");
+    assert_eq!(judge(&[("a", &["b"]), ("b", &[]), ("main", &[]), ("c", &[])]), "there is no c");
+}
