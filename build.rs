@@ -1,12 +1,12 @@
-//! Tells the program which commit it is built from: `BUILT_FROM` is ` (7aaab0468f2c 2026-11-26)`, or empty where git doesn't know.
+//! Puts the commit into the program: `BUILT_FROM` is ` (7aaab0468f2c 2026-11-26)`, or empty if git does not know it.
 
 use std::path::Path;
 use std::process::Command;
 
-/// What the program is made of.
+/// The files and folders that the program is built from.
 const SOURCES: [&str; 6] = ["src", "image/systemd", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
 
-/// By which git tells a hook for which repository it is called, whatever the folder.
+/// The variables by which git names its repository to a hook. They would override the folder.
 pub const ANOTHER_REPOSITORY: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
 
 fn main() {
@@ -18,7 +18,7 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
     }
-    // Where git notes that there is another commit: in the branch's file, if that isn't packed, and in the log, if one is kept.
+    // The files in which git records a new commit: the file of the branch, if it is not packed, and the log, if there is one.
     let branch = git(here, &["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_default();
     for name in ["HEAD", "logs/HEAD", "packed-refs", &branch] {
         if let Some(path) = git(here, &["rev-parse", "--git-path", name])
@@ -29,9 +29,9 @@ fn main() {
     }
 }
 
-/// The commit and its day of a source tree; `-dirty` where the sources are others.
+/// The commit of a source tree and its day, with `-dirty` if the sources differ from the commit.
 pub fn commit(tree: &Path) -> Option<String> {
-    // A source tree that was unpacked within somebody's repository is no commit of that.
+    // A source tree that was unpacked inside another repository is not a commit of that repository.
     if !git(tree, &["rev-parse", "--show-prefix"])?.is_empty() {
         return None;
     }
@@ -47,7 +47,7 @@ fn git(tree: &Path, arguments: &[&str]) -> Option<String> {
     for name in ANOTHER_REPOSITORY {
         git.env_remove(name);
     }
-    // It shall not stand in the way of somebody's own git.
+    // Take no lock that could block another git command.
     let output = git.arg("-C").arg(tree).args(arguments).env("GIT_OPTIONAL_LOCKS", "0").output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs two commands beside each other: tests/beside.sh COMMAND COMMAND. The first one gives way to the second, whose
-# nodes have limits of time. The output of the second comes when both have ended. If one of them fails, this ends the
-# other and fails.
+# Runs two commands at the same time: tests/beside.sh COMMAND COMMAND. The first command has a lower priority, because
+# the nodes of the second have time limits. The output of the second command is printed after both have ended. If one
+# command fails, the script ends the other one and fails.
 set -u
-# A process group for each, so that all of it can be ended.
+# Each command gets its own process group, so that all its processes can be ended.
 set -m
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT

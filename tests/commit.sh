@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints a number that chooses what a run does, so that the run can be repeated: the first eight digits of the commit,
-# or without git those of the source's hash.
+# Prints the seed of a run, so that the run can be repeated: the first eight digits of the commit, or of the hash of the
+# source if there is no git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git -c safe.directory='*' rev-parse HEAD 2>/dev/null) ||

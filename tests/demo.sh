@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows the main job on a sample node: tests/demo.sh PROGRAM [quietly]. Needs no Kubernetes and touches nothing but a
-# directory of its own under $TMPDIR. "quietly" says only what is wrong, and removes the sample node.
+# Shows the main job on a sample node: tests/demo.sh PROGRAM [quietly]. It needs no Kubernetes, and changes only its own
+# directory under $TMPDIR. "quietly" prints only errors, and removes the sample node.
 set -euo pipefail
 program=$(realpath "${1:?usage: demo.sh PROGRAM [quietly]}") quietly=${2-}
 here=$(dirname "$(realpath "$0")")
@@ -27,40 +27,40 @@ step() {
     echo "\$ kube-audit-bootstrap --root NODE $*"
     "$program" --root "$root" "$@" 2>&1 || code=$?
     echo "[exit code $code]"
-    [ "$code" -eq "$expected" ] || fail "exit code $expected was expected"
+    [ "$code" -eq "$expected" ] || fail "expected exit code $expected"
 }
 
-# Every file and directory, and when it was last written or changed.
+# Every file and directory, with the times when it was last written and changed.
 node() { find "$root" -printf '%P %m %s %T@ %C@\n' | sort; }
 manifest=etc/kubernetes/manifests/kube-apiserver
 
-heading "A control-plane node as kubeadm leaves it, with a stray backup beside the manifest"
+heading "A control-plane node as kubeadm leaves it, with a stray manifest: a backup beside the manifest"
 echo "NODE is $root"
 (cd "$root" && find etc var -type f | sort)
 
-step "What would change (exit code 3: something would)" 3 plan
-step "Do it" 0 apply
+step "What apply would change (exit code 3: something would change)" 3 plan
+step "Change it" 0 apply
 grep -q -e --audit-log-path= "$root/$manifest.yaml" || fail 'the manifest has no flags'
-[ ! -e "$root/$manifest.backup" ] || fail 'the stray is still there'
+[ ! -e "$root/$manifest.backup" ] || fail 'the stray manifest is still there'
 before=$(node)
-step "Do it again: nothing is written" 0 apply
-diff <(echo "$before") <(node) >&2 || fail 'a second run wrote'
+step "Run apply again: it writes nothing" 0 apply
+diff <(echo "$before") <(node) >&2 || fail 'the second run wrote something'
 step "What is in place" 0 status
-step "Put everything back" 0 restore
+step "Put the previous files back" 0 restore
 
-heading "Is it what it was?"
+heading "Are the files the same as before?"
 for file in kubeadm.yaml manifests/kube-apiserver.yaml; do
     cmp "$root.before/$file" "$root/etc/kubernetes/$file" >&2 || fail "$file was not put back"
-    echo "$file: byte for byte"
+    echo "$file: the same, byte for byte"
 done
 [ ! -e "$root/etc/kubernetes/audit-policy.yaml" ] || fail 'the policy is still there'
 
-heading "What to look at"
+heading "Look at the result"
 cat <<END
-NODE is still there: $root
-  var/lib/kube-audit-bootstrap/backups/   what each run replaced: the files, and an index.json of when and why
-  etc/kubernetes/manifests/               no stray any more: the kubelet would have run it beside the manifest
-Put other files of yours in their places and try again:
+NODE still exists: $root
+  var/lib/kube-audit-bootstrap/backups/   the files that each run replaced, and an index.json that says when and why
+  etc/kubernetes/manifests/               without the stray manifest, which the kubelet could have run instead
+Replace the files of NODE by your own, and try again:
   $program --root $root plan
-When done: rm -r $root
+When you are done, remove NODE: rm -r $root
 END

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Has the programs that read such files judge the examples of `render`: tests/examples.sh PROGRAM. They are cloud-init,
-# Cluster API, kubeadm, Butane, systemd, Packer, Ansible, mkosi and BuildKit's parser. They are installed into folders
-# of the cache, and run in one of these without a network. Nothing that they do stays there. If this machine can't, the
-# last line says so; with CI=true that is a failure.
+# Gives the examples of `render` to the programs that read such files: cloud-init, Cluster API, kubeadm, Butane,
+# systemd, Packer, Ansible, mkosi and BuildKit's parser. Usage: tests/examples.sh PROGRAM. The programs are installed
+# into folders of the cache. They run in a copy-on-write layer over one of these folders, without a network, and leave
+# nothing behind. If this machine cannot run them, the last line says so; with CI=true, this is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$1
 
 cannot() {
-    printf 'NOT RUN: the examples of render, judged by those that read them: %s\n' "$1" >&2
+    printf 'NOT RUN: the examples of render, judged by the programs that read them: %s\n' "$1" >&2
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 }
-[ "$(id -u)" -eq 0 ] || cannot 'it needs root'
-unshare --mount --pid --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'
+[ "$(id -u)" -eq 0 ] || cannot 'it needs the root user'
+unshare --mount --pid --net --fork true 2>/dev/null || cannot 'this machine allows no namespaces'
 tests/setup.sh go mmdebstrap unshare || cannot 'programs are missing, see above'
 (cd tests/examples && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go list -m >/dev/null) ||
     cannot 'Go is too old, see above'
@@ -20,7 +20,7 @@ tests/setup.sh go mmdebstrap unshare || cannot 'programs are missing, see above'
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
 mkdir -p "$cache"
 
-# The folder with a suite's packages, installed once: debian SUITE VARIANT PACKAGES
+# Prints the folder with the packages of a suite. The first call installs them: debian SUITE VARIANT PACKAGES
 debian() {
     local folder key
     key=$(printf '%s\n' "$@" | sha256sum | head -c 16)
@@ -37,7 +37,7 @@ debian() {
 }
 
 root=$(debian trixie minbase cloud-init,ansible-core,mkosi,systemd)
-# Debian's last with a free licence.
+# Debian's last version of Packer with a free licence.
 packer=$(debian bookworm extract packer)/usr/bin/packer
 
 export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly
@@ -50,7 +50,7 @@ stamps="-X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitM
 go vet -C tests/examples .
 go build -C tests/examples -trimpath -o "$work/examples" .
 go build -C "$module" -trimpath -ldflags "$stamps" -o "$work/kubeadm" k8s.io/kubernetes/cmd/kubeadm
-# As the tarball has it, without what is for reading.
+# The same files as in the tarball, without the documents.
 mkdir "$work/kube-audit-bootstrap"
 cp "$program" "$work/kube-audit-bootstrap/kube-audit-bootstrap"
 cp -r image/install.sh image/config.yaml image/systemd image/tmpfiles.d "$work/kube-audit-bootstrap"
@@ -58,7 +58,7 @@ cp -r image/examples "$work/image-examples"
 cp tests/examples/judge.sh tests/examples/written.py "$work"
 cp "$packer" "$work/packer"
 
-# An overlay, so that the folder in the cache stays as it is, and devices that can't be replaced.
+# An overlay keeps the folder in the cache unchanged. The devices are mounted, so that they cannot be replaced.
 # shellcheck disable=SC2016
 unshare --mount --pid --net --fork --kill-child bash -euc '
     root=$1 work=$2

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs, upgrades, removes and purges the packages in a Debian of its own, runs install.sh on roots, and imports and
-# runs the container image: tests/packages-installed.sh [all], after `make packages oci`, and for "all" after `make
-# packages oci ARCH=arm64`, too. If this machine can't, the last line says so; with CI=true that is a failure.
+# Installs, upgrades, removes and purges the packages in a separate Debian, runs install.sh on root directories, and
+# imports and runs the container image: tests/packages-installed.sh [all]. Run `make packages oci` before, and for "all"
+# also `make packages oci ARCH=arm64`. If this machine cannot run it, the last line says so; with CI=true, this is a
+# failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(image/version.sh) all=${1-}
@@ -12,9 +13,9 @@ cannot() {
 }
 if [ -z "${IN_NAMESPACE-}" ]; then
     [ "$(id -u)" -eq 0 ] || cannot 'it needs root'
-    unshare --mount true 2>/dev/null || cannot 'no namespaces can be made here'
+    unshare --mount true 2>/dev/null || cannot 'this machine allows no namespaces'
     tests/setup.sh mmdebstrap unshare || cannot 'programs are missing, see above'
-    # What is mounted is gone with the namespace.
+    # All mounts disappear with the namespace.
     IN_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
 fi
 
@@ -40,7 +41,7 @@ end() {
 trap end EXIT
 mount -t tmpfs -o mode=755 scratch "$scratch"
 
-# Each case has a Debian as new: a layer over that one.
+# Each case has a fresh Debian: a layer over this one.
 passed=0 failed=0 case='' node=''
 new_node() {
     case=$1 node=$scratch/$1/root
@@ -59,13 +60,13 @@ check() { # WHAT COMMAND...
         printf 'FAILED: %s: %s\n%s' "$case" "$1" "${printed:+$printed$'\n'}"
     fi
 }
-# run WHAT COMMAND...: on the node; what it said is in $said.
+# run WHAT COMMAND...: runs a command on the node, and puts its output into $said.
 said=''
 run() {
     local code=0
     said=$(on "${@:2}" 2>&1 </dev/null) || code=$?
     [ $code -eq 0 ] || said+=$'\n'"exit code $code"
-    check "$1 (it said: $said)" [ $code -eq 0 ]
+    check "$1 (output: $said)" [ $code -eq 0 ]
 }
 says() { [[ $said == *"$1"* ]]; }
 there() { [ -e "$node$1" ] || [ -L "$node$1" ]; }
@@ -80,18 +81,18 @@ program=/usr/bin/kube-audit-bootstrap
 
 installed() {
     run 'the program runs' kube-audit-bootstrap --version
-    check "it says its version, not: $said" says "kube-audit-bootstrap $version"
-    check 'the program is executable and of root' mode $program '755 0:0'
+    check "it prints its version, not: $said" says "kube-audit-bootstrap $version"
+    check 'the program is executable and belongs to the root user' mode $program '755 0:0'
     check 'the configuration can be read' mode $config '644 0:0'
     for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
         check "$unit is enabled" is_enabled $unit
         check "$unit is enabled by a link in /etc" there $wants/$unit
     done
-    check 'the timer is enabled by nothing of its own' gone $wants/kube-audit-bootstrap-heal.timer
+    check 'the timer has no link of its own' gone $wants/kube-audit-bootstrap-heal.timer
     check 'nothing is prepared yet' gone /etc/kubernetes
     check 'no log directory is made' gone /var/log/kubernetes
 }
-# What a node has that was prepared.
+# Makes the files of a prepared node.
 prepare() {
     mkdir -p "$node$state/backups/20260101T000000Z" "$node/etc/kubernetes/manifests" "$node/var/log/kubernetes/audit"
     touch "$node$state/backups/20260101T000000Z/index.json" "$node/etc/kubernetes/audit-policy.yaml" \
@@ -106,7 +107,7 @@ stays() {
 }
 units_gone() {
     for place in /etc /usr/lib /usr/local/lib; do
-        check "nothing of ours is left of systemd in $place" \
+        check "no unit of the package is left in $place" \
             [ -z "$(find "$node$place" -path '*/systemd/*' -name '*kube-audit*' 2>/dev/null)" ]
     done
 }
@@ -119,13 +120,13 @@ hook() {
     done
 }
 
-# An older systemctl links to the units by /lib. What Debian alone asks for isn't compared.
+# An older systemctl links to the units by /lib. The copyright file is not compared, because only Debian needs it.
 listing() {
     (cd "$1" && find etc usr \( -name '*kube-audit-bootstrap*' -o -path '*/kube-audit-bootstrap/*' \) ! -type d \
         ! -name copyright -printf '%p %m %l\n' | sed 's# /lib/# /usr/lib/#' | sort)
 }
 
-# The same package once more, a version later and with another default configuration.
+# The same package again, with a later version and another default configuration.
 arch=amd64 later=$version.1 packages=$PWD/target/packages
 next=$scratch/next
 cp -a "target/packaging/$arch" "$next"
@@ -141,7 +142,7 @@ bring() { cp "$packages"/{"$deb","$rpm"} "$next"/{"$later_deb","$later_rpm"} "$n
 
 new_node deb
 bring
-run 'dpkg-deb tells what it needs' dpkg-deb --field "/tmp/$deb" Depends Pre-Depends Recommends Suggests
+run 'dpkg-deb lists the dependencies' dpkg-deb --field "/tmp/$deb" Depends Pre-Depends Recommends Suggests
 check "the .deb needs nothing, not: $said" [ -z "$said" ]
 run 'dpkg installs it' dpkg -i "/tmp/$deb"
 installed
@@ -150,27 +151,27 @@ hook
 on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
 run 'dpkg upgrades it' dpkg --force-confold -i "/tmp/$later_deb"
 check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
-check 'the new default lies beside it' there $config.dpkg-dist
-check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
-check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
+check 'the new default is beside it' there $config.dpkg-dist
+check 'a unit that the administrator disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
+check 'an enabled unit stays enabled in an upgrade' is_enabled kube-audit-bootstrap.service
 for link in $hooks; do check "an upgrade leaves the hook $link" there "$link"; done
 run 'dpkg removes it' dpkg -r kube-audit-bootstrap
-for link in $hooks; do check "the hook $link is gone with the program" gone "$link"; done
-check 'that is said' says 'removed /usr/local/bin/kubeadm'
+for link in $hooks; do check "the hook $link is removed with the program" gone "$link"; done
+check 'the removal of the hook is reported' says 'removed /usr/local/bin/kubeadm'
 check 'the program is gone' gone $program
 units_gone
 stays
 check 'the configuration stays until the purge' has $config 'existing: keep'
 run 'dpkg installs it again' dpkg -i "/tmp/$later_deb"
 check 'then the units are enabled again' is_enabled kube-audit-bootstrap-heal.path
-check 'with the configuration of before' has $config 'existing: keep'
+check 'with the previous configuration' has $config 'existing: keep'
 run 'dpkg purges it' dpkg -P kube-audit-bootstrap
 check 'the configuration is gone' gone /etc/kube-audit-bootstrap
 check 'the backups stay' there $state/backups/20260101T000000Z/index.json
-check 'that is said, and how to be rid of them' says KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1
+check 'the message says how to remove them' says KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1
 units_gone
 stays
-run 'dpkg installs it once more' dpkg -i "/tmp/$deb"
+run 'dpkg installs it again' dpkg -i "/tmp/$deb"
 run 'dpkg purges it with the backups' env KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1 dpkg -P kube-audit-bootstrap
 check 'the backups are gone if that is asked for' gone $state
 stays
@@ -181,20 +182,20 @@ mkdir -p "$node/etc/systemd/system-preset"
 echo 'disable kube-audit-bootstrap-heal.path' >"$node/etc/systemd/system-preset/10-mine.preset"
 run 'apt-get installs it' apt-get --assume-yes install "/tmp/$deb"
 check "the administrator's preset wins" gone $wants/kube-audit-bootstrap-heal.path
-check 'our preset does the rest' is_enabled kube-audit-bootstrap.service
+check 'the preset of the package enables the other unit' is_enabled kube-audit-bootstrap.service
 on ln -s /usr/bin/true /usr/local/bin/kubeadm
 run 'dpkg purges it' dpkg -P kube-audit-bootstrap
 check "a kubeadm that isn't the hook stays" there /usr/local/bin/kubeadm
-check 'what was never used leaves nothing' gone $state
+check 'a program that never ran leaves nothing' gone $state
 
-# A systemd that runs, as far as the package can tell: what it is told is written down.
+# The package sees a running systemd. The calls of systemctl and flock are written to a file.
 new_node deb-running
 bring
 mkdir -p "$node/run/systemd/system"
 for tool in systemctl flock; do
     printf '#!/bin/sh\necho "%s $*" >>/tmp/calls\n' $tool >"$node/usr/bin/$tool"
 done
-# told EXPECTED: is that what was told since the last time?
+# told EXPECTED: are these the calls since the last check?
 told() { mv "$node"/tmp/{calls,told} && diff <(echo "$1") "$node/tmp/told"; }
 run 'dpkg installs it' dpkg -i "/tmp/$deb"
 check 'units are enabled by their presets, and none is started' told 'systemctl preset kube-audit-bootstrap.service
@@ -204,7 +205,7 @@ run 'dpkg upgrades it' dpkg -i "/tmp/$later_deb"
 check 'an upgrade starts, stops and enables none' told 'systemctl daemon-reload'
 touch "$node$state/lock"
 run 'dpkg removes it' dpkg -r kube-audit-bootstrap
-check 'self-healing is ended, and a run has 15 minutes to end before' \
+check 'self-healing stops, and a run has 15 minutes to end before' \
     told "systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
 flock -w 900 $state/lock true
 systemctl stop kube-audit-bootstrap-heal.service
@@ -213,7 +214,7 @@ systemctl daemon-reload"
 
 new_node rpm
 bring
-run 'rpm tells what it needs' rpm -q --package --requires --recommends --suggests "/tmp/$rpm"
+run 'rpm lists the dependencies' rpm -q --package --requires --recommends --suggests "/tmp/$rpm"
 check "the .rpm needs nothing, not: $said" [ -z "$said" ]
 run 'rpm installs it' rpm -i "/tmp/$rpm"
 installed
@@ -222,40 +223,40 @@ hook
 on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
 run 'rpm upgrades it' rpm -U "/tmp/$later_rpm"
 check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
-check 'the new default lies beside it' there $config.rpmnew
-check 'what somebody disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
-check 'what is enabled stays so in an upgrade' is_enabled kube-audit-bootstrap.service
+check 'the new default is beside it' there $config.rpmnew
+check 'a unit that the administrator disabled stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
+check 'an enabled unit stays enabled in an upgrade' is_enabled kube-audit-bootstrap.service
 for link in $hooks; do check "an upgrade leaves the hook $link" there "$link"; done
-run 'rpm finds its files as they were' rpm -V --noconfig kube-audit-bootstrap
+run 'rpm finds its files unchanged' rpm -V --noconfig kube-audit-bootstrap
 run 'rpm erases it' rpm -e kube-audit-bootstrap
-for link in $hooks; do check "the hook $link is gone with the program" gone "$link"; done
+for link in $hooks; do check "the hook $link is removed with the program" gone "$link"; done
 check 'the program is gone' gone $program
-check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
+check 'an edited configuration is kept as .rpmsave' has $config.rpmsave 'existing: keep'
 check 'the backups stay' there $state/backups/20260101T000000Z/index.json
 units_gone
 stays
-run 'rpm installs it once more' rpm -i "/tmp/$rpm"
+run 'rpm installs it again' rpm -i "/tmp/$rpm"
 run 'rpm erases it with the backups' env KUBE_AUDIT_BOOTSTRAP_PURGE_BACKUPS=1 rpm -e kube-audit-bootstrap
 check 'the backups are gone if that is asked for' gone $state
 stays
 
 new_node dnf
 bring
-# Debian isn't among the distributions that dnf knows the release of; there is no repository.
+# dnf does not know the release of Debian. There is no repository.
 run 'dnf installs it' dnf --assumeyes --releasever 1 install "/tmp/$rpm"
 installed
 of_rpm=$(listing "$node")
 prepare
 run 'dnf upgrades it' dnf --assumeyes --releasever 1 install "/tmp/$later_rpm"
 check 'an edited configuration stays in an upgrade' has $config 'existing: keep'
-check 'the new default lies beside it' there $config.rpmnew
+check 'the new default is beside it' there $config.rpmnew
 run 'dnf removes it' dnf --assumeyes --releasever 1 remove kube-audit-bootstrap
 check 'the program is gone' gone $program
-check 'an edited configuration lies aside' has $config.rpmsave 'existing: keep'
+check 'an edited configuration is kept as .rpmsave' has $config.rpmsave 'existing: keep'
 units_gone
 stays
 
-# The man pages and completions are such.
+# The man pages and the completions work.
 new_node docs
 bring
 run 'dpkg installs it' dpkg -i "/tmp/$deb"
@@ -284,11 +285,12 @@ run 'zsh finds its completions' zsh -c 'autoload -Uz compinit && compinit -u -d 
     echo $_comps[kube-audit-bootstrap] && autoload +X -U _kube-audit-bootstrap'
 check "zsh has one for the program, not: $said" says _kube-audit-bootstrap
 
-# install.sh puts the same into a root, by the machine's systemctl or without one, and never outside.
+# install.sh installs the same files into a root directory, with the systemctl of the machine or without one, and never
+# outside.
 tar -C "$scratch" -xzf "$packages/$tarball"
 install=$scratch/${tarball%.tar.gz}/install.sh
 expected=$(listing "$node")
-# Where Debian's zsh alone looks.
+# Only Debian's zsh looks in vendor-completions.
 check 'the .rpm has the files of the .deb' \
     diff <(sed s#/vendor-completions/#/site-functions/# <<<"$expected") <(echo "$of_rpm")
 for with in systemctl nothing; do
@@ -309,15 +311,15 @@ for with in systemctl nothing; do
     on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
     check 'install.sh installs again' env PATH="$path" /bin/sh "$install" --root "$node"
     check 'an edited configuration stays' has $config 'existing: keep'
-    check 'what somebody disabled stays disabled' gone $wants/kube-audit-bootstrap-heal.path
-    check 'install.sh takes all away' env PATH="$path" /bin/sh "$install" --root "$node" --uninstall
-    check 'but for the configuration, nothing is left' [ "$(listing "$node")" = "${config#/} 644 " ]
+    check 'a unit that the administrator disabled stays disabled' gone $wants/kube-audit-bootstrap-heal.path
+    check 'install.sh removes everything' env PATH="$path" /bin/sh "$install" --root "$node" --uninstall
+    check 'only the configuration is left' [ "$(listing "$node")" = "${config#/} 644 " ]
     check 'the hook is gone' gone /usr/local/bin/kubeadm
     check 'the configuration stays' there $config
     stays
 done
 
-# From the source, which has built no man pages, with a program that lies elsewhere.
+# From the source, without man pages, and with a program in another directory.
 new_node install-local
 check 'install.sh installs' image/install.sh --root "$node" --prefix /usr/local \
     --program "target/packaging/$arch/tree/kube-audit-bootstrap"
@@ -330,11 +332,11 @@ done
 
 new_node install-hook-taken
 on ln -s /usr/bin/true /usr/local/bin/kubeadm
-check 'the hook replaces no kubeadm' \
-    [ "$("$install" --root "$node" --hook 2>&1 >/dev/null | grep -c 'exists and is not a link to this program')" = 1 ]
+said=$("$install" --root "$node" --hook 2>&1 >/dev/null) || :
+check 'the hook replaces no kubeadm' says 'exists and is not a link to this program'
 check 'and nothing is installed then' gone $program
 
-# Links that a hostile or an odd root has, and what a run left that failed.
+# Links in a hostile or unusual root directory, and the files of a failed run.
 new_node install-hostile
 mkdir -p "$scratch/out2/kube-audit-bootstrap" "$node/usr/local/bin"
 echo precious >"$scratch/out2/file"
@@ -343,20 +345,22 @@ ln -s "$scratch/out2/kube-audit-bootstrap" "$node/usr/local/bin/kubeadm"
 mkdir -p "$node/etc/systemd/system"
 ln -s "$scratch/out2" "$node$wants"
 check 'install.sh installs' "$install" --root "$node" --hook
-check 'a file outside is as it was' [ "$(cat "$scratch/out2/file")" = precious ]
+check 'a file outside is unchanged' [ "$(cat "$scratch/out2/file")" = precious ]
 check 'nothing is linked outside' [ -z "$(find "$scratch/out2" -type l)" ]
-check 'the hook is ours' [ "$(readlink "$node/usr/local/bin/kubeadm")" = $program ]
+check 'the hook is a link to the program' [ "$(readlink "$node/usr/local/bin/kubeadm")" = $program ]
 new_node install-again
 mkdir "$node/usr/lib/tmpfiles.d/kube-audit-bootstrap.conf"
-check 'what is in the way is told' [ "$("$install" --root "$node" 2>&1 | grep -c 'is a directory; move it away')" = 1 ]
+check 'a directory in the way is reported' \
+    [ "$("$install" --root "$node" 2>&1 | grep -c 'is a directory; move it away')" = 1 ]
 rmdir "$node/usr/lib/tmpfiles.d/kube-audit-bootstrap.conf"
 check 'install.sh installs' "$install" --root "$node"
 check 'the units are enabled, after a run that failed' is_enabled kube-audit-bootstrap.service
 (cd "$scratch" && mkdir -p elsewhere/install-again/root &&
     CDPATH=$scratch/elsewhere "$install" --root install-again/root) >/dev/null 2>&1
-check 'a relative root is that of the working directory' [ -z "$(ls -A "$scratch/elsewhere/install-again/root")" ]
+check 'a relative root directory is relative to the working directory' \
+    [ -z "$(ls -A "$scratch/elsewhere/install-again/root")" ]
 
-# A root with links that lead out of it, if they are followed as they stand.
+# A root directory with links that lead out of it if they are followed literally.
 case=install-links node=$scratch/links/root
 mkdir -p "$node/real" "$node/usr" "$node/opt" "$scratch/out"
 ln -s "$scratch/out" "$node/etc"
@@ -365,18 +369,18 @@ ln -s ../../../../../../../../out "$node/usr/lib"
 ln -s /opt "$node/usr/local"
 check 'install.sh installs' env PATH="$scratch/bin" /bin/sh "$install" --root "$node" --hook
 check 'nothing is written outside' [ -z "$(ls -A "$scratch/out")" ]
-check 'an absolute link begins at the root' there /real/kube-audit-bootstrap
-check 'also one that names a place outside' there "$scratch/out/kube-audit-bootstrap/config.yaml"
+check 'an absolute link starts at the root directory' there /real/kube-audit-bootstrap
+check 'also one whose target exists outside' there "$scratch/out/kube-audit-bootstrap/config.yaml"
 check 'no .. leads out' there /out/systemd/system/kube-audit-bootstrap.service
-check 'the hook is within, too' there /opt/bin/kubeadm
+check 'the hook is also inside' there /opt/bin/kubeadm
 
 case='install-usage'
-check 'a root must be named' [ "$("$install" >/dev/null 2>&1 || echo $?)" = 2 ]
-check 'which is there' [ "$("$install" --root "$scratch/none" >/dev/null 2>&1 || echo $?)" = 1 ]
+check '--root is required' [ "$("$install" >/dev/null 2>&1 || echo $?)" = 2 ]
+check '--root must be a directory' [ "$("$install" --root "$scratch/none" >/dev/null 2>&1 || echo $?)" = 1 ]
 check 'systemd must find the units' [ "$("$install" --root / --prefix /opt >/dev/null 2>&1 || echo $?)" = 2 ]
-check 'no unknown option is taken' [ "$("$install" --root / --rot >/dev/null 2>&1 || echo $?)" = 2 ]
+check 'an unknown option is refused' [ "$("$install" --root / --rot >/dev/null 2>&1 || echo $?)" = 2 ]
 
-# The container image, as containerd and podman take it.
+# containerd and podman use the container image.
 new_node oci
 cp "target/packages/kube-audit-bootstrap-$version.oci.tar" "$node/tmp/image.tar"
 image=localhost/kube-audit-bootstrap:$version
@@ -394,7 +398,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "/tmp/containerd.sock"
 END
-# runc needs them. What the machine has mounted there stays as it is.
+# runc needs these mounts. The mounts of the machine stay unchanged.
 mount --rbind /sys "$node/sys"
 mount --make-rslave "$node/sys"
 (exec chroot "$node" "${clean[@]}" containerd --config /tmp/containerd.toml) >"$scratch/containerd.log" 2>&1 &
@@ -408,9 +412,9 @@ done
 run 'ctr imports it' ctr --address /tmp/containerd.sock images import --snapshotter native /tmp/image.tar
 check "it is there by its name, among: $(ctr images ls -q)" [ "$(ctr images ls -q)" = "$image" ]
 run 'ctr mounts it' ctr --address /tmp/containerd.sock images mount --snapshotter native "$image" /mnt
-check 'the program is alone in it, of root, executable' \
+check 'the program is alone in it, belongs to the root user, and is executable' \
     [ "$(cd "$node/mnt" && find . -mindepth 1 -printf '%P %m %U:%G\n')" = 'kube-audit-bootstrap 755 0:0' ]
-check 'it is the program of the packages' \
+check 'it is the same program as in the packages' \
     cmp "$node/mnt/kube-audit-bootstrap" "target/packaging/$arch/tree/kube-audit-bootstrap"
 manifest=$(ctr content get "$(ctr images ls "name==$image" | sed -n 's/.* \(sha256:[0-9a-f]*\) .*/\1/p')")
 settings=$(ctr content get "$(sed 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/' <<<"$manifest")")
@@ -419,10 +423,10 @@ check "the program is the entrypoint, not as in: $settings" \
 check "its architecture is that of the program, not as in: $settings" \
     grep -qF "\"architecture\":\"$arch\"" <<<"$settings"
 
-# A control plane at /host, and nothing else but the program.
+# The container sees a control plane at /host, and the program.
 tests/sample-node.sh "$node/tmp/host"
 cp -a "$node/tmp/host" "$node/tmp/same"
-# contained ARGUMENT...: the program in its container; what it prints on stdout is in $said, its exit code in $code.
+# contained ARGUMENT...: runs the program in its container. Its stdout is in $said, its exit code in $code.
 contained() {
     code=0
     said=$(ctr run --rm --snapshotter native --cgroup "/kube-audit-bootstrap-packages-$$" \
@@ -432,15 +436,15 @@ contained() {
 outside() { "target/packaging/$arch/tree/kube-audit-bootstrap" --root "$node/tmp/same" "$@" 2>/dev/null; }
 contained plan
 check "in a container, something would change, not: exit code $code, $(<"$scratch/stderr")" [ $code -eq 3 ]
-check 'that is what a plan for this root is' diff <(echo "$said") <(outside plan)
+check 'the plan is the same as outside' diff <(echo "$said") <(outside plan)
 contained apply
 check "in a container, apply does it, not: exit code $code, $(<"$scratch/stderr")" [ $code -eq 0 ]
 check 'outside, apply does it' outside apply
-check 'both have done the same' diff -r "$node"/tmp/{host,same}/etc
+check 'both make the same changes' diff -r "$node"/tmp/{host,same}/etc
 check 'the manifest has the flags' has /tmp/host/etc/kubernetes/manifests/kube-apiserver.yaml --audit-log-path=
 
 if [ "$all" = all ]; then
-    # What is made for arm64 isn't run here: it has the same files, and the program is one for arm64.
+    # The packages for arm64 are not run here. They must have the same files, and a program for arm64.
     new_node arm64
     bring
     other_deb=${deb/amd64/arm64} other_rpm=${rpm/x86_64/aarch64} other_tarball=${tarball/amd64/arm64}
@@ -449,11 +453,11 @@ if [ "$all" = all ]; then
     files() { on sh -c "dpkg-deb --contents /tmp/$1 | awk '{ print \$1, \$2, \$6 }'"; }
     architecture() { on od -An -tx1 -j 18 -N 2 "$1"; }
     run 'the .deb is for arm64' dpkg-deb --field "/tmp/$other_deb" Architecture
-    check "that is arm64, not: $said" [ "$said" = arm64 ]
+    check "the architecture is arm64, not: $said" [ "$said" = arm64 ]
     check 'the .deb has the same files' diff <(files "$deb") <(files "$other_deb")
     run 'the .deb has a program' dpkg-deb --extract "/tmp/$other_deb" /tmp/deb
     run 'the .rpm is for aarch64' rpm -q --package --queryformat '%{ARCH}' "/tmp/$other_rpm"
-    check "that is aarch64, not: $said" [ "$said" = aarch64 ]
+    check "the architecture is aarch64, not: $said" [ "$said" = aarch64 ]
     check 'the .rpm has the same files' \
         diff <(on rpm -q --package --list "/tmp/$rpm") <(on rpm -q --package --list "/tmp/$other_rpm")
     run 'the tarball has a program' tar -C /tmp -xzf "/tmp/$other_tarball"

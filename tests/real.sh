@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has real Kubernetes judge the program: tests/real.sh PROGRAM PACKAGE [all]. Without "all" this is what every change
-# must pass. With it, it is every version, every case and the long random runs. If this machine can't, the last line
-# says what was not run and why; with CI=true that is a failure.
+# Tests the program with real Kubernetes: tests/real.sh PROGRAM PACKAGE [all]. Without "all", it runs what every change
+# must pass; with "all", every version, every case and the long random runs. If this machine cannot run them, the last
+# lines say what was not run and why; with CI=true, this is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$1 package=$2 all=${3-}
@@ -11,8 +11,8 @@ cannot() {
     printf 'NOT RUN: real Kubernetes as the judge (%s): %s\n' "$what" "$1" >&2
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 }
-[ "$(id -u)" -eq 0 ] || cannot 'it needs root'
-unshare --mount --pid --uts --ipc --cgroup --net --fork true 2>/dev/null || cannot 'no namespaces can be made here'
+[ "$(id -u)" -eq 0 ] || cannot 'it needs the root user'
+unshare --mount --pid --uts --ipc --cgroup --net --fork true 2>/dev/null || cannot 'this machine allows no namespaces'
 tests/setup.sh cc go ip mmdebstrap setpriv unshare || cannot 'programs are missing, see above'
 
 cargo build --locked -p vm-tests
@@ -26,7 +26,7 @@ else
     minors=37 pairs=20000
 fi
 
-# The API server's own code, asked about random policies, requests and flags.
+# Ask the API server's own code about random policies, requests and flags.
 oracles=
 for minor in $minors; do
     module=$(echo vm-tests/components/kubernetes-1."$minor".*)
@@ -35,8 +35,7 @@ for minor in $minors; do
         go build -C "$module" -trimpath -o "$oracle" "$PWD/vm-tests/oracle/main.go"
     oracles+="1.$minor=$oracle "
 done
-# Other examples for each commit.
+# Each commit tests other examples.
 seed=${SEED:-$(tests/commit.sh)}
 echo "random policies, requests and flags: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
-ORACLES=$oracles SEED=$seed PAIRS=$pairs \
-    cargo test --locked --lib differential -- --ignored --nocapture
+ORACLES=$oracles SEED=$seed PAIRS=$pairs cargo test --locked --lib differential -- --ignored --nocapture

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the packages once more from a copy of the source in another folder, and compares: tests/reproducible.sh PROGRAM,
-# after `make packages oci`. All of the program is compiled again.
+# Makes the packages again from a copy of the source in another folder, and compares them: tests/reproducible.sh
+# PROGRAM, after `make packages oci`. It compiles the whole program again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: reproducible.sh PROGRAM}
@@ -8,13 +8,13 @@ scratch=$(mktemp -d -t kube-audit-bootstrap-reproducible.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
 copy=$scratch/of/another/name
 mkdir -p "$copy/target"
-# With what isn't committed yet, and with git's own, for the commit in the version.
+# Copy also the files that are not committed yet, and .git, because the version contains the commit.
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
     [ ! -e "$file" ] || printf '%s\0' "$file"
 done | tar --null --files-from=- -c | tar -C "$copy" -x
 cp -r .git "$copy"
 cp -rp target/docs target/nfpm "$copy/target"
-# The crates lie elsewhere, too.
+# The crates also get another path.
 ln -s "${CARGO_HOME:-$HOME/.cargo}" "$scratch/crates"
 
 (
@@ -38,7 +38,7 @@ for file in "$copy"/target/packages/*; do
         failed=1
     fi
 done
-# What both builds have in common.
+# Both builds use the same toolchain, so the comparison does not find its path.
 if grep -qaF -- "$(rustc --print sysroot)/" "$program"; then
     echo "FAILED: $program has the path of the toolchain in it" >&2
     failed=1

@@ -155,7 +155,8 @@ fn what_was_mounted_is_taken_away_and_what_is_half_done_too() {
         0,
         "log=/var/log/kubernetes/audit set=/var/lib/kube-audit-bootstrap/backups/20260101T000000Z
          mkdir -p \"$log\" \"$set\"
-         echo '{\"version\": 1, \"when\": \"2026-01-01T00:00:00Z\", \"why\": \"apply\", \"entries\": [{\"path\": \"/var/log/kubernetes/audit/\", \
+         echo '{\"version\": 1, \"when\": \"2026-01-01T00:00:00Z\", \"why\": \"apply\", \
+                \"entries\": [{\"path\": \"/var/log/kubernetes/audit/\", \
                 \"action\": \"mounted\", \"mode\": 448, \"uid\": 0, \"gid\": 0}]}' >\"$set/index.json\"
          run nothing restore --dry-run --output json
          mkdir \"$log.before-mount\"; : >\"$log.before-mount/audit.log\"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the files of a control-plane node, as kubeadm leaves them, in a directory: tests/sample-node.sh DIR.
-# The demonstration and the benchmark work on it. The backup beside the manifest is the mistake that guides teach.
+# Makes the files of a control-plane node in a directory, as kubeadm leaves them: tests/sample-node.sh DIR. The demo and
+# the benchmark use them. Many guides recommend a backup beside the manifest; this is a mistake, so the node has one.
 set -euo pipefail
 root=${1:?usage: sample-node.sh DIR}
 umask 077
@@ -102,7 +102,7 @@ END
 cp "$root"/etc/kubernetes/manifests/kube-apiserver.{yaml,backup}
 
 cat >"$root/etc/kubernetes/kubeadm.yaml" <<'END'
-# What this cluster was made from; kept for the next control plane.
+# This cluster was made from this file. It is kept for the next control plane.
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: ClusterConfiguration
 clusterName: sample

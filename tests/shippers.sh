@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Tests that log shippers deliver every audit event once, as it was written, with what `render` prints for them:
-# tests/shippers.sh PROGRAM rsyslog|otel... The library of the API server writes and rotates the log. All that is in its
-# files at the end must have arrived. This needs Go, and root, to run the shippers as a user that may read the log by
-# its group alone.
+# Tests whether log shippers deliver every audit event once and unchanged, with the configuration that `render` prints.
+# The library that the API server uses writes and rotates the log. In the end, the events in its files must have
+# arrived. The test needs Go. It needs the root user, to run the shippers as a user who can read the log only by its
+# group.
+# Usage: tests/shippers.sh PROGRAM rsyslog|otel...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 1 ] || { echo 'usage: tests/shippers.sh PROGRAM rsyslog|otel...' >&2; exit 2; }
 PROGRAM=$1
 shift
 if [ "$(id -u)" -ne 0 ] || ! tests/setup.sh go setpriv; then
-    echo 'NOT RUN: log shippers on a log that is rotated: they need root, and what is missing above' >&2
+    echo 'NOT RUN: log shippers on a log that is rotated: they need the root user, and the programs above' >&2
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 fi
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
@@ -27,7 +28,7 @@ render() {
     "$PROGRAM" render "$1" --config "$WORK/config.yaml"
 }
 
-# Finds rsyslogd. Debian's own is unpacked and not installed, as its service would start and take over the system's log.
+# Debian's program is unpacked and not installed: its service would start and take over the log of the system.
 find_rsyslog() {
     RSYSLOGD=$(PATH=$PATH:/usr/sbin command -v rsyslogd) && return
     command -v apt-get >/dev/null || { echo 'rsyslogd is missing' >&2; return 1; }
@@ -40,7 +41,7 @@ find_rsyslog() {
         for package in "$WORK"/packages/*.deb; do dpkg -x "$package" "$WORK/packages/root"; done
         mv "$WORK/packages/root" "$root"
     fi
-    # In this folder every user may read it.
+    # Everybody can read this directory.
     cp -r "$root" "$WORK/root"
     MODULES=$(echo "$WORK"/root/usr/lib/*/rsyslog)
     RSYSLOGD=$WORK/root/usr/sbin/rsyslogd
@@ -48,10 +49,10 @@ find_rsyslog() {
 prepare_rsyslog() {
     find_rsyslog
     RECEIVES=syslog
-    # The target differs from the rendered one, and rsyslog tries it again sooner.
+    # Only the target and the time between tries differ from the rendered configuration.
     render rsyslog |
         sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
-    # Debian includes the file after an input, too. Here the input must not take the system's log.
+    # Debian includes the file after an input. Here, this input must not read the log of the system.
     cat >"$HERE/rsyslog.conf" <<END
 module(load="imuxsock" SysSock.Use="off")
 global(workDirectory="$STATE")
@@ -66,10 +67,10 @@ END
 prepare_otel() {
     local start=$SECONDS
     GOTOOLCHAIN=local go build -C tests/shippers/otel -trimpath -o "$WORK/otelcol" .
-    [ $((SECONDS - start)) -lt 30 ] || echo "the collector was built in $((SECONDS - start)) s"
+    [ $((SECONDS - start)) -lt 30 ] || echo "the Collector was built in $((SECONDS - start)) s"
     RECEIVES=otlp
     render otel-collector >"$HERE/otel-collector.yaml"
-    # What isn't the rendered one's is the target, and a directory that can be written to.
+    # Only the target, and a directory that the user can write to, differ from the rendered configuration.
     cat >"$HERE/here.yaml" <<END
 extensions: {file_storage: {directory: $STATE/storage}}
 exporters: {otlphttp/kube-audit: {endpoint: "http://127.0.0.1:$PORT", encoding: json, compression: none}}
@@ -84,7 +85,7 @@ stop() { kill $SHIPPER; wait $SHIPPER || true; }
 receive() { "$WORK/stream" receive "$RECEIVES" 127.0.0.1:$PORT "$HERE/arrived" 2>>"$HERE/receiver" & RECEIVER=$!; }
 write() { "$WORK/stream" write "$LOG" "$@"; }
 
-# arrives SHIPPER STORY [REPEATS]: what was written has arrived, no more and no less, in a minute.
+# arrives SHIPPER STORY [REPEATS]: within a minute, exactly the events that were written have arrived.
 arrives() {
     local i
     zcat -f "$HERE"/log/* | sort >"$HERE/written"
@@ -92,7 +93,7 @@ arrives() {
         [ "$(wc -l <"$HERE/arrived")" -lt "$(wc -l <"$HERE/written")" ] && kill -0 $SHIPPER || break
         sleep 0.5
     done
-    # What comes twice comes soon after.
+    # A repeated event comes soon after.
     sleep 1
     sort "$HERE/arrived" >"$HERE/sorted"
     local lost others repeated
@@ -112,7 +113,7 @@ try() {
     local writer files
     HERE=$WORK/$1 STATE=$WORK/$1/state LOG=$WORK/$1/log/audit.log MODULES= REPEATED=0
     mkdir -p "$HERE/log" "$STATE"
-    # As `apply` makes them with storage.group.
+    # `apply` makes them like this with storage.group.
     install -m 0640 /dev/null "$LOG"
     chmod 0750 "$HERE/log"
     chown 0:$GROUP "$HERE/log" "$LOG"
@@ -123,13 +124,13 @@ try() {
     start
     write true 0 1500 2000
     receive
-    # rsyslog 8.2302 sends again what it had in hand at its first try.
-    arrives "$1" 'while the target was away' "$([ "$1" != rsyslog ] || echo 10)"
+    # rsyslog 8.2302 sends the events of its first try again.
+    arrives "$1" 'while the target was down' "$([ "$1" != rsyslog ] || echo 10)"
 
     write true 2000 4000 1500
     arrives "$1" 'under load'
 
-    # What it hasn't read of a file when that is rotated meanwhile is in the compressed file alone.
+    # A rotation would leave the part that the shipper has not read only in the compressed file, so there must be none.
     files=$(ls "$HERE/log")
     write true 8000 60 30000 & writer=$!
     for _ in 1 2; do
@@ -138,15 +139,16 @@ try() {
         start
     done
     wait $writer
-    [ "$files" = "$(ls "$HERE/log")" ] || { echo 'the log was rotated: the numbers have to be others' >&2; return 1; }
+    [ "$files" = "$(ls "$HERE/log")" ] ||
+        { echo 'the log was rotated: change the numbers of events in this script' >&2; return 1; }
     arrives "$1" 'restarted in between'
 
     if [ "$1" != rsyslog ]; then
-        # imfile can't: it doesn't know the rotated file again.
+        # rsyslog's imfile cannot do this: it does not recognise the rotated file.
         stop
         write false 9000 2000 1000
         start
-        arrives "$1" 'stopped while it is rotated, without compression'
+        arrives "$1" 'stopped during a rotation, without compression'
     fi
     stop
     kill $RECEIVER

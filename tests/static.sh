@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what the program is built as: tests/static.sh RELEASE DEBUG. The debug build has the symbols that the
-# release build lost, and no fewer.
+# Checks how the program is built: tests/static.sh RELEASE DEBUG. The release build has no symbols, so the debug build
+# shows them.
 set -euo pipefail
 release=${1:?usage: static.sh RELEASE DEBUG} debug=${2:?usage: static.sh RELEASE DEBUG}
 passed=0 failed=0
@@ -18,15 +18,15 @@ check() { # WHAT COMMAND...
 static_pie() { [[ $(file -b "$1") == *"pie executable"*"static-pie linked"* ]]; }
 needs_nothing() { ! readelf -dl "$1" | grep -E 'NEEDED|INTERP'; }
 small() { [ "$(stat -c %s "$1")" -le 2500000 ]; }
-# In a static glibc these load the host's libraries for the name service, and crash where they don't fit. (The
-# tables behind them, __nss_*, come with fork.)
+# In a static glibc, these functions load the name-service libraries of the host, and crash if those do not match.
+# (Their tables, __nss_*, come with fork.)
 no_name_service() {
     local calls='get(pw|gr)(nam|uid|gid|ent|ouplist)|getaddrinfo|getnameinfo|gethostby|getservby|initgroups'
     ! nm "$1" | grep -E " [TWi] ($calls)"
 }
 symbols() { nm "$1" | grep ' T main$' >/dev/null; }
 starts() { env -i "$1" --version >/dev/null; }
-# Whatever is in the environment.
+# An error is one line, with any environment.
 tells_errors() {
     local said
     said=$(RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 "$1" plan --root /no/such/root 2>&1 || echo $?)
@@ -35,10 +35,10 @@ tells_errors() {
 
 check "$release is a static-pie" static_pie "$release"
 check "$release needs no library and no loader" needs_nothing "$release"
-check "$release is at most 2500000 bytes, and is $(stat -c %s "$release")" small "$release"
+check "$release is at most 2500000 bytes (it has $(stat -c %s "$release"))" small "$release"
 check "$debug has its symbols" symbols "$debug"
 check "$debug has no name-service symbol" no_name_service "$debug"
 check "$release starts with an empty environment" starts "$release"
-check "$release tells an error where backtraces are asked for" tells_errors "$release"
+check "$release prints an error in one line, also with backtraces enabled" tells_errors "$release"
 echo "static: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,28 +1,30 @@
 #!/usr/bin/env bash
-# Measures the program against a floor, as ratios: tests/bench/bench.sh PROGRAM [ROUNDS]. What differs from machine
-# to machine is only shown; what does not (sizes, bytes written by a second run) fails where it misses its target.
+# Measures the program against a floor, as ratios: tests/bench/bench.sh PROGRAM [ROUNDS]. Numbers that differ between
+# machines are only shown. The other numbers (sizes, bytes written by a second run) fail the run if they miss their
+# target.
 set -euo pipefail
 program=$(realpath "${1:?usage: bench.sh PROGRAM [ROUNDS]}") rounds=${2:-100}
 here=$(dirname "$(realpath "$0")")
-work=$(mktemp -d -p "$(dirname "$program")") # on the disk that the build is on
+work=$(mktemp -d -p "$(dirname "$program")") # on the same disk as the build
 memory=$(mktemp -d -p /dev/shm)
 trap 'rm -rf "$work" "$memory"' EXIT
 failed=0
 
 "$here/../sample-node.sh" "$work/sample"
-trace() { # NAME ROOT COMMAND...: all system calls of a command go to $work/NAME.trace
+trace() { # NAME ROOT COMMAND...: writes all system calls of a command to $work/NAME.trace
     local name=$1
     shift
     strace -f -y -s 0 -o "$work/$name.full" "$@" >/dev/null 2>"$work/stderr" ||
         { cat "$work/stderr" >&2; exit 1; }
     grep -vE '^[0-9]+ +(---|\+\+\+)' "$work/$name.full" >"$work/$name.trace"
 }
-# The files of the traced node with their sizes; a backup's name has the time in it, and so has its index.
+# Prints the files of the traced node with their sizes. The name and the index of a backup contain the time, so they are
+# left out.
 made() {
     find "$root" -type f ! -name index.json -printf '%P %s\n' | sed 's/[0-9]*T[0-9]*Z/ID/' | sort
 }
 
-# The floor: what the first apply does to the file system, and nothing else.
+# The floor is a program that only makes the file system changes of the first apply.
 root=$work/traced
 cp -a "$work/sample" "$root"
 strace -f -y -s 4096 -o "$work/names.trace" "$program" --root "$root" apply >/dev/null 2>&1
@@ -36,28 +38,28 @@ trace first "$program" --root "$root" apply
 made >"$work/made"
 rm -rf "$root" && cp -a "$work/sample" "$root"
 trace floor "$work/floor" "$root"
-made | diff "$work/made" - || { echo "the floor does not make the files that the program makes" >&2; exit 1; }
+made | diff "$work/made" - || { echo "the floor and the program do not make the same files" >&2; exit 1; }
 trace version "$program" --version
 trace true /bin/true
 
 calls() { wc -l <"$work/$1.trace"; }
 syncs() { grep -cE '^[0-9]+ +(fsync|fdatasync|syncfs|sync)\(' "$work/$1.trace" || true; }
-# Bytes written, but for the report to standard output and error.
+# Bytes written, except to standard output and standard error.
 written() {
     local calls='write|writev|pwrite64|copy_file_range|sendfile'
     sed -nE "s/^[0-9]+ +($calls)\\(([0-9]+).* = ([0-9]+)\$/\\2 \\3/p" "$work/$1.trace" |
         awk '$1 > 2 { sum += $2 } END { print sum + 0 }'
 }
-# Calls that change something in the file system, whatever they write.
+# Calls that change the file system in other ways.
 changes() {
     local calls='mkdir|rename|link|symlink|unlink|rmdir|f?chmod|l?f?chown|f?truncate|utime|f?setxattr'
     grep -v ' = -1 E' "$work/$1.trace" | grep -cE "^[0-9]+ +($calls)[a-z0-9]*\(" || true
 }
 
-verdict() { # VALUE LIMIT: is it met?
+verdict() { # VALUE LIMIT: is the value within the limit?
     awk -v value="$1" -v limit="$2" 'BEGIN { print value <= limit ? "met" : "MISSED" }'
 }
-must() { # NAME VALUE LIMIT UNIT: a target that does not depend on the machine's mood
+must() { # NAME VALUE LIMIT UNIT: a target that does not depend on the machine
     printf '%-36s %10s %-6s target: at most %s, %s\n' "$1" "$2" "$4" "$3" "$(verdict "$2" "$3")"
     [ "$(verdict "$2" "$3")" = met ] || failed=1
 }

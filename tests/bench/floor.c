@@ -1,6 +1,6 @@
 /*
- * The floor of a first apply: a program that does its writes, fsyncs, renames and links and nothing else.
- * operations.h is made from a trace of the program by operations.awk. Usage: floor ROOT
+ * The floor of a first apply: a program that only does the writes, fsyncs, renames and links of the apply.
+ * operations.awk makes operations.h from a trace of the apply. Usage: floor ROOT
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,10 +1,14 @@
-# Turns a trace (strace -y) of a first apply into the statements of floor.c, one for each call that changes the
-# file system: awk -v root=DIR -f operations.awk TRACE
+# Turns a trace (strace -y) of a first apply into the statements of floor.c, one for each call that changes the file
+# system: awk -v root=DIR -f operations.awk TRACE
 
-function fail(line) { print "operations.awk: what does this call do? " line >"/dev/stderr"; bad = 1; exit 1 }
+function fail(line) {
+    print "operations.awk: unknown call; add it to this script: " line >"/dev/stderr"
+    bad = 1
+    exit 1
+}
 function number(text) { match(text, /-?[0-9]+/); return substr(text, RSTART, RLENGTH) }
 
-# The path that a directory's descriptor and a name stand for, relative to the root; "" for one outside it.
+# Returns the path of a name in a directory descriptor, relative to the root directory; "" if the path is outside it.
 function path(directory, name) {
     gsub(/^[^<]*<|>$/, "", directory)
     gsub(/"/, "", name)
@@ -17,7 +21,7 @@ function path(directory, name) {
 }
 function quoted(name) { return "\"" name "\"" }
 
-# Failed calls, and those that don't matter.
+# Skip failed calls, signals and exits.
 / = -1 E/ || /^[0-9]* *(---|\+\+\+)/ { next }
 {
     line = $0
@@ -84,7 +88,7 @@ call == "unlinkat" {
     print "check(" do_it "(" quoted(path(argument[1], argument[2])) "), \"" do_it "\");"; next
 }
 call ~ /^(unlink|rmdir)$/ { print "check(" call "(" quoted(path("", argument[1])) "), \"" call "\");"; next }
-# Whatever else changes files is not known here: better no floor than a wrong one.
+# This script does not know the other calls that change files. No floor is better than a wrong floor.
 call ~ /^(f?truncate|fallocate|symlink(at)?|mknod(at)?|l?chown|chmod|fchownat|utimensat)$/ { fail(line) }
 call ~ /^([fl]?setxattr|sync|syncfs|sync_file_range)$/ { fail(line) }
 END { exit bad }

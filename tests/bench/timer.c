@@ -1,9 +1,9 @@
 /*
- * Times programs against each other, alternately, each round on fresh copies of a node root.
+ * Measures the time of programs, one after the other, in each round on fresh copies of a node's root directory.
  * Usage: timer ROUNDS SAMPLE WORK PROGRAM FLOOR
- * Prints a line for each: its name, the median of its wall-clock time in microseconds, its largest resident size
- * in KiB.
- * It is small and static: the resident size of a child counts from the fork on, with its parent's pages.
+ * For each program, it prints a line: the name, the median of the wall-clock time in microseconds, and the largest
+ * resident size in KiB.
+ * The timer is small and static, because the resident size of a child includes the pages of its parent after the fork.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -30,7 +30,7 @@ static double now(void)
 	return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
 }
 
-/* Runs a program and gives its time in microseconds. Where one fails, so does the benchmark. */
+/* Runs a program and returns its time in microseconds. If a program fails, the benchmark fails. */
 static double run(char *const argv[], long *kib)
 {
 	char *environment[] = { "PATH=/usr/bin:/bin", NULL };
@@ -50,7 +50,7 @@ static double run(char *const argv[], long *kib)
 	return start;
 }
 
-/* Makes the copy anew and leaves nothing dirty that would slow down the fsync of what is timed. */
+/* Makes a fresh copy and syncs it, so that no old data slows down the fsync of the measured program. */
 static void fresh(char *sample, char *root)
 {
 	char *remove[] = { "/bin/rm", "-rf", root, NULL };
@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 	for (int kind = 0; kind < KINDS; kind++)
 		times[kind] = calloc(rounds, sizeof(double));
 
-	/* The round before the first warms the caches up. */
+	/* The round before the first round warms up the caches. */
 	for (int round = -1; round < rounds; round++) {
 		int at = round < 0 ? 0 : round;
 

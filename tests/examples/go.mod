@@ -1,4 +1,4 @@
-// Those that read what `render` prints, as Go modules.
+// The Go modules of the programs that read the output of `render`.
 module kube-audit-bootstrap/examples
 
 go 1.26.8

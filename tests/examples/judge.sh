@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs in the folder that tests/examples.sh makes, and throws away.
+# Runs in the folder that tests/examples.sh makes and deletes.
 set -eu
 cd /judge/image-examples
 latest=$1
@@ -11,12 +11,12 @@ policy=/etc/kube-audit-bootstrap/audit-policy.yaml
 
 ok() { printf 'ok  %s\n' "$*"; }
 fail() { printf 'FAILED  %s\n' "$*" >&2; exit 1; }
-said_of() { grep -q -- "$1" /tmp/said || fail "it complains of something else than $1: $(cat /tmp/said)"; }
-# refused WORD COMMAND...: it fails, and says why.
+said_of() { grep -q -- "$1" /tmp/said || fail "the error message does not contain $1: $(cat /tmp/said)"; }
+# refused WORD COMMAND...: the command fails, and its message contains the word.
 refused() {
     word=$1
     shift
-    if "$@" >/tmp/said 2>&1; then fail "taken, and should not be: $*"; fi
+    if "$@" >/tmp/said 2>&1; then fail "accepted, but must be refused: $*"; fi
     said_of "$word"
 }
 quiet() { "$@" >/tmp/said 2>&1 || { cat /tmp/said >&2; fail "$*"; }; }
@@ -26,7 +26,7 @@ is_like() {
     cmp "$1" "$3" || fail "$1"
     [ "$(stat -c '%a %U' "$1")" = "$2 root" ] || fail "$1 has $(stat -c '%a %U' "$1")"
 }
-# The files of the configuration are where they belong, below a root: files_are ROOT
+# files_are ROOT: the files of the configuration are at the right paths below a root directory.
 files_are() {
     is_like "$1$config" 644 $given/config.yaml
     is_like "$1$policy" 600 $given/audit-policy.yaml
@@ -42,22 +42,22 @@ refused permissions cloud-init schema --config-file /tmp/broken.yaml
 python3 /judge/written.py write $given/cloud-init.yaml
 files_are ''
 python3 /judge/written.py order /etc/cloud/cloud.cfg || fail 'cloud-init runs scripts of vendor-data after those of user-data'
-# What README.md says of those who bring commands of their own.
+# README.md says which commands run if several parts have commands.
 printf '#cloud-config\nruncmd: [first]\n' >/tmp/first
 printf '#cloud-config\nruncmd: [second]\n' >/tmp/second
 { cat /tmp/second; echo 'merge_how: "dict(no_replace,recurse_list)+list(append)+str()"'; } >/tmp/merging
-runs() { said=$(python3 /judge/written.py "$1" /tmp/first "$2"); [ "$said" = "$3" ] || fail "cloud-init runs $said of $1 $2"; }
+runs() { said=$(python3 /judge/written.py "$1" /tmp/first "$2"); [ "$said" = "$3" ] || fail "$1 $2: cloud-init runs $said, expected $3"; }
 runs parts /tmp/second second
 runs parts /tmp/merging 'first second'
 runs vendor /tmp/second first
 runs vendor /tmp/merging first
-ok "cloud-init $(cloud-init --version | cut -d ' ' -f 2): user-data is valid, and its files are written as given; scripts of vendor-data come first"
+ok "cloud-init $(cloud-init --version | cut -d ' ' -f 2): user-data is valid, and its files are written unchanged; scripts of vendor-data run first"
 printf '#!/bin/sh\necho "$@" >/tmp/called\n' >/usr/bin/kube-audit-bootstrap
 chmod 0755 /usr/bin/kube-audit-bootstrap
 sh $given/vendor-data.sh
 files_are ''
-[ "$(cat /tmp/called)" = apply ] || fail 'vendor-data does not apply'
-ok 'vendor-data: its files are written as given, and then it applies'
+[ "$(cat /tmp/called)" = apply ] || fail 'vendor-data does not run apply'
+ok 'vendor-data: its files are written unchanged, and then it runs apply'
 rm /usr/bin/kube-audit-bootstrap
 
 # Cluster API
@@ -82,7 +82,7 @@ python3 /judge/written.py write /tmp/user-data
 is_like /etc/kubernetes/audit-policy.yaml 600 $given/audit-policy.yaml
 mkdir -p /tmp/configured/etc/kube-audit-bootstrap
 cp $given/config.yaml $given/audit-policy.yaml /tmp/configured/etc/kube-audit-bootstrap
-# What the program itself would still do there.
+# Counts the changes of the kubeadm step that the program would still make there.
 left() {
     $program plan --root "/tmp/$1" --output json >/tmp/plan || [ $? -eq 3 ] || return 0
     grep -c '"step": "kubeadm"' /tmp/plan || true
@@ -90,7 +90,7 @@ left() {
 [ "$(left default) $(left configured)" = '0 0' ] || fail 'the program would change what Cluster API made'
 cp /tmp/default/etc/kubernetes/kubeadm.yaml /tmp/configured/etc/kubernetes/kubeadm.yaml
 [ "$(left configured)" = 1 ] || fail 'the program does not see another configuration'
-ok "Cluster API and kubeadm $latest: read strictly, made into user-data and kubeadm's configuration, which has all that the program wants"
+ok "Cluster API and kubeadm $latest: they read the snippets strictly, and the kubeadm configuration has everything that the program would add"
 
 # Flatcar
 for set in default configured; do
@@ -125,14 +125,14 @@ mkdir -p /opt/bin
 install -m 0755 $program /opt/bin/kube-audit-bootstrap
 mkdir /etc/systemd/system/kube-audit-bootstrap-heal.path.d
 cp default/systemd.conf /etc/systemd/system/kube-audit-bootstrap-heal.path.d/10-manifest.conf
-# It tells of a directive that it passes over, and succeeds.
+# systemd-analyze reports an ignored directive, but succeeds.
 units_are_right() { systemd-analyze verify "$@" >/tmp/said 2>&1 && [ ! -s /tmp/said ]; }
 units_are_right kubeadm.service kube-audit-bootstrap.service kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer ||
     fail "systemd finds a fault: $(cat /tmp/said)"
 sed -i s/PathChanged=/PathChange=/ /etc/systemd/system/kube-audit-bootstrap-heal.path.d/10-manifest.conf
 if units_are_right kube-audit-bootstrap-heal.path; then fail 'systemd does not read the drop-in'; fi
 said_of PathChange
-ok "Butane: strictly; $(systemd-analyze --version | sed -n 's/ (.*//;1p'): the units and the drop-in"
+ok "Butane reads the config strictly; $(systemd-analyze --version | sed -n 's/ (.*//;1p') verifies the units and the drop-in"
 
 # Image builders
 mkdir -p /tmp/role/files
@@ -154,7 +154,7 @@ for set in default configured; do
     quiet ansible-playbook -i localhost, /tmp/play.yaml
 done
 installed ''
-[ ! -e /tmp/kube-audit-bootstrap ] || fail 'Ansible leaves the release behind'
+[ ! -e /tmp/kube-audit-bootstrap ] || fail 'Ansible does not remove the release'
 ok "Ansible $(ansible --version | sed -n '1s/.* \(.*\)].*/\1/p'): the tasks install the release and the configuration"
 
 for set in default configured; do
@@ -164,7 +164,7 @@ for set in default configured; do
         >/tmp/packer-$set/image.pkr.hcl
     (cd /tmp/packer-$set && quiet env CHECKPOINT_DISABLE=1 /judge/packer validate .)
 done
-# Its commands, as its own shell runs them.
+# Run Packer's commands in the same shell as Packer.
 sed -n '/inline = \[/,/\]/s/^ *\("[^"]*"\),$/\1/p' configured/packer.pkr.hcl | python3 -c 'import json, sys; [print(json.loads(line)) for line in sys.stdin]' >/tmp/inline
 cp /tmp/role/files/* /tmp
 quiet /judge/kube-audit-bootstrap/install.sh --root / --uninstall
@@ -183,8 +183,8 @@ install -m 0755 configured/mkosi.postinst /tmp/mkosi/mkosi.postinst
 installed /tmp/mkosi/image
 ok "$(mkosi --version): an image has the release and the configuration"
 
-# No engine builds them here: read, and what they copy.
-# copies FILE LINE...: it copies that, and nothing else.
+# No engine builds the Dockerfiles here. They are only read, and their copies are compared.
+# copies FILE LINE...: the Dockerfile makes exactly these copies.
 copies() {
     file=$1
     shift
@@ -197,4 +197,4 @@ copies default/kairos.Dockerfile "$release_to"
 copies configured/kind.Dockerfile "$program_to" "[config.yaml] $config" "[audit-policy.yaml] $policy"
 copies configured/kairos.Dockerfile "$release_to" "[config.yaml] $config" "[audit-policy.yaml] $policy"
 echo 'COPY ["a"' | refused 'COPY requires' $examples dockerfile
-ok "BuildKit's parser: the Dockerfiles"
+ok "BuildKit's parser reads the Dockerfiles"

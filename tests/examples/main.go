@@ -1,4 +1,4 @@
-// Asks what others make of what `render` prints: Butane, Cluster API, and BuildKit's parser of Dockerfiles.
+// Reads the output of `render` with Butane, Cluster API, and BuildKit's parser of Dockerfiles.
 package main
 
 import (
@@ -46,7 +46,7 @@ func run(args []string) error {
 	return errors.New("usage: examples butane | dockerfile | kubeadm VERSION | user-data VERSION < FILE")
 }
 
-// The Ignition config of a Butane config, as `butane --strict` makes it.
+// butane prints the Ignition config of a Butane config, as `butane --strict` does.
 func butane(input []byte) error {
 	output, report, err := config.TranslateBytes(input, common.TranslateBytesOptions{Pretty: true})
 	if err == nil && len(report.Entries) > 0 {
@@ -59,7 +59,7 @@ func butane(input []byte) error {
 	return err
 }
 
-// What each COPY of a Dockerfile copies, and where to.
+// dockerfile prints the sources and the target of each COPY of a Dockerfile.
 func dockerfile(input []byte) error {
 	result, err := parser.Parse(bytes.NewReader(input))
 	if err != nil {
@@ -82,7 +82,7 @@ func dockerfile(input []byte) error {
 	return nil
 }
 
-// A KubeadmControlPlane, read as strictly as the API server of a management cluster does it.
+// controlPlane reads a KubeadmControlPlane as strictly as the API server of a management cluster.
 func controlPlane(input []byte) (*bootstrapv1.KubeadmConfigSpec, error) {
 	var object controlplanev1.KubeadmControlPlane
 	if err := yaml.UnmarshalStrict(input, &object); err != nil {
@@ -94,7 +94,7 @@ func controlPlane(input []byte) (*bootstrapv1.KubeadmConfigSpec, error) {
 	return &object.Spec.KubeadmConfigSpec, nil
 }
 
-// The ClusterConfiguration that Cluster API makes for a version of Kubernetes.
+// clusterConfiguration returns the ClusterConfiguration that Cluster API makes for a version of Kubernetes.
 func clusterConfiguration(spec *bootstrapv1.KubeadmConfigSpec, version string) (string, error) {
 	parsed, err := semver.Parse(version)
 	if err != nil {
@@ -117,7 +117,7 @@ func kubeadm(input []byte, version string) error {
 	return err
 }
 
-// The user-data that Cluster API gives to the first control plane.
+// userData prints the user-data that Cluster API gives to the first control plane.
 func userData(input []byte, version string) error {
 	spec, err := controlPlane(input)
 	if err != nil {

@@ -1,4 +1,4 @@
-"""Lets cloud-init write the files of a user-data, as it does at a boot, and says whose commands it runs where two meet."""
+"""Lets cloud-init write the files of user-data, as at a boot, and prints which commands it runs if two parts have some."""
 import sys
 
 from cloudinit import handlers, templater, util
@@ -13,7 +13,7 @@ class Paths:
 
 
 def merged(parts):
-    """What becomes of the parts of one user-data, or of one vendor-data."""
+    """Merge the parts of one user-data, or of one vendor-data, as cloud-init does."""
     handler = CloudConfigPartHandler(Paths)
     handler.handle_part(None, handlers.CONTENT_START, None, None, None, None)
     for part in parts:
@@ -34,7 +34,7 @@ if command == "write":
 elif command == "parts":
     print(*merged(texts)["runcmd"])
 elif command == "vendor":
-    # User-data comes first, vendor-data last, as cloudinit.helpers.ConfigMerger has them.
+    # User-data comes first, vendor-data last, as in cloudinit.helpers.ConfigMerger.
     print(*util.mergemanydict([merged([text]) for text in texts])["runcmd"])
 elif command == "order":
     modules = [name.replace("-", "_") for name in util.load_yaml(texts[0])["cloud_final_modules"]]

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// counts says of how many cases and files what was judged.
+// counts has the numbers of cases and files, by the judgement.
 type counts struct {
 	cases, refused                      int
 	kubeadm, manifests, ready, unedited int
 }
 
-// cases judges every case of a folder. It prints what is wrong and the counts, and tells whether nothing was wrong.
+// cases judges every case of a folder. It prints what is wrong and the counts. It returns true if nothing was wrong.
 func cases(directory string, all expected) bool {
 	entries, err := os.ReadDir(directory)
 	if err != nil || len(entries) == 0 {
@@ -43,7 +43,7 @@ func cases(directory string, all expected) bool {
 	sort.Strings(names)
 	for _, name := range names {
 		if !found[name] {
-			wrong(name, "expected.yaml names a case that is not there")
+			wrong(name, "expected.yaml names a case that does not exist")
 		}
 	}
 	fmt.Printf("judge: %d cases, %d of them refused. Edited: %d kubeadm files, %d manifests. In need of no edit: %d. "+
@@ -51,7 +51,8 @@ func cases(directory string, all expected) bool {
 	return good
 }
 
-// judgeCase judges all files of a case. What was changed, its file "modes" says; where there is none, nothing was.
+// judgeCase judges all files of a case. The file "modes" of the case lists the changed files. Without it, nothing
+// changed.
 func judgeCase(folder string, all expected, sum *counts) (faults []string) {
 	fault := func(format string, args ...interface{}) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	name := filepath.Base(folder)
@@ -76,7 +77,7 @@ func judgeCase(folder string, all expected, sum *counts) (faults []string) {
 	if refused {
 		sum.refused++
 		if len(after) > 0 {
-			fault("after/ is there, but a refused run changes nothing: remove what an earlier recording left")
+			fault("after/ exists, but a refused run changes nothing: remove the files of an earlier recording")
 		}
 		return faults
 	}
@@ -103,7 +104,7 @@ func judgeCase(folder string, all expected, sum *counts) (faults []string) {
 		old, was := before[file]
 		edited, is := after[file]
 		if is && !changed[file] {
-			fault("%s is in after/ and not in modes: remove what an earlier recording left", file)
+			fault("%s is in after/ and not in modes: remove the files of an earlier recording", file)
 		}
 		kind := kindOfText(edited)
 		if was {
@@ -112,14 +113,14 @@ func judgeCase(folder string, all expected, sum *counts) (faults []string) {
 		switch _, isUnedited := exception.Unedited[file]; {
 		case isUnedited:
 			if sum.unedited++; kind == "" || !was || is && edited != old {
-				fault("%s is none that stays unedited", file)
+				fault("%s is not a file that stays unedited", file)
 			}
 		case kind == "":
 			if was && is && edited != old && file != policy {
-				fault("%s was edited, and is nothing that the judge knows", file)
+				fault("%s was edited, but the judge does not know this kind of file", file)
 			}
 		case !was:
-			fault("%s was made; a %s is only ever edited", file, kind)
+			fault("%s was created; a %s must only be edited", file, kind)
 		default:
 			if !is {
 				edited = old
@@ -140,14 +141,14 @@ func judgeCase(folder string, all expected, sum *counts) (faults []string) {
 	}
 	for _, file := range sortedKeys(exception.Unedited) {
 		if _, ok := before[file]; !ok {
-			fault("expected.yaml names %s, which is not there", file)
+			fault("expected.yaml names %s, which does not exist", file)
 		}
 	}
 	return faults
 }
 
-// kindOfText tells what a file is by what is in it: "kubeadm", "manifest" (one that runs an API server) or "". What
-// can't be read is what it looks like.
+// kindOfText returns the kind of a file by its content: "kubeadm", "manifest" (a pod that runs an API server) or "". If
+// the file cannot be read, the words in it decide.
 func kindOfText(text string) string {
 	all, err := documents(text)
 	container := -1
@@ -167,7 +168,7 @@ func kindOfText(text string) string {
 	return ""
 }
 
-// filesOf reads all files of a folder, by their places in it.
+// filesOf reads all files of a folder, by their paths in it.
 func filesOf(folder string) (map[string]string, error) {
 	files := map[string]string{}
 	return files, filepath.WalkDir(folder, func(path string, one fs.DirEntry, err error) error {
@@ -180,7 +181,7 @@ func filesOf(folder string) (map[string]string, error) {
 	})
 }
 
-// exitCode gives the exit code that ends what a run printed.
+// exitCode returns the exit code, which is the last line of a recorded output.
 func exitCode(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -209,7 +210,7 @@ func sortedKeys(maps ...map[string]string) (keys []string) {
 // shapeVersion stands for @VERSION@ in a shape. Its kubeadm reads v1beta3 and v1beta4.
 const shapeVersion = "1.34.1"
 
-// shapes lets the program edit every shape, in a folder for each version of kubeadm's API. Each must be edited.
+// shapes runs the program on every shape, in a folder for each version of kubeadm's API. It must edit each of them.
 func shapes(program, directory string, want expectation) bool {
 	good, sum := true, 0
 	for _, version := range []string{"v1beta3", "v1beta4"} {

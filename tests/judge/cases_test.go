@@ -24,7 +24,7 @@ func TestTheListIsReadStrictly(t *testing.T) {
 	}
 }
 
-// Settings that aren't the default: rows change both files, then the one after.
+// Settings that are not the default. Each row changes both files, and then the edited file.
 func TestOtherSettings(t *testing.T) {
 	edit := func(flags, mounts, volumes string) string {
 		return replace(t, manifest, "    image: reg", flags+"    image: reg", certs, certs+mounts, "status", volumes+"status")
@@ -44,7 +44,7 @@ func TestOtherSettings(t *testing.T) {
 	toStdout := replace(t, right, "path=/var/log/kubernetes/audit/audit.log", "path=-", logMount, "", logVolume, "")
 	elsewhere := replace(t, edit("", logMount, logVolume), "path: /var/log/kubernetes/audit/", "path: /data")
 	elsewhereAfter := replace(t, right, "path: /var/log/kubernetes/audit/", "path: /data")
-	// Only added to: the log's mount and volume come first.
+	// Lines are only added: the log's mount and volume come first.
 	reorder := func(text string) string {
 		return replace(t, text, mounts, logMount+strings.Replace(mounts, logMount, "", 1),
 			strings.Replace(volumes, "path: /var/log/kubernetes/audit/", "path: /data", 1),
@@ -60,14 +60,14 @@ func TestOtherSettings(t *testing.T) {
 		"off, and no boolean":    {off, manifest, replace(t, right, "compress\n", "compress=no\n"), "--audit-log-compress is \"no\""},
 		"standard output":        {stdout, manifest, toStdout, ""},
 		"a file all the same":    {stdout, manifest, right, "--audit-log-path is \"/var/log/kubernetes/audit/audit.log\", not \"-\""},
-		"a mount for nothing":    {stdout, manifest, replace(t, right, "path=/var/log/kubernetes/audit/audit.log", "path=-"), "a mount was added"},
+		"a mount for nothing":    {stdout, manifest, replace(t, right, "path=/var/log/kubernetes/audit/audit.log", "path=-"), "an unexpected mount was added"},
 		"a webhook":              {webhook, manifest, hook(right), ""},
 		"no webhook":             {webhook, manifest, right, "--audit-webhook-config-file is missing"},
 		"a webhook not asked":    {exception{}, manifest, hook(right), "the rest of the command line differs"},
 		"a webhook not mounted":  {webhook, manifest, replace(t, hook(right), "    - mountPath: /etc/kubernetes/hook\n      name: audit-webhook\n      readOnly: true\n", ""), "/etc/kubernetes/hook is not mounted"},
 		"kept elsewhere":         {data, elsewhere, reorder(elsewhereAfter), ""},
 		"elsewhere, not kept":    {exception{}, elsewhere, reorder(elsewhereAfter), "is not /var/log/kubernetes/audit of the host"},
-		"kept, but made another": {data, elsewhere, replace(t, reorder(elsewhereAfter), "readOnly: false", "readOnly: no"), "a line was changed where all is to be kept"},
+		"kept, but made another": {data, elsewhere, replace(t, reorder(elsewhereAfter), "readOnly: false", "readOnly: no"), "a line was changed, but every line must stay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := ownList(t)
@@ -77,7 +77,7 @@ func TestOtherSettings(t *testing.T) {
 	}
 }
 
-// Where nothing but the policy changes, the pod must all the same, and only then.
+// If only the policy changes, the pod must change, too, and only then.
 func TestMark(t *testing.T) {
 	right := replace(t, manifest,
 		"    image: reg", flags+"    image: reg", certs, certs+mounts, "status", volumes+"status")
@@ -108,7 +108,7 @@ func TestMark(t *testing.T) {
 
 const place = "etc/kubernetes/manifests/kube-apiserver.yaml"
 
-// A right case, and what spoils it: each row writes or removes (where the text is "") files of the case.
+// A right case, and changes that make it wrong. Each row writes files of the case, or removes them if the text is "".
 func TestCases(t *testing.T) {
 	right := replace(t, manifest,
 		"    image: reg", flags+"    image: reg", certs, certs+mounts, "status", volumes+"status")
@@ -129,13 +129,13 @@ func TestCases(t *testing.T) {
 		"a copy, edited":    {map[string]string{stray: manifest, "after" + stray[6:]: right, "modes": "0600 /" + place + "\n0600 " + stray[6:]}, ""},
 		"no modes":          {map[string]string{"modes": ""}, "is in after/ and not in modes"},
 		"no after":          {map[string]string{"after/" + place: ""}, "is in modes and not in after/"},
-		"no before":         {map[string]string{"before/" + place: "", "before/etc/x": "x"}, "was made; a manifest is only ever edited"},
-		"an unknown file":   {map[string]string{"before/etc/x": "x", "after/etc/x": "y", "modes": "0600 /" + place + "\n0600 /etc/x"}, "/etc/x was edited, and is nothing that the judge knows"},
+		"no before":         {map[string]string{"before/" + place: "", "before/etc/x": "x"}, "was created; a manifest must only be edited"},
+		"an unknown file":   {map[string]string{"before/etc/x": "x", "after/etc/x": "y", "modes": "0600 /" + place + "\n0600 /etc/x"}, "/etc/x was edited, but the judge does not know this kind of file"},
 		"another's policy":  {map[string]string{"before/etc/kubernetes/audit-policy.yaml": "x", "after/etc/kubernetes/audit-policy.yaml": "y", "modes": "0600 /" + place + "\n0600 /etc/kubernetes/audit-policy.yaml"}, ""},
 		"the policy alone":  {map[string]string{"before/" + place: right, "before/etc/kubernetes/audit-policy.yaml": "x", "after/etc/kubernetes/audit-policy.yaml": "y", "modes": "0600 /" + place + "\n0600 /etc/kubernetes/audit-policy.yaml"}, "the policy changes and the pod does not"},
 		"a policy's mode":   {map[string]string{"before/" + place: right, "before/etc/kubernetes/audit-policy.yaml": "x", "after/etc/kubernetes/audit-policy.yaml": "x", "modes": "0600 /" + place + "\n0600 /etc/kubernetes/audit-policy.yaml"}, ""},
-		"one that is cut":   {map[string]string{"before/" + place: manifest[:len(manifest)-2], "after/" + place: right}, "the file before can't be read"},
-		"a cut file more":   {map[string]string{"before/run/kubeadm.yaml": "apiVersion: kubeadm.k8s.io/v1beta3\na: {"}, "/run/kubeadm.yaml: the file before can't be read"},
+		"one that is cut":   {map[string]string{"before/" + place: manifest[:len(manifest)-2], "after/" + place: right}, "the original file cannot be read"},
+		"a cut file more":   {map[string]string{"before/run/kubeadm.yaml": "apiVersion: kubeadm.k8s.io/v1beta3\na: {"}, "/run/kubeadm.yaml: the original file cannot be read"},
 		"refused":           {map[string]string{"plan.txt": "error: x\n--- exit 1\n"}, "plan ends with exit code 1"},
 		"no end":            {map[string]string{"plan.txt": "done\n"}, "does not end with an exit code"},
 		"no plan":           {map[string]string{"plan.txt": ""}, "plan.txt: no such file"},
@@ -165,7 +165,7 @@ func TestKindsOfFiles(t *testing.T) {
 	}
 }
 
-// What the list says of a case.
+// The rules of the list for a case.
 func TestListedCases(t *testing.T) {
 	all := ownList(t)
 	all.Cases = map[string]exception{
@@ -181,9 +181,9 @@ func TestListedCases(t *testing.T) {
 		fault string
 	}{
 		{"left", nil, ""},
-		{"left", edit, "is none that stays unedited"},
-		{"left", map[string]string{"before/" + place: "a: b\n"}, "is none that stays unedited"},
-		{"left", map[string]string{"before/" + place: "", "before/x": "x"}, "which is not there"},
+		{"left", edit, "is not a file that stays unedited"},
+		{"left", map[string]string{"before/" + place: "a: b\n"}, "is not a file that stays unedited"},
+		{"left", map[string]string{"before/" + place: "", "before/x": "x"}, "which does not exist"},
 		{"other", nil, "--audit-log-path is missing"},
 		{"refused", refused, ""},
 		{"refused-x", refused, ""},
@@ -209,7 +209,7 @@ func TestListedCases(t *testing.T) {
 	}
 }
 
-// expectCase judges a case with some files, and others in their place.
+// expectCase judges a case in which some files are replaced.
 func expectCase(t *testing.T, name string, all expected, fault string, files, others map[string]string) {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), name)
@@ -240,7 +240,7 @@ func writeCase(t *testing.T, folder string, all ...map[string]string) {
 	}
 }
 
-// A program that edits nothing passes no shape.
+// A program that edits nothing fails for every shape.
 func TestShapes(t *testing.T) {
 	folder := t.TempDir()
 	for _, version := range []string{"v1beta3", "v1beta4"} {

@@ -19,7 +19,7 @@ import (
 
 const limit = 10 * time.Second
 
-// Where a file lies on the node that is made for it.
+// The path of a file on the node that is made for it.
 var places = map[string]string{
 	"kubeadm":  "/run/kubeadm/kubeadm.yaml",
 	"manifest": "/etc/kubernetes/manifests/kube-apiserver.yaml",
@@ -39,7 +39,7 @@ const (
 	wrong      = "WRONG"
 )
 
-// corpus runs every file of a corpus through the program. It prints a line a file and a table, and tells whether
+// corpus runs the program on every file of a corpus. It prints a line for each file, and a table. It returns true if
 // nothing was wrong.
 func corpus(program, directory string, want expectation) bool {
 	notes := readNotes(filepath.Join(directory, "INDEX.tsv"))
@@ -80,7 +80,7 @@ func corpus(program, directory string, want expectation) bool {
 		}
 	}
 	if !found {
-		fmt.Fprintln(os.Stderr, "judge: none of the folders of a corpus in", directory)
+		fmt.Fprintln(os.Stderr, "judge: found no folder of a corpus in", directory)
 		return false
 	}
 	fmt.Println()
@@ -137,8 +137,8 @@ func readNotes(path string) map[string]string {
 
 var templateMark = regexp.MustCompile(`\{\{|\{%|\$\{|\$[A-Za-z_]|\{[A-Z][A-Z0-9_]+\}|<%|<[A-Za-z_-]+>|__[A-Z]|%%|@@`)
 
-// harmless tells a file that is among the bad ones only for marks of a template that stand inside quoted values: text
-// like any other, which may be edited.
+// harmless returns true if a bad file has template marks only inside quoted values. These are text like any other, and
+// the program may edit the file.
 func harmless(text string) bool {
 	words, _ := scan(text)
 	some := false
@@ -152,13 +152,13 @@ func harmless(text string) bool {
 	return some
 }
 
-// result is what a run of the program ended with.
+// result is the result of a run of the program.
 type result struct {
 	exit   int
 	output string // standard error
 }
 
-// run runs the program. Its exit code is -1 where it was ended by a signal or by the time limit.
+// run runs the program. The exit code is -1 if a signal or the time limit ended it.
 func run(program string, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -169,7 +169,7 @@ func run(program string, args ...string) result {
 	var exited *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return result{-1, fmt.Sprintf("not done after %s", limit)}
+		return result{-1, fmt.Sprintf("did not end within %s", limit)}
 	case errors.As(err, &exited):
 		return result{exited.ExitCode(), stderr.String()}
 	case err != nil:
@@ -178,7 +178,7 @@ func run(program string, args ...string) result {
 	return result{0, stderr.String()}
 }
 
-// tryFile lets the program loose on a node that has one file, and judges what it does.
+// tryFile runs the program on a node with one file, and judges the result.
 func tryFile(program, kind, original string, want expectation) (verdict, detail string) {
 	root, err := os.MkdirTemp("", "judge-")
 	if err != nil {
@@ -202,7 +202,7 @@ func tryFile(program, kind, original string, want expectation) (verdict, detail 
 			return wrong, "refused, but " + at
 		}
 		if !strings.Contains(first.output, filepath.Base(file)) || strings.Contains(first.output, "panicked") {
-			return wrong, "refused without a word on the file: " + oneLine(first.output)
+			return wrong, "refused, but the message does not name the file: " + oneLine(first.output)
 		}
 		return refused, strings.ReplaceAll(oneLine(first.output), root, "")
 	case 0:
@@ -228,7 +228,7 @@ func tryFile(program, kind, original string, want expectation) (verdict, detail 
 		return wrong, fmt.Sprintf("restore: exit %d: %s", back.exit, oneLine(back.output))
 	}
 	if read(file) != original {
-		return wrong, "restore did not bring the file back"
+		return wrong, "restore did not put the file back"
 	}
 	changed := strings.Count("\n"+strings.Join(result.changed, "\n"), "\n- ")
 	return edited, fmt.Sprintf("%d lines changed, %d added", changed, result.added)
@@ -236,7 +236,7 @@ func tryFile(program, kind, original string, want expectation) (verdict, detail 
 
 var policyMessage = regexp.MustCompile(`(?m)^.*:\d+:\d+: .+$`)
 
-// tryPolicy lets the program check a policy, of no version and, as information, of 1.36.
+// tryPolicy lets the program check a policy, for all versions and, as information, for 1.36.
 func tryPolicy(program, source string) (verdict, detail string) {
 	plain := run(program, "policy", "check", source)
 	newest := run(program, "policy", "check", source, "--kubernetes-version", "1.36")
@@ -258,7 +258,7 @@ func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c == '\n' || c == '\r' }), " | ")
 }
 
-// entry is what must stay the same of a file or directory that nothing wrote to.
+// entry is the state of a file or directory that must stay the same if nothing wrote to it.
 type entry struct {
 	mode     fs.FileMode
 	inode    uint64
@@ -289,18 +289,18 @@ func snapshot(root string) map[string]entry {
 	return all
 }
 
-// changedEntry names something that is not as it was; "" where all is.
+// changedEntry names a file or directory that changed, and returns "" if none did.
 func changedEntry(before, after map[string]entry) string {
 	for path, one := range after {
 		if was, ok := before[path]; !ok {
-			return path + " was made"
+			return path + " was created"
 		} else if was != one {
-			return path + " was touched"
+			return path + " was changed"
 		}
 	}
 	for path := range before {
 		if _, ok := after[path]; !ok {
-			return path + " is gone"
+			return path + " was removed"
 		}
 	}
 	return ""

@@ -16,8 +16,8 @@ type (
 	sequence = []interface{}
 )
 
-// verdict is what the judge found: the changed lines of the file before with what became of them, the number of
-// lines added, and what is wrong (nothing: the edit is right).
+// verdict is the result of the judge: the changed lines of the original file with their new text, the number of added
+// lines, and the faults. Without faults, the edit is right.
 type verdict struct {
 	want    expectation
 	changed []string
@@ -30,17 +30,17 @@ func (v *verdict) fault(format string, args ...interface{}) {
 }
 
 // judge compares two versions of one file of a kind, "kubeadm" or "manifest", as data and as text. Equal texts are
-// right where the file before has the edit already, or is none that gets one.
+// right if the original file has the edit already, or needs none.
 func judge(kind, before, after string, want expectation) verdict {
 	v := verdict{want: want}
 	old, err := documents(before)
 	if err != nil {
-		v.fault("the file before can't be read as YAML: %v", err)
+		v.fault("the original file cannot be read as YAML: %v", err)
 		return v
 	}
 	edited, err := documents(after)
 	if err != nil {
-		v.fault("the file after can't be read as YAML: %v", err)
+		v.fault("the edited file cannot be read as YAML: %v", err)
 		return v
 	}
 	strict(&v, kind, before, after)
@@ -50,13 +50,13 @@ func judge(kind, before, after string, want expectation) verdict {
 		judgeKubeadm(&v, old, edited)
 		seen, err := seenByKubeadm(after)
 		if err != nil || len(find(seen, "ClusterConfiguration")) != len(find(edited, "ClusterConfiguration")) {
-			v.fault("kubeadm splits the file after otherwise and does not see its ClusterConfiguration")
+			v.fault("kubeadm splits the edited file at other lines and does not see its ClusterConfiguration")
 		}
 	}
 	judgeText(&v, before, after)
 	for _, line := range v.changed {
 		if want.keep && strings.HasPrefix(line, "- ") {
-			v.fault("a line was changed where all is to be kept: %q", line[2:])
+			v.fault("a line was changed, but every line must stay: %q", line[2:])
 		}
 	}
 	return v
@@ -81,20 +81,20 @@ func documents(text string) (sequence, error) {
 	}
 }
 
-// strict looks for what the edit may have broken besides the values: JSON that is none any more (the kubelet reads a
-// file that starts with a brace as JSON alone: apimachinery, pkg/util/yaml, ToJSON), and keys given twice. kubeadm reads
-// its file part by part, so one that is JSON may get a part that is YAML.
+// strict looks for other things that the edit can break: a file that is no longer JSON, and keys that exist twice. The
+// kubelet reads a file that starts with a brace only as JSON (apimachinery, pkg/util/yaml, ToJSON). kubeadm reads its
+// file part by part, so a JSON file may get a part that is YAML.
 func strict(v *verdict, kind, before, after string) {
 	still := after
 	if kind == "kubeadm" {
 		still = append(parts(after), "")[0]
 	}
 	if json.Valid([]byte(before)) && !json.Valid([]byte(still)) {
-		v.fault("the file before is JSON, the file after is not")
+		v.fault("the original file is JSON, the edited file is not")
 	}
-	// The reader takes a key beside a merge that has it too for a second one.
+	// If a merge also has a key, the reader takes the key beside it for a second one.
 	if err := duplicates(after); err != nil && duplicates(before) == nil && !strings.Contains(after, "<<") {
-		v.fault("the file after can't be read strictly: %v", err)
+		v.fault("the edited file cannot be read strictly: %v", err)
 	}
 }
 
@@ -111,8 +111,8 @@ func duplicates(text string) error {
 	}
 }
 
-// parts splits a file at the lines that kubeadm splits it at (apimachinery, pkg/util/yaml, YAMLReader: "---" and white
-// space alone).
+// parts splits a file at the same lines as kubeadm: "---" with only white space behind it (apimachinery, pkg/util/yaml,
+// YAMLReader).
 func parts(text string) (all []string) {
 	var part strings.Builder
 	for _, line := range append(strings.SplitAfter(text, "\n"), "---") {
@@ -126,7 +126,7 @@ func parts(text string) (all []string) {
 	return all
 }
 
-// seenByKubeadm gives the first document of each part of a file: kubeadm reads no other.
+// seenByKubeadm returns the first document of each part of a file: kubeadm reads no other.
 func seenByKubeadm(text string) (sequence, error) {
 	var seen sequence
 	for _, part := range parts(text) {
@@ -141,7 +141,7 @@ func seenByKubeadm(text string) (sequence, error) {
 	return seen, nil
 }
 
-// get gives the value at a path of keys, nil where something on the way is no mapping or lacks the key.
+// get returns the value at a path of keys. It returns nil if a value on the path is not a mapping or lacks the key.
 func get(value interface{}, keys ...string) interface{} {
 	for _, key := range keys {
 		m, ok := value.(mapping)
@@ -163,7 +163,8 @@ func list(value interface{}) sequence {
 	return s
 }
 
-// without gives a copy of a mapping that lacks some keys; what is no mapping counts as an empty one where it is null.
+// without returns a copy of a mapping without some keys. Null counts as an empty mapping. Other values are returned as
+// they are.
 func without(value interface{}, keys ...string) interface{} {
 	if value == nil {
 		return mapping{}
@@ -182,7 +183,7 @@ func without(value interface{}, keys ...string) interface{} {
 	return rest
 }
 
-// with gives a copy of a mapping with one key set.
+// with returns a copy of a mapping with one key set.
 func with(value interface{}, key string, item interface{}) interface{} {
 	copied := without(value)
 	if m, ok := copied.(mapping); ok {
@@ -191,7 +192,7 @@ func with(value interface{}, key string, item interface{}) interface{} {
 	return copied
 }
 
-// differ names the first place where two values differ, in type or in content; "" where they are equal.
+// differ returns the first path where two values differ, in type or in content, and "" if they are equal.
 func differ(a, b interface{}, where string) string {
 	switch x := a.(type) {
 	case mapping:

@@ -13,21 +13,21 @@ var booleanFlags = map[string]bool{
 	"audit-webhook-truncate-enabled": true, "audit-webhook-batch-throttle-enable": true,
 }
 
-// flagName gives the name of a flag as the API server compares it.
+// flagName returns the name of a flag as the API server compares it.
 func flagName(name string) string { return strings.ReplaceAll(strings.TrimLeft(name, "-"), "_", "-") }
 
 func isTrue(value string) bool { b, err := strconv.ParseBool(value); return err == nil && b }
 
 func isBoolean(value string) bool { _, err := strconv.ParseBool(value); return err == nil }
 
-// argument is one flag of a command line, with the positions of the one or two items that it is written in.
+// argument is one flag of a command line, with the positions of its one or two items.
 type argument struct {
 	name, value string
 	from, to    int
 }
 
-// parse reads a command line as pflag does. Which flags of others take no value is not known here: one whose next
-// item looks like a flag counts as such.
+// parse reads a command line as pflag does. The judge does not know which other flags take no value: if the next item
+// looks like a flag, the flag counts as a flag without a value.
 func parse(items []string) []argument {
 	var all []argument
 	for i := 0; i < len(items); i++ {
@@ -54,7 +54,7 @@ func parse(items []string) []argument {
 	return all
 }
 
-// checkFlags compares the flags that the API server will see with those expected; the last of a name counts.
+// checkFlags compares the flags that the API server will see with the expected flags. The last flag of a name counts.
 func checkFlags(v *verdict, args []argument, version string) {
 	effective := map[string]string{}
 	for _, one := range args {
@@ -84,7 +84,7 @@ func checkFlags(v *verdict, args []argument, version string) {
 
 var versionPattern = regexp.MustCompile(`^v?1\.(\d+)\.`)
 
-// old tells a version before 1.20.
+// old returns true for a version before 1.20.
 func old(version string) bool {
 	match := versionPattern.FindStringSubmatch(version)
 	if match == nil {
@@ -94,15 +94,15 @@ func old(version string) bool {
 	return err == nil && minor < 20
 }
 
-// mount is a path of the container with what it shows.
+// mount is a path in the container, and what is mounted there.
 type mount struct {
 	container, host, kind string
 	readOnly, onHost      bool
-	// Is it a part of the volume alone? Then the volume's type is that of a directory above.
+	// Is only a part of the volume mounted? Then the type of the volume is that of a directory above.
 	sub bool
 }
 
-// checkServed finds out whether the API server sees the paths of the host at the same paths, each through the innermost
+// checkServed checks that the API server sees the paths of the host at the same paths, each through the innermost
 // mount.
 func checkServed(v *verdict, mounts []mount) {
 	for _, wanted := range v.want.served() {
@@ -150,8 +150,8 @@ func contains(all []string, one string) bool {
 	return false
 }
 
-// aligned pairs the items of a list before with those after: all of them, in order; the rest was added. By the key they
-// are named.
+// aligned pairs the items of the original list with the items of the edited list. It must find all of them, in order;
+// the rest was added. The key names an item in a fault.
 func aligned(
 	v *verdict, what string, before, after sequence, key func(interface{}) string, isSame func(a, b interface{}) bool,
 ) (pairs [][2]interface{}, added sequence) {
@@ -170,7 +170,7 @@ func aligned(
 	return pairs, added
 }
 
-// mountKey is what a mount is known by. One of the log file itself may become one of its directory.
+// mountKey returns the key of a mount. A mount of the log file may become a mount of its directory.
 func (v *verdict) mountKey(item interface{}) string {
 	at := path.Clean(text(get(item, "mountPath")))
 	if at == v.want.flags["audit-log-path"] {
@@ -179,11 +179,11 @@ func (v *verdict) mountKey(item interface{}) string {
 	return at
 }
 
-// ownName is what the program calls its volumes.
+// ownName matches the names that the program gives to its volumes.
 var ownName = regexp.MustCompile(`^audit(-log|-webhook)?(-\d+)?$`)
 
-// sameMount tells whether a mount is the one that was there. One of the program's own moves along when the flag that it
-// is for gets another path (README, "How it edits YAML").
+// sameMount returns true if two mounts are the same. If a flag gets another path, the program's own mount for this flag
+// moves to the new path (README, "How it edits YAML").
 func (v *verdict) sameMount(oldFlags []argument) func(before, after interface{}) bool {
 	moved := map[string]string{}
 	for _, one := range oldFlags {
@@ -227,19 +227,19 @@ func subset(keys []string, allowed ...string) bool {
 	return true
 }
 
-// mayChange tells whether a mount serves one of the API server's paths, so that it is ours to put right: all of it where
-// it is at the path, only whether it is read-only where it is above.
+// mayChange returns true if the edit may change a mount, because it serves one of the API server's paths. Everything
+// may change in a mount at the path; in a mount above the path, only whether it is read-only.
 func (v *verdict) mayChange(at string, changed []string) bool {
 	return v.want.servedAt(at) != nil || covers(at, v.want.logDirectory()) && subset(changed, "readOnly")
 }
 
-// faultsOf lists what the API server's validation refuses in a list of volumes and mounts.
+// faultsOf lists the faults that the API server's validation finds in volumes and mounts.
 func faultsOf(volumes, mounts sequence) []string {
 	var all []string
 	names, paths := map[string]bool{}, map[string]bool{}
 	for _, volume := range volumes {
 		if name := nameKey(volume); names[name] {
-			all = append(all, "the volume name "+name+" is there twice")
+			all = append(all, "the volume name "+name+" exists twice")
 		} else {
 			names[name] = true
 		}
@@ -269,7 +269,7 @@ func newFaults(v *verdict, before, after []string) {
 func judgeManifest(v *verdict, before, after sequence) {
 	document, container := apiServer(before)
 	if document < 0 {
-		v.fault("no container of the file before runs kube-apiserver")
+		v.fault("no container of the original file runs kube-apiserver")
 	}
 	if len(before) != len(after) {
 		v.fault("the file had %d documents and now has %d", len(before), len(after))
@@ -284,7 +284,7 @@ func judgeManifest(v *verdict, before, after sequence) {
 	}
 }
 
-// apiServer finds the document and the container that run the API server; -1 where none does.
+// apiServer returns the document and the container that run the API server, or -1 if none does.
 func apiServer(documents sequence) (document, container int) {
 	for i, one := range documents {
 		for j, candidate := range list(get(one, "spec", "containers")) {
@@ -296,7 +296,7 @@ func apiServer(documents sequence) (document, container int) {
 	return -1, -1
 }
 
-// commandLine gives the items of command and args as one list, and the number of those in command.
+// commandLine returns the items of command and args as one list, and the number of items in command.
 func commandLine(container interface{}) ([]string, int) {
 	var items []string
 	command := list(get(container, "command"))
@@ -306,7 +306,7 @@ func commandLine(container interface{}) ([]string, int) {
 	return items, len(command)
 }
 
-// start gives the position of the first flag of the API server; -1 where a container does not run it.
+// start returns the position of the first flag of the API server, or -1 if a container does not run it.
 func start(container interface{}, items []string) int {
 	for i, item := range items {
 		if strings.HasPrefix(item, "-") {
@@ -328,7 +328,7 @@ func start(container interface{}, items []string) int {
 	return -1
 }
 
-// shellLine gives what follows the API server in a line of a shell that runs it; nil where there is none.
+// shellLine returns the words after the API server in a shell line that runs it, or nil if there is none.
 func shellLine(items []string) []string {
 	for _, item := range items {
 		words := strings.Fields(item)
@@ -342,10 +342,10 @@ func shellLine(items []string) []string {
 	return nil
 }
 
-// mark is the annotation that a pod gets where nothing but the policy changes, so that its API server is started anew.
+// mark is the annotation that a pod gets if only the policy changes, so that the kubelet restarts the API server.
 const mark = "kube-audit-bootstrap/policy"
 
-// unmarked gives a pod without the mark, and the mark.
+// unmarked returns a pod without the mark, and the mark.
 func unmarked(pod interface{}) (rest, found interface{}) {
 	metadata := get(pod, "metadata")
 	annotations, ok := without(get(metadata, "annotations"), mark).(mapping)
@@ -380,7 +380,7 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 	}
 	oldContainer, newContainer := oldContainers[index], newContainers[index]
 
-	// All but what the edit is about.
+	// Everything that the edit must not change.
 	bare := func(document, spec interface{}, containers sequence) interface{} {
 		containers = append(sequence{}, containers...)
 		containers[index] = without(containers[index], "command", "args", "volumeMounts")
@@ -392,7 +392,7 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 
 	oldItems, oldSplit := commandLine(oldContainer)
 	newItems, newSplit := commandLine(newContainer)
-	// A shell's line is read, but never edited.
+	// A shell line is read, but never edited.
 	oldArgs, newArgs := parse(shellLine(oldItems)), parse(shellLine(newItems))
 	oldRest, newRest := oldItems, newItems
 	if oldStart := start(oldContainer, oldItems); oldStart >= 0 {
@@ -408,7 +408,7 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 	checkFlags(v, newArgs, image[strings.LastIndexByte(image, ':')+1:])
 	for _, item := range append(list(get(newContainer, "command")), list(get(newContainer, "args"))...) {
 		if _, ok := item.(string); !ok && item != nil && len(oldItems) != len(newItems) {
-			v.fault("%v on the command line is no string", item)
+			v.fault("%v on the command line is not a string", item)
 		}
 	}
 	if strings.Join(oldRest, "\n") != strings.Join(newRest, "\n") {
@@ -447,7 +447,7 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 		readOnly, wanted := get(one, "readOnly"), v.want.servedAt(at)
 		if !subset(changedKeys(one, mapping{}), "name", "mountPath", "readOnly") || wanted == nil ||
 			!(readOnly == wanted.readOnly || readOnly == nil && !wanted.readOnly) {
-			v.fault("a mount was added that is none of those expected: %v", one)
+			v.fault("an unexpected mount was added: %v", one)
 		}
 		ours[nameKey(one)] = at
 	}
@@ -462,27 +462,27 @@ func judgePod(v *verdict, before, after interface{}, index int) {
 	for _, volume := range added {
 		name := nameKey(volume)
 		target := ours[name]
-		for _, one := range newMounts { // a mount that was there may have got a volume of its own
+		for _, one := range newMounts { // an existing mount may have got its own volume
 			if at := v.mountKey(one); target == "" && nameKey(one) == name && v.want.servedAt(at) != nil {
 				target = at
 			}
 		}
 		wanted := v.want.servedAt(target)
 		if wanted == nil {
-			v.fault("a volume was added that is none of those expected: %v", volume)
+			v.fault("an unexpected volume was added: %v", volume)
 			continue
 		}
 		expected := mapping{"name": name, "hostPath": mapping{"path": target, "type": wanted.kind}}
 		host := path.Clean(text(get(volume, "hostPath", "path")))
 		cleaned := with(volume, "hostPath", with(get(volume, "hostPath"), "path", host))
 		if !same(cleaned, expected) || !labelPattern.MatchString(name) {
-			v.fault("a volume was added that is none of those expected: %v", volume)
+			v.fault("an unexpected volume was added: %v", volume)
 		}
 	}
 }
 
-// judgeVolume says whether a volume that was there may have changed: its path or type, where it serves one of the API
-// server's paths and nothing else.
+// judgeVolume checks whether an existing volume may change: only its path or type, and only if it serves nothing but
+// the API server's paths.
 func judgeVolume(v *verdict, before, after interface{}, containers sequence) {
 	name := nameKey(after)
 	fields := subset(changedKeys(before, after), "hostPath") &&
@@ -499,7 +499,7 @@ func judgeVolume(v *verdict, before, after interface{}, containers sequence) {
 	}
 }
 
-// others gives the items of a command line that belong to none of the flags expected, each with where it stands.
+// others returns the items of a command line that belong to no expected flag, each with its field.
 func (v *verdict) others(items []string, from, split int) []string {
 	ours := map[int]bool{}
 	for _, one := range parse(items[from:]) {
@@ -520,17 +520,17 @@ func (v *verdict) others(items []string, from, split int) []string {
 func judgeKubeadm(v *verdict, before, after sequence) {
 	cluster, initial := find(before, "ClusterConfiguration"), find(before, "InitConfiguration")
 	if len(cluster) > 1 {
-		v.fault("two ClusterConfigurations: kubeadm refuses that")
+		v.fault("two ClusterConfigurations: kubeadm refuses them")
 	}
 	switch {
 	case len(cluster) > 0:
 	case len(initial) > 0:
-		// The edit is a document of its own, at the end.
+		// The edit is a separate document at the end.
 		version := get(before[initial[0]], "apiVersion")
 		before = append(append(sequence{}, before...), mapping{"apiVersion": version, "kind": "ClusterConfiguration"})
 		cluster = []int{len(before) - 1}
 	case len(find(before, "JoinConfiguration")) == 0:
-		v.fault("no document for kubeadm in the file before")
+		v.fault("the original file has no document for kubeadm")
 	}
 	if len(before) != len(after) {
 		v.fault("the file has %d documents, not %d", len(after), len(before))
@@ -545,7 +545,7 @@ func judgeKubeadm(v *verdict, before, after sequence) {
 	}
 }
 
-// find gives the positions of kubeadm's documents of a kind.
+// find returns the positions of kubeadm's documents of a kind.
 func find(documents sequence, kind string) []int {
 	var all []int
 	for i, one := range documents {
@@ -556,7 +556,7 @@ func find(documents sequence, kind string) []int {
 	return all
 }
 
-// builtInVolumes are those that kubeadm gives the API server: one of such a name takes the place of its own.
+// builtInVolumes are the volumes that kubeadm gives the API server. A volume with such a name replaces kubeadm's own.
 var builtInVolumes = regexp.MustCompile(
 	`^((k8s|ca|etcd)-certs(-\d+)?|etc-ca-certificates|usr-(local-)?share-ca-certificates|etc-pki.*)$`)
 
@@ -575,10 +575,10 @@ func judgeCluster(v *verdict, before, after interface{}) {
 	case "v1beta4", "v1":
 		oldFlags, args = listArguments(v, oldArgs, newArgs)
 	default:
-		v.fault("no kubeadm that is looked after reads %s", version)
+		v.fault("no supported kubeadm reads %s", version)
 		return
 	}
-	// kubeadm writes them sorted (util/arguments.go); then the last of a name counts.
+	// kubeadm writes the arguments sorted (util/arguments.go). Then the last argument of a name counts.
 	sort.SliceStable(args, func(i, j int) bool {
 		if args[i].name != args[j].name {
 			return args[i].name < args[j].name
@@ -614,7 +614,7 @@ func judgeCluster(v *verdict, before, after interface{}) {
 		at := path.Clean(text(get(one, "mountPath")))
 		wanted := v.want.servedAt(at)
 		if wanted == nil {
-			v.fault("a volume was added that is none of those expected: %v", one)
+			v.fault("an unexpected volume was added: %v", one)
 			continue
 		}
 		expected := mapping{
@@ -625,18 +625,18 @@ func judgeCluster(v *verdict, before, after interface{}) {
 			cleaned = with(cleaned, "readOnly", false)
 		}
 		if !same(cleaned, expected) || !labelPattern.MatchString(name) || builtInVolumes.MatchString(name) {
-			v.fault("a volume was added that is none of those expected: %v", one)
+			v.fault("an unexpected volume was added: %v", one)
 		}
 	}
 }
 
-// mapArguments reads extraArgs of v1beta2 and v1beta3, and compares those that are none of the flags expected.
+// mapArguments reads extraArgs of v1beta2 and v1beta3, and compares the arguments that are not expected flags.
 func mapArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []argument) {
 	rest := func(value interface{}, each func(name string, value interface{})) interface{} {
 		var ours []string
 		m, ok := without(value).(mapping)
 		if !ok {
-			v.fault("extraArgs is no map")
+			v.fault("extraArgs is not a map")
 		}
 		for key, item := range m {
 			name, ok := key.(string)
@@ -653,7 +653,7 @@ func mapArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []a
 	others2 := rest(after, func(name string, item interface{}) {
 		value, ok := item.(string)
 		if !ok && v.want.isWanted(name) {
-			v.fault("%s is no string but %v", name, item)
+			v.fault("%s is not a string but %v", name, item)
 		}
 		newFlags = append(newFlags, argument{name: name, value: value})
 	})
@@ -663,12 +663,12 @@ func mapArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []a
 	return oldFlags, newFlags
 }
 
-// listArguments reads extraArgs of v1beta4 and v1, and compares those that are none of the flags expected.
+// listArguments reads extraArgs of v1beta4 and v1, and compares the arguments that are not expected flags.
 func listArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []argument) {
 	var rest [2]sequence
 	for i, value := range []interface{}{before, after} {
 		if _, ok := value.(sequence); !ok && value != nil {
-			v.fault("extraArgs is no list")
+			v.fault("extraArgs is not a list")
 		}
 		for _, item := range list(value) {
 			name := text(get(item, "name"))
@@ -681,7 +681,7 @@ func listArguments(v *verdict, before, after interface{}) (oldFlags, newFlags []
 				continue
 			}
 			if v.want.isWanted(name) && (!ok || !subset(changedKeys(item, mapping{}), "name", "value", "mergeMethod")) {
-				v.fault("%s is no name with a string: %v", name, item)
+				v.fault("%s is not a name with a string: %v", name, item)
 			}
 			newFlags = append(newFlags, argument{name: name, value: value})
 		}

@@ -11,13 +11,13 @@ import (
 //go:embed expected.yaml
 var expectedText []byte
 
-// expected is the judge's own list of what is right; expected.yaml says what its fields mean.
+// expected is the judge's own list of what is right. expected.yaml explains its fields.
 type expected struct {
 	Defaults map[string]string
 	Cases    map[string]exception
 }
 
-// exception is how a case differs from the defaults.
+// exception says how a case differs from the defaults.
 type exception struct {
 	Why      string
 	Flags    map[string]string
@@ -27,13 +27,13 @@ type exception struct {
 	Refused  string
 }
 
-// expectation is what one edit is held to.
+// expectation is what one edit must achieve.
 type expectation struct {
 	flags map[string]string
 	keep  bool
-	// Where a path of the container is on the host, where that is elsewhere.
+	// The paths of the container that have another path on the host, with that path.
 	hosts map[string]string
-	// Was the contents of a policy replaced in the same run? An API server reads its policy once.
+	// Did the same run replace the content of the policy? An API server reads its policy only once.
 	policyReplaced bool
 }
 
@@ -57,7 +57,7 @@ func readExpected(text []byte) (all expected, err error) {
 	return all, nil
 }
 
-// of gives what the edits of a case are held to; the name "" stands for no case.
+// of returns what the edits of a case must achieve. The name "" stands for no case.
 func (all expected) of(name string) expectation {
 	flags := map[string]string{}
 	for _, some := range []map[string]string{all.Defaults, all.Cases[name].Flags} {
@@ -68,10 +68,10 @@ func (all expected) of(name string) expectation {
 	return expectation{flags: flags, keep: all.Cases[name].Keep, hosts: all.Cases[name].Hosts}
 }
 
-// isWanted tells a flag that the edit is about from those of others.
+// isWanted returns true for a flag that the edit sets.
 func (want expectation) isWanted(name string) bool { _, ok := want.flags[flagName(name)]; return ok }
 
-// served is a path that the API server must find in its container as it is on the host.
+// served is a path of the host that the API server must find at the same path in its container.
 type served struct {
 	path, kind string
 	readOnly   bool
@@ -88,7 +88,7 @@ func (want expectation) served() []served {
 	return all
 }
 
-// servedAt gives what is served at a path, nil where that is none of the API server's.
+// servedAt returns what is served at a path, or nil if it is not one of the API server's paths.
 func (want expectation) servedAt(at string) *served {
 	for _, one := range want.served() {
 		if one.path == at {
@@ -98,7 +98,7 @@ func (want expectation) servedAt(at string) *served {
 	return nil
 }
 
-// logDirectory is "" where the log goes to standard output.
+// logDirectory returns "" if the log goes to standard output.
 func (want expectation) logDirectory() string {
 	if file := want.flags["audit-log-path"]; file != "-" {
 		return path.Dir(file)

@@ -107,7 +107,7 @@ const extraVolumes = `  - name: audit
     pathType: DirectoryOrCreate
 `
 
-// listFlags is mapFlags in the shape of v1beta4.
+// listFlags is mapFlags in the form of v1beta4.
 func listFlags() string {
 	var all strings.Builder
 	for _, line := range strings.Split(strings.TrimSpace(mapFlags), "\n") {
@@ -152,7 +152,7 @@ func expectBy(t *testing.T, want expectation, kind, before, after, fault string)
 	}
 }
 
-// A right edit of the manifest, and what spoils it: each row changes the file after.
+// A right edit of the manifest, and changes that make it wrong. Each row changes the edited file.
 func TestManifest(t *testing.T) {
 	right := replace(t, manifest,
 		"    image: reg", flags+"    image: reg", certs, certs+mounts, "status", volumes+"status")
@@ -184,27 +184,27 @@ func TestManifest(t *testing.T) {
 		"the image":                 {[]string{"v1.34.1", "v1.34.2"}, "the pod differs at .spec.containers[0].image"},
 		"the other container":       {[]string{"[sleep, \"10\"]", "[sleep, 10]"}, "the pod differs at .spec.containers[1].command[1]"},
 		"a number":                  {[]string{"  name: kube-apiserver\nspec", "  name: kube-apiserver\n  generation: 1\nspec"}, "the pod differs at .metadata.generation"},
-		"the policy writable":       {[]string{"      name: audit\n      readOnly: true", "      name: audit"}, "a mount was added"},
+		"the policy writable":       {[]string{"      name: audit\n      readOnly: true", "      name: audit"}, "an unexpected mount was added"},
 		"the log read-only":         {[]string{"readOnly: false", "readOnly: true"}, "/var/log/kubernetes/audit is mounted read-only"},
 		"the wrong host path":       {[]string{"path: /var/log/kubernetes/audit/\n      type", "path: /var/log/kubernetes\n      type"}, "is not /var/log/kubernetes/audit of the host"},
-		"the wrong type":            {[]string{"type: File", "type: FileOrCreate"}, "a volume was added"},
+		"the wrong type":            {[]string{"type: File", "type: FileOrCreate"}, "an unexpected volume was added"},
 		"no volume":                 {[]string{"    name: audit-log\nstatus", "    name: audit-log2\nstatus"}, "has no volume: audit-log"},
-		"a volume's name twice":     {[]string{"    name: audit-log\nstatus", "    name: audit\nstatus"}, "there twice"},
+		"a volume's name twice":     {[]string{"    name: audit-log\nstatus", "    name: audit\nstatus"}, "exists twice"},
 		"a path twice":              {[]string{"  - command: &sleep", mounts[:90] + "  - command: &sleep"}, "is mounted twice"},
-		"a name that is none":       {[]string{"      name: audit-log\n", "      name: audit_log\n", "    name: audit-log\n", "    name: audit_log\n"}, "a volume was added"},
+		"a name that is none":       {[]string{"      name: audit-log\n", "      name: audit_log\n", "    name: audit-log\n", "    name: audit_log\n"}, "an unexpected volume was added"},
 		"the log file mounted":      {[]string{"/var/log/kubernetes/audit/\n      name", "/var/log/kubernetes/audit/audit.log\n      name"}, "is not mounted"},
 		"a comment lost":            {[]string{"   # both", ""}, "the comment \"# both\" is gone"},
 		"a comment added":           {[]string{"status: {}", "status: {} # set"}, "comments were added"},
 		"a comment moved":           {[]string{"   # both", "", "    image", "    # both\n    image"}, "left its line"},
 		"other quotes":              {[]string{"\"10\"", "'10'"}, "\"\\\"10\\\"\" is gone"},
-		"other spaces":              {[]string{"[sleep, ", "[ sleep, "}, "changed in white space alone"},
-		"other indentation":         {[]string{"  volumes:", "  volumes: "}, "changed in white space alone"},
+		"other spaces":              {[]string{"[sleep, ", "[ sleep, "}, "only white space changed"},
+		"other indentation":         {[]string{"  volumes:", "  volumes: "}, "only white space changed"},
 		"an anchor lost":            {[]string{"&sleep ", ""}, "\"&sleep\" is gone"},
 		"another order":             {[]string{"kind: Pod\n", "", "apiVersion: v1\n", "kind: Pod\napiVersion: v1\n"}, "is gone"},
 		"a document more":           {[]string{"status: {}\n", "status: {}\n---\na: b\n"}, "had 1 documents and now has 2"},
 		"a key twice":               {[]string{"status: {}\n", "status: {}\nstatus: {}\n"}, "strictly"},
 		"another volume's name":     {[]string{"      name: k8s-certs\n", "      name: certs\n"}, "has no volume: certs"},
-		"broken":                    {[]string{"status: {}", "status: {"}, "the file after can't be read"},
+		"broken":                    {[]string{"status: {}", "status: {"}, "the edited file cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			expect(t, "manifest", manifest, replace(t, right, row.pairs...), row.fault)
@@ -212,7 +212,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// Manifests of other shapes: rows change both files, then the one after.
+// Manifests of other shapes. Each row changes both files, and then the edited file.
 func TestManifestShapes(t *testing.T) {
 	right := replace(t, manifest,
 		"    image: reg", flags+"    image: reg", certs, certs+mounts, "status", volumes+"status")
@@ -324,7 +324,7 @@ func TestJSONStaysJSON(t *testing.T) {
 		`"volumes":[{"name":"audit","hostPath":{"path":"/etc/kubernetes/audit-policy.yaml","type":"File"}},` +
 		`{"name":"log","hostPath":{"path":"/var/log/kubernetes/audit","type":"DirectoryOrCreate"}}]}}`
 	expect(t, "manifest", before, after, "")
-	expect(t, "manifest", before, strings.Replace(after, `"--audit-log-format=json"`, `--audit-log-format=json`, 1), "is JSON, the file after is not")
+	expect(t, "manifest", before, strings.Replace(after, `"--audit-log-format=json"`, `--audit-log-format=json`, 1), "the original file is JSON, the edited file is not")
 }
 
 func TestKubeadm(t *testing.T) {
@@ -337,17 +337,17 @@ func TestKubeadm(t *testing.T) {
 		pairs []string
 		fault string
 	}{
-		"a number":                {[]string{`maxage: "30"`, "maxage: 30"}, "audit-log-maxage is no string but 30"},
-		"a boolean":               {[]string{`compress: "true"`, "compress: true"}, "audit-log-compress is no string but true"},
+		"a number":                {[]string{`maxage: "30"`, "maxage: 30"}, "audit-log-maxage is not a string but 30"},
+		"a boolean":               {[]string{`compress: "true"`, "compress: true"}, "audit-log-compress is not a string but true"},
 		"an underscore that wins": {[]string{"    audit-log-maxage", "    audit_log_maxage: \"7\"\n    audit-log-maxage"}, "--audit-log-maxage is \"7\""},
 		"another's argument lost": {[]string{"    authorization-mode: 'Node,RBAC'\n", ""}, "differs at extraArgs.authorization-mode"},
 		"the version quoted":      {[]string{": 1.30", ": \"1.30\""}, "the ClusterConfiguration differs at .kubernetesVersion"},
 		"the version trimmed":     {[]string{": 1.30", ": 1.3"}, "\"1.30\" is gone"},
 		"another document":        {[]string{"kind: InitConfiguration\n", "kind: InitConfiguration\nx: y\n"}, "document 1 differs at .x"},
-		"a built-in name":         {[]string{"name: audit-log\n", "name: ca-certs\n"}, "a volume was added"},
+		"a built-in name":         {[]string{"name: audit-log\n", "name: ca-certs\n"}, "an unexpected volume was added"},
 		"the log read-only":       {[]string{"    pathType: DirectoryOrCreate", "    readOnly: true\n    pathType: DirectoryOrCreate"}, "mounted read-only"},
-		"the policy writable":     {[]string{"    readOnly: true\n", ""}, "a volume was added"},
-		"a separator not seen":    {[]string{"---\n# the cluster", "--- # the cluster"}, "kubeadm splits the file"},
+		"the policy writable":     {[]string{"    readOnly: true\n", ""}, "an unexpected volume was added"},
+		"a separator not seen":    {[]string{"---\n# the cluster", "--- # the cluster"}, "kubeadm splits the edited file"},
 		"a comment lost":          {[]string{"# the cluster\n", ""}, "is gone"},
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, "kubeadm", cluster, replace(t, right, row.pairs...), row.fault) })
@@ -370,15 +370,15 @@ func TestKubeadmShapes(t *testing.T) {
 	join := "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n"
 	for name, row := range map[string]struct{ before, after, fault string }{
 		"a list":                     {newer, newerAfter, ""},
-		"a map where a list belongs": {strings.ReplaceAll(cluster, "v1beta3", "v1beta4"), replace(t, strings.ReplaceAll(cluster, "v1beta3", "v1beta4"), "'Node,RBAC'\n", "'Node,RBAC'\n"+mapFlags), "extraArgs is no list"},
-		"a list where a map belongs": {strings.ReplaceAll(newer, "v1beta4", "v1beta3"), strings.ReplaceAll(newerAfter, "v1beta4", "v1beta3"), "extraArgs is no map"},
+		"a map where a list belongs": {strings.ReplaceAll(cluster, "v1beta3", "v1beta4"), replace(t, strings.ReplaceAll(cluster, "v1beta3", "v1beta4"), "'Node,RBAC'\n", "'Node,RBAC'\n"+mapFlags), "extraArgs is not a list"},
+		"a list where a map belongs": {strings.ReplaceAll(newer, "v1beta4", "v1beta3"), strings.ReplaceAll(newerAfter, "v1beta4", "v1beta3"), "extraArgs is not a map"},
 		"a second one of a name":     {newer, replace(t, newerAfter, "  - name: audit-log-mode", "  - {name: audit-log-maxage, value: \"7\"}\n  - name: audit-log-mode"), "--audit-log-maxage is \"7\""},
 		"a name with its dashes":     {newer, replace(t, newerAfter, "- name: audit-log-mode", "- name: audit-log-mod"), "--audit-log-mode is missing"},
-		"a value of two words":       {newer, replace(t, newerAfter, "value: batch", "value: batch\n    x: y"), "is no name with a string"},
+		"a value of two words":       {newer, replace(t, newerAfter, "value: batch", "value: batch\n    x: y"), "is not a name with a string"},
 		"an argument more":           {newer, replace(t, newerAfter, "  - name: audit-log-mode", "  - {name: v, value: \"2\"}\n  - name: audit-log-mode"), "differs at extraArgs"},
 		"a document appended":        {initOnly, initOnly + appended, ""},
 		"a document behind JSON":     {initJSON, initJSON + appended, ""},
-		"a document in front of it":  {initJSON, "a: b\n---\n" + initJSON + appended, "is JSON, the file after is not"},
+		"a document in front of it":  {initJSON, "a: b\n---\n" + initJSON + appended, "the original file is JSON, the edited file is not"},
 		"an escape in a key":         {escaped, strings.Replace(edited, "audit-log-maxage: ", "\"audit-log-max\\x61ge\": ", 1), ""},
 		"another's key lost":         {other, edited, "\"\\\"\\\\x76\\\"\" is gone"},
 		"appended with more":         {initOnly, initOnly + appended + "networking: {}\n", "the ClusterConfiguration differs at .networking"},
@@ -387,7 +387,7 @@ func TestKubeadmShapes(t *testing.T) {
 		"a join alone":               {join, join, ""},
 		"a join that was edited":     {join, join + strings.ReplaceAll(appended, "v1beta3", "v1beta4"), "documents, not 1"},
 		"nothing for kubeadm":        {"a: b\n", "a: b\n", "no document for kubeadm"},
-		"too old":                    {strings.ReplaceAll(initOnly, "v1beta3", "v1beta1"), strings.ReplaceAll(initOnly+appended, "v1beta3", "v1beta1"), "no kubeadm that is looked after reads v1beta1"},
+		"too old":                    {strings.ReplaceAll(initOnly, "v1beta3", "v1beta1"), strings.ReplaceAll(initOnly+appended, "v1beta3", "v1beta1"), "no supported kubeadm reads v1beta1"},
 	} {
 		t.Run(name, func(t *testing.T) { expect(t, "kubeadm", row.before, row.after, row.fault) })
 	}

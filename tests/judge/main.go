@@ -1,6 +1,6 @@
-// Command judge decides whether an edit of a kubeadm file or of a static pod manifest is right: the file before,
-// plus auditing, and nothing else. It shares no code with the program that it judges, and reads YAML with the reader
-// that Kubernetes uses.
+// Command judge decides whether an edit of a kubeadm configuration file or of a static pod manifest is right: the
+// edited file must be the original file with auditing, and nothing else. The judge shares no code with the program. It
+// reads YAML with the reader that Kubernetes uses.
 package main
 
 import (
@@ -14,14 +14,14 @@ const usage = `usage: judge edit --kind kubeadm|manifest BEFORE AFTER
        judge shapes --binary PROGRAM DIR
        judge corpus --binary PROGRAM DIR
 
-edit    compares two versions of one file, with the settings that are the default. Prints the changed lines and
-        what is wrong. Exit 0: right, 1: wrong.
-cases   judges each kubeadm file and manifest of each case in DIR, before against after, as tests/cases has them.
-shapes  runs every kubeadm file of DIR's folders through the program; it must edit each, and rightly.
-corpus  runs every file of DIR through the program and judges what it did. Exit 0: nothing wrong, 1: something is.
-        DIR has the folders kubeadm, kubeadm-bad, manifests, manifests-bad, policies, policies-bad, ordinary and
-        adversarial, or some of them, and may have an INDEX.tsv with the columns "file" and "note". In the last two
-        a file kapi_* is a manifest and any other a kubeadm file.
+edit    compares two versions of one file, for the default settings. It prints the changed lines and what is wrong.
+        Exit 0: the edit is right, 1: it is wrong.
+cases   judges each kubeadm file and manifest of each case in DIR, before against after, as in tests/cases.
+shapes  runs the program on every kubeadm file in the folders of DIR. The program must edit each file correctly.
+corpus  runs the program on every file of DIR and judges the result. Exit 0: nothing is wrong, 1: something is wrong.
+        DIR has some of the folders kubeadm, kubeadm-bad, manifests, manifests-bad, policies, policies-bad, ordinary
+        and adversarial. It can have an INDEX.tsv with the columns "file" and "note". In ordinary and adversarial,
+        a file kapi_* is a manifest, and any other file is a kubeadm file.
 `
 
 func main() {

@@ -26,18 +26,18 @@ var blockHeader = regexp.MustCompile(`^[|>][-+0-9]*[ \t]*(#[^\n]*)?\r?(\n|$)`)
 
 const byteOrderMark = "\ufeff"
 
-// scan splits YAML text into words and comments. It knows quotes, block scalars and flow collections, and takes each
-// line of a plain scalar for a word.
+// scan splits YAML text into words and comments. It knows quotes, block scalars and flow collections. Each line of a
+// plain scalar is one word.
 func scan(s string) (words []word, comments []comment) {
 	line, lineStart, flow := 0, 0, 0
-	parent := -1 // the column that the content of a block scalar must be to the right of
+	parent := -1 // the content of a block scalar must be to the right of this column
 	i := len(s) - len(strings.TrimPrefix(s, byteOrderMark))
 	add := func(from, to int, indicator bool) {
 		words = append(words, word{s[from:to], line, from - lineStart, indicator, false})
 	}
 	newline := func(at int) { line, lineStart = line+1, at+1 }
 	ends := func(at int) bool { return at >= len(s) || strings.IndexByte(" \t\r\n", s[at]) >= 0 }
-	// pieces adds a quoted scalar, which may go over lines.
+	// pieces adds a quoted scalar, which may span several lines.
 	pieces := func(from, to int) {
 		for at := from; at <= to; at++ {
 			if at == to || s[at] == '\n' {
@@ -119,7 +119,7 @@ func scan(s string) (words []word, comments []comment) {
 						indent = max(column, parent+1, 1)
 					}
 					if column < indent {
-						line, lineStart = line-1, i // this line is none of the scalar's
+						line, lineStart = line-1, i // this line does not belong to the scalar
 						break
 					}
 					add(end+1+column, end+1+len(content), false)
@@ -184,7 +184,7 @@ func judgeText(v *verdict, before, after string) {
 	if strings.HasPrefix(before, byteOrderMark) != strings.HasPrefix(after, byteOrderMark) {
 		v.fault("the byte order mark came or went")
 	}
-	// A mixed file keeps its endings line by line; a new line may have either.
+	// A file with mixed line endings keeps the ending of each line. A new line may have either ending.
 	crlf, lf := strings.Count(before, "\r\n"), strings.Count(before, "\n")
 	newCrlf, newLf := strings.Count(after, "\r\n"), strings.Count(after, "\n")
 	if crlf == 0 && newCrlf > 0 || crlf > 0 && crlf == lf && newCrlf != newLf {
@@ -205,7 +205,7 @@ func judgeText(v *verdict, before, after string) {
 	}
 	oldLines, newLines := lines(before, oldWords, oldComments), lines(after, newWords, newComments)
 	if before != "" && !strings.HasSuffix(before, "\n") {
-		// The last line may get the ending that it lacked.
+		// The last line may get its missing line ending.
 		ending := "\n"
 		if crlf > 0 {
 			ending = "\r\n"
@@ -248,7 +248,7 @@ func lines(s string, words []word, comments []comment) []textLine {
 	return all
 }
 
-// hunks gives the runs of lines that differ, before and after, by the longest common subsequence of lines.
+// hunks returns the runs of lines that differ, by the longest common subsequence of lines.
 func hunks(a, b []textLine) (all [][2][]textLine) {
 	keep := common(len(a), len(b), func(i, j int) bool { return a[i].text == b[j].text })
 	i, j := 0, 0
@@ -261,7 +261,7 @@ func hunks(a, b []textLine) (all [][2][]textLine) {
 	return all
 }
 
-// common gives the pairs of a longest common subsequence.
+// common returns the pairs of a longest common subsequence.
 func common(n, m int, equal func(i, j int) bool) (pairs [][2]int) {
 	lengths := make([][]int32, n+1)
 	for i := range lengths {
@@ -298,9 +298,9 @@ var serving = map[string]bool{
 	"subPath": true, "value": true,
 }
 
-// judgeHunk says whether lines may have become what they became: all their words are still there, in order and as
-// they were written, but for the value of one of the flags expected, a field of a volume, or an empty value that was
-// filled. What the values are is judged elsewhere; this is about the layout of all the rest.
+// judgeHunk checks a run of changed lines. All their words must still be there, in the same order and spelling.
+// Exceptions are the value of an expected flag, a field of a volume, and an empty value that was filled. Other
+// functions judge the values; this one judges the layout of the rest.
 func judgeHunk(v *verdict, all []word, before, after []textLine) {
 	var old, edited []word
 	for _, one := range before {
@@ -327,7 +327,7 @@ func judgeHunk(v *verdict, all []word, before, after []textLine) {
 		}
 		for _, other := range after {
 			if sameWords(one.words, other.words) && one.comment == other.comment {
-				v.fault("line %d: changed in white space alone", one.number+1)
+				v.fault("line %d: only white space changed", one.number+1)
 				break
 			}
 		}
@@ -335,9 +335,9 @@ func judgeHunk(v *verdict, all []word, before, after []textLine) {
 			continue
 		}
 		if to, ok := kept[here[0]]; ok && !sameStart(one, here[0], after, to) {
-			v.fault("line %d: %q was moved or indented otherwise", one.number+1, here[0].text)
+			v.fault("line %d: %q was moved, or its indentation changed", one.number+1, here[0].text)
 		}
-		// A comment stays on the line of the words that it stood beside.
+		// A comment must stay on the line of the words beside it.
 		stayed := map[int]bool{}
 		for _, piece := range here {
 			if to, ok := kept[piece]; ok {
@@ -375,7 +375,7 @@ func sameWords(a, b []word) bool {
 	return true
 }
 
-// sameStart tells whether a line still starts as it did, up to its first scalar.
+// sameStart returns true if the start of a line, up to its first scalar, is unchanged.
 func sameStart(line textLine, first word, after []textLine, to word) bool {
 	for _, other := range after {
 		if other.number == to.line {
@@ -385,7 +385,7 @@ func sameStart(line textLine, first word, after []textLine, to word) bool {
 	return false
 }
 
-// mayGo tells whether a word of the file before may have been replaced.
+// mayGo returns true if the edit may replace a word of the original file.
 func (v *verdict) mayGo(gone word, all, edited []word) bool {
 	if contains([]string{"null", "Null", "NULL", "~"}, gone.text) {
 		return true
@@ -416,8 +416,8 @@ func (v *verdict) mayGo(gone word, all, edited []word) bool {
 	return v.writtenFlag(some[at].text) != "" || serving[key] || v.want.policyReplaced && key == mark
 }
 
-// writtenFlag gives the name of the expected flag that a word is or begins with, "" where it is none. Escapes in quotes
-// are read as YAML reads them.
+// writtenFlag returns the name of the expected flag that a word is or begins with, or "" if there is none. It reads
+// escapes in quotes as YAML does.
 func (v *verdict) writtenFlag(word string) string {
 	var plain string
 	if !strings.HasPrefix(word, `"`) || goyaml.Unmarshal([]byte(word), &plain) != nil {

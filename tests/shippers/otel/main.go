@@ -1,4 +1,5 @@
-// An OpenTelemetry Collector with no more than the rendered configuration names: the releases are not in any package registry.
+// An OpenTelemetry Collector with only the parts that the rendered configuration names. It is built here, because no
+// package registry has the releases.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// What stands before and behind a log shipper when it is tried: a log that is written and rotated as the API server does it, and
-// receivers that keep the events that arrive, one a line.
+// The two ends of a log shipper in a test: a writer that writes and rotates a log as the API server does, and receivers
+// that keep the events that arrive, one in each line.
 package main
 
 import (
@@ -46,8 +46,9 @@ func main() {
 	}
 }
 
-// write logs events with the numbers FIRST, FIRST+1, ..., a pause after each. Most have the length of an event at the level Metadata, some
-// that of the longest that the API server doesn't cut, or of what it writes where it may not cut any.
+// write logs events with the numbers FIRST, FIRST+1, ..., with a pause after each. Most events have the length of an
+// event at the level Metadata. Some have the length of the longest event that the API server does not truncate, or of
+// an event that the API server writes without truncation.
 func write(path string, compress bool, first, count, pause int) {
 	logger := &lumberjack.Logger{Filename: path, MaxAge: 30, MaxBackups: 100, MaxSize: 2, Compress: compress}
 	for n := first; n < first+count; n++ {
@@ -62,7 +63,7 @@ func write(path string, compress bool, first, count, pause int) {
 		check(err)
 		time.Sleep(time.Duration(pause) * time.Microsecond)
 	}
-	// Compression goes on in the background, and would be cut short.
+	// Compression continues in the background. Wait for it, because the end of the program would interrupt it.
 	stem := strings.TrimSuffix(path, filepath.Ext(path))
 	for compress {
 		left, err := filepath.Glob(stem + "-*" + filepath.Ext(path))
@@ -88,8 +89,8 @@ func (k *kept) add(events ...string) {
 	check(err)
 }
 
-// receiveSyslog takes messages of RFC 5424, each a line, and keeps what follows on their header: PRI and version, time, host, program,
-// process, message id and structured data, of which there are none.
+// receiveSyslog receives messages of RFC 5424, one in each line, and keeps the text after their header. The header has
+// PRI and version, time, host, program, process, message id, and structured data, which is empty.
 func receiveSyslog(address string, kept *kept) {
 	listener, err := net.Listen("tcp", address)
 	check(err)
@@ -114,7 +115,7 @@ func receiveSyslog(address string, kept *kept) {
 	}
 }
 
-// The part of an ExportLogsServiceRequest that matters here.
+// export is the part of an ExportLogsServiceRequest that the test needs.
 type export struct {
 	ResourceLogs []struct {
 		ScopeLogs []struct {
@@ -127,7 +128,7 @@ type export struct {
 	} `json:"resourceLogs"`
 }
 
-// receiveOTLP takes OTLP over HTTP in its JSON encoding.
+// receiveOTLP receives OTLP over HTTP in its JSON encoding.
 func receiveOTLP(address string, kept *kept) {
 	http.HandleFunc("/v1/logs", func(answer http.ResponseWriter, request *http.Request) {
 		var export export
