@@ -670,7 +670,11 @@ mod tests {
             assert_eq!(refusal.reason, "what comes after `--` is not read as flags; remove it", "{marked}");
         }
         // What ends a wrapper's own flags doesn't matter.
-        for container in ["command: [/tini, --, /kube-apiserver, --v=2]", "command: [kube-apiserver, --v=2]"] {
+        for container in [
+            "command: [/tini, --, /kube-apiserver, --v=2]",
+            "command: [kube-apiserver, --v=2]",
+            "args: [kube-apiserver, --v=2]",
+        ] {
             assert!(wired(container).expect(container).text.contains("--audit-policy-file="), "{container}");
         }
     }
@@ -813,6 +817,18 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_read_from_a_shells_line() {
+        for line in [
+            "[/bin/sh, -c, \"exec kube-apiserver --audit-log-maxage=7 --v=2 '--audit_log_maxsize=5'; true\"]",
+            "[/bin/sh, -c, kube-apiserver --audit-log-maxage=7, --audit_log_maxsize=5]",
+        ] {
+            let flags = auditing(&pod(&format!("command: {line}"))).unwrap().flags;
+            let expected = [("audit-log-maxage", "7"), ("audit-log-maxsize", "5")];
+            assert_eq!(flags, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), "{line}");
+        }
+    }
+
+    #[test]
     fn a_flag_that_another_container_has_by_an_alias_is_overruled() {
         // The mark stands where something is added.
         for (marked, added) in [
@@ -831,6 +847,25 @@ mod tests {
         ] {
             let text = pod_of(&format!("{{containers: [{marked}]}}"));
             let wired = wired_with(&text.replace('^', ""), &[("audit-log-maxage", "30")]);
+            assert_eq!(wired, Ok(text.replace('^', added)), "{marked}");
+        }
+    }
+
+    #[test]
+    fn a_boolean_is_turned_off_where_it_is() {
+        // The mark stands where something is added.
+        for (marked, added) in [
+            ("{name: kube-apiserver, command: [kube-apiserver, --v=2^]}", ""),
+            (
+                "{name: kube-apiserver, command: [kube-apiserver, &f --audit-log-compress^]}, {name: b, command: [*f]}",
+                ", \"--audit-log-compress=false\"",
+            ),
+        ] {
+            let text = pod_of(&format!("{{containers: [{marked}]}}"));
+            let off = vec!["audit-log-compress".to_owned()];
+            let wanted = Wanted { flags: Vec::new(), off, existing: Existing::Replace };
+            let before = text.replace('^', "");
+            let wired = wire(&before, &read(&before).unwrap(), &wanted, None).map(|wired| wired.text);
             assert_eq!(wired, Ok(text.replace('^', added)), "{marked}");
         }
     }
