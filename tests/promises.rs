@@ -1,5 +1,5 @@
-//! `tests/PROMISES.md` names an owner of each promise of README.md: the test that fails when the promise breaks. Is each owner
-//! there, and does it run in the places that the row says, and in no other?
+//! `tests/PROMISES.md` names an owner of each promise of README.md: the test that fails when the promise breaks. Is
+//! each owner there, and does it run in the places that the row says, and in no other?
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -36,6 +36,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How the nodes of a case are watched.
 #[derive(Debug)]
 pub struct Watch<'a> {
+    /// The name of the case.
     pub case: &'a str,
     /// When the case started.
     pub start: Instant,
@@ -52,7 +53,9 @@ pub struct Watch<'a> {
 /// A node, and its name in the case.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedNode<'a> {
+    /// The name of its folder in the case.
     pub name: &'a str,
+    /// The node itself.
     pub node: &'a dyn Node,
 }
 

@@ -1,4 +1,4 @@
-# Each boot after a cut.
+# This is each boot after a cut.
 step 'the manifest is the old one or the new one' is_old_or_new
 step 'the policy is whole, or not there' policy_is_whole
 step 'the API server answers, with the flags of the manifest' eventually runs_what_is_written
