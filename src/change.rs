@@ -1,7 +1,7 @@
 //! What a run does to a node, as data. `node::transaction` executes it, `node::backup` records it.
 
 use crate::facts::file::{Attributes, Snapshot};
-use crate::storage::unit::Format;
+use crate::storage::unit::FileSystem;
 
 /// The cluster's own copy of kubeadm's configuration, as it is called where a file has its path.
 pub const KUBEADM_CONFIG: &str = "kube-system/configmaps/kubeadm-config";
@@ -23,7 +23,7 @@ pub enum Change {
     /// Replaces the text of the cluster's own kubeadm configuration, which is no file: see `node::cluster`.
     WriteCluster { before: String, after: String },
     /// Gives a blank device a file system. What is there is checked once more; it can't be taken back.
-    Format { device: String, format: Format },
+    Format { device: String, format: FileSystem },
     /// Mounts what the unit of that name says over a directory, whose files go aside, and begins the log there, if it is to have
     /// attributes: see `node::disk`.
     Mount { path: String, unit: String, attributes: Attributes, log: String, begun: Option<Attributes> },
@@ -68,19 +68,4 @@ impl Change {
             Change::WriteCluster { .. } => "edit-cluster",
         }
     }
-}
-
-/// How to put a node back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Restore {
-    /// The sets that are taken back, newest first.
-    pub sets: Vec<String>,
-    /// For `node::transaction::execute`, with [`Why::Restore`](crate::facts::backup::Why::Restore). Empty where nothing differs.
-    pub changes: Vec<Change>,
-    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
-    pub foreign: Vec<String>,
-    /// Files that a run wrote and somebody else removed since: to put back by force alone.
-    pub gone: Vec<Change>,
-    /// What stays as it is, and why.
-    pub notes: Vec<String>,
 }

@@ -24,6 +24,9 @@
 //! `cli`, `run` and `node` are private, so that the compiler reports what nobody uses there; `cargo doc --document-private-items` shows them.
 //! All other modules touch neither files nor processes. `tests/layers.rs` lists which module may use which.
 
+// clippy.toml says how many lines are too many.
+#![cfg_attr(not(test), deny(clippy::too_many_lines))]
+
 pub mod audit;
 pub mod change;
 mod cli;

@@ -180,26 +180,26 @@ fn float(text: &str) -> Option<f32> {
 
 /// Why an API server would not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FlagFault {
     /// The flag to blame.
     pub flag: String,
     /// What is wrong with it, and what to do, without the flag's name.
     problem: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FlagFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--{} {}", self.flag, self.problem)
     }
 }
 
-fn fault(flag: &str, problem: impl Into<String>) -> Fault {
-    Fault { flag: flag.to_owned(), problem: problem.into() }
+fn fault(flag: &str, problem: impl Into<String>) -> FlagFault {
+    FlagFault { flag: flag.to_owned(), problem: problem.into() }
 }
 
 /// Why an API server of that version would not start with these flags; empty where it would. Flags that aren't audit
 /// flags are not looked at.
-pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<Fault> {
+pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
     let mut faults = Vec::new();
     for (name, value) in flags.iter().filter(|(name, _)| is_audit(name)) {
         let Some(takes) = takes(name) else {
@@ -252,7 +252,7 @@ fn backend_faults(
     default_mode: &str,
     flags: &Flags,
     version: Option<Version>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<FlagFault>,
 ) {
     let flag = |option: &str| format!("audit-{backend}-{option}");
     let get = |option: &str, default: &'static str| flags.get(&flag(option)).map_or(default, String::as_str);

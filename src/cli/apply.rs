@@ -14,14 +14,14 @@ use super::verify;
 use crate::facts::backup::Why;
 use crate::node::root::Root;
 use crate::plan::{FollowUp, Occasion};
-use crate::run::apply::{self, Done, Look, Terms};
+use crate::run::apply::{self, ApplyTerms, Done, Look};
 use crate::run::misuse::Misuse;
 use crate::run::prove::Verdict;
 use crate::run::{self, Run};
 
 /// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
 #[derive(Debug, Args)]
-pub struct Apply {
+pub struct ApplyArgs {
     #[command(flatten)]
     overrides: Overrides,
     /// Change nothing, do what plan does
@@ -44,7 +44,7 @@ pub struct Apply {
 /// Seconds.
 pub const LOCK_TIMEOUT: u64 = 60;
 
-impl Apply {
+impl ApplyArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.wait.is_some() && !root.is_host() {
@@ -111,7 +111,7 @@ impl Apply {
             () if self.boot => Why::Boot,
             () => Why::Apply,
         };
-        let terms = Terms { why, wait: self.wait, patience: self.patience() };
+        let terms = ApplyTerms { why, wait: self.wait, patience: self.patience() };
         let changed = apply::change(run, &terms).map_err(|refused| {
             warn(common, &refused.warnings);
             refused.error
@@ -180,7 +180,7 @@ pub fn text(done: &Done, root: &Root, path: &Path) -> String {
 mod tests {
     use serde_json::Value;
 
-    use super::super::common::Format;
+    use super::super::common::OutputFormat;
     use super::super::contract;
     use super::*;
     use crate::facts::Targets;
@@ -191,7 +191,7 @@ mod tests {
     fn what_became_of_the_proof_is_in_the_document() {
         let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
         let common = |output| Common { root: "/".into(), config: None, output, verbose: 0 };
-        let (json, text) = (common(Format::Json), common(Format::Text));
+        let (json, text) = (common(OutputFormat::Json), common(OutputFormat::Text));
         let root = Node::new().root;
         let printed = |common: &Common, proof: Option<Verdict>| {
             let plan = planned(&config(""), &facts(Some(manifest)), &Targets::default());

@@ -37,14 +37,14 @@ pub struct Common {
     pub config: Option<PathBuf>,
     /// Print text for people or JSON for programs
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
-    pub output: Format,
+    pub output: OutputFormat,
     /// Say more on stderr; twice for still more. RUST_LOG overrides it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     Text,
     Json,
 }
@@ -97,7 +97,7 @@ impl Common {
     }
 
     pub fn json(&self) -> bool {
-        self.output == Format::Json
+        self.output == OutputFormat::Json
     }
 }
 

@@ -24,7 +24,7 @@ use crate::node::handover::{self, Handed, KUBEADM};
 use crate::node::root::Root;
 use crate::plan::Occasion;
 use crate::run::Run;
-use crate::run::apply::{self, Terms};
+use crate::run::apply::{self, ApplyTerms};
 use crate::run::misuse::Misuse;
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::patch;
@@ -308,7 +308,7 @@ fn refuse_drawn_user(call: &Call) -> Result<()> {
 /// Changes the node. Gives what there is to say about it.
 fn make(run: &Run<'_>, root: &Path) -> Result<String> {
     let tell = |warnings: &[String]| warnings.iter().for_each(|warning| ::log::warn!("{warning}"));
-    let terms = Terms { why: Why::Apply, wait: None, patience: Duration::from_secs(LOCK_TIMEOUT) };
+    let terms = ApplyTerms { why: Why::Apply, wait: None, patience: Duration::from_secs(LOCK_TIMEOUT) };
     let changed = apply::change(run, &terms).map_err(|refused| {
         tell(&refused.warnings);
         refused.error

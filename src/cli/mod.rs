@@ -43,14 +43,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Apply(apply::Apply),
-    Plan(plan::Plan),
-    Status(status::Status),
-    Verify(verify::Verify),
-    Restore(restore::Restore),
+    Apply(apply::ApplyArgs),
+    Plan(plan::PlanArgs),
+    Status(status::StatusArgs),
+    Verify(verify::VerifyArgs),
+    Restore(restore::RestoreArgs),
     #[command(subcommand)]
-    Policy(policy::Policy),
-    Render(render::Render),
+    Policy(policy::PolicyVerb),
+    Render(render::RenderArgs),
 }
 
 /// Parses the command line, runs the verb, prints what it has to say.

@@ -9,12 +9,12 @@ use crate::plan::Occasion;
 
 /// Show what apply would change, as a unified diff; exit 3 if anything
 #[derive(Debug, Args)]
-pub struct Plan {
+pub struct PlanArgs {
     #[command(flatten)]
     overrides: Overrides,
 }
 
-impl Plan {
+impl PlanArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         print_plan(
@@ -33,7 +33,7 @@ mod tests {
 
     use super::super::contract;
     use super::super::show::document;
-    use crate::facts::State;
+    use crate::facts::DiskState;
     use crate::facts::Targets;
     use crate::facts::file::Text;
     use crate::plan::testing::{config, directory, disk_state, facts, planned, seen};
@@ -50,7 +50,7 @@ mod tests {
         let stray = facts.manifest.clone().unwrap();
         facts.beside.push(Text { path: "/etc/kubernetes/manifests/backup".to_owned(), ..stray });
         facts.cluster = Some(Ok("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n".to_owned()));
-        let disk = State { content: Some(Content::Blank), has_left: true, ..disk_state() };
+        let disk = DiskState { content: Some(Content::Blank), has_left: true, ..disk_state() };
         let mut targets = Targets { storage: Some(seen()), disk: Some(disk), ..Targets::default() };
         let directory = directory(0o755, 0, &[]);
         targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(directory));

@@ -15,12 +15,12 @@ use crate::audit::version::Version;
 use crate::plan::Occasion;
 use crate::run::given;
 use crate::run::misuse::Misuse;
-use crate::yaml::Place;
+use crate::yaml::Position;
 use crate::yaml::fields::{Finding, Severity};
 
 /// Check an audit policy, or ask what it does with a request
 #[derive(Debug, Subcommand)]
-pub enum Policy {
+pub enum PolicyVerb {
     Check(Check),
     Explain(Explain),
 }
@@ -71,11 +71,11 @@ pub struct Explain {
     kubernetes_version: Option<Version>,
 }
 
-impl Policy {
+impl PolicyVerb {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         match self {
-            Policy::Check(check) => check.run(common, out),
-            Policy::Explain(explain) => explain.run(common, out),
+            PolicyVerb::Check(check) => check.run(common, out),
+            PolicyVerb::Explain(explain) => explain.run(common, out),
         }
     }
 }
@@ -184,26 +184,26 @@ fn passed_over<'a>(
     policy: &'a policy::Policy,
     request: &'a Request,
     decision: &Decision,
-) -> impl Iterator<Item = (usize, Place, String)> + 'a {
+) -> impl Iterator<Item = (usize, Position, String)> + 'a {
     let before = policy.rules.iter().take(decision.rule.unwrap_or(policy.rules.len()));
     before.enumerate().map(|(i, rule)| {
         let why = evaluate::mismatch(rule, request).map(|why| evaluate::reason(why, rule, request));
-        (i + 1, rule.place, why.unwrap_or_default())
+        (i + 1, rule.position, why.unwrap_or_default())
     })
 }
 
 /// Number and place of the rule that decides.
-fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Place)> {
+fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Position)> {
     let index = decision.rule?;
-    Some((index + 1, policy.rules.get(index)?.place))
+    Some((index + 1, policy.rules.get(index)?.position))
 }
 
 fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision, out: &mut String) {
-    for (number, place, why) in passed_over(policy, request, decision) {
-        let _ = writeln!(out, "rule {number} at {place}: {why}");
+    for (number, position, why) in passed_over(policy, request, decision) {
+        let _ = writeln!(out, "rule {number} at {position}: {why}");
     }
     let _ = match decisive(policy, decision) {
-        Some((number, place)) => writeln!(out, "rule {number} at {place} decides"),
+        Some((number, position)) => writeln!(out, "rule {number} at {position} decides"),
         None => writeln!(out, "no rule matches"),
     };
     if decision.level == Level::None {
@@ -217,14 +217,14 @@ fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision,
 }
 
 fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision, document: &mut Value) {
-    let rule = |number: usize, place: Place| json!({"number": number, "line": place.line, "column": place.column});
-    document["rule"] = decisive(policy, decision).map_or(Value::Null, |(number, place)| rule(number, place));
+    let rule = |number: usize, position: Position| json!({"number": number, "line": position.line, "column": position.column});
+    document["rule"] = decisive(policy, decision).map_or(Value::Null, |(number, position)| rule(number, position));
     document["level"] = json!(decision.level.to_string());
     document["omitStages"] = decision.omit_stages.iter().map(ToString::to_string).collect();
     document["omitManagedFields"] = json!(decision.omit_managed_fields);
     document["passedOver"] = passed_over(policy, request, decision)
-        .map(|(number, place, why)| {
-            let mut rule = rule(number, place);
+        .map(|(number, position, why)| {
+            let mut rule = rule(number, position);
             rule["reason"] = json!(why);
             rule
         })
@@ -241,7 +241,7 @@ fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Opt
 
 fn log(name: &str, findings: &[Finding]) {
     for finding in findings {
-        let line = format!("{name}:{}: {}", finding.place, finding.message);
+        let line = format!("{name}:{}: {}", finding.position, finding.message);
         match finding.severity {
             Severity::Error => log::error!("{line}"),
             Severity::Warning => log::warn!("{line}"),
@@ -258,8 +258,8 @@ fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
                     Severity::Error => "error",
                     Severity::Warning => "warning",
                 },
-                "line": finding.place.line,
-                "column": finding.place.column,
+                "line": finding.position.line,
+                "column": finding.position.column,
                 "message": finding.message,
             })
         })

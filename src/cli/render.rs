@@ -11,14 +11,14 @@ use super::show::warn;
 use crate::audit::policy;
 use crate::config::Config;
 use crate::node::root::Root;
-use crate::render::{self, Facts, Snippet};
+use crate::render::{self, Ingredients, Snippet};
 use crate::run::misuse::Misuse;
 use crate::run::{manifest_path, policy_text};
 use crate::yaml::fields::Severity;
 
 /// Print what fits the configuration for cloud-init, Cluster API, image builders, systemd or a log shipper
 #[derive(Debug, Args)]
-pub struct Render {
+pub struct RenderArgs {
     /// What to print
     #[arg(value_enum)]
     kind: Snippet,
@@ -27,7 +27,7 @@ pub struct Render {
     policy: Option<PathBuf>,
 }
 
-impl Render {
+impl RenderArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let read = configuration_text(&root, common.config.as_deref())?;
@@ -48,7 +48,7 @@ impl Render {
             }
             false => String::new(),
         };
-        let facts = Facts {
+        let facts = Ingredients {
             config: &config,
             configuration: read.as_ref().map(|(_, text)| text.as_str()),
             policy: &policy,

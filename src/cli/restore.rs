@@ -12,11 +12,11 @@ use super::show::{describe, diff};
 use crate::config::Config;
 use crate::facts::backup::Set;
 use crate::plan::Occasion;
-use crate::run::restore::{self, Restored, Terms};
+use crate::run::restore::{self, RestoreTerms, Restored};
 
 /// Put back what the newest apply, or all since the named one, changed
 #[derive(Debug, Args)]
-pub struct Restore {
+pub struct RestoreArgs {
     /// The backup to go back to, as apply named it
     id: Option<String>,
     /// List the backups instead
@@ -33,7 +33,7 @@ pub struct Restore {
     lock_timeout: u64,
 }
 
-impl Restore {
+impl RestoreArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
@@ -49,7 +49,7 @@ impl Restore {
         };
         let dry_run = self.dry_run;
         let patience = Duration::from_secs(self.lock_timeout);
-        let terms = Terms { id: self.id, dry_run, force: self.force, patience };
+        let terms = RestoreTerms { id: self.id, dry_run, force: self.force, patience };
         let Restored { sets, changes, notes, backup } = restore::restore(&root, &terms, &configured)?;
         let differs = dry_run && !changes.is_empty();
         if common.json() {
@@ -108,7 +108,7 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
 mod tests {
     use serde_json::Value;
 
-    use super::super::common::Format;
+    use super::super::common::OutputFormat;
     use super::super::contract;
     use super::*;
     use crate::node::testing::{LOGS, MANIFEST, Node, POLICY, STRAY};
@@ -124,9 +124,9 @@ mod tests {
             node.write(MANIFEST, "1"),
         ];
         node.apply(&changes, 0).unwrap();
-        let common = Common { root: node.host("/"), config: None, output: Format::Json, verbose: 0 };
+        let common = Common { root: node.host("/"), config: None, output: OutputFormat::Json, verbose: 0 };
         let printed = |list: bool, dry_run: bool| {
-            let verb = Restore { id: None, list, dry_run, force: false, lock_timeout: 60 };
+            let verb = RestoreArgs { id: None, list, dry_run, force: false, lock_timeout: 60 };
             let mut out = String::new();
             verb.run(&common, &mut out).unwrap();
             serde_json::from_str::<Value>(&out).unwrap()

@@ -9,7 +9,7 @@ use super::common::{Common, Outcome};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, lossy};
 use crate::path::{aside, parent};
-use crate::plan::{FollowUp, Plan, Planned, Role, Storage};
+use crate::plan::{FollowUp, LogStorage, Plan, Planned, Role};
 use crate::storage::forecast::{Bytes, Span};
 use crate::time::{at, rfc3339};
 
@@ -210,8 +210,8 @@ fn follow_up_document(follow_up: &FollowUp) -> Value {
 }
 
 /// The place of the log, in a few lines for people.
-pub fn storage_text(storage: &Storage) -> String {
-    let Storage { seen, forecast, .. } = storage;
+pub fn storage_text(storage: &LogStorage) -> String {
+    let LogStorage { seen, forecast, .. } = storage;
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -270,8 +270,8 @@ pub fn storage_text(storage: &Storage) -> String {
 }
 
 /// The same for programs. Sizes are in bytes, times in seconds.
-pub fn storage_document(storage: &Storage) -> Value {
-    let Storage { seen, forecast, .. } = storage;
+pub fn storage_document(storage: &LogStorage) -> Value {
+    let LogStorage { seen, forecast, .. } = storage;
     json!({
         "directory": storage.directory,
         "lasting": seen.judgement.lasting.name(),

@@ -15,7 +15,7 @@ use crate::time::{at, rfc3339};
 
 /// Show what is in place and what drifted; exit 3 if apply would change anything
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusArgs {
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -28,7 +28,7 @@ struct Line {
     detail: String,
 }
 
-impl Status {
+impl StatusArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let report = status(&run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?)?;

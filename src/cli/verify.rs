@@ -14,7 +14,7 @@ use crate::run::prove::{self, Evidence, Proved, Verified};
 
 /// Prove that the API server of this node audits: it runs with the manifest's flags, answers, and writes an event
 #[derive(Debug, Args)]
-pub struct Verify {
+pub struct VerifyArgs {
     /// How long to wait for all of that
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     wait: Duration,
@@ -26,7 +26,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "a duration such as 90s or 5m is expected".to_owned())
 }
 
-impl Verify {
+impl VerifyArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;

@@ -8,9 +8,9 @@ use super::{Backend, Config, DRAIN, Existing, Log, Restart, Storage, Strays, Web
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::storage::forecast::Share;
-use crate::storage::unit::{Format, Source};
+use crate::storage::unit::{FileSystem, MountSource};
 use crate::yaml::fields::{Decoder, Severity, join};
-use crate::yaml::{Node, Place};
+use crate::yaml::{Node, Position};
 
 pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
 
@@ -31,12 +31,14 @@ impl Config {
         match documents.as_slice() {
             [] => {}
             [document] => decode(&document.root, &mut config, &mut decoder),
-            [_, second, ..] => decoder.error(second.root.place, "one document is expected, here is a second one"),
+            [_, second, ..] => {
+                decoder.error(second.root.position, "one document is expected, here is a second one")
+            }
         }
         if !decoder.failed() {
             for (field, fault) in config.faults() {
-                let place = decoder.place(&field).unwrap_or(Place::START);
-                decoder.error(place, fault);
+                let position = decoder.position(&field).unwrap_or(Position::START);
+                decoder.error(position, fault);
             }
         }
         let lines: Vec<_> = decoder
@@ -52,6 +54,7 @@ impl Config {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "a list of fields")]
 fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
     let known = [
         "apiVersion",
@@ -83,7 +86,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                     config.kubernetes_version = Version::parse(&text);
                     if config.kubernetes_version.is_none() {
                         decoder.error(
-                            node.place,
+                            node.position,
                             format!("kubernetesVersion {text:?} is no version such as v1.30.2"),
                         );
                     }
@@ -134,7 +137,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
     }
     for (name, value, expected) in [("apiVersion", api_version, API_VERSION), ("kind", kind, KIND)] {
         if value.is_none() && root.get(name).is_none_or(Node::is_null) {
-            decoder.error(root.place, format!("{name} is missing; write {name}: {expected}"));
+            decoder.error(root.position, format!("{name} is missing; write {name}: {expected}"));
         }
     }
 }
@@ -171,7 +174,7 @@ fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
         }
     }
     if webhook.config_file.is_empty() {
-        decoder.error(node.place, "webhook.configFile is missing; name the kubeconfig of the webhook's server");
+        decoder.error(node.position, "webhook.configFile is missing; name the kubeconfig of the webhook's server");
     }
     Some(webhook)
 }
@@ -187,7 +190,7 @@ fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
                 match flags::duration(&text).filter(|drain| *drain <= MAX_DRAIN) {
                     Some(given) => drain = given,
                     None => decoder.error(
-                        node.place,
+                        node.position,
                         format!(
                             "{path} {text:?} is not within the 30 s that the kubelet gives an API server to end"
                         ),
@@ -217,7 +220,7 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),
-                    None => decoder.error(node.place, format!("{path} {number} is no number of a group")),
+                    None => decoder.error(node.position, format!("{path} {number} is no number of a group")),
                 }
             }
             _ => {
@@ -226,31 +229,31 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                     _ if node.is_null() => {}
                     // Of 5 bytes, nobody thinks.
                     Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
-                        node.place,
+                        node.position,
                         format!("{path} {text} is no share such as 5%, and no size such as 1Gi; write the unit"),
                     ),
                     Some(share) => storage.headroom = Some(share),
                     None if text == "any" => storage.headroom = None,
                     None => decoder.error(
-                        node.place,
+                        node.position,
                         format!("{path} {text:?} is no share such as 5%, no size such as 1Gi, and not any"),
                     ),
                 }
             }
         }
     }
-    let format = format.map(|format| if format == "ext4" { Format::Ext4 } else { Format::Xfs });
+    let format = format.map(|format| if format == "ext4" { FileSystem::Ext4 } else { FileSystem::Xfs });
     storage.source = match (bind, device) {
         (Some(_), Some(_)) => {
-            decoder.error(node.place, "storage.bind and storage.device exclude one another; leave one out");
+            decoder.error(node.position, "storage.bind and storage.device exclude one another; leave one out");
             None
         }
         (bind, None) if format.is_some() => {
-            decoder.error(node.place, "storage.format needs a storage.device");
-            bind.map(Source::Bind)
+            decoder.error(node.position, "storage.format needs a storage.device");
+            bind.map(MountSource::Bind)
         }
-        (bind, None) => bind.map(Source::Bind),
-        (None, Some(name)) => Some(Source::Device { name, format }),
+        (bind, None) => bind.map(MountSource::Bind),
+        (None, Some(name)) => Some(MountSource::Device { name, format }),
     };
 }
 
@@ -316,7 +319,7 @@ fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Opt
     if known.contains(&text.as_str()) {
         return Some(text);
     }
-    decoder.error(node.place, format!("{path} {text:?} is not known; it takes {}", known.join(", ")));
+    decoder.error(node.position, format!("{path} {text:?} is not known; it takes {}", known.join(", ")));
     None
 }
 
@@ -325,7 +328,7 @@ fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     if flags::is_duration(&text) {
         return Some(text);
     }
-    decoder.error(node.place, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
+    decoder.error(node.position, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
     None
 }
 

@@ -3,7 +3,7 @@
 use super::Config;
 use crate::audit::flags;
 use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault};
-use crate::storage::unit::Source;
+use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
 
 /// The nanoseconds of more days don't fit (natefinch/lumberjack `millRunOnce`).
@@ -62,17 +62,17 @@ impl Config {
 }
 
 /// What keeps a disk, or a directory of one, from being mounted where the log lies: the field to blame, and a sentence.
-fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String)> {
+fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, String)> {
     let field = match source {
-        Source::Bind(_) => "storage.bind",
-        Source::Device { .. } => "storage.device",
+        MountSource::Bind(_) => "storage.bind",
+        MountSource::Device { .. } => "storage.device",
     };
     let fault = |text: String| Some((field.to_owned(), text));
     let Some(directory) = log.map(|log| parent(log)) else {
         return fault(format!("{field} needs a log.path that is a file"));
     };
     match source {
-        Source::Bind(from) => {
+        MountSource::Bind(from) => {
             if let Some(fault) = path_fault(field, from) {
                 return Some((field.to_owned(), fault));
             }
@@ -86,7 +86,7 @@ fn source_fault(source: &Source, log: Option<&String>) -> Option<(String, String
                 (field.to_owned(), format!("{field} {from} is a place of the system's, or of others; name a directory of its own, such as /data/audit"))
             })
         }
-        Source::Device { name, format } => {
+        MountSource::Device { name, format } => {
             let is_tag = ["LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="].iter().any(|tag| {
                 name.strip_prefix(tag).is_some_and(|value| {
                     !value.is_empty() && value.chars().all(|c| c == ' ' || c.is_ascii_graphic())

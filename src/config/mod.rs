@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::audit::version::Version;
 use crate::storage::forecast::Share;
-use crate::storage::unit::Source;
+use crate::storage::unit::MountSource;
 
 /// Where the configuration file is looked for.
 pub const DEFAULT_PATH: &str = "/etc/kube-audit-bootstrap/config.yaml";
@@ -130,7 +130,7 @@ pub struct Storage {
     /// May it be one that doesn't outlive a reboot?
     pub may_be_volatile: bool,
     /// What is mounted there; `None` leaves the place as it is.
-    pub source: Option<Source>,
+    pub source: Option<MountSource>,
     /// Who may read the log besides its owner.
     pub group: Option<u32>,
     /// What stays free of the file system where the log is as large as its limits let it be; `None` doesn't look.
@@ -286,7 +286,7 @@ mod tests {
 
     use super::decode::{API_VERSION, KIND, MAX_DRAIN};
     use super::*;
-    use crate::storage::unit::Format;
+    use crate::storage::unit::FileSystem;
 
     /// The configuration that README.md shows.
     fn shown() -> String {
@@ -452,22 +452,22 @@ mod tests {
             ("restart: {mode: null, drain: null}", |_| {}),
             ("storage: {require: persistent, bind: null, group: null, headroom: null}", |_| {}),
             ("storage: {require: any, bind: /b/b, group: 7, headroom: 0}", |c| {
-                let source = Some(Source::Bind("/b/b".to_owned()));
+                let source = Some(MountSource::Bind("/b/b".to_owned()));
                 c.storage =
                     Storage { may_be_volatile: true, source, group: Some(7), headroom: Some(Share::Bytes(0)) };
             }),
             ("storage: {device: /dev/disk/by-id/d, format: ext4, headroom: any}", |c| {
-                let format = Some(Format::Ext4);
-                c.storage.source = Some(Source::Device { name: "/dev/disk/by-id/d".to_owned(), format });
+                let format = Some(FileSystem::Ext4);
+                c.storage.source = Some(MountSource::Device { name: "/dev/disk/by-id/d".to_owned(), format });
                 c.storage.headroom = None;
             }),
             ("storage: {device: UUID=d, group: 4294967294, headroom: 1Gi}", |c| {
-                c.storage.source = Some(Source::Device { name: "UUID=d".to_owned(), format: None });
+                c.storage.source = Some(MountSource::Device { name: "UUID=d".to_owned(), format: None });
                 (c.storage.group, c.storage.headroom) = (Some(u32::MAX - 1), Some(Share::Bytes(1 << 30)));
             }),
             ("storage: {device: PARTUUID=d, format: xfs}", |c| {
-                let format = Some(Format::Xfs);
-                c.storage.source = Some(Source::Device { name: "PARTUUID=d".to_owned(), format });
+                let format = Some(FileSystem::Xfs);
+                c.storage.source = Some(MountSource::Device { name: "PARTUUID=d".to_owned(), format });
             }),
         ];
         for (lines, change) in cases {

@@ -1,5 +1,7 @@
 //! A file as it was read: its bytes, its text, and to whom it belongs.
 
+use std::fmt;
+
 use anyhow::{Result, bail};
 
 /// Whom a file belongs to, by number.
@@ -43,6 +45,43 @@ pub struct Snapshot {
     pub identity: (u64, u64),
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    File,
+    Directory,
+    Link,
+    Fifo,
+    Socket,
+    CharacterDevice,
+    BlockDevice,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileKind::File => "a regular file",
+            FileKind::Directory => "a directory",
+            FileKind::Link => "a symbolic link",
+            FileKind::Fifo => "a FIFO",
+            FileKind::Socket => "a socket",
+            FileKind::CharacterDevice => "a character device",
+            FileKind::BlockDevice => "a block device",
+        })
+    }
+}
+
+/// What is at a path, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub kind: FileKind,
+    pub attributes: Attributes,
+    /// Bytes.
+    pub size: u64,
+    /// Device and inode.
+    pub identity: (u64, u64),
+}
+
 /// A text file that was read.
 #[derive(Clone, Debug)]
 pub struct Text {
@@ -62,7 +101,7 @@ pub fn text_of(bytes: &[u8]) -> Result<&str> {
         (None, Some(_)) => valid.len(),
         (None, None) => return Ok(valid),
     };
-    bail!("{}: this is no text file", crate::yaml::node::place_at(valid, end))
+    bail!("{}: this is no text file", crate::yaml::node::position_at(valid, end))
 }
 
 /// Bytes as a text for people.

@@ -4,13 +4,14 @@ pub mod backup;
 pub mod file;
 pub mod repairs;
 pub mod server;
+pub mod way_back;
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 
 use crate::storage::blank::Content;
-use crate::storage::forecast::{Disk, History, Share};
+use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use file::{Attributes, Owner, Snapshot, Text};
 
@@ -51,9 +52,9 @@ pub struct Targets {
     /// The unit that mounts something there is from a configuration that named it.
     pub has_unit: bool,
     /// What is mounted there, on the running system.
-    pub disk: Option<State>,
+    pub disk: Option<DiskState>,
     /// Where the log lies; `None` where this isn't the running system, or there is no log.
-    pub storage: Option<Seen>,
+    pub storage: Option<LogPlace>,
 }
 
 /// A directory that is there.
@@ -90,7 +91,7 @@ pub struct Paths {
 
 /// The log directory as it is.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct LogPlace {
     pub judgement: Judgement,
     /// `None` where it is a file system that isn't mounted yet.
     pub disk: Option<Disk>,
@@ -98,12 +99,12 @@ pub struct Seen {
     pub capacity: u64,
     /// Nothing can be written there: the kernel does that to a file system that it finds damaged.
     pub is_read_only: bool,
-    pub history: History,
+    pub history: LogHistory,
 }
 
 /// How it stands about what the configuration wants to be mounted.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct DiskState {
     /// Where links lead: nothing can be mounted at a link.
     pub real: String,
     /// What is mounted there now, in words; `None` for nothing.

@@ -17,7 +17,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde_json::{Value, json};
 
 use super::names::{kept_name, temporary_name};
-use super::root::{Place, Root, split, warn_on_error};
+use super::root::{Root, Slot, split, warn_on_error};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::backup::{Action, BACKUPS, PARTIAL, Record, Set, Why, fingerprint};
 use crate::facts::file::Attributes;
@@ -92,9 +92,9 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
     if root.stat(split(&path)?.0)?.is_none() {
         return Ok(());
     }
-    let place = root.place(&path)?;
-    for name in [temporary_name(&place.name), kept_name(&place.name)] {
-        place.remove(&name).map_err(|errno| root.error("remove the leftover beside", &path, errno))?;
+    let slot = root.slot(&path)?;
+    for name in [temporary_name(&slot.name), kept_name(&slot.name)] {
+        slot.remove(&name).map_err(|errno| root.error("remove the leftover beside", &path, errno))?;
     }
     Ok(())
 }
@@ -155,8 +155,8 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime)
     root.make_private(STATE)?;
     root.make_private(BACKUPS)?;
     let hidden = format!(".{}", set.id);
-    let place = root.place(&format!("{BACKUPS}/{hidden}"))?;
-    write(root, &place, &set, &copies).inspect_err(|_| warn_on_error(discard(root, &hidden)))?;
+    let slot = root.slot(&format!("{BACKUPS}/{hidden}"))?;
+    write(root, &slot, &set, &copies).inspect_err(|_| warn_on_error(discard(root, &hidden)))?;
     Ok(set)
 }
 
@@ -212,10 +212,10 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
 }
 
 /// Writes a set under the dot-name `place`, then moves it in place.
-fn write(root: &Root, place: &Place, set: &Set, copies: &[(Record, Option<Vec<u8>>)]) -> Result<()> {
+fn write(root: &Root, slot: &Slot, set: &Set, copies: &[(Record, Option<Vec<u8>>)]) -> Result<()> {
     let failed = |errno| root.error("write the backup set", &set.directory(), errno);
-    mkdirat(&place.dir, place.name.as_str(), Mode::S_IRWXU).map_err(failed)?;
-    let inside = root.place(&format!("{}/{INDEX}", place.path))?;
+    mkdirat(&slot.dir, slot.name.as_str(), Mode::S_IRWXU).map_err(failed)?;
+    let inside = root.slot(&format!("{}/{INDEX}", slot.path))?;
     for (record, bytes) in copies {
         if let (Some(file), Some(bytes)) = (&record.file, bytes) {
             inside.create(file, bytes, None).map_err(failed)?;
@@ -225,8 +225,8 @@ fn write(root: &Root, place: &Place, set: &Set, copies: &[(Record, Option<Vec<u8
     ensure!(index.len() <= INDEX_LIMIT, "a backup set of {} entries is too large", set.records.len());
     inside.create(INDEX, index.as_bytes(), None).map_err(failed)?;
     inside.sync().map_err(failed)?;
-    place.rename(&place.name, &format!("{}{PARTIAL}", set.id)).map_err(failed)?;
-    place.sync().map_err(failed)
+    slot.rename(&slot.name, &format!("{}{PARTIAL}", set.id)).map_err(failed)?;
+    slot.sync().map_err(failed)
 }
 
 /// After the last change: the set is complete, what it took over and sets beyond the newest go. Nothing here has
@@ -271,8 +271,8 @@ pub(super) fn abandon(root: &Root, set: &Set) -> Result<()> {
 
 fn complete(root: &Root, set: &Set) -> Result<()> {
     let path = set.directory();
-    let place = root.place(&path)?;
-    place.rename(&place.name, &set.id).map_err(|errno| root.error("complete the backup set", &path, errno))
+    let slot = root.slot(&path)?;
+    slot.rename(&slot.name, &set.id).map_err(|errno| root.error("complete the backup set", &path, errno))
 }
 
 /// Removes a set, by its name in [`BACKUPS`]: first gives it a dot-name, so that no half of one is ever taken for
@@ -280,15 +280,15 @@ fn complete(root: &Root, set: &Set) -> Result<()> {
 fn discard(root: &Root, name: &str) -> Result<()> {
     let hidden = format!(".{}", name.trim_start_matches('.'));
     let path = format!("{BACKUPS}/{hidden}");
-    let place = root.place(&path)?;
+    let slot = root.slot(&path)?;
     let failed = |errno| root.error("remove the backup set", &path, errno);
     if name != hidden {
-        place.rename(name, &hidden).map_err(failed)?;
+        slot.rename(name, &hidden).map_err(failed)?;
     }
     for file in root.list(&path)?.unwrap_or_default() {
-        root.place(&format!("{path}/{file}"))?.remove(&file).map_err(failed)?;
+        root.slot(&format!("{path}/{file}"))?.remove(&file).map_err(failed)?;
     }
-    match unlinkat(&place.dir, place.name.as_str(), UnlinkatFlags::RemoveDir) {
+    match unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir) {
         Err(Errno::ENOENT) => Ok(()),
         other => other.map_err(failed),
     }
@@ -457,8 +457,7 @@ pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec
 mod tests {
     use std::fs;
 
-    use super::super::restore;
-    use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode};
+    use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode, way_back};
     use super::*;
 
     /// What a killed run leaves once its set is in place.
@@ -544,12 +543,12 @@ mod tests {
             " ".repeat(INDEX_LIMIT + 1),
         ] {
             node.put(&path, &broken);
-            let error = format!("{:#}", restore::plan(&node.root, None).unwrap_err());
+            let error = format!("{:#}", way_back(&node.root, None).unwrap_err());
             assert!(error.contains(&path), "{}: {error}", &broken[..broken.len().min(200)]);
             assert_eq!(list(&node.root).unwrap(), []);
         }
         fs::remove_file(node.host(&path)).unwrap();
-        assert!(format!("{:#}", restore::plan(&node.root, None).unwrap_err()).contains(&path));
+        assert!(format!("{:#}", way_back(&node.root, None).unwrap_err()).contains(&path));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use nix::fcntl::OFlag;
 
 use super::process;
 use super::storage;
-use crate::storage::blank::{self, Content, Evidence, LABEL};
-use crate::storage::unit::Format;
+use crate::storage::blank::{self, Content, DeviceEvidence, LABEL};
+use crate::storage::unit::FileSystem;
 
 /// How long a device is waited for that udev may not have seen yet.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -53,9 +53,9 @@ pub fn size(path: &str) -> std::io::Result<u64> {
 /// Errors: there is none, it can't be read, or there is no wipefs.
 pub fn content(path: &str) -> Result<Content> {
     let real = fs::canonicalize(path).with_context(|| path.to_owned())?.to_string_lossy().into_owned();
-    let mut evidence = Evidence {
+    let mut evidence = DeviceEvidence {
         is_block_device: fs::metadata(&real).with_context(|| path.to_owned())?.file_type().is_block_device(),
-        ..Evidence::default()
+        ..DeviceEvidence::default()
     };
     if !evidence.is_block_device {
         return Ok(blank::judge(&evidence));
@@ -120,7 +120,7 @@ fn first_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
 /// Gives a device a file system, if it is blank at this moment.
 ///
 /// Errors: it isn't; what mkfs says.
-pub fn format(path: &str, format: Format) -> Result<()> {
+pub fn format(path: &str, format: FileSystem) -> Result<()> {
     match content(path)? {
         Content::Blank => {}
         other => bail!("{path}: {other}; it is not formatted"),

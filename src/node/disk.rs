@@ -13,9 +13,9 @@ use super::root::{Root, split};
 use super::storage::{self, identity, mounted_at};
 use super::{apiserver, process};
 use crate::facts::file::Attributes;
-use crate::facts::{Blind, State};
+use crate::facts::{Blind, DiskState};
 use crate::path::aside;
-use crate::storage::unit::{self, Source};
+use crate::storage::unit::{self, MountSource};
 
 /// How long systemd may take: it waits 90 s for a device itself.
 const SYSTEMD: Duration = Duration::from_secs(120);
@@ -24,29 +24,29 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Looks at what is mounted, and at what shall be, for a log of that path. Waits some seconds for a device that isn't there.
 ///
 /// Errors: the file system's; mountinfo can't be read; there is no wipefs.
-pub fn state(root: &Root, source: &Source, log: &str, manifest: &str) -> Result<State> {
+pub fn state(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Result<DiskState> {
     let (directory, name) = split(log)?;
     let mounted = mounted_at(directory)?;
     let is_right = mounted.as_ref().is_some_and(|mount| match source {
-        Source::Bind(from) => identity(from).is_some() && identity(from) == identity(directory),
+        MountSource::Bind(from) => identity(from).is_some() && identity(from) == identity(directory),
         // The number of btrfs is made up.
-        Source::Device { name, .. } => storage::number(&unit::device_path(name))
+        MountSource::Device { name, .. } => storage::number(&unit::device_path(name))
             .is_some_and(|number| number == mount.device || storage::number(&mount.source) == Some(number)),
     });
     let device = match source {
-        Source::Device { name, .. } if mounted.is_none() => appear(&unit::device_path(name)),
+        MountSource::Device { name, .. } if mounted.is_none() => appear(&unit::device_path(name)),
         _ => None,
     };
     let aside = aside(directory);
     let has_left = root.list(&aside)?.unwrap_or_default().iter().any(|other| is_log(name, other));
-    Ok(State {
+    Ok(DiskState {
         real: storage::real(root, directory)?,
         is_right,
         size: device.as_deref().map_or(0, |path| size(path).unwrap_or(0)),
         content: device.map(|path| content(&path)).transpose()?,
         is_same: match source {
-            Source::Bind(from) => storage::file_system(root, from)? == storage::file_system(root, directory)?,
-            Source::Device { .. } => false,
+            MountSource::Bind(from) => storage::file_system(root, from)? == storage::file_system(root, directory)?,
+            MountSource::Device { .. } => false,
         },
         has_left,
         is_in_the_way: mounted.is_none()
@@ -91,7 +91,7 @@ pub fn reload() -> Result<()> {
 
 /// What [`mount`] has done, to be taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum MountStep {
     /// The files that were there went aside: see [`put_back`].
     Aside,
     /// Something is mounted: see [`unmount`].
@@ -108,23 +108,23 @@ pub fn mount(
     unit: &str,
     attributes: &Attributes,
     (log, begun): (&str, Option<&Attributes>),
-    done: &mut dyn FnMut(Done),
+    done: &mut dyn FnMut(MountStep),
 ) -> Result<()> {
-    let (aside, place) = (aside(directory), root.place(directory)?);
+    let (aside, slot) = (aside(directory), root.slot(directory)?);
     ensure!(mounted_at(directory)?.is_none(), "{directory}: something was mounted there meanwhile; run again");
     if has_files(root, directory)? && root.stat(&aside)?.is_some() {
         // A run was killed before it had mounted, and an API server has begun a log since.
         gather(log, begun)?;
     }
     if has_files(root, directory)? {
-        let moved = place.rename_new(&place.name, split(&aside)?.1);
-        moved.and_then(|()| place.sync()).map_err(|errno| root.error("move away", directory, errno))?;
-        done(Done::Aside);
+        let moved = slot.rename_new(&slot.name, split(&aside)?.1);
+        moved.and_then(|()| slot.sync()).map_err(|errno| root.error("move away", directory, errno))?;
+        done(MountStep::Aside);
     }
     root.make_directory(directory, attributes, &mut |_| {})?;
     reload()?;
     // Half way, too, something may be mounted.
-    done(Done::Mounted);
+    done(MountStep::Mounted);
     let asked = ["--no-ask-password", "start", unit];
     process::run("systemctl", &asked, SYSTEMD)
         .with_context(|| format!("{directory}: see journalctl -u '{unit}'"))?;
@@ -133,8 +133,8 @@ pub fn mount(
     if let Some(attributes) = begun
         && root.stat(log)?.is_none()
     {
-        let place = root.place(log)?;
-        let done = place.create(&place.name, b"", Some(attributes)).and_then(|()| place.sync());
+        let slot = root.slot(log)?;
+        let done = slot.create(&slot.name, b"", Some(attributes)).and_then(|()| slot.sync());
         done.map_err(|errno| root.error("begin", log, errno))?;
     }
     Ok(())
@@ -159,7 +159,7 @@ pub fn put_back(root: &Root, directory: &str) -> Result<()> {
     if root.stat(&aside)?.is_none() {
         return Ok(());
     }
-    let place = root.place(directory)?;
+    let slot = root.slot(directory)?;
     // Empty: it was made to be mounted at.
     match fs::remove_dir(directory) {
         Ok(()) => {}
@@ -169,7 +169,7 @@ pub fn put_back(root: &Root, directory: &str) -> Result<()> {
             return Ok(());
         }
     }
-    let moved = place.rename_new(split(&aside)?.1, &place.name).and_then(|()| place.sync());
+    let moved = slot.rename_new(split(&aside)?.1, &slot.name).and_then(|()| slot.sync());
     moved.map_err(|errno| root.error("put back", directory, errno))
 }
 

@@ -14,9 +14,9 @@ use std::{env, process};
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 
-use super::root::{Kind, Root, split};
+use super::root::{Root, split};
 use super::storage::mounted_at;
-use crate::facts::file::Attributes;
+use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
 use crate::wiring::patch::is_patch;
 use crate::yaml::tree::MAX_BYTES;
@@ -62,8 +62,8 @@ pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
     for (name, bytes) in files {
         let path = format!("{directory}/{name}");
         root.make_directory(split(&path)?.0, &private, &mut |_| {})?;
-        let place = root.place(&path)?;
-        place.create(&place.name, bytes, None).map_err(|errno| root.error("write", &path, errno))?;
+        let slot = root.slot(&path)?;
+        slot.create(&slot.name, bytes, None).map_err(|errno| root.error("write", &path, errno))?;
     }
     Ok(directory)
 }
@@ -91,13 +91,15 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
         };
         match kind {
             // kubeadm follows no links to directories.
-            Some(Kind::Directory) if root.real(&path)? != format!("{}/{name}", root.real(&directory)?) => {}
-            Some(Kind::Directory) if depth < MAX_DEPTH => {
+            Some(FileKind::Directory) if root.real(&path)? != format!("{}/{name}", root.real(&directory)?) => {}
+            Some(FileKind::Directory) if depth < MAX_DEPTH => {
                 collect(root, top, &format!("{below}/{name}"), depth + 1, files)?;
             }
-            Some(Kind::Directory) => bail!("{}: there are too many folders in folders here", root.shown(&path)),
+            Some(FileKind::Directory) => {
+                bail!("{}: there are too many folders in folders here", root.shown(&path))
+            }
             _ if !is_patch(&name) => {}
-            Some(Kind::File) if files.len() < MAX_PATCHES => {
+            Some(FileKind::File) if files.len() < MAX_PATCHES => {
                 let bytes = root.read(&path, MAX_BYTES)?.map(|snapshot| snapshot.bytes).unwrap_or_default();
                 files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
             }

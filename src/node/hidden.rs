@@ -17,19 +17,19 @@ const HIDDEN: Duration = Duration::from_secs(2);
 ///
 /// Errors: the file system's.
 pub fn show_again(root: &Root, path: &str) -> Result<()> {
-    let place = root.place(path)?;
-    let hidden = hidden_name(&place.name);
+    let slot = root.slot(path)?;
+    let hidden = hidden_name(&slot.name);
     let all = SigSet::all();
     all.thread_block()?;
     let shown = || -> nix::Result<()> {
-        place.rename(&place.name, &hidden)?;
+        slot.rename(&slot.name, &hidden)?;
         std::thread::sleep(HIDDEN);
-        match place.rename_new(&hidden, &place.name) {
+        match slot.rename_new(&hidden, &slot.name) {
             // Somebody wrote another one meanwhile, which counts.
-            Err(Errno::EEXIST) => place.remove(&hidden)?,
+            Err(Errno::EEXIST) => slot.remove(&hidden)?,
             other => other?,
         }
-        place.sync()
+        slot.sync()
     }();
     all.thread_unblock()?;
     shown.map_err(|errno| root.error("show the kubelet again", path, errno))
@@ -48,9 +48,9 @@ pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
 pub fn unhide(root: &Root, path: &str) -> Result<()> {
     if is_hidden(root, path)? {
         log::warn!("{path}: a run was killed while it was hidden from the kubelet; it is put back");
-        let place = root.place(path)?;
-        let hidden = hidden_name(&place.name);
-        let shown = place.rename(&hidden, &place.name).and_then(|()| place.sync());
+        let slot = root.slot(path)?;
+        let hidden = hidden_name(&slot.name);
+        let shown = slot.rename(&hidden, &slot.name).and_then(|()| slot.sync());
         shown.map_err(|errno| root.error("put back", path, errno))?;
     }
     Ok(())
@@ -69,8 +69,8 @@ mod tests {
         show_again(&node.root, MANIFEST).unwrap();
         assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("manifest", names));
         // A run was killed.
-        let place = node.root.place(MANIFEST).unwrap();
-        place.rename(&place.name, &hidden_name(&place.name)).unwrap();
+        let slot = node.root.slot(MANIFEST).unwrap();
+        slot.rename(&slot.name, &hidden_name(&slot.name)).unwrap();
         assert!(is_hidden(&node.root, MANIFEST).unwrap());
         unhide(&node.root, MANIFEST).unwrap();
         unhide(&node.root, MANIFEST).unwrap();

@@ -67,9 +67,9 @@ fn open(root: &Root, path: &str) -> Result<File> {
         Err(errno) => return Err(failed(errno)),
     }
     root.make_private(STATE)?;
-    let place = root.place(path)?;
+    let slot = root.slot(path)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let fd = openat(&place.dir, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR);
+    let fd = openat(&slot.dir, NAME, flags, Mode::S_IRUSR | Mode::S_IWUSR);
     Ok(File::from(fd.map_err(failed)?))
 }
 

@@ -4,10 +4,10 @@ use anyhow::{Result, bail};
 
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
-use super::root::{Kind, Root, split, stays_wrong};
+use super::root::{Root, split, stays_wrong};
 use super::{cluster, disk, gather, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
-use crate::facts::file::{Owner, Text, text_of};
+use crate::facts::file::{FileKind, Owner, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::unit;
@@ -97,7 +97,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
             None => None,
-            Some(entry) if entry.kind == Kind::Directory => {
+            Some(entry) if entry.kind == FileKind::Directory => {
                 Some(Directory { attributes: entry.attributes, names: root.list(path)?.unwrap_or_default() })
             }
             Some(entry) => bail!(
@@ -117,8 +117,9 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             if gather::is_log(name, other) {
                 // A link is somebody's own, and what is no file as well.
                 let entry = root.stat(&path).ok().flatten();
-                let entry = entry
-                    .filter(|entry| entry.kind == Kind::File && root.real(&path).is_ok_and(|real| real == path));
+                let entry = entry.filter(|entry| {
+                    entry.kind == FileKind::File && root.real(&path).is_ok_and(|real| real == path)
+                });
                 targets.logs.insert(path, entry.map(|entry| entry.attributes));
             }
         }
@@ -137,8 +138,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         return Ok(targets);
     }
     if let Some(source) = source {
-        if let unit::Source::Bind(from) = source {
-            let entry = root.stat(from)?.filter(|entry| entry.kind == Kind::Directory);
+        if let unit::MountSource::Bind(from) = source {
+            let entry = root.stat(from)?.filter(|entry| entry.kind == FileKind::Directory);
             if let Some(entry) = entry {
                 let names = root.list(from)?.unwrap_or_default();
                 targets.bound = Some(Directory { attributes: entry.attributes, names });
@@ -163,7 +164,7 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
             continue;
         }
         match root.stat(&path) {
-            Ok(Some(entry)) if entry.kind != Kind::File => continue,
+            Ok(Some(entry)) if entry.kind != FileKind::File => continue,
             Ok(Some(entry)) if entry.size > MAX_BYTES as u64 => {
                 log::warn!("{}: {} bytes, too large to be looked at", root.shown(&path), entry.size);
                 continue;

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where the events of an API server go that is to be ended, as far as they could be lost by that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Events {
+pub enum EventSink {
     /// There are none.
     None,
     /// To this file of the host's.
@@ -44,7 +44,7 @@ pub enum Events {
 #[derive(Debug)]
 pub struct Outgoing {
     pub process: Process,
-    events: Events,
+    events: EventSink,
     canary: Option<Canary>,
 }
 
@@ -58,12 +58,12 @@ struct Canary {
 
 impl Outgoing {
     /// To be called while it still answers.
-    pub fn of(process: Process, events: Events) -> Outgoing {
+    pub fn of(process: Process, events: EventSink) -> Outgoing {
         let canary = match events {
-            Events::Log(_) => Canary::begin(&process)
+            EventSink::Log(_) => Canary::begin(&process)
                 .inspect_err(|error| log::info!("the API server that runs can't be watched: {error:#}"))
                 .ok(),
-            Events::None | Events::Elsewhere => None,
+            EventSink::None | EventSink::Elsewhere => None,
         };
         Outgoing { process, events, canary }
     }
@@ -79,12 +79,14 @@ impl Outgoing {
     /// Errors: why it is left to the kubelet.
     pub fn end(&mut self) -> Result<()> {
         match (&self.events, &mut self.canary) {
-            (Events::None, _) => {}
-            (Events::Log(log), Some(canary)) => {
+            (EventSink::None, _) => {}
+            (EventSink::Log(log), Some(canary)) => {
                 ensure!(canary.ends_unheard()?, "it isn't seen to have closed its audit backend");
                 ensure!(settles(log)?, "it still writes events");
             }
-            (Events::Log(_) | Events::Elsewhere, _) => bail!("nobody sees whether it has written all its events"),
+            (EventSink::Log(_) | EventSink::Elsewhere, _) => {
+                bail!("nobody sees whether it has written all its events")
+            }
         }
         terminate(&self.process)
     }

@@ -17,12 +17,12 @@ const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 /// Errors: the file system's.
 pub fn begin(root: &Root, manifest: &str) -> Result<()> {
     // A second name for the old manifest: the way back must not need space.
-    let place = root.place(&root.real(manifest)?)?;
-    let kept = unproved_name(&place.name);
+    let slot = root.slot(&root.real(manifest)?)?;
+    let kept = unproved_name(&slot.name);
     let is_killed = set(root)?.is_some();
-    let is_kept = root.stat(&format!("{}/{kept}", split(&place.path)?.0))?.is_some();
+    let is_kept = root.stat(&format!("{}/{kept}", split(&slot.path)?.0))?.is_some();
     if !(is_killed && is_kept)
-        && let Err(errno) = place.link(&kept)
+        && let Err(errno) = slot.link(&kept)
     {
         // Without it, the way back is that of a restore alone.
         log::info!("{manifest}: no second name ({})", errno.desc());
@@ -48,8 +48,8 @@ fn forget(root: &Root, path: &str) -> Result<()> {
     if root.stat(path)?.is_none() {
         return Ok(());
     }
-    let place = root.place(path)?;
-    place.remove(&place.name).and_then(|()| place.sync()).map_err(|errno| root.error("remove", path, errno))
+    let slot = root.slot(path)?;
+    slot.remove(&slot.name).and_then(|()| slot.sync()).map_err(|errno| root.error("remove", path, errno))
 }
 
 /// Puts the manifest back from before a run that isn't proved, and nothing else, by one rename: for where a restore can't be made, as on a full
@@ -57,8 +57,8 @@ fn forget(root: &Root, path: &str) -> Result<()> {
 ///
 /// Errors: it isn't kept, as on a file system without hard links.
 pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
-    let place = root.place(&root.real(manifest)?)?;
-    let renamed = place.rename(&unproved_name(&place.name), &place.name).and_then(|()| place.sync());
+    let slot = root.slot(&root.real(manifest)?)?;
+    let renamed = slot.rename(&unproved_name(&slot.name), &slot.name).and_then(|()| slot.sync());
     renamed.map_err(|errno| root.error("put back", manifest, errno))
 }
 

@@ -1,264 +1,94 @@
-//! The way back: what puts a node to what it was before a backup set was written.
-
-use std::collections::HashMap;
+//! Looks at a way back: what puts a node to what it was before a backup set was written. `plan::way_back` decides what of it is done.
 
 use anyhow::{Result, bail};
 
 use super::backup::{FILE_LIMIT, copy, load_all};
 use super::cluster;
-use super::root::{Kind, Root};
+use super::root::Root;
 use super::storage::mounted_at;
-use crate::change::{Change, KUBEADM_CONFIG, Restore};
-use crate::facts::backup::{Action, BACKUPS, Record, Set, fingerprint};
+use crate::facts::backup::{Action, BACKUPS, Set, fingerprint};
+use crate::facts::file::FileKind;
+use crate::facts::way_back::{Goal, Known, Now, WayBack, known};
 use crate::path::aside;
 
-/// Plans to put the node back to what it was before the set `id` was written, or else the newest set that isn't a
-/// restore's own. All sets since are taken back: of each path, the oldest state counts.
+/// Looks at the way back to what the node was before the set `id` was written, or else the newest set that isn't a restore's own. All sets
+/// since are taken back: of each path, the oldest state counts.
 ///
-/// The order is that of an apply reversed: the manifest first, and nothing is removed before. Directories are
-/// removed only if they become empty, strays stay in the backup: notes say so. Writes nothing.
+/// # Errors
 ///
-/// Errors: no such set; a set or a copy that can't be read; a path that is now something else than a file.
-pub fn plan(root: &Root, id: Option<&str>) -> Result<Restore> {
+/// No such set; a set or a copy that can't be read; a path that is now something else than a file.
+pub fn look(root: &Root, id: Option<&str>) -> Result<WayBack> {
+    let sets = sets_back_to(root, id)?;
+    let goals = known(&sets).iter().map(|known| goal(root, known)).collect::<Result<_>>()?;
+    Ok(WayBack { goals, sets, is_host: root.is_host() })
+}
+
+fn sets_back_to(root: &Root, id: Option<&str>) -> Result<Vec<Set>> {
     let mut sets = Vec::new();
-    let mut found = false;
     for (complete, loaded) in load_all(root)? {
         match loaded {
             Ok(set) => {
-                found = id.map_or(!set.why.is_way_back(), |id| set.id == id);
+                let is_found = id.map_or(!set.why.is_way_back(), |id| set.id == id);
                 sets.push(set);
+                if is_found {
+                    return Ok(sets);
+                }
             }
             // The way back leads past it, and it alone knows what its run changed.
             Err(error) if complete => return Err(error),
             // Its run was killed while it made the set, and changed nothing.
             Err(error) => log::warn!("{error:#}"),
         }
-        if found {
-            break;
-        }
     }
-    if !found {
-        match id {
-            Some(id) => bail!("no backup set {id} in {}; list them and name one", root.shown(BACKUPS)),
-            None => bail!("no backup set in {}: nothing to restore", root.shown(BACKUPS)),
-        }
-    }
-
-    let mut restore = Restore { sets: sets.iter().map(|set| set.id.clone()).collect(), ..Restore::default() };
-    let goals = goals(&sets);
-    let ours = |path: &str, bytes: &[u8]| {
-        let records = sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
-        records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
-    };
-    let (mut removals, mut unmounts) = (Vec::new(), Vec::new());
-    for goal in &goals {
-        let path = goal.first.1.path.clone();
-        match goal.first.1.action {
-            Action::Directory => {}
-            Action::Unmounted => {
-                let path = path.trim_end_matches('/');
-                if root.is_host() && mounted_at(path)?.is_none() {
-                    restore
-                        .notes
-                        .push(format!("{path} is not mounted again: apply does that, and so does a reboot"));
-                }
-            }
-            Action::Formatted => {
-                restore.notes.push(format!("{path} keeps the file system that it was given, and what is in it"));
-            }
-            Action::Mounted => {
-                let path = path.trim_end_matches('/').to_owned();
-                let mounted = if root.is_host() { mounted_at(&path)? } else { None };
-                if let Some(mounted) = &mounted {
-                    restore.notes.push(format!(
-                        "the events in {path}, those from before that were moved to it, too, stay on {}, in its directory {}",
-                        mounted.source, mounted.root
-                    ));
-                }
-                // A run may have been killed before it had mounted, or unmounted, everything.
-                if mounted.is_some() || root.is_host() && root.stat(&aside(&path))?.is_some() {
-                    unmounts.push(Change::Unmount { path });
-                }
-            }
-            // A log that was begun for others to write to; what they wrote is worth more than a tidy node.
-            Action::Created
-                if goal.first.1.written == Some(fingerprint(b""))
-                    && root.stat(&path)?.is_some_and(|entry| entry.size > 0) => {}
-            Action::Created => {
-                let Some(before) = root.read(&path, FILE_LIMIT)? else { continue };
-                if !ours(&path, &before.bytes) {
-                    restore.foreign.push(path.clone());
-                }
-                removals.push(Change::RemoveFile { path, before });
-            }
-            Action::Moved => {
-                let (set, record) = goal.first;
-                // A restore completes the set, if it wasn't.
-                restore.notes.push(format!(
-                    "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
-                    set.id,
-                    record.file.as_deref().unwrap_or_default()
-                ));
-            }
-            Action::Cluster if !root.is_host() => {
-                restore.notes.push(format!(
-                    "{path} is not put back, as that is the cluster's, and this is no running node"
-                ));
-            }
-            Action::Cluster => {
-                let (set, record) = goal.first;
-                let before = String::from_utf8_lossy(&copy(root, set, record)?.unwrap_or_default()).into_owned();
-                match put_cluster_back(before, cluster::read(), |now| ours(&path, now.as_bytes())) {
-                    Ok(None) => {}
-                    // Before the manifest, as the API server is away then.
-                    Ok(Some(change)) => restore.changes.insert(0, change),
-                    Err(note) => restore.notes.push(note),
-                }
-            }
-            Action::DirectoryRemoved => match root.stat(&path)? {
-                Some(_) => restore.changes.extend(set_back(root, goal)?),
-                None => {
-                    restore
-                        .changes
-                        .push(Change::CreateDirectory { path, attributes: goal.first.1.attributes.clone() });
-                }
-            },
-            Action::Replaced | Action::Removed | Action::Attributes => {
-                let attributes = goal.first.1.attributes.clone();
-                let Some(bytes) = goal.content.map_or(Ok(None), |(set, record)| copy(root, set, record))? else {
-                    if root.stat(&path)?.is_none() {
-                        restore.notes.push(format!("{path} is gone, and no backup set has its content"));
-                    }
-                    restore.changes.extend(set_back(root, goal)?);
-                    continue;
-                };
-                let before = root.read(&path, FILE_LIMIT)?;
-                match &before {
-                    Some(before) if before.bytes == bytes => {
-                        restore.changes.extend(set_back(root, goal)?);
-                        continue;
-                    }
-                    Some(before) if !ours(&path, &before.bytes) => restore.foreign.push(path.clone()),
-                    _ => {}
-                }
-                let gone = before.is_none() && !removed_by_us(&sets, &path);
-                let change = Change::WriteFile { path, before, bytes, attributes };
-                if gone { restore.gone.push(change) } else { restore.changes.push(change) }
-            }
-        }
-    }
-    // An API server that the old manifest starts must not begin with what goes away.
-    restore.changes.splice(0..0, unmounts);
-    restore.changes.extend(removals);
-    remove_directories(root, &goals, &mut restore)?;
-    Ok(restore)
-}
-
-/// What puts the cluster's own configuration back, if it isn't as it was; `now` is what could be read of it.
-///
-/// Errors: a note, why it stays.
-fn put_cluster_back(
-    before: String,
-    now: Result<String>,
-    is_ours: impl Fn(&str) -> bool,
-) -> Result<Option<Change>, String> {
-    match now {
-        Ok(now) if now == before => Ok(None),
-        Ok(now) if is_ours(&now) => Ok(Some(Change::WriteCluster { before: now, after: before })),
-        // kubeadm writes its version there at each upgrade, and needs it.
-        Ok(_) => Err(format!(
-            "{} is not put back, as it was changed since: take the audit settings out by hand, with kubectl -n \
-             kube-system edit configmap kubeadm-config",
-            KUBEADM_CONFIG
-        )),
-        Err(error) => Err(format!("{error:#}, so it is not put back: restore again once it can")),
+    match id {
+        Some(id) => bail!("no backup set {id} in {}; list them and name one", root.shown(BACKUPS)),
+        None => bail!("no backup set in {}: nothing to restore", root.shown(BACKUPS)),
     }
 }
 
-/// Whether the newest of the sets, which are newest first, that knows a path removed the file.
-fn removed_by_us(sets: &[Set], path: &str) -> bool {
-    let newest = sets.iter().flat_map(|set| set.records.iter().rev()).find(|record| record.path == path);
-    newest.is_some_and(|record| matches!(record.action, Action::Removed | Action::Moved))
-}
-
-/// What the sets say of one path.
-struct Goal<'a> {
-    /// The oldest record.
-    first: (&'a Set, &'a Record),
-    /// The oldest record that says whether there was a file, and what was in it.
-    content: Option<(&'a Set, &'a Record)>,
-    /// How far from the end of its set the path was, at most: 0 is the manifest, which comes last.
-    rank: usize,
-}
-
-/// One goal a path, in the order of the way back. `sets`: newest first.
-fn goals(sets: &[Set]) -> Vec<Goal<'_>> {
-    let mut goals: Vec<Goal<'_>> = Vec::new();
-    let mut index: HashMap<&str, usize> = HashMap::new();
-    for set in sets.iter().rev() {
-        for (at, record) in set.records.iter().enumerate() {
-            let (rank, this) = (set.records.len() - at, (set, record));
-            let content = (record.action != Action::Attributes).then_some(this);
-            match index.get(record.path.as_str()).and_then(|&known| goals.get_mut(known)) {
-                Some(goal) => {
-                    goal.rank = goal.rank.max(rank);
-                    goal.content = goal.content.or(content);
-                }
-                None => {
-                    index.insert(&record.path, goals.len());
-                    goals.push(Goal { first: this, content, rank });
-                }
+fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
+    let (set, record) = known.first;
+    let mut goal = Goal { record: record.clone(), set: set.id.clone(), copy: None, now: Now::default() };
+    let (path, now) = (record.path.as_str(), &mut goal.now);
+    match record.action {
+        Action::Formatted | Action::Moved => {}
+        Action::Unmounted | Action::Mounted if !root.is_host() => {}
+        Action::Unmounted | Action::Mounted => {
+            let directory = path.trim_end_matches('/');
+            now.mounted = mounted_at(directory)?;
+            now.has_aside = now.mounted.is_none() && root.stat(&aside(directory))?.is_some();
+        }
+        Action::Cluster if !root.is_host() => {}
+        Action::Cluster => {
+            goal.copy = copy(root, set, record)?;
+            now.cluster = Some(cluster::read().map_err(|error| format!("{error:#}")));
+        }
+        Action::Directory | Action::DirectoryRemoved => {
+            now.entry = root.stat(path)?;
+            if now.entry.as_ref().is_some_and(|entry| entry.kind == FileKind::Directory) {
+                now.names = root.list(path)?.unwrap_or_default();
             }
         }
-    }
-    goals.sort_by_key(|goal| goal.rank);
-    goals
-}
-
-/// The change of attributes that a path needs, if it is there and needs one.
-fn set_back(root: &Root, goal: &Goal<'_>) -> Result<Option<Change>> {
-    let Record { path, attributes: after, .. } = goal.first.1;
-    let before = root.stat(path)?.map(|entry| entry.attributes).filter(|before| !after.met_by(before));
-    Ok(before.map(|before| Change::SetAttributes { path: path.clone(), before, after: after.clone() }))
-}
-
-/// Plans the removal of created directories, inner ones first, that hold nothing any more after `restore`'s
-/// changes.
-fn remove_directories(root: &Root, goals: &[Goal<'_>], restore: &mut Restore) -> Result<()> {
-    let created = goals.iter().map(|goal| goal.first.1).filter(|record| record.action == Action::Directory);
-    let mut paths: Vec<&str> = created.map(|record| record.path.as_str()).collect();
-    paths.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
-    for (at, &path) in paths.iter().enumerate() {
-        // What is in it now goes away with what is mounted there.
-        if restore
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Unmount { path: mounted } if mounted == path))
-        {
-            continue;
+        Action::Created => {
+            // A log that was begun for others to write to may be larger than what is read.
+            if record.written == Some(fingerprint(b"")) {
+                now.entry = root.stat(path)?;
+            }
+            if now.entry.as_ref().is_none_or(|entry| entry.size == 0) {
+                now.file = root.read(path, FILE_LIMIT)?;
+            }
         }
-        let Some(entry) = root.stat(path)? else { continue };
-        if entry.kind != Kind::Directory {
-            restore.notes.push(format!("{path} stays: it is {} now", entry.kind));
-            continue;
-        }
-        let mut rest = root.list(path)?.unwrap_or_default();
-        rest.retain(|name| {
-            let inner = format!("{path}/{name}");
-            !restore.changes.iter().any(|change| {
-                matches!(change, Change::RemoveFile { .. } | Change::RemoveDirectory { .. })
-                    && change.path() == inner
-            })
-        });
-        if rest.is_empty() {
-            restore.changes.push(Change::RemoveDirectory { path: path.to_owned(), before: entry.attributes });
-        } else if !rest.iter().all(|name| paths.iter().take(at).any(|inner| *inner == format!("{path}/{name}"))) {
-            // Where only inner directories are left, their own notes say why.
-            let (count, first) = (rest.len(), rest.swap_remove(0));
-            restore.notes.push(format!("{path} stays: it holds {count} name(s), {first:?} first; logs are kept"));
+        Action::Replaced | Action::Removed | Action::Attributes => {
+            if let Some((set, record)) = known.content {
+                goal.copy = copy(root, set, record)?;
+            }
+            if goal.copy.is_some() {
+                now.file = root.read(path, FILE_LIMIT)?;
+            }
+            now.entry = root.stat(path)?;
         }
     }
-    Ok(())
+    Ok(goal)
 }
 
 #[cfg(test)]
@@ -266,9 +96,10 @@ mod tests {
     use std::fs;
 
     use super::super::backup::{begin, finish, list};
-    use super::super::testing::{FIRST, KUBEADM, LOGS, MANIFEST, Node, POLICY, STRAY, at};
+    use super::super::testing::{FIRST, KUBEADM, LOGS, MANIFEST, Node, POLICY, STRAY, at, way_back};
     use super::super::transaction::execute;
     use super::*;
+    use crate::change::{Change, KUBEADM_CONFIG};
     use crate::facts::backup::Why;
 
     fn paths(changes: &[Change]) -> Vec<&str> {
@@ -282,7 +113,7 @@ mod tests {
         let set = begin(&node.root, &[change], &Why::Apply, at(0)).unwrap();
         finish(&node.root, &set).unwrap();
         assert_eq!(list(&node.root).unwrap()[0].records[0].path, KUBEADM_CONFIG);
-        let restore = plan(&node.root, None).unwrap();
+        let restore = way_back(&node.root, None).unwrap();
         assert_eq!(restore.changes, []);
         assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);
     }
@@ -297,7 +128,7 @@ mod tests {
         for (seconds, change) in [(0, mount), (1, Change::Unmount { path })] {
             let set = begin(&node.root, std::slice::from_ref(&change), &Why::Apply, at(seconds)).unwrap();
             finish(&node.root, &set).unwrap();
-            let restore = plan(&node.root, None).unwrap();
+            let restore = way_back(&node.root, None).unwrap();
             assert_eq!((restore.changes, restore.notes), (vec![], vec![]), "{change:?}");
         }
     }
@@ -319,29 +150,11 @@ mod tests {
         node.apply(&[node.create_directory("/srv/a/b")], 0).unwrap();
         node.put("/srv/a/b/x", "");
         let note = "/srv/a/b stays: it holds 1 name(s), \"x\" first; logs are kept";
-        assert_eq!(plan(&node.root, None).unwrap().notes, [note]);
+        assert_eq!(way_back(&node.root, None).unwrap().notes, [note]);
         node.put("/srv/y", "");
         let outer = "/srv stays: it holds 2 name(s), ";
-        let notes = plan(&node.root, None).unwrap().notes;
+        let notes = way_back(&node.root, None).unwrap().notes;
         assert!(notes.len() == 2 && notes[0] == note && notes[1].starts_with(outer), "{notes:?}");
-    }
-
-    #[test]
-    fn what_somebody_else_changed_in_the_cluster_stays() {
-        let ours = |now: &str| now == "after";
-        let back = |now: Result<String>| put_cluster_back("before".to_owned(), now, ours);
-        let text = |text: &str| Ok(text.to_owned());
-        let change = Change::WriteCluster { before: "after".to_owned(), after: "before".to_owned() };
-        assert_eq!(back(text("after")), Ok(Some(change)));
-        assert_eq!(back(text("before")), Ok(None));
-        for (now, why) in [
-            (text("upgraded"), "is not put back, as it was changed since"),
-            (text(""), "is not put back, as it was changed since"),
-            (Err(anyhow::anyhow!("no API server runs here")), "no API server runs here, so it is not put back"),
-        ] {
-            let note = back(now).unwrap_err();
-            assert!(note.contains(why), "{note}");
-        }
     }
 
     #[test]
@@ -351,7 +164,7 @@ mod tests {
         let index = |name: &str| format!("{BACKUPS}/{name}/index.json");
         for broken in ["", "{\"version\": 1", "[]"] {
             node.put(&index("20261124T121327Z.partial"), broken);
-            let restore = plan(&node.root, None).unwrap();
+            let restore = way_back(&node.root, None).unwrap();
             assert_eq!(
                 (restore.sets.as_slice(), paths(&restore.changes).as_slice()),
                 (&[FIRST.to_owned()][..], &[MANIFEST][..])
@@ -359,7 +172,7 @@ mod tests {
         }
         // One whose run came to its end changed something.
         node.put(&index("20261124T121328Z"), "");
-        let error = format!("{:#}", plan(&node.root, None).unwrap_err());
+        let error = format!("{:#}", way_back(&node.root, None).unwrap_err());
         assert!(error.contains(&index("20261124T121328Z")), "{error}");
     }
 
@@ -377,7 +190,7 @@ mod tests {
             ("/new", "mine", &[MANIFEST, "/new", POLICY]),
         ] {
             node.put(path, text);
-            let mut found = plan(&node.root, Some(FIRST)).unwrap().foreign;
+            let mut found = way_back(&node.root, Some(FIRST)).unwrap().foreign;
             found.sort();
             let mut expected: Vec<_> = foreign.iter().map(|path| (*path).to_owned()).collect();
             expected.sort();
@@ -390,7 +203,7 @@ mod tests {
         let node = Node::with(&[("/run/kubeadm.yaml", "0")]);
         node.apply(&[node.write("/run/kubeadm.yaml", "1")], 0).unwrap();
         fs::remove_file(node.host("/run/kubeadm.yaml")).unwrap();
-        let restore = plan(&node.root, None).unwrap();
+        let restore = way_back(&node.root, None).unwrap();
         assert_eq!(
             (restore.changes.as_slice(), paths(&restore.gone).as_slice()),
             (&[][..], &["/run/kubeadm.yaml"][..])
@@ -430,7 +243,7 @@ mod tests {
         assert!(!node.exists(KUBEADM) && !node.exists("/srv") && !node.exists(STRAY));
         assert_eq!(node.text("/var/log/kubernetes/audit/audit.log"), "event");
         // The restore's own set isn't what it goes back to, and nothing differs any more.
-        assert_eq!(plan(&node.root, None).unwrap().changes, []);
+        assert_eq!(way_back(&node.root, None).unwrap().changes, []);
     }
 
     #[test]
@@ -445,7 +258,7 @@ mod tests {
             (Some(FIRST), vec![(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]),
         ] {
             let mut found: Vec<_> = Vec::new();
-            for change in plan(&node.root, id).unwrap().changes {
+            for change in way_back(&node.root, id).unwrap().changes {
                 let Change::WriteFile { path, bytes, .. } = change else { panic!("{change:?}") };
                 found.push((path, String::from_utf8(bytes).unwrap()));
             }
@@ -454,8 +267,8 @@ mod tests {
             expected.sort();
             assert_eq!(found, expected, "{id:?}");
         }
-        assert_eq!(paths(&plan(&node.root, Some(FIRST)).unwrap().changes)[0], MANIFEST);
-        let error = plan(&node.root, Some("20200101T000000Z")).unwrap_err().to_string();
+        assert_eq!(paths(&way_back(&node.root, Some(FIRST)).unwrap().changes)[0], MANIFEST);
+        let error = way_back(&node.root, Some("20200101T000000Z")).unwrap_err().to_string();
         assert!(error.contains("no backup set 20200101T000000Z"), "{error}");
     }
 
@@ -464,7 +277,7 @@ mod tests {
         let node = Node::with(&[(POLICY, "0"), (MANIFEST, "0")]);
         node.apply(&[node.write(POLICY, "1")], 0).unwrap();
         node.apply(&[node.write(POLICY, "2"), node.write(MANIFEST, "2")], 1).unwrap();
-        assert_eq!(paths(&plan(&node.root, Some(FIRST)).unwrap().changes), [MANIFEST, POLICY]);
+        assert_eq!(paths(&way_back(&node.root, Some(FIRST)).unwrap().changes), [MANIFEST, POLICY]);
     }
 
     #[test]
@@ -501,7 +314,7 @@ mod tests {
     fn only_the_mode_is_put_back_where_only_that_differs() {
         let node = Node::with(&[(POLICY, "0")]);
         node.apply(&[node.write(POLICY, "0")], 0).unwrap();
-        let changes = plan(&node.root, None).unwrap().changes;
+        let changes = way_back(&node.root, None).unwrap().changes;
         let [Change::SetAttributes { before, after, .. }] = &changes[..] else { panic!("{changes:?}") };
         assert_eq!((before.mode, after.mode), (0o600, 0o644));
     }
@@ -511,7 +324,7 @@ mod tests {
         let node = Node::with(&[("/srv/a/policy", "0")]);
         node.apply(&[node.write("/srv/a/policy", "1")], 0).unwrap();
         fs::remove_dir_all(node.host("/srv")).unwrap();
-        let gone = plan(&node.root, None).unwrap().gone;
+        let gone = way_back(&node.root, None).unwrap().gone;
         execute(&node.root, &gone, &Why::Restore, at(1)).unwrap();
         assert_eq!(node.text("/srv/a/policy"), "0");
     }
@@ -519,7 +332,7 @@ mod tests {
     #[test]
     fn nothing_to_restore_is_said() {
         let node = Node::new();
-        let error = plan(&node.root, None).unwrap_err().to_string();
+        let error = way_back(&node.root, None).unwrap_err().to_string();
         assert!(error.contains("nothing to restore"), "{error}");
         assert_eq!(list(&node.root).unwrap(), []);
     }

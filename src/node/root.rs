@@ -19,51 +19,11 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
 
 use super::names::temporary_name;
-use crate::facts::file::{Attributes, Snapshot, Text, text_of};
+use crate::facts::file::{Attributes, Entry, FileKind, Snapshot, Text, text_of};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); so do we.
 const MAX_LINKS: usize = 40;
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    File,
-    Directory,
-    Link,
-    Fifo,
-    Socket,
-    CharacterDevice,
-    BlockDevice,
-}
-
-impl Kind {
-    fn of(stat: &FileStat) -> Kind {
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFDIR => Kind::Directory,
-            SFlag::S_IFLNK => Kind::Link,
-            SFlag::S_IFIFO => Kind::Fifo,
-            SFlag::S_IFSOCK => Kind::Socket,
-            SFlag::S_IFCHR => Kind::CharacterDevice,
-            SFlag::S_IFBLK => Kind::BlockDevice,
-            _ => Kind::File,
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::File => "a regular file",
-            Kind::Directory => "a directory",
-            Kind::Link => "a symbolic link",
-            Kind::Fifo => "a FIFO",
-            Kind::Socket => "a socket",
-            Kind::CharacterDevice => "a character device",
-            Kind::BlockDevice => "a block device",
-        })
-    }
-}
 
 /// A system call that failed, for those who ask an error which it was.
 #[derive(Debug)]
@@ -79,17 +39,6 @@ impl fmt::Display for Failed {
 }
 
 impl std::error::Error for Failed {}
-
-/// What is at a path, without its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub kind: Kind,
-    pub attributes: Attributes,
-    /// Bytes.
-    pub size: u64,
-    /// Device and inode.
-    pub identity: (u64, u64),
-}
 
 /// A node's root directory, held open.
 #[derive(Debug)]
@@ -138,14 +87,14 @@ impl Root {
             Err(errno) => {
                 // A socket or a device without a driver can't be opened: say what it is, not how that failed.
                 if let Ok(Some(entry)) = self.stat(path) {
-                    self.expect(path, entry.kind, Kind::File)?;
+                    self.expect(path, entry.kind, FileKind::File)?;
                 }
                 return Err(self.error("read", path, errno));
             }
         };
         let failed = |errno| self.error("read", path, errno);
         let stat = fstat(&fd).map_err(failed)?;
-        self.expect(path, Kind::of(&stat), Kind::File)?;
+        self.expect(path, kind_of(&stat), FileKind::File)?;
         let attributes = attributes(&fd, &stat).map_err(failed)?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         // A little room beyond the size lets the end of the file be seen without another allocation.
@@ -182,9 +131,9 @@ impl Root {
             Err(errno) => return Err(self.error("look at", path, errno)),
         };
         let stat = fstat(&fd).map_err(|errno| self.error("look at", path, errno))?;
-        let kind = Kind::of(&stat);
+        let kind = kind_of(&stat);
         let mut attributes = plain_attributes(&stat);
-        if matches!(kind, Kind::File | Kind::Directory) {
+        if matches!(kind, FileKind::File | FileKind::Directory) {
             // An O_PATH descriptor has no extended attributes. Who may not open the file doesn't see its label.
             attributes.label = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
                 Ok(fd) => label::get(&fd).map_err(|errno| self.error("read the label of", path, errno))?,
@@ -266,11 +215,11 @@ impl Root {
     }
 
     /// The directory that holds `path`'s last name, and the name; its links aren't followed.
-    pub(super) fn place(&self, path: &str) -> Result<Place> {
+    pub(super) fn slot(&self, path: &str) -> Result<Slot> {
         let (parent, name) = split(path)?;
         let opened = self.open_at(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
         let dir = opened.map_err(|errno| self.error("open the directory of", path, errno))?;
-        Ok(Place { dir, name: name.to_owned(), path: path.to_owned() })
+        Ok(Slot { dir, name: name.to_owned(), path: path.to_owned() })
     }
 
     /// The directories that must be made so that the directory `path` is there: outermost first.
@@ -281,7 +230,7 @@ impl Root {
             match self.stat(at)? {
                 None => missing.push(at),
                 Some(entry) => {
-                    self.expect(at, entry.kind, Kind::Directory)?;
+                    self.expect(at, entry.kind, FileKind::Directory)?;
                     break;
                 }
             }
@@ -297,20 +246,20 @@ impl Root {
         &self,
         path: &str,
         wanted: &Attributes,
-        made: &mut dyn FnMut(Place),
+        made: &mut dyn FnMut(Slot),
     ) -> Result<()> {
         for missing in self.missing_directories(path)? {
-            let place = self.place(missing)?;
+            let slot = self.slot(missing)?;
             let failed = |errno| self.error("make the directory", missing, errno);
             // The right mode from the start: a run may be killed before it could set it.
             let mode = if missing == path.trim_end_matches('/') { wanted.mode } else { 0o755 };
-            match mkdirat(&place.dir, place.name.as_str(), Mode::from_bits_truncate(mode)) {
+            match mkdirat(&slot.dir, slot.name.as_str(), Mode::from_bits_truncate(mode)) {
                 // Another run made it meanwhile, on its way to the lock.
                 Err(Errno::EEXIST) => continue,
                 made => made.map_err(failed)?,
             }
-            let synced = fsync(&place.dir);
-            made(place);
+            let synced = fsync(&slot.dir);
+            made(slot);
             synced.map_err(failed)?;
         }
         let dir = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
@@ -320,10 +269,10 @@ impl Root {
 
     /// Writes a file of our own, durably: it is there whole, or as before.
     pub(super) fn replace(&self, path: &str, text: &str) -> Result<()> {
-        let place = self.place(path)?;
-        let new = temporary_name(&place.name);
-        let written = place.remove(&new).and_then(|()| place.create(&new, text.as_bytes(), None));
-        let done = written.and_then(|()| place.rename(&new, &place.name)).and_then(|()| place.sync());
+        let slot = self.slot(path)?;
+        let new = temporary_name(&slot.name);
+        let written = slot.remove(&new).and_then(|()| slot.create(&new, text.as_bytes(), None));
+        let done = written.and_then(|()| slot.rename(&new, &slot.name)).and_then(|()| slot.sync());
         done.map_err(|errno| self.error("write", path, errno))
     }
 
@@ -341,7 +290,7 @@ impl Root {
     }
 
     /// An error where `path` is something else than it should be.
-    pub(super) fn expect(&self, path: &str, kind: Kind, expected: Kind) -> Result<()> {
+    pub(super) fn expect(&self, path: &str, kind: FileKind, expected: FileKind) -> Result<()> {
         ensure!(kind == expected, "{} is {kind}, not {expected}; move it away", self.shown(path));
         Ok(())
     }
@@ -363,13 +312,13 @@ impl Root {
 
 /// A name in an open directory. What is done here to that name follows no link.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     pub dir: OwnedFd,
     pub name: String,
     pub path: String,
 }
 
-impl Place {
+impl Slot {
     /// Writes a new file under `name` in this directory, private until `attributes` are set, and durable but for
     /// its name. A file that is there already, left by a run that was killed, is removed first. Leaves none on
     /// errors.
@@ -466,6 +415,18 @@ pub(super) fn attributes(fd: impl AsFd, stat: &FileStat) -> nix::Result<Attribut
 
 fn plain_attributes(stat: &FileStat) -> Attributes {
     Attributes::new(stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)
+}
+
+fn kind_of(stat: &FileStat) -> FileKind {
+    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFDIR => FileKind::Directory,
+        SFlag::S_IFLNK => FileKind::Link,
+        SFlag::S_IFIFO => FileKind::Fifo,
+        SFlag::S_IFSOCK => FileKind::Socket,
+        SFlag::S_IFCHR => FileKind::CharacterDevice,
+        SFlag::S_IFBLK => FileKind::BlockDevice,
+        _ => FileKind::File,
+    }
 }
 
 fn identity(stat: &FileStat) -> (u64, u64) {
@@ -637,7 +598,7 @@ mod tests {
         node.link("/link", "file");
         let entry = node.root.stat("/link").unwrap().unwrap();
         let label = entry.attributes.label.clone();
-        assert_eq!((entry.kind, &entry.attributes), (Kind::File, &Attributes { label, ..mode(0o4750) }));
+        assert_eq!((entry.kind, &entry.attributes), (FileKind::File, &Attributes { label, ..mode(0o4750) }));
         assert_eq!(entry.identity, node.snapshot("/file").identity);
         assert_eq!(entry.attributes, node.snapshot("/file").attributes);
     }
@@ -664,7 +625,7 @@ mod tests {
     fn missing_parents_are_made_and_told() {
         let node = Node::with(&[("/var/file", "")]);
         let mut made = Vec::new();
-        node.root.make_directory("/var/a/b/c/", &mode(0o1710), &mut |place| made.push(place.path)).unwrap();
+        node.root.make_directory("/var/a/b/c/", &mode(0o1710), &mut |slot| made.push(slot.path)).unwrap();
         assert_eq!(made, ["/var/a", "/var/a/b", "/var/a/b/c"]);
         assert_eq!([node.mode("/var/a"), node.mode("/var/a/b"), node.mode("/var/a/b/c")], [0o755, 0o755, 0o1710]);
         let error = node.root.make_directory("/var/file/d", &mode(0o700), &mut |_| {}).unwrap_err().to_string();

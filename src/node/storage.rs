@@ -12,14 +12,14 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use super::kubelet::eviction;
 use super::root::Root;
 use crate::audit::log::{WRITTEN, event_time};
-use crate::facts::{Seen, State};
+use crate::facts::{DiskState, LogPlace};
 use crate::path::parent;
 use crate::storage::blank::Content;
-use crate::storage::forecast::{Disk, History, Rotated, Share};
+use crate::storage::forecast::{Disk, LogHistory, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
 use crate::storage::persistence::{self, Block, Judgement, Lasting};
 use crate::storage::rotation;
-use crate::storage::unit::{Source, device_path};
+use crate::storage::unit::{MountSource, device_path};
 use crate::time;
 
 /// Where the kubelet keeps what it measures the room for.
@@ -35,13 +35,13 @@ pub fn look(
     root: &Root,
     directory: &str,
     log: &str,
-    pending: Option<(&Source, &State)>,
+    pending: Option<(&MountSource, &DiskState)>,
     kubelet: Share,
-) -> Result<Seen> {
+) -> Result<LogPlace> {
     let history = history(root, directory, log)?;
     let place = match pending.filter(|(_, state)| state.mounted.is_none()) {
-        Some((Source::Bind(from), _)) => from,
-        Some((Source::Device { name, .. }, state)) => {
+        Some((MountSource::Bind(from), _)) => from,
+        Some((MountSource::Device { name, .. }, state)) => {
             let judgement = match (mounts(), block(&device_path(name))) {
                 (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &self::block),
                 (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
@@ -51,7 +51,7 @@ pub fn look(
             let room = state.size / 100 * 93;
             let disk = Disk { total: room, available: room, eviction: 0 };
             let disk = Some(disk).filter(|_| state.content == Some(Content::Blank));
-            return Ok(Seen { judgement, disk, capacity: state.size, is_read_only: false, history });
+            return Ok(LogPlace { judgement, disk, capacity: state.size, is_read_only: false, history });
         }
         None => directory,
     };
@@ -69,7 +69,7 @@ pub fn look(
         (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &block),
         (Err(why), _) | (_, Err(why)) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
     };
-    Ok(Seen {
+    Ok(LogPlace {
         judgement,
         capacity: total,
         disk: Some(Disk { total, available: bytes(stat.blocks_available()), eviction }),
@@ -156,8 +156,8 @@ pub fn number(path: &str) -> Option<String> {
 }
 
 /// The log that is there, and what it was rotated to.
-fn history(root: &Root, directory: &str, log: &str) -> Result<History> {
-    let mut history = History::default();
+fn history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
+    let mut history = LogHistory::default();
     // A compressed file beside the plain one is being written, and counts for nothing. The names are sorted.
     let names = root.list(directory)?.unwrap_or_default();
     for name in &names {
@@ -246,7 +246,7 @@ mod tests {
         let history = history(&node.root, LOGS, "audit.log").unwrap();
         assert_eq!(
             history,
-            History {
+            LogHistory {
                 bytes: text.len() as u64,
                 events: Some((1_795_694_400, 1_795_694_700)),
                 rotated: vec![
@@ -260,9 +260,9 @@ mod tests {
     #[test]
     fn a_log_of_nothing_has_no_events() {
         let node = Node::new();
-        assert_eq!(history(&node.root, LOGS, "audit.log").unwrap(), History::default());
+        assert_eq!(history(&node.root, LOGS, "audit.log").unwrap(), LogHistory::default());
         put(&node, "audit.log", b"");
-        assert_eq!(history(&node.root, LOGS, "audit.log").unwrap(), History::default());
+        assert_eq!(history(&node.root, LOGS, "audit.log").unwrap(), LogHistory::default());
     }
 
     #[test]

@@ -10,9 +10,10 @@ use anyhow::Result;
 use super::restore;
 use super::root::Root;
 use super::transaction::execute;
-use crate::change::{Change, Restore};
+use crate::change::Change;
 use crate::facts::backup::{BACKUPS, Why};
 use crate::facts::file::{Attributes, Snapshot};
+use crate::plan::way_back::{self, Restore};
 
 pub const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
 pub const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
@@ -36,6 +37,11 @@ pub fn at(seconds: u64) -> SystemTime {
 /// Attributes that whoever runs the tests may give.
 pub fn mode(mode: u32) -> Attributes {
     Attributes::new(mode, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
+/// The way back, as it is planned.
+pub fn way_back(root: &Root, id: Option<&str>) -> Result<Restore> {
+    Ok(way_back::plan(&restore::look(root, id)?))
 }
 
 impl Node {
@@ -150,9 +156,9 @@ impl Node {
     pub fn apply(&self, changes: &[Change], seconds: u64) -> Result<Option<String>> {
         execute(&self.root, changes, &Why::Apply, at(seconds))
     }
-    /// Does what [`restore::plan`] says.
+    /// Goes the way back, all of it.
     pub fn restore(&self, id: Option<&str>, seconds: u64) -> Restore {
-        let restore = restore::plan(&self.root, id).unwrap();
+        let restore = way_back(&self.root, id).unwrap();
         execute(&self.root, &restore.changes, &Why::Restore, at(seconds)).unwrap();
         restore
     }

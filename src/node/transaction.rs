@@ -18,13 +18,13 @@ use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 use super::backup;
 use super::cluster;
 use super::device;
-use super::disk::{self, Done};
+use super::disk::{self, MountStep};
 use super::names::{kept_name, temporary_name};
-use super::root::{Kind, Place, Root, set_attributes, split, warn_on_error};
+use super::root::{Root, Slot, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
 use crate::change::Change;
 use crate::facts::backup::{Set, Why};
-use crate::facts::file::{Attributes, Snapshot};
+use crate::facts::file::{Attributes, FileKind, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
@@ -45,13 +45,13 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
     }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();
-    let kept = match stage(root, changes, &mut undo).and_then(|places| commit(root, changes, places, &mut undo)) {
+    let kept = match stage(root, changes, &mut undo).and_then(|slots| commit(root, changes, slots, &mut undo)) {
         Ok(kept) => kept,
         Err(error) => return Err(take_back(root, undo, &set, error)),
     };
-    for place in kept {
-        let removed = place.remove(&kept_name(&place.name));
-        warn_on_error(removed.map_err(|errno| root.error("remove the old file beside", &place.path, errno)));
+    for slot in kept {
+        let removed = slot.remove(&kept_name(&slot.name));
+        warn_on_error(removed.map_err(|errno| root.error("remove the old file beside", &slot.path, errno)));
     }
     // Only now are the kept files of removed ones out of the directories. What holds something stays: a log that
     // was written meanwhile is worth more than a tidy node.
@@ -96,7 +96,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         Change::Mount { .. } => mounted_at(path)?.is_none(),
         Change::Unmount { .. } => true,
         Change::RemoveDirectory { before, .. } => {
-            root.stat(path)?.is_some_and(|entry| entry.kind == Kind::Directory && entry.attributes == *before)
+            root.stat(path)?.is_some_and(|entry| entry.kind == FileKind::Directory && entry.attributes == *before)
         }
     })
 }
@@ -104,13 +104,13 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
 /// What takes back one step.
 enum Undo {
     /// Remove a temporary or kept file, if it is still there.
-    Unlink(Rc<Place>, String),
+    Unlink(Rc<Slot>, String),
     /// Rename the kept file back.
-    PutBack(Rc<Place>),
+    PutBack(Rc<Slot>),
     /// Remove a created file.
-    Remove(Rc<Place>),
+    Remove(Rc<Slot>),
     /// Remove a created directory.
-    RemoveDirectory(Place),
+    RemoveDirectory(Slot),
     SetAttributes(String, Attributes),
     /// A device was formatted, or half so, which stays.
     Formatted(String),
@@ -123,12 +123,12 @@ enum Undo {
 }
 
 /// Makes the directories, stages the files and keeps the old ones. Returns the place of each change to a file.
-fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Option<Rc<Place>>>> {
-    let mut places = Vec::with_capacity(changes.len());
+fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Option<Rc<Slot>>>> {
+    let mut slots = Vec::with_capacity(changes.len());
     let mut seen = HashSet::new();
     for change in changes {
         let path = change.path();
-        let place = match change {
+        let slot = match change {
             Change::SetAttributes { .. }
             | Change::WriteCluster { .. }
             | Change::Format { .. }
@@ -143,25 +143,25 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
                 if before.is_none() {
                     make_parents(root, path, undo)?;
                 }
-                let place = Rc::new(root.place(&root.real(path)?)?);
+                let slot = Rc::new(root.slot(&root.real(path)?)?);
                 if let Some(before) = before {
-                    keep(root, &place, before, undo)?;
+                    keep(root, &slot, before, undo)?;
                 }
                 let old = before.as_ref().and_then(|before| before.attributes.label.clone());
                 let wanted = Attributes { label: attributes.label.clone().or(old), ..attributes.clone() };
-                create(root, &place, temporary_name(&place.name), bytes, &wanted, undo)?;
-                Some(place)
+                create(root, &slot, temporary_name(&slot.name), bytes, &wanted, undo)?;
+                Some(slot)
             }
-            Change::MoveAway { .. } | Change::RemoveFile { .. } => Some(Rc::new(root.place(path)?)),
+            Change::MoveAway { .. } | Change::RemoveFile { .. } => Some(Rc::new(root.slot(path)?)),
         };
-        if let Some(place) = &place {
-            let dir = fstat(&place.dir).map_err(|errno| root.error("look at the directory of", path, errno))?;
-            let first = seen.insert((dir.st_dev, dir.st_ino, place.name.clone()));
+        if let Some(slot) = &slot {
+            let dir = fstat(&slot.dir).map_err(|errno| root.error("look at the directory of", path, errno))?;
+            let first = seen.insert((dir.st_dev, dir.st_ino, slot.name.clone()));
             ensure!(first, "{} would be changed twice, by different names; give one of them", root.shown(path));
         }
-        places.push(place);
+        slots.push(slot);
     }
-    Ok(places)
+    Ok(slots)
 }
 
 fn make_parents(root: &Root, path: &str, undo: &mut Vec<Undo>) -> Result<()> {
@@ -174,29 +174,29 @@ fn make_parents(root: &Root, path: &str, undo: &mut Vec<Undo>) -> Result<()> {
 }
 
 /// Gives the old file a second name; where the file system has no hard links, a copy gets it.
-fn keep(root: &Root, place: &Rc<Place>, before: &Snapshot, undo: &mut Vec<Undo>) -> Result<()> {
-    let name = kept_name(&place.name);
-    match place.link(&name) {
-        Ok(()) => undo.push(Undo::Unlink(Rc::clone(place), name)),
+fn keep(root: &Root, slot: &Rc<Slot>, before: &Snapshot, undo: &mut Vec<Undo>) -> Result<()> {
+    let name = kept_name(&slot.name);
+    match slot.link(&name) {
+        Ok(()) => undo.push(Undo::Unlink(Rc::clone(slot), name)),
         Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EMLINK | Errno::ENOSYS) => {
-            create(root, place, name, &before.bytes, &before.attributes, undo)?;
+            create(root, slot, name, &before.bytes, &before.attributes, undo)?;
         }
-        Err(errno) => return Err(root.error("keep the old file of", &place.path, errno)),
+        Err(errno) => return Err(root.error("keep the old file of", &slot.path, errno)),
     }
     Ok(())
 }
 
 fn create(
     root: &Root,
-    place: &Rc<Place>,
+    slot: &Rc<Slot>,
     name: String,
     bytes: &[u8],
     attributes: &Attributes,
     undo: &mut Vec<Undo>,
 ) -> Result<()> {
-    let created = place.create(&name, bytes, Some(attributes));
-    created.map_err(|errno| root.error("write beside", &place.path, errno))?;
-    undo.push(Undo::Unlink(Rc::clone(place), name));
+    let created = slot.create(&name, bytes, Some(attributes));
+    created.map_err(|errno| root.error("write beside", &slot.path, errno))?;
+    undo.push(Undo::Unlink(Rc::clone(slot), name));
     Ok(())
 }
 
@@ -204,11 +204,11 @@ fn create(
 fn commit(
     root: &Root,
     changes: &[Change],
-    places: Vec<Option<Rc<Place>>>,
+    slots: Vec<Option<Rc<Slot>>>,
     undo: &mut Vec<Undo>,
-) -> Result<Vec<Rc<Place>>> {
+) -> Result<Vec<Rc<Slot>>> {
     let mut kept = Vec::new();
-    for (change, place) in changes.iter().zip(places) {
+    for (change, slot) in changes.iter().zip(slots) {
         let path = change.path();
         // An editor may have saved the file since: what it wrote must not be lost. Nothing but the rename follows.
         let replaces =
@@ -216,31 +216,31 @@ fn commit(
         if replaces && !holds(root, change)? {
             bail!("{path} was changed by another program meanwhile; run again");
         }
-        match (change, place) {
-            (Change::WriteFile { before, .. }, Some(place)) => {
+        match (change, slot) {
+            (Change::WriteFile { before, .. }, Some(slot)) => {
                 let failed = |errno| root.error("replace", path, errno);
-                let new = temporary_name(&place.name);
+                let new = temporary_name(&slot.name);
                 match before {
-                    Some(_) => place.rename(&new, &place.name),
+                    Some(_) => slot.rename(&new, &slot.name),
                     // What somebody made there meanwhile is his.
-                    None => place.rename_new(&new, &place.name),
+                    None => slot.rename_new(&new, &slot.name),
                 }
                 .map_err(failed)?;
                 undo.push(match before {
-                    Some(_) => Undo::PutBack(Rc::clone(&place)),
-                    None => Undo::Remove(Rc::clone(&place)),
+                    Some(_) => Undo::PutBack(Rc::clone(&slot)),
+                    None => Undo::Remove(Rc::clone(&slot)),
                 });
-                place.sync().map_err(failed)?;
-                kept.extend(before.is_some().then_some(place));
+                slot.sync().map_err(failed)?;
+                kept.extend(before.is_some().then_some(slot));
             }
-            (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(place)) => {
+            (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(slot)) => {
                 let failed = |errno| root.error("move away", path, errno);
-                let name = kept_name(&place.name);
+                let name = kept_name(&slot.name);
                 // Were an old kept file the same file, rename(2) would do nothing.
-                place.remove(&name).and_then(|()| place.rename(&place.name, &name)).map_err(failed)?;
-                undo.push(Undo::PutBack(Rc::clone(&place)));
-                place.sync().map_err(failed)?;
-                kept.push(place);
+                slot.remove(&name).and_then(|()| slot.rename(&slot.name, &name)).map_err(failed)?;
+                undo.push(Undo::PutBack(Rc::clone(&slot)));
+                slot.sync().map_err(failed)?;
+                kept.push(slot);
             }
             (Change::SetAttributes { before, after, .. }, _) => {
                 undo.push(Undo::SetAttributes(path.to_owned(), before.clone()));
@@ -261,8 +261,8 @@ fn commit(
             (Change::Mount { unit, attributes, log, begun, .. }, _) => {
                 disk::mount(root, path, unit, attributes, (log, begun.as_ref()), &mut |done| {
                     undo.push(match done {
-                        Done::Aside => Undo::PutAsideBack(path.to_owned()),
-                        Done::Mounted => Undo::Unmount(path.to_owned()),
+                        MountStep::Aside => Undo::PutAsideBack(path.to_owned()),
+                        MountStep::Mounted => Undo::Unmount(path.to_owned()),
                     });
                 })?;
             }
@@ -296,9 +296,9 @@ fn set(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
 }
 
 fn remove_directory(root: &Root, path: &str) -> Result<()> {
-    let place = root.place(path)?;
-    let removed = unlinkat(&place.dir, place.name.as_str(), UnlinkatFlags::RemoveDir);
-    removed.and_then(|()| place.sync()).map_err(|errno| root.error("remove the directory", path, errno))
+    let slot = root.slot(path)?;
+    let removed = unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir);
+    removed.and_then(|()| slot.sync()).map_err(|errno| root.error("remove the directory", path, errno))
 }
 
 /// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
@@ -325,21 +325,21 @@ fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> a
 
 fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
     let (path, state, done) = match step {
-        Undo::Unlink(place, name) => {
-            let done = place.remove(&name);
-            (place.path.clone(), "may have a temporary file beside it", done)
+        Undo::Unlink(slot, name) => {
+            let done = slot.remove(&name);
+            (slot.path.clone(), "may have a temporary file beside it", done)
         }
-        Undo::PutBack(place) => {
-            let done = place.rename(&kept_name(&place.name), &place.name).and_then(|()| place.sync());
-            (place.path.clone(), "may not be the old file", done)
+        Undo::PutBack(slot) => {
+            let done = slot.rename(&kept_name(&slot.name), &slot.name).and_then(|()| slot.sync());
+            (slot.path.clone(), "may not be the old file", done)
         }
-        Undo::Remove(place) => {
-            let done = place.remove(&place.name).and_then(|()| place.sync());
-            (place.path.clone(), "is new and may stay", done)
+        Undo::Remove(slot) => {
+            let done = slot.remove(&slot.name).and_then(|()| slot.sync());
+            (slot.path.clone(), "is new and may stay", done)
         }
-        Undo::RemoveDirectory(place) => {
-            let done = unlinkat(&place.dir, place.name.as_str(), UnlinkatFlags::RemoveDir);
-            (place.path, "is new and may stay", done)
+        Undo::RemoveDirectory(slot) => {
+            let done = unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir);
+            (slot.path, "is new and may stay", done)
         }
         Undo::SetAttributes(path, before) => {
             return set(root, &path, &before).map_err(|error| format!("{error:#}"));
@@ -361,8 +361,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
 mod tests {
     use std::fs;
 
-    use super::super::restore;
-    use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode};
+    use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode, way_back};
     use super::*;
     use crate::facts::backup::BACKUPS;
 
@@ -378,9 +377,9 @@ mod tests {
             let node = node();
             let changes = [node.write(POLICY, "policy"), node.write(MANIFEST, "manifest")];
             let mut undo = Vec::new();
-            let places = stage(&node.root, &changes, &mut undo).unwrap();
+            let slots = stage(&node.root, &changes, &mut undo).unwrap();
             node.put(edited, "saved by hand");
-            let error = commit(&node.root, &changes, places, &mut undo).unwrap_err().to_string();
+            let error = commit(&node.root, &changes, slots, &mut undo).unwrap_err().to_string();
             assert!(error.contains(edited) && error.contains("run again"), "{error}");
             assert_eq!(node.text(edited), "saved by hand");
             assert_eq!(node.text(if edited == POLICY { MANIFEST } else { POLICY }), left);
@@ -511,7 +510,7 @@ mod tests {
         fs::create_dir(node.host("/etc/directory")).unwrap();
         let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], &Why::Apply, at(0)).unwrap();
         // No kept file is there to be put back.
-        let undo = vec![Undo::PutBack(Rc::new(node.root.place(POLICY).unwrap()))];
+        let undo = vec![Undo::PutBack(Rc::new(node.root.slot(POLICY).unwrap()))];
         let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
         let copies = format!("{BACKUPS}/20261124T121326Z.partial");
         assert!(error.starts_with("the cause;") && error.contains(POLICY) && error.contains(&copies), "{error}");
@@ -549,7 +548,7 @@ mod tests {
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         node.put(MANIFEST, "old");
-        let restore = restore::plan(&node.root, id.as_deref()).unwrap();
+        let restore = way_back(&node.root, id.as_deref()).unwrap();
         execute(&node.root, &restore.changes, &Why::Restore, at(2)).unwrap();
         let whys: Vec<_> = backup::list(&node.root).unwrap().into_iter().map(|set| set.why.to_string()).collect();
         assert_eq!(whys, ["restore", "apply"]);

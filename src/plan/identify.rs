@@ -20,7 +20,7 @@ pub struct Identity<'f> {
     /// Where the version was found.
     pub version_source: &'static str,
     pub(super) manifest: Option<Manifest>,
-    pub(super) kubeadm: Vec<(&'f Text, kubeadm::File)>,
+    pub(super) kubeadm: Vec<(&'f Text, kubeadm::KubeadmFile)>,
     /// A kubeadm file in one of the usual places doesn't matter where the cluster exists.
     pub(super) lenient: bool,
     /// Files of kubeadm's that are left as they are.

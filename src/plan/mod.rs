@@ -20,7 +20,7 @@ use anyhow::{Result, bail};
 use crate::audit::version::Version;
 use crate::change::Change;
 use crate::config::Config;
-use crate::facts::Seen;
+use crate::facts::LogPlace;
 use crate::facts::file::Attributes;
 use crate::storage::forecast::Forecast;
 
@@ -158,7 +158,7 @@ pub struct Plan {
     /// The API server must be started anew by hand for the policy to count: the warnings say how.
     pub by_hand: bool,
     /// Where the log lies, on a running system.
-    pub storage: Option<Storage>,
+    pub storage: Option<LogStorage>,
     /// Why nothing can be changed, where that isn't to be told from the files.
     pub refusal: Option<String>,
     /// What speaks against the place of the log.
@@ -193,9 +193,9 @@ pub struct PolicyText {
 
 /// The place of the log, and what is to be expected of it.
 #[derive(Clone, Debug)]
-pub struct Storage {
+pub struct LogStorage {
     pub directory: String,
-    pub seen: Seen,
+    pub seen: LogPlace,
     pub forecast: Forecast,
 }
 

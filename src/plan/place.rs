@@ -3,17 +3,17 @@
 use anyhow::{Result, bail};
 
 use super::planner::Planner;
-use super::{FollowUp, Occasion, Role, Step, Storage};
+use super::{FollowUp, LogStorage, Occasion, Role, Step};
 use crate::change::Change;
 use crate::facts::file::Attributes;
-use crate::facts::{Seen, State, Unit};
+use crate::facts::{DiskState, LogPlace, Unit};
 use crate::path::aside;
 use crate::path::{is_within, parent};
 use crate::storage::blank::Content;
 use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
-use crate::storage::unit::{Format, KUBELET_DROP_IN, Source, UNITS, device_path, name as unit_name};
+use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
 /// With less room than this, in bytes, no log is worth to be begun.
 const MIN_ROOM: u64 = 1 << 20;
@@ -81,8 +81,8 @@ impl Planner<'_> {
             ));
         }
         match source {
-            Source::Bind(from) => self.prepare_directory(from, log, state)?,
-            Source::Device { name, format } => self.prepare_device(device_path(name), *format, state),
+            MountSource::Bind(from) => self.prepare_directory(from, log, state)?,
+            MountSource::Device { name, format } => self.prepare_device(device_path(name), *format, state),
         }
         self.mount_over(log, state);
         Ok(Mounting { is_new: true, needs_restart: true })
@@ -116,7 +116,7 @@ impl Planner<'_> {
     }
 
     /// What is mounted already stays. Logs from before that follow it, or will.
-    fn keep_mounted(&mut self, log: &str, mounted: &str, state: &State) -> Mounting {
+    fn keep_mounted(&mut self, log: &str, mounted: &str, state: &DiskState) -> Mounting {
         let directory = parent(log);
         if !state.is_right {
             self.plan.refuse(format!(
@@ -141,7 +141,7 @@ impl Planner<'_> {
     }
 
     /// The directory of another disk, which is to be the log's alone.
-    fn prepare_directory(&mut self, from: &str, log: &str, state: &State) -> Result<()> {
+    fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
             bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
         }
@@ -168,7 +168,7 @@ impl Planner<'_> {
     }
 
     /// A blank device gets a file system where that is asked for; one that has a file system for logs is mounted as it is.
-    fn prepare_device(&mut self, device: String, format: Option<Format>, state: &State) {
+    fn prepare_device(&mut self, device: String, format: Option<FileSystem>, state: &DiskState) {
         let refusal = match (&state.content, format) {
             (None, _) => format!("{device}: storage.device isn't there; attach it, or correct its name"),
             (Some(Content::Blank), Some(format)) => {
@@ -194,7 +194,7 @@ impl Planner<'_> {
         self.plan.refuse(refusal);
     }
 
-    fn mount_over(&mut self, log: &str, state: &State) {
+    fn mount_over(&mut self, log: &str, state: &DiskState) {
         let directory = parent(log);
         // A new file system has no labels.
         let there = self.targets.directories.get(directory).and_then(Option::as_ref);
@@ -210,7 +210,7 @@ impl Planner<'_> {
 
     /// Judges the place of the log, and whether what the flags allow has room there. `changed` says that the flags, or the place, are about to
     /// become others.
-    pub fn judge_place(&mut self, directory: &str, seen: &Seen, limits: &Limits, changed: bool) {
+    pub fn judge_place(&mut self, directory: &str, seen: &LogPlace, limits: &Limits, changed: bool) {
         let config = self.config();
         let forecast = forecast(limits, &seen.history, seen.disk);
         let place = format!("{directory}: {}", seen.judgement);
@@ -255,7 +255,7 @@ impl Planner<'_> {
                 );
             }
         }
-        self.plan.storage = Some(Storage { directory: directory.to_owned(), seen: seen.clone(), forecast });
+        self.plan.storage = Some(LogStorage { directory: directory.to_owned(), seen: seen.clone(), forecast });
     }
 
     /// Speaks against the place of the log. On an image that is no matter, as it is copied to where it will run; and what was so before is no
@@ -281,13 +281,13 @@ mod tests {
     use crate::config::Config;
     use crate::facts::{Blind, Facts, Targets};
     use crate::storage::blank::Signature;
-    use crate::storage::forecast::History;
+    use crate::storage::forecast::LogHistory;
     use crate::storage::persistence::Judgement;
 
-    fn seen(lasting: Lasting, available: u64) -> Seen {
+    fn seen(lasting: Lasting, available: u64) -> LogPlace {
         let judgement = Judgement { lasting, reason: "somewhere".to_owned() };
         let disk = Some(Disk { total: 100 << 30, available, eviction: 0 });
-        Seen { judgement, disk, capacity: 100 << 30, is_read_only: false, history: History::default() }
+        LogPlace { judgement, disk, capacity: 100 << 30, is_read_only: false, history: LogHistory::default() }
     }
 
     #[test]
@@ -309,7 +309,7 @@ mod tests {
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
             (formatted, None, "mount", Some("isn't there")),
         ] {
-            let state = State { content: content.clone(), ..disk_state() };
+            let state = DiskState { content: content.clone(), ..disk_state() };
             let plan =
                 planned(&config(storage), &facts(None), &Targets { disk: Some(state), ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does} create-file"), "{storage} {content:?}");
@@ -342,7 +342,7 @@ mod tests {
             (holds(0o700, "audit.log"), true, "mount", true),
             (holds(0o700, "index.html"), false, "mount", true),
         ] {
-            let state = State { is_in_the_way, ..disk_state() };
+            let state = DiskState { is_in_the_way, ..disk_state() };
             let plan = planned(&config, &facts(None), &Targets { bound, disk: Some(state), ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
             assert_eq!(plan.refusal.is_some(), is_refused);
@@ -363,7 +363,7 @@ mod tests {
             (false, false, None, "", true),
         ] {
             let mounted = Some("ext4 on /dev/sdb".to_owned());
-            let state = State { mounted, is_right, has_left, blind, ..disk_state() };
+            let state = DiskState { mounted, is_right, has_left, blind, ..disk_state() };
             let targets = Targets { disk: Some(state.clone()), ..targets.clone() };
             let plan = planned(&config, &facts, &targets);
             assert_eq!((actions(&plan).as_str(), plan.refusal.is_some()), (does, is_refused), "{state:?}");
@@ -378,7 +378,7 @@ mod tests {
         targets.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(open));
         assert_eq!(actions(&planned(&config, &facts, &targets)), "");
         targets.disk =
-            Some(State { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
+            Some(DiskState { mounted: Some("ext4 on /dev/sdb".to_owned()), is_right: true, ..disk_state() });
         assert_eq!(actions(&planned(&config, &facts, &targets)), "set-attributes");
     }
 
@@ -386,7 +386,7 @@ mod tests {
     fn a_link_is_nothing_to_mount_at() {
         let config = config("storage: {bind: /data/audit}");
         let facts = facts(None);
-        let state = State { real: "/data/logs".to_owned(), ..disk_state() };
+        let state = DiskState { real: "/data/logs".to_owned(), ..disk_state() };
         let targets = Targets { disk: Some(state), ..Targets::default() };
         let error = planned_for(&intent(&config), &facts, &targets).unwrap_err().to_string();
         assert!(error.contains("a link leads to /data/logs"), "{error}");
@@ -396,7 +396,7 @@ mod tests {
     fn a_bad_place_is_refused_where_something_changes_and_else_told() {
         use Lasting::{Persistent, Unknown, Volatile};
         const GIB: u64 = 1 << 30;
-        let damaged = Seen { is_read_only: true, ..seen(Persistent, 50 * GIB) };
+        let damaged = LogPlace { is_read_only: true, ..seen(Persistent, 50 * GIB) };
         for (storage, seen, objection) in [
             ("", seen(Persistent, 50 * GIB), None),
             ("", seen(Unknown, 50 * GIB), None),
@@ -452,7 +452,7 @@ mod tests {
             ("storage: {bind: /data/audit}", true, false),
             ("", false, false),
         ] {
-            let disk = Some(State { is_right, ..disk_state() });
+            let disk = Some(DiskState { is_right, ..disk_state() });
             let config = config(lines);
             let boot = Intent { occasion: Occasion::Boot, ..intent(&config) };
             let plan = planned_for(&boot, &facts(None), &Targets { disk, ..Targets::default() }).unwrap();
@@ -471,7 +471,7 @@ mod tests {
             (true, there.clone(), "mount", false),
             (false, there, "mount", false),
         ] {
-            let disk = Some(State { is_same, ..disk_state() });
+            let disk = Some(DiskState { is_same, ..disk_state() });
             let plan = planned(&wanted, &facts(None), &Targets { bound, disk, ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does} create-file"));
             assert_eq!(plan.warnings.iter().any(|line| line.contains("is its disk mounted?")), is_doubted);
@@ -492,7 +492,7 @@ mod tests {
             (true, None, "mount create-file gather"),
             (false, Some(log()), "mount create-file gather"),
         ] {
-            let disk = Some(State { has_left, content: content.clone(), ..disk_state() });
+            let disk = Some(DiskState { has_left, content: content.clone(), ..disk_state() });
             let logs = logs.into_iter().collect();
             let plan = planned(&wanted, &facts(None), &Targets { disk, logs, ..Targets::default() });
             assert_eq!(actions(&plan), format!("create-directory {does}"));
@@ -504,7 +504,7 @@ mod tests {
         use Lasting::{Persistent, Unknown, Volatile};
         let any = "storage: {require: any, headroom: any}";
         let of = |lasting| seen(lasting, 50 << 30);
-        let room = |disk, capacity| Seen { disk, capacity, ..of(Persistent) };
+        let room = |disk, capacity| LogPlace { disk, capacity, ..of(Persistent) };
         let left = |available| Some(Disk { total: 50 << 30, available, eviction: 0 });
         let all = ["reboot", "are left", "read-only"];
         for (lines, seen, told) in [
@@ -514,7 +514,7 @@ mod tests {
             ("", of(Unknown), "it can't be told whether the log outlives a reboot"),
             (any, of(Unknown), ""),
             (any, of(Persistent), ""),
-            ("", Seen { is_read_only: true, ..of(Persistent) }, "its file system is read-only"),
+            ("", LogPlace { is_read_only: true, ..of(Persistent) }, "its file system is read-only"),
             (any, room(left(1 << 20), 0), ""),
             (any, room(left((1 << 20) - 1), 0), "1.0 MiB are left"),
             // Of what isn't mounted yet, the size is known, or nothing.

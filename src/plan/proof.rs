@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::audit::flags::Flags;
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
-use crate::audit::policy::{Level, Policy, Stage as AuditStage};
+use crate::audit::policy::{Level, Policy, Stage};
 use crate::facts::server::Process;
 
 /// After how many starts that came to nothing it is no use to wait on, once nothing runs for so long: the kubelet starts a
@@ -24,35 +24,35 @@ const UNNOTICED: Duration = Duration::from_secs(60);
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum ProofStage {
     /// A process with the manifest's flags, and a new one if the manifest is new.
     Process,
     Answer,
     Event,
 }
 
-impl Stage {
+impl ProofStage {
     /// What has come when the stage is over.
     pub fn reached(self) -> &'static str {
         match self {
-            Stage::Process => "it runs with the flags of the manifest",
-            Stage::Answer => "it answers",
-            Stage::Event => "it has written an event",
+            ProofStage::Process => "it runs with the flags of the manifest",
+            ProofStage::Answer => "it answers",
+            ProofStage::Event => "it has written an event",
         }
     }
 
     fn missing(self) -> &'static str {
         match self {
-            Stage::Process => "no API server runs with the audit flags of the manifest",
-            Stage::Answer => "the API server runs, but doesn't answer",
-            Stage::Event => "the API server answers, but has written no event that its policy asks for",
+            ProofStage::Process => "no API server runs with the audit flags of the manifest",
+            ProofStage::Answer => "the API server runs, but doesn't answer",
+            ProofStage::Event => "the API server answers, but has written no event that its policy asks for",
         }
     }
 }
 
 /// What is seen at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct Sight {
     pub processes: Vec<Process>,
     /// Is there a kubelet, which starts and ends all of them?
     pub kubelet: bool,
@@ -69,7 +69,7 @@ pub struct Seen {
 pub enum Next {
     Wait,
     /// A stage is over.
-    Reached(Stage),
+    Reached(ProofStage),
     /// The kubelet hasn't noticed the manifest: show it again.
     Nudge,
     /// The process that is replaced has closed its listener: it has so long for the requests under way.
@@ -94,7 +94,7 @@ struct Ending {
 
 impl Ending {
     /// A listener that was never open can't tell by being closed that the kubelet has begun to end the process.
-    fn next(&mut self, seen: &Seen, after: Duration) -> Option<Next> {
+    fn next(&mut self, seen: &Sight, after: Duration) -> Option<Next> {
         if self.ended || !seen.processes.contains(&self.process) {
             return None;
         }
@@ -122,7 +122,7 @@ pub struct Proof {
     /// Is an event waited for?
     wants_event: bool,
     limit: Duration,
-    stage: Stage,
+    stage: ProofStage,
     process: Option<Process>,
     /// Since when none runs.
     empty: Option<Duration>,
@@ -142,7 +142,7 @@ impl Proof {
             old,
             wants_event,
             limit,
-            stage: Stage::Process,
+            stage: ProofStage::Process,
             process: None,
             empty: None,
             without_kubelet: None,
@@ -163,38 +163,38 @@ impl Proof {
     }
 
     /// What is waited for by now.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> ProofStage {
         self.stage
     }
 
     /// What to do, seeing this after so long.
-    pub fn next(&mut self, seen: &Seen, after: Duration) -> Next {
+    pub fn next(&mut self, seen: &Sight, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
         self.without_kubelet = if seen.kubelet { None } else { self.without_kubelet.or(Some(after)) };
         if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
             // It ended. The next one may do better, if the kubelet starts one.
             self.process = None;
-            self.stage = Stage::Process;
+            self.stage = ProofStage::Process;
         }
         let reached = match self.stage {
-            Stage::Process => {
+            ProofStage::Process => {
                 let is_it = |one: &&Process| one.is(&self.flags, &self.words) && !self.old.contains(one);
                 self.process = seen.processes.iter().find(is_it).cloned();
                 self.process.is_some()
             }
-            Stage::Answer => seen.answers,
-            Stage::Event => seen.event,
+            ProofStage::Answer => seen.answers,
+            ProofStage::Event => seen.event,
         };
         match (self.stage, reached) {
-            (Stage::Process, true) => {
-                self.stage = Stage::Answer;
-                return Next::Reached(Stage::Process);
+            (ProofStage::Process, true) => {
+                self.stage = ProofStage::Answer;
+                return Next::Reached(ProofStage::Process);
             }
-            (Stage::Answer, true) if self.wants_event => {
-                self.stage = Stage::Event;
-                return Next::Reached(Stage::Answer);
+            (ProofStage::Answer, true) if self.wants_event => {
+                self.stage = ProofStage::Event;
+                return Next::Reached(ProofStage::Answer);
             }
-            (Stage::Answer | Stage::Event, true) => return Next::Proved,
+            (ProofStage::Answer | ProofStage::Event, true) => return Next::Proved,
             (_, false) => {}
         }
         if let Some(next) = self.ending.as_mut().and_then(|ending| ending.next(seen, after)) {
@@ -256,7 +256,7 @@ pub fn trace(policy: &Policy) -> Trace {
                 target: target(path),
             };
             let decision = evaluate(policy, &request);
-            decision.level != Level::None && !decision.omit_stages.contains(&AuditStage::ResponseComplete)
+            decision.level != Level::None && !decision.omit_stages.contains(&Stage::ResponseComplete)
         })
     };
     match QUESTIONS.iter().find(|path| is_recorded(path)) {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     /// What is seen, second by second, and what comes of it; moments that only wait are left out.
-    fn story(proof: &mut Proof, moments: &[(u64, Seen)]) -> Vec<(u64, Next)> {
+    fn story(proof: &mut Proof, moments: &[(u64, Sight)]) -> Vec<(u64, Next)> {
         let steps = moments.iter().map(|(at, seen)| (*at, proof.next(seen, Duration::from_secs(*at))));
         steps.filter(|(_, next)| *next != Next::Wait).collect()
     }
@@ -342,25 +342,29 @@ mod tests {
         Proof::new(flags(&[("audit-log-path", "/a")]), vec![], vec![old()], true, Duration::from_secs(120))
     }
 
-    fn seen(processes: &[Process]) -> Seen {
-        Seen { processes: processes.to_vec(), kubelet: true, ..Seen::default() }
+    fn seen(processes: &[Process]) -> Sight {
+        Sight { processes: processes.to_vec(), kubelet: true, ..Sight::default() }
     }
 
     #[test]
     fn process_answer_and_event_make_a_proof() {
-        let answers = Seen { answers: true, ..seen(&[new()]) };
+        let answers = Sight { answers: true, ..seen(&[new()]) };
         let moments = [
             (1, seen(&[old()])),
             (30, seen(&[old()])),
             (31, seen(&[])),
-            (40, Seen { starts: 1, ..seen(&[new()]) }),
+            (40, Sight { starts: 1, ..seen(&[new()]) }),
             (41, seen(&[new()])),
             (43, answers.clone()),
             (44, answers.clone()),
-            (45, Seen { event: true, ..answers }),
+            (45, Sight { event: true, ..answers }),
         ];
         let steps = story(&mut proof(), &moments);
-        let wanted = [(40, Next::Reached(Stage::Process)), (43, Next::Reached(Stage::Answer)), (45, Next::Proved)];
+        let wanted = [
+            (40, Next::Reached(ProofStage::Process)),
+            (43, Next::Reached(ProofStage::Answer)),
+            (45, Next::Proved),
+        ];
         assert_eq!(steps, wanted);
     }
 
@@ -392,42 +396,42 @@ mod tests {
             process(3, &["kube-apiserver", "--advertise-address=10.0.0.2", "--audit-log-path=/a"]),
             own.clone(),
         ]);
-        assert_eq!(proof.next(&seen, Duration::ZERO), Next::Reached(Stage::Process));
+        assert_eq!(proof.next(&seen, Duration::ZERO), Next::Reached(ProofStage::Process));
         assert_eq!(proof.process(), Some(&own));
     }
 
     #[test]
     fn a_number_that_is_used_again_is_another_process() {
         let again = Process { started: 9, ..process(7, NEW) };
-        assert_eq!(proof().next(&seen(&[again]), Duration::ZERO), Next::Reached(Stage::Process));
+        assert_eq!(proof().next(&seen(&[again]), Duration::ZERO), Next::Reached(ProofStage::Process));
     }
 
     #[test]
     fn a_crash_loop_is_not_waited_out() {
         let moments = [
             (35, seen(&[new()])),
-            (36, Seen { starts: 1, ..seen(&[]) }),
-            (46, Seen { starts: 2, ..seen(&[new()]) }),
-            (47, Seen { starts: 2, ..seen(&[]) }),
-            (49, Seen { starts: 2, ..seen(&[]) }),
-            (50, Seen { starts: 2, ..seen(&[]) }),
+            (36, Sight { starts: 1, ..seen(&[]) }),
+            (46, Sight { starts: 2, ..seen(&[new()]) }),
+            (47, Sight { starts: 2, ..seen(&[]) }),
+            (49, Sight { starts: 2, ..seen(&[]) }),
+            (50, Sight { starts: 2, ..seen(&[]) }),
         ];
         let steps = story(&mut proof(), &moments);
         let why = "the API server was started 2 times and ended each time";
-        let process = Next::Reached(Stage::Process);
+        let process = Next::Reached(ProofStage::Process);
         assert_eq!(steps, [(35, process.clone()), (46, process), (50, Next::Failed(why.to_owned()))]);
     }
 
     #[test]
     fn one_that_ends_is_waited_for_again() {
-        let answers = |process| Seen { answers: true, ..seen(&[process]) };
+        let answers = |process| Sight { answers: true, ..seen(&[process]) };
         let moments = [
             (35, answers(new())),
             (36, answers(new())),
-            (37, Seen { starts: 1, ..seen(&[]) }),
-            (47, Seen { starts: 2, ..answers(process(9, NEW)) }),
+            (37, Sight { starts: 1, ..seen(&[]) }),
+            (47, Sight { starts: 2, ..answers(process(9, NEW)) }),
             (48, answers(process(9, NEW))),
-            (49, Seen { event: true, ..answers(process(9, NEW)) }),
+            (49, Sight { event: true, ..answers(process(9, NEW)) }),
         ];
         let steps = story(&mut proof(), &moments);
         assert_eq!(steps.last(), Some(&(49, Next::Proved)), "{steps:?}");
@@ -437,7 +441,7 @@ mod tests {
     fn the_old_process_is_ended_once_when_its_listener_has_been_closed_for_so_long() {
         let five = Duration::from_secs(5);
         let mut proof = proof().ending(old(), five);
-        let open = Seen { listens: true, ..seen(&[old()]) };
+        let open = Sight { listens: true, ..seen(&[old()]) };
         let closed = seen(&[old()]);
         let moments = [
             (0, open.clone()),
@@ -454,7 +458,7 @@ mod tests {
             (1, Next::Closed(five)),
             (3, Next::Closed(five)),
             (8, Next::End),
-            (14, Next::Reached(Stage::Process)),
+            (14, Next::Reached(ProofStage::Process)),
         ];
         assert_eq!(story(&mut proof, &moments), wanted);
     }
@@ -467,7 +471,7 @@ mod tests {
             let mut proof = proof().ending(old(), Duration::ZERO);
             let listens = process != old();
             let moments: Vec<_> = (0..50)
-                .map(|at| (at, Seen { listens: listens && at < 10, ..seen(std::slice::from_ref(&process)) }))
+                .map(|at| (at, Sight { listens: listens && at < 10, ..seen(std::slice::from_ref(&process)) }))
                 .collect();
             assert_eq!(story(&mut proof, &moments), []);
         }
@@ -475,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_kubelet_that_is_stopped_is_not_waited_for() {
-        let stopped = Seen { kubelet: false, ..seen(&[old()]) };
+        let stopped = Sight { kubelet: false, ..seen(&[old()]) };
         let why = "the kubelet doesn't run, and nothing else starts the API server";
         let moments: Vec<_> =
             (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
@@ -500,13 +504,13 @@ mod tests {
         for (before, words) in [
             (vec![], "no API server runs"),
             (vec![seen(&[new()])], "doesn't answer"),
-            (vec![seen(&[new()]), Seen { answers: true, ..seen(&[new()]) }], "no event"),
+            (vec![seen(&[new()]), Sight { answers: true, ..seen(&[new()]) }], "no event"),
         ] {
             let mut proof = proof();
             for seen in &before {
                 proof.next(seen, Duration::ZERO);
             }
-            let last = before.last().cloned().map_or(seen(&[old()]), |seen| Seen { answers: false, ..seen });
+            let last = before.last().cloned().map_or(seen(&[old()]), |seen| Sight { answers: false, ..seen });
             proof.nudged = true;
             let Next::Failed(why) = proof.next(&last, over) else { panic!("{words}") };
             assert!(why.contains(words), "{why}");

@@ -178,7 +178,7 @@ impl Planner<'_> {
             bail!("{}", lines.join("\n"));
         }
         for finding in warnings {
-            let line = format!("{name}:{}: {}", finding.place, finding.message);
+            let line = format!("{name}:{}: {}", finding.position, finding.message);
             if !self.plan.warnings.contains(&line) {
                 self.warn(line);
             }
@@ -300,14 +300,14 @@ mod tests {
     };
     use super::*;
     use crate::config::Config;
-    use crate::facts::{State, Unit};
+    use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
 
     #[test]
     fn what_a_node_needs_depends_on_the_occasion() {
         let wanted = config("storage: {device: /dev/disk/by-id/x, format: ext4}");
         let targets = || {
-            let state = State { content: Some(Content::Blank), ..disk_state() };
+            let state = DiskState { content: Some(Content::Blank), ..disk_state() };
             Targets { disk: Some(state), ..Targets::default() }
         };
         let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
@@ -415,7 +415,7 @@ mod tests {
     fn logs_get_the_mode_that_is_wanted_and_old_ones_where_a_group_shall_read_them() {
         let (log, old) = (format!("{LOGS}/audit.log"), format!("{LOGS}/audit-2026-11-26T12-00-00.000.log"));
         let mounted = Some("ext4 on /dev/sdb".to_owned());
-        let right = State { mounted, is_right: true, ..disk_state() };
+        let right = DiskState { mounted, is_right: true, ..disk_state() };
         let bound = "storage: {group: 7, bind: /data/audit}";
         for (lines, logs, disk, does) in [
             ("", vec![], None, ""),
@@ -454,7 +454,7 @@ mod tests {
         let fresh = config("storage: {bind: /data/audit}");
         let (facts, targets) = audited(&fresh);
         let mounted = Some("ext4 on /dev/sdb".to_owned());
-        let disk = Some(State { mounted, is_right: true, ..disk_state() });
+        let disk = Some(DiskState { mounted, is_right: true, ..disk_state() });
         let unit = |before: Option<&str>| Unit {
             path: "/u".to_owned(),
             text: "new".to_owned(),
@@ -594,7 +594,7 @@ mod tests {
     #[test]
     fn events_from_before_follow_when_everything_is_through() {
         let wanted = config("storage: {bind: /data/audit, group: 7}");
-        let disk = Some(State { has_left: true, ..disk_state() });
+        let disk = Some(DiskState { has_left: true, ..disk_state() });
         let plan = planned(&wanted, &facts(None), &Targets { disk, ..Targets::default() });
         assert_eq!(actions(&plan), "create-directory create-directory mount create-file gather");
         assert_eq!(plan.changes().len(), 4);

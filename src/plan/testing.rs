@@ -6,11 +6,11 @@ use super::wire::{Wiring, wire};
 use super::*;
 use crate::audit::policy;
 use crate::config::Config;
-use crate::facts::State;
+use crate::facts::DiskState;
 use crate::facts::file::{Owner, Snapshot, Text, lossy};
 use crate::facts::{Directory, Facts, Targets};
 use crate::path::parent;
-use crate::storage::forecast::{Disk, History, Rotated};
+use crate::storage::forecast::{Disk, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
 
 const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -85,15 +85,15 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
 }
 
 /// A place for the log where everything is known.
-pub fn seen() -> Seen {
+pub fn seen() -> LogPlace {
     let judgement = Judgement { lasting: Lasting::Persistent, reason: "ext4 at / on the disk vda1".to_owned() };
     let disk = Some(Disk { total: 40 << 30, available: 31 << 30, eviction: 4 << 30 });
     // From 2026-11-24T12:13:26Z on, a file an hour.
     let start = 1_795_522_406;
     let rotated =
         (1..=3).map(|hour| Rotated { time: start + hour * 3600, bytes: 5 << 20, plain: 50 << 20 }).collect();
-    let history = History { bytes: 1 << 20, events: Some((start + 3 * 3600, start + 3 * 3600 + 60)), rotated };
-    Seen { judgement, disk, capacity: 40 << 30, is_read_only: false, history }
+    let history = LogHistory { bytes: 1 << 20, events: Some((start + 3 * 3600, start + 3 * 3600 + 60)), rotated };
+    LogPlace { judgement, disk, capacity: 40 << 30, is_read_only: false, history }
 }
 
 pub fn actions(plan: &Plan) -> String {
@@ -101,8 +101,8 @@ pub fn actions(plan: &Plan) -> String {
     changes.chain(plan.expected_follow_up().map(|_| FollowUp::ACTION)).collect::<Vec<_>>().join(" ")
 }
 
-pub fn disk_state() -> State {
-    State {
+pub fn disk_state() -> DiskState {
+    DiskState {
         real: "/var/log/kubernetes/audit".to_owned(),
         mounted: None,
         is_right: false,

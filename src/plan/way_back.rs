@@ -1,10 +1,236 @@
-//! What of the way back may be done: nothing that the API server, as it will be then, still needs.
+//! The way back: what puts a node to what it was before a backup set was written, and nothing that the API server, as it will be then, still
+//! needs.
 
-use crate::change::Change;
-use crate::change::Restore;
-use crate::facts::file::lossy;
+use crate::change::{Change, KUBEADM_CONFIG};
+use crate::facts::backup::{Action, BACKUPS, Record, Set, fingerprint};
+use crate::facts::file::{FileKind, lossy};
+use crate::facts::way_back::{Goal, WayBack};
 use crate::path::is_within;
 use crate::wiring::manifest;
+
+/// How to put a node back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restore {
+    /// The sets that are taken back, newest first.
+    pub sets: Vec<String>,
+    /// For `node::transaction::execute`. Empty where nothing differs.
+    pub changes: Vec<Change>,
+    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
+    pub foreign: Vec<String>,
+    /// Files that a run wrote and somebody else removed since: to put back by force alone.
+    pub gone: Vec<Change>,
+    /// What stays as it is, and why.
+    pub notes: Vec<String>,
+}
+
+/// Plans the way back.
+///
+/// The order is that of an apply reversed: the manifest first, and nothing is removed before. Directories are removed only if they become
+/// empty, strays stay in the backup: notes say so.
+pub fn plan(way: &WayBack) -> Restore {
+    let sets = way.sets.iter().map(|set| set.id.clone()).collect();
+    let mut back =
+        Back { way, restore: Restore { sets, ..Restore::default() }, unmounts: vec![], removals: vec![] };
+    for goal in &way.goals {
+        back.plan(goal);
+    }
+    let Back { mut restore, unmounts, removals, .. } = back;
+    // An API server that the old manifest starts must not begin with what goes away.
+    restore.changes.splice(0..0, unmounts);
+    restore.changes.extend(removals);
+    remove_directories(way, &mut restore);
+    restore
+}
+
+/// A way back in the making.
+struct Back<'w> {
+    way: &'w WayBack,
+    restore: Restore,
+    /// What comes before all else.
+    unmounts: Vec<Change>,
+    /// What comes after all else but directories.
+    removals: Vec<Change>,
+}
+
+impl Back<'_> {
+    fn plan(&mut self, goal: &Goal) {
+        let path = &goal.record.path;
+        match goal.record.action {
+            // When all else is known.
+            Action::Directory => {}
+            Action::Unmounted => self.tell_of_unmounted(goal),
+            Action::Formatted => {
+                self.note(format!("{path} keeps the file system that it was given, and what is in it"));
+            }
+            Action::Mounted => self.unmount(goal),
+            Action::Created => self.remove(goal),
+            // A restore completes the set, if it wasn't.
+            Action::Moved => self.note(format!(
+                "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
+                goal.set,
+                goal.record.file.as_deref().unwrap_or_default()
+            )),
+            Action::Cluster => self.put_cluster_back(goal),
+            Action::DirectoryRemoved if goal.now.entry.is_some() => self.restore.changes.extend(set_back(goal)),
+            Action::DirectoryRemoved => {
+                let (path, attributes) = (path.clone(), goal.record.attributes.clone());
+                self.restore.changes.push(Change::CreateDirectory { path, attributes });
+            }
+            Action::Replaced | Action::Removed | Action::Attributes => self.put_back(goal),
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        self.restore.notes.push(note);
+    }
+
+    fn tell_of_unmounted(&mut self, goal: &Goal) {
+        let path = goal.record.path.trim_end_matches('/');
+        if self.way.is_host && goal.now.mounted.is_none() {
+            self.note(format!("{path} is not mounted again: apply does that, and so does a reboot"));
+        }
+    }
+
+    fn unmount(&mut self, goal: &Goal) {
+        let path = goal.record.path.trim_end_matches('/').to_owned();
+        if let Some(mounted) = &goal.now.mounted {
+            self.note(format!(
+                "the events in {path}, those from before that were moved to it, too, stay on {}, in its directory {}",
+                mounted.source, mounted.root
+            ));
+        }
+        // A run may have been killed before it had mounted, or unmounted, everything.
+        if goal.now.mounted.is_some() || goal.now.has_aside {
+            self.unmounts.push(Change::Unmount { path });
+        }
+    }
+
+    /// A log that was begun for others to write to stays once there is something in it: what they wrote is worth more than a tidy node.
+    fn remove(&mut self, goal: &Goal) {
+        let path = goal.record.path.clone();
+        let Some(before) = goal.now.file.clone() else { return };
+        if !self.is_ours(&path, &before.bytes) {
+            self.restore.foreign.push(path.clone());
+        }
+        self.removals.push(Change::RemoveFile { path, before });
+    }
+
+    fn put_cluster_back(&mut self, goal: &Goal) {
+        let path = &goal.record.path;
+        let Some(now) = &goal.now.cluster else {
+            return self
+                .note(format!("{path} is not put back, as that is the cluster's, and this is no running node"));
+        };
+        let before = lossy(goal.copy.as_deref().unwrap_or_default());
+        match put_cluster_back(before, now, |now| self.is_ours(path, now.as_bytes())) {
+            Ok(None) => {}
+            // Before the manifest, as the API server is away then.
+            Ok(Some(change)) => self.restore.changes.insert(0, change),
+            Err(note) => self.note(note),
+        }
+    }
+
+    fn put_back(&mut self, goal: &Goal) {
+        let path = goal.record.path.clone();
+        let Some(bytes) = goal.copy.clone() else {
+            if goal.now.entry.is_none() {
+                self.note(format!("{path} is gone, and no backup set has its content"));
+            }
+            self.restore.changes.extend(set_back(goal));
+            return;
+        };
+        let before = goal.now.file.clone();
+        match &before {
+            Some(before) if before.bytes == bytes => {
+                self.restore.changes.extend(set_back(goal));
+                return;
+            }
+            Some(before) if !self.is_ours(&path, &before.bytes) => self.restore.foreign.push(path.clone()),
+            _ => {}
+        }
+        let is_gone = before.is_none() && !is_removed_by_us(&self.way.sets, &path);
+        let change = Change::WriteFile { path, before, bytes, attributes: goal.record.attributes.clone() };
+        if is_gone { self.restore.gone.push(change) } else { self.restore.changes.push(change) }
+    }
+
+    /// Are these bytes what a run wrote there?
+    fn is_ours(&self, path: &str, bytes: &[u8]) -> bool {
+        let records = self.way.sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
+        records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
+    }
+}
+
+/// What puts the cluster's own configuration back, if it isn't as it was; `now` is what could be read of it.
+///
+/// Errors: a note, why it stays.
+fn put_cluster_back(
+    before: String,
+    now: &Result<String, String>,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<Option<Change>, String> {
+    match now {
+        Ok(now) if *now == before => Ok(None),
+        Ok(now) if is_ours(now) => Ok(Some(Change::WriteCluster { before: now.clone(), after: before })),
+        // kubeadm writes its version there at each upgrade, and needs it.
+        Ok(_) => Err(format!(
+            "{} is not put back, as it was changed since: take the audit settings out by hand, with kubectl -n \
+             kube-system edit configmap kubeadm-config",
+            KUBEADM_CONFIG
+        )),
+        Err(error) => Err(format!("{error:#}, so it is not put back: restore again once it can")),
+    }
+}
+
+/// Whether the newest of the sets, which are newest first, that knows a path removed the file.
+fn is_removed_by_us(sets: &[Set], path: &str) -> bool {
+    let newest = sets.iter().flat_map(|set| set.records.iter().rev()).find(|record| record.path == path);
+    newest.is_some_and(|record| matches!(record.action, Action::Removed | Action::Moved))
+}
+
+/// The change of attributes that a path needs, if it is there and needs one.
+fn set_back(goal: &Goal) -> Option<Change> {
+    let Record { path, attributes: after, .. } = &goal.record;
+    let before = goal.now.entry.as_ref().map(|entry| &entry.attributes).filter(|before| !after.met_by(before))?;
+    Some(Change::SetAttributes { path: path.clone(), before: before.clone(), after: after.clone() })
+}
+
+/// Plans the removal of created directories, inner ones first, that hold nothing any more after `restore`'s
+/// changes.
+fn remove_directories(way: &WayBack, restore: &mut Restore) {
+    let mut created: Vec<_> = way.goals.iter().filter(|goal| goal.record.action == Action::Directory).collect();
+    created.sort_by_key(|goal| std::cmp::Reverse(goal.record.path.matches('/').count()));
+    for (at, goal) in created.iter().enumerate() {
+        let path = &goal.record.path;
+        let is_it = |change: &Change| matches!(change, Change::Unmount { path: mounted } if mounted == path);
+        // What is in it now goes away with what is mounted there.
+        if restore.changes.iter().any(is_it) {
+            continue;
+        }
+        let Some(entry) = &goal.now.entry else { continue };
+        if entry.kind != FileKind::Directory {
+            restore.notes.push(format!("{path} stays: it is {} now", entry.kind));
+            continue;
+        }
+        let mut rest = goal.now.names.clone();
+        rest.retain(|name| {
+            let inner = format!("{path}/{name}");
+            !restore.changes.iter().any(|change| {
+                matches!(change, Change::RemoveFile { .. } | Change::RemoveDirectory { .. })
+                    && change.path() == inner
+            })
+        });
+        let is_inner =
+            |name: &String| created.iter().take(at).any(|inner| inner.record.path == format!("{path}/{name}"));
+        if rest.is_empty() {
+            let before = entry.attributes.clone();
+            restore.changes.push(Change::RemoveDirectory { path: path.clone(), before });
+        } else if !rest.iter().all(is_inner) {
+            // Where only inner directories are left, their own notes say why.
+            let (count, first) = (rest.len(), rest.swap_remove(0));
+            restore.notes.push(format!("{path} stays: it holds {count} name(s), {first:?} first; logs are kept"));
+        }
+    }
+}
 
 /// Takes out of the way back what would remove a file or directory that the manifest, as it will be then, still
 /// points at: the API server would not come back without it. `manifest` is the text of today's. Each gets a note.
@@ -63,6 +289,8 @@ pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&st
 mod tests {
     use super::*;
     use crate::facts::file::{Attributes, Snapshot};
+    use crate::facts::way_back::Now;
+    use crate::storage::mounts;
 
     #[test]
     fn a_roll_back_takes_nothing_from_a_manifest_that_stays() {
@@ -141,5 +369,57 @@ mod tests {
             Restore { changes: vec![remove("/p/policy"), remove("/q")], foreign, ..Restore::default() };
         keep_referenced(&mut restore, MANIFEST, Some(audited));
         assert_eq!((restore.foreign, restore.notes.len()), (vec!["/q".to_owned()], 1));
+    }
+
+    #[test]
+    fn what_somebody_else_changed_in_the_cluster_stays() {
+        let ours = |now: &str| now == "after";
+        let back = |now: Result<String, String>| put_cluster_back("before".to_owned(), &now, ours);
+        let text = |text: &str| Ok(text.to_owned());
+        let change = Change::WriteCluster { before: "after".to_owned(), after: "before".to_owned() };
+        assert_eq!(back(text("after")), Ok(Some(change)));
+        assert_eq!(back(text("before")), Ok(None));
+        for (now, why) in [
+            (text("upgraded"), "is not put back, as it was changed since"),
+            (text(""), "is not put back, as it was changed since"),
+            (Err("no API server runs here".to_owned()), "no API server runs here, so it is not put back"),
+        ] {
+            let note = back(now).unwrap_err();
+            assert!(note.contains(why), "{note}");
+        }
+    }
+
+    /// What the sets say of a path, and what is there now.
+    fn goal(action: Action, path: &str, now: Now) -> Goal {
+        let attributes = Attributes::new(0, 0, 0);
+        let record = Record { path: path.to_owned(), action, attributes, file: None, written: None };
+        Goal { record, set: "ID".to_owned(), copy: None, now }
+    }
+
+    #[test]
+    fn what_is_mounted_goes_before_all_else_and_what_stays_is_told() {
+        const LINE: &str = "36 35 8:1 /audit /logs rw - ext4 /dev/sdb1 rw\n";
+        let mounted = || Now { mounted: mounts::parse(LINE).unwrap().pop(), ..Now::default() };
+        let aside = || Now { has_aside: true, ..Now::default() };
+        for (action, now, is_host, is_unmounted, told) in [
+            (Action::Mounted, mounted(), true, true, Some("stay on /dev/sdb1, in its directory /audit")),
+            (Action::Mounted, aside(), true, true, None),
+            (Action::Mounted, Now::default(), true, false, None),
+            (Action::Unmounted, Now::default(), true, false, Some("/logs is not mounted again")),
+            (Action::Unmounted, mounted(), true, false, None),
+            (Action::Unmounted, Now::default(), false, false, None),
+            (Action::Formatted, Now::default(), true, false, Some("keeps the file system that it was given")),
+        ] {
+            let case = format!("{action:?} {now:?} {is_host}");
+            let before = Snapshot { bytes: vec![], attributes: Attributes::new(0, 0, 0), identity: (1, 1) };
+            let file = Now { file: Some(before.clone()), ..Now::default() };
+            let goals = vec![goal(Action::Created, "/m", file), goal(action, "/logs/", now)];
+            let restore = plan(&WayBack { sets: vec![], goals, is_host });
+            let remove = Change::RemoveFile { path: "/m".to_owned(), before };
+            let unmount = is_unmounted.then(|| Change::Unmount { path: "/logs".to_owned() });
+            assert_eq!(restore.changes, unmount.into_iter().chain([remove]).collect::<Vec<_>>(), "{case}");
+            assert_eq!(restore.notes.len(), usize::from(told.is_some()), "{case}: {:?}", restore.notes);
+            assert!(restore.notes.iter().all(|note| note.contains(told.unwrap_or_default())), "{case}");
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Snippet {
 
 /// What a snippet is made of.
 #[derive(Debug)]
-pub struct Facts<'f> {
+pub struct Ingredients<'f> {
     pub config: &'f Config,
     /// The configuration file's text, where there is one.
     pub configuration: Option<&'f str>,
@@ -79,7 +79,7 @@ pub struct Facts<'f> {
 }
 
 /// A file to put on the node.
-struct File<'f> {
+struct SnippetFile<'f> {
     path: &'f str,
     mode: &'static str,
     text: &'f str,
@@ -88,7 +88,8 @@ struct File<'f> {
 }
 
 /// The snippet, or why there is none for this configuration.
-pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
+#[allow(clippy::too_many_lines, reason = "a list of snippets")]
+pub fn render(kind: Snippet, facts: &Ingredients) -> Result<String, String> {
     // The kubelet's configuration may say anything.
     if let Some(fault) =
         path_fault("the path of the manifest", facts.manifest).filter(|_| !facts.manifest.is_empty())
@@ -97,7 +98,7 @@ pub fn render(kind: Snippet, facts: &Facts) -> Result<String, String> {
     }
     let files = files(kind, facts);
     let listed = |name: &str| files.iter().fold(String::new(), |text, file| text + name + file.beside);
-    let each = |one: fn(&File) -> String| files.iter().map(one).collect::<String>();
+    let each = |one: fn(&SnippetFile) -> String| files.iter().map(one).collect::<String>();
     let text = match kind {
         Snippet::CloudInit => fill(
             include_str!("cloud-init.yaml"),
@@ -208,14 +209,18 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
 }
 
 /// The files that a snippet puts on the node. Without the program it is the policy itself.
-fn files<'f>(kind: Snippet, facts: &Facts<'f>) -> Vec<File<'f>> {
+fn files<'f>(kind: Snippet, facts: &Ingredients<'f>) -> Vec<SnippetFile<'f>> {
     let config = facts.config;
-    let policy = |path| File { path, mode: "0600", text: facts.policy, beside: "audit-policy.yaml" };
+    let policy = |path| SnippetFile { path, mode: "0600", text: facts.policy, beside: "audit-policy.yaml" };
     if kind == Snippet::ClusterApiFiles {
         return vec![policy(&config.policy_path)];
     }
-    let configuration =
-        facts.configuration.map(|text| File { path: DEFAULT_PATH, mode: "0644", text, beside: "config.yaml" });
+    let configuration = facts.configuration.map(|text| SnippetFile {
+        path: DEFAULT_PATH,
+        mode: "0644",
+        text,
+        beside: "config.yaml",
+    });
     let source = Some(config.policy_source.as_str()).filter(|source| *source != "default");
     configuration.into_iter().chain(source.map(policy)).collect()
 }
@@ -243,7 +248,7 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
 }
 
 /// A list of files as cloud-init has it, and Cluster API, which takes the same fields.
-fn section(name: &str, files: &[File], indent: usize) -> String {
+fn section(name: &str, files: &[SnippetFile], indent: usize) -> String {
     if files.is_empty() {
         return String::new();
     }
@@ -262,7 +267,7 @@ fn section(name: &str, files: &[File], indent: usize) -> String {
 }
 
 /// A file of a Butane config.
-fn butane_file(file: &File) -> String {
+fn butane_file(file: &SnippetFile) -> String {
     let contents = match block(file.text, 6) {
         Some(block) => format!("inline: {block}"),
         None => format!("source: data:;base64,{}\n", base64(file.text)),
@@ -272,15 +277,15 @@ fn butane_file(file: &File) -> String {
 }
 
 /// A unit of the image's as Flatcar needs it, where programs can't be where systemd looks for them.
-fn unit(text: &str, facts: &Facts) -> String {
+fn unit(text: &str, facts: &Ingredients) -> String {
     let text =
         text.replace("ExecStart=kube-", "ExecStart=/opt/bin/kube-").replace(MANIFEST, &specifiers(facts.manifest));
     indented(text.trim_end(), 6)
 }
 
 /// A task that copies a file from beside the snippet.
-fn ansible_copy(file: &File) -> String {
-    let File { path, mode, beside, .. } = file;
+fn ansible_copy(file: &SnippetFile) -> String {
+    let SnippetFile { path, mode, beside, .. } = file;
     // Ansible fills in braces, unless it is told not to.
     let unsafe_tag = if path.contains('{') { "!unsafe " } else { "" };
     let directory = |path: &str| format!("{unsafe_tag}{}", quote(path, true));
@@ -293,7 +298,7 @@ fn ansible_copy(file: &File) -> String {
 }
 
 /// What puts a file in place in a shell script, from the script itself.
-fn here_document(file: &File) -> String {
+fn here_document(file: &SnippetFile) -> String {
     let (path, mode) = (shell_word(file.path), file.mode);
     // cloud-init changes line ends, and a here-document has one at its end.
     let is_plain = file.text.ends_with('\n') && is_plain(file.text);
@@ -420,7 +425,7 @@ mod tests {
     const AWKWARD: &str = "/etc/a;b&(c)/{{d}}%{e}#f*,!p~.yaml";
 
     fn snippet(kind: Snippet, config: &Config, text: &str) -> String {
-        let facts = Facts { config, configuration: Some(text), policy: text, manifest: MANIFEST };
+        let facts = Ingredients { config, configuration: Some(text), policy: text, manifest: MANIFEST };
         render(kind, &facts).unwrap()
     }
 
@@ -482,7 +487,7 @@ mod tests {
         let path = directory.path().join("a;b&(c)/{{d}}#f*");
         for text in ["", "a", "a\n", "\n\n a\n\n", "$HOME `id` \\\n", "END\nEND_\n", "a\r\n", "a\u{85}b\n", "ä\n"]
         {
-            let file = File { path: path.to_str().unwrap(), mode: "0640", text, beside: "" };
+            let file = SnippetFile { path: path.to_str().unwrap(), mode: "0640", text, beside: "" };
             let script = here_document(&file);
             let status = Command::new("sh").args(["-ec", &script]).status().unwrap();
             assert!(status.success(), "{script}");
@@ -536,7 +541,7 @@ mod tests {
             [0];
         assert_eq!(command, &format!("install -d -m 0700 '{AWKWARD}'"));
         let facts =
-            Facts { config: &config, configuration: None, policy: "", manifest: "/a%b/kube-apiserver.yaml" };
+            Ingredients { config: &config, configuration: None, policy: "", manifest: "/a%b/kube-apiserver.yaml" };
         for kind in [Snippet::Systemd, Snippet::Ignition] {
             let text = render(kind, &facts).unwrap();
             assert!(
@@ -573,7 +578,7 @@ mod tests {
         let mut config = Config::default();
         for path in ["-", "/var/log/audit*/audit.log", "/var/log/a,b/audit.log"] {
             config.log.path = path.to_owned();
-            let facts = Facts { config: &config, configuration: None, policy: "", manifest: MANIFEST };
+            let facts = Ingredients { config: &config, configuration: None, policy: "", manifest: MANIFEST };
             for kind in Snippet::value_variants() {
                 let reads_log =
                     [Snippet::Rsyslog, Snippet::Vector, Snippet::FluentBit, Snippet::OtelCollector].contains(kind);

@@ -20,7 +20,7 @@ const TRIES: usize = 3;
 
 /// How a node is changed.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct ApplyTerms {
     pub why: Why,
     /// How long to wait for a proof, where one is wanted.
     pub wait: Option<Duration>,
@@ -73,7 +73,7 @@ pub struct Done {
 /// # Errors
 ///
 /// It may not be done, or failed. The node is then as it was, unless the error says what isn't.
-pub fn change<'r>(run: &Run<'r>, terms: &Terms) -> Result<Changed<'r>, Refused> {
+pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refused> {
     let manifest = kubelet::manifest_path(run.root, &run.config)?;
     unhide(run.root, &manifest, terms.patience)?;
     let plan = plan(run, terms)?;
@@ -109,7 +109,7 @@ fn unhide(root: &Root, manifest: &str, patience: Duration) -> Result<()> {
 }
 
 /// A plan that may be carried out. To a repair, the place of the log is no reason against it.
-fn plan(run: &Run<'_>, terms: &Terms) -> Result<Plan, Refused> {
+fn plan(run: &Run<'_>, terms: &ApplyTerms) -> Result<Plan, Refused> {
     let mut plan = run.survey()?;
     if terms.why == Why::Heal {
         plan.waive_objection();
@@ -125,7 +125,7 @@ fn plan(run: &Run<'_>, terms: &Terms) -> Result<Plan, Refused> {
 }
 
 /// How long to wait for the proof of a plan, if it can have one.
-fn provable(plan: &Plan, terms: &Terms, manifest: &str) -> Result<Option<Duration>, Refused> {
+fn provable(plan: &Plan, terms: &ApplyTerms, manifest: &str) -> Result<Option<Duration>, Refused> {
     let Some(limit) = terms.wait.filter(|_| plan.role == Role::ControlPlane) else { return Ok(None) };
     if !prove::await_kubelet() {
         return Err(anyhow!(
@@ -144,7 +144,7 @@ fn provable(plan: &Plan, terms: &Terms, manifest: &str) -> Result<Option<Duratio
 
 impl Changed<'_> {
     /// Executes the plan, and plans again where another program was quicker.
-    fn execute(&mut self, run: &Run<'_>, terms: &Terms) -> Result<(), Refused> {
+    fn execute(&mut self, run: &Run<'_>, terms: &ApplyTerms) -> Result<(), Refused> {
         for tries in 1.. {
             if transaction::changed(self.root, &self.plan.changes())?.is_some() {
                 // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.

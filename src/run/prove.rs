@@ -17,10 +17,10 @@ use crate::facts::server::Process;
 use crate::node::apiserver::{self, Tail};
 use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
-use crate::node::outgoing::{Events, Outgoing};
+use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::root::Root;
 use crate::node::{hidden, kubelet, observe, pending, restore, transaction};
-use crate::plan::proof::{NO_KUBELET, Next, Proof, Seen, Stage, Trace, trace};
+use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, trace};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
@@ -117,7 +117,7 @@ pub enum Evidence {
 
 /// Where events are found.
 #[derive(Debug)]
-enum Source {
+enum EventSource {
     File(Tail),
     /// On the container's standard output, which its runtime writes to a file.
     Container,
@@ -134,7 +134,7 @@ pub struct Watch {
     /// The one of them that is replaced, if it is to be ended early, and how long requests under way have.
     outgoing: Option<(Outgoing, Duration)>,
     logs: BTreeMap<PathBuf, SystemTime>,
-    source: Source,
+    source: EventSource,
     /// In the path of our question, so that its event is known.
     mark: String,
     /// What was heard instead of an answer.
@@ -149,16 +149,16 @@ impl Watch {
     /// Errors: the policy can't be read; the flags lead events nowhere.
     pub fn begin(root: &Root, path: &str, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
         let source = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
-            (Some(log), _) => Source::File(Tail::from_now(log)),
-            (None, Some("-")) => Source::Container,
-            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => Source::Nowhere,
+            (Some(log), _) => EventSource::File(Tail::from_now(log)),
+            (None, Some("-")) => EventSource::Container,
+            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => EventSource::Nowhere,
             (None, _) => {
                 bail!("{path}: the audit flags name no log and no webhook, so the API server drops every event")
             }
         };
         let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, trace), &source) {
             (Trace::Nothing, _) => Evidence::Nothing,
-            (_, Source::Nowhere) => Evidence::Elsewhere,
+            (_, EventSource::Nowhere) => Evidence::Elsewhere,
             (Trace::Question(path), _) => Evidence::Question(path),
             (Trace::Traffic, _) => Evidence::Traffic,
         };
@@ -168,10 +168,10 @@ impl Watch {
     /// A watch for the return of an API server, whose events don't matter. One from before the run will do, which the kubelet may not even
     /// have ended; the one that `failed` won't.
     fn for_return(path: &str, auditing: Auditing, failed: Vec<Process>) -> Watch {
-        Watch::new(path, auditing, failed, Evidence::Nothing, Source::Nowhere)
+        Watch::new(path, auditing, failed, Evidence::Nothing, EventSource::Nowhere)
     }
 
-    fn new(path: &str, auditing: Auditing, old: Vec<Process>, evidence: Evidence, source: Source) -> Watch {
+    fn new(path: &str, auditing: Auditing, old: Vec<Process>, evidence: Evidence, source: EventSource) -> Watch {
         Watch {
             path: path.to_owned(),
             auditing,
@@ -200,16 +200,17 @@ impl Watch {
         loop {
             let (processes, kubelet) = apiserver::processes();
             let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
-            let mut seen = Seen { processes, kubelet, starts: self.new_logs().len(), listens, ..Seen::default() };
+            let mut seen =
+                Sight { processes, kubelet, starts: self.new_logs().len(), listens, ..Sight::default() };
             if let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) {
                 match proof.stage() {
-                    Stage::Process => {}
-                    Stage::Answer => {
+                    ProofStage::Process => {}
+                    ProofStage::Answer => {
                         let answers = apiserver::answers(process);
                         seen.answers = answers.is_ok();
                         self.heard = answers.err().map(|why| format!("{why:#}"));
                     }
-                    Stage::Event => seen.event = self.has_event(process),
+                    ProofStage::Event => seen.event = self.has_event(process),
                 }
             }
             let after = start.elapsed();
@@ -273,7 +274,7 @@ impl Watch {
             return true;
         }
         // An exec, say, may not come for weeks. The API server makes the file when it starts; what it can't write to it makes errors.
-        let Source::File(log) = &self.source else { return false };
+        let EventSource::File(log) = &self.source else { return false };
         let is_rare = self.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
             && Path::new(log.path()).exists()
             && apiserver::newest_words(&self.new_logs(), true).is_none();
@@ -292,9 +293,9 @@ impl Watch {
     /// What was written where the events go.
     fn text(&self) -> String {
         match &self.source {
-            Source::File(tail) => tail.text().unwrap_or_default(),
-            Source::Container => apiserver::newest_output(&apiserver::container_logs()).unwrap_or_default(),
-            Source::Nowhere => String::new(),
+            EventSource::File(tail) => tail.text().unwrap_or_default(),
+            EventSource::Container => apiserver::newest_output(&apiserver::container_logs()).unwrap_or_default(),
+            EventSource::Nowhere => String::new(),
         }
     }
 
@@ -362,7 +363,7 @@ fn old_manifest(plan: &Plan) -> Option<&Snapshot> {
 }
 
 /// Which of these processes is ended early, where its events go, and how long its requests have before.
-fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(Process, Events, Duration)> {
+fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(Process, EventSink, Duration)> {
     let Restart::Quick(drain) = restart else { return None };
     // An API server whose log is moved away must have its time to write it.
     if plan.follow_up.is_some() {
@@ -375,18 +376,18 @@ fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(P
 
 /// The process that a manifest stands for which is about to be changed, and where its events go. None where it runs with other flags, or
 /// there are two: that isn't known well enough to be ended.
-fn replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, Events)> {
+fn replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, EventSink)> {
     let its: Vec<_> = processes.iter().filter(|process| process.is(&auditing.flags, &auditing.words)).collect();
     let [process] = its[..] else { return None };
     let has = |flag: &str| auditing.flags.contains_key(flag);
     let events = match &auditing.log {
-        _ if !has("audit-policy-file") => Events::None,
-        _ if has("audit-webhook-config-file") => Events::Elsewhere,
+        _ if !has("audit-policy-file") => EventSink::None,
+        _ if has("audit-webhook-config-file") => EventSink::Elsewhere,
         // Its last events come one by one, with pauses.
-        _ if has("audit-log-batch-throttle-enable") => Events::Elsewhere,
-        Some(log) => Events::Log(log.clone()),
-        None if has("audit-log-path") => Events::Elsewhere,
-        None => Events::None,
+        _ if has("audit-log-batch-throttle-enable") => EventSink::Elsewhere,
+        Some(log) => EventSink::Log(log.clone()),
+        None if has("audit-log-path") => EventSink::Elsewhere,
+        None => EventSink::None,
     };
     Some((process.clone(), events))
 }
@@ -473,7 +474,7 @@ pub fn prove_or_go_back(
 /// Puts the files of the set `id` back. Gives the changes, and what stays.
 fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
     hidden::unhide(root, path)?;
-    let restore = restore::plan(root, Some(id))?;
+    let restore = way_back::plan(&restore::look(root, Some(id))?);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?.map(|manifest| manifest.text);
     let (changes, left) = way_back::roll_back(restore, path, manifest.as_deref());
@@ -483,7 +484,7 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
 
 /// Puts back what of the set `id` is in the cluster, now that its API server answers.
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
-    let mut restore = restore::plan(root, Some(id))?;
+    let mut restore = way_back::plan(&restore::look(root, Some(id))?);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
     transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
     match restore.notes.into_iter().find(|note| note.starts_with(KUBEADM_CONFIG)) {
@@ -512,7 +513,7 @@ pub fn progress(after: Duration, what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::State;
+    use crate::facts::DiskState;
     use crate::facts::Targets;
     use crate::plan::testing::{config, disk_state, facts, planned};
     use crate::storage::blank::Content;
@@ -522,7 +523,7 @@ mod tests {
         let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, --v=2]\n";
         let process =
             Process { pid: 7, started: 1, arguments: vec!["kube-apiserver".to_owned(), "--v=2".to_owned()] };
-        let disk = || State { content: Some(Content::Blank), ..disk_state() };
+        let disk = || DiskState { content: Some(Content::Blank), ..disk_state() };
         let moves = "storage: {device: /dev/disk/by-id/x, format: ext4}";
         for (lines, disk, drain) in [
             ("", None, Some(5)),
@@ -537,7 +538,7 @@ mod tests {
             let config = config(lines);
             let plan = planned(&config, &facts(Some(manifest)), &Targets { disk, ..Targets::default() });
             let ends = ends_early(&plan, config.restart, std::slice::from_ref(&process));
-            let wanted = drain.map(|drain| (process.clone(), Events::None, Duration::from_secs(drain)));
+            let wanted = drain.map(|drain| (process.clone(), EventSink::None, Duration::from_secs(drain)));
             assert_eq!(ends, wanted, "{lines}");
         }
         let config = config("");
@@ -564,16 +565,16 @@ mod tests {
         let throttled = "--audit-policy-file=/p --audit-log-path=/l --audit-log-batch-throttle-enable=true";
         let webhook = "--audit-policy-file=/p --audit-log-path=/l --audit-webhook-config-file=/w";
         for (words, host, running, events) in [
-            ("--v=2", None, &["kube-apiserver --v=2"][..], Some(Events::None)),
-            ("--v=2", None, &["kube-apiserver --v=2", "kube-apiserver --v=3"], Some(Events::None)),
+            ("--v=2", None, &["kube-apiserver --v=2"][..], Some(EventSink::None)),
+            ("--v=2", None, &["kube-apiserver --v=2", "kube-apiserver --v=3"], Some(EventSink::None)),
             ("--v=2", None, &["kube-apiserver --v=2", "kube-apiserver --v=2"], None),
             ("--v=2", None, &["kube-apiserver --v=2 --audit-log-path=/l"], None),
-            ("--audit-log-path=/l", Some("/l"), &["kube-apiserver --audit-log-path=/l"], Some(Events::None)),
-            (log, Some("/l"), &[&format!("kube-apiserver {log}")], Some(Events::Log("/l".to_owned()))),
-            (log, None, &[&format!("kube-apiserver {log}")], Some(Events::Elsewhere)),
-            (webhook, Some("/l"), &[&format!("kube-apiserver {webhook}")], Some(Events::Elsewhere)),
+            ("--audit-log-path=/l", Some("/l"), &["kube-apiserver --audit-log-path=/l"], Some(EventSink::None)),
+            (log, Some("/l"), &[&format!("kube-apiserver {log}")], Some(EventSink::Log("/l".to_owned()))),
+            (log, None, &[&format!("kube-apiserver {log}")], Some(EventSink::Elsewhere)),
+            (webhook, Some("/l"), &[&format!("kube-apiserver {webhook}")], Some(EventSink::Elsewhere)),
             ("--v=2", None, &[], None),
-            (throttled, Some("/l"), &[&format!("kube-apiserver {throttled}")], Some(Events::Elsewhere)),
+            (throttled, Some("/l"), &[&format!("kube-apiserver {throttled}")], Some(EventSink::Elsewhere)),
         ] {
             let processes: Vec<_> = (1..).zip(running).map(|(pid, words)| process(pid, words)).collect();
             let found = replaced(&processes, &auditing(words, host));

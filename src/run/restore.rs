@@ -4,17 +4,17 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
-use crate::change::{Change, Restore};
+use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, hidden, kubelet, restore, transaction};
-use crate::plan::way_back::keep_referenced;
+use crate::plan::way_back::{self, Restore, keep_referenced};
 
 /// How a node is put back.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct RestoreTerms {
     /// The backup set to go back to; the newest where none is named.
     pub id: Option<String>,
     /// Change nothing.
@@ -42,7 +42,7 @@ pub struct Restored {
 /// # Errors
 ///
 /// There is no such set, or somebody else changed a file since: then nothing was put back. The way back failed.
-pub fn restore(root: &Root, terms: &Terms, configured: &dyn Fn() -> Config) -> Result<Restored> {
+pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Config) -> Result<Restored> {
     let lock = match terms.dry_run {
         true => None,
         false => Some(Lock::take(root, terms.patience)?),
@@ -53,7 +53,7 @@ pub fn restore(root: &Root, terms: &Terms, configured: &dyn Fn() -> Config) -> R
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
-    let mut restore = restore::plan(root, terms.id.as_deref())?;
+    let mut restore = way_back::plan(&restore::look(root, terms.id.as_deref())?);
     let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
     if terms.force {
         restore.changes.splice(0..0, std::mem::take(&mut restore.gone));

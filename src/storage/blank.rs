@@ -25,7 +25,7 @@ pub struct Signature {
 
 /// What was found out about a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
+pub struct DeviceEvidence {
     pub is_block_device: bool,
     /// Bytes.
     pub size: u64,
@@ -60,7 +60,7 @@ impl fmt::Display for Content {
 }
 
 /// What is on it.
-pub fn judge(evidence: &Evidence) -> Content {
+pub fn judge(evidence: &DeviceEvidence) -> Content {
     let taken = |why: String| Content::Taken(why);
     if !evidence.is_block_device {
         return taken("it is no block device".to_owned());
@@ -126,16 +126,16 @@ mod tests {
 
     use super::*;
 
-    fn blank() -> Evidence {
-        Evidence { is_block_device: true, size: 1 << 30, ..Evidence::default() }
+    fn blank() -> DeviceEvidence {
+        DeviceEvidence { is_block_device: true, size: 1 << 30, ..DeviceEvidence::default() }
     }
 
     #[test]
     fn nothing_found_is_blank() {
         assert_eq!(judge(&blank()), Content::Blank);
-        assert_eq!(judge(&Evidence::default()), Content::Taken("it is no block device".to_owned()));
-        assert_eq!(judge(&Evidence { size: 16 << 20, ..blank() }), Content::Blank);
-        let small = judge(&Evidence { size: (16 << 20) - 1, ..blank() });
+        assert_eq!(judge(&DeviceEvidence::default()), Content::Taken("it is no block device".to_owned()));
+        assert_eq!(judge(&DeviceEvidence { size: 16 << 20, ..blank() }), Content::Blank);
+        let small = judge(&DeviceEvidence { size: (16 << 20) - 1, ..blank() });
         let one = Content::Single(Signature { kind: "ext4".to_owned(), label: String::new() });
         let said = [Content::Blank, one, small].map(|content| content.to_string());
         assert_eq!(said, ["it is blank", "it is not blank, there is ext4", "it is too small for a log"]);
@@ -189,7 +189,7 @@ mod tests {
             is_block_device: bool, small: bool, users in prop::collection::vec("[a-z]{1,9}", 0..2),
             kinds in prop::collection::vec("[a-z0-9_]{1,9}", 0..3), claimed in prop::option::of("[a-z]{1,9}"), data in prop::option::of(0u64..1 << 30),
         ) {
-            let evidence = Evidence {
+            let evidence = DeviceEvidence {
                 is_block_device,
                 size: if small { 1 << 20 } else { 1 << 30 },
                 users,

@@ -72,7 +72,7 @@ pub struct Rotated {
 
 /// The log that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct LogHistory {
     /// The bytes of the file that is written.
     pub bytes: u64,
     /// The times of its first and last event, in seconds since 1970.
@@ -81,7 +81,7 @@ pub struct History {
     pub rotated: Vec<Rotated>,
 }
 
-impl History {
+impl LogHistory {
     /// On the disk.
     pub fn total(&self) -> u64 {
         self.rotated.iter().fold(self.bytes, |sum, file| sum.saturating_add(file.bytes))
@@ -167,7 +167,7 @@ pub struct Forecast {
 }
 
 /// What is to be expected of a log.
-pub fn forecast(limits: &Limits, history: &History, disk: Option<Disk>) -> Forecast {
+pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Forecast {
     let measured = history.ratio().filter(|_| limits.compress);
     let ratio = measured.unwrap_or(if limits.compress { ASSUMED_RATIO } else { 1.0 });
     let measured_rate = history.rate();
@@ -279,7 +279,7 @@ pub fn eviction(config: &Node) -> Share {
 pub fn misfit(
     forecast: &Forecast,
     limits: &Limits,
-    history: &History,
+    history: &LogHistory,
     disk: Disk,
     headroom: u64,
 ) -> Option<String> {
@@ -360,8 +360,8 @@ mod tests {
     }
 
     /// A log that is written at one MiB an hour, for so many hours.
-    fn hours(hours: u64) -> History {
-        History { bytes: hours * MIB, events: Some((NOW, NOW + hours * 3600)), rotated: Vec::new() }
+    fn hours(hours: u64) -> LogHistory {
+        LogHistory { bytes: hours * MIB, events: Some((NOW, NOW + hours * 3600)), rotated: Vec::new() }
     }
 
     fn disk(total: u64, available: u64, eviction: u64) -> Disk {
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn the_worst_case_is_every_file_at_its_full_size() {
-        let of = |limits| forecast(&limits, &History::default(), None);
+        let of = |limits| forecast(&limits, &LogHistory::default(), None);
         // The defaults: 101 files of 50 MiB; compressed, a whole one, and 100 at a fifth.
         let found = of(limits(50, 100, 30, true));
         assert_eq!((found.worst, found.expected), (Some(5050 * MIB), Some(1050 * MIB)));
@@ -404,11 +404,11 @@ mod tests {
 
     #[test]
     fn a_rate_needs_half_a_minute_of_events() {
-        let of = |history: &History| forecast(&limits(50, 10, 0, false), history, None).rate;
+        let of = |history: &LogHistory| forecast(&limits(50, 10, 0, false), history, None).rate;
         assert_eq!(of(&hours(2)), Some((MIB as f64 / 3600.0, NOW)));
-        assert_eq!(of(&History { events: Some((NOW, NOW + 29)), ..hours(2) }), None);
-        assert_eq!(of(&History { events: None, ..hours(2) }), None);
-        assert_eq!(of(&History { events: Some((NOW, NOW - 10)), ..hours(2) }), None);
+        assert_eq!(of(&LogHistory { events: Some((NOW, NOW + 29)), ..hours(2) }), None);
+        assert_eq!(of(&LogHistory { events: None, ..hours(2) }), None);
+        assert_eq!(of(&LogHistory { events: Some((NOW, NOW - 10)), ..hours(2) }), None);
     }
 
     #[test]
@@ -416,14 +416,14 @@ mod tests {
         let rotated = [(NOW - 7200, 10, 100), (NOW - 3600, 20, 200), (NOW, 30, 300)];
         let rotated =
             rotated.map(|(time, bytes, plain)| Rotated { time, bytes: bytes * MIB, plain: plain * MIB }).to_vec();
-        let history = History { bytes: 100 * MIB, events: Some((NOW, NOW + 3600)), rotated };
+        let history = LogHistory { bytes: 100 * MIB, events: Some((NOW, NOW + 3600)), rotated };
         let found = forecast(&limits(100, 10, 0, true), &history, None);
         // 200, 300 and 100 MiB in three hours.
         assert_eq!(found.rate, Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
         assert_eq!((found.ratio, found.is_measured), (10.0, true));
         assert_eq!(history.total(), 160 * MIB);
         // Too short a time since then, and what no time or ratio is made of.
-        let log = |bytes, last, rotated: &[(u64, u64, u64)]| History {
+        let log = |bytes, last, rotated: &[(u64, u64, u64)]| LogHistory {
             bytes,
             events: Some((NOW - 100, NOW + last)),
             rotated: rotated.iter().map(|&(time, bytes, plain)| Rotated { time, bytes, plain }).collect(),
@@ -475,7 +475,7 @@ mod tests {
         ] {
             assert_eq!(forecast(&limits, &hours(2), Some(disk)).kept, expected, "{limits:?}");
         }
-        assert_eq!(forecast(&limits(6, 10, 30, false), &History::default(), None).kept, None);
+        assert_eq!(forecast(&limits(6, 10, 30, false), &LogHistory::default(), None).kept, None);
         assert_eq!(forecast(&limits(6, 10, 30, false), &hours(2), None).rotation, Some(6.0 * HOUR));
         assert_eq!([End::Backups, End::Age, End::Disk].map(End::name), ["maxbackup", "maxage", "disk"]);
     }
@@ -493,10 +493,10 @@ mod tests {
 
     #[test]
     fn limits_that_have_no_room_are_told() {
-        let misfit_of = |limits: &Limits, history: &History, disk: Disk, headroom| {
+        let misfit_of = |limits: &Limits, history: &LogHistory, disk: Disk, headroom| {
             misfit(&forecast(limits, history, Some(disk)), limits, history, disk, headroom)
         };
-        let none = History::default();
+        let none = LogHistory::default();
         for (limits, history, disk, headroom, expected) in [
             (limits(100, 9, 0, false), &none, disk(10, 5, 1), GIB, None),
             (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 0, None),
@@ -505,7 +505,13 @@ mod tests {
             (limits(1024, 4, 0, false), &none, disk(10, 5, 0), 0, None),
             (limits(1024, 4, 0, false), &none, disk(10, 5, 1), 0, Some("of the 5.0 GiB that are free 1.0 GiB")),
             // What the log has already isn't to come.
-            (limits(1024, 4, 0, false), &History { bytes: GIB, ..History::default() }, disk(10, 5, 1), 0, None),
+            (
+                limits(1024, 4, 0, false),
+                &LogHistory { bytes: GIB, ..LogHistory::default() },
+                disk(10, 5, 1),
+                0,
+                None,
+            ),
             (limits(1024, 0, 0, false), &none, disk(10, 10, 0), 0, Some("nor --audit-log-maxage limits it")),
             (limits(1024, 0, 9, false), &none, disk(10, 10, 0), 0, Some("before there are events of a day")),
             (limits(0, 10, 0, false), &none, disk(10, 10, 0), 0, Some("is never rotated")),

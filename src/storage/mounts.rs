@@ -38,12 +38,12 @@ impl Mount {
 
 /// A line that is none of mountinfo's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct LineFault {
     /// From 1 on.
     pub line: usize,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LineFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: this is no line of mountinfo", self.line)
     }
@@ -52,8 +52,8 @@ impl fmt::Display for Fault {
 /// Reads the text of mountinfo.
 ///
 /// Errors: a line that can't be read. Leaving it out could hide what covers a directory.
-pub fn parse(text: &str) -> Result<Vec<Mount>, Fault> {
-    text.lines().enumerate().map(|(at, line)| mount(line).ok_or(Fault { line: at + 1 })).collect()
+pub fn parse(text: &str) -> Result<Vec<Mount>, LineFault> {
+    text.lines().enumerate().map(|(at, line)| mount(line).ok_or(LineFault { line: at + 1 })).collect()
 }
 
 fn mount(line: &str) -> Option<Mount> {

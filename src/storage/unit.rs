@@ -13,25 +13,25 @@ pub const KUBELET_DROP_IN: &str = "kubelet.service.d/20-audit-log.conf";
 
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MountSource {
     /// A directory of another file system.
     Bind(String),
     /// A device, by `LABEL=`, `UUID=` or a path in `/dev`, and the file system that it may be given where it is blank.
-    Device { name: String, format: Option<Format> },
+    Device { name: String, format: Option<FileSystem> },
 }
 
 /// A file system that a blank device is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum FileSystem {
     Ext4,
     Xfs,
 }
 
-impl Format {
+impl FileSystem {
     pub fn name(self) -> &'static str {
         match self {
-            Format::Ext4 => "ext4",
-            Format::Xfs => "xfs",
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
         }
     }
 }
@@ -84,16 +84,16 @@ fn escaped(path: &str) -> String {
 
 /// The files that make the mount, each with its path: the unit, and what lets the kubelet wait for it and need it. `nofail` keeps everything else
 /// from waiting.
-pub fn files(source: &Source, directory: &str) -> [(String, String); 2] {
+pub fn files(source: &MountSource, directory: &str) -> [(String, String); 2] {
     let mut unit =
         format!("{NOTE}[Unit]\nDescription=Audit log of the Kubernetes API server\nBefore=kubelet.service\n");
     let (what, kind, options) = match source {
-        Source::Bind(from) => {
+        MountSource::Bind(from) => {
             let _ = writeln!(unit, "RequiresMountsFor={}", specifiers(from));
             (from.clone(), "none".to_owned(), "bind,nofail")
         }
-        Source::Device { name, format } => {
-            let (kind, path) = (format.map_or("auto", Format::name).to_owned(), device_path(name));
+        MountSource::Device { name, format } => {
+            let (kind, path) = (format.map_or("auto", FileSystem::name).to_owned(), device_path(name));
             // Checked after a cut of power, as what fstab has is.
             let check = format!("systemd-fsck@{}.service", escaped(&path));
             let _ = writeln!(unit, "Wants={check}\nAfter={check}");
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_kubelet_needs_the_mount_and_nobody_else_waits_for_it() {
-        let source = Source::Device { name: "LABEL=audit".to_owned(), format: None };
+        let source = MountSource::Device { name: "LABEL=audit".to_owned(), format: None };
         let [(path, unit), (drop_in_path, drop_in)] = files(&source, "/var/log/kubernetes/audit");
         assert_eq!(path, "/etc/systemd/system/var-log-kubernetes-audit.mount");
         assert_eq!(
@@ -169,8 +169,8 @@ mod tests {
              Options=nodev,nosuid,noexec,nofail,x-systemd.device-bound=no\n\
              DirectoryMode=0700\n"
         );
-        for (format, line) in [(Format::Ext4, "Type=ext4"), (Format::Xfs, "Type=xfs")] {
-            let source = Source::Device { name: "/dev/disk/by-id/x".to_owned(), format: Some(format) };
+        for (format, line) in [(FileSystem::Ext4, "Type=ext4"), (FileSystem::Xfs, "Type=xfs")] {
+            let source = MountSource::Device { name: "/dev/disk/by-id/x".to_owned(), format: Some(format) };
             let [(_, unit), _] = files(&source, "/a/b");
             assert!(unit.lines().any(|found| found == line), "{unit}");
         }
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_bound_directory_needs_what_it_lies_on() {
-        let [(_, unit), _] = files(&Source::Bind("/data/50%".to_owned()), "/a/b");
+        let [(_, unit), _] = files(&MountSource::Bind("/data/50%".to_owned()), "/a/b");
         for line in ["RequiresMountsFor=/data/50%%", "What=/data/50%%", "Type=none", "Options=bind,nofail"] {
             assert!(unit.lines().any(|found| found == line), "{line}: {unit}");
         }

@@ -8,9 +8,9 @@ use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
-use crate::yaml::edit::{New, Op, Step, append_document, edit};
+use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
-use crate::yaml::{Document, Node, Place};
+use crate::yaml::{Document, Node, Position};
 
 /// The names of the volumes that kubeadm gives the API server: it keeps volumes by name, so an extra volume
 /// with one of these would silently take the place of that (`phases/controlplane/volumes.go`).
@@ -43,7 +43,7 @@ pub enum Purpose {
 
 /// A kubeadm configuration file that was read.
 #[derive(Debug)]
-pub struct File {
+pub struct KubeadmFile {
     pub documents: Vec<Document>,
     /// The document with the ClusterConfiguration.
     cluster: Option<usize>,
@@ -60,10 +60,15 @@ pub struct File {
 /// else is in it. Refused is what kubeadm
 /// itself refuses: a document without apiVersion or kind, a kind twice, an API version that no supported
 /// kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
-pub fn read(text: &str, path: &str, before_init: bool) -> Result<File, Refusal> {
+pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Refusal> {
     let documents = crate::yaml::parse(text)?;
-    let mut file =
-        File { documents: Vec::new(), cluster: None, api_version: None, purpose: Purpose::Other, version: None };
+    let mut file = KubeadmFile {
+        documents: Vec::new(),
+        cluster: None,
+        api_version: None,
+        purpose: Purpose::Other,
+        version: None,
+    };
     let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
     let mut kinds: Vec<String> = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -74,7 +79,7 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<File, Refusal> 
         let field = |name: &str| root.get(name).and_then(Node::str).filter(|text| !text.is_empty());
         let (Some(api_version), Some(kind)) = (field("apiVersion"), field("kind")) else {
             return Err(Refusal::new(
-                root.place,
+                root.position,
                 "a document without apiVersion and kind, so this is no kubeadm configuration",
             ));
         };
@@ -82,12 +87,12 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<File, Refusal> 
             continue;
         };
         if kinds.iter().any(|known| known == kind) {
-            return Err(Refusal::new(root.place, format!("a second {kind}; kubeadm refuses that, remove one")));
+            return Err(Refusal::new(root.position, format!("a second {kind}; kubeadm refuses that, remove one")));
         }
         kinds.push(kind.to_owned());
         if !["v1beta2", "v1beta3", "v1beta4", "v1"].contains(&version) {
             return Err(Refusal::new(
-                root.get("apiVersion").map_or(root.place, |node| node.place),
+                root.get("apiVersion").map_or(root.position, |node| node.position),
                 format!(
                     "no supported kubeadm reads {api_version}; use `kubeadm config migrate` of a kubeadm that does"
                 ),
@@ -128,9 +133,9 @@ enum Shape {
 }
 
 /// Puts the wanted settings into a file that `kubeadm init` reads. `text` is what `file` was read from.
-pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
+pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let Some(api_version) = file.api_version.as_deref() else {
-        return Err(Refusal::new(Place::START, "kubeadm init reads nothing from this file"));
+        return Err(Refusal::new(Position::START, "kubeadm init reads nothing from this file"));
     };
     let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
         Shape::Map
@@ -139,7 +144,7 @@ pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) 
     };
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
-        check(&flags, version, Place::START)?;
+        check(&flags, version, Position::START)?;
         let api_server = New::map([
             ("extraArgs", args_value(&wanted.flags, shape)),
             (
@@ -165,11 +170,11 @@ pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) 
     {
         let reason = "with RootlessControlPlane the API server runs as a user that isn't known yet and could not read \
                       its policy; apply after kubeadm init instead";
-        return Err(Refusal::new(gate.place, reason));
+        return Err(Refusal::new(gate.position, reason));
     }
-    let mut edits = Edits::new(root, shape, wanted)?;
+    let mut edits = KubeadmEdits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
-    check(&flags, version, root.get("apiServer").map_or(root.place, |node| node.place))?;
+    check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
     edits.flags(wanted);
     let mut notes = Vec::new();
     edits.volumes(&flags, wanted, &mut notes)?;
@@ -183,7 +188,7 @@ pub fn wire(text: &str, file: &File, wanted: &Wanted, version: Option<Version>) 
     Ok(wired(edited, &flags, wanted, &present, notes))
 }
 
-struct Edits<'n> {
+struct KubeadmEdits<'n> {
     shape: Shape,
     args: Option<&'n Node>,
     volumes: Option<&'n Node>,
@@ -194,15 +199,15 @@ struct Edits<'n> {
     new_volumes: Vec<New>,
 }
 
-fn path(steps: &[&str]) -> Vec<Step> {
-    ["apiServer"].iter().chain(steps).map(|step| Step::from(*step)).collect()
+fn path(steps: &[&str]) -> Vec<PathStep> {
+    ["apiServer"].iter().chain(steps).map(|step| PathStep::from(*step)).collect()
 }
 
-impl<'n> Edits<'n> {
+impl<'n> KubeadmEdits<'n> {
     fn new(root: &'n Node, shape: Shape, wanted: &Wanted) -> Result<Self, Refusal> {
         let refuse = |node: &Node, reason: String| Refusal {
             by_hand: Some(by_hand(wanted, shape)),
-            ..Refusal::new(node.place, reason)
+            ..Refusal::new(node.position, reason)
         };
         let api_server = root.get("apiServer").filter(|node| !node.is_null());
         if let Some(node) = api_server
@@ -212,7 +217,7 @@ impl<'n> Edits<'n> {
         }
         let filled = |name: &str| api_server.and_then(|node| node.get(name)).filter(|node| !node.is_null());
         let (args, volumes) = (filled("extraArgs"), filled("extraVolumes"));
-        let mut edits = Edits {
+        let mut edits = KubeadmEdits {
             shape,
             args,
             volumes,
@@ -258,7 +263,7 @@ impl<'n> Edits<'n> {
                     return Err(refuse(item, reason));
                 }
                 edits.present_mounts.push(Present {
-                    place: item.place,
+                    position: item.position,
                     name: name.to_owned(),
                     container: without_slash(field("mountPath").unwrap_or_default()),
                     host: field("hostPath").map(without_slash),
@@ -325,11 +330,11 @@ impl<'n> Edits<'n> {
                                 continue;
                             }
                             let mut path = path(&["extraArgs"]);
-                            path.push(Step::from(index));
+                            path.push(PathStep::from(index));
                             match item.get("value") {
                                 Some(node) if has_flag_value(name, value, node) => {}
                                 Some(_) => {
-                                    path.push(Step::from("value"));
+                                    path.push(PathStep::from("value"));
                                     self.sets.push(Op::Set { path, value: New::str(value) });
                                 }
                                 None => {
@@ -382,11 +387,11 @@ impl<'n> Edits<'n> {
     /// Gives a field of an existing volume its value, where it hasn't. A missing `readOnly` is false.
     fn set_field(&mut self, items: &[Node], index: usize, name: &str, value: New) {
         let mut path = path(&["extraVolumes"]);
-        path.push(Step::from(index));
+        path.push(PathStep::from(index));
         match items[index].get(name) {
             Some(node) if has_value(node, &value) || serves(node, &value) => {}
             Some(_) => {
-                path.push(Step::from(name));
+                path.push(PathStep::from(name));
                 self.sets.push(Op::Set { path, value });
             }
             None if value == New::Bool(false) => {}

@@ -8,9 +8,9 @@ use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
-use crate::yaml::edit::{New, Op, Step, edit};
+use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
-use crate::yaml::{Document, Kind, Node, Place};
+use crate::yaml::{Document, Node, NodeKind, Position};
 
 /// A manifest that was read.
 #[derive(Debug)]
@@ -31,14 +31,14 @@ pub struct RunAs {
 
 /// A pod as the kubelet knows it: it keeps one of each namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct PodName {
     pub namespace: String,
     pub name: String,
 }
 
 /// What a text in the manifest directory defines: the pod's identity, and whether it runs the API server.
 /// `None` where the kubelet would not take it for a pod. Errors: it is no YAML to us; the kubelet may be laxer.
-pub fn identify(text: &str) -> Result<Option<(Identity, bool)>, Refusal> {
+pub fn identify(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let Some(root) = documents.first().map(|document| &document.root) else {
         return Ok(None);
@@ -47,7 +47,7 @@ pub fn identify(text: &str) -> Result<Option<(Identity, bool)>, Refusal> {
         return Ok(None);
     }
     let field = |name: &str| root.at(&["metadata", name]).and_then(Node::scalar);
-    let identity = Identity {
+    let identity = PodName {
         namespace: field("namespace").unwrap_or("default").to_owned(),
         name: field("name").unwrap_or_default().to_owned(),
     };
@@ -59,7 +59,10 @@ pub fn identify(text: &str) -> Result<Option<(Identity, bool)>, Refusal> {
 pub fn read(text: &str) -> Result<Manifest, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let Some(document) = documents.first() else {
-        return Err(Refusal::new(Place::START, "the file is empty; a Pod that runs kube-apiserver is expected"));
+        return Err(Refusal::new(
+            Position::START,
+            "the file is empty; a Pod that runs kube-apiserver is expected",
+        ));
     };
     let root = &document.root;
     let field = |name: &str| root.get(name).and_then(Node::str).unwrap_or_default();
@@ -67,7 +70,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         let found = format!("{} {}", field("apiVersion"), field("kind"));
         let found = if found.trim().is_empty() { "something else".to_owned() } else { found };
         return Err(Refusal::new(
-            root.place,
+            root.position,
             format!("a v1 Pod that runs kube-apiserver is expected, here is {found}"),
         ));
     }
@@ -79,12 +82,12 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         .or_else(|| containers.iter().position(runs_api_server))
         .or_else(|| containers.iter().position(named));
     let Some(container) = container else {
-        return Err(Refusal::new(root.place, "no container of this pod runs kube-apiserver"));
+        return Err(Refusal::new(root.position, "no container of this pod runs kube-apiserver"));
     };
     let node = &containers[container];
     // No image's name has such marks, in quotes or not.
     if let Some(image) = node.get("image").filter(|image| image.scalar().is_some_and(has_mark)) {
-        return Err(Refusal::new(image.place, "the image is a template's mark that was not filled in"));
+        return Err(Refusal::new(image.position, "the image is a template's mark that was not filled in"));
     }
     for field in ["command", "args", "volumeMounts"] {
         node.get(field).map_or(Ok(()), filled_in)?;
@@ -100,7 +103,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         let text = id.scalar().unwrap_or_default();
         match text.parse::<u32>() {
             Ok(number) if number.to_string() == text && resolve(id) == Type::Int => Ok(Some(number)),
-            _ => Err(Refusal::new(id.place, format!("{name} must be a plain decimal number"))),
+            _ => Err(Refusal::new(id.position, format!("{name} must be a plain decimal number"))),
         }
     };
     let run_as = RunAs { user: run_as("runAsUser")?, group: run_as("runAsGroup")? };
@@ -179,7 +182,7 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
     };
     let args = command_line(container)?.args;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
-    let (_, _, present) = present_mounts(container, spec);
+    let present = Lists::of(container, spec).present;
     let referenced =
         mounts(&flags, &Flags::new()).iter().filter_map(|mount| on_host(&present, &mount.container)).collect();
     let path = |flag: &str| {
@@ -203,7 +206,7 @@ const MARK: &str = "kube-audit-bootstrap/policy";
 /// Errors: the annotation can't be put there.
 pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
     let manifest = read(text)?;
-    let path = ["metadata", "annotations", MARK].map(Step::from);
+    let path = ["metadata", "annotations", MARK].map(PathStep::from);
     let root = &manifest.documents[0].root;
     // Null counts as an empty mapping.
     let annotations = root.at(&["metadata", "annotations"]);
@@ -225,38 +228,63 @@ pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
             pairs: vec![("annotations".to_owned(), New::Map(vec![(MARK.to_owned(), value)]))],
         },
     };
-    edit(text, &manifest.documents, 0, &[op]).map_err(|refused| Refusal::new(refused.place, refused.reason))
+    edit(text, &manifest.documents, 0, &[op]).map_err(|refused| Refusal::new(refused.position, refused.reason))
 }
 
-/// A container's mounts and its pod's volumes, as nodes, and the mounts as they are compared.
-fn present_mounts(container: &Node, spec: &Node) -> (Vec<Node>, Vec<Node>, Vec<Present>) {
-    let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
-    let (mount_nodes, volume_nodes) = (list(container, "volumeMounts"), list(spec, "volumes"));
-    let present = mount_nodes
-        .iter()
-        .map(|node| {
-            let field = |name: &str| node.get(name).and_then(Node::scalar);
-            let host = volume_of(node, &volume_nodes).and_then(|index| host_of(&volume_nodes[index]));
-            let host = host.map(|host| match field("subPath") {
-                Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
-                _ => host,
-            });
-            Present {
-                place: node.place,
-                name: field("name").unwrap_or_default().to_owned(),
-                container: without_slash(field("mountPath").unwrap_or_default()),
-                host: host.filter(|_| field("subPathExpr").is_none()),
-                read_only: is_true(node, "readOnly"),
-                // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
-                closed: is_true(node, "readOnly")
-                    || volume_of(node, &volume_nodes).is_none_or(|index| {
-                        let volume = &volume_nodes[index];
-                        volume.get("hostPath").is_none() && volume.get("emptyDir").is_none()
-                    }),
-            }
-        })
-        .collect();
-    (mount_nodes, volume_nodes, present)
+/// A container's mounts and its pod's volumes.
+struct Lists {
+    /// As nodes.
+    mounts: Vec<Node>,
+    volumes: Vec<Node>,
+    /// The mounts as they are compared.
+    present: Vec<Present>,
+    /// The names that volumes have.
+    taken: Vec<String>,
+    new_mounts: Vec<New>,
+    new_volumes: Vec<New>,
+}
+
+impl Lists {
+    fn of(container: &Node, spec: &Node) -> Lists {
+        let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
+        let (mounts, volumes) = (list(container, "volumeMounts"), list(spec, "volumes"));
+        let present = mounts
+            .iter()
+            .map(|node| {
+                let field = |name: &str| node.get(name).and_then(Node::scalar);
+                let host = volume_of(node, &volumes).and_then(|index| host_of(&volumes[index]));
+                let host = host.map(|host| match field("subPath") {
+                    Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
+                    _ => host,
+                });
+                Present {
+                    position: node.position,
+                    name: field("name").unwrap_or_default().to_owned(),
+                    container: without_slash(field("mountPath").unwrap_or_default()),
+                    host: host.filter(|_| field("subPathExpr").is_none()),
+                    read_only: is_true(node, "readOnly"),
+                    // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
+                    closed: is_true(node, "readOnly")
+                        || volume_of(node, &volumes).is_none_or(|index| {
+                            let volume = &volumes[index];
+                            volume.get("hostPath").is_none() && volume.get("emptyDir").is_none()
+                        }),
+                }
+            })
+            .collect();
+        let taken = volumes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
+        Lists { mounts, volumes, present, taken, new_mounts: Vec::new(), new_volumes: Vec::new() }
+    }
+}
+
+/// A list that the edit adds to is one, or isn't there.
+fn check_list(node: &Node, name: &str) -> Result<(), Refusal> {
+    match node.get(name) {
+        Some(list) if list.items().is_none() && !list.is_null() => {
+            Err(Refusal::new(list.position, format!("{name} must be a list")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which volume a mount shows.
@@ -275,7 +303,7 @@ struct CommandLine {
     /// The audit flags, in order; the last one of a name counts.
     args: Vec<Arg>,
     /// Where a shell starts the API server: its line is read, but not edited.
-    shell: Option<Place>,
+    shell: Option<Position>,
 }
 
 /// Puts the wanted settings into the manifest. `text` is what `manifest` was read from.
@@ -284,10 +312,10 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
     let container = &containers[manifest.container];
-    let mut edits = Edits {
+    let mut edits = ManifestEdits {
         container,
         spec: root.get("spec").unwrap_or(root),
-        at: vec![Step::from("spec"), Step::from("containers"), Step::from(manifest.container)],
+        at: vec![PathStep::from("spec"), PathStep::from("containers"), PathStep::from(manifest.container)],
         ops: Vec::new(),
         in_container: Vec::new(),
         in_spec: Vec::new(),
@@ -295,7 +323,7 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let line = command_line(container).map_err(refuse)?;
     let present: Vec<_> = line.args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
     let flags = effective(wanted, &present);
-    check(&flags, version.or(manifest.version), container.place)?;
+    check(&flags, version.or(manifest.version), container.position)?;
     edits.flags(&line, wanted).map_err(refuse)?;
     let mut notes = Vec::new();
     let present = edits.volumes(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
@@ -318,7 +346,7 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
             continue;
         };
         let Some(items) = node.items() else {
-            return Err(Refusal::new(node.place, format!("{list} must be a list")));
+            return Err(Refusal::new(node.position, format!("{list} must be a list")));
         };
         let mut index = 0;
         while let Some(item) = items.get(index) {
@@ -326,12 +354,12 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
                 Type::Str => item.scalar().unwrap_or_default(),
                 other => {
                     let reason = format!("{list} takes strings, and this is {}; put it in quotes", other.name());
-                    return Err(Refusal::new(item.place, reason));
+                    return Err(Refusal::new(item.position, reason));
                 }
             };
             let is_shell = ["sh", "bash", "dash", "ash"].contains(&word.rsplit('/').next().unwrap_or_default());
             if (is_shell && !word.starts_with('-')) || in_shell_line(word) {
-                shell = Some(item.place);
+                shell = Some(item.position);
             }
             if shell.is_some() {
                 for word in word.split_whitespace().map(|word| word.trim_matches(['"', '\'', ';'])) {
@@ -348,7 +376,7 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
             has_program |= word.rsplit('/').next() == Some("kube-apiserver");
             // Before the program it is a wrapper's, such as tini's.
             if word == "--" && has_program {
-                return Err(Refusal::new(item.place, "what comes after `--` is not read as flags; remove it"));
+                return Err(Refusal::new(item.position, "what comes after `--` is not read as flags; remove it"));
             }
             index += 1;
             let Some(flag) = word.strip_prefix("--") else {
@@ -367,12 +395,12 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
                 (None, Some(_)) => {
                     let node = items.get(index).filter(|next| !next.scalar().unwrap_or("--").starts_with("--"));
                     let Some(node) = node else {
-                        return Err(Refusal::new(item.place, format!("--{written} has no value; give it one")));
+                        return Err(Refusal::new(item.position, format!("--{written} has no value; give it one")));
                     };
                     let Some(next) = node.str() else {
                         let kind = resolve(node).name();
                         let reason = format!("{list} takes strings, and this is {kind}; put it in quotes");
-                        return Err(Refusal::new(node.place, reason));
+                        return Err(Refusal::new(node.position, reason));
                     };
                     index += 1;
                     (next.to_owned(), true)
@@ -384,11 +412,11 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
     Ok(CommandLine { args, shell })
 }
 
-struct Edits<'n> {
+struct ManifestEdits<'n> {
     container: &'n Node,
     spec: &'n Node,
     /// The path of the container.
-    at: Vec<Step>,
+    at: Vec<PathStep>,
     ops: Vec<Op>,
     in_container: Vec<(String, New)>,
     in_spec: Vec<(String, New)>,
@@ -396,11 +424,11 @@ struct Edits<'n> {
 
 /// Whether a change of this node would change something else, too.
 fn shared(node: &Node) -> bool {
-    node.shared || matches!(node.kind, Kind::Alias(_))
+    node.shared || matches!(node.kind, NodeKind::Alias(_))
 }
 
-impl Edits<'_> {
-    fn path(&self, steps: &[Step]) -> Vec<Step> {
+impl ManifestEdits<'_> {
+    fn path(&self, steps: &[PathStep]) -> Vec<PathStep> {
         [&self.at, steps].concat()
     }
 
@@ -429,7 +457,7 @@ impl Edits<'_> {
                 }
                 found = true;
                 let text = if arg.separate { value.to_owned() } else { format!("--{}={value}", arg.written) };
-                let path = self.path(&[Step::from(arg.list), Step::from(index)]);
+                let path = self.path(&[PathStep::from(arg.list), PathStep::from(index)]);
                 self.ops.push(Op::Set { path, value: New::Str(text) });
             }
             if !found && (required || needed) {
@@ -439,23 +467,23 @@ impl Edits<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        if let Some(place) = line.shell {
+        if let Some(position) = line.shell {
             let reason = "a shell starts the API server, and its line can't be edited safely: put the flags into that \
                           line, behind kube-apiserver";
-            return Err(Refusal::new(place, reason));
+            return Err(Refusal::new(position, reason));
         }
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());
         let filled = |name: &str| list(name).and_then(Node::items).is_some_and(|items| !items.is_empty());
         if !filled("command") && !filled("args") {
             return Err(Refusal::new(
-                self.container.place,
+                self.container.position,
                 "the container has neither command nor args to add flags to",
             ));
         }
         // Arguments come after the command, so where both have flags, `args` has the last word.
         let into = if filled("args") || list("command").is_none_or(shared) { "args" } else { "command" };
         if self.container.get(into).is_some() {
-            let path = self.path(&[Step::from(into)]);
+            let path = self.path(&[PathStep::from(into)]);
             self.ops.push(Op::Append { path, items: missing });
         } else {
             self.in_container.push((into.to_owned(), New::List(missing)));
@@ -463,6 +491,7 @@ impl Edits<'_> {
         Ok(())
     }
 
+    /// Mounts what the flags need. Gives the mounts before the edit.
     fn volumes(
         &mut self,
         flags: &Flags,
@@ -470,95 +499,41 @@ impl Edits<'_> {
         wanted: &Wanted,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Present>, Refusal> {
-        let container = self.container;
-        let list = |node: &Node, name: &str| match node.get(name) {
-            Some(list) if list.items().is_none() && !list.is_null() => {
-                Err(Refusal::new(list.place, format!("{name} must be a list")))
-            }
-            _ => Ok(()),
-        };
-        list(container, "volumeMounts")?;
-        list(self.spec, "volumes")?;
-        let (mount_nodes, volume_nodes, present) = present_mounts(container, self.spec);
-        let mut taken: Vec<String> =
-            volume_nodes.iter().filter_map(|volume| volume.get("name")?.scalar().map(str::to_owned)).collect();
-        let (mut new_mounts, mut new_volumes) = (Vec::new(), Vec::new());
+        check_list(self.container, "volumeMounts")?;
+        check_list(self.spec, "volumes")?;
+        let mut lists = Lists::of(self.container, self.spec);
         for mount in wanted_mounts(flags, before, wanted) {
-            let fit = find_match(&mount, log_file(&mount, flags), &present)?;
+            let found = find_match(&mount, log_file(&mount, flags), &lists.present)?;
             if wanted.existing == Existing::Keep {
-                check_kept(&mount, &fit, &present, notes)?;
-                if fit != Match::Missing {
+                check_kept(&mount, &found, &lists.present, notes)?;
+                if found != Match::Missing {
                     continue;
                 }
             }
-            // By this container alone: a log shipper beside it would lose its directory.
-            let used_once = |volume: usize| {
-                let lists = ["containers", "initContainers"].map(|list| self.spec.get(list).and_then(Node::items));
-                let containers = lists.into_iter().flatten().flatten();
-                let mounts = containers.filter_map(|one| one.get("volumeMounts").and_then(Node::items)).flatten();
-                mounts.filter(|node| volume_of(node, &volume_nodes) == Some(volume)).count() == 1
-            };
-            // The volume to mount: one that shows the path already, else a new one.
-            let mut volume_for = |edits: &mut Self| {
-                let ready = volume_nodes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host));
-                if let Some(index) = ready {
-                    edits.set_volume(&volume_nodes, index, &mount);
-                    return volume_nodes[index].get("name").and_then(Node::scalar).unwrap_or_default().to_owned();
-                }
-                let name = free_name(mount.name, &taken);
-                taken.push(name.clone());
-                new_volumes.push(New::map([
-                    ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
-                    ("name", New::str(&name)),
-                ]));
-                name
-            };
-            match fit {
+            match found {
                 Match::Above(_) => {}
                 Match::Missing => {
-                    let name = volume_for(self);
-                    new_mounts.push(New::map([
+                    let name = self.volume_for(&mount, &mut lists);
+                    lists.new_mounts.push(New::map([
                         ("mountPath", New::str(&mount.container)),
                         ("name", New::str(name)),
                         ("readOnly", New::Bool(mount.read_only)),
                     ]));
                 }
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
-                    let node = &mount_nodes[index];
-                    let volume = volume_of(node, &volume_nodes);
-                    if fit == Match::Same(index) {
-                        // With a subPath the volume is a directory above, whose type is its own.
-                        let whole = |volume: &usize| host_of(&volume_nodes[*volume]).as_ref() == Some(&mount.host);
-                        if let Some(volume) = volume.filter(whole) {
-                            self.set_volume(&volume_nodes, volume, &mount);
-                        }
-                    } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
-                        return Err(Refusal::new(node.place, "this mount's path is needed, and it has a subPath"));
-                    } else if let Some(volume) = volume.filter(|volume| {
-                        fit == Match::Move(index)
-                            && used_once(*volume)
-                            && host_of(&volume_nodes[*volume]).is_some()
-                    }) {
-                        let at = ["spec", "volumes"].map(Step::from).to_vec();
-                        let path = [at, vec![Step::from(volume), "hostPath".into(), "path".into()]].concat();
-                        self.ops.push(Op::Set { path, value: New::str(&mount.host) });
-                        self.set_volume(&volume_nodes, volume, &mount);
-                    } else {
-                        let name = volume_for(self);
-                        self.set_mount(node, index, "name", New::str(name));
-                    }
-                    self.set_mount(node, index, "mountPath", New::str(&mount.container));
-                    self.set_mount(node, index, "readOnly", New::Bool(mount.read_only));
+                    self.redirect(&mount, &found, index, &mut lists)?;
                 }
             }
         }
+        let Lists { new_mounts, new_volumes, present, .. } = lists;
+        let container = self.container;
         for (items, name, own, at, pairs) in [
             (new_mounts, "volumeMounts", container.get("volumeMounts"), self.at.clone(), &mut self.in_container),
-            (new_volumes, "volumes", self.spec.get("volumes"), vec![Step::from("spec")], &mut self.in_spec),
+            (new_volumes, "volumes", self.spec.get("volumes"), vec![PathStep::from("spec")], &mut self.in_spec),
         ] {
             if items.is_empty() {
             } else if own.is_some() {
-                self.ops.push(Op::Append { path: [at, vec![Step::from(name)]].concat(), items });
+                self.ops.push(Op::Append { path: [at, vec![PathStep::from(name)]].concat(), items });
             } else {
                 pairs.push((name.to_owned(), New::List(items)));
             }
@@ -566,25 +541,84 @@ impl Edits<'_> {
         Ok(present)
     }
 
+    /// Makes a mount that is there show what is needed, or is where it is needed.
+    fn redirect(
+        &mut self,
+        mount: &NeededMount,
+        found: &Match,
+        index: usize,
+        lists: &mut Lists,
+    ) -> Result<(), Refusal> {
+        let node = lists.mounts[index].clone();
+        let volume = volume_of(&node, &lists.volumes);
+        let host = |volume: usize| host_of(&lists.volumes[volume]);
+        let is_moved = |volume: &usize| {
+            *found == Match::Move(index) && self.is_used_once(*volume, lists) && host(*volume).is_some()
+        };
+        if *found == Match::Same(index) {
+            // With a subPath the volume is a directory above, whose type is its own.
+            if let Some(volume) = volume.filter(|volume| host(*volume).as_ref() == Some(&mount.host)) {
+                self.set_volume(&lists.volumes, volume, mount);
+            }
+        } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
+            return Err(Refusal::new(node.position, "this mount's path is needed, and it has a subPath"));
+        } else if let Some(volume) = volume.filter(is_moved) {
+            let at = ["spec", "volumes"].map(PathStep::from).to_vec();
+            let path = [at, vec![PathStep::from(volume), "hostPath".into(), "path".into()]].concat();
+            self.ops.push(Op::Set { path, value: New::str(&mount.host) });
+            self.set_volume(&lists.volumes, volume, mount);
+        } else {
+            let name = self.volume_for(mount, lists);
+            self.set_mount(&node, index, "name", New::str(name));
+        }
+        self.set_mount(&node, index, "mountPath", New::str(&mount.container));
+        self.set_mount(&node, index, "readOnly", New::Bool(mount.read_only));
+        Ok(())
+    }
+
+    /// Does this container alone use a volume? A log shipper beside it would lose its directory.
+    fn is_used_once(&self, volume: usize, lists: &Lists) -> bool {
+        let all = ["containers", "initContainers"].map(|list| self.spec.get(list).and_then(Node::items));
+        let containers = all.into_iter().flatten().flatten();
+        let mounts = containers.filter_map(|one| one.get("volumeMounts").and_then(Node::items)).flatten();
+        mounts.filter(|node| volume_of(node, &lists.volumes) == Some(volume)).count() == 1
+    }
+
+    /// The name of the volume to mount: one that shows the path already, else a new one.
+    fn volume_for(&mut self, mount: &NeededMount, lists: &mut Lists) -> String {
+        if let Some(index) = lists.volumes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host))
+        {
+            self.set_volume(&lists.volumes, index, mount);
+            return lists.volumes[index].get("name").and_then(Node::scalar).unwrap_or_default().to_owned();
+        }
+        let name = free_name(mount.name, &lists.taken);
+        lists.taken.push(name.clone());
+        lists.new_volumes.push(New::map([
+            ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
+            ("name", New::str(&name)),
+        ]));
+        name
+    }
+
     /// Gives an existing mount's field its value, where it hasn't. A missing `readOnly` is false.
     fn set_mount(&mut self, node: &Node, index: usize, name: &str, value: New) {
-        let path = self.path(&["volumeMounts".into(), Step::from(index)]);
+        let path = self.path(&["volumeMounts".into(), PathStep::from(index)]);
         self.set(node, path, name, value);
     }
 
     /// Gives an existing hostPath volume the type that the mount wants.
     fn set_volume(&mut self, volumes: &[Node], index: usize, mount: &NeededMount) {
         if let Some(host_path) = volumes[index].get("hostPath") {
-            let path = vec!["spec".into(), "volumes".into(), Step::from(index), "hostPath".into()];
+            let path = vec!["spec".into(), "volumes".into(), PathStep::from(index), "hostPath".into()];
             self.set(host_path, path, "type", New::str(mount.kind));
         }
     }
 
-    fn set(&mut self, node: &Node, mut path: Vec<Step>, name: &str, value: New) {
+    fn set(&mut self, node: &Node, mut path: Vec<PathStep>, name: &str, value: New) {
         match node.get(name) {
             Some(found) if has_value(found, &value) || serves(found, &value) => {}
             Some(_) => {
-                path.push(Step::from(name));
+                path.push(PathStep::from(name));
                 self.ops.push(Op::Set { path, value });
             }
             None if value == New::Bool(false) => {}
@@ -599,7 +633,7 @@ impl Edits<'_> {
             ops.push(Op::Insert { path: self.at, pairs: self.in_container });
         }
         if !self.in_spec.is_empty() {
-            ops.push(Op::Insert { path: vec![Step::from("spec")], pairs: self.in_spec });
+            ops.push(Op::Insert { path: vec![PathStep::from("spec")], pairs: self.in_spec });
         }
         ops
     }
@@ -675,7 +709,11 @@ mod tests {
             let refusal = wired(&marked.replace('^', "")).expect_err(marked);
             let (line, at) =
                 pod(marked).lines().enumerate().find_map(|(line, text)| Some((line, text.find('^')?))).unwrap();
-            assert_eq!((refusal.place.line, refusal.place.column), (line + 1, at + 1), "{marked}: {refusal}");
+            assert_eq!(
+                (refusal.position.line, refusal.position.column),
+                (line + 1, at + 1),
+                "{marked}: {refusal}"
+            );
             assert_eq!(refusal.reason, "what comes after `--` is not read as flags; remove it", "{marked}");
         }
         // What ends a wrapper's own flags doesn't matter.

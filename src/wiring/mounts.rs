@@ -6,7 +6,7 @@ use crate::config::Existing;
 use crate::path::{log_directory_fault, parent};
 use crate::yaml::edit::New;
 use crate::yaml::scalar::{Type, resolve};
-use crate::yaml::{Node, Place};
+use crate::yaml::{Node, Position};
 
 /// A path of the host that the API server's container must see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn wanted_mounts(flags: &Flags, before: &Flags, wanted: &Wanted) -> V
 /// A mount that a file has.
 #[derive(Clone, Debug)]
 pub(super) struct Present {
-    pub place: Place,
+    pub position: Position,
     pub name: String,
     pub container: String,
     /// What it shows, where that is a path of the host.
@@ -87,11 +87,11 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
         |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
     let (same, of_file) = (at(&mount.container), file.map(at).unwrap_or_default());
     if let [_, (_, second), ..] = same.as_slice() {
-        return Err(Refusal::new(second.place, format!("{} is mounted twice; remove one", mount.container)));
+        return Err(Refusal::new(second.position, format!("{} is mounted twice; remove one", mount.container)));
     }
     match (same.as_slice(), of_file.as_slice()) {
         ([_, ..], [(_, one), ..]) | ([], [_, (_, one), ..]) => Err(Refusal::new(
-            one.place,
+            one.position,
             "the log file itself is mounted here, which makes its rotation fail; remove this mount",
         )),
         ([(index, one)], []) if one.host.as_ref() == Some(&mount.host) => Ok(Match::Same(*index)),
@@ -121,7 +121,7 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
                     "{path} needs a mount of its own below {parent}, and the runtime can't make the place for it in \
                      what is mounted here; choose another path"
                 );
-                return Err(Refusal::new(one.place, reason));
+                return Err(Refusal::new(one.position, reason));
             }
             Ok(match above {
                 Some((index, one))
@@ -133,7 +133,7 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
                 _ => {
                     if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
                         let reason = format!("the log of --audit-log-path, which is kept, {fault}");
-                        return Err(Refusal::new(Place { line: 1, column: 1 }, reason));
+                        return Err(Refusal::new(Position { line: 1, column: 1 }, reason));
                     }
                     old.map_or(Match::Missing, Match::Move)
                 }
@@ -219,16 +219,16 @@ pub(super) fn wired(
         notes.push(format!(
             "{}: the API server will look for events without a pause, which takes up to a whole processor: batches of more than one \
              need --audit-log-batch-max-wait (log.batch.maxWait), such as 1s",
-            Place::START
+            Position::START
         ));
     }
-    let place = |path: &str| match wanted.existing {
+    let host_path = |path: &str| match wanted.existing {
         Existing::Keep => on_host(present, path).unwrap_or_else(|| path.to_owned()),
         Existing::Replace => path.to_owned(),
     };
-    let policy = flags.get("audit-policy-file").map(|path| place(path)).unwrap_or_default();
+    let policy = flags.get("audit-policy-file").map(|path| host_path(path)).unwrap_or_default();
     let log = flags.get("audit-log-path").filter(|path| path.starts_with('/'));
-    let log_directory = log.map(|path| place(parent(path)));
+    let log_directory = log.map(|path| host_path(parent(path)));
     Wired { text, policy, log_directory, flags: flags.clone(), notes }
 }
 
@@ -242,14 +242,14 @@ pub(super) fn check_kept(
     match fit {
         Match::Same(index) | Match::Taken(index) if !mount.read_only && present[*index].read_only => {
             Err(Refusal::new(
-                present[*index].place,
+                present[*index].position,
                 format!("{} is mounted read-only, so no event can be written; make it writable", mount.container),
             ))
         }
         Match::Move(index) => {
             notes.push(format!(
                 "{}: the log file itself is mounted, which makes its rotation fail; mount its directory",
-                present[*index].place
+                present[*index].position
             ));
             Ok(())
         }
@@ -265,7 +265,7 @@ mod tests {
         mounts
             .iter()
             .map(|(container, host, read_only)| Present {
-                place: Place::default(),
+                position: Position::default(),
                 name: String::new(),
                 container: (*container).to_owned(),
                 host: Some((*host).to_owned()),

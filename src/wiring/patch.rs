@@ -11,7 +11,7 @@ use super::settings::{Refusal, Wanted, check, effective};
 use crate::audit::flags::{Flags, is_audit, normal};
 use crate::audit::version::Version;
 use crate::config::Config;
-use crate::yaml::{Node, Place};
+use crate::yaml::{Node, Position};
 
 /// The name of a patch begins with what it changes.
 const TARGETS: [&str; 7] = [
@@ -38,7 +38,7 @@ pub fn is_patch(name: &str) -> bool {
 /// Errors: the API server of that version would not start with it.
 pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusal> {
     let flags = effective(&Wanted::of(config), &[]);
-    check(&flags, version, Place::START)?;
+    check(&flags, version, Position::START)?;
     let container = "/spec/containers/0";
     let add = |path: String, value: Value| json!({"op": "add", "path": path, "value": value});
     let mut operations = Vec::new();
@@ -83,7 +83,7 @@ pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
 /// Looks at a value, which has that key, for the settings' own: `ours` are names of volumes and paths. `is_volume` says that it is one of a
 /// volume or a mount.
 fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), Refusal> {
-    let refuse = |why: &str| Err(Refusal::new(node.place, why));
+    let refuse = |why: &str| Err(Refusal::new(node.position, why));
     if key == "runAsUser" {
         return refuse(
             "with runAsUser the API server could not read its policy; use --config, and apply after kubeadm init",
@@ -112,7 +112,7 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
 
 fn replaces(node: &Node) -> Result<(), Refusal> {
     let why = "this patch replaces what the audit settings are in; add to it by a JSON patch, or use --config";
-    Err(Refusal::new(node.place, why))
+    Err(Refusal::new(node.position, why))
 }
 
 /// An operation of a JSON patch: of a list, it may add or take an item, and not the whole.
@@ -264,7 +264,7 @@ mod tests {
         ] {
             let found = clash(name, text, &Config::default())
                 .err()
-                .map(|refusal| (refusal.place.line, refusal.place.column));
+                .map(|refusal| (refusal.position.line, refusal.position.column));
             assert_eq!(found, at, "{name}: {text}");
         }
     }

@@ -5,11 +5,11 @@ use std::fmt;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
-use crate::yaml::edit::Refused;
+use crate::yaml::edit::RefusedEdit;
 use crate::yaml::fields::brief;
-use crate::yaml::node::Fault;
+use crate::yaml::node::YamlFault;
 use crate::yaml::scalar::template_mark;
-use crate::yaml::{Node, Place};
+use crate::yaml::{Node, Position};
 
 /// What a file shall have.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub struct Wired {
 /// Why a file was left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    pub place: Place,
+    pub position: Position,
     pub reason: String,
     /// The YAML to add by hand, where that would do.
     pub by_hand: Option<String>,
@@ -60,17 +60,17 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        write!(f, "{}: {}", self.position, self.reason)
     }
 }
 
 impl Refusal {
-    pub(super) fn new(place: Place, reason: impl Into<String>) -> Refusal {
-        Refusal { place, reason: reason.into(), by_hand: None }
+    pub(super) fn new(position: Position, reason: impl Into<String>) -> Refusal {
+        Refusal { position, reason: reason.into(), by_hand: None }
     }
 
-    pub(super) fn from_edit(refused: Refused, by_hand: String) -> Refusal {
-        Refusal { place: refused.place, reason: refused.reason, by_hand: Some(by_hand) }
+    pub(super) fn from_edit(refused: RefusedEdit, by_hand: String) -> Refusal {
+        Refusal { position: refused.position, reason: refused.reason, by_hand: Some(by_hand) }
     }
 }
 
@@ -78,16 +78,16 @@ impl Refusal {
 pub(super) fn filled_in(node: &Node) -> Result<(), Refusal> {
     match template_mark(node) {
         Some(found) => Err(Refusal::new(
-            found.place,
+            found.position,
             format!("{} is a template's mark that was not filled in", brief(found.scalar().unwrap_or_default())),
         )),
         None => Ok(()),
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Refusal {
-        Refusal::new(fault.place, fault.message)
+impl From<YamlFault> for Refusal {
+    fn from(fault: YamlFault) -> Refusal {
+        Refusal::new(fault.position, fault.message)
     }
 }
 
@@ -109,18 +109,18 @@ pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags 
 }
 
 /// Says why an API server would not start with these flags.
-pub(super) fn check(flags: &Flags, version: Option<Version>, place: Place) -> Result<(), Refusal> {
+pub(super) fn check(flags: &Flags, version: Option<Version>, position: Position) -> Result<(), Refusal> {
     for name in ["audit-policy-file", "audit-log-path"] {
         if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
             let reason = format!("--{name} is kept, and {path:?} is no absolute path; correct or remove it");
-            return Err(Refusal::new(place, reason));
+            return Err(Refusal::new(position, reason));
         }
     }
     match flags::faults(flags, version).as_slice() {
         [] => Ok(()),
         faults => {
-            let faults: Vec<_> = faults.iter().map(flags::Fault::to_string).collect();
-            Err(Refusal::new(place, format!("the API server would not start: {}", faults.join("; "))))
+            let faults: Vec<_> = faults.iter().map(flags::FlagFault::to_string).collect();
+            Err(Refusal::new(position, format!("the API server would not start: {}", faults.join("; "))))
         }
     }
 }

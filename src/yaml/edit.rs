@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::Deserialize;
 use serde_yaml::Value;
 
-use super::node::{Document, Kind, Node, Place, Style, place_at};
+use super::node::{Document, Node, NodeKind, Position, Style, position_at};
 use super::scalar::{double_quoted, quote, quote_like};
 
 /// A value to write.
@@ -36,20 +36,20 @@ impl New {
 
 /// One step into a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PathStep {
     Key(String),
     Index(usize),
 }
 
-impl From<&str> for Step {
-    fn from(key: &str) -> Step {
-        Step::Key(key.to_owned())
+impl From<&str> for PathStep {
+    fn from(key: &str) -> PathStep {
+        PathStep::Key(key.to_owned())
     }
 }
 
-impl From<usize> for Step {
-    fn from(index: usize) -> Step {
-        Step::Index(index)
+impl From<usize> for PathStep {
+    fn from(index: usize) -> PathStep {
+        PathStep::Index(index)
     }
 }
 
@@ -57,23 +57,23 @@ impl From<usize> for Step {
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Gives a scalar another value.
-    Set { path: Vec<Step>, value: New },
+    Set { path: Vec<PathStep>, value: New },
     /// Adds pairs to a mapping; null counts as an empty one.
-    Insert { path: Vec<Step>, pairs: Vec<(String, New)> },
+    Insert { path: Vec<PathStep>, pairs: Vec<(String, New)> },
     /// Adds items to a list; null counts as an empty one.
-    Append { path: Vec<Step>, items: Vec<New> },
+    Append { path: Vec<PathStep>, items: Vec<New> },
 }
 
 /// Why an edit was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub place: Place,
+pub struct RefusedEdit {
+    pub position: Position,
     pub reason: String,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RefusedEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
+        write!(f, "{}: {}", self.position, self.reason)
     }
 }
 
@@ -81,30 +81,30 @@ impl fmt::Display for Refused {
 ///
 /// `documents` is what [`super::parse`] made of `text`. Returns the new text, proved to differ in nothing
 /// but the operations, or why and where that isn't possible.
-pub fn edit(text: &str, documents: &[Document], document: usize, ops: &[Op]) -> Result<String, Refused> {
+pub fn edit(text: &str, documents: &[Document], document: usize, ops: &[Op]) -> Result<String, RefusedEdit> {
     let root = &documents[document].root;
     let editor = Editor { text, style: Layout::of(root, text) };
     let mut splices = Vec::new();
     for op in ops {
         editor.op(root, op, &mut splices)?;
     }
-    let edited = splice(text, splices).ok_or_else(|| refused(root.place, "two of the edits overlap"))?;
+    let edited = splice(text, splices).ok_or_else(|| refused(root.position, "two of the edits overlap"))?;
 
-    let mut target = read(text).map_err(|reason| refused(root.place, reason))?;
+    let mut target = read(text).map_err(|reason| refused(root.position, reason))?;
     let done = target.get_mut(document).map(|target| ops.iter().try_for_each(|op| apply(target, op)));
     if done.flatten().is_none() {
-        return Err(refused(root.place, "the two YAML readers disagree about this document"));
+        return Err(refused(root.position, "the two YAML readers disagree about this document"));
     }
     match read(&edited) {
         Ok(found) if found == target => Ok(edited),
-        Ok(_) => Err(refused(root.place, "the edit would have changed more than the audit settings")),
-        Err(reason) => Err(refused(root.place, format!("the edit would have broken the file: {reason}"))),
+        Ok(_) => Err(refused(root.position, "the edit would have changed more than the audit settings")),
+        Err(reason) => Err(refused(root.position, format!("the edit would have broken the file: {reason}"))),
     }
 }
 
 /// Appends a document to a text. Returns the new text, proved as [`edit`] does.
-pub fn append_document(text: &str, pairs: Vec<(String, New)>) -> Result<String, Refused> {
-    let end = place_at(text, text.len());
+pub fn append_document(text: &str, pairs: Vec<(String, New)>) -> Result<String, RefusedEdit> {
+    let end = position_at(text, text.len());
     let eol = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let style = Layout::default();
     let mut edited = text.to_owned();
@@ -135,8 +135,8 @@ pub fn render(pairs: &[(String, New)]) -> String {
     lines.trim_start_matches('\n').to_owned()
 }
 
-fn refused(place: Place, reason: impl Into<String>) -> Refused {
-    Refused { place, reason: reason.into() }
+fn refused(position: Position, reason: impl Into<String>) -> RefusedEdit {
+    RefusedEdit { position, reason: reason.into() }
 }
 
 /// All documents of a text as data.
@@ -151,8 +151,8 @@ fn read(text: &str) -> Result<Vec<Value>, String> {
 fn apply(root: &mut Value, op: &Op) -> Option<()> {
     let (Op::Set { path, .. } | Op::Insert { path, .. } | Op::Append { path, .. }) = op;
     let node = path.iter().try_fold(root, |node, step| match step {
-        Step::Key(key) => node.as_mapping_mut()?.get_mut(key.as_str()),
-        Step::Index(index) => node.as_sequence_mut()?.get_mut(*index),
+        PathStep::Key(key) => node.as_mapping_mut()?.get_mut(key.as_str()),
+        PathStep::Index(index) => node.as_sequence_mut()?.get_mut(*index),
     })?;
     match op {
         Op::Set { value, .. } => *node = data(value),
@@ -290,21 +290,21 @@ impl Layout {
 /// Notes how deep the first list and the first mapping under a key stand.
 fn measure(node: &Node, text: &str, list: &mut Option<usize>, map: &mut Option<usize>) {
     match &node.kind {
-        Kind::Mapping { pairs, flow: false } => {
+        NodeKind::Mapping { pairs, flow: false } => {
             for (key, value) in pairs {
                 let slot = match &value.kind {
-                    Kind::Sequence { flow: false, .. } => Some((&mut *list, value_start(text, value))),
-                    Kind::Mapping { flow: false, .. } => Some((&mut *map, value_start(text, value))),
+                    NodeKind::Sequence { flow: false, .. } => Some((&mut *list, value_start(text, value))),
+                    NodeKind::Mapping { flow: false, .. } => Some((&mut *map, value_start(text, value))),
                     _ => None,
                 };
                 if let Some((slot @ None, start)) = slot {
-                    let key_column = place_at(text, key.start).column;
-                    *slot = place_at(text, start).column.checked_sub(key_column);
+                    let key_column = position_at(text, key.start).column;
+                    *slot = position_at(text, start).column.checked_sub(key_column);
                 }
                 measure(value, text, list, map);
             }
         }
-        Kind::Sequence { items, flow: false } => items.iter().for_each(|item| measure(item, text, list, map)),
+        NodeKind::Sequence { items, flow: false } => items.iter().for_each(|item| measure(item, text, list, map)),
         _ => {}
     }
 }
@@ -343,11 +343,11 @@ fn rest_is_blank(text: &str, at: usize) -> bool {
 }
 
 /// A tag would stay before the new value, and say that it is something else.
-fn untagged(node: &Node) -> Result<(), Refused> {
+fn untagged(node: &Node) -> Result<(), RefusedEdit> {
     match node.tag.as_deref().filter(|tag| *tag != "tag:yaml.org,2002:str") {
         Some(tag) => {
             let tag = tag.replace("tag:yaml.org,2002:", "!!");
-            Err(refused(node.place, format!("the tag {tag} stands before this value; remove it")))
+            Err(refused(node.position, format!("the tag {tag} stands before this value; remove it")))
         }
         None => Ok(()),
     }
@@ -367,17 +367,17 @@ struct Context<'n> {
 }
 
 impl Editor<'_> {
-    fn op(&self, root: &Node, op: &Op, splices: &mut Vec<Splice>) -> Result<(), Refused> {
+    fn op(&self, root: &Node, op: &Op, splices: &mut Vec<Splice>) -> Result<(), RefusedEdit> {
         match op {
             Op::Set { path, value } => {
                 let (node, context) = self.locate(root, path)?;
-                let Kind::Scalar { style, .. } = node.kind else {
-                    return Err(refused(node.place, "a single value is expected here"));
+                let NodeKind::Scalar { style, .. } = node.kind else {
+                    return Err(refused(node.position, "a single value is expected here"));
                 };
                 untagged(node)?;
                 let start = value_start(self.text, node);
                 if style == Style::Block && self.text[start..node.end].contains('#') {
-                    return Err(refused(node.place, "this block may hold a comment"));
+                    return Err(refused(node.position, "this block may hold a comment"));
                 }
                 let text = match value {
                     New::Str(text) => quote_like(text, style, context.flow),
@@ -397,23 +397,23 @@ impl Editor<'_> {
                     let reason = format!(
                         "{key} is merged in by <<, and strict readers take no second one; write it here instead"
                     );
-                    return Err(refused(node.place, reason));
+                    return Err(refused(node.position, reason));
                 }
                 match &node.kind {
                     // A block is never empty.
-                    Kind::Mapping { pairs: own, flow: false } => {
+                    NodeKind::Mapping { pairs: own, flow: false } => {
                         let start = value_start(self.text, node);
                         // `? key` starts with the mark, a plain key with itself.
                         let key = own.first().filter(|_| !self.text[start..].starts_with("? "));
                         let first = key.map_or(start, |(key, _)| key.start);
-                        let indent = place_at(self.text, first).column - 1;
+                        let indent = position_at(self.text, first).column - 1;
                         let at = line_end(self.text, node.end);
                         let eol = self.eol(at);
                         let text = pairs.iter().map(|(key, value)| self.style.pair(key, value, indent, eol));
                         splices.push(Splice { start: at, end: at, text: text.collect() });
                         Ok(())
                     }
-                    Kind::Mapping { pairs: own, flow: true }
+                    NodeKind::Mapping { pairs: own, flow: true }
                         if !own.is_empty() || self.spread(node) || context.flow =>
                     {
                         let texts = pairs.iter().map(|(key, value)| self.style.flow_pair(key, value)).collect();
@@ -427,15 +427,15 @@ impl Editor<'_> {
             Op::Append { path, items } => {
                 let (node, context) = self.locate(root, path)?;
                 match &node.kind {
-                    Kind::Sequence { flow: false, .. } => {
-                        let indent = place_at(self.text, value_start(self.text, node)).column - 1;
+                    NodeKind::Sequence { flow: false, .. } => {
+                        let indent = position_at(self.text, value_start(self.text, node)).column - 1;
                         let at = line_end(self.text, node.end);
                         let eol = self.eol(at);
                         let text = items.iter().map(|item| self.style.item(item, indent, eol)).collect();
                         splices.push(Splice { start: at, end: at, text });
                         Ok(())
                     }
-                    Kind::Sequence { items: own, flow: true }
+                    NodeKind::Sequence { items: own, flow: true }
                         if !own.is_empty() || self.spread(node) || context.flow =>
                     {
                         let texts = items.iter().map(|item| self.style.flow(item, true)).collect();
@@ -449,30 +449,30 @@ impl Editor<'_> {
     }
 
     /// Follows a path through what the document itself holds, not through merge keys or aliases.
-    fn locate<'n>(&self, root: &'n Node, path: &[Step]) -> Result<(&'n Node, Context<'n>), Refused> {
+    fn locate<'n>(&self, root: &'n Node, path: &[PathStep]) -> Result<(&'n Node, Context<'n>), RefusedEdit> {
         let mut node = root;
         let mut context = Context { key: None, indent: 0, flow: false };
         for step in path {
             self.unshared(node)?;
             context.flow |=
-                matches!(node.kind, Kind::Mapping { flow: true, .. } | Kind::Sequence { flow: true, .. });
+                matches!(node.kind, NodeKind::Mapping { flow: true, .. } | NodeKind::Sequence { flow: true, .. });
             let next = match (step, &node.kind) {
-                (Step::Key(name), Kind::Mapping { pairs, .. }) => {
+                (PathStep::Key(name), NodeKind::Mapping { pairs, .. }) => {
                     pairs.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(key, value)| {
                         context.key = Some(key);
-                        context.indent = place_at(self.text, key.start).column - 1;
+                        context.indent = position_at(self.text, key.start).column - 1;
                         value
                     })
                 }
-                (Step::Index(index), Kind::Sequence { items, .. }) => {
+                (PathStep::Index(index), NodeKind::Sequence { items, .. }) => {
                     context.key = None;
                     items.get(*index)
                 }
                 _ => None,
             };
             let missing = || match step {
-                Step::Key(name) => refused(node.place, format!("{name} isn't written here itself")),
-                Step::Index(index) => refused(node.place, format!("item {index} isn't here")),
+                PathStep::Key(name) => refused(node.position, format!("{name} isn't written here itself")),
+                PathStep::Index(index) => refused(node.position, format!("item {index} isn't here")),
             };
             node = next.ok_or_else(missing)?;
         }
@@ -480,10 +480,10 @@ impl Editor<'_> {
         Ok((node, context))
     }
 
-    fn unshared(&self, node: &Node) -> Result<(), Refused> {
+    fn unshared(&self, node: &Node) -> Result<(), RefusedEdit> {
         match node.kind {
-            Kind::Alias(_) => Err(refused(node.place, "this is an alias of something used elsewhere too")),
-            _ if node.shared => Err(refused(node.place, "this has an anchor, and is used elsewhere too")),
+            NodeKind::Alias(_) => Err(refused(node.position, "this is an alias of something used elsewhere too")),
+            _ if node.shared => Err(refused(node.position, "this has an anchor, and is used elsewhere too")),
             _ => Ok(()),
         }
     }
@@ -494,16 +494,16 @@ impl Editor<'_> {
     }
 
     /// Puts a value where there is null or an empty collection.
-    fn fill(&self, node: &Node, context: Context, new: New, splices: &mut Vec<Splice>) -> Result<(), Refused> {
+    fn fill(&self, node: &Node, context: Context, new: New, splices: &mut Vec<Splice>) -> Result<(), RefusedEdit> {
         untagged(node)?;
         let empty = match &node.kind {
-            Kind::Sequence { items, .. } => items.is_empty() && matches!(new, New::List(_)),
-            Kind::Mapping { pairs, .. } => pairs.is_empty() && matches!(new, New::Map(_)),
+            NodeKind::Sequence { items, .. } => items.is_empty() && matches!(new, New::List(_)),
+            NodeKind::Mapping { pairs, .. } => pairs.is_empty() && matches!(new, New::Map(_)),
             _ => node.is_null(),
         };
         if !empty {
             let expected = if matches!(new, New::List(_)) { "a list" } else { "a mapping" };
-            return Err(refused(node.place, format!("{expected} is expected here")));
+            return Err(refused(node.position, format!("{expected} is expected here")));
         }
         let start = value_start(self.text, node);
         if context.flow {
@@ -513,7 +513,7 @@ impl Editor<'_> {
             return Ok(());
         }
         let Some(key) = context.key else {
-            return Err(refused(node.place, "there is nothing here to add to"));
+            return Err(refused(node.position, "there is nothing here to add to"));
         };
         // The token goes, with the blanks before it; what follows in the line, a comment, stays.
         let before = self.text[..start].trim_end_matches([' ', '\t']).len();
@@ -572,8 +572,8 @@ impl Editor<'_> {
 mod tests {
     use super::*;
 
-    fn path(steps: &str) -> Vec<Step> {
-        let step = |word: &str| word.parse().map_or_else(|_| Step::from(word), Step::Index);
+    fn path(steps: &str) -> Vec<PathStep> {
+        let step = |word: &str| word.parse().map_or_else(|_| PathStep::from(word), PathStep::Index);
         steps.split('/').filter(|word| !word.is_empty()).map(step).collect()
     }
 
@@ -602,7 +602,7 @@ mod tests {
         Op::Set { path: path(steps), value: New::str("30") }
     }
 
-    fn edited(text: &str, op: Op) -> Result<String, Refused> {
+    fn edited(text: &str, op: Op) -> Result<String, RefusedEdit> {
         edit(text, &crate::yaml::parse(text).unwrap(), 0, &[op])
     }
 

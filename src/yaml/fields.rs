@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::node::{Node, Place};
+use super::node::{Node, Position};
 use super::scalar::{Type, resolve};
 
 /// How bad a finding is.
@@ -17,7 +17,7 @@ pub enum Severity {
 /// What is wrong at some place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub place: Place,
+    pub position: Position,
     pub severity: Severity,
     pub message: String,
 }
@@ -28,7 +28,7 @@ impl fmt::Display for Finding {
             Severity::Error => "",
             Severity::Warning => "warning: ",
         };
-        write!(f, "{}: {severity}{}", self.place, self.message)
+        write!(f, "{}: {severity}{}", self.position, self.message)
     }
 }
 
@@ -37,27 +37,27 @@ impl fmt::Display for Finding {
 pub struct Decoder {
     pub findings: Vec<Finding>,
     /// Where each single value was, by its path.
-    places: Vec<(String, Place)>,
+    positions: Vec<(String, Position)>,
 }
 
 impl Decoder {
     /// Notes an error at a place.
-    pub fn error(&mut self, place: Place, message: impl Into<String>) {
-        self.findings.push(Finding { place, severity: Severity::Error, message: message.into() });
+    pub fn error(&mut self, position: Position, message: impl Into<String>) {
+        self.findings.push(Finding { position, severity: Severity::Error, message: message.into() });
     }
 
     /// Notes a warning at a place.
-    pub fn warning(&mut self, place: Place, message: impl Into<String>) {
-        self.findings.push(Finding { place, severity: Severity::Warning, message: message.into() });
+    pub fn warning(&mut self, position: Position, message: impl Into<String>) {
+        self.findings.push(Finding { position, severity: Severity::Warning, message: message.into() });
     }
 
     /// Where the single value of a path was, else one beside it; `None` where there is none of these.
-    pub fn place(&self, path: &str) -> Option<Place> {
+    pub fn position(&self, path: &str) -> Option<Position> {
         let beside = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
-        let find = |wanted: &dyn Fn(&str) -> bool| self.places.iter().find(|(known, _)| wanted(known));
+        let find = |wanted: &dyn Fn(&str) -> bool| self.positions.iter().find(|(known, _)| wanted(known));
         find(&|known| known == path)
             .or_else(|| find(&|known| known.strip_prefix(beside).is_some_and(|rest| rest.starts_with('.'))))
-            .map(|(_, place)| *place)
+            .map(|(_, position)| *position)
     }
 
     /// Whether any finding is an error.
@@ -83,9 +83,9 @@ impl Decoder {
                         Some(likely) => format!("did you mean {likely:?}?"),
                         None => format!("known are {}", known.join(", ")),
                     };
-                    self.error(key.place, format!("unknown field {:?}; {hint}", join(path, name)));
+                    self.error(key.position, format!("unknown field {:?}; {hint}", join(path, name)));
                 }
-                None => self.error(key.place, format!("a field's name in {} must be a word", named(path))),
+                None => self.error(key.position, format!("a field's name in {} must be a word", named(path))),
             }
         }
         fields
@@ -106,7 +106,7 @@ impl Decoder {
 
     /// A string that Kubernetes, too, reads as one. `None` for null, and for what is wrong (and noted).
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
-        self.places.push((path.to_owned(), node.place));
+        self.positions.push((path.to_owned(), node.position));
         match resolve(node) {
             Type::Str => node.scalar().map(str::to_owned),
             Type::Null => None,
@@ -117,7 +117,7 @@ impl Decoder {
             other => {
                 let text = node.scalar().unwrap_or_default();
                 self.error(
-                    node.place,
+                    node.position,
                     format!(
                         "{} must be a string, but {text} is {} in YAML; put it in quotes",
                         named(path),
@@ -131,7 +131,7 @@ impl Decoder {
 
     /// A boolean. `None` as for [`Decoder::string`].
     pub fn boolean(&mut self, node: &Node, path: &str) -> Option<bool> {
-        self.places.push((path.to_owned(), node.place));
+        self.positions.push((path.to_owned(), node.position));
         match resolve(node) {
             Type::Bool(value) => Some(value),
             Type::Null => None,
@@ -144,7 +144,7 @@ impl Decoder {
 
     /// A whole number. `None` as for [`Decoder::string`].
     pub fn integer(&mut self, node: &Node, path: &str) -> Option<i64> {
-        self.places.push((path.to_owned(), node.place));
+        self.positions.push((path.to_owned(), node.position));
         match resolve(node) {
             Type::Null => None,
             // Decimal only: what 0644 or 1_000 mean depends on who reads.
@@ -170,7 +170,7 @@ impl Decoder {
                 Some(text) => format!("{} ({})", other.name(), brief(text)),
             },
         };
-        self.error(node.place, format!("{} must be {expected}, not {found}", named(path)));
+        self.error(node.position, format!("{} must be {expected}, not {found}", named(path)));
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
             decoder.string(root.at(&["a", name]).unwrap(), &join("a", name));
         }
         for (path, line) in [("a.b", Some(2)), ("a.c", Some(3)), ("a.d", Some(2)), ("ab.c", None), ("b", None)] {
-            assert_eq!(decoder.place(path).map(|place| place.line), line, "{path}");
+            assert_eq!(decoder.position(path).map(|position| position.line), line, "{path}");
         }
     }
 }

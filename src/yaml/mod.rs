@@ -11,5 +11,5 @@ pub mod node;
 pub mod scalar;
 pub mod tree;
 
-pub use node::{Document, Kind, Node, Place};
+pub use node::{Document, Node, NodeKind, Position};
 pub use tree::{is_json, parse};

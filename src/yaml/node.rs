@@ -7,17 +7,17 @@ use std::slice;
 
 /// A line and a column in a text, both from 1; the column counts characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     pub line: usize,
     pub column: usize,
 }
 
-impl Place {
+impl Position {
     /// The start of a text.
-    pub const START: Place = Place { line: 1, column: 1 };
+    pub const START: Position = Position { line: 1, column: 1 };
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
@@ -25,18 +25,18 @@ impl fmt::Display for Place {
 
 /// Why a text is no YAML that can be worked with, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub place: Place,
+pub struct YamlFault {
+    pub position: Position,
     pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for YamlFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        write!(f, "{}: {}", self.position, self.message)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for YamlFault {}
 
 /// How a scalar is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Style {
 
 /// What a node is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum NodeKind {
     Scalar {
         value: String,
         style: Style,
@@ -70,12 +70,12 @@ pub enum Kind {
 /// A value and its place in the text.
 #[derive(Clone, Debug)]
 pub struct Node {
-    pub kind: Kind,
+    pub kind: NodeKind,
     /// The byte offset of its first character, anchor and tag included.
     pub start: usize,
     /// The byte offset after its last character. Block collections end with their last value.
     pub end: usize,
-    pub place: Place,
+    pub position: Position,
     /// An explicit tag such as `!!str`.
     pub tag: Option<String>,
     /// It has an anchor, and an alias uses that.
@@ -92,7 +92,7 @@ impl Node {
     /// The node itself, or what it is an alias of.
     pub fn resolved(&self) -> &Node {
         match &self.kind {
-            Kind::Alias(target) => target.resolved(),
+            NodeKind::Alias(target) => target.resolved(),
             _ => self,
         }
     }
@@ -100,7 +100,7 @@ impl Node {
     /// The items of a sequence.
     pub fn items(&self) -> Option<&[Node]> {
         match &self.resolved().kind {
-            Kind::Sequence { items, .. } => Some(items),
+            NodeKind::Sequence { items, .. } => Some(items),
             _ => None,
         }
     }
@@ -108,7 +108,7 @@ impl Node {
     /// The pairs of a mapping, as written: merge keys (`<<`) are still keys.
     pub fn pairs(&self) -> Option<&[(Node, Node)]> {
         match &self.resolved().kind {
-            Kind::Mapping { pairs, .. } => Some(pairs),
+            NodeKind::Mapping { pairs, .. } => Some(pairs),
             _ => None,
         }
     }
@@ -157,32 +157,32 @@ impl Node {
     /// The text of a scalar, whatever its type.
     pub fn scalar(&self) -> Option<&str> {
         match &self.resolved().kind {
-            Kind::Scalar { value, .. } => Some(value),
+            NodeKind::Scalar { value, .. } => Some(value),
             _ => None,
         }
     }
 
     /// Whether it is the key `<<`, plain.
     pub fn is_merge(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { value, style: Style::Plain } if value == "<<")
+        matches!(&self.kind, NodeKind::Scalar { value, style: Style::Plain } if value == "<<")
     }
 
     pub(super) fn size(&self) -> usize {
         1 + match &self.kind {
-            Kind::Scalar { .. } => 0,
-            Kind::Sequence { items, .. } => items.iter().map(Node::size).sum(),
-            Kind::Mapping { pairs, .. } => pairs.iter().map(|(key, value)| key.size() + value.size()).sum(),
-            Kind::Alias(target) => target.size(),
+            NodeKind::Scalar { .. } => 0,
+            NodeKind::Sequence { items, .. } => items.iter().map(Node::size).sum(),
+            NodeKind::Mapping { pairs, .. } => pairs.iter().map(|(key, value)| key.size() + value.size()).sum(),
+            NodeKind::Alias(target) => target.size(),
         }
     }
 }
 
 /// The line and column of a byte offset.
-pub fn place_at(text: &str, offset: usize) -> Place {
+pub fn position_at(text: &str, offset: usize) -> Position {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let line = String::from_utf8_lossy(&before[line_start..]);
     // A byte order mark takes no column.
     let column = line.trim_start_matches('\u{feff}').chars().count() + 1;
-    Place { line: before.iter().filter(|&&byte| byte == b'\n').count() + 1, column }
+    Position { line: before.iter().filter(|&&byte| byte == b'\n').count() + 1, column }
 }

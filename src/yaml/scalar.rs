@@ -3,7 +3,7 @@
 //! Kubernetes reads YAML through go.yaml.in/yaml/v2 (by way of sigs.k8s.io/yaml), which keeps much of YAML
 //! 1.1: `yes`, `on` and `n` are booleans there, `0644` and `1_000` are numbers.
 
-use super::node::{Kind, Node, Style};
+use super::node::{Node, NodeKind, Style};
 
 /// The type that Kubernetes gives to a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Type {
 /// The type of a node, by its tag, its quotes, or its text.
 pub fn resolve(node: &Node) -> Type {
     let node = node.resolved();
-    let Kind::Scalar { value, style } = &node.kind else {
+    let NodeKind::Scalar { value, style } = &node.kind else {
         return Type::Collection;
     };
     match node.tag.as_deref().map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag)) {
@@ -132,10 +132,10 @@ fn is_float(text: &str) -> bool {
 /// they may mean what they say. `$(NAME)` is no such mark: Kubernetes expands it itself.
 pub fn template_mark(node: &Node) -> Option<&Node> {
     match &node.kind {
-        Kind::Scalar { value, style: Style::Plain } => has_mark(value).then_some(node),
-        Kind::Sequence { items, .. } => items.iter().find_map(template_mark),
-        Kind::Mapping { pairs, .. } => pairs.iter().find_map(|(_, value)| template_mark(value)),
-        Kind::Scalar { .. } | Kind::Alias(_) => None,
+        NodeKind::Scalar { value, style: Style::Plain } => has_mark(value).then_some(node),
+        NodeKind::Sequence { items, .. } => items.iter().find_map(template_mark),
+        NodeKind::Mapping { pairs, .. } => pairs.iter().find_map(|(_, value)| template_mark(value)),
+        NodeKind::Scalar { .. } | NodeKind::Alias(_) => None,
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 use std::slice;
 
 use libyaml_rs as sys;
 
-use super::node::{Document, Fault, Kind, Node, Place, Style, place_at};
+use super::node::{Document, Node, NodeKind, Position, Style, YamlFault, position_at};
 use super::scalar::tag_fault;
 
 /// The largest text that is read, in bytes. A kubeadm configuration lives in a ConfigMap, which the API
@@ -21,10 +22,10 @@ pub const MAX_DEPTH: usize = 64;
 /// The most nodes that a text may have, with every alias counted as often as it is used.
 pub const MAX_NODES: usize = 50_000;
 
-type Result<T> = std::result::Result<T, Fault>;
+type Result<T> = std::result::Result<T, YamlFault>;
 
-fn fault<T>(place: Place, message: impl Into<String>) -> Result<T> {
-    Err(Fault { place, message: message.into() })
+fn fault<T>(position: Position, message: impl Into<String>) -> Result<T> {
+    Err(YamlFault { position, message: message.into() })
 }
 
 /// Reads all documents of a text.
@@ -33,18 +34,25 @@ fn fault<T>(place: Place, message: impl Into<String>) -> Result<T> {
 /// than the limits above allow.
 pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
-        return fault(Place::START, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
+        return fault(Position::START, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(at) = body.find('\u{feff}') {
-        let place = place_at(text, text.len() - body.len() + at);
+        let position = position_at(text, text.len() - body.len() + at);
         return fault(
-            place,
+            position,
             "a byte order mark is in the middle of the file, where Kubernetes can't read it; remove it",
         );
     }
-    Builder { events: Events::new(text)?, text, anchors: HashMap::new(), used: Vec::new(), nodes: 0, flows: 0 }
-        .documents()
+    Builder {
+        events: ParserEvents::new(text)?,
+        text,
+        anchors: HashMap::new(),
+        used: Vec::new(),
+        nodes: 0,
+        flows: 0,
+    }
+    .documents()
 }
 
 /// Is this the directive of another version than the one that go-yaml reads?
@@ -71,7 +79,7 @@ fn has_escaped_slash(quoted: &str) -> bool {
 }
 
 struct Builder<'t> {
-    events: Events<'t>,
+    events: ParserEvents<'t>,
     text: &'t str,
     anchors: HashMap<String, Node>,
     /// The start of each anchored node that some alias uses.
@@ -97,7 +105,7 @@ impl Builder<'_> {
                     self.anchors.clear();
                 }
                 _ if is_other_version(&self.text[event.start..]) => {
-                    return fault(event.place, "Kubernetes reads YAML 1.1 and nothing else; remove this line");
+                    return fault(event.position, "Kubernetes reads YAML 1.1 and nothing else; remove this line");
                 }
                 _ => {}
             }
@@ -109,117 +117,113 @@ impl Builder<'_> {
     }
 
     fn node(&mut self, event: Event, depth: usize) -> Result<Node> {
-        let Event { kind, start, end, place, anchor, tag } = event;
+        let Event { kind, start, end, position, anchor, tag } = event;
         if depth > MAX_DEPTH {
-            return fault(place, format!("nested more than {MAX_DEPTH} deep"));
+            return fault(position, format!("nested more than {MAX_DEPTH} deep"));
         }
-        self.count(1, place)?;
+        self.count(1, position)?;
         let (kind, end) = match kind {
             EventKind::Scalar { value, style } => {
-                if let Some(message) = tag.as_deref().and_then(|tag| tag_fault(tag, &value)) {
-                    return fault(place, message);
-                }
-                // go-yaml is a port of an older libyaml, which reads these in another way.
-                if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[end..].starts_with(',') {
-                    return fault(place, "Kubernetes takes the comma for a part of the tag; write \"\"");
-                }
-                if self.flows > 0 && style == Style::Plain && value.contains('?') {
-                    return fault(
-                        place,
-                        "Kubernetes ends a word before a ? within brackets or braces; put it in quotes",
-                    );
-                }
-                if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[start..end])
-                {
-                    return fault(place, r"Kubernetes doesn't know the escape \/; write / alone");
+                if let Some(message) = self.scalar_fault(&value, style, tag.as_deref(), start..end) {
+                    return fault(position, message);
                 }
                 let end = if style == Style::Block { self.block_scalar_end(start, end) } else { end };
-                (Kind::Scalar { value, style }, end)
+                (NodeKind::Scalar { value, style }, end)
             }
-            EventKind::SequenceStart { flow } => {
-                self.flows += usize::from(flow);
-                let mut items = Vec::new();
-                let close = loop {
-                    let event = self.events.next()?;
-                    if matches!(event.kind, EventKind::SequenceEnd) {
-                        break event.end;
-                    }
-                    items.push(self.node(event, depth + 1)?);
-                };
-                self.flows -= usize::from(flow);
-                // A block collection's end event stands at the next token, far behind its last value.
-                let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
-                (Kind::Sequence { items, flow }, end)
-            }
-            EventKind::MappingStart { flow } => {
-                self.flows += usize::from(flow);
-                let mut pairs: Vec<(Node, Node)> = Vec::new();
-                let mut known = HashMap::new();
-                let close = loop {
-                    let event = self.events.next()?;
-                    if matches!(event.kind, EventKind::MappingEnd) {
-                        break event.end;
-                    }
-                    let key = self.node(event, depth + 1)?;
-                    // go-yaml makes JSON of it, where a key is a word. `{{ .Name }}`, too, is YAML with such a key.
-                    if key.scalar().is_none() || key.is_null() {
-                        return fault(
-                            key.place,
-                            "a key must be a word; is this a template that was not filled in?",
-                        );
-                    }
-                    if let Some(name) = key.scalar()
-                        && !key.is_merge()
-                        && let Some(first) = known.insert(name.to_owned(), key.place)
-                    {
-                        return fault(
-                            key.place,
-                            format!("the key {name:?} is there twice, first at {first}; remove one"),
-                        );
-                    }
-                    let event = self.events.next()?;
-                    let value = self.node(event, depth + 1)?;
-                    let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
-                    if key.is_merge() && !sources.all(|source| source.pairs().is_some()) {
-                        return fault(value.place, "<< needs a mapping, or a list of mappings");
-                    }
-                    pairs.push((key, value));
-                };
-                self.flows -= usize::from(flow);
-                let end = if flow { close } else { pairs.last().map_or(end, |(_, last)| last.end.max(end)) };
-                (Kind::Mapping { pairs, flow }, end)
-            }
+            EventKind::SequenceStart { flow } => self.sequence(flow, end, depth)?,
+            EventKind::MappingStart { flow } => self.mapping(flow, end, depth)?,
             EventKind::Alias => {
-                let name = anchor.unwrap_or_default();
-                let Some(target) = self.anchors.get(&name) else {
-                    return fault(place, format!("the alias *{name} has no anchor before it"));
-                };
-                let (target, size) = (target.clone(), target.size());
-                self.count(size, place)?;
-                self.used.push(target.start);
-                return Ok(Node {
-                    kind: Kind::Alias(Box::new(target)),
-                    start,
-                    end,
-                    place,
-                    tag: None,
-                    shared: false,
-                });
+                let target = self.target(&anchor.unwrap_or_default(), position)?;
+                let kind = NodeKind::Alias(Box::new(target));
+                return Ok(Node { kind, start, end, position, tag: None, shared: false });
             }
-            _ => return fault(place, "this is not a value"),
+            _ => return fault(position, "this is not a value"),
         };
-        let node = Node { kind, start, end, place, tag, shared: false };
+        let node = Node { kind, start, end, position, tag, shared: false };
         if let Some(name) = anchor {
             self.anchors.insert(name, node.clone());
         }
         Ok(node)
     }
 
-    fn count(&mut self, more: usize, place: Place) -> Result<()> {
+    /// Why Kubernetes reads a scalar in another way, or not at all. `written` is where it stands in the text.
+    fn scalar_fault(&self, value: &str, style: Style, tag: Option<&str>, written: Range<usize>) -> Option<String> {
+        if let Some(message) = tag.and_then(|tag| tag_fault(tag, value)) {
+            return Some(message);
+        }
+        // go-yaml is a port of an older libyaml, which reads these in another way.
+        let message =
+            if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[written.end..].starts_with(',') {
+                "Kubernetes takes the comma for a part of the tag; write \"\""
+            } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
+                "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
+            } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written])
+            {
+                r"Kubernetes doesn't know the escape \/; write / alone"
+            } else {
+                return None;
+            };
+        Some(message.to_owned())
+    }
+
+    /// The items of a sequence up to its end, and where its text ends.
+    fn sequence(&mut self, flow: bool, end: usize, depth: usize) -> Result<(NodeKind, usize)> {
+        self.flows += usize::from(flow);
+        let mut items = Vec::new();
+        let close = loop {
+            let event = self.events.next()?;
+            if matches!(event.kind, EventKind::SequenceEnd) {
+                break event.end;
+            }
+            items.push(self.node(event, depth + 1)?);
+        };
+        self.flows -= usize::from(flow);
+        // A block collection's end event stands at the next token, far behind its last value.
+        let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
+        Ok((NodeKind::Sequence { items, flow }, end))
+    }
+
+    /// The pairs of a mapping up to its end, and where its text ends.
+    fn mapping(&mut self, flow: bool, end: usize, depth: usize) -> Result<(NodeKind, usize)> {
+        self.flows += usize::from(flow);
+        let mut pairs: Vec<(Node, Node)> = Vec::new();
+        let mut known = HashMap::new();
+        let close = loop {
+            let event = self.events.next()?;
+            if matches!(event.kind, EventKind::MappingEnd) {
+                break event.end;
+            }
+            let key = self.node(event, depth + 1)?;
+            check_key(&key, &mut known)?;
+            let event = self.events.next()?;
+            let value = self.node(event, depth + 1)?;
+            let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
+            if key.is_merge() && !sources.all(|source| source.pairs().is_some()) {
+                return fault(value.position, "<< needs a mapping, or a list of mappings");
+            }
+            pairs.push((key, value));
+        };
+        self.flows -= usize::from(flow);
+        let end = if flow { close } else { pairs.last().map_or(end, |(_, last)| last.end.max(end)) };
+        Ok((NodeKind::Mapping { pairs, flow }, end))
+    }
+
+    /// A copy of what an alias stands for.
+    fn target(&mut self, name: &str, position: Position) -> Result<Node> {
+        let Some(target) = self.anchors.get(name) else {
+            return fault(position, format!("the alias *{name} has no anchor before it"));
+        };
+        let (target, size) = (target.clone(), target.size());
+        self.count(size, position)?;
+        self.used.push(target.start);
+        Ok(target)
+    }
+
+    fn count(&mut self, more: usize, position: Position) -> Result<()> {
         self.nodes += more;
         if self.nodes > MAX_NODES {
             return fault(
-                place,
+                position,
                 format!("more than {MAX_NODES} values, aliases counted each time that they are used"),
             );
         }
@@ -241,13 +245,26 @@ impl Builder<'_> {
     }
 }
 
+/// go-yaml makes JSON of a mapping, where a key is a word and comes once. `{{ .Name }}`, too, is YAML with a key that is none.
+fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
+    let Some(name) = key.scalar().filter(|_| !key.is_null()) else {
+        return fault(key.position, "a key must be a word; is this a template that was not filled in?");
+    };
+    if !key.is_merge()
+        && let Some(first) = known.insert(name.to_owned(), key.position)
+    {
+        return fault(key.position, format!("the key {name:?} is there twice, first at {first}; remove one"));
+    }
+    Ok(())
+}
+
 fn mark_shared(node: &mut Node, used: &[usize]) {
     // A block collection without an anchor starts where its first value does, so it may be marked for the
     // anchor of that; an edit of it is then refused without need, which does no harm.
     node.shared = used.contains(&node.start);
     match &mut node.kind {
-        Kind::Sequence { items, .. } => items.iter_mut().for_each(|item| mark_shared(item, used)),
-        Kind::Mapping { pairs, .. } => pairs.iter_mut().for_each(|(key, value)| {
+        NodeKind::Sequence { items, .. } => items.iter_mut().for_each(|item| mark_shared(item, used)),
+        NodeKind::Mapping { pairs, .. } => pairs.iter_mut().for_each(|(key, value)| {
             mark_shared(key, used);
             mark_shared(value, used);
         }),
@@ -259,7 +276,7 @@ struct Event {
     kind: EventKind,
     start: usize,
     end: usize,
-    place: Place,
+    position: Position,
     anchor: Option<String>,
     tag: Option<String>,
 }
@@ -276,7 +293,7 @@ enum EventKind {
 }
 
 /// libyaml's parser as a stream of events.
-struct Events<'t> {
+struct ParserEvents<'t> {
     parser: Box<MaybeUninit<sys::yaml_parser_t>>,
     text: &'t str,
     /// The length of a byte order mark, which libyaml isn't shown.
@@ -284,19 +301,19 @@ struct Events<'t> {
 }
 
 #[allow(unsafe_code)]
-impl<'t> Events<'t> {
+impl<'t> ParserEvents<'t> {
     fn new(text: &'t str) -> Result<Self> {
         let mut parser = Box::new(MaybeUninit::<sys::yaml_parser_t>::uninit());
         let body = text.strip_prefix('\u{feff}').unwrap_or(text);
         // SAFETY: the parser lies in a box, so it never moves; `text` lives as long as it does.
         unsafe {
             if sys::yaml_parser_initialize(parser.as_mut_ptr()).fail {
-                return fault(Place::START, "out of memory");
+                return fault(Position::START, "out of memory");
             }
             sys::yaml_parser_set_encoding(parser.as_mut_ptr(), sys::YAML_UTF8_ENCODING);
             sys::yaml_parser_set_input_string(parser.as_mut_ptr(), body.as_ptr(), body.len() as u64);
         }
-        Ok(Events { parser, text, skipped: text.len() - body.len() })
+        Ok(ParserEvents { parser, text, skipped: text.len() - body.len() })
     }
 
     fn next(&mut self) -> Result<Event> {
@@ -340,33 +357,33 @@ impl<'t> Events<'t> {
                 _ => (EventKind::Other, none, none),
             };
             let (anchor, tag) = (text_of(anchor), text_of(tag));
-            let place = place_of(event.start_mark);
+            let position = position_of(event.start_mark);
             let clamp = |mark: sys::yaml_mark_t| (mark.index as usize + self.skipped).min(self.text.len());
             let (start, end) = (clamp(event.start_mark), clamp(event.end_mark));
             sys::yaml_event_delete(raw.as_mut_ptr());
-            Ok(Event { kind, start, end: end.max(start), place, anchor, tag })
+            Ok(Event { kind, start, end: end.max(start), position, anchor, tag })
         }
     }
 
-    fn error(&self) -> Fault {
+    fn error(&self) -> YamlFault {
         // SAFETY: as above; libyaml's messages are static C strings or null.
         let (problem, mark, context) = unsafe {
             let parser = self.parser.assume_init_ref();
             let text = |pointer: *const i8| text_of(pointer.cast::<u8>().cast_mut()).unwrap_or_default();
             // What the reader refuses (control characters) has an offset, and no mark yet.
             let mark = match parser.problem_offset {
-                0 => place_of(parser.problem_mark),
-                offset => place_at(self.text, offset as usize + self.skipped),
+                0 => position_of(parser.problem_mark),
+                offset => position_at(self.text, offset as usize + self.skipped),
             };
             (text(parser.problem), mark, text(parser.context))
         };
         let context = if context.is_empty() { context } else { format!(" ({context})") };
-        Fault { place: mark, message: format!("not YAML: {problem}{context}") }
+        YamlFault { position: mark, message: format!("not YAML: {problem}{context}") }
     }
 }
 
 #[allow(unsafe_code)]
-impl Drop for Events<'_> {
+impl Drop for ParserEvents<'_> {
     fn drop(&mut self) {
         // SAFETY: `new` initialised it, and nothing uses it after this.
         unsafe { sys::yaml_parser_delete(self.parser.as_mut_ptr()) }
@@ -383,8 +400,8 @@ unsafe fn text_of(pointer: *mut u8) -> Option<String> {
     Some(text.to_string_lossy().into_owned())
 }
 
-fn place_of(mark: sys::yaml_mark_t) -> Place {
-    Place { line: mark.line as usize + 1, column: mark.column as usize + 1 }
+fn position_of(mark: sys::yaml_mark_t) -> Position {
+    Position { line: mark.line as usize + 1, column: mark.column as usize + 1 }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ const STRICTER: [(&str, Kind); 10] = [
     ("a second document", |finding, _| finding.message.starts_with("a second document: ")),
     ("a second document that is no YAML", |finding, text| {
         let end = text.lines().skip(1).position(|line| line.starts_with("---") || line.starts_with("..."));
-        let behind = end.is_some_and(|end| finding.place.line > end + 1);
+        let behind = end.is_some_and(|end| finding.position.line > end + 1);
         yaml::parse(text).is_err() && (behind || finding.message.contains("expected <document start>"))
     }),
     ("a tag that changes what is written", |finding, _| {

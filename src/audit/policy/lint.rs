@@ -141,7 +141,7 @@ pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
     decoder.findings = findings;
     if let Some(policy) = policy {
         lint(&policy, &mut decoder);
-        decoder.findings.sort_by_key(|finding| finding.place);
+        decoder.findings.sort_by_key(|finding| finding.position);
     }
     decoder.findings
 }
@@ -153,7 +153,7 @@ fn lint(policy: &Policy, out: &mut Decoder) {
         for verb in &rule.verbs {
             if let Some(advice) = verb_advice(&verb.text, rule.scope()) {
                 out.warning(
-                    verb.place,
+                    verb.position,
                     format!("rules[{i}].verbs: no request has {}; {advice}", brief(&verb.text)),
                 );
             }
@@ -165,13 +165,13 @@ fn lint(policy: &Policy, out: &mut Decoder) {
             let path = format!("rules[{i}].resources[{j}]");
             if let Some(advice) = group_advice(&entry.group) {
                 out.warning(
-                    entry.place,
+                    entry.position,
                     format!("{path}.group: no request has {}; {advice}", brief(&entry.group)),
                 );
             }
             for resource in &entry.resources {
                 if let Some(advice) = resource_advice(&entry.group, &resource.text) {
-                    out.warning(resource.place, format!("{path}.resources: {advice}"));
+                    out.warning(resource.position, format!("{path}.resources: {advice}"));
                 }
             }
             no_wildcard(&entry.resource_names, &format!("{path}.resourceNames"), out);
@@ -214,17 +214,17 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     {
         let message = "matches every request, and the first match decides: no later rule is ever used; move it to \
                        the end, or remove the rules after it";
-        out.warning(rules[at].place, format!("rules[{at}] {message}"));
+        out.warning(rules[at].position, format!("rules[{at}] {message}"));
     }
     let mut records = false;
     for (i, rule) in rules[..end].iter().enumerate() {
         match rules[..i].iter().position(|earlier| covers(earlier, rule)) {
             Some(at) => out.warning(
-                rule.place,
+                rule.position,
                 format!(
                     "rules[{i}] is never used: all that it matches, rules[{at}] ({}) matches before; move it up, \
                      or remove it",
-                    rules[at].place
+                    rules[at].position
                 ),
             ),
             None => records |= is_recorded(policy, rule),
@@ -235,7 +235,7 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     {
         let message =
             "this policy records nothing: no request gets a level above None and a stage that isn't omitted";
-        out.warning(first.place, message);
+        out.warning(first.position, message);
     }
 }
 
@@ -316,7 +316,7 @@ fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
     for word in words.iter().filter(|word| word.text.contains('*')) {
         let message = "there is no wildcard here, the whole name must be equal; write the names, or leave the \
                        field out to match all";
-        out.warning(word.place, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
+        out.warning(word.position, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
     }
 }
 

@@ -9,7 +9,7 @@ pub mod read;
 
 use std::fmt;
 
-use crate::yaml::Place;
+use crate::yaml::Position;
 
 /// The policy for those who bring none: every request at level Metadata.
 pub const DEFAULT: &str = include_str!("../profiles/default.yaml");
@@ -62,7 +62,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     pub text: String,
-    pub place: Place,
+    pub position: Position,
 }
 
 /// A policy: the first rule that matches a request decides; without one nothing is recorded.
@@ -76,7 +76,7 @@ pub struct Policy {
 /// A rule: it matches the requests that all of its lists match; an empty list matches all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    pub place: Place,
+    pub position: Position,
     pub level: Level,
     pub users: Vec<Word>,
     pub user_groups: Vec<Word>,
@@ -95,7 +95,7 @@ pub struct Rule {
 pub struct GroupResources {
     /// `""` is the core group; `"*"` is every group, from Kubernetes 1.36 on.
     pub group: String,
-    pub place: Place,
+    pub position: Position,
     pub resources: Vec<Word>,
     pub resource_names: Vec<Word>,
 }

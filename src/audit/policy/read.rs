@@ -9,7 +9,7 @@ use std::slice;
 use super::super::version::Version;
 use super::{GroupResources, LEVELS, Level, Policy, Rule, STAGES, Scope, Stage, Word};
 use crate::yaml::fields::{Decoder, Finding, brief, join, likely};
-use crate::yaml::{Node, Place, is_json, parse as parse_yaml};
+use crate::yaml::{Node, Position, is_json, parse as parse_yaml};
 
 /// The only version of the policy API since Kubernetes 1.24, served since 1.12.
 const API_VERSION: &str = "audit.k8s.io/v1";
@@ -19,7 +19,7 @@ const API_VERSION: &str = "audit.k8s.io/v1";
 pub fn parse(text: &str, version: Option<Version>) -> (Option<Policy>, Vec<Finding>) {
     let mut reader = Reader { decoder: Decoder::default(), version };
     let policy = reader.file(text).filter(|_| !reader.decoder.failed());
-    reader.decoder.findings.sort_by_key(|finding| finding.place);
+    reader.decoder.findings.sort_by_key(|finding| finding.position);
     (policy, reader.decoder.findings)
 }
 
@@ -34,7 +34,7 @@ impl Reader {
         let documents = match parse_yaml(text) {
             Ok(documents) => documents,
             Err(fault) => {
-                self.decoder.error(fault.place, fault.message);
+                self.decoder.error(fault.position, fault.message);
                 return None;
             }
         };
@@ -43,20 +43,20 @@ impl Reader {
             Some((first, [_, ..])) => {
                 let message = "the first document is empty, and the API server reads no other; remove the \
                                \"---\" after it";
-                self.decoder.error(first.root.place, message);
+                self.decoder.error(first.root.position, message);
                 return None;
             }
             _ => {
                 let message =
                     format!("the file is empty; a policy has apiVersion: {API_VERSION}, kind: Policy, rules");
-                self.decoder.error(Place { line: 1, column: 1 }, message);
+                self.decoder.error(Position { line: 1, column: 1 }, message);
                 return None;
             }
         };
         if let Some(second) = rest.iter().find(|document| !document.root.is_null()) {
             let message =
                 "a second document: the API server reads the first one only; keep one policy in the file";
-            self.decoder.error(second.root.place, message);
+            self.decoder.error(second.root.position, message);
         }
         self.policy(first)
     }
@@ -67,14 +67,14 @@ impl Reader {
         if is_json(text)
             && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
         {
-            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            let position = Position { line: error.line().max(1), column: error.column().max(1) };
             let problem = error.to_string();
             let problem = problem.split(" at line ").next().unwrap_or_default();
             let message = format!(
                 "the file begins with {{, so the API server takes it for JSON, and it isn't: {problem}; write JSON, or YAML \
                  without these braces"
             );
-            self.decoder.error(place, message);
+            self.decoder.error(position, message);
         }
     }
 
@@ -99,15 +99,15 @@ impl Reader {
         }
         match rules.filter(|rules| !rules.is_null()) {
             None => {
-                let place = rules.map_or(node.place, |rules| rules.place);
+                let position = rules.map_or(node.position, |rules| rules.position);
                 self.decoder
-                    .error(place, "rules are missing; a policy needs at least one, such as level: Metadata");
+                    .error(position, "rules are missing; a policy needs at least one, such as level: Metadata");
             }
             Some(list) => {
                 let items = self.decoder.list(list, "rules");
                 if items.is_empty() && list.items().is_some() {
                     let message = "rules are empty; the API server refuses a policy with 0 rules";
-                    self.decoder.error(list.place, message);
+                    self.decoder.error(list.position, message);
                 }
                 for (i, item) in items.iter().enumerate() {
                     policy.rules.extend(self.rule(item, &format!("rules[{i}]")));
@@ -127,10 +127,10 @@ impl Reader {
             let found = brief(&kind.text);
             if !kind.text.eq_ignore_ascii_case("policy") {
                 self.decoder
-                    .error(kind.place, format!("this is no audit policy: its kind is {found}, not Policy"));
+                    .error(kind.position, format!("this is no audit policy: its kind is {found}, not Policy"));
                 return false;
             }
-            self.decoder.error(kind.place, format!("kind must be Policy, not {found}"));
+            self.decoder.error(kind.position, format!("kind must be Policy, not {found}"));
         }
         let Some(version) = self.header(node, "apiVersion", API_VERSION) else {
             return true;
@@ -145,7 +145,7 @@ impl Reader {
             Some(_) => format!("unknown apiVersion {found}; write {API_VERSION}"),
             None => format!("this is no audit policy: its apiVersion is {found}, not {API_VERSION}"),
         };
-        self.decoder.error(version.place, message);
+        self.decoder.error(version.position, message);
         known.is_some()
     }
 
@@ -154,11 +154,11 @@ impl Reader {
         match node.get(name) {
             Some(value) if !value.is_null() && value.scalar() != Some("") => {
                 let text = self.decoder.string(value, name)?;
-                (text != expected).then_some(Word { text, place: value.place })
+                (text != expected).then_some(Word { text, position: value.position })
             }
             other => {
-                let place = other.map_or(node.place, |value| value.place);
-                self.decoder.error(place, format!("{name} is missing; write {name}: {expected}"));
+                let position = other.map_or(node.position, |value| value.position);
+                self.decoder.error(position, format!("{name} is missing; write {name}: {expected}"));
                 None
             }
         }
@@ -168,7 +168,7 @@ impl Reader {
         let mut level = None;
         let mut urls = None;
         let mut rule = Rule {
-            place: node.place,
+            position: node.position,
             level: Level::None,
             users: Vec::new(),
             user_groups: Vec::new(),
@@ -224,20 +224,20 @@ impl Reader {
         {
             let message =
                 "a rule can't be about resources or namespaces and nonResourceURLs as well; make it two rules";
-            self.decoder.error(urls.place, format!("{path}: {message}"));
+            self.decoder.error(urls.position, format!("{path}: {message}"));
         }
         let path = join(path, "level");
         rule.level = match level.filter(|level| !level.is_null()) {
             Some(node) => {
                 let text = self.decoder.string(node, &path)?;
-                self.one_of(Word { text, place: node.place }, &path, &LEVELS)?
+                self.one_of(Word { text, position: node.position }, &path, &LEVELS)?
             }
             None => {
-                let place = level.map_or(node.place, |level| level.place);
+                let position = level.map_or(node.position, |level| level.position);
                 let message = format!("{path} is missing; it is one of {}", names(&LEVELS));
                 // Without any field but with a wrong type, that was said already.
                 if node.pairs().is_some() || node.is_null() {
-                    self.decoder.error(place, message);
+                    self.decoder.error(position, message);
                 }
                 return None;
             }
@@ -249,19 +249,19 @@ impl Reader {
         if node.is_null() {
             let message =
                 "is an empty entry, which stands for the whole core group; write group: \"\", or remove it";
-            self.decoder.error(node.place, format!("{path} {message}"));
+            self.decoder.error(node.position, format!("{path} {message}"));
             return None;
         }
-        let mut entry = GroupResources { place: node.place, ..GroupResources::default() };
+        let mut entry = GroupResources { position: node.position, ..GroupResources::default() };
         let (mut resources, mut names) = (None, None);
         for (name, value) in self.mapping(node, path, &["group", "resources", "resourceNames"]) {
             let path = join(path, name);
             match name {
                 "group" => {
-                    entry.place = value.place;
+                    entry.position = value.position;
                     entry.group = self.decoder.string(value, &path).unwrap_or_default();
                     if let Some(fault) = self.group_fault(&entry.group) {
-                        self.decoder.error(value.place, format!("{path} {} {fault}", brief(&entry.group)));
+                        self.decoder.error(value.position, format!("{path} {} {fault}", brief(&entry.group)));
                     }
                 }
                 "resources" => {
@@ -281,7 +281,7 @@ impl Reader {
             && names.items().is_some_and(|items| !items.is_empty())
         {
             self.decoder
-                .error(names.place, format!("{path}.resourceNames need resources: say of which the names are"));
+                .error(names.position, format!("{path}.resourceNames need resources: say of which the names are"));
         }
         Some(entry)
     }
@@ -324,10 +324,10 @@ impl Reader {
         for (i, url) in urls.iter().enumerate().filter(|(_, url)| url.text != "*") {
             let found = brief(&url.text);
             if !url.text.starts_with('/') {
-                self.decoder.error(url.place, format!("{path}[{i}] {found} must begin with \"/\""));
+                self.decoder.error(url.position, format!("{path}[{i}] {found} must begin with \"/\""));
             }
             if url.text.strip_suffix('*').unwrap_or(&url.text).contains('*') {
-                self.decoder.error(url.place, format!("{path}[{i}] {found} may have a \"*\" at its end only"));
+                self.decoder.error(url.position, format!("{path}[{i}] {found} may have a \"*\" at its end only"));
             }
         }
     }
@@ -336,7 +336,7 @@ impl Reader {
         if let Some(version) = self.version.filter(|version| *version < Version::new(23)) {
             let message =
                 format!("{path} needs Kubernetes 1.23, and this is {version}, which ignores it; remove it");
-            self.decoder.error(node.place, message);
+            self.decoder.error(node.position, message);
         }
         self.decoder.boolean(node, path)
     }
@@ -354,7 +354,7 @@ impl Reader {
                 Some(likely) => format!("did you mean {likely}?"),
                 None => format!("it is one of {}", names(known)),
             };
-            self.decoder.error(word.place, format!("{path} can't be {}; {hint}", brief(&word.text)));
+            self.decoder.error(word.position, format!("{path} can't be {}; {hint}", brief(&word.text)));
         }
         found
     }
@@ -368,7 +368,7 @@ impl Reader {
     fn warn_if_empty(&mut self, node: &Node, path: &str) {
         if node.is_null() || node.items().is_some_and(|items| items.is_empty()) {
             let message = format!("{path} is empty, as if it weren't there; remove it, or name what to match");
-            self.decoder.warning(node.place, message);
+            self.decoder.warning(node.position, message);
         }
     }
 
@@ -378,15 +378,17 @@ impl Reader {
         for (i, item) in self.decoder.list(node, path).iter().enumerate() {
             let path = format!("{path}[{i}]");
             match self.decoder.string(item, &path) {
-                Some(text) if !text.is_empty() || may_be_empty => words.push(Word { text, place: item.place }),
+                Some(text) if !text.is_empty() || may_be_empty => {
+                    words.push(Word { text, position: item.position })
+                }
                 None if !item.is_null() => {}
                 _ if may_be_empty => {
                     self.decoder.error(
-                        item.place,
+                        item.position,
                         format!("{path} is nothing; write \"\" if that is meant, or remove it"),
                     );
                 }
-                _ => self.decoder.error(item.place, format!("{path} is empty; remove it")),
+                _ => self.decoder.error(item.position, format!("{path} is empty; remove it")),
             }
         }
         words
@@ -415,7 +417,7 @@ impl Reader {
             let sources = value.items().unwrap_or(slice::from_ref(value));
             fields += sources.iter().map(|source| source.entries().len()).sum::<usize>();
             if fields > node.entries().len() {
-                self.decoder.error(key.place, "<< brings in a field that is there already; write it once");
+                self.decoder.error(key.position, "<< brings in a field that is there already; write it once");
                 return;
             }
         }
@@ -453,7 +455,7 @@ impl Reader {
                 }
                 // What tools that write Kubernetes objects leave behind.
                 _ if value.is_null() => {}
-                _ => self.decoder.error(value.place, format!("{path} is of no use in a policy; remove it")),
+                _ => self.decoder.error(value.position, format!("{path} is of no use in a policy; remove it")),
             }
         }
     }
@@ -546,7 +548,7 @@ rules:
             (policy.omit_stages.as_slice(), policy.omit_managed_fields),
             (&[Stage::RequestReceived][..], true)
         );
-        assert_eq!((rule.level, rule.place), (Level::RequestResponse, Place { line: 8, column: 3 }));
+        assert_eq!((rule.level, rule.position), (Level::RequestResponse, Position { line: 8, column: 3 }));
         assert_eq!((texts(&rule.users), texts(&rule.user_groups)), (vec!["alice".into()], vec!["ops".into()]));
         assert_eq!((texts(&rule.verbs), texts(&rule.namespaces)), (vec!["get".into()], vec!["".into()]));
         assert_eq!((rule.omit_stages.as_slice(), rule.omit_managed_fields), (&[Stage::Panic][..], Some(false)));
@@ -785,7 +787,7 @@ rules:
     #[test]
     fn findings_come_in_the_order_of_the_file() {
         let text = format!("rules:\n- users: [1]\n  verbs: []\n  level: all\nfoo: 1\n{HEAD}kin: x\n");
-        let places: Vec<_> = check(&text, None).iter().map(|finding| finding.place.line).collect();
-        assert_eq!(places, [2, 3, 4, 5, 8]);
+        let positions: Vec<_> = check(&text, None).iter().map(|finding| finding.position.line).collect();
+        assert_eq!(positions, [2, 3, 4, 5, 8]);
     }
 }
