@@ -24,6 +24,7 @@ else
     "${run[@]}"
     minors=37 pairs=20000
 fi
+vm-tests/tests/bad-programs.sh "$harness" "$program"
 
 # The API server's own code, asked about random policies, requests and flags.
 oracles=

@@ -63,6 +63,14 @@ eventually() {
     cat "$WORK/eventually-now"
 }
 
+# runs_whole SCRIPT: the script succeeds and comes to its end; `exit 0` before that is a failure. It is a process of its own, so
+# that -e holds in it.
+runs_whole() {
+    rm -f "$WORK/end"
+    bash -c 'set -e; . "$LIB/lib.sh"; . "$1"; touch "$WORK/end"' - "$1" || return
+    [ -e "$WORK/end" ] || { echo "$1 succeeds before its end"; return 1; }
+}
+
 # cut_power MS COMMAND...: the power is cut within so many milliseconds, while the command is run again and again.
 cut_power() {
     local output

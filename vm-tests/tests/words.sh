@@ -20,6 +20,10 @@ as_ever() { rm -f "$scratch"/bin/*; }
 # the_case NODE: the words of that node's case, too.
 the_case() { cp "cases/$1/lib.sh" "$CASE/lib.sh"; }
 
+for text in true false 'exit 0' 'false; true'; do echo "$text" >"$scratch/${text// /-}"; done
+yes "runs_whole $scratch/true" "runs_whole $scratch/true && ! runs_whole $scratch/exit-0"
+no "runs_whole $scratch/false" "runs_whole $scratch/exit-0" "runs_whole '$scratch/false;-true'" "runs_whole $scratch/missing"
+
 echo audit >"$scratch/words"
 yes "keep words cat $scratch/words; is_still words cat $scratch/words" "keep words cat $scratch/words; cmp $scratch/words \$(kept words)"
 no "keep words cat $scratch/missing" "keep words true" "keep words cat $scratch/words; is_still words echo policy"
