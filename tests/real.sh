@@ -25,6 +25,7 @@ else
     "${run[@]}"
     minors=37 pairs=20000
 fi
+vm-tests/tests/bad-programs.sh "$harness" "$program"
 
 # Ask the API server's own code about random policies, requests and flags.
 oracles=

@@ -70,6 +70,14 @@ eventually() {
     cat "$WORK/eventually-now"
 }
 
+# runs_whole SCRIPT: the script succeeds, and comes to its end: an `exit 0` before that is a failure. The script has a
+# process of its own, as `set -e` has no effect in a condition.
+runs_whole() {
+    rm -f "$WORK/end"
+    bash -c 'set -e; . "$LIB/lib.sh"; . "$1"; touch "$WORK/end"' - "$1" || return
+    [ -e "$WORK/end" ] || { echo "$1 succeeds before its end"; return 1; }
+}
+
 # cut_power MS COMMAND...: has the harness cut the power within so many milliseconds, and repeats the command until
 # then.
 cut_power() {

@@ -22,6 +22,10 @@ as_ever() { rm -f "$scratch"/bin/*; }
 # the_case NODE: from now on the words have those of that node's case, too.
 the_case() { cp "cases/$1/lib.sh" "$CASE/lib.sh"; }
 
+for text in true false 'exit 0' 'false; true'; do echo "$text" >"$scratch/${text// /-}"; done
+yes "runs_whole $scratch/true" "runs_whole $scratch/true && ! runs_whole $scratch/exit-0"
+no "runs_whole $scratch/false" "runs_whole $scratch/exit-0" "runs_whole '$scratch/false;-true'" "runs_whole $scratch/missing"
+
 echo audit >"$scratch/words"
 kept="keep words cat $scratch/words"
 yes "$kept; is_still words cat $scratch/words" "$kept; cmp $scratch/words \$(kept words)"
