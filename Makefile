@@ -18,7 +18,8 @@ ROUNDS ?= 100
 # The factor by which the time limits of tests are longer, for a slow machine.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test slice vm-tests test-all matrix corpus bench docs packages oci arm64 install clean judge test-program test-kubernetes harness mutants
+.PHONY: help build demo check test test-program test-kubernetes slice vm-tests test-all matrix judge corpus mutants bench \
+	docs packages oci arm64 install clean harness
 
 help: ## Show this help
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -45,7 +46,7 @@ test: ## Run make check and the slow tests: faults, the release build, packages,
 	cargo fmt --all --check
 	tests/beside.sh '$(MAKE) --no-print-directory test-program' '$(MAKE) --no-print-directory test-kubernetes'
 
-# The part of `make test` with real Kubernetes. Its nodes wait more than they work, so the packages are tested here, too.
+# The part of `make test` with real Kubernetes. Its nodes wait more than they work, so it also tests the packages.
 test-kubernetes: build
 	tests/packages.sh $(RELEASE)
 	tests/real.sh $(RELEASE) $(PACKAGE)

@@ -3,7 +3,10 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 program=${1:?usage: arm64.sh PROGRAM}
-[ "$(id -u)" -eq 0 ] || { echo 'tests/arm64.sh needs the root user, because it runs in its own root directory' >&2; exit 1; }
+if [ "$(id -u)" -ne 0 ]; then
+    echo 'tests/arm64.sh needs the root user, because it runs in its own root directory' >&2
+    exit 1
+fi
 emulator=$(command -v qemu-aarch64-static)
 node=$(mktemp -d -t kube-audit-bootstrap-arm64.XXXXXX)
 trap 'rm -rf "$node"' EXIT
@@ -12,10 +15,12 @@ fail() {
     exit 1
 }
 
-[[ $(file -b "$program") == *"pie executable, ARM aarch64"*"static-pie linked"* ]] || fail "$program: $(file -b "$program")"
+[[ $(file -b "$program") == *"pie executable, ARM aarch64"*"static-pie linked"* ]] ||
+    fail "$program: $(file -b "$program")"
 ! readelf -dl "$program" | grep -E 'NEEDED|INTERP' || fail "$program needs a library or a loader"
 # Some kernels have pages of 64 KiB.
-readelf -lW "$program" | awk '$1 == "LOAD" && $NF != "0x10000" { print "FAILED: aligned to " $NF; bad = 1 } END { exit bad }'
+readelf -lW "$program" |
+    awk '$1 == "LOAD" && $NF != "0x10000" { print "FAILED: aligned to " $NF; bad = 1 } END { exit bad }'
 
 # The program runs in its own root directory, because the emulator does not know the system call that --root needs.
 "$here/sample-node.sh" "$node"
@@ -30,7 +35,8 @@ END
 cp -r "$node/etc/kubernetes" "$node/before"
 step() { # EXIT-CODE ARGUMENT...
     local code=0 printed
-    printed=$(env -i "$(command -v chroot)" "$node" /usr/bin/qemu-aarch64-static /usr/bin/kube-audit-bootstrap "${@:2}" 2>&1) || code=$?
+    printed=$(env -i "$(command -v chroot)" "$node" \
+        /usr/bin/qemu-aarch64-static /usr/bin/kube-audit-bootstrap "${@:2}" 2>&1) || code=$?
     [ $code -eq "$1" ] || fail "${*:2}: exit code $code, expected $1: $printed"
 }
 step 0 --version

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the fast tests once more as an ordinary user, after `make check` has run them as root: tests/as-user.sh. It builds
-# nothing. Only root may be able to enter the folder of the checkout, so the user has a copy at the same path, in a mount
-# namespace.
+# Runs the fast tests once more as an ordinary user, after `make check` has run them as root: tests/as-user.sh. It
+# builds nothing. Only root may be able to enter the folder of the checkout, so the user has a copy at the same path, in
+# a mount namespace.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,8 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 0
 fi
 
-# Mounts the copy of a folder at its path. The first folder above it that the user can't enter is hidden by an empty one.
+# Mounts the copy of a folder at its path. The first folder above it that the user can't enter is hidden by an empty
+# one.
 place() {
     local above=
     while IFS= read -r -d / name; do

@@ -1,5 +1,5 @@
-//! What `render` prints, by the whole binary: `image/examples/` holds it for the default configuration, and for the one in
-//! `image/examples/configured`. `tests/examples.sh` lets those judge it that read such files.
+//! What `render` prints, by the whole binary: `image/examples/` holds it for the default configuration, and for the one
+//! in `image/examples/configured`. `tests/examples.sh` lets those judge it that read such files.
 //!
 //! `UPDATE_EXAMPLES=1 cargo test --test examples` writes the files anew: review them before you commit.
 

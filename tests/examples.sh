@@ -14,7 +14,8 @@ cannot() {
 [ "$(id -u)" -eq 0 ] || cannot 'it needs the root user'
 unshare --mount --pid --net --fork true 2>/dev/null || cannot 'this machine allows no namespaces'
 tests/setup.sh go mmdebstrap unshare || cannot 'programs are missing, see above'
-(cd tests/examples && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go list -m >/dev/null) || cannot 'Go is too old, see above'
+(cd tests/examples && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go list -m >/dev/null) ||
+    cannot 'Go is too old, see above'
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
 mkdir -p "$cache"
@@ -44,7 +45,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 module=$(echo vm-tests/components/kubernetes-1.37.*)
 version=${module##*-}
-stamps="-X k8s.io/component-base/version.gitVersion=v$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37"
+package=k8s.io/component-base/version
+stamps="-X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=37"
 go vet -C tests/examples .
 go build -C tests/examples -trimpath -o "$work/examples" .
 go build -C "$module" -trimpath -ldflags "$stamps" -o "$work/kubeadm" k8s.io/kubernetes/cmd/kubeadm

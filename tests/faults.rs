@@ -69,17 +69,29 @@ const READS: [&str; 12] = [
     "statx",
 ];
 
-/// What each path is: kind and mode, and the content of a file.
-type Tree = BTreeMap<String, (u32, Option<Vec<u8>>)>;
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Found {
+    /// The kind, too, as `st_mode` has it.
+    mode: u32,
+    /// `None` for a directory.
+    content: Option<Vec<u8>>,
+    /// How many names a file has. It is 0 for a directory, and in a [`Tree`].
+    names: u64,
+}
 
-/// All of a root, the tool's own files and the number of names that a file has among it.
-type State = BTreeMap<String, (u64, u32, Option<Vec<u8>>)>;
+/// A node without the tool's own files.
+type Tree = BTreeMap<String, Found>;
+
+/// All of a root, the tool's own files, too.
+type State = BTreeMap<String, Found>;
 
 fn state(root: &Path) -> State {
     let found = common::tree(root).into_iter();
     found
         .map(|(path, entry)| {
-            (path, (if entry.content.is_some() { entry.names } else { 0 }, entry.mode, entry.content))
+            let names = if entry.content.is_some() { entry.names } else { 0 };
+            (path, Found { mode: entry.mode, content: entry.content, names })
         })
         .collect()
 }
@@ -88,7 +100,7 @@ fn state(root: &Path) -> State {
 fn tree_of(state: &State) -> Tree {
     let own = |path: &str| path.starts_with(OWN) || ["/var", "/var/lib"].contains(&path);
     let node = state.iter().filter(|(path, _)| !own(path));
-    node.map(|(path, (_, mode, content))| (path.clone(), (*mode, content.clone()))).collect()
+    node.map(|(path, found)| (path.clone(), Found { names: 0, ..found.clone() })).collect()
 }
 
 fn tree(root: &Path) -> Tree {
@@ -113,16 +125,16 @@ fn timeless(state: &State, start: &State) -> State {
     let new: HashSet<_> = sets(state).map(id).filter(|id| !before.contains(id)).collect();
     assert!(new.len() <= 1, "a run made more than one set: {new:?}");
     let Some(new) = new.into_iter().next() else { return state.clone() };
-    let without = |path: &str, (names, mode, content): &(u64, u32, Option<Vec<u8>>)| {
+    let without = |path: &str, found: &Found| {
         let is_index = path.contains(new) && path.ends_with("/index.json");
-        let content = content.as_ref().map(|bytes| match std::str::from_utf8(bytes) {
+        let content = found.content.as_ref().map(|bytes| match std::str::from_utf8(bytes) {
             Ok(text) if is_index => {
                 let lines = text.lines().filter(|line| !line.contains("\"when\":"));
                 lines.map(|line| line.replace(new, "ID") + "\n").collect::<String>().into_bytes()
             }
             _ => bytes.clone(),
         });
-        (path.replace(new, "ID"), (*names, *mode, content))
+        (path.replace(new, "ID"), Found { content, ..found.clone() })
     };
     state.iter().map(|(path, entry)| without(path, entry)).collect()
 }
@@ -158,14 +170,14 @@ fn trace(root: &Path, verb: &str, options: &[&str]) -> (String, Output) {
     (log, output)
 }
 
-/// A system call that a run makes: the how many-th of its name, and strace's line of it.
-struct Call {
+/// A system call of a run, which counts the calls of a name.
+struct NumberedCall {
     name: String,
     nth: usize,
     line: String,
 }
 
-impl Call {
+impl NumberedCall {
     fn changes_the_disk(&self) -> bool {
         let opens = self.name == "openat" && !self.line.contains("O_CREAT");
         !opens && !READS.contains(&self.name.as_str())
@@ -192,7 +204,7 @@ struct Job {
     _start: tempfile::TempDir,
     root: PathBuf,
     start: State,
-    calls: Vec<Call>,
+    calls: Vec<NumberedCall>,
     old: Tree,
     end: State,
     new: Tree,
@@ -220,7 +232,7 @@ impl Job {
             // Rust's own check, in a program that isn't a release, that a descriptor is open.
             let checks = name == "fcntl" && line.contains("F_GETFD");
             if !checks && !LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
-                job.calls.push(Call { name: name.to_owned(), nth: *nth, line: line.to_owned() });
+                job.calls.push(NumberedCall { name: name.to_owned(), nth: *nth, line: line.to_owned() });
             }
         }
         job
@@ -246,7 +258,7 @@ impl Job {
     }
 
     /// strace's log of a run with a fault in one call.
-    fn inject(&self, root: &Path, call: &Call, what: &str, when: &str) -> (String, Output) {
+    fn inject(&self, root: &Path, call: &NumberedCall, what: &str, when: &str) -> (String, Output) {
         let name = &call.name;
         let (traced, inject) = (format!("trace={name}"), format!("inject={name}:{what}:when={when}"));
         let mut options = vec!["-e", &traced, "-e", &inject];
@@ -276,13 +288,13 @@ fn each_is_old_or_new(now: &Tree, old: &Tree, new: &Tree, context: &str) {
             continue;
         }
         // A directory's mode is set after it is made.
-        let same = |tree: &Tree| tree.get(path).is_some_and(|other| other == found || found.1.is_none());
+        let same = |tree: &Tree| tree.get(path).is_some_and(|other| other == found || found.content.is_none());
         assert!(same(old) || same(new), "{context}: {path} is neither old nor new");
     }
     for path in old.keys().filter(|path| !now.contains_key(*path)) {
         assert!(!new.contains_key(path), "{context}: {path} is lost");
     }
-    let manifest = now.get(MANIFEST).and_then(|found| found.1.as_deref()).unwrap();
+    let manifest = now.get(MANIFEST).and_then(|found| found.content.as_deref()).unwrap();
     let audits = String::from_utf8_lossy(manifest).contains("--audit-policy-file=");
     let missing = NEEDED.iter().find(|path| audits && !now.contains_key(**path));
     assert_eq!(missing, None, "{context}: the manifest needs it");
@@ -297,7 +309,8 @@ fn differing(found: &Tree, expected: &Tree) -> BTreeSet<String> {
 /// Like `assert_eq!`, but names the paths that differ instead of printing all files.
 fn assert_same(found: &Tree, expected: &Tree, context: &str) {
     let differing = differing(found, expected);
-    let modes = |tree: &Tree| differing.iter().map(|path| tree.get(path).map(|found| found.0)).collect::<Vec<_>>();
+    let modes =
+        |tree: &Tree| differing.iter().map(|path| tree.get(path).map(|found| found.mode)).collect::<Vec<_>>();
     let (now, wanted) = (modes(found), modes(expected));
     assert!(differing.is_empty(), "{context}: {differing:?} differ, modes {now:?}, expected {wanted:?}");
 }
@@ -314,7 +327,7 @@ fn is_named(path: &str, message: &str) -> bool {
 
 fn killed_at_any_system_call(job: &Job, then: &dyn Fn(&Path, &str)) {
     let mut seen = HashSet::new();
-    let (mut before, mut last) = (job.start.clone(), None::<&Call>);
+    let (mut before, mut last) = (job.start.clone(), None::<&NumberedCall>);
     for call in &job.calls {
         let context = format!("killed at {} {}", call.name, call.nth);
         let (_directory, root) = job.copy();
@@ -323,7 +336,7 @@ fn killed_at_any_system_call(job: &Job, then: &dyn Fn(&Path, &str)) {
         let after = state(&root);
         each_is_old_or_new(&tree_of(&after), &job.old, &job.new, &context);
         let after = timeless(&after, &job.start);
-        let changes = last.is_some_and(Call::changes_the_disk);
+        let changes = last.is_some_and(NumberedCall::changes_the_disk);
         assert!(changes || after == before, "{context}: the call before it is taken for one that changes nothing");
         (before, last) = (after.clone(), Some(call));
         if seen.insert(after) {
@@ -369,7 +382,7 @@ fn an_error_anywhere(job: &Job) {
                 assert!(left.is_empty() || when.ends_with('+'), "{context}: {left:?} are left");
             } else {
                 let is_untidy = |path: &String| {
-                    now.get(path).is_some_and(|found| found.1.is_none() || path.contains(TEMPORARY))
+                    now.get(path).is_some_and(|found| found.content.is_none() || path.contains(TEMPORARY))
                 };
                 assert!(left.iter().all(is_untidy), "{context}: {left:?} are left");
             }

@@ -85,12 +85,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs a program with this `PATH` where the hook finds no kubeadm besides: one that this machine has is hidden behind an empty file, in
-/// a mount namespace, and it is an error where none can be made.
+/// Runs a program with this `PATH`, outside of which the hook finds no kubeadm. If this machine has one, it is hidden
+/// behind an empty file in a mount namespace. It is an error if none can be made.
 fn without_kubeadm(path: &str, empty: &Path, command: &Command) -> Output {
     let usual = ["/usr/bin/kubeadm", "/usr/local/bin/kubeadm", "/opt/bin/kubeadm"];
     let there: Vec<_> = usual.into_iter().filter(|path| Path::new(path).exists()).collect();
-    let script = "set -e; path=$1 empty=$2; shift 2\nwhile [ \"$1\" != -- ]; do mount --bind \"$empty\" \"$1\"; shift; done\n\
+    let script = "set -e; path=$1 empty=$2; shift 2\n\
+                  while [ \"$1\" != -- ]; do mount --bind \"$empty\" \"$1\"; shift; done\n\
                   shift; PATH=$path; exec \"$@\"";
     let mut shell = if there.is_empty() { Command::new("sh") } else { unshare(&["--mount", "sh"]) };
     shell.args(["-c", script, "sh", path]).arg(empty).args(there).arg("--");
@@ -263,7 +264,8 @@ fn a_webhook_must_be_there_when_kubeadm_starts() {
     let node = Node::new(INIT, REAL);
     node.put(
         CONFIG,
-        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nwebhook: {configFile: /etc/w.yaml}\n",
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n\
+         webhook: {configFile: /etc/w.yaml}\n",
     );
     for arguments in [&["init"][..], &["init", "--config", FILE]] {
         let output = node.run(arguments);
@@ -308,7 +310,8 @@ fn a_control_plane_that_joins_or_is_upgraded_gets_its_files_alone() {
         let node = Node::new(INIT, REAL);
         node.put("/etc/kubernetes/kubeadm.yaml", INIT);
         if arguments[0] == "upgrade" {
-            let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+            let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                            command: [kube-apiserver]\n";
             node.put("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest);
         }
         let manifests = fs::read_dir(node.on_host("/etc/kubernetes/manifests")).ok().map(Iterator::count);
@@ -351,7 +354,8 @@ fn a_setting_lets_kubeadm_go_on() {
         "{output:?}"
     );
 
-    // Without a file, it gets no patch that would have the API server look for what isn't there. Nothing can be written to the state's folder.
+    // Without a file, kubeadm gets no patch, which would have the API server look for files that aren't there: nothing
+    // can be written to the folder of the state.
     node.put("/var/lib/kube-audit-bootstrap", "");
     let output = node.run(&["init"]);
     assert_eq!(text(&output.stdout), node.real_says(&["init"], "1", "0"), "{output:?}");

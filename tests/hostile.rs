@@ -94,7 +94,9 @@ fn broken_files_are_refused_wherever_they_lie() {
             assert!(stderr.contains(message) && stderr.contains(path), "{name} at {path}: {stderr}");
         }
         let directory = tempfile::tempdir().unwrap();
-        put(directory.path(), CONFIG, b"apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\npolicy: {source: /p}\n");
+        let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n\
+                      policy: {source: /p}\n";
+        put(directory.path(), CONFIG, config.as_bytes());
         put(directory.path(), "/p", &bytes);
         let stderr = refused(&format!("{name} as policy"), directory.path());
         assert!(stderr.contains(message), "{name} as policy: {stderr}");

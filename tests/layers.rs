@@ -1,5 +1,5 @@
-//! Which folder may use which, and that no file of a crate needs itself by way of others. Both are read from the `use` and the paths in the
-//! source. Test code is left out: what stands under `#[cfg(test)]`.
+//! Which folder may use which, and that no file of a crate needs itself by way of others. Both are read from the `use`
+//! and the paths in the source. Test code is left out: what stands under `#[cfg(test)]`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -273,7 +273,8 @@ fn trees(text: &str) -> Vec<(usize, String)> {
     trees
 }
 
-/// The single paths of a tree: of `a::{b, c::d}` these are `a::b` and `a::c::d`. The name that `as` gives is passed over.
+/// The single paths of a tree: of `a::{b, c::d}` these are `a::b` and `a::c::d`. The name that `as` gives is passed
+/// over.
 fn leaves(tree: &str) -> Vec<Vec<String>> {
     let Some((head, inner)) = tree.split_once('{') else {
         let path = tree.split(" as ").next().unwrap_or_default().trim();

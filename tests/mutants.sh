@@ -46,7 +46,8 @@ mutate() {
 [ -n "${RESUME-}" ] || rm -rf $out/mutants.out $out/mutants.out.old
 # First run the unit tests, which build quickly. Then run the whole-binary tests for the mutants that those missed.
 mutate ${RESUME:+--iterate} -- --locked --lib
-[ ! -s $out/mutants.out/missed.txt ] || mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
+[ ! -s $out/mutants.out/missed.txt ] ||
+    mutate --iterate -- --locked --test cases --test cli --test hostile --test examples --test hook
 
 # Prints FILE, the mutation, and the text of the line, because a line number would change with each edit.
 name() {
@@ -60,11 +61,16 @@ sed '/^#/d' $known | cut -f 1-3 | sort -u >$out/known.tsv
 comm -23 $out/missed.tsv $out/known.tsv >$out/survivors.tsv
 # For each file: how many mutants were noticed, of those that compile.
 {
-    find $out/mutants.out* \( -name caught.txt -o -name timeout.txt -o -name previously_caught.txt \) -exec sed 's/^/caught /' {} +
+    find $out/mutants.out* \( -name caught.txt -o -name timeout.txt -o -name previously_caught.txt \) \
+        -exec sed 's/^/caught /' {} +
     sed 's/^/missed /' $out/mutants.out/missed.txt
 } | sort -u |
     awk '{ sub(/:.*/, "", $2); all[$2]++; all["all"]++; if ($1 == "caught") { caught[$2]++; caught["all"]++ } }
-        END { for (file in all) printf "%-32s %4d of %4d noticed, %5.1f %%\n", file, caught[file], all[file], 100 * caught[file] / all[file] }' | sort
+        END {
+            for (file in all)
+                printf "%-32s %4d of %4d noticed, %5.1f %%\n",
+                    file, caught[file], all[file], 100 * caught[file] / all[file]
+        }' | sort
 echo "$(wc -l <$out/survivors.tsv) mutants that no test noticed are not in $known:"
 cat $out/survivors.tsv
 # A mutant that a test notices now is not equivalent to the program.

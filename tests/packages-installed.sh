@@ -205,7 +205,8 @@ run 'dpkg upgrades it' dpkg -i "/tmp/$later_deb"
 check 'an upgrade starts, stops and enables none' told 'systemctl daemon-reload'
 touch "$node$state/lock"
 run 'dpkg removes it' dpkg -r kube-audit-bootstrap
-check 'self-healing stops, and a run has 15 minutes to end before' told "systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
+check 'self-healing stops, and a run has 15 minutes to end before' \
+    told "systemctl stop kube-audit-bootstrap-heal.path kube-audit-bootstrap-heal.timer
 flock -w 900 $state/lock true
 systemctl stop kube-audit-bootstrap-heal.service
 systemctl disable kube-audit-bootstrap.service kube-audit-bootstrap-heal.path
@@ -260,7 +261,8 @@ new_node docs
 bring
 run 'dpkg installs it' dpkg -i "/tmp/$deb"
 for page in $(cd "$node/usr/share/man/man1" && echo kube-audit-bootstrap*.1.gz); do
-    run "man shows $page" sh -c "LC_ALL=C.UTF-8 MANROFFSEQ= MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 /usr/share/man/man1/$page 2>&1 >/dev/null"
+    run "man shows $page" env LC_ALL=C.UTF-8 MANROFFSEQ= MANWIDTH=80 \
+        sh -c "man --warnings -E UTF-8 -l -Tutf8 /usr/share/man/man1/$page 2>&1 >/dev/null"
     check "$page has no fault: $said" [ -z "$said" ]
 done
 for verb in apply plan status verify restore policy render; do
@@ -279,7 +281,8 @@ run 'bash completes kinds' bash -c '. /usr/share/bash-completion/completions/kub
 check "bash completes a kind, not: $said" [ "$said" = rsyslog ]
 run 'fish reads its completions' fish -c 'complete --do-complete "kube-audit-bootstrap re"'
 check "fish completes a verb, not: $said" says restore
-run 'zsh finds its completions' zsh -c 'autoload -Uz compinit && compinit -u -d /tmp/dump && echo $_comps[kube-audit-bootstrap] && autoload +X -U _kube-audit-bootstrap'
+run 'zsh finds its completions' zsh -c 'autoload -Uz compinit && compinit -u -d /tmp/dump &&
+    echo $_comps[kube-audit-bootstrap] && autoload +X -U _kube-audit-bootstrap'
 check "zsh has one for the program, not: $said" says _kube-audit-bootstrap
 
 # install.sh installs the same files into a root directory, with the systemctl of the machine or without one, and never
@@ -288,14 +291,17 @@ tar -C "$scratch" -xzf "$packages/$tarball"
 install=$scratch/${tarball%.tar.gz}/install.sh
 expected=$(listing "$node")
 # Only Debian's zsh looks in vendor-completions.
-check 'the .rpm has the files of the .deb' diff <(sed s#/vendor-completions/#/site-functions/# <<<"$expected") <(echo "$of_rpm")
+check 'the .rpm has the files of the .deb' \
+    diff <(sed s#/vendor-completions/#/site-functions/# <<<"$expected") <(echo "$of_rpm")
 for with in systemctl nothing; do
     new_node "install-$with"
     path=$PATH
     [ $with = systemctl ] || {
         path=$scratch/bin
         mkdir -p "$path"
-        for tool in cat chmod cp dirname ln mkdir mv readlink rm rmdir; do ln -s "$(command -v $tool)" "$path/$tool"; done
+        for tool in cat chmod cp dirname ln mkdir mv readlink rm rmdir; do
+            ln -s "$(command -v $tool)" "$path/$tool"
+        done
     }
     check 'install.sh installs' env PATH="$path" /bin/sh "$install" --root "$node" --hook
     check 'the files are those of the package' diff <(echo "$expected") <(listing "$node" | grep -v local/bin/kubeadm)
@@ -315,7 +321,8 @@ done
 
 # From the source, without man pages, and with a program in another directory.
 new_node install-local
-check 'install.sh installs' image/install.sh --root "$node" --prefix /usr/local --program "target/packaging/$arch/tree/kube-audit-bootstrap"
+check 'install.sh installs' image/install.sh --root "$node" --prefix /usr/local \
+    --program "target/packaging/$arch/tree/kube-audit-bootstrap"
 run 'the program runs' /usr/local/bin/kube-audit-bootstrap --version
 check 'nothing is in /usr' gone $program
 for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
@@ -325,7 +332,8 @@ done
 
 new_node install-hook-taken
 on ln -s /usr/bin/true /usr/local/bin/kubeadm
-check 'the hook replaces no kubeadm' [ "$("$install" --root "$node" --hook 2>&1 >/dev/null | grep -c 'exists and is not a link to this program')" = 1 ]
+said=$("$install" --root "$node" --hook 2>&1 >/dev/null) || :
+check 'the hook replaces no kubeadm' says 'exists and is not a link to this program'
 check 'and nothing is installed then' gone $program
 
 # Links in a hostile or unusual root directory, and the files of a failed run.
@@ -342,12 +350,15 @@ check 'nothing is linked outside' [ -z "$(find "$scratch/out2" -type l)" ]
 check 'the hook is a link to the program' [ "$(readlink "$node/usr/local/bin/kubeadm")" = $program ]
 new_node install-again
 mkdir "$node/usr/lib/tmpfiles.d/kube-audit-bootstrap.conf"
-check 'a directory in the way is reported' [ "$("$install" --root "$node" 2>&1 | grep -c 'is a directory; move it away')" = 1 ]
+check 'a directory in the way is reported' \
+    [ "$("$install" --root "$node" 2>&1 | grep -c 'is a directory; move it away')" = 1 ]
 rmdir "$node/usr/lib/tmpfiles.d/kube-audit-bootstrap.conf"
 check 'install.sh installs' "$install" --root "$node"
 check 'the units are enabled, after a run that failed' is_enabled kube-audit-bootstrap.service
-(cd "$scratch" && mkdir -p elsewhere/install-again/root && CDPATH=$scratch/elsewhere "$install" --root install-again/root) >/dev/null 2>&1
-check 'a relative root directory is relative to the working directory' [ -z "$(ls -A "$scratch/elsewhere/install-again/root")" ]
+(cd "$scratch" && mkdir -p elsewhere/install-again/root &&
+    CDPATH=$scratch/elsewhere "$install" --root install-again/root) >/dev/null 2>&1
+check 'a relative root directory is relative to the working directory' \
+    [ -z "$(ls -A "$scratch/elsewhere/install-again/root")" ]
 
 # A root directory with links that lead out of it if they are followed literally.
 case=install-links node=$scratch/links/root
@@ -375,7 +386,8 @@ cp "target/packages/kube-audit-bootstrap-$version.oci.tar" "$node/tmp/image.tar"
 image=localhost/kube-audit-bootstrap:$version
 podman() { on podman --root /tmp/podman --runroot /tmp/podman-run --storage-driver vfs --cgroup-manager cgroupfs "$@"; }
 check 'podman loads it' podman load --input /tmp/image.tar
-said=$(podman image inspect --format '{{.RepoTags}} {{.Config.Entrypoint}} {{.Os}}/{{.Architecture}}' "$image" 2>/dev/null) || :
+format='{{.RepoTags}} {{.Config.Entrypoint}} {{.Os}}/{{.Architecture}}'
+said=$(podman image inspect --format "$format" "$image" 2>/dev/null) || :
 check "podman has its name, its entrypoint and its architecture, not: $said" \
     [ "$said" = "[$image] [/kube-audit-bootstrap] linux/$arch" ]
 cat >"$node/tmp/containerd.toml" <<END
@@ -402,11 +414,14 @@ check "it is there by its name, among: $(ctr images ls -q)" [ "$(ctr images ls -
 run 'ctr mounts it' ctr --address /tmp/containerd.sock images mount --snapshotter native "$image" /mnt
 check 'the program is alone in it, belongs to the root user, and is executable' \
     [ "$(cd "$node/mnt" && find . -mindepth 1 -printf '%P %m %U:%G\n')" = 'kube-audit-bootstrap 755 0:0' ]
-check 'it is the same program as in the packages' cmp "$node/mnt/kube-audit-bootstrap" "target/packaging/$arch/tree/kube-audit-bootstrap"
+check 'it is the same program as in the packages' \
+    cmp "$node/mnt/kube-audit-bootstrap" "target/packaging/$arch/tree/kube-audit-bootstrap"
 manifest=$(ctr content get "$(ctr images ls "name==$image" | sed -n 's/.* \(sha256:[0-9a-f]*\) .*/\1/p')")
 settings=$(ctr content get "$(sed 's/.*"config":{[^}]*"digest":"\(sha256:[0-9a-f]*\)".*/\1/' <<<"$manifest")")
-check "the program is the entrypoint, not as in: $settings" grep -qF '"Entrypoint":["/kube-audit-bootstrap"]' <<<"$settings"
-check "its architecture is that of the program, not as in: $settings" grep -qF "\"architecture\":\"$arch\"" <<<"$settings"
+check "the program is the entrypoint, not as in: $settings" \
+    grep -qF '"Entrypoint":["/kube-audit-bootstrap"]' <<<"$settings"
+check "its architecture is that of the program, not as in: $settings" \
+    grep -qF "\"architecture\":\"$arch\"" <<<"$settings"
 
 # The container sees a control plane at /host, and the program.
 tests/sample-node.sh "$node/tmp/host"
@@ -415,8 +430,8 @@ cp -a "$node/tmp/host" "$node/tmp/same"
 contained() {
     code=0
     said=$(ctr run --rm --snapshotter native --cgroup "/kube-audit-bootstrap-packages-$$" \
-        --mount type=bind,src=/tmp/host,dst=/host,options=rbind:rw "$image" one /kube-audit-bootstrap --root /host "$@" \
-        2>"$scratch/stderr") || code=$?
+        --mount type=bind,src=/tmp/host,dst=/host,options=rbind:rw "$image" one \
+        /kube-audit-bootstrap --root /host "$@" 2>"$scratch/stderr") || code=$?
 }
 outside() { "target/packaging/$arch/tree/kube-audit-bootstrap" --root "$node/tmp/same" "$@" 2>/dev/null; }
 contained plan
@@ -443,7 +458,8 @@ if [ "$all" = all ]; then
     run 'the .deb has a program' dpkg-deb --extract "/tmp/$other_deb" /tmp/deb
     run 'the .rpm is for aarch64' rpm -q --package --queryformat '%{ARCH}' "/tmp/$other_rpm"
     check "the architecture is aarch64, not: $said" [ "$said" = aarch64 ]
-    check 'the .rpm has the same files' diff <(on rpm -q --package --list "/tmp/$rpm") <(on rpm -q --package --list "/tmp/$other_rpm")
+    check 'the .rpm has the same files' \
+        diff <(on rpm -q --package --list "/tmp/$rpm") <(on rpm -q --package --list "/tmp/$other_rpm")
     run 'the tarball has a program' tar -C /tmp -xzf "/tmp/$other_tarball"
     check 'podman loads it' podman load --input /tmp/image.tar
     said=$(podman image inspect --format '{{.Architecture}}' "$image" 2>/dev/null) || :

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the packages and the container image, and tests them: tests/packages.sh PROGRAM [all]. With "all" it also makes them
-# again in another folder, and makes those for arm64. Each of the two takes another compilation. If this machine can't, the
-# last line says so; with CI=true that is a failure.
+# Makes the packages and the container image, and tests them: tests/packages.sh PROGRAM [all]. With "all" it also makes
+# them again in another folder, and makes those for arm64. Each of the two takes another compilation. If this machine
+# can't, the last line says so; with CI=true that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=${1:?usage: packages.sh PROGRAM}

@@ -1,5 +1,6 @@
-//! What README.md says is so: its tables of verbs and options, the commands in its examples, the explanation of a policy,
-//! the names of packages, the targets of make and what they say where they can't, and some of what is never done.
+//! What README.md says is so: its tables of verbs and options, the commands in its examples, the explanation of a
+//! policy, the names of packages, the targets of make and what they say where they can't, and some of what is never
+//! done.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -275,8 +276,8 @@ fn by_somebody(script: &str, arguments: &[&str], ci: &str) -> (Option<i32>, Stri
     (code, stderr)
 }
 
-/// Runs a script of ours with stand-ins for programs, which may add others to `$HERE`. Returns its exit code, and what it
-/// wrote to stdout and to stderr.
+/// Runs a script of ours with stand-ins for programs, which may add others to `$HERE`. Returns its exit code, and what
+/// it wrote to stdout and to stderr.
 fn with_stand_ins(
     script: &str,
     arguments: &[&str],

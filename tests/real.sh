@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 program=$1 package=$2 all=${3-}
 
 cannot() {
-    printf 'NOT RUN: real Kubernetes as the judge (kubeadm, kube-apiserver, nodes in namespaces, policies): %s\n' "$1" >&2
+    local what='kubeadm, kube-apiserver, nodes in namespaces, policies'
+    printf 'NOT RUN: real Kubernetes as the judge (%s): %s\n' "$what" "$1" >&2
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 }
 [ "$(id -u)" -eq 0 ] || cannot 'it needs the root user'
@@ -24,6 +25,7 @@ else
     "${run[@]}"
     minors=37 pairs=20000
 fi
+vm-tests/tests/bad-programs.sh "$harness" "$program"
 
 # Ask the API server's own code about random policies, requests and flags.
 oracles=

@@ -1,5 +1,5 @@
-//! Each setting of the program counts on a control plane that runs (`tests/common/control_plane.rs`), in seconds. The cases
-//! of `vm-tests` show what the program does on a real control plane.
+//! Each setting of the program counts on a control plane that runs (`tests/common/control_plane.rs`), in seconds. The
+//! cases of `vm-tests` show what the program does on a real control plane.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -69,7 +69,8 @@ fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {
     let node = ControlPlane::tell(
         "restart: {drain: 0s}",
         0,
-        "cp \"$manifest\" /mnt/before; : >/mnt/broken; run apply apply --wait 2s --output json; cp \"$manifest\" /mnt/after; settle",
+        "cp \"$manifest\" /mnt/before; : >/mnt/broken
+         run apply apply --wait 2s --output json; cp \"$manifest\" /mnt/after; settle",
     );
     let proof = node.json("apply", 4)["proof"].clone();
     assert_eq!(proof["proved"], false);
@@ -128,7 +129,8 @@ fn three_repairs_within_an_hour_are_the_last_ones() {
          for repair in 1 2 3; do
              set=/var/lib/kube-audit-bootstrap/backups/20990101T00000${repair}Z
              mkdir \"$set\"
-             echo '{\"version\": 1, \"when\": \"2099-01-01T00:00:00Z\", \"why\": \"heal\", \"entries\": []}' >\"$set/index.json\"
+             when='\"when\": \"2099-01-01T00:00:00Z\"'
+             echo \"{\\\"version\\\": 1, $when, \\\"why\\\": \\\"heal\\\", \\\"entries\\\": []}\" >\"$set/index.json\"
          done
          cp /mnt/manifest \"$manifest\"; settle
          run heal apply --heal --wait 1m; cp \"$manifest\" /mnt/after; run status status --output json",
@@ -153,7 +155,8 @@ fn what_was_mounted_is_taken_away_and_what_is_half_done_too() {
         0,
         "log=/var/log/kubernetes/audit set=/var/lib/kube-audit-bootstrap/backups/20260101T000000Z
          mkdir -p \"$log\" \"$set\"
-         echo '{\"version\": 1, \"when\": \"2026-01-01T00:00:00Z\", \"why\": \"apply\", \"entries\": [{\"path\": \"/var/log/kubernetes/audit/\", \
+         echo '{\"version\": 1, \"when\": \"2026-01-01T00:00:00Z\", \"why\": \"apply\", \
+                \"entries\": [{\"path\": \"/var/log/kubernetes/audit/\", \
                 \"action\": \"mounted\", \"mode\": 448, \"uid\": 0, \"gid\": 0}]}' >\"$set/index.json\"
          run nothing restore --dry-run --output json
          mkdir \"$log.before-mount\"; : >\"$log.before-mount/audit.log\"

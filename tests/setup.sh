@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that programs are installed: tests/setup.sh PROGRAM... As root, it installs those that are missing with apt.
-# Otherwise it prints the command to run, and fails.
+# Makes sure that programs are installed: tests/setup.sh PROGRAM... As root, it installs those that are missing with
+# apt. Otherwise it prints the command to run, and fails.
 set -euo pipefail
 
 # The Debian package of a program.

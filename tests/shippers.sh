@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 PROGRAM=$1
 shift
 if [ "$(id -u)" -ne 0 ] || ! tests/setup.sh go setpriv; then
-    echo 'NOT RUN: log shippers on a log that is rotated: they need the root user, and the programs that are missing above' >&2
+    echo 'NOT RUN: log shippers on a log that is rotated: they need the root user, and the programs above' >&2
     case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac
 fi
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kube-audit-bootstrap
@@ -50,7 +50,8 @@ prepare_rsyslog() {
     find_rsyslog
     RECEIVES=syslog
     # Only the target and the time between tries differ from the rendered configuration.
-    render rsyslog | sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
+    render rsyslog |
+        sed "s/logs.example.com/127.0.0.1/; s/\"514\"/\"$PORT\" action.resumeInterval=\"1\"/" >"$HERE/audit.conf"
     # Debian includes the file after an input. Here, this input must not read the log of the system.
     cat >"$HERE/rsyslog.conf" <<END
 module(load="imuxsock" SysSock.Use="off")
@@ -58,7 +59,8 @@ global(workDirectory="$STATE")
 include(file="$HERE/audit.conf")
 syslog.* action(type="omfile" file="$STATE/own")
 END
-    COMMAND=(env ${MODULES:+"LD_LIBRARY_PATH=${MODULES%/rsyslog}"} "$RSYSLOGD" -n -f "$HERE/rsyslog.conf" -i "$STATE/pid" ${MODULES:+-M"$MODULES"})
+    COMMAND=(env ${MODULES:+"LD_LIBRARY_PATH=${MODULES%/rsyslog}"} "$RSYSLOGD" -n -f "$HERE/rsyslog.conf"
+        -i "$STATE/pid" ${MODULES:+-M"$MODULES"})
     "${COMMAND[@]}" -N1 2>"$HERE/check" || { cat "$HERE/check"; return 1; }
 }
 
@@ -137,7 +139,8 @@ try() {
         start
     done
     wait $writer
-    [ "$files" = "$(ls "$HERE/log")" ] || { echo 'the log was rotated: change the numbers of events in this script' >&2; return 1; }
+    [ "$files" = "$(ls "$HERE/log")" ] ||
+        { echo 'the log was rotated: change the numbers of events in this script' >&2; return 1; }
     arrives "$1" 'restarted in between'
 
     if [ "$1" != rsyslog ]; then

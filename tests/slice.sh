@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a slice of what takes too long for every change: tests/slice.sh PROGRAM PACKAGE, after `make packages oci harness`.
-# tests/slices says what is in which slice. The commit chooses the slice, or SLICE=K does. `tests/slice.sh machines` prints what
-# the slice adds to `make vm-tests`.
+# Runs a slice of what takes too long for every change: tests/slice.sh PROGRAM PACKAGE, after `make packages oci
+# harness`. tests/slices says what is in which slice. The commit chooses the slice, or SLICE=K does. `tests/slice.sh
+# machines` prints what the slice adds to `make vm-tests`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -27,8 +27,11 @@ no_name_service() {
 symbols() { nm "$1" | grep ' T main$' >/dev/null; }
 starts() { env -i "$1" --version >/dev/null; }
 # An error is one line, with any environment.
-tells_errors() { [ "$(RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 "$1" plan --root /no/such/root 2>&1 || echo $?)" = "error: /no/such/root: --root names no directory
-2" ]; }
+tells_errors() {
+    local said
+    said=$(RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 "$1" plan --root /no/such/root 2>&1 || echo $?)
+    [ "$said" = $'error: /no/such/root: --root names no directory\n2' ]
+}
 
 check "$release is a static-pie" static_pie "$release"
 check "$release needs no library and no loader" needs_nothing "$release"

@@ -1,7 +1,11 @@
 # Turns a trace (strace -y) of a first apply into the statements of floor.c, one for each call that changes the file
 # system: awk -v root=DIR -f operations.awk TRACE
 
-function fail(line) { print "operations.awk: unknown call; add it to this script: " line >"/dev/stderr"; bad = 1; exit 1 }
+function fail(line) {
+    print "operations.awk: unknown call; add it to this script: " line >"/dev/stderr"
+    bad = 1
+    exit 1
+}
 function number(text) { match(text, /-?[0-9]+/); return substr(text, RSTART, RLENGTH) }
 
 # Returns the path of a name in a directory descriptor, relative to the root directory; "" if the path is outside it.

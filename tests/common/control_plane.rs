@@ -1,5 +1,5 @@
-//! A control plane that runs, as far as the program can see: in namespaces of its own, with a kubelet, an API server and a
-//! kubectl of some lines of shell (`tests/running`).
+//! A control plane that runs, as far as the program can see: in namespaces of its own, with a kubelet, an API server
+//! and a kubectl of some lines of shell (`tests/running`).
 
 use std::fs;
 use std::net::TcpListener;
@@ -21,8 +21,8 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Tells a story on a control plane. `config` has lines of the program's configuration. An API server that is replaced
-    /// gets `grace` tenths of a second to end. The story is shell, in the words of `tests/running/node`.
+    /// Tells a story on a control plane. `config` has lines of the program's configuration. An API server that is
+    /// replaced gets `grace` tenths of a second to end. The story is shell, in the words of `tests/running/node`.
     pub fn tell(config: &str, grace: u32, story: &str) -> Self {
         let node = Self { directory: tempfile::tempdir().unwrap() };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,5 @@
-//! What several tests of the whole binary need: the program, the files of a node, namespaces, strace, and a control plane
-//! that runs. What one test alone needs doesn't belong here.
+//! What several tests of the whole binary need: the program, the files of a node, namespaces, strace, and a control
+//! plane that runs. What one test alone needs doesn't belong here.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Pins the Go modules of one Kubernetes version: pin.sh 1.37.2 writes kubernetes-1.37.2/{go.mod,go.sum,commands.go}.
-# Run once for a version that the harness shall know; the result is committed, so that a build looks nothing up.
+# Run it once for a new version of the harness, and commit the result, so that a build looks nothing up.
 #
-# k8s.io/kubernetes can't be a dependency as it is: its go.mod replaces the staging repositories with folders that a
-# module doesn't carry. Each gets its own published version here, or the nearest older patch where a proxy lacks that.
+# k8s.io/kubernetes can't be a dependency as it is: its go.mod replaces the staging repositories by folders that a module
+# doesn't have. Here each of them gets its own published version, or the nearest older patch if the proxy lacks that.
 set -euo pipefail
 version=${1:?usage: pin.sh VERSION, such as 1.37.2}
 cd "$(dirname "$0")"
@@ -17,13 +17,13 @@ folder=kubernetes-$version
 mkdir -p "$folder"
 cd "$folder"
 
-# The newest published patch of a staging repository that isn't newer than this version's.
+# published MODULE: the newest published patch of a staging repository that isn't newer than this version.
 published() {
     local p
     for ((p = patch; p >= 0; p--)); do
         (cd / && go mod download "$1@v0.$minor.$p") 2>/dev/null && echo "v0.$minor.$p" && return
     done
-    echo "no version v0.$minor.0 to v0.$minor.$patch of $1 can be had" >&2
+    echo "no version v0.$minor.0 to v0.$minor.$patch of $1 is published: choose a newer patch of Kubernetes" >&2
     return 1
 }
 
@@ -34,14 +34,15 @@ published() {
     printf '\nrequire k8s.io/kubernetes v%s\n\nreplace (\n' "$version"
     for module in $(sed -nE 's#^\s*(replace )?(k8s.io/[a-z0-9-]+) => \./staging/.*#\2#p' "$upstream"); do
         case $module in
-            k8s.io/sample-*) echo "$module => $module v0.$minor.0" ;; # nothing imports it: any version will do
+            k8s.io/sample-*) echo "$module => $module v0.$minor.0" ;; # nothing imports it, so any version will do
             *) echo "$module => $module $(published "$module")" ;;
         esac
     done
     echo ')'
 } >go.mod
 {
-    printf '//go:build commands\n\n// Package commands names the programs that are built from this module.\npackage commands\n\nimport (\n'
+    printf '%s\n' '//go:build commands' '' '// Package commands names the programs that are built from this module.' \
+        'package commands' '' 'import ('
     for c in kube-apiserver kube-controller-manager kube-scheduler kubeadm kubectl kubelet; do
         printf '\t_ "k8s.io/kubernetes/cmd/%s"\n' "$c"
     done

@@ -1,4 +1,4 @@
-/* What stands in for the images that a test needs to exist, and pause itself: waits until it is told to end. */
+/* The pause program: waits until a signal ends it. It also stands in for the images that a test only needs to exist. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

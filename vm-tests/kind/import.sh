@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Imports a root file system into a folder of Docker's as an image: import.sh ROOT NODE DOCKER NAME, in a mount namespace of
-# its own. The Docker that does it is that of ROOT, so that a machine with the same Docker can take the folder as it is.
+# Imports the root file system NODE as an image into DOCKER, a folder for /var/lib/docker: import.sh ROOT NODE DOCKER NAME,
+# in a mount namespace of its own. The Docker of ROOT does it, so that a machine with that Docker can use the folder.
 set -euo pipefail
 root=$1 node=$2 docker=$3 name=$4
-# dockerd wants its root to be a mount.
+# dockerd needs a root that is a mount.
 mount --bind "$root" "$root"
 for dir in proc sys dev; do mount --rbind "/$dir" "$root/$dir"; done
 mount -t tmpfs tmpfs "$root/run"
@@ -24,6 +24,7 @@ for _ in {1..300}; do
     sleep 0.1
 done
 docker info >/dev/null || { tail -n 20 /run/dockerd.log >&2; exit 1; }
-tar -C /run/node --numeric-owner -c . | docker import --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' \
+tar -C /run/node --numeric-owner -c . |
+    docker import --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' \
     --change 'ENV container=docker' --change 'STOPSIGNAL SIGRTMIN+3' - "$NAME"
 END

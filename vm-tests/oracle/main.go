@@ -1,5 +1,6 @@
-// Oracle tells what the API server does with an audit policy or with audit flags, by its own code: one question a
-// line on stdin, one answer a line on stdout, both JSON. It is built against the modules of one Kubernetes version:
+// Oracle says what the API server does with an audit policy or with audit flags, by the API server's own code. It reads
+// one question a line from stdin, and writes one answer a line to stdout, both in JSON. It is built with the modules of
+// one version of Kubernetes:
 //
 //	go build -C ../components/kubernetes-1.37.2 -o OUT "$PWD/main.go"
 package main
@@ -22,7 +23,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// A question is about a policy's text, and requests to hold against it, or else about flags.
+// A question is about the text of a policy and requests that it decides on, or else about flags.
 type question struct {
 	Policy   *string
 	Requests []request
@@ -41,7 +42,7 @@ type request struct {
 type answer struct {
 	// Why the API server would not start.
 	Error string `json:"error,omitempty"`
-	// It would, but reads the policy leniently, and says so in its log.
+	// The API server starts, but reads the policy leniently, and says so in its log.
 	Lenient   bool       `json:"lenient,omitempty"`
 	Decisions []decision `json:"decisions,omitempty"`
 }
@@ -52,7 +53,7 @@ type decision struct {
 	OmitManagedFields bool     `json:"omitManagedFields"`
 }
 
-// The loader's log, which alone tells that it fell back to lenient decoding.
+// The log of the loader. Nothing else tells that the loader fell back to lenient decoding.
 var klogged bytes.Buffer
 
 func askPolicy(text string, requests []request) answer {
@@ -95,7 +96,7 @@ func askFlags(flags []string) answer {
 	for _, err := range audit.Validate() {
 		return answer{Error: err.Error()}
 	}
-	// The one thing that ApplyTo refuses besides, short of opening files.
+	// ApplyTo also refuses this. What else it refuses is in files that it opens.
 	if _, err := schema.ParseGroupVersion(audit.WebhookOptions.GroupVersionString); err != nil {
 		return answer{Error: err.Error()}
 	}

@@ -147,7 +147,7 @@ impl ApiServerJudge<'_> {
         let config = "log: {mode: blocking, maxSize: 1, maxBackup: 2, compress: true}";
         let plane = self.make_plane("rotation", config, Some(POLICY))?;
         let server = plane.start()?;
-        let directory = plane.log.parent().context("a log has a directory")?;
+        let directory = plane.log.parent().context("the log has no directory")?;
         let mut all = BTreeSet::new();
         let mut rotated = || -> Result<BTreeSet<PathBuf>> {
             let mut now = BTreeSet::new();
@@ -256,7 +256,8 @@ impl ApiServerJudge<'_> {
         let top = self.top.join(name);
         let root = top.join("root");
         let (port, etcd_port) = (find_free_port()?, find_free_port()?);
-        let api = components::api_version(&self.version).context("a kubeadm reads a version of its API")?;
+        let api = components::api_version(&self.version)
+            .context("kubeadm reads no version of its API that the harness knows: see api_versions")?;
         let cluster = format!(
             "apiVersion: {api}\nkind: InitConfiguration\nlocalAPIEndpoint: {{advertiseAddress: 192.0.2.1, bindPort: \
              {port}}}\n---\napiVersion: {api}\nkind: ClusterConfiguration\nkubernetesVersion: v{}\netcd: {{external: \
@@ -273,7 +274,7 @@ impl ApiServerJudge<'_> {
             ("etc/kube-audit-bootstrap/config.yaml", &program_config),
         ] {
             let path = root.join(path);
-            fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+            fs::create_dir_all(path.parent().context("the path of the file has no folder")?)?;
             fs::write(path, text)?;
         }
         let programs = &self.setting.components;
@@ -295,7 +296,7 @@ impl ApiServerJudge<'_> {
         let manifest = fs::read_to_string(root.join("etc/kubernetes/manifests/kube-apiserver.yaml"))?;
         let pod: serde_yaml::Value = serde_yaml::from_str(&manifest)?;
         let command =
-            pod["spec"]["containers"][0]["command"].as_sequence().context("a container has a command")?;
+            pod["spec"]["containers"][0]["command"].as_sequence().context("the manifest has no command")?;
         let command = command.iter().skip(1).filter_map(serde_yaml::Value::as_str).map(|word| {
             word.replace("=/etc/kubernetes/", &format!("={}/etc/kubernetes/", root.display()))
                 .replace("=/var/log/kubernetes/", &format!("={}/var/log/kubernetes/", root.display()))

@@ -15,6 +15,7 @@ use crate::setting::{Invocation, On, Setting};
 /// The error of whoever isn't root.
 pub const NEEDS_ROOT: &str = "making nodes, and what they start from, needs root: run this as root";
 
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(about = "Runs kube-audit-bootstrap on real nodes, with real Kubernetes")]
 pub struct Arguments {
@@ -26,29 +27,33 @@ pub struct Arguments {
     pub command: Verb,
 }
 
+/// What the harness is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List the cases
     List,
     /// List the pinned versions of Kubernetes, oldest first
     Versions,
-    /// Run cases; without a name, those that every change must pass
     Run(RunArguments),
-    /// Start the nodes of a case, and open a shell on the first one. The scripts are in /case, and don't run by
-    /// themselves. All nodes end with the shell
     Shell(ShellArguments),
-    /// Build what machines start from, and print its path; or write an image that boots by itself, to try --image
     BuildImage(BuildImageArguments),
     /// Build the programs of Kubernetes, without a version those of all versions, and print their paths
-    Components { versions: Vec<String> },
+    Components {
+        versions: Vec<String>,
+    },
     #[command(hide = true)]
-    Enter { spec: PathBuf },
+    Enter {
+        spec: PathBuf,
+    },
     #[command(hide = true)]
-    Boot { spec: PathBuf },
+    Boot {
+        spec: PathBuf,
+    },
     #[command(hide = true)]
     Switch,
 }
 
+/// Run cases; without a name, those that every change must pass
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// The names of cases and judges; see `vm-tests list`
@@ -85,6 +90,8 @@ pub struct RunArguments {
     verbose: bool,
 }
 
+/// Start the nodes of a case, and open a shell on the first one. The scripts are in /case, and don't run by themselves.
+/// All nodes end with the shell
 #[derive(Debug, Args)]
 pub struct ShellArguments {
     /// The name of a case
@@ -120,6 +127,7 @@ struct NodeArguments {
     package: Option<PathBuf>,
 }
 
+/// Build what machines start from, and print its path; or write an image that boots by itself, to try --image
 #[derive(Debug, Args)]
 pub struct BuildImageArguments {
     /// Where to write an image that boots by itself, in the format qcow2

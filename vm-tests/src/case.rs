@@ -24,7 +24,9 @@ pub const VENDOR_DATA: &str = "vendor-data";
 /// A story.
 #[derive(Clone, Debug)]
 pub struct Case {
+    /// The name of its folder.
     pub name: String,
+    /// What its `case.yaml` says.
     pub description: Description,
     /// Its folder.
     pub dir: PathBuf,
@@ -110,14 +112,14 @@ impl Case {
                 let boots = boots.filter(|is_boot| *is_boot).count();
                 ensure!(
                     boots > 0 && (1..=boots).all(|boot| path.join(format!("boot-{boot}.sh")).exists()),
-                    "{}: a node has boot-1.sh, boot-2.sh and so on",
+                    "{}: give a node boot-1.sh, boot-2.sh and so on, without a gap",
                     path.display()
                 );
                 nodes.push(name_of(&path));
             }
         }
         nodes.sort();
-        ensure!(!nodes.is_empty(), "{}: a case has a folder for each node", dir.display());
+        ensure!(!nodes.is_empty(), "{}: a case has a node: add a folder for it", dir.display());
         let needs_machine =
             description.docker || description.disk.is_some() || description.bare || description.cuts > 0;
         ensure!(
@@ -173,8 +175,8 @@ mod tests {
         let top = std::env::temp_dir().join(format!("cases-{}", std::process::id()));
         for (index, (more, scripts, wanted)) in [
             ("", &["boot-1.sh", "boot-2.sh"][..], None),
-            ("", &["boot-1.sh", "boot-3.sh"], Some("a node has boot-1.sh, boot-2.sh and so on")),
-            ("", &["lib.sh"], Some("a node has boot-1.sh")),
+            ("", &["boot-1.sh", "boot-3.sh"], Some("give a node boot-1.sh, boot-2.sh and so on")),
+            ("", &["lib.sh"], Some("give a node boot-1.sh")),
             ("cuts: 3", &["boot-1.sh"], Some("doesn't run in namespaces")),
             ("on: [qemu]\ncuts: 3", &["boot-1.sh"], None),
         ]

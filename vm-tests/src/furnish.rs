@@ -114,7 +114,8 @@ impl Furnishing<'_> {
     /// Puts the files of the node's folder, with the variables of the form `@NAME@` filled in.
     fn put_case_files(&self) -> Result<()> {
         let newest = self.versions.last().map_or("", String::as_str);
-        let api = components::api_version(&self.versions[0]).context("a kubeadm reads a version of its API")?;
+        let api = components::api_version(&self.versions[0])
+            .context("kubeadm reads no version of its API that the harness knows: see api_versions")?;
         let has_lists = components::has_lists(api);
         let is_spared = has_lists && self.setting.is_emulated();
         // Indented as the content of a file of user-data.

@@ -19,7 +19,7 @@ const RUN: &str = r#"
 # When the harness asks all scripts to end, this one waits until the case has cleaned up.
 trap : TERM
 tell 'BOOT 1'
-if bash -c 'set -e; . "$LIB/lib.sh"; . "$CASE/boot-1.sh"'; then
+if runs_whole "$CASE/boot-1.sh"; then
     tell 'RESULT pass'
 else
     [ -e "$WORK/failed" ] || tell_end "$CONSOLE"

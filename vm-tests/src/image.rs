@@ -60,6 +60,7 @@ const MACHINE_PACKAGES: [&str; 6] =
 /// A unit that starts with the node, and the target that wants it.
 #[derive(Clone, Copy, Debug)]
 pub struct EnabledUnit {
+    /// The name of the target.
     pub target: &'static str,
     /// Its path on the node.
     pub unit: &'static str,
@@ -113,12 +114,14 @@ pub struct Base {
 /// A program that is put into a root.
 #[derive(Clone, Debug)]
 pub struct Installed {
+    /// Its file in the cache, or in the folder of release binaries.
     pub program: PathBuf,
     /// Its path below the root, without a `/` at the beginning.
     pub path: String,
 }
 
 impl Installed {
+    /// A program, and its path below the root.
     pub fn new(program: PathBuf, path: impl Into<String>) -> Self {
         Self { program, path: path.into() }
     }

@@ -17,9 +17,11 @@ use crate::{apiserver, image, interrupt, kubeadm, story};
 /// One thing to run.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// The name of its case, or of its judge, for kubeadm with the version of its API.
     pub name: String,
     /// The versions of Kubernetes that it needs. The last one is the version that it is about.
     pub versions: Vec<String>,
+    /// What it runs.
     pub task: Task,
 }
 
@@ -36,8 +38,11 @@ pub enum Task {
 /// How a job ended, for the table of versions.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// The name of the job.
     pub name: String,
+    /// The version of Kubernetes that it is about.
     pub version: String,
+    /// Did it pass?
     pub passed: bool,
 }
 

@@ -141,7 +141,7 @@ impl KubeadmJudge<'_> {
             run::copy(before, root)?;
         }
         let file = root.join(&input.path);
-        fs::create_dir_all(file.parent().context("a file has a folder")?)?;
+        fs::create_dir_all(file.parent().context("the path of the file has no folder")?)?;
         fs::write(&file, &input.text)?;
         Ok(root.to_owned())
     }
@@ -250,7 +250,7 @@ fn manifest_path(root: &Path) -> PathBuf {
 
 fn write_manifest(root: &Path, text: &str) -> Result<()> {
     let path = manifest_path(root);
-    fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+    fs::create_dir_all(path.parent().context("the path of the file has no folder")?)?;
     fs::write(path, text).map_err(Into::into)
 }
 

@@ -73,7 +73,7 @@ fn obey(arguments: Arguments) -> Result<bool> {
         Verb::Switch => namespaces::serve_switch()?,
         Verb::List => {
             for entry in select::list()? {
-                writeln!(stdout(), "{:<18} {}", entry.name, entry.about)?;
+                writeln!(stdout(), "{:<21} {}", entry.name, entry.about)?;
             }
         }
         Verb::Versions => writeln!(stdout(), "{}", components::pinned_versions()?.join("\n"))?,
@@ -117,10 +117,6 @@ fn give_shell(arguments: ShellArguments, components: Components) -> Result<()> {
     interrupt::listen()?;
     stale::clean()?;
     job::prepare(&jobs, &setting)?;
-    eprintln!(
-        "The node is booting. Its scripts are in /case. To run the first one:\n  \
-         bash -c '. /usr/local/lib/case/lib.sh; . /case/boot-1.sh'"
-    );
     jobs.first().context("the case doesn't run there")?.give_shell(&setting)
 }
 

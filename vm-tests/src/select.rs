@@ -14,7 +14,9 @@ use crate::setting::{On, Setting};
 /// A name that can be run, with a line about it.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The name of a case or a judge.
     pub name: String,
+    /// What it shows.
     pub about: String,
 }
 

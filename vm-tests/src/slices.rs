@@ -12,8 +12,6 @@ const SLICES: &str = include_str!("../../tests/slices");
 const SCRIPT: &str = include_str!("../../tests/slice.sh");
 const MAKEFILE: &str = include_str!("../../Makefile");
 
-const CI: &str = include_str!("../../.ci/run");
-
 /// The most slices that there may be, so that each runs at every eighth commit or so.
 const MOST: usize = 8;
 /// What a slice may take, in seconds, on two processors.
@@ -81,14 +79,6 @@ fn the_harness_takes_the_options_of_a_machine() {
         let words = ["vm-tests", "run", "kind"].into_iter().chain(line.names).chain(line.options);
         Arguments::try_parse_from(words).unwrap();
     }
-}
-
-#[test]
-fn a_slice_is_part_of_what_every_change_must_pass() {
-    let steps: Vec<_> =
-        CI.lines().filter(|line| line.starts_with("timed ") || line.starts_with("also=")).collect();
-    let machines = ["also=$(tests/slice.sh machines)", "timed make vm-tests ALSO=\"$also\""];
-    assert_eq!(steps, [&["timed make test", "timed make slice"][..], &machines].concat());
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub struct RunDir {
 }
 
 impl RunDir {
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -105,7 +105,11 @@ pub fn give_shell(case: &Case, versions: &[String], setting: &Setting) -> Result
     for node in &nodes {
         fs::write(node.path("/case/shell"), "")?;
     }
-    let (first, others) = nodes.split_first().context("a case has a node")?;
+    eprintln!(
+        "The node is booting. Its scripts are in /case. To run the first one:\n  \
+         bash -c '. /usr/local/lib/case/lib.sh; . /case/boot-1.sh'"
+    );
+    let (first, others) = nodes.split_first().context("the case has no node")?;
     let _others = others.iter().map(|node| node.boot()).collect::<Result<Vec<_>>>()?;
     first.give_shell()
 }

@@ -36,6 +36,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How the nodes of a case are watched.
 #[derive(Debug)]
 pub struct Watch<'a> {
+    /// The name of the case.
     pub case: &'a str,
     /// When the case started.
     pub start: Instant,
@@ -52,7 +53,9 @@ pub struct Watch<'a> {
 /// A node, and its name in the case.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedNode<'a> {
+    /// The name of its folder in the case.
     pub name: &'a str,
+    /// The node itself.
     pub node: &'a dyn Node,
 }
 
@@ -298,6 +301,70 @@ mod tests {
 
     fn told(lines: &[&str]) -> Vec<String> {
         lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    /// A node that says lines, and ends at once or never.
+    #[derive(Debug)]
+    struct Sayer {
+        top: std::path::PathBuf,
+        ends: bool,
+    }
+
+    /// Whether a [`Sayer`] ends.
+    #[derive(Debug)]
+    struct Ends(bool);
+
+    impl Running for Ends {
+        fn has_ended(&mut self) -> Result<bool> {
+            Ok(self.0)
+        }
+    }
+
+    impl Node for Sayer {
+        fn top(&self) -> &Path {
+            &self.top
+        }
+
+        fn boot(&self) -> Result<Box<dyn Running>> {
+            Ok(Box::new(Ends(self.ends)))
+        }
+
+        fn give_shell(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn keep_logs(&self, _: &Path) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn one_node_that_fails_or_does_not_end_fails_the_case() {
+        let passes = ["BOOT 1", "STEP one", "OK 1.0 s one", "RESULT pass"];
+        let fails = ["BOOT 1", "STEP one", "FAILED exit 1", "RESULT fail"];
+        let long = Duration::from_secs(3600);
+        let all = std::env::temp_dir().join(format!("watch-{}", std::process::id()));
+        for (lines, ends, limit, silence, wanted) in [
+            (&passes[..], true, long, long, None),
+            (&fails, true, long, long, Some("b, boot 1: failed in \"one\"\nFAILED exit 1")),
+            (&passes[..2], false, Duration::ZERO, long, Some("the case didn't end within 0 s")),
+            (&passes[..2], false, long, Duration::ZERO, Some("it said nothing for 0 s")),
+        ] {
+            let node = |name: &str, lines: &[&str], ends| {
+                let top = all.join(name);
+                fs::create_dir_all(&top).unwrap();
+                fs::write(top.join("result"), lines.join("\n") + "\n").unwrap();
+                fs::write(top.join("console"), "").unwrap();
+                Sayer { top, ends }
+            };
+            let (good, other) = (node("a", &passes, true), node("b", lines, ends));
+            let nodes = [NamedNode { name: "a", node: &good }, NamedNode { name: "b", node: &other }];
+            let watch = Watch { case: "case", start: Instant::now(), limit, silence, cuts: 0, is_verbose: false };
+            let why = watch.boot(&nodes, 1, &mut Random::new(1)).unwrap();
+            let is_it = |wanted: &str| why.as_ref().is_some_and(|why| why.contains(wanted));
+            assert!(wanted.map_or(why.is_none(), is_it), "{lines:?} {wanted:?}: {why:?}");
+        }
+        fs::remove_dir_all(&all).unwrap();
     }
 
     #[test]

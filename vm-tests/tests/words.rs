@@ -1,4 +1,4 @@
-//! The words that cases are told in, `scripts/lib.sh`, without a node.
+//! The words of cases, `scripts/lib.sh`, are tested without a node.
 
 use std::process::Command;
 
@@ -8,6 +8,6 @@ fn a_word_fails_where_what_it_asks_fails() {
     let output = Command::new("bash").arg(script).output().expect("bash runs");
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{said}");
-    // All of it was run.
+    // The script came to its end.
     assert!(said.ends_with("words: as they should be\n"), "{said}");
 }

@@ -21,10 +21,12 @@ pub struct Group {
 }
 
 impl Group {
+    /// The group of a name, which need not be there.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 
+    /// The name of the group.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -21,6 +21,7 @@ pub struct Spec {
     pub layers: Vec<PathBuf>,
     /// Its own folder: `up` has the files that it changed, `result` what it told.
     pub top: PathBuf,
+    /// Its control groups.
     pub group: Group,
     /// The ID of the process whose network namespace has the bridge.
     pub switch: u32,

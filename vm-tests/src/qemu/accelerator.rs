@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+/// How QEMU runs the processor of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accelerator {
     /// Emulate the processor: slow, and the same everywhere

@@ -43,12 +43,15 @@ impl Network {
 /// What a machine is made of.
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
+    /// The disk that it starts from.
     pub disk: &'a Disk,
     /// Another disk. The machine gets a copy-on-write overlay of it as well.
     pub second: Option<&'a Path>,
     /// The size in MiB of one more disk, which is blank.
     pub blank: Option<u32>,
+    /// The network of the case.
     pub network: Network,
+    /// How QEMU runs its processor.
     pub accelerator: Accelerator,
     /// The first program of the kernel, if it isn't systemd.
     pub init: Option<&'a str>,

@@ -3,7 +3,8 @@ step 'its pod is ready' eventually api_pod_is_ready
 ask_api
 
 forget_answers
-LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' says 'it is ended' kube-audit-bootstrap apply --wait "$LONG"
+LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' \
+    says 'it is ended' kube-audit-bootstrap apply --wait "$LONG"
 first=$(absence)
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
@@ -11,12 +12,13 @@ another_policy
 ask_numbers
 watch_api
 forget_answers
-LIMIT=300 step 'the old one audited, and is ended once it has written its events' ended_or_left kube-audit-bootstrap apply --wait "$LONG"
+LIMIT=300 step 'an old API server that audited is ended once it has written its events' \
+    ended_or_left kube-audit-bootstrap apply --wait "$LONG"
 second=$(absence)
 ask_no_more
-step 'the API server is another one' another_api_is_ready
+step 'another API server runs' another_api_is_ready
 step 'it was started once' is "$(api_starts)" 1
-step 'its policy is the other one' has_events '.level == "Request" and .objectRef.resource == "configmaps"'
+step 'its policy is the new one' has_events '.level == "Request" and .objectRef.resource == "configmaps"'
 step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 step 'every request that was answered has one event' eventually all_are_recorded
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
@@ -29,10 +31,10 @@ step 'somebody watches' eventually test -s "$WORK/watched"
 edit_manifest 's/^  annotations:/&\n    edited: by-hand/'
 LIMIT=300 step 'another API server answers after a bare edit' eventually another_api_is_ready
 floor=$(absence)
-step 'the old one lingered until the kubelet killed it' was_killed "$old"
+step 'the old API server ran until the kubelet killed it' was_killed "$old"
 away="for $first s and $second s, and for $floor s after a bare edit"
 if emulated; then
-    tell "NOT JUDGED: the API server was away $away; on a slow node it takes longer to start than an old one lingers"
+    tell "NOT JUDGED: the API server was away $away; on a slow node a start takes longer than the end of an old one"
 else
     step "the API server was away $away" are_short "$first" "$second" "$floor"
 fi

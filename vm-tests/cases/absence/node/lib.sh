@@ -1,4 +1,5 @@
-# ended_or_left COMMAND...: the old API server is ended, or left to the kubelet where this node is too slow to see that it may be.
+# ended_or_left COMMAND...: the command succeeds, and says that it ended the old API server. On a slow node it may say
+# that it left the old API server to the kubelet, as it may not see there that no event would be lost.
 ended_or_left() { says "it is ended$(! emulated || echo '|it is left to the kubelet')" "$@"; }
 
 another_policy() {
@@ -15,6 +16,9 @@ rules:
 END
 }
 
-# are_short SECONDS SECONDS FLOOR: two of them take little more than one bare edit. The kubelet looks again after 10 to 15 s, by chance, and
-# the new API server starts the later, the more runs beside it.
-are_short() { awk -v a="$1" -v b="$2" -v floor="$3" 'BEGIN { print a / floor, b / floor; exit !(a > 0 && b > 0 && a + b <= floor * 1.2) }'; }
+# are_short SECONDS SECONDS FLOOR: two absences take little more than that of one bare edit. The kubelet looks again
+# after 10 to 15 s, by chance, and the new API server starts later on a busy machine.
+are_short() {
+    awk -v a="$1" -v b="$2" -v floor="$3" \
+        'BEGIN { print a / floor, b / floor; exit !(a > 0 && b > 0 && a + b <= floor * 1.2) }'
+}

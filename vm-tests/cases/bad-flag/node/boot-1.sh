@@ -1,13 +1,13 @@
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 
-# Somebody else's edit, which nobody has seen fail yet.
+# Somebody else's edit. The API server hasn't restarted with it yet.
 edit_manifest 's/^    - kube-apiserver$/&\n    - --no-such-flag=1/'
-cp "$MANIFEST" "$WORK/bad"
+step 'the manifest is kept' keep bad manifest
 LIMIT=300 step 'apply --wait names the flag, and what is still wrong when all is put back' \
     says 'unknown flag: --no-such-flag.* files are as they were.*not all is well.*no-such-flag.*restore' \
     exits 4 kube-audit-bootstrap apply --wait 2m
-step 'the manifest is the one from before' cmp "$MANIFEST" "$WORK/bad"
+step 'the manifest is the previous one' is_still bad manifest
 
 edit_manifest '/no-such-flag/d'
 LIMIT=300 step 'without the flag the API server answers' eventually api_is_ready

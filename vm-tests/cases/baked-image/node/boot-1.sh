@@ -1,4 +1,4 @@
-step 'cloud-init is content' cloud_init_done
+step 'cloud-init succeeded' cloud_init_done
 step 'the units are enabled' units_are_enabled
 step 'systemd finds no fault in them' units_are_right /usr/lib/systemd/system/kube-audit-bootstrap*
 step 'the node was prepared' unit_ended
@@ -9,5 +9,5 @@ step 'it has the 14 audit flags' has_default_flags
 step 'events are written' eventually has_events '.level == "Metadata" and .stage == "ResponseComplete"'
 step 'policy and log are private' is_private
 step 'status finds all in place' kube-audit-bootstrap status
-cp "$MANIFEST" "$WORK/manifest"
+step 'the manifest is kept' keep manifest manifest
 tell "TIME$(time_of_unit)"

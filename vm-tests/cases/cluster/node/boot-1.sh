@@ -8,14 +8,17 @@ mv /etc/kubernetes/admin.conf /root/
 step 'without admin.conf it says what is missing' says 'unknown .*admin.conf' exits 3 kube-audit-bootstrap status
 mv /root/admin.conf /etc/kubernetes/
 get_in_the_way
-LIMIT=300 step 'somebody else writes it meanwhile, and it is tried again' says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait "$LONG"
+LIMIT=300 step 'somebody else writes it meanwhile, and apply tries again' \
+    says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait "$LONG"
 step 'it has the 14 settings' has_settings
-step 'and nothing less' only_adds
-step 'what somebody else wrote is there' is "$(kubectl -n kube-system get configmap kubeadm-config -o json | jq -r .metadata.labels.somebody)" else
-step 'the one from before is backed up' is_backed_up "$(kept configuration)"
+step 'and has lost nothing' only_adds
+step 'what somebody else wrote is there' \
+    is "$(kubectl -n kube-system get configmap kubeadm-config -o json | jq -r .metadata.labels.somebody)" else
+step 'the previous configuration is backed up' is_backed_up "$(kept configuration)"
 step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 mv /etc/kubernetes/admin.conf /root/
-step 'without admin.conf it warns that lost events are not known' says 'warning: how many events .* known: there is no .*admin.conf' kube-audit-bootstrap status
+step 'without admin.conf it warns that lost events are not known' \
+    says 'warning: how many events .* known: there is no .*admin.conf' kube-audit-bootstrap status
 mv /root/admin.conf /etc/kubernetes/
 
 # Without a kubelet the API server stays as it is, whatever becomes of its manifest.
@@ -24,12 +27,13 @@ step 'the edited configuration is kept' keep edited configuration
 systemctl stop kubelet
 step 'somebody writes a change of it' keep changed change_of "$(kept edited)"
 step 'somebody changes the configuration since' put_configuration "$(kept changed)"
-step 'restore leaves that, and says so' says 'kubeadm-config is not put back, as it was changed since' kube-audit-bootstrap restore
+step 'restore leaves that, and says so' \
+    says 'kubeadm-config is not put back, as it was changed since' kube-audit-bootstrap restore
 step 'what somebody wrote is there' is_still changed configuration
 step 'but the manifest is as it was' is_still manifest manifest
 step 'apply edits the manifest again, and has nothing to add' kube-audit-bootstrap apply
 step 'what somebody wrote is there' is_still changed configuration
-step 'somebody takes the change back' put_configuration "$(kept edited)"
+step 'somebody undoes the change' put_configuration "$(kept edited)"
 
 watch_api
 step 'restore to what was before the first run' says 'kubeadm-config.*done' kube-audit-bootstrap restore "$first"

@@ -1,15 +1,26 @@
-# What a tool does that has a manifest of its own.
-write_again() { cp "$WORK/manifest" /etc/kubernetes/manifests/.edited && mv /etc/kubernetes/manifests/.edited "$MANIFEST"; }
+# Writes the manifest without the settings, as a tool does that has a manifest of its own.
+write_again() {
+    cp "$(kept manifest)" /etc/kubernetes/manifests/.edited && mv /etc/kubernetes/manifests/.edited "$MANIFEST"
+}
+# self_healing: what status says of it, in JSON.
+self_healing() { kube-audit-bootstrap status --output json | jq -c .selfHealing; }
 
-# By now it is repaired for the Nth time.
+# is_repaired N: the manifest is in place, after N repairs.
 is_repaired() {
-    [ "$(kube-audit-bootstrap status --output json | jq '.inPlace and (.selfHealing.repairs | length) == '"$1")" = true ] &&
+    local filter=".inPlace and (.selfHealing.repairs | length) == $1"
+    [ "$(kube-audit-bootstrap status --output json | jq "$filter")" = true ] &&
         unit_is_done && kube-audit-bootstrap verify
 }
-is_up_for_long() { local at; at=$(booted_at) && awk -v at="$at" '{ print $1; exit !($1 > at / 1000000 + 180) }' /proc/uptime; }
+# The node has been up for more than three minutes.
+is_up_for_long() {
+    local at
+    at=$(booted_at) && awk -v at="$at" '{ print $1; exit !($1 > at / 1000000 + 180) }' /proc/uptime
+}
+# The timer looks again 15 minutes after the unit ended.
 looks_again() {
     local ended
-    ended=$(systemctl show --value -p InactiveEnterTimestampMonotonic kube-audit-bootstrap-heal.service) && [ "$ended" -gt 0 ] &&
+    ended=$(systemctl show --value -p InactiveEnterTimestampMonotonic kube-audit-bootstrap-heal.service) &&
+        [ "$ended" -gt 0 ] &&
         is "$(looks as-new.timer OnUnitInactiveUSec)" "900000000 $((ended + 900000000))"
 }
 has_given_up() { systemctl is-failed kube-audit-bootstrap-heal.service; }

@@ -1,4 +1,4 @@
-# Another policy each time.
+# policy USER: configures a policy that names a user, and so differs from another one.
 policy() {
     configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'
     cat >/etc/kube-audit-bootstrap/policy.yaml <<END

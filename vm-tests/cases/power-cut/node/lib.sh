@@ -1,12 +1,20 @@
-# The manifest is the one of kubeadm, or the edited one, and the API server that runs has what it says.
+# The manifest is the one that kubeadm wrote, or the edited one.
 is_old_or_new() {
     local found
-    if cmp "$MANIFEST" "$WORK/manifest"; then found=old; elif cmp "$MANIFEST" "$WORK/edited"; then found=new; else return 1; fi
+    if is_still manifest manifest; then
+        found=old
+    else
+        cmp "$MANIFEST" "$WORK/edited" || return 1
+        found=new
+    fi
     tell "FOUND $found"
 }
+# The API server that runs has the flags of the manifest.
 runs_what_is_written() {
     api_is_ready &&
-        if cmp -s "$MANIFEST" "$WORK/manifest"; then has_no_flags; else has_default_flags; fi
+        if is_still manifest manifest; then has_no_flags; else has_default_flags; fi
 }
-policy_is_whole() { [ ! -e /etc/kubernetes/audit-policy.yaml ] || cmp /etc/kubernetes/audit-policy.yaml "$WORK/policy"; }
+policy_is_whole() {
+    [ ! -e /etc/kubernetes/audit-policy.yaml ] || cmp /etc/kubernetes/audit-policy.yaml "$WORK/policy"
+}
 back_and_forth() { kube-audit-bootstrap apply && kube-audit-bootstrap restore; }

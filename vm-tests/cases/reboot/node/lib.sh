@@ -1,2 +1,2 @@
-# What `written` says of files that outlive a reboot.
+# What `written` prints of files that outlive a reboot.
 written_on_disk() { written | grep -v ^/run/; }

@@ -17,7 +17,8 @@ rm /etc/kubernetes/audit-policy.yaml
 step 'the manifest is as it was' is_as_it_was
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-# Another manifest than the one before, whose pod's ends the kubelet remembers, and waits before it starts that again.
+# The manifest differs from the previous one. The kubelet remembers how often the pod of a manifest ended, and waits
+# before it starts that pod again.
 configure 'storage: {require: any, headroom: any}' 'log: {maxAge: 31}'
 step 'the log has a disk of its own' small_log_disk
 fill_log_disk &
@@ -38,7 +39,7 @@ LIMIT=300 step 'another API server answers after a bare edit' eventually another
 floor=$(absence)
 away="at a time, for $refused s with the policy, for $unwritable s with the log, and for $floor s after a bare edit"
 if emulated; then
-    tell "NOT JUDGED: the API server was away, $away; on a slow node each of its starts takes longer than an old one lingers"
+    tell "NOT JUDGED: the API server was away, $away; on a slow node a start takes longer than the end of an old one"
 else
     step "the API server was away, $away" are_bounded "$refused" "$unwritable" "$floor"
 fi

@@ -3,10 +3,14 @@ DIRECTORY=/var/log/kubernetes/audit
 
 kubelet_needs_no_log() {
     local unit
-    unit=$(systemctl show -p LoadState -p RequiresMountsFor kubelet.service) && grep -x LoadState=loaded <<<"$unit" && lacks audit <<<"$unit"
+    unit=$(systemctl show -p LoadState -p RequiresMountsFor kubelet.service) &&
+        grep -x LoadState=loaded <<<"$unit" && lacks audit <<<"$unit"
 }
-nothing_is_mounted() { is_not_mounted $DIRECTORY && [ ! -e $DIRECTORY.before-mount ] && [ ! -e /etc/systemd/system/var-log-kubernetes-audit.mount ]; }
-# killed_when COMMAND: apply is killed as soon as that succeeds.
+nothing_is_mounted() {
+    is_not_mounted $DIRECTORY && [ ! -e $DIRECTORY.before-mount ] &&
+        [ ! -e /etc/systemd/system/var-log-kubernetes-audit.mount ]
+}
+# killed_when COMMAND: kills apply --wait as soon as the command succeeds.
 killed_when() {
     local pid
     kube-audit-bootstrap apply --wait "$LONG" >"$WORK/killed" 2>&1 &
