@@ -148,6 +148,11 @@ impl Apply {
         }
     }
 
+    /// Did somebody run `apply` himself, who wants the node to audit?
+    fn is_by_hand(&self) -> bool {
+        !self.heal && self.overrides.occasion == Occasion::default()
+    }
+
     /// Errors: why the plan may not be carried out. To a repair, the place of the log is no reason.
     fn allowed(&self, plan: &mut Plan) -> Result<()> {
         if self.heal {
@@ -159,6 +164,8 @@ impl Apply {
     fn once(&self, root: &Root, config: &Config, common: &Common) -> Result<Done> {
         let manifest = kubelet::manifest_path(root, config)?;
         self.unhide(root, &manifest)?;
+        // Before the node is looked at, as a restore that comes after that counts.
+        let past = if self.is_by_hand() { healing::history(root)?.newest().map(str::to_owned) } else { None };
         let policy = OnceCell::new();
         let mut plan = survey(root, config, &self.overrides, &policy)?;
         if let Err(error) = self.allowed(&mut plan) {
@@ -183,7 +190,7 @@ impl Apply {
         let mut before = verify::Before::default();
         let mut backup = None;
         let mut lock = None;
-        if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() {
+        if !plan.changes.is_empty() || backup::unfinished(root)? || waits.is_some() || past.is_some() {
             lock = Some(Lock::take(root, self.patience())?);
             if self.heal
                 && let Some(id) = healing::history(root)?.restored
@@ -245,6 +252,9 @@ impl Apply {
             pending::end(root, &manifest);
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        if let Some(id) = past.filter(|_| backup.is_none() && !is_put_back) {
+            healing::forget(root, &id)?;
+        }
         let gathered = plan.gathers().filter(|_| !is_put_back).map(|(log, attributes)| {
             // Now the API server of before may have ended.
             (gather::gather(&log, attributes.as_ref()), log)

@@ -1,5 +1,6 @@
 //! `restore`: puts back what a run changed.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -8,12 +9,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::change::{describe, diff};
-use super::common::{Common, Outcome, Overrides, configuration};
+use super::common::{Common, Outcome, Overrides, configuration, survey};
 use crate::change;
 use crate::config::Config;
 use crate::facts::backup::{RESTORE, Set};
 use crate::node::lock::Lock;
-use crate::node::{backup, hidden, kubelet, restore, transaction};
+use crate::node::root::Root;
+use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
 use crate::plan::way_back::keep_referenced;
 
 /// Put back what the newest apply, or all since the named one, changed
@@ -57,6 +59,8 @@ impl Restore {
             hidden::unhide(&root, &manifest_path).map_err(told).unwrap_or_default();
         }
         let mut restore = restore::plan(&root, self.id.as_deref())?;
+        let first = restore.sets.last();
+        let undoes_restore = backup::list(&root)?.iter().any(|set| Some(&set.id) == first && set.why == RESTORE);
         let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
         if self.force {
             restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
@@ -77,6 +81,9 @@ impl Restore {
             true => None,
             false => transaction::execute(&root, &changes, RESTORE, SystemTime::now())?,
         };
+        if let Some(id) = taken.as_deref().filter(|_| undoes_restore && is_in_place(&root, config)) {
+            healing::forget(&root, id)?;
+        }
         let differs = self.dry_run && !changes.is_empty();
         if common.json() {
             let changes: Vec<_> = changes
@@ -106,6 +113,13 @@ impl Restore {
         }
         Ok(if differs { Outcome::Differs } else { Outcome::Done })
     }
+}
+
+/// Is there nothing left for `apply`? The cluster isn't asked, as its API server may be about to restart.
+fn is_in_place(root: &Root, config: Config) -> bool {
+    let config = Config { cluster: false, ..config };
+    let plan = survey(root, &config, &Overrides::default(), &OnceCell::new());
+    plan.is_ok_and(|plan| plan.changes.is_empty() && plan.refusal.is_none())
 }
 
 fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {

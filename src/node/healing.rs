@@ -9,6 +9,7 @@ use super::backup;
 use super::process::running;
 use super::root::Root;
 use crate::facts::backup::RESTORE;
+use crate::path::STATE;
 use crate::time;
 use crate::yaml::tree::MAX_BYTES;
 
@@ -24,6 +25,9 @@ const QUIET: Duration = Duration::from_secs(10);
 /// How long an upgrade may go on.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The id of the newest backup set that no longer counts, nor do those before it. It is there where no set tells so: see [`forget`].
+const FORGOTTEN: &str = "/var/lib/kube-audit-bootstrap/forgotten";
 
 /// Where the path unit is linked to where it is enabled.
 const WANTS: [&str; 4] =
@@ -75,11 +79,30 @@ impl History {
         let ends = self.repairs.first().and_then(moment).zip(self.repairs.get(REPAIRS - 1).and_then(moment));
         ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
     }
+
+    /// The newest set, where there is something to forget.
+    pub fn newest(&self) -> Option<&str> {
+        self.restored.as_deref().or_else(|| self.repairs.first().map(|(id, _)| id.as_str()))
+    }
+}
+
+/// Forgets the history up to the set `id`: an `apply` by hand found nothing to do, so it made no set of its own, or a restore took a
+/// restore back, and everything is in place again. To be called with the lock held.
+///
+/// Errors: the file system's.
+pub fn forget(root: &Root, id: &str) -> Result<()> {
+    root.make_private(STATE)?;
+    root.replace(FORGOTTEN, id)
 }
 
 /// What was done last.
 pub fn history(root: &Root) -> Result<History> {
-    let sets = backup::list(root)?;
+    let mut sets = backup::list(root)?;
+    // One that is not there any more is older than all that matter.
+    let forgotten = root.read(FORGOTTEN, MAX_BYTES)?.map(|forgotten| forgotten.bytes).unwrap_or_default();
+    if let Some(at) = sets.iter().position(|set| set.id.as_bytes() == forgotten) {
+        sets.truncate(at);
+    }
     // One that was cut off is taken back by the next run, and put back nothing.
     let is_whole = !backup::unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == RESTORE).map(|set| set.id.clone());
@@ -132,6 +155,24 @@ mod tests {
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], "apply", at(4000)).unwrap();
         assert_eq!(history(&node.root).unwrap(), History::default());
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_no_more_and_what_comes_later_does() {
+        let node = node(&[("apply", 1000), (HEAL, 2000), (HEAL, 2100), (HEAL, 2200)]);
+        let newest = || history(&node.root).unwrap().newest().map(str::to_owned);
+        assert!(history(&node.root).unwrap().is_a_fight());
+        forget(&node.root, &newest().unwrap()).unwrap();
+        assert_eq!(history(&node.root).unwrap(), History::default());
+        for (why, when) in [(HEAL, 2300), (RESTORE, 2400)] {
+            execute(&node.root, &[node.write(MANIFEST, why)], why, at(when)).unwrap();
+            assert_eq!(newest(), Some(time::stamp(at(when))));
+        }
+        forget(&node.root, &newest().unwrap()).unwrap();
+        assert_eq!(newest(), None);
+        // Its set went with age.
+        forget(&node.root, "20200101T000000Z").unwrap();
+        assert_eq!(newest(), Some(time::stamp(at(2400))));
     }
 
     #[test]
