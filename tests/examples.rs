@@ -56,7 +56,7 @@ fn the_examples_are_what_is_printed() {
     let configured = root(&given("config.yaml"), Some(&given("audit-policy.yaml")));
     let default = tempfile::tempdir().unwrap();
     fs::create_dir(default.path().join("etc")).unwrap();
-    let update = std::env::var_os("UPDATE_EXAMPLES").is_some();
+    let update = common::records("UPDATE_EXAMPLES");
     for (set, root) in [("default", &default), ("configured", &configured)] {
         for (kind, file) in KINDS {
             let output = render(root.path(), &[kind]);

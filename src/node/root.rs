@@ -654,6 +654,16 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_made_meanwhile_is_not_written_over() {
+        let node = Node::with(&[("/d/new", "ours"), ("/d/there", "theirs")]);
+        let place = node.root.place("/d/there").unwrap();
+        assert_eq!(place.rename_new("new", "there"), Err(Errno::EEXIST));
+        assert_eq!((node.text("/d/new").as_str(), node.text("/d/there").as_str()), ("ours", "theirs"));
+        place.rename_new("new", "free").unwrap();
+        assert_eq!(node.root.list("/d").unwrap().unwrap(), ["free", "there"]);
+    }
+
+    #[test]
     fn names_are_sorted() {
         let node = Node::with(&[("/d/b", ""), ("/d/a/x", ""), ("/d/.c", "")]);
         assert_eq!(node.root.list("/d").unwrap().unwrap(), [".c", "a", "b"]);

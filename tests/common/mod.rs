@@ -27,6 +27,17 @@ pub fn run(root: &Path, arguments: &[&str]) -> Output {
     program().args(arguments).arg("--root").arg(root).output().unwrap()
 }
 
+/// Shall a test write what it expects anew? `variable` is 1 then. Nobody reviews what CI would write.
+pub fn records(variable: &str) -> bool {
+    let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|found| found == value);
+    let records = is(variable, "1");
+    assert!(
+        !(records && is("CI", "true")),
+        "{variable}=1 writes expectations, which CI=true must not: unset one of them"
+    );
+    records
+}
+
 /// Writes a file of a node, with the folders above it. `path` is its absolute path on the node.
 pub fn put(root: &Path, path: &str, content: impl AsRef<[u8]>, mode: u32) {
     let path = root.join(&path[1..]);
