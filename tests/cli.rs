@@ -582,6 +582,16 @@ fn a_restore_that_takes_a_restore_back_leaves_the_node_to_boots_again() {
     assert_eq!(history.manifest(), history.bare);
     assert!(history.told().is_some());
     assert!(!history.is_repaired_by_a_boot());
+
+    // Who takes an apply back means it, whatever is left for another one.
+    let history = History::new();
+    let policy = history.node.path().join("policy.yaml");
+    fs::write(&policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n").unwrap();
+    history.run(&format!("apply --policy {}", policy.display()));
+    history.run("restore");
+    history.run("plan");
+    assert!(history.told().is_some());
+    assert!(!history.is_repaired_by_a_boot());
 }
 
 #[test]

@@ -73,6 +73,20 @@ fn the_examples_are_what_is_printed() {
 }
 
 #[test]
+fn expectations_are_recorded_for_one_value_and_not_in_ci() {
+    for (value, ci, records) in [
+        (None, None, Some(false)),
+        (Some(""), None, Some(false)),
+        (Some("0"), Some("true"), Some(false)),
+        (Some("1"), Some("true"), None),
+        (Some("1"), Some("false"), Some(true)),
+        (Some("1"), None, Some(true)),
+    ] {
+        assert_eq!(common::may_record(value, ci), records, "{value:?}, CI: {ci:?}");
+    }
+}
+
+#[test]
 fn every_kind_has_an_example() {
     let help = render(Path::new("/"), &["--help"]);
     let help = String::from_utf8(help.stdout).unwrap();

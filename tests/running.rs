@@ -91,6 +91,22 @@ fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {
     assert_eq!((node.cluster("configmap").as_str(), node.count_asked(" replace --raw ")), (CLUSTER, 2));
 }
 
+/// The API server that is to be seen again is the one that runs, as its manifest is as it was.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_cannot_be_proved_is_put_back_without_another_start_where_the_manifest_stays() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "cp /mnt/configmap /mnt/bare; run first apply; settle; cp /mnt/pid /mnt/before; cp /mnt/bare /mnt/configmap
+         : >/mnt/deaf; run apply apply --wait 2s --output json; cp /mnt/pid /mnt/after",
+    );
+    let reason = node.json("apply", 4)["proof"]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.ends_with(", and the API server answers again"), "{reason}");
+    assert_eq!(node.cluster("configmap"), CLUSTER);
+    assert_eq!(node.text("after"), node.text("before"));
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn the_clusters_own_configuration_is_left_to_who_says_so() {
