@@ -103,13 +103,15 @@ pub fn text(report: &Report) -> String {
         );
     }
     let repairs = history.repairs.len();
-    if report.heals || repairs > 0 {
+    if report.heals || repairs > 0 || history.restored.is_some() {
         let state = if report.heals { "enabled" } else { "off" };
         let stopped = match &history.restored {
             _ if history.is_a_fight() => {
                 ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
             }
-            Some(id) => format!(", and none until apply is run: {id} put the node back"),
+            Some(id) => format!(
+                ", and neither self-healing nor a boot repairs anything until you run apply: {id} put the node back"
+            ),
             None => String::new(),
         };
         let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
@@ -259,7 +261,13 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 true,
                 &[],
                 Some("R"),
-                "enabled  0 repairs since apply, and none until apply is run: R put the node back",
+                "enabled  0 repairs since apply, and neither self-healing nor a boot repairs anything until you run apply: R put the node back",
+            ),
+            (
+                false,
+                &[],
+                Some("R"),
+                "off      0 repairs since apply, and neither self-healing nor a boot repairs anything until you run apply: R put the node back",
             ),
         ] {
             let history = RepairHistory { repairs: repairs(minutes), restored: restored.map(str::to_owned) };
@@ -318,6 +326,17 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             ("warnings", json!([]), json!(["a warning"])),
         ] {
             assert_eq!((&bare[key], &full[key]), (&plain, &told), "{key}");
+        }
+        type Change = fn(&mut Report);
+        for change in [
+            (|report| report.interrupted = true) as Change,
+            |report| report.plan.refusal = Some("why".to_owned()),
+            |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
+        ] {
+            let mut report = report();
+            assert!(report.is_in_place());
+            change(&mut report);
+            assert!(!report.is_in_place());
         }
         let objection =
             Report { plan: Plan { objection: Some("no room".to_owned()), ..report().plan }, ..report() };

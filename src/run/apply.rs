@@ -13,7 +13,7 @@ use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, pending, transaction};
-use crate::plan::{FollowUp, Plan, Role, Step};
+use crate::plan::{FollowUp, Occasion, Plan, Role, Step};
 
 /// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
 const TRIES: usize = 3;
@@ -52,6 +52,8 @@ pub struct Changed<'r> {
     /// What ran before the change, and how long to wait for a proof.
     proof: Option<(Before, Duration)>,
     is_boot: bool,
+    /// The backup set that kept repairs away before an `apply` by hand.
+    past: Option<String>,
     lock: Option<Lock>,
 }
 
@@ -76,6 +78,9 @@ pub struct Done {
 pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refused> {
     let manifest = kubelet::manifest_path(run.root, &run.config)?;
     unhide(run.root, &manifest, terms.patience)?;
+    // A restore that comes after this look counts.
+    let is_by_hand = terms.why == Why::Apply && run.occasion == Occasion::Any;
+    let past = if is_by_hand { healing::history(run.root)?.newest().map(str::to_owned) } else { None };
     let plan = plan(run, terms)?;
     let wait = provable(&plan, terms, &manifest)?;
     let mut changed = Changed {
@@ -85,9 +90,11 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         manifest,
         proof: wait.map(|limit| (Before::default(), limit)),
         is_boot: terms.why == Why::Boot,
+        past,
         lock: None,
     };
-    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() {
+    let has_past = changed.past.is_some();
+    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() || has_past {
         changed.lock = Some(Lock::take(run.root, terms.patience)?);
         if terms.why == Why::Heal
             && let Some(id) = healing::history(run.root)?.restored
@@ -209,8 +216,12 @@ impl Changed<'_> {
         if self.lock.is_some() && !self.is_boot {
             pending::end(self.root, &self.manifest);
         }
+        let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
+            healing::forget(self.root, &id)?;
+        }
         let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
-        if !matches!(done.proof, Some(Verdict::PutBack(_))) {
+        if !is_put_back {
             done.follow_up();
         }
         Ok(done)
