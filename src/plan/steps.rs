@@ -334,6 +334,8 @@ mod tests {
             let intent = Intent { occasion, ..intent(&config) };
             let plan = planned_for(&intent, &facts(manifest), &targets()).unwrap();
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
+            // Logs follow a mount, and nothing else here.
+            assert_eq!(plan.follow_up.is_some(), does.contains("mount"), "{occasion:?}");
         }
     }
 
