@@ -174,7 +174,7 @@ fn only_what_runs_is_verified() {
     let output = run(node.path(), &["verify"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("only what runs can be verified; leave --root out"), "{stderr}");
+    assert!(stderr.contains("a proof needs a running API server; leave out --root"), "{stderr}");
     // "5m": an image has nobody to wait for.
     for wrong in ["5m", "5", "soon", "0s"] {
         assert_eq!(run(node.path(), &["apply", "--wait", wrong]).status.code(), Some(2), "{wrong}");
@@ -278,7 +278,10 @@ fn restore_undoes_what_others_changed_by_force_alone() {
     fs::write(&manifest, &upgraded).unwrap();
     let refused = run(root, &["restore"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("changed by somebody else since"));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr)
+            .contains("something else changed this since; nothing was put back")
+    );
     assert_eq!(fs::read_to_string(&manifest).unwrap(), upgraded);
     assert_eq!(run(root, &["restore", "--dry-run"]).status.code(), Some(3));
     assert!(run(root, &["restore", "--force"]).status.success());
@@ -298,7 +301,10 @@ fn a_boot_leaves_what_was_put_back_and_the_proof_of_what_it_repairs() {
     assert_eq!(status()["unproved"], repaired["unproved"]);
     assert_eq!(run(root.path(), &["restore"]).status.code(), Some(0));
     let output = run(root.path(), &["apply", "--boot"]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("the node was put back"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("the node was restored or rolled back"),
+        "{output:?}"
+    );
     assert_eq!((output.status.code(), status()["inPlace"].clone()), (Some(0), false.into()));
     assert_eq!(run(root.path(), &["apply"]).status.code(), Some(0));
     assert_eq!((status()["inPlace"].clone(), status()["unproved"].is_null()), (true.into(), true));
@@ -432,7 +438,7 @@ fn a_policy_is_explained() {
             format!(
                 "{first}rule 2 at 7:3 decides\nlevel: Metadata\nstages not recorded: RequestReceived\nmanaged fields: kept\n"
             ),
-            "warning: the API server doesn't look for the name of what is created: --name is left out\nwarning: there are \
+            "warning: the API server doesn't look at the name of an object that a request creates: --name is ignored\nwarning: there are \
              no \"deployment\" in group \"\"; did you mean deployments in group \"apps\"?\n",
         ),
     ] {

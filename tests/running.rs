@@ -39,11 +39,11 @@ fn a_run_is_proved_told_and_put_back() {
     let since = status["lost"]["since"].as_str().unwrap();
     assert!(
         told.contains(&format!(
-            "\nevents    lost     since the API server started at {since}, as it counts: 7 by log"
+            "\nevents    lost     since the API server started at {since}, by its own count: 7 by log"
         )),
         "{told}"
     );
-    assert!(told.contains("\nplace     volatile   /var/log/kubernetes/audit: tmpfs"), "{told}");
+    assert!(told.contains("\ndirectory volatile   /var/log/kubernetes/audit: tmpfs"), "{told}");
 
     node.stdout("restore", 0);
     assert_eq!(node.cluster("restored"), CLUSTER);
@@ -113,7 +113,7 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
         node.stdout("apply", 0);
         let stderr = node.stderr("apply");
         assert_eq!(node.lines("ends"), [ends], "{restart}: {stderr}");
-        let closed = "the old one takes no more requests; it has ";
+        let closed = "the previous API server takes no more requests; running requests have ";
         let told = stderr.lines().find_map(|line| line.split_once(closed)?.1.strip_suffix(" for those under way"));
         assert_eq!(told, words, "{restart}: {stderr}");
     }
@@ -139,7 +139,7 @@ fn three_repairs_within_an_hour_are_the_last_ones() {
     let stderr = node.stderr("heal");
     assert!(
         stderr
-            .contains("it was repaired 3 times within an hour, and is without its settings again; it is left so"),
+            .contains("it was repaired 3 times within an hour, and another program keeps removing the settings; it is not repaired again"),
         "{stderr}"
     );
     assert_eq!(node.text("after"), node.text("manifest"));

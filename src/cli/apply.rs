@@ -19,24 +19,24 @@ use crate::run::misuse::Misuse;
 use crate::run::prove::Verdict;
 use crate::run::{self, Run};
 
-/// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
+/// Prepare the node: log directory, audit policy, kubeadm configuration, manifest of the API server
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
     overrides: Overrides,
-    /// Change nothing, do what plan does
+    /// Change nothing; do what plan does
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the API server is proved to audit, as verify does, at most so long, and as long again for its return where it isn't and everything is put back; then exit 4
+    /// Wait up to DURATION for proof that the API server audits. If there is none, roll back, wait up to DURATION again for the API server to return, and exit 4
     #[arg(long, value_name = "DURATION", value_parser = verify::duration)]
     wait: Option<Duration>,
-    /// Repair a manifest that something re-wrote, once all is quiet; what kube-audit-bootstrap-heal.service runs
+    /// Repair the manifest if it needs it, after nothing has written it for a while; kube-audit-bootstrap-heal.service runs this
     #[arg(long, requires = "wait", conflicts_with = "dry_run")]
     heal: bool,
-    /// As at a boot, before the kubelet: leave the cluster's configuration and a node that was put back as they are, and the proof to self-healing
+    /// Run at a boot, before the kubelet: do not change the cluster's kubeadm configuration, or a node that was restored or rolled back, and leave the proof to self-healing
     #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
     boot: bool,
-    /// How long to wait for another run to end
+    /// How long to wait for another run of the program to end
     #[arg(long, value_name = "SECONDS", default_value_t = LOCK_TIMEOUT)]
     lock_timeout: u64,
 }
@@ -48,9 +48,10 @@ impl ApplyArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.wait.is_some() && !root.is_host() {
-            return Err(
-                Misuse("--wait: only what runs can be proved; leave --wait or --root out".to_owned()).into()
-            );
+            return Err(Misuse(
+                "--wait: a proof needs a running API server; leave out --wait or --root".to_owned(),
+            )
+            .into());
         }
         if self.heal {
             return self.heal(&root, common, out);
@@ -65,7 +66,7 @@ impl ApplyArgs {
         let run = match run_of(&root, common.config.as_deref(), &self.overrides, occasion) {
             // It is for control planes, and no reason for a worker's boot to turn red.
             Err(error) if self.boot && run::is_worker(&root)? => {
-                log::warn!("{error:#}; this is a worker, so it doesn't matter here");
+                log::warn!("{error:#}; this node is a worker, so this does not matter");
                 return Ok(Outcome::Done);
             }
             read => read?,

@@ -29,16 +29,16 @@ pub enum Outcome {
 
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Work on the node whose files lie in this directory, such as a mounted image
+    /// Work on the node whose files are in this directory, such as a mounted image
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// Read this configuration instead of ROOT/etc/kube-audit-bootstrap/config.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print text for people or JSON for programs
+    /// Print text for people, or JSON for programs
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
-    /// Say more on stderr; twice for still more. RUST_LOG overrides it
+    /// Print more messages on stderr; -vv prints even more. RUST_LOG overrides this
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -52,29 +52,29 @@ pub enum OutputFormat {
 /// What the command line changes of the configuration.
 #[derive(Debug, Default, Args)]
 pub struct Overrides {
-    /// Install this audit policy: a file of the machine that runs this, - for standard input, or `default`
+    /// Install this audit policy: a file on the machine that runs the program, - for standard input, or `default`
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Let the API server log to this file of the node
+    /// Let the API server write its audit log to this file on the node
     #[arg(long, value_name = "PATH")]
     pub log_path: Option<String>,
-    /// Edit this kubeadm configuration of the node instead of those in the usual places; may be repeated
+    /// Edit this kubeadm configuration file on the node, instead of those at the default paths; may be repeated
     #[arg(long, value_name = "PATH")]
     pub kubeadm_config: Vec<String>,
-    /// Leave the cluster's own copy of kubeadm's configuration as it is, which kubeadm upgrade reads
+    /// Do not edit the cluster's kubeadm configuration (the ConfigMap kube-system/kubeadm-config)
     #[arg(long)]
     pub no_cluster: bool,
-    /// The node's Kubernetes version, where its files don't tell or tell it wrong
+    /// The node's Kubernetes version, if the files on the node give none, or a wrong one
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     pub kubernetes_version: Option<Version>,
-    /// What to do with audit flags that the node's files already carry
+    /// What to do with audit flags that the node's files already have
     #[arg(long, value_name = "WHAT")]
     pub existing: Option<ExistingArg>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ExistingArg {
-    /// Give them our values
+    /// Set them to the program's values
     Replace,
     /// Keep them, and add what is missing
     Keep,
@@ -88,7 +88,7 @@ pub fn outcome_of(error: &anyhow::Error) -> Outcome {
 }
 
 pub fn kubernetes_version(text: &str) -> Result<Version, String> {
-    Version::parse(text).ok_or_else(|| "a version such as v1.30.2 is expected".to_owned())
+    Version::parse(text).ok_or_else(|| "write a version such as v1.30.2".to_owned())
 }
 
 impl Common {
@@ -105,12 +105,17 @@ impl Common {
 pub fn open_root(path: &Path) -> Result<Root> {
     let shown = path.display();
     if !path.is_dir() {
-        return Err(Misuse(format!("{shown}: --root names no directory")).into());
+        return Err(
+            Misuse(format!("{shown}: --root is not a directory; name the root directory of a node")).into()
+        );
     }
     let root = Root::open(path)?;
     // Where an image was to be mounted and wasn't.
     if root.list("/")?.is_some_and(|names| names.is_empty()) {
-        return Err(Misuse(format!("{shown}: the root is empty; is the image mounted?")).into());
+        return Err(Misuse(format!(
+            "{shown}: --root is not the root directory of a node: it is empty; mount the image first"
+        ))
+        .into());
     }
     Ok(root)
 }

@@ -204,7 +204,7 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
     let calls = env::var(GUARD).ok().and_then(|calls| calls.parse().ok()).unwrap_or(0);
     if calls >= MAX_CALLS {
         bail!(
-            "{}: called {MAX_CALLS} times, it calls this hook each time and not kubeadm; remove it, or put the real \
+            "{}: called {MAX_CALLS} times, it calls this hook each time, so it is not kubeadm; remove it, or put the real \
              kubeadm before it in PATH",
             real.display()
         );
@@ -225,7 +225,7 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
         }
         // Or somebody has it in the environment, and believes that the node is prepared.
         Some(_) => {
-            ::log::warn!("{GUARD} is set, so the outer call has prepared the node, and this one does nothing");
+            ::log::warn!("{GUARD} is set, so an outer call has prepared the node, and this call prepares nothing");
         }
         None => {}
     }
@@ -298,8 +298,8 @@ fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<S
 fn refuse_drawn_user(call: &Call) -> Result<()> {
     if call.gates.as_deref().is_some_and(|gates| gates.contains("RootlessControlPlane=true")) {
         bail!(
-            "--feature-gates: with RootlessControlPlane the API server runs as a user that isn't known yet and could \
-             not read its policy"
+            "--feature-gates: with RootlessControlPlane, the API server runs as a user that is not known yet, so it could \
+             not read its policy; leave out this feature gate"
         );
     }
     Ok(())
@@ -346,16 +346,16 @@ fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Resul
         config.map_or(true, |config| config.kubeadm_required)
     };
     if call.occasion == Occasion::Upgrade {
-        ::log::warn!("{error:#}; kubeadm upgrade goes on, see kube-audit-bootstrap status");
+        ::log::warn!("{error:#}; kubeadm upgrade starts all the same; see kube-audit-bootstrap status");
     } else if joins_as_worker(call, given) {
-        ::log::warn!("{error:#}; kubeadm join goes on, as a worker has nothing to be prepared");
+        ::log::warn!("{error:#}; kubeadm join starts all the same, because a worker needs no preparation");
     } else if (given.is_read && given.option.is_none()) || is_required() {
         if let (Some(directory), None) = (&given.directory, &call.rootfs) {
             handover::discard(directory);
         }
         return Err(not_started(verb, real, error));
     } else {
-        ::log::warn!("{error:#}; kubeadm {verb} goes on without audit logs, as kubeadm.required is false");
+        ::log::warn!("{error:#}; kubeadm {verb} starts without audit logs, because kubeadm.required is false");
     }
     Ok(())
 }
@@ -382,8 +382,8 @@ fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
         ::log::error!("{whole}");
     }
     let message = format!(
-        "kubeadm {verb} was not started, as the node can't be prepared for audit logs: {first}; correct that and call \
-         kubeadm {verb} again, or go without audit logs by calling {} {verb}",
+        "kubeadm {verb} was not started, because the node can't be prepared for audit logs: {first}; fix this and \
+         call kubeadm {verb} again, or start it without audit logs by calling {} {verb}",
         real.display()
     );
     match outcome_of(&error) {

@@ -7,7 +7,7 @@ use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::print_plan;
 use crate::plan::Occasion;
 
-/// Show what apply would change, as a unified diff; exit 3 if anything
+/// Show what apply would change, with a unified diff; exit 3 if it would change anything
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     #[command(flatten)]

@@ -18,55 +18,55 @@ use crate::run::misuse::Misuse;
 use crate::yaml::Position;
 use crate::yaml::fields::{Finding, Severity};
 
-/// Check an audit policy, or ask what it does with a request
+/// Check an audit policy, or explain what it does with a request
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     Check(Check),
     Explain(Explain),
 }
 
-/// Check a policy as strictly as it deserves; exit 1 if the API server would refuse or misread it
+/// Check an audit policy; exit 1 if the API server would refuse it, or read it in another way than it says
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The policy, or - for standard input; the node's own where none is named
+    /// The policy file, or - for standard input; by default, the node's own policy
     file: Option<PathBuf>,
-    /// The Kubernetes version to check for; without one, the node's for its own policy, else what all supported
-    /// versions take
+    /// The Kubernetes version to check for; by default, the node's version for the node's own policy, and all supported
+    /// versions for a file
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
 }
 
-/// Say what a policy makes of a request: which rule decides, why the earlier ones don't, what is recorded
+/// Explain what a policy does with a request: which rule decides, why the earlier rules do not match, what is recorded
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("target").required(true).args(["resource", "path"])))]
 pub struct Explain {
-    /// The policy, or - for standard input; the node's own where none is named
+    /// The policy file, or - for standard input; by default, the node's own policy
     file: Option<PathBuf>,
-    /// Who makes the request
+    /// The user who makes the request
     #[arg(long, value_name = "NAME")]
     user: String,
-    /// A group of the user; may be repeated. system:authenticated and those of service accounts go without saying
+    /// A group of the user; may be repeated. system:authenticated and the groups of a service account are added by themselves
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// The verb, such as get, list or create; for a path the HTTP method, in lower case
     #[arg(long)]
     verb: String,
-    /// What the request is for: a resource in the plural, such as pods or pods/log
+    /// The resource of the request, in the plural, such as pods or pods/log
     #[arg(long, value_name = "RESOURCE[/SUB]")]
     resource: Option<String>,
-    /// The resource's API group, such as apps; none is the core group
+    /// The API group of the resource, such as apps; by default, the core group
     #[arg(long, value_name = "GROUP", requires = "resource", conflicts_with = "path")]
     api_group: Option<String>,
-    /// The namespace; none is for what lies in no namespace, and for all namespaces at once
+    /// The namespace; leave it out if the resource has none, or if the request is for all namespaces
     #[arg(long, value_name = "NAME", requires = "resource", conflicts_with = "path")]
     namespace: Option<String>,
-    /// The object's name; a list, and most creations, have none
+    /// The name of the object; a list request and most create requests have none
     #[arg(long, value_name = "NAME", requires = "resource", conflicts_with = "path")]
     name: Option<String>,
-    /// The path of a request that isn't for a resource, such as /healthz
+    /// The path of a request that is not for a resource, such as /healthz
     #[arg(long)]
     path: Option<String>,
-    /// The Kubernetes version to check the policy for; without one as for `policy check`
+    /// The Kubernetes version to check the policy for; the default is as for `policy check`
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
 }
@@ -131,11 +131,13 @@ impl Explain {
         let mut warnings = Vec::new();
         let target = match (&self.resource, &self.path) {
             (_, Some(path)) if !path.starts_with('/') || path.contains('?') => {
-                let message = format!("--path {path}: a path begins with \"/\", and has no query");
+                let message = format!("--path {path}: the path must begin with \"/\", and have no query");
                 return Err(Misuse(message).into());
             }
             (_, Some(path)) if evaluate::is_resource_path(path) => {
-                return Err(Misuse(format!("--path {path}: this is a resource's; use --resource")).into());
+                return Err(
+                    Misuse(format!("--path {path}: this is the path of a resource; use --resource")).into()
+                );
             }
             (_, Some(path)) => Target::Url(path.clone()),
             (resource, None) => self.resource_target(resource.as_deref().unwrap_or_default(), &mut warnings)?,
@@ -157,13 +159,17 @@ impl Explain {
             _ => ("", ""),
         };
         if resource.is_empty() {
-            return Err(Misuse("--resource takes resource or resource/subresource".to_owned()).into());
+            return Err(Misuse(
+                "--resource: write RESOURCE or RESOURCE/SUBRESOURCE, such as pods or pods/log".to_owned(),
+            )
+            .into());
         }
         let mut name = self.name.clone().unwrap_or_default();
         // A creation's URL has the name of what exists already alone.
         if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
             warnings.push(
-                "the API server doesn't look for the name of what is created: --name is left out".to_owned(),
+                "the API server doesn't look at the name of an object that a request creates: --name is ignored"
+                    .to_owned(),
             );
             name.clear();
         }
@@ -288,7 +294,7 @@ fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
     let path = &run.config.policy_path;
     let Some(text) = root.text(path)? else {
-        anyhow::bail!("{}: there is no policy here; name a file", root.shown(path));
+        anyhow::bail!("{}: the node has no policy there; name a policy file", root.shown(path));
     };
     Ok((path.clone(), text.text, run.version()))
 }

@@ -16,13 +16,13 @@ use crate::run::misuse::Misuse;
 use crate::run::{manifest_path, policy_text};
 use crate::yaml::fields::Severity;
 
-/// Print what fits the configuration for cloud-init, Cluster API, image builders, systemd or a log shipper
+/// Print a snippet for cloud-init, Cluster API, kind, Flatcar, image builders, systemd or a log shipper
 #[derive(Debug, Args)]
 pub struct RenderArgs {
     /// What to print
     #[arg(value_enum)]
     kind: Snippet,
-    /// Take the text of policy.source from this file, - for standard input
+    /// Read the text of policy.source from this file, or - for standard input
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
@@ -43,7 +43,7 @@ impl RenderArgs {
         let policy = match self.kind.holds_policy(&config) {
             true => checked_policy(&root, &config, self.policy)?,
             false if self.policy.is_some() => {
-                let reason = "--policy has no place in this: the configuration has no policy.source, or the snippet no texts";
+                let reason = "--policy: this snippet holds no policy, or the configuration has no policy.source; leave out --policy";
                 return Err(Misuse(reason.to_owned()).into());
             }
             false => String::new(),

@@ -49,7 +49,7 @@ pub fn describe(change: &Change) -> String {
                 if old == who(attributes) { String::new() } else { format!("; {} (was {old})", who(attributes)) };
             format!("edit {path} (lines: {added} added, {removed} removed{also})")
         }
-        Change::MoveAway { path, .. } => format!("move {path} to the backups"),
+        Change::MoveAway { path, .. } => format!("move {path} to the backup"),
         Change::Format { device, format } => format!("format {device}, which is blank, as {}", format.name()),
         Change::Mount { path, unit, .. } => format!("mount {unit} at {path}"),
         Change::Unmount { path } => format!("unmount {path}"),
@@ -215,7 +215,7 @@ pub fn storage_text(storage: &LogStorage) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "place     {:10} {}: {}",
+        "directory {:10} {}: {}",
         seen.judgement.lasting.name(),
         storage.directory,
         seen.judgement.reason
@@ -225,8 +225,12 @@ pub fn storage_text(storage: &LogStorage) -> String {
             let mut line = format!("up to {} on the disk", Bytes(expected));
             if let Some(worst) = worst.filter(|worst| *worst > expected) {
                 let how = match (forecast.ratio > 1.0, forecast.is_measured) {
-                    (true, true) => format!("uncompressed, measured {:.0} percent", 100.0 / forecast.ratio),
-                    (true, false) => format!("uncompressed, {:.0} percent assumed", 100.0 / forecast.ratio),
+                    (true, true) => {
+                        format!("uncompressed; compressed to {:.0} percent, measured", 100.0 / forecast.ratio)
+                    }
+                    (true, false) => {
+                        format!("uncompressed; compressed to {:.0} percent, assumed", 100.0 / forecast.ratio)
+                    }
                     (false, _) => "without maxage".to_owned(),
                 };
                 let _ = write!(line, " ({} {how})", Bytes(worst));
@@ -236,10 +240,9 @@ pub fn storage_text(storage: &LogStorage) -> String {
         (_, None) => "nothing limits the log".to_owned(),
     };
     if let Some(disk) = seen.disk {
-        let _ =
-            write!(line, "; its file system has {}, {} of them free", Bytes(disk.total), Bytes(disk.available));
+        let _ = write!(line, "; its file system has {}, {} of it free", Bytes(disk.total), Bytes(disk.available));
         if disk.eviction > 0 {
-            let _ = write!(line, ", and the kubelet evicts pods when less than {} are", Bytes(disk.eviction));
+            let _ = write!(line, ", and the kubelet evicts pods when less than {} is free", Bytes(disk.eviction));
         }
     }
     let _ = writeln!(out, "forecast  {line}");
@@ -257,13 +260,13 @@ pub fn storage_text(storage: &LogStorage) -> String {
             match forecast.kept {
                 Some((seconds, end)) => {
                     let _ =
-                        writeln!(out, ": the log will reach back {}, which {} limits", Span(seconds), end.name());
+                        writeln!(out, ": the log will reach back {}, limited by {}", Span(seconds), end.name());
                 }
                 None => out.push_str(": nothing limits how far back the log will reach\n"),
             }
         }
         (None, _) => out.push_str(
-            "forecast  how far back the log will reach can't be told before there are events of half a minute\n",
+            "forecast  how far back the log will reach is not known before there are events of half a minute\n",
         ),
     }
     out

@@ -13,7 +13,7 @@ use crate::plan::{Occasion, Plan, Role, Step};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
 
-/// Show what is in place and what drifted; exit 3 if apply would change anything
+/// Show what is in place and what is not; exit 3 if apply would change anything
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     #[command(flatten)]
@@ -93,11 +93,11 @@ pub fn text(report: &Report) -> String {
         let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
         let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
         let last = last
-            .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
+            .map(|(_, last)| format!("; the last event that it wrote was at {}", rfc3339(at(last))))
             .unwrap_or_default();
         let _ = writeln!(
             out,
-            "events    lost     since the API server started at {}, as it counts: {}{last}",
+            "events    lost     since the API server started at {}, by its own count: {}{last}",
             rfc3339(*since),
             counts.join(", ")
         );
@@ -107,9 +107,11 @@ pub fn text(report: &Report) -> String {
         let state = if report.heals { "enabled" } else { "off" };
         let stopped = match &history.restored {
             _ if history.is_a_fight() => {
-                ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
+                "; no more repairs, because these were too many within an hour: find out what writes the manifest, then run \
+                 `apply --wait 5m`"
+                    .to_owned()
             }
-            Some(id) => format!(", and none until apply is run: {id} put the node back"),
+            Some(id) => format!("; no more repairs until you run apply: {id} restored the node or rolled it back"),
             None => String::new(),
         };
         let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
@@ -117,11 +119,11 @@ pub fn text(report: &Report) -> String {
     if let Some(id) = &report.unproved {
         let _ = writeln!(
             out,
-            "proof     missing  of {id}, by a boot, or a run that was killed or waits; apply --wait goes on with it"
+            "proof     missing  not proved yet: {id} (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`"
         );
     }
     if report.interrupted {
-        out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
+        out.push_str("a run was interrupted, or still runs: run the same command again to finish it\n");
     }
     match backups.first() {
         Some(newest) => {
@@ -143,7 +145,7 @@ fn lines(plan: &Plan) -> Vec<Line> {
         lines.push(Line { step: *step, path: path.clone(), state, detail });
     }
     for path in &plan.skipped {
-        let detail = "can't be edited, see the warning".to_owned();
+        let detail = "can't be edited; see the warning".to_owned();
         lines.push(Line { step: Step::Kubeadm, path: path.clone(), state: "skipped", detail });
     }
     if let Some(why) = &plan.unknown {
@@ -198,9 +200,9 @@ mod tests {
     }
 
     const PLACE: &str = "\
-place     persistent /var/log/kubernetes/audit: ext4 at / on the disk vda1
-forecast  up to 550.0 MiB on the disk (4.9 GiB uncompressed, measured 10 percent); its file system has 40.0 GiB, 31.0 GiB of them free, and the kubelet evicts pods when less than 4.0 GiB are
-forecast  50.1 MiB of events an hour since 2026-11-24T13:13:26Z, a new file every 60 minutes: the log will reach back 4 days, which maxbackup limits
+directory persistent /var/log/kubernetes/audit: ext4 at / on the disk vda1
+forecast  up to 550.0 MiB on the disk (4.9 GiB uncompressed; compressed to 10 percent, measured); its file system has 40.0 GiB, 31.0 GiB of it free, and the kubelet evicts pods when less than 4.0 GiB is free
+forecast  50.1 MiB of events an hour since 2026-11-24T13:13:26Z, a new file every 60 minutes: the log will reach back 4 days, limited by maxbackup
 ";
     const STEPS: &str = "\
 a control plane; Kubernetes 1.31 from the manifest's image
@@ -224,18 +226,18 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 (|report| {
                     report.lost = Some((vec![("log".to_owned(), 7), ("webhook".to_owned(), 1)], at(1_795_522_406)))
                 }) as Change,
-                "events    lost     since the API server started at 2026-11-24T12:13:26Z, as it counts: 7 by log, 1 by webhook; \
-                 the last that could be was at 2026-11-24T15:14:26Z\n",
+                "events    lost     since the API server started at 2026-11-24T12:13:26Z, by its own count: 7 by log, 1 by webhook; \
+                 the last event that it wrote was at 2026-11-24T15:14:26Z\n",
             ),
             (|report| report.lost = Some((Vec::new(), at(1_795_522_406))), ""),
             (|report| report.heals = true, "healing   enabled  0 repairs since apply\n"),
             (
                 |report| report.unproved = Some("U".to_owned()),
-                "proof     missing  of U, by a boot, or a run that was killed or waits; apply --wait goes on with it\n",
+                "proof     missing  not proved yet: U (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`\n",
             ),
             (
                 |report| report.interrupted = true,
-                "a run was interrupted, or is under way: run it again to finish its job\n",
+                "a run was interrupted, or still runs: run the same command again to finish it\n",
             ),
         ] {
             let mut report = self::report();
@@ -248,13 +250,14 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 true,
                 &[9, 5, 1],
                 None,
-                "enabled  3 repairs since apply, too many within an hour: no more are made, find out what writes the manifest",
+                "enabled  3 repairs since apply; no more repairs, because these were too many within an hour: find out what writes the \
+                 manifest, then run `apply --wait 5m`",
             ),
             (
                 true,
                 &[],
                 Some("R"),
-                "enabled  0 repairs since apply, and none until apply is run: R put the node back",
+                "enabled  0 repairs since apply; no more repairs until you run apply: R restored the node or rolled it back",
             ),
         ] {
             let history = RepairHistory { repairs: repairs(minutes), restored: restored.map(str::to_owned) };

@@ -32,7 +32,7 @@ impl Config {
             [] => {}
             [document] => decode(&document.root, &mut config, &mut decoder),
             [_, second, ..] => {
-                decoder.error(second.root.position, "one document is expected, here is a second one")
+                decoder.error(second.root.position, "the file must have one document; here is a second one")
             }
         }
         if !decoder.failed() {
@@ -87,7 +87,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                     if config.kubernetes_version.is_none() {
                         decoder.error(
                             node.position,
-                            format!("kubernetesVersion {text:?} is no version such as v1.30.2"),
+                            format!("kubernetesVersion {text:?} is not a version such as v1.30.2"),
                         );
                     }
                 }
@@ -192,7 +192,7 @@ fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
                     None => decoder.error(
                         node.position,
                         format!(
-                            "{path} {text:?} is not within the 30 s that the kubelet gives an API server to end"
+                            "{path} {text:?} must be from 0s to 30s, the time that the kubelet gives an API server to end"
                         ),
                     ),
                 }
@@ -220,7 +220,7 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),
-                    None => decoder.error(node.position, format!("{path} {number} is no number of a group")),
+                    None => decoder.error(node.position, format!("{path} {number} is not the number of a group")),
                 }
             }
             _ => {
@@ -230,13 +230,13 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                     // Of 5 bytes, nobody thinks.
                     Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
                         node.position,
-                        format!("{path} {text} is no share such as 5%, and no size such as 1Gi; write the unit"),
+                        format!("{path} {text} is not a share such as 5%, or a size such as 1Gi; write the unit"),
                     ),
                     Some(share) => storage.headroom = Some(share),
                     None if text == "any" => storage.headroom = None,
                     None => decoder.error(
                         node.position,
-                        format!("{path} {text:?} is no share such as 5%, no size such as 1Gi, and not any"),
+                        format!("{path} {text:?} is not a share such as 5%, a size such as 1Gi, or any"),
                     ),
                 }
             }
@@ -328,7 +328,7 @@ fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     if flags::is_duration(&text) {
         return Some(text);
     }
-    decoder.error(node.position, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
+    decoder.error(node.position, format!("{path} {text:?} is not a duration such as 5s or 1m30s"));
     None
 }
 

@@ -31,7 +31,7 @@ impl Config {
             faults.push(("log.path".to_owned(), format!("log.path {fault}")));
         }
         if is_within(&self.policy_path, STATE) {
-            faults.push(("policy.path".to_owned(), format!("policy.path must not lie in {STATE}")));
+            faults.push(("policy.path".to_owned(), format!("policy.path must not be in {STATE}")));
         }
         let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
         for (name, other) in [
@@ -79,11 +79,11 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
             let aside = aside(directory);
             if is_within(from, directory) || is_within(directory, from) || is_within(from, &aside) {
                 return fault(format!(
-                    "{field} {from} and the directory of log.path, {directory}, or {aside}, lie in one another"
+                    "{field} {from} must not be in, above or the same as the log directory {directory}, or be in {aside}; name another directory"
                 ));
             }
             log_directory_fault(from).map(|_| {
-                (field.to_owned(), format!("{field} {from} is a place of the system's, or of others; name a directory of its own, such as /data/audit"))
+                (field.to_owned(), format!("{field} {from} is a system directory, or one that other programs use; name a directory of its own, such as /data/audit"))
             })
         }
         MountSource::Device { name, format } => {
@@ -98,14 +98,14 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
                     .is_none_or(|path| !path.contains('/') || path_fault(field, &name.replace(':', "")).is_some())
             {
                 return fault(format!(
-                    "{field} {name:?} is no LABEL=..., UUID=..., PARTLABEL=... or PARTUUID=..., and no path such as /dev/disk/by-id/...: \
-                     names such as /dev/sdb may be another disk's at the next boot"
+                    "{field} {name:?} must be LABEL=..., UUID=..., PARTLABEL=..., PARTUUID=..., or a path such as /dev/disk/by-id/...: \
+                     a name such as /dev/sdb may mean another disk at the next boot"
                 ));
             }
             (is_tag && format.is_some() && !name.starts_with("PART")).then(|| {
                 (
                     "storage.format".to_owned(),
-                    format!("storage.format: a blank device has no {name}; name it by /dev/disk/by-id/..."),
+                    format!("storage.format: a blank disk has no {name}; name it by /dev/disk/by-id/..."),
                 )
             })
         }

@@ -18,33 +18,33 @@ const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub enum Snippet {
     /// cloud-init's user-data, for an image that has the program
     CloudInit,
-    /// cloud-init's vendor-data, for an image whose users bring user-data of their own
+    /// cloud-init's vendor-data, for an image to which other people give user-data
     VendorData,
     /// Part of a KubeadmControlPlane, for images that have the program
     ClusterApi,
     /// Part of a KubeadmControlPlane, for images without the program
     ClusterApiFiles,
-    /// A Dockerfile of a node image for kind
+    /// A Dockerfile for a node image of kind
     Kind,
     /// A Butane config for Flatcar, which makes an Ignition config
     Ignition,
     /// A mkosi.postinst script
     Mkosi,
-    /// Provisioners of Packer
+    /// Packer provisioners
     Packer,
-    /// Tasks of Ansible, such as a role of image-builder's
+    /// Ansible tasks, such as for a role of image-builder
     Ansible,
-    /// A Dockerfile of a Kairos image
+    /// A Dockerfile for a Kairos image
     Kairos,
-    /// A drop-in that makes self-healing watch the node's manifest
+    /// A drop-in, so that self-healing watches the manifest at the path that this node has
     Systemd,
-    /// rsyslog reads the log
+    /// Configuration of rsyslog, which reads the log
     Rsyslog,
-    /// Vector reads the log
+    /// Configuration of Vector, which reads the log
     Vector,
-    /// Fluent Bit reads the log
+    /// Configuration of Fluent Bit, which reads the log
     FluentBit,
-    /// The OpenTelemetry Collector reads the log
+    /// Configuration of the OpenTelemetry Collector, which reads the log
     OtelCollector,
 }
 
@@ -181,14 +181,14 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     match kind {
         Snippet::Rsyslog | Snippet::Vector | Snippet::FluentBit | Snippet::OtelCollector => {
             if config.storage.group.is_none() {
-                warnings.push("storage.group is not set, so only root can read the log".to_owned());
+                warnings.push("storage.group is not set, so only the root user can read the log".to_owned());
             }
         }
         Snippet::Systemd => {}
         _ => {
             if let Some(webhook) = &config.webhook {
                 warnings.push(format!(
-                    "{}: webhook.configFile is not in it, as it holds credentials; put it on the node yourself",
+                    "{}: webhook.configFile is not in the snippet, because it holds credentials; put it on the node yourself",
                     webhook.config_file
                 ));
             }
@@ -196,13 +196,13 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     }
     if kind == Snippet::Ignition && config.policy_source.starts_with("/usr/") {
         warnings.push(format!(
-            "{}: policy.source is in /usr, which can't be written to on Flatcar",
+            "{}: policy.source is in /usr, which is read-only on Flatcar; use another path",
             config.policy_source
         ));
     }
     if kind == Snippet::ClusterApiFiles && config.storage.source.is_some() {
         warnings.push(
-            "storage.device and storage.bind need the program on the node; nothing is mounted here".to_owned(),
+            "storage.device and storage.bind need the program on the node; this snippet mounts nothing".to_owned(),
         );
     }
     warnings
@@ -339,11 +339,11 @@ fn first_boot(config: &Config) -> String {
 /// A log shipper's configuration.
 fn shipper(template: &str, config: &Config) -> Result<String, String> {
     let Some(log) = config.log.file() else {
-        return Err("log.path is -, so there is no file to read: read the container's output instead".to_owned());
+        return Err("log.path is -, so there is no file to read; read the container's output instead".to_owned());
     };
     if log.contains(['*', '?', '[', ']', '{', '}', ',']) {
         return Err(format!(
-            "log.path {log}: a log shipper takes *, ?, brackets and braces for a pattern, and commas for a list; choose another path"
+            "log.path {log}: a log shipper reads *, ?, brackets and braces as a pattern, and commas as a list; choose another path"
         ));
     }
     let group = match config.storage.group {

@@ -119,7 +119,7 @@ fn plan(run: &Run<'_>, terms: &ApplyTerms) -> Result<Plan, Refused> {
         Err(error) => return Err(Refused { warnings: plan.warnings, error }),
     }
     if terms.wait.is_some() && plan.role != Role::ControlPlane {
-        plan.warnings.push(format!("nothing can be proved: this is {}", plan.role.description()));
+        plan.warnings.push(format!("there is nothing to prove: this is {}", plan.role.description()));
     }
     Ok(plan)
 }
@@ -129,13 +129,13 @@ fn provable(plan: &Plan, terms: &ApplyTerms, manifest: &str) -> Result<Option<Du
     let Some(limit) = terms.wait.filter(|_| plan.role == Role::ControlPlane) else { return Ok(None) };
     if !prove::await_kubelet() {
         return Err(anyhow!(
-            "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
+            "the kubelet doesn't run, so nothing would restart the API server; start the kubelet, or leave out --wait"
         )
         .into());
     }
     if plan.by_hand {
         let error = anyhow!(
-            "{manifest}: nothing would start the API server anew, so nothing could be proved; leave --wait out"
+            "{manifest}: only you can restart the API server (see the warning), so there would be no proof; leave out --wait"
         );
         return Err(Refused { warnings: plan.warnings.clone(), error });
     }
@@ -158,7 +158,7 @@ impl Changed<'_> {
                     break;
                 }
                 Err(error) if tries < TRIES && self.may_try_again(&changes) => {
-                    log::warn!("{error:#}; trying once more");
+                    log::warn!("{error:#}; trying again");
                 }
                 Err(error) => {
                     // It left nothing to prove.
@@ -281,9 +281,9 @@ fn keeps_from_repair(manifest: &str, is_whole: bool, history: &RepairHistory) ->
     }
     if history.is_a_fight() {
         bail!(
-            "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
-             out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
-             configuration management, then run kube-audit-bootstrap apply --wait 5m",
+            "{manifest}: it was repaired {} times within an hour, and another program keeps removing the settings; it is not \
+             repaired again: find out what writes it (its modification time says when), such as an upgrade with another \
+             configuration or a configuration management tool, then run kube-audit-bootstrap apply --wait 5m",
             REPAIRS
         );
     }
@@ -291,7 +291,7 @@ fn keeps_from_repair(manifest: &str, is_whole: bool, history: &RepairHistory) ->
 }
 
 fn stays_put_back(id: &str) -> String {
-    format!("the node was put back, by {id}, and stays so until apply is run")
+    format!("the node was restored or rolled back, by {id}, and stays so until you run apply")
 }
 
 #[cfg(test)]
@@ -314,7 +314,7 @@ mod tests {
             (false, history(&[9, 5], None), Ok(None)),
             (false, history(&[9, 5, 1], None), Err(fight)),
             (false, history(&[9, 5, 1, 0], None), Err(fight)),
-            (false, history(&[], Some("ID")), Ok(Some("the node was put back, by ID"))),
+            (false, history(&[], Some("ID")), Ok(Some("the node was restored or rolled back, by ID"))),
             (true, history(&[], None), Ok(Some("as it should be"))),
             (true, history(&[9, 5, 1], None), Ok(Some("as it should be"))),
             (true, history(&[], Some("ID")), Ok(Some("as it should be"))),

@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<String> {
         file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
     }
     if bytes.len() > MAX_BYTES {
-        bail!("{name}: more than {MAX_BYTES} bytes, too large to be such a file");
+        bail!("{name}: the file has more than {MAX_BYTES} bytes, which is too large");
     }
     match text_of(&bytes) {
         Ok(text) => Ok(text.to_owned()),

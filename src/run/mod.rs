@@ -110,14 +110,14 @@ fn check_kubeconfig(root: &Root, path: &str, is_due: bool) -> Result<()> {
             return Ok(());
         }
         bail!(
-            "{}: webhook.configFile isn't there, and the API server would not start without it",
+            "{}: webhook.configFile does not exist, and the API server would not start without it; create it",
             root.shown(path)
         );
     };
     let documents = crate::yaml::parse(&text.text).map_err(|fault| anyhow!("{path}:{fault}"))?;
     let clusters = documents.first().and_then(|document| document.root.get("clusters")?.items());
     if clusters.is_none_or(<[_]>::is_empty) {
-        bail!("{path}:1:1: webhook.configFile is no kubeconfig: it has no clusters");
+        bail!("{path}:1:1: webhook.configFile is not a kubeconfig: it has no clusters");
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result
         (None, path) => match root.text(path)? {
             Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
             None => Err(Misuse(format!(
-                "{}: policy.source isn't there; put it there, or name one with --policy",
+                "{}: policy.source does not exist; create it, or name a policy with --policy",
                 root.shown(path)
             ))
             .into()),

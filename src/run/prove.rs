@@ -53,12 +53,12 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     let Some(manifest) = observe::manifest(root, &path)? else {
         if !apiserver::processes().0.is_empty() {
             bail!(
-                "{path}: the manifest isn't there, but an API server runs; set manifest.path to the file that is meant"
+                "{path}: there is no manifest here, but an API server runs; set manifest.path to the path of its manifest"
             );
         }
         if observe::is_certified(root)? {
             bail!(
-                "{path}: the manifest isn't there, and this node has an API server's certificate; set manifest.path"
+                "{path}: there is no manifest here, but this node has an API server's certificate; set manifest.path to the path of its manifest"
             );
         }
         return Ok(Verified::NoApiServer(format!("there is no API server here: {path} doesn't exist")));
@@ -74,7 +74,7 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         && apiserver::start_time(&proved.process).is_some_and(|start| start + CLOCK < written)
     {
         warnings.push(format!(
-            "{policy}: it was written after the API server started, which read it then; apply --wait says what is to be done"
+            "{policy}: this policy was written after the API server started, and the API server reads it only at its start; run apply --wait 5m"
         ));
     }
     // What an interrupted run left to prove is proved by that. One that is at work has the lock.
@@ -230,19 +230,21 @@ impl Watch {
                     return Ok(Proved { process, evidence, after });
                 }
                 Next::Nudge => {
-                    progress(after, "the kubelet hasn't noticed the manifest; it is shown again");
+                    progress(after, "the kubelet has not noticed the manifest; it is moved away and back");
                     hidden::show_again(root, &self.path)?;
                 }
                 Next::Closed(drain) => progress(
                     after,
                     &format!(
-                        "the old one takes no more requests; it has {} s for those under way",
+                        "the previous API server takes no more requests; running requests have {} s to end",
                         drain.as_secs_f64()
                     ),
                 ),
                 Next::End => match self.outgoing.as_mut().map_or(Ok(()), |(outgoing, _)| outgoing.end()) {
-                    Ok(()) => progress(after, "it is ended"),
-                    Err(why) => progress(after, &format!("it is left to the kubelet: {why:#}")),
+                    Ok(()) => progress(after, "the previous API server is ended"),
+                    Err(why) => {
+                        progress(after, &format!("the previous API server is left to the kubelet: {why:#}"))
+                    }
                 },
                 Next::Wait => thread::sleep(PAUSE),
                 Next::Failed(why) => {
@@ -307,7 +309,7 @@ impl Watch {
 
     fn last_words(&self, runs: bool) -> String {
         match apiserver::newest_words(&self.new_logs(), runs) {
-            Some(words) => format!("; it said: {words}"),
+            Some(words) => format!("; its last message: {words}"),
             None => String::new(),
         }
     }
@@ -427,26 +429,29 @@ pub fn prove_or_go_back(
         Err(why) => format!("{why:#}"),
     };
     let Some(id) = id else {
-        bail!("{why}; this run changed nothing, so nothing is put back: see restore --list")
+        bail!(
+            "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
+        )
     };
-    progress(start.elapsed(), &format!("{why}; putting everything back"));
+    progress(start.elapsed(), &format!("{why}; rolling back"));
     // What failed must not be taken for what returns.
     let mut failed = apiserver::processes().0;
     failed.retain(|process| !processes.contains(process));
     let (changes, left) = match put_back(root, path, id) {
         Ok(done) => done,
         Err(error) => {
-            let rest =
-                format!("restore {id}, whose copies are in {BACKUPS}/{id}, puts back what else this run changed");
+            let rest = format!(
+                "run restore {id} to put back what else this run changed; the copies are in {BACKUPS}/{id}"
+            );
             pending::put_manifest_back(root, path)
-                .with_context(|| format!("{why}; and the node could not be put back: {error:#}; {rest}"))?;
+                .with_context(|| format!("{why}; and the rollback failed: {error:#}; {rest}"))?;
             let returned =
                 auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
             let api_server = match returned {
                 Ok(_) => "the API server answers again".to_owned(),
-                Err(error) => format!("the API server isn't back: {error:#}"),
+                Err(error) => format!("the API server has not returned: {error:#}"),
             };
-            bail!("{why}; only the manifest could be put back ({error:#}), and {api_server}; {rest}");
+            bail!("{why}; only the manifest could be rolled back ({error:#}), and {api_server}; {rest}");
         }
     };
     if !changes.iter().any(|change| change.path() == path) {
@@ -454,7 +459,10 @@ pub fn prove_or_go_back(
     }
     let but = match left.as_slice() {
         [] => String::new(),
-        left => format!(", but for {}, which somebody else changed meanwhile, or needs", left.join(", ")),
+        left => format!(
+            ", except for {}, which something else has changed in the meantime, or still needs",
+            left.join(", ")
+        ),
     };
     let returned = auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
     // Whatever was seen of it: one that answers can be asked to put the cluster's configuration back.
@@ -463,8 +471,8 @@ pub fn prove_or_go_back(
     let ended = match problems.as_slice() {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
-            "the node's files are as they were before {id}{but}; not all is well: {}; look at the kubelet's log, at \
-             {path}, and at restore {id} --dry-run, which says what else is to be put back",
+            "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \
+             at {path}, and run restore {id} --dry-run, which shows what else is to be put back",
             problems.iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("; ")
         ),
     };
@@ -496,11 +504,11 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
 /// The policy that the flags name.
 fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let Some(path) = &auditing.policy else { return Ok(None) };
-    let text = root.text(path)?.with_context(|| format!("{path}: the policy isn't there"))?;
+    let text = root.text(path)?.with_context(|| format!("{path}: the policy does not exist"))?;
     let (policy, findings) = policy::read::parse(&text.text, None);
     let why = || match findings.first() {
         Some(finding) => format!("{path}:{finding}"),
-        None => format!("{path}: this is no policy"),
+        None => format!("{path}: this is not a policy"),
     };
     policy.with_context(why).map(Some)
 }

@@ -48,7 +48,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         false => Some(Lock::take(root, terms.patience)?),
     };
     // A manifest or a kubelet's configuration that is broken must not bar the way back: that may be why somebody goes back.
-    let told = |error| log::warn!("{error:#}; going on");
+    let told = |error| log::warn!("{error:#}; restore continues");
     let manifest_path = kubelet::manifest_path(root, &configured()).map_err(told).unwrap_or_default();
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
@@ -62,14 +62,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     let Restore { sets, changes, foreign, gone, mut notes } = restore;
     if !foreign.is_empty() && !terms.force && !terms.dry_run {
         bail!(
-            "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \
-             --force if that shall be undone too",
+            "{}: something else changed this since; nothing was put back: look at the changes with restore --dry-run, and \
+             use --force to undo them, too",
             foreign.join(", ")
         );
     }
-    let removed = |path: &str| format!("{path} was removed by somebody else since; --force puts it back");
+    let removed = |path: &str| format!("{path}: something else removed this since; use --force to put it back");
     notes.extend(gone.iter().map(|change| removed(change.path())));
-    notes.extend(foreign.iter().map(|path| format!("{path} was changed by somebody else since")));
+    notes.extend(foreign.iter().map(|path| format!("{path}: something else changed this since")));
     let backup = match terms.dry_run {
         true => None,
         false => transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?,

@@ -5,7 +5,7 @@ step 'its pod is ready' eventually api_pod_is_ready
 edit_manifest 's/^    - kube-apiserver$/&\n    - --no-such-flag=1/'
 step 'the manifest is kept' keep bad manifest
 LIMIT=300 step 'apply --wait names the flag, and what is still wrong when all is put back' \
-    says 'unknown flag: --no-such-flag.* files are as they were.*not all is well.*no-such-flag.*restore' \
+    says 'unknown flag: --no-such-flag.* files are as they were.*there are problems.*no-such-flag.*restore' \
     exits 4 kube-audit-bootstrap apply --wait 2m
 step 'the manifest is the previous one' is_still bad manifest
 
