@@ -114,7 +114,7 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
         let stderr = node.stderr("apply");
         assert_eq!(node.lines("ends"), [ends], "{restart}: {stderr}");
         let closed = "the previous API server takes no more requests; running requests have ";
-        let told = stderr.lines().find_map(|line| line.split_once(closed)?.1.strip_suffix(" for those under way"));
+        let told = stderr.lines().find_map(|line| line.split_once(closed)?.1.strip_suffix(" to end"));
         assert_eq!(told, words, "{restart}: {stderr}");
     }
 }

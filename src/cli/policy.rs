@@ -1,4 +1,4 @@
-//! `policy`: what concerns an audit policy by itself.
+//! `policy`: checks or explains an audit policy.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub struct Explain {
     /// The user who makes the request
     #[arg(long, value_name = "NAME")]
     user: String,
-    /// A group of the user; may be repeated. system:authenticated and the groups of a service account are added by themselves
+    /// A group of the user; may be repeated. system:authenticated and the groups of a service account are always added
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// The verb, such as get, list or create; for a path the HTTP method, in lower case
@@ -72,6 +72,11 @@ pub struct Explain {
 }
 
 impl PolicyVerb {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// An option is wrong, or the policy can't be read.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         match self {
             PolicyVerb::Check(check) => check.run(common, out),
@@ -126,7 +131,11 @@ impl Explain {
         Ok(Outcome::Done)
     }
 
-    /// The request as the API server sees it, and what is odd about it.
+    /// The request as the API server sees it, and warnings about it.
+    ///
+    /// # Errors
+    ///
+    /// An option is wrong.
     fn request(&self) -> Result<(Request, Vec<String>)> {
         let mut warnings = Vec::new();
         let target = match (&self.resource, &self.path) {
@@ -165,7 +174,7 @@ impl Explain {
             .into());
         }
         let mut name = self.name.clone().unwrap_or_default();
-        // A creation's URL has the name of what exists already alone.
+        // The URL of a create request has a name only for a subresource, whose object exists.
         if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
             warnings.push(
                 "the API server doesn't look at the name of an object that a request creates: --name is ignored"
@@ -173,7 +182,7 @@ impl Explain {
             );
             name.clear();
         }
-        // The URL of a namespace is taken for one within it.
+        // The API server reads the URL of a namespace as a request in that namespace.
         let own = if resource == "namespaces" { name.clone() } else { String::new() };
         Ok(Target::Resource {
             group: self.api_group.clone().unwrap_or_default(),
@@ -185,7 +194,7 @@ impl Explain {
     }
 }
 
-/// The rules before the one that decides, all where none does: number, place, and why it doesn't match.
+/// The rules before the rule that decides, or all rules if none does: number, position, and why it doesn't match.
 fn passed_over<'a>(
     policy: &'a policy::Policy,
     request: &'a Request,
@@ -198,7 +207,7 @@ fn passed_over<'a>(
     })
 }
 
-/// Number and place of the rule that decides.
+/// Number and position of the rule that decides.
 fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Position)> {
     let index = decision.rule?;
     Some((index + 1, policy.rules.get(index)?.position))
@@ -237,7 +246,7 @@ fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision,
         .collect();
 }
 
-/// A policy's name, its text, and the version that it is for where that is known.
+/// The name of a policy, its text, and its Kubernetes version if that is known.
 fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
     match file {
         Some(path) => Ok((path.display().to_string(), given::read(&path)?, None)),
@@ -288,7 +297,7 @@ fn request_json(request: &Request) -> Value {
     value
 }
 
-/// The node's own policy: its path and text, and the version that its other files tell.
+/// The node's own policy: its path, its text, and the Kubernetes version that the node's other files give.
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
     let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
@@ -348,7 +357,7 @@ mod tests {
         // A good policy has no findings.
         explain.insert("findings".to_owned(), json!([]));
         let mut of_resource = explain.clone();
-        // Nothing is odd about a URL.
+        // A URL has no warnings.
         explain.insert("warnings".to_owned(), json!([]));
         let request = of_resource["request"].as_object_mut().unwrap();
         request.remove("path").unwrap();

@@ -34,12 +34,17 @@ pub struct RestoreArgs {
 }
 
 impl RestoreArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such backup. Something else changed a file since. A change failed.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
             return list(&restore::list(&root)?, common, out);
         }
-        // A configuration that became wrong since must not bar the way back.
+        // A configuration that is wrong by now must not prevent a restore.
         let configured = || {
             let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
             config.unwrap_or_else(|error| {
@@ -82,6 +87,7 @@ impl RestoreArgs {
     }
 }
 
+/// Prints the backups.
 fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
     if common.json() {
         let sets: Vec<_> = sets

@@ -1,4 +1,4 @@
-//! How a plan is shown: each change in words, as a diff, and in JSON; and the place of the log.
+//! Prints a plan, in text and in JSON: each change, its diff, and the state of the log directory.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::plan::{FollowUp, LogStorage, Plan, Planned, Role};
 use crate::storage::forecast::{Bytes, Span};
 use crate::time::{at, rfc3339};
 
-/// Warnings go to the log in text, and into the document in JSON.
+/// Prints warnings on stderr. In JSON they are in the document, so nothing is printed.
 pub fn warn(common: &Common, warnings: &[String]) {
     if !common.json() {
         for warning in warnings {
@@ -22,7 +22,7 @@ pub fn warn(common: &Common, warnings: &[String]) {
     }
 }
 
-/// The head of every report about a node.
+/// The first line about a node: its role, and its Kubernetes version.
 pub fn headline(plan: &Plan) -> String {
     let version = match plan.version {
         Some(version) => format!("Kubernetes {version} {}", plan.version_source),
@@ -62,7 +62,7 @@ pub fn describe(change: &Change) -> String {
     }
 }
 
-/// The unified diff of a change to a file; `None` for all else.
+/// The unified diff of a change to a text; `None` for other changes.
 pub fn diff(change: &Change) -> Option<String> {
     let (path, old, new) = match change {
         Change::WriteFile { path, before, bytes, .. } => {
@@ -85,7 +85,7 @@ pub fn diff(change: &Change) -> Option<String> {
     Some(text)
 }
 
-/// What follows the two names in a unified diff; `old` is `None` where there was no file.
+/// The hunks of a unified diff, which follow the two names. `old` is `None` if there was no file.
 fn hunks(old: Option<&str>, new: &str) -> String {
     let input = imara_diff::InternedInput::new(old.unwrap_or_default(), new);
     let mut diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
@@ -100,15 +100,15 @@ fn hunks(old: Option<&str>, new: &str) -> String {
         }
         _ => text,
     };
-    // A file that isn't there has no line 1, or `patch` looks for it.
+    // The hunk of a new file must begin at line 0, or `patch` looks for line 1.
     match (old, text.strip_prefix("@@ -1,0 ")) {
         (None, Some(rest)) => format!("@@ -0,0 {rest}"),
         _ => text,
     }
 }
 
-/// A diff's line without a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) that
-/// may stand around an edit: a diff ends in the boot log, which more people read than the file.
+/// Hides a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) in a diff's line.
+/// They may be in the lines around an edit, and the diff may be in the boot log, which more people read than the file.
 fn hide_secret(line: &str) -> String {
     let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
     let mut shown = String::with_capacity(line.len());
@@ -125,13 +125,18 @@ fn hide_secret(line: &str) -> String {
     shown + rest
 }
 
+/// How many lines were added, and how many were removed.
 fn count(old: &str, new: &str) -> (u32, u32) {
     let input = imara_diff::InternedInput::new(old, new);
     let diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
     (diff.count_additions(), diff.count_removals())
 }
 
-/// Prints a plan.
+/// Prints a plan, and returns the exit code.
+///
+/// # Errors
+///
+/// As [`Plan::allowed`].
 pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outcome> {
     warn(common, &plan.warnings);
     plan.allowed()?;
@@ -159,7 +164,7 @@ pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outc
     Ok(if plan.is_empty() { Outcome::Done } else { Outcome::Differs })
 }
 
-/// What there is to say where nothing changes.
+/// What to print if nothing changes.
 pub fn nothing(plan: &Plan) -> &'static str {
     match plan.role {
         Role::Worker => "nothing to do: a worker has no API server\n",
@@ -167,7 +172,7 @@ pub fn nothing(plan: &Plan) -> &'static str {
     }
 }
 
-/// A plan as JSON, with what follows it. `backup` is there after an `apply`.
+/// A plan as JSON, with its follow-up. `backup` is the ID of the backup that an `apply` made.
 pub fn document(plan: &Plan, follow_up: Option<&FollowUp>, backup: Option<&str>) -> Value {
     json!({
         "role": plan.role.name(),
@@ -199,7 +204,7 @@ fn change(planned: &Planned) -> Value {
     value
 }
 
-/// What follows a plan, in words.
+/// What a follow-up does, in words.
 pub fn describe_follow_up(follow_up: &FollowUp) -> String {
     let directory = parent(&follow_up.log);
     format!("move the events in {} to {directory}", aside(directory))
@@ -209,7 +214,7 @@ fn follow_up_document(follow_up: &FollowUp) -> Value {
     json!({"step": FollowUp::STEP.name(), "action": FollowUp::ACTION, "path": follow_up.log})
 }
 
-/// The place of the log, in a few lines for people.
+/// The log directory and the forecast for it: a few lines for people.
 pub fn storage_text(storage: &LogStorage) -> String {
     let LogStorage { seen, forecast, .. } = storage;
     let mut out = String::new();
@@ -272,7 +277,7 @@ pub fn storage_text(storage: &LogStorage) -> String {
     out
 }
 
-/// The same for programs. Sizes are in bytes, times in seconds.
+/// The same as JSON. Sizes are in bytes, times in seconds.
 pub fn storage_document(storage: &LogStorage) -> Value {
     let LogStorage { seen, forecast, .. } = storage;
     json!({

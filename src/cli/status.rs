@@ -1,4 +1,4 @@
-//! `status`: what is in place, step by step.
+//! `status`: prints what is in place, step by step.
 
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub struct StatusArgs {
     overrides: Overrides,
 }
 
-/// The state of one thing.
+/// A line about one path.
 struct Line {
     step: Step,
     path: String,
@@ -29,6 +29,11 @@ struct Line {
 }
 
 impl StatusArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The node can't be read.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let report = status(&run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?)?;
@@ -43,12 +48,12 @@ impl StatusArgs {
     }
 }
 
-/// The ids of the repairs since the last `apply`, newest first.
+/// The backup IDs of the repairs since the last `apply`, newest first.
 fn repairs(report: &Report) -> Vec<&str> {
     report.history.repairs.iter().map(|(id, _)| id.as_str()).collect()
 }
 
-/// For programs.
+/// The report as JSON.
 pub fn document(report: &Report) -> Value {
     let plan = &report.plan;
     let steps: Vec<_> = lines(plan)
@@ -80,7 +85,7 @@ pub fn document(report: &Report) -> Value {
     })
 }
 
-/// For people.
+/// The report for people.
 pub fn text(report: &Report) -> String {
     let Report { plan, backups, history, .. } = report;
     let mut out = headline(plan);
@@ -134,6 +139,7 @@ pub fn text(report: &Report) -> String {
     out
 }
 
+/// One line for each path, and one for each step that the node does not have.
 fn lines(plan: &Plan) -> Vec<Line> {
     let mut lines = Vec::new();
     for (step, path) in &plan.subjects {
@@ -184,7 +190,7 @@ mod tests {
         }
     }
 
-    /// A node that audits, about which there is nothing to say.
+    /// A node that audits, with nothing else to report.
     fn report() -> Report {
         let config = config("");
         let (facts, targets) = audited(&config);

@@ -20,13 +20,22 @@ pub struct VerifyArgs {
     wait: Duration,
 }
 
-/// A duration on the command line.
+/// Parses a duration on the command line. It must be more than zero.
+///
+/// # Errors
+///
+/// The text is not a duration; the error says what to write.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let duration = flags::duration(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write a duration such as 90s or 5m".to_owned())
 }
 
 impl VerifyArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// There is no proof; the error says why.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
@@ -36,7 +45,7 @@ impl VerifyArgs {
         match prove::verify(&root, &config, self.wait)? {
             Verified::NoApiServer(why) => print(common, out, &why, nothing_to_prove(&why)),
             Verified::Proved(proved, warnings) => {
-                // There is no place for them in the document.
+                // The document has no field for them.
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 print(common, out, &text(&proved), document(&proved));
             }
@@ -56,7 +65,7 @@ fn print(common: &Common, out: &mut String, text: &str, document: Value) {
     };
 }
 
-/// How it was proved, for people.
+/// The proof, for people.
 pub fn text(proved: &Proved) -> String {
     let how = match proved.evidence {
         Evidence::Question(path) => format!("it recorded a request for {path}"),
@@ -73,7 +82,7 @@ pub fn text(proved: &Proved) -> String {
     format!("the API server (process {}) {runs}: {how}, after {} s", proved.process.pid, proved.after.as_secs())
 }
 
-/// The same for programs.
+/// The proof, as JSON.
 pub fn document(proved: &Proved) -> Value {
     let event = match proved.evidence {
         Evidence::Question(path) => Some(path),

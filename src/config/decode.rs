@@ -16,11 +16,15 @@ pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
 
 pub(super) const KIND: &str = "AuditBootstrapConfiguration";
 
-/// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
+/// After this time, the kubelet ends the API server itself (`terminationGracePeriodSeconds`, 30 by default).
 pub(super) const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 impl Config {
-    /// Reads a configuration file's text. Errors are one line a fault, each beginning with `name:line:column`.
+    /// Reads the text of a configuration file. An empty text is the default.
+    ///
+    /// # Errors
+    ///
+    /// One line per fault. Each begins with `name:line:column`.
     pub fn parse(text: &str, name: &str) -> Result<Config> {
         let documents = match crate::yaml::parse(text) {
             Ok(documents) => documents,
@@ -227,7 +231,7 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let text = node.scalar().unwrap_or_default();
                 match Share::parse(text) {
                     _ if node.is_null() => {}
-                    // Of 5 bytes, nobody thinks.
+                    // A number without a unit would mean bytes, which is surely a mistake.
                     Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
                         node.position,
                         format!("{path} {text} is not a share such as 5%, or a size such as 1Gi; write the unit"),
@@ -300,20 +304,21 @@ fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, 
     }
 }
 
-/// Sets a string; null leaves the default.
+/// Sets a string; null keeps the default.
 fn string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
     if let Some(value) = decoder.string(node, path) {
         *slot = value;
     }
 }
 
-/// Sets a number; null leaves the default.
+/// Sets a number; null keeps the default.
 fn integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
     if let Some(value) = decoder.integer(node, path) {
         *slot = value;
     }
 }
 
+/// A string that must be one of `known`.
 fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
     let text = decoder.string(node, path)?;
     if known.contains(&text.as_str()) {
@@ -323,6 +328,7 @@ fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Opt
     None
 }
 
+/// A duration, as the text that Go reads.
 fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let text = decoder.string(node, path)?;
     if flags::is_duration(&text) {
@@ -332,6 +338,7 @@ fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     None
 }
 
+/// A number that fits into 32 bits as a float, as text.
 fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let text = node.scalar().unwrap_or_default();
     match text.parse::<f32>() {

@@ -1,4 +1,4 @@
-//! What makes a configuration impossible, whatever the node.
+//! Finds what is wrong in a configuration on any node.
 
 use super::Config;
 use crate::audit::flags;
@@ -6,11 +6,12 @@ use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fau
 use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
 
-/// The nanoseconds of more days don't fit (natefinch/lumberjack `millRunOnce`).
+/// The most days whose nanoseconds fit into 64 bits (`millRunOnce` of natefinch/lumberjack, which rotates the log).
 const MAX_AGE: i64 = 106_751;
 
 impl Config {
-    /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
+    /// What is wrong in this configuration on any node. Each fault is the field to blame, such as `log.path`, and a
+    /// message without a position.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let paths = [("policy.path", Some(&self.policy_path)), ("log.path", self.log.file())]
@@ -61,7 +62,7 @@ impl Config {
     }
 }
 
-/// What keeps a disk, or a directory of one, from being mounted where the log lies: the field to blame, and a sentence.
+/// Why a dedicated disk can't be mounted at the log directory: the field to blame, and a message.
 fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, String)> {
     let field = match source {
         MountSource::Bind(_) => "storage.bind",
@@ -112,7 +113,7 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
     }
 }
 
-/// The field that gives a flag its value.
+/// The field of the configuration that sets a flag.
 fn field_of(flag: &str) -> String {
     let flag = flag.strip_prefix("audit-").unwrap_or(flag);
     let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));

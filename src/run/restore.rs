@@ -1,4 +1,4 @@
-//! Puts a node back to what it was before a run changed it.
+//! Puts back what earlier runs changed on a node.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,42 +12,42 @@ use crate::node::root::Root;
 use crate::node::{backup, hidden, kubelet, restore, transaction};
 use crate::plan::way_back::{self, Restore, keep_referenced};
 
-/// How a node is put back.
+/// What to put back, and how.
 #[derive(Clone, Debug)]
 pub struct RestoreTerms {
-    /// The backup set to go back to; the newest where none is named.
+    /// The ID of the oldest backup to put back; `None` is the newest backup.
     pub id: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
-    /// Put back files, too, that somebody else changed or removed since.
+    /// Also put back files that something else changed or removed since.
     pub force: bool,
-    /// How long to wait for another run to end.
+    /// How long to wait for another run of the program to end.
     pub patience: Duration,
 }
 
 /// What was put back, or would be.
 #[derive(Debug)]
 pub struct Restored {
-    /// The sets that are taken back, newest first.
+    /// The IDs of the backups that were put back, newest first.
     pub sets: Vec<String>,
     pub changes: Vec<Change>,
-    /// What stays as it is, and why.
+    /// What is not put back, and why.
     pub notes: Vec<String>,
-    /// The set that has what was there until now.
+    /// The ID of the backup of what this restore replaced.
     pub backup: Option<String>,
 }
 
-/// Puts a node back. `configured` reads the configuration once no other run is under way.
+/// Puts back what the backups of a node have. `configured` reads the configuration when no other run is under way.
 ///
 /// # Errors
 ///
-/// There is no such set, or somebody else changed a file since: then nothing was put back. The way back failed.
+/// There is no such backup, or something else changed a file since: then nothing was put back. Or a change failed.
 pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Config) -> Result<Restored> {
     let lock = match terms.dry_run {
         true => None,
         false => Some(Lock::take(root, terms.patience)?),
     };
-    // A manifest or a kubelet's configuration that is broken must not bar the way back: that may be why somebody goes back.
+    // A broken manifest or kubelet configuration must not prevent a restore, because it may be the reason for it.
     let told = |error| log::warn!("{error:#}; restore continues");
     let manifest_path = kubelet::manifest_path(root, &configured()).map_err(told).unwrap_or_default();
     if lock.is_some() {
@@ -77,11 +77,11 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     Ok(Restored { sets, changes, notes, backup })
 }
 
-/// The backup sets, newest first, those of killed runs included.
+/// The backups, newest first, also those of interrupted runs.
 ///
 /// # Errors
 ///
-/// Their directory can't be read.
+/// The directory of the backups can't be read.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
     backup::list(root)
 }
