@@ -17,7 +17,8 @@ use super::process::running;
 use super::storage::identity;
 use crate::audit::log::last_words;
 use crate::audit::metrics;
-use crate::facts::server::Process;
+use crate::facts::file::FileIdentity;
+use crate::facts::server::{Lost, Process};
 use crate::path::parent;
 
 /// The names of processes.
@@ -32,21 +33,28 @@ const API_SERVER_PODS: &str = "kube-system_kube-apiserver-";
 const LOG_LIMIT: u64 = 64 << 20;
 const LAST_WORDS_LIMIT: u64 = 64 << 10;
 
-/// The API servers that run, and whether a kubelet does.
-pub fn processes() -> (Vec<Process>, bool) {
-    let (mut found, mut kubelet) = (Vec::new(), false);
+/// What runs of Kubernetes here.
+#[derive(Clone, Debug, Default)]
+pub struct Processes {
+    pub api_servers: Vec<Process>,
+    pub has_kubelet: bool,
+}
+
+/// Looks for the processes of API servers and of a kubelet.
+pub fn find_processes() -> Processes {
+    let mut found = Processes::default();
     for (pid, name) in running() {
         match name.as_str() {
-            API_SERVER => found.extend(process(pid)),
-            KUBELET => kubelet = true,
+            API_SERVER => found.api_servers.extend(read_process(pid)),
+            KUBELET => found.has_kubelet = true,
             _ => {}
         }
     }
-    (found, kubelet)
+    found
 }
 
 /// What `/proc` says of a process. `None` where it has ended.
-pub fn process(pid: i32) -> Option<Process> {
+pub fn read_process(pid: i32) -> Option<Process> {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
     parse(pid, &read("cmdline")?, &read("stat")?)
 }
@@ -74,7 +82,7 @@ pub fn start_time(process: &Process) -> Option<SystemTime> {
 /// Asks whether it is ready. Where nobody can ask, an open port must do.
 ///
 /// Errors: what is heard instead.
-pub fn answers(process: &Process) -> Result<()> {
+pub fn check_answers(process: &Process) -> Result<()> {
     let why = match Kubectl::of(process).map(|kubectl| kubectl.ask("/readyz")) {
         Ok(Answer::Text(_)) => return Ok(()),
         Ok(Answer::Missing(why)) => bail!(why),
@@ -90,8 +98,8 @@ pub fn answers(process: &Process) -> Result<()> {
 const METRICS: Duration = Duration::from_secs(15);
 
 /// The events that the API server here could not write, by its own count, and when it began to count. `None` where it can't be asked.
-pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
-    let (processes, _) = processes();
+pub fn count_lost() -> Option<Lost> {
+    let processes = find_processes().api_servers;
     let [process] = processes.as_slice() else { return None };
     let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
     // One that doesn't audit loses nothing.
@@ -103,7 +111,7 @@ pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
             log::log!(level, "how many events the API server couldn't write isn't known: {error:#}");
         })
         .ok()?;
-    Some((metrics::lost(&metrics), start_time(process)?))
+    Some(Lost { events: metrics::lost(&metrics), since: start_time(process)? })
 }
 
 /// Does somebody listen on a port of the network that a folder of `/proc` tells of? Without a connection: this program opens none.
@@ -178,7 +186,7 @@ pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>, runs: bool) -> Option<
 
 /// The lines of the newest of these containers' standard output, where the events go; its own messages go to the standard error.
 pub fn newest_output(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
-    Some(standard_output(&end_of(newest(logs)?, LOG_LIMIT).ok()?))
+    Some(standard_output(&end_of(newest_log(logs)?, LOG_LIMIT).ok()?))
 }
 
 fn standard_output(log: &str) -> String {
@@ -187,7 +195,7 @@ fn standard_output(log: &str) -> String {
 }
 
 /// The newest of these logs.
-pub fn newest(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
+pub fn newest_log(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
     logs.iter().max_by_key(|(_, time)| **time).map(|(path, _)| path.as_path())
 }
 
@@ -205,7 +213,7 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
 }
 
 /// The directory that an API server logs to, as it sees it.
-pub fn log_of(process: &Process) -> Option<(u64, u64)> {
+pub fn log_of(process: &Process) -> Option<FileIdentity> {
     let log = process.value("--audit-log-path").filter(|log| log.starts_with('/'))?;
     identity(format!("/proc/{}/root{}", process.pid, parent(log)))
 }

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits a moment for a device's name, and follows it.
-pub fn appear(path: &str) -> Option<String> {
+pub fn wait_for(path: &str) -> Option<String> {
     // Long after the start, it won't be seen any more.
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime
@@ -44,14 +44,14 @@ pub fn appear(path: &str) -> Option<String> {
 }
 
 /// The size of a block device in bytes.
-pub fn size(path: &str) -> std::io::Result<u64> {
+pub fn size_of(path: &str) -> std::io::Result<u64> {
     File::open(path)?.seek(SeekFrom::End(0))
 }
 
 /// What is on a device.
 ///
 /// Errors: there is none, it can't be read, or there is no wipefs.
-pub fn content(path: &str) -> Result<Content> {
+pub fn judge_content(path: &str) -> Result<Content> {
     let real = fs::canonicalize(path).with_context(|| path.to_owned())?.to_string_lossy().into_owned();
     let mut evidence = DeviceEvidence {
         is_block_device: fs::metadata(&real).with_context(|| path.to_owned())?.file_type().is_block_device(),
@@ -60,22 +60,23 @@ pub fn content(path: &str) -> Result<Content> {
     if !evidence.is_block_device {
         return Ok(blank::judge(&evidence));
     }
-    evidence.users = users(&real).unwrap_or_else(|error| vec![format!("the kernel tells nothing of it: {error}")]);
+    evidence.users =
+        find_users(&real).unwrap_or_else(|error| vec![format!("the kernel tells nothing of it: {error}")]);
     // wipefs knows what libblkid knows, at every place where that may be.
     evidence.signatures = blank::signatures(&process::run("wipefs", &["--no-act", "--parsable", &real], LOOK)?);
-    evidence.size = size(&real).with_context(|| path.to_owned())?;
+    evidence.size = size_of(&real).with_context(|| path.to_owned())?;
     // Exclusive is what mounts, swap and the device mapper are, too.
     let flags = OFlag::O_EXCL | OFlag::O_CLOEXEC;
     match File::options().read(true).custom_flags(flags.bits()).open(&real) {
-        Ok(file) => evidence.data = first_data(&file, evidence.size).with_context(|| path.to_owned())?,
+        Ok(file) => evidence.data = find_data(&file, evidence.size).with_context(|| path.to_owned())?,
         Err(error) => evidence.claimed = Some(error.to_string()),
     }
     Ok(blank::judge(&evidence))
 }
 
 /// What the kernel has made of a device.
-fn users(path: &str) -> std::io::Result<Vec<String>> {
-    let number = storage::number(path).unwrap_or_default();
+fn find_users(path: &str) -> std::io::Result<Vec<String>> {
+    let number = storage::device_number(path).unwrap_or_default();
     let dir = fs::canonicalize(format!("/sys/dev/block/{number}"))?;
     let mut users = Vec::new();
     for entry in fs::read_dir(&dir)? {
@@ -93,7 +94,7 @@ fn users(path: &str) -> std::io::Result<Vec<String>> {
     // A loop device claims nothing.
     for entry in fs::read_dir("/sys/block")? {
         let file = fs::read_to_string(entry?.path().join("loop/backing_file")).unwrap_or_default();
-        if !file.is_empty() && storage::number(file.trim_end()).is_some_and(|other| other == number) {
+        if !file.is_empty() && storage::device_number(file.trim_end()).is_some_and(|other| other == number) {
             users.push("a loop device is made of it".to_owned());
         }
     }
@@ -101,7 +102,7 @@ fn users(path: &str) -> std::io::Result<Vec<String>> {
 }
 
 /// Where the first byte is that isn't zero, of those that are looked at.
-fn first_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
+fn find_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
     let mut bytes = vec![0; 1 << 20];
     for (start, length) in blank::parts(size) {
         let mut at = start;
@@ -121,7 +122,7 @@ fn first_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
 ///
 /// Errors: it isn't; what mkfs says.
 pub fn format(path: &str, format: FileSystem) -> Result<()> {
-    match content(path)? {
+    match judge_content(path)? {
         Content::Blank => {}
         other => bail!("{path}: {other}; it is not formatted"),
     }
@@ -137,12 +138,12 @@ mod tests {
     fn the_first_byte_that_is_not_zero_is_found() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(40 << 20).unwrap();
-        assert_eq!(first_data(&file, 40 << 20).unwrap(), None);
+        assert_eq!(find_data(&file, 40 << 20).unwrap(), None);
         // What can't be read isn't blank.
-        assert!(first_data(&file, 41 << 20).is_err());
+        assert!(find_data(&file, 41 << 20).is_err());
         for at in [(40 << 20) - 1, (1 << 20) + 1080, 0] {
             file.write_all_at(b"x", at).unwrap();
-            assert_eq!(first_data(&file, 40 << 20).unwrap(), Some(at));
+            assert_eq!(find_data(&file, 40 << 20).unwrap(), Some(at));
         }
     }
 }

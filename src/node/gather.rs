@@ -26,10 +26,10 @@ pub fn is_log(log: &str, name: &str) -> bool {
 }
 
 /// Who may still write in a directory: an API server that logs there, whether it has a file open or not, or whoever has.
-fn writer(directory: &str) -> Option<String> {
+fn find_writer(directory: &str) -> Option<String> {
     let here = identity(directory);
     let logs_here = |process: &Process| log_of(process).is_some_and(|log| Some(log) == here);
-    if let Some(process) = apiserver::processes().0.into_iter().find(logs_here) {
+    if let Some(process) = apiserver::find_processes().api_servers.into_iter().find(logs_here) {
         return Some(format!("kube-apiserver ({})", process.pid));
     }
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -58,7 +58,7 @@ pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
         return Ok(0);
     }
     ensure!(identity(&from) != identity(directory), "{from}: this is what {directory} is; bind another directory");
-    if let Some(writer) = writer(&from) {
+    if let Some(writer) = find_writer(&from) {
         bail!("{from}: {writer} still writes there; apply moves the events when it has ended");
     }
     let mut files = Vec::new();
@@ -106,7 +106,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
     while let Ok(there) = File::options().read(true).custom_flags(flags.bits()).open(format!("{directory}/{name}"))
     {
         // A run may have been killed when it had copied this one.
-        if same_content(&source, &there)? {
+        if is_same_content(&source, &there)? {
             return Ok(false);
         }
         // So that it is still told for a rotated log.
@@ -142,7 +142,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
 }
 
 /// Are two files the same, byte by byte?
-fn same_content(a: &File, b: &File) -> std::io::Result<bool> {
+fn is_same_content(a: &File, b: &File) -> std::io::Result<bool> {
     let length = a.metadata()?.len();
     if b.metadata()?.len() != length {
         return Ok(false);

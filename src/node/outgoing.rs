@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::SigSet;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
@@ -96,22 +97,12 @@ impl Canary {
     fn begin(process: &Process) -> Result<Canary> {
         let mark = kubectl::mark();
         let logs = apiserver::container_logs();
-        let log = apiserver::newest(&logs).context("its container has no log")?;
+        let log = apiserver::newest_log(&logs).context("its container has no log")?;
         let messages = Tail::from_now(&log.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
-        let mut client = command.stdout(Stdio::piped()).spawn()?;
-        let stdout = client.stdout.take();
-        let canary = Canary { client, mark, messages };
-        let (began, first) = mpsc::channel();
-        // Reads on, so that kubectl never waits; ends with it.
-        thread::spawn(move || {
-            let mut stdout = stdout?;
-            let mut bytes = [0; 4096];
-            while stdout.read(&mut bytes).ok()? > 0 {
-                let _ = began.send(());
-            }
-            Some(())
-        });
+        let client = command.stdout(Stdio::piped()).spawn()?;
+        let mut canary = Canary { client, mark, messages };
+        let first = read_on(canary.client.stdout.take().context("kubectl has no output")?);
         first.recv_timeout(BEGINNING).context("no watch began")?;
         Ok(canary)
     }
@@ -142,6 +133,21 @@ impl Drop for Canary {
     }
 }
 
+/// Reads all that comes, so that who writes it never waits, and tells of each part. Takes no signal: one that `hidden::show_again` keeps
+/// from its own thread must not end the process by this one.
+fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
+    let (began, parts) = mpsc::channel();
+    thread::spawn(move || {
+        SigSet::all().thread_block().ok()?;
+        let mut bytes = [0; 4096];
+        while from.read(&mut bytes).ok()? > 0 {
+            let _ = began.send(());
+        }
+        Some(())
+    });
+    parts
+}
+
 /// Does a container's log tell that the event of a request with this mark came too late? A backend in batch mode that is closed says so
 /// (`plugin/pkg/audit/buffered/buffered.go`), in a message of several lines: first why, then the events (`pkg/audit/metrics.go`).
 fn is_unheard(log: &str, mark: &str) -> bool {
@@ -169,7 +175,7 @@ fn settles(log: &str) -> Result<bool> {
 /// after it was opened is of that one, if it is the one that is meant.
 fn terminate(process: &Process) -> Result<()> {
     let fd = pidfd_open(process.pid).context("no descriptor of the process can be had")?;
-    ensure!(apiserver::process(process.pid).as_ref() == Some(process), "it has ended");
+    ensure!(apiserver::read_process(process.pid).as_ref() == Some(process), "it has ended");
     pidfd_send_signal(&fd, libc::SIGTERM).context("no signal can be sent")
 }
 
@@ -204,12 +210,34 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         // Before execve(2) it is still this test.
         let process = loop {
-            match apiserver::process(pid) {
+            match apiserver::read_process(pid) {
                 Some(process) if process.arguments == ["sleep", "100"] => break process,
                 _ => thread::sleep(PAUSE),
             }
         };
         (child, process)
+    }
+
+    /// A reader that says which signals its thread blocks.
+    struct Mask(mpsc::Sender<String>);
+
+    impl Read for Mask {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            let status = fs::read_to_string("/proc/thread-self/status")?;
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+            self.0.send(mask.trim().to_owned()).map_err(std::io::Error::other)?;
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn who_reads_in_the_background_takes_no_signal() {
+        let (sender, masks) = mpsc::channel();
+        assert!(read_on(Mask(sender)).recv().is_err(), "it came to its end");
+        let mask = u64::from_str_radix(&masks.recv().unwrap(), 16).unwrap();
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            assert_eq!(mask >> (signal - 1) & 1, 1, "{signal}");
+        }
     }
 
     #[test]

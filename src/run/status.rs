@@ -1,12 +1,11 @@
 //! Reports what is in place on a node, and what earlier runs did to it.
 
-use std::time::SystemTime;
-
 use anyhow::Result;
 
 use super::Run;
 use crate::facts::backup::Set;
 use crate::facts::repairs::RepairHistory;
+use crate::facts::server::Lost;
 use crate::node::{apiserver, backup, healing, pending};
 use crate::plan::{Plan, Role};
 
@@ -23,8 +22,8 @@ pub struct Report {
     pub history: RepairHistory,
     /// The ID of the backup of the run that is not proved yet.
     pub unproved: Option<String>,
-    /// The number of events that the API server lost, by plugin, and the time since which it counts them.
-    pub lost: Option<(Vec<(String, u64)>, SystemTime)>,
+    /// The events that the API server lost; `None` if no API server could be asked.
+    pub lost: Option<Lost>,
 }
 
 /// Reads the state of a node. Changes nothing.
@@ -36,11 +35,11 @@ pub fn status(run: &Run<'_>) -> Result<Report> {
     let (plan, root) = (run.survey()?, run.root);
     Ok(Report {
         backups: backup::list(root)?,
-        interrupted: backup::unfinished(root)?,
+        interrupted: backup::is_unfinished(root)?,
         heals: healing::is_enabled(root),
         history: healing::history(root)?,
-        unproved: pending::set(root)?.map(|set| set.id),
-        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None },
+        unproved: pending::unproved_set(root)?.map(|set| set.id),
+        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::count_lost() } else { None },
         plan,
     })
 }
