@@ -51,8 +51,8 @@ pub fn log_directory_fault(directory: &str) -> Option<String> {
         SHARED_DIRECTORIES.contains(&directory) || SYSTEM_TREES.iter().any(|tree| is_within(directory, tree));
     taken.then(|| {
         format!(
-            "must lie in a directory of its own, not in {directory}: that is given to the API server and closed to \
-             everybody else; use for example /var/log/kubernetes/audit/audit.log"
+            "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and it is \
+             closed to all other users; use for example /var/log/kubernetes/audit/audit.log"
         )
     })
 }
@@ -82,7 +82,7 @@ pub fn path_fault(name: &str, path: &str) -> Option<String> {
         "must be written without `//`, `.` and `..`"
     } else if path.contains(|c: char| !c.is_ascii_graphic() || ":\"'\\`$".contains(c)) {
         // A mount path takes no colon, and the kubelet expands $(...) in arguments.
-        "may hold letters, digits and plain marks alone, no blanks, quotes, colons or `$`"
+        "must have only letters, digits and punctuation, and no blanks, quotes, colons, backslashes or `$`"
     } else {
         return None;
     };

@@ -65,7 +65,7 @@ impl<'f> Identity<'f> {
         for text in &facts.kubeadm {
             match kubeadm::read(&text.text, &text.path, intent.occasion == Occasion::Init) {
                 Ok(file) if file.purpose == Purpose::Other && intent.required => bail!(
-                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
+                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file; name the file that kubeadm reads",
                     text.path
                 ),
                 Ok(file) => self.kubeadm.push((text, file)),
@@ -84,7 +84,7 @@ impl<'f> Identity<'f> {
         if !self.lenient {
             return Err(refuse(&text.path, refusal));
         }
-        self.warnings.push(format!("{}:{refusal}; left as it is", text.path));
+        self.warnings.push(format!("{}:{refusal}; this file does not change", text.path));
         self.skipped.push(text.path.clone());
         Ok(())
     }
@@ -104,8 +104,8 @@ impl<'f> Identity<'f> {
     fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
         if self.manifest.is_none() && facts.joined && facts.certified {
             let message = format!(
-                "{}: the manifest isn't there, and the node has an API server's certificate: set manifest.path if the \
-                 manifest is elsewhere",
+                "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in another file, \
+                 set manifest.path to it",
                 facts.manifest_path
             );
             // With a file for kubeadm init, that may just be at work.
@@ -147,7 +147,7 @@ pub(super) fn refuse(path: &str, refusal: &Refusal) -> anyhow::Error {
     let mut message = format!("{path}:{refusal}");
     if let Some(by_hand) = &refusal.by_hand {
         let lines: String = by_hand.lines().map(|line| format!("\n    {line}")).collect();
-        let _ = write!(message, "; add by hand what is missing of this:{lines}");
+        let _ = write!(message, "; add by hand those of these lines that are missing:{lines}");
     }
     anyhow::anyhow!(message)
 }

@@ -48,7 +48,8 @@ impl Planner<'_> {
         if self.may_be_workers() {
             if targets.disk.as_ref().is_some_and(|disk| !disk.is_right) && self.config().storage.source.is_some() {
                 self.warn(format!(
-                    "{directory}: nothing is mounted before kubeadm's configuration, or the hook, tells that this becomes a control plane"
+                    "{directory}: the dedicated disk is not mounted yet, as nothing says that this node becomes a control plane; run \
+                     kube-audit-bootstrap apply when the kubeadm configuration file is there, or use the kubeadm hook"
                 ));
             }
             return Ok(Mounting::default());
@@ -59,15 +60,15 @@ impl Planner<'_> {
         };
         if let Some(other) = logs.iter().find(|other| parent(other) != parent(&self.config().log.path)) {
             bail!(
-                "{other}: a manifest has the log here, and not where log.path has it, so nothing can be mounted; remove `existing: \
-                 keep`, or set log.path to this"
+                "{other}: a manifest has the log here, and log.path names another directory, so the dedicated disk cannot be mounted; \
+                 remove `existing: keep`, or set log.path to this file"
             );
         }
         self.write_units();
         let Some(state) = &targets.disk else { return Ok(Mounting::default()) };
         if state.real != directory {
             bail!(
-                "{directory}: a link leads to {}, and nothing can be mounted at a link; name that in log.path",
+                "{directory}: a link leads to {}, and a disk cannot be mounted at a link; name that directory in log.path",
                 state.real
             );
         }
@@ -76,7 +77,7 @@ impl Planner<'_> {
         }
         if state.is_in_the_way {
             self.plan.refuse(format!(
-                "{}: this is there, and so are files in {directory}, which would go there; move one of them away",
+                "{}: this directory exists, but apply must move the files of {directory} there; move one of the two away",
                 aside(directory)
             ));
         }
@@ -96,8 +97,8 @@ impl Planner<'_> {
     fn tell_of_unit_that_is_left(&mut self, directory: &str) {
         if self.targets.has_unit {
             self.warn(format!(
-                "{UNITS}/{}: storage names nothing any more, and this still mounts it, and the kubelet needs it: restore, or remove it, and \
-                 {UNITS}/{KUBELET_DROP_IN}",
+                "{UNITS}/{}: the configuration no longer names a disk, but this unit still mounts one, and the kubelet needs it: run \
+                 kube-audit-bootstrap restore, or remove this file and {UNITS}/{KUBELET_DROP_IN}",
                 unit_name(directory)
             ));
         }
@@ -120,13 +121,13 @@ impl Planner<'_> {
         let directory = parent(log);
         if !state.is_right {
             self.plan.refuse(format!(
-                "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
+                "{directory}: {mounted} is mounted here, but storage names another disk; unmount it, or correct storage"
             ));
         }
         match &state.blind {
             Some(blind) => self.warn(format!(
-                "{directory}: {} began before this was mounted, and writes its log below it, or to {}, until the kubelet has started \
-                 it anew; apply moves the events then",
+                "{directory}: {} started before the disk was mounted, so it writes its log below the mount, or to {}, until the kubelet \
+                 restarts it; run kube-audit-bootstrap apply after the restart, to move these events to the disk",
                 blind.name,
                 aside(directory)
             )),
@@ -143,7 +144,9 @@ impl Planner<'_> {
     /// The directory of another disk, which is to be the log's alone.
     fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
-            bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
+            bail!(
+                "{from}: storage.bind must not be in the manifest directory, because the kubelet reads every file there; name another directory"
+            );
         }
         let wanted = self.directory_attributes.clone();
         let Some(there) = &self.targets.bound else {
@@ -158,7 +161,8 @@ impl Planner<'_> {
         };
         if let Some(other) = there.names.iter().find(|name| !is_of_log(name, log)) {
             self.plan.refuse(format!(
-                "{from}: storage.bind holds more than the log ({other:?}), and would be closed to others; name a directory of its own"
+                "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; name a directory \
+                 that only the log uses"
             ));
         } else if !wanted.met_by(&there.attributes) {
             let (path, before) = (from.to_owned(), there.attributes.clone());
@@ -170,25 +174,25 @@ impl Planner<'_> {
     /// A blank device gets a file system where that is asked for; one that has a file system for logs is mounted as it is.
     fn prepare_device(&mut self, device: String, format: Option<FileSystem>, state: &DiskState) {
         let refusal = match (&state.content, format) {
-            (None, _) => format!("{device}: storage.device isn't there; attach it, or correct its name"),
+            (None, _) => format!("{device}: storage.device does not exist; attach the disk, or correct its name"),
             (Some(Content::Blank), Some(format)) => {
                 return self.add(Step::Storage, Change::Format { device, format });
             }
             (Some(Content::Blank), None) => {
-                format!("{device}: it is blank; give it a file system, or let storage.format do so")
+                format!("{device}: it is blank; create a file system on it, or set storage.format")
             }
             (Some(Content::Single(one)), Some(format)) if one.kind == format.name() && one.label == LABEL => {
                 return;
             }
             (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => return,
             (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => format!(
-                "{device}: it is not blank, there is {} with the label {:?}, and what is made here has the label {LABEL}; to use it as \
-                 it is, leave storage.format out",
+                "{device}: it is not blank, there is {} with the label {:?}, and file systems of this program have the label {LABEL}; \
+                 to use it as it is, remove storage.format",
                 one.kind, one.label
             ),
             (Some(content), _) => format!(
-                "{device}: {content}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, \
-                 clear it with wipefs --all and blkdiscard --zeroout"
+                "{device}: {content}; it cannot be used for the log, and does not change; name another disk, or, if you need nothing \
+                 on it, clear it with wipefs --all and blkdiscard --zeroout"
             ),
         };
         self.plan.refuse(refusal);
@@ -217,12 +221,12 @@ impl Planner<'_> {
         match seen.judgement.lasting {
             Lasting::Volatile if !config.storage.may_be_volatile => self.object(
                 changed,
-                format!("{place}: the log would be gone after a reboot"),
-                "mount a disk there (storage.device, storage.bind), set log.path to a directory on a disk, or storage.require to any",
+                format!("{place}: the log would be lost at a reboot"),
+                "use a dedicated disk (storage.device, storage.bind), set log.path to a directory that survives a reboot, or set storage.require to any",
             ),
-            Lasting::Volatile => self.warn(format!("{place}: the log will be gone after a reboot")),
+            Lasting::Volatile => self.warn(format!("{place}: the log will be lost at a reboot")),
             Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
-                "{directory}: it can't be told whether the log outlives a reboot: {}",
+                "{directory}: it is not known whether the log survives a reboot: {}",
                 seen.judgement.reason
             )),
             _ => {}
@@ -231,7 +235,7 @@ impl Planner<'_> {
             self.object(
                 changed,
                 format!("{directory}: its file system is read-only, so no event can be written"),
-                "see the kernel's log for why, and mount it read-write",
+                "read the kernel's log for the reason, and mount it read-write",
             );
         }
         // Of what isn't mounted, only the size is known.
@@ -251,7 +255,7 @@ impl Planner<'_> {
                 self.object(
                     changed,
                     format!("{directory}: {misfit}"),
-                    "set log.maxBackup and log.maxSize so that it fits, give the log a larger disk of its own (storage.device), or set storage.headroom to any",
+                    "set log.maxBackup and log.maxSize so that the log fits, use a larger dedicated disk (storage.device), or set storage.headroom to any",
                 );
             }
         }
@@ -305,9 +309,9 @@ mod tests {
             (formatted, single("ext4", "data"), "mount", Some("with the label \"data\"")),
             (formatted, single("xfs", "kube-audit"), "mount", Some("there is xfs")),
             (plain, single("crypto_LUKS", ""), "mount", Some("there is crypto_LUKS")),
-            (formatted, single("crypto_LUKS", ""), "mount", Some("it can't hold the log")),
+            (formatted, single("crypto_LUKS", ""), "mount", Some("it cannot be used for the log")),
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
-            (formatted, None, "mount", Some("isn't there")),
+            (formatted, None, "mount", Some("does not exist")),
         ] {
             let state = DiskState { content: content.clone(), ..disk_state() };
             let plan =
@@ -400,7 +404,7 @@ mod tests {
         for (storage, seen, objection) in [
             ("", seen(Persistent, 50 * GIB), None),
             ("", seen(Unknown, 50 * GIB), None),
-            ("", seen(Volatile, 50 * GIB), Some("would be gone after a reboot")),
+            ("", seen(Volatile, 50 * GIB), Some("would be lost at a reboot")),
             ("storage: {require: any}", seen(Volatile, 50 * GIB), None),
             ("", seen(Persistent, 7 * GIB), None),
             ("", seen(Persistent, 5 * GIB), Some("are to stay so; set log.maxBackup")),
@@ -456,7 +460,7 @@ mod tests {
             let config = config(lines);
             let boot = Intent { occasion: Occasion::Boot, ..intent(&config) };
             let plan = planned_for(&boot, &facts(None), &Targets { disk, ..Targets::default() }).unwrap();
-            let told = plan.warnings.iter().any(|line| line.contains("nothing is mounted before"));
+            let told = plan.warnings.iter().any(|line| line.contains("is not mounted yet"));
             assert_eq!((actions(&plan).contains("mount"), told), (false, is_told), "{lines}");
         }
     }
@@ -479,7 +483,7 @@ mod tests {
         let facts = Facts { manifest_path: "/data/audit/kube-apiserver.yaml".to_owned(), ..facts(None) };
         let targets = Targets { disk: Some(disk_state()), ..Targets::default() };
         let error = planned_for(&intent(&wanted), &facts, &targets).unwrap_err().to_string();
-        assert!(error.contains("must not lie in the manifest directory"), "{error}");
+        assert!(error.contains("must not be in the manifest directory"), "{error}");
     }
 
     #[test]
@@ -509,9 +513,9 @@ mod tests {
         let all = ["reboot", "are left", "read-only"];
         for (lines, seen, told) in [
             ("", of(Persistent), ""),
-            ("", of(Volatile), "the log would be gone after a reboot"),
-            (any, of(Volatile), "the log will be gone after a reboot"),
-            ("", of(Unknown), "it can't be told whether the log outlives a reboot"),
+            ("", of(Volatile), "the log would be lost at a reboot"),
+            (any, of(Volatile), "the log will be lost at a reboot"),
+            ("", of(Unknown), "it is not known whether the log survives a reboot"),
             (any, of(Unknown), ""),
             (any, of(Persistent), ""),
             ("", LogPlace { is_read_only: true, ..of(Persistent) }, "its file system is read-only"),

@@ -56,7 +56,8 @@ pub fn plan(
     }
     if wiring.role == Role::Joining {
         planner
-            .warn("a joining control plane takes its flags from the cluster's kubeadm-config: they must be there");
+            .warn("a joining control plane takes its flags from the cluster's kubeadm-config; if the audit flags are not there yet, run \
+             kube-audit-bootstrap apply on a running control plane first");
     }
     Ok(planner.plan)
 }
@@ -65,12 +66,12 @@ impl Planner<'_> {
     fn tell_who_owns_what(&mut self, wiring: &Wiring) {
         let Owner { uid, gid } = self.owner;
         if uid != 0 && wiring.run_as.user.is_none() {
-            self.warn(format!("not run as root: what is written belongs to {uid}:{gid}"));
+            self.warn(format!("not run as root: new files and directories belong to {uid}:{gid}"));
         }
         if self.config().log.file().is_none() {
             self.warn(
-                "log.path is -: events go to the standard output of the API server's container, where the kubelet rotates \
-                 them away with its other messages, and none of the log's own limits holds",
+                "log.path is -: events go to the standard output of the API server's container; the kubelet rotates them \
+                 together with its other messages, and the limits under log do not apply",
             );
         }
     }
@@ -89,7 +90,7 @@ impl Planner<'_> {
                     if let Some(other) = other.filter(|_| !is_ours) {
                         self.warn(format!(
                             "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
-                             stay; a directory of its own would be closed to others",
+                             do not change; to close it to other users, use a directory for the log alone",
                             there.attributes.mode
                         ));
                     } else {
@@ -158,7 +159,7 @@ impl Planner<'_> {
             before => {
                 if before.is_some() {
                     self.warn(format!(
-                        "{path}: another policy is there; it goes to the backups (--existing keep keeps it)"
+                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with --existing keep, it stays)"
                     ));
                 }
                 let bytes = policy_text.text.clone().into_bytes();
@@ -208,8 +209,8 @@ impl Planner<'_> {
                 self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{KUBEADM_CONFIG}:{note}")));
                 if wired.text != before {
                     self.warn(format!(
-                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and new ones when they join: \
-                         each needs this program's policy and directory before"
+                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and new ones when they join; \
+                         run kube-audit-bootstrap apply on each of them before that, for the policy and the log directory"
                     ));
                     self.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
                 }
@@ -220,12 +221,15 @@ impl Planner<'_> {
 
     fn move_strays(&mut self, strays: Vec<Text>) {
         for text in strays {
-            let what = "this defines another API server, which the kubelet may run instead";
+            let what = "this file defines another API server, which the kubelet may run instead";
             if self.before_kubeadm {
-                self.warn(format!("{}: {what}; it stays until kube-audit-bootstrap apply", text.path));
+                self.warn(format!(
+                    "{}: {what}; run kube-audit-bootstrap apply after kubeadm, to move it to the backup",
+                    text.path
+                ));
                 continue;
             }
-            self.warn(format!("{}: {what}; it goes to the backups", text.path));
+            self.warn(format!("{}: {what}; apply moves it to the backup", text.path));
             self.look_at(Step::Strays, &text.path);
             self.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
         }
@@ -242,8 +246,8 @@ impl Planner<'_> {
                 Err(refusal) => {
                     self.plan.by_hand = true;
                     self.warn(format!(
-                        "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
-                         count, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        "{}:{refusal}; the API server reads its policy, and sees a new mount, only when it starts; restart it by hand, with \
+                         crictl stop $(crictl ps -q --name kube-apiserver)",
                         file.before.path
                     ));
                 }
@@ -254,9 +258,9 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
-                 run apply again on a control plane with kubectl and {ADMIN_CONF} once its API server answers, or put the \
-                 settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{why}"
+                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm upgrade removes the audit settings \
+                 from the manifest; run kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl \
+                 and {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
             ));
         }
     }
@@ -275,10 +279,10 @@ impl Planner<'_> {
 /// A broken policy may be replaced; a key, a certificate or a program may not.
 fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
     if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
-        bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+        bail!("{path}: this is a {kind}, not an audit policy; set policy.path to another file");
     }
     if !lossy(bytes).contains("Policy") && !says_nothing(bytes) {
-        bail!("{path}: something is there that is no audit policy; set policy.path to another file");
+        bail!("{path}: this is not an audit policy; set policy.path to another file");
     }
     Ok(())
 }
@@ -342,8 +346,8 @@ mod tests {
         let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
                         command: [kube-apiserver]\n";
         for (occasion, does, says) in [
-            (Occasion::Any, "create-directory create-file move-away edit-file", "it goes to the backups"),
-            (Occasion::Upgrade, "create-directory create-file", "it stays until kube-audit-bootstrap apply"),
+            (Occasion::Any, "create-directory create-file move-away edit-file", "apply moves it to the backup"),
+            (Occasion::Upgrade, "create-directory create-file", "run kube-audit-bootstrap apply after kubeadm"),
         ] {
             let mut facts = facts(Some(manifest));
             let stray = facts.manifest.clone().unwrap();
@@ -393,7 +397,7 @@ mod tests {
             let plan = planned(&config(""), &Facts { owner, ..facts(Some(manifest)) }, &Targets::default());
             let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
             assert_eq!((attributes.uid, attributes.gid), expected);
-            assert_eq!(warns(&plan, "not run as root: what is written belongs to 1000:1001"), is_told);
+            assert_eq!(warns(&plan, "not run as root: new files and directories belong to 1000:1001"), is_told);
             assert_eq!(warns(&plan, "not run as root"), is_told);
         }
     }
@@ -486,7 +490,7 @@ mod tests {
         targets.policies.insert(Config::default().policy_path, Some(snapshot("kind: Policy\n")));
         let plan = planned(&config(""), &facts, &targets);
         assert_eq!((actions(&plan).as_str(), plan.by_hand), ("edit-file", true));
-        assert!(warns(&plan, "restart it for the new one to count"), "{:?}", plan.warnings);
+        assert!(warns(&plan, "restart it by hand, with crictl stop"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -504,7 +508,7 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
-        let unknown = "the cluster's own configuration isn't edited";
+        let unknown = "the cluster's kubeadm configuration is not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [
             (None, "", facts(Some(BARE)), true),
@@ -559,9 +563,9 @@ mod tests {
             ("\n  # only a comment\n\n", None),
             ("kind: Policy\nrules: []\n", None),
             ("broken: [Policy", None),
-            ("# Policy\nkind: Secret\n", Some("a Secret is there, and no audit policy")),
-            ("# a comment\nkey: value\n", Some("something is there that is no audit policy")),
-            ("-----BEGIN CERTIFICATE-----\n", Some("something is there that is no audit policy")),
+            ("# Policy\nkind: Secret\n", Some("this is a Secret, not an audit policy")),
+            ("# a comment\nkey: value\n", Some("this is not an audit policy")),
+            ("-----BEGIN CERTIFICATE-----\n", Some("this is not an audit policy")),
         ] {
             targets.policies.insert(Config::default().policy_path, Some(snapshot(text)));
             let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());

@@ -60,13 +60,13 @@ impl Back<'_> {
             Action::Directory => {}
             Action::Unmounted => self.tell_of_unmounted(goal),
             Action::Formatted => {
-                self.note(format!("{path} keeps the file system that it was given, and what is in it"));
+                self.note(format!("{path} keeps its new file system, and all files in it"));
             }
             Action::Mounted => self.unmount(goal),
             Action::Created => self.remove(goal),
             // A restore completes the set, if it wasn't.
             Action::Moved => self.note(format!(
-                "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
+                "{path} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{}/{}",
                 goal.set,
                 goal.record.file.as_deref().unwrap_or_default()
             )),
@@ -87,7 +87,7 @@ impl Back<'_> {
     fn tell_of_unmounted(&mut self, goal: &Goal) {
         let path = goal.record.path.trim_end_matches('/');
         if self.way.is_host && goal.now.mounted.is_none() {
-            self.note(format!("{path} is not mounted again: apply does that, and so does a reboot"));
+            self.note(format!("{path} is not mounted again; run kube-audit-bootstrap apply, or reboot"));
         }
     }
 
@@ -95,7 +95,7 @@ impl Back<'_> {
         let path = goal.record.path.trim_end_matches('/').to_owned();
         if let Some(mounted) = &goal.now.mounted {
             self.note(format!(
-                "the events in {path}, those from before that were moved to it, too, stay on {}, in its directory {}",
+                "all events in {path} stay on {}, in its directory {}",
                 mounted.source, mounted.root
             ));
         }
@@ -118,8 +118,9 @@ impl Back<'_> {
     fn put_cluster_back(&mut self, goal: &Goal) {
         let path = &goal.record.path;
         let Some(now) = &goal.now.cluster else {
-            return self
-                .note(format!("{path} is not put back, as that is the cluster's, and this is no running node"));
+            return self.note(format!(
+                "{path} is not put back, because it is in the cluster, and this is not a running node"
+            ));
         };
         let before = lossy(goal.copy.as_deref().unwrap_or_default());
         match put_cluster_back(before, now, |now| self.is_ours(path, now.as_bytes())) {
@@ -134,7 +135,7 @@ impl Back<'_> {
         let path = goal.record.path.clone();
         let Some(bytes) = goal.copy.clone() else {
             if goal.now.entry.is_none() {
-                self.note(format!("{path} is gone, and no backup set has its content"));
+                self.note(format!("{path} does not exist any more, and no backup has its content"));
             }
             self.restore.changes.extend(set_back(goal));
             return;
@@ -173,11 +174,13 @@ fn put_cluster_back(
         Ok(now) if is_ours(now) => Ok(Some(Change::WriteCluster { before: now.clone(), after: before })),
         // kubeadm writes its version there at each upgrade, and needs it.
         Ok(_) => Err(format!(
-            "{} is not put back, as it was changed since: take the audit settings out by hand, with kubectl -n \
+            "{} is not put back, because it was changed since; remove the audit settings by hand, with kubectl -n \
              kube-system edit configmap kubeadm-config",
             KUBEADM_CONFIG
         )),
-        Err(error) => Err(format!("{error:#}, so it is not put back: restore again once it can")),
+        Err(error) => Err(format!(
+            "{error:#}, so it is not put back; run kube-audit-bootstrap restore again when it can be read"
+        )),
     }
 }
 
@@ -227,7 +230,7 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
         } else if !rest.iter().all(is_inner) {
             // Where only inner directories are left, their own notes say why.
             let (count, first) = (rest.len(), rest.swap_remove(0));
-            restore.notes.push(format!("{path} stays: it holds {count} name(s), {first:?} first; logs are kept"));
+            restore.notes.push(format!("{path} stays: it has {count} file(s) or directories in it, such as {first:?}; a log is never deleted"));
         }
     }
 }
@@ -384,8 +387,8 @@ mod tests {
         assert_eq!(back(text("after")), Ok(Some(change)));
         assert_eq!(back(text("before")), Ok(None));
         for (now, why) in [
-            (text("upgraded"), "is not put back, as it was changed since"),
-            (text(""), "is not put back, as it was changed since"),
+            (text("upgraded"), "is not put back, because it was changed since"),
+            (text(""), "is not put back, because it was changed since"),
             (Err("no API server runs here".to_owned()), "no API server runs here, so it is not put back"),
         ] {
             let note = back(now).unwrap_err();
@@ -412,7 +415,7 @@ mod tests {
             (Action::Unmounted, Now::default(), true, false, Some("/logs is not mounted again")),
             (Action::Unmounted, mounted(), true, false, None),
             (Action::Unmounted, Now::default(), false, false, None),
-            (Action::Formatted, Now::default(), true, false, Some("keeps the file system that it was given")),
+            (Action::Formatted, Now::default(), true, false, Some("keeps its new file system")),
         ] {
             let case = format!("{action:?} {now:?} {is_host}");
             let before = Snapshot {

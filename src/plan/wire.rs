@@ -123,13 +123,13 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
 fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>) {
     if let Some(version) = node.version.filter(|version| !SUPPORTED.contains(version)) {
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
-        node.warnings.push(format!("Kubernetes {version} is not among the tried ones, {first} to {last}"));
+        node.warnings.push(format!("Kubernetes {version} is not among the tested versions, {first} to {last}"));
     }
     if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
         let named = intent.config.kubeadm_configs.as_deref();
         node.warnings.push(format!(
-            "there is no kubeadm configuration where it is looked for ({}): if kubeadm init is to follow, name its \
-             file with --kubeadm-config",
+            "there is no kubeadm configuration file at the paths where it is expected ({}); if kubeadm init comes next, name its file \
+             with --kubeadm-config",
             named.map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
         ));
     }
@@ -177,7 +177,8 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
             Err(fault) => {
                 if text.text.contains("kube-apiserver") {
                     warnings.push(format!(
-                        "{}:{fault}; it may define an API server all the same, as the kubelet reads more",
+                        "{}:{fault}; the kubelet accepts more than this program, and may run an API server from this file; move it out of the \
+                         directory",
                         text.path
                     ));
                 }
@@ -187,21 +188,23 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
         let same = own.as_ref().is_some_and(|(own, _)| *own == identity);
         if manifest.is_none() && runs_api_server {
             bail!(
-                "{}: this defines the API server, and {} isn't there; set manifest.path to the file that is meant",
+                "{}: this file defines the API server, and the manifest {} does not exist; set manifest.path to the right file",
                 text.path,
                 facts.manifest_path
             );
         }
         if !same {
             if runs_api_server {
-                warnings
-                    .push(format!("{}: a pod of another name runs an API server, too; left as it is", text.path));
+                warnings.push(format!(
+                    "{}: a pod with another name also runs an API server; this file does not change",
+                    text.path
+                ));
             }
             continue;
         }
         if config.strays == Strays::Refuse {
             bail!(
-                "{}: this defines another API server beside {}, and the kubelet runs every file there; move it \
+                "{}: this file defines the same pod as {}, and the kubelet runs only one of them; move it \
                  out of the directory",
                 text.path,
                 facts.manifest_path
@@ -249,10 +252,14 @@ impl Wiring {
     fn keep_out_of_manifests(&self) -> Result<()> {
         let manifests = parent(&self.paths.manifest);
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
-            bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
+            bail!(
+                "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; set log.path to another directory"
+            );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
-            bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
+            bail!(
+                "{path}: the policy must not be in the manifest directory, because the kubelet reads every file there; set policy.path to another directory"
+            );
         }
         Ok(())
     }
@@ -303,7 +310,7 @@ mod tests {
                 (Ok(wiring), None) => {
                     let is_left = [BROKEN, SHARED].contains(&text);
                     assert_eq!(wiring.skipped, ["/k"][..usize::from(is_left)], "{case}");
-                    let told = wiring.warnings.iter().any(|line| line.ends_with("; left as it is"));
+                    let told = wiring.warnings.iter().any(|line| line.ends_with("; this file does not change"));
                     assert_eq!(told, is_left, "{case}: {:?}", wiring.warnings);
                 }
                 (found, _) => panic!("{case}: {:?}", found.map(|wiring| wiring.warnings)),
@@ -343,7 +350,7 @@ mod tests {
             let facts = Facts { kubeadm, joined, ..facts(manifest) };
             let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
             assert_eq!((wiring.role, wiring.kubeadm.len()), (role, edited), "{case}");
-            let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration"));
+            let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration file"));
             assert_eq!(asks, role == Role::Image, "{case}");
         }
         for (live, occasion, asks) in
@@ -365,10 +372,10 @@ mod tests {
             let kubeadm = kubeadm.into_iter().map(|text| file("/k", text)).collect();
             let facts = Facts { joined, certified, kubeadm, ..facts(None) };
             let found = wired(&intent(&config("")), &facts).map_err(|error| {
-                assert!(error.to_string().contains("the manifest isn't there"), "{error}");
+                assert!(error.to_string().contains("the manifest does not exist"), "{error}");
             });
             let told = |wiring: Wiring| {
-                wiring.warnings.iter().filter(|line| line.contains("the manifest isn't there")).count()
+                wiring.warnings.iter().filter(|line| line.contains("the manifest does not exist")).count()
             };
             assert_eq!(found.map(told), expected, "{joined} {certified}");
         }
@@ -390,7 +397,10 @@ mod tests {
                 wired(&intent(&config(lines)), &Facts { kubeadm: vec![file("/k", INIT)], ..facts(manifest) });
             let wiring = wiring.unwrap();
             assert_eq!((wiring.version, wiring.version_source), (Some(Version::new(expected)), source));
-            assert_eq!(wiring.warnings.iter().any(|line| line.contains("not among the tried ones")), !is_tried);
+            assert_eq!(
+                wiring.warnings.iter().any(|line| line.contains("not among the tested versions")),
+                !is_tried
+            );
         }
     }
 
@@ -410,8 +420,8 @@ mod tests {
     fn neither_policy_nor_log_may_lie_among_the_manifests() {
         let with = |directory: &str| Facts { manifest_path: format!("{directory}/m.yaml"), ..facts(None) };
         for (directory, fault) in [
-            ("/etc/kubernetes", Some("a policy must not lie in the manifest directory")),
-            ("/var/log/kubernetes", Some("a log must not lie in the manifest directory")),
+            ("/etc/kubernetes", Some("the policy must not be in the manifest directory")),
+            ("/var/log/kubernetes", Some("the log must not be in the manifest directory")),
             ("/etc/kubernetes/manifests", None),
         ] {
             let found = wired(&intent(&config("")), &with(directory)).err().map(|error| error.to_string());

@@ -80,21 +80,24 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
         let (Some(api_version), Some(kind)) = (field("apiVersion"), field("kind")) else {
             return Err(Refusal::new(
                 root.position,
-                "a document without apiVersion and kind, so this is no kubeadm configuration",
+                "this document has no apiVersion or no kind, which kubeadm refuses; add both",
             ));
         };
         let Some(version) = api_version.strip_prefix("kubeadm.k8s.io/") else {
             continue;
         };
         if kinds.iter().any(|known| known == kind) {
-            return Err(Refusal::new(root.position, format!("a second {kind}; kubeadm refuses that, remove one")));
+            return Err(Refusal::new(
+                root.position,
+                format!("this is a second {kind}, which kubeadm refuses; remove one"),
+            ));
         }
         kinds.push(kind.to_owned());
         if !["v1beta2", "v1beta3", "v1beta4", "v1"].contains(&version) {
             return Err(Refusal::new(
                 root.get("apiVersion").map_or(root.position, |node| node.position),
                 format!(
-                    "no supported kubeadm reads {api_version}; use `kubeadm config migrate` of a kubeadm that does"
+                    "no supported kubeadm reads {api_version}; convert the file with `kubeadm config migrate` of a kubeadm that reads it"
                 ),
             ));
         }
@@ -135,7 +138,10 @@ enum Shape {
 /// Puts the wanted settings into a file that `kubeadm init` reads. `text` is what `file` was read from.
 pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let Some(api_version) = file.api_version.as_deref() else {
-        return Err(Refusal::new(Position::START, "kubeadm init reads nothing from this file"));
+        return Err(Refusal::new(
+            Position::START,
+            "kubeadm init reads nothing from this file; name the file that it reads",
+        ));
     };
     let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
         Shape::Map
@@ -171,8 +177,8 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     if let Some(gate) =
         root.at(&["featureGates", "RootlessControlPlane"]).filter(|gate| resolve(gate) == Type::Bool(true))
     {
-        let reason = "with RootlessControlPlane the API server runs as a user that isn't known yet and could not read \
-                      its policy; apply after kubeadm init instead";
+        let reason = "with RootlessControlPlane, kubeadm init chooses the user of the API server, who could not read a policy \
+                      that is written now; run kube-audit-bootstrap apply after kubeadm init";
         return Err(Refusal::new(gate.position, reason));
     }
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
@@ -232,14 +238,14 @@ impl<'n> KubeadmEdits<'n> {
         };
         for (name, value) in edits.args_pairs().map_err(|node| {
             let expected = match shape {
-                Shape::Map => "a mapping in v1beta3 and before",
+                Shape::Map => "a mapping in v1beta3 and earlier",
                 Shape::List => "a list of name and value from v1beta4 on",
             };
-            refuse(node, format!("apiServer.extraArgs is {expected}; kubeadm would not read this"))
+            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it"))
         })? {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
                 let node = value.or(args).unwrap_or(root);
-                return Err(refuse(node, format!("{name:?} must be written without its dashes")));
+                return Err(refuse(node, format!("write {name:?} without its dashes")));
             }
             let value = value.and_then(Node::scalar).unwrap_or_default();
             edits.present_flags.push((flags::normal(name), value.to_owned()));
@@ -251,7 +257,7 @@ impl<'n> KubeadmEdits<'n> {
                 item.get("mergeMethod").filter(|node| !node.is_null() && node.scalar() != Some(""))
                 && flags::is_audit(&name)
             {
-                return Err(refuse(method, format!("--{name} takes one value, so mergeMethod must go")));
+                return Err(refuse(method, format!("--{name} takes one value; remove mergeMethod")));
             }
         }
         if let Some(node) = volumes {
@@ -262,7 +268,8 @@ impl<'n> KubeadmEdits<'n> {
                 let field = |name: &str| item.get(name).and_then(Node::scalar);
                 let name = field("name").unwrap_or_default();
                 if items[..index].iter().any(|other| other.get("name").and_then(Node::scalar) == Some(name)) {
-                    let reason = format!("two volumes are named {name:?}, and kubeadm keeps the last; rename one");
+                    let reason =
+                        format!("two volumes have the name {name:?}, and kubeadm keeps only the last; rename one");
                     return Err(refuse(item, reason));
                 }
                 edits.present_mounts.push(Present {

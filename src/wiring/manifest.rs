@@ -61,7 +61,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
     let Some(document) = documents.first() else {
         return Err(Refusal::new(
             Position::START,
-            "the file is empty; a Pod that runs kube-apiserver is expected",
+            "the file is empty; a static pod manifest that runs kube-apiserver is expected",
         ));
     };
     let root = &document.root;
@@ -71,7 +71,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         let found = if found.trim().is_empty() { "something else".to_owned() } else { found };
         return Err(Refusal::new(
             root.position,
-            format!("a v1 Pod that runs kube-apiserver is expected, here is {found}"),
+            format!("a v1 Pod that runs kube-apiserver is expected, but this is {found}"),
         ));
     }
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -82,12 +82,15 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         .or_else(|| containers.iter().position(runs_api_server))
         .or_else(|| containers.iter().position(named));
     let Some(container) = container else {
-        return Err(Refusal::new(root.position, "no container of this pod runs kube-apiserver"));
+        return Err(Refusal::new(
+            root.position,
+            "no container of this pod runs kube-apiserver; set manifest.path to the API server's manifest",
+        ));
     };
     let node = &containers[container];
     // No image's name has such marks, in quotes or not.
     if let Some(image) = node.get("image").filter(|image| image.scalar().is_some_and(has_mark)) {
-        return Err(Refusal::new(image.position, "the image is a template's mark that was not filled in"));
+        return Err(Refusal::new(image.position, "the image is a placeholder of a template; fill it in"));
     }
     for field in ["command", "args", "volumeMounts"] {
         node.get(field).map_or(Ok(()), filled_in)?;
@@ -378,7 +381,7 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
             has_program |= word.rsplit('/').next() == Some("kube-apiserver");
             // Before the program it is a wrapper's, such as tini's.
             if word == "--" && has_program {
-                return Err(Refusal::new(item.position, "what comes after `--` is not read as flags; remove it"));
+                return Err(Refusal::new(item.position, "kube-apiserver reads no flags after `--`; remove it"));
             }
             index += 1;
             let Some(flag) = word.strip_prefix("--") else {
@@ -470,8 +473,8 @@ impl ManifestEdits<'_> {
             return Ok(());
         }
         if let Some(position) = line.shell {
-            let reason = "a shell starts the API server, and its line can't be edited safely: put the flags into that \
-                          line, behind kube-apiserver";
+            let reason = "a shell starts the API server, and this program does not edit shell lines; add the flags to that \
+                          line, after kube-apiserver";
             return Err(Refusal::new(position, reason));
         }
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());
@@ -479,7 +482,7 @@ impl ManifestEdits<'_> {
         if !filled("command") && !filled("args") {
             return Err(Refusal::new(
                 self.container.position,
-                "the container has neither command nor args to add flags to",
+                "the container has no command and no args to add flags to; add a command",
             ));
         }
         // Arguments come after the command, so where both have flags, `args` has the last word.
@@ -563,7 +566,10 @@ impl ManifestEdits<'_> {
                 self.set_volume(&lists.volumes, volume, mount);
             }
         } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
-            return Err(Refusal::new(node.position, "this mount's path is needed, and it has a subPath"));
+            return Err(Refusal::new(
+                node.position,
+                "the settings need the path of this mount, but it has a subPath; remove this mount",
+            ));
         } else if let Some(volume) = volume.filter(is_moved) {
             let at = ["spec", "volumes"].map(PathStep::from).to_vec();
             let path = [at, vec![PathStep::from(volume), "hostPath".into(), "path".into()]].concat();
@@ -716,7 +722,7 @@ mod tests {
                 (line + 1, at + 1),
                 "{marked}: {refusal}"
             );
-            assert_eq!(refusal.reason, "what comes after `--` is not read as flags; remove it", "{marked}");
+            assert_eq!(refusal.reason, "kube-apiserver reads no flags after `--`; remove it", "{marked}");
         }
         // What ends a wrapper's own flags doesn't matter.
         for container in [

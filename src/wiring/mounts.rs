@@ -118,8 +118,8 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
             {
                 let (path, parent) = (&mount.container, &one.container);
                 let reason = format!(
-                    "{path} needs a mount of its own below {parent}, and the runtime can't make the place for it in \
-                     what is mounted here; choose another path"
+                    "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
+                     this mount; choose another path"
                 );
                 return Err(Refusal::new(one.position, reason));
             }
@@ -132,7 +132,7 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
                 }
                 _ => {
                     if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
-                        let reason = format!("the log of --audit-log-path, which is kept, {fault}");
+                        let reason = format!("the log of the existing flag --audit-log-path {fault}");
                         return Err(Refusal::new(Position { line: 1, column: 1 }, reason));
                     }
                     old.map_or(Match::Missing, Match::Move)
@@ -217,8 +217,8 @@ pub(super) fn to_wired(
 ) -> Wired {
     if flags::is_busy(flags) {
         notes.push(format!(
-            "{}: the API server will look for events without a pause, which takes up to a whole processor: batches of more than one \
-             need --audit-log-batch-max-wait (log.batch.maxWait), such as 1s",
+            "{}: the API server will look for events without a pause, which takes up to a whole processor; set \
+             --audit-log-batch-max-wait (log.batch.maxWait), for example to 1s",
             Position::START
         ));
     }

@@ -86,7 +86,7 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
     let refuse = |why: &str| Err(Refusal::new(node.position, why));
     if key == "runAsUser" {
         return refuse(
-            "with runAsUser the API server could not read its policy; use --config, and apply after kubeadm init",
+            "with runAsUser, the API server could not read its policy; use --config, and run kube-audit-bootstrap apply after kubeadm init",
         );
     }
     if let Some(word) = node.scalar() {
@@ -94,7 +94,7 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
         let is_taken = ["name", "mountPath"].contains(&key) && is_volume && ours.contains(&without_slash(word));
         if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
             return refuse(&format!(
-                "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"
+                "this patch has {word}, which the audit settings also set; remove it, or use --config"
             ));
         }
     }
@@ -111,7 +111,7 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
 }
 
 fn replaces(node: &Node) -> Result<(), Refusal> {
-    let why = "this patch replaces what the audit settings are in; add to it by a JSON patch, or use --config";
+    let why = "this patch replaces a list that the audit settings add to; add to the list with a JSON patch, or use --config";
     Err(Refusal::new(node.position, why))
 }
 

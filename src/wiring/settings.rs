@@ -79,7 +79,7 @@ pub(super) fn filled_in(node: &Node) -> Result<(), Refusal> {
     match template_mark(node) {
         Some(found) => Err(Refusal::new(
             found.position,
-            format!("{} is a template's mark that was not filled in", brief(found.scalar().unwrap_or_default())),
+            format!("{} is a placeholder of a template; fill it in", brief(found.scalar().unwrap_or_default())),
         )),
         None => Ok(()),
     }
@@ -112,7 +112,7 @@ pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags 
 pub(super) fn check(flags: &Flags, version: Option<Version>, position: Position) -> Result<(), Refusal> {
     for name in ["audit-policy-file", "audit-log-path"] {
         if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
-            let reason = format!("--{name} is kept, and {path:?} is no absolute path; correct or remove it");
+            let reason = format!("--{name} stays, but {path:?} is not an absolute path; correct or remove it");
             return Err(Refusal::new(position, reason));
         }
     }
