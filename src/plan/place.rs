@@ -1,4 +1,4 @@
-//! Where the log lies: what is mounted there, and whether the place is fit for it.
+//! The log directory: what is mounted there, and whether a log can be there.
 
 use anyhow::{Result, bail};
 
@@ -15,33 +15,33 @@ use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
-/// With less room than this, in bytes, no log is worth to be begun.
+/// With less room than this, in bytes, it is useless to start a log.
 const MIN_ROOM: u64 = 1 << 20;
 
-/// Is a name in the directory of a log, given by its path, the log's, or nobody's?
+/// Does a name in the log directory belong to the log at this path, or to no program?
 pub fn is_of_log(name: &str, log: &str) -> bool {
     let stem = log.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
     name.starts_with(stem) || name.starts_with('.') || name == "lost+found"
 }
 
-/// What may be mounted as it is.
+/// The file systems that are mounted without formatting.
 const FILE_SYSTEMS: [&str; 6] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"];
 
-/// What becomes of the place of the log.
+/// What the plan does about a mount at the log directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mounting {
-    /// Something is about to be mounted there.
+    /// The plan mounts a disk there.
     pub is_new: bool,
-    /// An API server that runs must be restarted to see what is mounted.
+    /// The running API server must be restarted to see the mount.
     pub needs_restart: bool,
 }
 
 impl Planner<'_> {
-    /// Plans what shall be mounted where the log lies.
+    /// Plans the mount at the log directory. `logs`: the paths of the log files.
     ///
     /// # Errors
     ///
-    /// The log lies elsewhere, or a link leads there.
+    /// The log is in another directory than `log.path` says, or a link leads to the log directory.
     pub fn mount(&mut self, logs: &[String]) -> Result<Mounting> {
         let Some(log) = logs.first() else { return Ok(Mounting::default()) };
         let (directory, targets) = (parent(log), self.targets);
@@ -89,7 +89,8 @@ impl Planner<'_> {
         Ok(Mounting { is_new: true, needs_restart: true })
     }
 
-    /// One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
+    /// The same image can be for workers. Their kubelet must not wait for a disk of control planes, and their own disk
+    /// must not be formatted.
     fn may_be_workers(&self) -> bool {
         self.intent.occasion == Occasion::Boot && self.plan.role == Role::Image
     }
@@ -116,7 +117,8 @@ impl Planner<'_> {
         }
     }
 
-    /// What is mounted already stays. Logs from before that follow it, or will.
+    /// Keeps an existing mount, and plans the move of the logs from before the mount: now, or when the API server has
+    /// been restarted.
     fn keep_mounted(&mut self, log: &str, mounted: &str, state: &DiskState) -> Mounting {
         let directory = parent(log);
         if !state.is_right {
@@ -141,7 +143,7 @@ impl Planner<'_> {
         Mounting { is_new: false, needs_restart }
     }
 
-    /// The directory of another disk, which is to be the log's alone.
+    /// Creates or closes the directory on another disk, which only the log uses.
     fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
             bail!(
@@ -171,7 +173,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A blank device gets a file system where that is asked for; one that has a file system for logs is mounted as it is.
+    /// Formats a blank disk if the configuration asks for it. A disk that has a fitting file system is mounted without
+    /// formatting. All other disks are refused.
     fn prepare_device(&mut self, device: String, format: Option<FileSystem>, state: &DiskState) {
         let refusal = match (&state.content, format) {
             (None, _) => format!("{device}: storage.device does not exist; attach the disk, or correct its name"),
@@ -200,7 +203,7 @@ impl Planner<'_> {
 
     fn mount_over(&mut self, log: &str, state: &DiskState) {
         let directory = parent(log);
-        // A new file system has no labels.
+        // Files on a new file system have no SELinux labels.
         let there = self.targets.directories.get(directory).and_then(Option::as_ref);
         let label = there.and_then(|there| there.attributes.label.clone());
         let attributes = Attributes { label, ..self.directory_attributes.clone() };
@@ -212,8 +215,8 @@ impl Planner<'_> {
         self.follow_up(FollowUp { log, attributes: begun, is_expected });
     }
 
-    /// Judges the place of the log, and whether what the flags allow has room there. `changed` says that the flags, or the place, are about to
-    /// become others.
+    /// Judges the log directory, and whether the logs that the flags allow fit there. `changed`: the plan changes the
+    /// flags or mounts something.
     pub fn judge_place(&mut self, directory: &str, seen: &LogPlace, limits: &Limits, changed: bool) {
         let config = self.config();
         let forecast = forecast(limits, &seen.history, seen.disk);
@@ -238,7 +241,7 @@ impl Planner<'_> {
                 "read the kernel's log for the reason, and mount it read-write",
             );
         }
-        // Of what isn't mounted, only the size is known.
+        // If the disk is not mounted yet, only its size is known.
         let capacity = Disk { total: seen.capacity, available: seen.capacity, eviction: 0 };
         if let Some(disk) = seen.disk.or(Some(capacity).filter(|capacity| capacity.total > 0)) {
             if disk.available < MIN_ROOM {
@@ -262,8 +265,8 @@ impl Planner<'_> {
         self.plan.storage = Some(LogStorage { directory: directory.to_owned(), seen: seen.clone(), forecast });
     }
 
-    /// Speaks against the place of the log. On an image that is no matter, as it is copied to where it will run; and what was so before is no
-    /// reason to do nothing.
+    /// Objects to the log directory. In an image this is a warning, as the image runs on another machine. It is also a
+    /// warning if the plan changes nothing about the log: a known problem must not prevent other changes.
     fn object(&mut self, changed: bool, why: String, advice: &str) {
         match self.plan.role {
             Role::Image => self.warn(why),
@@ -416,7 +419,7 @@ mod tests {
             let fresh = config(storage);
             let (audited_facts, targets) = audited(&fresh);
             let targets = Targets { storage: Some(seen), ..targets };
-            // Its flags change.
+            // The flags change.
             let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: x\n    command: \
                         [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
             let mut changed = planned(&fresh, &facts(Some(bare)), &targets);
@@ -426,7 +429,7 @@ mod tests {
             changed.waive_objection();
             assert!(changed.allowed().is_ok());
             assert!(objection.is_none() || changed.warnings.contains(&found), "{storage}");
-            // They are as they were, and the policy alone is another one.
+            // The flags stay, and only the policy changes.
             let mut targets = targets;
             targets.policies.insert(fresh.policy_path.clone(), Some(snapshot("kind: Policy\n")));
             let same = planned(&fresh, &audited_facts, &targets);
@@ -521,7 +524,7 @@ mod tests {
             ("", LogPlace { is_read_only: true, ..of(Persistent) }, "its file system is read-only"),
             (any, room(left(1 << 20), 0), ""),
             (any, room(left((1 << 20) - 1), 0), "1.0 MiB are left"),
-            // Of what isn't mounted yet, the size is known, or nothing.
+            // If the disk is not mounted yet, only its size is known, or nothing.
             (any, room(None, 0), ""),
             (any, room(None, 1000), "1000 bytes are left"),
             (any, room(None, 1 << 30), ""),
@@ -532,7 +535,7 @@ mod tests {
             let found: Vec<_> =
                 plan.warnings.iter().filter(|line| all.iter().any(|words| line.contains(words))).collect();
             assert_eq!(found.len(), usize::from(!told.is_empty()), "{lines} {seen:?}: {found:?}");
-            // What to do about it is for where it runs.
+            // An image needs no advice: the administrator of the node does.
             assert!(found.iter().all(|line| line.contains(told) && !line.contains("; ")), "{found:?}");
         }
     }

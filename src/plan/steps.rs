@@ -1,4 +1,4 @@
-//! What a run does to a node, step by step: from facts to changes.
+//! Makes a plan from the facts, step by step.
 
 use anyhow::{Result, bail};
 
@@ -19,7 +19,8 @@ use crate::yaml::fields::Severity;
 ///
 /// # Errors
 ///
-/// A policy that the node's API server would refuse, or would take for something else than it says; a place where the log can't lie.
+/// A policy that the node's API server would refuse, or would read in another way than it is written; a directory
+/// where a log cannot be.
 pub fn plan(
     intent: &Intent<'_>,
     facts: &Facts,
@@ -76,7 +77,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The directories of the log, closed to others.
+    /// Creates the log directories, or closes them to other users.
     fn make_directories(&mut self, directories: &[String]) {
         for path in directories {
             let attributes = self.directory_attributes.clone();
@@ -84,7 +85,8 @@ impl Planner<'_> {
             match self.targets.directories.get(path).and_then(Option::as_ref) {
                 None => self.add(Step::Storage, Change::CreateDirectory { path: path.clone(), attributes }),
                 Some(there) if !self.keeps() && !attributes.met_by(&there.attributes) => {
-                    // A directory that others use, too, would be closed to them; what is mounted there for the log is the log's.
+                    // Other users of a directory would lose access. Everything on a disk that is mounted for the log
+                    // belongs to the log.
                     let is_ours = self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
                     let other = there.names.iter().find(|name| !is_of_log(name, &self.config().log.path));
                     if let Some(other) = other.filter(|_| !is_ours) {
@@ -103,7 +105,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Begins the log for a group that shall read it: what rotates the log gives each new file the mode and the owner of the one before.
+    /// Starts the log if a group must be able to read it: rotation gives each new file the mode and the owner of the
+    /// previous file.
     fn begin_logs(&mut self, logs: &[String]) {
         let storage = &self.config().storage;
         let is_there = storage.source.is_none() || self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
@@ -117,8 +120,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Gives the logs that are there the mode and the owner that are wanted, and the old ones, too, where a group shall read them: otherwise
-    /// those stay closed to all but their owner.
+    /// Gives the existing log the wanted mode and owner. Rotated logs get them only if a group must be able to read
+    /// them; otherwise only their owner can read them.
     fn open_logs(&mut self, logs: &[String], mounting: Mounting) {
         if self.keeps() || mounting.is_new {
             return;
@@ -135,7 +138,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Installs the policy, or judges the one that stays.
+    /// Installs the policy, or checks the existing one if it stays.
     fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
@@ -169,7 +172,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The errors of a policy end the run, and each of its warnings is said once.
+    /// An error in a policy ends the run. Each warning is reported once.
     fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
         let findings = policy::lint::check(text, self.plan.version);
         let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -187,7 +190,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Replaces a file's text where it differs. Its owner and mode stay.
+    /// Replaces a file's text if it differs. The owner and the mode stay.
     fn edit(&mut self, step: Step, file: WiredFile) {
         let is_edited = file.is_edited();
         let WiredFile { before: text, after: wired } = file;
@@ -200,7 +203,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The cluster's own configuration, or why it isn't known; `None` where it is no matter.
+    /// Plans the edit of the cluster's kubeadm configuration. `Err`: why it is not known. `None`: the plan does not
+    /// need it.
     fn edit_cluster(&mut self, cluster: Option<Result<WiredCluster, String>>) {
         match cluster {
             None => {}
@@ -235,10 +239,11 @@ impl Planner<'_> {
         }
     }
 
-    /// Edits the manifest, or marks it, where the API server must be restarted for what it reads or sees only when it starts.
+    /// Edits the manifest. If nothing in it differs, but the API server must read a new policy or see a new mount,
+    /// changes an annotation, so that the kubelet restarts it.
     fn edit_manifest(&mut self, mut file: WiredFile, mounting: Mounting) {
         let is_edited = file.is_edited();
-        // A container keeps what was mounted when it began.
+        // A container sees only what was mounted before it started.
         let mounted = mounting.needs_restart.then(|| [Vec::new(), b"mount".to_vec()]);
         if let Some([before, after]) = self.replaced_policy().or(mounted).filter(|_| !is_edited) {
             match manifest::mark(&file.before.text, &[&before, &after]) {
@@ -265,7 +270,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The policy that is replaced, before and after.
+    /// The text of a policy that the plan replaces, before and after.
     fn replaced_policy(&self) -> Option<[Vec<u8>; 2]> {
         self.plan.changes.iter().find_map(|planned| match &planned.change {
             Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
@@ -276,7 +281,11 @@ impl Planner<'_> {
     }
 }
 
-/// A broken policy may be replaced; a key, a certificate or a program may not.
+/// A broken policy can be replaced; a key, a certificate or a program cannot.
+///
+/// # Errors
+///
+/// The file is not a policy.
 fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
     if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
         bail!("{path}: this is a {kind}, not an audit policy; set policy.path to another file");
@@ -287,13 +296,13 @@ fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The `kind` of a file, where it is a YAML document with one.
+/// The `kind` of a file, if it is a YAML document that has one.
 fn kind_of(bytes: &[u8]) -> Option<String> {
     let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
     Some(documents.first()?.root.get("kind")?.scalar()?.to_owned())
 }
 
-/// Whether a file has blanks and comments at most.
+/// Does a file have only blanks and comments?
 fn says_nothing(bytes: &[u8]) -> bool {
     lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
@@ -319,7 +328,7 @@ mod tests {
         let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
         for (occasion, manifest, role, does) in [
             (Occasion::Any, None, Role::Image, "create-directory format mount create-file"),
-            // It may become a worker.
+            // The node can still become a worker.
             (Occasion::Boot, None, Role::Image, "create-directory create-file"),
             (
                 Occasion::Boot,
@@ -328,10 +337,10 @@ mod tests {
                 "create-directory format mount create-file edit-file",
             ),
             (Occasion::Init, None, Role::FirstBoot, "create-directory format mount create-file"),
-            // By mistake: kubeadm won't start either.
+            // A mistake of the caller: kubeadm does not start either.
             (Occasion::Init, Some(manifest), Role::ControlPlane, "create-directory create-file"),
             (Occasion::Join, None, Role::Joining, "create-directory format mount create-file"),
-            // kubeadm makes the manifest anew.
+            // kubeadm writes a new manifest.
             (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
         ] {
             let config = Config { kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
@@ -360,7 +369,7 @@ mod tests {
         }
     }
 
-    /// A manifest that doesn't audit yet.
+    /// A manifest without audit flags.
     const BARE: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
                         kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
     const LOGS: &str = "/var/log/kubernetes/audit";
@@ -428,7 +437,7 @@ mod tests {
             ("", vec![(&log, 0o600, 0)], None, ""),
             ("", vec![(&log, 0o644, 0)], None, "set-attributes"),
             ("existing: keep", vec![(&log, 0o644, 0)], None, ""),
-            // Old ones stay closed.
+            // A rotated log stays closed.
             ("", vec![(&old, 0o644, 0)], None, ""),
             ("storage: {group: 7}", vec![], None, "create-file"),
             ("storage: {group: 7}", vec![(&log, 0o640, 7), (&old, 0o640, 7)], None, ""),
@@ -439,7 +448,7 @@ mod tests {
                 "set-attributes set-attributes",
             ),
             (bound, vec![], Some(right), "create-file"),
-            // What is mounted begins a log of its own.
+            // A new log starts on the mounted disk.
             (bound, vec![], Some(disk_state()), "create-directory mount edit-file"),
             (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount edit-file gather"),
         ] {
@@ -470,7 +479,7 @@ mod tests {
             (policy::DEFAULT, vec![unit(Some("new"))], ""),
             (policy::DEFAULT, vec![unit(Some("old"))], "edit-file"),
             (policy::DEFAULT, vec![unit(None)], "create-file"),
-            // The policy, and the manifest's mark.
+            // The policy, and the annotation of the manifest.
             ("kind: Policy\n", vec![unit(Some("new"))], "edit-file edit-file"),
             ("# none\n", vec![unit(Some("old"))], "edit-file edit-file edit-file"),
         ] {
@@ -592,7 +601,7 @@ mod tests {
         assert_eq!(install(good).unwrap(), [""; 0]);
         let error = install(&good.replace("Metadata", "Everything")).unwrap_err().to_string();
         assert!(error.starts_with("mine:4:10: "), "{error}");
-        // Of a rule that takes everything, and isn't the last.
+        // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
         assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");
     }

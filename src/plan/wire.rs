@@ -1,4 +1,4 @@
-//! The settings, put into a node's files.
+//! Adds the settings to the texts of a node's files.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -20,10 +20,10 @@ use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
 
-/// The versions of Kubernetes that this is made for.
+/// The supported versions of Kubernetes.
 const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 
-/// A file, and what becomes of it.
+/// A file, before and after the edit.
 #[derive(Clone, Debug)]
 pub struct WiredFile {
     pub before: Text,
@@ -31,20 +31,20 @@ pub struct WiredFile {
 }
 
 impl WiredFile {
-    /// Did it lack something?
+    /// Does the edit change the text?
     pub fn is_edited(&self) -> bool {
         self.after.text != self.before.text
     }
 }
 
-/// The cluster's own configuration, and what becomes of it.
+/// The cluster's kubeadm configuration, before and after the edit.
 #[derive(Clone, Debug)]
 pub struct WiredCluster {
     pub before: String,
     pub after: Wired,
 }
 
-/// The node's files with the settings put in, before it is known what lies at the paths that they name.
+/// The node's files with the settings, before it is known what exists at the paths that they name.
 #[derive(Debug)]
 pub struct Wiring {
     pub role: Role,
@@ -52,7 +52,7 @@ pub struct Wiring {
     pub version_source: &'static str,
     /// The files that `kubeadm init` reads.
     pub(super) kubeadm: Vec<WiredFile>,
-    /// The cluster's own, or why it isn't known.
+    /// The cluster's kubeadm configuration, or why it is not known; `None`: it was not asked for.
     pub(super) cluster: Option<Result<WiredCluster, String>>,
     pub(super) manifest: Option<WiredFile>,
     pub(super) strays: Vec<Text>,
@@ -60,18 +60,18 @@ pub struct Wiring {
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
-    /// Other files that the flags point at, each of which must be there.
+    /// Other files that the flags name. Each of them must exist.
     pub referenced: Vec<String>,
-    /// Files of kubeadm's that are left as they are.
+    /// The kubeadm configuration files that cannot be edited, and do not change.
     pub(super) skipped: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Puts the settings into the node's files.
+/// Adds the settings to the texts of the node's files.
 ///
 /// # Errors
 ///
-/// A file that can't be edited, with its line and column, and what to do.
+/// A file that cannot be edited: its path and position, and what to do.
 pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Result<Wiring> {
     tell_what_is_odd(intent, facts, &mut node);
     let (kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
@@ -119,7 +119,8 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
     Ok(wiring)
 }
 
-/// Warns of a version that wasn't tried, and of a node that looks as if a file of kubeadm's were elsewhere.
+/// Warns if the Kubernetes version was not tested, or if the node looks as if its kubeadm configuration file were at
+/// another path.
 fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>) {
     if let Some(version) = node.version.filter(|version| !SUPPORTED.contains(version)) {
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
@@ -135,7 +136,7 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
     }
 }
 
-/// The settings in the files that `kubeadm init` reads.
+/// Adds the settings to the files that `kubeadm init` reads.
 fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<WiredFile>> {
     let mut edited = Vec::new();
     let files = std::mem::take(&mut node.kubeadm);
@@ -149,7 +150,11 @@ fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<Wi
     Ok(edited)
 }
 
-/// The settings in the cluster's own configuration: before and after, or why it isn't known.
+/// Adds the settings to the cluster's kubeadm configuration.
+///
+/// # Errors
+///
+/// Why it cannot be edited.
 fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<WiredCluster, String> {
     let after = kubeadm::read(&text, KUBEADM_CONFIG, true)
         .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
@@ -164,8 +169,8 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
     Ok(Some(WiredFile { before: text.clone(), after }))
 }
 
-/// The other files that define this manifest's pod: of those the kubelet runs one, whichever it read last. A pod of
-/// another name that runs an API server, too, is somebody's own and is only told.
+/// Finds the other files that define the manifest's pod: the kubelet runs only one of these files, the one that it
+/// read last. A pod with another name that also runs an API server is no stray: the program only warns of it.
 fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Result<Vec<Text>> {
     let Identity { manifest, warnings, .. } = node;
     let own = facts.manifest.as_ref().and_then(|text| manifest::identify_pod(&text.text).ok()?);
@@ -216,7 +221,7 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
 }
 
 impl Wiring {
-    /// Gathers the paths that the flags point at.
+    /// Collects the paths that the flags name.
     fn collect_paths(&mut self, config: &Config) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
@@ -224,7 +229,7 @@ impl Wiring {
         let mut logs = BTreeSet::new();
         let name =
             |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
-        // Not what the cluster's own names: other nodes may have been given other paths.
+        // Not from the cluster's kubeadm configuration: other nodes may have other paths.
         for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
             policies.insert(wired.policy.clone());
             directories.extend(wired.log_directory.clone());
@@ -233,7 +238,7 @@ impl Wiring {
             self.flags = wired.flags.clone();
         }
         referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
-        // Nothing here tells of an API server yet: what it will find is the configuration's.
+        // No file here starts an API server yet, so the paths are those of the configuration.
         if policies.is_empty() {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
@@ -248,7 +253,7 @@ impl Wiring {
 
     /// # Errors
     ///
-    /// The policy or the log would lie where the kubelet reads manifests.
+    /// The policy or the log would be in the manifest directory.
     fn keep_out_of_manifests(&self) -> Result<()> {
         let manifests = parent(&self.paths.manifest);
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
@@ -279,7 +284,7 @@ mod tests {
     const JOIN: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\n";
     const OTHER: &str = "apiVersion: v1\nkind: ConfigMap\n";
     const BROKEN: &str = "kind: [";
-    /// kubeadm reads it, and its arguments can't be edited: two places share them.
+    /// kubeadm reads this, but its arguments cannot be edited: two fields share them.
     const SHARED: &str =
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nscheduler: &a {}\napiServer: *a\n";
 
@@ -340,7 +345,7 @@ mod tests {
             (None, None, false, Occasion::Any, Role::Image),
             (None, None, false, Occasion::Init, Role::FirstBoot),
             (None, None, false, Occasion::Join, Role::Joining),
-            // kind's has the documents of all roles.
+            // The file of kind has the documents of all roles.
             (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Any, Role::Worker),
             (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Init, Role::FirstBoot),
         ] {
