@@ -855,8 +855,9 @@ fn the_clusters_own_configuration_is_left_where_somebody_says_so() {
             let warnings: Vec<_> =
                 document["warnings"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
             // Nobody can be asked in a root, which is told to who wants it asked.
-            let told =
-                warnings.iter().any(|warning| warning.contains("the cluster's own configuration isn't edited"));
+            let told = warnings
+                .iter()
+                .any(|warning| warning.contains("the cluster's kubeadm configuration is not edited"));
             assert_eq!(told, is_asked, "{words:?}, cluster: {cluster}: {warnings:?}");
         }
     }

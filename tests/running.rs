@@ -61,7 +61,7 @@ fn a_run_is_proved_told_and_put_back() {
     for (run, code) in [("preview", 3), ("left", 0)] {
         let restore = node.json(run, code);
         let notes = restore["notes"].as_array().unwrap();
-        let note = "kube-system/configmaps/kubeadm-config is not put back, as it was changed since";
+        let note = "kube-system/configmaps/kubeadm-config is not put back, because it was changed since";
         assert!(notes.iter().any(|one| one.as_str().unwrap().starts_with(note)), "{notes:?}");
         let paths: Vec<_> =
             restore["changes"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
@@ -194,9 +194,7 @@ fn what_was_mounted_is_taken_away_and_what_is_half_done_too() {
          ls \"$log\" >/mnt/left; grep \" $log \" /proc/self/mountinfo >/mnt/mounts || :",
     );
     let path = "/var/log/kubernetes/audit";
-    let stays = format!(
-        "the events in {path}, those from before that were moved to it, too, stay on events, in its directory /"
-    );
+    let stays = format!("all events in {path} stay on events, in its directory /");
     for (run, is_undone, is_mounted) in
         [("nothing", false, false), ("moved", true, false), ("both", true, true), ("mounted", true, true)]
     {
