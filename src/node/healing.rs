@@ -1,4 +1,4 @@
-//! Self-healing: what the units in `image/systemd` do when something re-writes the manifest without the audit flags.
+//! Self-healing: what the units in `image/systemd` need when another program rewrites the manifest without the audit flags.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,21 +12,23 @@ use crate::facts::backup::Why;
 use crate::facts::repairs::RepairHistory;
 use crate::yaml::tree::MAX_BYTES;
 
-/// How long nobody may have written the manifest.
+/// How long the manifest must not change.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long an upgrade may go on.
+/// How long an upgrade may take.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Where the path unit is linked to where it is enabled.
+/// The directories where systemd looks for the link that enables the path unit.
 const WANTS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 const ENABLED: &str = "multi-user.target.wants/kube-audit-bootstrap-heal.path";
 
-/// Waits until nobody has written the manifest for ten seconds, and no kubeadm runs: `kubeadm upgrade` waits for the pod of the
+/// Waits until the manifest has not changed for ten seconds and no kubeadm runs: `kubeadm upgrade` waits for the pod of the
 /// manifest that it wrote.
 ///
-/// Errors: that lasts for more than half an hour.
+/// # Errors
+///
+/// This takes more than half an hour.
 pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
     let start = Instant::now();
     let (mut last, mut since) = (root.read(manifest, MAX_BYTES)?, start);
@@ -40,7 +42,8 @@ pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
         }
         if start.elapsed() > LIMIT {
             bail!(
-                "{manifest}: there was no quiet for {} minutes: kubeadm runs, or something writes it again and again",
+                "{manifest}: it did not stay unchanged within {} minutes: kubeadm runs, or another program keeps writing it; find \
+                 that program and stop it, then run apply",
                 LIMIT.as_secs() / 60
             );
         }
@@ -52,10 +55,10 @@ fn kubeadm_runs() -> bool {
     running().any(|(_, name)| name == "kubeadm")
 }
 
-/// What was done last.
+/// The repairs since the last `apply`, and whether the last run was a `restore`.
 pub fn history(root: &Root) -> Result<RepairHistory> {
     let sets = backup::list(root)?;
-    // One that was cut off is taken back by the next run, and put back nothing.
+    // The next run undoes an interrupted restore, so it doesn't count as a restore.
     let is_whole = !backup::unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
     let repairs =
@@ -63,9 +66,9 @@ pub fn history(root: &Root) -> Result<RepairHistory> {
     Ok(RepairHistory { repairs, restored })
 }
 
-/// Shall systemd start the repairs?
+/// Whether systemd starts the repairs: the path unit is enabled.
 pub fn is_enabled(root: &Root) -> bool {
-    // A link to nothing is an error, and enables nothing.
+    // A link to a missing file is an error, and enables nothing.
     WANTS.iter().any(|folder| matches!(root.stat(&format!("{folder}/{ENABLED}")), Ok(Some(_))))
 }
 

@@ -18,24 +18,24 @@ const REQUESTS: usize = 20;
 /// Tells a kind of finding, in a text.
 type Kind = fn(&Finding, &str) -> bool;
 
-/// Where we are stricter than the API server on purpose: a name, and how to tell such a message of ours.
+/// Where the program is stricter than the API server on purpose: a name, and how to recognise its finding.
 const STRICTER: [(&str, Kind); 10] = [
     ("an empty word in a list", |finding, _| finding.message.ends_with("is empty; remove it")),
-    ("null for an empty string", |finding, _| finding.message.contains("is nothing; write \"\"")),
+    ("null for an empty string", |finding, _| finding.message.contains("is null; write \"\"")),
     ("an empty entry, for the whole core group", |finding, _| finding.message.contains("is an empty entry")),
     ("a policy without its kind", |finding, _| finding.message.starts_with("kind is missing")),
-    ("a second document", |finding, _| finding.message.starts_with("a second document: ")),
+    ("a second document", |finding, _| finding.message.starts_with("there is a second document")),
     ("a second document that is no YAML", |finding, text| {
         let end = text.lines().skip(1).position(|line| line.starts_with("---") || line.starts_with("..."));
         let behind = end.is_some_and(|end| finding.position.line > end + 1);
         yaml::parse(text).is_err() && (behind || finding.message.contains("expected <document start>"))
     }),
     ("a tag that changes what is written", |finding, _| {
-        let ours = ["isn't read here", "for a part of the tag", "while scanning a tag"];
+        let ours = ["is not supported here", "as a part of the tag", "while scanning a tag"];
         ours.iter().any(|part| finding.message.contains(part))
     }),
     ("a colon before a comma in brackets", |finding, _| finding.message.contains("found unexpected ':'")),
-    ("metadata that is of no use", |finding, _| finding.message.contains("of no use in a policy")),
+    ("metadata that is of no use", |finding, _| finding.message.contains("no effect in a policy")),
     ("JSON that is no YAML", |finding, text| yaml::is_json(text) && finding.message.starts_with("not YAML")),
 ];
 
