@@ -1,5 +1,5 @@
-//! The API server that runs on this node: its processes, its answers, its audit log and its containers' logs. Works only
-//! on the running system, so paths here are not below a `Root`.
+//! The API server that runs on this node: its processes, its answers, its audit log and its containers' logs. Works
+//! only on the running system, so paths here are not below a `Root`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,9 +1,10 @@
 //! Backups: copies of the files that a run changed.
 //!
-//! A backup is a directory in [`BACKUPS`] with an `index.json` and the copies. Its name is its time. Before a run changes
-//! anything, it writes the backup under a dot-name and renames it to `ID.partial`. When the run has ended, the backup
-//! becomes `ID`. An interrupted run leaves its partial backup. The next run that changes something takes over the records
-//! of the partial backup. So a backup always has the state before the *job*, however often the job was interrupted.
+//! A backup is a directory in [`BACKUPS`] with an `index.json` and the copies. Its name is its time. Before a run
+//! changes anything, it writes the backup under a dot-name and renames it to `ID.partial`. When the run has ended,
+//! the backup becomes `ID`. An interrupted run leaves its partial backup. The next run that changes something takes
+//! over the records of the partial backup. So a backup always has the state before the *job*, however often the job
+//! was interrupted.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,8 +33,8 @@ const INDEX_LIMIT: usize = 1 << 20;
 /// The largest file that is read, in bytes. No file that the program changes is near this size.
 pub(super) const FILE_LIMIT: usize = 64 << 20;
 
-/// The backups, newest first, those of interrupted runs included. A backup whose index can't be read is left out, with a
-/// warning.
+/// The backups, newest first, those of interrupted runs included. A backup whose index can't be read is left out,
+/// with a warning.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
     let warn = |loaded: Result<Set>| loaded.inspect_err(|error| log::warn!("{error:#}")).ok();
     Ok(load_all(root)?.filter_map(|(_, loaded)| warn(loaded)).collect())
@@ -59,9 +60,9 @@ pub fn unfinished(root: &Root) -> Result<bool> {
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
-/// Cleans up after interrupted runs. Removes temporary and kept files, backups that were not written in full, and backups
-/// that a later one has taken over. Keeps the records of the partial backups. A failure to remove something is only a
-/// warning. Call it with the lock held; [`super::transaction::execute`] calls it first.
+/// Cleans up after interrupted runs. Removes temporary and kept files, backups that were not written in full, and
+/// backups that a later one has taken over. Keeps the records of the partial backups. A failure to remove something
+/// is only a warning. Call it with the lock held; [`super::transaction::execute`] calls it first.
 pub(super) fn recover(root: &Root) -> Result<()> {
     let names = Names::read(root)?;
     for unfinished in &names.unfinished {

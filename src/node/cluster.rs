@@ -1,5 +1,5 @@
-//! The cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`. `kubeadm upgrade` and control planes
-//! that join read it.
+//! The cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`. `kubeadm upgrade` and control
+//! planes that join read it.
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;

@@ -22,8 +22,8 @@ use crate::storage::unit::{self, MountSource};
 const SYSTEMD: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Reads what is mounted at the directory of the log at `log`, and the state of `source`, which the configuration wants to
-/// be mounted there. Waits a few seconds for a device that is not there.
+/// Reads what is mounted at the directory of the log at `log`, and the state of `source`, which the configuration
+/// wants to be mounted there. Waits a few seconds for a device that is not there.
 ///
 /// # Errors
 ///
@@ -66,8 +66,8 @@ fn has_files(root: &Root, directory: &str) -> Result<bool> {
     Ok(root.list(directory)?.is_some_and(|names| !names.is_empty()))
 }
 
-/// An API server that started before the disk was mounted, and still logs to the directory below the mount: its container
-/// keeps what was there when it started.
+/// An API server that started before the disk was mounted, and still logs to the directory below the mount: its
+/// container keeps what was there when it started.
 fn blind(directory: &str, manifest: &str) -> Option<Blind> {
     let here = identity(directory)?;
     let since = mounted_since(directory)?;
@@ -150,8 +150,8 @@ pub fn mount(
     Ok(())
 }
 
-/// Unmounts what is mounted at a directory, but processes that use it already keep it. Doesn't ask systemd to do it: that
-/// would stop the kubelet, which needs the mount.
+/// Unmounts what is mounted at a directory, lazily: processes that use it already keep it. Doesn't ask systemd to do
+/// it, because that would stop the kubelet, which needs the mount.
 ///
 /// # Errors
 ///

@@ -48,9 +48,9 @@ fn writer(directory: &str) -> Option<String> {
     })
 }
 
-/// Moves the previous log files to the directory of `log`, each in full or not at all. A rotated file keeps its name, and
-/// so its age. The last file gets the name that the API server would have given it at a rotation. Returns the number of
-/// moved files; 0 if there is nothing to move. With `attributes`, the moved files get these.
+/// Moves the previous log files to the directory of `log`, each in full or not at all. A rotated file keeps its name,
+/// and so its age. The last file gets the name that the API server would have given it at a rotation. Returns the
+/// number of moved files; 0 if there is nothing to move. With `attributes`, the moved files get these.
 ///
 /// # Errors
 ///
@@ -97,8 +97,8 @@ pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     Ok(moved)
 }
 
-/// Copies a log to another file system, under a name that is free there. Returns false if the file is empty, or was copied
-/// already.
+/// Copies a log to another file system, under a name that is free there. Returns false if the file is empty, or was
+/// copied already.
 fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Option<&Attributes>) -> Result<bool> {
     // The API server's user may put anything there, so no link is followed, and no FIFO is waited for.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;

@@ -1,7 +1,8 @@
 //! For the kubeadm hook: finds the real kubeadm, and hands files over to it that the user doesn't have on disk: a
 //! configuration that came through a pipe, and patches.
 //!
-//! Those files are in `/run`, where only the root user can read them: kubeadm needs them once, and they may hold a token.
+//! Those files are in `/run`, where only the root user can read them: kubeadm needs them once, and they may hold a
+//! token.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -108,7 +109,8 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
                 files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
             }
             _ => bail!(
-                "{}: this is not a regular file, or the directory has more than {MAX_PATCHES} patches; remove it from the directory of --patches",
+                "{}: this is not a regular file, or the directory has more than {MAX_PATCHES} patches; \
+                 remove it from the directory of --patches",
                 root.shown(&path)
             ),
         }
@@ -119,8 +121,8 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
 /// The directories where kubeadm is searched for after `PATH`, because a service may have no `PATH`.
 pub const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/bin"];
 
-/// Whether a path can be read only once. A path in `/dev` or `/proc` may be a descriptor of the caller, so it counts as a
-/// stream even if it leads to a file.
+/// Whether a path can be read only once. A path in `/dev` or `/proc` may be a descriptor of the caller, so it counts
+/// as a stream even if it leads to a file.
 pub fn is_stream(path: &Path) -> bool {
     ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
         || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
@@ -169,8 +171,8 @@ pub fn real_kubeadm(path: &OsStr, usual: &[&str]) -> Result<PathBuf> {
         }
     }
     bail!(
-        "kubeadm: found only this hook, not the real kubeadm, in PATH ({}) and in {}; install kubeadm, or add its directory to \
-         PATH",
+        "kubeadm: found only this hook, not the real kubeadm, in PATH ({}) and in {}; install kubeadm, \
+         or add its directory to PATH",
         path.display(),
         usual.join(", ")
     )

@@ -1,4 +1,5 @@
-//! Self-healing: what the units in `image/systemd` need when another program rewrites the manifest without the audit flags.
+//! Self-healing: what the units in `image/systemd` need when another program rewrites the manifest without the audit
+//! flags.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ const WANTS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 const ENABLED: &str = "multi-user.target.wants/kube-audit-bootstrap-heal.path";
 
-/// Waits until the manifest has not changed for ten seconds and no kubeadm runs: `kubeadm upgrade` waits for the pod of the
-/// manifest that it wrote.
+/// Waits until the manifest has not changed for ten seconds and no kubeadm runs: `kubeadm upgrade` waits for the pod
+/// of the manifest that it wrote.
 ///
 /// # Errors
 ///
@@ -42,8 +43,8 @@ pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
         }
         if start.elapsed() > LIMIT {
             bail!(
-                "{manifest}: it did not stay unchanged within {} minutes: kubeadm runs, or another program keeps writing it; find \
-                 that program and stop it, then run apply",
+                "{manifest}: it did not stay unchanged within {} minutes: kubeadm runs, or another program keeps writing it; \
+                 when that has ended, run apply",
                 LIMIT.as_secs() / 60
             );
         }

@@ -22,8 +22,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock. Waits up to `timeout` for another run to end. Creates the lock file if it doesn't exist. An existing
-    /// lock file is not written to, and its times don't change.
+    /// Takes the lock. Waits up to `timeout` for another run to end. Creates the lock file if it doesn't exist. An
+    /// existing lock file is not written to, and its times don't change.
     ///
     /// # Errors
     ///

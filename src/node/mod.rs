@@ -1,19 +1,19 @@
 //! The node: the only code that reads or changes the host.
 //!
-//! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of the
-//!   temporary files beside a file.
+//! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
+//!   the temporary files beside a file.
 //! * [`observe`] reads a node for a plan; [`kubelet`] and [`storage`] read what their names say.
 //! * [`transaction`] executes changes: all of them, or none.
-//! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is not
-//!   proved yet.
+//! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
+//!   not proved yet.
 //! * [`healing`] decides when a node may repair itself.
 //! * [`device`] reads and formats a dedicated disk, [`disk`] mounts it at the log directory, and [`gather`] moves the
 //!   previous log files to it.
 //! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
-//! * [`apiserver`] looks at the running API server. [`outgoing`] is the API server that a changed manifest replaces, and
-//!   [`hidden`] makes the kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes its
-//!   ConfigMap.
+//! * [`apiserver`] looks at the running API server. [`outgoing`] is the API server that a changed manifest replaces,
+//!   and [`hidden`] makes the kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
+//!   its ConfigMap.
 //!
 //! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
 

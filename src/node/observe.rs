@@ -86,7 +86,8 @@ pub fn is_worker(root: &Root) -> Result<bool> {
 pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     if hidden::is_hidden(root, path)? {
         bail!(
-            "{path}: another run has hidden it from the kubelet: that run still works, or was interrupted; run kube-audit-bootstrap apply"
+            "{path}: another run has hidden it from the kubelet: that run still works, or was interrupted; \
+             run kube-audit-bootstrap apply"
         );
     }
     root.text(path)
@@ -156,9 +157,9 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     Ok(targets)
 }
 
-/// The other files in the manifest directory that the kubelet would read: every name that does not begin with a dot. What
-/// can't be a pod is left out, because the kubelet skips it: what is not a regular file, not text, or a link to a missing
-/// file. A file that can't be read at the moment may define a pod, so it is an error.
+/// The other files in the manifest directory that the kubelet would read: every name that does not begin with a dot.
+/// What can't be a pod is left out, because the kubelet skips it: what is not a regular file, not text, or a link to
+/// a missing file. A file that can't be read at the moment may define a pod, so it is an error.
 fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
     let mut texts = Vec::new();

@@ -1,6 +1,6 @@
-//! The API server that a changed manifest replaces. On the kubelet's SIGTERM, it stops listening, lets running requests
-//! end, and then waits for watches, until the kubelet kills it after 30 s. Only then the new API server starts. A second
-//! SIGTERM ends it at once (kubernetes/apiserver `pkg/server/signal.go`).
+//! The API server that a changed manifest replaces. On the kubelet's SIGTERM, it stops listening, lets running
+//! requests end, and then waits for watches, until the kubelet kills it after 30 s. Only then the new API server
+//! starts. A second SIGTERM ends it at once (kubernetes/apiserver `pkg/server/signal.go`).
 
 use std::fs;
 use std::io::Read;
@@ -74,9 +74,9 @@ impl Outgoing {
         apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.port())
     }
 
-    /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended, after
-    /// which it closes its audit backend (kubernetes/apiserver `pkg/server/genericapiserver.go`) and then writes the events
-    /// that were left in it.
+    /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
+    /// after which it closes its audit backend (kubernetes/apiserver `pkg/server/genericapiserver.go`) and then
+    /// writes the events that were left in it.
     ///
     /// # Errors
     ///
@@ -170,8 +170,8 @@ fn settles(log: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// Sends SIGTERM to this process, never to another one that has its number by now. The descriptor stands for one process,
-/// so the check in `/proc` after it was opened is about the same process.
+/// Sends SIGTERM to this process, never to another one that has its number by now. The descriptor stands for one
+/// process, so the check in `/proc` after it was opened is about the same process.
 fn terminate(process: &Process) -> Result<()> {
     let fd = pidfd_open(process.pid).context("can't get a descriptor of the process")?;
     ensure!(apiserver::process(process.pid).as_ref() == Some(process), "it has ended");

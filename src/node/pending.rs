@@ -12,8 +12,8 @@ use crate::path::STATE;
 /// the run.
 const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 
-/// Records that a run has to be proved. Call it before the run changes anything, and with the lock held. If an earlier run
-/// is not proved yet, a rollback goes back to the state before that run.
+/// Records that a run has to be proved. Call it before the run changes anything, and with the lock held. If an
+/// earlier run is not proved yet, a rollback goes back to the state before that run.
 ///
 /// # Errors
 ///
@@ -37,8 +37,8 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
     root.replace(UNPROVED, &newest(root)?)
 }
 
-/// Removes that record: the run is proved, or rolled back, or a later run ended that needs no proof. Call it with the lock
-/// held. A failure is only a warning.
+/// Removes that record: the run is proved, or rolled back, or a later run ended that needs no proof. Call it with the
+/// lock held. A failure is only a warning.
 pub fn end(root: &Root, manifest: &str) {
     warn_on_error(forget(root, UNPROVED));
     let real = root.real(manifest).unwrap_or_else(|_| manifest.to_owned());
@@ -55,8 +55,8 @@ fn forget(root: &Root, path: &str) -> Result<()> {
     slot.remove(&slot.name).and_then(|()| slot.sync()).map_err(|errno| root.error("remove", path, errno))
 }
 
-/// Puts back only the manifest of before an unproved run, by one rename. For the case that a restore fails, such as on a
-/// full disk.
+/// Puts back only the manifest of before an unproved run, by one rename. For the case that a restore fails, such as
+/// on a full disk.
 ///
 /// # Errors
 ///
@@ -67,8 +67,8 @@ pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
     renamed.map_err(|errno| root.error("put back", manifest, errno))
 }
 
-/// The backup that a rollback goes back to: that of the run that is to be proved, or of the first interrupted run before
-/// it. `None` if it was restored already.
+/// The backup that a rollback goes back to: that of the run that is to be proved, or of the first interrupted run
+/// before it. `None` if it was restored already.
 ///
 /// # Errors
 ///

@@ -16,8 +16,8 @@ const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_prox
 /// The directories of the programs that only the root user needs.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
-/// How much of a program's output is read, in bytes. An API server's metrics are some MiB, an object of a cluster at most
-/// 1.5 MiB.
+/// How much of a program's output is read, in bytes. An API server's metrics are some MiB, an object of a cluster at
+/// most 1.5 MiB.
 const LIMIT: u64 = 64 << 20;
 /// How long to wait for the output after the program has ended: a process that it started may still hold the pipe.
 const REST: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! Reads what a restore needs: the backups, and the present state of each path in them. `plan::way_back` decides what the
-//! restore does.
+//! Reads what a restore needs: the backups, and the present state of each path in them. `plan::way_back` decides what
+//! the restore does.
 
 use anyhow::{Result, bail};
 
@@ -12,8 +12,8 @@ use crate::facts::file::FileKind;
 use crate::facts::way_back::{Goal, Known, Now, WayBack, known};
 use crate::path::aside;
 
-/// Reads what is needed to go back to the state before the backup `id`, or else before the newest backup that is not of a
-/// restore. All newer backups are restored, too: for each path, the oldest state counts.
+/// Reads what is needed to go back to the state before the backup `id`, or else before the newest backup that is not
+/// of a restore. All newer backups are restored, too: for each path, the oldest state counts.
 ///
 /// # Errors
 ///

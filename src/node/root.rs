@@ -143,7 +143,8 @@ impl Root {
         let kind = kind_of(&stat);
         let mut attributes = plain_attributes(&stat);
         if matches!(kind, FileKind::File | FileKind::Directory) {
-            // An O_PATH descriptor has no extended attributes. Without permission to open the file, its label is left out.
+            // An O_PATH descriptor has no extended attributes. Without permission to open the file, its label is left
+            // out.
             attributes.label = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
                 Ok(fd) => label::get(&fd).map_err(|errno| self.error("read the label of", path, errno))?,
                 Err(Errno::EACCES) => None,
@@ -154,8 +155,8 @@ impl Root {
         Ok(Some(Entry { kind, attributes, size, identity: identity(&stat) }))
     }
 
-    /// The names in the directory `path`, sorted, without `.` and `..`. `None` if nothing is there. A name that isn't UTF-8
-    /// is left out, with a warning.
+    /// The names in the directory `path`, sorted, without `.` and `..`. `None` if nothing is there. A name that isn't
+    /// UTF-8 is left out, with a warning.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
         let failed = |errno| self.error("list", path, errno);
         let fd = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
@@ -175,8 +176,8 @@ impl Root {
         Ok(Some(names))
     }
 
-    /// The path that `path` leads to if it is a link, through further links, or `path` itself. Writing there replaces the
-    /// link's target.
+    /// The path that `path` leads to if it is a link, through further links, or `path` itself. Writing there replaces
+    /// the link's target.
     ///
     /// # Errors
     ///
@@ -253,8 +254,8 @@ impl Root {
         Ok(missing)
     }
 
-    /// Makes the directory `path` with these attributes, and its missing parents with 0755. Calls `made` for each. Each is
-    /// durable in its parent on return. If the directory exists, sets its attributes.
+    /// Makes the directory `path` with these attributes, and its missing parents with 0755. Calls `made` for each.
+    /// Each is durable in its parent on return. If the directory exists, sets its attributes.
     pub(super) fn make_directory(
         &self,
         path: &str,
@@ -308,8 +309,8 @@ impl Root {
         Ok(())
     }
 
-    /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path` and then
-    /// at its parents for the first that exists.
+    /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path`
+    /// and then at its parents for the first that exists.
     fn check_missing(&self, path: &str) -> Result<()> {
         let mut at = path.trim_end_matches('/');
         while !at.is_empty() {
@@ -332,8 +333,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Writes a new file under `name` in this directory: private until `attributes` are set, and durable except for its name.
-    /// First removes a file with that name, which an interrupted run has left. After an error there is no file.
+    /// Writes a new file under `name` in this directory: private until `attributes` are set, and durable except for
+    /// its name. First removes a file with that name, which an interrupted run has left. After an error there is no
+    /// file.
     pub fn create(&self, name: &str, bytes: &[u8], attributes: Option<&Attributes>) -> nix::Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -386,8 +388,8 @@ impl Slot {
     }
 }
 
-/// Whether the error is about the path itself: a link to a missing file or in a circle, not a directory, not a file, not
-/// text. Then no other program can read it either. False for an error that may pass, such as one of the disk.
+/// Whether the error is about the path itself: a link to a missing file or in a circle, not a directory, not a file,
+/// not text. Then no other program can read it either. False for an error that may pass, such as one of the disk.
 pub fn stays_wrong(error: &anyhow::Error) -> bool {
     let failed = error.downcast_ref::<Failed>();
     failed.is_none_or(|failed| matches!(failed.errno, Errno::ELOOP | Errno::ENOTDIR))
@@ -477,8 +479,8 @@ mod label {
 
     const NAME: &CStr = c"security.selinux";
 
-    /// The label of an open file, without the NUL at its end. `None` if the file has no label, or the file system doesn't
-    /// support labels.
+    /// The label of an open file, without the NUL at its end. `None` if the file has no label, or the file system
+    /// doesn't support labels.
     pub fn get(fd: impl AsFd) -> nix::Result<Option<Vec<u8>>> {
         let mut label = [0u8; 4096];
         // SAFETY: the name is a C string, and the kernel writes at most `label.len()` bytes into `label`; both

@@ -28,9 +28,9 @@ const KUBELET: &str = "/var/lib/kubelet";
 /// request.
 const ENDS: u64 = 1 << 20;
 
-/// Reads the storage of a log directory on the running system. The directory need not exist yet, and `pending` is what is
-/// about to be mounted there. `log` is the name of the log in it. `kubelet` is what the kubelet will keep free, if it has
-/// no configuration yet.
+/// Reads the storage of a log directory on the running system. The directory need not exist yet, and `pending` is
+/// what is about to be mounted there. `log` is the name of the log in it. `kubelet` is what the kubelet will keep
+/// free, if it has no configuration yet.
 ///
 /// # Errors
 ///
@@ -208,8 +208,8 @@ fn plain_size(file: &mut File) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(last)))
 }
 
-/// When the first and the last event of a log were written, in seconds since 1970. Not when they were received: the event
-/// of a watch is written hours after its request.
+/// When the first and the last event of a log were written, in seconds since 1970. Not when they were received: the
+/// event of a watch is written hours after its request.
 fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
     let mut read = |from: u64| {
         let mut bytes = Vec::new();

@@ -1,9 +1,9 @@
 //! Executes changes: all of them, or none.
 //!
-//! At every moment, a file is the previous or the new one in full. The new file is written under a dot-name beside its
-//! target, made durable, and then renamed over it. In the manifest directory this is one event for the kubelet. The kubelet
-//! ignores names that begin with a dot, and would run every other file (kubernetes/kubernetes#55596). The previous file
-//! keeps a second name until the run has ended, so that undoing needs no space.
+//! At every moment, a file is the previous or the new one in full. The new file is written under a dot-name beside
+//! its target, made durable, and then renamed over it. In the manifest directory this is one event for the kubelet.
+//! The kubelet ignores names that begin with a dot, and would run every other file (kubernetes/kubernetes#55596). The
+//! previous file keeps a second name until the run has ended, so that undoing needs no space.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -28,9 +28,9 @@ use crate::facts::file::{Attributes, FileKind, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
-/// Executes `changes` in their order, and returns the ID of the backup; `None` if there is nothing to do. Call it with the
-/// lock held. It first cleans up after interrupted runs. On success all changes are durable; a failure to clean up after
-/// them is only a warning.
+/// Executes `changes` in their order, and returns the ID of the backup; `None` if there is nothing to do. Call it
+/// with the lock held. It first cleans up after interrupted runs. On success all changes are durable; a failure to
+/// clean up after them is only a warning.
 ///
 /// # Errors
 ///
@@ -55,8 +55,8 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
         let removed = slot.remove(&kept_name(&slot.name));
         warn_on_error(removed.map_err(|errno| root.error("remove the previous file beside", &slot.path, errno)));
     }
-    // Only now are the kept files out of the directories that are to be removed. A directory that is not empty stays: a log
-    // that was written meanwhile is worth more than a tidy node.
+    // Only now are the kept files out of the directories that are to be removed. A directory that is not empty stays:
+    // a log that was written meanwhile is worth more than a tidy node.
     for change in changes {
         if let Change::RemoveDirectory { path, .. } = change {
             warn_on_error(remove_directory(root, path));
@@ -124,7 +124,8 @@ enum Undo {
     Cluster(String, String),
 }
 
-/// Makes the directories, writes the temporary files and keeps the previous ones. Returns the slot of each change to a file.
+/// Makes the directories, writes the temporary files and keeps the previous ones. Returns the slot of each change to
+/// a file.
 fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Option<Rc<Slot>>>> {
     let mut slots = Vec::with_capacity(changes.len());
     let mut seen = HashSet::new();
@@ -212,7 +213,8 @@ fn commit(
     let mut kept = Vec::new();
     for (change, slot) in changes.iter().zip(slots) {
         let path = change.path();
-        // An editor may have saved the file since, and its text must not be lost. Only the rename comes after this check.
+        // An editor may have saved the file since, and its text must not be lost. Only the rename comes after this
+        // check.
         let replaces =
             matches!(change, Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. });
         if replaces && !holds(root, change)? {

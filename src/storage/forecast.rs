@@ -33,8 +33,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits that an API server of that version takes from its flags. Kubernetes 1.36 introduced default limits, and
-    /// a `maxsize` of 0 that means no limit (kubernetes/kubernetes#136478). Before, lumberjack used its own 100 MiB for 0.
+    /// The limits that an API server of that version takes from its flags. Kubernetes 1.36 introduced default limits,
+    /// and a `maxsize` of 0 that means no limit (kubernetes/kubernetes#136478). Before, lumberjack used its own 100
+    /// MiB for 0.
     pub fn of(flags: &Flags, version: Option<Version>) -> Limits {
         let is_new = version.is_none_or(|version| version >= Version::new(36));
         let value = |name: &str, unset: u64| {
@@ -97,8 +98,8 @@ impl LogHistory {
         (plain > 0.0 && bytes > 0.0).then(|| (plain / bytes).max(1.0))
     }
 
-    /// Bytes of events a second, the start of the measured time (in seconds since 1970) and its length in seconds. For the
-    /// oldest rotated file, only its end is known, so its bytes don't count.
+    /// Bytes of events a second, the start of the measured time (in seconds since 1970) and its length in seconds.
+    /// For the oldest rotated file, only its end is known, so its bytes don't count.
     fn rate(&self) -> Option<(f64, u64, u64)> {
         let last = self.events.map(|(_, last)| last).or(self.rotated.last().map(|file| file.time))?;
         let (bytes, since) = match self.rotated.as_slice() {
@@ -154,7 +155,8 @@ impl End {
 pub struct Forecast {
     /// The largest size of all files in bytes, uncompressed. `None` if there is no limit.
     pub worst: Option<u64>,
-    /// The largest size of all files on the disk in bytes: with compression, and without the files that `maxage` deletes.
+    /// The largest size of all files on the disk in bytes: with compression, and without the files that `maxage`
+    /// deletes.
     pub expected: Option<u64>,
     /// How many times smaller compression makes a file; 1 without compression.
     pub ratio: f64,
@@ -164,8 +166,8 @@ pub struct Forecast {
     pub rate: Option<(f64, u64)>,
     /// The time until a file is full and rotated, in seconds.
     pub rotation: Option<f64>,
-    /// How far back the log will reach at least, in seconds, and what limits it. `None` if no rate is known, or there is no
-    /// limit.
+    /// How far back the log will reach at least, in seconds, and what limits it. `None` if no rate is known, or there
+    /// is no limit.
     pub kept: Option<(f64, End)>,
 }
 

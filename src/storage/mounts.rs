@@ -9,7 +9,8 @@ use crate::path::is_within;
 pub struct Mount {
     pub id: u32,
     pub parent: u32,
-    /// The number of the device, `MAJOR:MINOR`. A file system without a device of its own, such as btrfs, has a made-up one.
+    /// The number of the device, `MAJOR:MINOR`. A file system without a device of its own, such as btrfs, has a
+    /// made-up one.
     pub device: String,
     /// The directory of the file system that is mounted: `/`, or another one for a bind mount or a subvolume.
     pub root: String,
@@ -80,8 +81,8 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
-/// A text with its octal escapes resolved: `\040` is a blank, `\011` a tab, `\012` a newline, `\134` a backslash, `\043`
-/// a number sign.
+/// A text with its octal escapes resolved: `\040` is a blank, `\011` a tab, `\012` a newline, `\134` a backslash,
+/// `\043` a number sign.
 fn plain(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -254,7 +255,8 @@ mod tests {
             prop_assert_eq!(mounts[0].super_option("x"), Some(fields[3].as_str()));
         }
 
-        /// Mounts made one after the other, each where it can be reached: what covers a path is the last one made on its way.
+        /// Mounts made one after the other, each where it can be reached: what covers a path is the last one made on
+        /// its way.
         #[test]
         fn what_was_mounted_last_on_the_way_counts(points in prop::collection::vec("(/[ab]){0,3}", 0..8), path in "(/[ab]){1,4}") {
             let mut mounts = parse("1 0 8:1 / / rw - ext4 root rw").unwrap();

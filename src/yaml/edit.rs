@@ -532,7 +532,8 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// Adds texts to a flow collection: each on its own line if the last item has its own line, or else after that item.
+    /// Adds texts to a flow collection: each on its own line if the last item has its own line, or else after that
+    /// item.
     fn flow_insert(
         &self,
         node: &Node,

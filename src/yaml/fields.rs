@@ -51,7 +51,8 @@ impl Decoder {
         self.findings.push(Finding { position, severity: Severity::Warning, message: message.into() });
     }
 
-    /// The position of the value at a path such as `log.maxAge`, or else of a value beside it. `None` if neither was read.
+    /// The position of the value at a path such as `log.maxAge`, or else of a value beside it. `None` if neither was
+    /// read.
     pub fn position(&self, path: &str) -> Option<Position> {
         let beside = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
         let find = |wanted: &dyn Fn(&str) -> bool| self.positions.iter().find(|(known, _)| wanted(known));
@@ -65,8 +66,8 @@ impl Decoder {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// The fields of a mapping, with merge keys resolved. A key that is not in `known` is an error that suggests the most
-    /// similar known one. Null counts as a mapping without fields.
+    /// The fields of a mapping, with merge keys resolved. A key that is not in `known` is an error that suggests the
+    /// most similar known one. Null counts as a mapping without fields.
     pub fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
         if node.pairs().is_none() {
             if !node.is_null() {
@@ -104,7 +105,8 @@ impl Decoder {
         }
     }
 
-    /// A string that Kubernetes also reads as a string. `None` for null, and for a wrong type, which is added as an error.
+    /// A string that Kubernetes also reads as a string. `None` for null, and for a wrong type, which is added as an
+    /// error.
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
         self.positions.push((path.to_owned(), node.position));
         match resolve(node) {

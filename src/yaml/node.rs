@@ -113,8 +113,8 @@ impl Node {
         }
     }
 
-    /// The pairs of a mapping as data, as go-yaml v2 reads them (`decode.go`). If a key is there twice, once by `<<`, the
-    /// later one counts. If a merge is a list of mappings, the earlier mapping counts.
+    /// The pairs of a mapping as data, as go-yaml v2 reads them (`decode.go`). If a key is there twice, once by `<<`,
+    /// the later one counts. If a merge is a list of mappings, the earlier mapping counts.
     pub fn entries(&self) -> Vec<(&Node, &Node)> {
         let mut entries: Vec<(&Node, &Node)> = Vec::new();
         let mut known = HashMap::new();

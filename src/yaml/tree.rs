@@ -232,8 +232,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// The offset where a `|` or `>` scalar ends: after its last line that isn't blank. With `+`, blank lines belong to the
-    /// value, so it ends after them. libyaml reports the start of the line of the next token instead.
+    /// The offset where a `|` or `>` scalar ends: after its last line that isn't blank. With `+`, blank lines belong
+    /// to the value, so it ends after them. libyaml reports the start of the line of the next token instead.
     fn block_scalar_end(&self, start: usize, end: usize) -> usize {
         let text = &self.text[start..end];
         let header = text.lines().next().unwrap_or_default();

@@ -233,8 +233,8 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     if let Some(first) = rules.first()
         && !records
     {
-        let message = "this policy records nothing: each rule that is used has level None or omits every stage; set a level such as \
-              Metadata, or omit fewer stages";
+        let message = "this policy records nothing: each rule that is used has level None or omits every stage; \
+             set a level such as Metadata, or omit fewer stages";
         out.warning(first.position, message);
     }
 }

@@ -71,8 +71,8 @@ impl Reader {
             let problem = error.to_string();
             let problem = problem.split(" at line ").next().unwrap_or_default();
             let message = format!(
-                "the file begins with {{, so the API server reads it as JSON, but it is not valid JSON: {problem}; write JSON, or YAML \
-                 without these braces"
+                "the file begins with {{, so the API server reads it as JSON, but it is not valid JSON: {problem}; \
+                 write JSON, or YAML without these braces"
             );
             self.decoder.error(position, message);
         }
@@ -299,8 +299,8 @@ impl Reader {
                      leave resources out"
                 )),
                 None => Some(
-                    "stands for every group from Kubernetes 1.36 on, and earlier versions refuse it; name the groups, or \
-                     leave resources out"
+                    "stands for every group from Kubernetes 1.36 on, and earlier versions refuse it; \
+                     name the groups, or leave resources out"
                         .to_owned(),
                 ),
             };
