@@ -139,6 +139,7 @@ impl Tail {
         Tail { path: path.to_owned(), inode, start }
     }
 
+    /// The path of the log.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(tail.text().unwrap(), "");
         fs::write(&path, "one\ntwo\n").unwrap();
         assert_eq!(tail.text().unwrap(), "two\n");
-        // Rotated.
+        // The log is rotated.
         fs::rename(&path, dir.path().join("audit-1.log")).unwrap();
         fs::write(&path, "three\n").unwrap();
         assert_eq!(tail.text().unwrap(), "three\n");

@@ -461,7 +461,7 @@ mod tests {
     use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode, way_back};
     use super::*;
 
-    /// What a killed run leaves once its set is in place.
+    /// What an interrupted run leaves after it has written its backup.
     fn kill(node: &Node, changes: &[Change], why: &Why, seconds: u64) {
         begin(&node.root, changes, why, at(seconds)).unwrap();
     }
@@ -615,7 +615,7 @@ mod tests {
     fn the_next_run_takes_over_what_killed_ones_knew() {
         let node = Node::with(&[(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]);
         let changes = |node: &Node| [POLICY, KUBEADM, MANIFEST].map(|path| node.write(path, "1"));
-        // Two runs got as far as a first and a second file.
+        // Two runs were interrupted, after the first and after the second file.
         kill(&node, &changes(&node), &Why::Apply, 0);
         node.put(POLICY, "1");
         kill(&node, &changes(&node)[1..], &Why::Apply, 1);
@@ -624,7 +624,7 @@ mod tests {
         assert_eq!(node.sets(), [id.as_str()]);
         let set = &list(&node.root).unwrap()[0];
         let known: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-        // Each once: what three runs say of the manifest is the same.
+        // Each record is there once: the records of three runs about the manifest are the same.
         assert_eq!(known, [POLICY, KUBEADM, MANIFEST]);
         node.restore(None, 3);
         assert_eq!([POLICY, KUBEADM, MANIFEST].map(|path| node.text(path)), ["0", "0", "0"]);
@@ -656,7 +656,7 @@ mod tests {
         kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         let partial = fs::read_to_string(node.host(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"))).unwrap();
         node.apply(&[node.write(POLICY, "1")], 1).unwrap();
-        // As if the power had failed before the older set was gone.
+        // As if power had failed before the older backup was removed.
         node.put(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"), &partial);
         node.put(&format!("{BACKUPS}/.20261124T121330Z/0-file"), "");
         node.apply(&[], 2).unwrap();
@@ -689,7 +689,7 @@ mod tests {
         for (actual, met) in [(wanted.clone(), true), (mode(0o600), false), (mode(0o644), false)] {
             assert_eq!(wanted.met_by(&actual), met, "{actual:?}");
         }
-        // Without one, any will do.
+        // Without a newest backup, every ID is allowed.
         assert!(mode(0o600).met_by(&wanted));
     }
 }

@@ -143,7 +143,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(40 << 20).unwrap();
         assert_eq!(first_data(&file, 40 << 20).unwrap(), None);
-        // What can't be read isn't blank.
+        // A device that can't be read is not blank.
         assert!(first_data(&file, 41 << 20).is_err());
         for at in [(40 << 20) - 1, (1 << 20) + 1080, 0] {
             file.write_all_at(b"x", at).unwrap();

@@ -200,7 +200,7 @@ mod tests {
     fn files_come_back_from_aside_but_over_nothing() {
         let node = Node::new();
         node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
-        // The node is not the running system: its paths are those of its root's.
+        // The node is not the running system: its paths are below another root directory.
         let directory = node.host(LOGS).display().to_string();
         let root = Root::open(Path::new("/")).unwrap();
         node.put(&format!("{LOGS}/another"), "");

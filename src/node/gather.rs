@@ -177,7 +177,7 @@ mod tests {
     const LOGS: &str = "/logs/audit";
     const OLD: &str = "audit-2026-11-26T12-00-00.000.log";
 
-    /// The name of a log in a node's root; its directory is there, and one that went aside.
+    /// The path of a log on the node; its directory exists, and so does the renamed one.
     fn log(node: &Node) -> String {
         node.put(&format!("{LOGS}/x"), "");
         node.put(&format!("{LOGS}.before-mount/x"), "");
@@ -215,7 +215,7 @@ mod tests {
         let node = Node::new();
         let log = log(&node);
         let (aside, later) = (format!("{LOGS}.before-mount"), "audit-2026-11-26T12-00-01.000.log");
-        // Of the same size and time as the one that is there.
+        // It has the same size and time as the file that is there.
         node.put(&format!("{LOGS}/{OLD}"), "new");
         node.put(&format!("{aside}/{OLD}"), "old");
         for path in [format!("{LOGS}/{OLD}"), format!("{aside}/{OLD}")] {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(gather(&log, None).unwrap(), 1);
         assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "new");
         assert_eq!(node.text(&format!("{LOGS}/{later}")), "old");
-        // As a run leaves it that is killed before it removes what it copied.
+        // As a run leaves it that is interrupted after a copy, before it removes the original.
         node.put(&format!("{aside}/{OLD}"), "old");
         assert_eq!(gather(&log, None).unwrap(), 0);
         assert_eq!(names(&node, LOGS), [OLD, later]);

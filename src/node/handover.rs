@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Removes a directory that [`write`] made, if kubeadm doesn't start. If it can't, the directory stays.
+/// Removes a directory that [`write()`] made, if kubeadm doesn't start. If it can't, the directory stays.
 pub fn discard(directory: &str) {
     if let Err(error) = fs::remove_dir_all(directory) {
         log::info!("{directory}: {error}");
@@ -236,7 +236,7 @@ mod tests {
             (Path::new("/proc/self/fd/3"), true),
             (&pipe, true),
             (&file, false),
-            // Missing, and a directory: said by who reads them.
+            // A missing file and a directory are reported when they are read.
             (Path::new("/no/such/file"), false),
             (directory.path(), false),
         ] {

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::time;
 
-    /// Runs, by why and when, in seconds since 1970; each writes another text.
+    /// A node after these runs, each with its reason and its time in seconds since 1970; each writes another text.
     fn node(runs: &[(Why, u64)]) -> Node {
         let node = Node::with(&[(MANIFEST, "old")]);
         for (number, (why, when)) in runs.iter().enumerate() {

@@ -72,14 +72,14 @@ mod tests {
         assert!(!is_hidden(&node.root, MANIFEST).unwrap());
         show_again(&node.root, MANIFEST).unwrap();
         assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("manifest", names));
-        // A run was killed.
+        // As an interrupted run leaves it.
         let slot = node.root.slot(MANIFEST).unwrap();
         slot.rename(&slot.name, &hidden_name(&slot.name)).unwrap();
         assert!(is_hidden(&node.root, MANIFEST).unwrap());
         unhide(&node.root, MANIFEST).unwrap();
         unhide(&node.root, MANIFEST).unwrap();
         assert_eq!(node.text(MANIFEST), "manifest");
-        // Two of them: the other is newer.
+        // Both names exist: the visible manifest is newer.
         node.put("/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden", "old");
         unhide(&node.root, MANIFEST).unwrap();
         assert_eq!(node.text(MANIFEST), "manifest");

@@ -112,7 +112,7 @@ mod tests {
         for timeout in [0, 150].map(Duration::from_millis) {
             let start = Instant::now();
             let error = Lock::take(&node.root, timeout).unwrap_err().to_string();
-            // A slow machine takes longer, never less.
+            // A slow machine takes longer, but never less.
             assert!(start.elapsed() >= timeout);
             assert!(error.contains(LOCK) && error.contains("another run"), "{error}");
         }

@@ -2,7 +2,8 @@
 //!
 //! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
 //!   the temporary files beside a file.
-//! * [`observe`] reads a node for a plan; [`kubelet`] and [`storage`] read what their names say.
+//! * [`observe`] reads everything that a plan depends on, [`kubelet`] the kubelet's configuration, and [`storage`] the
+//!   file system of the log directory.
 //! * [`transaction`] executes changes: all of them, or none.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
 //!   not proved yet.

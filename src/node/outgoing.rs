@@ -184,13 +184,13 @@ fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
     // SAFETY: pidfd_open(2) takes a number and flags, and gives a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: nobody else has this descriptor.
+    // SAFETY: the descriptor is new, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[allow(unsafe_code)]
 fn pidfd_send_signal(fd: &OwnedFd, signal: i32) -> nix::Result<()> {
-    // SAFETY: pidfd_send_signal(2) takes no information where the pointer is null.
+    // SAFETY: pidfd_send_signal(2) reads no siginfo if the pointer is null.
     let done = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
     };
@@ -207,7 +207,7 @@ mod tests {
     fn sleeper() -> (Child, Process) {
         let child = Command::new("sleep").arg("100").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        // Before execve(2) it is still this test.
+        // Before execve(2) the child is still this test program.
         let process = loop {
             match apiserver::process(pid) {
                 Some(process) if process.arguments == ["sleep", "100"] => break process,

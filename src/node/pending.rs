@@ -97,7 +97,7 @@ mod tests {
         let node = node();
         begin(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(POLICY, "policy"), node.write(MANIFEST, "first")], 0).unwrap();
-        // Killed, and another run after it.
+        // A run is interrupted, and then another one.
         begin(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(MANIFEST, "second")], 1).unwrap();
         put_manifest_back(&node.root, MANIFEST).unwrap();
@@ -133,10 +133,10 @@ mod tests {
         begin(&node.root, MANIFEST).unwrap();
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         let unproved = || set(&node.root).unwrap().map(|set| set.id);
-        // Killed once its set is there.
+        // The run is interrupted after it has written its backup.
         backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         assert_eq!(unproved(), id);
-        // The next run finds nothing to do, or has something of its own to do.
+        // The next run finds nothing to do, or makes changes of its own.
         for changes in [vec![], vec![node.write(POLICY, "policy")]] {
             node.apply(&changes, 2).unwrap();
             assert_eq!(unproved(), id, "the way back is the same");

@@ -137,14 +137,14 @@ mod tests {
         assert_eq!(error.to_string(), "/bin/sh: failed with exit status: 3: why");
     }
 
-    /// What the shell starts holds the shell's pipes. Where that still runs, nobody waited for it.
+    /// The child of the shell keeps the shell's pipes open. If it still runs afterwards, `output` didn't wait for it.
     #[test]
     fn nothing_is_waited_for_longer_than_the_limit() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pid");
         let still_runs = |pid: &str| {
             let pid = pid.trim_end();
-            // One that has ended has no arguments, even where nobody has asked how it ended.
+            // A process that has ended has no arguments, even if its parent has not waited for it.
             let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             assert_eq!(arguments, b"sleep\x0060\0", "{pid} was waited for");
             kill(Pid::from_raw(pid.parse().unwrap()), SIGKILL).unwrap();
@@ -156,7 +156,7 @@ mod tests {
             assert!(error.contains("did not end"), "{error}");
             match fs::read_to_string(&file) {
                 Ok(pid) if pid.ends_with('\n') => break pid,
-                // A slow machine ended the shell before it had begun.
+                // On a slow machine, the shell is killed before it starts its child.
                 _ => limit *= 2,
             }
         };
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn nobodys_proxies_are_handed_on() {
         let command = command("/bin/true", &[]);
-        // By name, and not by the program's own list. Nothing else is taken away or given.
+        // The names are listed here again on purpose. No other variable is removed or added.
         let wanted = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "http_proxy", "https_proxy"];
         let changed: Vec<_> = command.get_envs().collect();
         assert_eq!(changed, wanted.map(|name| (OsStr::new(name), None)));

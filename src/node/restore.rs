@@ -171,7 +171,7 @@ mod tests {
                 (&[FIRST.to_owned()][..], &[MANIFEST][..])
             );
         }
-        // One whose run came to its end changed something.
+        // A complete backup is of a run that ended, so it changed something.
         node.put(&index("20261124T121328Z"), "");
         let error = format!("{:#}", way_back(&node.root, None).unwrap_err());
         assert!(error.contains(&index("20261124T121328Z")), "{error}");
@@ -228,7 +228,7 @@ mod tests {
         node.put("/var/log/kubernetes/audit/audit.log", "event");
         let restore = node.restore(None, 1);
         assert_eq!(restore.sets, [FIRST]);
-        // The manifest first; nothing is removed before, inner directories before outer ones.
+        // The manifest comes first; nothing is removed before it, and inner directories are removed before outer ones.
         let order = [MANIFEST, POLICY, "/etc/attributes", KUBEADM, "/srv/deep/empty", "/srv/deep", "/srv"];
         assert_eq!(paths(&restore.changes), order);
         let notes = [
@@ -243,7 +243,7 @@ mod tests {
         }
         assert!(!node.exists(KUBEADM) && !node.exists("/srv") && !node.exists(STRAY));
         assert_eq!(node.text("/var/log/kubernetes/audit/audit.log"), "event");
-        // The restore's own set isn't what it goes back to, and nothing differs any more.
+        // A restore doesn't go back to the backup of a restore, so nothing differs any more.
         assert_eq!(way_back(&node.root, None).unwrap().changes, []);
     }
 

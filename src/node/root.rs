@@ -102,7 +102,7 @@ impl Root {
         self.expect(path, kind_of(&stat), FileKind::File)?;
         let attributes = attributes(&fd, &stat).map_err(failed)?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        // A little room beyond the size lets the end of the file be seen without another allocation.
+        // With a little more room than the size, the end of the file is found without another allocation.
         let mut bytes = Vec::with_capacity(size.min(limit).saturating_add(64));
         if size <= limit {
             let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -118,7 +118,11 @@ impl Root {
         Ok(Some(Snapshot { bytes, attributes, identity: identity(&stat) }))
     }
 
-    /// Reads a text file. `None` where there is none.
+    /// Reads a text file. `None` if it doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::read`]; it is not UTF-8 text.
     pub fn text(&self, path: &str) -> Result<Option<Text>> {
         let Some(snapshot) = self.read(path, MAX_BYTES)? else {
             return Ok(None);
@@ -220,7 +224,7 @@ impl Root {
         let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         for _ in 0..100 {
             match openat2(&self.fd, path, how) {
-                // The kernel can't be sure of a `..` while names change elsewhere: openat2(2) says to try again.
+                // The kernel can't resolve a `..` safely while names change elsewhere; openat2(2) says to try again.
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 other => return other,
             }
@@ -327,8 +331,11 @@ impl Root {
 /// A name in an open directory. The methods don't follow a link with that name.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// The open directory.
     pub dir: OwnedFd,
+    /// The name in it.
     pub name: String,
+    /// The whole path, for messages.
     pub path: String,
 }
 
@@ -358,7 +365,7 @@ impl Slot {
         renameat(&self.dir, from, &self.dir, to)
     }
 
-    /// Renames within the directory, if nothing has the new name.
+    /// Renames within the directory, unless the new name exists.
     pub fn rename_new(&self, from: &str, to: &str) -> nix::Result<()> {
         match renameat2(&self.dir, from, &self.dir, to, RenameFlags::RENAME_NOREPLACE) {
             // The file system doesn't support this flag.
@@ -367,7 +374,7 @@ impl Slot {
         }
     }
 
-    /// Removes the file `name` of this directory, if it is there.
+    /// Removes the file `name` of this directory, if it exists.
     pub fn remove(&self, name: &str) -> nix::Result<()> {
         match unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
@@ -402,7 +409,7 @@ pub(super) fn warn_on_error(result: Result<()>) {
     }
 }
 
-/// Splits an absolute path into the directory and the last name.
+/// Splits an absolute path into its directory and its last name.
 pub(super) fn split(path: &str) -> Result<(&str, &str)> {
     match path.trim_end_matches('/').rsplit_once('/') {
         Some(("", name)) if !name.is_empty() => Ok(("/", name)),
@@ -584,7 +591,7 @@ mod tests {
         assert_eq!(node.root.read("/file", 5).unwrap().unwrap().bytes, b"12345");
         let error = node.root.read("/file", 4).unwrap_err().to_string();
         assert!(error.contains("has 5 bytes, more than the 4"), "{error}");
-        // The kernel says 0 for the size of these.
+        // The kernel reports size 0 for these files.
         let host = Root::open(Path::new("/")).unwrap();
         assert!(!host.read("/proc/self/status", 1 << 20).unwrap().unwrap().bytes.is_empty());
         assert!(host.read("/proc/self/status", 10).is_err());
@@ -623,7 +630,7 @@ mod tests {
         let before = node.snapshot("/file").attributes.label;
         let wanted = b"system_u:object_r:etc_t:s0".to_vec();
         let fd = node.root.open_at("/file", OFlag::O_RDONLY).unwrap();
-        // Who isn't root may not set one; a kernel with SELinux may not know this one.
+        // Only the root user can set a label, and a kernel with SELinux may refuse this one.
         let expected = label::set(&fd, &wanted).map_or(before, |()| Some(wanted));
         assert_eq!(node.snapshot("/file").attributes.label, expected);
     }

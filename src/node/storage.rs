@@ -249,9 +249,9 @@ mod tests {
         let text = [event("2026-11-26T12:00:00"), event("2026-11-26T12:05:00"), "{\"cut of".to_owned()].concat();
         put(&node, "audit.log", text.as_bytes());
         put(&node, "audit-2026-11-26T11-00-00.000.log", b"12345");
-        // What is behind the last four bytes doesn't matter: 0x0102 is 258.
+        // Only the last four bytes matter: 0x0102 is 258.
         put(&node, "audit-2026-11-25T11-00-00.000.log.gz", &[9, 9, 9, 2, 1, 0, 0]);
-        // What is being compressed lies there twice.
+        // A file that is being compressed is there twice.
         put(&node, "audit-2026-11-26T11-00-00.000.log.gz", &[0xff; 9]);
         put(&node, "notes", b"1");
         let history = history(&node.root, LOGS, "audit.log").unwrap();

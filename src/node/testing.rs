@@ -23,6 +23,7 @@ pub const LOGS: &str = "/var/log/kubernetes/audit";
 /// The ID of the first backup, written at [`at`]`(0)`.
 pub const FIRST: &str = "20261124T121326Z";
 
+/// A sample node.
 pub struct Node {
     /// A directory around the root directory, for files that must not be reached through the root directory.
     pub outside: tempfile::TempDir,
@@ -45,6 +46,7 @@ pub fn way_back(root: &Root, id: Option<&str>) -> Result<Restore> {
 }
 
 impl Node {
+    /// A node without files.
     pub fn new() -> Node {
         let outside = tempfile::tempdir().unwrap();
         fs::create_dir(outside.path().join("node")).unwrap();
@@ -52,16 +54,19 @@ impl Node {
         Node { outside, root }
     }
 
+    /// A node with these files, each a path and a text.
     pub fn with(files: &[(&str, &str)]) -> Node {
         let node = Node::new();
         files.iter().for_each(|(path, text)| node.put(path, text));
         node
     }
 
+    /// The path on the host of a path on the node.
     pub fn host(&self, path: &str) -> PathBuf {
         self.outside.path().join("node").join(path.trim_start_matches('/'))
     }
 
+    /// Writes a file with mode 0644, and makes its parents.
     pub fn put(&self, path: &str, text: &str) {
         fs::create_dir_all(self.host(path).parent().unwrap()).unwrap();
         fs::write(self.host(path), text).unwrap();

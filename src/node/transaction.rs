@@ -160,7 +160,11 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
         if let Some(slot) = &slot {
             let dir = fstat(&slot.dir).map_err(|errno| root.error("look at the directory of", path, errno))?;
             let first = seen.insert((dir.st_dev, dir.st_ino, slot.name.clone()));
-            ensure!(first, "{} would be changed twice, by different names; give one of them", root.shown(path));
+            ensure!(
+                first,
+                "{} would be changed twice, under two names; configure only one of them",
+                root.shown(path)
+            );
         }
         slots.push(slot);
     }
@@ -493,7 +497,7 @@ mod tests {
             node.put("/var/lib/y", "");
             let mut changes = all_kinds(&node);
             changes.insert(position, node.fail_late("/var/lib/y"));
-            // What a run may leave behind when it fails.
+            // What a failed run may leave.
             fs::create_dir_all(node.host(BACKUPS)).unwrap();
             let before = node.everything();
             let error = node.apply(&changes, 0).unwrap_err().to_string();
@@ -519,7 +523,7 @@ mod tests {
         let node = node();
         fs::create_dir(node.host("/etc/directory")).unwrap();
         let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], &Why::Apply, at(0)).unwrap();
-        // No kept file is there to be put back.
+        // There is no kept file to put back.
         let undo = vec![Undo::PutBack(Rc::new(node.root.slot(POLICY).unwrap()))];
         let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
         let copies = format!("{BACKUPS}/20261124T121326Z.partial");
@@ -564,7 +568,7 @@ mod tests {
         assert_eq!(whys, ["restore", "apply"]);
     }
 
-    /// A cut of power left one.
+    /// A power cut left this backup.
     #[test]
     fn a_set_that_was_being_written_is_cleared_by_the_next() {
         let node = node();
@@ -605,7 +609,7 @@ mod tests {
         let label = Some(b"system_u:object_r:kubernetes_file_t:s0".to_vec());
         let labelled = Attributes { label, ..mode(0o644) };
         let fd = node.root.open_at(POLICY, OFlag::O_RDONLY).unwrap();
-        // Who isn't root may not set one: then it has the one that the kernel gave.
+        // Only the root user can set a label. For other users, the file has the kernel's label.
         let _ = set_attributes(&fd, &labelled);
         let before = node.snapshot(POLICY).attributes.label;
         node.apply(&[node.write(POLICY, "policy")], 0).unwrap();

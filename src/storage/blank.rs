@@ -178,7 +178,7 @@ mod tests {
         // At multiples of a 257th, rounded down to 64 KiB.
         assert_eq!((of_a_tib[2], of_a_tib[257]), ((0xFF00_0000, 65536), (0xFF_00FF_0000, 65536)));
         assert_eq!((of_a_tib.len(), of_a_tib[258]), (259, (64 << 20, 65536)));
-        // What an end has isn't looked at again.
+        // The ends are not read twice.
         let small = parts(80 << 20);
         assert_eq!(small.iter().filter(|(start, _)| *start == 64 << 20).count(), 1);
         assert!(small[2..].iter().all(|(start, _)| (END..64 << 20).contains(start)), "{small:?}");

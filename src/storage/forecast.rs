@@ -364,7 +364,7 @@ mod tests {
         Limits { size: some(size * MIB), backups: some(backups), age: some(age), compress }
     }
 
-    /// A log that is written at one MiB an hour, for so many hours.
+    /// A log that gets one MiB an hour, for that many hours.
     fn hours(hours: u64) -> LogHistory {
         LogHistory { bytes: hours * MIB, events: Some((NOW, NOW + hours * 3600)), rotated: Vec::new() }
     }
@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(found.rate, Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
         assert_eq!((found.ratio, found.is_measured), (10.0, true));
         assert_eq!(history.total(), 160 * MIB);
-        // Too short a time since then, and what no time or ratio is made of.
+        // The time is too short, or there is nothing to measure.
         let log = |bytes, last, rotated: &[(u64, u64, u64)]| LogHistory {
             bytes,
             events: Some((NOW - 100, NOW + last)),
@@ -464,13 +464,13 @@ mod tests {
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
                 Some((10.0 * HOUR, End::Disk)),
             ),
-            // A whole file of 2 MiB, and 8 MiB for what is a fifth.
+            // One uncompressed file of 2 MiB, and 8 MiB for the files compressed to a fifth.
             (
                 limits(2, 100, 0, true),
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
                 Some((42.0 * HOUR, End::Disk)),
             ),
-            // Less than a file: nothing of it is compressed.
+            // There is less room than for one file, so nothing is compressed.
             (
                 limits(50, 100, 0, true),
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
@@ -487,11 +487,11 @@ mod tests {
 
     #[test]
     fn where_events_are_few_age_keeps_the_log_small() {
-        // A MiB an hour for two days, and the file that is written.
+        // One MiB an hour for two days, and the current file.
         let found = forecast(&limits(6, 100, 2, false), &hours(48), None);
         assert_eq!((found.worst, found.expected), (Some(606 * MIB), Some(54 * MIB)));
         assert_eq!(forecast(&limits(6, 0, 2, false), &hours(48), None).expected, Some(54 * MIB));
-        // A quiet hour says nothing of two days.
+        // A quiet hour says nothing about two days.
         assert_eq!(forecast(&limits(6, 100, 2, false), &hours(23), None).expected, Some(606 * MIB));
         assert_eq!(forecast(&limits(6, 0, 2, false), &hours(23), None).expected, None);
     }

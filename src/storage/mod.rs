@@ -8,7 +8,6 @@
 //!
 //! Everything here works on texts and numbers, which `node::storage` and `node::device` read. Nothing here may touch
 //! the node.
-//! * [`unit`](mod@unit) is the mount unit of a disk of the log's own.
 
 pub mod blank;
 pub mod forecast;

@@ -197,7 +197,7 @@ mod tests {
                     2 1 8:2 / /var rw - xfs /dev/sda2 rw\n\
                     3 2 0:3 / /var rw - tmpfs tmpfs rw\n\
                     4 2 8:4 / /var/log rw - ext4 /dev/sda4 rw\n";
-        // /var/log was mounted on the disk that the tmpfs hides since.
+        // The tmpfs was mounted later, and hides the disk with /var/log.
         assert_eq!(point(text, "/var/log/x"), Some((3, "tmpfs".to_owned())));
         assert_eq!(point(text, "/var"), Some((3, "tmpfs".to_owned())));
         assert_eq!(point(text, "/variable"), Some((1, "ext4".to_owned())));
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(point(text, "/var"), Some((3, "ext4".to_owned())));
     }
 
-    /// As the kernel writes a path.
+    /// Writes a path as the kernel does.
     fn escaped(text: &str) -> String {
         text.chars()
             .map(|c| if " \t\n\\#".contains(c) { format!("\\{:03o}", c as u32) } else { c.to_string() })
@@ -255,8 +255,8 @@ mod tests {
             prop_assert_eq!(mounts[0].super_option("x"), Some(fields[3].as_str()));
         }
 
-        /// Mounts made one after the other, each where it can be reached: what covers a path is the last one made on
-        /// its way.
+        /// Makes mounts one after the other, each where it can be reached. The mount of a path is the last one that
+        /// was made on its way.
         #[test]
         fn what_was_mounted_last_on_the_way_counts(points in prop::collection::vec("(/[ab]){0,3}", 0..8), path in "(/[ab]){1,4}") {
             let mut mounts = parse("1 0 8:1 / / rw - ext4 root rw").unwrap();

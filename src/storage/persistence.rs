@@ -259,10 +259,10 @@ mod tests {
         (judgement.lasting, judgement.reason)
     }
 
-    /// What it is, its mounts and devices, and what is found.
+    /// A name, the mounts and devices, and the expected result.
     type Layout<'a> = (&'a str, &'a str, &'a [(&'a str, Block)], Lasting, &'a str);
 
-    /// The mounts that matter of machines and containers as they are, each with what becomes of the log.
+    /// Mounts of real machines and containers, as far as they matter, each with the expected result for the log.
     #[test]
     fn known_layouts_are_judged() {
         use Lasting::{Persistent, Unknown, Volatile};
@@ -307,7 +307,7 @@ mod tests {
                 "overlay at /, a container's own layer, which is deleted with the container",
             ),
             (
-                "a container of containerd, whose devices are not seen",
+                "a container of containerd, whose devices are not visible",
                 "9 8 0:200 / / rw - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/2/fs,\
                  upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/9/fs,workdir=/w\n\
                  10 9 8:1 /data /var/log rw - xfs /dev/sda1 rw\n",
@@ -417,7 +417,7 @@ mod tests {
                 "overlay at /, written to /run/live/overlay/rw on tmpfs at /run/live/overlay, in memory",
             ),
             (
-                "an image that nobody can write to",
+                "a read-only image",
                 "24 1 7:0 / / ro - squashfs /dev/loop0 ro\n",
                 &[],
                 Volatile,
@@ -431,7 +431,7 @@ mod tests {
                 "overlay at /, written to /root-rw/upper, which is not visible here",
             ),
             (
-                "an overlay of which its mount tells nothing",
+                "an overlay whose mount lists no layers",
                 "24 1 0:30 / / rw - overlay overlay rw\n",
                 &[],
                 Unknown,
@@ -461,7 +461,7 @@ mod tests {
             ),
             ("a pool of ZFS", "24 1 0:40 / / rw - zfs rpool/ROOT rw\n", &[], Persistent, "zfs at /, rpool/ROOT"),
             (
-                "a root whose source is no device's path",
+                "a root directory whose source is not the path of a device",
                 "24 1 0:40 / / rw - btrfs none rw\n",
                 &[],
                 Unknown,
@@ -482,7 +482,7 @@ mod tests {
                 "virtiofs at /, a file system of an unknown kind",
             ),
             (
-                "a device mapper's device of which nothing is told",
+                "a device of the device mapper without a description",
                 "24 1 254:7 / / rw - ext4 /dev/mapper/x rw\n",
                 &[],
                 Unknown,

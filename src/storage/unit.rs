@@ -28,6 +28,7 @@ pub enum FileSystem {
 }
 
 impl FileSystem {
+    /// Its name for mount(8) and mkfs.
     pub fn name(self) -> &'static str {
         match self {
             FileSystem::Ext4 => "ext4",
@@ -121,7 +122,7 @@ fn specifiers(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As `systemd-escape --path --suffix=mount` answers.
+    /// The expected names are what `systemd-escape --path --suffix=mount` prints.
     #[test]
     fn the_name_of_a_mount_unit_is_that_of_its_path() {
         for (path, expected) in [

@@ -249,7 +249,7 @@ mod tests {
         ] {
             assert_eq!(likely(word, &known), expected, "{word:?}");
         }
-        // A short word is like few others, a long one like none.
+        // A short word is similar to few others, and a word that is too long to none.
         let long = |letters| "a".repeat(letters);
         for (word, known, is_likely) in [
             ("in", "on", true),

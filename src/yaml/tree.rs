@@ -180,7 +180,7 @@ impl Builder<'_> {
             items.push(self.node(event, depth + 1)?);
         };
         self.flows -= usize::from(flow);
-        // A block collection's end event stands at the next token, far behind its last value.
+        // The end event of a block collection is at the next token, far after its last value.
         let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
         Ok((NodeKind::Sequence { items, flow }, end))
     }

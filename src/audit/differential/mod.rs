@@ -51,7 +51,7 @@ impl Oracle {
 
 impl Drop for Oracle {
     fn drop(&mut self) {
-        // It ends with its input.
+        // The program ends when its input ends.
         self.questions = None;
         let _ = self.child.wait();
     }
@@ -65,7 +65,7 @@ fn number(variable: &str, default: u64) -> u64 {
 struct Random(u64);
 
 impl Random {
-    /// Examples of its own for each version.
+    /// A generator that gives other examples for each version.
     fn new(seed: u64, version: Version) -> Random {
         Random((seed << 8 | u64::from(version.minor)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
@@ -85,7 +85,7 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// Up to `most` of them, some perhaps twice.
+    /// Up to `most` of the values; some may come twice.
     fn some(&mut self, most: usize, from: &[&'static str]) -> Vec<&'static str> {
         (0..1 + self.below(most)).map(|_| self.pick(from)).collect()
     }

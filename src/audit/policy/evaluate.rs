@@ -321,7 +321,7 @@ mod tests {
             ("resources: [{resources: [pods/*]}]", "get pods", ""),
             ("resources: [{resources: [pods/*]}]", "get nodes/log", "resources: \"nodes/log\" is not in [pods/*]"),
             ("resources: [{resources: [\"*/*\"]}]", "get pods/log", "resources: \"pods/log\" is not in [*/*]"),
-            // What no client asks for, and the server still answers.
+            // No client sends this, but the server answers it.
             ("resources: [{resources: [\"*/*\"]}]", "get */log", ""),
             ("resources: [{resources: [\"*/\"]}]", "get pods", "resources: \"pods\" is not in [*/]"),
             ("resources: [{resources: [pods], resourceNames: [a, b]}]", "get pods - ns b", ""),

@@ -456,7 +456,7 @@ mod tests {
     use super::check;
     use super::{Request, Target, doubts};
 
-    /// The warnings for a policy of these rules, each the text of a flow mapping; a rule without a level gets
+    /// The warnings for a policy with these rules, each the text of a flow mapping. A rule without a level gets
     /// Metadata.
     fn warnings(rules: &[&str]) -> Vec<String> {
         let mut text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n".to_owned();

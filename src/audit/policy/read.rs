@@ -492,7 +492,7 @@ mod tests {
 
     const HEAD: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\n";
 
-    /// What is found in a policy with one rule, at level Metadata, and these fields of it in a flow mapping.
+    /// The findings in a policy with one rule, at level Metadata, with these fields in a flow mapping.
     fn in_rule(fields: &str, version: Option<Version>) -> String {
         found(&format!("{HEAD}rules:\n- {{level: Metadata, {fields}}}\n"), version)
     }
@@ -501,7 +501,7 @@ mod tests {
         check(text, version).iter().map(|finding| finding.to_string()).collect::<Vec<_>>().join("\n")
     }
 
-    /// The expected text must be in the one line that is found; none stands for nothing found.
+    /// Checks that there is exactly one finding, with the expected text; an empty text means no finding.
     fn assert_found(found: &str, expected: &str, what: &str) {
         if expected.is_empty() {
             assert_eq!(found, "", "{what}");
