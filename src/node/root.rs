@@ -467,7 +467,9 @@ fn describe(errno: Errno) -> anyhow::Error {
         Errno::ENOSPC | Errno::EDQUOT => "; make room",
         Errno::ELOOP => "; its links lead in a circle, or there are too many: correct the links",
         Errno::ENOTDIR => "; a part of this path should be a directory: move the file there away",
-        Errno::EBUSY | Errno::EXDEV => "; a file is mounted there: change the mounted file",
+        Errno::EBUSY | Errno::EXDEV => {
+            "; something is mounted there: change the mounted file or directory instead"
+        }
         Errno::ENOSYS => "; --root needs openat2: use Linux 5.6 or later",
         Errno::EIO => "; the disk fails: read the kernel's log",
         _ => "",
