@@ -734,7 +734,7 @@ fn a_policy_is_explained() {
             "--verb get --resource pods --namespace kube-system --name a",
             format!(
                 "{first}{second}{third}rule 4 at 14:3: namespaces: \"kube-system\" is not in [team]\nrule 5 at 16:3: it is \
-                 about other URLs than those of resources\nno rule matches\nlevel: None, so nothing is recorded\n"
+                 about nonResourceURLs, and the request is for a resource\nno rule matches\nlevel: None, so nothing is recorded\n"
             ),
             "",
         ),

@@ -423,7 +423,8 @@ fn without_a_real_kubeadm_nothing_is_written() {
             let output = without_kubeadm(&path, &node.at("empty"), node.command(arguments).env(GUARD, guard));
             let stderr = text(&output.stderr);
             assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
-            let said = format!("error: kubeadm: there is none but this hook, neither in PATH ({path}) nor in ");
+            let said =
+                format!("error: kubeadm: found only this hook, not the real kubeadm, in PATH ({path}) and in ");
             assert!(stderr.starts_with(&said) && stderr.lines().count() == 1, "{stderr}");
         }
     }

@@ -1,5 +1,5 @@
-//! kube-apiserver's `--audit-*` flags: which there are, what they take, and which sets of them keep the API
-//! server from starting. After `staging/src/k8s.io/apiserver/pkg/server/options/audit.go`.
+//! The `--audit-*` flags of kube-apiserver: their names, their types, and the combinations that keep the API server
+//! from starting. Source: `staging/src/k8s.io/apiserver/pkg/server/options/audit.go`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::yaml::fields::likely;
 /// Flags by name, without the leading dashes. A flag without a value (`--audit-log-compress`) has `"true"`.
 pub type Flags = BTreeMap<String, String>;
 
-/// What a flag takes.
+/// The type of a flag's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     Bool,
@@ -48,7 +48,7 @@ const OTHERS: &[(&str, Takes)] = &[
     ("audit-webhook-batch-initial-backoff", Takes::Duration),
 ];
 
-/// What an audit flag takes; `None` for a name that isn't one.
+/// The type of an audit flag's value. `None` for a name that is not an audit flag.
 pub fn takes(name: &str) -> Option<Takes> {
     if let Some((_, takes)) = OTHERS.iter().find(|(known, _)| *known == name) {
         return Some(*takes);
@@ -57,19 +57,20 @@ pub fn takes(name: &str) -> Option<Takes> {
     LOG_AND_WEBHOOK.iter().find(|(known, _)| *known == option).map(|(_, takes)| *takes)
 }
 
-/// The name as the API server compares it: underscores are dashes.
+/// The name as the API server compares it: each underscore becomes a dash.
 pub fn normal(name: &str) -> String {
     name.replace('_', "-")
 }
 
-/// Whether a name, normalised, is one of the audit flags, or would be taken for one.
+/// Whether a [`normal`] name is an audit flag, or looks like one: it begins with `audit-`.
 pub fn is_audit(name: &str) -> bool {
     name.starts_with("audit-")
 }
 
-/// Whether the API server would look for events to log without a pause, even where there are none: in batch mode with batches of more than
-/// one it waits for `--audit-log-batch-max-wait`, which is 0 by default, and then looks again (kubernetes/apiserver
-/// `plugin/pkg/audit/buffered/buffered.go`). Measured: two thirds of a processor in an idle cluster, against 4 percent with a second.
+/// Whether the log backend would use a processor all the time, even without events. In batch mode, with batches of
+/// more than one event, the API server waits up to `--audit-log-batch-max-wait` and then looks again; the default
+/// is 0 (kubernetes/apiserver `plugin/pkg/audit/buffered/buffered.go`). Measured in an idle cluster: two thirds of a
+/// processor with 0, and 4 percent with one second.
 pub fn is_busy(flags: &Flags) -> bool {
     let value = |option: &str| flags.get(&format!("audit-log-{option}")).map(String::as_str);
     value("path").is_some_and(|path| !path.is_empty())
@@ -99,7 +100,7 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Go's `strconv.ParseInt(text, 0, 64)`, by which pflag reads numbers: `030` is 24.
+/// Go's `strconv.ParseInt(text, 0, 64)`, which pflag uses to read integers: `030` is 24.
 pub fn integer(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -120,18 +121,18 @@ pub fn integer(text: &str) -> Option<i64> {
     i64::try_from(sign * i128::from_str_radix(&plain, radix).ok()?).ok()
 }
 
-/// Whether Go's `time.ParseDuration` takes it: `1h30m`, `1.5s`, `0`; at most some 292 years.
+/// Whether Go's `time.ParseDuration` accepts the text: `1h30m`, `1.5s`, `0`; at most about 292 years.
 pub fn is_duration(text: &str) -> bool {
     nanoseconds(text).is_some()
 }
 
-/// Reads a duration that isn't negative, as Go writes it: `90s`, `1m30s`.
+/// Reads a duration as Go writes it: `90s`, `1m30s`. `None` if it is negative or not a duration.
 pub fn duration(text: &str) -> Option<Duration> {
     nanoseconds(text).and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos)
 }
 
 fn nanoseconds(text: &str) -> Option<i128> {
-    // Both letters that look like a Greek my.
+    // Unicode has two characters for the Greek letter mu, and Go accepts both.
     const UNITS: [(&str, u64); 8] = [
         ("ns", 1),
         ("us", 1_000),
@@ -168,22 +169,22 @@ fn nanoseconds(text: &str) -> Option<i128> {
     (terms > 0 && i64::try_from(sum).is_ok()).then_some(sum)
 }
 
-/// Go's `strconv.ParseFloat(text, 32)`, but for hexadecimal numbers and underscores, which nobody writes here.
+/// Go's `strconv.ParseFloat(text, 32)`, except for hexadecimal numbers and underscores, which no one uses here.
 fn float(text: &str) -> Option<f32> {
     let number: f32 = text.parse().ok()?;
     let named = text.contains(['n', 'N']);
     let signed = text.starts_with(['+', '-']);
-    // Rust takes a signed "nan", and makes infinity of what is too large.
+    // Rust accepts a signed "nan", and reads a number that is too large as infinity. Go refuses both.
     let sound = if named { !(number.is_nan() && signed) } else { number.is_finite() };
     sound.then_some(number)
 }
 
-/// Why an API server would not start.
+/// One reason why an API server would not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlagFault {
-    /// The flag to blame.
+    /// The flag that causes it, without dashes.
     pub flag: String,
-    /// What is wrong with it, and what to do, without the flag's name.
+    /// What is wrong with the flag, and what to do; without the flag's name.
     problem: String,
 }
 
@@ -197,8 +198,8 @@ fn fault(flag: &str, problem: impl Into<String>) -> FlagFault {
     FlagFault { flag: flag.to_owned(), problem: problem.into() }
 }
 
-/// Why an API server of that version would not start with these flags; empty where it would. Flags that aren't audit
-/// flags are not looked at.
+/// All reasons why an API server of that version would not start with these flags; empty if it would start. Flags
+/// that are not audit flags are ignored. Without a version, the rules of the newest supported one count.
 pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
     let mut faults = Vec::new();
     for (name, value) in flags.iter().filter(|(name, _)| is_audit(name)) {
@@ -226,7 +227,7 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
     {
         faults.push(fault(
             "audit-log-compress",
-            format!("is there from Kubernetes 1.20 on, and this is {version}; set log.compress to false"),
+            format!("needs Kubernetes 1.20 or later, and this is {version}; set log.compress to false"),
         ));
     }
     let get = |name: &str| flags.get(name).map(String::as_str).unwrap_or_default();
@@ -245,7 +246,7 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
     faults
 }
 
-/// The rules that both backends have, each with its own prefix and defaults.
+/// The rules that the log and the webhook backend share, each with its own prefix and defaults.
 fn backend_faults(
     backend: &str,
     enabled_by: &str,
@@ -257,7 +258,7 @@ fn backend_faults(
     let flag = |option: &str| format!("audit-{backend}-{option}");
     let get = |option: &str, default: &'static str| flags.get(&flag(option)).map_or(default, String::as_str);
     if flags.get(enabled_by).is_none_or(String::is_empty) {
-        // The one thing that is looked at in any case (`ApplyTo`).
+        // The API server checks this even if the backend is off (`ApplyTo`).
         if backend == "webhook" && get("version", "").matches('/').count() > 1 {
             faults.push(fault(&flag("version"), format!("takes audit.k8s.io/v1, not {:?}", get("version", ""))));
         }
@@ -276,7 +277,7 @@ fn backend_faults(
         };
         (!positive).then(|| fault(&flag(option), "must be more than 0 in batch mode"))
     };
-    // Batch options are looked at in batch mode alone; throttling has no defaults in the log backend.
+    // The API server checks batch options only in batch mode. In the log backend, throttling has no defaults.
     if mode == "batch" {
         faults.extend(positive("batch-buffer-size", "10000"));
         faults.extend(positive("batch-max-size", "1"));
@@ -287,7 +288,7 @@ fn backend_faults(
             faults.extend(positive("batch-throttle-burst", burst));
         }
     }
-    // Upstream checks these even where truncation is off.
+    // The API server checks these even if truncation is off.
     let event = integer(get("truncate-max-event-size", "102400")).unwrap_or(1);
     let batch = integer(get("truncate-max-batch-size", "10485760")).unwrap_or(i64::MAX);
     if event <= 0 {
@@ -398,7 +399,7 @@ mod tests {
             (&format!("{ON} audit-log-maxage=-1"), v1_30, Some("can't be negative")),
             (&format!("{ON} audit-log-maxage=ten"), v1_30, Some("takes a whole number")),
             (&format!("{ON} audit-log-compress=yes"), v1_30, Some("takes true or false")),
-            (&format!("{ON} audit-log-compress"), Some(Version::new(19)), Some("from Kubernetes 1.20 on")),
+            (&format!("{ON} audit-log-compress"), Some(Version::new(19)), Some("needs Kubernetes 1.20 or later")),
             (&format!("{ON} audit-log-compress"), Some(Version::new(20)), None),
             (&format!("{ON} audit-log-batch-max-wait=5"), v1_30, Some("takes a duration")),
             (&format!("{ON} audit-log-batch-max-wait=1m30.5s"), v1_30, None),

@@ -1,9 +1,10 @@
-//! What a line of a log tells: when an event was, and why an API server ended.
+//! Reads lines of logs: when an event was received or written, and why an API server ended.
 
-/// The line in a container's log that says best why it ended: the last error, else the last line. Of one that `runs`, the last error about
-/// auditing: it has errors that are none.
+/// The line of a container's log that best explains why the container ended: the last error, or else the last line.
+/// If the container still runs (`runs`), only an error about auditing counts, because a healthy API server logs
+/// other errors, too.
 pub fn last_words(log: &str, runs: bool) -> Option<String> {
-    // The runtime puts the time, the stream and whether the line is whole before each (CRI's log format).
+    // In CRI's log format, the time, the stream and a tag (full or partial line) stand before each line.
     let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
     let is_error = |line: &&&str| {
         line.starts_with("Error:")
@@ -20,14 +21,14 @@ pub fn last_words(log: &str, runs: bool) -> Option<String> {
     found.map(|line| (*line).to_owned())
 }
 
-/// What stands in a line of JSON before the time of an event's request.
+/// The text in an event's JSON line before the time at which the request was received.
 pub const RECEIVED: &str = "\"requestReceivedTimestamp\":\"";
 
-/// What stands before the time when it was written.
+/// The text before the time at which the event was written.
 pub const WRITTEN: &str = "\"stageTimestamp\":\"";
 
-/// When an event's request was received, which stands after [`RECEIVED`], or it was written, after [`WRITTEN`], as [`crate::time::stamp`] writes it.
-/// In the legacy format, a line begins with it.
+/// The time of an event, in the format of [`crate::time::stamp`]: of its request with [`RECEIVED`] as `before`, of
+/// its writing with [`WRITTEN`]. A line in the legacy format begins with the time. `None` if there is no time.
 pub fn event_time(line: &str, before: &str) -> Option<String> {
     let rest = match line.split_once(before) {
         Some((_, rest)) => rest,

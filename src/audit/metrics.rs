@@ -1,6 +1,7 @@
-//! What an API server counts of its audit events (kubernetes/apiserver `pkg/audit/metrics.go`).
+//! Reads an API server's metrics about audit events (kubernetes/apiserver `pkg/audit/metrics.go`).
 
-/// The events that it could not write, by who should have: `log`, `buffered`, `webhook`. Empty where none was lost.
+/// The number of events that each backend (`log`, `buffered`, `webhook`) could not write. `metrics` is the text of
+/// `/metrics`. Empty if no event was lost.
 pub fn lost(metrics: &str) -> Vec<(String, u64)> {
     let lines = metrics.lines().filter_map(|line| line.strip_prefix("apiserver_audit_error_total{plugin=\""));
     let counts = lines.filter_map(|line| {

@@ -1,4 +1,9 @@
-//! The domain: the API server's audit flags and the audit policy, with their rules by Kubernetes version.
+//! The API server's audit flags, the audit policy and the audit log, with their rules by Kubernetes version.
+//!
+//! * [`flags`] and [`policy`] check what a node is given, [`version`] is the version that the rules depend on.
+//! * [`log`] and [`metrics`] read what an API server writes.
+//!
+//! Everything here works on texts and values. No file, no process and nothing of a node may be touched here.
 
 #[cfg(test)]
 mod differential;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A minor version of Kubernetes, as far as the rules here depend on it.
+/// A minor version of Kubernetes 1; no rule here depends on the patch version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     pub minor: u32,
@@ -14,7 +14,7 @@ impl Version {
         Version { minor }
     }
 
-    /// Reads `v1.30.2`, `1.30`, `v1.31.0-rc.1+build`. `None` for all else, such as kubeadm's `stable-1`.
+    /// Reads `v1.30.2`, `1.30`, `v1.31.0-rc.1+build`. `None` for everything else, such as kubeadm's `stable-1`.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix('v').unwrap_or(text).strip_prefix("1.")?;
         let (minor, patch) = match rest.find(|c: char| !c.is_ascii_digit()) {

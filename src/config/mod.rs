@@ -329,7 +329,7 @@ mod tests {
         let faults = Config::parse(&text, "README.md").unwrap_err().to_string();
         for fault in faults.lines() {
             let (_, fault) = fault.split_once("unknown field \"").unwrap();
-            let (path, known) = fault.split_once("q\"; known are ").unwrap();
+            let (path, known) = fault.split_once("q\"; the known fields are ").unwrap();
             let names = path.split('.').filter(|name| !name.is_empty());
             let mapping = names.fold(&documents[0].root, |node, name| node.get(name).unwrap());
             let keys: BTreeSet<_> = mapping.entries().into_iter().filter_map(|(key, _)| key.scalar()).collect();

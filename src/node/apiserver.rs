@@ -1,5 +1,5 @@
-//! What can be seen of the API server that runs here: its processes, its answers, its audit log, its containers' logs. Only of the
-//! running system, so no root stands before the paths.
+//! The API server that runs on this node: its processes, its answers, its audit log and its containers' logs. Works
+//! only on the running system, so paths here are not below a `Root`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,22 +25,22 @@ use crate::path::parent;
 const API_SERVER: &str = "kube-apiserver";
 const KUBELET: &str = "kubelet";
 
-/// Where the kubelet keeps the logs of a pod's containers: a folder each, and a file for each start.
+/// The kubelet's logs of containers: a directory for each container of each pod, and a file for each start.
 const POD_LOGS: &str = "/var/log/pods";
 const API_SERVER_PODS: &str = "kube-system_kube-apiserver-";
 
-/// How much of the end of a log is looked at.
+/// How many bytes at the end of a log are read.
 const LOG_LIMIT: u64 = 64 << 20;
 const LAST_WORDS_LIMIT: u64 = 64 << 10;
 
-/// What runs of Kubernetes here.
+/// The processes of Kubernetes that run here.
 #[derive(Clone, Debug, Default)]
 pub struct Processes {
     pub api_servers: Vec<Process>,
     pub has_kubelet: bool,
 }
 
-/// Looks for the processes of API servers and of a kubelet.
+/// Finds the running API servers, and whether a kubelet runs.
 pub fn find_processes() -> Processes {
     let mut found = Processes::default();
     for (pid, name) in running() {
@@ -53,18 +53,18 @@ pub fn find_processes() -> Processes {
     found
 }
 
-/// What `/proc` says of a process. `None` where it has ended.
+/// Reads a process from `/proc`. `None` if it has ended.
 pub fn read_process(pid: i32) -> Option<Process> {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
     parse(pid, &read("cmdline")?, &read("stat")?)
 }
 
-/// One that has ended and not been waited for has no command line.
+/// Parses `cmdline` and `stat` of `/proc`. A zombie has no command line, so it gives `None`.
 fn parse(pid: i32, cmdline: &[u8], stat: &[u8]) -> Option<Process> {
     let words = cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
     let mut arguments: Vec<_> = words.collect();
     arguments.pop();
-    // proc_pid_stat(5): the name in brackets may have anything in it; the start is the 20th after it.
+    // proc_pid_stat(5): the name in brackets may contain anything; the start time is the 20th field after it.
     let stat = String::from_utf8_lossy(stat);
     let started = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
     (!arguments.is_empty()).then_some(Process { pid, started, arguments })
@@ -72,16 +72,18 @@ fn parse(pid: i32, cmdline: &[u8], stat: &[u8]) -> Option<Process> {
 
 /// When a process started.
 pub fn start_time(process: &Process) -> Option<SystemTime> {
-    // The kernel gives ticks of a hundredth of a second to programs, whatever its own are (USER_HZ).
+    // The kernel reports times to programs in hundredths of a second (USER_HZ), whatever its own ticks are.
     let since_boot = Duration::from_millis(process.started * 10);
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
 }
 
-/// Asks whether it is ready. Where nobody can ask, an open port must do.
+/// Whether the API server is ready: its answer to `/readyz`. If kubectl can't ask, an open port counts as an answer.
 ///
-/// Errors: what is heard instead.
+/// # Errors
+///
+/// It is not ready: what kubectl or the kernel reports.
 pub fn check_answers(process: &Process) -> Result<()> {
     let why = match Kubectl::of(process).map(|kubectl| kubectl.ask("/readyz")) {
         Ok(Answer::Text(_)) => return Ok(()),
@@ -89,37 +91,39 @@ pub fn check_answers(process: &Process) -> Result<()> {
         Ok(Answer::Unusable(why)) => why,
         Err(why) => format!("{why:#}"),
     };
-    ensure!(listens("/proc/net", process.port()), "nobody listens on port {}", process.port());
-    log::info!("an open port must do: {why}");
+    ensure!(listens("/proc/net", process.port()), "nothing listens on port {}", process.port());
+    log::info!("kubectl can't ask the API server, so its open port counts as an answer: {why}");
     Ok(())
 }
 
-/// How long its metrics may take: they are megabytes, and gathered anew for each answer.
+/// How long the metrics may take: they are megabytes, and the API server collects them for each answer.
 const METRICS: Duration = Duration::from_secs(15);
 
-/// The events that the API server here could not write, by its own count, and when it began to count. `None` where it can't be asked.
+/// The number of events that the API server here could not write, by backend, and when it started to count. `None` if
+/// this is not known.
 pub fn count_lost() -> Option<Lost> {
     let processes = find_processes().api_servers;
     let [process] = processes.as_slice() else { return None };
     let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
-    // One that doesn't audit loses nothing.
+    // An API server that doesn't audit loses no events.
     let audits =
         ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());
     let level = if audits { log::Level::Warn } else { log::Level::Info };
     let metrics = metrics
         .inspect_err(|error| {
-            log::log!(level, "how many events the API server couldn't write isn't known: {error:#}");
+            log::log!(level, "can't read how many events the API server has lost: {error:#}");
         })
         .ok()?;
     Some(Lost { events: metrics::lost(&metrics), since: start_time(process)? })
 }
 
-/// Does somebody listen on a port of the network that a folder of `/proc` tells of? Without a connection: this program opens none.
+/// Whether a process listens on a TCP port, by the tables in `network`, such as `/proc/net`. Opens no connection: the
+/// program never does.
 pub fn listens(network: &str, port: u16) -> bool {
     let wanted = format!("{port:04X}");
     ["tcp", "tcp6"].iter().any(|name| {
         let table = fs::read_to_string(format!("{network}/{name}")).unwrap_or_default();
-        // proc_net(5): the local address with its port, the other one, the state; 0A is a listener.
+        // proc_net(5): the local address with its port, the remote one, the state; 0A is LISTEN.
         table.lines().any(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
             let port = words.get(1).and_then(|address| address.rsplit(':').next());
@@ -128,7 +132,7 @@ pub fn listens(network: &str, port: u16) -> bool {
     })
 }
 
-/// A log file from a moment on.
+/// The part of a log file that is written after some moment.
 #[derive(Clone, Debug)]
 pub struct Tail {
     path: String,
@@ -137,19 +141,20 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// What will be written from now on.
+    /// A tail that starts at the present end of the file.
     pub fn from_now(path: &str) -> Tail {
         let (inode, start) = fs::metadata(path).map_or((0, 0), |metadata| (metadata.ino(), metadata.len()));
         Tail { path: path.to_owned(), inode, start }
     }
 
+    /// The path of the log.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What was written since; of a file that was rotated meanwhile, what is in the new one.
+    /// What was written since. If the file was rotated meanwhile, the text of the new file.
     pub fn text(&self) -> Result<String> {
-        // Not through a FIFO, which nobody may ever write to.
+        // Without O_NONBLOCK, opening a FIFO would wait for a writer.
         let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
         let metadata = file.metadata()?;
         ensure!(metadata.is_file(), "{}: not a regular file", self.path);
@@ -159,7 +164,7 @@ impl Tail {
     }
 }
 
-/// The logs of the API server's containers, by their path, with the time of the last line.
+/// The logs of the API server's containers: their paths, each with the time of its last line.
 pub fn container_logs() -> BTreeMap<PathBuf, SystemTime> {
     let files = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut logs = BTreeMap::new();
@@ -177,14 +182,14 @@ pub fn container_logs() -> BTreeMap<PathBuf, SystemTime> {
     logs
 }
 
-/// What the newest of these containers that said anything said last.
+/// The last error (see [`last_words`]) of the newest container that has one; `runs`: it still runs.
 pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>, runs: bool) -> Option<String> {
     let mut logs: Vec<_> = logs.iter().collect();
     logs.sort_by_key(|(_, time)| Reverse(**time));
     logs.into_iter().find_map(|(path, _)| last_words(&end_of(path, LAST_WORDS_LIMIT).ok()?, runs))
 }
 
-/// The lines of the newest of these containers' standard output, where the events go; its own messages go to the standard error.
+/// The lines on standard output in the newest log: the events. The API server's own messages are on standard error.
 pub fn newest_output(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
     Some(standard_output(&end_of(newest_log(logs)?, LOG_LIMIT).ok()?))
 }
@@ -194,7 +199,7 @@ fn standard_output(log: &str) -> String {
     log.lines().filter(is_output).fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// The newest of these logs.
+/// The path of the newest log.
 pub fn newest_log(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
     logs.iter().max_by_key(|(_, time)| **time).map(|(path, _)| path.as_path())
 }
@@ -212,7 +217,7 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The directory that an API server logs to, as it sees it.
+/// The device and inode of the directory that an API server logs to, as its container sees it.
 pub fn log_of(process: &Process) -> Option<FileIdentity> {
     let log = process.value("--audit-log-path").filter(|log| log.starts_with('/'))?;
     identity(format!("/proc/{}/root{}", process.pid, parent(log)))
@@ -261,7 +266,7 @@ mod tests {
         assert_eq!(tail.text().unwrap(), "");
         fs::write(&path, "one\ntwo\n").unwrap();
         assert_eq!(tail.text().unwrap(), "two\n");
-        // Rotated.
+        // The log is rotated.
         fs::rename(&path, dir.path().join("audit-1.log")).unwrap();
         fs::write(&path, "three\n").unwrap();
         assert_eq!(tail.text().unwrap(), "three\n");

@@ -1,10 +1,10 @@
-//! What files were before a run changed them.
+//! Backups: copies of the files that a run changed.
 //!
-//! A backup set is a directory in [`BACKUPS`], named after its time: an `index.json` and the copies. It is written
-//! before the first change of its run, under a dot-name, and moved in place as `ID.partial`; when the run is
-//! through, it becomes `ID`. A run that was killed leaves its partial set. The next run that changes something
-//! takes over what it says; so a set always knows the state from before the *job*, however often that was
-//! interrupted.
+//! A backup is a directory in [`BACKUPS`] with an `index.json` and the copies. Its name is its time. Before a run
+//! changes anything, it writes the backup under a dot-name and renames it to `ID.partial`. When the run has ended,
+//! the backup becomes `ID`. An interrupted run leaves its partial backup. The next run that changes something takes
+//! over the records of the partial backup. So a backup always has the state before the *job*, however often the job
+//! was interrupted.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -24,23 +24,23 @@ use crate::facts::file::Attributes;
 use crate::path::STATE;
 use crate::time::{rfc3339, stamp};
 
-/// How many complete sets are kept.
+/// How many complete backups are kept.
 const KEEP: usize = 10;
 const INDEX: &str = "index.json";
-/// The format of the index that we write and read.
+/// The version of the index format.
 const VERSION: u64 = 1;
 const INDEX_LIMIT: usize = 1 << 20;
-/// No file that we change is near this size, in bytes.
+/// The largest file that is read, in bytes. No file that the program changes is near this size.
 pub(super) const FILE_LIMIT: usize = 64 << 20;
 
-/// The backup sets, newest first, those of killed runs included. One whose index can't be read is left out, with a
-/// warning.
+/// The backups, newest first, those of interrupted runs included. A backup whose index can't be read is left out,
+/// with a warning.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
     let warn = |loaded: Result<Set>| loaded.inspect_err(|error| log::warn!("{error:#}")).ok();
     Ok(load_all(root)?.filter_map(|(_, loaded)| warn(loaded)).collect())
 }
 
-/// The backup sets, newest first, each with whether it is complete.
+/// The backups, newest first, each with whether it is complete.
 pub(super) fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result<Set>)>> {
     let names = Names::read(root)?;
     let mut ids: Vec<_> = names.complete.into_iter().map(|id| (id, true)).collect();
@@ -49,20 +49,20 @@ pub(super) fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result
     Ok(ids.into_iter().map(|(id, complete)| (complete, load(root, &id, complete))))
 }
 
-/// The id of the newest set, empty where there is none.
+/// The ID of the newest backup; empty if there is none.
 pub(super) fn newest_id(root: &Root) -> Result<String> {
     Ok(Names::read(root)?.newest().map(Id::to_string).unwrap_or_default())
 }
 
-/// Whether a run was killed before it was through, even if that was before its first change.
+/// Whether a run was interrupted, even if this was before its first change.
 pub fn is_unfinished(root: &Root) -> Result<bool> {
     let names = Names::read(root)?;
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
-/// Clears up after killed runs: temporary and kept files, sets that were never finished writing or that a later
-/// set has taken over. What the partial sets say stays. What can't be cleared up is a warning. To be called with
-/// the lock held; [`super::transaction::execute`] does so first of all.
+/// Cleans up after interrupted runs. Removes temporary and kept files, backups that were not written in full, and
+/// backups that a later one has taken over. Keeps the records of the partial backups. A failure to remove something
+/// is only a warning. Call it with the lock held; [`super::transaction::execute`] calls it first.
 pub(super) fn recover(root: &Root) -> Result<()> {
     let names = Names::read(root)?;
     for unfinished in &names.unfinished {
@@ -73,7 +73,7 @@ pub(super) fn recover(root: &Root) -> Result<()> {
         for record in &set.records {
             warn_on_error(clear(root, record));
         }
-        // A run that completes takes over or completes all partial sets, and a new set has the highest id.
+        // A run that ends takes over or completes all partial backups, and a new backup has the highest ID.
         if names.complete.last().is_some_and(|newest| newest > id) {
             warn_on_error(discard(root, &format!("{id}{PARTIAL}")));
         }
@@ -81,12 +81,12 @@ pub(super) fn recover(root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// Removes what a killed run may have left beside a path.
+/// Removes the temporary files that an interrupted run may have left beside a path.
 fn clear(root: &Root, record: &Record) -> Result<()> {
     let path = match record.action {
         Action::Created | Action::Replaced => root.real(&record.path)?,
         Action::Moved | Action::Removed => record.path.clone(),
-        // Nothing is staged for all else.
+        // Other actions have no temporary files.
         _ => return Ok(()),
     };
     if root.stat(split(&path)?.0)?.is_none() {
@@ -99,16 +99,16 @@ fn clear(root: &Root, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// Completes the partial sets: there was nothing left to do for the run after the killed one.
+/// Completes the partial backups. Called if the run after an interrupted one has nothing left to do.
 pub(super) fn complete_partial(root: &Root, why: &Why) -> Result<()> {
     let names = Names::read(root)?;
     let mut sets = names.partial.iter().filter_map(|id| load_partial(root, id));
-    // For a restore that means that the one before came to its end.
+    // If this run is a restore, the interrupted restore has reached its end.
     sets.try_for_each(|set| if *why == Why::Restore { complete(root, &set) } else { cut_off(root, set) })?;
     prune(root)
 }
 
-/// Completes the set of a killed run that this one doesn't go on with.
+/// Completes the backup of an interrupted run that this run does not continue.
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
     if set.why == Why::Restore {
         set.why = Why::CutOff;
@@ -117,19 +117,20 @@ fn cut_off(root: &Root, mut set: Set) -> Result<()> {
     complete(root, &set)
 }
 
-/// Writes the backup set of `changes`, durably, and returns it. On errors there is none.
+/// Writes the backup for `changes`, durably, and returns it. After an error there is no backup.
 pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Set> {
     let names = Names::read(root)?;
     let mut copies = Vec::new();
     for set in names.partial.iter().filter_map(|id| load_partial(root, id)) {
-        // A restore goes back past the killed run, not on with its work, and so does an apply after a restore.
+        // A restore goes back to a state before the interrupted run, so it does not continue it. Neither does an apply
+        // after an interrupted restore.
         if *why == Why::Restore || set.why == Why::Restore {
             cut_off(root, set)?;
             continue;
         }
         for record in &set.records {
             let copy = (Record { file: None, ..record.clone() }, copy(root, &set, record)?);
-            // Each killed run took over the ones before.
+            // Each interrupted run took over the records of the earlier ones.
             if !copies.contains(&copy) {
                 copies.push(copy);
             }
@@ -160,7 +161,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime)
     Ok(set)
 }
 
-/// What has to be recorded before `changes`, with the copies.
+/// The records for `changes`, each with the copy of its file.
 fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8>>)>> {
     let mut records: Vec<(Record, Option<Vec<u8>>)> = Vec::new();
     let mut add = |path: &str, action, attributes: &Attributes, bytes: Option<&Vec<u8>>, new: Option<&Vec<u8>>| {
@@ -211,9 +212,9 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
     Ok(records)
 }
 
-/// Writes a set under the dot-name `place`, then moves it in place.
+/// Writes a backup under its dot-name, `slot`, then renames it to `ID.partial`.
 fn write(root: &Root, slot: &Slot, set: &Set, copies: &[(Record, Option<Vec<u8>>)]) -> Result<()> {
-    let failed = |errno| root.error("write the backup set", &set.directory(), errno);
+    let failed = |errno| root.error("write the backup", &set.directory(), errno);
     mkdirat(&slot.dir, slot.name.as_str(), Mode::S_IRWXU).map_err(failed)?;
     let inside = root.slot(&format!("{}/{INDEX}", slot.path))?;
     for (record, bytes) in copies {
@@ -222,15 +223,15 @@ fn write(root: &Root, slot: &Slot, set: &Set, copies: &[(Record, Option<Vec<u8>>
         }
     }
     let index = format!("{:#}\n", to_json(set));
-    ensure!(index.len() <= INDEX_LIMIT, "a backup set of {} entries is too large", set.records.len());
+    ensure!(index.len() <= INDEX_LIMIT, "the backup would have {} entries, which is too many", set.records.len());
     inside.create(INDEX, index.as_bytes(), None).map_err(failed)?;
     inside.sync().map_err(failed)?;
     slot.rename(&slot.name, &format!("{}{PARTIAL}", set.id)).map_err(failed)?;
     slot.sync().map_err(failed)
 }
 
-/// After the last change: the set is complete, what it took over and sets beyond the newest go. Nothing here has
-/// to be durable: if it is lost with the power, the next run finds a partial set and does this again.
+/// Ends a backup after the last change: completes it, and removes the backups that it took over and those that are too
+/// old. Nothing here has to be durable. If power fails, the next run finds a partial backup and does this again.
 pub(super) fn finish(root: &Root, set: &Set) -> Result<()> {
     complete(root, set)?;
     for id in Names::read(root)?.partial {
@@ -241,8 +242,8 @@ pub(super) fn finish(root: &Root, set: &Set) -> Result<()> {
     prune(root)
 }
 
-/// Keeps the newest sets, and of the older ones those that alone know something: what a path was at first, and a
-/// stray, whose only copy is there.
+/// Removes old backups. Keeps the newest ones, and an older one if it alone has the first state of a path, or a stray
+/// manifest, whose only copy it is.
 fn prune(root: &Root) -> Result<()> {
     let complete = Names::read(root)?.complete;
     let surplus = complete.len().saturating_sub(KEEP);
@@ -251,7 +252,7 @@ fn prune(root: &Root) -> Result<()> {
     }
     let mut known = HashSet::new();
     for id in complete.iter().take(surplus) {
-        // What can't be read may be worth something to somebody.
+        // A backup that can't be read may still be useful to the administrator.
         let Ok(set) = load(root, id, true) else { continue };
         let mut needed = set.records.iter().any(|record| record.action == Action::Moved);
         for record in set.records {
@@ -264,7 +265,7 @@ fn prune(root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// Removes the set of a run that was undone.
+/// Removes the backup of a run whose changes were undone.
 pub(super) fn abandon(root: &Root, set: &Set) -> Result<()> {
     discard(root, &format!("{}{PARTIAL}", set.id))
 }
@@ -272,16 +273,16 @@ pub(super) fn abandon(root: &Root, set: &Set) -> Result<()> {
 fn complete(root: &Root, set: &Set) -> Result<()> {
     let path = set.directory();
     let slot = root.slot(&path)?;
-    slot.rename(&slot.name, &set.id).map_err(|errno| root.error("complete the backup set", &path, errno))
+    slot.rename(&slot.name, &set.id).map_err(|errno| root.error("complete the backup", &path, errno))
 }
 
-/// Removes a set, by its name in [`BACKUPS`]: first gives it a dot-name, so that no half of one is ever taken for
-/// one.
+/// Removes a backup, by its name in [`BACKUPS`]. First renames it to a dot-name, so that a half removed backup is never
+/// taken for a whole one.
 fn discard(root: &Root, name: &str) -> Result<()> {
     let hidden = format!(".{}", name.trim_start_matches('.'));
     let path = format!("{BACKUPS}/{hidden}");
     let slot = root.slot(&path)?;
-    let failed = |errno| root.error("remove the backup set", &path, errno);
+    let failed = |errno| root.error("remove the backup", &path, errno);
     if name != hidden {
         slot.rename(name, &hidden).map_err(failed)?;
     }
@@ -294,7 +295,7 @@ fn discard(root: &Root, name: &str) -> Result<()> {
     }
 }
 
-/// A partial set, or a warning: an unreadable one must not keep a node from being audited. It stays.
+/// Reads a partial backup. If it can't be read, warns and keeps it: this must not stop a run.
 fn load_partial(root: &Root, id: &Id) -> Option<Set> {
     load(root, id, false).inspect_err(|error| log::warn!("{error:#}")).ok()
 }
@@ -302,7 +303,7 @@ fn load_partial(root: &Root, id: &Id) -> Option<Set> {
 fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let name = Set { id: id.to_string(), when: String::new(), why: Why::Apply, complete, records: vec![] };
     let path = format!("{}/{INDEX}", name.directory());
-    let broken = || format!("{} can't be used; move its directory away", root.shown(&path));
+    let broken = || format!("{}: this backup can't be read; move its directory away", root.shown(&path));
     let index = root.read(&path, INDEX_LIMIT).with_context(broken)?;
     let index = index.ok_or_else(|| anyhow!("there is no such file")).with_context(broken)?;
     let value = serde_json::from_slice(&index.bytes).with_context(broken)?;
@@ -334,18 +335,18 @@ fn to_json(set: &Set) -> Value {
     })
 }
 
-/// Reads an index into `set`, which knows its id. Checks all that is used later as a path or a number.
+/// Reads an index into `set`, which has its ID already. Checks everything that is used later as a path or a number.
 fn from_json(index: &Value, set: Set) -> Result<Set> {
     let text = |value: &Value, field: &str| {
-        value.get(field).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("{field}: no text"))
+        value.get(field).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("{field}: not a text"))
     };
     let number = |value: &Value, field: &str, max: u32| {
         let number = value.get(field).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
-        number.filter(|number| *number <= max).with_context(|| format!("{field}: no number up to {max}"))
+        number.filter(|number| *number <= max).with_context(|| format!("{field}: not a number up to {max}"))
     };
     let version = index.get("version").and_then(Value::as_u64);
-    ensure!(version == Some(VERSION), "version: not {VERSION}, which is what this program reads");
-    let entries = index.get("entries").and_then(Value::as_array).context("entries: no list")?;
+    ensure!(version == Some(VERSION), "version: not {VERSION}, the only version that this program reads");
+    let entries = index.get("entries").and_then(Value::as_array).context("entries: not a list")?;
     let records = entries.iter().map(|entry| {
         let word = text(entry, "action")?;
         let action = Action::of(&word);
@@ -360,7 +361,7 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
             },
             file: entry.get("file").and_then(Value::as_str).map(str::to_owned),
             written: match entry.get("written").and_then(Value::as_str) {
-                Some(text) => Some(u64::from_str_radix(text, 16).context("written: no fingerprint")?),
+                Some(text) => Some(u64::from_str_radix(text, 16).context("written: not a fingerprint")?),
                 None => None,
             },
         };
@@ -370,14 +371,14 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
         let file = record.file.as_deref();
         ensure!(file.is_none_or(|file| !file.contains('/') && !file.starts_with('.')), "file: not a file's name");
         let copied = matches!(record.action, Action::Replaced | Action::Moved | Action::Removed | Action::Cluster);
-        ensure!(file.is_some() == copied, "{}: file: a copy is missing, or one too many", record.path);
+        ensure!(file.is_some() == copied, "{}: file: the copy is missing, or there must be none", record.path);
         Ok(record)
     });
     let records = records.collect::<Result<Vec<_>>>()?;
     Ok(Set { when: text(index, "when")?, why: Why::of(&text(index, "why")?), records, ..set })
 }
 
-/// A set's name: its second in UTC, and a number where several were made in that second.
+/// The ID of a backup, which is its name: its second in UTC, and a number if there are several of that second.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     stamp: String,
@@ -402,12 +403,12 @@ impl fmt::Display for Id {
     }
 }
 
-/// What is in [`BACKUPS`], each oldest first. Names that aren't ours are left alone.
+/// The names in [`BACKUPS`], each list oldest first. Names that are not of backups are left alone.
 #[derive(Debug, Default)]
 struct Names {
     complete: Vec<Id>,
     partial: Vec<Id>,
-    /// Sets that were being written or removed.
+    /// Backups that were being written or removed when a run was interrupted.
     unfinished: Vec<String>,
 }
 
@@ -433,7 +434,7 @@ impl Names {
         self.complete.last().max(self.partial.last())
     }
 
-    /// The id of the next set: always the highest, even if the clock was set back, as it is on a first boot.
+    /// The ID of the next backup: always the highest, even if the clock was set back, as on a first boot.
     fn next(&self, now: SystemTime) -> Id {
         let stamp = stamp(now);
         match self.newest() {
@@ -443,13 +444,13 @@ impl Names {
     }
 }
 
-/// The copy of a file that a set has for one of its records; `None` where the record has none.
+/// The copy of a file that a backup has for one of its records; `None` if the record has no copy.
 pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
     let Some(file) = &record.file else { return Ok(None) };
     let path = format!("{}/{file}", set.directory());
     match root.read(&path, FILE_LIMIT)? {
         Some(copy) => Ok(Some(copy.bytes)),
-        None => bail!("{} is missing; name another backup set", root.shown(&path)),
+        None => bail!("{} is missing; restore another backup", root.shown(&path)),
     }
 }
 
@@ -460,7 +461,7 @@ mod tests {
     use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode, way_back};
     use super::*;
 
-    /// What a killed run leaves once its set is in place.
+    /// What an interrupted run leaves after it has written its backup.
     fn kill(node: &Node, changes: &[Change], why: &Why, seconds: u64) {
         begin(&node.root, changes, why, at(seconds)).unwrap();
     }
@@ -614,7 +615,7 @@ mod tests {
     fn the_next_run_takes_over_what_killed_ones_knew() {
         let node = Node::with(&[(POLICY, "0"), (KUBEADM, "0"), (MANIFEST, "0")]);
         let changes = |node: &Node| [POLICY, KUBEADM, MANIFEST].map(|path| node.write(path, "1"));
-        // Two runs got as far as a first and a second file.
+        // Two runs were interrupted, after the first and after the second file.
         kill(&node, &changes(&node), &Why::Apply, 0);
         node.put(POLICY, "1");
         kill(&node, &changes(&node)[1..], &Why::Apply, 1);
@@ -623,7 +624,7 @@ mod tests {
         assert_eq!(node.sets(), [id.as_str()]);
         let set = &list(&node.root).unwrap()[0];
         let known: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-        // Each once: what three runs say of the manifest is the same.
+        // Each record is there once: the records of three runs about the manifest are the same.
         assert_eq!(known, [POLICY, KUBEADM, MANIFEST]);
         node.restore(None, 3);
         assert_eq!([POLICY, KUBEADM, MANIFEST].map(|path| node.text(path)), ["0", "0", "0"]);
@@ -655,7 +656,7 @@ mod tests {
         kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         let partial = fs::read_to_string(node.host(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"))).unwrap();
         node.apply(&[node.write(POLICY, "1")], 1).unwrap();
-        // As if the power had failed before the older set was gone.
+        // As if power had failed before the older backup was removed.
         node.put(&format!("{BACKUPS}/{FIRST}.partial/{INDEX}"), &partial);
         node.put(&format!("{BACKUPS}/.20261124T121330Z/0-file"), "");
         node.apply(&[], 2).unwrap();
@@ -688,7 +689,7 @@ mod tests {
         for (actual, met) in [(wanted.clone(), true), (mode(0o600), false), (mode(0o644), false)] {
             assert_eq!(wanted.met_by(&actual), met, "{actual:?}");
         }
-        // Without one, any will do.
+        // Without a newest backup, every ID is allowed.
         assert!(mode(0o600).met_by(&wanted));
     }
 }

@@ -1,4 +1,5 @@
-//! The cluster's own copy of kubeadm's configuration: `kubeadm upgrade` and control planes that join read it.
+//! The cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`. `kubeadm upgrade` and control
+//! planes that join read it.
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
@@ -8,23 +9,27 @@ use super::kubectl::Kubectl;
 use crate::change::KUBEADM_CONFIG;
 
 const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
-/// Where in the object the text is.
+/// The JSON pointer of the text in the object.
 const TEXT: &str = "/data/ClusterConfiguration";
 
-/// How often is tried again where somebody else wrote the object meanwhile.
+/// How many times a write is tried, because something else may write the object meanwhile.
 const TRIES: usize = 5;
 
-/// The ClusterConfiguration, as text.
+/// Reads the ClusterConfiguration, as YAML text.
 ///
-/// Errors: why it can't be read, such as that no API server runs here.
+/// # Errors
+///
+/// It can't be read, for example because no API server runs here.
 pub fn read() -> Result<String> {
     Ok(get()?.2)
 }
 
-/// Replaces the ClusterConfiguration `before` by `after`; what else is in the object stays. Where that is so already, nothing is written.
-/// `sent` becomes true once it may be written.
+/// Replaces the ClusterConfiguration `before` by `after`, and keeps the rest of the object. If the text is `after`
+/// already, it writes nothing. `sent` becomes true as soon as the text may have been written.
 ///
-/// Errors: it was neither; it can't be read or written.
+/// # Errors
+///
+/// The text is neither `before` nor `after`; it can't be read or written.
 pub fn replace(before: &str, after: &str, sent: &mut bool) -> Result<()> {
     for tries in 1.. {
         let (kubectl, mut object, text) = get()?;
@@ -35,22 +40,24 @@ pub fn replace(before: &str, after: &str, sent: &mut bool) -> Result<()> {
             *text = Value::String(after.to_owned());
         }
         *sent = true;
-        // The body names the version that was read, so nobody's change is lost.
+        // The body has the resourceVersion that was read, so no other change is overwritten.
         match kubectl.put(PATH, &object.to_string()) {
             Err(error) if tries == TRIES => {
                 return Err(error).with_context(|| format!("{KUBEADM_CONFIG} can't be written"));
             }
             // A conflict, or an answer that was lost.
-            Err(error) => log::info!("{error:#}; once more"),
+            Err(error) => log::info!("{error:#}; trying again"),
             Ok(()) => break,
         }
     }
     Ok(())
 }
 
-/// Is there something to write, where `now` is what is there?
+/// Whether the present text `now` must be replaced.
 ///
-/// Errors: it is neither what it was nor what it is to be.
+/// # Errors
+///
+/// It is neither `before` nor `after`.
 fn differs(now: &str, before: &str, after: &str) -> Result<bool> {
     match now {
         _ if now == after => Ok(false),
@@ -59,15 +66,15 @@ fn differs(now: &str, before: &str, after: &str) -> Result<bool> {
     }
 }
 
-/// Who answered, the object, and the text in it.
+/// The kubectl whose API server answered, the object, and the text in it.
 fn get() -> Result<(Kubectl, Value, String)> {
     let mut failed = anyhow!("no API server runs here");
-    // One of them may be of somebody's cluster in containers.
+    // Another API server may run in a container here, of a test cluster for example.
     for process in &apiserver::find_processes().api_servers {
         match Kubectl::of(process).and_then(|kubectl| Ok((kubectl.get(PATH)?, kubectl))) {
             Ok((answer, kubectl)) => {
                 let object: Value =
-                    serde_json::from_str(&answer).with_context(|| format!("{KUBEADM_CONFIG} isn't understood"))?;
+                    serde_json::from_str(&answer).with_context(|| format!("{KUBEADM_CONFIG} can't be parsed"))?;
                 let text = object.pointer(TEXT).and_then(Value::as_str).map(str::to_owned);
                 let text = text.with_context(|| format!("{KUBEADM_CONFIG} has no ClusterConfiguration"))?;
                 return Ok((kubectl, object, text));

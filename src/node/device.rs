@@ -1,4 +1,4 @@
-//! A block device of the running system: whether it is there, what is on it, and how a blank one gets a file system.
+//! A block device of the running system: waits for it, reads what is on it, and formats it if it is blank.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom};
@@ -14,19 +14,19 @@ use super::storage;
 use crate::storage::blank::{self, Content, DeviceEvidence, LABEL};
 use crate::storage::unit::FileSystem;
 
-/// How long a device is waited for that udev may not have seen yet.
+/// How long to wait for a device that udev may not have found yet.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// How long after its start a machine may not have seen all of its devices.
+/// How long after the boot udev may still find devices.
 const STARTED: Duration = Duration::from_secs(600);
 
 const MKFS: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Waits a moment for a device's name, and follows it.
+/// Waits a few seconds for a device's name. Returns the path that the name leads to, or `None` if it doesn't appear.
 pub fn wait_for(path: &str) -> Option<String> {
-    // Long after the start, it won't be seen any more.
+    // Long after the boot, the device won't appear any more.
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime
         .split('.')
@@ -48,9 +48,11 @@ pub fn size_of(path: &str) -> std::io::Result<u64> {
     File::open(path)?.seek(SeekFrom::End(0))
 }
 
-/// What is on a device.
+/// Reads what is on a device.
 ///
-/// Errors: there is none, it can't be read, or there is no wipefs.
+/// # Errors
+///
+/// There is no such device, it can't be read, or wipefs is not installed.
 pub fn judge_content(path: &str) -> Result<Content> {
     let real = fs::canonicalize(path).with_context(|| path.to_owned())?.to_string_lossy().into_owned();
     let mut evidence = DeviceEvidence {
@@ -61,11 +63,11 @@ pub fn judge_content(path: &str) -> Result<Content> {
         return Ok(blank::judge(&evidence));
     }
     evidence.users =
-        find_users(&real).unwrap_or_else(|error| vec![format!("the kernel tells nothing of it: {error}")]);
-    // wipefs knows what libblkid knows, at every place where that may be.
+        find_users(&real).unwrap_or_else(|error| vec![format!("the kernel does not describe it: {error}")]);
+    // wipefs finds every signature that libblkid knows, at every offset.
     evidence.signatures = blank::signatures(&process::run("wipefs", &["--no-act", "--parsable", &real], LOOK)?);
     evidence.size = size_of(&real).with_context(|| path.to_owned())?;
-    // Exclusive is what mounts, swap and the device mapper are, too.
+    // Mounts, swap and the device mapper open a device exclusively, too.
     let flags = OFlag::O_EXCL | OFlag::O_CLOEXEC;
     match File::options().read(true).custom_flags(flags.bits()).open(&real) {
         Ok(file) => evidence.data = find_data(&file, evidence.size).with_context(|| path.to_owned())?,
@@ -74,7 +76,7 @@ pub fn judge_content(path: &str) -> Result<Content> {
     Ok(blank::judge(&evidence))
 }
 
-/// What the kernel has made of a device.
+/// What uses a device, in words, as the kernel reports it.
 fn find_users(path: &str) -> std::io::Result<Vec<String>> {
     let number = storage::device_number(path).unwrap_or_default();
     let dir = fs::canonicalize(format!("/sys/dev/block/{number}"))?;
@@ -85,23 +87,23 @@ fn find_users(path: &str) -> std::io::Result<Vec<String>> {
         }
     }
     if fs::read_dir(dir.join("holders"))?.next().is_some() {
-        users.push("another device is made of it".to_owned());
+        users.push("another device uses it".to_owned());
     }
     let mounts = storage::mounts().map_err(std::io::Error::other)?;
     if let Some(mount) = mounts.iter().find(|mount| mount.device == number) {
         users.push(format!("it is mounted at {}", mount.point));
     }
-    // A loop device claims nothing.
+    // A loop device does not open its device exclusively.
     for entry in fs::read_dir("/sys/block")? {
         let file = fs::read_to_string(entry?.path().join("loop/backing_file")).unwrap_or_default();
         if !file.is_empty() && storage::device_number(file.trim_end()).is_some_and(|other| other == number) {
-            users.push("a loop device is made of it".to_owned());
+            users.push("a loop device uses it".to_owned());
         }
     }
     Ok(users)
 }
 
-/// Where the first byte is that isn't zero, of those that are looked at.
+/// The offset of the first byte that is not zero, in the parts that must be zero.
 fn find_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
     let mut bytes = vec![0; 1 << 20];
     for (start, length) in blank::parts(size) {
@@ -118,15 +120,17 @@ fn find_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// Gives a device a file system, if it is blank at this moment.
+/// Formats a device, if it is blank at this moment.
 ///
-/// Errors: it isn't; what mkfs says.
+/// # Errors
+///
+/// It is not blank; mkfs fails.
 pub fn format(path: &str, format: FileSystem) -> Result<()> {
     match judge_content(path)? {
         Content::Blank => {}
-        other => bail!("{path}: {other}; it is not formatted"),
+        other => bail!("{path}: {other}; it was not formatted: check the device, then run again"),
     }
-    log::info!("{path}: blank, and gets {}", format.name());
+    log::info!("{path}: blank; formatting it as {}", format.name());
     process::run(&format!("mkfs.{}", format.name()), &["-q", "-L", LABEL, path], MKFS).map(drop)
 }
 
@@ -139,7 +143,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(40 << 20).unwrap();
         assert_eq!(find_data(&file, 40 << 20).unwrap(), None);
-        // What can't be read isn't blank.
+        // A device that can't be read is not blank.
         assert!(find_data(&file, 41 << 20).is_err());
         for at in [(40 << 20) - 1, (1 << 20) + 1080, 0] {
             file.write_all_at(b"x", at).unwrap();

@@ -1,5 +1,6 @@
-//! A disk of the log's own, or a directory of one: proved blank, given a file system, mounted where the log lies, and given the events
-//! from before. Only of the running system, so no root stands before what isn't a `Root`'s.
+//! A dedicated disk: reads its state, mounts it at the log directory, and unmounts it. The files that were in the log
+//! directory are kept in the directory [`aside`] until they are moved to the disk. Works only on the running system, so
+//! some paths here are not below a [`Root`].
 
 use std::fs;
 use std::time::Duration;
@@ -17,19 +18,22 @@ use crate::facts::{Blind, DiskState};
 use crate::path::aside;
 use crate::storage::unit::{self, MountSource};
 
-/// How long systemd may take: it waits 90 s for a device itself.
+/// How long systemd may take: it waits up to 90 s for a device.
 const SYSTEMD: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Looks at what is mounted, and at what shall be, for a log of that path. Waits some seconds for a device that isn't there.
+/// Reads what is mounted at the directory of the log at `log`, and the state of `source`, which the configuration
+/// wants to be mounted there. Waits a few seconds for a device that is not there.
 ///
-/// Errors: the file system's; mountinfo can't be read; there is no wipefs.
+/// # Errors
+///
+/// The file system reports an error; mountinfo can't be read; wipefs is not installed.
 pub fn look(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Result<DiskState> {
     let (directory, name) = split(log)?;
     let mounted = mounted_at(directory)?;
     let is_right = mounted.as_ref().is_some_and(|mount| match source {
         MountSource::Bind(from) => identity(from).is_some() && identity(from) == identity(directory),
-        // The number of btrfs is made up.
+        // btrfs has a made-up device number, so the source is compared, too.
         MountSource::Device { name, .. } => storage::device_number(&unit::device_path(name))
             .is_some_and(|number| number == mount.device || storage::device_number(&mount.source) == Some(number)),
     });
@@ -62,7 +66,8 @@ fn has_files(root: &Root, directory: &str) -> Result<bool> {
     Ok(root.list(directory)?.is_some_and(|names| !names.is_empty()))
 }
 
-/// An API server that logs elsewhere than to what is mounted, and began before that was: its container keeps what was there then.
+/// An API server that started before the disk was mounted, and still logs to the directory below the mount: its
+/// container keeps what was there when it started.
 fn find_blind(directory: &str, manifest: &str) -> Option<Blind> {
     let here = identity(directory)?;
     let since = mounted_since(directory)?;
@@ -77,31 +82,33 @@ fn find_blind(directory: &str, manifest: &str) -> Option<Blind> {
     })
 }
 
-/// How long after the kernel's start systemd mounted something at a directory.
+/// When systemd mounted something at a directory, as the time since the kernel started.
 fn mounted_since(directory: &str) -> Option<Duration> {
     let unit = unit::name(directory);
     let words = ["show", "--value", "--property=ActiveEnterTimestampMonotonic", &unit];
     process::run("systemctl", &words, LOOK).ok()?.trim().parse().ok().map(Duration::from_micros)
 }
 
-/// Makes systemd read its units again.
+/// Makes systemd read its units again (`systemctl daemon-reload`).
 pub fn reload() -> Result<()> {
     process::run("systemctl", &["daemon-reload"], SYSTEMD).map(drop)
 }
 
-/// What [`mount`] has done, to be taken back.
+/// A step that [`mount`] has done and that may have to be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountStep {
-    /// The files that were there went aside: see [`put_back`].
+    /// The directory with the previous files was renamed: [`put_back`] undoes it.
     Aside,
-    /// Something is mounted: see [`unmount`].
+    /// Something is mounted: [`unmount`] undoes it.
     Mounted,
 }
 
-/// Mounts a unit's file system over a directory, whose files go aside, and begins the log there where that is asked for. Tells `done` of each step
-/// that is to be taken back.
+/// Mounts the file system of a unit at a directory. First renames the directory if it has files. Afterwards creates the
+/// log there if `begun` has attributes for it. Calls `done` after each step that may have to be undone.
 ///
-/// Errors: the file system's, and what systemd says.
+/// # Errors
+///
+/// The file system or systemd reports an error.
 pub fn mount(
     root: &Root,
     directory: &str,
@@ -113,7 +120,7 @@ pub fn mount(
     let (aside, slot) = (aside(directory), root.slot(directory)?);
     ensure!(mounted_at(directory)?.is_none(), "{directory}: something was mounted there meanwhile; run again");
     if has_files(root, directory)? && root.stat(&aside)?.is_some() {
-        // A run was killed before it had mounted, and an API server has begun a log since.
+        // An earlier run was interrupted before it mounted the disk, and an API server has started a log since.
         gather(log, begun)?;
     }
     if has_files(root, directory)? {
@@ -123,27 +130,32 @@ pub fn mount(
     }
     root.make_directory(directory, attributes, &mut |_| {})?;
     reload()?;
-    // Half way, too, something may be mounted.
+    // Even if the start fails, something may be mounted.
     done(MountStep::Mounted);
     let asked = ["--no-ask-password", "start", unit];
     process::run("systemctl", &asked, SYSTEMD)
-        .with_context(|| format!("{directory}: see journalctl -u '{unit}'"))?;
-    ensure!(mounted_at(directory)?.is_some(), "{directory}: systemd says that {unit} is mounted, and nothing is");
+        .with_context(|| format!("{directory}: can't mount the disk; see journalctl -u '{unit}'"))?;
+    ensure!(
+        mounted_at(directory)?.is_some(),
+        "{directory}: systemd reports that {unit} is mounted, but nothing is; see journalctl -u '{unit}'"
+    );
     root.make_directory(directory, attributes, &mut |_| {})?;
     if let Some(attributes) = begun
         && root.stat(log)?.is_none()
     {
         let slot = root.slot(log)?;
         let done = slot.create(&slot.name, b"", Some(attributes)).and_then(|()| slot.sync());
-        done.map_err(|errno| root.error("begin", log, errno))?;
+        done.map_err(|errno| root.error("create", log, errno))?;
     }
     Ok(())
 }
 
-/// Takes away what is mounted at a directory, for the processes that don't use it already. Not by systemd: that would stop the kubelet, which
-/// needs the mount.
+/// Unmounts what is mounted at a directory, lazily: processes that use it already keep it. Doesn't ask systemd to do
+/// it, because that would stop the kubelet, which needs the mount.
 ///
-/// Errors: the kernel's.
+/// # Errors
+///
+/// The kernel reports an error.
 pub fn unmount(root: &Root, directory: &str) -> Result<()> {
     if mounted_at(directory)?.is_some() {
         umount2(directory, MntFlags::MNT_DETACH).map_err(|errno| root.error("unmount", directory, errno))?;
@@ -151,21 +163,23 @@ pub fn unmount(root: &Root, directory: &str) -> Result<()> {
     Ok(())
 }
 
-/// Puts back the files that were there before. Where others are there by now, they stay aside, with a warning.
+/// Puts back the directory that [`mount`] renamed. If the directory in its path has files by now, warns and keeps both.
 ///
-/// Errors: the file system's.
+/// # Errors
+///
+/// The file system reports an error.
 pub fn put_back(root: &Root, directory: &str) -> Result<()> {
     let aside = aside(directory);
     if root.stat(&aside)?.is_none() {
         return Ok(());
     }
     let slot = root.slot(directory)?;
-    // Empty: it was made to be mounted at.
+    // An empty directory is only the mount point.
     match fs::remove_dir(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
-            log::warn!("{directory}: {error}; the files of before stay in {aside}");
+            log::warn!("{directory}: {error}; the previous files stay in {aside}");
             return Ok(());
         }
     }
@@ -186,7 +200,7 @@ mod tests {
     fn files_come_back_from_aside_but_over_nothing() {
         let node = Node::new();
         node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
-        // The node is not the running system: its paths are those of its root's.
+        // The node is not the running system: its paths are below another root directory.
         let directory = node.host(LOGS).display().to_string();
         let root = Root::open(Path::new("/")).unwrap();
         node.put(&format!("{LOGS}/another"), "");

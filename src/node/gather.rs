@@ -1,4 +1,4 @@
-//! The logs that went aside when something was mounted over their directory, moved to where the log lies now.
+//! Moves the previous log files to the dedicated disk, from the directory that was renamed when the disk was mounted.
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Seek};
@@ -20,12 +20,13 @@ use crate::facts::server::Process;
 use crate::path::aside;
 use crate::storage::rotation;
 
-/// Is a file the log of that name, or one that it was rotated to?
+/// Whether a file is the log with the name `log`, or one of its rotated files.
 pub fn is_log(log: &str, name: &str) -> bool {
     name == log || rotation::time(log, name).is_some()
 }
 
-/// Who may still write in a directory: an API server that logs there, whether it has a file open or not, or whoever has.
+/// The process that may still write in a directory, as `NAME (PID)`: an API server that logs there, even if it has no
+/// file open, or any process that has a file there open for writing.
 fn find_writer(directory: &str) -> Option<String> {
     let here = identity(directory);
     let logs_here = |process: &Process| log_of(process).is_some_and(|log| Some(log) == here);
@@ -39,7 +40,7 @@ fn find_writer(directory: &str) -> Option<String> {
         let writes = |fd: fs::DirEntry| {
             let number = fd.file_name().to_string_lossy().into_owned();
             let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
-            // proc_pid_fdinfo(5): in octal digits, of which the last says for what it was opened.
+            // proc_pid_fdinfo(5): the flags are octal, and the last digit is the access mode; 0 is reading alone.
             let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().chars().last()?;
             (flags != '0' && files.contains(&identity(fd.path())?)).then_some(())
         };
@@ -47,24 +48,31 @@ fn find_writer(directory: &str) -> Option<String> {
     })
 }
 
-/// Moves the logs that went aside to where they are looked for, each whole or not at all: what was rotated keeps its name, and with it its age;
-/// what was written last gets the name that the API server would have given it. Gives their number, 0 where nothing went aside.
+/// Moves the previous log files to the directory of `log`, each in full or not at all. A rotated file keeps its name,
+/// and so its age. The last file gets the name that the API server would have given it at a rotation. Returns the
+/// number of moved files; 0 if there is nothing to move. With `attributes`, the moved files get these.
 ///
-/// Errors: somebody may still write there; no room; the file system's. What wasn't moved stays, for another time.
+/// # Errors
+///
+/// A process may still write there; there is too little room; the file system reports an error. Files that
+/// were not moved stay for the next run.
 pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     let (directory, log) = split(log)?;
     let from = aside(directory);
     if !Path::new(&from).exists() {
         return Ok(0);
     }
-    ensure!(identity(&from) != identity(directory), "{from}: this is what {directory} is; bind another directory");
+    ensure!(
+        identity(&from) != identity(directory),
+        "{from}: this is the same directory as {directory}; set storage.bind to another directory"
+    );
     if let Some(writer) = find_writer(&from) {
-        bail!("{from}: {writer} still writes there; apply moves the events when it has ended");
+        bail!("{from}: {writer} still writes here; when it has ended, run apply again to move the log files");
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(&from).with_context(|| from.clone())? {
         let entry = entry?;
-        // What isn't UTF-8 is no log.
+        // A name that isn't UTF-8 is not the name of a log.
         if let Some(name) = entry.file_name().to_str().filter(|name| is_log(log, name)) {
             files.push((name.to_owned(), entry.path(), entry.metadata()?.len()));
         }
@@ -74,7 +82,7 @@ pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     let room = room.blocks_available().saturating_mul(room.fragment_size());
     ensure!(
         needed < room,
-        "{from}: {needed} bytes, and {room} are free in {directory}; make room and apply again"
+        "{from}: {needed} bytes must be moved, but only {room} are free in {directory}; make room, then run apply again"
     );
     let mut moved = 0;
     for (name, path, _) in files {
@@ -83,20 +91,21 @@ pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     }
     match fs::remove_dir(&from) {
         Ok(()) => {}
-        // It may have been somebody's place for more than the log.
-        Err(error) => log::warn!("{from}: {error}; what else is in it stays"),
+        // The directory may have had files other than logs.
+        Err(error) => log::warn!("{from}: {error}; the other files in it stay"),
     }
     Ok(moved)
 }
 
-/// Copies a log to another file system, under a name that nothing has there. False for one that is empty, or was copied already.
+/// Copies a log to another file system, under a name that is free there. Returns false if the file is empty, or was
+/// copied already.
 fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Option<&Attributes>) -> Result<bool> {
-    // The API server's user may put there what it likes: nothing is followed, or waited for.
+    // The API server's user may put anything there, so no link is followed, and no FIFO is waited for.
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let shown = || from.display().to_string();
     let source = File::options().read(true).custom_flags(flags.bits()).open(from).with_context(shown)?;
     let before = source.metadata()?;
-    ensure!(before.is_file(), "{}: this is no file; move it away", shown());
+    ensure!(before.is_file(), "{}: this is not a regular file; move it away", shown());
     if before.len() == 0 {
         return Ok(false);
     }
@@ -105,11 +114,11 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
     let mut name = if name == log { rotation::name(log, (seconds, false)) } else { name.to_owned() };
     while let Ok(there) = File::options().read(true).custom_flags(flags.bits()).open(format!("{directory}/{name}"))
     {
-        // A run may have been killed when it had copied this one.
+        // An interrupted run may have copied this file already.
         if is_same_content(&source, &there)? {
             return Ok(false);
         }
-        // So that it is still told for a rotated log.
+        // The next second gives a name that is still that of a rotated log.
         seconds += 1;
         name = rotation::name(log, (seconds, is_compressed));
     }
@@ -133,7 +142,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
         to.sync_all()?;
         let after = source.metadata()?;
         if (after.len(), after.modified()?) != (before.len(), before.modified()?) {
-            return Err(std::io::Error::other("it was written meanwhile"));
+            return Err(std::io::Error::other("something wrote to it meanwhile; run apply again"));
         }
         fs::rename(&staged, &target)?;
         File::open(directory)?.sync_all()
@@ -141,7 +150,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
     copy().map(|()| true).with_context(|| format!("cannot move {} to {target}", shown()))
 }
 
-/// Are two files the same, byte by byte?
+/// Whether two files have the same bytes.
 fn is_same_content(a: &File, b: &File) -> std::io::Result<bool> {
     let length = a.metadata()?.len();
     if b.metadata()?.len() != length {
@@ -168,7 +177,7 @@ mod tests {
     const LOGS: &str = "/logs/audit";
     const OLD: &str = "audit-2026-11-26T12-00-00.000.log";
 
-    /// The name of a log in a node's root; its directory is there, and one that went aside.
+    /// The path of a log on the node; its directory exists, and so does the renamed one.
     fn log(node: &Node) -> String {
         node.put(&format!("{LOGS}/x"), "");
         node.put(&format!("{LOGS}.before-mount/x"), "");
@@ -206,7 +215,7 @@ mod tests {
         let node = Node::new();
         let log = log(&node);
         let (aside, later) = (format!("{LOGS}.before-mount"), "audit-2026-11-26T12-00-01.000.log");
-        // Of the same size and time as the one that is there.
+        // It has the same size and time as the file that is there.
         node.put(&format!("{LOGS}/{OLD}"), "new");
         node.put(&format!("{aside}/{OLD}"), "old");
         for path in [format!("{LOGS}/{OLD}"), format!("{aside}/{OLD}")] {
@@ -220,7 +229,7 @@ mod tests {
         assert_eq!(gather(&log, None).unwrap(), 1);
         assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "new");
         assert_eq!(node.text(&format!("{LOGS}/{later}")), "old");
-        // As a run leaves it that is killed before it removes what it copied.
+        // As a run leaves it that is interrupted after a copy, before it removes the original.
         node.put(&format!("{aside}/{OLD}"), "old");
         assert_eq!(gather(&log, None).unwrap(), 0);
         assert_eq!(names(&node, LOGS), [OLD, later]);
@@ -277,7 +286,7 @@ mod tests {
         let open =
             File::options().append(true).open(node.host(&format!("{LOGS}.before-mount/audit.log"))).unwrap();
         let error = gather(&log, None).unwrap_err().to_string();
-        assert!(error.contains(&format!("({}) still writes there", std::process::id())), "{error}");
+        assert!(error.contains(&format!("({}) still writes here", std::process::id())), "{error}");
         drop(open);
         assert_eq!(gather(&log, None).unwrap(), 1);
     }

@@ -1,7 +1,8 @@
-//! Where the real kubeadm is, and what it is called with where that is no file of the user's: a configuration that came through a pipe, and
-//! patches.
+//! For the kubeadm hook: finds the real kubeadm, and hands files over to it that the user doesn't have on disk: a
+//! configuration that came through a pipe, and patches.
 //!
-//! The latter lies in `/run`, where nobody but root reads it: it is needed once, and may hold a token.
+//! Those files are in `/run`, where only the root user can read them: kubeadm needs them once, and they may hold a
+//! token.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -21,40 +22,42 @@ use crate::path::path_fault;
 use crate::wiring::patch::is_patch;
 use crate::yaml::tree::MAX_BYTES;
 
-/// The name of the program.
+/// The name of the kubeadm program.
 pub const KUBEADM: &str = "kubeadm";
 
 const DIRECTORY: &str = "/run/kube-audit-bootstrap";
-/// More files than this, or folders in folders, are no patches.
+/// The limits of a directory of patches: the number of files, and the depth of directories.
 const MAX_PATCHES: usize = 1000;
 const MAX_DEPTH: usize = 8;
 
-/// A file's path below the directory that is handed over, and its bytes.
+/// A file to hand over: its path below the handed-over directory, and its bytes.
 pub type Handed = (String, Vec<u8>);
 
-/// Reads what the running system has at a path, to its end, as kubeadm would: a pipe is waited for.
+/// Reads a file of the running system to its end, as kubeadm would: it waits for the writer of a pipe.
 ///
-/// Errors: it can't be read, or is too large to be a configuration.
+/// # Errors
+///
+/// It can't be read, or is too large for a configuration.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
     let mut bytes = Vec::new();
     File::open(path).with_context(name)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(name)?;
     if bytes.len() > MAX_BYTES {
-        bail!("{}: more than {MAX_BYTES} bytes, too large to be such a file", name());
+        bail!("{}: more than {MAX_BYTES} bytes, too large for a kubeadm configuration; check the path", name());
     }
     Ok(bytes)
 }
 
-/// Takes away again what was written to the running system's directory, where kubeadm doesn't start. What can't be stays.
+/// Removes a directory that [`write()`] made, if kubeadm doesn't start. If it can't, the directory stays.
 pub fn discard(directory: &str) {
     if let Err(error) = fs::remove_dir_all(directory) {
         log::info!("{directory}: {error}");
     }
 }
 
-/// Writes files into a new directory. Returns its path.
+/// Writes files into a new directory that only the root user can enter. Returns its path.
 pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
-    // Nobody else's, and none of an earlier call, whose files may be there.
+    // The name is unique, so no files of an earlier call are there.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let directory = format!("{DIRECTORY}/{}-{}", process::id(), now.as_nanos());
     let private = Attributes::new(0o700, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
@@ -68,9 +71,11 @@ pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
     Ok(directory)
 }
 
-/// Reads the files of a directory of patches, as kubeadm does: those in directories below it, too. Their paths are relative to it.
+/// Reads the patches in a directory and its subdirectories, as kubeadm does. The paths are relative to the directory.
 ///
-/// Errors: it is no directory, or holds what can't be handed over.
+/// # Errors
+///
+/// It is not a directory, or has something that can't be handed over.
 pub fn patches(root: &Root, directory: &str) -> Result<Vec<Handed>> {
     let mut files = Vec::new();
     collect(root, directory, "", 0, &mut files)?;
@@ -80,23 +85,23 @@ pub fn patches(root: &Root, directory: &str) -> Result<Vec<Handed>> {
 fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Handed>) -> Result<()> {
     let directory = format!("{top}{below}");
     let Some(names) = root.list(&directory)? else {
-        bail!("{}: there is no such directory of patches; correct --patches", root.shown(&directory))
+        bail!("{}: there is no such directory; correct --patches", root.shown(&directory))
     };
     for name in names {
         let path = format!("{directory}/{name}");
         let kind = match root.stat(&path) {
-            // kubeadm says that it ignores it, or not.
+            // kubeadm ignores a file that is not a patch.
             Err(_) if !is_patch(&name) => continue,
             entry => entry?.map(|entry| entry.kind),
         };
         match kind {
-            // kubeadm follows no links to directories.
+            // kubeadm doesn't follow links to directories.
             Some(FileKind::Directory) if root.real(&path)? != format!("{}/{name}", root.real(&directory)?) => {}
             Some(FileKind::Directory) if depth < MAX_DEPTH => {
                 collect(root, top, &format!("{below}/{name}"), depth + 1, files)?;
             }
             Some(FileKind::Directory) => {
-                bail!("{}: there are too many folders in folders here", root.shown(&path))
+                bail!("{}: directories are nested too deep here; correct --patches", root.shown(&path))
             }
             _ if !is_patch(&name) => {}
             Some(FileKind::File) if files.len() < MAX_PATCHES => {
@@ -104,7 +109,8 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
                 files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
             }
             _ => bail!(
-                "{}: this is no patch, or one too many; remove it from the directory of --patches",
+                "{}: this is not a regular file, or the directory has more than {MAX_PATCHES} patches; \
+                 remove it from the directory of --patches",
                 root.shown(&path)
             ),
         }
@@ -112,42 +118,47 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
     Ok(())
 }
 
-/// Where kubeadm is if not on `PATH`, which a service may have none of.
+/// The directories where kubeadm is searched for after `PATH`, because a service may have no `PATH`.
 pub const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/bin"];
 
-/// Can what lies there be read once? What a descriptor leads to is the caller's, also where that is a file.
+/// Whether a path can be read only once. A path in `/dev` or `/proc` may be a descriptor of the caller, so it counts
+/// as a stream even if it leads to a file.
 pub fn is_stream(path: &Path) -> bool {
     ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
         || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
-/// Is it something else than a file that can be edited where it lies?
+/// Whether kubeadm needs a copy, because the file can't be edited at its own path.
 pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
     Ok(is_stream(path) || path_fault("", shown).is_some() || mounted_at(shown)?.is_some())
 }
 
-/// A file's path from the root on, without `.` and `..`.
+/// The absolute path of a file, without `.` and `..`.
 pub fn on_host(file: &Path) -> std::io::Result<PathBuf> {
-    // One that begins with two slashes is the same.
+    // Two slashes at the start mean the same as one.
     let path: PathBuf = std::path::absolute(file)?.components().collect();
-    // Where `..` leads, the links before it decide.
+    // The links before a `..` decide where it leads.
     match path.components().any(|part| part == Component::ParentDir) {
         true => fs::canonicalize(path),
         false => Ok(path),
     }
 }
 
-/// The first kubeadm on `path`, then in `usual`, that isn't this program.
+/// The first kubeadm in the directories of `path`, then in those of `usual`, that is not this program.
+///
+/// # Errors
+///
+/// There is none; `/proc` is not mounted.
 pub fn real_kubeadm(path: &OsStr, usual: &[&str]) -> Result<PathBuf> {
     let own = Path::new("/proc/self/exe");
-    let own_meta =
-        fs::metadata(own).context("/proc/self/exe: this program can't be told from kubeadm; mount /proc")?;
+    let own_meta = fs::metadata(own)
+        .context("/proc/self/exe: without it, this program can't be distinguished from kubeadm; mount /proc")?;
     let is_own = |path: &Path, meta: &fs::Metadata| {
         (meta.dev(), meta.ino()) == (own_meta.dev(), own_meta.ino())
-            // A copy.
+            // A copy has the same bytes.
             || meta.len() == own_meta.len() && matches!((fs::read(path), fs::read(own)), (Ok(a), Ok(b)) if a == b)
     };
-    // Not from the working directory, which may be anybody's.
+    // A relative directory is skipped: any user may have written to the working directory.
     let on_path = env::split_paths(path).filter(|directory| directory.is_absolute());
     for directory in on_path.chain(usual.iter().map(PathBuf::from)) {
         let candidate = directory.join(KUBEADM);
@@ -160,8 +171,8 @@ pub fn real_kubeadm(path: &OsStr, usual: &[&str]) -> Result<PathBuf> {
         }
     }
     bail!(
-        "kubeadm: there is none but this hook, neither in PATH ({}) nor in {}; install kubeadm, or put its directory into \
-         PATH",
+        "kubeadm: found only this hook, not the real kubeadm, in PATH ({}) and in {}; install kubeadm, \
+         or add its directory to PATH",
         path.display(),
         usual.join(", ")
     )
@@ -197,7 +208,7 @@ mod tests {
         node.link("/p/kube-apiserver9.yaml", "/no/such");
         assert!(patches(&node.root, "/p").is_err());
         node.put("/q/1/2/3/4/5/6/7/8/9/etcd.yaml", "");
-        assert!(patches(&node.root, "/q").unwrap_err().to_string().contains("too many folders"));
+        assert!(patches(&node.root, "/q").unwrap_err().to_string().contains("nested too deep"));
     }
 
     #[test]
@@ -225,7 +236,7 @@ mod tests {
             (Path::new("/proc/self/fd/3"), true),
             (&pipe, true),
             (&file, false),
-            // Missing, and a directory: said by who reads them.
+            // A missing file and a directory are reported when they are read.
             (Path::new("/no/such/file"), false),
             (directory.path(), false),
         ] {

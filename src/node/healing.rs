@@ -1,4 +1,5 @@
-//! Self-healing: what the units in `image/systemd` do when something re-writes the manifest without the audit flags.
+//! Self-healing: what the units in `image/systemd` need when another program rewrites the manifest without the audit
+//! flags.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,24 +14,26 @@ use crate::facts::repairs::{Repair, RepairHistory};
 use crate::path::STATE;
 use crate::yaml::tree::MAX_BYTES;
 
-/// How long nobody may have written the manifest.
+/// How long the manifest must not change.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long an upgrade may go on.
+/// How long an upgrade may take.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The file with the id of the newest backup set that no longer counts, nor do those before it. [`forget`] writes it.
 const FORGOTTEN: &str = "/var/lib/kube-audit-bootstrap/forgotten";
 
-/// Where the path unit is linked to where it is enabled.
+/// The directories where systemd looks for the link that enables the path unit.
 const WANTS: [&str; 4] =
     ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 const ENABLED: &str = "multi-user.target.wants/kube-audit-bootstrap-heal.path";
 
-/// Waits until nobody has written the manifest for ten seconds, and no kubeadm runs: `kubeadm upgrade` waits for the pod of the
-/// manifest that it wrote.
+/// Waits until the manifest has not changed for ten seconds and no kubeadm runs: `kubeadm upgrade` waits for the pod
+/// of the manifest that it wrote.
 ///
-/// Errors: that lasts for more than half an hour.
+/// # Errors
+///
+/// This takes more than half an hour.
 pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
     let start = Instant::now();
     let (mut last, mut since) = (root.read(manifest, MAX_BYTES)?, start);
@@ -44,7 +47,8 @@ pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
         }
         if start.elapsed() > LIMIT {
             bail!(
-                "{manifest}: there was no quiet for {} minutes: kubeadm runs, or something writes it again and again",
+                "{manifest}: it did not stay unchanged within {} minutes: kubeadm runs, or another program keeps writing it; \
+                 when that has ended, run apply",
                 LIMIT.as_secs() / 60
             );
         }
@@ -67,7 +71,7 @@ pub fn forget(root: &Root, id: &str) -> Result<()> {
     root.replace(FORGOTTEN, id)
 }
 
-/// What was done last.
+/// The repairs since the last `apply`, and whether the last run was a `restore`.
 pub fn history(root: &Root) -> Result<RepairHistory> {
     let mut sets = backup::list(root)?;
     // A forgotten set that was pruned is older than all sets that matter.
@@ -75,7 +79,7 @@ pub fn history(root: &Root) -> Result<RepairHistory> {
     if let Some(at) = sets.iter().position(|set| set.id.as_bytes() == forgotten) {
         sets.truncate(at);
     }
-    // One that was cut off is taken back by the next run, and put back nothing.
+    // The next run undoes an interrupted restore, so it doesn't count as a restore.
     let is_whole = !backup::is_unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
     let repairs = sets
@@ -86,9 +90,9 @@ pub fn history(root: &Root) -> Result<RepairHistory> {
     Ok(RepairHistory { repairs, restored })
 }
 
-/// Shall systemd start the repairs?
+/// Whether systemd starts the repairs: the path unit is enabled.
 pub fn is_enabled(root: &Root) -> bool {
-    // A link to nothing is an error, and enables nothing.
+    // A link to a missing file is an error, and enables nothing.
     WANTS.iter().any(|folder| matches!(root.stat(&format!("{folder}/{ENABLED}")), Ok(Some(_))))
 }
 
@@ -99,7 +103,7 @@ mod tests {
     use super::*;
     use crate::time;
 
-    /// Runs, by why and when, in seconds since 1970; each writes another text.
+    /// A node after these runs, each with its reason and its time in seconds since 1970; each writes another text.
     fn node(runs: &[(Why, u64)]) -> Node {
         let node = Node::with(&[(MANIFEST, "old")]);
         for (number, (why, when)) in runs.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A manifest that the kubelet doesn't see for a moment, so that it starts the pod again.
+//! Hides a manifest from the kubelet for a moment, so that the kubelet restarts its pod.
 
 use std::time::Duration;
 
@@ -9,13 +9,15 @@ use nix::sys::signal::SigSet;
 use super::names::hidden_name;
 use super::root::Root;
 
-/// How long the kubelet is given to notice that a manifest is gone.
+/// How long the manifest is hidden: long enough for the kubelet to notice.
 const HIDDEN: Duration = Duration::from_secs(2);
 
-/// Takes a manifest out of the kubelet's sight for a moment: it starts the pod anew, even where it believes that nothing changed
-/// (kubernetes/kubernetes#109596). No signal but SIGKILL ends this half way; [`unhide`] mends that.
+/// Hides a manifest from the kubelet for a moment, so that the kubelet restarts the pod even if it sees no change
+/// (kubernetes/kubernetes#109596). Only SIGKILL can interrupt this; [`unhide`] repairs that.
 ///
-/// Errors: the file system's.
+/// # Errors
+///
+/// The file system reports an error.
 pub fn show_again(root: &Root, path: &str) -> Result<()> {
     let slot = root.slot(path)?;
     let hidden = hidden_name(&slot.name);
@@ -25,29 +27,31 @@ pub fn show_again(root: &Root, path: &str) -> Result<()> {
         slot.rename(&slot.name, &hidden)?;
         std::thread::sleep(HIDDEN);
         match slot.rename_new(&hidden, &slot.name) {
-            // Somebody wrote another one meanwhile, which counts.
+            // Another program wrote a manifest meanwhile, and that one counts.
             Err(Errno::EEXIST) => slot.remove(&hidden)?,
             other => other?,
         }
         slot.sync()
     }();
     all.thread_unblock()?;
-    shown.map_err(|errno| root.error("show the kubelet again", path, errno))
+    shown.map_err(|errno| root.error("restart the pod of", path, errno))
 }
 
-/// Was a run killed in [`show_again`], or is it there just now?
+/// Whether the manifest is hidden: a run is in [`show_again`], or was interrupted there.
 pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
     let Some((dir, name)) = path.rsplit_once('/') else { return Ok(false) };
     let hidden = format!("{dir}/{}", hidden_name(name));
     Ok(root.stat(path)?.is_none() && root.stat(&hidden)?.is_some())
 }
 
-/// Puts back a manifest that a run was killed over in [`show_again`]. To be called with the lock held.
+/// Puts back a manifest that an interrupted run left hidden. Call it with the lock held.
 ///
-/// Errors: the file system's.
+/// # Errors
+///
+/// The file system reports an error.
 pub fn unhide(root: &Root, path: &str) -> Result<()> {
     if is_hidden(root, path)? {
-        log::warn!("{path}: a run was killed while it was hidden from the kubelet; it is put back");
+        log::warn!("{path}: an interrupted run left it hidden from the kubelet; putting it back");
         let slot = root.slot(path)?;
         let hidden = hidden_name(&slot.name);
         let shown = slot.rename(&hidden, &slot.name).and_then(|()| slot.sync());
@@ -91,14 +95,14 @@ mod tests {
             assert_eq!(blocked(thread), [1; 3]);
         });
         assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("manifest", names));
-        // A run was killed.
+        // As an interrupted run leaves it.
         let slot = node.root.slot(MANIFEST).unwrap();
         slot.rename(&slot.name, &hidden_name(&slot.name)).unwrap();
         assert!(is_hidden(&node.root, MANIFEST).unwrap());
         unhide(&node.root, MANIFEST).unwrap();
         unhide(&node.root, MANIFEST).unwrap();
         assert_eq!(node.text(MANIFEST), "manifest");
-        // Two of them: the other is newer.
+        // Both names exist: the visible manifest is newer.
         node.put("/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden", "old");
         unhide(&node.root, MANIFEST).unwrap();
         assert_eq!(node.text(MANIFEST), "manifest");

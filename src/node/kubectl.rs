@@ -1,4 +1,4 @@
-//! kubectl, as the cluster's administrator, for one API server of this node and no other that may stand behind the cluster's address.
+//! Runs kubectl as the cluster's administrator, against one API server of this node, not the cluster's shared address.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,30 +14,30 @@ const KUBECTLS: [&str; 3] = ["/usr/bin/kubectl", "/usr/local/bin/kubectl", "/opt
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How much longer kubectl may take for its own start and end.
+/// How much longer kubectl may take to start and to end.
 const OVERHEAD: Duration = Duration::from_secs(5);
 
-/// What makes a path unique, so that its event is known: a parameter that the API server passes over.
+/// A query parameter that makes a path unique, so that its audit event can be found. The API server ignores it.
 pub fn mark() -> String {
     let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("kube-audit-bootstrap={unique:x}")
 }
 
-/// What comes of a question.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Text(String),
-    /// The API server doesn't answer, or not yet as it should: what kubectl said.
+    /// The API server doesn't answer, or is not ready: kubectl's last line.
     Missing(String),
-    /// kubectl itself or its credentials are of no use, which says nothing about the API server: what kubectl said.
+    /// kubectl itself or its credentials don't work, which says nothing about the API server: kubectl's last line.
     Unusable(String),
 }
 
-/// What kubectl's last line means, where it failed.
+/// What kubectl's last line means, after it failed.
 fn failure(line: String) -> Answer {
     const MISSING: [&str; 11] = [
         "Error from server",
-        // The end of a message of many lines: /readyz lists what isn't ready.
+        // The last line of a long message: /readyz lists the checks that fail.
         "has prevented the request",
         "an error on the server",
         "connection to the server",
@@ -50,11 +50,11 @@ fn failure(line: String) -> Answer {
         "EOF",
     ];
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    // Forbidden may be one that has just started, and knows no rights yet; Unauthorized is not.
+    // An API server that has just started has no roles yet, and answers Forbidden. Unauthorized is different.
     if has(&MISSING) && !has(&["Unauthorized", "x509:"]) { Answer::Missing(line) } else { Answer::Unusable(line) }
 }
 
-/// A way to ask one API server.
+/// Sends requests to one API server.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
     program: &'static str,
@@ -62,13 +62,15 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    /// For the API server that this process is.
+    /// For the API server of this process.
     ///
-    /// Errors: what is missing for that.
+    /// # Errors
+    ///
+    /// The kubectl program, its credentials or the API server's address is missing.
     pub fn of(process: &Process) -> Result<Kubectl> {
         let program = KUBECTLS.into_iter().find(|path| Path::new(path).exists());
-        let program =
-            program.with_context(|| format!("there is no kubectl, as none of {} is", KUBECTLS.join(", ")))?;
+        let program = program
+            .with_context(|| format!("kubectl is not installed: there is none of {}", KUBECTLS.join(", ")))?;
         ensure!(Path::new(ADMIN_CONF).exists(), "there is no {ADMIN_CONF}");
         let address = process.value("--advertise-address");
         let address = address.context("the API server was started without --advertise-address=...")?;
@@ -76,29 +78,31 @@ impl Kubectl {
         Ok(Kubectl { program, server: format!("https://{host}:{}", process.port()) })
     }
 
-    /// Asks for a path.
+    /// Requests a path.
     pub fn ask(&self, path: &str) -> Answer {
         self.get(path).map_or_else(|error| failure(format!("{error:#}")), Answer::Text)
     }
 
-    /// The answer to a request for a path.
+    /// The body of the answer to a request for a path, within 5 seconds.
     pub fn get(&self, path: &str) -> Result<String> {
         self.get_within(ANSWER_LIMIT, path)
     }
 
-    /// The same, where an answer may take so many whole seconds.
+    /// The same within `limit`, in whole seconds.
     pub fn get_within(&self, limit: Duration, path: &str) -> Result<String> {
         self.run(limit, &["get", "--raw", path], "")
     }
 
     /// Replaces the object at a path.
     ///
-    /// Errors: among others a conflict, where `body` names a `resourceVersion` that isn't the object's any more.
+    /// # Errors
+    ///
+    /// Among others a conflict, if `body` has a `resourceVersion` that is not the present one.
     pub fn put(&self, path: &str, body: &str) -> Result<()> {
         self.run(ANSWER_LIMIT, &["replace", "--raw", path, "-f", "-"], body).map(drop)
     }
 
-    /// A request for a path that goes on until the API server ends it, or somebody the program.
+    /// A request that continues until the API server ends it, or the caller ends the command.
     pub fn watch(&self, path: &str) -> Command {
         self.command(&["get", "--raw", path])
     }
@@ -112,7 +116,7 @@ impl Kubectl {
     fn command(&self, words: &[&str]) -> Command {
         let options = ["--kubeconfig", ADMIN_CONF, "--server", &self.server];
         let mut command = process::command(self.program, &[&options, words].concat());
-        // Nobody's habits: a kuberc file changes what options mean, from kubectl 1.34 on by default.
+        // A kuberc file can change the meaning of options; kubectl 1.34 and later reads it by default.
         command.env("KUBECTL_KUBERC", "false");
         command
     }

@@ -1,4 +1,4 @@
-//! The kubelet of a node: its version, where it reads manifests, and what it keeps free of its file system.
+//! The kubelet of a node: its version, its manifest directory, and how much of its file system it keeps free.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
 
 const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 
-/// A kind node image says here what it was built from.
+/// In a kind node image, the Kubernetes version that it was built from.
 const KIND_VERSION: &str = "/kind/version";
 
-/// Where distributions, kind and Flatcar put the kubelet.
+/// The paths of the kubelet in distributions, kind and Flatcar.
 const KUBELETS: &[&str] = &["/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet"];
 
-/// Where the manifest is: as configured, else in the kubelet's directory.
+/// The path of the manifest: `manifest.path` of the configuration, or else in the kubelet's manifest directory.
 pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     Ok(match &config.manifest_path {
         Some(path) => path.clone(),
@@ -28,13 +28,13 @@ pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     })
 }
 
-/// Where kubeadm puts the manifest.
+/// The path where kubeadm writes the manifest.
 pub fn usual_manifest_path(root: &Root) -> Result<String> {
     Ok(format!("{}/kube-apiserver.yaml", manifest_directory(root)?))
 }
 
-/// The version of the Kubernetes that is installed: as kind's node image says, else as the kubelet does.
-/// `None` where there is none, or where the root isn't the running system's.
+/// The Kubernetes version that is installed: from a kind node image, or else from the kubelet. `None` if there is no
+/// kubelet, or the root directory is not the running system's.
 pub fn installed_version(root: &Root) -> Option<Version> {
     if let Ok(Some(text)) = root.text(KIND_VERSION)
         && let Some(version) = Version::parse(text.text.trim())
@@ -52,14 +52,14 @@ pub fn installed_version(root: &Root) -> Option<Version> {
     Version::parse(output.trim().rsplit(' ').next()?)
 }
 
-/// `staticPodPath` of the kubelet's configuration, else where kubeadm puts it.
+/// The manifest directory: `staticPodPath` of the kubelet's configuration, or else kubeadm's default.
 fn manifest_directory(root: &Root) -> Result<String> {
     let Some(config) = root.text(KUBELET_CONFIG)? else {
         return Ok(MANIFEST_DIRECTORY.to_owned());
     };
-    // The kubelet reads more than we do, and a worker's boot must not fail for that.
+    // The kubelet accepts more YAML than this program, and a worker's boot must not fail because of that.
     let documents = crate::yaml::parse(&config.text).unwrap_or_else(|fault| {
-        log::warn!("{KUBELET_CONFIG}:{fault}; taking {MANIFEST_DIRECTORY} for the manifest directory");
+        log::warn!("{KUBELET_CONFIG}:{fault}; using {MANIFEST_DIRECTORY} as the manifest directory");
         Vec::new()
     });
     let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());
@@ -67,7 +67,7 @@ fn manifest_directory(root: &Root) -> Result<String> {
     Ok(path.trim_end_matches('/').to_owned())
 }
 
-/// What the kubelet is configured to keep free. `None` where it has no configuration that can be read.
+/// What the kubelet keeps free of its file system. `None` if it has no configuration that can be read.
 pub fn eviction(root: &Root) -> Option<Share> {
     let config = root.text(KUBELET_CONFIG).ok()??;
     Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))

@@ -1,4 +1,4 @@
-//! One run at a time.
+//! The lock that lets one run at a time change a node.
 
 use std::fs::{File, TryLockError};
 use std::thread::sleep;
@@ -15,21 +15,25 @@ use crate::path::STATE;
 const NAME: &str = "lock";
 const POLL: Duration = Duration::from_millis(100);
 
-/// The exclusive right to change a node; given back when dropped, or when the process ends, however that happens.
+/// The exclusive right to change a node. It is released when dropped, or when the process ends in any way.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock, waiting up to `timeout` for another run to end. Makes the lock file where there is none;
-    /// one that is there isn't written to, nor are its times changed.
+    /// Takes the lock. Waits up to `timeout` for another run to end. Creates the lock file if it doesn't exist. An
+    /// existing lock file is not written to, and its times don't change.
+    ///
+    /// # Errors
+    ///
+    /// The timeout is over; the lock file can't be opened or is not a regular file.
     pub fn take(root: &Root, timeout: Duration) -> Result<Lock> {
         let path = format!("{STATE}/{NAME}");
         let file = open(root, &path)?;
         ensure!(
             file.metadata().is_ok_and(|metadata| metadata.is_file()),
-            "{}: the lock is no regular file; remove it",
+            "{}: the lock is not a regular file; remove it",
             root.shown(&path)
         );
         let start = Instant::now();
@@ -108,7 +112,7 @@ mod tests {
         for timeout in [0, 150].map(Duration::from_millis) {
             let start = Instant::now();
             let error = Lock::take(&node.root, timeout).unwrap_err().to_string();
-            // A slow machine takes longer, never less.
+            // A slow machine takes longer, but never less.
             assert!(start.elapsed() >= timeout);
             assert!(error.contains(LOCK) && error.contains("another run"), "{error}");
         }
@@ -122,7 +126,7 @@ mod tests {
         std::fs::create_dir_all(node.host(STATE)).unwrap();
         nix::unistd::mkfifo(&node.host(LOCK), Mode::S_IRWXU).unwrap();
         let error = Lock::take(&node.root, NOT).unwrap_err().to_string();
-        assert!(error.contains("no regular file"), "{error}");
+        assert!(error.contains("not a regular file"), "{error}");
     }
 
     #[test]

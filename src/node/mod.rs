@@ -1,15 +1,22 @@
-//! The only code that touches the host.
+//! The node: the only code that reads or changes the host.
 //!
-//! * [`root`] reads: every path goes through a root directory that links can't lead out of. [`names`] are those beside a file.
-//! * [`observe`] looks at a node for a plan; [`kubelet`] and [`storage`] at what their names say.
-//! * [`transaction`] executes changes, all or nothing.
-//! * [`backup`] keeps what was there before; [`restore`] plans the way back; [`pending`] is a proof that is still to come.
-//! * [`healing`] is when a node may repair itself.
-//! * [`device`] is a disk of the log's own; [`disk`] mounts one where the log lies, and [`gather`] moves the logs from before there.
-//! * [`handover`] is what kubeadm is called with, where that is no file of the user's.
+//! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
+//!   the temporary files beside a file.
+//! * [`observe`] reads everything that a plan depends on, [`kubelet`] the kubelet's configuration, and [`storage`] the
+//!   file system of the log directory.
+//! * [`transaction`] executes changes: all of them, or none.
+//! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
+//!   not proved yet.
+//! * [`healing`] decides when a node may repair itself.
+//! * [`device`] reads and formats a dedicated disk, [`disk`] mounts it at the log directory, and [`gather`] moves the
+//!   previous log files to it.
+//! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
-//! * [`apiserver`] looks at the API server that runs; [`outgoing`] is the one that a changed manifest replaces;
-//!   [`hidden`] makes the kubelet start it again; [`kubectl`] asks it, and [`cluster`] what kubeadm keeps in it.
+//! * [`apiserver`] looks at the running API server. [`outgoing`] is the API server that a changed manifest replaces,
+//!   and [`hidden`] makes the kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
+//!   its ConfigMap.
+//!
+//! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
 
 pub mod apiserver;
 pub mod backup;

@@ -1,21 +1,22 @@
-//! The names beside a file that a run uses while it works. Each begins with a dot: the kubelet ignores such names in its manifest directory.
+//! The names of the temporary files that a run makes beside a file. Each begins with a dot, because the kubelet ignores
+//! such names in its manifest directory.
 
-/// The name that `name`'s new content is staged under.
+/// The name of the file with the new content of `name`, until it is renamed to `name`.
 pub(super) fn temporary_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap")
 }
 
-/// The name that keeps `name`'s old file until the run is through.
+/// The name that keeps the previous file of `name` until the run ends.
 pub(super) fn kept_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-old")
 }
 
-/// The name that keeps the manifest from before a run until that is proved.
+/// The name that keeps the previous manifest until a run is proved.
 pub(super) fn unproved_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-unproved")
 }
 
-/// The name under which the kubelet doesn't see `name`.
+/// The name that hides `name` from the kubelet.
 pub(super) fn hidden_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-hidden")
 }

@@ -1,4 +1,4 @@
-//! What there is on a node, as far as a plan depends on it.
+//! Reads everything on a node that a plan depends on.
 
 use anyhow::{Result, bail};
 
@@ -17,16 +17,18 @@ use crate::yaml::tree::MAX_BYTES;
 const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 
-/// Reads a node.
+/// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
 ///
-/// Errors: a file that can't be read as text, or one that was asked for by name and isn't there.
+/// # Errors
+///
+/// A file can't be read as text, or a file that was named doesn't exist.
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let manifest_path = manifest_path(root, config)?;
     let manifest = manifest(root, &manifest_path)?;
     if manifest.is_none() && config.manifest_path.is_some() {
         let usual = usual_manifest_path(root)?;
         if root.stat(&usual)?.is_some() {
-            bail!("{manifest_path}: manifest.path isn't there, but {usual} is; correct it");
+            bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
         }
     }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
@@ -36,21 +38,21 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     for path in configured.unwrap_or(&default) {
         match root.text(path) {
             Ok(Some(text)) => {
-                // Two names of one file are one file.
+                // Two names of the same file count once.
                 if !kubeadm.iter().any(|known| known.snapshot.identity == text.snapshot.identity) {
                     log::info!("{path}: found, a kubeadm configuration");
                     kubeadm.push(text);
                 }
             }
             Ok(None) if required => {
-                bail!("{}: there is no such file; name the kubeadm configuration", root.shown(path))
+                bail!("{}: there is no such file; name an existing kubeadm configuration file", root.shown(path))
             }
             Ok(None) => {}
             Err(error) if configured.is_none() && stays_wrong(&error) => unreadable.push(format!("{error:#}")),
             Err(error) => return Err(error),
         }
     }
-    // Only a control plane's API server can be asked.
+    // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
@@ -66,29 +68,32 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     })
 }
 
-/// Has the node the API server's certificate, which only control planes have?
+/// Whether the node has the API server's certificate, which only control planes have.
 pub fn is_certified(root: &Root) -> Result<bool> {
     Ok(root.stat(API_SERVER_CERTIFICATE)?.is_some())
 }
 
-/// Has the node joined a cluster, and is no control plane? Told without the configuration.
+/// Whether the node is a worker: it has joined a cluster and is not a control plane. Needs no configuration.
 pub fn is_worker(root: &Root) -> Result<bool> {
     Ok(root.stat(KUBELET_KUBECONFIG)?.is_some() && !is_certified(root)?)
 }
 
-/// Reads the manifest. `None` where there is none.
+/// Reads the manifest. `None` if there is none.
 ///
-/// Errors: among others, a run was killed while it had hidden it from the kubelet.
+/// # Errors
+///
+/// Among others, a run has hidden it from the kubelet.
 pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     if hidden::is_hidden(root, path)? {
         bail!(
-            "{path}: a run has hidden it from the kubelet, and was killed, or ends in a moment; run kube-audit-bootstrap apply"
+            "{path}: another run has hidden it from the kubelet: that run still works, or was interrupted; \
+             run kube-audit-bootstrap apply"
         );
     }
     root.text(path)
 }
 
-/// Reads what there is at the paths that a plan wants to write.
+/// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
@@ -115,7 +120,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         {
             let path = format!("{directory}/{other}");
             if gather::is_log(name, other) {
-                // A link is somebody's own, and what is no file as well.
+                // A link, or what is not a regular file, belongs to another program.
                 let entry = root.stat(&path).ok().flatten();
                 let entry = entry.filter(|entry| {
                     entry.kind == FileKind::File && root.real(&path).is_ok_and(|real| real == path)
@@ -152,9 +157,9 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     Ok(targets)
 }
 
-/// The files beside the manifest that the kubelet would read: every name without a dot at its start. What can't
-/// be a pod is left out, as the kubelet goes on past it: what is no file, no text, or a link to nothing. A file that
-/// can't be read just now may well be one, and is an error.
+/// The other files in the manifest directory that the kubelet would read: every name that does not begin with a dot.
+/// What can't be a pod is left out, because the kubelet skips it: what is not a regular file, not text, or a link to
+/// a missing file. A file that can't be read at the moment may define a pod, so it is an error.
 fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
     let mut texts = Vec::new();
@@ -166,7 +171,11 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
         match root.stat(&path) {
             Ok(Some(entry)) if entry.kind != FileKind::File => continue,
             Ok(Some(entry)) if entry.size > MAX_BYTES as u64 => {
-                log::warn!("{}: {} bytes, too large to be looked at", root.shown(&path), entry.size);
+                log::warn!(
+                    "{}: {} bytes, too large to read; not checked for the API server's pod",
+                    root.shown(&path),
+                    entry.size
+                );
                 continue;
             }
             Ok(_) => {}

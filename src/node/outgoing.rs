@@ -1,6 +1,6 @@
-//! The API server that a changed manifest replaces. At the kubelet's SIGTERM it closes its listener and lets requests under way end, then
-//! lingers for watches, until the kubelet kills it 30 s later; only then does the new one start. A second SIGTERM ends it at once
-//! (kubernetes/apiserver `pkg/server/signal.go`).
+//! The API server that a changed manifest replaces. On the kubelet's SIGTERM, it stops listening, lets running
+//! requests end, and then waits for watches, until the kubelet kills it after 30 s. Only then the new API server
+//! starts. A second SIGTERM ends it at once (kubernetes/apiserver `pkg/server/signal.go`).
 
 use std::fs;
 use std::io::Read;
@@ -19,25 +19,25 @@ use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
 use crate::facts::server::Process;
 
-/// What is watched: one small object that every cluster has.
+/// The request that is watched: one small object that every cluster has.
 const WATCH: &str = "/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3Dkube-system&timeoutSeconds=600";
 
-/// How long our watch may take to begin: kubectl has to start, too.
+/// How long the watch may take to start: kubectl has to start, too.
 const BEGINNING: Duration = Duration::from_secs(10);
-/// How long its end may take to be heard of.
+/// How long to wait for a sign that the API server has written all events.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a log may not have grown to be taken for complete: the last events go to it one after the other.
+/// A log that has not grown for this long is complete: the last events are written one after the other.
 const SETTLED: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where the events of an API server go that is to be ended, as far as they could be lost by that.
+/// Where the API server writes its events, as far as ending it early could lose some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventSink {
-    /// There are none.
+    /// Nowhere: it writes no events.
     None,
-    /// To this file of the host's.
+    /// To this file of the node.
     Log(String),
-    /// To where nobody sees that they have arrived, such as a webhook.
+    /// To another destination, such as a webhook. Nothing here shows whether the events have arrived.
     Elsewhere,
 }
 
@@ -49,7 +49,8 @@ pub struct Outgoing {
     canary: Option<Canary>,
 }
 
-/// A watch of our own, which the API server audits, as far as its policy says so. Its end tells when the audit backend has been closed.
+/// A watch by this program, which the API server audits if its policy says so. When the watch ends, the API server's
+/// messages show whether the audit backend is closed.
 #[derive(Debug)]
 struct Canary {
     client: Child,
@@ -58,35 +59,38 @@ struct Canary {
 }
 
 impl Outgoing {
-    /// To be called while it still answers.
+    /// Starts to watch the API server. Call it while the API server still answers.
     pub fn of(process: Process, events: EventSink) -> Outgoing {
         let canary = match events {
             EventSink::Log(_) => Canary::begin(&process)
-                .inspect_err(|error| log::info!("the API server that runs can't be watched: {error:#}"))
+                .inspect_err(|error| log::info!("can't watch the running API server: {error:#}"))
                 .ok(),
             EventSink::None | EventSink::Elsewhere => None,
         };
         Outgoing { process, events, canary }
     }
 
-    /// Does it accept connections?
+    /// Whether it accepts connections.
     pub fn listens(&self) -> bool {
         apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.port())
     }
 
-    /// Ends it, where that loses no event: where it writes none; or where requests under way have ended, upon which it closes its audit
-    /// backend (kubernetes/apiserver `pkg/server/genericapiserver.go`), and has then written what was left in that.
+    /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
+    /// after which it closes its audit backend (kubernetes/apiserver `pkg/server/genericapiserver.go`) and then
+    /// writes the events that were left in it.
     ///
-    /// Errors: why it is left to the kubelet.
+    /// # Errors
+    ///
+    /// The reason why the kubelet has to end it.
     pub fn end(&mut self) -> Result<()> {
         match (&self.events, &mut self.canary) {
             (EventSink::None, _) => {}
             (EventSink::Log(log), Some(canary)) => {
-                ensure!(canary.ends_unheard()?, "it isn't seen to have closed its audit backend");
+                ensure!(canary.ends_unheard()?, "nothing shows that it has closed its audit backend");
                 ensure!(settles(log)?, "it still writes events");
             }
             (EventSink::Log(_) | EventSink::Elsewhere, _) => {
-                bail!("nobody sees whether it has written all its events")
+                bail!("nothing shows whether it has written all its events")
             }
         }
         terminate(&self.process)
@@ -107,7 +111,7 @@ impl Canary {
         Ok(canary)
     }
 
-    /// Ends the watch. True where the event of that found the backend closed.
+    /// Ends the watch. Returns true if the event of its end came after the audit backend was closed.
     fn ends_unheard(&mut self) -> Result<bool> {
         self.stop();
         let end = Instant::now() + PATIENCE;
@@ -121,7 +125,7 @@ impl Canary {
     }
 
     fn stop(&mut self) {
-        // It may have ended.
+        // kubectl may have ended already.
         let _ = self.client.kill();
         let _ = self.client.wait();
     }
@@ -133,7 +137,7 @@ impl Drop for Canary {
     }
 }
 
-/// Reads all that comes, so that who writes it never waits, and tells of each part. Takes no signal: one that `hidden::show_again` keeps
+/// Reads all that comes, so that its writer never waits, and reports each part. Takes no signal: one that `hidden::show_again` keeps
 /// from its own thread must not end the process by this one.
 fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
     let (began, parts) = mpsc::channel();
@@ -154,7 +158,7 @@ fn is_unheard(log: &str, mark: &str) -> bool {
     log.find("audit backend shut down").is_some_and(|at| log[at..].contains(mark))
 }
 
-/// Waits until a log hasn't grown for a while.
+/// Waits until a log has stopped growing. Returns false if it still grows after some seconds.
 fn settles(log: &str) -> Result<bool> {
     let end = Instant::now() + PATIENCE;
     let (mut length, mut since) = (fs::metadata(log)?.len(), Instant::now());
@@ -171,27 +175,27 @@ fn settles(log: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// Sends SIGTERM to this process, and to none that got its number since: the descriptor stands for one process, and what `/proc` says
-/// after it was opened is of that one, if it is the one that is meant.
+/// Sends SIGTERM to this process, never to another one that has its number by now. The descriptor stands for one
+/// process, so the check in `/proc` after it was opened is about the same process.
 fn terminate(process: &Process) -> Result<()> {
-    let fd = pidfd_open(process.pid).context("no descriptor of the process can be had")?;
+    let fd = pidfd_open(process.pid).context("can't get a descriptor of the process")?;
     ensure!(apiserver::read_process(process.pid).as_ref() == Some(process), "it has ended");
-    pidfd_send_signal(&fd, libc::SIGTERM).context("no signal can be sent")
+    pidfd_send_signal(&fd, libc::SIGTERM).context("can't send a signal to the process")
 }
 
-// nix has neither (as of 0.31).
+// nix has neither call (as of 0.31).
 #[allow(unsafe_code)]
 fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
     // SAFETY: pidfd_open(2) takes a number and flags, and gives a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: nobody else has this descriptor.
+    // SAFETY: the descriptor is new, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[allow(unsafe_code)]
 fn pidfd_send_signal(fd: &OwnedFd, signal: i32) -> nix::Result<()> {
-    // SAFETY: pidfd_send_signal(2) takes no information where the pointer is null.
+    // SAFETY: pidfd_send_signal(2) reads no siginfo if the pointer is null.
     let done = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
     };
@@ -208,7 +212,7 @@ mod tests {
     fn sleeper() -> (Child, Process) {
         let child = Command::new("sleep").arg("100").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        // Before execve(2) it is still this test.
+        // Before execve(2) the child is still this test program.
         let process = loop {
             match apiserver::read_process(pid) {
                 Some(process) if process.arguments == ["sleep", "100"] => break process,

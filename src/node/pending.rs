@@ -1,4 +1,4 @@
-//! A proof that is still to come: of which run it is, and the way back where it fails.
+//! Remembers that a run is not proved yet: which run it is, and what a rollback needs.
 
 use anyhow::Result;
 
@@ -8,15 +8,18 @@ use super::root::{Root, split, warn_on_error};
 use crate::facts::backup::{Set, Why};
 use crate::path::STATE;
 
-/// There while a run waits for its proof, or was killed meanwhile: the id of the newest set before it.
+/// Exists while a run waits for its proof, or if such a run was interrupted. It has the ID of the newest backup before
+/// the run.
 const UNPROVED: &str = "/var/lib/kube-audit-bootstrap/unproved";
 
-/// Remembers, before a run changes anything, that it has to be proved. Where an earlier one still has to, its way back is this one's, too.
-/// To be called with the lock held.
+/// Records that a run has to be proved. Call it before the run changes anything, and with the lock held. If an
+/// earlier run is not proved yet, a rollback goes back to the state before that run.
 ///
-/// Errors: the file system's.
+/// # Errors
+///
+/// The file system reports an error.
 pub fn begin(root: &Root, manifest: &str) -> Result<()> {
-    // A second name for the old manifest: the way back must not need space.
+    // A hard link keeps the previous manifest, so that a rollback needs no space.
     let slot = root.slot(&root.real(manifest)?)?;
     let kept = unproved_name(&slot.name);
     let is_killed = unproved_set(root)?.is_some();
@@ -24,8 +27,8 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
     if !(is_killed && is_kept)
         && let Err(errno) = slot.link(&kept)
     {
-        // Without it, the way back is that of a restore alone.
-        log::info!("{manifest}: no second name ({})", errno.desc());
+        // Without it, a rollback uses only the backup.
+        log::info!("{manifest}: can't make a hard link to it ({})", errno.desc());
     }
     if is_killed {
         return Ok(());
@@ -34,8 +37,8 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
     root.replace(UNPROVED, &newest_id(root)?)
 }
 
-/// Forgets that: the run is proved, or put back, or another one is through that nobody wanted proved. To be called with the lock held. What
-/// can't be cleared up is a warning.
+/// Removes that record: the run is proved, or rolled back, or a later run ended that needs no proof. Call it with the
+/// lock held. A failure is only a warning.
 pub fn end(root: &Root, manifest: &str) {
     warn_on_error(forget(root, UNPROVED));
     let real = root.real(manifest).unwrap_or_else(|_| manifest.to_owned());
@@ -52,26 +55,30 @@ fn forget(root: &Root, path: &str) -> Result<()> {
     slot.remove(&slot.name).and_then(|()| slot.sync()).map_err(|errno| root.error("remove", path, errno))
 }
 
-/// Puts the manifest back from before a run that isn't proved, and nothing else, by one rename: for where a restore can't be made, as on a full
-/// disk.
+/// Puts back only the manifest of before an unproved run, by one rename. For the case that a restore fails, such as
+/// on a full disk.
 ///
-/// Errors: it isn't kept, as on a file system without hard links.
+/// # Errors
+///
+/// The previous manifest was not kept, as on a file system without hard links.
 pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
     let slot = root.slot(&root.real(manifest)?)?;
     let renamed = slot.rename(&unproved_name(&slot.name), &slot.name).and_then(|()| slot.sync());
     renamed.map_err(|errno| root.error("put back", manifest, errno))
 }
 
-/// The set to go back to where a proof fails: that of a run that is to be proved, or of the first one that was killed before it was. None
-/// where it was put back.
+/// The backup that a rollback goes back to: that of the run that is to be proved, or of the first interrupted run
+/// before it. `None` if it was restored already.
 ///
-/// Errors: what is there can't be read.
+/// # Errors
+///
+/// A backup can't be read.
 pub fn unproved_set(root: &Root) -> Result<Option<Set>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
     let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
     let later = list(root)?.into_iter().take_while(is_later);
-    // One that was cut off may not have come as far as the manifest.
+    // An interrupted restore may not have reached the manifest.
     Ok(later.take_while(|set| set.why != Why::Restore || !set.complete).last())
 }
 
@@ -90,7 +97,7 @@ mod tests {
         let node = node();
         begin(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(POLICY, "policy"), node.write(MANIFEST, "first")], 0).unwrap();
-        // Killed, and another run after it.
+        // A run is interrupted, and then another one.
         begin(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(MANIFEST, "second")], 1).unwrap();
         put_manifest_back(&node.root, MANIFEST).unwrap();
@@ -126,10 +133,10 @@ mod tests {
         begin(&node.root, MANIFEST).unwrap();
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
         let unproved = || unproved_set(&node.root).unwrap().map(|set| set.id);
-        // Killed once its set is there.
+        // The run is interrupted after it has written its backup.
         backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         assert_eq!(unproved(), id);
-        // The next run finds nothing to do, or has something of its own to do.
+        // The next run finds nothing to do, or makes changes of its own.
         for changes in [vec![], vec![node.write(POLICY, "policy")]] {
             node.apply(&changes, 2).unwrap();
             assert_eq!(unproved(), id, "the way back is the same");

@@ -1,4 +1,4 @@
-//! Other programs: run by absolute path, without a shell, with a limit.
+//! Runs other programs: by absolute path, without a shell, and with a time limit.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,18 +10,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Settings that would lead a request for this node through somebody else's hands.
+/// Environment variables that would send a request for this node through a proxy.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
-/// Where programs are that only root needs.
+/// The directories of the programs that only the root user needs.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
-/// How much of what a program prints is read, in bytes: what an API server counts comes to some MiB, an object of a cluster to 1.5 MiB at most.
+/// How much of a program's output is read, in bytes. An API server's metrics are some MiB, an object of a cluster at
+/// most 1.5 MiB.
 const LIMIT: u64 = 64 << 20;
-/// How long what a program printed is waited for once it has ended: something that it started may hold its pipe.
+/// How long to wait for the output after the program has ended: a process that it started may still hold the pipe.
 const REST: Duration = Duration::from_secs(1);
 
-/// What runs: the numbers of processes and their names, which the kernel cuts at 15 characters. One that ends meanwhile has none.
+/// The running processes, each as (number, name). The kernel cuts names at 15 characters. A process that has just ended
+/// has an empty name.
 pub fn running() -> impl Iterator<Item = (i32, String)> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
@@ -30,7 +32,7 @@ pub fn running() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
-/// A program to be run, silent and without anybody's proxies.
+/// A command without input and output, and without proxies.
 pub fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -40,9 +42,12 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What a program prints to its standard output, given `input`. It is killed after `limit`; what it started in turn isn't waited for.
+/// Runs a program with `input`, and returns its standard output as text. Kills the program after `limit`. Doesn't wait
+/// for processes that it started.
 ///
-/// Errors: it can't be run, doesn't end in time, or fails; with the last line that it wrote to its standard error.
+/// # Errors
+///
+/// It can't be run, doesn't end in time, or fails; with the last line of its standard error.
 pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -50,7 +55,7 @@ pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<Stri
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
     if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_owned();
-        // One that doesn't read it says why, or needs none.
+        // A program that doesn't read its input reports why, or doesn't need it.
         thread::spawn(move || stdin.write_all(input.as_bytes()));
     }
     let ended = wait(&program, &mut child, limit);
@@ -64,9 +69,11 @@ pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<Stri
     }
 }
 
-/// What one of the system's own programs prints to its standard output. It is killed after `limit`.
+/// Runs a program from the system directories, and returns its standard output. Kills it after `limit`.
 ///
-/// Errors: it isn't installed, and as [`output`].
+/// # Errors
+///
+/// It is not installed, and the errors of [`output`].
 pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<String> {
     let path =
         DIRECTORIES.iter().map(|directory| format!("{directory}/{program}")).find(|path| Path::new(path).exists());
@@ -79,7 +86,7 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What it says when it is killed doesn't matter.
+        // After a kill, the output doesn't matter.
         let _ = pipe?.take(LIMIT).read_to_end(&mut bytes);
         sender.send(String::from_utf8_lossy(&bytes).into_owned()).ok()
     });
@@ -136,14 +143,14 @@ mod tests {
         assert_eq!(error.to_string(), "/bin/sh: failed with exit status: 3: why");
     }
 
-    /// What the shell starts holds the shell's pipes. Where that still runs, nobody waited for it.
+    /// The child of the shell keeps the shell's pipes open. If it still runs afterwards, `output` didn't wait for it.
     #[test]
     fn nothing_is_waited_for_longer_than_the_limit() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pid");
         let still_runs = |pid: &str| {
             let pid = pid.trim_end();
-            // One that has ended has no arguments, even where nobody has asked how it ended.
+            // A process that has ended has no arguments, even if its parent has not waited for it.
             let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             assert_eq!(arguments, b"sleep\x0060\0", "{pid} was waited for");
             kill(Pid::from_raw(pid.parse().unwrap()), SIGKILL).unwrap();
@@ -155,7 +162,7 @@ mod tests {
             assert!(error.contains("did not end"), "{error}");
             match fs::read_to_string(&file) {
                 Ok(pid) if pid.ends_with('\n') => break pid,
-                // A slow machine ended the shell before it had begun.
+                // On a slow machine, the shell is killed before it starts its child.
                 _ => limit *= 2,
             }
         };
@@ -167,7 +174,7 @@ mod tests {
     #[test]
     fn nobodys_proxies_are_handed_on() {
         let command = command("/bin/true", &[]);
-        // By name, and not by the program's own list. Nothing else is taken away or given.
+        // The names are listed here again on purpose. No other variable is removed or added.
         let wanted = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "http_proxy", "https_proxy"];
         let changed: Vec<_> = command.get_envs().collect();
         assert_eq!(changed, wanted.map(|name| (OsStr::new(name), None)));

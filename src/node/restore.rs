@@ -1,4 +1,5 @@
-//! Looks at a way back: what puts a node to what it was before a backup set was written. `plan::way_back` decides what of it is done.
+//! Reads what a restore needs: the backups, and the present state of each path in them. `plan::way_back` decides what
+//! the restore does.
 
 use anyhow::{Result, bail};
 
@@ -11,12 +12,12 @@ use crate::facts::file::FileKind;
 use crate::facts::way_back::{Goal, Known, Now, WayBack, known};
 use crate::path::aside;
 
-/// Looks at the way back to what the node was before the set `id` was written, or else the newest set that isn't a restore's own. All sets
-/// since are taken back: of each path, the oldest state counts.
+/// Reads what is needed to go back to the state before the backup `id`, or else before the newest backup that is not
+/// of a restore. All newer backups are restored, too: for each path, the oldest state counts.
 ///
 /// # Errors
 ///
-/// No such set; a set or a copy that can't be read; a path that is now something else than a file.
+/// There is no such backup; a backup or a copy can't be read; something other than a file is at a path of a file.
 pub fn look(root: &Root, id: Option<&str>) -> Result<WayBack> {
     let sets = sets_back_to(root, id)?;
     let goals = known(&sets).iter().map(|known| goal(root, known)).collect::<Result<_>>()?;
@@ -34,15 +35,15 @@ fn sets_back_to(root: &Root, id: Option<&str>) -> Result<Vec<Set>> {
                     return Ok(sets);
                 }
             }
-            // The way back leads past it, and it alone knows what its run changed.
+            // Only this backup knows what its run changed, so the restore can't skip it.
             Err(error) if complete => return Err(error),
-            // Its run was killed while it made the set, and changed nothing.
+            // Its run was interrupted while it made the backup, and changed nothing.
             Err(error) => log::warn!("{error:#}"),
         }
     }
     match id {
-        Some(id) => bail!("no backup set {id} in {}; list them and name one", root.shown(BACKUPS)),
-        None => bail!("no backup set in {}: nothing to restore", root.shown(BACKUPS)),
+        Some(id) => bail!("there is no backup {id} in {}; choose one from `restore --list`", root.shown(BACKUPS)),
+        None => bail!("there is no backup in {}, so there is nothing to restore", root.shown(BACKUPS)),
     }
 }
 
@@ -70,7 +71,7 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
             }
         }
         Action::Created => {
-            // A log that was begun for others to write to may be larger than what is read.
+            // A log that the program created may have grown larger than what is read.
             if record.written == Some(fingerprint(b"")) {
                 now.entry = root.stat(path)?;
             }
@@ -170,7 +171,7 @@ mod tests {
                 (&[FIRST.to_owned()][..], &[MANIFEST][..])
             );
         }
-        // One whose run came to its end changed something.
+        // A complete backup is of a run that ended, so it changed something.
         node.put(&index("20261124T121328Z"), "");
         let error = format!("{:#}", way_back(&node.root, None).unwrap_err());
         assert!(error.contains(&index("20261124T121328Z")), "{error}");
@@ -227,7 +228,7 @@ mod tests {
         node.put("/var/log/kubernetes/audit/audit.log", "event");
         let restore = node.restore(None, 1);
         assert_eq!(restore.sets, [FIRST]);
-        // The manifest first; nothing is removed before, inner directories before outer ones.
+        // The manifest comes first; nothing is removed before it, and inner directories are removed before outer ones.
         let order = [MANIFEST, POLICY, "/etc/attributes", KUBEADM, "/srv/deep/empty", "/srv/deep", "/srv"];
         assert_eq!(paths(&restore.changes), order);
         let notes = [
@@ -244,7 +245,7 @@ mod tests {
         }
         assert!(!node.exists(KUBEADM) && !node.exists("/srv") && !node.exists(STRAY));
         assert_eq!(node.text("/var/log/kubernetes/audit/audit.log"), "event");
-        // The restore's own set isn't what it goes back to, and nothing differs any more.
+        // A restore doesn't go back to the backup of a restore, so nothing differs any more.
         assert_eq!(way_back(&node.root, None).unwrap().changes, []);
     }
 
@@ -271,7 +272,7 @@ mod tests {
         }
         assert_eq!(paths(&way_back(&node.root, Some(FIRST)).unwrap().changes)[0], MANIFEST);
         let error = way_back(&node.root, Some("20200101T000000Z")).unwrap_err().to_string();
-        assert!(error.contains("no backup set 20200101T000000Z"), "{error}");
+        assert!(error.contains("there is no backup 20200101T000000Z"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! A node's root directory: `/`, or the root of an image that is being built.
+//! A node's root directory: `/`, or the root directory of an image that is being built.
 //!
-//! Paths are absolute, as the node sees them. In an image they are opened with openat2(2) and `RESOLVE_IN_ROOT`:
-//! the kernel resolves links, absolute ones and `..` too, as if the image were `/`, and nothing leads out of it.
+//! Paths are absolute, as the node sees them. In an image, they are opened with openat2(2) and `RESOLVE_IN_ROOT`: the
+//! kernel resolves links, absolute ones and `..` included, as if the image were `/`. No path leads out of the image.
 
 use std::fmt;
 use std::fs::File;
@@ -22,10 +22,10 @@ use super::names::temporary_name;
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
 use crate::yaml::tree::MAX_BYTES;
 
-/// How many links the kernel follows in one path (path_resolution(7)); so do we.
+/// How many links the kernel follows in one path (path_resolution(7)); this program follows as many.
 const MAX_LINKS: usize = 40;
 
-/// A system call that failed, for those who ask an error which it was.
+/// A system call that failed, with its error number for callers that need it.
 #[derive(Debug)]
 pub struct Failed {
     pub errno: Errno,
@@ -49,23 +49,27 @@ pub struct Root {
 }
 
 impl Root {
-    /// Opens the directory `path` of the running system as a node's root.
+    /// Opens the directory `path` of the running system as a node's root directory.
+    ///
+    /// # Errors
+    ///
+    /// It is not a directory that can be opened.
     pub fn open(path: &Path) -> Result<Root> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let open = |path: &Path| nix::fcntl::open(path, flags, Mode::empty());
-        let failed = || format!("cannot open the root {}; name an existing directory", path.display());
+        let failed = || format!("cannot open the root directory {}; name an existing directory", path.display());
         let fd = open(path).map_err(describe).with_context(failed)?;
         let ours = fstat(&fd).map_err(describe).with_context(failed)?;
         let slash = open(Path::new("/")).and_then(fstat).map_err(describe).with_context(failed)?;
         Ok(Root { host: identity(&ours) == identity(&slash), fd, path: path.to_owned() })
     }
 
-    /// Whether this is the running system itself: `/`, under whatever name it was given.
+    /// Whether this is the running system's own root directory, under whatever name it was given.
     pub fn is_host(&self) -> bool {
         self.host
     }
 
-    /// `path` as messages name it: as the node sees it, and where it is on the host if that differs.
+    /// `path` for messages: as the node sees it, with its path on the host in parentheses if that differs.
     pub fn shown(&self, path: &str) -> String {
         if self.host {
             path.to_owned()
@@ -74,10 +78,11 @@ impl Root {
         }
     }
 
-    /// Reads the regular file at `path`, through links; `None` where nothing is there. Never waits, for a FIFO
-    /// either.
+    /// Reads the regular file at `path`, through links. `None` if nothing is there. Never waits, not even for a FIFO.
     ///
-    /// Errors: more than `limit` bytes; not a regular file; a link to nothing or in a circle; a parent that isn't
+    /// # Errors
+    ///
+    /// More than `limit` bytes; not a regular file; a link to nothing or in a circle; a parent that isn't
     /// a directory; no permission.
     pub fn read(&self, path: &str, limit: usize) -> Result<Option<Snapshot>> {
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -85,7 +90,7 @@ impl Root {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
             Err(errno) => {
-                // A socket or a device without a driver can't be opened: say what it is, not how that failed.
+                // A socket, or a device without a driver, can't be opened. The error says what it is.
                 if let Ok(Some(entry)) = self.stat(path) {
                     self.expect(path, entry.kind, FileKind::File)?;
                 }
@@ -97,7 +102,7 @@ impl Root {
         self.expect(path, kind_of(&stat), FileKind::File)?;
         let attributes = attributes(&fd, &stat).map_err(failed)?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        // A little room beyond the size lets the end of the file be seen without another allocation.
+        // With a little more room than the size, the end of the file is found without another allocation.
         let mut bytes = Vec::with_capacity(size.min(limit).saturating_add(64));
         if size <= limit {
             let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
@@ -106,24 +111,32 @@ impl Root {
         }
         ensure!(
             size.max(bytes.len()) <= limit,
-            "{} has {} bytes, more than the {limit} that are read; check that it is the file that is meant",
+            "{} has {} bytes, more than the {limit} that are read; check that this is the right file",
             self.shown(path),
             size.max(bytes.len())
         );
         Ok(Some(Snapshot { bytes, attributes, identity: identity(&stat) }))
     }
 
-    /// Reads a text file. `None` where there is none.
+    /// Reads a text file. `None` if it doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::read`]; it is not UTF-8 text.
     pub fn text(&self, path: &str) -> Result<Option<Text>> {
         let Some(snapshot) = self.read(path, MAX_BYTES)? else {
             return Ok(None);
         };
-        // The place follows the path as the node sees it: PATH:LINE:COLUMN.
+        // The position follows the path as the node sees it: PATH:LINE:COLUMN.
         let text = text_of(&snapshot.bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
         Ok(Some(Text { path: path.to_owned(), text, snapshot }))
     }
 
-    /// What is at `path`, through links; `None` where nothing is there. Errors: as [`Root::read`].
+    /// What is at `path`, through links. `None` if nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::read`], without the limit.
     pub fn stat(&self, path: &str) -> Result<Option<Entry>> {
         let fd = match self.open_at(path, OFlag::O_PATH) {
             Ok(fd) => fd,
@@ -134,7 +147,8 @@ impl Root {
         let kind = kind_of(&stat);
         let mut attributes = plain_attributes(&stat);
         if matches!(kind, FileKind::File | FileKind::Directory) {
-            // An O_PATH descriptor has no extended attributes. Who may not open the file doesn't see its label.
+            // An O_PATH descriptor has no extended attributes. Without permission to open the file, its label is left
+            // out.
             attributes.label = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
                 Ok(fd) => label::get(&fd).map_err(|errno| self.error("read the label of", path, errno))?,
                 Err(Errno::EACCES) => None,
@@ -145,8 +159,8 @@ impl Root {
         Ok(Some(Entry { kind, attributes, size, identity: identity(&stat) }))
     }
 
-    /// The names in the directory `path`, sorted, without `.` and `..`; `None` where nothing is there. A name that
-    /// isn't UTF-8 can't be passed on: it is left out, with a warning.
+    /// The names in the directory `path`, sorted, without `.` and `..`. `None` if nothing is there. A name that isn't
+    /// UTF-8 is left out, with a warning.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
         let failed = |errno| self.error("list", path, errno);
         let fd = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
@@ -159,15 +173,19 @@ impl Root {
             match entry.map_err(failed)?.file_name().to_str() {
                 Ok("." | "..") => {}
                 Ok(name) => names.push(name.to_owned()),
-                Err(_) => log::warn!("{}: a name that isn't UTF-8 is left out", self.shown(path)),
+                Err(_) => log::warn!("{}: ignoring a file name that isn't UTF-8", self.shown(path)),
             }
         }
         names.sort_unstable();
         Ok(Some(names))
     }
 
-    /// `path` after its final link, if it is one, and those that follow. Writing there replaces the link's target.
-    /// Errors: a link to nothing or in a circle.
+    /// The path that `path` leads to if it is a link, through further links, or `path` itself. Writing there replaces
+    /// the link's target.
+    ///
+    /// # Errors
+    ///
+    /// A link to a missing file or in a circle.
     pub fn real(&self, path: &str) -> Result<String> {
         let mut at = path.to_owned();
         for links in 0..=MAX_LINKS {
@@ -181,7 +199,7 @@ impl Root {
                     let shown = self.shown(&at);
                     let target = target.into_string();
                     let target = target.map_err(|_| anyhow!("{shown} is a link to a name that isn't UTF-8"))?;
-                    // Parents are left to the kernel, `..` in them too: it may come after another link.
+                    // The kernel resolves the parents, `..` included, because `..` may come after another link.
                     at = if target.starts_with('/') { target } else { format!("{parent}/{target}") };
                 }
                 Err(Errno::EINVAL) => return Ok(at),
@@ -193,7 +211,7 @@ impl Root {
         Err(self.error("look at", path, Errno::ELOOP))
     }
 
-    /// Opens `path` itself; close-on-exec. Creates nothing.
+    /// Opens `path`, close-on-exec. Creates nothing.
     pub(super) fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
         debug_assert!(!flags.contains(OFlag::O_CREAT));
         if !path.starts_with('/') {
@@ -206,7 +224,7 @@ impl Root {
         let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
         for _ in 0..100 {
             match openat2(&self.fd, path, how) {
-                // The kernel can't be sure of a `..` while names change elsewhere: openat2(2) says to try again.
+                // The kernel can't resolve a `..` safely while names change elsewhere; openat2(2) says to try again.
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 other => return other,
             }
@@ -214,7 +232,7 @@ impl Root {
         Err(Errno::EAGAIN)
     }
 
-    /// The directory that holds `path`'s last name, and the name; its links aren't followed.
+    /// The open directory of `path`'s last name, and that name. A link with that name is not followed.
     pub(super) fn slot(&self, path: &str) -> Result<Slot> {
         let (parent, name) = split(path)?;
         let opened = self.open_at(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
@@ -222,7 +240,7 @@ impl Root {
         Ok(Slot { dir, name: name.to_owned(), path: path.to_owned() })
     }
 
-    /// The directories that must be made so that the directory `path` is there: outermost first.
+    /// The directories that must be made so that the directory `path` exists, outermost first.
     pub(super) fn missing_directories<'p>(&self, path: &'p str) -> Result<Vec<&'p str>> {
         let mut missing = Vec::new();
         let mut at = path.trim_end_matches('/');
@@ -240,8 +258,8 @@ impl Root {
         Ok(missing)
     }
 
-    /// Makes the directory `path` with these attributes, and its missing parents with 0755; `made` is told of
-    /// each. Each is durable in its parent when this returns. Where the directory is there: sets its attributes.
+    /// Makes the directory `path` with these attributes, and its missing parents with 0755. Calls `made` for each.
+    /// Each is durable in its parent on return. If the directory exists, sets its attributes.
     pub(super) fn make_directory(
         &self,
         path: &str,
@@ -251,10 +269,10 @@ impl Root {
         for missing in self.missing_directories(path)? {
             let slot = self.slot(missing)?;
             let failed = |errno| self.error("make the directory", missing, errno);
-            // The right mode from the start: a run may be killed before it could set it.
+            // The mode is right from the start, because a run may be interrupted before it sets it.
             let mode = if missing == path.trim_end_matches('/') { wanted.mode } else { 0o755 };
             match mkdirat(&slot.dir, slot.name.as_str(), Mode::from_bits_truncate(mode)) {
-                // Another run made it meanwhile, on its way to the lock.
+                // Another run made it meanwhile, before it took the lock.
                 Err(Errno::EEXIST) => continue,
                 made => made.map_err(failed)?,
             }
@@ -267,7 +285,7 @@ impl Root {
         set.map_err(|errno| self.error("set the owner and mode of", path, errno))
     }
 
-    /// Writes a file of our own, durably: it is there whole, or as before.
+    /// Writes a file of the program's own, durably: the file has the new text in full, or is as before.
     pub(super) fn replace(&self, path: &str, text: &str) -> Result<()> {
         let slot = self.slot(path)?;
         let new = temporary_name(&slot.name);
@@ -276,7 +294,7 @@ impl Root {
         done.map_err(|errno| self.error("write", path, errno))
     }
 
-    /// Makes a directory that only we may enter, where there is none.
+    /// Makes a directory that only this user can enter, if it doesn't exist.
     pub(super) fn make_private(&self, path: &str) -> Result<()> {
         if self.stat(path)?.is_some() {
             return Ok(());
@@ -284,19 +302,19 @@ impl Root {
         self.make_directory(path, &Attributes::new(0o700, geteuid().as_raw(), getegid().as_raw()), &mut |_| {})
     }
 
-    /// `errno` as an error that says what was done to which path, and what to do next.
+    /// `errno` as an error that says what failed on which path, and what to do next.
     pub(super) fn error(&self, what: &str, path: &str, errno: Errno) -> anyhow::Error {
         Failed { errno, message: format!("cannot {what} {}: {}", self.shown(path), describe(errno)) }.into()
     }
 
-    /// An error where `path` is something else than it should be.
+    /// An error if `path` is not of the expected kind.
     pub(super) fn expect(&self, path: &str, kind: FileKind, expected: FileKind) -> Result<()> {
         ensure!(kind == expected, "{} is {kind}, not {expected}; move it away", self.shown(path));
         Ok(())
     }
 
-    /// ENOENT is also what a link to nothing gives, which is a mistake on the node and not a missing file: looks
-    /// at `path` and then at its parents for the first that is there.
+    /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path`
+    /// and then at its parents for the first that exists.
     fn check_missing(&self, path: &str) -> Result<()> {
         let mut at = path.trim_end_matches('/');
         while !at.is_empty() {
@@ -310,18 +328,21 @@ impl Root {
     }
 }
 
-/// A name in an open directory. What is done here to that name follows no link.
+/// A name in an open directory. The methods don't follow a link with that name.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// The open directory.
     pub dir: OwnedFd,
+    /// The name in it.
     pub name: String,
+    /// The whole path, for messages.
     pub path: String,
 }
 
 impl Slot {
-    /// Writes a new file under `name` in this directory, private until `attributes` are set, and durable but for
-    /// its name. A file that is there already, left by a run that was killed, is removed first. Leaves none on
-    /// errors.
+    /// Writes a new file under `name` in this directory: private until `attributes` are set, and durable except for
+    /// its name. First removes a file with that name, which an interrupted run has left. After an error there is no
+    /// file.
     pub fn create(&self, name: &str, bytes: &[u8], attributes: Option<&Attributes>) -> nix::Result<()> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -329,12 +350,12 @@ impl Slot {
         let written = file.write_all(bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO));
         let set = written.and_then(|()| attributes.map_or(Ok(()), |wanted| set_attributes(&file, wanted)));
         set.and_then(|()| fsync(&file)).inspect_err(|_| {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = self.remove(name);
         })
     }
 
-    /// Gives the file here the second name `name`, in the same directory.
+    /// Makes a hard link `name` to the file, in the same directory.
     pub fn link(&self, name: &str) -> nix::Result<()> {
         self.anew(name, || linkat(&self.dir, self.name.as_str(), &self.dir, name, AtFlags::empty()))
     }
@@ -344,16 +365,16 @@ impl Slot {
         renameat(&self.dir, from, &self.dir, to)
     }
 
-    /// Renames within the directory, if nothing has the new name.
+    /// Renames within the directory, unless the new name exists.
     pub fn rename_new(&self, from: &str, to: &str) -> nix::Result<()> {
         match renameat2(&self.dir, from, &self.dir, to, RenameFlags::RENAME_NOREPLACE) {
-            // The file system can't tell.
+            // The file system doesn't support this flag.
             Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(from, to),
             other => other,
         }
     }
 
-    /// Removes the file `name` of this directory, if it is there.
+    /// Removes the file `name` of this directory, if it exists.
     pub fn remove(&self, name: &str) -> nix::Result<()> {
         match unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
             Err(Errno::ENOENT) => Ok(()),
@@ -374,30 +395,30 @@ impl Slot {
     }
 }
 
-/// Whether what lies at a path is itself wrong (a link to nothing or in a circle, no directory, no file, no text), so
-/// that nobody else can read it either; not so what fails just now, such as a disk.
+/// Whether the error is about the path itself: a link to a missing file or in a circle, not a directory, not a file,
+/// not text. Then no other program can read it either. False for an error that may pass, such as one of the disk.
 pub fn stays_wrong(error: &anyhow::Error) -> bool {
     let failed = error.downcast_ref::<Failed>();
     failed.is_none_or(|failed| matches!(failed.errno, Errno::ELOOP | Errno::ENOTDIR))
 }
 
-/// What fails in clearing up is told, and ends no run.
+/// Warns about an error while cleaning up, which must not end a run.
 pub(super) fn warn_on_error(result: Result<()>) {
     if let Err(error) = result {
         log::warn!("{error:#}");
     }
 }
 
-/// Splits an absolute path into the directory and the last name.
+/// Splits an absolute path into its directory and its last name.
 pub(super) fn split(path: &str) -> Result<(&str, &str)> {
     match path.trim_end_matches('/').rsplit_once('/') {
         Some(("", name)) if !name.is_empty() => Ok(("/", name)),
         Some((parent, name)) if path.starts_with('/') => Ok((parent, name)),
-        _ => bail!("{path:?} is not an absolute path to a file or directory; write it from the root on"),
+        _ => bail!("{path:?} is not an absolute path to a file or directory; begin it with /"),
     }
 }
 
-/// Sets owner, then mode (a change of owner clears set-id bits), then the label where one is wanted.
+/// Sets the owner, then the mode (a change of the owner clears set-id bits), then the label if `wanted` has one.
 pub(super) fn set_attributes(fd: impl AsFd, wanted: &Attributes) -> nix::Result<()> {
     let fd = fd.as_fd();
     fchown(fd, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)))?;
@@ -434,27 +455,29 @@ fn identity(stat: &FileStat) -> FileIdentity {
 }
 
 fn dangling(shown: &str) -> String {
-    format!("{shown} is a symbolic link to nothing; remove it, or make what it points to")
+    format!("{shown} is a symbolic link to nothing; remove it, or create the file that it points to")
 }
 
-/// What `errno` means and, where we know, what to do about it.
+/// What `errno` means and, if this is known, what to do.
 fn describe(errno: Errno) -> anyhow::Error {
     let next = match errno {
         Errno::EACCES => "; run as root",
-        Errno::EPERM => "; run as root, and see with lsattr whether it is immutable",
+        Errno::EPERM => "; run as root, and check with lsattr whether it is immutable",
         Errno::EROFS => "; mount it read-write",
         Errno::ENOSPC | Errno::EDQUOT => "; make room",
-        Errno::ELOOP => "; its links lead in a circle or are too many: fix them",
-        Errno::ENOTDIR => "; a part of this path should be a directory: move what is there away",
-        Errno::EBUSY | Errno::EXDEV => "; it is a mount of its own: change the file that is mounted there",
-        Errno::ENOSYS => "; a root other than / needs openat2, that is Linux 5.6",
-        Errno::EIO => "; the disk fails: see the kernel's log",
+        Errno::ELOOP => "; its links lead in a circle, or there are too many: correct the links",
+        Errno::ENOTDIR => "; a part of this path should be a directory: move the file there away",
+        Errno::EBUSY | Errno::EXDEV => {
+            "; something is mounted there: change the mounted file or directory instead"
+        }
+        Errno::ENOSYS => "; --root needs openat2: use Linux 5.6 or later",
+        Errno::EIO => "; the disk fails: read the kernel's log",
         _ => "",
     };
     anyhow!("{}{next}", errno.desc())
 }
 
-/// The extended attribute `security.selinux`, which nix has no calls for.
+/// The extended attribute `security.selinux`, for which nix has no calls.
 #[allow(unsafe_code)]
 mod label {
     use std::ffi::CStr;
@@ -465,8 +488,8 @@ mod label {
 
     const NAME: &CStr = c"security.selinux";
 
-    /// The label of an open file, without the final NUL that the kernel gives; `None` where there is none, or the
-    /// file system has no labels.
+    /// The label of an open file, without the NUL at its end. `None` if the file has no label, or the file system
+    /// doesn't support labels.
     pub fn get(fd: impl AsFd) -> nix::Result<Option<Vec<u8>>> {
         let mut label = [0u8; 4096];
         // SAFETY: the name is a C string, and the kernel writes at most `label.len()` bytes into `label`; both
@@ -484,7 +507,7 @@ mod label {
         }
     }
 
-    /// Labels an open file.
+    /// Sets the label of an open file.
     pub fn set(fd: impl AsFd, label: &[u8]) -> nix::Result<()> {
         let label = [label, b"\0"].concat();
         // SAFETY: the name is a C string, and the kernel reads at most `label.len()` bytes from `label`; both live
@@ -570,7 +593,7 @@ mod tests {
         assert_eq!(node.root.read("/file", 5).unwrap().unwrap().bytes, b"12345");
         let error = node.root.read("/file", 4).unwrap_err().to_string();
         assert!(error.contains("has 5 bytes, more than the 4"), "{error}");
-        // The kernel says 0 for the size of these.
+        // The kernel reports size 0 for these files.
         let host = Root::open(Path::new("/")).unwrap();
         assert!(!host.read("/proc/self/status", 1 << 20).unwrap().unwrap().bytes.is_empty());
         assert!(host.read("/proc/self/status", 10).is_err());
@@ -609,7 +632,7 @@ mod tests {
         let before = node.snapshot("/file").attributes.label;
         let wanted = b"system_u:object_r:etc_t:s0".to_vec();
         let fd = node.root.open_at("/file", OFlag::O_RDONLY).unwrap();
-        // Who isn't root may not set one; a kernel with SELinux may not know this one.
+        // Only the root user can set a label, and a kernel with SELinux may refuse this one.
         let expected = label::set(&fd, &wanted).map_or(before, |()| Some(wanted));
         assert_eq!(node.snapshot("/file").attributes.label, expected);
     }

@@ -1,4 +1,4 @@
-//! Where the audit log lies on this node: what is mounted there, on which devices, with how much room, and the log itself.
+//! The storage of the log directory on this node: its mounts, its devices, its free space, and the log files in it.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -23,15 +23,19 @@ use crate::storage::rotation;
 use crate::storage::unit::{MountSource, device_path};
 use crate::time;
 
-/// Where the kubelet keeps what it measures the room for.
+/// The kubelet's directory, on the file system whose free space it watches.
 const KUBELET: &str = "/var/lib/kubelet";
-/// How much of the beginning and the end of a log is looked at for its first and last event. An event has at most as many bytes as a request.
+/// How many bytes at each end of a log are searched for its first and last event. An event is at most as large as a
+/// request.
 const ENDS: u64 = 1 << 20;
 
-/// Looks at the directory of a log, which may not be there yet, on the running system, and at what is about to be mounted there. `log` is the
-/// name of the log in it, `kubelet` what a kubelet will keep free that has no configuration yet.
+/// Reads the storage of a log directory on the running system. The directory need not exist yet, and `pending` is
+/// what is about to be mounted there. `log` is the name of the log in it. `kubelet` is what the kubelet will keep
+/// free, if it has no configuration yet.
 ///
-/// Errors: the file system's.
+/// # Errors
+///
+/// The file system reports an error.
 pub fn look(
     root: &Root,
     directory: &str,
@@ -46,9 +50,11 @@ pub fn look(
             let judgement = match (mounts(), read_block(&device_path(name))) {
                 (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &read_block),
                 (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
-                (_, None) => Judgement { lasting: Lasting::Unknown, reason: format!("{name}, which isn't there") },
+                (_, None) => {
+                    Judgement { lasting: Lasting::Unknown, reason: format!("{name}, which does not exist") }
+                }
             };
-            // A file system takes some for itself.
+            // The file system will use a part of the device for itself.
             let room = state.size / 100 * 93;
             let disk = Disk { total: room, available: room, eviction: 0 };
             let disk = Some(disk).filter(|_| state.content == Some(Content::Blank));
@@ -65,7 +71,7 @@ pub fn look(
     let total = bytes(stat.blocks());
     let shares = file_system(root, KUBELET)? == Some(stat.filesystem_id());
     let eviction = if shares { eviction(root).unwrap_or(kubelet).of(total) } else { 0 };
-    // The path without links, as the mounts have it.
+    // The list of mounts has paths without links.
     let judgement = match (mounts(), resolve(root, place)) {
         (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &read_block),
         (Err(why), _) | (_, Err(why)) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
@@ -79,23 +85,27 @@ pub fn look(
     })
 }
 
-/// What is mounted, as this process sees it.
+/// All mounts that this process sees.
 ///
-/// Errors: that can't be told.
+/// # Errors
+///
+/// The list of mounts can't be read.
 pub fn mounts() -> Result<Vec<Mount>> {
     const TABLE: &str = "/proc/self/mountinfo";
     let text = fs::read(TABLE).context(TABLE)?;
     mounts::parse(&String::from_utf8_lossy(&text)).map_err(|fault| anyhow!("{TABLE}: {fault}"))
 }
 
-/// What is mounted at a directory itself; `None` where nothing is.
+/// What is mounted directly at a directory; `None` if it is not a mount point.
 ///
-/// Errors: that can't be told.
+/// # Errors
+///
+/// The list of mounts can't be read.
 pub fn mounted_at(directory: &str) -> Result<Option<Mount>> {
     Ok(covering(&mounts()?, directory).filter(|mount| mount.point == directory).cloned())
 }
 
-/// The first of a path and its parents that is there.
+/// The path, or the nearest of its parents that exists.
 fn first_existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
     Ok(match root.missing_directories(path)?.first() {
         Some(first) => parent(first),
@@ -103,7 +113,7 @@ fn first_existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
     })
 }
 
-/// A path without the links in it, also where not all of it is there yet.
+/// A path with its links resolved. The path need not exist yet.
 pub fn resolve(root: &Root, path: &str) -> Result<String> {
     let there = first_existing(root, path)?;
     let real = fs::canonicalize(there).with_context(|| there.to_owned())?;
@@ -114,14 +124,14 @@ pub fn resolve(root: &Root, path: &str) -> Result<String> {
     ))
 }
 
-/// The id of the file system that a path lies on, or will. That of a subvolume is its file system's.
+/// The ID of the file system that a path is on, or will be on. A subvolume has the ID of its file system.
 pub fn file_system(root: &Root, path: &str) -> Result<Option<u64>> {
     let there = first_existing(root, path)?;
     let fd = root.open_at(there, OFlag::O_PATH).map_err(|errno| root.error("open", there, errno))?;
     Ok(fstatvfs(&fd).ok().map(|stat| stat.filesystem_id()))
 }
 
-/// What the kernel says of a block device, by its number or its path.
+/// Reads what the kernel reports about a block device, by its number or its path. `None` if there is no such device.
 pub fn read_block(device: &str) -> Option<Block> {
     let number = match device.strip_prefix('/') {
         Some(_) => device_number(device)?,
@@ -132,7 +142,7 @@ pub fn read_block(device: &str) -> Option<Block> {
     let number_of = |dir: &Path| fs::read_to_string(dir.join("dev")).ok().map(|text| text.trim_end().to_owned());
     let slaves = fs::read_dir(dir.join("slaves")).into_iter().flatten().flatten();
     let mut parts: Vec<_> = slaves.filter_map(|slave| number_of(&slave.path())).collect();
-    // What a part of a disk is, the disk tells.
+    // A partition is judged by its disk.
     if dir.join("partition").exists() && dir.starts_with("/sys/devices/virtual") {
         parts.extend(dir.parent().and_then(number_of));
     }
@@ -145,7 +155,7 @@ pub fn read_block(device: &str) -> Option<Block> {
     })
 }
 
-/// The number of the device that a path names, as the kernel writes it; `None` where it names none.
+/// The number of the block device at a path, as MAJOR:MINOR; `None` if there is none.
 pub fn device_number(path: &str) -> Option<String> {
     use std::os::unix::fs::FileTypeExt;
     let metadata = fs::metadata(path).ok()?;
@@ -156,10 +166,10 @@ pub fn device_number(path: &str) -> Option<String> {
         .then(|| format!("{}:{}", nix::sys::stat::major(rdev), nix::sys::stat::minor(rdev)))
 }
 
-/// The log that is there, and what it was rotated to.
+/// The log files that are there: the current one and the rotated ones.
 fn read_history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
     let mut history = LogHistory::default();
-    // A compressed file beside the plain one is being written, and counts for nothing. The names are sorted.
+    // A compressed file beside the plain one is still being written, so it is skipped. The names are sorted.
     let names = root.list(directory)?.unwrap_or_default();
     for name in &names {
         let rotated = rotation::time(log, name);
@@ -171,7 +181,7 @@ fn read_history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
             continue;
         }
         let opened = root.open_at(&format!("{directory}/{name}"), OFlag::O_RDONLY | OFlag::O_NONBLOCK);
-        // It may just have been deleted.
+        // The file may just have been deleted.
         let Ok(mut file) = opened.map(File::from) else { continue };
         let metadata = file.metadata()?;
         match rotated {
@@ -191,7 +201,7 @@ fn read_history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
     Ok(history)
 }
 
-/// What a file compressed by gzip was before: its last four bytes say so (RFC 1952), of what is smaller than 4 GiB.
+/// The uncompressed size of a gzip file, from its last four bytes (RFC 1952); right for sizes below 4 GiB.
 fn plain_size(file: &mut File) -> Option<u64> {
     let mut last = [0; 4];
     file.seek(SeekFrom::End(-4)).ok()?;
@@ -199,7 +209,8 @@ fn plain_size(file: &mut File) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(last)))
 }
 
-/// When the first and the last event of a log were written: one of a watch is hours after its request.
+/// When the first and the last event of a log were written, in seconds since 1970. Not when they were received: the
+/// event of a watch is written hours after its request.
 fn read_times(file: &mut File, length: u64) -> Option<EventTimes> {
     let mut read = |from: u64| {
         let mut bytes = Vec::new();
@@ -240,9 +251,9 @@ mod tests {
         let text = [event("2026-11-26T12:00:00"), event("2026-11-26T12:05:00"), "{\"cut of".to_owned()].concat();
         put(&node, "audit.log", text.as_bytes());
         put(&node, "audit-2026-11-26T11-00-00.000.log", b"12345");
-        // What is behind the last four bytes doesn't matter: 0x0102 is 258.
+        // Only the last four bytes matter: 0x0102 is 258.
         put(&node, "audit-2026-11-25T11-00-00.000.log.gz", &[9, 9, 9, 2, 1, 0, 0]);
-        // What is being compressed lies there twice.
+        // A file that is being compressed is there twice.
         put(&node, "audit-2026-11-26T11-00-00.000.log.gz", &[0xff; 9]);
         put(&node, "notes", b"1");
         let history = read_history(&node.root, LOGS, "audit.log").unwrap();

@@ -1,4 +1,4 @@
-//! A node's root in a temporary directory, for the tests beside this.
+//! A node's root directory in a temporary directory, for tests.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -20,31 +20,33 @@ pub const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
 pub const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub const STRAY: &str = "/etc/kubernetes/manifests/backup";
 pub const LOGS: &str = "/var/log/kubernetes/audit";
-/// The first backup set, written at [`at`]`(0)`.
+/// The ID of the first backup, written at [`at`]`(0)`.
 pub const FIRST: &str = "20261124T121326Z";
 
+/// A sample node.
 pub struct Node {
-    /// What must not be reached through the root lies beside it.
+    /// A directory around the root directory, for files that must not be reached through the root directory.
     pub outside: tempfile::TempDir,
     pub root: Root,
 }
 
-/// 2026-11-24T12:13:26Z and some seconds more.
+/// `seconds` after 2026-11-24T12:13:26Z.
 pub fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_795_522_406 + seconds)
 }
 
-/// Attributes that whoever runs the tests may give.
+/// Attributes that the user of the tests can set.
 pub fn mode(mode: u32) -> Attributes {
     Attributes::new(mode, nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
 }
 
-/// The way back, as it is planned.
+/// The plan of a restore.
 pub fn way_back(root: &Root, id: Option<&str>) -> Result<Restore> {
     Ok(way_back::plan(&restore::look(root, id)?))
 }
 
 impl Node {
+    /// A node without files.
     pub fn new() -> Node {
         let outside = tempfile::tempdir().unwrap();
         fs::create_dir(outside.path().join("node")).unwrap();
@@ -52,16 +54,19 @@ impl Node {
         Node { outside, root }
     }
 
+    /// A node with these files, each a path and a text.
     pub fn with(files: &[(&str, &str)]) -> Node {
         let node = Node::new();
         files.iter().for_each(|(path, text)| node.put(path, text));
         node
     }
 
+    /// The path on the host of a path on the node.
     pub fn host(&self, path: &str) -> PathBuf {
         self.outside.path().join("node").join(path.trim_start_matches('/'))
     }
 
+    /// Writes a file with mode 0644, and makes its parents.
     pub fn put(&self, path: &str, text: &str) {
         fs::create_dir_all(self.host(path).parent().unwrap()).unwrap();
         fs::write(self.host(path), text).unwrap();
@@ -93,7 +98,7 @@ impl Node {
         self.root.read(path, 1 << 20).unwrap().unwrap()
     }
 
-    /// All names, sorted, with inode, mode, and content or target: what must not differ where nothing changes.
+    /// All names, sorted, with inode, mode, and content or link target: what must not change if a run changes nothing.
     pub fn everything(&self) -> Vec<(String, u64, u32, String)> {
         let mut found = Vec::new();
         let mut directories = vec![self.host("/")];
@@ -117,13 +122,13 @@ impl Node {
         found
     }
 
-    /// The names of all but the tool's own files and directories.
+    /// All names except for the program's own files and directories.
     pub fn names(&self) -> Vec<String> {
         let names = self.everything().into_iter().map(|(name, ..)| name);
         names.filter(|name| !name.starts_with("/var/lib") && name != "/var").collect()
     }
 
-    /// The names of the backup sets, sorted.
+    /// The names of the backups, sorted.
     pub fn sets(&self) -> Vec<String> {
         self.root.list(BACKUPS).unwrap().unwrap_or_default()
     }
@@ -146,7 +151,7 @@ impl Node {
         Change::CreateDirectory { path: path.into(), attributes: mode(0o700) }
     }
 
-    /// A change that passes every check and fails when it is made: no label may be that long (xattr(7)).
+    /// A change that passes every check and fails when it is made: its label is too long (xattr(7)).
     pub fn fail_late(&self, path: &str) -> Change {
         let before = self.root.stat(path).unwrap().unwrap().attributes;
         let after = Attributes { label: Some(vec![b'x'; 70_000]), ..mode(0o640) };
@@ -156,7 +161,7 @@ impl Node {
     pub fn apply(&self, changes: &[Change], seconds: u64) -> Result<Option<String>> {
         execute(&self.root, changes, &Why::Apply, at(seconds))
     }
-    /// Goes the way back, all of it.
+    /// Does a restore.
     pub fn restore(&self, id: Option<&str>, seconds: u64) -> Restore {
         let restore = way_back(&self.root, id).unwrap();
         execute(&self.root, &restore.changes, &Why::Restore, at(seconds)).unwrap();

@@ -1,9 +1,9 @@
 //! Executes changes: all of them, or none.
 //!
-//! A file is old or new in full at any instant: it is staged under a dot-name beside its target, made durable,
-//! then renamed over it. In the manifest directory that is one event for the kubelet, which ignores dot-names and
-//! would run any other (kubernetes/kubernetes#55596). The old file keeps a second name until the run is through,
-//! so that undoing needs no space.
+//! At every moment, a file is the previous or the new one in full. The new file is written under a dot-name beside
+//! its target, made durable, and then renamed over it. In the manifest directory this is one event for the kubelet.
+//! The kubelet ignores names that begin with a dot, and would run every other file (kubernetes/kubernetes#55596). The
+//! previous file keeps a second name until the run has ended, so that undoing needs no space.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -28,12 +28,14 @@ use crate::facts::file::{Attributes, FileKind, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
-/// Executes `changes` in their order, and returns the id of the backup set; `None` where there is nothing to do.
-/// To be called with the lock held. First clears up after runs that were killed.
+/// Executes `changes` in their order, and returns the ID of the backup; `None` if there is nothing to do. Call it
+/// with the lock held. It first cleans up after interrupted runs. On success all changes are durable; a failure to
+/// clean up after them is only a warning.
 ///
-/// Errors: what a change was planned on isn't there any more; a change failed. In both cases, the node is as it
-/// was, unless the error says what isn't and where its copy is. When this returns without an error, all changes
-/// are durable; what fails in clearing up after them is a warning.
+/// # Errors
+///
+/// A path changed since the changes were planned; a change failed. In both cases the node is as it was, unless the
+/// error says what is not, and where its copy is.
 pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Option<String>> {
     backup::recover(root)?;
     if changes.is_empty() {
@@ -41,7 +43,7 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
         return Ok(None);
     }
     if let Some(path) = first_changed(root, changes)? {
-        bail!("{} changed meanwhile; nothing was written: run again", root.shown(path));
+        bail!("{} was changed by something else meanwhile; nothing was written: run again", root.shown(path));
     }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();
@@ -51,10 +53,10 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
     };
     for slot in kept {
         let removed = slot.remove(&kept_name(&slot.name));
-        warn_on_error(removed.map_err(|errno| root.error("remove the old file beside", &slot.path, errno)));
+        warn_on_error(removed.map_err(|errno| root.error("remove the previous file beside", &slot.path, errno)));
     }
-    // Only now are the kept files of removed ones out of the directories. What holds something stays: a log that
-    // was written meanwhile is worth more than a tidy node.
+    // Only now are the kept files out of the directories that are to be removed. A directory that is not empty stays:
+    // a log that was written meanwhile is worth more than a tidy node.
     for change in changes {
         if let Change::RemoveDirectory { path, .. } = change {
             warn_on_error(remove_directory(root, path));
@@ -68,7 +70,7 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
     Ok(Some(set.id))
 }
 
-/// The first path that isn't any more what it was when the changes were planned; `None` where all are.
+/// The first path that changed since the changes were planned; `None` if no path did.
 pub fn first_changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'c str>> {
     for change in changes {
         if !holds(root, change)? {
@@ -78,7 +80,7 @@ pub fn first_changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'
     Ok(None)
 }
 
-/// Is a path still as it was when its change was planned?
+/// Whether a path is still as it was when its change was planned.
 fn holds(root: &Root, change: &Change) -> Result<bool> {
     let path = change.path();
     Ok(match change {
@@ -90,7 +92,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
             let now = root.read(path, before.bytes.len());
             matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
         }
-        // Whoever can't read it any more plans anew, without it.
+        // If it can't be read any more, the next run plans without it.
         Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
         Change::Format { device, .. } => device::judge_content(device)? == Content::Blank,
         Change::Mount { .. } => mounted_at(path)?.is_none(),
@@ -101,7 +103,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
     })
 }
 
-/// What takes back one step.
+/// What undoes one step.
 enum Undo {
     /// Remove a temporary or kept file, if it is still there.
     Unlink(Rc<Slot>, String),
@@ -112,17 +114,18 @@ enum Undo {
     /// Remove a created directory.
     RemoveDirectory(Slot),
     SetAttributes(String, Attributes),
-    /// A device was formatted, or half so, which stays.
+    /// A device was formatted, in full or in part. This can't be undone.
     Formatted(String),
-    /// Put back the files that went aside from a directory.
+    /// Put back the directory that was renamed before a disk was mounted.
     PutAsideBack(String),
-    /// Take away what was mounted at a directory.
+    /// Unmount what was mounted at a directory.
     Unmount(String),
-    /// Put the text of the cluster's configuration back: what it is now, and what it was.
+    /// Put back the text of the cluster's kubeadm configuration: the new text, and the previous one.
     Cluster(String, String),
 }
 
-/// Makes the directories, stages the files and keeps the old ones. Returns the place of each change to a file.
+/// Makes the directories, writes the temporary files and keeps the previous ones. Returns the slot of each change to
+/// a file.
 fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Option<Rc<Slot>>>> {
     let mut slots = Vec::with_capacity(changes.len());
     let mut seen = HashSet::new();
@@ -157,7 +160,11 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
         if let Some(slot) = &slot {
             let dir = fstat(&slot.dir).map_err(|errno| root.error("look at the directory of", path, errno))?;
             let first = seen.insert((dir.st_dev, dir.st_ino, slot.name.clone()));
-            ensure!(first, "{} would be changed twice, by different names; give one of them", root.shown(path));
+            ensure!(
+                first,
+                "{} would be changed twice, under two names; configure only one of them",
+                root.shown(path)
+            );
         }
         slots.push(slot);
     }
@@ -173,7 +180,7 @@ fn make_parents(root: &Root, path: &str, undo: &mut Vec<Undo>) -> Result<()> {
     root.make_directory(parent, &attributes, &mut |made| undo.push(Undo::RemoveDirectory(made)))
 }
 
-/// Gives the old file a second name; where the file system has no hard links, a copy gets it.
+/// Keeps the previous file under a second name: as a hard link, or as a copy if the file system has no hard links.
 fn keep(root: &Root, slot: &Rc<Slot>, before: &Snapshot, undo: &mut Vec<Undo>) -> Result<()> {
     let name = kept_name(&slot.name);
     match slot.link(&name) {
@@ -181,7 +188,7 @@ fn keep(root: &Root, slot: &Rc<Slot>, before: &Snapshot, undo: &mut Vec<Undo>) -
         Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EMLINK | Errno::ENOSYS) => {
             create(root, slot, name, &before.bytes, &before.attributes, undo)?;
         }
-        Err(errno) => return Err(root.error("keep the old file of", &slot.path, errno)),
+        Err(errno) => return Err(root.error("keep the previous file of", &slot.path, errno)),
     }
     Ok(())
 }
@@ -200,7 +207,7 @@ fn create(
     Ok(())
 }
 
-/// Makes the changes, each durable before the next. Returns the places that have a kept file.
+/// Makes the changes, each durable before the next. Returns the slots that have a kept file.
 fn commit(
     root: &Root,
     changes: &[Change],
@@ -210,7 +217,8 @@ fn commit(
     let mut kept = Vec::new();
     for (change, slot) in changes.iter().zip(slots) {
         let path = change.path();
-        // An editor may have saved the file since: what it wrote must not be lost. Nothing but the rename follows.
+        // An editor may have saved the file since, and its text must not be lost. Only the rename comes after this
+        // check.
         let replaces =
             matches!(change, Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. });
         if replaces && !holds(root, change)? {
@@ -222,7 +230,7 @@ fn commit(
                 let new = temporary_name(&slot.name);
                 match before {
                     Some(_) => slot.rename(&new, &slot.name),
-                    // What somebody made there meanwhile is his.
+                    // Another program may have made a file there meanwhile; it must not be replaced.
                     None => slot.rename_new(&new, &slot.name),
                 }
                 .map_err(failed)?;
@@ -236,7 +244,7 @@ fn commit(
             (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(slot)) => {
                 let failed = |errno| root.error("move away", path, errno);
                 let name = kept_name(&slot.name);
-                // Were an old kept file the same file, rename(2) would do nothing.
+                // If a kept file of an earlier run were the same file, rename(2) would do nothing.
                 slot.remove(&name).and_then(|()| slot.rename(&slot.name, &name)).map_err(failed)?;
                 undo.push(Undo::PutBack(Rc::clone(&slot)));
                 slot.sync().map_err(failed)?;
@@ -270,7 +278,7 @@ fn commit(
                 disk::unmount(root, path)?;
                 warn_on_error(disk::put_back(root, path));
             }
-            // Made when staging; removed at the end.
+            // A directory is made by `stage`, and removed after all other changes.
             (Change::CreateDirectory { .. } | Change::RemoveDirectory { .. }, _) => {}
             (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, None) => {
                 bail!("{path} was not staged");
@@ -280,7 +288,7 @@ fn commit(
     Ok(kept)
 }
 
-/// Sets attributes; through a link only where nobody but root could have put it there.
+/// Sets attributes. Follows a link only if no other user than this one can have made it.
 fn set_by_path(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = match root.open_at(path, flags | OFlag::O_NOFOLLOW) {
@@ -301,18 +309,18 @@ fn remove_directory(root: &Root, path: &str) -> Result<()> {
     removed.and_then(|()| slot.sync()).map_err(|errno| root.error("remove the directory", path, errno))
 }
 
-/// Takes back what was done, last step first, and removes the backup set. Returns `error` with what became of the
-/// node. Where something can't be put back, the set stays, partial, and the next run takes it over.
+/// Undoes the steps, the last one first, and removes the backup. Returns `error` with the state of the node added. If a
+/// step can't be undone, the partial backup stays, and the next run takes it over.
 fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> anyhow::Error {
     let formatted = undo.iter().filter_map(|step| match step {
-        Undo::Formatted(device) => Some(format!(", but for {device}, which was formatted")),
+        Undo::Formatted(device) => Some(format!(", except for {device}, which was formatted")),
         _ => None,
     });
     let but: String = formatted.collect();
     let has_mounted = undo.iter().any(|step| matches!(step, Undo::Unmount(_)));
     let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
     if has_mounted {
-        // What systemd read of the units must not outlive them: the kubelet would need the mount.
+        // systemd must forget the units: with them, the kubelet would need the mount.
         warn_on_error(disk::reload());
     }
     if stuck.is_empty() {
@@ -320,7 +328,10 @@ fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> a
         return anyhow!("{error:#}; the node is as it was{but}");
     }
     let directory = set.directory();
-    anyhow!("{error:#}; and not all could be put back: {}; the old files are in {directory}", stuck.join(", "))
+    anyhow!(
+        "{error:#}; and these changes could not be undone: {}; the previous files are in {directory}",
+        stuck.join(", ")
+    )
 }
 
 fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
@@ -331,15 +342,15 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
         }
         Undo::PutBack(slot) => {
             let done = slot.rename(&kept_name(&slot.name), &slot.name).and_then(|()| slot.sync());
-            (slot.path.clone(), "may not be the old file", done)
+            (slot.path.clone(), "may not be the previous file", done)
         }
         Undo::Remove(slot) => {
             let done = slot.remove(&slot.name).and_then(|()| slot.sync());
-            (slot.path.clone(), "is new and may stay", done)
+            (slot.path.clone(), "is new and may still be there", done)
         }
         Undo::RemoveDirectory(slot) => {
             let done = unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir);
-            (slot.path, "is new and may stay", done)
+            (slot.path, "is new and may still be there", done)
         }
         Undo::SetAttributes(path, before) => {
             return set_by_path(root, &path, &before).map_err(|error| format!("{error:#}"));
@@ -348,7 +359,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
         Undo::PutAsideBack(path) => return disk::put_back(root, &path).map_err(|error| format!("{error:#}")),
         Undo::Unmount(path) => return disk::unmount(root, &path).map_err(|error| format!("{error:#}")),
         Undo::Cluster(now, before) => {
-            // What is neither is somebody else's.
+            // Any other text is from another program, and stays.
             let put_back =
                 |text: String| if text == now { cluster::replace(&now, &before, &mut false) } else { Ok(()) };
             return cluster::read().and_then(put_back).map_err(|error| format!("{error:#}"));
@@ -484,7 +495,10 @@ mod tests {
             meanwhile(&node);
             let before = node.everything();
             let error = node.apply(&changes, 0).unwrap_err().to_string();
-            assert!(error.starts_with(path) && error.contains("changed meanwhile"), "{path}: {error}");
+            assert!(
+                error.starts_with(path) && error.contains("changed by something else meanwhile"),
+                "{path}: {error}"
+            );
             assert_eq!(node.everything(), before, "{path}");
         }
     }
@@ -496,7 +510,7 @@ mod tests {
             node.put("/var/lib/y", "");
             let mut changes = all_kinds(&node);
             changes.insert(position, node.fail_late("/var/lib/y"));
-            // What a run may leave behind when it fails.
+            // What a failed run may leave.
             fs::create_dir_all(node.host(BACKUPS)).unwrap();
             let before = node.everything();
             let error = node.apply(&changes, 0).unwrap_err().to_string();
@@ -522,7 +536,7 @@ mod tests {
         let node = node();
         fs::create_dir(node.host("/etc/directory")).unwrap();
         let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], &Why::Apply, at(0)).unwrap();
-        // No kept file is there to be put back.
+        // There is no kept file to put back.
         let undo = vec![Undo::PutBack(Rc::new(node.root.slot(POLICY).unwrap()))];
         let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
         let copies = format!("{BACKUPS}/20261124T121326Z.partial");
@@ -567,7 +581,7 @@ mod tests {
         assert_eq!(whys, ["restore", "apply"]);
     }
 
-    /// A cut of power left one.
+    /// A power cut left this backup.
     #[test]
     fn a_set_that_was_being_written_is_cleared_by_the_next() {
         let node = node();
@@ -608,7 +622,7 @@ mod tests {
         let label = Some(b"system_u:object_r:kubernetes_file_t:s0".to_vec());
         let labelled = Attributes { label, ..mode(0o644) };
         let fd = node.root.open_at(POLICY, OFlag::O_RDONLY).unwrap();
-        // Who isn't root may not set one: then it has the one that the kernel gave.
+        // Only the root user can set a label. For other users, the file has the kernel's label.
         let _ = set_attributes(&fd, &labelled);
         let before = node.snapshot(POLICY).attributes.label;
         node.apply(&[node.write(POLICY, "policy")], 0).unwrap();

@@ -410,7 +410,7 @@ mod tests {
             ("", seen(Volatile, 50 * GIB), Some("would be lost at a reboot")),
             ("storage: {require: any}", seen(Volatile, 50 * GIB), None),
             ("", seen(Persistent, 7 * GIB), None),
-            ("", seen(Persistent, 5 * GIB), Some("are to stay so; set log.maxBackup")),
+            ("", seen(Persistent, 5 * GIB), Some("must stay free; set log.maxBackup")),
             ("storage: {headroom: any}", seen(Persistent, 5 * GIB), None),
             ("storage: {headroom: 1Gi}", seen(Persistent, 5 * GIB), None),
             ("storage: {headroom: any}", seen(Persistent, 1000), Some("1000 bytes are left")),

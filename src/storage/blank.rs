@@ -1,21 +1,21 @@
-//! Whether a device is blank: only then it may be formatted. Whatever isn't known speaks against it.
+//! Decides whether a device is blank. Only a blank device may be formatted; whatever is not known counts against it.
 
 use std::fmt;
 
-/// What the file systems that we make are called: one of another name may be somebody's.
+/// The label of the file systems that the program makes. A file system with another label may be in use.
 pub const LABEL: &str = "kube-audit";
 
 const MIB: u64 = 1 << 20;
 
-/// The least that is worth a file system, in bytes.
+/// The size of the smallest device that gets a file system, in bytes.
 const MIN_SIZE: u64 = 16 * MIB;
-/// How much of each end is looked at, in bytes. A first partition begins after one MiB as a rule, and its table may be gone.
+/// How many bytes are read at each end. A first partition usually begins after one MiB, and its table may be lost.
 const END: u64 = 16 * MIB;
-/// How many places between them are looked at, and how much of each, in bytes.
+/// How many samples are read between the ends, and the size of each in bytes.
 const SAMPLES: u64 = 256;
 const SAMPLE: u64 = 64 << 10;
 
-/// A signature that wipefs finds, and the label beside it, if there is one.
+/// A signature that wipefs finds, and its label; empty if it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// Such as `ext4`, `gpt`, `LVM2_member`, `crypto_LUKS`.
@@ -23,18 +23,18 @@ pub struct Signature {
     pub label: String,
 }
 
-/// What was found out about a device.
+/// What is known about a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceEvidence {
     pub is_block_device: bool,
     /// Bytes.
     pub size: u64,
-    /// What the kernel has made of it, or why it can't be told: partitions, other devices, a loop device on it.
+    /// What uses the device, in words: partitions, another device, a mount, a loop device; or why this is not known.
     pub users: Vec<String>,
     pub signatures: Vec<Signature>,
-    /// Why it can't be had alone: it is mounted, swap, or a part of something.
+    /// Why the device can't be opened exclusively: it is mounted, swap, or a part of another device.
     pub claimed: Option<String>,
-    /// Where the first byte is, of those that were looked at, that isn't zero.
+    /// The offset of the first byte that is not zero, of those that were read.
     pub data: Option<u64>,
 }
 
@@ -43,9 +43,9 @@ pub struct DeviceEvidence {
 pub enum Content {
     /// Nothing.
     Blank,
-    /// One file system, or something else of which wipefs finds one signature.
+    /// One file system, or something else with exactly one signature.
     Single(Signature),
-    /// Something, or something has it: why it is left alone.
+    /// It has content, or something uses it: the reason why it must not be changed.
     Taken(String),
 }
 
@@ -59,11 +59,11 @@ impl fmt::Display for Content {
     }
 }
 
-/// What is on it.
+/// Judges what is on a device. It is blank only if all of the evidence says so.
 pub fn judge(evidence: &DeviceEvidence) -> Content {
     let taken = |why: String| Content::Taken(why);
     if !evidence.is_block_device {
-        return taken("it is no block device".to_owned());
+        return taken("it is not a block device".to_owned());
     }
     if let Some(user) = evidence.users.first() {
         return taken(user.clone());
@@ -77,22 +77,23 @@ pub fn judge(evidence: &DeviceEvidence) -> Content {
         }
     }
     if let Some(why) = &evidence.claimed {
-        return taken(format!("it can't be had: {why}"));
+        return taken(format!("something else uses it: {why}"));
     }
     if evidence.size < MIN_SIZE {
         return taken("it is too small for a log".to_owned());
     }
     match evidence.data {
-        Some(at) => taken(format!("there is something at byte {at} that no program knows")),
+        Some(at) => taken(format!("it is not blank: there is unknown data at byte {at}")),
         None => Content::Blank,
     }
 }
 
-/// What wipefs says with `--no-act --parsable`. Several of one kind are one: a file system has copies of what tells it.
+/// Reads the output of `wipefs --no-act --parsable`. Several signatures of one kind count as one, because a file
+/// system may have copies of its signature.
 pub fn signatures(wipefs: &str) -> Vec<Signature> {
     let mut found: Vec<Signature> = Vec::new();
     for line in wipefs.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
-        // Offset, UUID, label, type; a label may have anything in it.
+        // The columns are offset, UUID, label and type. A label may contain anything.
         let (rest, kind) = line.rsplit_once(',').unwrap_or(("", line));
         let label = rest.splitn(3, ',').nth(2).unwrap_or_default();
         if !found.iter().any(|signature| signature.kind == kind) {
@@ -102,7 +103,7 @@ pub fn signatures(wipefs: &str) -> Vec<Signature> {
     found
 }
 
-/// The parts of a device that must be zero, each as where it begins and how long it is, in bytes.
+/// The ranges of a device of that size that must be zero, each as (start, length), in bytes.
 pub fn parts(size: u64) -> Vec<(u64, u64)> {
     if size <= 2 * END {
         return vec![(0, size)];
@@ -110,7 +111,7 @@ pub fn parts(size: u64) -> Vec<(u64, u64)> {
     let mut parts = vec![(0, END), (size - END, END)];
     let step = (size / (SAMPLES + 1)).max(SAMPLE);
     let samples = (1..=SAMPLES).map(|number| number.saturating_mul(step) / SAMPLE * SAMPLE);
-    // Where btrfs has a copy of what tells it.
+    // btrfs keeps a copy of its superblock at 64 MiB.
     parts.extend(
         samples
             .chain([64 * MIB])
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn nothing_found_is_blank() {
         assert_eq!(judge(&blank()), Content::Blank);
-        assert_eq!(judge(&DeviceEvidence::default()), Content::Taken("it is no block device".to_owned()));
+        assert_eq!(judge(&DeviceEvidence::default()), Content::Taken("it is not a block device".to_owned()));
         assert_eq!(judge(&DeviceEvidence { size: 16 << 20, ..blank() }), Content::Blank);
         let small = judge(&DeviceEvidence { size: (16 << 20) - 1, ..blank() });
         let one = Content::Single(Signature { kind: "ext4".to_owned(), label: String::new() });
@@ -150,7 +151,7 @@ mod tests {
             [("ext4".to_owned(), "kube-audit".to_owned()), ("LVM2_member".to_owned(), "a,b".to_owned())]
         );
         assert_eq!(signatures(""), []);
-        // Whatever it says, it says something.
+        // A line in an unknown format still counts as a signature.
         assert_eq!(signatures("?\n").len(), 1);
     }
 
@@ -177,7 +178,7 @@ mod tests {
         // At multiples of a 257th, rounded down to 64 KiB.
         assert_eq!((of_a_tib[2], of_a_tib[257]), ((0xFF00_0000, 65536), (0xFF_00FF_0000, 65536)));
         assert_eq!((of_a_tib.len(), of_a_tib[258]), (259, (64 << 20, 65536)));
-        // What an end has isn't looked at again.
+        // The ends are not read twice.
         let small = parts(80 << 20);
         assert_eq!(small.iter().filter(|(start, _)| *start == 64 << 20).count(), 1);
         assert!(small[2..].iter().all(|(start, _)| (END..64 << 20).contains(start)), "{small:?}");

@@ -1,7 +1,8 @@
-//! How much room the log's limits can take, and how far back they let the log reach.
+//! Calculates how much room the log's limits need, and how far back they let the log reach.
 //!
-//! The API server rotates by lumberjack (natefinch/lumberjack `lumberjack.go`): a file that would grow beyond `maxsize` is renamed, then
-//! compressed, and what is beyond `maxbackup` files or older than `maxage` days is deleted, at a rotation alone.
+//! The API server rotates its log with lumberjack (natefinch/lumberjack `lumberjack.go`). A file that would become
+//! larger than `maxsize` is renamed, then compressed. At each rotation, and only then, lumberjack deletes the oldest
+//! files beyond `maxbackup`, and the files older than `maxage` days.
 
 use std::fmt;
 
@@ -12,27 +13,29 @@ use crate::yaml::Node;
 const MIB: u64 = 1 << 20;
 const DAY: f64 = 86400.0;
 
-/// To which part a rotated file is compressed where none is there to measure: events are all alike, and were never seen to take more.
+/// How many times smaller compression makes a rotated file, if no file is there to measure. Events are much alike,
+/// and no measured log was compressed less.
 pub const ASSUMED_RATIO: f64 = 5.0;
 
-/// The shortest time that a rate is made of, in seconds.
+/// The shortest time over which a rate is measured, in seconds.
 const MIN_WINDOW: u64 = 30;
 
-/// What limits the log.
+/// The limits of the log, from the API server's flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one file; `None` where it grows for ever.
+    /// The largest size of one file in bytes. `None`: it grows forever.
     pub size: Option<u64>,
-    /// Rotated files; `None` for any number.
+    /// The largest number of rotated files. `None`: no limit.
     pub backups: Option<u64>,
-    /// Days; `None` for ever.
+    /// The largest age of a rotated file in days. `None`: no limit.
     pub age: Option<u64>,
     pub compress: bool,
 }
 
 impl Limits {
-    /// As an API server of that version takes its flags. 1.36 brought limits where nobody sets any, and a `maxsize` of 0 that
-    /// means none (kubernetes/kubernetes#136478); before, lumberjack took it for its own 100 MiB.
+    /// The limits that an API server of that version takes from its flags. Kubernetes 1.36 introduced default limits,
+    /// and a `maxsize` of 0 that means no limit (kubernetes/kubernetes#136478). Before, lumberjack used its own 100
+    /// MiB for 0.
     pub fn of(flags: &Flags, version: Option<Version>) -> Limits {
         let is_new = version.is_none_or(|version| version >= Version::new(36));
         let value = |name: &str, unset: u64| {
@@ -59,10 +62,10 @@ impl Limits {
     }
 }
 
-/// A file that was rotated.
+/// A rotated file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {
-    /// When, in seconds since 1970.
+    /// When it was rotated, in seconds since 1970.
     pub time: u64,
     /// On the disk.
     pub bytes: u64,
@@ -82,9 +85,9 @@ pub struct EventTimes {
 pub struct Rate {
     /// Of events, uncompressed.
     pub bytes_per_second: f64,
-    /// Since when it is so, in seconds since 1970.
+    /// The start of the measured time, in seconds since 1970.
     pub since: u64,
-    /// For how many seconds.
+    /// The length of the measured time, in seconds.
     pub seconds: u64,
 }
 
@@ -92,14 +95,14 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kept {
     pub seconds: f64,
-    /// What ends it.
+    /// What limits it.
     pub end: End,
 }
 
-/// The log that is there.
+/// The log files that are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogHistory {
-    /// The bytes of the file that is written.
+    /// The size of the current file in bytes.
     pub bytes: u64,
     pub events: Option<EventTimes>,
     /// Oldest first.
@@ -112,7 +115,7 @@ impl LogHistory {
         self.rotated.iter().fold(self.bytes, |sum, file| sum.saturating_add(file.bytes))
     }
 
-    /// How many times smaller a file becomes, by those that were compressed.
+    /// How many times smaller compression makes a file, as measured on the compressed files.
     fn ratio(&self) -> Option<f64> {
         let compressed = self.rotated.iter().filter(|file| file.plain != file.bytes);
         let (plain, bytes) = compressed
@@ -120,7 +123,8 @@ impl LogHistory {
         (plain > 0.0 && bytes > 0.0).then(|| (plain / bytes).max(1.0))
     }
 
-    /// How fast it grows. Of the oldest rotated file it is known when it ended, not when it began.
+    /// Bytes of events a second, the start of the measured time (in seconds since 1970) and its length in seconds.
+    /// For the oldest rotated file, only its end is known, so its bytes don't count.
     fn rate(&self) -> Option<Rate> {
         let last = self.events.map(|times| times.last).or(self.rotated.last().map(|file| file.time))?;
         let (bytes, since) = match self.rotated.as_slice() {
@@ -134,34 +138,34 @@ impl LogHistory {
     }
 }
 
-/// The file system that the log lies on, in bytes.
+/// The file system of the log directory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {
     pub total: u64,
     pub available: u64,
-    /// What the kubelet keeps free by ending pods, where the log lies on its file system.
+    /// What the kubelet keeps free by evicting pods; 0 if the kubelet uses another file system.
     pub eviction: u64,
 }
 
 impl Disk {
-    /// What can be written before the kubelet ends pods, or no byte is left.
+    /// The bytes that can be written before the kubelet evicts pods, or the disk is full.
     pub fn free(&self) -> u64 {
         self.available.saturating_sub(self.eviction)
     }
 }
 
-/// What ends the history, or its growth.
+/// What limits how far back the log reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// `maxbackup` files of `maxsize`.
     Backups,
     Age,
-    /// No room is left on the disk before the limits are reached.
+    /// The disk is full before the limits are reached.
     Disk,
 }
 
 impl End {
-    /// Its name, in text and JSON.
+    /// The name in text and JSON.
     pub fn name(self) -> &'static str {
         match self {
             End::Backups => "maxbackup",
@@ -171,33 +175,34 @@ impl End {
     }
 }
 
-/// What is to be expected.
+/// The forecast for a log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    /// What the files can come to in bytes, uncompressed; `None` where no limit holds.
+    /// The largest size of all files in bytes, uncompressed. `None` if there is no limit.
     pub worst: Option<u64>,
-    /// The same as the disk will see it: with what compression and age leave of it.
+    /// The largest size of all files on the disk in bytes: with compression, and without the files that `maxage`
+    /// deletes.
     pub expected: Option<u64>,
-    /// How many times smaller compression makes a file; 1 without.
+    /// How many times smaller compression makes a file; 1 without compression.
     pub ratio: f64,
-    /// Or it is [`ASSUMED_RATIO`].
+    /// The ratio was measured on this log. If not, it is [`ASSUMED_RATIO`].
     pub is_measured: bool,
     pub rate: Option<Rate>,
-    /// How long a file takes to be rotated, in seconds.
+    /// The time until a file is full and rotated, in seconds.
     pub rotation: Option<f64>,
-    /// How far back the log will reach at least. `None` where no rate is known, or nothing ends it.
+    /// How far back the log will reach at least. `None` if no rate is known, or there is no limit.
     pub kept: Option<Kept>,
 }
 
-/// What is to be expected of a log.
+/// Forecasts the size and the reach of a log, from its limits, its history and its file system.
 pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Forecast {
     let measured = history.ratio().filter(|_| limits.compress);
     let ratio = measured.unwrap_or(if limits.compress { ASSUMED_RATIO } else { 1.0 });
     let rate = history.rate();
     let worst =
         limits.size.zip(limits.backups).map(|(size, backups)| size.saturating_mul(backups.saturating_add(1)));
-    // Nothing older than that is there but in the file that is written, as nothing is deleted without a rotation. A quiet hour says nothing
-    // of a month.
+    // Events older than `maxage` are only in the current file, because files are deleted only at a rotation. A rate of
+    // less than a day doesn't count here: a quiet hour says nothing about a month.
     let by_age = rate
         .filter(|rate| rate.seconds as f64 >= DAY)
         .zip(limits.age)
@@ -207,7 +212,7 @@ pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Fo
         (Some(worst), Some(by_age)) => Some(by_age.min(worst as f64)),
         (worst, by_age) => worst.map(|worst| worst as f64).or(by_age),
     };
-    // One file is as large as it is: the one that is written, or the one that is being compressed when the next has just begun.
+    // One file is always uncompressed: the current one, or the one that is being compressed after a rotation.
     let expected =
         plain.zip(limits.size).map(|(plain, size)| (size as f64 + (plain - size as f64) / ratio) as u64);
     let kept = rate.and_then(|rate| {
@@ -221,7 +226,7 @@ pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Fo
             .filter(|_| limits.size.is_some())
             .map(|age| Kept { seconds: age as f64 * DAY, end: End::Age });
         let room = disk.map(|disk| disk.free().saturating_add(history.total()) as f64);
-        // Where the limits have room, they are reached before.
+        // If the disk has room for the limits, the log reaches its limits first.
         let full = room.map(|room| {
             let whole = limits.size.map_or(0.0, |size| size as f64).min(room);
             Kept { seconds: (whole + (room - whole) * ratio) / rate, end: End::Disk }
@@ -239,7 +244,7 @@ pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Fo
     }
 }
 
-/// How much of a file system, or how many bytes.
+/// A part of a file system, in percent or in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Share {
     Percent(f64),
@@ -247,7 +252,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// Reads `10%`, `1Gi`, `500M` or `1000`, as the kubelet does its thresholds.
+    /// Reads `10%`, `1Gi`, `500M` or `1000`, as the kubelet reads its eviction thresholds. `None` for other texts.
     pub fn parse(text: &str) -> Option<Share> {
         if let Some(percent) = text.strip_suffix('%') {
             let percent: f64 = percent.parse().ok()?;
@@ -272,7 +277,7 @@ impl Share {
         Some(Share::Bytes((number * *unit as f64) as u64))
     }
 
-    /// In bytes.
+    /// The share of `total` bytes, in bytes.
     pub fn of(self, total: u64) -> u64 {
         match self {
             Share::Percent(percent) => (total as f64 * percent / 100.0) as u64,
@@ -281,11 +286,11 @@ impl Share {
     }
 }
 
-/// What a kubelet keeps free of its file system where nothing else is configured.
+/// What a kubelet keeps free of its file system by default.
 pub const EVICTION: Share = Share::Percent(10.0);
 
-/// What a KubeletConfiguration says of that. Where it has any threshold, those that it doesn't have don't hold
-/// (kubernetes/kubernetes `pkg/kubelet/eviction/helpers.go`).
+/// What a kubelet with this KubeletConfiguration keeps free of its file system. If the configuration sets any hard
+/// threshold, the defaults of the others don't hold (kubernetes/kubernetes `pkg/kubelet/eviction/helpers.go`).
 pub fn eviction(config: &Node) -> Share {
     match config.get("evictionHard").filter(|hard| !hard.is_null()) {
         None => EVICTION,
@@ -301,7 +306,7 @@ pub fn eviction(config: &Node) -> Share {
     }
 }
 
-/// What keeps limits from fitting on a disk, of which so many bytes are to stay free; `None` where they fit.
+/// Why the log may fill the disk, of which `headroom` bytes must stay free; `None` if its limits fit.
 pub fn misfit(
     forecast: &Forecast,
     limits: &Limits,
@@ -313,7 +318,7 @@ pub fn misfit(
         let missing = match limits.size {
             None => "--audit-log-maxsize is 0, so the log is never rotated",
             Some(_) if limits.age.is_some() => {
-                "--audit-log-maxage alone limits it, and what that comes to can't be told before there are events of a day"
+                "only --audit-log-maxage limits it, and how large it becomes is known only after a day of events"
             }
             Some(_) => "neither --audit-log-maxbackup nor --audit-log-maxage limits it",
         };
@@ -322,7 +327,7 @@ pub fn misfit(
     let kept = headroom.max(disk.eviction);
     if expected > disk.total.saturating_sub(kept) {
         return Some(format!(
-            "the log may come to {}, and the file system has {} of which {} are to stay free",
+            "the log can grow to {}, and the file system has {}, of which {} must stay free",
             Bytes(expected),
             Bytes(disk.total),
             Bytes(kept)
@@ -331,7 +336,7 @@ pub fn misfit(
     let growth = expected.saturating_sub(history.total());
     (growth > disk.available.saturating_sub(kept)).then(|| {
         format!(
-            "the log may come to {}, {} more than it has now, and of the {} that are free {} are to stay so",
+            "the log can grow to {}, {} more than now, and {} are free, of which {} must stay free",
             Bytes(expected),
             Bytes(growth),
             Bytes(disk.available),
@@ -340,7 +345,7 @@ pub fn misfit(
     })
 }
 
-/// A number of bytes as people write it.
+/// A number of bytes, printed with a unit: `50.0 MiB`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
 
@@ -358,7 +363,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A time as people say it, given in seconds.
+/// A duration in seconds, printed with the unit that fits: `40 minutes`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub f64);
 
@@ -389,12 +394,12 @@ mod tests {
         Some(EventTimes { first, last })
     }
 
-    /// A rate, without for how long it is so.
+    /// A rate, without the length of the measured time.
     fn known(rate: Option<Rate>) -> Option<(f64, u64)> {
         rate.map(|rate| (rate.bytes_per_second, rate.since))
     }
 
-    /// A log that is written at one MiB an hour, for so many hours.
+    /// A log that gets one MiB an hour, for that many hours.
     fn hours(hours: u64) -> LogHistory {
         LogHistory { bytes: hours * MIB, events: times(NOW, NOW + hours * 3600), rotated: Vec::new() }
     }
@@ -457,7 +462,7 @@ mod tests {
         assert_eq!(known(found.rate), Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
         assert_eq!((found.ratio, found.is_measured), (10.0, true));
         assert_eq!(history.total(), 160 * MIB);
-        // Too short a time since then, and what no time or ratio is made of.
+        // The time is too short, or there is nothing to measure.
         let log = |bytes, last, rotated: &[(u64, u64, u64)]| LogHistory {
             bytes,
             events: times(NOW - 100, NOW + last),
@@ -494,13 +499,13 @@ mod tests {
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
                 Some((10.0 * HOUR, End::Disk)),
             ),
-            // A whole file of 2 MiB, and 8 MiB for what is a fifth.
+            // One uncompressed file of 2 MiB, and 8 MiB for the files compressed to a fifth.
             (
                 limits(2, 100, 0, true),
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
                 Some((42.0 * HOUR, End::Disk)),
             ),
-            // Less than a file: nothing of it is compressed.
+            // There is less room than for one file, so nothing is compressed.
             (
                 limits(50, 100, 0, true),
                 Disk { available: 8 * MIB, ..disk(10, 5, 0) },
@@ -518,11 +523,11 @@ mod tests {
 
     #[test]
     fn where_events_are_few_age_keeps_the_log_small() {
-        // A MiB an hour for two days, and the file that is written.
+        // One MiB an hour for two days, and the current file.
         let found = forecast(&limits(6, 100, 2, false), &hours(48), None);
         assert_eq!((found.worst, found.expected), (Some(606 * MIB), Some(54 * MIB)));
         assert_eq!(forecast(&limits(6, 0, 2, false), &hours(48), None).expected, Some(54 * MIB));
-        // A quiet hour says nothing of two days.
+        // A quiet hour says nothing about two days.
         assert_eq!(forecast(&limits(6, 100, 2, false), &hours(23), None).expected, Some(606 * MIB));
         assert_eq!(forecast(&limits(6, 0, 2, false), &hours(23), None).expected, None);
     }
@@ -536,11 +541,11 @@ mod tests {
         for (limits, history, disk, headroom, expected) in [
             (limits(100, 9, 0, false), &none, disk(10, 5, 1), GIB, None),
             (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 0, None),
-            (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 1, Some("has 10.0 GiB of which 1 bytes")),
-            (limits(1024, 9, 0, false), &none, disk(10, 10, 1), 0, Some("has 10.0 GiB of which 1.0 GiB")),
+            (limits(1024, 9, 0, false), &none, disk(10, 10, 0), 1, Some("has 10.0 GiB, of which 1 bytes")),
+            (limits(1024, 9, 0, false), &none, disk(10, 10, 1), 0, Some("has 10.0 GiB, of which 1.0 GiB")),
             (limits(1024, 4, 0, false), &none, disk(10, 5, 0), 0, None),
-            (limits(1024, 4, 0, false), &none, disk(10, 5, 1), 0, Some("of the 5.0 GiB that are free 1.0 GiB")),
-            // What the log has already isn't to come.
+            (limits(1024, 4, 0, false), &none, disk(10, 5, 1), 0, Some("5.0 GiB are free, of which 1.0 GiB")),
+            // The log already takes a part of its largest size.
             (
                 limits(1024, 4, 0, false),
                 &LogHistory { bytes: GIB, ..LogHistory::default() },
@@ -549,7 +554,7 @@ mod tests {
                 None,
             ),
             (limits(1024, 0, 0, false), &none, disk(10, 10, 0), 0, Some("nor --audit-log-maxage limits it")),
-            (limits(1024, 0, 9, false), &none, disk(10, 10, 0), 0, Some("before there are events of a day")),
+            (limits(1024, 0, 9, false), &none, disk(10, 10, 0), 0, Some("only after a day of events")),
             (limits(0, 10, 0, false), &none, disk(10, 10, 0), 0, Some("is never rotated")),
         ] {
             let found = misfit_of(&limits, history, disk, headroom);

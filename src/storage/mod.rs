@@ -1,9 +1,13 @@
-//! Where the audit log lies: decided here from texts and numbers, without touching anything. `node::storage` gets them.
+//! Judges the storage of the log directory: whether it survives a reboot, how much room the log needs, and whether a
+//! disk may be formatted.
 //!
-//! * [`mounts`] reads `/proc/self/mountinfo`, [`persistence`] judges by it whether a directory outlives a reboot.
-//! * [`forecast`] says how much the log's limits can take, and how far back they reach.
-//! * [`rotation`] is the names that old logs have, [`blank`] whether a device may be formatted.
-//! * [`unit`](mod@unit) is the mount unit of a disk of the log's own.
+//! * [`mounts`] reads `/proc/self/mountinfo`. From it, [`persistence`] judges whether a directory survives a reboot.
+//! * [`forecast`] calculates how much room the log's limits need, and how far back they let the log reach.
+//! * [`rotation`] knows the names of rotated logs, and [`blank`] whether a device is blank.
+//! * [`unit`](mod@unit) is the mount unit of a dedicated disk.
+//!
+//! Everything here works on texts and numbers, which `node::storage` and `node::device` read. Nothing here may touch
+//! the node.
 
 pub mod blank;
 pub mod forecast;

@@ -1,26 +1,27 @@
-//! What is mounted where, as `/proc/self/mountinfo` tells it: proc_pid_mountinfo(5).
+//! Reads `/proc/self/mountinfo`, the list of mounts: proc_pid_mountinfo(5).
 
 use std::fmt;
 
 use crate::path::is_within;
 
-/// One line.
+/// One mount: one line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     pub id: u32,
     pub parent: u32,
-    /// The number of the device, `MAJOR:MINOR`. Of what has no device of its own, such as btrfs, one that is made up.
+    /// The number of the device, `MAJOR:MINOR`. A file system without a device of its own, such as btrfs, has a
+    /// made-up one.
     pub device: String,
-    /// Which part of the file system is mounted: `/`, or a directory of it for a bind mount or a subvolume.
+    /// The directory of the file system that is mounted: `/`, or another one for a bind mount or a subvolume.
     pub root: String,
-    /// Where.
+    /// The directory where it is mounted.
     pub point: String,
     pub file_system: String,
-    /// A device, or whatever the file system takes for one.
+    /// The device, or what the file system has in place of one.
     pub source: String,
-    /// Of the mount, separated by commas.
+    /// The options of the mount, separated by commas.
     pub options: String,
-    /// Of the file system, separated by commas.
+    /// The options of the file system, separated by commas.
     pub super_options: String,
 }
 
@@ -30,34 +31,36 @@ impl Mount {
         self.super_options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// Can nothing be written there?
+    /// Whether the mount or its file system is read-only.
     pub fn is_read_only(&self) -> bool {
         [&self.options, &self.super_options].iter().any(|options| options.split(',').any(|option| option == "ro"))
     }
 }
 
-/// A line that is none of mountinfo's.
+/// A line that is not in the format of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineFault {
-    /// From 1 on.
+    /// The number of the line, from 1.
     pub line: usize,
 }
 
 impl fmt::Display for LineFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: this is no line of mountinfo", self.line)
+        write!(f, "line {}: this is not a line of mountinfo", self.line)
     }
 }
 
 /// Reads the text of mountinfo.
 ///
-/// Errors: a line that can't be read. Leaving it out could hide what covers a directory.
+/// # Errors
+///
+/// A line can't be read. Without that line, a mount that covers a directory could be missed.
 pub fn parse(text: &str) -> Result<Vec<Mount>, LineFault> {
     text.lines().enumerate().map(|(at, line)| mount(line).ok_or(LineFault { line: at + 1 })).collect()
 }
 
 fn mount(line: &str) -> Option<Mount> {
-    // Blanks are escaped, but for one kind: a file system may have nothing for a source, which leaves two of them.
+    // Blanks inside a field are escaped. A file system may have an empty source, which leaves two blanks in a row.
     let (mount, file_system) = line.split_once(" - ")?;
     let mut words = mount.split(' ');
     let (id, parent) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -78,7 +81,8 @@ fn mount(line: &str) -> Option<Mount> {
     })
 }
 
-/// A text with its octal escapes resolved: `\040` is a blank, `\011` a tab, `\012` a new line, `\134` a backslash, `\043` a number sign.
+/// A text with its octal escapes resolved: `\040` is a blank, `\011` a tab, `\012` a newline, `\134` a backslash,
+/// `\043` a number sign.
 fn plain(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -97,15 +101,15 @@ fn plain(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// The mount that a path lies on, as the kernel finds it: from the root on, at each mount point that comes first on the way, to what is mounted
-/// there last. So what an outer mount hides doesn't count. `path` is absolute, without links. `None` where nothing covers it, as with a root
-/// directory that is no mount point.
+/// The mount that a path is on. It follows the path like the kernel: from the root directory on, at each mount point on
+/// the way, to what was mounted there last. So a mount that an outer mount hides doesn't count. `path` is absolute and
+/// without links. `None` if no mount covers it, such as under a root directory that is not a mount point.
 pub fn covering<'m>(mounts: &'m [Mount], path: &str) -> Option<&'m Mount> {
     let is_listed = |id: u32| mounts.iter().any(|mount| mount.id == id);
     let begins = |mount: &&Mount| mount.parent == mount.id || !is_listed(mount.parent);
     let on_the_way = |mount: &&Mount| mount.point == "/" || is_within(path, &mount.point);
     let mut found = mounts.iter().filter(begins).filter(on_the_way).min_by_key(|mount| mount.point.len())?;
-    // Each is another one: whatever a text claims, this ends.
+    // Each step goes to another mount, so this loop ends for every text.
     for _ in mounts {
         let inside = |mount: &&Mount| mount.parent == found.id && mount.id != found.id;
         match mounts.iter().filter(inside).filter(on_the_way).min_by_key(|mount| mount.point.len()) {
@@ -184,7 +188,7 @@ mod tests {
         ] {
             assert_eq!(parse(text).err().map_or(0, |fault| fault.line), line, "{text:?}");
         }
-        assert_eq!(parse("?").unwrap_err().to_string(), "line 1: this is no line of mountinfo");
+        assert_eq!(parse("?").unwrap_err().to_string(), "line 1: this is not a line of mountinfo");
     }
 
     #[test]
@@ -193,7 +197,7 @@ mod tests {
                     2 1 8:2 / /var rw - xfs /dev/sda2 rw\n\
                     3 2 0:3 / /var rw - tmpfs tmpfs rw\n\
                     4 2 8:4 / /var/log rw - ext4 /dev/sda4 rw\n";
-        // /var/log was mounted on the disk that the tmpfs hides since.
+        // The tmpfs was mounted later, and hides the disk with /var/log.
         assert_eq!(point(text, "/var/log/x"), Some((3, "tmpfs".to_owned())));
         assert_eq!(point(text, "/var"), Some((3, "tmpfs".to_owned())));
         assert_eq!(point(text, "/variable"), Some((1, "ext4".to_owned())));
@@ -221,7 +225,7 @@ mod tests {
         assert_eq!(point(text, "/var"), Some((3, "ext4".to_owned())));
     }
 
-    /// As the kernel writes a path.
+    /// Writes a path as the kernel does.
     fn escaped(text: &str) -> String {
         text.chars()
             .map(|c| if " \t\n\\#".contains(c) { format!("\\{:03o}", c as u32) } else { c.to_string() })
@@ -251,7 +255,8 @@ mod tests {
             prop_assert_eq!(mounts[0].super_option("x"), Some(fields[3].as_str()));
         }
 
-        /// Mounts made one after the other, each where it can be reached: what covers a path is the last one made on its way.
+        /// Makes mounts one after the other, each where it can be reached. The mount of a path is the last one that
+        /// was made on its way.
         #[test]
         fn what_was_mounted_last_on_the_way_counts(points in prop::collection::vec("(/[ab]){0,3}", 0..8), path in "(/[ab]){1,4}") {
             let mut mounts = parse("1 0 8:1 / / rw - ext4 root rw").unwrap();

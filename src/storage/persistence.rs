@@ -1,22 +1,22 @@
-//! Whether what is written into a directory outlives a reboot.
+//! Judges whether the files in a directory survive a reboot.
 
 use std::fmt;
 
 use super::mounts::{Mount, covering};
 
-/// What becomes of a file at the next reboot.
+/// Whether a file survives the next reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasting {
-    /// It is still there.
+    /// It survives.
     Persistent,
-    /// It is gone.
+    /// It is lost.
     Volatile,
-    /// Nobody can tell from here.
+    /// This is not known.
     Unknown,
 }
 
 impl Lasting {
-    /// Its name, in text and JSON.
+    /// The name in text and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Lasting::Persistent => "persistent",
@@ -26,11 +26,11 @@ impl Lasting {
     }
 }
 
-/// That, and why.
+/// Whether a directory survives a reboot, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     pub lasting: Lasting,
-    /// A few words: what the directory lies on.
+    /// What the directory is on, in a few words.
     pub reason: String,
 }
 
@@ -40,30 +40,30 @@ impl fmt::Display for Judgement {
     }
 }
 
-/// What the kernel says of a block device.
+/// A block device, as the kernel describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// Such as `sda1`, `dm-0`, `loop3`.
     pub name: String,
-    /// The file behind a loop device; ` (deleted)` at its end where it was removed.
+    /// The file behind a loop device, with ` (deleted)` at its end if it was removed.
     pub backing_file: Option<String>,
-    /// The numbers of the devices that it is made of: of the device mapper's, of a RAID, of a cache.
+    /// The numbers of the devices that it consists of: for the device mapper, a RAID or a cache.
     pub parts: Vec<String>,
-    /// The device mapper's own name for what it is, such as `LVM-...` and `CRYPT-LUKS2-...`.
+    /// The device mapper's UUID, which names the kind of device, such as `LVM-...` and `CRYPT-LUKS2-...`.
     pub uuid: Option<String>,
 }
 
-/// How to find out about a block device, by its number or its path: `None` where there is none.
+/// A function that describes a block device, by its number or its path. `None` if there is no such device.
 pub type Devices<'a> = &'a dyn Fn(&str) -> Option<Block>;
 
-/// How many things may lie on one another: a file system in a file on a file system, a volume on a RAID.
+/// The largest number of layers: a file system in a file on a file system, a volume on a RAID.
 const DEPTH: usize = 16;
 
 /// File systems whose files are in memory.
 const MEMORY: &[&str] = &["tmpfs", "ramfs", "rootfs", "devtmpfs", "hugetlbfs"];
-/// File systems that nobody can write to.
+/// Read-only file systems.
 const READ_ONLY: &[&str] = &["squashfs", "erofs", "iso9660", "cramfs", "romfs", "udf"];
-/// File systems of another machine, whose files don't go with this one.
+/// File systems on other machines. Their files don't depend on this machine's reboot.
 const NETWORK: &[&str] = &[
     "nfs",
     "nfs4",
@@ -78,7 +78,7 @@ const NETWORK: &[&str] = &[
     "gfs2",
     "afs",
 ];
-/// File systems that have pools of devices themselves.
+/// File systems that manage pools of devices themselves.
 const POOLS: &[&str] = &["zfs"];
 /// File systems on block devices.
 const ON_DEVICES: &[&str] = &[
@@ -86,12 +86,13 @@ const ON_DEVICES: &[&str] = &[
     "ntfs3", "minix",
 ];
 
-/// What the paths of a container's layers have in them, by what made it: Docker, containerd, Podman and CRI-O, BuildKit.
+/// Parts of the paths of a container's layers, by the program that made it: Docker, containerd, Podman and CRI-O,
+/// BuildKit, kaniko.
 const CONTAINERS: &[&str] = &["/docker/", "containerd", "/containers/", "buildkit", "/kaniko"];
-/// What the paths of a live system's layers have in them.
+/// Parts of the paths of a live system's layers.
 const LIVE: &[&str] = &["squashfs", "/cow", "/casper", "/live/", "/erofs", "/rofs"];
 
-/// Judges the directory `path`, which has no links in it, by the mounts that are seen here.
+/// Judges the directory `path`, which has no links in it, by the mounts that this process sees.
 pub fn judge(mounts: &[Mount], path: &str, devices: Devices<'_>) -> Judgement {
     match covering(mounts, path) {
         Some(mount) => judge_mount(mounts, mount, devices, DEPTH),
@@ -99,7 +100,7 @@ pub fn judge(mounts: &[Mount], path: &str, devices: Devices<'_>) -> Judgement {
     }
 }
 
-/// Judges a device that nothing of is mounted yet.
+/// Judges a device that is not mounted yet.
 pub fn judge_device(mounts: &[Mount], block: &Block, devices: Devices<'_>) -> Judgement {
     judge_block(mounts, block, devices, DEPTH)
 }
@@ -112,10 +113,10 @@ fn judge_mount(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: usi
     let kind = mount.file_system.as_str();
     let at = format!("{kind} at {}", mount.point);
     if depth == 0 {
-        return judgement(Lasting::Unknown, format!("{at}, on more layers than are looked at"));
+        return judgement(Lasting::Unknown, format!("{at}, on too many layers"));
     }
     if READ_ONLY.contains(&kind) {
-        return judgement(Lasting::Volatile, format!("{at}, which nobody can write to"));
+        return judgement(Lasting::Volatile, format!("{at}, which is read-only"));
     }
     match kind {
         _ if MEMORY.contains(&kind) => judgement(Lasting::Volatile, format!("{at}, in memory")),
@@ -125,60 +126,61 @@ fn judge_mount(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: usi
         _ if POOLS.contains(&kind) => judgement(Lasting::Persistent, format!("{at}, {}", mount.source)),
         "overlay" | "overlayfs" | "aufs" | "fuse.fuse-overlayfs" => judge_overlay(mounts, mount, devices, depth),
         _ if ON_DEVICES.contains(&kind) => {
-            // The number of btrfs, or of what has many devices, is made up.
+            // btrfs, and other file systems with many devices, have a made-up number.
             let block = devices(&mount.device).or_else(|| devices(&mount.source));
             match block {
                 Some(block) => {
                     let found = judge_block(mounts, &block, devices, depth - 1);
                     judgement(found.lasting, format!("{at} on {}", found.reason))
                 }
-                // A container sees no devices, but what it is given of a disk is a disk's.
+                // A container sees no devices, but a part of a disk that it is given is still on that disk.
                 None if mount.source.starts_with("/dev/") => {
                     let name = mount.source.trim_start_matches("/dev/");
                     let found = judge_name(name);
                     judgement(found.lasting, format!("{at} on {}", found.reason))
                 }
-                None => judgement(Lasting::Unknown, format!("{at} on {}, which is not seen here", mount.source)),
+                None => {
+                    judgement(Lasting::Unknown, format!("{at} on {}, which is not visible here", mount.source))
+                }
             }
         }
-        _ => judgement(Lasting::Unknown, format!("{at}, which may be anything")),
+        _ => judgement(Lasting::Unknown, format!("{at}, a file system of an unknown kind")),
     }
 }
 
-/// What an overlay is written to is another directory, which may be out of sight.
+/// Judges an overlay by the directory that its files are written to, which may not be visible here.
 fn judge_overlay(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: usize) -> Judgement {
     let at = format!("{} at {}", mount.file_system, mount.point);
-    // libmount escapes what has a comma in it; such a path is as good as unknown.
+    // libmount escapes paths with a comma. Such a path is not found, so the result is Unknown.
     let (upper, lower) = (mount.super_option("upperdir"), mount.super_option("lowerdir").unwrap_or_default());
     let Some(upper) = upper else {
         return match mount.is_read_only() || mount.super_options.contains("lowerdir") {
-            true => judgement(Lasting::Volatile, format!("{at}, which nobody can write to")),
-            false => judgement(Lasting::Unknown, format!("{at}, whose layers are not told")),
+            true => judgement(Lasting::Volatile, format!("{at}, which is read-only")),
+            false => judgement(Lasting::Unknown, format!("{at}, whose layers are not listed")),
         };
     };
     let has = |words: &[&str]| words.iter().any(|word| upper.contains(word) || lower.contains(word));
-    // The path of a container's layer is one of its host, whatever has that name inside.
+    // A container's layer is a path on its host. A directory of the same name in the container is something else.
     let is_container = mount.point == "/" && has(CONTAINERS);
     match covering(mounts, upper).filter(|_| !is_container) {
-        // An upper layer can't lie on its own overlay: it was made where other mounts are seen.
+        // An upper layer can't be on its own overlay. If it seems so, it was made where other mounts are visible.
         Some(below) if below.id != mount.id && below.file_system != mount.file_system => {
             let found = judge_mount(mounts, below, devices, depth - 1);
             judgement(found.lasting, format!("{at}, written to {upper} on {}", found.reason))
         }
-        _ if is_container => {
-            judgement(Lasting::Volatile, format!("{at}, a container's own layer, which goes with it"))
-        }
-        _ if has(LIVE) => {
-            judgement(Lasting::Volatile, format!("{at}, the layer of a live system, which is in memory"))
-        }
-        _ => judgement(Lasting::Unknown, format!("{at}, written to {upper}, which is not seen here")),
+        _ if is_container => judgement(
+            Lasting::Volatile,
+            format!("{at}, a container's own layer, which is deleted with the container"),
+        ),
+        _ if has(LIVE) => judgement(Lasting::Volatile, format!("{at}, the layer of a live system, in memory")),
+        _ => judgement(Lasting::Unknown, format!("{at}, written to {upper}, which is not visible here")),
     }
 }
 
 fn judge_block(mounts: &[Mount], block: &Block, devices: Devices<'_>, depth: usize) -> Judgement {
     let name = &block.name;
     if depth == 0 {
-        return judgement(Lasting::Unknown, format!("{name}, on more layers than are looked at"));
+        return judgement(Lasting::Unknown, format!("{name}, on too many layers"));
     }
     if let Some(file) = &block.backing_file {
         if file.ends_with(" (deleted)") {
@@ -188,15 +190,12 @@ fn judge_block(mounts: &[Mount], block: &Block, devices: Devices<'_>, depth: usi
         return judgement(found.lasting, format!("{name}, the file {file} in {}", found.reason));
     }
     if block.uuid.as_ref().is_some_and(|uuid| uuid.starts_with("CRYPT-PLAIN")) {
-        return judgement(
-            Lasting::Unknown,
-            format!("{name}, encrypted with a key that may be another one each time"),
-        );
+        return judgement(Lasting::Unknown, format!("{name}, encrypted with a key that may change at each boot"));
     }
-    // The first that doesn't last decides.
+    // The first of the worst parts decides.
     let parts = block.parts.iter().map(|part| match devices(part) {
         Some(part) => judge_block(mounts, &part, devices, depth - 1),
-        None => judgement(Lasting::Unknown, format!("{part}, which is not seen here")),
+        None => judgement(Lasting::Unknown, format!("{part}, which is not visible here")),
     });
     let found = parts.reduce(|worst, part| {
         let rank = |found: &Judgement| match found.lasting {
@@ -215,19 +214,19 @@ fn judge_block(mounts: &[Mount], block: &Block, devices: Devices<'_>, depth: usi
 fn judge_depth(mounts: &[Mount], path: &str, devices: Devices<'_>, depth: usize) -> Judgement {
     match covering(mounts, path) {
         Some(mount) => judge_mount(mounts, mount, devices, depth),
-        None => judgement(Lasting::Unknown, "a place that is not seen here"),
+        None => judgement(Lasting::Unknown, "a directory that is not visible here"),
     }
 }
 
-/// A device that is made of nothing else.
+/// Judges a device without parts, by its name.
 fn judge_name(name: &str) -> Judgement {
     let is =
         |kind: &str| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     match name {
         _ if is("zram") || is("ram") => judgement(Lasting::Volatile, format!("{name}, in memory")),
-        // Without the system's own account of them, what is behind these can't be told.
+        // Without the kernel's description, the parts of these devices are not known.
         _ if is("loop") || is("dm-") || is("nbd") || name.starts_with("mapper/") => {
-            judgement(Lasting::Unknown, format!("{name}, which may be made of anything"))
+            judgement(Lasting::Unknown, format!("{name}, whose parts are unknown"))
         }
         _ => judgement(Lasting::Persistent, format!("the disk {name}")),
     }
@@ -260,10 +259,10 @@ mod tests {
         (judgement.lasting, judgement.reason)
     }
 
-    /// What it is, its mounts and devices, and what is found.
+    /// A name, the mounts and devices, and the expected result.
     type Layout<'a> = (&'a str, &'a str, &'a [(&'a str, Block)], Lasting, &'a str);
 
-    /// The mounts that matter of machines and containers as they are, each with what becomes of the log.
+    /// Mounts of real machines and containers, as far as they matter, each with the expected result for the log.
     #[test]
     fn known_layouts_are_judged() {
         use Lasting::{Persistent, Unknown, Volatile};
@@ -305,10 +304,10 @@ mod tests {
                  1560 1543 254:1 /volumes/5fd0 /data rw - ext4 /dev/vda1 rw\n",
                 &[("254:1", block("vda1"))],
                 Volatile,
-                "overlay at /, a container's own layer, which goes with it",
+                "overlay at /, a container's own layer, which is deleted with the container",
             ),
             (
-                "a container of containerd, whose devices are not seen",
+                "a container of containerd, whose devices are not visible",
                 "9 8 0:200 / / rw - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/2/fs,\
                  upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/9/fs,workdir=/w\n\
                  10 9 8:1 /data /var/log rw - xfs /dev/sda1 rw\n",
@@ -379,7 +378,7 @@ mod tests {
                     ("8:1", block("sda1")),
                 ],
                 Unknown,
-                "ext4 at / on dm-2, encrypted with a key that may be another one each time",
+                "ext4 at / on dm-2, encrypted with a key that may change at each boot",
             ),
             (
                 "a file in memory",
@@ -407,7 +406,7 @@ mod tests {
                 "24 1 0:30 / / rw - overlay /cow rw,lowerdir=/minimal.standard.squashfs:/minimal.squashfs,upperdir=/cow/upper,workdir=/cow/work\n",
                 &[],
                 Volatile,
-                "overlay at /, the layer of a live system, which is in memory",
+                "overlay at /, the layer of a live system, in memory",
             ),
             (
                 "a live system of Debian",
@@ -418,39 +417,39 @@ mod tests {
                 "overlay at /, written to /run/live/overlay/rw on tmpfs at /run/live/overlay, in memory",
             ),
             (
-                "an image that nobody can write to",
+                "a read-only image",
                 "24 1 7:0 / / ro - squashfs /dev/loop0 ro\n",
                 &[],
                 Volatile,
-                "squashfs at /, which nobody can write to",
+                "squashfs at /, which is read-only",
             ),
             (
                 "an overlay that something of the initramfs made",
                 "24 1 0:30 / / rw - overlay overlay rw,lowerdir=/root-ro,upperdir=/root-rw/upper,workdir=/w\n",
                 &[],
                 Unknown,
-                "overlay at /, written to /root-rw/upper, which is not seen here",
+                "overlay at /, written to /root-rw/upper, which is not visible here",
             ),
             (
-                "an overlay of which its mount tells nothing",
+                "an overlay whose mount lists no layers",
                 "24 1 0:30 / / rw - overlay overlay rw\n",
                 &[],
                 Unknown,
-                "overlay at /, whose layers are not told",
+                "overlay at /, whose layers are not listed",
             ),
             (
                 "an overlay without an upper layer",
                 "24 1 0:30 / / rw - overlay overlay rw,lowerdir=/a:/b\n",
                 &[],
                 Volatile,
-                "overlay at /, which nobody can write to",
+                "overlay at /, which is read-only",
             ),
             (
                 "an overlay that is mounted read-only",
                 "24 1 0:30 / / ro - overlay overlay rw\n",
                 &[],
                 Volatile,
-                "overlay at /, which nobody can write to",
+                "overlay at /, which is read-only",
             ),
             (
                 "an overlay whose upper layer would be on another overlay",
@@ -458,15 +457,15 @@ mod tests {
                  25 24 0:31 / /var rw - overlay overlay rw,lowerdir=/c,upperdir=/d,workdir=/w\n",
                 &[],
                 Unknown,
-                "overlay at /var, written to /d, which is not seen here",
+                "overlay at /var, written to /d, which is not visible here",
             ),
             ("a pool of ZFS", "24 1 0:40 / / rw - zfs rpool/ROOT rw\n", &[], Persistent, "zfs at /, rpool/ROOT"),
             (
-                "a root whose source is no device's path",
+                "a root directory whose source is not the path of a device",
                 "24 1 0:40 / / rw - btrfs none rw\n",
                 &[],
                 Unknown,
-                "btrfs at / on none, which is not seen here",
+                "btrfs at / on none, which is not visible here",
             ),
             (
                 "another machine's disk",
@@ -480,14 +479,14 @@ mod tests {
                 "24 1 0:50 / / rw - virtiofs root rw\n",
                 &[],
                 Unknown,
-                "virtiofs at /, which may be anything",
+                "virtiofs at /, a file system of an unknown kind",
             ),
             (
-                "a device mapper's device of which nothing is told",
+                "a device of the device mapper without a description",
                 "24 1 254:7 / / rw - ext4 /dev/mapper/x rw\n",
                 &[],
                 Unknown,
-                "ext4 at / on mapper/x, which may be made of anything",
+                "ext4 at / on mapper/x, whose parts are unknown",
             ),
         ];
         for (name, text, devices, lasting, reason) in cases {
@@ -536,8 +535,8 @@ mod tests {
             (["sda", "ram0"], "md0, made of ram0, in memory"),
             (["ram0", "ram1"], "md0, made of ram0, in memory"),
             (["ram0", "gone"], "md0, made of ram0, in memory"),
-            (["sda", "gone"], "md0, made of gone, which is not seen here"),
-            (["gone", "sda"], "md0, made of gone, which is not seen here"),
+            (["sda", "gone"], "md0, made of gone, which is not visible here"),
+            (["gone", "sda"], "md0, made of gone, which is not visible here"),
         ] {
             assert_eq!(judge_device(&[], &made_of("md0", &parts), &devices).reason, expected);
         }

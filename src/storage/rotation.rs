@@ -1,30 +1,31 @@
-//! The names of rotated logs, as lumberjack gives them: `audit-2006-01-02T15-04-05.000.log`, in UTC, and `.gz` at its end where it was
-//! compressed (natefinch/lumberjack `backupName`).
+//! The names of rotated logs, as lumberjack makes them: `audit-2006-01-02T15-04-05.000.log`, in UTC, with `.gz` at the
+//! end if it is compressed (natefinch/lumberjack `backupName`).
 
 use crate::time;
 
-/// The name of a log without its last extension, and that with its dot.
+/// Splits the name of a log before the dot of its last extension.
 fn split(log: &str) -> (&str, &str) {
     log.rfind('.').map_or((log, ""), |dot| log.split_at(dot))
 }
 
-/// What the paths of the rotated logs of a path have in common, as a shell's pattern, but for those that were compressed.
+/// A shell pattern that matches the paths of the rotated logs of the log at `path`, except for the compressed ones.
 pub fn pattern(path: &str) -> String {
     let (directory, log) = path.rsplit_once('/').unwrap_or_default();
     let (stem, extension) = split(log);
-    // Without an extension the name ends with the milliseconds, and a compressed one's with letters.
+    // Without an extension, a rotated name ends with the milliseconds, and a compressed one with letters.
     let end = if extension.is_empty() { "[0-9]" } else { extension };
     format!("{directory}/{stem}-*{end}")
 }
 
-/// The name that a log gets which is rotated so many seconds after 1970, compressed or not.
+/// The name of the log after a rotation that many seconds after 1970, compressed or not.
 pub fn name(log: &str, (seconds, is_compressed): (u64, bool)) -> String {
     let (stem, extension) = split(log);
     let stamp = time::rfc3339(time::at(seconds)).replace(':', "-").replace('Z', ".000");
     format!("{stem}-{stamp}{extension}{}", if is_compressed { ".gz" } else { "" })
 }
 
-/// When a file of that name was rotated, in seconds after 1970, and whether it is compressed. `None` for what is no rotated log.
+/// When the file `name` was rotated, in seconds after 1970, and whether it is compressed. `None` if it is not a rotated
+/// log of `log`.
 pub fn time(log: &str, name: &str) -> Option<(u64, bool)> {
     let (stem, extension) = split(log);
     let rest = name.strip_prefix(stem)?.strip_prefix('-')?;

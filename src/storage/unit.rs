@@ -1,26 +1,26 @@
-//! The systemd units that mount a disk, or a directory of one, where the log lies: systemd.mount(5).
+//! The systemd units that mount a dedicated disk at the log directory: systemd.mount(5).
 
 use std::fmt::Write as _;
 
-/// How the units begin that are written here.
+/// The first line of each unit that the program writes.
 pub const NOTE: &str = "# Written by kube-audit-bootstrap, for the storage that its configuration names.\n";
 
-/// Where units are that somebody wrote for this node.
+/// The directory of the units that belong to this node, not to a package.
 pub const UNITS: &str = "/etc/systemd/system";
 
-/// What lets the kubelet wait for the mount, among the units.
+/// The drop-in that makes the kubelet wait for the mount, relative to [`UNITS`].
 pub const KUBELET_DROP_IN: &str = "kubelet.service.d/20-audit-log.conf";
 
-/// What is mounted.
+/// What is mounted at the log directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountSource {
     /// A directory of another file system.
     Bind(String),
-    /// A device, by `LABEL=`, `UUID=` or a path in `/dev`, and the file system that it may be given where it is blank.
+    /// A device, by `LABEL=`, `UUID=` or a path in `/dev`, and the file system that it gets if it is blank.
     Device { name: String, format: Option<FileSystem> },
 }
 
-/// A file system that a blank device is given.
+/// A file system for a blank device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSystem {
     Ext4,
@@ -28,6 +28,7 @@ pub enum FileSystem {
 }
 
 impl FileSystem {
+    /// Its name for mount(8) and mkfs.
     pub fn name(self) -> &'static str {
         match self {
             FileSystem::Ext4 => "ext4",
@@ -36,7 +37,7 @@ impl FileSystem {
     }
 }
 
-/// The path of the device file of a name such as `LABEL=audit`, as udev makes them.
+/// The path that udev gives to a device with a name such as `LABEL=audit`.
 pub fn device_path(name: &str) -> String {
     let by = |directory: &str, value: &str| format!("/dev/disk/{directory}/{}", escaped_label(value));
     match name.split_once('=') {
@@ -48,7 +49,8 @@ pub fn device_path(name: &str) -> String {
     }
 }
 
-/// What udev makes of a label in a file's name (`udev_node_escape_path`): all but letters, digits and a few marks by number.
+/// A label as udev writes it in a file name (`udev_node_escape_path`): letters, digits and a few marks as they are, all
+/// other bytes by number.
 fn escaped_label(label: &str) -> String {
     label.bytes().fold(String::new(), |mut out, byte| {
         match byte {
@@ -61,7 +63,7 @@ fn escaped_label(label: &str) -> String {
     })
 }
 
-/// The name of the unit that mounts at `path`, as `systemd-escape --path --suffix=mount` has it.
+/// The name of the unit that mounts at `path`, as `systemd-escape --path --suffix=mount` prints it.
 pub fn name(path: &str) -> String {
     escaped(path) + ".mount"
 }
@@ -82,8 +84,8 @@ fn escaped(path: &str) -> String {
     if name.is_empty() { "-".to_owned() } else { name }
 }
 
-/// The files that make the mount, each with its path: the unit, and what lets the kubelet wait for it and need it. `nofail` keeps everything else
-/// from waiting.
+/// The files for the mount, each as (path, text): the mount unit, and the drop-in that makes the kubelet wait for the
+/// mount and need it. Because of `nofail`, nothing else waits for the mount.
 pub fn files(source: &MountSource, directory: &str) -> [(String, String); 2] {
     let mut unit =
         format!("{NOTE}[Unit]\nDescription=Audit log of the Kubernetes API server\nBefore=kubelet.service\n");
@@ -94,10 +96,10 @@ pub fn files(source: &MountSource, directory: &str) -> [(String, String); 2] {
         }
         MountSource::Device { name, format } => {
             let (kind, path) = (format.map_or("auto", FileSystem::name).to_owned(), device_path(name));
-            // Checked after a cut of power, as what fstab has is.
+            // The file system is checked after a power cut, as systemd does for fstab.
             let check = format!("systemd-fsck@{}.service", escaped(&path));
             let _ = writeln!(unit, "Wants={check}\nAfter={check}");
-            // A name of the device that is gone for a moment must not end the kubelet.
+            // If the device's name disappears for a moment, this must not stop the kubelet.
             (path, kind, "nodev,nosuid,noexec,nofail,x-systemd.device-bound=no")
         }
     };
@@ -111,7 +113,7 @@ pub fn files(source: &MountSource, directory: &str) -> [(String, String); 2] {
     [(format!("{UNITS}/{}", name(directory)), unit), (format!("{UNITS}/{KUBELET_DROP_IN}"), drop_in)]
 }
 
-/// A path in a unit file, where a percent sign would begin a specifier.
+/// A path as a unit file needs it: a percent sign would begin a specifier, so it is doubled.
 fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
@@ -120,7 +122,7 @@ fn specifiers(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As `systemd-escape --path --suffix=mount` answers.
+    /// The expected names are what `systemd-escape --path --suffix=mount` prints.
     #[test]
     fn the_name_of_a_mount_unit_is_that_of_its_path() {
         for (path, expected) in [

@@ -1,9 +1,9 @@
-//! Edits of other people's YAML that leave every other byte where it was.
+//! Edits YAML that people wrote, and leaves every other byte where it was.
 //!
-//! An edit splices text: it inserts lines in the file's own style, or replaces one scalar. Then it is
-//! proved: yaml_serde reads the text before and after, and the documents after must equal the documents
-//! before with the same operations done to them as data. Comments can't get lost, since nothing is removed
-//! but scalars and empty collections, and can't get into a value, since the values are compared.
+//! An edit splices text: it inserts lines in the file's own style, or replaces one scalar. Then the edit is checked:
+//! yaml_serde reads the text before and after. The new documents must equal the previous ones with the same operations
+//! done to them as data. An edit can't lose a comment, because it removes only scalars and empty collections. It can't
+//! put a comment into a value, because the values are compared.
 
 use std::fmt;
 
@@ -53,14 +53,14 @@ impl From<usize> for PathStep {
     }
 }
 
-/// An operation on a document. Two operations must not touch what the other one writes.
+/// An operation on a document. No operation may touch what another one writes.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Gives a scalar another value.
     Set { path: Vec<PathStep>, value: New },
-    /// Adds pairs to a mapping; null counts as an empty one.
+    /// Adds pairs to a mapping. Null counts as an empty mapping.
     Insert { path: Vec<PathStep>, pairs: Vec<(String, New)> },
-    /// Adds items to a list; null counts as an empty one.
+    /// Adds items to a list. Null counts as an empty list.
     Append { path: Vec<PathStep>, items: Vec<New> },
 }
 
@@ -77,10 +77,12 @@ impl fmt::Display for RefusedEdit {
     }
 }
 
-/// Does the operations on one document of a text.
+/// Does the operations on the document with index `document` of a text, and returns the new text. `documents` is the
+/// result of [`super::parse`] for `text`.
 ///
-/// `documents` is what [`super::parse`] made of `text`. Returns the new text, proved to differ in nothing
-/// but the operations, or why and where that isn't possible.
+/// # Errors
+///
+/// The reason and the position if the new text would differ in anything except the operations.
 pub fn edit(text: &str, documents: &[Document], document: usize, ops: &[Op]) -> Result<String, RefusedEdit> {
     let root = &documents[document].root;
     let editor = Editor { text, style: Layout::of(root, text) };
@@ -102,7 +104,7 @@ pub fn edit(text: &str, documents: &[Document], document: usize, ops: &[Op]) -> 
     }
 }
 
-/// Appends a document to a text. Returns the new text, proved as [`edit`] does.
+/// Appends a document to a text. Returns the new text, checked as in [`edit`].
 pub fn append_document(text: &str, pairs: Vec<(String, New)>) -> Result<String, RefusedEdit> {
     let end = position_at(text, text.len());
     let eol = if text.contains("\r\n") { "\r\n" } else { "\n" };
@@ -117,7 +119,7 @@ pub fn append_document(text: &str, pairs: Vec<(String, New)>) -> Result<String, 
     }
     edited.push_str(eol);
     let mut target = read(text).map_err(|reason| refused(end, reason))?;
-    // A marker with nothing after it is a document too, and is the one that gets the content.
+    // A marker with nothing after it is also a document, and would get the content.
     if target.last().is_some_and(Value::is_null) {
         return Err(refused(end, "the last document is empty; remove its `---`"));
     }
@@ -147,7 +149,7 @@ fn read(text: &str) -> Result<Vec<Value>, String> {
         .collect()
 }
 
-/// Does an operation on data. `None` where the path doesn't lead to what the operation needs.
+/// Does an operation on data. `None` if the path doesn't lead to a node that the operation can change.
 fn apply(root: &mut Value, op: &Op) -> Option<()> {
     let (Op::Set { path, .. } | Op::Insert { path, .. } | Op::Append { path, .. }) = op;
     let node = path.iter().try_fold(root, |node, step| match step {
@@ -208,13 +210,13 @@ fn splice(text: &str, mut splices: Vec<Splice>) -> Option<String> {
     Some(edited)
 }
 
-/// How a document is laid out, so that new lines look like its own.
+/// The layout of a document, so that new lines look like the others.
 struct Layout {
-    /// How much deeper than its key a list's dashes stand.
+    /// How many columns the dashes of a list are to the right of its key.
     list: usize,
-    /// How much deeper than its key a mapping's keys stand.
+    /// How many columns the keys of a mapping are to the right of its own key.
     map: usize,
-    /// Keys in flow collections are quoted.
+    /// Keys in flow collections are in quotes, as in JSON.
     json: bool,
 }
 
@@ -287,7 +289,7 @@ impl Layout {
     }
 }
 
-/// Notes how deep the first list and the first mapping under a key stand.
+/// Measures the indentation of the first list and the first mapping under a key.
 fn measure(node: &Node, text: &str, list: &mut Option<usize>, map: &mut Option<usize>) {
     match &node.kind {
         NodeKind::Mapping { pairs, flow: false } => {
@@ -309,7 +311,7 @@ fn measure(node: &Node, text: &str, list: &mut Option<usize>, map: &mut Option<u
     }
 }
 
-/// Where a node's own text starts, behind its anchor and tag.
+/// The offset where a node's own text starts, after its anchor and tag.
 fn value_start(text: &str, node: &Node) -> usize {
     let mut at = node.start;
     while text[at..].starts_with(['&', '!']) {
@@ -325,29 +327,29 @@ fn value_start(text: &str, node: &Node) -> usize {
     at.min(node.end)
 }
 
-/// Where the line that an offset stands in ends, before its line break.
+/// The offset where the line around `at` ends, before its line break.
 fn line_end(text: &str, at: usize) -> usize {
     let end = text[at..].find('\n').map_or(text.len(), |length| at + length);
     if text[at..end].ends_with('\r') { end - 1 } else { end }
 }
 
-/// Where the line that an offset stands in starts.
+/// The offset where the line around `at` starts.
 fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |before| before + 1)
 }
 
-/// Whether there is nothing more in the line than blanks and a comment.
+/// Whether the rest of the line has only blanks and a comment.
 fn rest_is_blank(text: &str, at: usize) -> bool {
     let rest = text[at..line_end(text, at)].trim_start_matches([' ', '\t']);
     rest.is_empty() || rest.starts_with('#')
 }
 
-/// A tag would stay before the new value, and say that it is something else.
+/// Refuses a node with a tag: the tag would stay before the new value and give it another type.
 fn untagged(node: &Node) -> Result<(), RefusedEdit> {
     match node.tag.as_deref().filter(|tag| *tag != "tag:yaml.org,2002:str") {
         Some(tag) => {
             let tag = tag.replace("tag:yaml.org,2002:", "!!");
-            Err(refused(node.position, format!("the tag {tag} stands before this value; remove it")))
+            Err(refused(node.position, format!("this value has the tag {tag}; remove the tag")))
         }
         None => Ok(()),
     }
@@ -358,7 +360,7 @@ struct Editor<'t> {
     style: Layout,
 }
 
-/// Where a value stands: the column of its key, from 0, and whether it is in a flow collection.
+/// The surroundings of a value: its key, the column of the key (from 0), and whether it is in a flow collection.
 #[derive(Clone, Copy)]
 struct Context<'n> {
     key: Option<&'n Node>,
@@ -383,7 +385,7 @@ impl Editor<'_> {
                     New::Str(text) => quote_like(text, style, context.flow),
                     other => self.style.flow(other, true),
                 };
-                // Null may be nothing at all, right behind its colon.
+                // Null may be no text at all, directly after the colon.
                 let bare = start == node.end && !self.text[..start].ends_with([' ', '\t', '\n']);
                 let text = if bare { format!(" {text}") } else { text };
                 splices.push(Splice { start, end: node.end, text });
@@ -395,7 +397,7 @@ impl Editor<'_> {
                     pairs.iter().find(|(key, _)| node.own(key).is_none() && node.get(key).is_some())
                 {
                     let reason = format!(
-                        "{key} is merged in by <<, and strict readers take no second one; write it here instead"
+                        "<< already brings in {key}, and a strict reader refuses a second one; write it here instead"
                     );
                     return Err(refused(node.position, reason));
                 }
@@ -448,7 +450,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Follows a path through what the document itself holds, not through merge keys or aliases.
+    /// Follows a path through the document's own nodes, not through merge keys or aliases.
     fn locate<'n>(&self, root: &'n Node, path: &[PathStep]) -> Result<(&'n Node, Context<'n>), RefusedEdit> {
         let mut node = root;
         let mut context = Context { key: None, indent: 0, flow: false };
@@ -471,8 +473,10 @@ impl Editor<'_> {
                 _ => None,
             };
             let missing = || match step {
-                PathStep::Key(name) => refused(node.position, format!("{name} isn't written here itself")),
-                PathStep::Index(index) => refused(node.position, format!("item {index} isn't here")),
+                PathStep::Key(name) => {
+                    refused(node.position, format!("{name} is not written in this mapping itself"))
+                }
+                PathStep::Index(index) => refused(node.position, format!("this list has no item {index}")),
             };
             node = next.ok_or_else(missing)?;
         }
@@ -482,8 +486,12 @@ impl Editor<'_> {
 
     fn unshared(&self, node: &Node) -> Result<(), RefusedEdit> {
         match node.kind {
-            NodeKind::Alias(_) => Err(refused(node.position, "this is an alias of something used elsewhere too")),
-            _ if node.shared => Err(refused(node.position, "this has an anchor, and is used elsewhere too")),
+            NodeKind::Alias(_) => {
+                Err(refused(node.position, "this is an alias, and its value is also used elsewhere"))
+            }
+            _ if node.shared => {
+                Err(refused(node.position, "this has an anchor, and its value is also used elsewhere"))
+            }
             _ => Ok(()),
         }
     }
@@ -493,7 +501,7 @@ impl Editor<'_> {
         self.text[node.start..node.end].contains(['\n', '#'])
     }
 
-    /// Puts a value where there is null or an empty collection.
+    /// Replaces null or an empty collection by a value.
     fn fill(&self, node: &Node, context: Context, new: New, splices: &mut Vec<Splice>) -> Result<(), RefusedEdit> {
         untagged(node)?;
         let empty = match &node.kind {
@@ -515,7 +523,7 @@ impl Editor<'_> {
         let Some(key) = context.key else {
             return Err(refused(node.position, "there is nothing here to add to"));
         };
-        // The token goes, with the blanks before it; what follows in the line, a comment, stays.
+        // Removes the token and the blanks before it. What follows in the line, a comment, stays.
         let before = self.text[..start].trim_end_matches([' ', '\t']).len();
         splices.push(Splice { start: before, end: node.end, text: String::new() });
         let at = line_end(self.text, node.end.max(key.end));
@@ -524,7 +532,8 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// Adds texts to a flow collection: on lines of their own where its last item has one, else behind it.
+    /// Adds texts to a flow collection: each on its own line if the last item has its own line, or else after that
+    /// item.
     fn flow_insert(
         &self,
         node: &Node,
@@ -557,7 +566,7 @@ impl Editor<'_> {
         }
     }
 
-    /// The line break that the line at an offset ends with; at the end of the file, the file's first.
+    /// The line break of the line around `at`; on the last line, the first line break of the file.
     fn eol(&self, at: usize) -> &'static str {
         let rest = &self.text[at..];
         let rest = if rest.contains('\n') { rest } else { self.text };
@@ -663,7 +672,7 @@ mod tests {
     #[test]
     fn what_can_not_be_proved_is_refused() {
         for (text, op, reason) in [
-            ("a: &x [i]\nb: *x\n", append("a"), "1:4: this has an anchor, and is used elsewhere too"),
+            ("a: &x [i]\nb: *x\n", append("a"), "1:4: this has an anchor, and its value is also used elsewhere"),
             ("a: &x [i]\nb: *x\n", append("b"), "is an alias"),
             ("a: {}\n", append("a"), "a list is expected"),
             ("a: []\n", insert("a"), "a mapping is expected"),
@@ -672,8 +681,8 @@ mod tests {
             ("k: there\n", insert(""), "disagree"),
             ("a: |+\n  text\n  # no comment\n", set("a"), "may hold a comment"),
             ("a: |\n  text", insert(""), "more than the audit settings"),
-            ("a: b\n", set("c"), "isn't written here"),
-            ("a: !!int 7\n", set("a"), "1:4: the tag !!int stands before this value; remove it"),
+            ("a: b\n", set("c"), "c is not written in this mapping"),
+            ("a: !!int 7\n", set("a"), "1:4: this value has the tag !!int; remove the tag"),
         ] {
             let refused = edited(text, op).unwrap_err();
             assert!(refused.to_string().contains(reason), "{text:?}: {refused}");

@@ -1,4 +1,4 @@
-//! Strict decoding: every field known, every value of its type, each fault with its place.
+//! Strict decoding: every field must be known, every value must have its type, and each fault names its position.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use super::scalar::{Type, resolve};
 pub enum Severity {
     /// The file can't be used.
     Error,
-    /// Legal, but hardly meant.
+    /// Legal, but probably a mistake.
     Warning,
 }
 
-/// What is wrong at some place of a file.
+/// What is wrong at a position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub position: Position,
@@ -36,22 +36,23 @@ impl fmt::Display for Finding {
 #[derive(Debug, Default)]
 pub struct Decoder {
     pub findings: Vec<Finding>,
-    /// Where each single value was, by its path.
+    /// The position of each single value, by its path.
     positions: Vec<(String, Position)>,
 }
 
 impl Decoder {
-    /// Notes an error at a place.
+    /// Adds an error at a position.
     pub fn error(&mut self, position: Position, message: impl Into<String>) {
         self.findings.push(Finding { position, severity: Severity::Error, message: message.into() });
     }
 
-    /// Notes a warning at a place.
+    /// Adds a warning at a position.
     pub fn warning(&mut self, position: Position, message: impl Into<String>) {
         self.findings.push(Finding { position, severity: Severity::Warning, message: message.into() });
     }
 
-    /// Where the single value of a path was, else one beside it; `None` where there is none of these.
+    /// The position of the value at a path such as `log.maxAge`, or else of a value beside it. `None` if neither was
+    /// read.
     pub fn position(&self, path: &str) -> Option<Position> {
         let beside = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
         let find = |wanted: &dyn Fn(&str) -> bool| self.positions.iter().find(|(known, _)| wanted(known));
@@ -65,8 +66,8 @@ impl Decoder {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
-    /// The fields of a mapping, merge keys resolved. A key that isn't in `known` is an error that names the
-    /// likeliest known one; null stands for a mapping without fields.
+    /// The fields of a mapping, with merge keys resolved. A key that is not in `known` is an error that suggests the
+    /// most similar known one. Null counts as a mapping without fields.
     pub fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
         if node.pairs().is_none() {
             if !node.is_null() {
@@ -81,7 +82,7 @@ impl Decoder {
                 Some(name) => {
                     let hint = match likely(name, known) {
                         Some(likely) => format!("did you mean {likely:?}?"),
-                        None => format!("known are {}", known.join(", ")),
+                        None => format!("the known fields are {}", known.join(", ")),
                     };
                     self.error(key.position, format!("unknown field {:?}; {hint}", join(path, name)));
                 }
@@ -91,7 +92,7 @@ impl Decoder {
         fields
     }
 
-    /// A list's items; null stands for an empty list.
+    /// The items of a list. Null counts as an empty list.
     pub fn list<'n>(&mut self, node: &'n Node, path: &str) -> &'n [Node] {
         match node.items() {
             Some(items) => items,
@@ -104,7 +105,8 @@ impl Decoder {
         }
     }
 
-    /// A string that Kubernetes, too, reads as one. `None` for null, and for what is wrong (and noted).
+    /// A string that Kubernetes also reads as a string. `None` for null, and for a wrong type, which is added as an
+    /// error.
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
         self.positions.push((path.to_owned(), node.position));
         match resolve(node) {
@@ -147,9 +149,9 @@ impl Decoder {
         self.positions.push((path.to_owned(), node.position));
         match resolve(node) {
             Type::Null => None,
-            // Decimal only: what 0644 or 1_000 mean depends on who reads.
+            // Only decimal: readers disagree about 0644 and 1_000.
             Type::Int => node.scalar().and_then(decimal).or_else(|| {
-                self.wrong_type(node, path, "a number of 18 digits at most, without a leading 0");
+                self.wrong_type(node, path, "a number of at most 18 digits, without a leading 0");
                 None
             }),
             _ => {
@@ -159,7 +161,7 @@ impl Decoder {
         }
     }
 
-    /// Notes that a value is of the wrong type.
+    /// Adds the error that a value has the wrong type.
     pub fn wrong_type(&mut self, node: &Node, path: &str, expected: &str) {
         let found = match resolve(node) {
             Type::Collection if node.items().is_some() => "a list".to_owned(),
@@ -189,7 +191,7 @@ fn named(path: &str) -> &str {
     if path.is_empty() { "the document" } else { path }
 }
 
-/// A text for an error message: quoted, and cut where it is long.
+/// A text for an error message: in quotes, and cut after 60 characters.
 pub fn brief(text: &str) -> String {
     let mut short: String = text.chars().take(60).collect();
     if short.len() < text.len() {
@@ -198,8 +200,8 @@ pub fn brief(text: &str) -> String {
     format!("{short:?}")
 }
 
-/// The known word that a misspelt one most likely means: at most two letters away, or one of them the start
-/// of the other, in any case.
+/// The known word that a misspelt one probably means: the nearest one that differs in at most two letters, upper and
+/// lower case ignored. `None` if there is none.
 pub fn likely<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let lower = word.to_lowercase();
     known
@@ -210,7 +212,7 @@ pub fn likely<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, known)| known)
 }
 
-/// Levenshtein's edit distance, with words over 64 bytes taken as far from everything.
+/// Levenshtein's edit distance. A word over 64 bytes is as far as possible from every other word.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 || b.len() > 64 {
         return usize::MAX;
@@ -247,7 +249,7 @@ mod tests {
         ] {
             assert_eq!(likely(word, &known), expected, "{word:?}");
         }
-        // A short word is like few others, a long one like none.
+        // A short word is similar to few others, and a word that is too long to none.
         let long = |letters| "a".repeat(letters);
         for (word, known, is_likely) in [
             ("in", "on", true),
@@ -277,7 +279,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_decimal() {
-        let digits = "n must be a number of 18 digits at most, without a leading 0, not ";
+        let digits = "n must be a number of at most 18 digits, without a leading 0, not ";
         for (text, expected) in [
             ("7", Ok(Some(7))),
             ("0", Ok(Some(0))),

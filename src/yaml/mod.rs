@@ -1,9 +1,11 @@
-//! YAML as text: where each value stands, how Kubernetes reads it, and edits that leave the rest alone.
+//! YAML as text: the position of each value, how Kubernetes reads it, and edits that leave the rest alone.
 //!
-//! * [`node`] is what a text consists of, and [`tree`] reads a text into it.
-//! * [`scalar`] says what a plain word means to Kubernetes, and quotes our own words accordingly.
-//! * [`edit`] inserts and replaces values in the text and proves that nothing else changed.
-//! * [`fields`] decodes a node strictly, for our own configuration and for audit policies.
+//! * [`node`] holds what a text consists of, and [`tree`] reads a text into it.
+//! * [`scalar`] decides what a plain word means to Kubernetes, and quotes words so that they keep their meaning.
+//! * [`edit`] inserts and replaces values in the text, and checks that nothing else changed.
+//! * [`fields`] decodes a node strictly, for the configuration and for audit policies.
+//!
+//! Everything here works on texts. Nothing here knows kubeadm, manifests or files.
 
 pub mod edit;
 pub mod fields;

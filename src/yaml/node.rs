@@ -1,4 +1,4 @@
-//! The nodes of a YAML text: what each is, and where in the text it stands. What a node means to Kubernetes is said in `scalar`.
+//! The nodes of a YAML text: the kind of each node, and its position. `scalar` decides what a node means to Kubernetes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,7 +23,7 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a text is no YAML that can be worked with, and where.
+/// Why a YAML text can't be used, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlFault {
     pub position: Position,
@@ -63,22 +63,22 @@ pub enum NodeKind {
         pairs: Vec<(Node, Node)>,
         flow: bool,
     },
-    /// `*name`, with a copy of what it stands for.
+    /// `*name`, with a copy of the node that it stands for.
     Alias(Box<Node>),
 }
 
-/// A value and its place in the text.
+/// A value and its position in the text.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub kind: NodeKind,
     /// The byte offset of its first character, anchor and tag included.
     pub start: usize,
-    /// The byte offset after its last character. Block collections end with their last value.
+    /// The byte offset after its last character. A block collection ends where its last value ends.
     pub end: usize,
     pub position: Position,
     /// An explicit tag such as `!!str`.
     pub tag: Option<String>,
-    /// It has an anchor, and an alias uses that.
+    /// The node has an anchor, and an alias uses it.
     pub shared: bool,
 }
 
@@ -89,7 +89,7 @@ pub struct Document {
 }
 
 impl Node {
-    /// The node itself, or what it is an alias of.
+    /// The node itself, or the node that this alias stands for.
     pub fn resolved(&self) -> &Node {
         match &self.kind {
             NodeKind::Alias(target) => target.resolved(),
@@ -113,8 +113,8 @@ impl Node {
         }
     }
 
-    /// The pairs of a mapping as data. Of a key that is there twice, once by `<<`, the later one counts, and of
-    /// the mappings in a list of merges the earlier one: so does go-yaml v2 (`decode.go`).
+    /// The pairs of a mapping as data, as go-yaml v2 reads them (`decode.go`). If a key is there twice, once by `<<`,
+    /// the later one counts. If a merge is a list of mappings, the earlier mapping counts.
     pub fn entries(&self) -> Vec<(&Node, &Node)> {
         let mut entries: Vec<(&Node, &Node)> = Vec::new();
         let mut known = HashMap::new();
@@ -136,7 +136,7 @@ impl Node {
         entries
     }
 
-    /// The value of a key, own or merged in.
+    /// The value of a key, whether the mapping itself has it or a merge key brings it in.
     pub fn get(&self, name: &str) -> Option<&Node> {
         if self.pairs()?.iter().any(|(key, _)| key.is_merge()) {
             return self.entries().into_iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value);
@@ -162,7 +162,7 @@ impl Node {
         }
     }
 
-    /// Whether it is the key `<<`, plain.
+    /// Whether the node is the merge key: `<<` without quotes.
     pub fn is_merge(&self) -> bool {
         matches!(&self.kind, NodeKind::Scalar { value, style: Style::Plain } if value == "<<")
     }
@@ -177,7 +177,7 @@ impl Node {
     }
 }
 
-/// The line and column of a byte offset.
+/// The line and column of a byte offset in a text.
 pub fn position_at(text: &str, offset: usize) -> Position {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);

@@ -1,7 +1,7 @@
-//! What a word means to Kubernetes, and how to write one so that it means what we say.
+//! What a word means to Kubernetes, and how to write a word so that it keeps its meaning.
 //!
-//! Kubernetes reads YAML through go.yaml.in/yaml/v2 (by way of sigs.k8s.io/yaml), which keeps much of YAML
-//! 1.1: `yes`, `on` and `n` are booleans there, `0644` and `1_000` are numbers.
+//! Kubernetes reads YAML with go.yaml.in/yaml/v2 (through sigs.k8s.io/yaml), which keeps much of YAML 1.1: it reads
+//! `yes`, `on` and `n` as booleans, and `0644` and `1_000` as numbers.
 
 use super::node::{Node, NodeKind, Style};
 
@@ -30,7 +30,7 @@ impl Type {
     }
 }
 
-/// The type of a node, by its tag, its quotes, or its text.
+/// The type of a node: by its tag, or else its quotes, or else its text.
 pub fn resolve(node: &Node) -> Type {
     let node = node.resolved();
     let NodeKind::Scalar { value, style } = &node.kind else {
@@ -38,7 +38,7 @@ pub fn resolve(node: &Node) -> Type {
     };
     match node.tag.as_deref().map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or(tag)) {
         Some("bool" | "int" | "float" | "null") => plain(value),
-        // Of others go-yaml makes a string, too.
+        // go-yaml reads a value with any other tag as a string, too.
         Some(_) => Type::Str,
         None if *style == Style::Plain => plain(value),
         None => Type::Str,
@@ -54,19 +54,19 @@ impl Node {
         }
     }
 
-    /// Whether Kubernetes reads it as null: nothing, `~` or `null`.
+    /// Whether Kubernetes reads the node as null: nothing, `~` or `null`.
     pub fn is_null(&self) -> bool {
         resolve(self) == Type::Null
     }
 }
 
-/// What is wrong with a scalar's tag: go-yaml refuses a word that is not of the type that its tag says, and a
-/// `!!binary` or `!!timestamp` is something else to it than the words that are there.
+/// What is wrong with a scalar's tag, and what to do; `None` if it is right. go-yaml refuses a word that does not have
+/// the type of its tag. It reads `!!binary` and `!!timestamp` as another value than the one that is written.
 pub fn tag_fault(tag: &str, value: &str) -> Option<String> {
     let tag = tag.strip_prefix("tag:yaml.org,2002:")?;
     let fits = match (tag, plain(value)) {
         ("binary" | "timestamp", _) => {
-            return Some(format!("!!{tag} isn't read here; write the value itself, in quotes"));
+            return Some(format!("the tag !!{tag} is not supported here; write the value itself, in quotes"));
         }
         ("bool", found) => matches!(found, Type::Bool(_)),
         ("int", found) => found == Type::Int,
@@ -74,10 +74,10 @@ pub fn tag_fault(tag: &str, value: &str) -> Option<String> {
         ("null", found) => found == Type::Null,
         _ => true,
     };
-    (!fits).then(|| format!("!!{tag} is before something else; remove it"))
+    (!fits).then(|| format!("the tag !!{tag} does not fit this value; remove the tag"))
 }
 
-/// The type of a plain word: the table and the number rules of go-yaml v2's `resolve.go`.
+/// The type of a word without quotes, by the table and the number rules of go-yaml v2's `resolve.go`.
 pub fn plain(word: &str) -> Type {
     match word {
         "" | "~" | "null" | "Null" | "NULL" => return Type::Null,
@@ -101,7 +101,8 @@ pub fn plain(word: &str) -> Type {
     }
 }
 
-/// Go's `strconv.ParseInt(text, 0, 64)`, or a number too large for it: base by prefix, an optional sign.
+/// Whether Go's `strconv.ParseInt(text, 0, 64)` reads the text, numbers that are too large included: an optional sign,
+/// and the base by prefix.
 fn is_int(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let all = |digits: &str, radix| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
@@ -113,7 +114,7 @@ fn is_int(text: &str) -> bool {
     }
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+/// Whether the text matches `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`.
 fn is_float(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -128,8 +129,8 @@ fn is_float(text: &str) -> bool {
         && exponent.is_none_or(|exponent| !exponent.is_empty() && digits(exponent))
 }
 
-/// The first word below a node with the mark of a template that was not filled in. Words in quotes are let pass:
-/// they may mean what they say. `$(NAME)` is no such mark: Kubernetes expands it itself.
+/// The first word below a node that looks like a template that was not filled in. Words in quotes don't count, because
+/// they may be meant literally. `$(NAME)` doesn't count either: Kubernetes expands it itself.
 pub fn template_mark(node: &Node) -> Option<&Node> {
     match &node.kind {
         NodeKind::Scalar { value, style: Style::Plain } => has_mark(value).then_some(node),
@@ -139,7 +140,8 @@ pub fn template_mark(node: &Node) -> Option<&Node> {
     }
 }
 
-/// `${x}`, `{{x}}`, `{%x%}`, `<%x%>`, and `{X}`, `<X>`, `__X__` around a name in capitals.
+/// Whether a word has a template's mark: `${x}`, `{{x}}`, `{%x%}`, `<%x%>`, or `{X}`, `<X>`, `__X__` around a name in
+/// capitals.
 pub fn has_mark(word: &str) -> bool {
     let name = |open: &str, close: &str| {
         word.match_indices(open).any(|(at, _)| {
@@ -156,13 +158,13 @@ pub fn has_mark(word: &str) -> bool {
         || name("__", "__")
 }
 
-/// Writes a string so that every YAML reader, 1.1 or 1.2, reads it back as that string: plain only where
-/// that is beyond doubt, else in double quotes. In a flow collection (or JSON) always in double quotes.
+/// Writes a string so that every YAML reader, 1.1 or 1.2, reads back the same string: without quotes only if no reader
+/// can read it as something else, or else in double quotes. In a flow collection or JSON, always in double quotes.
 pub fn quote(word: &str, flow: bool) -> String {
     if !flow && surely_plain(word) { word.to_owned() } else { double_quoted(word) }
 }
 
-/// Letters, digits and a few marks, not a number, boolean, null, time or date to any reader.
+/// Whether no reader takes the word for a number, boolean, null, time or date: letters, digits and a few marks.
 fn surely_plain(word: &str) -> bool {
     let flag = word.strip_prefix("--").unwrap_or(word);
     flag.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
@@ -170,12 +172,12 @@ fn surely_plain(word: &str) -> bool {
         && plain(word) == Type::Str
 }
 
-/// In double quotes, escaped as JSON does it, which YAML reads too.
+/// The word in double quotes, escaped as in JSON, which YAML readers also read.
 pub fn double_quoted(word: &str) -> String {
     serde_json::Value::from(word).to_string()
 }
 
-/// In the quotes that the text used before, so that an edit changes the value alone.
+/// The word in the quotes of the previous value, so that an edit changes only the value.
 pub fn quote_like(word: &str, style: Style, flow: bool) -> String {
     match style {
         Style::SingleQuoted if !word.contains(|c: char| c.is_control()) => {
@@ -234,7 +236,7 @@ mod tests {
             "!!timestamp 2024-01-01",
         ] {
             let fault = crate::yaml::parse(&format!("a: {text}\n")).unwrap_err().to_string();
-            assert!(fault.starts_with("1:4: !!"), "{text}: {fault}");
+            assert!(fault.starts_with("1:4: the tag !!"), "{text}: {fault}");
         }
     }
 

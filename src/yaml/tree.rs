@@ -1,7 +1,7 @@
-//! Reads a YAML text into a tree of nodes that know where they stand.
+//! Reads a YAML text into a tree of nodes that know their position.
 //!
-//! The events come from libyaml, the parser that go-yaml, and with it Kubernetes, is a port of: what one
-//! accepts the other does too, but for a few things that are refused here. yaml_serde reads with the same library but keeps the places to itself.
+//! The events come from libyaml. go-yaml, which Kubernetes uses, is a port of libyaml, so both accept the same texts;
+//! the few exceptions are refused here. yaml_serde uses the same library, but doesn't return positions.
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
@@ -14,12 +14,12 @@ use libyaml_rs as sys;
 use super::node::{Document, Node, NodeKind, Position, Style, YamlFault, position_at};
 use super::scalar::tag_fault;
 
-/// The largest text that is read, in bytes. A kubeadm configuration lives in a ConfigMap, which the API
-/// server holds to 1 MiB; manifests and policies are far smaller.
+/// The largest text that is read, in bytes. The API server limits a ConfigMap, where a kubeadm configuration is
+/// stored, to 1 MiB. Manifests and policies are much smaller.
 pub const MAX_BYTES: usize = 1024 * 1024;
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 64;
-/// The most nodes that a text may have, with every alias counted as often as it is used.
+/// The largest number of nodes in a text. The nodes of an anchor count again for each alias.
 pub const MAX_NODES: usize = 50_000;
 
 type Result<T> = std::result::Result<T, YamlFault>;
@@ -30,11 +30,12 @@ fn fault<T>(position: Position, message: impl Into<String>) -> Result<T> {
 
 /// Reads all documents of a text.
 ///
-/// Errors name the line and column: bad syntax, a duplicate key, an undefined alias, or more of anything
-/// than the limits above allow.
+/// # Errors
+///
+/// Bad syntax, a duplicate key, an undefined alias, or more than one of the limits above allows, with line and column.
 pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
-        return fault(Position::START, format!("{} bytes are too many, at most {MAX_BYTES} are read", text.len()));
+        return fault(Position::START, format!("{} bytes, but at most {MAX_BYTES} are read", text.len()));
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(at) = body.find('\u{feff}') {
@@ -55,7 +56,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>> {
     .documents()
 }
 
-/// Is this the directive of another version than the one that go-yaml reads?
+/// Whether this is a `%YAML` directive of another version than 1.1, the one that go-yaml reads.
 fn is_other_version(text: &str) -> bool {
     text.strip_prefix("%YAML").is_some_and(|rest| {
         let line = rest.lines().next().unwrap_or_default();
@@ -63,7 +64,8 @@ fn is_other_version(text: &str) -> bool {
     })
 }
 
-/// Kubernetes reads what begins with a brace as JSON (`GuessJSONStream` of `k8s.io/apimachinery/pkg/util/yaml`).
+/// Whether Kubernetes reads a text as JSON: it begins with a brace (`GuessJSONStream` of
+/// `k8s.io/apimachinery/pkg/util/yaml`).
 pub fn is_json(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
@@ -82,7 +84,7 @@ struct Builder<'t> {
     events: ParserEvents<'t>,
     text: &'t str,
     anchors: HashMap<String, Node>,
-    /// The start of each anchored node that some alias uses.
+    /// The start of each node whose anchor an alias uses.
     used: Vec<usize>,
     nodes: usize,
     /// How many flow collections are open.
@@ -105,7 +107,7 @@ impl Builder<'_> {
                     self.anchors.clear();
                 }
                 _ if is_other_version(&self.text[event.start..]) => {
-                    return fault(event.position, "Kubernetes reads YAML 1.1 and nothing else; remove this line");
+                    return fault(event.position, "Kubernetes reads only YAML 1.1; remove this line");
                 }
                 _ => {}
             }
@@ -119,7 +121,7 @@ impl Builder<'_> {
     fn node(&mut self, event: Event, depth: usize) -> Result<Node> {
         let Event { kind, start, end, position, anchor, tag } = event;
         if depth > MAX_DEPTH {
-            return fault(position, format!("nested more than {MAX_DEPTH} deep"));
+            return fault(position, format!("nested more than {MAX_DEPTH} levels deep"));
         }
         self.count(1, position)?;
         let (kind, end) = match kind {
@@ -146,21 +148,21 @@ impl Builder<'_> {
         Ok(node)
     }
 
-    /// Why Kubernetes reads a scalar in another way, or not at all. `written` is where it stands in the text.
+    /// Why Kubernetes reads a scalar differently, or not at all. `written` is the range of its bytes in the text.
     fn scalar_fault(&self, value: &str, style: Style, tag: Option<&str>, written: Range<usize>) -> Option<String> {
         if let Some(message) = tag.and_then(|tag| tag_fault(tag, value)) {
             return Some(message);
         }
-        // go-yaml is a port of an older libyaml, which reads these in another way.
+        // go-yaml is a port of an older libyaml, which reads these scalars differently.
         let message = if self.flows > 0
             && style == Style::Plain
             && tag.is_some()
             && value.is_empty()
             && self.text[written.end..].starts_with(',')
         {
-            "Kubernetes takes the comma for a part of the tag; write \"\""
+            "Kubernetes reads the comma as a part of the tag; write \"\" before it"
         } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
-            "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
+            "in brackets or braces, Kubernetes ends a word before a ?; put the word in quotes"
         } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written]) {
             r"Kubernetes doesn't know the escape \/; write / alone"
         } else {
@@ -169,7 +171,7 @@ impl Builder<'_> {
         Some(message.to_owned())
     }
 
-    /// The items of a sequence up to its end, and where its text ends.
+    /// The items of a sequence up to its end, and the offset where its text ends.
     fn sequence(&mut self, flow: bool, end: usize, depth: usize) -> Result<(NodeKind, usize)> {
         self.flows += usize::from(flow);
         let mut items = Vec::new();
@@ -181,12 +183,12 @@ impl Builder<'_> {
             items.push(self.node(event, depth + 1)?);
         };
         self.flows -= usize::from(flow);
-        // A block collection's end event stands at the next token, far behind its last value.
+        // The end event of a block collection is at the next token, far after its last value.
         let end = if flow { close } else { items.last().map_or(end, |last| last.end.max(end)) };
         Ok((NodeKind::Sequence { items, flow }, end))
     }
 
-    /// The pairs of a mapping up to its end, and where its text ends.
+    /// The pairs of a mapping up to its end, and the offset where its text ends.
     fn mapping(&mut self, flow: bool, end: usize, depth: usize) -> Result<(NodeKind, usize)> {
         self.flows += usize::from(flow);
         let mut pairs: Vec<(Node, Node)> = Vec::new();
@@ -211,7 +213,7 @@ impl Builder<'_> {
         Ok((NodeKind::Mapping { pairs, flow }, end))
     }
 
-    /// A copy of what an alias stands for.
+    /// A copy of the node that an alias stands for.
     fn target(&mut self, name: &str, position: Position) -> Result<Node> {
         let Some(target) = self.anchors.get(name) else {
             return fault(position, format!("the alias *{name} has no anchor before it"));
@@ -227,14 +229,14 @@ impl Builder<'_> {
         if self.nodes > MAX_NODES {
             return fault(
                 position,
-                format!("more than {MAX_NODES} values, aliases counted each time that they are used"),
+                format!("more than {MAX_NODES} values; the values of an anchor count again for each alias"),
             );
         }
         Ok(())
     }
 
-    /// Where a `|` or `>` scalar ends: after its last line that isn't blank, but with `+` after the blank
-    /// lines too, since they belong to the value. libyaml reports the start of the next token's line.
+    /// The offset where a `|` or `>` scalar ends: after its last line that isn't blank. With `+`, blank lines belong
+    /// to the value, so it ends after them. libyaml reports the start of the line of the next token instead.
     fn block_scalar_end(&self, start: usize, end: usize) -> usize {
         let text = &self.text[start..end];
         let header = text.lines().next().unwrap_or_default();
@@ -248,7 +250,8 @@ impl Builder<'_> {
     }
 }
 
-/// go-yaml makes JSON of a mapping, where a key is a word and comes once. `{{ .Name }}`, too, is YAML with a key that is none.
+/// go-yaml converts a mapping to JSON, so a key must be a word and come once. `{{ .Name }}` is also YAML: a mapping
+/// whose key is not a word.
 fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
     let Some(name) = key.scalar().filter(|_| !key.is_null()) else {
         return fault(key.position, "a key must be a word; is this a template that was not filled in?");
@@ -262,8 +265,8 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
 }
 
 fn mark_shared(node: &mut Node, used: &[usize]) {
-    // A block collection without an anchor starts where its first value does, so it may be marked for the
-    // anchor of that; an edit of it is then refused without need, which does no harm.
+    // A block collection without an anchor starts where its first value starts. So it may be marked because of that
+    // value's anchor. Then an edit of it is refused without need, which does no harm.
     node.shared = used.contains(&node.start);
     match &mut node.kind {
         NodeKind::Sequence { items, .. } => items.iter_mut().for_each(|item| mark_shared(item, used)),
@@ -295,11 +298,11 @@ enum EventKind {
     Other,
 }
 
-/// libyaml's parser as a stream of events.
+/// The parser of libyaml as a stream of events.
 struct ParserEvents<'t> {
     parser: Box<MaybeUninit<sys::yaml_parser_t>>,
     text: &'t str,
-    /// The length of a byte order mark, which libyaml isn't shown.
+    /// The length of a byte order mark, which is not passed to libyaml.
     skipped: usize,
 }
 
@@ -308,7 +311,7 @@ impl<'t> ParserEvents<'t> {
     fn new(text: &'t str) -> Result<Self> {
         let mut parser = Box::new(MaybeUninit::<sys::yaml_parser_t>::uninit());
         let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-        // SAFETY: the parser lies in a box, so it never moves; `text` lives as long as it does.
+        // SAFETY: the parser is in a box, so it never moves; `text` lives as long as it does.
         unsafe {
             if sys::yaml_parser_initialize(parser.as_mut_ptr()).fail {
                 return fault(Position::START, "out of memory");
@@ -373,7 +376,7 @@ impl<'t> ParserEvents<'t> {
         let (problem, mark, context) = unsafe {
             let parser = self.parser.assume_init_ref();
             let text = |pointer: *const i8| text_of(pointer.cast::<u8>().cast_mut()).unwrap_or_default();
-            // What the reader refuses (control characters) has an offset, and no mark yet.
+            // A character that libyaml's reader refuses (a control character) has an offset, but no mark yet.
             let mark = match parser.problem_offset {
                 0 => position_of(parser.problem_mark),
                 offset => position_at(self.text, offset as usize + self.skipped),
@@ -483,12 +486,16 @@ mod tests {
             format!("[&x {{k: [a, b]}}, {}{}]", "*x,".repeat(aliases), "c,".repeat(more))
         };
         for (fits, too_much, expected) in [
-            ("#".repeat(MAX_BYTES), "#".repeat(MAX_BYTES + 1), "1:1: 1048577 bytes are too many"),
-            (nested("[", "]", MAX_DEPTH + 1), nested("[", "]", MAX_DEPTH + 2), "1:66: nested more than 64 deep"),
+            ("#".repeat(MAX_BYTES), "#".repeat(MAX_BYTES + 1), "1:1: 1048577 bytes, but at most 1048576 are read"),
+            (
+                nested("[", "]", MAX_DEPTH + 1),
+                nested("[", "]", MAX_DEPTH + 2),
+                "1:66: nested more than 64 levels deep",
+            ),
             (
                 nested("{a: ", "}", MAX_DEPTH),
                 nested("{a: ", "}", MAX_DEPTH + 1),
-                "1:258: nested more than 64 deep",
+                "1:258: nested more than 64 levels deep",
             ),
             (many(2), many(3), "more than 50000 values"),
         ] {
@@ -506,12 +513,15 @@ mod tests {
             ("a: {{ b }}\n", "1:5: a key must be a word; is this a template that was not filled in?"),
             ("a:\n  <<: 3\n", "2:7: << needs a mapping, or a list of mappings"),
             ("~: b\n", "1:1: a key must be a word"),
-            ("%YAML 1.2\n---\na: b\n", "1:1: Kubernetes reads YAML 1.1 and nothing else"),
+            ("%YAML 1.2\n---\na: b\n", "1:1: Kubernetes reads only YAML 1.1"),
             ("a: b\n\u{feff}c: d\n", "2:1: a byte order mark is in the middle"),
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
-            ("a: [!!str, b]\n", "1:5: Kubernetes takes the comma for a part of the tag"),
+            ("a: [!!str, b]\n", "1:5: Kubernetes reads the comma as a part of the tag"),
             ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
-            ("a: [b?c]\n", "1:5: Kubernetes ends a word before a ? within brackets or braces; put it in quotes"),
+            (
+                "a: [b?c]\n",
+                "1:5: in brackets or braces, Kubernetes ends a word before a ?; put the word in quotes",
+            ),
             ("a: 'b\n", "not YAML: found unexpected end of stream"),
             ("a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),
             ("\u{feff}a: \u{1}\n", "1:4: not YAML: control characters are not allowed"),

@@ -1,4 +1,4 @@
-//! Sets of audit flags.
+//! Random sets of audit flags.
 
 use serde_json::json;
 
@@ -43,7 +43,7 @@ const NAMES: [&str; 35] = [
     "audit-dynamic-configuration",
 ];
 
-/// Values that may be right, and values that hardly ever are.
+/// Values that can be right, and values that are almost always wrong.
 fn values(name: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match takes(name) {
         Some(Takes::Bool) => (&["true", "false"], &["1", "T", "False", "tRUE", "yes", ""]),
@@ -186,7 +186,7 @@ fn values(name: &str) -> (&'static [&'static str], &'static [&'static str]) {
     }
 }
 
-/// The only thing in which we are stricter: numbers with fractions in hexadecimal, or with underscores.
+/// The only case in which this program is stricter: floating-point numbers in hexadecimal, or with underscores.
 fn is_go_alone(name: &str, value: &str) -> bool {
     takes(name) == Some(Takes::Float) && value.contains(['x', '_'])
 }

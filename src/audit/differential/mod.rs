@@ -1,8 +1,8 @@
-//! Our reading of policies and flags against the API server's own, by random examples.
+//! Compares how this program and the API server read policies and flags, by random examples.
 //!
-//! The other side is `vm-tests/oracle`, one program per Kubernetes version. The tests are ignored because they need
-//! those; `ORACLES="1.26=/path/to/one 1.37=/path/to/other"` says where they are, `SEED` which examples there are,
-//! and `PAIRS` how many, all versions together.
+//! `vm-tests/oracle` runs the API server's code, one program per Kubernetes version. These tests are ignored because
+//! they need those programs. `ORACLES="1.26=/path/to/one 1.37=/path/to/other"` names them, `SEED` selects the
+//! examples, and `PAIRS` is the number of examples, for all versions together.
 
 mod flags;
 mod policies;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::version::Version;
 
-/// The API server's own code, of one version, at the other end of a pipe.
+/// The API server's own code of one version, running as a program behind pipes.
 struct Oracle {
     version: Version,
     child: Child,
@@ -24,7 +24,7 @@ struct Oracle {
 }
 
 impl Oracle {
-    /// Those that the environment names.
+    /// The programs that the environment variable `ORACLES` names.
     fn all() -> Vec<Oracle> {
         let oracles = env::var("ORACLES").expect("ORACLES=\"1.37=/path/to/oracle ...\" is needed");
         oracles.split_whitespace().map(Oracle::start).collect()
@@ -41,7 +41,7 @@ impl Oracle {
     }
 
     fn ask(&mut self, question: &Value) -> Value {
-        // In one piece: a pipe has no buffer.
+        // One write for the whole line: the pipe has no buffer on this side.
         self.questions.as_mut().unwrap().write_all(format!("{question}\n").as_bytes()).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
@@ -51,7 +51,7 @@ impl Oracle {
 
 impl Drop for Oracle {
     fn drop(&mut self) {
-        // It ends with its input.
+        // The program ends when its input ends.
         self.questions = None;
         let _ = self.child.wait();
     }
@@ -65,7 +65,7 @@ fn number(variable: &str, default: u64) -> u64 {
 struct Random(u64);
 
 impl Random {
-    /// Examples of its own for each version.
+    /// A generator that gives other examples for each version.
     fn new(seed: u64, version: Version) -> Random {
         Random((seed << 8 | u64::from(version.minor)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
@@ -85,7 +85,7 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// Up to `most` of them, some perhaps twice.
+    /// Up to `most` of the values; some may come twice.
     fn some(&mut self, most: usize, from: &[&'static str]) -> Vec<&'static str> {
         (0..1 + self.below(most)).map(|_| self.pick(from)).collect()
     }

@@ -1,4 +1,4 @@
-//! Policies, sound and broken, and requests.
+//! Random policies, right and broken ones, and random requests.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,27 +15,27 @@ use crate::yaml::fields::{Finding, Severity};
 /// Requests for each policy.
 const REQUESTS: usize = 20;
 
-/// Tells a kind of finding, in a text.
+/// Whether a finding in a text is of some kind.
 type Kind = fn(&Finding, &str) -> bool;
 
-/// Where we are stricter than the API server on purpose: a name, and how to tell such a message of ours.
+/// Where the program is stricter than the API server on purpose: a name, and how to recognise its finding.
 const STRICTER: [(&str, Kind); 10] = [
     ("an empty word in a list", |finding, _| finding.message.ends_with("is empty; remove it")),
-    ("null for an empty string", |finding, _| finding.message.contains("is nothing; write \"\"")),
+    ("null for an empty string", |finding, _| finding.message.contains("is null; write \"\"")),
     ("an empty entry, for the whole core group", |finding, _| finding.message.contains("is an empty entry")),
     ("a policy without its kind", |finding, _| finding.message.starts_with("kind is missing")),
-    ("a second document", |finding, _| finding.message.starts_with("a second document: ")),
+    ("a second document", |finding, _| finding.message.starts_with("there is a second document")),
     ("a second document that is no YAML", |finding, text| {
         let end = text.lines().skip(1).position(|line| line.starts_with("---") || line.starts_with("..."));
         let behind = end.is_some_and(|end| finding.position.line > end + 1);
         yaml::parse(text).is_err() && (behind || finding.message.contains("expected <document start>"))
     }),
     ("a tag that changes what is written", |finding, _| {
-        let ours = ["isn't read here", "for a part of the tag", "while scanning a tag"];
+        let ours = ["is not supported here", "as a part of the tag", "while scanning a tag"];
         ours.iter().any(|part| finding.message.contains(part))
     }),
     ("a colon before a comma in brackets", |finding, _| finding.message.contains("found unexpected ':'")),
-    ("metadata that is of no use", |finding, _| finding.message.contains("of no use in a policy")),
+    ("metadata that is of no use", |finding, _| finding.message.contains("no effect in a policy")),
     ("JSON that is no YAML", |finding, text| yaml::is_json(text) && finding.message.starts_with("not YAML")),
 ];
 
@@ -130,7 +130,7 @@ fn sound_rule(random: &mut Random, version: Version) -> Tree {
     if random.one_in(4) {
         fields.push(("omitManagedFields", Word(random.pick(&["true", "false", "yes", "off", "null"]).to_owned())));
     }
-    // The order of fields means nothing.
+    // The order of fields has no meaning.
     for i in 1..fields.len() {
         fields.swap(i, random.below(i + 1));
     }
@@ -186,7 +186,7 @@ fn sound_policy(random: &mut Random, version: Version) -> Tree {
     map(fields)
 }
 
-/// What a value may be by mistake: YAML 1.1's words, numbers, tags, bits of syntax, what nothing takes.
+/// Values that people write by mistake: YAML 1.1's words, numbers, tags, bits of syntax, and values of no type.
 const ODD: [&str; 64] = [
     "",
     "~",
@@ -254,7 +254,7 @@ const ODD: [&str; 64] = [
     "\"\\uD800\"",
 ];
 
-/// A node in the tree, by a random walk.
+/// A random node of the tree.
 fn node<'t>(random: &mut Random, tree: &'t mut Tree) -> &'t mut Tree {
     let children = match tree {
         List(items) => items.len(),
@@ -288,7 +288,7 @@ fn misspelt(random: &mut Random, name: &str) -> String {
     }
 }
 
-/// Breaks one thing of the tree, most of the times.
+/// Changes one node of the tree, usually so that it becomes wrong.
 fn break_tree(random: &mut Random, tree: &mut Tree) {
     if random.one_in(8) {
         let anchored = node(random, tree);
@@ -392,7 +392,7 @@ fn write(random: &mut Random, tree: &Tree, indent: usize, flow: bool, out: &mut 
     }
 }
 
-/// The tree as JSON, where its words let it be.
+/// The tree as JSON, if its words allow this.
 fn to_json(tree: &Tree) -> Value {
     match tree {
         Word(text) => serde_json::from_str(text).unwrap_or_else(|_| json!(text.trim_matches('\''))),
@@ -402,7 +402,7 @@ fn to_json(tree: &Tree) -> Value {
     }
 }
 
-/// Breaks the text, not always into something wrong.
+/// Changes the text, usually so that it becomes wrong.
 fn break_text(random: &mut Random, text: &mut String) {
     let line = |random: &mut Random, text: &str| {
         let starts: Vec<_> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
@@ -492,11 +492,11 @@ fn question(text: &str, requests: &[Request]) -> Value {
     json!({"policy": text, "requests": requests})
 }
 
-/// What happened to a policy, by both.
+/// How both sides treated a policy.
 enum Outcome {
     Same(&'static str),
     Stricter(Vec<&'static str>),
-    /// With how many of the requests some rule decided.
+    /// The number of requests for which a rule decided.
     Pairs(usize),
     Differs(String),
 }
@@ -521,7 +521,7 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
             .map(|error| STRICTER.iter().find(|(_, is_it)| is_it(error, text)).map(|(name, _)| *name))
             .collect();
         return match reasons {
-            // Of a text that we don't get through, we can't tell all that is wrong.
+            // In a text that can't be read to its end, not all faults are found.
             Some(names) if !names.is_empty() && (!lenient || yaml::parse(text).is_err()) => {
                 Outcome::Stricter(names)
             }
@@ -545,7 +545,7 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
         let mut stages: Vec<_> =
             theirs["omitStages"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let mut our_stages: Vec<_> = ours.omit_stages.iter().map(ToString::to_string).collect();
-        // Theirs come in no order; a policy's own, where no rule matches, as often as they are written.
+        // The API server's list has no order. If no rule matches, it repeats the policy's stages as they are written.
         stages.sort_unstable();
         stages.dedup();
         our_stages.sort_unstable();
@@ -607,7 +607,7 @@ fn policies_mean_to_us_what_they_mean_to_the_api_server() {
                     if example.len() < known.len() {
                         *known = example;
                     }
-                    // A difference for all policies would not end.
+                    // If every policy differed, this would never end.
                     done += 1;
                 }
             }

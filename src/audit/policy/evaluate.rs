@@ -1,15 +1,15 @@
-//! What a policy makes of a request: `EvaluatePolicyRule` of `k8s.io/apiserver/pkg/audit/policy/checker.go`.
+//! Decides how a policy records a request: `EvaluatePolicyRule` of `k8s.io/apiserver/pkg/audit/policy/checker.go`.
 
 use std::fmt::Write as _;
 
 use super::{GroupResources, Level, Policy, Rule, STAGES, Scope, Stage, Word};
 use crate::yaml::fields::brief;
 
-/// What the API server knows of a request when it looks for a rule: of `authorizer.Attributes`, all that rules
-/// look at.
+/// A request, as the API server sees it when it looks for a rule: the fields of `authorizer.Attributes` that rules
+/// use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Empty where nobody is known, as after a failed authentication; no rule can name that.
+    /// Empty if no user is known, as after a failed authentication. No rule can name the empty user.
     pub user: String,
     pub groups: Vec<String>,
     pub verb: String,
@@ -19,7 +19,7 @@ pub struct Request {
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Strings that don't apply are empty: the namespace of what lies in none, the name of a list.
+    /// Strings that don't apply are empty: the namespace of a cluster-scoped object, the name of a list.
     Resource { group: String, resource: String, subresource: String, namespace: String, name: String },
     /// The path of any other URL, such as `/healthz`.
     Url(String),
@@ -28,21 +28,21 @@ pub enum Target {
 /// How a request is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The index of the rule that decided; without one the request isn't recorded.
+    /// The index of the rule that decided. `None`: no rule matched, and the request is not recorded.
     pub rule: Option<usize>,
     pub level: Level,
-    /// The stages at which no event is recorded, each once, in the order of a request's life.
+    /// The stages at which no event is recorded: each once, in the order in which a request passes them.
     pub omit_stages: Vec<Stage>,
     pub omit_managed_fields: bool,
 }
 
-/// Why a rule doesn't match a request: the first of its lists, in the API server's order, that lacks it.
+/// Why a rule doesn't match a request: the first of its lists, in the API server's order, that doesn't match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
     User,
     Groups,
     Verb,
-    /// The rule is about resources, and the request is not, or the other way round.
+    /// The rule is about resources and the request is not, or the reverse.
     Scope,
     Namespace,
     ApiGroup,
@@ -51,7 +51,7 @@ pub enum Mismatch {
     Url,
 }
 
-/// The first rule that matches decides.
+/// How the policy records the request: the first rule that matches decides.
 pub fn evaluate(policy: &Policy, request: &Request) -> Decision {
     let found = policy.rules.iter().position(|rule| mismatch(rule, request).is_none());
     let rule = found.and_then(|index| policy.rules.get(index));
@@ -145,16 +145,18 @@ pub fn reason(mismatch: Mismatch, rule: &Rule, request: &Request) -> String {
             not_in("resourceNames", name, &words)
         }
         (_, Target::Url(_)) => "it is about resources, and the request is not".to_owned(),
-        (_, Target::Resource { .. }) => "it is about other URLs than those of resources".to_owned(),
+        (_, Target::Resource { .. }) => {
+            "it is about nonResourceURLs, and the request is for a resource".to_owned()
+        }
     }
 }
 
-/// `resource` or `resource/subresource`.
+/// `resource`, or `resource/subresource` if there is a subresource.
 pub fn combined(resource: &str, subresource: &str) -> String {
     if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") }
 }
 
-/// Words as a list that stays short.
+/// Words as a list in brackets, cut after the eighth word.
 fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {
     const SHOWN: usize = 8;
     let mut text = "[".to_owned();
@@ -170,12 +172,12 @@ fn listed<'w>(words: impl Iterator<Item = &'w str>) -> String {
     text + "]"
 }
 
-/// Whether one of the words is this.
+/// Whether `text` is one of the words.
 pub fn contains(words: &[Word], text: &str) -> bool {
     words.iter().any(|word| word.text == text)
 }
 
-/// A star at the end stands for any rest.
+/// Whether a nonResourceURL matches a path. A star at the end matches every rest.
 pub fn url_matches(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
@@ -183,13 +185,13 @@ pub fn url_matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// A star is every group. API servers before 1.36 refuse a policy with it.
+/// Whether a group in a rule matches a group. A star matches every group; API servers before 1.36 refuse it.
 pub fn group_matches(pattern: &str, group: &str) -> bool {
     pattern == "*" || pattern == group
 }
 
-/// `*` is every resource and subresource, `*/sub` that subresource of all, and `res/*` is `res` itself with all
-/// of its subresources; all else is that resource or subresource alone.
+/// Whether a resource in a rule matches. `*` matches every resource and subresource, `*/sub` that subresource of all
+/// resources, and `res/*` the resource `res` and all its subresources. Everything else matches only itself.
 pub fn resource_matches(pattern: &str, resource: &str, subresource: &str) -> bool {
     let whole = match pattern.strip_prefix(resource) {
         Some(rest) if subresource.is_empty() => rest.is_empty(),
@@ -202,8 +204,9 @@ pub fn resource_matches(pattern: &str, resource: &str, subresource: &str) -> boo
         || pattern.strip_suffix("/*") == Some(resource)
 }
 
-/// The groups of a user as rules see them: the API server adds those that tell whether it knows who it is, and
-/// those of service accounts (`k8s.io/apiserver/pkg/authentication`: `group`, `serviceaccount`).
+/// All groups of a user, as rules see them. The API server adds `system:authenticated` or
+/// `system:unauthenticated`, and the groups of service accounts (`k8s.io/apiserver/pkg/authentication`: `group`,
+/// `serviceaccount`).
 pub fn groups_of(user: &str, mut named: Vec<String>) -> Vec<String> {
     let mut add = |group: String| {
         if !named.contains(&group) {
@@ -223,8 +226,8 @@ pub fn groups_of(user: &str, mut named: Vec<String>) -> Vec<String> {
     named
 }
 
-/// Whether the API server takes a URL's path for a resource: `/api/VERSION/...` and `/apis/GROUP/VERSION/...`, as
-/// `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request` does.
+/// Whether the API server reads a URL's path as a resource: `/api/VERSION/...` and `/apis/GROUP/VERSION/...`, as in
+/// `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
 pub fn is_resource_path(path: &str) -> bool {
     let parts: Vec<_> = path.trim_matches('/').split('/').collect();
     match parts.first() {
@@ -287,7 +290,11 @@ mod tests {
             ("namespaces: [\"\"]", "get nodes", ""),
             ("namespaces: [\"\"]", "get /x", "it is about resources, and the request is not"),
             ("resources: [{}]", "get /x", "it is about resources, and the request is not"),
-            ("nonResourceURLs: [\"*\"]", "get pods", "it is about other URLs than those of resources"),
+            (
+                "nonResourceURLs: [\"*\"]",
+                "get pods",
+                "it is about nonResourceURLs, and the request is for a resource",
+            ),
             ("nonResourceURLs: [\"*\"]", "get /x", ""),
             ("nonResourceURLs: [/x]", "get /x", ""),
             ("nonResourceURLs: [/x]", "get /x/", "nonResourceURLs: \"/x/\" is not in [/x]"),
@@ -314,7 +321,7 @@ mod tests {
             ("resources: [{resources: [pods/*]}]", "get pods", ""),
             ("resources: [{resources: [pods/*]}]", "get nodes/log", "resources: \"nodes/log\" is not in [pods/*]"),
             ("resources: [{resources: [\"*/*\"]}]", "get pods/log", "resources: \"pods/log\" is not in [*/*]"),
-            // What no client asks for, and the server still answers.
+            // No client sends this, but the server answers it.
             ("resources: [{resources: [\"*/*\"]}]", "get */log", ""),
             ("resources: [{resources: [\"*/\"]}]", "get pods", "resources: \"pods\" is not in [*/]"),
             ("resources: [{resources: [pods], resourceNames: [a, b]}]", "get pods - ns b", ""),

@@ -1,5 +1,5 @@
-//! What is legal in a policy and surely a mistake: rules that no request reaches, words that no request
-//! carries.
+//! Finds what is legal in a policy but probably a mistake: rules that no request reaches, and words that no request
+//! has.
 
 use super::super::version::Version;
 use super::evaluate::{Request, Target, contains, group_matches, resource_matches, url_matches};
@@ -7,15 +7,15 @@ use super::read::parse;
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
 use crate::yaml::fields::{Decoder, Finding, brief, likely};
 
-/// The verbs of requests for resources: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
+/// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
 const RESOURCE_VERBS: [&str; 9] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
 
-/// The verbs of all other requests: the HTTP method, in lower case.
+/// The verbs of all other requests: the HTTP method in lower case.
 const URL_VERBS: [&str; 9] = ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
 
-/// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own come
-/// first, so that `pods` are those of the core group before those of the metrics server.
+/// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own groups come
+/// first, so that `pods` means the core group, not the metrics server.
 const GROUPS: [(&str, &[&str]); 25] = [
     (
         "",
@@ -69,7 +69,7 @@ const GROUPS: [(&str, &[&str]); 25] = [
     ("coordination.k8s.io", &["leasecandidates", "leases"]),
     ("discovery.k8s.io", &["endpointslices"]),
     ("events.k8s.io", &["events"]),
-    // Its last resource went in 1.22.
+    // Its last resource was removed in 1.22.
     ("extensions", &[]),
     ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
     ("internal.apiserver.k8s.io", &["storageversions"]),
@@ -132,9 +132,9 @@ const SHORT_NAMES: [(&str, &str); 28] = [
     ("svc", "services"),
 ];
 
-/// Checks the text of a policy file for an API server of a version, and gives all that is wrong with it, in
-/// the order of the file. Errors: the file must not be used. Warnings: it is legal, and surely not meant.
-/// An unknown version stands for every supported one.
+/// Checks the text of a policy file for an API server of that version. Returns all findings, in the order of the
+/// file. An error means that the file must not be used. A warning means that it is legal, but probably a mistake.
+/// Without a version, the policy must be right for every supported version.
 pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
     let (policy, findings) = parse(text, version);
     let mut decoder = Decoder::default();
@@ -146,7 +146,7 @@ pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
     decoder.findings
 }
 
-/// Notes what is surely a mistake in a valid policy.
+/// Adds the warnings about a valid policy to `out`.
 fn lint(policy: &Policy, out: &mut Decoder) {
     unreachable_rules(policy, out);
     for (i, rule) in policy.rules.iter().enumerate() {
@@ -179,7 +179,7 @@ fn lint(policy: &Policy, out: &mut Decoder) {
     }
 }
 
-/// What is hardly meant in a request: a verb or a resource that none has.
+/// Warnings about a request for `policy explain`: a verb or a resource that no request has.
 pub fn doubts(request: &Request) -> Vec<String> {
     let mut doubts = Vec::new();
     let scope = match &request.target {
@@ -201,7 +201,7 @@ pub fn doubts(request: &Request) -> Vec<String> {
     doubts
 }
 
-/// Notes rules that come too late, and a policy that records nothing.
+/// Warns about rules that no request reaches, and about a policy that records nothing.
 fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     let rules = &policy.rules;
     let catch_all = rules.iter().position(|rule| {
@@ -222,8 +222,8 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
             Some(at) => out.warning(
                 rule.position,
                 format!(
-                    "rules[{i}] is never used: all that it matches, rules[{at}] ({}) matches before; move it up, \
-                     or remove it",
+                    "rules[{i}] is never used: rules[{at}] ({}) comes first and matches every request that it matches; \
+                      move it up, or remove it",
                     rules[at].position
                 ),
             ),
@@ -233,23 +233,23 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     if let Some(first) = rules.first()
         && !records
     {
-        let message =
-            "this policy records nothing: no request gets a level above None and a stage that isn't omitted";
+        let message = "this policy records nothing: each rule that is used has level None or omits every stage; \
+             set a level such as Metadata, or omit fewer stages";
         out.warning(first.position, message);
     }
 }
 
-/// Whether a request that the rule matches leaves a trace.
+/// Whether at least one event is recorded for a request that the rule matches.
 fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
     let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete, Stage::Panic];
     let omitted = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
     rule.level != Level::None && !stages.iter().all(omitted)
 }
 
-/// Whether `earlier` surely matches every request that `later` matches: [`super::evaluate::mismatch`] for sets of
-/// requests. False where in doubt.
+/// Whether `earlier` matches every request that `later` matches: [`super::evaluate::mismatch`] for sets of requests.
+/// False if in doubt.
 fn covers(earlier: &Rule, later: &Rule) -> bool {
-    // Of a request's several groups, one in the list suffices; so a subset is covered here, too.
+    // A request matches if one of its groups is in the list, so a shorter list is covered by a longer one, too.
     list_covers(&earlier.users, &later.users)
         && list_covers(&earlier.user_groups, &later.user_groups)
         && list_covers(&earlier.verbs, &later.verbs)
@@ -295,7 +295,7 @@ fn resources_cover(earlier: &[GroupResources], later: &[GroupResources]) -> bool
     })
 }
 
-/// Whether an entry matches all that a resource pattern does, under one name or (`None`) under any.
+/// Whether an entry matches everything that a resource pattern matches: under one name, or under any (`None`).
 fn covers_resource(entry: &GroupResources, pattern: &str, name: Option<&str>) -> bool {
     if entry.resources.is_empty() {
         return true;
@@ -304,23 +304,22 @@ fn covers_resource(entry: &GroupResources, pattern: &str, name: Option<&str>) ->
     named && entry.resources.iter().any(|resource| pattern_covers(&resource.text, pattern))
 }
 
-/// Whether the earlier pattern matches all that the later one does. The star of a later `res/*` or `*/sub` is
-/// covered like any name there: by an equal pattern, or by one that takes every name.
+/// Whether the earlier pattern matches everything that the later one matches. The star of a later `res/*` or `*/sub`
+/// counts as a name: only the same pattern covers it, or one that matches every name.
 fn pattern_covers(earlier: &str, later: &str) -> bool {
     let (resource, subresource) = later.split_once('/').unwrap_or((later, ""));
-    // Upstream takes neither star in `*/*` for a wildcard.
+    // To the API server, no star in `*/*` is a wildcard.
     earlier == later || (earlier != "*/*" && resource_matches(earlier, resource, subresource))
 }
 
 fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
     for word in words.iter().filter(|word| word.text.contains('*')) {
-        let message = "there is no wildcard here, the whole name must be equal; write the names, or leave the \
-                       field out to match all";
+        let message = "this field has no wildcards; write the full names, or remove the field to match all";
         out.warning(word.position, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
     }
 }
 
-/// What to write for a verb that no such request carries.
+/// What to write instead of a verb that no request of that kind has; `None` if the verb is right.
 fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
     let known: Vec<&str> = match scope {
         Scope::Resources => RESOURCE_VERBS.to_vec(),
@@ -336,30 +335,30 @@ fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
     let lower = verb.to_ascii_lowercase();
     let on_urls = scope == Scope::NonResourceUrls;
     Some(match lower.as_str() {
-        _ if verb.contains('*') => "verbs have no wildcard: leave verbs out to match every one".to_owned(),
+        _ if verb.contains('*') => "verbs have no wildcards: remove verbs to match every verb".to_owned(),
         _ if known.contains(&lower.as_str()) => format!("verbs are in lower case: write {lower}"),
-        "post" => "on resources that is create".to_owned(),
-        "put" => "on resources that is update".to_owned(),
-        "head" => "on resources that is get".to_owned(),
-        // Only URLs lack these.
-        "list" | "watch" => "on URLs that is get".to_owned(),
-        "create" => "on URLs that is post".to_owned(),
-        "update" => "on URLs that is put".to_owned(),
-        "deletecollection" => "on URLs that is delete".to_owned(),
+        "post" => "for resources, write create".to_owned(),
+        "put" => "for resources, write update".to_owned(),
+        "head" => "for resources, write get".to_owned(),
+        // Resources have these verbs, so only a rule about URLs comes here.
+        "list" | "watch" => "for URLs, write get".to_owned(),
+        "create" => "for URLs, write post".to_owned(),
+        "update" => "for URLs, write put".to_owned(),
+        "deletecollection" => "for URLs, write delete".to_owned(),
         "read" | "view" if on_urls => "write get and head".to_owned(),
         "read" | "view" => "write get, list and watch".to_owned(),
         "write" | "edit" | "modify" if on_urls => "write post, put, patch and delete".to_owned(),
         "write" | "edit" | "modify" => "write create, update, patch, delete and deletecollection".to_owned(),
         "remove" => "write delete".to_owned(),
         "connect" | "exec" | "attach" | "portforward" => {
-            "exec and its like are create or get on pods/exec and the like".to_owned()
+            "write get and create, with the resource pods/exec, pods/attach or pods/portforward".to_owned()
         }
         "impersonate" | "bind" | "escalate" | "use" | "approve" | "sign" | "attest" => {
-            "it is for authorization only, and the request itself is get, create or another".to_owned()
+            "only RBAC uses it; write the verb of the request itself, such as get or create".to_owned()
         }
         _ => match likely(&lower, &known) {
             Some(likely) => format!("did you mean {likely}?"),
-            None => format!("known are {}", known.join(", ")),
+            None => format!("the known verbs are {}", known.join(", ")),
         },
     })
 }
@@ -368,8 +367,8 @@ fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
     GROUPS.iter().find(|(name, _)| *name == group).map(|(_, resources)| *resources)
 }
 
-/// What to write for a group that can't exist: one without a dot that isn't built in. A custom resource's
-/// group must have a dot (`k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation`).
+/// What to write instead of a group that can't exist: one without a dot that is not built in. The group of a custom
+/// resource must have a dot (`k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation`).
 fn group_advice(group: &str) -> Option<String> {
     if group == "*" || group.contains('.') || builtin_resources(group).is_some() {
         return None;
@@ -377,13 +376,13 @@ fn group_advice(group: &str) -> Option<String> {
     let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
     let short = format!("{group}.");
     Some(match names.iter().find(|name| name.starts_with(&short)).copied().or_else(|| likely(group, &names)) {
-        _ if matches!(group, "core" | "v1") => "the core group is \"\"".to_owned(),
+        _ if matches!(group, "core" | "v1") => "for the core group, write \"\"".to_owned(),
         Some(likely) => format!("did you mean {likely}?"),
-        None => "a group is built in, or has a dot in its name".to_owned(),
+        None => "write a built-in group, or one with a dot in its name".to_owned(),
     })
 }
 
-/// What to write for a resource that no request names.
+/// What to write instead of a resource that no request has; `None` if the resource is right.
 fn resource_advice(group: &str, word: &str) -> Option<String> {
     let found = brief(word);
     let (resource, subresource) = match word.split_once('/') {
@@ -399,7 +398,7 @@ fn resource_advice(group: &str, word: &str) -> Option<String> {
     if word.contains(|c: char| c.is_ascii_uppercase()) {
         let instead = instead.unwrap_or_else(|| "its plural in lower case".to_owned());
         return Some(format!(
-            "{found} is a kind, or in the wrong case; requests name the resource: write {instead}"
+            "{found} is a kind, or has capital letters; requests have the name of the resource: write {instead}"
         ));
     }
     if subresource.is_some_and(|name| name.is_empty() || name.contains('/')) || resource.is_empty() {
@@ -407,8 +406,8 @@ fn resource_advice(group: &str, word: &str) -> Option<String> {
     }
     let starred = |part: &str| part != "*" && part.contains('*');
     if starred(resource) || subresource.is_some_and(starred) || word == "*/*" {
-        let forms = "\"*\" (everything), \"pods/*\" and \"*/status\"";
-        return Some(format!("{found} matches nothing; of wildcards there are the forms {forms}"));
+        let forms = "\"*\" (everything), \"pods/*\" or \"*/status\"";
+        return Some(format!("{found} matches nothing; write a wildcard as one of {forms}"));
     }
     if let Some((name, rest)) = resource.split_once('.') {
         return Some(format!("{found} matches nothing; write {name:?}, and group: {rest:?}"));
@@ -418,7 +417,7 @@ fn resource_advice(group: &str, word: &str) -> Option<String> {
     }
     let known = match group {
         "*" => GROUPS.iter().flat_map(|(_, resources)| resources.iter().copied()).collect(),
-        // What a custom group may have is not for us to know.
+        // The resources of a custom group are not known here.
         _ => builtin_resources(group)?.to_vec(),
     };
     match (builtin, instead) {
@@ -426,15 +425,15 @@ fn resource_advice(group: &str, word: &str) -> Option<String> {
         (Some((home, plural)), _) if plural == resource => {
             Some(format!("{found} is in group {home:?}, not in {group:?}; give it its own entry with that group"))
         }
-        (_, Some(instead)) => Some(format!("{found} matches nothing, requests have the plural: write {instead}")),
+        (_, Some(instead)) => Some(format!("{found} matches nothing; requests have the plural: write {instead}")),
         _ if group == "*" => None,
         _ => likely(resource, &known)
             .map(|likely| format!("{found} is not in group {group:?}; did you mean {likely:?}?")),
     }
 }
 
-/// The built-in resource that a plural, a singular or a short name means, with its group: the given one if
-/// that has it.
+/// The built-in resource that a plural, a singular or a short name means, and its group: the given group if that has
+/// such a resource, or else the first group that has one.
 fn builtin(group: &str, word: &str) -> Option<(&'static str, &'static str)> {
     let full = SHORT_NAMES.iter().find(|(short, _)| *short == word).map(|(_, plural)| *plural);
     let all = || GROUPS.iter().flat_map(|(group, resources)| resources.iter().map(move |name| (*group, *name)));
@@ -457,7 +456,7 @@ mod tests {
     use super::check;
     use super::{Request, Target, doubts};
 
-    /// The warnings for a policy of these rules, each the text of a flow mapping; a rule without a level gets
+    /// The warnings for a policy with these rules, each the text of a flow mapping. A rule without a level gets
     /// Metadata.
     fn warnings(rules: &[&str]) -> Vec<String> {
         let mut text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n".to_owned();
@@ -506,11 +505,8 @@ mod tests {
             ("nonResourceURLs: [\"*\"]", "nonResourceURLs: [/*]", true),
             ("nonResourceURLs: [/a, /b]", "nonResourceURLs: [/b, /c]", false),
         ] {
-            let expected = if hidden {
-                "5:3: warning: rules[1] is never used: all that it matches, rules[0] (4:3)"
-            } else {
-                ""
-            };
+            let expected =
+                if hidden { "5:3: warning: rules[1] is never used: rules[0] (4:3) comes first" } else { "" };
             assert_warns(&[earlier, later], expected);
         }
     }
@@ -591,26 +587,26 @@ mod tests {
             (
                 "\"*\"",
                 pods,
-                "4:29: warning: rules[0].verbs: no request has \"*\"; verbs have no wildcard: leave verbs out",
+                "4:29: warning: rules[0].verbs: no request has \"*\"; verbs have no wildcards: remove verbs",
             ),
             ("Get", pods, "verbs are in lower case: write get"),
-            ("post", pods, "on resources that is create"),
-            ("put", pods, "on resources that is update"),
-            ("head", pods, "on resources that is get"),
-            ("list", url, "on URLs that is get"),
-            ("watch", url, "on URLs that is get"),
-            ("create", url, "on URLs that is post"),
-            ("update", url, "on URLs that is put"),
-            ("deletecollection", url, "on URLs that is delete"),
+            ("post", pods, "for resources, write create"),
+            ("put", pods, "for resources, write update"),
+            ("head", pods, "for resources, write get"),
+            ("list", url, "for URLs, write get"),
+            ("watch", url, "for URLs, write get"),
+            ("create", url, "for URLs, write post"),
+            ("update", url, "for URLs, write put"),
+            ("deletecollection", url, "for URLs, write delete"),
             ("read", url, "write get and head"),
             ("read", pods, "write get, list and watch"),
             ("modify", url, "write post, put, patch and delete"),
             ("remove", pods, "write delete"),
             ("write", "users: [a]", "write create, update, patch, delete and deletecollection"),
-            ("connect", pods, "create or get on pods/exec"),
-            ("impersonate", "users: [a]", "it is for authorization only"),
+            ("connect", pods, "write get and create, with the resource pods/exec"),
+            ("impersonate", "users: [a]", "only RBAC uses it"),
             ("delete-collection", pods, "did you mean deletecollection?"),
-            ("frobnicate", url, "known are get, head, post"),
+            ("frobnicate", url, "the known verbs are get, head, post"),
         ] {
             assert_warns(&[&format!("verbs: [{verb}], {others}")], expected);
         }
@@ -631,7 +627,7 @@ mod tests {
             ("resources: [Deployment]", "write \"deployments\" in group \"apps\""),
             ("group: apps, resources: [Deployment/Scale]", "write \"deployments/scale\""),
             ("group: example.com, resources: [Widget]", "write its plural in lower case"),
-            ("resources: [secret]", "\"secret\" matches nothing, requests have the plural: write \"secrets\""),
+            ("resources: [secret]", "\"secret\" matches nothing; requests have the plural: write \"secrets\""),
             ("resources: [endpoint]", "write \"endpoints\""),
             ("group: networking.k8s.io, resources: [networkpolicy]", "write \"networkpolicies\""),
             ("group: networking.k8s.io, resources: [ingress]", "write \"ingresses\""),
@@ -656,9 +652,9 @@ mod tests {
             ("resources: [deployments.apps]", "write \"deployments\", and group: \"apps\""),
             ("resources: [pods/]", "\"pods/\" matches nothing; write a resource, or resource/subresource"),
             ("resources: [pods/exec/x]", "write a resource, or resource/subresource"),
-            ("resources: [\"pod*\"]", "of wildcards there are the forms"),
-            ("resources: [\"pods/ex*\"]", "of wildcards there are the forms"),
-            ("resources: [\"*/*\"]", "of wildcards there are the forms"),
+            ("resources: [\"pod*\"]", "write a wildcard as one of"),
+            ("resources: [\"pods/ex*\"]", "write a wildcard as one of"),
+            ("resources: [\"*/*\"]", "write a wildcard as one of"),
         ] {
             assert_warns(&[&format!("resources: [{{{entry}}}]")], expected);
         }
@@ -671,12 +667,12 @@ mod tests {
         for (group, expected) in [
             (
                 "core",
-                "4:41: warning: rules[0].resources[0].group: no request has \"core\"; the core group is \"\"",
+                "4:41: warning: rules[0].resources[0].group: no request has \"core\"; for the core group, write \"\"",
             ),
-            ("v1", "the core group is \"\""),
+            ("v1", "for the core group, write \"\""),
             ("rbac", "did you mean rbac.authorization.k8s.io?"),
             ("app", "did you mean apps?"),
-            ("widgets", "a group is built in, or has a dot in its name"),
+            ("widgets", "write a built-in group, or one with a dot in its name"),
             ("widgets.example.com", ""),
         ] {
             assert_warns(&[&format!("resources: [{{group: {group}}}]")], expected);
@@ -690,7 +686,7 @@ mod tests {
             ("get", "apps", "deployments", ""),
             ("get", "example.com", "deploy", ""),
             ("get", "", "somethingnew", ""),
-            ("POST", "", "pods", "no request has the verb \"POST\"; on resources that is create"),
+            ("POST", "", "pods", "no request has the verb \"POST\"; for resources, write create"),
             ("get", "", "deployments", "did you mean deployments in group \"apps\"?"),
             ("get", "", "Pod", "there are no \"Pod\" in group \"\"; did you mean pods in group \"\"?"),
         ] {
@@ -707,7 +703,7 @@ mod tests {
         }
         let target = Target::Url("/healthz".into());
         let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };
-        assert_eq!(doubts(&request), ["no request has the verb \"list\"; on URLs that is get"]);
+        assert_eq!(doubts(&request), ["no request has the verb \"list\"; for URLs, write get"]);
     }
 
     #[test]

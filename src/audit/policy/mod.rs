@@ -1,7 +1,7 @@
-//! The audit policy (`audit.k8s.io/v1`): its types.
+//! The audit policy (`audit.k8s.io/v1`), as types.
 //!
-//! * [`read`] reads and validates a policy, [`lint`] looks at what its rules amount to.
-//! * [`evaluate`] says what a policy does with a request.
+//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes.
+//! * [`evaluate`] finds the rule that decides how a request is recorded.
 
 pub mod evaluate;
 pub mod lint;
@@ -11,7 +11,7 @@ use std::fmt;
 
 use crate::yaml::Position;
 
-/// The policy for those who bring none: every request at level Metadata.
+/// The default policy: it records every request at level Metadata.
 pub const DEFAULT: &str = include_str!("../profiles/default.yaml");
 
 /// How much of a request is recorded.
@@ -58,14 +58,14 @@ impl fmt::Display for Stage {
     }
 }
 
-/// A string of the policy and its place in the file.
+/// A string of the policy and its position in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
     pub text: String,
     pub position: Position,
 }
 
-/// A policy: the first rule that matches a request decides; without one nothing is recorded.
+/// A policy: the first rule that matches a request decides. If no rule matches, the request is not recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     pub rules: Vec<Rule>,
@@ -73,7 +73,7 @@ pub struct Policy {
     pub omit_managed_fields: bool,
 }
 
-/// A rule: it matches the requests that all of its lists match; an empty list matches all.
+/// A rule: it matches a request if each of its lists matches the request. An empty list matches every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub position: Position,
@@ -82,18 +82,18 @@ pub struct Rule {
     pub user_groups: Vec<Word>,
     pub verbs: Vec<Word>,
     pub resources: Vec<GroupResources>,
-    /// `""` stands for requests outside of namespaces.
+    /// `""` matches requests outside of namespaces.
     pub namespaces: Vec<Word>,
     pub non_resource_urls: Vec<Word>,
     pub omit_stages: Vec<Stage>,
-    /// Overrides the policy's.
+    /// Overrides the policy's `omit_managed_fields`.
     pub omit_managed_fields: Option<bool>,
 }
 
-/// Resources of one API group. No `resources` stands for all of them.
+/// Resources of one API group. If `resources` is empty, the entry matches all resources of the group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupResources {
-    /// `""` is the core group; `"*"` is every group, from Kubernetes 1.36 on.
+    /// `""` is the core group. `"*"` is every group, from Kubernetes 1.36 on.
     pub group: String,
     pub position: Position,
     pub resources: Vec<Word>,
@@ -109,7 +109,7 @@ pub enum Scope {
 }
 
 impl Rule {
-    /// The kind of requests that the rule is about: `ruleMatches` of `pkg/audit/policy/checker.go`.
+    /// The kind of requests that the rule is about. Source: `ruleMatches` of `pkg/audit/policy/checker.go`.
     pub fn scope(&self) -> Scope {
         if !self.resources.is_empty() || !self.namespaces.is_empty() {
             Scope::Resources

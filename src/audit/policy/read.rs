@@ -1,8 +1,8 @@
 //! Reads and validates a policy, more strictly than the API server itself.
 //!
-//! The API server refuses a file for what `k8s.io/apiserver/pkg/apis/audit/validation` names, but reads on
-//! past unknown and duplicate fields, with a warning in its log (`pkg/audit/policy/reader.go`). A rule that
-//! loses a misspelt `verb:` this way matches every verb, so here that is an error.
+//! The API server refuses a file for the reasons in `k8s.io/apiserver/pkg/apis/audit/validation`. It only warns in its
+//! log about unknown and duplicate fields, and drops them (`pkg/audit/policy/reader.go`). If it drops a misspelt
+//! `verb:`, the rule matches every verb. So here such a field is an error.
 
 use std::slice;
 
@@ -11,11 +11,11 @@ use super::{GroupResources, LEVELS, Level, Policy, Rule, STAGES, Scope, Stage, W
 use crate::yaml::fields::{Decoder, Finding, brief, join, likely};
 use crate::yaml::{Node, Position, is_json, parse as parse_yaml};
 
-/// The only version of the policy API since Kubernetes 1.24, served since 1.12.
+/// The only version of the policy API since Kubernetes 1.24; served since 1.12.
 const API_VERSION: &str = "audit.k8s.io/v1";
 
-/// Reads and validates a policy, without a look at what its rules amount to. There is no policy if any of
-/// the findings, which are in the order of the file, is an error.
+/// Reads and validates the text of a policy file, without the warnings of [`super::lint`]. The findings are in the
+/// order of the file. If one of them is an error, there is no policy.
 pub fn parse(text: &str, version: Option<Version>) -> (Option<Policy>, Vec<Finding>) {
     let mut reader = Reader { decoder: Decoder::default(), version };
     let policy = reader.file(text).filter(|_| !reader.decoder.failed());
@@ -41,27 +41,27 @@ impl Reader {
         let (first, rest) = match documents.split_first() {
             Some((first, rest)) if !first.root.is_null() => (&first.root, rest),
             Some((first, [_, ..])) => {
-                let message = "the first document is empty, and the API server reads no other; remove the \
+                let message = "the first document is empty, and the API server reads only the first; remove the \
                                \"---\" after it";
                 self.decoder.error(first.root.position, message);
                 return None;
             }
             _ => {
                 let message =
-                    format!("the file is empty; a policy has apiVersion: {API_VERSION}, kind: Policy, rules");
+                    format!("the file is empty; write apiVersion: {API_VERSION}, kind: Policy and rules");
                 self.decoder.error(Position { line: 1, column: 1 }, message);
                 return None;
             }
         };
         if let Some(second) = rest.iter().find(|document| !document.root.is_null()) {
             let message =
-                "a second document: the API server reads the first one only; keep one policy in the file";
+                "there is a second document, but the API server reads only the first; keep one policy in the file";
             self.decoder.error(second.root.position, message);
         }
         self.policy(first)
     }
 
-    /// What begins with a brace is read as JSON by the API server, and never as YAML
+    /// Checks a file that begins with a brace: the API server reads it only as JSON, never as YAML
     /// (`k8s.io/apimachinery/pkg/runtime/serializer/json`, `RecognizesData`).
     fn json(&mut self, text: &str) {
         if is_json(text)
@@ -71,8 +71,8 @@ impl Reader {
             let problem = error.to_string();
             let problem = problem.split(" at line ").next().unwrap_or_default();
             let message = format!(
-                "the file begins with {{, so the API server takes it for JSON, and it isn't: {problem}; write JSON, or YAML \
-                 without these braces"
+                "the file begins with {{, so the API server reads it as JSON, but it is not valid JSON: {problem}; \
+                 write JSON, or YAML without these braces"
             );
             self.decoder.error(position, message);
         }
@@ -101,12 +101,13 @@ impl Reader {
             None => {
                 let position = rules.map_or(node.position, |rules| rules.position);
                 self.decoder
-                    .error(position, "rules are missing; a policy needs at least one, such as level: Metadata");
+                    .error(position, "rules are missing; write at least one rule, such as level: Metadata");
             }
             Some(list) => {
                 let items = self.decoder.list(list, "rules");
                 if items.is_empty() && list.items().is_some() {
-                    let message = "rules are empty; the API server refuses a policy with 0 rules";
+                    let message =
+                        "there are no rules, and the API server refuses such a policy; write at least one rule";
                     self.decoder.error(list.position, message);
                 }
                 for (i, item) in items.iter().enumerate() {
@@ -117,7 +118,7 @@ impl Reader {
         Some(policy)
     }
 
-    /// Whether apiVersion and kind are close enough to look at the rest.
+    /// Whether apiVersion and kind are close enough to a policy's to check the rest.
     fn is_policy(&mut self, node: &Node) -> bool {
         if node.pairs().is_none() {
             self.decoder.wrong_type(node, "", "a policy: a mapping of fields");
@@ -127,7 +128,7 @@ impl Reader {
             let found = brief(&kind.text);
             if !kind.text.eq_ignore_ascii_case("policy") {
                 self.decoder
-                    .error(kind.position, format!("this is no audit policy: its kind is {found}, not Policy"));
+                    .error(kind.position, format!("this is not an audit policy: its kind is {found}, not Policy"));
                 return false;
             }
             self.decoder.error(kind.position, format!("kind must be Policy, not {found}"));
@@ -143,13 +144,13 @@ impl Reader {
                  since 1.12 reads"
             ),
             Some(_) => format!("unknown apiVersion {found}; write {API_VERSION}"),
-            None => format!("this is no audit policy: its apiVersion is {found}, not {API_VERSION}"),
+            None => format!("this is not an audit policy: its apiVersion is {found}, not {API_VERSION}"),
         };
         self.decoder.error(version.position, message);
         known.is_some()
     }
 
-    /// The value of a field that must be `expected`, if it is something else.
+    /// The value of a field that must be `expected`, if it is something else. A missing field is an error.
     fn header(&mut self, node: &Node, name: &str, expected: &str) -> Option<Word> {
         match node.get(name) {
             Some(value) if !value.is_null() && value.scalar() != Some("") => {
@@ -199,7 +200,7 @@ impl Reader {
                 "verbs" => rule.verbs = self.selector(value, &path),
                 "namespaces" => {
                     self.warn_if_empty(value, &path);
-                    // "" is for requests outside of namespaces.
+                    // "" matches requests outside of namespaces.
                     rule.namespaces = self.words(value, &path, true);
                 }
                 "nonResourceURLs" => {
@@ -223,7 +224,7 @@ impl Reader {
             && rule.scope() == Scope::Resources
         {
             let message =
-                "a rule can't be about resources or namespaces and nonResourceURLs as well; make it two rules";
+                "a rule can't have nonResourceURLs together with resources or namespaces; split it into two rules";
             self.decoder.error(urls.position, format!("{path}: {message}"));
         }
         let path = join(path, "level");
@@ -234,8 +235,8 @@ impl Reader {
             }
             None => {
                 let position = level.map_or(node.position, |level| level.position);
-                let message = format!("{path} is missing; it is one of {}", names(&LEVELS));
-                // Without any field but with a wrong type, that was said already.
+                let message = format!("{path} is missing; write one of {}", names(&LEVELS));
+                // A rule of a wrong type has no fields, and that error is reported already.
                 if node.pairs().is_some() || node.is_null() {
                     self.decoder.error(position, message);
                 }
@@ -268,7 +269,7 @@ impl Reader {
                     resources = value.items();
                     entry.resources = self.selector(value, &path);
                 }
-                // "" is for requests without a name, such as a list.
+                // "" matches requests without a name, such as a list.
                 "resourceNames" => {
                     names = Some(value);
                     entry.resource_names = self.words(value, &path, true);
@@ -280,13 +281,15 @@ impl Reader {
             && resources.is_none_or(<[_]>::is_empty)
             && names.items().is_some_and(|items| !items.is_empty())
         {
-            self.decoder
-                .error(names.position, format!("{path}.resourceNames need resources: say of which the names are"));
+            self.decoder.error(
+                names.position,
+                format!("{path}.resourceNames needs resources; name the resources that have these names"),
+            );
         }
         Some(entry)
     }
 
-    /// What is wrong with an API group's name.
+    /// What is wrong with the name of an API group, and what to write; `None` if it is right.
     fn group_fault(&self, group: &str) -> Option<String> {
         if group == "*" {
             return match self.version {
@@ -296,8 +299,8 @@ impl Reader {
                      leave resources out"
                 )),
                 None => Some(
-                    "stands for every group from Kubernetes 1.36 on, and is refused before; name the groups, or \
-                     leave resources out"
+                    "stands for every group from Kubernetes 1.36 on, and earlier versions refuse it; \
+                     name the groups, or leave resources out"
                         .to_owned(),
                 ),
             };
@@ -314,9 +317,11 @@ impl Reader {
             _ if is_dns_subdomain(&group.to_ascii_lowercase()) => {
                 format!("must be in lower case: write {:?}", group.to_ascii_lowercase())
             }
-            _ => "is no API group: that is a DNS name such as apps or rbac.authorization.k8s.io, or \"\" for the \
+            _ => {
+                "is not an API group; write a DNS name such as apps or rbac.authorization.k8s.io, or \"\" for the \
                   core group"
-                .to_owned(),
+                    .to_owned()
+            }
         })
     }
 
@@ -327,7 +332,7 @@ impl Reader {
                 self.decoder.error(url.position, format!("{path}[{i}] {found} must begin with \"/\""));
             }
             if url.text.strip_suffix('*').unwrap_or(&url.text).contains('*') {
-                self.decoder.error(url.position, format!("{path}[{i}] {found} may have a \"*\" at its end only"));
+                self.decoder.error(url.position, format!("{path}[{i}] {found} can have a \"*\" only at its end"));
             }
         }
     }
@@ -346,20 +351,20 @@ impl Reader {
         words.into_iter().filter_map(|word| self.one_of(word, path, &STAGES)).collect()
     }
 
-    /// The value that a word names; upper and lower case matter.
+    /// The value that a word names. Upper and lower case are different.
     fn one_of<T: Copy>(&mut self, word: Word, path: &str, known: &[(&str, T)]) -> Option<T> {
         let found = known.iter().find(|(name, _)| *name == word.text).map(|(_, value)| *value);
         if found.is_none() {
             let hint = match likely(&word.text, &known.iter().map(|(name, _)| *name).collect::<Vec<_>>()) {
                 Some(likely) => format!("did you mean {likely}?"),
-                None => format!("it is one of {}", names(known)),
+                None => format!("write one of {}", names(known)),
             };
             self.decoder.error(word.position, format!("{path} can't be {}; {hint}", brief(&word.text)));
         }
         found
     }
 
-    /// A list of strings that narrows a rule down.
+    /// A list of strings that limits what a rule matches.
     fn selector(&mut self, node: &Node, path: &str) -> Vec<Word> {
         self.warn_if_empty(node, path);
         self.words(node, path, false)
@@ -367,12 +372,14 @@ impl Reader {
 
     fn warn_if_empty(&mut self, node: &Node, path: &str) {
         if node.is_null() || node.items().is_some_and(|items| items.is_empty()) {
-            let message = format!("{path} is empty, as if it weren't there; remove it, or name what to match");
+            let message = format!(
+                "{path} is empty, which means the same as no such field; remove it, or name what to match"
+            );
             self.decoder.warning(node.position, message);
         }
     }
 
-    /// A list of strings. To Go's decoder null is an empty string in such a list, which nobody means.
+    /// A list of strings. Go's decoder reads a null in such a list as an empty string, which is never meant.
     fn words(&mut self, node: &Node, path: &str, may_be_empty: bool) -> Vec<Word> {
         let mut words = Vec::new();
         for (i, item) in self.decoder.list(node, path).iter().enumerate() {
@@ -385,7 +392,7 @@ impl Reader {
                 _ if may_be_empty => {
                     self.decoder.error(
                         item.position,
-                        format!("{path} is nothing; write \"\" if that is meant, or remove it"),
+                        format!("{path} is null; write \"\" if you mean an empty string, or remove it"),
                     );
                 }
                 _ => self.decoder.error(item.position, format!("{path} is empty; remove it")),
@@ -394,7 +401,7 @@ impl Reader {
         words
     }
 
-    /// A mapping's fields; of an unknown one it says what the API server would do with it.
+    /// The fields of a mapping. The error about an unknown field also says what the API server would do with it.
     fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
         let before = self.decoder.findings.len();
         let fields = self.decoder.mapping(node, path, known);
@@ -409,7 +416,7 @@ impl Reader {
         fields
     }
 
-    /// Which of a field and a merge key wins depends on who reads, so a merge must bring in new fields alone.
+    /// YAML readers disagree whether a field or a merge key wins, so a merge must bring in only new fields.
     fn merges(&mut self, node: &Node) {
         let pairs = node.pairs().unwrap_or_default();
         let mut fields = pairs.iter().filter(|(key, _)| !key.is_merge()).count();
@@ -417,14 +424,15 @@ impl Reader {
             let sources = value.items().unwrap_or(slice::from_ref(value));
             fields += sources.iter().map(|source| source.entries().len()).sum::<usize>();
             if fields > node.entries().len() {
-                self.decoder.error(key.position, "<< brings in a field that is there already; write it once");
+                self.decoder
+                    .error(key.position, "<< brings in a field that is already there; write the field once");
                 return;
             }
         }
     }
 
-    /// ObjectMeta, of which nothing is read; but the API server doesn't start where a field is of the wrong type, and
-    /// drops one that it doesn't know.
+    /// Checks ObjectMeta, which has no effect in a policy. But the API server doesn't start if a field has the wrong
+    /// type, and drops a field that it doesn't know.
     fn metadata(&mut self, node: &Node) {
         const TEXTS: [&str; 6] = ["name", "generateName", "namespace", "selfLink", "uid", "resourceVersion"];
         const OTHERS: [&str; 9] = [
@@ -453,9 +461,9 @@ impl Reader {
                 _ if TEXTS.contains(&name) => {
                     self.decoder.string(value, &path);
                 }
-                // What tools that write Kubernetes objects leave behind.
+                // Tools that write Kubernetes objects leave such nulls behind.
                 _ if value.is_null() => {}
-                _ => self.decoder.error(value.position, format!("{path} is of no use in a policy; remove it")),
+                _ => self.decoder.error(value.position, format!("{path} has no effect in a policy; remove it")),
             }
         }
     }
@@ -465,7 +473,7 @@ fn names<T>(known: &[(&str, T)]) -> String {
     known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// `IsDNS1123Subdomain` of `k8s.io/apimachinery/pkg/util/validation`.
+/// Whether a name is a DNS subdomain: `IsDNS1123Subdomain` of `k8s.io/apimachinery/pkg/util/validation`.
 fn is_dns_subdomain(name: &str) -> bool {
     let label = |label: &str| {
         label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -484,7 +492,7 @@ mod tests {
 
     const HEAD: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\n";
 
-    /// What is found in a policy with one rule, at level Metadata, and these fields of it in a flow mapping.
+    /// The findings in a policy with one rule, at level Metadata, with these fields in a flow mapping.
     fn in_rule(fields: &str, version: Option<Version>) -> String {
         found(&format!("{HEAD}rules:\n- {{level: Metadata, {fields}}}\n"), version)
     }
@@ -493,7 +501,7 @@ mod tests {
         check(text, version).iter().map(|finding| finding.to_string()).collect::<Vec<_>>().join("\n")
     }
 
-    /// The expected text must be in the one line that is found; none stands for nothing found.
+    /// Checks that there is exactly one finding, with the expected text; an empty text means no finding.
     fn assert_found(found: &str, expected: &str, what: &str) {
         if expected.is_empty() {
             assert_eq!(found, "", "{what}");
@@ -569,12 +577,12 @@ rules:
             ("# nothing\n---\n".to_owned(), "1:1: the file is empty"),
             (
                 format!("{{apiVersion: audit.k8s.io/v1, kind: Policy, {rules}}}").replace('\n', ""),
-                "1:2: the file begins with {, so the API server takes it for JSON, and it isn't: key must be a string;",
+                "1:2: the file begins with {, so the API server reads it as JSON, but it is not valid JSON: key must be a string;",
             ),
             (
                 "\u{2028} {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"None\"},]}"
                     .to_owned(),
-                "takes it for JSON, and it isn't: expected value",
+                "it is not valid JSON: expected value",
             ),
             (
                 "\n {\"apiVersion\": \"audit.k8s.io/v1\", \"kind\": \"Policy\", \"rules\": [{\"level\": \"Request\"}]}\n".to_owned(),
@@ -582,7 +590,7 @@ rules:
             ),
             (format!("{v1}kind: ''\n{rules}"), "2:7: kind is missing"),
             (format!("{HEAD}rules: [\n"), "4:1: not YAML"),
-            (format!("{HEAD}{rules}---\nkind: Pod\n"), "5:1: a second document"),
+            (format!("{HEAD}{rules}---\nkind: Pod\n"), "5:1: there is a second document"),
             (format!("---\n---\n{HEAD}{rules}"), "2:1: the first document is empty"),
             (format!("---\n{HEAD}{rules}---\n# the end\n"), ""),
             ("- level: None\n".to_owned(), "1:1: the document must be a policy: a mapping of fields, not a list"),
@@ -592,11 +600,11 @@ rules:
             (format!("{v1}kind: policy\n{rules}"), "2:7: kind must be Policy, not \"policy\""),
             (
                 format!("{v1}kind: EventList\nitems: []\n"),
-                "2:7: this is no audit policy: its kind is \"EventList\"",
+                "2:7: this is not an audit policy: its kind is \"EventList\"",
             ),
             (
                 "apiVersion: v1\nkind: Pod\nspec: {}\n".to_owned(),
-                "2:7: this is no audit policy: its kind is \"Pod\"",
+                "2:7: this is not an audit policy: its kind is \"Pod\"",
             ),
             (
                 "apiVersion: kyverno.io/v1\nkind: Policy\nspec: {}\n".to_owned(),
@@ -622,16 +630,16 @@ rules:
         for (rules, expected) in [
             ("", "1:1: rules are missing"),
             ("rules:\n", "3:7: rules are missing"),
-            ("rules: []\n", "3:8: rules are empty"),
+            ("rules: []\n", "3:8: there are no rules"),
             ("rules: {}\n", "3:8: rules must be a list, not a mapping"),
-            ("rules:\n- users: [a]\n", "4:3: rules[0].level is missing; it is one of None, Metadata"),
+            ("rules:\n- users: [a]\n", "4:3: rules[0].level is missing; write one of None, Metadata"),
             ("rules:\n-\n", "4:2: rules[0].level is missing"),
             ("rules:\n- level: ~\n", "4:10: rules[0].level is missing"),
             ("rules:\n- all\n", "4:3: rules[0] must be a mapping of fields, not a string"),
             ("rules:\n- level: metadata\n", "4:10: rules[0].level can't be \"metadata\"; did you mean Metadata?"),
             (
                 "rules:\n- level: Verbose\n",
-                "4:10: rules[0].level can't be \"Verbose\"; it is one of None, Metadata",
+                "4:10: rules[0].level can't be \"Verbose\"; write one of None, Metadata",
             ),
             ("rules:\n- level: \"\"\n", "4:10: rules[0].level can't be \"\""),
             ("rules:\n- level: no\n", "4:10: rules[0].level must be a string, but no is a boolean"),
@@ -658,7 +666,7 @@ rules:
             ("metadata: {name: site, labels: {a: b}, creationTimestamp: null}", ""),
             ("metadata: {uid: 7}", "5:17: metadata.uid must be a string"),
             ("metadata: {label: {a: b}}", "5:12: unknown field \"metadata.label\"; did you mean \"labels\"?"),
-            ("metadata: {ownerReferences: []}", "5:29: metadata.ownerReferences is of no use in a policy"),
+            ("metadata: {ownerReferences: []}", "5:29: metadata.ownerReferences has no effect in a policy"),
             ("metadata: {labels: ~}", ""),
             (
                 "metadata: {labels: site}",
@@ -681,7 +689,7 @@ rules:
             ),
             ("Verbs: [get]", "did you mean \"verbs\"?"),
             ("verb: [get]", "the rule could match more than it says"),
-            ("objectRef: {}", "unknown field \"rules[0].objectRef\"; known are level,"),
+            ("objectRef: {}", "unknown field \"rules[0].objectRef\"; the known fields are level,"),
             ("verbs: get", "rules[0].verbs must be a list, not a string"),
             ("verbs: [yes]", "rules[0].verbs[0] must be a string, but yes is a boolean"),
             ("users: [30]", "rules[0].users[0] must be a string, but 30 is a number"),
@@ -689,12 +697,12 @@ rules:
             ("users: [[a]]", "rules[0].users[0] must be a string, not a list"),
             ("userGroups: [a, ~]", "rules[0].userGroups[1] is empty"),
             ("verbs: [\"\"]", "rules[0].verbs[0] is empty"),
-            ("verbs: []", "warning: rules[0].verbs is empty, as if it weren't there"),
+            ("verbs: []", "warning: rules[0].verbs is empty, which means the same as no such field"),
             ("users: ~", "warning: rules[0].users is empty"),
             ("namespaces: [\"\"]", ""),
-            ("namespaces: [~]", "rules[0].namespaces[0] is nothing; write \"\""),
+            ("namespaces: [~]", "rules[0].namespaces[0] is null; write \"\""),
             ("omitStages: [Panic]", ""),
-            ("omitStages: [End]", "rules[0].omitStages can't be \"End\"; it is one of RequestReceived,"),
+            ("omitStages: [End]", "rules[0].omitStages can't be \"End\"; write one of RequestReceived,"),
             ("omitManagedFields: 1", "rules[0].omitManagedFields must be true or false"),
         ] {
             assert_found(&in_rule(fields, None), expected, fields);
@@ -718,20 +726,24 @@ rules:
             ("[{group: apps/v1}]", "group \"apps/v1\" must be a group without its version: write \"apps\""),
             ("[{group: core/v1}]", "write \"\", the core group"),
             ("[{group: Apps}]", "must be in lower case: write \"apps\""),
-            ("[{group: a_b}]", "group \"a_b\" is no API group"),
-            ("[{group: a_b/v1}]", "group \"a_b/v1\" is no API group"),
-            ("[{group: -a.io}]", "group \"-a.io\" is no API group"),
-            ("[{group: a-.io}]", "group \"a-.io\" is no API group"),
-            ("[{group: a..io}]", "group \"a..io\" is no API group"),
-            ("[{group: \"*.io\"}]", "group \"*.io\" is no API group"),
-            ("[{resourceNames: [a]}]", "rules[0].resources[0].resourceNames need resources"),
-            ("[{resourceNames: [~], resources: [pods]}]", "resourceNames[0] is nothing"),
+            ("[{group: a_b}]", "group \"a_b\" is not an API group"),
+            ("[{group: a_b/v1}]", "group \"a_b/v1\" is not an API group"),
+            ("[{group: -a.io}]", "group \"-a.io\" is not an API group"),
+            ("[{group: a-.io}]", "group \"a-.io\" is not an API group"),
+            ("[{group: a..io}]", "group \"a..io\" is not an API group"),
+            ("[{group: \"*.io\"}]", "group \"*.io\" is not an API group"),
+            ("[{resourceNames: [a]}]", "rules[0].resources[0].resourceNames needs resources"),
+            ("[{resourceNames: [~], resources: [pods]}]", "resourceNames[0] is null"),
             ("[{resourceNames: [a], resources: [~]}]", "resources[0] is empty; remove it"),
         ] {
             assert_found(&in_rule(&format!("resources: {resources}"), None), expected, resources);
         }
         let long = format!("{}.io", "a".repeat(251));
-        assert_found(&in_rule(&format!("resources: [{{group: {long}}}]"), None), "is no API group", "254 letters");
+        assert_found(
+            &in_rule(&format!("resources: [{{group: {long}}}]"), None),
+            "is not an API group",
+            "254 letters",
+        );
         assert_found(&in_rule(&format!("resources: [{{group: {}}}]", &long[1..]), None), "", "253 letters");
     }
 
@@ -741,10 +753,10 @@ rules:
             ("nonResourceURLs: [\"*\", /, /version, /healthz*]", ""),
             ("nonResourceURLs: [version]", "rules[0].nonResourceURLs[0] \"version\" must begin with \"/\""),
             ("nonResourceURLs: [\"\"]", "rules[0].nonResourceURLs[0] is empty"),
-            ("nonResourceURLs: [/a*/b]", "\"/a*/b\" may have a \"*\" at its end only"),
-            ("nonResourceURLs: [/a**]", "\"/a**\" may have a \"*\" at its end only"),
-            ("nonResourceURLs: [/a], namespaces: [b]", "rules[0]: a rule can't be about resources or namespaces"),
-            ("resources: [{group: \"\"}], nonResourceURLs: [/a]", "make it two rules"),
+            ("nonResourceURLs: [/a*/b]", "\"/a*/b\" can have a \"*\" only at its end"),
+            ("nonResourceURLs: [/a**]", "\"/a**\" can have a \"*\" only at its end"),
+            ("nonResourceURLs: [/a], namespaces: [b]", "rules[0]: a rule can't have nonResourceURLs together"),
+            ("resources: [{group: \"\"}], nonResourceURLs: [/a]", "split it into two rules"),
         ] {
             assert_found(&in_rule(fields, None), expected, fields);
         }
@@ -755,7 +767,7 @@ rules:
         let every_group = "resources: [{group: \"*\"}]";
         let (old, new) = ("needs Kubernetes 1.23, and this is 1.22", "and this is 1.35");
         for (fields, minor, expected) in [
-            (every_group, None, "is refused before"),
+            (every_group, None, "earlier versions refuse it"),
             (every_group, Some(35), new),
             (every_group, Some(36), ""),
             ("omitManagedFields: true", None, ""),
@@ -773,9 +785,9 @@ rules:
         for (rule, expected) in [
             ("<<: {users: [a]}", ""),
             ("<<: [{users: [a]}, {verbs: [get]}]", ""),
-            ("<<: {level: None}", "5:3: << brings in a field that is there already"),
-            ("users: [a]\n  <<: {users: [b]}", "6:3: << brings in a field that is there already"),
-            ("<<: [{users: [a]}, {users: [b]}]", "5:3: << brings in a field that is there already"),
+            ("<<: {level: None}", "5:3: << brings in a field that is already there"),
+            ("users: [a]\n  <<: {users: [b]}", "6:3: << brings in a field that is already there"),
+            ("<<: [{users: [a]}, {users: [b]}]", "5:3: << brings in a field that is already there"),
             ("<<: {verb: [get]}", "5:8: unknown field \"rules[0].verb\""),
             ("<<: 3", "5:7: << needs a mapping"),
             ("<<: [~]", "5:7: << needs a mapping"),

@@ -9,7 +9,7 @@ step 'without admin.conf it says what is missing' says 'unknown .*admin.conf' ex
 mv /root/admin.conf /etc/kubernetes/
 get_in_the_way
 LIMIT=300 step 'somebody else writes it meanwhile, and apply tries again' \
-    says 'Conflict.*once more' kube-audit-bootstrap -v apply --wait "$LONG"
+    says 'Conflict.*trying again' kube-audit-bootstrap -v apply --wait "$LONG"
 step 'it has the 14 settings' has_settings
 step 'and has lost nothing' only_adds
 step 'what somebody else wrote is there' \

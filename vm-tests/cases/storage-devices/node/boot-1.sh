@@ -21,23 +21,23 @@ luks_header | dd of="$DEVICE" conv=notrunc,fsync status=none
 step 'an encrypted volume' refuses 'there is crypto_LUKS'
 blank
 echo x | dd of="$DEVICE" bs=1 seek=70000 conv=notrunc,fsync status=none
-step 'data that no program knows' refuses 'something at byte 70000'
+step 'data that no program knows' refuses 'unknown data at byte 70000'
 blank
 echo x | dd of="$DEVICE" bs=1 seek=$((SIZE - 10)) conv=notrunc,fsync status=none
-step 'even at the very end' refuses "something at byte $((SIZE - 10))"
+step 'even at the very end' refuses "unknown data at byte $((SIZE - 10))"
 blank
 mkfs.ext4 -q -E offset=1048576 "$DEVICE" 40M
-step 'the file system of a first partition, whose table is gone' refuses 'something at byte'
+step 'the file system of a first partition, whose table is gone' refuses 'unknown data at byte'
 blank
 inner=$(loop_on "$DEVICE")
-step 'a device that another device is made of' refuses 'a loop device is made of it'
+step 'a device that another device is made of' refuses 'a loop device uses it'
 give_back "$inner"
 step 'a device to format, by a name that may change' says 'may mean another disk' \
     exits 2 kube-audit-bootstrap --config <(configuration "storage: {device: $DEVICE, format: ext4}") apply
 step 'a device that is not there' says 'does not exist' \
     exits 1 kube-audit-bootstrap --config <(configuration 'storage: {device: /dev/disk/by-id/none}') apply
 step 'a blank device without a format' refuses 'it is blank' ''
-step 'a file' refuses 'is no block device' ext4 /dev/disk/by-id/file
+step 'a file' refuses 'is not a block device' ext4 /dev/disk/by-id/file
 step 'nothing was written' \
     test ! -e /etc/kubernetes/audit-policy.yaml -a ! -e /etc/systemd/system/var-log-kubernetes-audit.mount
 
@@ -50,7 +50,7 @@ mkdir -p /var/log/kubernetes/audit
 echo before >/var/log/kubernetes/audit/audit-2026-11-26T11-00-00.000.log
 configure "storage: {device: $NAME, format: ext4}"
 step 'apply refuses a log that has no room on the disk' \
-    says 'may come to 1.0 GiB, and the file system has 59.5 MiB' exits 1 kube-audit-bootstrap apply
+    says 'can grow to 1.0 GiB, and the file system has 59.5 MiB' exits 1 kube-audit-bootstrap apply
 configure "storage: {device: $NAME, format: ext4}" 'log: {maxSize: 5, maxBackup: 8}'
 step 'apply formats and mounts a blank device' \
     says 'format /dev/disk/by-id/audit, which is blank, as ext4: done' kube-audit-bootstrap apply
