@@ -464,3 +464,29 @@ fn a_kubeadm_that_only_leads_back_is_found_out() {
         "{stderr}"
     );
 }
+
+/// What came through a pipe lies in `/run` for kubeadm, and may hold a token.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_copy_stays_only_where_kubeadm_starts() {
+    for (file, code, left) in [(INIT, 7, 1), ("a: [", 1, 0)] {
+        let node = Node::new(INIT, REAL);
+        fs::write(node.at("in"), file).unwrap();
+        // The folders are in memory here.
+        let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+        fs::write(node.at("config.yaml"), format!("{config}storage: {{require: any, headroom: any}}\n")).unwrap();
+        let script =
+            "set -e; mount --bind \"$1\" /mnt; for folder in /run /etc /var; do mount -t tmpfs tmpfs $folder; done
+                      export PATH=\"/mnt/hook:/mnt/real:$PATH\" EDITED=/mnt/in; mkdir /etc/kube-audit-bootstrap
+                      mv /mnt/config.yaml /etc/kube-audit-bootstrap
+                      code=0; kubeadm init --config /dev/stdin </mnt/in || code=$?
+                      find /run/kube-audit-bootstrap -type f >/mnt/left; exit $code";
+        let mut shell = unshare(&["--mount", "sh", "-c", script, "sh"]);
+        shell.arg(node.directory.path()).env_remove(GUARD).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        let output = shell.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let copies = fs::read_to_string(node.at("left")).unwrap();
+        assert_eq!(copies.lines().filter(|path| path.ends_with("/kubeadm.yaml")).count(), left, "{copies}");
+        assert_eq!(copies.lines().count(), left, "{copies}");
+    }
+}

@@ -33,7 +33,7 @@ const FILES: [(&str, &[&str]); 11] = [
 ];
 
 /// How many promises there are. A row that goes is a promise less: change the number with it.
-const PROMISES: usize = 195;
+const PROMISES: usize = 199;
 
 /// Are the words in a line of a script that is no comment?
 fn says(text: &str, words: &str) -> bool {

@@ -10,7 +10,7 @@ use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, lossy};
 use crate::path::{aside, parent};
 use crate::plan::{FollowUp, LogStorage, Plan, Planned, Role};
-use crate::storage::forecast::{Bytes, Span};
+use crate::storage::forecast::{Bytes, Kept, Span};
 use crate::time::{at, rfc3339};
 
 /// Warnings go to the log in text, and into the document in JSON.
@@ -244,18 +244,18 @@ pub fn storage_text(storage: &LogStorage) -> String {
     }
     let _ = writeln!(out, "forecast  {line}");
     match (forecast.rate, forecast.rotation) {
-        (Some((rate, since)), rotation) => {
+        (Some(rate), rotation) => {
             let _ = write!(
                 out,
                 "forecast  {} of events an hour since {}",
-                Bytes((rate * 3600.0) as u64),
-                rfc3339(at(since))
+                Bytes((rate.bytes_per_second * 3600.0) as u64),
+                rfc3339(at(rate.since))
             );
             if let Some(rotation) = rotation {
                 let _ = write!(out, ", a new file every {}", Span(rotation));
             }
             match forecast.kept {
-                Some((seconds, end)) => {
+                Some(Kept { seconds, end }) => {
                     let _ =
                         writeln!(out, ": the log will reach back {}, which {} limits", Span(seconds), end.name());
                 }
@@ -285,19 +285,19 @@ pub fn storage_document(storage: &LogStorage) -> Value {
         "log": {
             "bytes": seen.history.total(),
             "files": seen.history.rotated.len() + usize::from(seen.history.bytes > 0),
-            "firstEvent": seen.history.events.map(|(first, _)| rfc3339(at(first))),
-            "lastEvent": seen.history.events.map(|(_, last)| rfc3339(at(last))),
+            "firstEvent": seen.history.events.map(|times| rfc3339(at(times.first))),
+            "lastEvent": seen.history.events.map(|times| rfc3339(at(times.last))),
         },
         "forecast": {
             "plainBytes": forecast.worst,
             "bytes": forecast.expected,
             "ratio": forecast.ratio,
             "ratioMeasured": forecast.is_measured,
-            "bytesPerSecond": forecast.rate.map(|(rate, _)| rate),
-            "since": forecast.rate.map(|(_, since)| rfc3339(at(since))),
+            "bytesPerSecond": forecast.rate.map(|rate| rate.bytes_per_second),
+            "since": forecast.rate.map(|rate| rfc3339(at(rate.since))),
             "rotationSeconds": forecast.rotation,
-            "keptSeconds": forecast.kept.map(|(seconds, _)| seconds),
-            "limitedBy": forecast.kept.map(|(_, end)| end.name()),
+            "keptSeconds": forecast.kept.map(|kept| kept.seconds),
+            "limitedBy": forecast.kept.map(|kept| kept.end.name()),
         },
     })
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
-use crate::plan::{Occasion, Plan, Role, Step};
+use crate::plan::{Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
 
@@ -45,7 +45,7 @@ impl StatusArgs {
 
 /// The ids of the repairs since the last `apply`, newest first.
 fn repairs(report: &Report) -> Vec<&str> {
-    report.history.repairs.iter().map(|(id, _)| id.as_str()).collect()
+    report.history.repairs.iter().map(|repair| repair.id.as_str()).collect()
 }
 
 /// For programs.
@@ -65,9 +65,9 @@ pub fn document(report: &Report) -> Value {
         "steps": steps,
         "storage": plan.storage.as_ref().map(storage_document),
         "refusal": report.refusal(),
-        "lost": report.lost.as_ref().map(|(lost, since)| json!({
-            "events": lost.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
-            "since": rfc3339(*since),
+        "lost": report.lost.as_ref().map(|lost| json!({
+            "events": lost.events.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
+            "since": rfc3339(lost.since),
         })),
         "warnings": plan.warnings,
         "selfHealing": {
@@ -89,27 +89,29 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
     }
     out.push_str(&plan.storage.as_ref().map(storage_text).unwrap_or_default());
-    if let Some((lost, since)) = report.lost.as_ref().filter(|(lost, _)| !lost.is_empty()) {
-        let counts: Vec<_> = lost.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
+    if let Some(lost) = report.lost.as_ref().filter(|lost| !lost.events.is_empty()) {
+        let counts: Vec<_> = lost.events.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
         let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
         let last = last
-            .map(|(_, last)| format!("; the last that could be was at {}", rfc3339(at(last))))
+            .map(|times| format!("; the last that could be was at {}", rfc3339(at(times.last))))
             .unwrap_or_default();
         let _ = writeln!(
             out,
             "events    lost     since the API server started at {}, as it counts: {}{last}",
-            rfc3339(*since),
+            rfc3339(lost.since),
             counts.join(", ")
         );
     }
     let repairs = history.repairs.len();
-    if report.heals || repairs > 0 {
+    if report.heals || repairs > 0 || history.restored.is_some() {
         let state = if report.heals { "enabled" } else { "off" };
         let stopped = match &history.restored {
             _ if history.is_a_fight() => {
                 ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
             }
-            Some(id) => format!(", and none until apply is run: {id} put the node back"),
+            Some(id) => format!(
+                ", and neither self-healing nor a boot repairs anything until you run apply: {id} put the node back"
+            ),
             None => String::new(),
         };
         let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
@@ -134,7 +136,7 @@ pub fn text(report: &Report) -> String {
 
 fn lines(plan: &Plan) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (step, path) in &plan.subjects {
+    for Subject { step, path } in &plan.subjects {
         let change = plan.changes.iter().find(|planned| planned.step == *step && planned.change.path() == path);
         let (state, detail) = match change {
             None => ("ok", String::new()),
@@ -169,7 +171,8 @@ mod tests {
     use super::*;
     use crate::facts::Targets;
     use crate::facts::backup::{Set, Why};
-    use crate::facts::repairs::RepairHistory;
+    use crate::facts::repairs::{Repair, RepairHistory};
+    use crate::facts::server::Lost;
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
     fn set(id: &str, why: Why) -> Set {
@@ -180,6 +183,11 @@ mod tests {
             complete: true,
             records: Vec::new(),
         }
+    }
+
+    fn lost(events: &[(&str, u64)]) -> Option<Lost> {
+        let events = events.iter().map(|(plugin, count)| ((*plugin).to_owned(), *count)).collect();
+        Some(Lost { events, since: at(1_795_522_406) })
     }
 
     /// A node that audits, about which there is nothing to say.
@@ -215,19 +223,18 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         let report = report();
         assert_eq!(text(&report), format!("{STEPS}{PLACE}backups   none\n"));
         let repairs = |minutes: &[u64]| {
-            let repair = |minute: &u64| (format!("H{minute}"), format!("2026-11-24T12:{minute:02}:26Z"));
+            let repair =
+                |minute: &u64| Repair { id: format!("H{minute}"), when: format!("2026-11-24T12:{minute:02}:26Z") };
             minutes.iter().map(repair).collect::<Vec<_>>()
         };
         type Change = fn(&mut Report);
         for (change, line) in [
             (
-                (|report| {
-                    report.lost = Some((vec![("log".to_owned(), 7), ("webhook".to_owned(), 1)], at(1_795_522_406)))
-                }) as Change,
+                (|report| report.lost = lost(&[("log", 7), ("webhook", 1)])) as Change,
                 "events    lost     since the API server started at 2026-11-24T12:13:26Z, as it counts: 7 by log, 1 by webhook; \
                  the last that could be was at 2026-11-24T15:14:26Z\n",
             ),
-            (|report| report.lost = Some((Vec::new(), at(1_795_522_406))), ""),
+            (|report| report.lost = lost(&[]), ""),
             (|report| report.heals = true, "healing   enabled  0 repairs since apply\n"),
             (
                 |report| report.unproved = Some("U".to_owned()),
@@ -254,7 +261,13 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 true,
                 &[],
                 Some("R"),
-                "enabled  0 repairs since apply, and none until apply is run: R put the node back",
+                "enabled  0 repairs since apply, and neither self-healing nor a boot repairs anything until you run apply: R put the node back",
+            ),
+            (
+                false,
+                &[],
+                Some("R"),
+                "off      0 repairs since apply, and neither self-healing nor a boot repairs anything until you run apply: R put the node back",
             ),
         ] {
             let history = RepairHistory { repairs: repairs(minutes), restored: restored.map(str::to_owned) };
@@ -276,8 +289,8 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         let mut full = report();
         full.interrupted = true;
         full.heals = true;
-        full.history.repairs = vec![("H".to_owned(), "2026-11-24T12:13:26Z".to_owned())];
-        full.lost = Some((vec![("log".to_owned(), 7)], at(1_795_522_406)));
+        full.history.repairs = vec![Repair { id: "H".to_owned(), when: "2026-11-24T12:13:26Z".to_owned() }];
+        full.lost = lost(&[("log", 7)]);
         full.unproved = Some("U".to_owned());
         full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
         full.plan.refusal = Some("why".to_owned());
@@ -313,6 +326,17 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             ("warnings", json!([]), json!(["a warning"])),
         ] {
             assert_eq!((&bare[key], &full[key]), (&plain, &told), "{key}");
+        }
+        type Change = fn(&mut Report);
+        for change in [
+            (|report| report.interrupted = true) as Change,
+            |report| report.plan.refusal = Some("why".to_owned()),
+            |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
+        ] {
+            let mut report = report();
+            assert!(report.is_in_place());
+            change(&mut report);
+            assert!(!report.is_in_place());
         }
         let objection =
             Report { plan: Plan { objection: Some("no room".to_owned()), ..report().plan }, ..report() };

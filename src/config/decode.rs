@@ -76,10 +76,10 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
     let (mut api_version, mut kind) = (None, None);
     for (name, node) in decoder.mapping(root, "", &known) {
         match name {
-            "apiVersion" => api_version = one_of(decoder, node, name, &[API_VERSION]),
-            "kind" => kind = one_of(decoder, node, name, &[KIND]),
+            "apiVersion" => api_version = read_word(decoder, node, name, &[API_VERSION]),
+            "kind" => kind = read_word(decoder, node, name, &[KIND]),
             "profile" => {
-                one_of(decoder, node, name, &["default"]);
+                read_word(decoder, node, name, &["default"]);
             }
             "kubernetesVersion" => {
                 if let Some(text) = decoder.string(node, name) {
@@ -93,14 +93,14 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                 }
             }
             "existing" => {
-                if let Some(text) = one_of(decoder, node, name, &["replace", "keep"]) {
+                if let Some(text) = read_word(decoder, node, name, &["replace", "keep"]) {
                     config.existing = if text == "keep" { Existing::Keep } else { Existing::Replace };
                 }
             }
             "policy" => {
                 for (name, node) in decoder.mapping(node, "policy", &["path", "source"]) {
                     let slot = if name == "path" { &mut config.policy_path } else { &mut config.policy_source };
-                    string(decoder, node, &join("policy", name), slot);
+                    set_string(decoder, node, &join("policy", name), slot);
                 }
             }
             "log" => decode_log(node, &mut config.log, decoder),
@@ -128,7 +128,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                 for (name, node) in decoder.mapping(node, "manifest", &["path", "strays"]) {
                     if name == "path" {
                         config.manifest_path = decoder.string(node, "manifest.path");
-                    } else if let Some(text) = one_of(decoder, node, "manifest.strays", &["move", "refuse"]) {
+                    } else if let Some(text) = read_word(decoder, node, "manifest.strays", &["move", "refuse"]) {
                         config.strays = if text == "move" { Strays::Move } else { Strays::Refuse };
                     }
                 }
@@ -148,11 +148,11 @@ fn decode_log(node: &Node, log: &mut Log, decoder: &mut Decoder) {
     for (name, node) in decoder.mapping(node, "log", &known) {
         let path = join("log", name);
         match name {
-            "path" => string(decoder, node, &path, &mut log.path),
-            "format" => string(decoder, node, &path, &mut log.format),
-            "maxAge" => integer(decoder, node, &path, &mut log.max_age),
-            "maxBackup" => integer(decoder, node, &path, &mut log.max_backup),
-            "maxSize" => integer(decoder, node, &path, &mut log.max_size),
+            "path" => set_string(decoder, node, &path, &mut log.path),
+            "format" => set_string(decoder, node, &path, &mut log.format),
+            "maxAge" => set_integer(decoder, node, &path, &mut log.max_age),
+            "maxBackup" => set_integer(decoder, node, &path, &mut log.max_backup),
+            "maxSize" => set_integer(decoder, node, &path, &mut log.max_size),
             "compress" => log.compress = decoder.boolean(node, &path).unwrap_or(log.compress),
             _ => decode_backend(name, node, "log", &mut log.backend, decoder),
         }
@@ -168,8 +168,8 @@ fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
     for (name, node) in decoder.mapping(node, "webhook", &known) {
         let path = join("webhook", name);
         match name {
-            "configFile" => string(decoder, node, &path, &mut webhook.config_file),
-            "initialBackoff" => webhook.initial_backoff = duration(decoder, node, &path),
+            "configFile" => set_string(decoder, node, &path, &mut webhook.config_file),
+            "initialBackoff" => webhook.initial_backoff = read_duration(decoder, node, &path),
             _ => decode_backend(name, node, "webhook", &mut webhook.backend, decoder),
         }
     }
@@ -184,9 +184,9 @@ fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
     for (name, node) in decoder.mapping(node, "restart", &["mode", "drain"]) {
         let path = join("restart", name);
         match name {
-            "mode" => mode = one_of(decoder, node, &path, &["quick", "graceful"]),
+            "mode" => mode = read_word(decoder, node, &path, &["quick", "graceful"]),
             _ => {
-                let Some(text) = duration(decoder, node, &path) else { continue };
+                let Some(text) = read_duration(decoder, node, &path) else { continue };
                 match flags::duration(&text).filter(|drain| *drain <= MAX_DRAIN) {
                     Some(given) => drain = given,
                     None => decoder.error(
@@ -211,11 +211,11 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
         match name {
             "require" => {
                 storage.may_be_volatile =
-                    one_of(decoder, node, &path, &["persistent", "any"]).is_some_and(|word| word == "any")
+                    read_word(decoder, node, &path, &["persistent", "any"]).is_some_and(|word| word == "any")
             }
             "bind" => bind = decoder.string(node, &path),
             "device" => device = decoder.string(node, &path),
-            "format" => format = one_of(decoder, node, &path, &["ext4", "xfs"]),
+            "format" => format = read_word(decoder, node, &path, &["ext4", "xfs"]),
             "group" => {
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
@@ -261,7 +261,7 @@ fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, 
     let path = join(prefix, name);
     match name {
         "mode" => {
-            let mode = one_of(decoder, node, &path, &["batch", "blocking", "blocking-strict"]);
+            let mode = read_word(decoder, node, &path, &["batch", "blocking", "blocking-strict"]);
             backend.mode = mode.or(backend.mode.take());
         }
         "version" => backend.version = decoder.string(node, &path).or(backend.version.take()),
@@ -271,10 +271,10 @@ fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, 
                 let path = join(&path, name);
                 match name {
                     "maxSize" => backend.batch_max_size = decoder.integer(node, &path).or(backend.batch_max_size),
-                    "maxWait" => backend.batch_max_wait = duration(decoder, node, &path),
+                    "maxWait" => backend.batch_max_wait = read_duration(decoder, node, &path),
                     "bufferSize" => backend.batch_buffer_size = decoder.integer(node, &path),
                     "throttleEnable" => backend.throttle_enable = decoder.boolean(node, &path),
-                    "throttleQPS" => backend.throttle_qps = number(decoder, node, &path),
+                    "throttleQPS" => backend.throttle_qps = read_number(decoder, node, &path),
                     _ => backend.throttle_burst = decoder.integer(node, &path),
                 }
             }
@@ -301,20 +301,20 @@ fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, 
 }
 
 /// Sets a string; null leaves the default.
-fn string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
+fn set_string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
     if let Some(value) = decoder.string(node, path) {
         *slot = value;
     }
 }
 
 /// Sets a number; null leaves the default.
-fn integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
+fn set_integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
     if let Some(value) = decoder.integer(node, path) {
         *slot = value;
     }
 }
 
-fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
+fn read_word(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
     let text = decoder.string(node, path)?;
     if known.contains(&text.as_str()) {
         return Some(text);
@@ -323,7 +323,7 @@ fn one_of(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Opt
     None
 }
 
-fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+fn read_duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let text = decoder.string(node, path)?;
     if flags::is_duration(&text) {
         return Some(text);
@@ -332,7 +332,7 @@ fn duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     None
 }
 
-fn number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
+fn read_number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let text = node.scalar().unwrap_or_default();
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() => Some(text.to_owned()),

@@ -36,13 +36,19 @@ impl Attributes {
     }
 }
 
+/// What tells a file from all others on a machine: two paths with the same identity are the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    pub device: u64,
+    pub inode: u64,
+}
+
 /// A regular file as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub bytes: Vec<u8>,
     pub attributes: Attributes,
-    /// Device and inode: two paths with the same identity are the same file.
-    pub identity: (u64, u64),
+    pub identity: FileIdentity,
 }
 
 /// What a name stands for.
@@ -78,8 +84,7 @@ pub struct Entry {
     pub attributes: Attributes,
     /// Bytes.
     pub size: u64,
-    /// Device and inode.
-    pub identity: (u64, u64),
+    pub identity: FileIdentity,
 }
 
 /// A text file that was read.

@@ -1,6 +1,17 @@
 //! A process that runs the API server.
 
+use std::time::SystemTime;
+
 use crate::audit::flags::{self, Flags, Takes};
+
+/// The events that an API server could not write, as it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// By plugin, such as `log`; none that lost nothing.
+    pub events: Vec<(String, u64)>,
+    /// When it began to count.
+    pub since: SystemTime,
+}
 
 /// A process that runs the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]

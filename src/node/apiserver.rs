@@ -17,7 +17,8 @@ use super::process::running;
 use super::storage::identity;
 use crate::audit::log::last_words;
 use crate::audit::metrics;
-use crate::facts::server::Process;
+use crate::facts::file::FileIdentity;
+use crate::facts::server::{Lost, Process};
 use crate::path::parent;
 
 /// The names of processes.
@@ -32,21 +33,28 @@ const API_SERVER_PODS: &str = "kube-system_kube-apiserver-";
 const LOG_LIMIT: u64 = 64 << 20;
 const LAST_WORDS_LIMIT: u64 = 64 << 10;
 
-/// The running API servers, and whether a kubelet runs.
-pub fn processes() -> (Vec<Process>, bool) {
-    let (mut found, mut kubelet) = (Vec::new(), false);
+/// The processes of Kubernetes that run here.
+#[derive(Clone, Debug, Default)]
+pub struct Processes {
+    pub api_servers: Vec<Process>,
+    pub has_kubelet: bool,
+}
+
+/// Finds the running API servers, and whether a kubelet runs.
+pub fn find_processes() -> Processes {
+    let mut found = Processes::default();
     for (pid, name) in running() {
         match name.as_str() {
-            API_SERVER => found.extend(process(pid)),
-            KUBELET => kubelet = true,
+            API_SERVER => found.api_servers.extend(read_process(pid)),
+            KUBELET => found.has_kubelet = true,
             _ => {}
         }
     }
-    (found, kubelet)
+    found
 }
 
 /// Reads a process from `/proc`. `None` if it has ended.
-pub fn process(pid: i32) -> Option<Process> {
+pub fn read_process(pid: i32) -> Option<Process> {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
     parse(pid, &read("cmdline")?, &read("stat")?)
 }
@@ -76,7 +84,7 @@ pub fn start_time(process: &Process) -> Option<SystemTime> {
 /// # Errors
 ///
 /// It is not ready: what kubectl or the kernel reports.
-pub fn answers(process: &Process) -> Result<()> {
+pub fn check_answers(process: &Process) -> Result<()> {
     let why = match Kubectl::of(process).map(|kubectl| kubectl.ask("/readyz")) {
         Ok(Answer::Text(_)) => return Ok(()),
         Ok(Answer::Missing(why)) => bail!(why),
@@ -93,8 +101,8 @@ const METRICS: Duration = Duration::from_secs(15);
 
 /// The number of events that the API server here could not write, by backend, and when it started to count. `None` if
 /// this is not known.
-pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
-    let (processes, _) = processes();
+pub fn count_lost() -> Option<Lost> {
+    let processes = find_processes().api_servers;
     let [process] = processes.as_slice() else { return None };
     let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
     // An API server that doesn't audit loses no events.
@@ -106,7 +114,7 @@ pub fn lost() -> Option<(Vec<(String, u64)>, SystemTime)> {
             log::log!(level, "can't read how many events the API server has lost: {error:#}");
         })
         .ok()?;
-    Some((metrics::lost(&metrics), start_time(process)?))
+    Some(Lost { events: metrics::lost(&metrics), since: start_time(process)? })
 }
 
 /// Whether a process listens on a TCP port, by the tables in `network`, such as `/proc/net`. Opens no connection: the
@@ -183,7 +191,7 @@ pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>, runs: bool) -> Option<
 
 /// The lines on standard output in the newest log: the events. The API server's own messages are on standard error.
 pub fn newest_output(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
-    Some(standard_output(&end_of(newest(logs)?, LOG_LIMIT).ok()?))
+    Some(standard_output(&end_of(newest_log(logs)?, LOG_LIMIT).ok()?))
 }
 
 fn standard_output(log: &str) -> String {
@@ -192,7 +200,7 @@ fn standard_output(log: &str) -> String {
 }
 
 /// The path of the newest log.
-pub fn newest(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
+pub fn newest_log(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
     logs.iter().max_by_key(|(_, time)| **time).map(|(path, _)| path.as_path())
 }
 
@@ -210,7 +218,7 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
 }
 
 /// The device and inode of the directory that an API server logs to, as its container sees it.
-pub fn log_of(process: &Process) -> Option<(u64, u64)> {
+pub fn log_of(process: &Process) -> Option<FileIdentity> {
     let log = process.value("--audit-log-path").filter(|log| log.starts_with('/'))?;
     identity(format!("/proc/{}/root{}", process.pid, parent(log)))
 }

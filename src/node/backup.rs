@@ -50,12 +50,12 @@ pub(super) fn load_all(root: &Root) -> Result<impl Iterator<Item = (bool, Result
 }
 
 /// The ID of the newest backup; empty if there is none.
-pub(super) fn newest(root: &Root) -> Result<String> {
+pub(super) fn newest_id(root: &Root) -> Result<String> {
     Ok(Names::read(root)?.newest().map(Id::to_string).unwrap_or_default())
 }
 
 /// Whether a run was interrupted, even if this was before its first change.
-pub fn unfinished(root: &Root) -> Result<bool> {
+pub fn is_unfinished(root: &Root) -> Result<bool> {
     let names = Names::read(root)?;
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }

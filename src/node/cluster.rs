@@ -70,7 +70,7 @@ fn differs(now: &str, before: &str, after: &str) -> Result<bool> {
 fn get() -> Result<(Kubectl, Value, String)> {
     let mut failed = anyhow!("no API server runs here");
     // Another API server may run in a container here, of a test cluster for example.
-    for process in &apiserver::processes().0 {
+    for process in &apiserver::find_processes().api_servers {
         match Kubectl::of(process).and_then(|kubectl| Ok((kubectl.get(PATH)?, kubectl))) {
             Ok((answer, kubectl)) => {
                 let object: Value =

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits a few seconds for a device's name. Returns the path that the name leads to, or `None` if it doesn't appear.
-pub fn appear(path: &str) -> Option<String> {
+pub fn wait_for(path: &str) -> Option<String> {
     // Long after the boot, the device won't appear any more.
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
     let uptime = uptime
@@ -44,7 +44,7 @@ pub fn appear(path: &str) -> Option<String> {
 }
 
 /// The size of a block device in bytes.
-pub fn size(path: &str) -> std::io::Result<u64> {
+pub fn size_of(path: &str) -> std::io::Result<u64> {
     File::open(path)?.seek(SeekFrom::End(0))
 }
 
@@ -53,7 +53,7 @@ pub fn size(path: &str) -> std::io::Result<u64> {
 /// # Errors
 ///
 /// There is no such device, it can't be read, or wipefs is not installed.
-pub fn content(path: &str) -> Result<Content> {
+pub fn judge_content(path: &str) -> Result<Content> {
     let real = fs::canonicalize(path).with_context(|| path.to_owned())?.to_string_lossy().into_owned();
     let mut evidence = DeviceEvidence {
         is_block_device: fs::metadata(&real).with_context(|| path.to_owned())?.file_type().is_block_device(),
@@ -63,22 +63,22 @@ pub fn content(path: &str) -> Result<Content> {
         return Ok(blank::judge(&evidence));
     }
     evidence.users =
-        users(&real).unwrap_or_else(|error| vec![format!("the kernel does not describe it: {error}")]);
+        find_users(&real).unwrap_or_else(|error| vec![format!("the kernel does not describe it: {error}")]);
     // wipefs finds every signature that libblkid knows, at every offset.
     evidence.signatures = blank::signatures(&process::run("wipefs", &["--no-act", "--parsable", &real], LOOK)?);
-    evidence.size = size(&real).with_context(|| path.to_owned())?;
+    evidence.size = size_of(&real).with_context(|| path.to_owned())?;
     // Mounts, swap and the device mapper open a device exclusively, too.
     let flags = OFlag::O_EXCL | OFlag::O_CLOEXEC;
     match File::options().read(true).custom_flags(flags.bits()).open(&real) {
-        Ok(file) => evidence.data = first_data(&file, evidence.size).with_context(|| path.to_owned())?,
+        Ok(file) => evidence.data = find_data(&file, evidence.size).with_context(|| path.to_owned())?,
         Err(error) => evidence.claimed = Some(error.to_string()),
     }
     Ok(blank::judge(&evidence))
 }
 
 /// What uses a device, in words, as the kernel reports it.
-fn users(path: &str) -> std::io::Result<Vec<String>> {
-    let number = storage::number(path).unwrap_or_default();
+fn find_users(path: &str) -> std::io::Result<Vec<String>> {
+    let number = storage::device_number(path).unwrap_or_default();
     let dir = fs::canonicalize(format!("/sys/dev/block/{number}"))?;
     let mut users = Vec::new();
     for entry in fs::read_dir(&dir)? {
@@ -96,7 +96,7 @@ fn users(path: &str) -> std::io::Result<Vec<String>> {
     // A loop device does not open its device exclusively.
     for entry in fs::read_dir("/sys/block")? {
         let file = fs::read_to_string(entry?.path().join("loop/backing_file")).unwrap_or_default();
-        if !file.is_empty() && storage::number(file.trim_end()).is_some_and(|other| other == number) {
+        if !file.is_empty() && storage::device_number(file.trim_end()).is_some_and(|other| other == number) {
             users.push("a loop device uses it".to_owned());
         }
     }
@@ -104,7 +104,7 @@ fn users(path: &str) -> std::io::Result<Vec<String>> {
 }
 
 /// The offset of the first byte that is not zero, in the parts that must be zero.
-fn first_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
+fn find_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
     let mut bytes = vec![0; 1 << 20];
     for (start, length) in blank::parts(size) {
         let mut at = start;
@@ -126,7 +126,7 @@ fn first_data(file: &File, size: u64) -> std::io::Result<Option<u64>> {
 ///
 /// It is not blank; mkfs fails.
 pub fn format(path: &str, format: FileSystem) -> Result<()> {
-    match content(path)? {
+    match judge_content(path)? {
         Content::Blank => {}
         other => bail!("{path}: {other}; it was not formatted: check the device, then run again"),
     }
@@ -142,12 +142,12 @@ mod tests {
     fn the_first_byte_that_is_not_zero_is_found() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(40 << 20).unwrap();
-        assert_eq!(first_data(&file, 40 << 20).unwrap(), None);
+        assert_eq!(find_data(&file, 40 << 20).unwrap(), None);
         // A device that can't be read is not blank.
-        assert!(first_data(&file, 41 << 20).is_err());
+        assert!(find_data(&file, 41 << 20).is_err());
         for at in [(40 << 20) - 1, (1 << 20) + 1080, 0] {
             file.write_all_at(b"x", at).unwrap();
-            assert_eq!(first_data(&file, 40 << 20).unwrap(), Some(at));
+            assert_eq!(find_data(&file, 40 << 20).unwrap(), Some(at));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, umount2};
 
-use super::device::{appear, content, size};
+use super::device::{judge_content, size_of, wait_for};
 use super::gather::{gather, is_log};
 use super::root::{Root, split};
 use super::storage::{self, identity, mounted_at};
@@ -28,26 +28,26 @@ const LOOK: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// The file system reports an error; mountinfo can't be read; wipefs is not installed.
-pub fn state(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Result<DiskState> {
+pub fn look(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Result<DiskState> {
     let (directory, name) = split(log)?;
     let mounted = mounted_at(directory)?;
     let is_right = mounted.as_ref().is_some_and(|mount| match source {
         MountSource::Bind(from) => identity(from).is_some() && identity(from) == identity(directory),
         // btrfs has a made-up device number, so the source is compared, too.
-        MountSource::Device { name, .. } => storage::number(&unit::device_path(name))
-            .is_some_and(|number| number == mount.device || storage::number(&mount.source) == Some(number)),
+        MountSource::Device { name, .. } => storage::device_number(&unit::device_path(name))
+            .is_some_and(|number| number == mount.device || storage::device_number(&mount.source) == Some(number)),
     });
     let device = match source {
-        MountSource::Device { name, .. } if mounted.is_none() => appear(&unit::device_path(name)),
+        MountSource::Device { name, .. } if mounted.is_none() => wait_for(&unit::device_path(name)),
         _ => None,
     };
     let aside = aside(directory);
     let has_left = root.list(&aside)?.unwrap_or_default().iter().any(|other| is_log(name, other));
     Ok(DiskState {
-        real: storage::real(root, directory)?,
+        real: storage::resolve(root, directory)?,
         is_right,
-        size: device.as_deref().map_or(0, |path| size(path).unwrap_or(0)),
-        content: device.map(|path| content(&path)).transpose()?,
+        size: device.as_deref().map_or(0, |path| size_of(path).unwrap_or(0)),
+        content: device.map(|path| judge_content(&path)).transpose()?,
         is_same: match source {
             MountSource::Bind(from) => storage::file_system(root, from)? == storage::file_system(root, directory)?,
             MountSource::Device { .. } => false,
@@ -57,7 +57,7 @@ pub fn state(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Re
             && root.stat(&aside)?.is_some()
             && !has_left
             && has_files(root, directory)?,
-        blind: if is_right { blind(directory, manifest) } else { None },
+        blind: if is_right { find_blind(directory, manifest) } else { None },
         mounted: mounted.map(|mount| format!("{} on {}", mount.file_system, mount.source)),
     })
 }
@@ -68,11 +68,11 @@ fn has_files(root: &Root, directory: &str) -> Result<bool> {
 
 /// An API server that started before the disk was mounted, and still logs to the directory below the mount: its
 /// container keeps what was there when it started.
-fn blind(directory: &str, manifest: &str) -> Option<Blind> {
+fn find_blind(directory: &str, manifest: &str) -> Option<Blind> {
     let here = identity(directory)?;
     let since = mounted_since(directory)?;
     let written = fs::metadata(manifest).ok()?.modified().ok()?;
-    apiserver::processes().0.iter().find_map(|process| {
+    apiserver::find_processes().api_servers.iter().find_map(|process| {
         let began = Duration::from_millis(process.started.checked_mul(10)?);
         let is_blind = began < since && apiserver::log_of(process).is_some_and(|log| log != here);
         is_blind.then(|| Blind {

@@ -27,10 +27,10 @@ pub fn is_log(log: &str, name: &str) -> bool {
 
 /// The process that may still write in a directory, as `NAME (PID)`: an API server that logs there, even if it has no
 /// file open, or any process that has a file there open for writing.
-fn writer(directory: &str) -> Option<String> {
+fn find_writer(directory: &str) -> Option<String> {
     let here = identity(directory);
     let logs_here = |process: &Process| log_of(process).is_some_and(|log| Some(log) == here);
-    if let Some(process) = apiserver::processes().0.into_iter().find(logs_here) {
+    if let Some(process) = apiserver::find_processes().api_servers.into_iter().find(logs_here) {
         return Some(format!("kube-apiserver ({})", process.pid));
     }
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -66,7 +66,7 @@ pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
         identity(&from) != identity(directory),
         "{from}: this is the same directory as {directory}; set storage.bind to another directory"
     );
-    if let Some(writer) = writer(&from) {
+    if let Some(writer) = find_writer(&from) {
         bail!("{from}: {writer} still writes here; when it has ended, run apply again to move the log files");
     }
     let mut files = Vec::new();
@@ -115,7 +115,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
     while let Ok(there) = File::options().read(true).custom_flags(flags.bits()).open(format!("{directory}/{name}"))
     {
         // An interrupted run may have copied this file already.
-        if same_content(&source, &there)? {
+        if is_same_content(&source, &there)? {
             return Ok(false);
         }
         // The next second gives a name that is still that of a rotated log.
@@ -151,7 +151,7 @@ fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Opt
 }
 
 /// Whether two files have the same bytes.
-fn same_content(a: &File, b: &File) -> std::io::Result<bool> {
+fn is_same_content(a: &File, b: &File) -> std::io::Result<bool> {
     let length = a.metadata()?.len();
     if b.metadata()?.len() != length {
         return Ok(false);

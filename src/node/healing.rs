@@ -10,7 +10,8 @@ use super::backup;
 use super::process::running;
 use super::root::Root;
 use crate::facts::backup::Why;
-use crate::facts::repairs::RepairHistory;
+use crate::facts::repairs::{Repair, RepairHistory};
+use crate::path::STATE;
 use crate::yaml::tree::MAX_BYTES;
 
 /// How long the manifest must not change.
@@ -18,6 +19,10 @@ const QUIET: Duration = Duration::from_secs(10);
 /// How long an upgrade may take.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The file with the ID of the newest backup that no longer counts; older backups don't count either. [`forget`]
+/// writes it.
+const FORGOTTEN: &str = "/var/lib/kube-audit-bootstrap/forgotten";
 
 /// The directories where systemd looks for the link that enables the path unit.
 const WANTS: [&str; 4] =
@@ -56,14 +61,33 @@ fn kubeadm_runs() -> bool {
     running().any(|(_, name)| name == "kubeadm")
 }
 
+/// Forgets the history up to the backup `id`. Needed after an `apply` by hand that found nothing to do and so made no
+/// backup, and after a restore that undid a restore and left everything in place. The caller holds the lock.
+///
+/// # Errors
+///
+/// The file system reports an error.
+pub fn forget(root: &Root, id: &str) -> Result<()> {
+    root.make_private(STATE)?;
+    root.replace(FORGOTTEN, id)
+}
+
 /// The repairs since the last `apply`, and whether the last run was a `restore`.
 pub fn history(root: &Root) -> Result<RepairHistory> {
-    let sets = backup::list(root)?;
+    let mut sets = backup::list(root)?;
+    // If the forgotten backup was removed because of its age, it is older than every backup that matters.
+    let forgotten = root.read(FORGOTTEN, MAX_BYTES)?.map(|forgotten| forgotten.bytes).unwrap_or_default();
+    if let Some(at) = sets.iter().position(|set| set.id.as_bytes() == forgotten) {
+        sets.truncate(at);
+    }
     // The next run undoes an interrupted restore, so it doesn't count as a restore.
-    let is_whole = !backup::unfinished(root)?;
+    let is_whole = !backup::is_unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
-    let repairs =
-        sets.iter().take_while(|set| set.why == Why::Heal).map(|set| (set.id.clone(), set.when.clone())).collect();
+    let repairs = sets
+        .iter()
+        .take_while(|set| set.why == Why::Heal)
+        .map(|set| Repair { id: set.id.clone(), when: set.when.clone() })
+        .collect();
     Ok(RepairHistory { repairs, restored })
 }
 
@@ -112,6 +136,24 @@ mod tests {
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], &Why::Apply, at(4000)).unwrap();
         assert_eq!(history(&node.root).unwrap(), RepairHistory::default());
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_no_more_and_what_comes_later_does() {
+        let node = node(&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Heal, 2100), (Why::Heal, 2200)]);
+        let newest = || history(&node.root).unwrap().newest().map(str::to_owned);
+        assert!(history(&node.root).unwrap().is_a_fight());
+        forget(&node.root, &newest().unwrap()).unwrap();
+        assert_eq!(history(&node.root).unwrap(), RepairHistory::default());
+        for (why, when) in [(Why::Heal, 2300), (Why::Restore, 2400)] {
+            execute(&node.root, &[node.write(MANIFEST, why.word())], &why, at(when)).unwrap();
+            assert_eq!(newest(), Some(time::stamp(at(when))));
+        }
+        forget(&node.root, &newest().unwrap()).unwrap();
+        assert_eq!(newest(), None);
+        // Its backup was removed because of its age.
+        forget(&node.root, "20200101T000000Z").unwrap();
+        assert_eq!(newest(), Some(time::stamp(at(2400))));
     }
 
     #[test]

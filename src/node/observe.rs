@@ -150,7 +150,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
                 targets.bound = Some(Directory { attributes: entry.attributes, names });
             }
         }
-        targets.disk = Some(disk::state(root, source, log, &paths.manifest)?);
+        targets.disk = Some(disk::look(root, source, log, &paths.manifest)?);
     }
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);

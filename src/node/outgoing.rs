@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::SigSet;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
@@ -100,22 +101,12 @@ impl Canary {
     fn begin(process: &Process) -> Result<Canary> {
         let mark = kubectl::mark();
         let logs = apiserver::container_logs();
-        let log = apiserver::newest(&logs).context("its container has no log")?;
+        let log = apiserver::newest_log(&logs).context("its container has no log")?;
         let messages = Tail::from_now(&log.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
-        let mut client = command.stdout(Stdio::piped()).spawn()?;
-        let stdout = client.stdout.take();
-        let canary = Canary { client, mark, messages };
-        let (began, first) = mpsc::channel();
-        // Keeps reading, so that kubectl never waits. Ends when kubectl ends.
-        thread::spawn(move || {
-            let mut stdout = stdout?;
-            let mut bytes = [0; 4096];
-            while stdout.read(&mut bytes).ok()? > 0 {
-                let _ = began.send(());
-            }
-            Some(())
-        });
+        let client = command.stdout(Stdio::piped()).spawn()?;
+        let mut canary = Canary { client, mark, messages };
+        let first = read_on(canary.client.stdout.take().context("kubectl has no output")?);
         first.recv_timeout(BEGINNING).context("the watch did not start")?;
         Ok(canary)
     }
@@ -146,6 +137,21 @@ impl Drop for Canary {
     }
 }
 
+/// Reads to the end, so that the writer never waits, and sends a message for each part. Takes no signal: a signal that
+/// `hidden::show_again` blocks in its own thread must not end the process through this thread.
+fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
+    let (began, parts) = mpsc::channel();
+    thread::spawn(move || {
+        SigSet::all().thread_block().ok()?;
+        let mut bytes = [0; 4096];
+        while from.read(&mut bytes).ok()? > 0 {
+            let _ = began.send(());
+        }
+        Some(())
+    });
+    parts
+}
+
 /// Whether a container's log says that the event of the request with this mark came too late. A closed backend in batch
 /// mode logs this (`plugin/pkg/audit/buffered/buffered.go`), in a message of several lines: first the reason, then the
 /// events (`pkg/audit/metrics.go`).
@@ -174,7 +180,7 @@ fn settles(log: &str) -> Result<bool> {
 /// process, so the check in `/proc` after it was opened is about the same process.
 fn terminate(process: &Process) -> Result<()> {
     let fd = pidfd_open(process.pid).context("can't get a descriptor of the process")?;
-    ensure!(apiserver::process(process.pid).as_ref() == Some(process), "it has ended");
+    ensure!(apiserver::read_process(process.pid).as_ref() == Some(process), "it has ended");
     pidfd_send_signal(&fd, libc::SIGTERM).context("can't send a signal to the process")
 }
 
@@ -209,12 +215,34 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         // Before execve(2) the child is still this test program.
         let process = loop {
-            match apiserver::process(pid) {
+            match apiserver::read_process(pid) {
                 Some(process) if process.arguments == ["sleep", "100"] => break process,
                 _ => thread::sleep(PAUSE),
             }
         };
         (child, process)
+    }
+
+    /// A reader that reports which signals its thread blocks.
+    struct Mask(mpsc::Sender<String>);
+
+    impl Read for Mask {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            let status = fs::read_to_string("/proc/thread-self/status")?;
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+            self.0.send(mask.trim().to_owned()).map_err(std::io::Error::other)?;
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn who_reads_in_the_background_takes_no_signal() {
+        let (sender, masks) = mpsc::channel();
+        assert!(read_on(Mask(sender)).recv().is_err(), "it came to its end");
+        let mask = u64::from_str_radix(&masks.recv().unwrap(), 16).unwrap();
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            assert_eq!(mask >> (signal - 1) & 1, 1, "{signal}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::backup::{FILE_LIMIT, Id, list, newest};
+use super::backup::{FILE_LIMIT, Id, list, newest_id};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
 use crate::facts::backup::{Set, Why};
@@ -22,7 +22,7 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
     // A hard link keeps the previous manifest, so that a rollback needs no space.
     let slot = root.slot(&root.real(manifest)?)?;
     let kept = unproved_name(&slot.name);
-    let is_killed = set(root)?.is_some();
+    let is_killed = unproved_set(root)?.is_some();
     let is_kept = root.stat(&format!("{}/{kept}", split(&slot.path)?.0))?.is_some();
     if !(is_killed && is_kept)
         && let Err(errno) = slot.link(&kept)
@@ -34,7 +34,7 @@ pub fn begin(root: &Root, manifest: &str) -> Result<()> {
         return Ok(());
     }
     root.make_private(STATE)?;
-    root.replace(UNPROVED, &newest(root)?)
+    root.replace(UNPROVED, &newest_id(root)?)
 }
 
 /// Removes that record: the run is proved, or rolled back, or a later run ended that needs no proof. Call it with the
@@ -73,7 +73,7 @@ pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
 /// # Errors
 ///
 /// A backup can't be read.
-pub fn set(root: &Root) -> Result<Option<Set>> {
+pub fn unproved_set(root: &Root) -> Result<Option<Set>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
     let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
@@ -110,17 +110,17 @@ mod tests {
     fn what_is_not_proved_is_remembered_until_it_is_put_back() {
         let node = node();
         let id = node.apply(&[node.write(POLICY, "policy")], 0).unwrap().unwrap();
-        assert_eq!(set(&node.root).unwrap(), None);
+        assert_eq!(unproved_set(&node.root).unwrap(), None);
         begin(&node.root, MANIFEST).unwrap();
-        assert_eq!(set(&node.root).unwrap(), None, "what was before is no matter of this proof");
+        assert_eq!(unproved_set(&node.root).unwrap(), None, "what was before is no matter of this proof");
         let second = node.apply(&[node.write(POLICY, "another")], 1).unwrap();
         assert_ne!(Some(id), second);
-        assert_eq!(set(&node.root).unwrap().map(|set| set.id), second);
+        assert_eq!(unproved_set(&node.root).unwrap().map(|set| set.id), second);
         begin(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(POLICY, "a third")], 2).unwrap();
-        assert_eq!(set(&node.root).unwrap().map(|set| set.id), second, "one that was killed comes first");
+        assert_eq!(unproved_set(&node.root).unwrap().map(|set| set.id), second, "one that was killed comes first");
         node.restore(second.as_deref(), 3);
-        assert_eq!(set(&node.root).unwrap(), None, "it was put back");
+        assert_eq!(unproved_set(&node.root).unwrap(), None, "it was put back");
         end(&node.root, MANIFEST);
         end(&node.root, MANIFEST);
         assert!(!node.names().iter().any(|name| name.contains("unproved")), "{:?}", node.names());
@@ -132,7 +132,7 @@ mod tests {
         let node = node();
         begin(&node.root, MANIFEST).unwrap();
         let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap();
-        let unproved = || set(&node.root).unwrap().map(|set| set.id);
+        let unproved = || unproved_set(&node.root).unwrap().map(|set| set.id);
         // The run is interrupted after it has written its backup.
         backup::begin(&node.root, &[node.write(MANIFEST, "old")], &Why::Restore, at(1)).unwrap();
         assert_eq!(unproved(), id);

@@ -19,7 +19,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
 
 use super::names::temporary_name;
-use crate::facts::file::{Attributes, Entry, FileKind, Snapshot, Text, text_of};
+use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); this program follows as many.
@@ -450,8 +450,8 @@ fn kind_of(stat: &FileStat) -> FileKind {
     }
 }
 
-fn identity(stat: &FileStat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
+fn identity(stat: &FileStat) -> FileIdentity {
+    FileIdentity { device: stat.st_dev, inode: stat.st_ino }
 }
 
 fn dangling(shown: &str) -> String {
@@ -635,6 +635,16 @@ mod tests {
         // Only the root user can set a label, and a kernel with SELinux may refuse this one.
         let expected = label::set(&fd, &wanted).map_or(before, |()| Some(wanted));
         assert_eq!(node.snapshot("/file").attributes.label, expected);
+    }
+
+    #[test]
+    fn what_somebody_made_meanwhile_is_not_written_over() {
+        let node = Node::with(&[("/d/new", "ours"), ("/d/there", "theirs")]);
+        let slot = node.root.slot("/d/there").unwrap();
+        assert_eq!(slot.rename_new("new", "there"), Err(Errno::EEXIST));
+        assert_eq!((node.text("/d/new").as_str(), node.text("/d/there").as_str()), ("ours", "theirs"));
+        slot.rename_new("new", "free").unwrap();
+        assert_eq!(node.root.list("/d").unwrap().unwrap(), ["free", "there"]);
     }
 
     #[test]

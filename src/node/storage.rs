@@ -12,10 +12,11 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use super::kubelet::eviction;
 use super::root::Root;
 use crate::audit::log::{WRITTEN, event_time};
+use crate::facts::file::FileIdentity;
 use crate::facts::{DiskState, LogPlace};
 use crate::path::parent;
 use crate::storage::blank::Content;
-use crate::storage::forecast::{Disk, LogHistory, Rotated, Share};
+use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated, Share};
 use crate::storage::mounts::{self, Mount, covering};
 use crate::storage::persistence::{self, Block, Judgement, Lasting};
 use crate::storage::rotation;
@@ -42,12 +43,12 @@ pub fn look(
     pending: Option<(&MountSource, &DiskState)>,
     kubelet: Share,
 ) -> Result<LogPlace> {
-    let history = history(root, directory, log)?;
+    let history = read_history(root, directory, log)?;
     let place = match pending.filter(|(_, state)| state.mounted.is_none()) {
         Some((MountSource::Bind(from), _)) => from,
         Some((MountSource::Device { name, .. }, state)) => {
-            let judgement = match (mounts(), block(&device_path(name))) {
-                (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &self::block),
+            let judgement = match (mounts(), read_block(&device_path(name))) {
+                (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &read_block),
                 (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
                 (_, None) => {
                     Judgement { lasting: Lasting::Unknown, reason: format!("{name}, which does not exist") }
@@ -61,7 +62,7 @@ pub fn look(
         }
         None => directory,
     };
-    let there = existing(root, place)?;
+    let there = first_existing(root, place)?;
     let fd = root.open_at(there, OFlag::O_PATH | OFlag::O_DIRECTORY);
     let fd = fd.map_err(|errno| root.error("open", there, errno))?;
     let failed = |errno| root.error("look at the file system of", there, errno);
@@ -71,8 +72,8 @@ pub fn look(
     let shares = file_system(root, KUBELET)? == Some(stat.filesystem_id());
     let eviction = if shares { eviction(root).unwrap_or(kubelet).of(total) } else { 0 };
     // The list of mounts has paths without links.
-    let judgement = match (mounts(), real(root, place)) {
-        (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &block),
+    let judgement = match (mounts(), resolve(root, place)) {
+        (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &read_block),
         (Err(why), _) | (_, Err(why)) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
     };
     Ok(LogPlace {
@@ -105,7 +106,7 @@ pub fn mounted_at(directory: &str) -> Result<Option<Mount>> {
 }
 
 /// The path, or the nearest of its parents that exists.
-fn existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
+fn first_existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
     Ok(match root.missing_directories(path)?.first() {
         Some(first) => parent(first),
         None => path,
@@ -113,8 +114,8 @@ fn existing<'p>(root: &Root, path: &'p str) -> Result<&'p str> {
 }
 
 /// A path with its links resolved. The path need not exist yet.
-pub fn real(root: &Root, path: &str) -> Result<String> {
-    let there = existing(root, path)?;
+pub fn resolve(root: &Root, path: &str) -> Result<String> {
+    let there = first_existing(root, path)?;
     let real = fs::canonicalize(there).with_context(|| there.to_owned())?;
     Ok(format!(
         "{}{}",
@@ -125,15 +126,15 @@ pub fn real(root: &Root, path: &str) -> Result<String> {
 
 /// The ID of the file system that a path is on, or will be on. A subvolume has the ID of its file system.
 pub fn file_system(root: &Root, path: &str) -> Result<Option<u64>> {
-    let there = existing(root, path)?;
+    let there = first_existing(root, path)?;
     let fd = root.open_at(there, OFlag::O_PATH).map_err(|errno| root.error("open", there, errno))?;
     Ok(fstatvfs(&fd).ok().map(|stat| stat.filesystem_id()))
 }
 
 /// Reads what the kernel reports about a block device, by its number or its path. `None` if there is no such device.
-pub fn block(device: &str) -> Option<Block> {
+pub fn read_block(device: &str) -> Option<Block> {
     let number = match device.strip_prefix('/') {
-        Some(_) => number(device)?,
+        Some(_) => device_number(device)?,
         None => device.to_owned(),
     };
     let dir = fs::canonicalize(format!("/sys/dev/block/{number}")).ok()?;
@@ -155,7 +156,7 @@ pub fn block(device: &str) -> Option<Block> {
 }
 
 /// The number of the block device at a path, as MAJOR:MINOR; `None` if there is none.
-pub fn number(path: &str) -> Option<String> {
+pub fn device_number(path: &str) -> Option<String> {
     use std::os::unix::fs::FileTypeExt;
     let metadata = fs::metadata(path).ok()?;
     let rdev = metadata.rdev();
@@ -166,7 +167,7 @@ pub fn number(path: &str) -> Option<String> {
 }
 
 /// The log files that are there: the current one and the rotated ones.
-fn history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
+fn read_history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
     let mut history = LogHistory::default();
     // A compressed file beside the plain one is still being written, so it is skipped. The names are sorted.
     let names = root.list(directory)?.unwrap_or_default();
@@ -187,7 +188,7 @@ fn history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
             _ if !metadata.is_file() => {}
             None => {
                 history.bytes = metadata.len();
-                history.events = events(&mut file, metadata.len());
+                history.events = read_times(&mut file, metadata.len());
             }
             Some((time, is_compressed)) => {
                 let bytes = metadata.len();
@@ -210,7 +211,7 @@ fn plain_size(file: &mut File) -> Option<u64> {
 
 /// When the first and the last event of a log were written, in seconds since 1970. Not when they were received: the
 /// event of a watch is written hours after its request.
-fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
+fn read_times(file: &mut File, length: u64) -> Option<EventTimes> {
     let mut read = |from: u64| {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(from)).ok()?;
@@ -219,12 +220,13 @@ fn events(file: &mut File, length: u64) -> Option<(u64, u64)> {
     };
     let (first, last) = (read(0)?, read(length.saturating_sub(ENDS))?);
     let time = |line| time::seconds(&event_time(line, WRITTEN)?);
-    Some((first.lines().find_map(time)?, last.lines().rev().find_map(time)?))
+    Some(EventTimes { first: first.lines().find_map(time)?, last: last.lines().rev().find_map(time)? })
 }
 
-/// The device and inode of a path, through links. `None` if it doesn't exist.
-pub fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
-    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok()
+/// The identity of the file at a path, through links. `None` if it doesn't exist.
+pub fn identity(path: impl AsRef<Path>) -> Option<FileIdentity> {
+    let metadata = fs::metadata(path).ok()?;
+    Some(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
 }
 
 #[cfg(test)]
@@ -254,12 +256,12 @@ mod tests {
         // A file that is being compressed is there twice.
         put(&node, "audit-2026-11-26T11-00-00.000.log.gz", &[0xff; 9]);
         put(&node, "notes", b"1");
-        let history = history(&node.root, LOGS, "audit.log").unwrap();
+        let history = read_history(&node.root, LOGS, "audit.log").unwrap();
         assert_eq!(
             history,
             LogHistory {
                 bytes: text.len() as u64,
-                events: Some((1_795_694_400, 1_795_694_700)),
+                events: Some(EventTimes { first: 1_795_694_400, last: 1_795_694_700 }),
                 rotated: vec![
                     Rotated { time: 1_795_604_400, bytes: 7, plain: 258 },
                     Rotated { time: 1_795_690_800, bytes: 5, plain: 5 },
@@ -271,9 +273,9 @@ mod tests {
     #[test]
     fn a_log_of_nothing_has_no_events() {
         let node = Node::new();
-        assert_eq!(history(&node.root, LOGS, "audit.log").unwrap(), LogHistory::default());
+        assert_eq!(read_history(&node.root, LOGS, "audit.log").unwrap(), LogHistory::default());
         put(&node, "audit.log", b"");
-        assert_eq!(history(&node.root, LOGS, "audit.log").unwrap(), LogHistory::default());
+        assert_eq!(read_history(&node.root, LOGS, "audit.log").unwrap(), LogHistory::default());
     }
 
     #[test]

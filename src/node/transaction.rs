@@ -42,7 +42,7 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
         backup::complete_partial(root, why)?;
         return Ok(None);
     }
-    if let Some(path) = changed(root, changes)? {
+    if let Some(path) = first_changed(root, changes)? {
         bail!("{} was changed by something else meanwhile; nothing was written: run again", root.shown(path));
     }
     let set = backup::begin(root, changes, why, now)?;
@@ -71,7 +71,7 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
 }
 
 /// The first path that changed since the changes were planned; `None` if no path did.
-pub fn changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'c str>> {
+pub fn first_changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'c str>> {
     for change in changes {
         if !holds(root, change)? {
             return Ok(Some(change.path()));
@@ -94,7 +94,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         }
         // If it can't be read any more, the next run plans without it.
         Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
-        Change::Format { device, .. } => device::content(device)? == Content::Blank,
+        Change::Format { device, .. } => device::judge_content(device)? == Content::Blank,
         Change::Mount { .. } => mounted_at(path)?.is_none(),
         Change::Unmount { .. } => true,
         Change::RemoveDirectory { before, .. } => {
@@ -252,7 +252,7 @@ fn commit(
             }
             (Change::SetAttributes { before, after, .. }, _) => {
                 undo.push(Undo::SetAttributes(path.to_owned(), before.clone()));
-                set(root, path, after)?;
+                set_by_path(root, path, after)?;
             }
             (Change::WriteCluster { before, after }, _) => {
                 let mut sent = false;
@@ -289,7 +289,7 @@ fn commit(
 }
 
 /// Sets attributes. Follows a link only if no other user than this one can have made it.
-fn set(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
+fn set_by_path(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let opened = match root.open_at(path, flags | OFlag::O_NOFOLLOW) {
         Err(Errno::ELOOP)
@@ -353,7 +353,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
             (slot.path, "is new and may still be there", done)
         }
         Undo::SetAttributes(path, before) => {
-            return set(root, &path, &before).map_err(|error| format!("{error:#}"));
+            return set_by_path(root, &path, &before).map_err(|error| format!("{error:#}"));
         }
         Undo::Formatted(_) => return Ok(()),
         Undo::PutAsideBack(path) => return disk::put_back(root, &path).map_err(|error| format!("{error:#}")),
@@ -375,6 +375,7 @@ mod tests {
     use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode, way_back};
     use super::*;
     use crate::facts::backup::BACKUPS;
+    use crate::storage::unit::FileSystem;
 
     const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml.bak";
 
@@ -413,6 +414,21 @@ mod tests {
         let node = node();
         let before = node.everything();
         assert_eq!(node.apply(&[], 0).unwrap(), None);
+        assert_eq!(node.everything(), before);
+    }
+
+    /// A disk may get a file system between the plan and the run.
+    #[test]
+    fn a_device_that_is_no_more_blank_stops_a_run_before_it_begins() {
+        let node = node();
+        let before = node.everything();
+        let device = node.host(POLICY).display().to_string();
+        let format = Change::Format { device: device.clone(), format: FileSystem::Ext4 };
+        let error = node.apply(&[node.write(MANIFEST, "manifest"), format], 0).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&node.root.shown(&device)) && error.contains("changed by something else meanwhile"),
+            "{error}"
+        );
         assert_eq!(node.everything(), before);
     }
 
@@ -574,9 +590,9 @@ mod tests {
         let node = node();
         let names = node.names();
         node.put(&format!("{BACKUPS}/.20261124T121326Z-3/index.json"), "{");
-        assert!(backup::unfinished(&node.root).unwrap(), "or a run with nothing to do would leave it");
+        assert!(backup::is_unfinished(&node.root).unwrap(), "or a run with nothing to do would leave it");
         node.apply(&[], 1).unwrap();
-        assert!(!backup::unfinished(&node.root).unwrap());
+        assert!(!backup::is_unfinished(&node.root).unwrap());
         assert_eq!(node.names(), names);
     }
 

@@ -139,6 +139,13 @@ pub struct Planned {
     pub change: Change,
 }
 
+/// What a part of the job looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub step: Step,
+    pub path: String,
+}
+
 /// All that a run does.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -150,7 +157,7 @@ pub struct Plan {
     /// What is done when all of them are through.
     pub follow_up: Option<FollowUp>,
     /// What each part looks at, for `status`: the paths. A part that isn't here doesn't apply to the node.
-    pub subjects: Vec<(Step, String)>,
+    pub subjects: Vec<Subject>,
     /// Files of kubeadm's that can't be edited, which doesn't matter where the cluster exists: warnings say why.
     pub skipped: Vec<String>,
     /// Why the cluster's own configuration isn't known, where it was asked for.

@@ -105,7 +105,7 @@ impl Planner<'_> {
 
     fn write_units(&mut self) {
         for Unit { path, text, before } in &self.targets.units {
-            self.plan.subjects.push((Step::Storage, path.clone()));
+            self.look_at(Step::Storage, path);
             if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
                 let new = Attributes::new(0o644, self.facts.owner.uid, self.facts.owner.gid);
                 let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());

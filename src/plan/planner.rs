@@ -1,7 +1,7 @@
 //! A plan in the making.
 
 use super::wire::Wiring;
-use super::{FollowUp, Intent, Plan, Planned, Role, Step};
+use super::{FollowUp, Intent, Plan, Planned, Role, Step, Subject};
 use crate::change::Change;
 use crate::config::{Config, Existing};
 use crate::facts::file::{Attributes, Owner};
@@ -71,6 +71,11 @@ impl<'p> Planner<'p> {
 
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.plan.warnings.push(warning.into());
+    }
+
+    /// Says what a part of the job looks at, whether that changes or not.
+    pub fn look_at(&mut self, step: Step, path: &str) {
+        self.plan.subjects.push(Subject { step, path: path.to_owned() });
     }
 
     pub fn add(&mut self, step: Step, change: Change) {

@@ -243,7 +243,7 @@ pub enum Trace {
 }
 
 /// How a policy can be seen at work.
-pub fn trace(policy: &Policy) -> Trace {
+pub fn find_trace(policy: &Policy) -> Trace {
     if policy.rules.iter().all(|rule| rule.level == Level::None) {
         return Trace::Nothing;
     }
@@ -253,7 +253,7 @@ pub fn trace(policy: &Policy) -> Trace {
                 user: ADMIN.to_owned(),
                 groups: vec![(*group).to_owned(), "system:authenticated".to_owned()],
                 verb: if path.ends_with("/pods") { "list" } else { "get" }.to_owned(),
-                target: target(path),
+                target: target_of(path),
             };
             let decision = evaluate(policy, &request);
             decision.level != Level::None && !decision.omit_stages.contains(&Stage::ResponseComplete)
@@ -265,7 +265,7 @@ pub fn trace(policy: &Policy) -> Trace {
     }
 }
 
-fn target(path: &str) -> Target {
+fn target_of(path: &str) -> Target {
     let Some(rest) = path.strip_prefix("/api/v1/namespaces/") else { return Target::Url(path.to_owned()) };
     let (namespace, resource, name) = match rest.split_once('/') {
         Some((namespace, resource)) => (namespace, resource, ""),
@@ -537,7 +537,7 @@ mod tests {
         ] {
             let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: {rules}\n");
             let (policy, findings) = parse(&text, None);
-            assert_eq!(policy.map(|policy| trace(&policy)), Some(wanted), "{rules}: {findings:?}");
+            assert_eq!(policy.map(|policy| find_trace(&policy)), Some(wanted), "{rules}: {findings:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::place::{Mounting, is_of_log};
 use super::planner::Planner;
-use super::wire::Wiring;
+use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -12,7 +12,7 @@ use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
 use crate::facts::{Facts, Targets};
 use crate::path::{ADMIN_CONF, parent};
 use crate::storage::forecast::Limits;
-use crate::wiring::{Wired, manifest};
+use crate::wiring::manifest;
 use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
@@ -31,7 +31,7 @@ pub fn plan(
     if wiring.role == Role::Worker {
         return Ok(planner.plan);
     }
-    let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(|(text, wired)| wired.text != text.text)
+    let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(WiredFile::is_edited)
         || intent.is_without_file(Occasion::Init);
     let logs = &wiring.paths.logs;
     planner.tell_who_owns_what(&wiring);
@@ -42,13 +42,13 @@ pub fn plan(
     for path in &wiring.paths.policies {
         planner.install_policy(path, policy_text)?;
     }
-    for (text, wired) in wiring.kubeadm {
-        planner.edit(Step::Kubeadm, text, wired);
+    for file in wiring.kubeadm {
+        planner.edit(Step::Kubeadm, file);
     }
     planner.edit_cluster(wiring.cluster);
     planner.move_strays(wiring.strays);
-    if let Some((text, wired)) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
-        planner.edit_manifest(text, wired, mounting);
+    if let Some(file) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
+        planner.edit_manifest(file, mounting);
     }
     if let (Some(seen), Some(log)) = (&targets.storage, logs.first()) {
         let limits = Limits::of(&wiring.flags, wiring.version);
@@ -79,7 +79,7 @@ impl Planner<'_> {
     fn make_directories(&mut self, directories: &[String]) {
         for path in directories {
             let attributes = self.directory_attributes.clone();
-            self.plan.subjects.push((Step::Storage, path.clone()));
+            self.look_at(Step::Storage, path);
             match self.targets.directories.get(path).and_then(Option::as_ref) {
                 None => self.add(Step::Storage, Change::CreateDirectory { path: path.clone(), attributes }),
                 Some(there) if !self.keeps() && !attributes.met_by(&there.attributes) => {
@@ -110,7 +110,7 @@ impl Planner<'_> {
             return;
         }
         for path in logs.iter().filter(|path| !self.targets.logs.contains_key(*path)) {
-            self.plan.subjects.push((Step::Storage, path.clone()));
+            self.look_at(Step::Storage, path);
             let (path, attributes) = (path.clone(), self.log_attributes.clone());
             self.add(Step::Storage, Change::WriteFile { path, before: None, bytes: Vec::new(), attributes });
         }
@@ -124,11 +124,11 @@ impl Planner<'_> {
         }
         let has_readers = self.config().storage.group.is_some();
         for (path, before) in &self.targets.logs {
-            let after = &self.log_attributes;
+            let after = self.log_attributes.clone();
             let Some(before) = before.as_ref().filter(|before| !after.met_by(before)) else { continue };
             if has_readers || logs.contains(path) {
-                self.plan.subjects.push((Step::Storage, path.clone()));
-                let (path, before, after) = (path.clone(), before.clone(), after.clone());
+                self.look_at(Step::Storage, path);
+                let (path, before) = (path.clone(), before.clone());
                 self.add(Step::Storage, Change::SetAttributes { path, before, after });
             }
         }
@@ -136,7 +136,7 @@ impl Planner<'_> {
 
     /// Installs the policy, or judges the one that stays.
     fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
-        self.plan.subjects.push((Step::Policy, path.to_owned()));
+        self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
         if let Some(before) = before.as_ref().filter(|_| self.keeps()) {
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
@@ -187,22 +187,24 @@ impl Planner<'_> {
     }
 
     /// Replaces a file's text where it differs. Its owner and mode stay.
-    fn edit(&mut self, step: Step, text: Text, wired: Wired) {
-        self.plan.subjects.push((step, text.path.clone()));
+    fn edit(&mut self, step: Step, file: WiredFile) {
+        let is_edited = file.is_edited();
+        let WiredFile { before: text, after: wired } = file;
+        self.look_at(step, &text.path);
         self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
-        if wired.text != text.text {
+        if is_edited {
             let attributes = text.snapshot.attributes.clone();
             let bytes = wired.text.into_bytes();
             self.add(step, Change::WriteFile { path: text.path, before: Some(text.snapshot), bytes, attributes });
         }
     }
 
-    /// The cluster's own configuration, before and after, or why it isn't known; `None` where it is no matter.
-    fn edit_cluster(&mut self, cluster: Option<Result<(String, Wired), String>>) {
+    /// The cluster's own configuration, or why it isn't known; `None` where it is no matter.
+    fn edit_cluster(&mut self, cluster: Option<Result<WiredCluster, String>>) {
         match cluster {
             None => {}
-            Some(Ok((before, wired))) => {
-                self.plan.subjects.push((Step::Kubeadm, KUBEADM_CONFIG.to_owned()));
+            Some(Ok(WiredCluster { before, after: wired })) => {
+                self.look_at(Step::Kubeadm, KUBEADM_CONFIG);
                 self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{KUBEADM_CONFIG}:{note}")));
                 if wired.text != before {
                     self.warn(format!(
@@ -224,30 +226,30 @@ impl Planner<'_> {
                 continue;
             }
             self.warn(format!("{}: {what}; it goes to the backups", text.path));
-            self.plan.subjects.push((Step::Strays, text.path.clone()));
+            self.look_at(Step::Strays, &text.path);
             self.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
         }
     }
 
     /// Edits the manifest, or marks it, where the API server must be restarted for what it reads or sees only when it starts.
-    fn edit_manifest(&mut self, text: Text, mut wired: Wired, mounting: Mounting) {
-        let is_edited = wired.text != text.text;
+    fn edit_manifest(&mut self, mut file: WiredFile, mounting: Mounting) {
+        let is_edited = file.is_edited();
         // A container keeps what was mounted when it began.
         let mounted = mounting.needs_restart.then(|| [Vec::new(), b"mount".to_vec()]);
         if let Some([before, after]) = self.replaced_policy().or(mounted).filter(|_| !is_edited) {
-            match manifest::mark(&text.text, &[&before, &after]) {
-                Ok(marked) => wired.text = marked,
+            match manifest::mark(&file.before.text, &[&before, &after]) {
+                Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;
                     self.warn(format!(
                         "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
                          count, with crictl stop $(crictl ps -q --name kube-apiserver)",
-                        text.path
+                        file.before.path
                     ));
                 }
             }
         }
-        self.edit(Step::Manifest, text, wired);
+        self.edit(Step::Manifest, file);
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
@@ -332,7 +334,22 @@ mod tests {
             let intent = Intent { occasion, ..intent(&config) };
             let plan = planned_for(&intent, &facts(manifest), &targets()).unwrap();
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
+            // Logs follow a mount, and nothing else here.
+            assert_eq!(plan.follow_up.is_some(), does.contains("mount"), "{occasion:?}");
         }
+    }
+
+    #[test]
+    fn what_is_odd_about_the_clusters_own_configuration_is_told_with_its_name() {
+        let config = config("existing: keep");
+        let (mut facts, targets) = audited(&config);
+        let warnings = |facts: &Facts| planned(&config, facts, &targets).warnings;
+        let mounted = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraVolumes:\n  - name: log\n    \
+                       hostPath: /var/log/kubernetes/audit/audit.log\n    mountPath: /var/log/kubernetes/audit/audit.log\n";
+        facts.cluster = Some(Ok(mounted.to_owned()));
+        let found = warnings(&facts);
+        let note = "kube-system/configmaps/kubeadm-config:5:5: the log file itself is mounted, which makes its rotation fail; mount its directory";
+        assert!(found.iter().any(|warning| warning == note), "{found:?}");
     }
 
     #[test]

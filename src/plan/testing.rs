@@ -7,10 +7,10 @@ use super::*;
 use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::DiskState;
-use crate::facts::file::{Owner, Snapshot, Text, lossy};
+use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
 use crate::facts::{Directory, Facts, Targets};
 use crate::path::parent;
-use crate::storage::forecast::{Disk, LogHistory, Rotated};
+use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
 
 const MANIFEST_PATH: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -21,7 +21,11 @@ pub fn config(lines: &str) -> Config {
 }
 
 pub fn snapshot(text: &str) -> Snapshot {
-    Snapshot { bytes: text.into(), attributes: Attributes::new(0o600, 0, 0), identity: (1, 1) }
+    Snapshot {
+        bytes: text.into(),
+        attributes: Attributes::new(0o600, 0, 0),
+        identity: FileIdentity { device: 1, inode: 1 },
+    }
 }
 
 /// A directory of root's, with these names in it.
@@ -92,7 +96,8 @@ pub fn seen() -> LogPlace {
     let start = 1_795_522_406;
     let rotated =
         (1..=3).map(|hour| Rotated { time: start + hour * 3600, bytes: 5 << 20, plain: 50 << 20 }).collect();
-    let history = LogHistory { bytes: 1 << 20, events: Some((start + 3 * 3600, start + 3 * 3600 + 60)), rotated };
+    let events = Some(EventTimes { first: start + 3 * 3600, last: start + 3 * 3600 + 60 });
+    let history = LogHistory { bytes: 1 << 20, events, rotated };
     LogPlace { judgement, disk, capacity: 40 << 30, is_read_only: false, history }
 }
 

@@ -241,7 +241,7 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
         _ => None,
     });
     let text = changed.as_deref().or(manifest).unwrap_or_default();
-    let referenced = manifest::auditing(text).map(|auditing| auditing.referenced).unwrap_or_default();
+    let referenced = manifest::read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default();
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
         // Who may read it is part of what the API server needs.
@@ -288,7 +288,7 @@ pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::file::{Attributes, Snapshot};
+    use crate::facts::file::{Attributes, FileIdentity, Snapshot};
     use crate::facts::way_back::Now;
     use crate::storage::mounts;
 
@@ -299,7 +299,7 @@ mod tests {
         let snapshot = |text: &str| Snapshot {
             bytes: text.as_bytes().to_vec(),
             attributes: Attributes::new(0o600, 0, 0),
-            identity: (1, 1),
+            identity: FileIdentity { device: 1, inode: 1 },
         };
         let audited = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, \
                        --audit-policy-file=/etc/kubernetes/audit-policy.yaml]\n    volumeMounts: [{name: p, mountPath: \
@@ -334,7 +334,11 @@ mod tests {
                        --audit-policy-file=/p/policy]\n    volumeMounts: [{name: p, mountPath: /p/policy}]\n  volumes: [{name: p, \
                        hostPath: {path: /p/policy}}]\n";
         let of = |uid, mode| Attributes::new(mode, uid, uid);
-        let file = |uid| Snapshot { bytes: b"text".to_vec(), attributes: of(uid, 0o600), identity: (1, 1) };
+        let file = |uid| Snapshot {
+            bytes: b"text".to_vec(),
+            attributes: of(uid, 0o600),
+            identity: FileIdentity { device: 1, inode: 1 },
+        };
         let remove = |path: &str| Change::RemoveFile { path: path.to_owned(), before: file(0) };
         let directory = |path: &str| Change::RemoveDirectory { path: path.to_owned(), before: of(0, 0o700) };
         let give = |before, after| Change::SetAttributes { path: "/p/policy".to_owned(), before, after };
@@ -411,7 +415,11 @@ mod tests {
             (Action::Formatted, Now::default(), true, false, Some("keeps the file system that it was given")),
         ] {
             let case = format!("{action:?} {now:?} {is_host}");
-            let before = Snapshot { bytes: vec![], attributes: Attributes::new(0, 0, 0), identity: (1, 1) };
+            let before = Snapshot {
+                bytes: vec![],
+                attributes: Attributes::new(0, 0, 0),
+                identity: FileIdentity { device: 1, inode: 1 },
+            };
             let file = Now { file: Some(before.clone()), ..Now::default() };
             let goals = vec![goal(Action::Created, "/m", file), goal(action, "/logs/", now)];
             let restore = plan(&WayBack { sets: vec![], goals, is_host });

@@ -23,6 +23,27 @@ use crate::yaml::Node as Yaml;
 /// The versions of Kubernetes that this is made for.
 const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 
+/// A file, and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct WiredFile {
+    pub before: Text,
+    pub after: Wired,
+}
+
+impl WiredFile {
+    /// Did it lack something?
+    pub fn is_edited(&self) -> bool {
+        self.after.text != self.before.text
+    }
+}
+
+/// The cluster's own configuration, and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct WiredCluster {
+    pub before: String,
+    pub after: Wired,
+}
+
 /// The node's files with the settings put in, before it is known what lies at the paths that they name.
 #[derive(Debug)]
 pub struct Wiring {
@@ -30,10 +51,10 @@ pub struct Wiring {
     pub version: Option<Version>,
     pub version_source: &'static str,
     /// The files that `kubeadm init` reads.
-    pub(super) kubeadm: Vec<(Text, Wired)>,
-    /// The cluster's own, before and after, or why it isn't known.
-    pub(super) cluster: Option<Result<(String, Wired), String>>,
-    pub(super) manifest: Option<(Text, Wired)>,
+    pub(super) kubeadm: Vec<WiredFile>,
+    /// The cluster's own, or why it isn't known.
+    pub(super) cluster: Option<Result<WiredCluster, String>>,
+    pub(super) manifest: Option<WiredFile>,
     pub(super) strays: Vec<Text>,
     pub(super) run_as: RunAs,
     pub paths: Paths,
@@ -115,12 +136,12 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
 }
 
 /// The settings in the files that `kubeadm init` reads.
-fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<(Text, Wired)>> {
+fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<WiredFile>> {
     let mut edited = Vec::new();
     let files = std::mem::take(&mut node.kubeadm);
     for (text, file) in files.iter().filter(|(_, file)| file.purpose == Purpose::Init) {
         match kubeadm::wire(&text.text, file, wanted, node.version) {
-            Ok(wired) => edited.push(((*text).clone(), wired)),
+            Ok(after) => edited.push(WiredFile { before: (*text).clone(), after }),
             Err(refusal) => node.skip(text, &refusal)?,
         }
     }
@@ -129,27 +150,28 @@ fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<(T
 }
 
 /// The settings in the cluster's own configuration: before and after, or why it isn't known.
-fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<(String, Wired), String> {
-    let wired = kubeadm::read(&text, KUBEADM_CONFIG, true)
+fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<WiredCluster, String> {
+    let after = kubeadm::read(&text, KUBEADM_CONFIG, true)
         .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
         .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
-    Ok((text, wired))
+    Ok(WiredCluster { before: text, after })
 }
 
-fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<Option<(Text, Wired)>> {
+fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<Option<WiredFile>> {
     let (Some(text), Some(manifest)) = (&facts.manifest, &node.manifest) else { return Ok(None) };
     let wired = manifest::wire(&text.text, manifest, wanted, node.version);
-    Ok(Some((text.clone(), wired.map_err(|refusal| refuse(&text.path, &refusal))?)))
+    let after = wired.map_err(|refusal| refuse(&text.path, &refusal))?;
+    Ok(Some(WiredFile { before: text.clone(), after }))
 }
 
 /// The other files that define this manifest's pod: of those the kubelet runs one, whichever it read last. A pod of
 /// another name that runs an API server, too, is somebody's own and is only told.
 fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Result<Vec<Text>> {
     let Identity { manifest, warnings, .. } = node;
-    let own = facts.manifest.as_ref().and_then(|text| manifest::identify(&text.text).ok()?);
+    let own = facts.manifest.as_ref().and_then(|text| manifest::identify_pod(&text.text).ok()?);
     let mut strays = Vec::new();
     for text in &facts.beside {
-        let (identity, runs_api_server) = match manifest::identify(&text.text) {
+        let (identity, runs_api_server) = match manifest::identify_pod(&text.text) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
             Err(fault) => {
@@ -200,7 +222,7 @@ impl Wiring {
         let name =
             |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
         // Not what the cluster's own names: other nodes may have been given other paths.
-        for (_, wired) in self.kubeadm.iter().chain(&self.manifest) {
+        for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
             policies.insert(wired.policy.clone());
             directories.extend(wired.log_directory.clone());
             let log = wired.log_directory.as_ref().zip(name(&wired.flags));

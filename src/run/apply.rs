@@ -13,7 +13,7 @@ use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, pending, transaction};
-use crate::plan::{FollowUp, Plan, Role, Step};
+use crate::plan::{FollowUp, Occasion, Plan, Role, Step};
 
 /// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
 const TRIES: usize = 3;
@@ -52,6 +52,8 @@ pub struct Changed<'r> {
     /// What ran before the change, and how long to wait for a proof.
     proof: Option<(Before, Duration)>,
     is_boot: bool,
+    /// The backup set that kept repairs away before an `apply` by hand.
+    past: Option<String>,
     lock: Option<Lock>,
 }
 
@@ -76,6 +78,9 @@ pub struct Done {
 pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refused> {
     let manifest = kubelet::manifest_path(run.root, &run.config)?;
     unhide(run.root, &manifest, terms.patience)?;
+    // A restore that comes after this look counts.
+    let is_by_hand = terms.why == Why::Apply && run.occasion == Occasion::Any;
+    let past = if is_by_hand { healing::history(run.root)?.newest().map(str::to_owned) } else { None };
     let plan = plan(run, terms)?;
     let wait = provable(&plan, terms, &manifest)?;
     let mut changed = Changed {
@@ -85,9 +90,11 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         manifest,
         proof: wait.map(|limit| (Before::default(), limit)),
         is_boot: terms.why == Why::Boot,
+        past,
         lock: None,
     };
-    if !changed.plan.is_empty() || backup::unfinished(run.root)? || wait.is_some() {
+    let has_past = changed.past.is_some();
+    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() || has_past {
         changed.lock = Some(Lock::take(run.root, terms.patience)?);
         if terms.why == Why::Heal
             && let Some(id) = healing::history(run.root)?.restored
@@ -146,7 +153,7 @@ impl Changed<'_> {
     /// Executes the plan, and plans again where another program was quicker.
     fn execute(&mut self, run: &Run<'_>, terms: &ApplyTerms) -> Result<(), Refused> {
         for tries in 1.. {
-            if transaction::changed(self.root, &self.plan.changes())?.is_some() {
+            if transaction::first_changed(self.root, &self.plan.changes())?.is_some() {
                 // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
                 self.plan = plan(run, terms)?;
             }
@@ -162,7 +169,9 @@ impl Changed<'_> {
                 }
                 Err(error) => {
                     // It left nothing to prove.
-                    if (self.proof.is_some() || self.is_boot) && matches!(pending::set(self.root), Ok(None)) {
+                    if (self.proof.is_some() || self.is_boot)
+                        && matches!(pending::unproved_set(self.root), Ok(None))
+                    {
                         pending::end(self.root, &self.manifest);
                     }
                     return Err(error.into());
@@ -190,8 +199,8 @@ impl Changed<'_> {
     /// Did another program come between, and left the run no half of the job? What was formatted must be told.
     fn may_try_again(&self, changes: &[Change]) -> bool {
         !changes.iter().any(|change| matches!(change, Change::Format { .. }))
-            && matches!(transaction::changed(self.root, changes), Ok(Some(_)))
-            && matches!(backup::unfinished(self.root), Ok(false))
+            && matches!(transaction::first_changed(self.root, changes), Ok(Some(_)))
+            && matches!(backup::is_unfinished(self.root), Ok(false))
     }
 
     /// Has the change proved where that is wanted, and moves the logs from before to where the log lies.
@@ -207,8 +216,12 @@ impl Changed<'_> {
         if self.lock.is_some() && !self.is_boot {
             pending::end(self.root, &self.manifest);
         }
+        let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
+            healing::forget(self.root, &id)?;
+        }
         let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
-        if !matches!(done.proof, Some(Verdict::PutBack(_))) {
+        if !is_put_back {
             done.follow_up();
         }
         Ok(done)
@@ -216,7 +229,7 @@ impl Changed<'_> {
 
     fn prove(&self, mut before: Before, limit: Duration) -> Result<Verdict> {
         // Where a run was killed while it waited, this one goes on with that.
-        let set = pending::set(self.root)?;
+        let set = pending::unproved_set(self.root)?;
         if let (None, Some(set)) = (&self.backup, &set) {
             before = Before::of_killed(set, &self.manifest);
         }
@@ -256,13 +269,14 @@ pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Res
     unhide(root, &manifest, patience)?;
     healing::wait_until_quiet(root, &manifest)?;
     // A run that is under way proves what it did, or puts it back, by itself.
-    if pending::set(root)?.is_some() {
+    if pending::unproved_set(root)?.is_some() {
         drop(Lock::take(root, patience)?);
     }
     let run = configured()?;
     let plan = run.survey()?;
     // A repair that was killed before it was proved goes on.
-    let is_whole = pending::set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
+    let is_whole =
+        pending::unproved_set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
 }
@@ -297,6 +311,7 @@ fn stays_put_back(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::repairs::Repair;
 
     #[test]
     fn a_manifest_is_repaired_three_times_an_hour_and_not_where_somebody_put_it_back() {
@@ -304,7 +319,7 @@ mod tests {
         let history = |minutes: &[u64], restored: Option<&str>| RepairHistory {
             repairs: minutes
                 .iter()
-                .map(|minute| ("id".to_owned(), format!("2026-11-24T12:{minute:02}:26Z")))
+                .map(|minute| Repair { id: "id".to_owned(), when: format!("2026-11-24T12:{minute:02}:26Z") })
                 .collect(),
             restored: restored.map(str::to_owned),
         };

@@ -14,13 +14,13 @@ use crate::config::{Config, Restart};
 use crate::facts::backup::{BACKUPS, Set, Why};
 use crate::facts::file::{Snapshot, text_of};
 use crate::facts::server::Process;
-use crate::node::apiserver::{self, Tail};
+use crate::node::apiserver::{self, Processes, Tail};
 use crate::node::kubectl::{self, Answer, Kubectl};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::root::Root;
 use crate::node::{hidden, kubelet, observe, pending, restore, transaction};
-use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, trace};
+use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
@@ -51,7 +51,7 @@ pub enum Verified {
 pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified> {
     let path = kubelet::manifest_path(root, config)?;
     let Some(manifest) = observe::manifest(root, &path)? else {
-        if !apiserver::processes().0.is_empty() {
+        if !apiserver::find_processes().api_servers.is_empty() {
             bail!(
                 "{path}: the manifest isn't there, but an API server runs; set manifest.path to the file that is meant"
             );
@@ -63,11 +63,11 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         }
         return Ok(Verified::NoApiServer(format!("there is no API server here: {path} doesn't exist")));
     };
-    let auditing = manifest::auditing(&manifest.text).map_err(|refusal| anyhow!("{path}:{refusal}"))?;
+    let auditing = manifest::read_auditing(&manifest.text).map_err(|refusal| anyhow!("{path}:{refusal}"))?;
     if !auditing.flags.contains_key("audit-policy-file") {
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
-    let written = auditing.policy.as_ref().and_then(|policy| Some((policy.clone(), written(policy)?)));
+    let written = auditing.policy.as_ref().and_then(|policy| Some((policy.clone(), written_at(policy)?)));
     let proved = Watch::begin(root, &path, auditing, Vec::new())?.prove(root, limit)?;
     let mut warnings = Vec::new();
     if let Some((policy, written)) = written
@@ -78,7 +78,7 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         ));
     }
     // What an interrupted run left to prove is proved by that. One that is at work has the lock.
-    if pending::set(root)?.is_some()
+    if pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
     {
         pending::end(root, &path);
@@ -89,7 +89,7 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
 /// The clock's ticks and the file system's are not the same.
 const CLOCK: Duration = Duration::from_secs(1);
 
-fn written(path: &str) -> Option<SystemTime> {
+fn written_at(path: &str) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }
 
@@ -156,7 +156,7 @@ impl Watch {
                 bail!("{path}: the audit flags name no log and no webhook, so the API server drops every event")
             }
         };
-        let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, trace), &source) {
+        let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, find_trace), &source) {
             (Trace::Nothing, _) => Evidence::Nothing,
             (_, EventSource::Nowhere) => Evidence::Elsewhere,
             (Trace::Question(path), _) => Evidence::Question(path),
@@ -198,7 +198,7 @@ impl Watch {
             proof = proof.ending(outgoing.process.clone(), *drain);
         }
         loop {
-            let (processes, kubelet) = apiserver::processes();
+            let Processes { api_servers: processes, has_kubelet: kubelet } = apiserver::find_processes();
             let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
             let mut seen =
                 Sight { processes, kubelet, starts: self.new_logs().len(), listens, ..Sight::default() };
@@ -206,7 +206,7 @@ impl Watch {
                 match proof.stage() {
                     ProofStage::Process => {}
                     ProofStage::Answer => {
-                        let answers = apiserver::answers(process);
+                        let answers = apiserver::check_answers(process);
                         seen.answers = answers.is_ok();
                         self.heard = answers.err().map(|why| format!("{why:#}"));
                     }
@@ -316,7 +316,7 @@ impl Watch {
 /// Waits for a kubelet that is just started anew. False: there is none.
 pub fn await_kubelet() -> bool {
     let start = Instant::now();
-    while !apiserver::processes().1 {
+    while !apiserver::find_processes().has_kubelet {
         if start.elapsed() >= NO_KUBELET {
             return false;
         }
@@ -338,7 +338,7 @@ impl Before {
         if old_manifest(plan).is_none() {
             return Before::default();
         }
-        let processes = apiserver::processes().0;
+        let processes = apiserver::find_processes().api_servers;
         let ends = ends_early(plan, restart, &processes);
         let outgoing = ends.map(|(process, events, drain)| (Outgoing::of(process, events), drain));
         Before { processes, outgoing }
@@ -346,7 +346,7 @@ impl Before {
 
     /// What ran before a run that was killed wrote this set, as far as it still runs.
     pub fn of_killed(set: &Set, manifest: &str) -> Before {
-        let mut processes = apiserver::processes().0;
+        let mut processes = apiserver::find_processes().api_servers;
         let changed = set.records.iter().any(|record| record.path == manifest);
         let made = time::seconds(&set.when).map(time::at);
         processes.retain(|process| changed && apiserver::start_time(process) < made);
@@ -369,14 +369,14 @@ fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(P
     if plan.follow_up.is_some() {
         return None;
     }
-    let auditing = manifest::auditing(text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
-    let (process, events) = replaced(processes, &auditing)?;
+    let auditing = manifest::read_auditing(text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
+    let (process, events) = find_replaced(processes, &auditing)?;
     Some((process, events, drain))
 }
 
 /// The process that a manifest stands for which is about to be changed, and where its events go. None where it runs with other flags, or
 /// there are two: that isn't known well enough to be ended.
-fn replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, EventSink)> {
+fn find_replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, EventSink)> {
     let its: Vec<_> = processes.iter().filter(|process| process.is(&auditing.flags, &auditing.words)).collect();
     let [process] = its[..] else { return None };
     let has = |flag: &str| auditing.flags.contains_key(flag);
@@ -413,7 +413,7 @@ pub fn prove_or_go_back(
 ) -> Result<Verdict> {
     let auditing = || -> Result<Auditing> {
         let text = root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
-        manifest::auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
+        manifest::read_auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
     };
     let start = Instant::now();
     let Before { processes, outgoing } = before;
@@ -431,7 +431,7 @@ pub fn prove_or_go_back(
     };
     progress(start.elapsed(), &format!("{why}; putting everything back"));
     // What failed must not be taken for what returns.
-    let mut failed = apiserver::processes().0;
+    let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
     let (changes, left) = match put_back(root, path, id) {
         Ok(done) => done,
@@ -577,7 +577,7 @@ mod tests {
             (throttled, Some("/l"), &[&format!("kube-apiserver {throttled}")], Some(EventSink::Elsewhere)),
         ] {
             let processes: Vec<_> = (1..).zip(running).map(|(pid, words)| process(pid, words)).collect();
-            let found = replaced(&processes, &auditing(words, host));
+            let found = find_replaced(&processes, &auditing(words, host));
             assert_eq!(
                 found.map(|(process, events)| (process.pid, events)),
                 events.map(|events| (1, events)),

@@ -4,12 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
+use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, hidden, kubelet, restore, transaction};
+use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
+use crate::plan::Occasion;
 use crate::plan::way_back::{self, Restore, keep_referenced};
 
 /// How a node is put back.
@@ -54,6 +56,8 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
     let mut restore = way_back::plan(&restore::look(root, terms.id.as_deref())?);
+    let first = restore.sets.last();
+    let undoes_restore = backup::list(root)?.iter().any(|set| Some(&set.id) == first && set.why == Why::Restore);
     let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
     if terms.force {
         restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
@@ -74,7 +78,17 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         true => None,
         false => transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?,
     };
+    if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
+        healing::forget(root, id)?;
+    }
     Ok(Restored { sets, changes, notes, backup })
+}
+
+/// Is there nothing left for `apply` to do? The cluster is not asked, as its API server may be about to restart.
+fn is_in_place(root: &Root, config: Config) -> bool {
+    let config = Config { cluster: false, ..config };
+    let run = Run { root, config, occasion: Occasion::Any, required: false, policy: PolicySource::new(None) };
+    run.survey().is_ok_and(|plan| plan.is_empty() && plan.refusal.is_none())
 }
 
 /// The backup sets, newest first, those of killed runs included.

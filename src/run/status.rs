@@ -1,12 +1,11 @@
 //! Looks at what is in place on a node, and what was done to it before.
 
-use std::time::SystemTime;
-
 use anyhow::Result;
 
 use super::Run;
 use crate::facts::backup::Set;
 use crate::facts::repairs::RepairHistory;
+use crate::facts::server::Lost;
 use crate::node::{apiserver, backup, healing, pending};
 use crate::plan::{Plan, Role};
 
@@ -22,8 +21,8 @@ pub struct Report {
     pub history: RepairHistory,
     /// The set of the run that is to be proved.
     pub unproved: Option<String>,
-    /// The events that the API server could not write, by plugin, and since when it counts.
-    pub lost: Option<(Vec<(String, u64)>, SystemTime)>,
+    /// `None` where no API server could be asked.
+    pub lost: Option<Lost>,
 }
 
 /// Looks at a node, and changes nothing.
@@ -35,11 +34,11 @@ pub fn status(run: &Run<'_>) -> Result<Report> {
     let (plan, root) = (run.survey()?, run.root);
     Ok(Report {
         backups: backup::list(root)?,
-        interrupted: backup::unfinished(root)?,
+        interrupted: backup::is_unfinished(root)?,
         heals: healing::is_enabled(root),
         history: healing::history(root)?,
-        unproved: pending::set(root)?.map(|set| set.id),
-        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::lost() } else { None },
+        unproved: pending::unproved_set(root)?.map(|set| set.id),
+        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::count_lost() } else { None },
         plan,
     })
 }

@@ -73,13 +73,38 @@ pub struct Rotated {
     pub plain: u64,
 }
 
+/// When the first and the last event of a log were written, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTimes {
+    pub first: u64,
+    pub last: u64,
+}
+
+/// How fast a log grows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Bytes of events a second, uncompressed.
+    pub bytes_per_second: f64,
+    /// The start of the measured time, in seconds since 1970.
+    pub since: u64,
+    /// The length of the measured time, in seconds.
+    pub seconds: u64,
+}
+
+/// How far back a log reaches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kept {
+    pub seconds: f64,
+    /// What limits it.
+    pub end: End,
+}
+
 /// The log files that are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogHistory {
     /// The size of the current file in bytes.
     pub bytes: u64,
-    /// The times of its first and last event, in seconds since 1970.
-    pub events: Option<(u64, u64)>,
+    pub events: Option<EventTimes>,
     /// Oldest first.
     pub rotated: Vec<Rotated>,
 }
@@ -98,18 +123,17 @@ impl LogHistory {
         (plain > 0.0 && bytes > 0.0).then(|| (plain / bytes).max(1.0))
     }
 
-    /// Bytes of events a second, the start of the measured time (in seconds since 1970) and its length in seconds.
-    /// For the oldest rotated file, only its end is known, so its bytes don't count.
-    fn rate(&self) -> Option<(f64, u64, u64)> {
-        let last = self.events.map(|(_, last)| last).or(self.rotated.last().map(|file| file.time))?;
+    /// How fast the log grows. For the oldest rotated file, only its end is known, so its bytes don't count.
+    fn rate(&self) -> Option<Rate> {
+        let last = self.events.map(|times| times.last).or(self.rotated.last().map(|file| file.time))?;
         let (bytes, since) = match self.rotated.as_slice() {
             [first, later @ ..] if last >= first.time + MIN_WINDOW => {
                 (later.iter().fold(self.bytes, |sum, file| sum.saturating_add(file.plain)), first.time)
             }
-            _ => (self.bytes, self.events?.0),
+            _ => (self.bytes, self.events?.first),
         };
         let seconds = last.checked_sub(since).filter(|seconds| *seconds >= MIN_WINDOW)?;
-        (bytes > 0).then(|| (bytes as f64 / seconds as f64, since, seconds))
+        (bytes > 0).then(|| Rate { bytes_per_second: bytes as f64 / seconds as f64, since, seconds })
     }
 }
 
@@ -162,30 +186,27 @@ pub struct Forecast {
     pub ratio: f64,
     /// The ratio was measured on this log. If not, it is [`ASSUMED_RATIO`].
     pub is_measured: bool,
-    /// Bytes of events a second, and the start of the measured time in seconds since 1970.
-    pub rate: Option<(f64, u64)>,
+    pub rate: Option<Rate>,
     /// The time until a file is full and rotated, in seconds.
     pub rotation: Option<f64>,
-    /// How far back the log will reach at least, in seconds, and what limits it. `None` if no rate is known, or there
-    /// is no limit.
-    pub kept: Option<(f64, End)>,
+    /// How far back the log will reach at least. `None` if no rate is known, or there is no limit.
+    pub kept: Option<Kept>,
 }
 
 /// Forecasts the size and the reach of a log, from its limits, its history and its file system.
 pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Forecast {
     let measured = history.ratio().filter(|_| limits.compress);
     let ratio = measured.unwrap_or(if limits.compress { ASSUMED_RATIO } else { 1.0 });
-    let measured_rate = history.rate();
-    let rate = measured_rate.map(|(rate, since, _)| (rate, since));
+    let rate = history.rate();
     let worst =
         limits.size.zip(limits.backups).map(|(size, backups)| size.saturating_mul(backups.saturating_add(1)));
     // Events older than `maxage` are only in the current file, because files are deleted only at a rotation. A rate of
     // less than a day doesn't count here: a quiet hour says nothing about a month.
-    let by_age = measured_rate
-        .filter(|(_, _, seconds)| *seconds as f64 >= DAY)
+    let by_age = rate
+        .filter(|rate| rate.seconds as f64 >= DAY)
         .zip(limits.age)
         .zip(limits.size)
-        .map(|(((rate, _, _), age), size)| rate * age as f64 * DAY + size as f64);
+        .map(|((rate, age), size)| rate.bytes_per_second * age as f64 * DAY + size as f64);
     let plain = match (worst, by_age) {
         (Some(worst), Some(by_age)) => Some(by_age.min(worst as f64)),
         (worst, by_age) => worst.map(|worst| worst as f64).or(by_age),
@@ -193,26 +214,30 @@ pub fn forecast(limits: &Limits, history: &LogHistory, disk: Option<Disk>) -> Fo
     // One file is always uncompressed: the current one, or the one that is being compressed after a rotation.
     let expected =
         plain.zip(limits.size).map(|(plain, size)| (size as f64 + (plain - size as f64) / ratio) as u64);
-    let kept = rate.and_then(|(rate, _)| {
+    let kept = rate.and_then(|rate| {
+        let rate = rate.bytes_per_second;
         let backups = limits
             .size
             .zip(limits.backups)
-            .map(|(size, backups)| (size as f64 * backups as f64 / rate, End::Backups));
-        let age = limits.age.filter(|_| limits.size.is_some()).map(|age| (age as f64 * DAY, End::Age));
+            .map(|(size, backups)| Kept { seconds: size as f64 * backups as f64 / rate, end: End::Backups });
+        let age = limits
+            .age
+            .filter(|_| limits.size.is_some())
+            .map(|age| Kept { seconds: age as f64 * DAY, end: End::Age });
         let room = disk.map(|disk| disk.free().saturating_add(history.total()) as f64);
         // If the disk has room for the limits, the log reaches its limits first.
         let full = room.map(|room| {
             let whole = limits.size.map_or(0.0, |size| size as f64).min(room);
-            ((whole + (room - whole) * ratio) / rate, End::Disk)
+            Kept { seconds: (whole + (room - whole) * ratio) / rate, end: End::Disk }
         });
-        [backups, age, full].into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0))
+        [backups, age, full].into_iter().flatten().min_by(|a, b| a.seconds.total_cmp(&b.seconds))
     });
     Forecast {
         worst,
         expected,
         ratio,
         is_measured: measured.is_some(),
-        rotation: rate.zip(limits.size).map(|((rate, _), size)| size as f64 / rate),
+        rotation: rate.zip(limits.size).map(|(rate, size)| size as f64 / rate.bytes_per_second),
         rate,
         kept,
     }
@@ -364,9 +389,18 @@ mod tests {
         Limits { size: some(size * MIB), backups: some(backups), age: some(age), compress }
     }
 
+    fn times(first: u64, last: u64) -> Option<EventTimes> {
+        Some(EventTimes { first, last })
+    }
+
+    /// A rate without the length of its time.
+    fn known(rate: Option<Rate>) -> Option<(f64, u64)> {
+        rate.map(|rate| (rate.bytes_per_second, rate.since))
+    }
+
     /// A log that gets one MiB an hour, for that many hours.
     fn hours(hours: u64) -> LogHistory {
-        LogHistory { bytes: hours * MIB, events: Some((NOW, NOW + hours * 3600)), rotated: Vec::new() }
+        LogHistory { bytes: hours * MIB, events: times(NOW, NOW + hours * 3600), rotated: Vec::new() }
     }
 
     fn disk(total: u64, available: u64, eviction: u64) -> Disk {
@@ -409,11 +443,11 @@ mod tests {
 
     #[test]
     fn a_rate_needs_half_a_minute_of_events() {
-        let of = |history: &LogHistory| forecast(&limits(50, 10, 0, false), history, None).rate;
+        let of = |history: &LogHistory| known(forecast(&limits(50, 10, 0, false), history, None).rate);
         assert_eq!(of(&hours(2)), Some((MIB as f64 / 3600.0, NOW)));
-        assert_eq!(of(&LogHistory { events: Some((NOW, NOW + 29)), ..hours(2) }), None);
+        assert_eq!(of(&LogHistory { events: times(NOW, NOW + 29), ..hours(2) }), None);
         assert_eq!(of(&LogHistory { events: None, ..hours(2) }), None);
-        assert_eq!(of(&LogHistory { events: Some((NOW, NOW - 10)), ..hours(2) }), None);
+        assert_eq!(of(&LogHistory { events: times(NOW, NOW - 10), ..hours(2) }), None);
     }
 
     #[test]
@@ -421,16 +455,16 @@ mod tests {
         let rotated = [(NOW - 7200, 10, 100), (NOW - 3600, 20, 200), (NOW, 30, 300)];
         let rotated =
             rotated.map(|(time, bytes, plain)| Rotated { time, bytes: bytes * MIB, plain: plain * MIB }).to_vec();
-        let history = LogHistory { bytes: 100 * MIB, events: Some((NOW, NOW + 3600)), rotated };
+        let history = LogHistory { bytes: 100 * MIB, events: times(NOW, NOW + 3600), rotated };
         let found = forecast(&limits(100, 10, 0, true), &history, None);
         // 200, 300 and 100 MiB in three hours.
-        assert_eq!(found.rate, Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
+        assert_eq!(known(found.rate), Some((600.0 * MIB as f64 / 10800.0, NOW - 7200)));
         assert_eq!((found.ratio, found.is_measured), (10.0, true));
         assert_eq!(history.total(), 160 * MIB);
         // The time is too short, or there is nothing to measure.
         let log = |bytes, last, rotated: &[(u64, u64, u64)]| LogHistory {
             bytes,
-            events: Some((NOW - 100, NOW + last)),
+            events: times(NOW - 100, NOW + last),
             rotated: rotated.iter().map(|&(time, bytes, plain)| Rotated { time, bytes, plain }).collect(),
         };
         for (history, rate, ratio) in [
@@ -443,7 +477,7 @@ mod tests {
         ] {
             let found = forecast(&limits(100, 10, 0, true), &history, None);
             let expected = (rate, ratio.unwrap_or(ASSUMED_RATIO), ratio.is_some());
-            assert_eq!((found.rate, found.ratio, found.is_measured), expected, "{history:?}");
+            assert_eq!((known(found.rate), found.ratio, found.is_measured), expected, "{history:?}");
         }
     }
 
@@ -478,7 +512,8 @@ mod tests {
             ),
             (limits(0, 0, 0, false), disk(10, 5, 5), Some((2.0 * HOUR, End::Disk))),
         ] {
-            assert_eq!(forecast(&limits, &hours(2), Some(disk)).kept, expected, "{limits:?}");
+            let kept = forecast(&limits, &hours(2), Some(disk)).kept;
+            assert_eq!(kept.map(|kept| (kept.seconds, kept.end)), expected, "{limits:?}");
         }
         assert_eq!(forecast(&limits(6, 10, 30, false), &LogHistory::default(), None).kept, None);
         assert_eq!(forecast(&limits(6, 10, 30, false), &hours(2), None).rotation, Some(6.0 * HOUR));

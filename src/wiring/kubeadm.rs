@@ -1,8 +1,8 @@
 //! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file, mounts, serves,
-    wanted_mounts, wired, without_slash,
+    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of,
+    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
 };
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
@@ -150,7 +150,10 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             (
                 "extraVolumes",
                 New::List(
-                    mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect(),
+                    needed_mounts(&flags, &flags::Flags::new())
+                        .iter()
+                        .map(|mount| volume(mount, mount.name))
+                        .collect(),
                 ),
             ),
         ]);
@@ -161,7 +164,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         ];
         let by_hand = by_hand(wanted, shape);
         let text = append_document(text, pairs).map_err(|refused| Refusal::from_edit(refused, by_hand))?;
-        return Ok(wired(text, &flags, wanted, &[], Vec::new()));
+        return Ok(to_wired(text, &flags, wanted, &[], Vec::new()));
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
@@ -175,17 +178,17 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
-    edits.flags(wanted);
+    edits.set_flags(wanted);
     let mut notes = Vec::new();
-    edits.volumes(&flags, wanted, &mut notes)?;
+    edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let present = edits.present_mounts;
     if ops.is_empty() {
-        return Ok(wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
-    Ok(wired(edited, &flags, wanted, &present, notes))
+    Ok(to_wired(edited, &flags, wanted, &present, notes))
 }
 
 struct KubeadmEdits<'n> {
@@ -300,7 +303,7 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Sets and adds what `extraArgs` lacks.
-    fn flags(&mut self, wanted: &Wanted) {
+    fn set_flags(&mut self, wanted: &Wanted) {
         for (name, value, required) in wanted.values() {
             let mut found = false;
             if let Some(args) = self.args {
@@ -353,12 +356,12 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Sets and adds what `extraVolumes` lacks.
-    fn volumes(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
+    fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted) {
-            let file = log_file(&mount, flags);
+            let file = log_file_of(&mount, flags);
             let fit = find_match(&mount, file, &self.present_mounts)?;
             if wanted.existing == Existing::Keep {
                 check_kept(&mount, &fit, &self.present_mounts, notes)?;
@@ -471,7 +474,8 @@ pub fn settings(config: &Config) -> String {
 /// The settings as YAML, for a person to add.
 fn by_hand(wanted: &Wanted, shape: Shape) -> String {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
-    let volumes = mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect();
+    let volumes =
+        needed_mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect();
     crate::yaml::edit::render(&[(
         "apiServer".to_owned(),
         New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),

@@ -1,8 +1,8 @@
 //! The static pod manifest of the API server.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file, mounts, on_host,
-    serves, wanted_mounts, wired, without_slash,
+    Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
+    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
 };
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
@@ -38,7 +38,7 @@ pub struct PodName {
 
 /// What a text in the manifest directory defines: the pod's identity, and whether it runs the API server.
 /// `None` where the kubelet would not take it for a pod. Errors: it is no YAML to us; the kubelet may be laxer.
-pub fn identify(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
+pub fn identify_pod(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let Some(root) = documents.first().map(|document| &document.root) else {
         return Ok(None);
@@ -117,7 +117,7 @@ fn image_version(image: &str) -> Option<Version> {
     Version::parse(tag)
 }
 
-fn words<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
+fn words_of<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
     let items = container.get(list).and_then(Node::items).unwrap_or_default();
     items.iter().filter_map(Node::scalar).collect()
 }
@@ -125,8 +125,8 @@ fn words<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
 /// A container that starts the API server: by its name as the first word, by a path to it behind a wrapper, or in a
 /// shell's line. A bare word elsewhere is somebody's argument.
 fn runs_api_server(container: &Node) -> bool {
-    let mut all = words(container, "command");
-    all.extend(words(container, "args"));
+    let mut all = words_of(container, "command");
+    all.extend(words_of(container, "args"));
     let program = |word: &str, name: &str| !word.starts_with('-') && word.rsplit('/').next() == Some(name);
     all.iter().enumerate().any(|(index, word)| {
         let next = all.get(index + 1).copied().unwrap_or_default();
@@ -173,7 +173,7 @@ pub struct Auditing {
 }
 
 /// Reads what a manifest says of auditing. Errors: it can't be read, or starts no API server.
-pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
+pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -183,14 +183,16 @@ pub fn auditing(text: &str) -> Result<Auditing, Refusal> {
     let args = command_line(container)?.args;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
     let present = Lists::of(container, spec).present;
-    let referenced =
-        mounts(&flags, &Flags::new()).iter().filter_map(|mount| on_host(&present, &mount.container)).collect();
+    let referenced = needed_mounts(&flags, &Flags::new())
+        .iter()
+        .filter_map(|mount| find_on_host(&present, &mount.container))
+        .collect();
     let path = |flag: &str| {
         let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
-        on_host(&present, path)
+        find_on_host(&present, path)
     };
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
-    let all = [words(container, "command"), words(container, "args")].concat();
+    let all = [words_of(container, "command"), words_of(container, "args")].concat();
     let is_program = |word: &&str| !word.starts_with('-') && word.rsplit('/').next() == Some("kube-apiserver");
     let own = all.iter().position(is_program).unwrap_or_default();
     let words = all[own..].iter().filter(|word| word.starts_with("--")).map(|word| (*word).to_owned()).collect();
@@ -324,16 +326,16 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let present: Vec<_> = line.args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
     let flags = effective(wanted, &present);
     check(&flags, version.or(manifest.version), container.position)?;
-    edits.flags(&line, wanted).map_err(refuse)?;
+    edits.set_flags(&line, wanted).map_err(refuse)?;
     let mut notes = Vec::new();
-    let present = edits.volumes(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
+    let present = edits.mount(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
     let ops = edits.finish();
     if ops.is_empty() {
-        return Ok(wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted)))?;
-    Ok(wired(edited, &flags, wanted, &present, notes))
+    Ok(to_wired(edited, &flags, wanted, &present, notes))
 }
 
 /// Reads the audit flags of a container.
@@ -432,7 +434,7 @@ impl ManifestEdits<'_> {
         [&self.at, steps].concat()
     }
 
-    fn flags(&mut self, line: &CommandLine, wanted: &Wanted) -> Result<(), Refusal> {
+    fn set_flags(&mut self, line: &CommandLine, wanted: &Wanted) -> Result<(), Refusal> {
         let mut missing = Vec::new();
         let args = &line.args;
         for (name, value, required) in wanted.values() {
@@ -492,7 +494,7 @@ impl ManifestEdits<'_> {
     }
 
     /// Mounts what the flags need. Gives the mounts before the edit.
-    fn volumes(
+    fn mount(
         &mut self,
         flags: &Flags,
         before: &Flags,
@@ -503,7 +505,7 @@ impl ManifestEdits<'_> {
         check_list(self.spec, "volumes")?;
         let mut lists = Lists::of(self.container, self.spec);
         for mount in wanted_mounts(flags, before, wanted) {
-            let found = find_match(&mount, log_file(&mount, flags), &lists.present)?;
+            let found = find_match(&mount, log_file_of(&mount, flags), &lists.present)?;
             if wanted.existing == Existing::Keep {
                 check_kept(&mount, &found, &lists.present, notes)?;
                 if found != Match::Missing {
@@ -643,7 +645,7 @@ impl ManifestEdits<'_> {
 fn by_hand(wanted: &Wanted) -> String {
     let flags: Flags = wanted.flags.iter().cloned().collect();
     let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
-    let mounts = mounts(&flags, &Flags::new());
+    let mounts = needed_mounts(&flags, &Flags::new());
     let volume_mounts = mounts.iter().map(|mount| {
         New::map([
             ("mountPath", New::str(&mount.container)),
@@ -682,7 +684,7 @@ mod tests {
             let text = format!(
                 "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: {command}\n"
             );
-            assert_eq!(auditing(&text).unwrap().words, wanted, "{command}");
+            assert_eq!(read_auditing(&text).unwrap().words, wanted, "{command}");
         }
     }
 
@@ -748,7 +750,7 @@ mod tests {
             let text = pod(container);
             assert_eq!(read(&text).is_ok(), runs, "{container}");
             let name = "\nmetadata: {name: other}\n";
-            let (_, found) = identify(&(text + name)).unwrap().unwrap();
+            let (_, found) = identify_pod(&(text + name)).unwrap().unwrap();
             assert_eq!(found, runs, "{container}");
         }
     }
@@ -762,7 +764,7 @@ mod tests {
             "{}",
             wired.text
         );
-        let audited = auditing(&wired.text).unwrap();
+        let audited = read_auditing(&wired.text).unwrap();
         assert_eq!((audited.words[0].as_str(), audited.flags), ("--v=2", wired.flags));
     }
 
@@ -841,7 +843,7 @@ mod tests {
                 "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, --audit-policy-file=/c/policy.yaml], \
                  volumeMounts: [{{mountPath: /c, name: a{sub}}}]}}], volumes: [{{name: a, hostPath: {{path: /host}}}}]}}"
             ));
-            assert_eq!(auditing(&text).unwrap().policy.as_deref(), Some(expected), "{sub}");
+            assert_eq!(read_auditing(&text).unwrap().policy.as_deref(), Some(expected), "{sub}");
         }
     }
 
@@ -869,7 +871,7 @@ mod tests {
             "[/bin/sh, -c, \"exec kube-apiserver --audit-log-maxage=7 --v=2 '--audit_log_maxsize=5'; true\"]",
             "[/bin/sh, -c, kube-apiserver --audit-log-maxage=7, --audit_log_maxsize=5]",
         ] {
-            let flags = auditing(&pod(&format!("command: {line}"))).unwrap().flags;
+            let flags = read_auditing(&pod(&format!("command: {line}"))).unwrap().flags;
             let expected = [("audit-log-maxage", "7"), ("audit-log-maxsize", "5")];
             assert_eq!(flags, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into(), "{line}");
         }

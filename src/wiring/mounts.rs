@@ -23,7 +23,7 @@ pub(super) struct NeededMount {
 }
 
 /// The mounts that a set of flags needs, with the same path on both sides. `before` are the flags before the edit.
-pub(super) fn mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
+pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     let mount = |name, flag: &str, of: fn(&str) -> &str, read_only, kind| {
         let get =
             |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| of(path).to_owned());
@@ -49,7 +49,7 @@ pub(super) fn mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
 /// The mounts that an edit sees to: a webhook that isn't ours has what it needs, or doesn't work today either.
 pub(super) fn wanted_mounts(flags: &Flags, before: &Flags, wanted: &Wanted) -> Vec<NeededMount> {
     let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
-    let mut mounts = mounts(flags, before);
+    let mut mounts = needed_mounts(flags, before);
     mounts.retain(|mount| webhook || mount.name != "audit-webhook");
     mounts
 }
@@ -158,7 +158,7 @@ pub(super) fn host_path_of(present: &Present, path: &str) -> Option<String> {
 }
 
 /// Where a container's path lies on the host: by the nearest mount, else at the same path.
-pub(super) fn on_host(present: &[Present], path: &str) -> Option<String> {
+pub(super) fn find_on_host(present: &[Present], path: &str) -> Option<String> {
     let nearest = present
         .iter()
         .filter(|one| one.container == path || rest_below(&one.container, path).is_some())
@@ -186,7 +186,7 @@ pub(super) fn without_slash(path: &str) -> String {
 }
 
 /// The log file, where a mount is that of the log.
-pub(super) fn log_file<'f>(mount: &NeededMount, flags: &'f flags::Flags) -> Option<&'f str> {
+pub(super) fn log_file_of<'f>(mount: &NeededMount, flags: &'f flags::Flags) -> Option<&'f str> {
     let file = flags.get("audit-log-path").map(String::as_str)?;
     (mount.name == "audit-log").then_some(file)
 }
@@ -208,7 +208,7 @@ pub(super) fn free_name(name: &str, taken: &[String]) -> String {
 }
 
 /// What the results of both kinds of file have in common. `present` are the mounts before the edit.
-pub(super) fn wired(
+pub(super) fn to_wired(
     text: String,
     flags: &Flags,
     wanted: &Wanted,
@@ -223,7 +223,7 @@ pub(super) fn wired(
         ));
     }
     let host_path = |path: &str| match wanted.existing {
-        Existing::Keep => on_host(present, path).unwrap_or_else(|| path.to_owned()),
+        Existing::Keep => find_on_host(present, path).unwrap_or_else(|| path.to_owned()),
         Existing::Replace => path.to_owned(),
     };
     let policy = flags.get("audit-policy-file").map(|path| host_path(path)).unwrap_or_default();

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::mounts::{mounts, without_slash};
+use super::mounts::{needed_mounts, without_slash};
 use super::settings::{Refusal, Wanted, check, effective};
 use crate::audit::flags::{Flags, is_audit, normal};
 use crate::audit::version::Version;
@@ -45,7 +45,7 @@ pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusa
     for (name, value) in config.flags() {
         operations.push(add(format!("{container}/command/-"), json!(format!("--{name}={value}"))));
     }
-    for mount in mounts(&flags, &Flags::new()) {
+    for mount in needed_mounts(&flags, &Flags::new()) {
         let in_container = json!({"mountPath": mount.container, "name": mount.name, "readOnly": mount.read_only});
         operations.push(add(format!("{container}/volumeMounts/-"), in_container));
         let volume = json!({"hostPath": {"path": mount.host, "type": mount.kind}, "name": mount.name});
@@ -64,7 +64,7 @@ pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
     }
     let kind = name.split_once('+').map_or("strategic", |(_, kind)| kind.split('.').next().unwrap_or_default());
     // Of volumes, and the paths where they are mounted.
-    let ours: Vec<_> = mounts(&config.flags().into_iter().collect(), &Flags::new())
+    let ours: Vec<_> = needed_mounts(&config.flags().into_iter().collect(), &Flags::new())
         .into_iter()
         .flat_map(|mount| [mount.name.to_owned(), mount.container])
         .collect();

@@ -154,17 +154,20 @@ impl Builder<'_> {
             return Some(message);
         }
         // go-yaml is a port of an older libyaml, which reads these scalars differently.
-        let message =
-            if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[written.end..].starts_with(',') {
-                "Kubernetes reads the comma as a part of the tag; write \"\" before it"
-            } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
-                "in brackets or braces, Kubernetes ends a word before a ?; put the word in quotes"
-            } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written])
-            {
-                r"Kubernetes doesn't know the escape \/; write / alone"
-            } else {
-                return None;
-            };
+        let message = if self.flows > 0
+            && style == Style::Plain
+            && tag.is_some()
+            && value.is_empty()
+            && self.text[written.end..].starts_with(',')
+        {
+            "Kubernetes reads the comma as a part of the tag; write \"\" before it"
+        } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
+            "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
+        } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written]) {
+            r"Kubernetes doesn't know the escape \/; write / alone"
+        } else {
+            return None;
+        };
         Some(message.to_owned())
     }
 
@@ -456,6 +459,13 @@ mod tests {
         assert_eq!(in_list, [false, true]);
         let shared = |key: &str| used.own(key).unwrap().shared;
         assert_eq!((shared("a"), shared("b"), shared("c")), (true, false, false));
+    }
+
+    #[test]
+    fn an_empty_value_in_quotes_may_have_a_tag() {
+        for text in ["a: {b: !!str \"\", c: d}\n", "a: [!!str '', b]\n"] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
     }
 
     #[test]
