@@ -162,7 +162,7 @@ impl Builder<'_> {
         {
             "Kubernetes reads the comma as a part of the tag; write \"\" before it"
         } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
-            "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
+            "in brackets or braces, Kubernetes ends a word before a ?; put the word in quotes"
         } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written]) {
             r"Kubernetes doesn't know the escape \/; write / alone"
         } else {
