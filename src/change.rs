@@ -3,40 +3,41 @@
 use crate::facts::file::{Attributes, Snapshot};
 use crate::storage::unit::FileSystem;
 
-/// The cluster's own copy of kubeadm's configuration, as it is called where a file has its path.
+/// The name of the cluster's kubeadm configuration, in place of a path.
 pub const KUBEADM_CONFIG: &str = "kube-system/configmaps/kubeadm-config";
 
-/// One change to a node. Paths are absolute, as the node sees them. `before` is what was observed when the change
-/// was planned; a run refuses where that isn't what is there any more.
+/// One change to a node. Paths are absolute paths on the node. `before` is what was observed when the change was
+/// planned. If it differs when the run starts, the run refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Makes a directory that isn't there, and its missing parents (0755, owned by who runs, that is root).
+    /// Creates a directory, and its missing parents (mode 0755, owned by the user of the program, that is the root
+    /// user).
     CreateDirectory { path: String, attributes: Attributes },
     /// Sets owner, mode and label of a file or directory.
     SetAttributes { path: String, before: Attributes, after: Attributes },
-    /// Creates (`before` is `None`) or replaces a file. Through a link its target is replaced. Missing parents are
-    /// made as above. Without a label in `attributes`, a replaced file's label is copied.
+    /// Creates a file (`before` is `None`) or replaces it. If the path is a link, its target is replaced. Missing
+    /// parents are created as above. If `attributes` has no label, a replaced file keeps its label.
     WriteFile { path: String, before: Option<Snapshot>, bytes: Vec<u8>, attributes: Attributes },
-    /// Takes a stray out of the manifest directory: its bytes go to the backup, its name is removed (of a link,
-    /// the link). `restore` never puts it back, as the kubelet would run it again.
+    /// Moves a stray manifest to the backup and removes its name (of a link, the link). `restore` never puts it back,
+    /// because the kubelet would run it again.
     MoveAway { path: String, before: Snapshot },
-    /// Replaces the text of the cluster's own kubeadm configuration, which is no file: see `node::cluster`.
+    /// Replaces the text of the cluster's kubeadm configuration, which is not a file: see `node::cluster`.
     WriteCluster { before: String, after: String },
-    /// Gives a blank device a file system. What is there is checked once more; it can't be taken back.
+    /// Creates a file system on a blank disk. The run checks once more that the disk is blank. No run can undo this.
     Format { device: String, format: FileSystem },
-    /// Mounts what the unit of that name says over a directory, whose files go aside, and begins the log there, if it is to have
-    /// attributes: see `node::disk`.
+    /// Mounts the disk of the unit over a directory, and renames the directory with its files before. If `begun` has
+    /// attributes, it starts the log there: see `node::disk`.
     Mount { path: String, unit: String, attributes: Attributes, log: String, begun: Option<Attributes> },
-    /// Takes that away again, and puts back what went aside.
+    /// Unmounts the disk, and gives the renamed directory its name back.
     Unmount { path: String },
-    /// Removes a file that an earlier run created. Its bytes go to the backup.
+    /// Removes a file that a run created. Its bytes are moved to the backup.
     RemoveFile { path: String, before: Snapshot },
-    /// Removes a directory that an earlier run created, where it is empty by then.
+    /// Removes a directory that a run created, if it is empty.
     RemoveDirectory { path: String, before: Attributes },
 }
 
 impl Change {
-    /// The path that this change is about; what is no file has a name without a slash in front.
+    /// The path that this change is about. If it is not a file, a name without a slash at the front.
     pub fn path(&self) -> &str {
         match self {
             Change::CreateDirectory { path, .. }
@@ -52,7 +53,7 @@ impl Change {
         }
     }
 
-    /// The kind of a change, in JSON.
+    /// The name of the action in JSON.
     pub fn action(&self) -> &'static str {
         match self {
             Change::CreateDirectory { .. } => "create-directory",

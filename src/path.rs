@@ -1,10 +1,10 @@
-//! Paths of a node as texts: what lies in what, and what may be a path at all. Nothing here touches a file.
+//! Paths of a node as text: which path is below which, and which text can be a path. No code here reads a file.
 
-/// What we keep on a node, 0700.
+/// The directory of this program's own files on a node, mode 0700.
 pub const STATE: &str = "/var/lib/kube-audit-bootstrap";
 
-/// Directories that many programs use. The log's directory is mounted into the API server read-write, and
-/// its mode is set to 0700.
+/// Directories that many programs use. None of them can be the log directory, which is mounted read-write into the API
+/// server, and gets mode 0700.
 const SHARED_DIRECTORIES: &[&str] = &[
     "/",
     "/var",
@@ -27,7 +27,7 @@ const SHARED_DIRECTORIES: &[&str] = &[
     "/var/log/journal",
 ];
 
-/// Directories whose whole content is the system's, Kubernetes' or this program's.
+/// Directories that belong to the system, to Kubernetes or to this program, with everything below them.
 const SYSTEM_TREES: &[&str] = &[
     "/bin",
     "/boot",
@@ -44,20 +44,20 @@ const SYSTEM_TREES: &[&str] = &[
     STATE,
 ];
 
-/// What keeps a directory from being the log's: it is mounted into the API server's container, where it would hide what the
-/// image has there, and closed to everybody else.
+/// Why a directory cannot be the log directory; `None` if it can. The log directory is mounted into the API server's
+/// container, where it would hide the files of the image, and it is closed to all other users.
 pub fn log_directory_fault(directory: &str) -> Option<String> {
     let taken =
         SHARED_DIRECTORIES.contains(&directory) || SYSTEM_TREES.iter().any(|tree| is_within(directory, tree));
     taken.then(|| {
         format!(
-            "must lie in a directory of its own, not in {directory}: that is given to the API server and closed to \
-             everybody else; use for example /var/log/kubernetes/audit/audit.log"
+            "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and it is \
+             closed to all other users; use for example /var/log/kubernetes/audit/audit.log"
         )
     })
 }
 
-/// Is a path a directory, or below it?
+/// Is `path` the directory, or below it?
 pub fn is_within(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -70,7 +70,8 @@ pub fn parent(path: &str) -> &str {
     }
 }
 
-/// What keeps a text from being a file's path on the node and in the API server's container.
+/// Why a text cannot be the path of a file on the node and in the API server's container; `None` if it can. `name`:
+/// the setting, for the message.
 pub fn path_fault(name: &str, path: &str) -> Option<String> {
     let reason = if !path.starts_with('/') {
         "must be an absolute path"
@@ -81,18 +82,18 @@ pub fn path_fault(name: &str, path: &str) -> Option<String> {
     } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         "must be written without `//`, `.` and `..`"
     } else if path.contains(|c: char| !c.is_ascii_graphic() || ":\"'\\`$".contains(c)) {
-        // A mount path takes no colon, and the kubelet expands $(...) in arguments.
-        "may hold letters, digits and plain marks alone, no blanks, quotes, colons or `$`"
+        // A mount path cannot have a colon, and the kubelet expands $(...) in arguments.
+        "must have only letters, digits and punctuation, and no blanks, quotes, colons, backslashes or `$`"
     } else {
         return None;
     };
     Some(format!("{name} {reason}: {path:?}"))
 }
 
-/// Where the directory of before goes when something is mounted over it.
+/// The name that a directory gets before a disk is mounted over it.
 pub fn aside(directory: &str) -> String {
     format!("{directory}.before-mount")
 }
 
-/// Who may ask everything, and who asks.
+/// The kubeconfig of the cluster's administrator, which kubeadm writes.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";

@@ -1,13 +1,15 @@
-//! Moments, in UTC, as people and files have them. No zone but this: the local one is a matter of files that we don't read.
+//! Points in time, in UTC, as messages and files have them. There is no other time zone here: the local one needs
+//! files that this program does not read.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The moment so many seconds after 1970.
+/// The time at this number of seconds after 1970.
 pub fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH)
 }
 
-/// The seconds since 1970 of a time as [`rfc3339`] or [`stamp`] write it, or with other marks between its digits.
+/// The seconds since 1970 of a time in the form of [`rfc3339`] or [`stamp`]. Other marks between the digits are
+/// allowed. `None`: it is not a time.
 pub fn seconds(when: &str) -> Option<u64> {
     let digits: String = when.chars().filter(char::is_ascii_digit).collect();
     let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<u64>().ok();
@@ -19,7 +21,7 @@ pub fn seconds(when: &str) -> Option<u64> {
     Some(days.checked_sub(719_468)? * 86400 + of_day)
 }
 
-/// Year, month, day, hour, minute, second in UTC; 1970 for what is before.
+/// Year, month, day, hour, minute and second in UTC; 1970 for an earlier time.
 fn civil(time: SystemTime) -> [u64; 6] {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).min(253_402_300_799);
     // Days since 0000-03-01, so that a leap day is the last of its year. An era is 400 years.
@@ -34,13 +36,13 @@ fn civil(time: SystemTime) -> [u64; 6] {
     [year, month, day, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60]
 }
 
-/// A moment to the second, as in `20261124T121326Z`.
+/// A time in seconds, such as `20261124T121326Z`.
 pub fn stamp(time: SystemTime) -> String {
     let [year, month, day, hour, minute, second] = civil(time);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
-/// A moment to the second, as in `2026-11-24T12:13:26Z`.
+/// A time in seconds, such as `2026-11-24T12:13:26Z`.
 pub fn rfc3339(time: SystemTime) -> String {
     let [year, month, day, hour, minute, second] = civil(time);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn times_are_civil_dates_in_utc() {
-        // As `date -u -d @SECONDS` gives them.
+        // As `date -u -d @SECONDS` prints them.
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),

@@ -85,7 +85,7 @@ fn as_root(plan: &str) -> Result<String, String> {
     if uid == 0 {
         return Ok(plan.to_owned());
     }
-    let warning = format!("warning: not run as root: what is written belongs to {uid}:{gid}\n");
+    let warning = format!("warning: not run as root: new files and directories belong to {uid}:{gid}\n");
     let ours = plan.contains(&format!("owner {uid}:"));
     if plan.matches(&warning).count() != usize::from(ours) {
         return Err(format!("it isn't told that files belong to who isn't root, or told without need:\n{plan}"));

@@ -174,7 +174,7 @@ fn only_what_runs_is_verified() {
     let output = run(node.path(), &["verify"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("only what runs can be verified; leave --root out"), "{stderr}");
+    assert!(stderr.contains("a proof needs a running API server; leave out --root"), "{stderr}");
     // "5m": an image has nobody to wait for.
     for wrong in ["5m", "5", "soon", "0s"] {
         assert_eq!(run(node.path(), &["apply", "--wait", wrong]).status.code(), Some(2), "{wrong}");
@@ -350,7 +350,7 @@ fn a_run_that_was_killed_is_told_and_finished_by_the_next() {
     let stdout = String::from_utf8(told.stdout).unwrap();
     assert_eq!(told.status.code(), Some(3));
     assert!(
-        stdout.contains("\na run was interrupted, or is under way: run it again to finish its job\n"),
+        stdout.contains("\na run was interrupted, or still runs: run the same command again to finish it\n"),
         "{stdout}"
     );
     let status = json_of(&run(root, &["status", "--output", "json"]));
@@ -406,7 +406,10 @@ fn restore_undoes_what_others_changed_by_force_alone() {
     fs::write(&manifest, &upgraded).unwrap();
     let refused = run(root, &["restore"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("changed by somebody else since"));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr)
+            .contains("something else changed this since; nothing was put back")
+    );
     assert_eq!(fs::read_to_string(&manifest).unwrap(), upgraded);
     assert_eq!(run(root, &["restore", "--dry-run"]).status.code(), Some(3));
     assert!(run(root, &["restore", "--force"]).status.success());
@@ -418,7 +421,12 @@ fn restore_undoes_what_others_changed_by_force_alone() {
 fn what_became_wrong_since_does_not_bar_the_way_back() {
     const MANIFEST: &str = "etc/kubernetes/manifests/kube-apiserver.yaml";
     for (path, bytes, option, told) in [
-        ("etc/kube-audit-bootstrap/config.yaml", &b"log: [\n"[..], None, "going on with the defaults"),
+        (
+            "etc/kube-audit-bootstrap/config.yaml",
+            &b"log: [\n"[..],
+            None,
+            "restore continues with the default configuration",
+        ),
         ("var/lib/kubelet/config.yaml", b"\xff", None, "var/lib/kubelet/config.yaml:1:1: this is no text file"),
         (MANIFEST, b"\xff", Some("--force"), "kube-apiserver.yaml:1:1: this is no text file"),
         (MANIFEST, b"spec: [\n", Some("--force"), ""),
@@ -448,7 +456,7 @@ fn restore_puts_back_what_others_removed_by_force_alone() {
         let output = run(root, if force { &["restore", "--force"] } else { &["restore"] });
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(fs::read(&manifest).ok(), force.then_some(before));
-        let note = "note: /etc/kubernetes/manifests/kube-apiserver.yaml was removed by somebody else since; --force puts it back\n";
+        let note = "note: /etc/kubernetes/manifests/kube-apiserver.yaml: something else removed this since; use --force to put it back\n";
         assert_eq!(String::from_utf8_lossy(&output.stdout).contains(note), !force, "{output:?}");
     }
 }
@@ -495,7 +503,7 @@ impl History {
         self.write(&self.bare);
         let said = self.run("apply --boot");
         let is_repaired = self.manifest() == self.wired;
-        assert_eq!(said.contains("the node was put back, by "), !is_repaired, "{said}");
+        assert_eq!(said.contains("the node was restored or rolled back, by "), !is_repaired, "{said}");
         self.write(&self.wired);
         is_repaired
     }
@@ -524,8 +532,8 @@ fn an_apply_by_hand_ends_that_a_node_was_put_back_even_if_it_finds_nothing_to_do
     fs::set_permissions(root.join("var/log/kubernetes/audit"), fs::Permissions::from_mode(0o700)).unwrap();
     history.write(&history.wired);
     let told = format!(
-        "healing   off      0 repairs since apply, and neither self-healing nor a boot repairs anything until you run \
-         apply: {id} put the node back"
+        "healing   off      0 repairs since apply; neither self-healing nor a boot repairs anything until you run \
+         apply: {id} restored the node or rolled it back"
     );
     assert_eq!((history.told(), history.is_repaired_by_a_boot()), (Some(told), false));
     // Only an apply by hand makes a difference, and that once.
@@ -608,7 +616,10 @@ fn a_boot_leaves_what_was_put_back_and_the_proof_of_what_it_repairs() {
     assert_eq!(status()["unproved"], repaired["unproved"]);
     assert_eq!(run(root.path(), &["restore"]).status.code(), Some(0));
     let output = run(root.path(), &["apply", "--boot"]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("the node was put back"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("the node was restored or rolled back"),
+        "{output:?}"
+    );
     assert_eq!((output.status.code(), status()["inPlace"].clone()), (Some(0), false.into()));
     assert_eq!(run(root.path(), &["apply"]).status.code(), Some(0));
     assert_eq!((status()["inPlace"].clone(), status()["unproved"].is_null()), (true.into(), true));
@@ -742,7 +753,7 @@ fn a_policy_is_explained() {
             format!(
                 "{first}rule 2 at 7:3 decides\nlevel: Metadata\nstages not recorded: RequestReceived\nmanaged fields: kept\n"
             ),
-            "warning: the API server doesn't look for the name of what is created: --name is left out\nwarning: there are \
+            "warning: the API server doesn't look at the name of an object that a request creates: --name is ignored\nwarning: there are \
              no \"deployment\" in group \"\"; did you mean deployments in group \"apps\"?\n",
         ),
     ] {
@@ -845,8 +856,9 @@ fn the_clusters_own_configuration_is_left_where_somebody_says_so() {
             let warnings: Vec<_> =
                 document["warnings"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
             // Nobody can be asked in a root, which is told to who wants it asked.
-            let told =
-                warnings.iter().any(|warning| warning.contains("the cluster's own configuration isn't edited"));
+            let told = warnings
+                .iter()
+                .any(|warning| warning.contains("the cluster's kubeadm configuration is not edited"));
             assert_eq!(told, is_asked, "{words:?}, cluster: {cluster}: {warnings:?}");
         }
     }

@@ -153,7 +153,7 @@ fn what_is_wrong_prints_nothing() {
     for (config, policy, kind, code, expected) in [
         ("log: {maxsize: 1}\n", None, "cloud-init", 2, "config.yaml:3:7: "),
         ("log: {path: '-'}\n", None, "rsyslog", 2, "log.path is -"),
-        (source, None, "cluster-api", 2, "policy.source isn't there"),
+        (source, None, "cluster-api", 2, "policy.source does not exist"),
         (source, Some(policy), "cloud-init", 1, "audit-policy.yaml:5:3: "),
         ("", None, "terraform", 2, "terraform"),
     ] {

@@ -253,8 +253,8 @@ fn a_worker_joins_whatever_the_configuration_is() {
         node.put(CONFIG, "apiVersion: none\n");
         let output = node.run(&["join", "--config", FILE]);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
-        let goes_on =
-            text(&output.stderr).contains("kubeadm join goes on, as a worker has nothing to be prepared");
+        let goes_on = text(&output.stderr)
+            .contains("kubeadm join starts all the same, because a worker needs no preparation");
         assert_eq!(goes_on, code == 7, "{output:?}");
     }
 }
@@ -271,7 +271,7 @@ fn a_webhook_must_be_there_when_kubeadm_starts() {
         let output = node.run(arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
         assert!(
-            text(&output.stderr).contains("webhook.configFile isn't there, and the API server would not start"),
+            text(&output.stderr).contains("webhook.configFile does not exist, and the API server would not start"),
             "{output:?}"
         );
     }
@@ -335,7 +335,7 @@ fn an_upgrade_goes_on_whatever_the_node_is_like() {
     node.put("/etc/kubernetes/audit-policy.yaml/directory", "");
     let output = node.run(&["upgrade", "node"]);
     assert_eq!(output.status.code(), Some(7), "{output:?}");
-    assert!(text(&output.stderr).contains("kubeadm upgrade goes on"), "{output:?}");
+    assert!(text(&output.stderr).contains("kubeadm upgrade starts all the same"), "{output:?}");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn a_setting_lets_kubeadm_go_on() {
     assert_eq!(text(&output.stdout), node.real_says(&arguments, "1", "0"), "{output:?}");
     assert_eq!(output.status.code(), Some(7));
     assert!(
-        text(&output.stderr).contains("goes on without audit logs, as kubeadm.required is false"),
+        text(&output.stderr).contains("starts without audit logs, because kubeadm.required is false"),
         "{output:?}"
     );
 

@@ -34,7 +34,8 @@ fn a_run_is_proved_told_and_put_back() {
     // A policy that was written later is not the one that it read.
     for (run, is_warned_of) in [("text", false), ("later", true)] {
         node.stdout(run, 0);
-        let warning = "warning: /etc/kubernetes/audit-policy.yaml: it was written after the API server started";
+        let warning =
+            "warning: /etc/kubernetes/audit-policy.yaml: this policy was written after the API server started";
         assert_eq!(node.stderr(run).contains(warning), is_warned_of, "{run}: {}", node.stderr(run));
     }
 
@@ -46,11 +47,11 @@ fn a_run_is_proved_told_and_put_back() {
     let since = status["lost"]["since"].as_str().unwrap();
     assert!(
         told.contains(&format!(
-            "\nevents    lost     since the API server started at {since}, as it counts: 7 by log"
+            "\nevents    lost     since the API server started at {since}, by its own count: 7 by log"
         )),
         "{told}"
     );
-    assert!(told.contains("\nplace     volatile   /var/log/kubernetes/audit: tmpfs"), "{told}");
+    assert!(told.contains("\ndirectory volatile   /var/log/kubernetes/audit: tmpfs"), "{told}");
 
     node.stdout("restore", 0);
     assert_eq!(node.cluster("restored"), CLUSTER);
@@ -60,7 +61,7 @@ fn a_run_is_proved_told_and_put_back() {
     for (run, code) in [("preview", 3), ("left", 0)] {
         let restore = node.json(run, code);
         let notes = restore["notes"].as_array().unwrap();
-        let note = "kube-system/configmaps/kubeadm-config is not put back, as it was changed since";
+        let note = "kube-system/configmaps/kubeadm-config is not put back, because it was changed since";
         assert!(notes.iter().any(|one| one.as_str().unwrap().starts_with(note)), "{notes:?}");
         let paths: Vec<_> =
             restore["changes"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
@@ -136,8 +137,8 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
         node.stdout("apply", 0);
         let stderr = node.stderr("apply");
         assert_eq!(node.lines("ends"), [ends], "{restart}: {stderr}");
-        let closed = "the old one takes no more requests; it has ";
-        let told = stderr.lines().find_map(|line| line.split_once(closed)?.1.strip_suffix(" for those under way"));
+        let closed = "the previous API server takes no more requests; running requests have ";
+        let told = stderr.lines().find_map(|line| line.split_once(closed)?.1.strip_suffix(" to end"));
         assert_eq!(told, words, "{restart}: {stderr}");
     }
 }
@@ -162,7 +163,7 @@ fn three_repairs_within_an_hour_are_the_last_ones() {
     let stderr = node.stderr("heal");
     assert!(
         stderr
-            .contains("it was repaired 3 times within an hour, and is without its settings again; it is left so"),
+            .contains("it was repaired 3 times within an hour, and another program keeps removing the settings; it is not repaired again"),
         "{stderr}"
     );
     assert_eq!(node.text("after"), node.text("manifest"));
@@ -193,9 +194,7 @@ fn what_was_mounted_is_taken_away_and_what_is_half_done_too() {
          ls \"$log\" >/mnt/left; grep \" $log \" /proc/self/mountinfo >/mnt/mounts || :",
     );
     let path = "/var/log/kubernetes/audit";
-    let stays = format!(
-        "the events in {path}, those from before that were moved to it, too, stay on events, in its directory /"
-    );
+    let stays = format!("all events in {path} stay on events, in its directory /");
     for (run, is_undone, is_mounted) in
         [("nothing", false, false), ("moved", true, false), ("both", true, true), ("mounted", true, true)]
     {
@@ -253,7 +252,10 @@ fn a_repair_waits_for_kubeadm_and_is_not_made_where_a_restore_came_first() {
     assert_eq!(node.text("meanwhile"), "", "it didn't wait for kubeadm's end");
     assert_eq!(node.stdout("heal", 1), "");
     let stderr = node.stderr("heal");
-    assert!(stderr.contains("the node was put back, by 20990101T000000Z, and stays so"), "{stderr}");
+    assert!(
+        stderr.contains("the node was restored or rolled back, by 20990101T000000Z, and stays so"),
+        "{stderr}"
+    );
     assert_eq!(node.text("after"), node.text("manifest"));
 }
 
@@ -287,7 +289,8 @@ fn what_nothing_would_start_anew_is_not_waited_for() {
     );
     assert_eq!(node.stdout("waits", 1), "");
     let stderr = node.stderr("waits");
-    let why = "nothing would start the API server anew, so nothing could be proved; leave --wait out";
+    let why =
+        "only you can restart the API server (see the warning), so there would be no proof; leave out --wait";
     assert!(stderr.contains(why), "{stderr}");
     assert!(node.text("left").contains("Metadata"));
     assert!(node.stdout("alone", 0).contains("policy    edit "));

@@ -1,15 +1,15 @@
-//! A backup set as data: what a run did to each path, and what was there before. `node::backup` reads and writes it.
+//! A backup as data: what a run did to each path, and what was there before. `node::backup` reads and writes it.
 
 use std::fmt;
 
 use super::file::Attributes;
 
-/// Where backup sets are, 0700.
+/// The directory of the backups, mode 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 
 pub const PARTIAL: &str = ".partial";
 
-/// Why a set was written.
+/// Why a backup was written: the kind of its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
     Apply,
@@ -17,11 +17,11 @@ pub enum Why {
     Boot,
     /// A repair of the manifest.
     Heal,
-    /// A way back. Such a set is not what `restore` goes back to by default.
+    /// A restore or a rollback. `restore` without an ID does not put such a backup back.
     Restore,
-    /// A way back whose run was killed, and not begun again: nobody knows how far the node was put back.
+    /// A restore that was interrupted and not continued: it is not known how much it put back.
     CutOff,
-    /// What another version of the program wrote.
+    /// A word that another version of the program wrote.
     Other(String),
 }
 
@@ -34,7 +34,7 @@ impl Why {
         (Why::CutOff, "restore, cut off"),
     ];
 
-    /// The reason that a word of the index means.
+    /// The kind of run that a word of the index means.
     pub fn of(word: &str) -> Why {
         let known = Why::ALL.into_iter().find(|(_, known)| *known == word);
         known.map_or_else(|| Why::Other(word.to_owned()), |(why, _)| why)
@@ -48,7 +48,7 @@ impl Why {
         }
     }
 
-    /// Does the set tell of a way back, whether that came to its end or not?
+    /// Was the run a restore or a rollback, complete or not?
     pub fn is_way_back(&self) -> bool {
         matches!(self, Why::Restore | Why::CutOff)
     }
@@ -63,11 +63,11 @@ impl fmt::Display for Why {
 /// What a run did to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Created a file where none was.
+    /// Created a new file.
     Created,
     /// Replaced a file's content.
     Replaced,
-    /// Moved a stray out of the manifest directory.
+    /// Moved a stray manifest out of the manifest directory.
     Moved,
     /// Removed a file (a restore does).
     Removed,
@@ -77,13 +77,13 @@ pub enum Action {
     Directory,
     /// Removed an empty directory (a restore does).
     DirectoryRemoved,
-    /// Replaced the text of the cluster's own kubeadm configuration.
+    /// Replaced the text of the cluster's kubeadm configuration.
     Cluster,
-    /// Gave a device a file system.
+    /// Created a file system on a disk.
     Formatted,
-    /// Mounted something at a directory. The path has a slash at its end: it is what is mounted there.
+    /// Mounted a disk at a directory. The path ends with a slash, to tell it from the directory itself.
     Mounted,
-    /// Took that away (a restore does).
+    /// Unmounted it (a restore does).
     Unmounted,
 }
 
@@ -118,37 +118,37 @@ impl Action {
 pub struct Record {
     pub path: String,
     pub action: Action,
-    /// From before the run; those it gave where nothing was.
+    /// The attributes before the run; for something new, those that the run gave it.
     pub attributes: Attributes,
-    /// The name of the copy in the set, where there was a file.
+    /// The name of the copy in the backup, if there was a file.
     pub file: Option<String>,
-    /// The fingerprint of what the run wrote, where it wrote a file.
+    /// The fingerprint of the file that the run wrote, if it wrote one.
     pub written: Option<u64>,
 }
 
-/// Tells whether a file is still what a run wrote: FNV-1a, 64 bits. Nobody is kept from making two files of one
-/// fingerprint; who can write there needs no such tricks.
+/// Shows whether a file is still what a run wrote: FNV-1a, 64 bits. It is no protection against a forged file: a
+/// program that can write there needs no forgery.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// A backup set.
+/// A backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     pub id: String,
     /// RFC 3339, UTC.
     pub when: String,
     pub why: Why,
-    /// False: its run is under way, or was killed.
+    /// `false`: the run has not ended, or was interrupted.
     pub complete: bool,
-    /// In the order of the changes; where a path comes twice, the older state is first.
+    /// In the order of the changes. If a path is there twice, the first record has the older state.
     pub records: Vec<Record>,
 }
 
 impl Set {
-    /// The directory of the set, as the node sees it.
+    /// The directory of the backup: an absolute path on the node.
     pub fn directory(&self) -> String {
         format!("{BACKUPS}/{}{}", self.id, if self.complete { "" } else { PARTIAL })
     }

@@ -1,10 +1,10 @@
-//! A file as it was read: its bytes, its text, and to whom it belongs.
+//! A file as it was read: its bytes, its text, its owner and its mode.
 
 use std::fmt;
 
 use anyhow::{Result, bail};
 
-/// Whom a file belongs to, by number.
+/// The owner of a file, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
     pub uid: u32,
@@ -18,18 +18,18 @@ pub struct Attributes {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// The extended attribute `security.selinux` without its final NUL; `None` where there is none. Where it is
-    /// wanted: `None` leaves the label that a file has, and gives a new file the one that the kernel chooses.
+    /// The extended attribute `security.selinux` without its final NUL; `None` if there is none. In wanted attributes,
+    /// `None` keeps the label of an existing file, and lets the kernel choose the label of a new file.
     pub label: Option<Vec<u8>>,
 }
 
 impl Attributes {
-    /// Attributes with the label left to the kernel.
+    /// Attributes whose label the kernel chooses.
     pub fn new(mode: u32, uid: u32, gid: u32) -> Attributes {
         Attributes { mode, uid, gid, label: None }
     }
 
-    /// Whether `actual` is what these wanted attributes ask for. A label that isn't asked for isn't compared.
+    /// Do the `actual` attributes meet these wanted ones? A label that is not wanted is not compared.
     pub fn met_by(&self, actual: &Attributes) -> bool {
         (self.mode, self.uid, self.gid) == (actual.mode, actual.uid, actual.gid)
             && (self.label.is_none() || self.label == actual.label)
@@ -51,7 +51,7 @@ pub struct Snapshot {
     pub identity: FileIdentity,
 }
 
-/// What a name stands for.
+/// The kind of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     File,
@@ -95,7 +95,11 @@ pub struct Text {
     pub snapshot: Snapshot,
 }
 
-/// Bytes as text. Errors name the line and column of what is none.
+/// Bytes as text.
+///
+/// # Errors
+///
+/// The bytes are not UTF-8, or have a NUL: the position of the first fault.
 pub fn text_of(bytes: &[u8]) -> Result<&str> {
     let (valid, error) = match std::str::from_utf8(bytes) {
         Ok(text) => (text, None),
@@ -109,7 +113,7 @@ pub fn text_of(bytes: &[u8]) -> Result<&str> {
     bail!("{}: this is no text file", crate::yaml::node::position_at(valid, end))
 }
 
-/// Bytes as a text for people.
+/// Bytes as text for people; what is not UTF-8 is replaced.
 pub fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

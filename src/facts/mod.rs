@@ -1,4 +1,5 @@
-//! What was seen on a node, as data: what a plan starts from. `node` fills it in; nothing here looks at a node.
+//! What was observed on a node, as data: the input of a plan. `node` fills it in. No code here reads a node, and none
+//! decides what to do.
 
 pub mod backup;
 pub mod file;
@@ -15,7 +16,7 @@ use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use file::{Attributes, Owner, Snapshot, Text};
 
-/// What a plan starts from.
+/// What a plan is made from.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub manifest_path: String,
@@ -24,40 +25,41 @@ pub struct Facts {
     pub beside: Vec<Text>,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
-    /// The cluster's own, or why it isn't known; `None` where it isn't asked for.
+    /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
     pub cluster: Option<Result<String, String>>,
-    /// Why those in the usual places can't be read that can't.
+    /// For each file at a default path that cannot be read, why.
     pub unreadable: Vec<String>,
     /// The node has joined a cluster, or was initialised.
     pub joined: bool,
-    /// It has the API server's certificate, which only control planes have.
+    /// The node has the API server's certificate, which only control planes have.
     pub certified: bool,
-    /// It is the running system, not an image.
+    /// The node is the running system, not an image.
     pub live: bool,
-    /// Who owns what is written, unless the API server's pod says otherwise: root, or who builds an image.
+    /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
+    /// an image.
     pub owner: Owner,
 }
 
-/// What there is at the paths that a plan wants to write.
+/// What exists at the paths that a plan wants to write.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
     pub directories: BTreeMap<String, Option<Directory>>,
-    /// The logs that are there, rotated ones, too; `None` for what is no plain file.
+    /// The existing logs, with rotated ones; `None` for anything that is not a regular file.
     pub logs: BTreeMap<String, Option<Attributes>>,
-    /// The units that shall mount something where the log lies.
+    /// The units that the configuration needs to mount a disk at the log directory.
     pub units: Vec<Unit>,
-    /// The directory that shall be bound there, if it is there.
+    /// The directory that `storage.bind` names, if it exists.
     pub bound: Option<Directory>,
-    /// The unit that mounts something there is from a configuration that named it.
+    /// There is a mount unit for the log directory, from an earlier configuration.
     pub has_unit: bool,
-    /// What is mounted there, on the running system.
+    /// The state of the dedicated disk, on the running system.
     pub disk: Option<DiskState>,
-    /// Where the log lies; `None` where this isn't the running system, or there is no log.
+    /// The log directory; `None` if this is not the running system, or if there is no log.
     pub storage: Option<LogPlace>,
 }
 
-/// A directory that is there.
+/// An existing directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     pub attributes: Attributes,
@@ -65,71 +67,72 @@ pub struct Directory {
     pub names: Vec<String>,
 }
 
-/// A unit of systemd's.
+/// A unit of systemd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     pub path: String,
-    /// The text that it shall have.
+    /// The text that it must have.
     pub text: String,
-    /// What is there now.
+    /// The present file, if it exists.
     pub before: Option<Snapshot>,
 }
 
-/// The paths that a plan is about, before it is known what lies there.
+/// The paths that a plan is about, before it is known what exists there.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// Where the policy must lie.
+    /// The policy files.
     pub policies: Vec<String>,
-    /// Where the log's directory must be.
+    /// The log directories.
     pub directories: Vec<String>,
-    /// The logs themselves.
+    /// The log files.
     pub logs: Vec<String>,
     pub manifest: String,
-    /// What the kubelet will keep free of its file system, as the file says that kubeadm will configure it from.
+    /// The part of its file system that the kubelet will keep free, from the KubeletConfiguration in kubeadm's file.
     pub eviction: Share,
 }
 
-/// The log directory as it is.
+/// The present state of the log directory.
 #[derive(Clone, Debug)]
 pub struct LogPlace {
     pub judgement: Judgement,
-    /// `None` where it is a file system that isn't mounted yet.
+    /// `None` for a file system that is not mounted yet.
     pub disk: Option<Disk>,
-    /// How much such a file system can have at most, in bytes.
+    /// The largest possible size of such a file system, in bytes.
     pub capacity: u64,
-    /// Nothing can be written there: the kernel does that to a file system that it finds damaged.
+    /// The file system is read-only: the kernel does that to a file system that it finds damaged.
     pub is_read_only: bool,
     pub history: LogHistory,
 }
 
-/// How it stands about what the configuration wants to be mounted.
+/// The state of the dedicated disk, and of the directory where it is to be mounted.
 #[derive(Clone, Debug)]
 pub struct DiskState {
-    /// Where links lead: nothing can be mounted at a link.
+    /// The log directory with all links resolved: nothing can be mounted at a link.
     pub real: String,
-    /// What is mounted there now, in words; `None` for nothing.
+    /// What is mounted at the log directory, in words; `None`: nothing.
     pub mounted: Option<String>,
-    /// Is that what is wanted?
+    /// Is that the disk that the configuration names?
     pub is_right: bool,
-    /// What is on the device, if nothing is mounted; `None` where there is no such device, or none is wanted.
+    /// What is on the disk, if it is not mounted; `None` if it does not exist, or if the configuration names none.
     pub content: Option<Content>,
-    /// The size of the device in bytes.
+    /// The size of the disk, in bytes.
     pub size: u64,
-    /// A directory to be bound there lies on the same file system.
+    /// The directory that `storage.bind` names is on the same file system as the log directory.
     pub is_same: bool,
-    /// Logs are in the directory that went aside.
+    /// The directory that was renamed before the mount has logs in it.
     pub has_left: bool,
-    /// A directory that is in the way of what would go aside, and has no logs in it: somebody's.
+    /// A directory already has the name that the log directory would be renamed to, and no logs are in it, so it is
+    /// not this program's.
     pub is_in_the_way: bool,
-    /// An API server that doesn't see what is mounted, as it began before.
+    /// An API server that does not see the mount, because it started before.
     pub blind: Option<Blind>,
 }
 
-/// An API server that writes its log to what something is mounted over.
+/// An API server that writes its log below the mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blind {
-    /// What people know it by.
+    /// The name for messages.
     pub name: String,
-    /// The manifest was written since it began, so another one is about to replace it.
+    /// The manifest was written after it started, so another API server is about to replace it.
     pub is_replaced: bool,
 }

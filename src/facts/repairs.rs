@@ -1,4 +1,4 @@
-//! Which repairs a node has had.
+//! The repairs that self-healing made on a node.
 
 use std::time::Duration;
 
@@ -7,23 +7,25 @@ use crate::time;
 /// A repair of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repair {
-    /// Its backup set.
+    /// The ID of its backup.
     pub id: String,
     /// RFC 3339, UTC.
     pub when: String,
 }
 
-/// What was done last to a node, as far as it matters to who would repair it.
+/// What was last done to a node, as far as a repair must know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairHistory {
     /// The repairs since the last `apply`, newest first.
     pub repairs: Vec<Repair>,
-    /// The set of the restore that came last of all. Somebody wants the node like that, or it was a repair that couldn't be proved.
+    /// The ID of the backup that the restore wrote, if a restore or a rollback came last. The administrator wants the
+    /// node like this, or a repair could not be proved.
     pub restored: Option<String>,
 }
 
 impl RepairHistory {
-    /// Were there [`REPAIRS`] within an hour? None comes after that until somebody runs `apply` himself.
+    /// Were there [`REPAIRS`] repairs within an hour? Then another program keeps removing the settings, and no repair
+    /// follows until the administrator runs `apply`.
     pub fn is_a_fight(&self) -> bool {
         let moment = |repair: &Repair| time::seconds(&repair.when).map(Duration::from_secs);
         let ends = self.repairs.first().and_then(moment).zip(self.repairs.get(REPAIRS - 1).and_then(moment));
@@ -36,7 +38,7 @@ impl RepairHistory {
     }
 }
 
-/// How many repairs there may be within an hour: who undoes more than that means it.
+/// The largest number of repairs within an hour.
 pub const REPAIRS: usize = 3;
 
 const WINDOW: Duration = Duration::from_secs(3600);

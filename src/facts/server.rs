@@ -17,13 +17,13 @@ pub struct Lost {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     pub pid: i32,
-    /// Clock ticks between the machine's start and its own: with the number, its identity.
+    /// When the process started: clock ticks since the machine started. Together with `pid` it identifies the process.
     pub started: u64,
     pub arguments: Vec<String>,
 }
 
 impl Process {
-    /// Is it what a manifest starts, with these audit flags and no others, and with all of these words?
+    /// Does the process have exactly these audit flags, and all of these words of the manifest's command line?
     pub fn is(&self, wanted: &Flags, words: &[String]) -> bool {
         let mut found = Flags::new();
         let mut left = self.arguments.iter().peekable();
@@ -41,7 +41,7 @@ impl Process {
             };
             found.insert(name, value);
         }
-        // What the kubelet fills in, such as $(POD_IP), and its $$ are other words by then.
+        // The kubelet replaces $(POD_IP) and its like, and $$, so such words differ.
         let is_same = |(found, wanted): ((&String, &String), (&String, &String))| {
             found.0 == wanted.0 && (wanted.1.contains('$') || found.1 == wanted.1)
         };
@@ -50,12 +50,12 @@ impl Process {
             && words.iter().all(|word| word.contains('$') || self.arguments.contains(word))
     }
 
-    /// The port that it listens on.
+    /// The secure port that it listens on; 6443 by default.
     pub fn port(&self) -> u16 {
         self.value("--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443)
     }
 
-    /// The value of a flag that is written as kubeadm does.
+    /// The value of a flag that is written as `FLAG=VALUE`, as kubeadm does.
     pub fn value(&self, flag: &str) -> Option<&str> {
         self.arguments.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='))
     }

@@ -1,4 +1,4 @@
-//! What is known of a way back: the backup sets that it takes back, and what is now at each path that they know.
+//! What is known for a restore: the backups to put back, and what is now at each path in them.
 
 use std::collections::HashMap;
 
@@ -6,53 +6,55 @@ use super::backup::{Action, Record, Set};
 use super::file::{Entry, Snapshot};
 use crate::storage::mounts::Mount;
 
-/// A way back, before it is decided what of it is done.
+/// What a restore is made from, before `plan` decides what it does.
 #[derive(Clone, Debug, Default)]
 pub struct WayBack {
-    /// The sets that are taken back, newest first.
+    /// The backups that are put back, newest first.
     pub sets: Vec<Set>,
-    /// One a path, in the order of the way back.
+    /// One for each path, in the order of the restore.
     pub goals: Vec<Goal>,
-    /// It is the running system, not an image.
+    /// The node is the running system, not an image.
     pub is_host: bool,
 }
 
-/// What the sets say of one path, and what is there now.
+/// What the backups say about one path, and what is there now.
 #[derive(Clone, Debug)]
 pub struct Goal {
-    /// The oldest record, and the id of its set.
+    /// The oldest record, and the ID of its backup.
     pub record: Record,
     pub set: String,
-    /// The bytes that were there, as the oldest record has them that tells.
+    /// The previous bytes of the file, from the oldest record that has them.
     pub copy: Option<Vec<u8>>,
     pub now: Now,
 }
 
-/// What is at a path, as far as it matters to what its record says.
+/// What is at a path now, as far as its record needs it.
 #[derive(Clone, Debug, Default)]
 pub struct Now {
     pub entry: Option<Entry>,
     pub file: Option<Snapshot>,
     /// The names in a directory, sorted.
     pub names: Vec<String>,
-    /// What is mounted there, on the running system.
+    /// The mount at the path, on the running system.
     pub mounted: Option<Mount>,
-    /// Files went aside from it.
+    /// The files of the directory were renamed to another path before a mount.
     pub has_aside: bool,
-    /// The cluster's own configuration, or why it can't be read.
+    /// The text of the cluster's kubeadm configuration, or why it cannot be read.
     pub cluster: Option<Result<String, String>>,
 }
 
-/// What the sets say of one path: where the oldest record is, and where the oldest that says whether there was a file, and what was in it.
+/// What the backups say about one path: the oldest record, and the oldest record that knows the file's content, or
+/// that there was no file.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'s> {
     pub first: (&'s Set, &'s Record),
     pub content: Option<(&'s Set, &'s Record)>,
-    /// How far from the end of its set the path was, at most: 0 is the manifest, which comes last.
+    /// The largest distance of the path from the end of its backup. The manifest comes last, so its rank is the
+    /// smallest.
     rank: usize,
 }
 
-/// What sets say of each path, in the order of the way back. `sets`: newest first.
+/// What the backups say about each path, in the order of a restore. `sets`: newest first.
 pub fn known(sets: &[Set]) -> Vec<Known<'_>> {
     let mut all: Vec<Known<'_>> = Vec::new();
     let mut index: HashMap<&str, usize> = HashMap::new();

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(list(&node.root).unwrap()[0].records[0].path, KUBEADM_CONFIG);
         let restore = way_back(&node.root, None).unwrap();
         assert_eq!(restore.changes, []);
-        assert!(restore.notes[0].contains("no running node"), "{:?}", restore.notes);
+        assert!(restore.notes[0].contains("not a running node"), "{:?}", restore.notes);
     }
 
     #[test]
@@ -150,10 +150,10 @@ mod tests {
         let node = Node::new();
         node.apply(&[node.create_directory("/srv/a/b")], 0).unwrap();
         node.put("/srv/a/b/x", "");
-        let note = "/srv/a/b stays: it holds 1 name(s), \"x\" first; logs are kept";
+        let note = "/srv/a/b stays: it has 1 file(s) or directories in it, such as \"x\"; a log is never deleted";
         assert_eq!(way_back(&node.root, None).unwrap().notes, [note]);
         node.put("/srv/y", "");
-        let outer = "/srv stays: it holds 2 name(s), ";
+        let outer = "/srv stays: it has 2 file(s) or directories in it, ";
         let notes = way_back(&node.root, None).unwrap().notes;
         assert!(notes.len() == 2 && notes[0] == note && notes[1].starts_with(outer), "{notes:?}");
     }
@@ -233,9 +233,11 @@ mod tests {
         assert_eq!(paths(&restore.changes), order);
         let notes = [
             format!(
-                "{STRAY} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{FIRST}/8-backup"
+                "{STRAY} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{FIRST}/8-backup"
             ),
-            format!("{LOGS} stays: it holds 1 name(s), \"audit.log\" first; logs are kept"),
+            format!(
+                "{LOGS} stays: it has 1 file(s) or directories in it, such as \"audit.log\"; a log is never deleted"
+            ),
         ];
         assert_eq!(restore.notes, notes);
         for (path, text) in [(MANIFEST, "0"), (POLICY, "0"), ("/etc/attributes", "x")] {

@@ -1,4 +1,4 @@
-//! What kind of node this is, and which version of Kubernetes it has: told by its files.
+//! Finds out what kind of node this is, and its version of Kubernetes, from its files.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::wiring::Refusal;
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, Manifest};
 
-/// What a node is. It borrows the texts that tell so.
+/// What kind of node this is. It borrows the texts of the node's files.
 #[derive(Debug)]
 pub struct Identity<'f> {
     pub role: Role,
@@ -21,18 +21,18 @@ pub struct Identity<'f> {
     pub version_source: &'static str,
     pub(super) manifest: Option<Manifest>,
     pub(super) kubeadm: Vec<(&'f Text, kubeadm::KubeadmFile)>,
-    /// A kubeadm file in one of the usual places doesn't matter where the cluster exists.
+    /// A bad kubeadm configuration file at a default path is no error, because the cluster exists.
     pub(super) lenient: bool,
-    /// Files of kubeadm's that are left as they are.
+    /// The kubeadm configuration files that cannot be used, and do not change.
     pub(super) skipped: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads the node's files, and says what they tell of it.
+/// Finds out what kind of node this is, from its files.
 ///
 /// # Errors
 ///
-/// A file that can't be used, with its line and column, and what to do.
+/// A file that cannot be used: its path and position, and what to do.
 pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f>> {
     let manifest = match &facts.manifest {
         Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
@@ -65,7 +65,7 @@ impl<'f> Identity<'f> {
         for text in &facts.kubeadm {
             match kubeadm::read(&text.text, &text.path, intent.occasion == Occasion::Init) {
                 Ok(file) if file.purpose == Purpose::Other && intent.required => bail!(
-                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file",
+                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file; name the file that kubeadm reads",
                     text.path
                 ),
                 Ok(file) => self.kubeadm.push((text, file)),
@@ -75,16 +75,16 @@ impl<'f> Identity<'f> {
         Ok(())
     }
 
-    /// Leaves a kubeadm file as it is, with a warning, where it doesn't matter.
+    /// Skips a kubeadm configuration file with a warning, if `lenient`.
     ///
     /// # Errors
     ///
-    /// It does: why it can't be used.
+    /// The node is not `lenient`: why the file cannot be used.
     pub(super) fn skip(&mut self, text: &Text, refusal: &Refusal) -> Result<()> {
         if !self.lenient {
             return Err(refuse(&text.path, refusal));
         }
-        self.warnings.push(format!("{}:{refusal}; left as it is", text.path));
+        self.warnings.push(format!("{}:{refusal}; this file does not change", text.path));
         self.skipped.push(text.path.clone());
         Ok(())
     }
@@ -100,15 +100,15 @@ impl<'f> Identity<'f> {
         }
     }
 
-    /// A node with an API server's certificate has a manifest somewhere.
+    /// A node with an API server's certificate must have a manifest.
     fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
         if self.manifest.is_none() && facts.joined && facts.certified {
             let message = format!(
-                "{}: the manifest isn't there, and the node has an API server's certificate: set manifest.path if the \
-                 manifest is elsewhere",
+                "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in another file, \
+                 set manifest.path to it",
                 facts.manifest_path
             );
-            // With a file for kubeadm init, that may just be at work.
+            // With a file for kubeadm init, kubeadm may be running at this moment.
             if self.role != Role::FirstBoot {
                 bail!(message);
             }
@@ -117,7 +117,7 @@ impl<'f> Identity<'f> {
         Ok(())
     }
 
-    /// A running API server's image tells more than the file that the cluster was once made from.
+    /// The image of the running API server is newer than the file that the cluster was made from.
     fn find_version(&self, intent: &Intent<'_>) -> (Option<Version>, &'static str) {
         [
             (intent.config.kubernetes_version, "as configured"),
@@ -129,12 +129,12 @@ impl<'f> Identity<'f> {
         .unwrap_or((None, "not known"))
     }
 
-    /// Does nothing in the files tell a version where one matters?
+    /// Is the version needed, and in none of the files?
     pub fn lacks_version(&self) -> bool {
         self.version.is_none() && self.role != Role::Worker
     }
 
-    /// Takes the version of the kubelet that is installed, if there is one.
+    /// Sets the version of the installed kubelet, if there is one.
     pub fn use_installed(&mut self, version: Option<Version>) {
         if version.is_some() {
             (self.version, self.version_source) = (version, "as installed");
@@ -142,12 +142,12 @@ impl<'f> Identity<'f> {
     }
 }
 
-/// An error for a refused file: one line, and the YAML to add by hand below it.
+/// The error for a refused file: one line, and below it the YAML to add by hand, if that helps.
 pub(super) fn refuse(path: &str, refusal: &Refusal) -> anyhow::Error {
     let mut message = format!("{path}:{refusal}");
     if let Some(by_hand) = &refusal.by_hand {
         let lines: String = by_hand.lines().map(|line| format!("\n    {line}")).collect();
-        let _ = write!(message, "; add by hand what is missing of this:{lines}");
+        let _ = write!(message, "; add by hand those of these lines that are missing:{lines}");
     }
     anyhow::anyhow!(message)
 }

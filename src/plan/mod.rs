@@ -1,9 +1,12 @@
-//! What a run does to a node: decided here from facts, without touching anything.
+//! Decides what a run does to a node. Everything here is a function of the facts: no code here reads or changes a
+//! file, or runs a program. That is the job of `node`.
 //!
-//! * [`identify`] says what kind of node this is, [`wire`] puts the settings into its files, and [`steps`] makes a plan of that.
-//! * `planner` is a plan in the making; [`place`] is about the place of the log: what is mounted there, and whether it is fit for a log.
-//! * [`way_back`] is what of the way back may be done.
-//! * [`proof`] says when it is proved that the API server audits.
+//! * [`identify`] says what kind of node this is, [`wire`] adds the settings to the node's files, and [`steps`] makes
+//!   a plan from both.
+//! * `planner` holds an unfinished plan; [`place`] decides what is mounted at the log directory, and whether a log can
+//!   be there.
+//! * [`way_back`] decides what `restore` and a rollback do.
+//! * [`proof`] decides when it is proved that the API server audits.
 
 pub mod identify;
 pub mod place;
@@ -29,18 +32,20 @@ use crate::storage::forecast::Forecast;
 pub enum Occasion {
     #[default]
     Any,
-    /// A boot: kubeadm may follow, and need not.
+    /// A boot: kubeadm may follow, or not.
     Boot,
-    /// `kubeadm init` is about to read the file that is named, so what it says of joining doesn't count, or to run without one.
+    /// `kubeadm init` is about to start. It reads the named file, in which only the documents for init count, or runs
+    /// without a file.
     Init,
-    /// `kubeadm join` is about to read the file that is named, or to make a control plane without one.
+    /// `kubeadm join` is about to start. It reads the named file, or makes a control plane without a file.
     Join,
-    /// `kubeadm upgrade` is about to make the manifest anew.
+    /// `kubeadm upgrade` is about to write a new manifest.
     Upgrade,
 }
 
 impl Occasion {
-    /// The command of kubeadm's that is about to start, which then makes the manifest, or refuses to.
+    /// The kubeadm command that is about to start, which then writes the manifest, or fails. `None`: no kubeadm is
+    /// about to start.
     pub fn command(self) -> Option<&'static str> {
         match self {
             Occasion::Any | Occasion::Boot => None,
@@ -50,7 +55,7 @@ impl Occasion {
         }
     }
 
-    /// Is kubeadm about to start? It reads the file that is named, and no other.
+    /// Is kubeadm about to start? It reads only the named file.
     pub fn is_kubeadm(self) -> bool {
         self.command().is_some()
     }
@@ -61,12 +66,12 @@ impl Occasion {
 pub struct Intent<'c> {
     pub config: &'c Config,
     pub occasion: Occasion,
-    /// The user named the kubeadm files, so each must be one that kubeadm reads.
+    /// The user named the kubeadm configuration files, so kubeadm must be able to read each of them.
     pub required: bool,
 }
 
 impl Intent<'_> {
-    /// Is kubeadm about to do that without a file of its own?
+    /// Is this the occasion, and does kubeadm run without a configuration file?
     pub fn is_without_file(&self, occasion: Occasion) -> bool {
         self.occasion == occasion && self.config.kubeadm_configs.as_deref().is_none_or(<[_]>::is_empty)
     }
@@ -83,7 +88,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name in JSON.
+    /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Role::Image => "image",
@@ -94,7 +99,7 @@ impl Role {
         }
     }
 
-    /// What a person calls it.
+    /// The name in text for people.
     pub fn description(self) -> &'static str {
         match self {
             Role::Image => "an image, or a node that kubeadm hasn't touched yet",
@@ -117,10 +122,10 @@ pub enum Step {
 }
 
 impl Step {
-    /// All of them.
+    /// All steps, in this order.
     pub const ALL: [Step; 5] = [Step::Storage, Step::Policy, Step::Kubeadm, Step::Strays, Step::Manifest];
 
-    /// Its name, in text and JSON.
+    /// The name, in text and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Step::Storage => "storage",
@@ -132,21 +137,21 @@ impl Step {
     }
 }
 
-/// A change, and which part of the job it is.
+/// A change, and the step that it belongs to.
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub step: Step,
     pub change: Change,
 }
 
-/// What a part of the job looks at.
+/// A path that a step looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     pub step: Step,
     pub path: String,
 }
 
-/// All that a run does.
+/// Everything that a run does, and what it reports.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub role: Role,
@@ -154,51 +159,53 @@ pub struct Plan {
     /// Where the version was found.
     pub version_source: &'static str,
     pub changes: Vec<Planned>,
-    /// What is done when all of them are through.
+    /// What a run does after all changes.
     pub follow_up: Option<FollowUp>,
-    /// What each part looks at, for `status`: the paths. A part that isn't here doesn't apply to the node.
+    /// The paths that each step looks at, for `status`. A step without a path does not apply to the node.
     pub subjects: Vec<Subject>,
-    /// Files of kubeadm's that can't be edited, which doesn't matter where the cluster exists: warnings say why.
+    /// The kubeadm configuration files that cannot be edited. On a node of a cluster this is no error: the warnings
+    /// say why.
     pub skipped: Vec<String>,
-    /// Why the cluster's own configuration isn't known, where it was asked for.
+    /// Why the cluster's kubeadm configuration is not known, if it was asked for.
     pub unknown: Option<String>,
-    /// The API server must be started anew by hand for the policy to count: the warnings say how.
+    /// A person must restart the API server, so that it reads the new policy. The warnings say how.
     pub by_hand: bool,
-    /// Where the log lies, on a running system.
+    /// The log directory, on a running system.
     pub storage: Option<LogStorage>,
-    /// Why nothing can be changed, where that isn't to be told from the files.
+    /// Why nothing can be changed, if the files do not show the reason.
     pub refusal: Option<String>,
-    /// What speaks against the place of the log.
+    /// Why the log should not be in its directory.
     pub objection: Option<String>,
     pub warnings: Vec<String>,
 }
 
-/// The logs that went aside move to where this one lies now. It comes after the transaction, as nothing needs it, and nobody takes it back.
+/// Previous log files move to the dedicated disk. This comes after the transaction, as no change needs it, and no run
+/// undoes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowUp {
     pub log: String,
-    /// What the logs get, if they are to have other attributes.
+    /// The new attributes of the logs; `None`: they keep theirs.
     pub attributes: Option<Attributes>,
-    /// Logs were seen that will move. Others may appear until then.
+    /// `true`: there are logs to move. `false`: there are none yet, but more may appear before the end of the run.
     pub is_expected: bool,
 }
 
 impl FollowUp {
-    /// The part of the job that it belongs to.
+    /// The step that it belongs to.
     pub const STEP: Step = Step::Storage;
-    /// What it is called in JSON, among the actions of changes.
+    /// The name of the action in JSON.
     pub const ACTION: &str = "gather";
 }
 
 /// The policy to install.
 #[derive(Clone, Debug)]
 pub struct PolicyText {
-    /// A file, or a profile, for messages.
+    /// The file or the profile that the policy is from, for messages.
     pub name: String,
     pub text: String,
 }
 
-/// The place of the log, and what is to be expected of it.
+/// The log directory, and the forecast for it.
 #[derive(Clone, Debug)]
 pub struct LogStorage {
     pub directory: String,
@@ -207,12 +214,14 @@ pub struct LogStorage {
 }
 
 impl Plan {
-    /// The first reason counts.
+    /// Refuses the plan. Only the first reason is kept.
     fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);
     }
 
-    /// Errors: why nothing can be done, or the changes may not be made.
+    /// # Errors
+    ///
+    /// The refusal; or the objection, if the plan changes anything.
     pub fn allowed(&self) -> Result<()> {
         match (&self.refusal, &self.objection) {
             (Some(why), _) => bail!("{why}"),
@@ -221,17 +230,17 @@ impl Plan {
         }
     }
 
-    /// Makes what speaks against the place of the log a warning: a node that is repaired audited there before.
+    /// Makes the objection a warning, for a repair: the node audited in this directory before.
     pub fn waive_objection(&mut self) {
         self.warnings.extend(self.objection.take());
     }
 
-    /// Its changes, for a transaction.
+    /// The changes, for a transaction, in order.
     pub fn changes(&self) -> Vec<Change> {
         self.changes.iter().map(|planned| planned.change.clone()).collect()
     }
 
-    /// What follows for certain, as far as anybody has seen.
+    /// The follow-up, if there are logs to move now.
     pub fn expected_follow_up(&self) -> Option<&FollowUp> {
         self.follow_up.as_ref().filter(|follow_up| follow_up.is_expected)
     }
@@ -241,7 +250,7 @@ impl Plan {
         self.changes.is_empty() && self.expected_follow_up().is_none()
     }
 
-    /// Does it change a part of the job?
+    /// Does the plan change anything in this step?
     pub fn touches(&self, step: Step) -> bool {
         self.changes.iter().any(|planned| planned.step == step)
     }

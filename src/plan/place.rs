@@ -1,4 +1,4 @@
-//! Where the log lies: what is mounted there, and whether the place is fit for it.
+//! The log directory: what is mounted there, and whether a log can be there.
 
 use anyhow::{Result, bail};
 
@@ -15,40 +15,41 @@ use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
-/// With less room than this, in bytes, no log is worth to be begun.
+/// With less room than this, in bytes, it is useless to start a log.
 const MIN_ROOM: u64 = 1 << 20;
 
-/// Is a name in the directory of a log, given by its path, the log's, or nobody's?
+/// Does a name in the log directory belong to the log at this path, or to no program?
 pub fn is_of_log(name: &str, log: &str) -> bool {
     let stem = log.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
     name.starts_with(stem) || name.starts_with('.') || name == "lost+found"
 }
 
-/// What may be mounted as it is.
+/// The file systems that are mounted without formatting.
 const FILE_SYSTEMS: [&str; 6] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"];
 
-/// What becomes of the place of the log.
+/// What the plan does about a mount at the log directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mounting {
-    /// Something is about to be mounted there.
+    /// The plan mounts a disk there.
     pub is_new: bool,
-    /// An API server that runs must be restarted to see what is mounted.
+    /// The running API server must be restarted to see the mount.
     pub needs_restart: bool,
 }
 
 impl Planner<'_> {
-    /// Plans what shall be mounted where the log lies.
+    /// Plans the mount at the log directory. `logs`: the paths of the log files.
     ///
     /// # Errors
     ///
-    /// The log lies elsewhere, or a link leads there.
+    /// The log is in another directory than `log.path` says, or a link leads to the log directory.
     pub fn mount(&mut self, logs: &[String]) -> Result<Mounting> {
         let Some(log) = logs.first() else { return Ok(Mounting::default()) };
         let (directory, targets) = (parent(log), self.targets);
         if self.may_be_workers() {
             if targets.disk.as_ref().is_some_and(|disk| !disk.is_right) && self.config().storage.source.is_some() {
                 self.warn(format!(
-                    "{directory}: nothing is mounted before kubeadm's configuration, or the hook, tells that this becomes a control plane"
+                    "{directory}: the dedicated disk is not mounted yet, as nothing says that this node becomes a control plane; run \
+                     kube-audit-bootstrap apply when the kubeadm configuration file is there, or use the kubeadm hook"
                 ));
             }
             return Ok(Mounting::default());
@@ -59,15 +60,15 @@ impl Planner<'_> {
         };
         if let Some(other) = logs.iter().find(|other| parent(other) != parent(&self.config().log.path)) {
             bail!(
-                "{other}: a manifest has the log here, and not where log.path has it, so nothing can be mounted; remove `existing: \
-                 keep`, or set log.path to this"
+                "{other}: a manifest has the log here, and log.path names another directory, so the dedicated disk cannot be mounted; \
+                 remove `existing: keep`, or set log.path to this file"
             );
         }
         self.write_units();
         let Some(state) = &targets.disk else { return Ok(Mounting::default()) };
         if state.real != directory {
             bail!(
-                "{directory}: a link leads to {}, and nothing can be mounted at a link; name that in log.path",
+                "{directory}: a link leads to {}, and a disk cannot be mounted at a link; name that directory in log.path",
                 state.real
             );
         }
@@ -76,7 +77,7 @@ impl Planner<'_> {
         }
         if state.is_in_the_way {
             self.plan.refuse(format!(
-                "{}: this is there, and so are files in {directory}, which would go there; move one of them away",
+                "{}: this directory exists, but apply must move the files of {directory} there; move one of the two away",
                 aside(directory)
             ));
         }
@@ -88,7 +89,8 @@ impl Planner<'_> {
         Ok(Mounting { is_new: true, needs_restart: true })
     }
 
-    /// One image may be for workers, too: their kubelet must not wait for a disk of control planes, nor theirs be formatted.
+    /// The same image can be for workers. Their kubelet must not wait for a disk of control planes, and their own disk
+    /// must not be formatted.
     fn may_be_workers(&self) -> bool {
         self.intent.occasion == Occasion::Boot && self.plan.role == Role::Image
     }
@@ -96,8 +98,8 @@ impl Planner<'_> {
     fn tell_of_unit_that_is_left(&mut self, directory: &str) {
         if self.targets.has_unit {
             self.warn(format!(
-                "{UNITS}/{}: storage names nothing any more, and this still mounts it, and the kubelet needs it: restore, or remove it, and \
-                 {UNITS}/{KUBELET_DROP_IN}",
+                "{UNITS}/{}: the configuration no longer names a disk, but this unit still mounts one, and the kubelet needs it: run \
+                 kube-audit-bootstrap restore, or remove this file and {UNITS}/{KUBELET_DROP_IN}",
                 unit_name(directory)
             ));
         }
@@ -115,18 +117,19 @@ impl Planner<'_> {
         }
     }
 
-    /// What is mounted already stays. Logs from before that follow it, or will.
+    /// Keeps an existing mount, and plans the move of the logs from before the mount: now, or when the API server has
+    /// been restarted.
     fn keep_mounted(&mut self, log: &str, mounted: &str, state: &DiskState) -> Mounting {
         let directory = parent(log);
         if !state.is_right {
             self.plan.refuse(format!(
-                "{directory}: {mounted} is mounted there, and not what storage names; unmount it, or correct storage"
+                "{directory}: {mounted} is mounted here, but storage names another disk; unmount it, or correct storage"
             ));
         }
         match &state.blind {
             Some(blind) => self.warn(format!(
-                "{directory}: {} began before this was mounted, and writes its log below it, or to {}, until the kubelet has started \
-                 it anew; apply moves the events then",
+                "{directory}: {} started before the disk was mounted, so it writes its log below the mount, or to {}, until the kubelet \
+                 restarts it; run kube-audit-bootstrap apply after the restart, to move these events to the disk",
                 blind.name,
                 aside(directory)
             )),
@@ -140,10 +143,12 @@ impl Planner<'_> {
         Mounting { is_new: false, needs_restart }
     }
 
-    /// The directory of another disk, which is to be the log's alone.
+    /// Creates or closes the directory on another disk, which only the log uses.
     fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
-            bail!("{from}: storage.bind must not lie in the manifest directory: the kubelet reads what is there");
+            bail!(
+                "{from}: storage.bind must not be in the manifest directory, because the kubelet reads every file there; name another directory"
+            );
         }
         let wanted = self.directory_attributes.clone();
         let Some(there) = &self.targets.bound else {
@@ -158,7 +163,8 @@ impl Planner<'_> {
         };
         if let Some(other) = there.names.iter().find(|name| !is_of_log(name, log)) {
             self.plan.refuse(format!(
-                "{from}: storage.bind holds more than the log ({other:?}), and would be closed to others; name a directory of its own"
+                "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; name a directory \
+                 that only the log uses"
             ));
         } else if !wanted.met_by(&there.attributes) {
             let (path, before) = (from.to_owned(), there.attributes.clone());
@@ -167,28 +173,29 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A blank device gets a file system where that is asked for; one that has a file system for logs is mounted as it is.
+    /// Formats a blank disk if the configuration asks for it. A disk that has a fitting file system is mounted without
+    /// formatting. All other disks are refused.
     fn prepare_device(&mut self, device: String, format: Option<FileSystem>, state: &DiskState) {
         let refusal = match (&state.content, format) {
-            (None, _) => format!("{device}: storage.device isn't there; attach it, or correct its name"),
+            (None, _) => format!("{device}: storage.device does not exist; attach the disk, or correct its name"),
             (Some(Content::Blank), Some(format)) => {
                 return self.add(Step::Storage, Change::Format { device, format });
             }
             (Some(Content::Blank), None) => {
-                format!("{device}: it is blank; give it a file system, or let storage.format do so")
+                format!("{device}: it is blank; create a file system on it, or set storage.format")
             }
             (Some(Content::Single(one)), Some(format)) if one.kind == format.name() && one.label == LABEL => {
                 return;
             }
             (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => return,
             (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => format!(
-                "{device}: it is not blank, there is {} with the label {:?}, and what is made here has the label {LABEL}; to use it as \
-                 it is, leave storage.format out",
+                "{device}: it is not blank, there is {} with the label {:?}, and file systems of this program have the label {LABEL}; \
+                 to use it as it is, remove storage.format",
                 one.kind, one.label
             ),
             (Some(content), _) => format!(
-                "{device}: {content}; it can't hold the log, and is left as it is: name another one, or, if nothing on it is needed, \
-                 clear it with wipefs --all and blkdiscard --zeroout"
+                "{device}: {content}; it cannot be used for the log, and does not change; name another disk, or, if you need nothing \
+                 on it, clear it with wipefs --all and blkdiscard --zeroout"
             ),
         };
         self.plan.refuse(refusal);
@@ -196,7 +203,7 @@ impl Planner<'_> {
 
     fn mount_over(&mut self, log: &str, state: &DiskState) {
         let directory = parent(log);
-        // A new file system has no labels.
+        // Files on a new file system have no SELinux labels.
         let there = self.targets.directories.get(directory).and_then(Option::as_ref);
         let label = there.and_then(|there| there.attributes.label.clone());
         let attributes = Attributes { label, ..self.directory_attributes.clone() };
@@ -208,8 +215,8 @@ impl Planner<'_> {
         self.follow_up(FollowUp { log, attributes: begun, is_expected });
     }
 
-    /// Judges the place of the log, and whether what the flags allow has room there. `changed` says that the flags, or the place, are about to
-    /// become others.
+    /// Judges the log directory, and whether the logs that the flags allow fit there. `changed`: the plan changes the
+    /// flags or mounts something.
     pub fn judge_place(&mut self, directory: &str, seen: &LogPlace, limits: &Limits, changed: bool) {
         let config = self.config();
         let forecast = forecast(limits, &seen.history, seen.disk);
@@ -217,12 +224,12 @@ impl Planner<'_> {
         match seen.judgement.lasting {
             Lasting::Volatile if !config.storage.may_be_volatile => self.object(
                 changed,
-                format!("{place}: the log would be gone after a reboot"),
-                "mount a disk there (storage.device, storage.bind), set log.path to a directory on a disk, or storage.require to any",
+                format!("{place}: the log would be lost at a reboot"),
+                "use a dedicated disk (storage.device, storage.bind), set log.path to a directory that survives a reboot, or set storage.require to any",
             ),
-            Lasting::Volatile => self.warn(format!("{place}: the log will be gone after a reboot")),
+            Lasting::Volatile => self.warn(format!("{place}: the log will be lost at a reboot")),
             Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
-                "{directory}: it can't be told whether the log outlives a reboot: {}",
+                "{directory}: it is not known whether the log survives a reboot: {}",
                 seen.judgement.reason
             )),
             _ => {}
@@ -231,10 +238,10 @@ impl Planner<'_> {
             self.object(
                 changed,
                 format!("{directory}: its file system is read-only, so no event can be written"),
-                "see the kernel's log for why, and mount it read-write",
+                "read the kernel's log for the reason, and mount it read-write",
             );
         }
-        // Of what isn't mounted, only the size is known.
+        // If the disk is not mounted yet, only its size is known.
         let capacity = Disk { total: seen.capacity, available: seen.capacity, eviction: 0 };
         if let Some(disk) = seen.disk.or(Some(capacity).filter(|capacity| capacity.total > 0)) {
             if disk.available < MIN_ROOM {
@@ -251,15 +258,15 @@ impl Planner<'_> {
                 self.object(
                     changed,
                     format!("{directory}: {misfit}"),
-                    "set log.maxBackup and log.maxSize so that it fits, give the log a larger disk of its own (storage.device), or set storage.headroom to any",
+                    "set log.maxBackup and log.maxSize so that the log fits, use a larger dedicated disk (storage.device), or set storage.headroom to any",
                 );
             }
         }
         self.plan.storage = Some(LogStorage { directory: directory.to_owned(), seen: seen.clone(), forecast });
     }
 
-    /// Speaks against the place of the log. On an image that is no matter, as it is copied to where it will run; and what was so before is no
-    /// reason to do nothing.
+    /// Objects to the log directory. In an image this is a warning, as the image runs on another machine. It is also a
+    /// warning if the plan changes nothing about the log: a known problem must not prevent other changes.
     fn object(&mut self, changed: bool, why: String, advice: &str) {
         match self.plan.role {
             Role::Image => self.warn(why),
@@ -305,9 +312,9 @@ mod tests {
             (formatted, single("ext4", "data"), "mount", Some("with the label \"data\"")),
             (formatted, single("xfs", "kube-audit"), "mount", Some("there is xfs")),
             (plain, single("crypto_LUKS", ""), "mount", Some("there is crypto_LUKS")),
-            (formatted, single("crypto_LUKS", ""), "mount", Some("it can't hold the log")),
+            (formatted, single("crypto_LUKS", ""), "mount", Some("it cannot be used for the log")),
             (formatted, Some(Content::Taken("it has partitions".to_owned())), "mount", Some("it has partitions")),
-            (formatted, None, "mount", Some("isn't there")),
+            (formatted, None, "mount", Some("does not exist")),
         ] {
             let state = DiskState { content: content.clone(), ..disk_state() };
             let plan =
@@ -400,7 +407,7 @@ mod tests {
         for (storage, seen, objection) in [
             ("", seen(Persistent, 50 * GIB), None),
             ("", seen(Unknown, 50 * GIB), None),
-            ("", seen(Volatile, 50 * GIB), Some("would be gone after a reboot")),
+            ("", seen(Volatile, 50 * GIB), Some("would be lost at a reboot")),
             ("storage: {require: any}", seen(Volatile, 50 * GIB), None),
             ("", seen(Persistent, 7 * GIB), None),
             ("", seen(Persistent, 5 * GIB), Some("must stay free; set log.maxBackup")),
@@ -412,7 +419,7 @@ mod tests {
             let fresh = config(storage);
             let (audited_facts, targets) = audited(&fresh);
             let targets = Targets { storage: Some(seen), ..targets };
-            // Its flags change.
+            // The flags change.
             let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: x\n    command: \
                         [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
             let mut changed = planned(&fresh, &facts(Some(bare)), &targets);
@@ -422,7 +429,7 @@ mod tests {
             changed.waive_objection();
             assert!(changed.allowed().is_ok());
             assert!(objection.is_none() || changed.warnings.contains(&found), "{storage}");
-            // They are as they were, and the policy alone is another one.
+            // The flags stay, and only the policy changes.
             let mut targets = targets;
             targets.policies.insert(fresh.policy_path.clone(), Some(snapshot("kind: Policy\n")));
             let same = planned(&fresh, &audited_facts, &targets);
@@ -456,7 +463,7 @@ mod tests {
             let config = config(lines);
             let boot = Intent { occasion: Occasion::Boot, ..intent(&config) };
             let plan = planned_for(&boot, &facts(None), &Targets { disk, ..Targets::default() }).unwrap();
-            let told = plan.warnings.iter().any(|line| line.contains("nothing is mounted before"));
+            let told = plan.warnings.iter().any(|line| line.contains("is not mounted yet"));
             assert_eq!((actions(&plan).contains("mount"), told), (false, is_told), "{lines}");
         }
     }
@@ -479,7 +486,7 @@ mod tests {
         let facts = Facts { manifest_path: "/data/audit/kube-apiserver.yaml".to_owned(), ..facts(None) };
         let targets = Targets { disk: Some(disk_state()), ..Targets::default() };
         let error = planned_for(&intent(&wanted), &facts, &targets).unwrap_err().to_string();
-        assert!(error.contains("must not lie in the manifest directory"), "{error}");
+        assert!(error.contains("must not be in the manifest directory"), "{error}");
     }
 
     #[test]
@@ -509,15 +516,15 @@ mod tests {
         let all = ["reboot", "are left", "read-only"];
         for (lines, seen, told) in [
             ("", of(Persistent), ""),
-            ("", of(Volatile), "the log would be gone after a reboot"),
-            (any, of(Volatile), "the log will be gone after a reboot"),
-            ("", of(Unknown), "it can't be told whether the log outlives a reboot"),
+            ("", of(Volatile), "the log would be lost at a reboot"),
+            (any, of(Volatile), "the log will be lost at a reboot"),
+            ("", of(Unknown), "it is not known whether the log survives a reboot"),
             (any, of(Unknown), ""),
             (any, of(Persistent), ""),
             ("", LogPlace { is_read_only: true, ..of(Persistent) }, "its file system is read-only"),
             (any, room(left(1 << 20), 0), ""),
             (any, room(left((1 << 20) - 1), 0), "1.0 MiB are left"),
-            // Of what isn't mounted yet, the size is known, or nothing.
+            // If the disk is not mounted yet, only its size is known, or nothing.
             (any, room(None, 0), ""),
             (any, room(None, 1000), "1000 bytes are left"),
             (any, room(None, 1 << 30), ""),
@@ -528,7 +535,7 @@ mod tests {
             let found: Vec<_> =
                 plan.warnings.iter().filter(|line| all.iter().any(|words| line.contains(words))).collect();
             assert_eq!(found.len(), usize::from(!told.is_empty()), "{lines} {seen:?}: {found:?}");
-            // What to do about it is for where it runs.
+            // An image needs no advice: the administrator of the node does.
             assert!(found.iter().all(|line| line.contains(told) && !line.contains("; ")), "{found:?}");
         }
     }

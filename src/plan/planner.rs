@@ -1,4 +1,4 @@
-//! A plan in the making.
+//! An unfinished plan.
 
 use super::wire::Wiring;
 use super::{FollowUp, Intent, Plan, Planned, Role, Step, Subject};
@@ -7,19 +7,19 @@ use crate::config::{Config, Existing};
 use crate::facts::file::{Attributes, Owner};
 use crate::facts::{Facts, Targets};
 
-/// A plan as far as it is made, and what it is made from.
+/// An unfinished plan, and what it is made from.
 pub(super) struct Planner<'p> {
     pub intent: &'p Intent<'p>,
     pub facts: &'p Facts,
     pub targets: &'p Targets,
     pub plan: Plan,
-    /// Whom what is written belongs to.
+    /// The owner of what is written.
     pub owner: Owner,
-    /// What a directory of the log gets, and the log itself.
+    /// The attributes of a log directory, and of the log itself.
     pub directory_attributes: Attributes,
     pub log_attributes: Attributes,
-    /// kubeadm makes the manifest in a moment, or finds that there is one: it is left alone, and nothing is mounted, as kubeadm restarts
-    /// the API server only then.
+    /// kubeadm is about to write the manifest, or to find that there is one. The plan does not edit the manifest and
+    /// mounts nothing, as only kubeadm restarts the API server then.
     pub before_kubeadm: bool,
 }
 
@@ -64,7 +64,7 @@ impl<'p> Planner<'p> {
         self.intent.config
     }
 
-    /// Do settings that are there already stay?
+    /// Do existing settings stay?
     pub fn keeps(&self) -> bool {
         self.config().existing == Existing::Keep
     }
@@ -73,7 +73,7 @@ impl<'p> Planner<'p> {
         self.plan.warnings.push(warning.into());
     }
 
-    /// Says what a part of the job looks at, whether that changes or not.
+    /// Records a path that a step looks at, whether the plan changes it or not.
     pub fn look_at(&mut self, step: Step, path: &str) {
         self.plan.subjects.push(Subject { step, path: path.to_owned() });
     }

@@ -1,7 +1,8 @@
-//! When is it proved that the API server audits? Decided here from what is seen; `node::apiserver` looks.
+//! Decides when it is proved that the API server audits, and what to do next. `node::apiserver` observes the API
+//! server.
 //!
-//! Three things are waited for, one after the other: a process with the manifest's audit flags, its answer, and an event in
-//! the log that was written after its start.
+//! A proof has three stages, one after the other: a process with the manifest's audit flags; its answer; and an event
+//! in the log that was written after the process started.
 
 use std::time::Duration;
 
@@ -10,29 +11,30 @@ use crate::audit::policy::evaluate::{Request, Target, evaluate};
 use crate::audit::policy::{Level, Policy, Stage};
 use crate::facts::server::Process;
 
-/// After how many starts that came to nothing it is no use to wait on, once nothing runs for so long: the kubelet starts a
-/// container anew at once, then after 10 s, after 20 s and so on.
+/// The proof fails early if the API server was started at least [`STARTS`] times, and none has run for [`ENDED`]. The
+/// kubelet restarts a container at once, then after 10 s, after 20 s and so on.
 const STARTS: usize = 2;
 const ENDED: Duration = Duration::from_secs(3);
 
-/// How long there may be no kubelet: one that is restarted comes back at once, one that crashed after 10 s (`RestartSec` of its unit).
+/// How long the kubelet can be down: after a restart it is back at once, after a crash in 10 s (`RestartSec` of its
+/// unit).
 pub const NO_KUBELET: Duration = Duration::from_secs(12);
 
-/// How long a manifest may be there before the kubelet, which looks at its directory every 20 s (`fileCheckFrequency`), must have
-/// begun to end the old API server.
+/// After this time the kubelet must have begun to end the previous API server: it reads the manifest directory every
+/// 20 s (`fileCheckFrequency`).
 const UNNOTICED: Duration = Duration::from_secs(60);
 
-/// What is waited for.
+/// What the proof waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofStage {
-    /// A process with the manifest's flags, and a new one if the manifest is new.
+    /// A process with the manifest's audit flags; if the manifest is new, a new process.
     Process,
     Answer,
     Event,
 }
 
 impl ProofStage {
-    /// What has come when the stage is over.
+    /// What is known at the end of the stage, for people.
     pub fn reached(self) -> &'static str {
         match self {
             ProofStage::Process => "it runs with the flags of the manifest",
@@ -50,17 +52,17 @@ impl ProofStage {
     }
 }
 
-/// What is seen at one moment.
+/// What was observed at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
     pub processes: Vec<Process>,
-    /// Is there a kubelet, which starts and ends all of them?
+    /// Does the kubelet run, which starts and ends the API server?
     pub kubelet: bool,
     pub answers: bool,
     pub event: bool,
-    /// Does the process of before that is replaced still accept connections?
+    /// Does the previous process, which is being replaced, still accept connections?
     pub listens: bool,
-    /// How many containers of the API server were started since the beginning.
+    /// The number of API server containers that were started since the proof began.
     pub starts: usize,
 }
 
@@ -68,24 +70,24 @@ pub struct Sight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Wait,
-    /// A stage is over.
+    /// A stage is complete.
     Reached(ProofStage),
-    /// The kubelet hasn't noticed the manifest: show it again.
+    /// The kubelet has not noticed the new manifest: write it again.
     Nudge,
-    /// The process that is replaced has closed its listener: it has so long for the requests under way.
+    /// The previous process has closed its listener. It has this time to finish its open requests.
     Closed(Duration),
-    /// It has had that: end it.
+    /// That time is over: end the previous process.
     End,
     Proved,
-    /// Why it can't be proved.
+    /// Why there is no proof.
     Failed(String),
 }
 
-/// The process that is replaced, from the closing of its listener on.
+/// The previous process, which is being replaced.
 #[derive(Debug)]
 struct Ending {
     process: Process,
-    /// How long requests under way have to end.
+    /// The time that open requests have to finish after the listener is closed.
     drain: Duration,
     listened: bool,
     closed: Option<Duration>,
@@ -93,7 +95,8 @@ struct Ending {
 }
 
 impl Ending {
-    /// A listener that was never open can't tell by being closed that the kubelet has begun to end the process.
+    /// `after`: the time since the proof began. A listener that was never seen open does not show that the kubelet has
+    /// begun to end the process.
     fn next(&mut self, seen: &Sight, after: Duration) -> Option<Next> {
         if self.ended || !seen.processes.contains(&self.process) {
             return None;
@@ -111,30 +114,31 @@ impl Ending {
     }
 }
 
-/// A proof under way.
+/// A proof that has not ended yet.
 #[derive(Debug)]
 pub struct Proof {
     flags: Flags,
-    /// What else is on the manifest's command line: another API server may run here, of somebody's cluster in containers.
+    /// The other words of the manifest's command line: this machine may also run the API server of another cluster in
+    /// containers.
     words: Vec<String>,
-    /// The processes of before, none of which will do; empty where the manifest isn't new.
+    /// The previous processes, none of which counts; empty if the manifest is not new.
     old: Vec<Process>,
-    /// Is an event waited for?
+    /// Does the proof wait for an event?
     wants_event: bool,
     limit: Duration,
     stage: ProofStage,
     process: Option<Process>,
-    /// Since when none runs.
+    /// Since when no API server runs; as all times here, counted from the start of the proof.
     empty: Option<Duration>,
-    /// Since when there is no kubelet.
+    /// Since when no kubelet runs.
     without_kubelet: Option<Duration>,
     nudged: bool,
     ending: Option<Ending>,
 }
 
 impl Proof {
-    /// That an API server with these audit flags and words runs, that is none of `old`, answers, and writes an event if one is wanted,
-    /// within `limit`.
+    /// Starts a proof that an API server runs with these audit flags and words, is none of `old`, answers, and, if
+    /// `wants_event`, writes an event. All of this must happen within `limit`.
     pub fn new(flags: Flags, words: Vec<String>, old: Vec<Process>, wants_event: bool, limit: Duration) -> Self {
         Self {
             flags,
@@ -151,28 +155,29 @@ impl Proof {
         }
     }
 
-    /// That this process of before is ended once its listener has been closed for so long, as it would linger on.
+    /// Lets the proof end the previous process when its listener has been closed for `drain`, as the process would
+    /// stay longer.
     pub fn ending(mut self, process: Process, drain: Duration) -> Self {
         self.ending = Some(Ending { process, drain, listened: false, closed: None, ended: false });
         self
     }
 
-    /// The process that the proof is about by now.
+    /// The process that the proof is about at the moment.
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
     }
 
-    /// What is waited for by now.
+    /// The stage that the proof waits for.
     pub fn stage(&self) -> ProofStage {
         self.stage
     }
 
-    /// What to do, seeing this after so long.
+    /// Decides what to do next. `seen`: what was observed; `after`: the time since the proof began.
     pub fn next(&mut self, seen: &Sight, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
         self.without_kubelet = if seen.kubelet { None } else { self.without_kubelet.or(Some(after)) };
         if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
-            // It ended. The next one may do better, if the kubelet starts one.
+            // The process ended. If the kubelet starts another one, the proof begins again.
             self.process = None;
             self.stage = ProofStage::Process;
         }
@@ -223,26 +228,26 @@ impl Proof {
     }
 }
 
-/// Who admin.conf is: since Kubernetes 1.29 by the second group, before by the first.
+/// The user and the groups of admin.conf: the second group since Kubernetes 1.29, the first one before.
 const ADMIN: &str = "kubernetes-admin";
 const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
 
-/// What can be asked without changing anything.
+/// Requests that change nothing.
 const QUESTIONS: [&str; 5] =
     ["/version", "/healthz", "/apis", "/api/v1/namespaces/kube-system", "/api/v1/namespaces/kube-system/pods"];
 
-/// How a policy can be seen at work.
+/// How to make an API server write an event under a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trace {
-    /// By a request for this path, which it records.
+    /// By a request for this path, which the policy records.
     Question(&'static str),
-    /// By what the cluster does anyway.
+    /// By the requests that the cluster makes anyway.
     Traffic,
-    /// Not at all: it records nothing.
+    /// Not possible: the policy records nothing.
     Nothing,
 }
 
-/// How a policy can be seen at work.
+/// Finds out how to make an API server write an event under a policy.
 pub fn find_trace(policy: &Policy) -> Trace {
     if policy.rules.iter().all(|rule| rule.level == Level::None) {
         return Trace::Nothing;
@@ -322,7 +327,8 @@ mod tests {
         assert!(!process.is(&flags(&[("audit-policy-file", "/$(P)")]), &[]));
     }
 
-    /// What is seen, second by second, and what comes of it; moments that only wait are left out.
+    /// Feeds a proof with what is observed at each second, and collects what it decides; decisions to wait are left
+    /// out.
     fn story(proof: &mut Proof, moments: &[(u64, Sight)]) -> Vec<(u64, Next)> {
         let steps = moments.iter().map(|(at, seen)| (*at, proof.next(seen, Duration::from_secs(*at))));
         steps.filter(|(_, next)| *next != Next::Wait).collect()
@@ -446,7 +452,7 @@ mod tests {
         let moments = [
             (0, open.clone()),
             (1, closed.clone()),
-            // It was another's closing, such as one of many addresses.
+            // Another listener was closed, such as one of many addresses.
             (2, open),
             (3, closed.clone()),
             (7, closed.clone()),
@@ -467,7 +473,7 @@ mod tests {
     fn a_process_that_the_kubelet_has_not_begun_to_end_is_not_ended() {
         let again = Process { started: 9, ..old() };
         for process in [old(), again] {
-            // Never seen to listen; or it is another by now, with the same number.
+            // The process was never seen to listen; or it is another process with the same number.
             let mut proof = proof().ending(old(), Duration::ZERO);
             let listens = process != old();
             let moments: Vec<_> = (0..50)
@@ -484,7 +490,7 @@ mod tests {
         let moments: Vec<_> =
             (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
         assert_eq!(story(&mut proof(), &moments).first(), Some(&(17, Next::Failed(why.to_owned()))));
-        // One that is started anew meanwhile is.
+        // A kubelet that restarts in between is waited for.
         let moments: Vec<_> =
             (0..=50).map(|at| (at, if at % 10 == 0 { seen(&[old()]) } else { stopped.clone() })).collect();
         assert_eq!(story(&mut proof(), &moments), []);

@@ -1,4 +1,4 @@
-//! What a run does to a node, step by step: from facts to changes.
+//! Makes a plan from the facts, step by step.
 
 use anyhow::{Result, bail};
 
@@ -19,7 +19,8 @@ use crate::yaml::fields::Severity;
 ///
 /// # Errors
 ///
-/// A policy that the node's API server would refuse, or would take for something else than it says; a place where the log can't lie.
+/// A policy that the node's API server would refuse, or would read in another way than it is written; a directory
+/// where a log cannot be.
 pub fn plan(
     intent: &Intent<'_>,
     facts: &Facts,
@@ -56,7 +57,8 @@ pub fn plan(
     }
     if wiring.role == Role::Joining {
         planner
-            .warn("a joining control plane takes its flags from the cluster's kubeadm-config: they must be there");
+            .warn("a joining control plane takes its flags from the cluster's kubeadm-config; if the audit flags are not there yet, run \
+             kube-audit-bootstrap apply on a running control plane first");
     }
     Ok(planner.plan)
 }
@@ -65,17 +67,17 @@ impl Planner<'_> {
     fn tell_who_owns_what(&mut self, wiring: &Wiring) {
         let Owner { uid, gid } = self.owner;
         if uid != 0 && wiring.run_as.user.is_none() {
-            self.warn(format!("not run as root: what is written belongs to {uid}:{gid}"));
+            self.warn(format!("not run as root: new files and directories belong to {uid}:{gid}"));
         }
         if self.config().log.file().is_none() {
             self.warn(
-                "log.path is -: events go to the standard output of the API server's container, where the kubelet rotates \
-                 them away with its other messages, and none of the log's own limits holds",
+                "log.path is -: events go to the standard output of the API server's container; the kubelet rotates them \
+                 together with its other messages, and the limits under log do not apply",
             );
         }
     }
 
-    /// The directories of the log, closed to others.
+    /// Creates the log directories, or closes them to other users.
     fn make_directories(&mut self, directories: &[String]) {
         for path in directories {
             let attributes = self.directory_attributes.clone();
@@ -83,13 +85,14 @@ impl Planner<'_> {
             match self.targets.directories.get(path).and_then(Option::as_ref) {
                 None => self.add(Step::Storage, Change::CreateDirectory { path: path.clone(), attributes }),
                 Some(there) if !self.keeps() && !attributes.met_by(&there.attributes) => {
-                    // A directory that others use, too, would be closed to them; what is mounted there for the log is the log's.
+                    // Other users of a directory would lose access. Everything on a disk that is mounted for the log
+                    // belongs to the log.
                     let is_ours = self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
                     let other = there.names.iter().find(|name| !is_of_log(name, &self.config().log.path));
                     if let Some(other) = other.filter(|_| !is_ours) {
                         self.warn(format!(
                             "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
-                             stay; a directory of its own would be closed to others",
+                             do not change; to close it to other users, use a directory for the log alone",
                             there.attributes.mode
                         ));
                     } else {
@@ -102,7 +105,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Begins the log for a group that shall read it: what rotates the log gives each new file the mode and the owner of the one before.
+    /// Starts the log if a group must be able to read it: rotation gives each new file the mode and the owner of the
+    /// previous file.
     fn begin_logs(&mut self, logs: &[String]) {
         let storage = &self.config().storage;
         let is_there = storage.source.is_none() || self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
@@ -116,8 +120,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Gives the logs that are there the mode and the owner that are wanted, and the old ones, too, where a group shall read them: otherwise
-    /// those stay closed to all but their owner.
+    /// Gives the existing log the wanted mode and owner. Rotated logs get them only if a group must be able to read
+    /// them; otherwise only their owner can read them.
     fn open_logs(&mut self, logs: &[String], mounting: Mounting) {
         if self.keeps() || mounting.is_new {
             return;
@@ -134,7 +138,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Installs the policy, or judges the one that stays.
+    /// Installs the policy, or checks the existing one if it stays.
     fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
@@ -158,7 +162,7 @@ impl Planner<'_> {
             before => {
                 if before.is_some() {
                     self.warn(format!(
-                        "{path}: another policy is there; it goes to the backups (--existing keep keeps it)"
+                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with --existing keep, it stays)"
                     ));
                 }
                 let bytes = policy_text.text.clone().into_bytes();
@@ -168,7 +172,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The errors of a policy end the run, and each of its warnings is said once.
+    /// An error in a policy ends the run. Each warning is reported once.
     fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
         let findings = policy::lint::check(text, self.plan.version);
         let (errors, warnings): (Vec<_>, Vec<_>) =
@@ -186,7 +190,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Replaces a file's text where it differs. Its owner and mode stay.
+    /// Replaces a file's text if it differs. The owner and the mode stay.
     fn edit(&mut self, step: Step, file: WiredFile) {
         let is_edited = file.is_edited();
         let WiredFile { before: text, after: wired } = file;
@@ -199,7 +203,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The cluster's own configuration, or why it isn't known; `None` where it is no matter.
+    /// Plans the edit of the cluster's kubeadm configuration. `Err`: why it is not known. `None`: the plan does not
+    /// need it.
     fn edit_cluster(&mut self, cluster: Option<Result<WiredCluster, String>>) {
         match cluster {
             None => {}
@@ -208,8 +213,8 @@ impl Planner<'_> {
                 self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{KUBEADM_CONFIG}:{note}")));
                 if wired.text != before {
                     self.warn(format!(
-                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and new ones when they join: \
-                         each needs this program's policy and directory before"
+                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and new ones when they join; \
+                         run kube-audit-bootstrap apply on each of them before that, for the policy and the log directory"
                     ));
                     self.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
                 }
@@ -220,21 +225,25 @@ impl Planner<'_> {
 
     fn move_strays(&mut self, strays: Vec<Text>) {
         for text in strays {
-            let what = "this defines another API server, which the kubelet may run instead";
+            let what = "this file defines another API server, which the kubelet may run instead";
             if self.before_kubeadm {
-                self.warn(format!("{}: {what}; it stays until kube-audit-bootstrap apply", text.path));
+                self.warn(format!(
+                    "{}: {what}; run kube-audit-bootstrap apply after kubeadm, to move it to the backup",
+                    text.path
+                ));
                 continue;
             }
-            self.warn(format!("{}: {what}; it goes to the backups", text.path));
+            self.warn(format!("{}: {what}; apply moves it to the backup", text.path));
             self.look_at(Step::Strays, &text.path);
             self.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
         }
     }
 
-    /// Edits the manifest, or marks it, where the API server must be restarted for what it reads or sees only when it starts.
+    /// Edits the manifest. If nothing in it differs, but the API server must read a new policy or see a new mount,
+    /// changes an annotation, so that the kubelet restarts it.
     fn edit_manifest(&mut self, mut file: WiredFile, mounting: Mounting) {
         let is_edited = file.is_edited();
-        // A container keeps what was mounted when it began.
+        // A container sees only what was mounted before it started.
         let mounted = mounting.needs_restart.then(|| [Vec::new(), b"mount".to_vec()]);
         if let Some([before, after]) = self.replaced_policy().or(mounted).filter(|_| !is_edited) {
             match manifest::mark(&file.before.text, &[&before, &after]) {
@@ -242,8 +251,8 @@ impl Planner<'_> {
                 Err(refusal) => {
                     self.plan.by_hand = true;
                     self.warn(format!(
-                        "{}:{refusal}; the API server reads its policy, and sees what is mounted, when it starts: restart it for the new one to \
-                         count, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        "{}:{refusal}; the API server reads its policy, and sees a new mount, only when it starts; restart it by hand, with \
+                         crictl stop $(crictl ps -q --name kube-apiserver)",
                         file.before.path
                     ));
                 }
@@ -254,14 +263,14 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: the cluster's own configuration isn't edited, and the next kubeadm upgrade drops what it doesn't have: \
-                 run apply again on a control plane with kubectl and {ADMIN_CONF} once its API server answers, or put the \
-                 settings there by hand, with kubectl -n kube-system edit configmap kubeadm-config{why}"
+                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm upgrade removes the audit settings \
+                 from the manifest; run kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl \
+                 and {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
             ));
         }
     }
 
-    /// The policy that is replaced, before and after.
+    /// The text of a policy that the plan replaces, before and after.
     fn replaced_policy(&self) -> Option<[Vec<u8>; 2]> {
         self.plan.changes.iter().find_map(|planned| match &planned.change {
             Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
@@ -272,24 +281,28 @@ impl Planner<'_> {
     }
 }
 
-/// A broken policy may be replaced; a key, a certificate or a program may not.
+/// A broken policy can be replaced; a key, a certificate or a program cannot.
+///
+/// # Errors
+///
+/// The file is not a policy.
 fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
     if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
-        bail!("{path}: a {kind} is there, and no audit policy; set policy.path to another file");
+        bail!("{path}: this is a {kind}, not an audit policy; set policy.path to another file");
     }
     if !lossy(bytes).contains("Policy") && !says_nothing(bytes) {
-        bail!("{path}: something is there that is no audit policy; set policy.path to another file");
+        bail!("{path}: this is not an audit policy; set policy.path to another file");
     }
     Ok(())
 }
 
-/// The `kind` of a file, where it is a YAML document with one.
+/// The `kind` of a file, if it is a YAML document that has one.
 fn kind_of(bytes: &[u8]) -> Option<String> {
     let documents = crate::yaml::parse(text_of(bytes).ok()?).ok()?;
     Some(documents.first()?.root.get("kind")?.scalar()?.to_owned())
 }
 
-/// Whether a file has blanks and comments at most.
+/// Does a file have only blanks and comments?
 fn says_nothing(bytes: &[u8]) -> bool {
     lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
@@ -315,7 +328,7 @@ mod tests {
         let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
         for (occasion, manifest, role, does) in [
             (Occasion::Any, None, Role::Image, "create-directory format mount create-file"),
-            // It may become a worker.
+            // The node can still become a worker.
             (Occasion::Boot, None, Role::Image, "create-directory create-file"),
             (
                 Occasion::Boot,
@@ -324,10 +337,10 @@ mod tests {
                 "create-directory format mount create-file edit-file",
             ),
             (Occasion::Init, None, Role::FirstBoot, "create-directory format mount create-file"),
-            // By mistake: kubeadm won't start either.
+            // A mistake of the caller: kubeadm does not start either.
             (Occasion::Init, Some(manifest), Role::ControlPlane, "create-directory create-file"),
             (Occasion::Join, None, Role::Joining, "create-directory format mount create-file"),
-            // kubeadm makes the manifest anew.
+            // kubeadm writes a new manifest.
             (Occasion::Upgrade, Some(manifest), Role::ControlPlane, "create-directory create-file"),
         ] {
             let config = Config { kubeadm_configs: Some(Vec::new()), ..wanted.clone() };
@@ -357,8 +370,8 @@ mod tests {
         let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
                         command: [kube-apiserver]\n";
         for (occasion, does, says) in [
-            (Occasion::Any, "create-directory create-file move-away edit-file", "it goes to the backups"),
-            (Occasion::Upgrade, "create-directory create-file", "it stays until kube-audit-bootstrap apply"),
+            (Occasion::Any, "create-directory create-file move-away edit-file", "apply moves it to the backup"),
+            (Occasion::Upgrade, "create-directory create-file", "run kube-audit-bootstrap apply after kubeadm"),
         ] {
             let mut facts = facts(Some(manifest));
             let stray = facts.manifest.clone().unwrap();
@@ -371,7 +384,7 @@ mod tests {
         }
     }
 
-    /// A manifest that doesn't audit yet.
+    /// A manifest without audit flags.
     const BARE: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
                         kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
     const LOGS: &str = "/var/log/kubernetes/audit";
@@ -408,7 +421,7 @@ mod tests {
             let plan = planned(&config(""), &Facts { owner, ..facts(Some(manifest)) }, &Targets::default());
             let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
             assert_eq!((attributes.uid, attributes.gid), expected);
-            assert_eq!(warns(&plan, "not run as root: what is written belongs to 1000:1001"), is_told);
+            assert_eq!(warns(&plan, "not run as root: new files and directories belong to 1000:1001"), is_told);
             assert_eq!(warns(&plan, "not run as root"), is_told);
         }
     }
@@ -439,7 +452,7 @@ mod tests {
             ("", vec![(&log, 0o600, 0)], None, ""),
             ("", vec![(&log, 0o644, 0)], None, "set-attributes"),
             ("existing: keep", vec![(&log, 0o644, 0)], None, ""),
-            // Old ones stay closed.
+            // A rotated log stays closed.
             ("", vec![(&old, 0o644, 0)], None, ""),
             ("storage: {group: 7}", vec![], None, "create-file"),
             ("storage: {group: 7}", vec![(&log, 0o640, 7), (&old, 0o640, 7)], None, ""),
@@ -450,7 +463,7 @@ mod tests {
                 "set-attributes set-attributes",
             ),
             (bound, vec![], Some(right), "create-file"),
-            // What is mounted begins a log of its own.
+            // A new log starts on the mounted disk.
             (bound, vec![], Some(disk_state()), "create-directory mount edit-file"),
             (bound, vec![(&log, 0o600, 0)], Some(disk_state()), "create-directory mount edit-file gather"),
         ] {
@@ -481,7 +494,7 @@ mod tests {
             (policy::DEFAULT, vec![unit(Some("new"))], ""),
             (policy::DEFAULT, vec![unit(Some("old"))], "edit-file"),
             (policy::DEFAULT, vec![unit(None)], "create-file"),
-            // The policy, and the manifest's mark.
+            // The policy, and the annotation of the manifest.
             ("kind: Policy\n", vec![unit(Some("new"))], "edit-file edit-file"),
             ("# none\n", vec![unit(Some("old"))], "edit-file edit-file edit-file"),
         ] {
@@ -501,7 +514,7 @@ mod tests {
         targets.policies.insert(Config::default().policy_path, Some(snapshot("kind: Policy\n")));
         let plan = planned(&config(""), &facts, &targets);
         assert_eq!((actions(&plan).as_str(), plan.by_hand), ("edit-file", true));
-        assert!(warns(&plan, "restart it for the new one to count"), "{:?}", plan.warnings);
+        assert!(warns(&plan, "restart it by hand, with crictl stop"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -519,7 +532,7 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
-        let unknown = "the cluster's own configuration isn't edited";
+        let unknown = "the cluster's kubeadm configuration is not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [
             (None, "", facts(Some(BARE)), true),
@@ -574,9 +587,9 @@ mod tests {
             ("\n  # only a comment\n\n", None),
             ("kind: Policy\nrules: []\n", None),
             ("broken: [Policy", None),
-            ("# Policy\nkind: Secret\n", Some("a Secret is there, and no audit policy")),
-            ("# a comment\nkey: value\n", Some("something is there that is no audit policy")),
-            ("-----BEGIN CERTIFICATE-----\n", Some("something is there that is no audit policy")),
+            ("# Policy\nkind: Secret\n", Some("this is a Secret, not an audit policy")),
+            ("# a comment\nkey: value\n", Some("this is not an audit policy")),
+            ("-----BEGIN CERTIFICATE-----\n", Some("this is not an audit policy")),
         ] {
             targets.policies.insert(Config::default().policy_path, Some(snapshot(text)));
             let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
@@ -603,7 +616,7 @@ mod tests {
         assert_eq!(install(good).unwrap(), [""; 0]);
         let error = install(&good.replace("Metadata", "Everything")).unwrap_err().to_string();
         assert!(error.starts_with("mine:4:10: "), "{error}");
-        // Of a rule that takes everything, and isn't the last.
+        // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
         assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");
     }

@@ -1,4 +1,4 @@
-//! Nodes as facts, for the tests of what is planned for them.
+//! Facts of sample nodes, for the tests of `plan`.
 
 use super::identify::identify;
 use super::steps::plan;
@@ -28,13 +28,13 @@ pub fn snapshot(text: &str) -> Snapshot {
     }
 }
 
-/// A directory of root's, with these names in it.
+/// A directory of the root user, with these names in it.
 pub fn directory(mode: u32, gid: u32, names: &[&str]) -> Directory {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     Directory { attributes: Attributes::new(mode, 0, gid), names }
 }
 
-/// A node that runs, with this manifest if it is a control plane.
+/// A running node. With a manifest it is a control plane.
 pub fn facts(manifest: Option<&str>) -> Facts {
     let text =
         |text: &str| Text { path: MANIFEST_PATH.to_owned(), text: text.to_owned(), snapshot: snapshot(text) };
@@ -52,7 +52,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
     }
 }
 
-/// What is wanted where nobody but the file says anything.
+/// An intent without command line options.
 pub fn intent(config: &Config) -> Intent<'_> {
     Intent { config, occasion: Occasion::Any, required: false }
 }
@@ -70,7 +70,7 @@ pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Res
     plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 
-/// A manifest that audits as the configuration wants, and the policy that is there.
+/// A control plane that audits as the configuration says, and has the default policy.
 pub fn audited(config: &Config) -> (Facts, Targets) {
     let bare = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
                 kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
@@ -88,11 +88,11 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
     (facts, targets)
 }
 
-/// A place for the log where everything is known.
+/// A log directory about which everything is known.
 pub fn seen() -> LogPlace {
     let judgement = Judgement { lasting: Lasting::Persistent, reason: "ext4 at / on the disk vda1".to_owned() };
     let disk = Some(Disk { total: 40 << 30, available: 31 << 30, eviction: 4 << 30 });
-    // From 2026-11-24T12:13:26Z on, a file an hour.
+    // One file each hour, from 2026-11-24T12:13:26Z.
     let start = 1_795_522_406;
     let rotated =
         (1..=3).map(|hour| Rotated { time: start + hour * 3600, bytes: 5 << 20, plain: 50 << 20 }).collect();

@@ -1,5 +1,5 @@
-//! The way back: what puts a node to what it was before a backup set was written, and nothing that the API server, as it will be then, still
-//! needs.
+//! Decides what `restore` and a rollback do: put the node back as it was before a backup was written, except for what
+//! the API server then still needs.
 
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::backup::{Action, BACKUPS, Record, Set, fingerprint};
@@ -8,25 +8,25 @@ use crate::facts::way_back::{Goal, WayBack};
 use crate::path::is_within;
 use crate::wiring::manifest;
 
-/// How to put a node back.
+/// What a restore does, and what it does not do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restore {
-    /// The sets that are taken back, newest first.
+    /// The IDs of the backups that are put back, newest first.
     pub sets: Vec<String>,
-    /// For `node::transaction::execute`. Empty where nothing differs.
+    /// The changes, in order, for `node::transaction::execute`. Empty if nothing differs.
     pub changes: Vec<Change>,
-    /// Files that somebody else changed since a run wrote them: their changes would be undone, too.
+    /// Files that were changed after a run wrote them: a restore would undo those changes, too.
     pub foreign: Vec<String>,
-    /// Files that a run wrote and somebody else removed since: to put back by force alone.
+    /// Files that a run wrote, and that were removed since: only `--force` puts them back.
     pub gone: Vec<Change>,
-    /// What stays as it is, and why.
+    /// What does not change, and why.
     pub notes: Vec<String>,
 }
 
-/// Plans the way back.
+/// Plans a restore.
 ///
-/// The order is that of an apply reversed: the manifest first, and nothing is removed before. Directories are removed only if they become
-/// empty, strays stay in the backup: notes say so.
+/// The order is the reverse of an apply: the manifest comes first, and nothing is removed before it. A directory is
+/// removed only if it becomes empty. A stray manifest stays in the backup. Notes report what stays.
 pub fn plan(way: &WayBack) -> Restore {
     let sets = way.sets.iter().map(|set| set.id.clone()).collect();
     let mut back =
@@ -35,20 +35,20 @@ pub fn plan(way: &WayBack) -> Restore {
         back.plan(goal);
     }
     let Back { mut restore, unmounts, removals, .. } = back;
-    // An API server that the old manifest starts must not begin with what goes away.
+    // The API server that the previous manifest starts must not see what is about to be removed.
     restore.changes.splice(0..0, unmounts);
     restore.changes.extend(removals);
     remove_directories(way, &mut restore);
     restore
 }
 
-/// A way back in the making.
+/// An unfinished restore.
 struct Back<'w> {
     way: &'w WayBack,
     restore: Restore,
-    /// What comes before all else.
+    /// Changes that come before all others.
     unmounts: Vec<Change>,
-    /// What comes after all else but directories.
+    /// Changes that come after all others except for directories.
     removals: Vec<Change>,
 }
 
@@ -56,17 +56,17 @@ impl Back<'_> {
     fn plan(&mut self, goal: &Goal) {
         let path = &goal.record.path;
         match goal.record.action {
-            // When all else is known.
+            // Directories are planned when everything else is known.
             Action::Directory => {}
             Action::Unmounted => self.tell_of_unmounted(goal),
             Action::Formatted => {
-                self.note(format!("{path} keeps the file system that it was given, and what is in it"));
+                self.note(format!("{path} keeps its new file system, and all files in it"));
             }
             Action::Mounted => self.unmount(goal),
             Action::Created => self.remove(goal),
-            // A restore completes the set, if it wasn't.
+            // The path is right also for an incomplete backup, because a restore completes it.
             Action::Moved => self.note(format!(
-                "{path} is not put back, as the kubelet would run it; its copy is {BACKUPS}/{}/{}",
+                "{path} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{}/{}",
                 goal.set,
                 goal.record.file.as_deref().unwrap_or_default()
             )),
@@ -87,7 +87,7 @@ impl Back<'_> {
     fn tell_of_unmounted(&mut self, goal: &Goal) {
         let path = goal.record.path.trim_end_matches('/');
         if self.way.is_host && goal.now.mounted.is_none() {
-            self.note(format!("{path} is not mounted again: apply does that, and so does a reboot"));
+            self.note(format!("{path} is not mounted again; run kube-audit-bootstrap apply, or reboot"));
         }
     }
 
@@ -95,17 +95,18 @@ impl Back<'_> {
         let path = goal.record.path.trim_end_matches('/').to_owned();
         if let Some(mounted) = &goal.now.mounted {
             self.note(format!(
-                "the events in {path}, those from before that were moved to it, too, stay on {}, in its directory {}",
+                "all events in {path} stay on {}, in its directory {}",
                 mounted.source, mounted.root
             ));
         }
-        // A run may have been killed before it had mounted, or unmounted, everything.
+        // An interrupted run may have mounted or unmounted only a part.
         if goal.now.mounted.is_some() || goal.now.has_aside {
             self.unmounts.push(Change::Unmount { path });
         }
     }
 
-    /// A log that was begun for others to write to stays once there is something in it: what they wrote is worth more than a tidy node.
+    /// Plans to remove a file that a run created. A log that the run created empty stays if it has events now:
+    /// `node::restore` then reads no file.
     fn remove(&mut self, goal: &Goal) {
         let path = goal.record.path.clone();
         let Some(before) = goal.now.file.clone() else { return };
@@ -118,13 +119,14 @@ impl Back<'_> {
     fn put_cluster_back(&mut self, goal: &Goal) {
         let path = &goal.record.path;
         let Some(now) = &goal.now.cluster else {
-            return self
-                .note(format!("{path} is not put back, as that is the cluster's, and this is no running node"));
+            return self.note(format!(
+                "{path} is not put back, because it is in the cluster, and this is not a running node"
+            ));
         };
         let before = lossy(goal.copy.as_deref().unwrap_or_default());
         match put_cluster_back(before, now, |now| self.is_ours(path, now.as_bytes())) {
             Ok(None) => {}
-            // Before the manifest, as the API server is away then.
+            // Before the manifest, because the API server is down after that change.
             Ok(Some(change)) => self.restore.changes.insert(0, change),
             Err(note) => self.note(note),
         }
@@ -134,7 +136,7 @@ impl Back<'_> {
         let path = goal.record.path.clone();
         let Some(bytes) = goal.copy.clone() else {
             if goal.now.entry.is_none() {
-                self.note(format!("{path} is gone, and no backup set has its content"));
+                self.note(format!("{path} does not exist any more, and no backup has its content"));
             }
             self.restore.changes.extend(set_back(goal));
             return;
@@ -153,16 +155,19 @@ impl Back<'_> {
         if is_gone { self.restore.gone.push(change) } else { self.restore.changes.push(change) }
     }
 
-    /// Are these bytes what a run wrote there?
+    /// Did a run write these bytes to this path?
     fn is_ours(&self, path: &str, bytes: &[u8]) -> bool {
         let records = self.way.sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
         records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
     }
 }
 
-/// What puts the cluster's own configuration back, if it isn't as it was; `now` is what could be read of it.
+/// The change that puts the cluster's kubeadm configuration back; `None` if it is already as before. `now`: its text,
+/// or why it cannot be read.
 ///
-/// Errors: a note, why it stays.
+/// # Errors
+///
+/// A note: why it is not put back.
 fn put_cluster_back(
     before: String,
     now: &Result<String, String>,
@@ -171,38 +176,40 @@ fn put_cluster_back(
     match now {
         Ok(now) if *now == before => Ok(None),
         Ok(now) if is_ours(now) => Ok(Some(Change::WriteCluster { before: now.clone(), after: before })),
-        // kubeadm writes its version there at each upgrade, and needs it.
+        // kubeadm writes the new version there at each upgrade, and needs it.
         Ok(_) => Err(format!(
-            "{} is not put back, as it was changed since: take the audit settings out by hand, with kubectl -n \
+            "{} is not put back, because it was changed since; remove the audit settings by hand, with kubectl -n \
              kube-system edit configmap kubeadm-config",
             KUBEADM_CONFIG
         )),
-        Err(error) => Err(format!("{error:#}, so it is not put back: restore again once it can")),
+        Err(error) => Err(format!(
+            "{error:#}, so it is not put back; run kube-audit-bootstrap restore again when it can be read"
+        )),
     }
 }
 
-/// Whether the newest of the sets, which are newest first, that knows a path removed the file.
+/// Did a run remove this file? The newest backup that has the path decides. `sets`: newest first.
 fn is_removed_by_us(sets: &[Set], path: &str) -> bool {
     let newest = sets.iter().flat_map(|set| set.records.iter().rev()).find(|record| record.path == path);
     newest.is_some_and(|record| matches!(record.action, Action::Removed | Action::Moved))
 }
 
-/// The change of attributes that a path needs, if it is there and needs one.
+/// The change of owner, mode or label that a path needs, if it exists and needs one.
 fn set_back(goal: &Goal) -> Option<Change> {
     let Record { path, attributes: after, .. } = &goal.record;
     let before = goal.now.entry.as_ref().map(|entry| &entry.attributes).filter(|before| !after.met_by(before))?;
     Some(Change::SetAttributes { path: path.clone(), before: before.clone(), after: after.clone() })
 }
 
-/// Plans the removal of created directories, inner ones first, that hold nothing any more after `restore`'s
-/// changes.
+/// Plans the removal of directories that a run created, inner ones first, if they are empty after the changes of
+/// `restore`.
 fn remove_directories(way: &WayBack, restore: &mut Restore) {
     let mut created: Vec<_> = way.goals.iter().filter(|goal| goal.record.action == Action::Directory).collect();
     created.sort_by_key(|goal| std::cmp::Reverse(goal.record.path.matches('/').count()));
     for (at, goal) in created.iter().enumerate() {
         let path = &goal.record.path;
         let is_it = |change: &Change| matches!(change, Change::Unmount { path: mounted } if mounted == path);
-        // What is in it now goes away with what is mounted there.
+        // The files in it disappear with the mount.
         if restore.changes.iter().any(is_it) {
             continue;
         }
@@ -225,15 +232,15 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
             let before = entry.attributes.clone();
             restore.changes.push(Change::RemoveDirectory { path: path.clone(), before });
         } else if !rest.iter().all(is_inner) {
-            // Where only inner directories are left, their own notes say why.
+            // If only inner directories are left, their own notes say why.
             let (count, first) = (rest.len(), rest.swap_remove(0));
-            restore.notes.push(format!("{path} stays: it holds {count} name(s), {first:?} first; logs are kept"));
+            restore.notes.push(format!("{path} stays: it has {count} file(s) or directories in it, such as {first:?}; a log is never deleted"));
         }
     }
 }
 
-/// Takes out of the way back what would remove a file or directory that the manifest, as it will be then, still
-/// points at: the API server would not come back without it. `manifest` is the text of today's. Each gets a note.
+/// Removes from a restore all changes that would remove a file or directory that the manifest names after the restore:
+/// without it, the API server would not start. `manifest`: the present text. Adds a note for each.
 pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Option<&str>) {
     let changed = restore.changes.iter().find_map(|change| match change {
         Change::WriteFile { path, bytes, .. } if path == manifest_path => Some(lossy(bytes)),
@@ -244,7 +251,7 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     let referenced = manifest::read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default();
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
-        // Who may read it is part of what the API server needs.
+        // The API server needs to read the file, so its owner counts, too.
         Change::SetAttributes { path, before, after } if before.uid != after.uid => Some(path.clone()),
         _ => None,
     };
@@ -258,7 +265,7 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     }
     let kept: Vec<_> =
         restore.changes.iter().filter_map(removed).filter(|path| referenced.contains(path)).collect();
-    // What is kept keeps the directories that lead to it.
+    // If a file stays, the directories above it stay.
     restore
         .changes
         .retain(|change| !removed(change).is_some_and(|path| kept.iter().any(|kept| is_within(kept, &path))));
@@ -267,8 +274,9 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));
 }
 
-/// What a roll-back does to the node's files, and the paths that it leaves: those that somebody else wrote or removed meanwhile, and what the
-/// manifest points at, as it will be then. `manifest` is the text of today's. What is in the cluster comes later, when its API server answers.
+/// Plans a rollback: the changes to the node's files, and the paths that stay. These are the files that another
+/// program wrote or removed in between, and what the manifest names after the rollback. `manifest`: the present text.
+/// The cluster's kubeadm configuration is put back later, when the API server answers.
 pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&str>) -> (Vec<Change>, Vec<String>) {
     let mut left = std::mem::take(&mut restore.foreign);
     restore.changes.retain(|change| !matches!(change, Change::WriteCluster { .. }));
@@ -361,7 +369,7 @@ mod tests {
             (vec![write("/q", 0), remove("/p/policy")], vec![write("/q", 0)], vec!["/p/policy"]),
             (vec![give(of(7, 0o600), of(0, 0o600))], vec![], vec!["/p/policy"]),
             (vec![give(of(7, 0o600), of(7, 0o644))], vec![give(of(7, 0o600), of(7, 0o644))], vec![]),
-            // Its content is put back, and who may read it stays.
+            // The content is put back, and the owner stays.
             (vec![write("/p/policy", 0)], vec![write("/p/policy", 7)], vec![]),
         ] {
             let restore = Restore { changes: changes.clone(), ..Restore::default() };
@@ -384,8 +392,8 @@ mod tests {
         assert_eq!(back(text("after")), Ok(Some(change)));
         assert_eq!(back(text("before")), Ok(None));
         for (now, why) in [
-            (text("upgraded"), "is not put back, as it was changed since"),
-            (text(""), "is not put back, as it was changed since"),
+            (text("upgraded"), "is not put back, because it was changed since"),
+            (text(""), "is not put back, because it was changed since"),
             (Err("no API server runs here".to_owned()), "no API server runs here, so it is not put back"),
         ] {
             let note = back(now).unwrap_err();
@@ -393,7 +401,7 @@ mod tests {
         }
     }
 
-    /// What the sets say of a path, and what is there now.
+    /// What the backups say about a path, and what is there now.
     fn goal(action: Action, path: &str, now: Now) -> Goal {
         let attributes = Attributes::new(0, 0, 0);
         let record = Record { path: path.to_owned(), action, attributes, file: None, written: None };
@@ -412,7 +420,7 @@ mod tests {
             (Action::Unmounted, Now::default(), true, false, Some("/logs is not mounted again")),
             (Action::Unmounted, mounted(), true, false, None),
             (Action::Unmounted, Now::default(), false, false, None),
-            (Action::Formatted, Now::default(), true, false, Some("keeps the file system that it was given")),
+            (Action::Formatted, Now::default(), true, false, Some("keeps its new file system")),
         ] {
             let case = format!("{action:?} {now:?} {is_host}");
             let before = Snapshot {

@@ -1,4 +1,4 @@
-//! The settings, put into a node's files.
+//! Adds the settings to the texts of a node's files.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -20,10 +20,10 @@ use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
 
-/// The versions of Kubernetes that this is made for.
+/// The supported versions of Kubernetes.
 const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 
-/// A file, and what becomes of it.
+/// A file, before and after the edit.
 #[derive(Clone, Debug)]
 pub struct WiredFile {
     pub before: Text,
@@ -31,20 +31,20 @@ pub struct WiredFile {
 }
 
 impl WiredFile {
-    /// Did it lack something?
+    /// Does the edit change the text?
     pub fn is_edited(&self) -> bool {
         self.after.text != self.before.text
     }
 }
 
-/// The cluster's own configuration, and what becomes of it.
+/// The cluster's kubeadm configuration, before and after the edit.
 #[derive(Clone, Debug)]
 pub struct WiredCluster {
     pub before: String,
     pub after: Wired,
 }
 
-/// The node's files with the settings put in, before it is known what lies at the paths that they name.
+/// The node's files with the settings, before it is known what exists at the paths that they name.
 #[derive(Debug)]
 pub struct Wiring {
     pub role: Role,
@@ -52,7 +52,7 @@ pub struct Wiring {
     pub version_source: &'static str,
     /// The files that `kubeadm init` reads.
     pub(super) kubeadm: Vec<WiredFile>,
-    /// The cluster's own, or why it isn't known.
+    /// The cluster's kubeadm configuration, or why it is not known; `None`: it was not asked for.
     pub(super) cluster: Option<Result<WiredCluster, String>>,
     pub(super) manifest: Option<WiredFile>,
     pub(super) strays: Vec<Text>,
@@ -60,18 +60,18 @@ pub struct Wiring {
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
-    /// Other files that the flags point at, each of which must be there.
+    /// Other files that the flags name. Each of them must exist.
     pub referenced: Vec<String>,
-    /// Files of kubeadm's that are left as they are.
+    /// The kubeadm configuration files that cannot be edited, and do not change.
     pub(super) skipped: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Puts the settings into the node's files.
+/// Adds the settings to the texts of the node's files.
 ///
 /// # Errors
 ///
-/// A file that can't be edited, with its line and column, and what to do.
+/// A file that cannot be edited: its path and position, and what to do.
 pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Result<Wiring> {
     tell_what_is_odd(intent, facts, &mut node);
     let (kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
@@ -119,23 +119,24 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
     Ok(wiring)
 }
 
-/// Warns of a version that wasn't tried, and of a node that looks as if a file of kubeadm's were elsewhere.
+/// Warns if the Kubernetes version was not tested, or if the node looks as if its kubeadm configuration file were at
+/// another path.
 fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>) {
     if let Some(version) = node.version.filter(|version| !SUPPORTED.contains(version)) {
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
-        node.warnings.push(format!("Kubernetes {version} is not among the tried ones, {first} to {last}"));
+        node.warnings.push(format!("Kubernetes {version} is not among the tested versions, {first} to {last}"));
     }
     if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
         let named = intent.config.kubeadm_configs.as_deref();
         node.warnings.push(format!(
-            "there is no kubeadm configuration where it is looked for ({}): if kubeadm init is to follow, name its \
-             file with --kubeadm-config",
+            "there is no kubeadm configuration file at the paths where it is expected ({}); if kubeadm init comes next, name its file \
+             with --kubeadm-config",
             named.map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
         ));
     }
 }
 
-/// The settings in the files that `kubeadm init` reads.
+/// Adds the settings to the files that `kubeadm init` reads.
 fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<WiredFile>> {
     let mut edited = Vec::new();
     let files = std::mem::take(&mut node.kubeadm);
@@ -149,7 +150,11 @@ fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<Wi
     Ok(edited)
 }
 
-/// The settings in the cluster's own configuration: before and after, or why it isn't known.
+/// Adds the settings to the cluster's kubeadm configuration.
+///
+/// # Errors
+///
+/// Why it cannot be edited.
 fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<WiredCluster, String> {
     let after = kubeadm::read(&text, KUBEADM_CONFIG, true)
         .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
@@ -164,8 +169,8 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
     Ok(Some(WiredFile { before: text.clone(), after }))
 }
 
-/// The other files that define this manifest's pod: of those the kubelet runs one, whichever it read last. A pod of
-/// another name that runs an API server, too, is somebody's own and is only told.
+/// Finds the other files that define the manifest's pod: the kubelet runs only one of these files, the one that it
+/// read last. A pod with another name that also runs an API server is no stray: the program only warns of it.
 fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Result<Vec<Text>> {
     let Identity { manifest, warnings, .. } = node;
     let own = facts.manifest.as_ref().and_then(|text| manifest::identify_pod(&text.text).ok()?);
@@ -177,7 +182,8 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
             Err(fault) => {
                 if text.text.contains("kube-apiserver") {
                     warnings.push(format!(
-                        "{}:{fault}; it may define an API server all the same, as the kubelet reads more",
+                        "{}:{fault}; the kubelet accepts more than this program, and may run an API server from this file; move it out of the \
+                         directory",
                         text.path
                     ));
                 }
@@ -187,21 +193,23 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
         let same = own.as_ref().is_some_and(|(own, _)| *own == identity);
         if manifest.is_none() && runs_api_server {
             bail!(
-                "{}: this defines the API server, and {} isn't there; set manifest.path to the file that is meant",
+                "{}: this file defines the API server, and the manifest {} does not exist; set manifest.path to the right file",
                 text.path,
                 facts.manifest_path
             );
         }
         if !same {
             if runs_api_server {
-                warnings
-                    .push(format!("{}: a pod of another name runs an API server, too; left as it is", text.path));
+                warnings.push(format!(
+                    "{}: a pod with another name also runs an API server; this file does not change",
+                    text.path
+                ));
             }
             continue;
         }
         if config.strays == Strays::Refuse {
             bail!(
-                "{}: this defines another API server beside {}, and the kubelet runs every file there; move it \
+                "{}: this file defines the same pod as {}, and the kubelet runs only one of them; move it \
                  out of the directory",
                 text.path,
                 facts.manifest_path
@@ -213,7 +221,7 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
 }
 
 impl Wiring {
-    /// Gathers the paths that the flags point at.
+    /// Collects the paths that the flags name.
     fn collect_paths(&mut self, config: &Config) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
@@ -221,7 +229,7 @@ impl Wiring {
         let mut logs = BTreeSet::new();
         let name =
             |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
-        // Not what the cluster's own names: other nodes may have been given other paths.
+        // Not from the cluster's kubeadm configuration: other nodes may have other paths.
         for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
             policies.insert(wired.policy.clone());
             directories.extend(wired.log_directory.clone());
@@ -230,7 +238,7 @@ impl Wiring {
             self.flags = wired.flags.clone();
         }
         referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
-        // Nothing here tells of an API server yet: what it will find is the configuration's.
+        // No file here starts an API server yet, so the paths are those of the configuration.
         if policies.is_empty() {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
@@ -245,14 +253,18 @@ impl Wiring {
 
     /// # Errors
     ///
-    /// The policy or the log would lie where the kubelet reads manifests.
+    /// The policy or the log would be in the manifest directory.
     fn keep_out_of_manifests(&self) -> Result<()> {
         let manifests = parent(&self.paths.manifest);
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
-            bail!("{path}: a log must not lie in the manifest directory: the kubelet reads what is there");
+            bail!(
+                "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; set log.path to another directory"
+            );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
-            bail!("{path}: a policy must not lie in the manifest directory: the kubelet runs what is there");
+            bail!(
+                "{path}: the policy must not be in the manifest directory, because the kubelet reads every file there; set policy.path to another directory"
+            );
         }
         Ok(())
     }
@@ -272,7 +284,7 @@ mod tests {
     const JOIN: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\n";
     const OTHER: &str = "apiVersion: v1\nkind: ConfigMap\n";
     const BROKEN: &str = "kind: [";
-    /// kubeadm reads it, and its arguments can't be edited: two places share them.
+    /// kubeadm reads this, but its arguments cannot be edited: two fields share them.
     const SHARED: &str =
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nscheduler: &a {}\napiServer: *a\n";
 
@@ -303,7 +315,7 @@ mod tests {
                 (Ok(wiring), None) => {
                     let is_left = [BROKEN, SHARED].contains(&text);
                     assert_eq!(wiring.skipped, ["/k"][..usize::from(is_left)], "{case}");
-                    let told = wiring.warnings.iter().any(|line| line.ends_with("; left as it is"));
+                    let told = wiring.warnings.iter().any(|line| line.ends_with("; this file does not change"));
                     assert_eq!(told, is_left, "{case}: {:?}", wiring.warnings);
                 }
                 (found, _) => panic!("{case}: {:?}", found.map(|wiring| wiring.warnings)),
@@ -333,7 +345,7 @@ mod tests {
             (None, None, false, Occasion::Any, Role::Image),
             (None, None, false, Occasion::Init, Role::FirstBoot),
             (None, None, false, Occasion::Join, Role::Joining),
-            // kind's has the documents of all roles.
+            // The file of kind has the documents of all roles.
             (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Any, Role::Worker),
             (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Init, Role::FirstBoot),
         ] {
@@ -343,7 +355,7 @@ mod tests {
             let facts = Facts { kubeadm, joined, ..facts(manifest) };
             let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
             assert_eq!((wiring.role, wiring.kubeadm.len()), (role, edited), "{case}");
-            let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration"));
+            let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration file"));
             assert_eq!(asks, role == Role::Image, "{case}");
         }
         for (live, occasion, asks) in
@@ -365,10 +377,10 @@ mod tests {
             let kubeadm = kubeadm.into_iter().map(|text| file("/k", text)).collect();
             let facts = Facts { joined, certified, kubeadm, ..facts(None) };
             let found = wired(&intent(&config("")), &facts).map_err(|error| {
-                assert!(error.to_string().contains("the manifest isn't there"), "{error}");
+                assert!(error.to_string().contains("the manifest does not exist"), "{error}");
             });
             let told = |wiring: Wiring| {
-                wiring.warnings.iter().filter(|line| line.contains("the manifest isn't there")).count()
+                wiring.warnings.iter().filter(|line| line.contains("the manifest does not exist")).count()
             };
             assert_eq!(found.map(told), expected, "{joined} {certified}");
         }
@@ -390,7 +402,10 @@ mod tests {
                 wired(&intent(&config(lines)), &Facts { kubeadm: vec![file("/k", INIT)], ..facts(manifest) });
             let wiring = wiring.unwrap();
             assert_eq!((wiring.version, wiring.version_source), (Some(Version::new(expected)), source));
-            assert_eq!(wiring.warnings.iter().any(|line| line.contains("not among the tried ones")), !is_tried);
+            assert_eq!(
+                wiring.warnings.iter().any(|line| line.contains("not among the tested versions")),
+                !is_tried
+            );
         }
     }
 
@@ -410,8 +425,8 @@ mod tests {
     fn neither_policy_nor_log_may_lie_among_the_manifests() {
         let with = |directory: &str| Facts { manifest_path: format!("{directory}/m.yaml"), ..facts(None) };
         for (directory, fault) in [
-            ("/etc/kubernetes", Some("a policy must not lie in the manifest directory")),
-            ("/var/log/kubernetes", Some("a log must not lie in the manifest directory")),
+            ("/etc/kubernetes", Some("the policy must not be in the manifest directory")),
+            ("/var/log/kubernetes", Some("the log must not be in the manifest directory")),
             ("/etc/kubernetes/manifests", None),
         ] {
             let found = wired(&intent(&config("")), &with(directory)).err().map(|error| error.to_string());

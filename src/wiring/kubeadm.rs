@@ -1,4 +1,4 @@
-//! kubeadm's configuration files: the audit settings in `ClusterConfiguration.apiServer`.
+//! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of,
@@ -12,8 +12,8 @@ use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Position};
 
-/// The names of the volumes that kubeadm gives the API server: it keeps volumes by name, so an extra volume
-/// with one of these would silently take the place of that (`phases/controlplane/volumes.go`).
+/// The names of the volumes that kubeadm gives the API server. kubeadm keeps volumes by name, so an extra volume with
+/// one of these names would silently replace kubeadm's own (`phases/controlplane/volumes.go`).
 const BUILT_IN_VOLUMES: &[&str] = &[
     "k8s-certs",
     "ca-certs",
@@ -37,7 +37,7 @@ pub enum Purpose {
     JoinControlPlane,
     /// `kubeadm join` reads it, for a worker.
     JoinWorker,
-    /// There is no document of kubeadm's in it.
+    /// The file has no document of kubeadm.
     Other,
 }
 
@@ -47,19 +47,22 @@ pub struct KubeadmFile {
     pub documents: Vec<Document>,
     /// The document with the ClusterConfiguration.
     cluster: Option<usize>,
-    /// The apiVersion of the ClusterConfiguration, or of the InitConfiguration where there is none.
+    /// The apiVersion of the ClusterConfiguration; without one, of the InitConfiguration.
     api_version: Option<String>,
     pub purpose: Purpose,
-    /// `kubernetesVersion`, where it is a version.
+    /// `kubernetesVersion`, if it is a version.
     pub version: Option<Version>,
 }
 
 /// Reads a kubeadm configuration file.
 ///
-/// `path` tells kind's file, which holds the documents of all roles on every node; `before_init` that `kubeadm init` reads it, whatever
-/// else is in it. Refused is what kubeadm
-/// itself refuses: a document without apiVersion or kind, a kind twice, an API version that no supported
-/// kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
+/// `path`: to recognise kind's file, which has the documents of all roles on every node. `before_init`: `kubeadm init`
+/// reads the file, whatever else is in it.
+///
+/// # Errors
+///
+/// kubeadm itself refuses the file: a document without apiVersion or kind, a kind that is there twice, an API version
+/// that no supported kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
 pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let mut file = KubeadmFile {
@@ -80,21 +83,24 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
         let (Some(api_version), Some(kind)) = (field("apiVersion"), field("kind")) else {
             return Err(Refusal::new(
                 root.position,
-                "a document without apiVersion and kind, so this is no kubeadm configuration",
+                "this document has no apiVersion or no kind, which kubeadm refuses; add both",
             ));
         };
         let Some(version) = api_version.strip_prefix("kubeadm.k8s.io/") else {
             continue;
         };
         if kinds.iter().any(|known| known == kind) {
-            return Err(Refusal::new(root.position, format!("a second {kind}; kubeadm refuses that, remove one")));
+            return Err(Refusal::new(
+                root.position,
+                format!("this is a second {kind}, which kubeadm refuses; remove one"),
+            ));
         }
         kinds.push(kind.to_owned());
         if !["v1beta2", "v1beta3", "v1beta4", "v1"].contains(&version) {
             return Err(Refusal::new(
                 root.get("apiVersion").map_or(root.position, |node| node.position),
                 format!(
-                    "no supported kubeadm reads {api_version}; use `kubeadm config migrate` of a kubeadm that does"
+                    "no supported kubeadm reads {api_version}; convert the file with `kubeadm config migrate` of a kubeadm that reads it"
                 ),
             ));
         }
@@ -113,7 +119,7 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
     let has_init = file.cluster.is_some() || init.is_some();
     file.api_version = file.api_version.or(init);
     file.purpose = match join {
-        // kind writes every document on every node; there the JoinConfiguration alone tells a worker.
+        // kind writes all documents on every node; only the JoinConfiguration shows that this is a worker.
         Some(false) if !has_init || (path == "/kind/kubeadm.conf" && !before_init) => Purpose::JoinWorker,
         _ if has_init => Purpose::Init,
         Some(true) => Purpose::JoinControlPlane,
@@ -123,19 +129,26 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
     Ok(file)
 }
 
-/// How the API version writes `extraArgs`.
+/// The form of `extraArgs` in an API version.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// v1beta3 and before.
+    /// In v1beta3 and earlier.
     Map,
-    /// From v1beta4 on.
+    /// In v1beta4 and later.
     List,
 }
 
-/// Puts the wanted settings into a file that `kubeadm init` reads. `text` is what `file` was read from.
+/// Adds the wanted settings to a file that `kubeadm init` reads. `text`: the text that `file` was read from.
+///
+/// # Errors
+///
+/// The file cannot be edited: the position, what to do, and the YAML to add by hand.
 pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let Some(api_version) = file.api_version.as_deref() else {
-        return Err(Refusal::new(Position::START, "kubeadm init reads nothing from this file"));
+        return Err(Refusal::new(
+            Position::START,
+            "kubeadm init reads nothing from this file; name the file that it reads",
+        ));
     };
     let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
         Shape::Map
@@ -167,12 +180,12 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         return Ok(to_wired(text, &flags, wanted, &[], Vec::new()));
     };
     let root = &file.documents[cluster].root;
-    // The API server then runs as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
+    // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
     if let Some(gate) =
         root.at(&["featureGates", "RootlessControlPlane"]).filter(|gate| resolve(gate) == Type::Bool(true))
     {
-        let reason = "with RootlessControlPlane the API server runs as a user that isn't known yet and could not read \
-                      its policy; apply after kubeadm init instead";
+        let reason = "with RootlessControlPlane, kubeadm init chooses the user of the API server, who could not read a policy \
+                      that is written now; run kube-audit-bootstrap apply after kubeadm init";
         return Err(Refusal::new(gate.position, reason));
     }
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
@@ -232,26 +245,26 @@ impl<'n> KubeadmEdits<'n> {
         };
         for (name, value) in edits.args_pairs().map_err(|node| {
             let expected = match shape {
-                Shape::Map => "a mapping in v1beta3 and before",
+                Shape::Map => "a mapping in v1beta3 and earlier",
                 Shape::List => "a list of name and value from v1beta4 on",
             };
-            refuse(node, format!("apiServer.extraArgs is {expected}; kubeadm would not read this"))
+            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it"))
         })? {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
                 let node = value.or(args).unwrap_or(root);
-                return Err(refuse(node, format!("{name:?} must be written without its dashes")));
+                return Err(refuse(node, format!("write {name:?} without its dashes")));
             }
             let value = value.and_then(Node::scalar).unwrap_or_default();
             edits.present_flags.push((flags::normal(name), value.to_owned()));
         }
-        // v1 can add a value to kubeadm's own instead of replacing it, which no audit flag can bear.
+        // v1 can add a value to kubeadm's own one instead of replacing it, but every audit flag takes one value.
         for item in args.and_then(Node::items).unwrap_or_default() {
             let name = item.get("name").and_then(Node::scalar).map(flags::normal).unwrap_or_default();
             if let Some(method) =
                 item.get("mergeMethod").filter(|node| !node.is_null() && node.scalar() != Some(""))
                 && flags::is_audit(&name)
             {
-                return Err(refuse(method, format!("--{name} takes one value, so mergeMethod must go")));
+                return Err(refuse(method, format!("--{name} takes one value; remove mergeMethod")));
             }
         }
         if let Some(node) = volumes {
@@ -262,7 +275,8 @@ impl<'n> KubeadmEdits<'n> {
                 let field = |name: &str| item.get(name).and_then(Node::scalar);
                 let name = field("name").unwrap_or_default();
                 if items[..index].iter().any(|other| other.get("name").and_then(Node::scalar) == Some(name)) {
-                    let reason = format!("two volumes are named {name:?}, and kubeadm keeps the last; rename one");
+                    let reason =
+                        format!("two volumes have the name {name:?}, and kubeadm keeps only the last; rename one");
                     return Err(refuse(item, reason));
                 }
                 edits.present_mounts.push(Present {
@@ -278,7 +292,11 @@ impl<'n> KubeadmEdits<'n> {
         Ok(edits)
     }
 
-    /// The names and values in `extraArgs`; the node that is of the wrong shape as an error.
+    /// The names and values in `extraArgs`.
+    ///
+    /// # Errors
+    ///
+    /// The node that has the wrong form.
     fn args_pairs(&self) -> Result<Vec<(&'n str, Option<&'n Node>)>, &'n Node> {
         let Some(args) = self.args else {
             return Ok(Vec::new());
@@ -302,7 +320,7 @@ impl<'n> KubeadmEdits<'n> {
         }
     }
 
-    /// Sets and adds what `extraArgs` lacks.
+    /// Sets and adds the flags that `extraArgs` lacks.
     fn set_flags(&mut self, wanted: &Wanted) {
         for (name, value, required) in wanted.values() {
             let mut found = false;
@@ -313,7 +331,8 @@ impl<'n> KubeadmEdits<'n> {
                             let Some(written) = key.scalar().filter(|key| flags::normal(key) == *name) else {
                                 continue;
                             };
-                            // What `<<` brings in can't be set here; a key of our own overrides it.
+                            // A value that `<<` merges in cannot be set here; the same key in this mapping overrides
+                            // it.
                             let own = args.own(written).is_some();
                             found |= own || wanted.existing == Existing::Keep || has_flag_value(name, value, node);
                             if own && wanted.existing == Existing::Replace && !has_flag_value(name, value, node) {
@@ -322,7 +341,7 @@ impl<'n> KubeadmEdits<'n> {
                             }
                         }
                     }
-                    // kubeadm writes every entry of a name, sorted by value: each must have ours.
+                    // kubeadm writes every entry of a name, sorted by value, so each entry must have the wanted value.
                     Shape::List => {
                         for (index, item) in args.items().unwrap_or_default().iter().enumerate() {
                             if item.get("name").and_then(Node::scalar).map(flags::normal).as_ref() != Some(name) {
@@ -355,7 +374,7 @@ impl<'n> KubeadmEdits<'n> {
         }
     }
 
-    /// Sets and adds what `extraVolumes` lacks.
+    /// Sets and adds the volumes that `extraVolumes` lacks.
     fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
@@ -387,7 +406,7 @@ impl<'n> KubeadmEdits<'n> {
         Ok(())
     }
 
-    /// Gives a field of an existing volume its value, where it hasn't. A missing `readOnly` is false.
+    /// Sets a field of an existing volume, if it differs. A missing `readOnly` is false.
     fn set_field(&mut self, items: &[Node], index: usize, name: &str, value: New) {
         let mut path = path(&["extraVolumes"]);
         path.push(PathStep::from(index));
@@ -439,7 +458,7 @@ impl<'n> KubeadmEdits<'n> {
     }
 }
 
-/// Whether a node has a flag's value already. kubeadm takes strings alone.
+/// Does a node have the value of a flag already? kubeadm accepts only strings.
 fn has_flag_value(name: &str, value: &str, node: &Node) -> bool {
     node.str().is_some_and(|found| flags::is_equivalent(name, found, value))
 }
@@ -466,12 +485,12 @@ fn volume(mount: &NeededMount, name: &str) -> New {
     ])
 }
 
-/// The settings as Cluster API has them in a ClusterConfiguration from its v1beta2 on: as kubeadm has them from v1beta4 on.
+/// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
 pub fn settings(config: &Config) -> String {
     by_hand(&Wanted::of(config), Shape::List)
 }
 
-/// The settings as YAML, for a person to add.
+/// The settings as YAML, to add by hand.
 fn by_hand(wanted: &Wanted, shape: Shape) -> String {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
     let volumes =

@@ -22,22 +22,26 @@ pub struct Manifest {
     pub run_as: RunAs,
 }
 
-/// Whom the API server runs as, where the manifest says so: `runAsUser` and `runAsGroup`.
+/// The user and the group that the API server runs as, if the manifest has them: `runAsUser` and `runAsGroup`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunAs {
     pub user: Option<u32>,
     pub group: Option<u32>,
 }
 
-/// A pod as the kubelet knows it: it keeps one of each namespace and name.
+/// A pod as the kubelet knows it. The kubelet runs only one pod of each namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodName {
     pub namespace: String,
     pub name: String,
 }
 
-/// What a text in the manifest directory defines: the pod's identity, and whether it runs the API server.
-/// `None` where the kubelet would not take it for a pod. Errors: it is no YAML to us; the kubelet may be laxer.
+/// What a file in the manifest directory defines: the pod, and whether it runs the API server. `None` if the kubelet
+/// would not read it as a pod.
+///
+/// # Errors
+///
+/// The text is not YAML for this program; the kubelet may accept more.
 pub fn identify_pod(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let Some(root) = documents.first().map(|document| &document.root) else {
@@ -55,13 +59,17 @@ pub fn identify_pod(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
     Ok(Some((identity, containers.iter().any(runs_api_server))))
 }
 
-/// Reads the manifest of the API server. The kubelet reads a file's first document alone, so that is the one.
+/// Reads the manifest of the API server. Like the kubelet, it reads only the first document of the file.
+///
+/// # Errors
+///
+/// The file is not a static pod manifest of the API server: the position, and what is expected.
 pub fn read(text: &str) -> Result<Manifest, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let Some(document) = documents.first() else {
         return Err(Refusal::new(
             Position::START,
-            "the file is empty; a Pod that runs kube-apiserver is expected",
+            "the file is empty; a static pod manifest that runs kube-apiserver is expected",
         ));
     };
     let root = &document.root;
@@ -71,7 +79,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         let found = if found.trim().is_empty() { "something else".to_owned() } else { found };
         return Err(Refusal::new(
             root.position,
-            format!("a v1 Pod that runs kube-apiserver is expected, here is {found}"),
+            format!("a v1 Pod that runs kube-apiserver is expected, but this is {found}"),
         ));
     }
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -82,12 +90,15 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         .or_else(|| containers.iter().position(runs_api_server))
         .or_else(|| containers.iter().position(named));
     let Some(container) = container else {
-        return Err(Refusal::new(root.position, "no container of this pod runs kube-apiserver"));
+        return Err(Refusal::new(
+            root.position,
+            "no container of this pod runs kube-apiserver; set manifest.path to the API server's manifest",
+        ));
     };
     let node = &containers[container];
-    // No image's name has such marks, in quotes or not.
+    // The name of an image never has the marks of a template, in quotes or not.
     if let Some(image) = node.get("image").filter(|image| image.scalar().is_some_and(has_mark)) {
-        return Err(Refusal::new(image.position, "the image is a template's mark that was not filled in"));
+        return Err(Refusal::new(image.position, "the image is a placeholder of a template; fill it in"));
     }
     for field in ["command", "args", "volumeMounts"] {
         node.get(field).map_or(Ok(()), filled_in)?;
@@ -99,7 +110,8 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         else {
             return Ok(None);
         };
-        // What 01750 or 1_000 is depends on who reads, and the wrong owner keeps the API server from its policy.
+        // YAML readers do not agree on numbers such as 01750 and 1_000, and with the wrong owner the API server could
+        // not read its policy.
         let text = id.scalar().unwrap_or_default();
         match text.parse::<u32>() {
             Ok(number) if number.to_string() == text && resolve(id) == Type::Int => Ok(Some(number)),
@@ -122,8 +134,8 @@ fn words_of<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
     items.iter().filter_map(Node::scalar).collect()
 }
 
-/// A container that starts the API server: by its name as the first word, by a path to it behind a wrapper, or in a
-/// shell's line. A bare word elsewhere is somebody's argument.
+/// Does a container start the API server? It does if the first word is the program's name, if a path to the program
+/// follows a wrapper, or if a shell line has it. The bare name anywhere else is an argument of another program.
 fn runs_api_server(container: &Node) -> bool {
     let mut all = words_of(container, "command");
     all.extend(words_of(container, "args"));
@@ -137,7 +149,7 @@ fn runs_api_server(container: &Node) -> bool {
     })
 }
 
-/// A whole command line in one word, as shells take them, one of whose commands is the API server.
+/// Is a word a whole shell line, and is one of its commands the API server?
 fn in_shell_line(word: &str) -> bool {
     word.split_whitespace().count() > 1
         && word.split([';', '&', '|', '\n']).any(|command| {
@@ -150,29 +162,34 @@ fn in_shell_line(word: &str) -> bool {
 struct Arg {
     list: &'static str,
     index: usize,
-    /// As it is written, without the dashes.
+    /// The name as it is written, without the dashes.
     written: String,
     value: String,
     /// The value is the next item.
     separate: bool,
 }
 
-/// What a manifest says of auditing.
+/// What a manifest says about auditing.
 #[derive(Clone, Debug, Default)]
 pub struct Auditing {
-    /// The audit flags of the API server, as it takes them: of one that is given twice, the last.
+    /// The audit flags of the API server. If a flag is given twice, the last one counts.
     pub flags: Flags,
-    /// All words of the API server's own command line that begin with two dashes, as they are: none of a wrapper's before it.
+    /// All words of the API server's own command line that begin with two dashes, without the words of a wrapper
+    /// before it.
     pub words: Vec<String>,
-    /// Where the host has what the flags point at: the policy, the log's directory, the webhook's configuration.
+    /// The paths on the host that the flags name: the policy, the log directory, the webhook's configuration.
     pub referenced: Vec<String>,
-    /// Where the host has the log file, if the log goes to one.
+    /// The log file on the host, if the log goes to a file.
     pub log: Option<String>,
-    /// Where the host has the policy.
+    /// The policy on the host.
     pub policy: Option<String>,
 }
 
-/// Reads what a manifest says of auditing. Errors: it can't be read, or starts no API server.
+/// Reads what a manifest says about auditing.
+///
+/// # Errors
+///
+/// The manifest cannot be read, or starts no API server.
 pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
@@ -199,28 +216,31 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     Ok(Auditing { flags, words, referenced, log, policy })
 }
 
-/// The annotation that changes with the policy, as the pod doesn't.
+/// The annotation that changes if the policy changes, because nothing else in the pod does.
 const MARK: &str = "kube-audit-bootstrap/policy";
 
-/// Changes the pod, and nothing that it does, so that the kubelet starts it anew: an API server reads its policy once. `policies` are
-/// the old one and the new one. The mark is none that the pod had just now, even if the same change was made before.
+/// Changes an annotation of the pod, so that the kubelet restarts it: an API server reads its policy only when it
+/// starts. `policies`: the previous policy and the new one. The new value always differs from the present one, even if
+/// the same policies were exchanged before.
 ///
-/// Errors: the annotation can't be put there.
+/// # Errors
+///
+/// The annotation cannot be added.
 pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
     let manifest = read(text)?;
     let path = ["metadata", "annotations", MARK].map(PathStep::from);
     let root = &manifest.documents[0].root;
-    // Null counts as an empty mapping.
+    // A null counts as an empty mapping.
     let annotations = root.at(&["metadata", "annotations"]);
     let old = annotations.and_then(|annotations| annotations.get(MARK));
     let old_mark = old.and_then(Node::scalar).unwrap_or_default().as_bytes();
-    // FNV-1a: it must differ, and needs no secret.
+    // FNV-1a: the value must differ, and does not have to be secret.
     let bytes = [&[old_mark], policies].concat();
     let hash =
         bytes.iter().flat_map(|part| part.iter().chain(&[0])).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-    // A letter in front keeps it a string to everybody.
+    // A letter at the front makes it a string for every YAML reader.
     let value = New::Str(format!("p{hash:016x}"));
     let op = match (annotations, old) {
         (_, Some(_)) => Op::Set { path: path.to_vec(), value },
@@ -238,9 +258,9 @@ struct Lists {
     /// As nodes.
     mounts: Vec<Node>,
     volumes: Vec<Node>,
-    /// The mounts as they are compared.
+    /// The mounts, for comparison.
     present: Vec<Present>,
-    /// The names that volumes have.
+    /// The names of the volumes.
     taken: Vec<String>,
     new_mounts: Vec<New>,
     new_volumes: Vec<New>,
@@ -265,7 +285,7 @@ impl Lists {
                     container: without_slash(field("mountPath").unwrap_or_default()),
                     host: host.filter(|_| field("subPathExpr").is_none()),
                     read_only: is_true(node, "readOnly"),
-                    // What isn't a host's directory or an empty one, such as a ConfigMap, is mounted read-only.
+                    // Volumes other than hostPath and emptyDir, such as a ConfigMap, are read-only.
                     closed: is_true(node, "readOnly")
                         || volume_of(node, &volumes).is_none_or(|index| {
                             let volume = &volumes[index];
@@ -279,7 +299,7 @@ impl Lists {
     }
 }
 
-/// A list that the edit adds to is one, or isn't there.
+/// Checks that a field that the edit adds to is a list, or is missing.
 fn check_list(node: &Node, name: &str) -> Result<(), Refusal> {
     match node.get(name) {
         Some(list) if list.items().is_none() && !list.is_null() => {
@@ -289,13 +309,13 @@ fn check_list(node: &Node, name: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Which volume a mount shows.
+/// The volume of a mount: an index into `volumes`.
 fn volume_of(mount: &Node, volumes: &[Node]) -> Option<usize> {
     let name = mount.get("name").and_then(Node::scalar)?;
     volumes.iter().position(|volume| volume.get("name").and_then(Node::scalar) == Some(name))
 }
 
-/// The path of the host that a volume shows.
+/// The path on the host of a volume, if it is one.
 fn host_of(volume: &Node) -> Option<String> {
     volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(without_slash)
 }
@@ -304,11 +324,15 @@ fn host_of(volume: &Node) -> Option<String> {
 struct CommandLine {
     /// The audit flags, in order; the last one of a name counts.
     args: Vec<Arg>,
-    /// Where a shell starts the API server: its line is read, but not edited.
+    /// The position of the shell line, if a shell starts the API server. The line is read, but not edited.
     shell: Option<Position>,
 }
 
-/// Puts the wanted settings into the manifest. `text` is what `manifest` was read from.
+/// Adds the wanted settings to the manifest. `text`: the text that `manifest` was read from.
+///
+/// # Errors
+///
+/// The manifest cannot be edited: the position, what to do, and the YAML to add by hand.
 pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
     let refuse = |refusal: Refusal| Refusal { by_hand: refusal.by_hand.or(Some(by_hand(wanted))), ..refusal };
     let root = &manifest.documents[0].root;
@@ -341,7 +365,7 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
 /// Reads the audit flags of a container.
 fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
     let (mut args, mut shell) = (Vec::new(), None);
-    // Without a command the image's own is run.
+    // Without a command, the image's own one runs.
     let mut has_program = container.get("command").is_none_or(Node::is_null);
     for list in ["command", "args"] {
         let Some(node) = container.get(list).filter(|node| !node.is_null()) else {
@@ -376,9 +400,9 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
                 continue;
             }
             has_program |= word.rsplit('/').next() == Some("kube-apiserver");
-            // Before the program it is a wrapper's, such as tini's.
+            // Before the program's name, it belongs to a wrapper such as tini.
             if word == "--" && has_program {
-                return Err(Refusal::new(item.position, "what comes after `--` is not read as flags; remove it"));
+                return Err(Refusal::new(item.position, "kube-apiserver reads no flags after `--`; remove it"));
             }
             index += 1;
             let Some(flag) = word.strip_prefix("--") else {
@@ -392,7 +416,7 @@ fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
             let at = index - 1;
             let (value, separate) = match (value, flags::takes(&name)) {
                 (Some(value), _) => (value.to_owned(), false),
-                // pflag: a boolean stands alone, every other flag takes the next word whatever it is.
+                // pflag: a boolean flag takes no next word; every other flag takes the next word, whatever it is.
                 (None, Some(Takes::Bool) | None) => ("true".to_owned(), false),
                 (None, Some(_)) => {
                     let node = items.get(index).filter(|next| !next.scalar().unwrap_or("--").starts_with("--"));
@@ -424,7 +448,7 @@ struct ManifestEdits<'n> {
     in_spec: Vec<(String, New)>,
 }
 
-/// Whether a change of this node would change something else, too.
+/// Would a change of this node also change another field?
 fn shared(node: &Node) -> bool {
     node.shared || matches!(node.kind, NodeKind::Alias(_))
 }
@@ -452,7 +476,7 @@ impl ManifestEdits<'_> {
                 let list = self.container.get(arg.list).unwrap_or(self.container);
                 let index = arg.index + usize::from(arg.separate);
                 let items = list.items().unwrap_or_default();
-                // What is used elsewhere too stays; the flag is added after it, where it counts.
+                // A value that another field shares stays. The flag is added after it, where it counts.
                 if line.shell.is_some() || shared(list) || items.get(index).is_none_or(shared) {
                     found = false;
                     continue;
@@ -470,8 +494,8 @@ impl ManifestEdits<'_> {
             return Ok(());
         }
         if let Some(position) = line.shell {
-            let reason = "a shell starts the API server, and its line can't be edited safely: put the flags into that \
-                          line, behind kube-apiserver";
+            let reason = "a shell starts the API server, and this program does not edit shell lines; add the flags to that \
+                          line, after kube-apiserver";
             return Err(Refusal::new(position, reason));
         }
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());
@@ -479,10 +503,10 @@ impl ManifestEdits<'_> {
         if !filled("command") && !filled("args") {
             return Err(Refusal::new(
                 self.container.position,
-                "the container has neither command nor args to add flags to",
+                "the container has no command and no args to add flags to; add a command",
             ));
         }
-        // Arguments come after the command, so where both have flags, `args` has the last word.
+        // `args` come after `command`, so if both have flags, those in `args` count.
         let into = if filled("args") || list("command").is_none_or(shared) { "args" } else { "command" };
         if self.container.get(into).is_some() {
             let path = self.path(&[PathStep::from(into)]);
@@ -493,7 +517,7 @@ impl ManifestEdits<'_> {
         Ok(())
     }
 
-    /// Mounts what the flags need. Gives the mounts before the edit.
+    /// Adds the mounts that the flags need. Returns the mounts before the edit.
     fn mount(
         &mut self,
         flags: &Flags,
@@ -543,7 +567,7 @@ impl ManifestEdits<'_> {
         Ok(present)
     }
 
-    /// Makes a mount that is there show what is needed, or is where it is needed.
+    /// Changes an existing mount so that it has the needed path, and the needed path on the host.
     fn redirect(
         &mut self,
         mount: &NeededMount,
@@ -558,12 +582,15 @@ impl ManifestEdits<'_> {
             *found == Match::Move(index) && self.is_used_once(*volume, lists) && host(*volume).is_some()
         };
         if *found == Match::Same(index) {
-            // With a subPath the volume is a directory above, whose type is its own.
+            // With a subPath, the volume is a directory above, and its type stays.
             if let Some(volume) = volume.filter(|volume| host(*volume).as_ref() == Some(&mount.host)) {
                 self.set_volume(&lists.volumes, volume, mount);
             }
         } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
-            return Err(Refusal::new(node.position, "this mount's path is needed, and it has a subPath"));
+            return Err(Refusal::new(
+                node.position,
+                "the settings need the path of this mount, but it has a subPath; remove this mount",
+            ));
         } else if let Some(volume) = volume.filter(is_moved) {
             let at = ["spec", "volumes"].map(PathStep::from).to_vec();
             let path = [at, vec![PathStep::from(volume), "hostPath".into(), "path".into()]].concat();
@@ -578,7 +605,7 @@ impl ManifestEdits<'_> {
         Ok(())
     }
 
-    /// Does this container alone use a volume? A log shipper beside it would lose its directory.
+    /// Is this the only mount of the volume? Another container, such as a log shipper, would lose its directory.
     fn is_used_once(&self, volume: usize, lists: &Lists) -> bool {
         let all = ["containers", "initContainers"].map(|list| self.spec.get(list).and_then(Node::items));
         let containers = all.into_iter().flatten().flatten();
@@ -586,7 +613,7 @@ impl ManifestEdits<'_> {
         mounts.filter(|node| volume_of(node, &lists.volumes) == Some(volume)).count() == 1
     }
 
-    /// The name of the volume to mount: one that shows the path already, else a new one.
+    /// The name of the volume to mount: an existing volume of this path, or a new one.
     fn volume_for(&mut self, mount: &NeededMount, lists: &mut Lists) -> String {
         if let Some(index) = lists.volumes.iter().position(|volume| host_of(volume).as_ref() == Some(&mount.host))
         {
@@ -602,13 +629,13 @@ impl ManifestEdits<'_> {
         name
     }
 
-    /// Gives an existing mount's field its value, where it hasn't. A missing `readOnly` is false.
+    /// Sets a field of an existing mount, if it differs. A missing `readOnly` is false.
     fn set_mount(&mut self, node: &Node, index: usize, name: &str, value: New) {
         let path = self.path(&["volumeMounts".into(), PathStep::from(index)]);
         self.set(node, path, name, value);
     }
 
-    /// Gives an existing hostPath volume the type that the mount wants.
+    /// Sets the type of an existing hostPath volume, if the present one does not serve.
     fn set_volume(&mut self, volumes: &[Node], index: usize, mount: &NeededMount) {
         if let Some(host_path) = volumes[index].get("hostPath") {
             let path = vec!["spec".into(), "volumes".into(), PathStep::from(index), "hostPath".into()];
@@ -716,7 +743,7 @@ mod tests {
                 (line + 1, at + 1),
                 "{marked}: {refusal}"
             );
-            assert_eq!(refusal.reason, "what comes after `--` is not read as flags; remove it", "{marked}");
+            assert_eq!(refusal.reason, "kube-apiserver reads no flags after `--`; remove it", "{marked}");
         }
         // What ends a wrapper's own flags doesn't matter.
         for container in [

@@ -1,8 +1,10 @@
-//! Puts the audit flags and mounts into other people's YAML: kubeadm's configuration and the static pod
-//! manifest. Pure: text in, text out.
+//! Adds the audit flags and mounts to YAML files of kubeadm and of administrators: the kubeadm configuration, the
+//! static pod manifest, and patches. All functions here take a text and return a text; no code here reads or writes a
+//! file.
 //!
-//! * `settings` is what a file shall have, `mounts` which mounts that needs.
-//! * [`kubeadm`] edits kubeadm's configuration, [`manifest`] the manifest; [`patch`] is the settings as a patch of kubeadm's.
+//! * `settings` holds what a file must have, `mounts` the mounts that this needs.
+//! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
+//!   for kubeadm.
 
 pub mod kubeadm;
 pub mod manifest;

@@ -1,4 +1,4 @@
-//! The mounts that the settings need, and how they relate to those that a file has.
+//! The mounts that the settings need, and how existing mounts of a file serve them.
 
 use super::settings::{Refusal, Wanted, Wired};
 use crate::audit::flags::{self, Flags};
@@ -11,18 +11,19 @@ use crate::yaml::{Node, Position};
 /// A path of the host that the API server's container must see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NeededMount {
-    /// The volume's name, unless it is taken.
+    /// The name of the volume, unless another volume has it.
     pub name: &'static str,
     pub host: String,
     pub container: String,
     pub read_only: bool,
     /// The `hostPath` type.
     pub kind: &'static str,
-    /// Where the file's flags point at before the edit, if elsewhere.
+    /// The path that the flag had before the edit, if it differs.
     pub old: Option<String>,
 }
 
-/// The mounts that a set of flags needs, with the same path on both sides. `before` are the flags before the edit.
+/// The mounts that the flags need, with the same path on the host and in the container. `before`: the flags before the
+/// edit.
 pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     let mount = |name, flag: &str, of: fn(&str) -> &str, read_only, kind| {
         let get =
@@ -35,9 +36,10 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
         path
     }
     [
-        // `File`: the kubelet then refuses to start the pod where the file is missing, and makes no directory of it.
+        // `File`: if the file is missing, the kubelet then refuses to start the pod, and does not create a directory
+        // of that name.
         mount("audit", "audit-policy-file", same, true, "File"),
-        // The directory, not the file: rotation renames, which a mounted file answers with EBUSY.
+        // The directory, not the file: rotation renames the file, and the rename of a mounted file fails with EBUSY.
         mount("audit-log", "audit-log-path", parent, false, "DirectoryOrCreate"),
         mount("audit-webhook", "audit-webhook-config-file", same, true, "File"),
     ]
@@ -46,7 +48,8 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     .collect()
 }
 
-/// The mounts that an edit sees to: a webhook that isn't ours has what it needs, or doesn't work today either.
+/// The mounts that an edit adds. A webhook that the configuration does not name has its mount already, or does not
+/// work today either.
 pub(super) fn wanted_mounts(flags: &Flags, before: &Flags, wanted: &Wanted) -> Vec<NeededMount> {
     let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
     let mut mounts = needed_mounts(flags, before);
@@ -60,28 +63,32 @@ pub(super) struct Present {
     pub position: Position,
     pub name: String,
     pub container: String,
-    /// What it shows, where that is a path of the host.
+    /// The path on the host, if it is one.
     pub host: Option<String>,
     pub read_only: bool,
-    /// The runtime can't make a mount point in it.
+    /// The container runtime cannot create a mount point in it.
     pub closed: bool,
 }
 
-/// How a mount that is needed relates to those that a file has.
+/// How the existing mounts serve a needed one. The number is an index into them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Match {
-    /// This one is at the same path and shows the same path of the host.
+    /// This mount has the same path, and the same path on the host.
     Same(usize),
-    /// This one, a directory above, serves the path too.
+    /// This mount of a directory above also serves the path.
     Above(usize),
-    /// This one is at the same path but shows something else.
+    /// This mount has the same path, but another path on the host.
     Taken(usize),
-    /// This one mounts the log file itself, or is ours and shows where the settings pointed at before.
+    /// This mount is of the log file itself, or is the program's own mount of the previous path.
     Move(usize),
     Missing,
 }
 
-/// Finds how a mount fits. `file` is the log file, for the log's mount.
+/// Finds how the existing mounts serve a needed one. `file`: the log file, if it is the mount of the log.
+///
+/// # Errors
+///
+/// A mount that makes the needed one impossible: its position, and what to do.
 pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Present]) -> Result<Match, Refusal> {
     let at =
         |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
@@ -118,8 +125,8 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
             {
                 let (path, parent) = (&mount.container, &one.container);
                 let reason = format!(
-                    "{path} needs a mount of its own below {parent}, and the runtime can't make the place for it in \
-                     what is mounted here; choose another path"
+                    "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
+                     this mount; choose another path"
                 );
                 return Err(Refusal::new(one.position, reason));
             }
@@ -132,7 +139,7 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
                 }
                 _ => {
                     if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
-                        let reason = format!("the log of --audit-log-path, which is kept, {fault}");
+                        let reason = format!("the log of the existing flag --audit-log-path {fault}");
                         return Err(Refusal::new(Position { line: 1, column: 1 }, reason));
                     }
                     old.map_or(Match::Missing, Match::Move)
@@ -142,13 +149,13 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
     }
 }
 
-/// The rest of a path below a directory.
+/// The rest of a path below a directory; `None` if it is not below.
 pub(super) fn rest_below<'p>(directory: &str, path: &'p str) -> Option<&'p str> {
     let directory = directory.trim_end_matches('/');
     path.strip_prefix(directory).filter(|rest| rest.starts_with('/') && rest.len() > 1)
 }
 
-/// The host's path of a container's path that lies at or below a mount.
+/// The path on the host of a path in the container, at or below a mount; `None` if the mount is not of the host.
 pub(super) fn host_path_of(present: &Present, path: &str) -> Option<String> {
     let host = present.host.as_deref()?;
     if present.container == path {
@@ -157,7 +164,7 @@ pub(super) fn host_path_of(present: &Present, path: &str) -> Option<String> {
     Some(format!("{}{}", host.trim_end_matches('/'), rest_below(&present.container, path)?))
 }
 
-/// Where a container's path lies on the host: by the nearest mount, else at the same path.
+/// The path on the host of a path in the container, by the nearest mount. Without a mount, it is the same path.
 pub(super) fn find_on_host(present: &[Present], path: &str) -> Option<String> {
     let nearest = present
         .iter()
@@ -169,29 +176,29 @@ pub(super) fn find_on_host(present: &[Present], path: &str) -> Option<String> {
     }
 }
 
-/// Whether a type of a volume does as well as the wanted one: the directory is there before the flags are, so nothing
-/// has to make it, and changing the type would restart the API server for nothing.
+/// Does the existing type of a volume serve as well as the wanted one? The directory exists before the flags do, so
+/// the kubelet does not need to create it. A change of the type alone would restart the API server for nothing.
 pub(super) fn serves(node: &Node, wanted: &New) -> bool {
     *wanted == New::str("DirectoryOrCreate") && node.str() == Some("Directory")
 }
 
-/// Whether a field is there and true, as Kubernetes reads it: `yes` is, too.
+/// Is the field present and true, as Kubernetes reads it? `yes` is true, too.
 pub(super) fn is_true(node: &Node, name: &str) -> bool {
     node.get(name).is_some_and(|node| resolve(node) == Type::Bool(true))
 }
 
-/// A path as it is compared: without a slash at its end.
+/// A path for comparison: without a slash at its end.
 pub(super) fn without_slash(path: &str) -> String {
     if path == "/" { path.to_owned() } else { path.trim_end_matches('/').to_owned() }
 }
 
-/// The log file, where a mount is that of the log.
+/// The log file, if the mount is the mount of the log.
 pub(super) fn log_file_of<'f>(mount: &NeededMount, flags: &'f flags::Flags) -> Option<&'f str> {
     let file = flags.get("audit-log-path").map(String::as_str)?;
     (mount.name == "audit-log").then_some(file)
 }
 
-/// Whether a node has a value already; of paths, the slash at the end doesn't count.
+/// Does a node have this value already? In paths, a slash at the end does not count.
 pub(super) fn has_value(node: &Node, value: &New) -> bool {
     match value {
         New::Str(text) => node.str().is_some_and(|found| without_slash(found) == without_slash(text)),
@@ -200,14 +207,14 @@ pub(super) fn has_value(node: &Node, value: &New) -> bool {
     }
 }
 
-/// A volume name that isn't taken.
+/// A volume name that no other volume has.
 pub(super) fn free_name(name: &str, taken: &[String]) -> String {
     let free = |candidate: &String| !taken.contains(candidate);
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     std::iter::once(name.to_owned()).chain(numbered).find(free).unwrap_or_default()
 }
 
-/// What the results of both kinds of file have in common. `present` are the mounts before the edit.
+/// The result of an edit, for both kinds of file. `present`: the mounts before the edit.
 pub(super) fn to_wired(
     text: String,
     flags: &Flags,
@@ -217,8 +224,8 @@ pub(super) fn to_wired(
 ) -> Wired {
     if flags::is_busy(flags) {
         notes.push(format!(
-            "{}: the API server will look for events without a pause, which takes up to a whole processor: batches of more than one \
-             need --audit-log-batch-max-wait (log.batch.maxWait), such as 1s",
+            "{}: the API server will look for events without a pause, which takes up to a whole processor; set \
+             --audit-log-batch-max-wait (log.batch.maxWait), for example to 1s",
             Position::START
         ));
     }
@@ -232,7 +239,7 @@ pub(super) fn to_wired(
     Wired { text, policy, log_directory, flags: flags.clone(), notes }
 }
 
-/// What keeping somebody else's settings means for their mounts.
+/// Checks an existing mount that stays. `notes` gets what a person must know.
 pub(super) fn check_kept(
     mount: &NeededMount,
     fit: &Match,

@@ -1,8 +1,9 @@
-//! The settings as a patch, which `kubeadm init --patches` puts into the manifest that it makes.
+//! Writes the settings as a patch. `kubeadm init --patches` applies it to the manifest that kubeadm makes.
 //!
-//! It is a JSON patch, as the others replace a list where they should add to it. What a patch can be, and that they are taken in the
-//! order of their paths, is said by kubeadm's `cmd/kubeadm/app/util/patches`. Ours comes first, where the manifest is as kubeadm makes
-//! it: a strategic patch puts another container before the API server's. So those that follow must leave it what it has.
+//! It is a JSON patch, because the other kinds replace a list instead of adding to it. kubeadm's
+//! `cmd/kubeadm/app/util/patches` defines what a patch can be, and applies patches in the order of their paths. This
+//! program's patch comes first, when the manifest is as kubeadm makes it: a strategic patch can put another container
+//! before the API server's. So the patches after it must not replace what it adds.
 
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use crate::audit::version::Version;
 use crate::config::Config;
 use crate::yaml::{Node, Position};
 
-/// The name of a patch begins with what it changes.
+/// The targets of kubeadm's patches. The name of a patch begins with its target.
 const TARGETS: [&str; 7] = [
     TARGET,
     "etcd",
@@ -24,10 +25,10 @@ const TARGETS: [&str; 7] = [
     "kubeproxydaemonset",
 ];
 const TARGET: &str = "kube-apiserver";
-/// A name that kubeadm takes for a JSON patch of it.
+/// A file name that kubeadm reads as a JSON patch of this target.
 pub const NAME: &str = "kube-apiserver+json.json";
 
-/// Does kubeadm take a file of that name for a patch?
+/// Does kubeadm read a file of this name as a patch?
 pub fn is_patch(name: &str) -> bool {
     TARGETS.iter().any(|target| name.starts_with(target))
         && [".yaml", ".json"].iter().any(|end| name.ends_with(end))
@@ -35,7 +36,9 @@ pub fn is_patch(name: &str) -> bool {
 
 /// The patch for a manifest without audit settings.
 ///
-/// Errors: the API server of that version would not start with it.
+/// # Errors
+///
+/// The API server of this version would not start with the settings.
 pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusal> {
     let flags = effective(&Wanted::of(config), &[]);
     check(&flags, version, Position::START)?;
@@ -54,21 +57,23 @@ pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusa
     Ok(format!("{:#}\n", Value::from(operations)))
 }
 
-/// Looks through a patch of the user's, by its name and text, for what doesn't go with ours.
+/// Checks that an administrator's patch, given by its name and text, leaves the settings intact.
 ///
-/// Errors: it has an audit flag, or a volume or mount of the same name or path; it replaces a list that ours adds to; or it lets the
-/// API server run as a user who couldn't read the policy.
+/// # Errors
+///
+/// The patch has an audit flag, or a volume or mount with the same name or path as a setting; it replaces a list that
+/// the settings add to; or it lets the API server run as a user who could not read the policy.
 pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
     if !name.starts_with(TARGET) {
         return Ok(());
     }
     let kind = name.split_once('+').map_or("strategic", |(_, kind)| kind.split('.').next().unwrap_or_default());
-    // Of volumes, and the paths where they are mounted.
+    // The names of the volumes, and the paths of the mounts.
     let ours: Vec<_> = needed_mounts(&config.flags().into_iter().collect(), &Flags::new())
         .into_iter()
         .flat_map(|mount| [mount.name.to_owned(), mount.container])
         .collect();
-    // What can't be read, kubeadm judges.
+    // kubeadm itself refuses a patch that cannot be read.
     let documents = crate::yaml::parse(text).unwrap_or_default();
     documents.iter().try_for_each(|document| {
         look(&document.root, &ours, "", false)?;
@@ -80,13 +85,13 @@ pub fn clash(name: &str, text: &str, config: &Config) -> Result<(), Refusal> {
     })
 }
 
-/// Looks at a value, which has that key, for the settings' own: `ours` are names of volumes and paths. `is_volume` says that it is one of a
-/// volume or a mount.
+/// Checks a value, whose key is `key`, and all values in it. `ours`: the volume names and mount paths of the settings.
+/// `is_volume`: the value is in a list of volumes or mounts.
 fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::new(node.position, why));
     if key == "runAsUser" {
         return refuse(
-            "with runAsUser the API server could not read its policy; use --config, and apply after kubeadm init",
+            "with runAsUser, the API server could not read its policy; use --config, and run kube-audit-bootstrap apply after kubeadm init",
         );
     }
     if let Some(word) = node.scalar() {
@@ -94,13 +99,13 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
         let is_taken = ["name", "mountPath"].contains(&key) && is_volume && ours.contains(&without_slash(word));
         if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
             return refuse(&format!(
-                "this patch has {word}, too, which is the audit settings' own; remove it, or use --config"
+                "this patch has {word}, which the audit settings also set; remove it, or use --config"
             ));
         }
     }
     let of_volume = |name: &str| ["volumes", "volumeMounts"].iter().any(|list| name.contains(list));
     for item in node.items().unwrap_or_default() {
-        // An operation's value is of what its path says.
+        // The path of an operation shows what its value is.
         let path = item.get("path").and_then(Node::scalar).unwrap_or_default();
         look(item, ours, key, is_volume || of_volume(path))?;
     }
@@ -111,11 +116,11 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
 }
 
 fn replaces(node: &Node) -> Result<(), Refusal> {
-    let why = "this patch replaces what the audit settings are in; add to it by a JSON patch, or use --config";
+    let why = "this patch replaces a list that the audit settings add to; add to the list with a JSON patch, or use --config";
     Err(Refusal::new(node.position, why))
 }
 
-/// An operation of a JSON patch: of a list, it may add or take an item, and not the whole.
+/// Checks an operation of a JSON patch. It can add an item to a list or remove one, but not replace the list.
 fn operation(operation: &Node) -> Result<(), Refusal> {
     let field = |name: &str| operation.get(name).and_then(Node::scalar).unwrap_or_default();
     let is_whole = |path: &str| {
@@ -123,7 +128,7 @@ fn operation(operation: &Node) -> Result<(), Refusal> {
         match parts.as_slice() {
             [] | ["spec"] | ["spec", "containers" | "volumes"] => true,
             ["spec", "containers", _, "command" | "volumeMounts"] => true,
-            // To add is to put another one there.
+            // `add` inserts another container.
             ["spec", "containers", _] => field("op") != "add",
             _ => false,
         }
@@ -136,7 +141,7 @@ fn operation(operation: &Node) -> Result<(), Refusal> {
     }
 }
 
-/// A merge patch replaces all lists that it has.
+/// Checks a merge patch, which replaces all lists that it has.
 fn merge(root: &Node) -> Result<(), Refusal> {
     match root.get("spec") {
         Some(spec) if spec.is_null() => replaces(spec),
@@ -145,7 +150,8 @@ fn merge(root: &Node) -> Result<(), Refusal> {
     }
 }
 
-/// A strategic patch adds to lists of volumes and containers, and replaces a command; words with a dollar make it replace others.
+/// Checks a strategic patch. It adds to lists of volumes and containers, and replaces a command. A key that begins
+/// with a dollar sign makes it replace other lists, too.
 fn strategic(root: &Node) -> Result<(), Refusal> {
     if let Some(found) = directive(root) {
         return replaces(found);
@@ -165,7 +171,7 @@ fn strategic(root: &Node) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `$patch`, `$retainKeys` and their like.
+/// Finds a key such as `$patch` or `$retainKeys`.
 fn directive(node: &Node) -> Option<&Node> {
     let pairs = node.pairs().unwrap_or_default();
     let own = pairs.iter().find(|(name, _)| name.scalar().is_some_and(|name| name.starts_with('$')));
@@ -234,7 +240,7 @@ mod tests {
                 Some((3, 49)),
             ),
             ("kube-apiserver.yaml", "spec: {securityContext: {runAsUser: 12}}\n", Some((1, 37))),
-            // What ours adds to is replaced.
+            // A list that the settings add to is replaced.
             ("kube-apiserver.yaml", "spec: {containers: [{name: kube-apiserver, command: [a]}]}\n", Some((1, 53))),
             ("kube-apiserver.yaml", "spec: {containers: [{$patch: replace}]}\n", Some((1, 22))),
             ("kube-apiserver.yaml", "spec: {volumes: null}\n", Some((1, 17))),
@@ -247,7 +253,7 @@ mod tests {
             ),
             ("kube-apiserver+json.yaml", "- {op: remove, path: /spec/containers/1}\n", Some((1, 3))),
             ("kube-apiserver+json.yaml", "- {op: move, from: /spec/volumes, path: /x}\n", Some((1, 3))),
-            // What is added, or has such words elsewhere.
+            // The patch only adds, or has such words in other fields.
             ("kube-apiserver.yaml", "spec: {containers: [{name: audit, command: [a]}], priority: 1}\n", None),
             ("kube-apiserver.yaml", "metadata: {labels: {name: audit, audit: audit-log}}\nx: --audits=1\n", None),
             ("kube-apiserver+merge.yaml", "spec: {priority: 1}\n", None),
@@ -258,7 +264,7 @@ mod tests {
             ),
             ("kube-apiserver+json.yaml", "- {op: test, path: /spec/volumes, value: []}\n", None),
             ("kube-apiserver+json.yaml", "- {op: move, from: /spec/volumes/3, path: /spec/volumes/0}\n", None),
-            // Another target's, and no YAML.
+            // A patch of another target, and a text that is not YAML.
             ("etcd.yaml", "spec: {containers: [{name: kube-apiserver, command: [--audit-log-path=/x]}]}\n", None),
             ("kube-apiserver.yaml", "a: [\n", None),
         ] {

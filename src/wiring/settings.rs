@@ -1,4 +1,4 @@
-//! What a file shall have, what became of it, and why it was left as it is.
+//! What a file must have, the result of an edit, and why an edit was refused.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use crate::yaml::node::YamlFault;
 use crate::yaml::scalar::template_mark;
 use crate::yaml::{Node, Position};
 
-/// What a file shall have.
+/// What a file must have.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Flags and values, in the order in which they are written.
     pub flags: Vec<(String, String)>,
-    /// Boolean flags that must be false where a file has them.
+    /// Boolean flags that must be false if a file has them.
     pub off: Vec<String>,
     pub existing: Existing,
 }
@@ -27,7 +27,7 @@ impl Wanted {
         Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing }
     }
 
-    /// The values to give, each with whether it is added where it is missing.
+    /// The name and value of each flag, and whether it is added if it is missing.
     pub(super) fn values(&self) -> impl Iterator<Item = (&String, &str, bool)> {
         let on = self.flags.iter().map(|(name, value)| (name, value.as_str(), true));
         on.chain(self.off.iter().map(|name| (name, "false", false)))
@@ -37,11 +37,11 @@ impl Wanted {
 /// A file after its edit.
 #[derive(Clone, Debug)]
 pub struct Wired {
-    /// The new text; the old one where nothing was missing.
+    /// The new text; if nothing was missing, the same text as before.
     pub text: String,
-    /// Where the policy lies on the host.
+    /// The path of the policy on the host.
     pub policy: String,
-    /// The directory of the log on the host; `None` where a kept flag logs elsewhere than to a file.
+    /// The log directory on the host; `None` if an existing flag sends the log to no file.
     pub log_directory: Option<String>,
     /// The audit flags that the API server will have.
     pub flags: Flags,
@@ -49,12 +49,12 @@ pub struct Wired {
     pub notes: Vec<String>,
 }
 
-/// Why a file was left as it is.
+/// Why a file is not edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub position: Position,
     pub reason: String,
-    /// The YAML to add by hand, where that would do.
+    /// The YAML to add by hand, if that helps.
     pub by_hand: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn filled_in(node: &Node) -> Result<(), Refusal> {
     match template_mark(node) {
         Some(found) => Err(Refusal::new(
             found.position,
-            format!("{} is a template's mark that was not filled in", brief(found.scalar().unwrap_or_default())),
+            format!("{} is a placeholder of a template; fill it in", brief(found.scalar().unwrap_or_default())),
         )),
         None => Ok(()),
     }
@@ -91,7 +91,8 @@ impl From<YamlFault> for Refusal {
     }
 }
 
-/// The flags that the API server will have: ours, over or under those that are there.
+/// The flags that the API server will have: the wanted flags replace existing ones, or existing ones stay, as
+/// `wanted.existing` says.
 pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
     let mut all: Flags = present.iter().cloned().collect();
     for (name, value) in &wanted.flags {
@@ -108,11 +109,15 @@ pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags 
     all
 }
 
-/// Says why an API server would not start with these flags.
+/// Checks that an API server starts with these flags.
+///
+/// # Errors
+///
+/// It would not start: why.
 pub(super) fn check(flags: &Flags, version: Option<Version>, position: Position) -> Result<(), Refusal> {
     for name in ["audit-policy-file", "audit-log-path"] {
         if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
-            let reason = format!("--{name} is kept, and {path:?} is no absolute path; correct or remove it");
+            let reason = format!("--{name} stays, but {path:?} is not an absolute path; correct or remove it");
             return Err(Refusal::new(position, reason));
         }
     }

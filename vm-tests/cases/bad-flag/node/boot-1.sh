@@ -6,7 +6,7 @@ edit='s/^    - kube-apiserver$/&\n    - --no-such-flag=1/'
 step 'the manifest is kept as it will be' keep bad sed "$edit" "$MANIFEST"
 edit_manifest "$edit"
 LIMIT=300 step 'apply --wait names the flag, and what is still wrong when all is put back' \
-    says 'unknown flag: --no-such-flag.* files are as they were.*not all is well.*no-such-flag.*restore' \
+    says 'unknown flag: --no-such-flag.* files are as they were.*there are problems.*no-such-flag.*restore' \
     exits 4 kube-audit-bootstrap apply --wait 2m
 step 'the manifest is the previous one' is_still bad manifest
 

@@ -28,7 +28,7 @@ systemctl stop kubelet
 step 'somebody writes a change of it' keep changed change_of "$(kept edited)"
 step 'somebody changes the configuration since' put_configuration "$(kept changed)"
 step 'restore leaves that, and says so' \
-    says 'kubeadm-config is not put back, as it was changed since' kube-audit-bootstrap restore
+    says 'kubeadm-config is not put back, because it was changed since' kube-audit-bootstrap restore
 step 'what somebody wrote is there' is_still changed configuration
 step 'but the manifest is as it was' is_still manifest manifest
 step 'apply edits the manifest again, and has nothing to add' kube-audit-bootstrap apply

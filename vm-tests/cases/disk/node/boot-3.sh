@@ -4,7 +4,7 @@ step 'the kubelet was not started' is "$(since kubelet.service ExecMainStartTime
 step 'no API server runs' exits 1 pgrep -x kube-apiserver
 step 'nothing was written where the disk would be' finds_nothing $DIRECTORY -mindepth 1
 step 'apply says what is missing' \
-    says "/dev/disk/by-label/audit: storage.device isn't there" exits 1 kube-audit-bootstrap apply
+    says "/dev/disk/by-label/audit: storage.device does not exist" exits 1 kube-audit-bootstrap apply
 step 'the journal does, too' eventually journal_says_so
 e2label $DISK audit
 udevadm trigger --settle $DISK

@@ -32,9 +32,9 @@ blank
 inner=$(loop_on "$DEVICE")
 step 'a device that another device is made of' refuses 'a loop device uses it'
 give_back "$inner"
-step 'a device to format, by a name that may change' says 'may be another disk' \
+step 'a device to format, by a name that may change' says 'may mean another disk' \
     exits 2 kube-audit-bootstrap --config <(configuration "storage: {device: $DEVICE, format: ext4}") apply
-step 'a device that is not there' says "isn't there" \
+step 'a device that is not there' says 'does not exist' \
     exits 1 kube-audit-bootstrap --config <(configuration 'storage: {device: /dev/disk/by-id/none}') apply
 step 'a blank device without a format' refuses 'it is blank' ''
 step 'a file' refuses 'is not a block device' ext4 /dev/disk/by-id/file
@@ -42,7 +42,7 @@ step 'nothing was written' \
     test ! -e /etc/kubernetes/audit-policy.yaml -a ! -e /etc/systemd/system/var-log-kubernetes-audit.mount
 
 step 'apply refuses a log in memory' refuses_memory
-step 'unless the configuration allows it' says 'will be gone after a reboot' \
+step 'unless the configuration allows it' says 'will be lost at a reboot' \
     exits 3 kube-audit-bootstrap --config <(configuration 'storage: {require: any}') plan
 umount /var/log/kubernetes
 
@@ -71,8 +71,8 @@ chmod 755 /var/log/kubernetes/audit
 step 'status finds what others changed' says 'was mode 0755' exits 3 kube-audit-bootstrap status
 step 'apply mends that' kube-audit-bootstrap apply
 mount -t tmpfs tmpfs /var/log/kubernetes/audit
-step 'status reports another mount over it' says 'and not what storage names' exits 3 kube-audit-bootstrap status
-step 'apply refuses that' says 'and not what storage names' exits 1 kube-audit-bootstrap apply
+step 'status reports another mount over it' says 'but storage names another disk' exits 3 kube-audit-bootstrap status
+step 'apply refuses that' says 'but storage names another disk' exits 1 kube-audit-bootstrap apply
 umount /var/log/kubernetes/audit
 step 'restore unmounts it' restore_all
 step 'nothing is mounted' is_not_mounted /var/log/kubernetes/audit
