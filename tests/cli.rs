@@ -218,9 +218,10 @@ fn what_is_wrong_is_said_with_its_causes() {
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = stderr.lines().find(|line| line.starts_with(words)).unwrap();
-        for part in
-            ["can't be used; move its directory away: ", "version: not 1, which is what this program reads"]
-        {
+        for part in [
+            "this backup can't be read; move its directory away: ",
+            "version: not 1, the only version that this program reads",
+        ] {
             assert!(line.contains(part), "{stderr}");
         }
         fs::remove_dir_all(set).unwrap();
@@ -233,7 +234,7 @@ fn a_file_beside_the_manifest_that_is_not_looked_at_is_told() {
     let big = fs::File::create(node.path().join("etc/kubernetes/manifests/big.yaml")).unwrap();
     big.set_len(2_000_000).unwrap();
     let stderr = String::from_utf8(run(node.path(), &["plan"]).stderr).unwrap();
-    assert!(stderr.contains("2000000 bytes, too large to be looked at"), "{stderr}");
+    assert!(stderr.contains("2000000 bytes, too large to read"), "{stderr}");
 }
 
 /// `/var/log` is for log shippers, too.

@@ -20,7 +20,8 @@ const QUIET: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The file with the id of the newest backup set that no longer counts, nor do those before it. [`forget`] writes it.
+/// The file with the ID of the newest backup that no longer counts; older backups don't count either. [`forget`]
+/// writes it.
 const FORGOTTEN: &str = "/var/lib/kube-audit-bootstrap/forgotten";
 
 /// The directories where systemd looks for the link that enables the path unit.
@@ -60,12 +61,12 @@ fn kubeadm_runs() -> bool {
     running().any(|(_, name)| name == "kubeadm")
 }
 
-/// Forgets the history up to the backup set `id`. An `apply` by hand that found nothing to do made no set of its own, and a
-/// restore that took a restore back left everything in place. The caller holds the lock.
+/// Forgets the history up to the backup `id`. Needed after an `apply` by hand that found nothing to do and so made no
+/// backup, and after a restore that undid a restore and left everything in place. The caller holds the lock.
 ///
 /// # Errors
 ///
-/// The file system's.
+/// The file system reports an error.
 pub fn forget(root: &Root, id: &str) -> Result<()> {
     root.make_private(STATE)?;
     root.replace(FORGOTTEN, id)
@@ -74,7 +75,7 @@ pub fn forget(root: &Root, id: &str) -> Result<()> {
 /// The repairs since the last `apply`, and whether the last run was a `restore`.
 pub fn history(root: &Root) -> Result<RepairHistory> {
     let mut sets = backup::list(root)?;
-    // A forgotten set that was pruned is older than all sets that matter.
+    // If the forgotten backup was removed because of its age, it is older than every backup that matters.
     let forgotten = root.read(FORGOTTEN, MAX_BYTES)?.map(|forgotten| forgotten.bytes).unwrap_or_default();
     if let Some(at) = sets.iter().position(|set| set.id.as_bytes() == forgotten) {
         sets.truncate(at);
@@ -150,7 +151,7 @@ mod tests {
         }
         forget(&node.root, &newest().unwrap()).unwrap();
         assert_eq!(newest(), None);
-        // Its set went with age.
+        // Its backup was removed because of its age.
         forget(&node.root, "20200101T000000Z").unwrap();
         assert_eq!(newest(), Some(time::stamp(at(2400))));
     }

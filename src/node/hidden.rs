@@ -72,7 +72,7 @@ mod tests {
         let node = Node::with(&[(MANIFEST, "manifest")]);
         let names = node.names();
         assert!(!is_hidden(&node.root, MANIFEST).unwrap());
-        // Nobody else sees the mask of a thread but by what the kernel tells of it.
+        // Only the kernel reports the signal mask of a thread.
         let (sender, receiver) = std::sync::mpsc::channel();
         let blocked = |thread: i32| {
             let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();

@@ -107,7 +107,7 @@ impl Canary {
         let client = command.stdout(Stdio::piped()).spawn()?;
         let mut canary = Canary { client, mark, messages };
         let first = read_on(canary.client.stdout.take().context("kubectl has no output")?);
-        first.recv_timeout(BEGINNING).context("no watch began")?;
+        first.recv_timeout(BEGINNING).context("the watch did not start")?;
         Ok(canary)
     }
 
@@ -137,8 +137,8 @@ impl Drop for Canary {
     }
 }
 
-/// Reads all that comes, so that its writer never waits, and reports each part. Takes no signal: one that `hidden::show_again` keeps
-/// from its own thread must not end the process by this one.
+/// Reads to the end, so that the writer never waits, and sends a message for each part. Takes no signal: a signal that
+/// `hidden::show_again` blocks in its own thread must not end the process through this thread.
 fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
     let (began, parts) = mpsc::channel();
     thread::spawn(move || {
@@ -152,8 +152,9 @@ fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
     parts
 }
 
-/// Does a container's log tell that the event of a request with this mark came too late? A backend in batch mode that is closed says so
-/// (`plugin/pkg/audit/buffered/buffered.go`), in a message of several lines: first why, then the events (`pkg/audit/metrics.go`).
+/// Whether a container's log says that the event of the request with this mark came too late. A closed backend in batch
+/// mode logs this (`plugin/pkg/audit/buffered/buffered.go`), in a message of several lines: first the reason, then the
+/// events (`pkg/audit/metrics.go`).
 fn is_unheard(log: &str, mark: &str) -> bool {
     log.find("audit backend shut down").is_some_and(|at| log[at..].contains(mark))
 }
@@ -222,7 +223,7 @@ mod tests {
         (child, process)
     }
 
-    /// A reader that says which signals its thread blocks.
+    /// A reader that reports which signals its thread blocks.
     struct Mask(mpsc::Sender<String>);
 
     impl Read for Mask {

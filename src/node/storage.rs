@@ -223,7 +223,7 @@ fn read_times(file: &mut File, length: u64) -> Option<EventTimes> {
     Some(EventTimes { first: first.lines().find_map(time)?, last: last.lines().rev().find_map(time)? })
 }
 
-/// Which file is at a path, through links; `None` where nothing is there.
+/// The identity of the file at a path, through links. `None` if it doesn't exist.
 pub fn identity(path: impl AsRef<Path>) -> Option<FileIdentity> {
     let metadata = fs::metadata(path).ok()?;
     Some(FileIdentity { device: metadata.dev(), inode: metadata.ino() })

@@ -425,7 +425,10 @@ mod tests {
         let device = node.host(POLICY).display().to_string();
         let format = Change::Format { device: device.clone(), format: FileSystem::Ext4 };
         let error = node.apply(&[node.write(MANIFEST, "manifest"), format], 0).unwrap_err().to_string();
-        assert!(error.starts_with(&node.root.shown(&device)) && error.contains("changed meanwhile"), "{error}");
+        assert!(
+            error.starts_with(&node.root.shown(&device)) && error.contains("changed by something else meanwhile"),
+            "{error}"
+        );
         assert_eq!(node.everything(), before);
     }
 

@@ -83,7 +83,7 @@ pub struct EventTimes {
 /// How fast a log grows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Of events, uncompressed.
+    /// Bytes of events a second, uncompressed.
     pub bytes_per_second: f64,
     /// The start of the measured time, in seconds since 1970.
     pub since: u64,
@@ -123,8 +123,7 @@ impl LogHistory {
         (plain > 0.0 && bytes > 0.0).then(|| (plain / bytes).max(1.0))
     }
 
-    /// Bytes of events a second, the start of the measured time (in seconds since 1970) and its length in seconds.
-    /// For the oldest rotated file, only its end is known, so its bytes don't count.
+    /// How fast the log grows. For the oldest rotated file, only its end is known, so its bytes don't count.
     fn rate(&self) -> Option<Rate> {
         let last = self.events.map(|times| times.last).or(self.rotated.last().map(|file| file.time))?;
         let (bytes, since) = match self.rotated.as_slice() {
@@ -394,7 +393,7 @@ mod tests {
         Some(EventTimes { first, last })
     }
 
-    /// A rate, without the length of the measured time.
+    /// A rate without the length of its time.
     fn known(rate: Option<Rate>) -> Option<(f64, u64)> {
         rate.map(|rate| (rate.bytes_per_second, rate.since))
     }
