@@ -29,7 +29,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
-use common::{Tree, program, tree};
+use common::{Tree, program, records, tree};
 
 use nix::unistd::{getegid, geteuid, getgroups};
 use serde_yaml::{Mapping, Value};
@@ -273,7 +273,7 @@ struct Expected<'a> {
 impl Expected<'_> {
     fn new(case: &Path) -> Expected<'_> {
         let known = ["case.yaml", "args"].map(str::to_owned).into();
-        Expected { case, update: std::env::var_os("UPDATE_CASES").is_some(), known }
+        Expected { case, update: records("UPDATE_CASES"), known }
     }
 
     fn file(&mut self, name: &str, found: &[u8]) -> Result<(), String> {

@@ -57,7 +57,7 @@ fn the_examples_are_what_is_printed() {
     let configured = root(&given("config.yaml"), Some(&given("audit-policy.yaml")));
     let default = tempfile::tempdir().unwrap();
     fs::create_dir(default.path().join("etc")).unwrap();
-    let update = std::env::var_os("UPDATE_EXAMPLES").is_some();
+    let update = common::records("UPDATE_EXAMPLES");
     for (set, root) in [("default", &default), ("configured", &configured)] {
         for (kind, file) in KINDS {
             let output = render(root.path(), &[kind]);
@@ -70,6 +70,20 @@ fn the_examples_are_what_is_printed() {
             let expected = fs::read_to_string(&path).unwrap_or_default();
             assert!(printed == expected, "{} is not what is printed, which is:\n{printed}", path.display());
         }
+    }
+}
+
+#[test]
+fn expectations_are_recorded_for_one_value_and_not_in_ci() {
+    for (value, ci, records) in [
+        (None, None, Some(false)),
+        (Some(""), None, Some(false)),
+        (Some("0"), Some("true"), Some(false)),
+        (Some("1"), Some("true"), None),
+        (Some("1"), Some("false"), Some(true)),
+        (Some("1"), None, Some(true)),
+    ] {
+        assert_eq!(common::may_record(value, ci), records, "{value:?}, CI: {ci:?}");
     }
 }
 
@@ -140,7 +154,7 @@ fn what_is_wrong_prints_nothing() {
     for (config, policy, kind, code, expected) in [
         ("log: {maxsize: 1}\n", None, "cloud-init", 2, "config.yaml:3:7: "),
         ("log: {path: '-'}\n", None, "rsyslog", 2, "log.path is -"),
-        (source, None, "cluster-api", 2, "policy.source isn't there"),
+        (source, None, "cluster-api", 2, "policy.source does not exist"),
         (source, Some(policy), "cloud-init", 1, "audit-policy.yaml:5:3: "),
         ("", None, "terraform", 2, "terraform"),
     ] {

@@ -40,6 +40,8 @@ fn run(root: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .arg("--root")
         .arg(root)
+        .env_remove("RUST_LOG")
+        .env_remove("JOURNAL_STREAM")
         .output()
         .unwrap()
 }

@@ -345,24 +345,54 @@ fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_p
     let (root, trace) = (directory.path().join("root"), directory.path().join("trace"));
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sample-node.sh");
     assert!(Command::new(sample).arg(&root).status().unwrap().success());
-    let mut strace = strace::strace(&trace, &["-e", "trace=%network,%process,rename,renameat,renameat2"]);
-    let output = strace::output(strace.arg(BINARY).args(["apply", "--root"]).arg(&root));
+    let traced = "trace=%network,%process,rename,renameat,renameat2,mkdir,mkdirat,fsync,fdatasync";
+    let mut strace = strace::strace(&trace, &["-y", "-e", traced]);
+    let output = strace::output(strace.arg(BINARY).args(["apply", "--output", "json", "--root"]).arg(&root));
     assert!(output.status.success(), "{output:?}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let trace = fs::read_to_string(trace).unwrap();
-    let (renames, others): (Vec<_>, Vec<_>) =
-        strace::calls(&trace).partition(|call| call.name.starts_with("rename"));
-    let others: Vec<_> = others.iter().map(|call| call.name).collect();
+    let trace = trace.replace(root.canonicalize().unwrap().to_str().unwrap(), "");
+    let trace = trace.replace(document["backup"].as_str().unwrap(), "ID");
+    let (mut others, mut done) = (Vec::new(), Vec::new());
+    for call in strace::calls(&trace) {
+        let names = call.quoted();
+        let directory = call.line.split_once('<').and_then(|(_, rest)| Some(rest.split_once('>')?.0));
+        match (call.name.trim_end_matches(char::is_numeric), directory, names.as_slice()) {
+            ("fsync", Some(path), []) => done.push(format!("sync {path}")),
+            ("mkdirat", Some(path), [name]) => done.push(format!("make {path}/{name}")),
+            ("renameat", Some(path), [from, to]) => done.push(format!("rename {path}/{from} to {to}")),
+            (name, ..) => others.push(name.to_owned()),
+        }
+    }
     assert_eq!(others, ["execve", "exit_group"], "{trace}");
-    let renames = renames.iter().map(strace::Call::quoted);
-    // The set of backups gets its name at the beginning and at the end.
-    let renames: Vec<_> = renames.filter(|names| !names.iter().any(|name| name.ends_with(".partial"))).collect();
-    assert_eq!(
-        renames,
-        [
-            [".audit-policy.yaml.kube-audit-bootstrap", "audit-policy.yaml"],
-            [".kubeadm.yaml.kube-audit-bootstrap", "kubeadm.yaml"],
-            ["kube-apiserver.backup", ".kube-apiserver.backup.kube-audit-bootstrap-old"],
-            [".kube-apiserver.yaml.kube-audit-bootstrap", "kube-apiserver.yaml"],
-        ]
-    );
+    let expected = "
+        make /var/lib/kube-audit-bootstrap
+        sync /var/lib
+        make /var/lib/kube-audit-bootstrap/backups
+        sync /var/lib/kube-audit-bootstrap
+        make /var/lib/kube-audit-bootstrap/backups/.ID
+        sync /var/lib/kube-audit-bootstrap/backups/.ID/3-kubeadm.yaml
+        sync /var/lib/kube-audit-bootstrap/backups/.ID/4-kube-apiserver.backup
+        sync /var/lib/kube-audit-bootstrap/backups/.ID/5-kube-apiserver.yaml
+        sync /var/lib/kube-audit-bootstrap/backups/.ID/index.json
+        sync /var/lib/kube-audit-bootstrap/backups/.ID
+        rename /var/lib/kube-audit-bootstrap/backups/.ID to ID.partial
+        sync /var/lib/kube-audit-bootstrap/backups
+        make /var/log/kubernetes
+        sync /var/log
+        make /var/log/kubernetes/audit
+        sync /var/log/kubernetes
+        sync /etc/kubernetes/.audit-policy.yaml.kube-audit-bootstrap
+        sync /etc/kubernetes/.kubeadm.yaml.kube-audit-bootstrap
+        sync /etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap
+        rename /etc/kubernetes/.audit-policy.yaml.kube-audit-bootstrap to audit-policy.yaml
+        sync /etc/kubernetes
+        rename /etc/kubernetes/.kubeadm.yaml.kube-audit-bootstrap to kubeadm.yaml
+        sync /etc/kubernetes
+        rename /etc/kubernetes/manifests/kube-apiserver.backup to .kube-apiserver.backup.kube-audit-bootstrap-old
+        sync /etc/kubernetes/manifests
+        rename /etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap to kube-apiserver.yaml
+        sync /etc/kubernetes/manifests
+        rename /var/lib/kube-audit-bootstrap/backups/ID.partial to ID";
+    assert_eq!(done, expected.trim().lines().map(str::trim).collect::<Vec<_>>(), "{trace}");
 }

@@ -30,7 +30,7 @@ starts() { env -i "$1" --version >/dev/null; }
 tells_errors() {
     local said
     said=$(RUST_BACKTRACE=full RUST_LIB_BACKTRACE=1 "$1" plan --root /no/such/root 2>&1 || echo $?)
-    [ "$said" = $'error: /no/such/root: --root names no directory\n2' ]
+    [ "$said" = $'error: /no/such/root: --root is not a directory; name the root directory of a node\n2' ]
 }
 
 check "$release is a static-pie" static_pie "$release"

@@ -1,4 +1,4 @@
-//! `apply`: the job.
+//! `apply`: changes the node, and waits for the proof that its API server audits.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,38 +19,47 @@ use crate::run::misuse::Misuse;
 use crate::run::prove::Verdict;
 use crate::run::{self, Run};
 
-/// Prepare the node: log directory, policy, kubeadm's configuration, API server manifest
+/// Prepare the node: log directory, audit policy, kubeadm configuration, manifest of the API server
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
     overrides: Overrides,
-    /// Change nothing, do what plan does
+    /// Change nothing; do what plan does
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the API server is proved to audit, as verify does, at most so long, and as long again for its return where it isn't and everything is put back; then exit 4
+    /// Wait up to DURATION for proof that the API server audits. If there is none, roll back, wait up to DURATION again
+    /// for the API server to return, and exit 4
     #[arg(long, value_name = "DURATION", value_parser = verify::duration)]
     wait: Option<Duration>,
-    /// Repair a manifest that something re-wrote, once all is quiet; what kube-audit-bootstrap-heal.service runs
+    /// Repair the manifest if it needs it, after nothing has written it for a while; kube-audit-bootstrap-heal.service
+    /// runs this
     #[arg(long, requires = "wait", conflicts_with = "dry_run")]
     heal: bool,
-    /// As at a boot, before the kubelet: leave the cluster's configuration and a node that was put back as they are, and the proof to self-healing
+    /// Run at a boot, before the kubelet: do not change the cluster's kubeadm configuration, or a node that was
+    /// restored or rolled back, and leave the proof to self-healing
     #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
     boot: bool,
-    /// How long to wait for another run to end
+    /// How long to wait for another run of the program to end
     #[arg(long, value_name = "SECONDS", default_value_t = LOCK_TIMEOUT)]
     lock_timeout: u64,
 }
 
-/// Seconds.
+/// The default of `--lock-timeout`, in seconds.
 pub const LOCK_TIMEOUT: u64 = 60;
 
 impl ApplyArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The run was refused or failed. The node is then as it was, unless the error says what is not.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.wait.is_some() && !root.is_host() {
-            return Err(
-                Misuse("--wait: only what runs can be proved; leave --wait or --root out".to_owned()).into()
-            );
+            return Err(Misuse(
+                "--wait: a proof needs a running API server; leave out --wait or --root".to_owned(),
+            )
+            .into());
         }
         if self.heal {
             return self.heal(&root, common, out);
@@ -63,9 +72,9 @@ impl ApplyArgs {
         }
         let occasion = if self.boot { Occasion::Boot } else { Occasion::Any };
         let run = match run_of(&root, common.config.as_deref(), &self.overrides, occasion) {
-            // It is for control planes, and no reason for a worker's boot to turn red.
+            // The configuration is for control planes, so a fault in it must not make the boot of a worker fail.
             Err(error) if self.boot && run::is_worker(&root)? => {
-                log::warn!("{error:#}; this is a worker, so it doesn't matter here");
+                log::warn!("{error:#}; this node is a worker, so this does not matter");
                 return Ok(Outcome::Done);
             }
             read => read?,
@@ -76,7 +85,11 @@ impl ApplyArgs {
         self.once(&run, common, out)
     }
 
-    /// Repairs the node until it stays as it is, or is repaired too often.
+    /// Repairs the node until there is nothing to repair.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply::look`] and [`apply::change`].
     fn heal(&self, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
         let configured = || run_of(root, common.config.as_deref(), &self.overrides, Occasion::Any);
         for repaired in 0.. {
@@ -98,13 +111,14 @@ impl ApplyArgs {
         Ok(Outcome::Done)
     }
 
-    /// How long to wait for another run to end.
+    /// How long to wait for another run of the program to end.
     fn patience(&self) -> Duration {
         let patience = Duration::from_secs(self.lock_timeout);
-        // That may be at its proof, and then at its way back, for as long as a repair would be.
+        // The other run may wait for its proof, and then for its rollback, as long as a repair may.
         self.wait.filter(|_| self.heal).map_or(patience, |wait| patience.saturating_add(wait.saturating_mul(2)))
     }
 
+    /// Changes the node, waits for the proof if there is a `--wait`, and prints what was done.
     fn once(&self, run: &Run<'_>, common: &Common, out: &mut String) -> Result<Outcome> {
         let why = match () {
             () if self.heal => Why::Heal,
@@ -116,7 +130,7 @@ impl ApplyArgs {
             warn(common, &refused.warnings);
             refused.error
         })?;
-        // Before the wait for a proof.
+        // They are printed before the wait for the proof.
         warn(common, &changed.plan.warnings);
         let mut done = changed.finish()?;
         warn(common, &done.warnings);
@@ -125,6 +139,7 @@ impl ApplyArgs {
     }
 }
 
+/// Prints that nothing was done, and why.
 fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
     let _ = match common.json() {
         true => writeln!(out, "{:#}", json!({"changes": [], "reason": why})),
@@ -132,6 +147,7 @@ fn say_nothing_done(why: &str, common: &Common, out: &mut String) {
     };
 }
 
+/// Prints what was done, and returns the exit code.
 fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<Outcome> {
     let Done { plan, backup, proof, followed, .. } = done;
     let outcome = if matches!(proof, Some(Verdict::PutBack(_))) { Outcome::PutBack } else { Outcome::Done };
@@ -153,7 +169,7 @@ fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<
     Ok(outcome)
 }
 
-/// What was done, for people. `path` is the root as it was given.
+/// What was done, for people. `path` is `--root` as the user wrote it.
 pub fn text(done: &Done, root: &Root, path: &Path) -> String {
     let Done { plan, backup, proof, followed, .. } = done;
     let mut out = headline(plan);

@@ -1,4 +1,4 @@
-//! What the verbs share: the options of all, the root, and the configuration.
+//! What the verbs share: their common options, the root directory, and the configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -13,73 +13,78 @@ use crate::plan::Occasion;
 use crate::run::misuse::Misuse;
 use crate::run::{PolicySource, Run, given};
 
-/// How a run ended. Errors are [`Outcome::Failed`], or [`Outcome::Misused`] where a [`Misuse`] is among them.
+/// The exit code of a run (README.md, "Exit codes"). An error means [`Outcome::Failed`], or [`Outcome::Misused`] if
+/// there is a [`Misuse`] in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// Done, or there was nothing to do.
     Done = 0,
-    /// Nothing was changed, or what was is undone.
+    /// The run failed or was refused. Nothing was changed, or the changes are undone.
     Failed = 1,
     /// The command line or the configuration is wrong.
     Misused = 2,
     /// `plan` and `status`: something would change.
     Differs = 3,
-    /// `apply --wait`: the API server didn't come to audit, and the node was put back.
+    /// `apply --wait`: there was no proof that the API server audits, and the changes were rolled back.
     PutBack = 4,
 }
 
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Work on the node whose files lie in this directory, such as a mounted image
+    /// Work on the node whose files are in this directory, such as a mounted image
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
     /// Read this configuration instead of ROOT/etc/kube-audit-bootstrap/config.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print text for people or JSON for programs
+    /// Print text for people, or JSON for programs
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
-    /// Say more on stderr; twice for still more. RUST_LOG overrides it
+    /// Print more messages on stderr; -vv prints even more. RUST_LOG overrides this
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
+/// What stdout is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
     Text,
     Json,
 }
 
-/// What the command line changes of the configuration.
+/// The options that override the configuration.
 #[derive(Debug, Default, Args)]
 pub struct Overrides {
-    /// Install this audit policy: a file of the machine that runs this, - for standard input, or `default`
+    /// Install this audit policy: a file on the machine that runs the program, - for standard input, or `default`
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Let the API server log to this file of the node
+    /// Let the API server write its audit log to this file on the node
     #[arg(long, value_name = "PATH")]
     pub log_path: Option<String>,
-    /// Edit this kubeadm configuration of the node instead of those in the usual places; may be repeated
+    /// Edit this kubeadm configuration file on the node, instead of those at the default paths; may be repeated
     #[arg(long, value_name = "PATH")]
     pub kubeadm_config: Vec<String>,
-    /// Leave the cluster's own copy of kubeadm's configuration as it is, which kubeadm upgrade reads
+    /// Do not edit the cluster's kubeadm configuration (the ConfigMap kube-system/kubeadm-config)
     #[arg(long)]
     pub no_cluster: bool,
-    /// The node's Kubernetes version, where its files don't tell or tell it wrong
+    /// The node's Kubernetes version, if the files on the node give none, or a wrong one
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     pub kubernetes_version: Option<Version>,
-    /// What to do with audit flags that the node's files already carry
+    /// What to do with audit flags that the node's files already have
     #[arg(long, value_name = "WHAT")]
     pub existing: Option<ExistingArg>,
 }
 
+/// The values of `--existing`, see [`Existing`].
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum ExistingArg {
-    /// Give them our values
+    /// Set them to the program's values
     Replace,
     /// Keep them, and add what is missing
     Keep,
 }
 
+/// The exit code that an error means.
 pub fn outcome_of(error: &anyhow::Error) -> Outcome {
     match error.chain().any(|cause| cause.is::<Misuse>()) {
         true => Outcome::Misused,
@@ -87,35 +92,59 @@ pub fn outcome_of(error: &anyhow::Error) -> Outcome {
     }
 }
 
+/// Parses a Kubernetes version on the command line.
+///
+/// # Errors
+///
+/// The text is not a version; the error says what to write.
 pub fn kubernetes_version(text: &str) -> Result<Version, String> {
-    Version::parse(text).ok_or_else(|| "a version such as v1.30.2 is expected".to_owned())
+    Version::parse(text).ok_or_else(|| "write a version such as v1.30.2".to_owned())
 }
 
 impl Common {
+    /// Opens `--root`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_root`].
     pub fn open_root(&self) -> Result<Root> {
         open_root(&self.root)
     }
 
+    /// Whether to print JSON.
     pub fn json(&self) -> bool {
         self.output == OutputFormat::Json
     }
 }
 
-/// Opens the directory of a node's files.
+/// Opens the root directory of a node.
+///
+/// # Errors
+///
+/// It is not a directory, or it is empty (a [`Misuse`]), or it can't be opened.
 pub fn open_root(path: &Path) -> Result<Root> {
     let shown = path.display();
     if !path.is_dir() {
-        return Err(Misuse(format!("{shown}: --root names no directory")).into());
+        return Err(
+            Misuse(format!("{shown}: --root is not a directory; name the root directory of a node")).into()
+        );
     }
     let root = Root::open(path)?;
-    // Where an image was to be mounted and wasn't.
+    // Probably the image is not mounted there.
     if root.list("/")?.is_some_and(|names| names.is_empty()) {
-        return Err(Misuse(format!("{shown}: the root is empty; is the image mounted?")).into());
+        return Err(Misuse(format!(
+            "{shown}: --root is not the root directory of a node: it is empty; mount the image first"
+        ))
+        .into());
     }
     Ok(root)
 }
 
-/// The name and text of the configuration file: the one that is named, or the node's. `None` where there is none.
+/// The name and text of the configuration file: the file `named`, or the one on the node. `None` if there is none.
+///
+/// # Errors
+///
+/// The file can't be read.
 pub fn configuration_text(root: &Root, named: Option<&Path>) -> Result<Option<(String, String)>> {
     if let Some(path) = named {
         return Ok(Some((path.display().to_string(), given::read(path)?)));
@@ -127,7 +156,11 @@ pub fn configuration_text(root: &Root, named: Option<&Path>) -> Result<Option<(S
     Ok(text.map(|text| (config::DEFAULT_PATH.to_owned(), text.text)))
 }
 
-/// A run on a node, as the command line wants it.
+/// A run on a node, with the configuration and the options of the command line.
+///
+/// # Errors
+///
+/// As [`configuration`].
 pub fn run_of<'r>(
     root: &'r Root,
     named: Option<&Path>,
@@ -143,7 +176,11 @@ pub fn run_of<'r>(
     })
 }
 
-/// The configuration: the file's, or the defaults, with the command line's words over it.
+/// The configuration: the file's, or the default, with the options of the command line on top.
+///
+/// # Errors
+///
+/// The file can't be read. The configuration is wrong (a [`Misuse`]).
 pub fn configuration(
     root: &Root,
     named: Option<&Path>,
@@ -157,11 +194,11 @@ pub fn configuration(
     if let Some(path) = &overrides.log_path {
         config.log.path.clone_from(path);
     }
-    // kubeadm reads the file that is named, and no other.
+    // kubeadm reads only the file that the command line names.
     if !overrides.kubeadm_config.is_empty() || occasion.is_kubeadm() {
         config.kubeadm_configs = Some(overrides.kubeadm_config.clone());
     }
-    // At a boot, and before kubeadm, there is no API server yet that could be asked.
+    // At a boot, and before kubeadm, no API server runs yet.
     config.cluster &= occasion == Occasion::Any && !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.existing = match overrides.existing {
@@ -178,11 +215,17 @@ pub fn configuration(
     }
 }
 
+/// Parses the text of the configuration file `name`.
+///
+/// # Errors
+///
+/// A [`Misuse`], with one line per fault.
 pub fn parse(text: &str, name: &str) -> Result<Config> {
     Config::parse(text, name).map_err(|error| Misuse(format!("{error:#}")).into())
 }
 
-/// Does something while what is created has the mode that is asked for, whatever the caller's mask is. kubeadm gets that back.
+/// Calls `act` with an empty umask, so that new files get exactly the mode that the code asks for. Then sets the
+/// previous umask, because kubeadm inherits it.
 pub fn without_mask<T>(act: impl FnOnce() -> T) -> T {
     let mask = umask(Mode::empty());
     let done = act();

@@ -1,17 +1,17 @@
-//! The section "JSON" of README.md, read as what it is: the shapes of all that is printed for programs.
+//! Reads the section "JSON" of README.md, which has the shape of each JSON document. Tests compare the output with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-/// The shapes, in the order in which they stand there.
+/// The names of the shapes, in the order in which README.md has them.
 const NAMES: [&str; 10] =
     ["plan", "proof", "no proof", "nothing to prove", "status", "restore", "list", "check", "explain", "resource"];
 
-/// What a change has where its action has it.
+/// The keys that a change has only if its action has them.
 const OPTIONAL: [&str; 4] = ["mode", "uid", "gid", "diff"];
 
-/// A shape by its name; `...` and ` or null` are our own notation.
+/// The shape with this name. `...` and ` or null` are the notation of README.md.
 pub fn shape(name: &str) -> Value {
     let readme = include_str!("../../README.md");
     let (_, section) = readme.split_once("\n### JSON\n").expect("the section JSON");
@@ -37,7 +37,7 @@ pub fn shape(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}: {text}"))
 }
 
-/// `X or null` as the object `{"or null": X}`.
+/// Replaces `X or null` by the object `{"or null": X}`.
 fn or_null(mut text: String) -> String {
     while let Some(end) = text.find(" or null") {
         let mut depth = 0;
@@ -55,7 +55,8 @@ fn or_null(mut text: String) -> String {
     text
 }
 
-/// Asserts that documents have a shape: each all of its keys and no others, and all of them together a value at each.
+/// Asserts that each document has all keys of the shape and no others, and that each key has a value in one document
+/// at least.
 pub fn holds(shape: &Value, documents: &[Value]) {
     let mut seen = BTreeSet::new();
     for document in documents {
@@ -90,7 +91,7 @@ fn fits(at: &str, shape: &Value, found: &Value, seen: &mut BTreeSet<String>) {
             let is_missing =
                 |key: &&str| !(found.contains_key(key) || at.ends_with(".changes[]") && OPTIONAL.contains(key));
             let missing: Vec<_> = wanted.into_keys().filter(is_missing).collect();
-            assert!(missing.is_empty(), "{at}: README.md has {missing:?}, too: {found:?}");
+            assert!(missing.is_empty(), "{at}: README.md also has {missing:?}: {found:?}");
             true
         }
         (Value::Array(wanted), Value::Array(found)) => {
@@ -101,7 +102,7 @@ fn fits(at: &str, shape: &Value, found: &Value, seen: &mut BTreeSet<String>) {
             !wanted.is_empty() || found.is_empty()
         }
         (Value::String(wanted), Value::String(found)) => {
-            // One in capitals stands for any.
+            // A word in capitals stands for any word.
             let is_it = |word: &str| word == found || word == word.to_uppercase();
             !wanted.contains('|') || wanted.split('|').any(is_it)
         }

@@ -1,4 +1,5 @@
-//! Man pages and shell completions, written from the definition of the command line. A build for that alone: feature `docs`.
+//! Writes man pages and shell completions from the definition of the command line. Only a build with the feature `docs`
+//! has this.
 
 use std::fs;
 use std::io;
@@ -8,7 +9,8 @@ use std::process::ExitCode;
 use clap::Command;
 use clap_complete::Shell;
 
-/// Writes `man/NAME.1` for the program and each verb, and `completions/SHELL/FILE` under the names that the shells look for.
+/// Writes `man/NAME.1` for the program and each verb, and `completions/SHELL/FILE` with the names that the shells look
+/// for.
 pub fn main(command: Command, folder: &Path) -> ExitCode {
     match write(command, folder) {
         Ok(()) => ExitCode::SUCCESS,
@@ -20,7 +22,7 @@ pub fn main(command: Command, folder: &Path) -> ExitCode {
 }
 
 fn write(command: Command, folder: &Path) -> io::Result<()> {
-    // A man page has the release in its footer, and changes with no commit.
+    // The footer of a man page has the version, but no commit. So a page does not change with each commit.
     let mut command = command.version(env!("CARGO_PKG_VERSION"));
     let man = folder.join("man");
     fs::create_dir_all(&man)?;
@@ -31,7 +33,7 @@ fn write(command: Command, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(&directory)?;
         let file = clap_complete::generate_to(shell, &mut command, &name, &directory)?;
         if shell == Shell::Bash {
-            // clap_complete takes the dashes of the name for those between verbs, in one of two places (4.6).
+            // In one of two places, clap_complete 4.6 reads the dashes of the program's name as those between verbs.
             let (wrong, right) = (name.replace('-', "__subcmd__"), name.replace('-', "__"));
             fs::write(directory.join(&name), fs::read_to_string(&file)?.replace(&wrong, &right))?;
             fs::remove_file(file)?;

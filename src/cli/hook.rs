@@ -1,7 +1,7 @@
-//! The hook: under the name `kubeadm`, in front of the real one on `PATH`, the program prepares the node and then becomes
-//! the real one, with the same arguments.
+//! The kubeadm hook: called as `kubeadm`, the program prepares the node, and then becomes the real kubeadm with the
+//! same arguments.
 //!
-//! [`Call::of`] says what the arguments mean; what is below it touches the host.
+//! [`Call::of`] reads the arguments. The functions from [`main`] on touch the host.
 
 use std::convert::Infallible;
 use std::env;
@@ -29,16 +29,16 @@ use crate::run::misuse::Misuse;
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::patch;
 
-/// How often kubeadm was called through the hook on the way here: what the real one calls isn't prepared again, and one
-/// that only leads back here is found out.
+/// This environment variable counts the calls of the hook. If it is set, the node is prepared already. At
+/// [`MAX_CALLS`], the program that the hook calls is not kubeadm, but only calls the hook again.
 const GUARD: &str = "KUBE_AUDIT_BOOTSTRAP_HOOK";
 const MAX_CALLS: u32 = 10;
 
-/// The flags without a value that kubeadm has for every command, of all versions. All others take the next argument where
-/// they have no `=`, and so do unknown ones while cobra looks for the command.
+/// The flags without a value that every command of kubeadm has, in all versions. Without a `=`, any other flag takes
+/// the next argument as its value. While cobra looks for the command, flags that it does not know do so, too.
 const SWITCHES: &[&str] = &[
     "help",
-    // klog's, up to 1.26.
+    // Those of klog, up to 1.26.
     "add-dir-header",
     "alsologtostderr",
     "logtostderr",
@@ -46,7 +46,7 @@ const SWITCHES: &[&str] = &[
     "skip-headers",
     "skip-log-headers",
 ];
-/// Those that `init`, `join` or `upgrade` has in addition.
+/// The flags without a value that only `init`, `join` or `upgrade` has.
 const COMMAND_SWITCHES: &[&str] = &[
     "allow-experimental-upgrades",
     "allow-release-candidate-upgrades",
@@ -63,7 +63,7 @@ const COMMAND_SWITCHES: &[&str] = &[
     "yes",
 ];
 
-/// A call of kubeadm for which there is something to prepare.
+/// A call of kubeadm that needs a prepared node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Call {
     occasion: Occasion,
@@ -72,15 +72,15 @@ struct Call {
     version: Option<String>,
     gates: Option<String>,
     rootfs: Option<String>,
-    /// Where among the arguments there may be another option, which then counts.
+    /// The position in the arguments at which the hook can insert an option.
     end: usize,
 }
 
 impl Call {
-    /// Reads arguments as kubeadm does; `None` where it changes no node, or none that could be prepared. What it would refuse
-    /// may come out as anything.
+    /// Reads arguments as kubeadm does. `None` if the call changes no node, or none that needs preparation. For
+    /// arguments that kubeadm refuses, the result does not matter.
     fn of(arguments: &[String]) -> Option<Call> {
-        // cobra looks for the command first, takes it out, and gives the rest to the command: the flags before it, too.
+        // cobra looks for the command first, removes it, and gives the rest to the command, with the flags before it.
         let at = Scan::of(arguments, SWITCHES).word?;
         let occasion = [Occasion::Init, Occasion::Join, Occasion::Upgrade]
             .into_iter()
@@ -92,13 +92,13 @@ impl Call {
         let config = value("config");
         let changes = match occasion {
             Occasion::Init => word != Some("phase"),
-            // A worker has nothing to be prepared.
+            // A worker needs no preparation.
             Occasion::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
             _ => matches!(word, Some("apply" | "node")),
         };
         let call = Call {
             occasion,
-            // What it says is of an upgrade, and no node's.
+            // This file configures the upgrade, not the node.
             config: config.filter(|_| occasion != Occasion::Upgrade),
             patches: value("patches"),
             version: value("kubernetes-version"),
@@ -109,20 +109,20 @@ impl Call {
         Some(call).filter(|_| changes && !scan.is_on("help") && !scan.is_on("dry-run"))
     }
 
-    /// What was called, as kubeadm names it.
+    /// The command of kubeadm.
     fn verb(&self) -> &'static str {
         self.occasion.command().unwrap_or_default()
     }
 
-    /// The directory of the node's files.
+    /// The root directory of the node.
     fn root(&self) -> &Path {
         Path::new(self.rootfs.as_deref().unwrap_or("/"))
     }
 
-    /// A path of the command line, from the root on.
+    /// A path on the command line, as the node sees it.
     fn path(&self, path: &str) -> Result<PathBuf> {
         match self.rootfs {
-            // kubeadm makes this its root, and goes there, before it reads a file.
+            // Before kubeadm reads a file, it makes this its root and working directory.
             Some(_) => std::path::absolute(Path::new("/").join(path)),
             None => handover::on_host(Path::new(path)),
         }
@@ -130,12 +130,13 @@ impl Call {
     }
 }
 
-/// Arguments taken apart as pflag does it.
+/// Arguments, parsed as pflag does it.
 struct Scan {
-    /// Where the first one is that is neither a flag nor a flag's value.
+    /// The position of the first argument that is neither a flag nor the value of a flag.
     word: Option<usize>,
+    /// Name and value of each flag, in order.
     flags: Vec<(String, String)>,
-    /// Where the flags end.
+    /// The position at which the flags end.
     end: usize,
 }
 
@@ -156,7 +157,7 @@ impl Scan {
                 };
                 scan.flags.push((name.to_owned(), value.to_owned()));
             } else if let Some(short) = argument.strip_prefix('-') {
-                // -h is help, and -v takes the rest of the word, or the next one. The others, of upgrade, have no value.
+                // -h is help. The value of -v is the rest of the argument, or the next one. The others have no value.
                 let (before, level) = short.split_once('v').map_or((short, None), |(h, level)| (h, Some(level)));
                 if let Some((_, rest)) = before.split_once('h') {
                     let value = rest.strip_prefix('=').unwrap_or("true");
@@ -172,24 +173,25 @@ impl Scan {
         scan
     }
 
-    /// The value of a flag, which is its last one. Empty is what kubeadm has by default.
+    /// The value of a flag; if it is there several times, the last one. `None` if it is empty, as is kubeadm's default.
     fn value(&self, flag: &str) -> Option<&str> {
         let last = self.flags.iter().rfind(|(name, _)| name == flag);
         last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Whether a boolean flag is true.
     fn is_on(&self, flag: &str) -> bool {
-        // What Go reads as false.
+        // Go reads these as false (`strconv.ParseBool`).
         self.value(flag).is_some_and(|value| !["0", "f", "F", "false", "FALSE", "False"].contains(&value))
     }
 }
 
-/// Whether the program was called as kubeadm.
+/// Whether the program was called as `kubeadm`.
 pub fn is_meant(called_as: &OsStr) -> bool {
     Path::new(called_as).file_name() == Some(OsStr::new(KUBEADM))
 }
 
-/// Prepares the node where that is asked for, and becomes the real kubeadm. Returns only where that fails.
+/// Prepares the node if the call needs it, and becomes the real kubeadm. Returns only after an error.
 pub fn main(arguments: &[OsString]) -> ExitCode {
     log::init(0);
     let Err(error) = run(arguments);
@@ -199,17 +201,17 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 
 fn run(arguments: &[OsString]) -> Result<Infallible> {
     let path = env::var_os("PATH").unwrap_or_default();
-    // Before anything is written: what is prepared is for this one.
+    // This is done before anything is written, because the node is prepared for this kubeadm.
     let real = handover::real_kubeadm(&path, handover::USUAL)?;
     let calls = env::var(GUARD).ok().and_then(|calls| calls.parse().ok()).unwrap_or(0);
     if calls >= MAX_CALLS {
         bail!(
-            "{}: called {MAX_CALLS} times, it calls this hook each time and not kubeadm; remove it, or put the real \
+            "{}: called {MAX_CALLS} times, it calls this hook each time, so it is not kubeadm; remove it, or put the real \
              kubeadm before it in PATH",
             real.display()
         );
     }
-    // A name that isn't UTF-8 stays wrong, and is refused where it is used.
+    // A name that is not UTF-8 becomes a wrong name here, and is refused where it is used.
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let call = Call::of(&words);
     let mut arguments = arguments.to_vec();
@@ -218,14 +220,15 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
             let mut given = Given::default();
             if let Err(error) = prepare(&call, &mut given) {
                 go_on(&call, &real, &given, error)?;
-                // What it can't read any more it gets as it was; the patches would have it look for a policy.
+                // kubeadm still gets the copy of a file that it can't read again. It does not get the patches,
+                // because with them the API server would need a policy.
                 given.option = given.option.filter(|_| call.config.is_some());
             }
             arguments.splice(call.end..call.end, given.option.map(OsString::from));
         }
-        // Or somebody has it in the environment, and believes that the node is prepared.
+        // Warn, because the variable may also be in the user's environment; then the node is not prepared.
         Some(_) => {
-            ::log::warn!("{GUARD} is set, so the outer call has prepared the node, and this one does nothing");
+            ::log::warn!("{GUARD} is set, so an outer call has prepared the node, and this call prepares nothing");
         }
         None => {}
     }
@@ -233,18 +236,19 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
     Err(error).with_context(|| format!("{}: can't be run; reinstall kubeadm", real.display()))
 }
 
-/// What kubeadm is given in place of what the user gave it.
+/// What the hook gives to kubeadm instead of the user's files.
 #[derive(Default)]
 struct Given {
-    /// The option that says so.
+    /// The option that names it.
     option: Option<String>,
-    /// Where it lies.
+    /// Its directory.
     directory: Option<String>,
-    /// It came through a pipe, so that kubeadm would find nothing there.
+    /// The user's file is a pipe that is read already, so kubeadm would find nothing in it.
     is_read: bool,
 }
 
 impl Given {
+    /// Writes the files into a directory that only the root user can read; the option names `file` in it.
     fn write(&mut self, root: &Root, option: &str, files: &[Handed], file: &str) -> Result<()> {
         let directory = handover::write(root, files)?;
         self.option = Some(format!("--{option}={directory}{file}"));
@@ -253,17 +257,17 @@ impl Given {
     }
 }
 
-/// Prepares the node: what `apply` does, with what it prints on stderr, as kubeadm's stdout may be somebody's input.
+/// Prepares the node as `apply` does. The output goes to stderr, because another program may read kubeadm's stdout.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
     let root = open_root(call.root())?;
     let mut overrides = Overrides::default();
-    // What makes a node without a file of its own gets the settings as a patch.
+    // An `init` without a configuration file gets the settings as a patch.
     let is_patched = call.config.is_none() && call.occasion == Occasion::Init;
     if let Some(file) = &call.config {
         overrides.kubeadm_config.push(editable(call, file, &root, given)?);
     } else if is_patched {
         refuse_drawn_user(call)?;
-        // What isn't a version of its own, such as stable-1, is the kubelet's.
+        // Without a number (such as stable-1), the version of the kubelet counts.
         overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
     }
     let run = run_of(&root, None, &overrides, call.occasion)?;
@@ -280,7 +284,7 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
     Ok(())
 }
 
-/// The path of kubeadm's configuration, or of a copy where it can't be edited where it lies.
+/// The path of the kubeadm configuration file, or of a copy if the file can't be replaced where it is.
 fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<String> {
     let path = call.path(file)?;
     let shown = path.display().to_string();
@@ -294,18 +298,22 @@ fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<S
     Ok(format!("{}/kubeadm.yaml", given.directory.as_deref().unwrap_or_default()))
 }
 
-/// The API server would run as a user whose number kubeadm draws while it works (`phases/controlplane/users.go`).
+/// Refuses a call in which kubeadm chooses the user of the API server while it runs (`phases/controlplane/users.go`).
+///
+/// # Errors
+///
+/// The call has the feature gate RootlessControlPlane.
 fn refuse_drawn_user(call: &Call) -> Result<()> {
     if call.gates.as_deref().is_some_and(|gates| gates.contains("RootlessControlPlane=true")) {
         bail!(
-            "--feature-gates: with RootlessControlPlane the API server runs as a user that isn't known yet and could \
-             not read its policy"
+            "--feature-gates: with RootlessControlPlane, the API server runs as a user that is not known yet, so it could \
+             not read its policy; leave out this feature gate"
         );
     }
     Ok(())
 }
 
-/// Changes the node. Gives what there is to say about it.
+/// Changes the node, and returns the text about it for people.
 fn make(run: &Run<'_>, root: &Path) -> Result<String> {
     let tell = |warnings: &[String]| warnings.iter().for_each(|warning| ::log::warn!("{warning}"));
     let terms = ApplyTerms { why: Why::Apply, wait: None, patience: Duration::from_secs(LOCK_TIMEOUT) };
@@ -319,7 +327,7 @@ fn make(run: &Run<'_>, root: &Path) -> Result<String> {
     Ok(text(&done, run.root, root))
 }
 
-/// The patches of the command line, and before them that with the settings.
+/// The patches of the command line, and before them the patch with the settings.
 fn merged(call: &Call, run: &Run<'_>) -> Result<Vec<Handed>> {
     let version = run.survey()?.version;
     let ours = patch::patch(&run.config, version).map_err(|refusal| Misuse(refusal.reason))?;
@@ -336,31 +344,36 @@ fn merged(call: &Call, run: &Run<'_>) -> Result<Vec<Handed>> {
     Ok(files)
 }
 
-/// Is there something else that can be done? Errors: kubeadm must not start, as the node can't be prepared.
+/// Decides, after `error`, whether kubeadm starts all the same, and warns if it does.
+///
+/// # Errors
+///
+/// kubeadm must not start.
 fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Result<()> {
     let verb = call.verb();
     let is_required = || {
         let overrides = Overrides::default();
         let config = open_root(call.root()).and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
-        // Who can't be asked didn't allow it.
+        // A configuration that can't be read does not allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };
     if call.occasion == Occasion::Upgrade {
-        ::log::warn!("{error:#}; kubeadm upgrade goes on, see kube-audit-bootstrap status");
+        ::log::warn!("{error:#}; kubeadm upgrade starts all the same; see kube-audit-bootstrap status");
     } else if joins_as_worker(call, given) {
-        ::log::warn!("{error:#}; kubeadm join goes on, as a worker has nothing to be prepared");
+        ::log::warn!("{error:#}; kubeadm join starts all the same, because a worker needs no preparation");
     } else if (given.is_read && given.option.is_none()) || is_required() {
         if let (Some(directory), None) = (&given.directory, &call.rootfs) {
             handover::discard(directory);
         }
         return Err(not_started(verb, real, error));
     } else {
-        ::log::warn!("{error:#}; kubeadm {verb} goes on without audit logs, as kubeadm.required is false");
+        ::log::warn!("{error:#}; kubeadm {verb} starts without audit logs, because kubeadm.required is false");
     }
     Ok(())
 }
 
-/// Says the file so? The node's configuration may be one for control planes alone.
+/// Whether the kubeadm configuration file makes the node a worker. The program's configuration may be only for control
+/// planes, so an error in it must not stop the worker.
 fn joins_as_worker(call: &Call, given: &Given) -> bool {
     let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
     let path = match &given.directory {
@@ -372,7 +385,7 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
     kubeadm::read(&text.text, &text.path, false).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
 }
 
-/// `error`, with what it means for who called kubeadm, in a last line that can stand alone.
+/// `error`, with what it means for the caller of kubeadm. The last line can be understood alone.
 fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
     let whole = format!("{error:#}");
     let mut lines = whole.lines();
@@ -382,8 +395,8 @@ fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
         ::log::error!("{whole}");
     }
     let message = format!(
-        "kubeadm {verb} was not started, as the node can't be prepared for audit logs: {first}; correct that and call \
-         kubeadm {verb} again, or go without audit logs by calling {} {verb}",
+        "kubeadm {verb} was not started, because the node can't be prepared for audit logs: {first}; fix this and \
+         call kubeadm {verb} again, or start it without audit logs by calling {} {verb}",
         real.display()
     );
     match outcome_of(&error) {

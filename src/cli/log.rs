@@ -1,4 +1,4 @@
-//! Messages on stderr: one line each, with its priority where the journal reads them.
+//! Messages on stderr, one line each. In the journal, each line has its priority.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use log::{Level, LevelFilter};
 
 use crate::run::prove::PROGRESS;
 
-/// Sets up the log. `RUST_LOG` wins over `-v`.
+/// Sets up the messages. `verbose` counts `-v`; `RUST_LOG` overrides it.
 pub fn init(verbose: u8) {
     let default = match verbose {
         0 => LevelFilter::Warn,
@@ -42,7 +42,8 @@ pub fn init(verbose: u8) {
         .init();
 }
 
-/// Whether stderr is connected to the journal: systemd names the socket's device and inode.
+/// Whether stderr is connected to the journal: systemd sets `JOURNAL_STREAM` to the socket's device and inode
+/// (systemd.exec(5)).
 fn is_journal() -> bool {
     let Ok(named) = std::env::var("JOURNAL_STREAM") else {
         return false;

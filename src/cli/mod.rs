@@ -1,4 +1,6 @@
-//! The command line: arguments, the log, exit codes. One file a verb.
+//! The command line: arguments, messages, output, exit codes. One file per verb.
+//!
+//! Nothing here decides what to change on a node: [`crate::run`] leads that. Nothing outside imports this folder.
 
 mod apply;
 mod common;
@@ -28,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use common::{Common, Outcome, outcome_of, without_mask};
 
-/// The version, and the commit that it was built from, where build.rs could tell.
+/// The version, and the commit that it was built from, if build.rs found one.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("BUILT_FROM"));
 
 /// Makes a kubeadm control-plane node audit its Kubernetes API server
@@ -53,7 +55,7 @@ enum Verb {
     Render(render::RenderArgs),
 }
 
-/// Parses the command line, runs the verb, prints what it has to say.
+/// Parses the command line, runs the verb, prints its output, and returns its exit code.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| hook::is_meant(&name)) {
@@ -68,7 +70,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // To stdout for --help and --version; a closed pipe there is nobody's fault.
+            // --help and --version go to stdout. A closed pipe there is not an error.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { Outcome::Misused as u8 } else { 0 });
         }
@@ -76,7 +78,7 @@ pub fn main() -> ExitCode {
     log::init(cli.common.verbose);
     let mut out = String::new();
     let result = execute(cli, &mut out);
-    // A reader that went away (`| head`) doesn't make a done job fail.
+    // If the reader is gone (`| head`), the job is done all the same.
     let _ = std::io::stdout().lock().write_all(out.as_bytes());
     let outcome = result.unwrap_or_else(|error| {
         ::log::error!("{error:#}");
@@ -85,7 +87,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(outcome as u8)
 }
 
-/// Runs the verb; `out` is what it has to say.
+/// Runs the verb. What it prints on stdout goes to `out`.
 fn execute(cli: Cli, out: &mut String) -> Result<Outcome> {
     without_mask(|| match cli.verb {
         Verb::Apply(verb) => verb.run(&cli.common, out),

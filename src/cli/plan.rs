@@ -1,4 +1,4 @@
-//! `plan`: what `apply` would do.
+//! `plan`: prints what `apply` would do.
 
 use anyhow::Result;
 use clap::Args;
@@ -7,7 +7,7 @@ use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::print_plan;
 use crate::plan::Occasion;
 
-/// Show what apply would change, as a unified diff; exit 3 if anything
+/// Show what apply would change, with a unified diff; exit 3 if it would change anything
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -15,6 +15,11 @@ pub struct PlanArgs {
 }
 
 impl PlanArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The node can't be read, or `apply` would refuse to change it.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         print_plan(

@@ -1,4 +1,4 @@
-//! `policy`: what concerns an audit policy by itself.
+//! `policy`: checks or explains an audit policy.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,60 +18,65 @@ use crate::run::misuse::Misuse;
 use crate::yaml::Position;
 use crate::yaml::fields::{Finding, Severity};
 
-/// Check an audit policy, or ask what it does with a request
+/// Check an audit policy, or explain what it does with a request
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     Check(Check),
     Explain(Explain),
 }
 
-/// Check a policy as strictly as it deserves; exit 1 if the API server would refuse or misread it
+/// Check an audit policy; exit 1 if the API server would refuse it, or read it in another way than it says
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The policy, or - for standard input; the node's own where none is named
+    /// The policy file, or - for standard input; by default, the node's own policy
     file: Option<PathBuf>,
-    /// The Kubernetes version to check for; without one, the node's for its own policy, else what all supported
-    /// versions take
+    /// The Kubernetes version to check for; by default, the node's version for the node's own policy, and all supported
+    /// versions for a file
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
 }
 
-/// Say what a policy makes of a request: which rule decides, why the earlier ones don't, what is recorded
+/// Explain what a policy does with a request: which rule decides, why the earlier rules do not match, what is recorded
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("target").required(true).args(["resource", "path"])))]
 pub struct Explain {
-    /// The policy, or - for standard input; the node's own where none is named
+    /// The policy file, or - for standard input; by default, the node's own policy
     file: Option<PathBuf>,
-    /// Who makes the request
+    /// The user who makes the request
     #[arg(long, value_name = "NAME")]
     user: String,
-    /// A group of the user; may be repeated. system:authenticated and those of service accounts go without saying
+    /// A group of the user; may be repeated. system:authenticated and the groups of a service account are always added
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// The verb, such as get, list or create; for a path the HTTP method, in lower case
     #[arg(long)]
     verb: String,
-    /// What the request is for: a resource in the plural, such as pods or pods/log
+    /// The resource of the request, in the plural, such as pods or pods/log
     #[arg(long, value_name = "RESOURCE[/SUB]")]
     resource: Option<String>,
-    /// The resource's API group, such as apps; none is the core group
+    /// The API group of the resource, such as apps; by default, the core group
     #[arg(long, value_name = "GROUP", requires = "resource", conflicts_with = "path")]
     api_group: Option<String>,
-    /// The namespace; none is for what lies in no namespace, and for all namespaces at once
+    /// The namespace; leave it out if the resource has none, or if the request is for all namespaces
     #[arg(long, value_name = "NAME", requires = "resource", conflicts_with = "path")]
     namespace: Option<String>,
-    /// The object's name; a list, and most creations, have none
+    /// The name of the object; a list request and most create requests have none
     #[arg(long, value_name = "NAME", requires = "resource", conflicts_with = "path")]
     name: Option<String>,
-    /// The path of a request that isn't for a resource, such as /healthz
+    /// The path of a request that is not for a resource, such as /healthz
     #[arg(long)]
     path: Option<String>,
-    /// The Kubernetes version to check the policy for; without one as for `policy check`
+    /// The Kubernetes version to check the policy for; the default is as for `policy check`
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
 }
 
 impl PolicyVerb {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// An option is wrong, or the policy can't be read.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         match self {
             PolicyVerb::Check(check) => check.run(common, out),
@@ -126,16 +131,22 @@ impl Explain {
         Ok(Outcome::Done)
     }
 
-    /// The request as the API server sees it, and what is odd about it.
+    /// The request as the API server sees it, and warnings about it.
+    ///
+    /// # Errors
+    ///
+    /// An option is wrong.
     fn request(&self) -> Result<(Request, Vec<String>)> {
         let mut warnings = Vec::new();
         let target = match (&self.resource, &self.path) {
             (_, Some(path)) if !path.starts_with('/') || path.contains('?') => {
-                let message = format!("--path {path}: a path begins with \"/\", and has no query");
+                let message = format!("--path {path}: the path must begin with \"/\", and have no query");
                 return Err(Misuse(message).into());
             }
             (_, Some(path)) if evaluate::is_resource_path(path) => {
-                return Err(Misuse(format!("--path {path}: this is a resource's; use --resource")).into());
+                return Err(
+                    Misuse(format!("--path {path}: this is the path of a resource; use --resource")).into()
+                );
             }
             (_, Some(path)) => Target::Url(path.clone()),
             (resource, None) => self.resource_target(resource.as_deref().unwrap_or_default(), &mut warnings)?,
@@ -157,17 +168,21 @@ impl Explain {
             _ => ("", ""),
         };
         if resource.is_empty() {
-            return Err(Misuse("--resource takes resource or resource/subresource".to_owned()).into());
+            return Err(Misuse(
+                "--resource: write RESOURCE or RESOURCE/SUBRESOURCE, such as pods or pods/log".to_owned(),
+            )
+            .into());
         }
         let mut name = self.name.clone().unwrap_or_default();
-        // A creation's URL has the name of what exists already alone.
+        // The URL of a create request has a name only for a subresource, whose object exists.
         if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
             warnings.push(
-                "the API server doesn't look for the name of what is created: --name is left out".to_owned(),
+                "the API server doesn't look at the name of an object that a request creates: --name is ignored"
+                    .to_owned(),
             );
             name.clear();
         }
-        // The URL of a namespace is taken for one within it.
+        // The API server reads the URL of a namespace as a request in that namespace.
         let own = if resource == "namespaces" { name.clone() } else { String::new() };
         Ok(Target::Resource {
             group: self.api_group.clone().unwrap_or_default(),
@@ -179,7 +194,7 @@ impl Explain {
     }
 }
 
-/// The rules before the one that decides, all where none does: number, place, and why it doesn't match.
+/// The rules before the rule that decides, or all rules if none does: number, position, and why it doesn't match.
 fn passed_over<'a>(
     policy: &'a policy::Policy,
     request: &'a Request,
@@ -192,7 +207,7 @@ fn passed_over<'a>(
     })
 }
 
-/// Number and place of the rule that decides.
+/// Number and position of the rule that decides.
 fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Position)> {
     let index = decision.rule?;
     Some((index + 1, policy.rules.get(index)?.position))
@@ -231,7 +246,7 @@ fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision,
         .collect();
 }
 
-/// A policy's name, its text, and the version that it is for where that is known.
+/// The name of a policy, its text, and its Kubernetes version if that is known.
 fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
     match file {
         Some(path) => Ok((path.display().to_string(), given::read(&path)?, None)),
@@ -282,13 +297,13 @@ fn request_json(request: &Request) -> Value {
     value
 }
 
-/// The node's own policy: its path and text, and the version that its other files tell.
+/// The node's own policy: its path, its text, and the Kubernetes version that the node's other files give.
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
     let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
     let path = &run.config.policy_path;
     let Some(text) = root.text(path)? else {
-        anyhow::bail!("{}: there is no policy here; name a file", root.shown(path));
+        anyhow::bail!("{}: the node has no policy there; name a policy file", root.shown(path));
     };
     Ok((path.clone(), text.text, run.version()))
 }
@@ -342,7 +357,7 @@ mod tests {
         // A good policy has no findings.
         explain.insert("findings".to_owned(), json!([]));
         let mut of_resource = explain.clone();
-        // Nothing is odd about a URL.
+        // A URL has no warnings.
         explain.insert("warnings".to_owned(), json!([]));
         let request = of_resource["request"].as_object_mut().unwrap();
         request.remove("path").unwrap();

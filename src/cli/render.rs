@@ -1,4 +1,4 @@
-//! `render`: what fits the node's configuration, for other people's files.
+//! `render`: prints snippets for the user's own files.
 
 use std::path::PathBuf;
 
@@ -16,18 +16,23 @@ use crate::run::misuse::Misuse;
 use crate::run::{manifest_path, policy_text};
 use crate::yaml::fields::Severity;
 
-/// Print what fits the configuration for cloud-init, Cluster API, image builders, systemd or a log shipper
+/// Print a snippet for cloud-init, Cluster API, kind, Flatcar, image builders, systemd or a log shipper
 #[derive(Debug, Args)]
 pub struct RenderArgs {
     /// What to print
     #[arg(value_enum)]
     kind: Snippet,
-    /// Take the text of policy.source from this file, - for standard input
+    /// Read the text of policy.source from this file, or - for standard input
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
 
 impl RenderArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be read, or is wrong, or there is no such snippet for this configuration.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let read = configuration_text(&root, common.config.as_deref())?;
@@ -35,7 +40,7 @@ impl RenderArgs {
             Some((name, text)) => parse(text, name)?,
             None => Config::default(),
         };
-        // What a snippet has nothing of needn't be on the machine that prints it.
+        // Read only what the snippet needs: the machine that prints it may lack the rest.
         let manifest = match self.kind.names_manifest() {
             true => manifest_path(&root, &config)?,
             false => String::new(),
@@ -43,7 +48,7 @@ impl RenderArgs {
         let policy = match self.kind.holds_policy(&config) {
             true => checked_policy(&root, &config, self.policy)?,
             false if self.policy.is_some() => {
-                let reason = "--policy has no place in this: the configuration has no policy.source, or the snippet no texts";
+                let reason = "--policy: this snippet holds no policy, or the configuration has no policy.source; leave out --policy";
                 return Err(Misuse(reason.to_owned()).into());
             }
             false => String::new(),
@@ -66,7 +71,11 @@ impl RenderArgs {
     }
 }
 
-/// The text of a policy that the API server would take.
+/// The text of a policy that the API server accepts.
+///
+/// # Errors
+///
+/// The policy can't be read, or has faults: one line each.
 fn checked_policy(root: &Root, config: &Config, given: Option<PathBuf>) -> Result<String> {
     let policy = policy_text(root, config, given.as_deref())?;
     let faults: Vec<_> = policy::lint::check(&policy.text, config.kubernetes_version)

@@ -14,36 +14,41 @@ use crate::facts::backup::Set;
 use crate::plan::Occasion;
 use crate::run::restore::{self, RestoreTerms, Restored};
 
-/// Put back what the newest apply, or all since the named one, changed
+/// Put back what the newest apply changed, or everything that was changed since the backup ID
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The backup to go back to, as apply named it
+    /// The ID of a backup, as apply printed it
     id: Option<String>,
-    /// List the backups instead
+    /// Only list the backups
     #[arg(long, conflicts_with_all = ["id", "dry_run"])]
     list: bool,
-    /// Change nothing, show what would change; exit 3 if anything
+    /// Change nothing; show what would change, and exit 3 if anything would
     #[arg(long)]
     dry_run: bool,
-    /// Put back files, too, that somebody else changed or removed since
+    /// Also put back files that something else changed or removed since
     #[arg(long)]
     force: bool,
-    /// How long to wait for another run to end
+    /// How long to wait for another run of the program to end
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     lock_timeout: u64,
 }
 
 impl RestoreArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such backup. Something else changed a file since. A change failed.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
             return list(&restore::list(&root)?, common, out);
         }
-        // A configuration that became wrong since must not bar the way back.
+        // A configuration that is wrong by now must not prevent a restore.
         let configured = || {
             let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
             config.unwrap_or_else(|error| {
-                log::warn!("{error:#}; going on with the defaults");
+                log::warn!("{error:#}; restore continues with the default configuration");
                 Config::default()
             })
         };
@@ -60,9 +65,9 @@ impl RestoreArgs {
             let document = json!({"restored": sets, "changes": changes, "notes": notes, "backup": backup});
             let _ = writeln!(out, "{document:#}");
         } else {
-            let _ = writeln!(out, "back to before {}", sets.last().map_or("-", String::as_str));
+            let _ = writeln!(out, "restore to the state before {}", sets.last().map_or("-", String::as_str));
             if changes.is_empty() {
-                out.push_str("nothing to do: the node's files are as they were then\n");
+                out.push_str("nothing to do: the node's files are in that state\n");
             }
             let done = if dry_run { "" } else { ": done" };
             for change in &changes {
@@ -75,13 +80,14 @@ impl RestoreArgs {
                 out.extend(changes.iter().filter_map(diff).map(|diff| format!("\n{diff}")));
             }
             if let Some(id) = &backup {
-                let _ = writeln!(out, "backup {id} has what was there until now");
+                let _ = writeln!(out, "backup {id} has what this restore replaced");
             }
         }
         Ok(if differs { Outcome::Differs } else { Outcome::Done })
     }
 }
 
+/// Prints the backups.
 fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
     if common.json() {
         let sets: Vec<_> = sets

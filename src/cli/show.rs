@@ -1,4 +1,4 @@
-//! How a plan is shown: each change in words, as a diff, and in JSON; and the place of the log.
+//! Prints a plan, in text and in JSON: each change, its diff, and the state of the log directory.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::plan::{FollowUp, LogStorage, Plan, Planned, Role};
 use crate::storage::forecast::{Bytes, Kept, Span};
 use crate::time::{at, rfc3339};
 
-/// Warnings go to the log in text, and into the document in JSON.
+/// Prints warnings on stderr. In JSON they are in the document, so nothing is printed.
 pub fn warn(common: &Common, warnings: &[String]) {
     if !common.json() {
         for warning in warnings {
@@ -22,7 +22,7 @@ pub fn warn(common: &Common, warnings: &[String]) {
     }
 }
 
-/// The head of every report about a node.
+/// The first line about a node: its role, and its Kubernetes version.
 pub fn headline(plan: &Plan) -> String {
     let version = match plan.version {
         Some(version) => format!("Kubernetes {version} {}", plan.version_source),
@@ -49,7 +49,7 @@ pub fn describe(change: &Change) -> String {
                 if old == who(attributes) { String::new() } else { format!("; {} (was {old})", who(attributes)) };
             format!("edit {path} (lines: {added} added, {removed} removed{also})")
         }
-        Change::MoveAway { path, .. } => format!("move {path} to the backups"),
+        Change::MoveAway { path, .. } => format!("move {path} to the backup"),
         Change::Format { device, format } => format!("format {device}, which is blank, as {}", format.name()),
         Change::Mount { path, unit, .. } => format!("mount {unit} at {path}"),
         Change::Unmount { path } => format!("unmount {path}"),
@@ -62,7 +62,7 @@ pub fn describe(change: &Change) -> String {
     }
 }
 
-/// The unified diff of a change to a file; `None` for all else.
+/// The unified diff of a change to a text; `None` for other changes.
 pub fn diff(change: &Change) -> Option<String> {
     let (path, old, new) = match change {
         Change::WriteFile { path, before, bytes, .. } => {
@@ -85,7 +85,7 @@ pub fn diff(change: &Change) -> Option<String> {
     Some(text)
 }
 
-/// What follows the two names in a unified diff; `old` is `None` where there was no file.
+/// The hunks of a unified diff, which follow the two names. `old` is `None` if there was no file.
 fn hunks(old: Option<&str>, new: &str) -> String {
     let input = imara_diff::InternedInput::new(old.unwrap_or_default(), new);
     let mut diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
@@ -100,15 +100,15 @@ fn hunks(old: Option<&str>, new: &str) -> String {
         }
         _ => text,
     };
-    // A file that isn't there has no line 1, or `patch` looks for it.
+    // The hunk of a new file must begin at line 0, or `patch` looks for line 1.
     match (old, text.strip_prefix("@@ -1,0 ")) {
         (None, Some(rest)) => format!("@@ -0,0 {rest}"),
         _ => text,
     }
 }
 
-/// A diff's line without a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) that
-/// may stand around an edit: a diff ends in the boot log, which more people read than the file.
+/// Hides a bootstrap token (`abcdef.0123456789abcdef`) or a certificate key (64 hexadecimal digits) in a diff's line.
+/// They may be in the lines around an edit, and the diff may be in the boot log, which more people read than the file.
 fn hide_secret(line: &str) -> String {
     let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
     let mut shown = String::with_capacity(line.len());
@@ -125,13 +125,18 @@ fn hide_secret(line: &str) -> String {
     shown + rest
 }
 
+/// How many lines were added, and how many were removed.
 fn count(old: &str, new: &str) -> (u32, u32) {
     let input = imara_diff::InternedInput::new(old, new);
     let diff = imara_diff::Diff::compute(imara_diff::Algorithm::Histogram, &input);
     (diff.count_additions(), diff.count_removals())
 }
 
-/// Prints a plan.
+/// Prints a plan, and returns the exit code.
+///
+/// # Errors
+///
+/// As [`Plan::allowed`].
 pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outcome> {
     warn(common, &plan.warnings);
     plan.allowed()?;
@@ -159,7 +164,7 @@ pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outc
     Ok(if plan.is_empty() { Outcome::Done } else { Outcome::Differs })
 }
 
-/// What there is to say where nothing changes.
+/// What to print if nothing changes.
 pub fn nothing(plan: &Plan) -> &'static str {
     match plan.role {
         Role::Worker => "nothing to do: a worker has no API server\n",
@@ -167,7 +172,7 @@ pub fn nothing(plan: &Plan) -> &'static str {
     }
 }
 
-/// A plan as JSON, with what follows it. `backup` is there after an `apply`.
+/// A plan as JSON, with its follow-up. `backup` is the ID of the backup that an `apply` made.
 pub fn document(plan: &Plan, follow_up: Option<&FollowUp>, backup: Option<&str>) -> Value {
     json!({
         "role": plan.role.name(),
@@ -199,7 +204,7 @@ fn change(planned: &Planned) -> Value {
     value
 }
 
-/// What follows a plan, in words.
+/// What a follow-up does, in words.
 pub fn describe_follow_up(follow_up: &FollowUp) -> String {
     let directory = parent(&follow_up.log);
     format!("move the events in {} to {directory}", aside(directory))
@@ -209,13 +214,13 @@ fn follow_up_document(follow_up: &FollowUp) -> Value {
     json!({"step": FollowUp::STEP.name(), "action": FollowUp::ACTION, "path": follow_up.log})
 }
 
-/// The place of the log, in a few lines for people.
+/// The log directory and the forecast for it: a few lines for people.
 pub fn storage_text(storage: &LogStorage) -> String {
     let LogStorage { seen, forecast, .. } = storage;
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "place     {:10} {}: {}",
+        "directory {:10} {}: {}",
         seen.judgement.lasting.name(),
         storage.directory,
         seen.judgement.reason
@@ -225,8 +230,12 @@ pub fn storage_text(storage: &LogStorage) -> String {
             let mut line = format!("up to {} on the disk", Bytes(expected));
             if let Some(worst) = worst.filter(|worst| *worst > expected) {
                 let how = match (forecast.ratio > 1.0, forecast.is_measured) {
-                    (true, true) => format!("uncompressed, measured {:.0} percent", 100.0 / forecast.ratio),
-                    (true, false) => format!("uncompressed, {:.0} percent assumed", 100.0 / forecast.ratio),
+                    (true, true) => {
+                        format!("uncompressed; compressed to {:.0} percent, measured", 100.0 / forecast.ratio)
+                    }
+                    (true, false) => {
+                        format!("uncompressed; compressed to {:.0} percent, assumed", 100.0 / forecast.ratio)
+                    }
                     (false, _) => "without maxage".to_owned(),
                 };
                 let _ = write!(line, " ({} {how})", Bytes(worst));
@@ -236,10 +245,9 @@ pub fn storage_text(storage: &LogStorage) -> String {
         (_, None) => "nothing limits the log".to_owned(),
     };
     if let Some(disk) = seen.disk {
-        let _ =
-            write!(line, "; its file system has {}, {} of them free", Bytes(disk.total), Bytes(disk.available));
+        let _ = write!(line, "; its file system has {}, {} of it free", Bytes(disk.total), Bytes(disk.available));
         if disk.eviction > 0 {
-            let _ = write!(line, ", and the kubelet evicts pods when less than {} are", Bytes(disk.eviction));
+            let _ = write!(line, ", and the kubelet evicts pods when less than {} is free", Bytes(disk.eviction));
         }
     }
     let _ = writeln!(out, "forecast  {line}");
@@ -257,19 +265,19 @@ pub fn storage_text(storage: &LogStorage) -> String {
             match forecast.kept {
                 Some(Kept { seconds, end }) => {
                     let _ =
-                        writeln!(out, ": the log will reach back {}, which {} limits", Span(seconds), end.name());
+                        writeln!(out, ": the log will reach back {}, limited by {}", Span(seconds), end.name());
                 }
                 None => out.push_str(": nothing limits how far back the log will reach\n"),
             }
         }
         (None, _) => out.push_str(
-            "forecast  how far back the log will reach can't be told before there are events of half a minute\n",
+            "forecast  how far back the log will reach is not known before there are events of half a minute\n",
         ),
     }
     out
 }
 
-/// The same for programs. Sizes are in bytes, times in seconds.
+/// The same as JSON. Sizes are in bytes, times in seconds.
 pub fn storage_document(storage: &LogStorage) -> Value {
     let LogStorage { seen, forecast, .. } = storage;
     json!({

@@ -1,4 +1,4 @@
-//! `status`: what is in place, step by step.
+//! `status`: prints what is in place, step by step.
 
 use std::fmt::Write as _;
 
@@ -13,14 +13,14 @@ use crate::plan::{Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
 
-/// Show what is in place and what drifted; exit 3 if apply would change anything
+/// Show what is in place and what is not; exit 3 if apply would change anything
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     #[command(flatten)]
     overrides: Overrides,
 }
 
-/// The state of one thing.
+/// A line about one path.
 struct Line {
     step: Step,
     path: String,
@@ -29,6 +29,11 @@ struct Line {
 }
 
 impl StatusArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The node can't be read.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let report = status(&run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?)?;
@@ -43,12 +48,12 @@ impl StatusArgs {
     }
 }
 
-/// The ids of the repairs since the last `apply`, newest first.
+/// The backup IDs of the repairs since the last `apply`, newest first.
 fn repairs(report: &Report) -> Vec<&str> {
     report.history.repairs.iter().map(|repair| repair.id.as_str()).collect()
 }
 
-/// For programs.
+/// The report as JSON.
 pub fn document(report: &Report) -> Value {
     let plan = &report.plan;
     let steps: Vec<_> = lines(plan)
@@ -80,7 +85,7 @@ pub fn document(report: &Report) -> Value {
     })
 }
 
-/// For people.
+/// The report for people.
 pub fn text(report: &Report) -> String {
     let Report { plan, backups, history, .. } = report;
     let mut out = headline(plan);
@@ -93,23 +98,27 @@ pub fn text(report: &Report) -> String {
         let counts: Vec<_> = lost.events.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
         let last = plan.storage.as_ref().and_then(|storage| storage.seen.history.events);
         let last = last
-            .map(|times| format!("; the last that could be was at {}", rfc3339(at(times.last))))
+            .map(|times| format!("; the last event that it wrote was at {}", rfc3339(at(times.last))))
             .unwrap_or_default();
         let _ = writeln!(
             out,
-            "events    lost     since the API server started at {}, as it counts: {}{last}",
+            "events    lost     since the API server started at {}, by its own count: {}{last}",
             rfc3339(lost.since),
             counts.join(", ")
         );
     }
     let repairs = history.repairs.len();
-    if report.heals || repairs > 0 {
+    if report.heals || repairs > 0 || history.restored.is_some() {
         let state = if report.heals { "enabled" } else { "off" };
         let stopped = match &history.restored {
             _ if history.is_a_fight() => {
-                ", too many within an hour: no more are made, find out what writes the manifest".to_owned()
+                "; no more repairs, because these were too many within an hour: find out what writes the manifest, then run \
+                 `apply --wait 5m`"
+                    .to_owned()
             }
-            Some(id) => format!(", and none until apply is run: {id} put the node back"),
+            Some(id) => format!(
+                "; neither self-healing nor a boot repairs anything until you run apply: {id} restored the node or rolled it back"
+            ),
             None => String::new(),
         };
         let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
@@ -117,11 +126,11 @@ pub fn text(report: &Report) -> String {
     if let Some(id) = &report.unproved {
         let _ = writeln!(
             out,
-            "proof     missing  of {id}, by a boot, or a run that was killed or waits; apply --wait goes on with it"
+            "proof     missing  not proved yet: {id} (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`"
         );
     }
     if report.interrupted {
-        out.push_str("a run was interrupted, or is under way: run it again to finish its job\n");
+        out.push_str("a run was interrupted, or still runs: run the same command again to finish it\n");
     }
     match backups.first() {
         Some(newest) => {
@@ -132,6 +141,7 @@ pub fn text(report: &Report) -> String {
     out
 }
 
+/// One line for each path, and one for each step that the node does not have.
 fn lines(plan: &Plan) -> Vec<Line> {
     let mut lines = Vec::new();
     for Subject { step, path } in &plan.subjects {
@@ -143,7 +153,7 @@ fn lines(plan: &Plan) -> Vec<Line> {
         lines.push(Line { step: *step, path: path.clone(), state, detail });
     }
     for path in &plan.skipped {
-        let detail = "can't be edited, see the warning".to_owned();
+        let detail = "can't be edited; see the warning".to_owned();
         lines.push(Line { step: Step::Kubeadm, path: path.clone(), state: "skipped", detail });
     }
     if let Some(why) = &plan.unknown {
@@ -188,7 +198,7 @@ mod tests {
         Some(Lost { events, since: at(1_795_522_406) })
     }
 
-    /// A node that audits, about which there is nothing to say.
+    /// A node that audits, with nothing else to report.
     fn report() -> Report {
         let config = config("");
         let (facts, targets) = audited(&config);
@@ -204,9 +214,9 @@ mod tests {
     }
 
     const PLACE: &str = "\
-place     persistent /var/log/kubernetes/audit: ext4 at / on the disk vda1
-forecast  up to 550.0 MiB on the disk (4.9 GiB uncompressed, measured 10 percent); its file system has 40.0 GiB, 31.0 GiB of them free, and the kubelet evicts pods when less than 4.0 GiB are
-forecast  50.1 MiB of events an hour since 2026-11-24T13:13:26Z, a new file every 60 minutes: the log will reach back 4 days, which maxbackup limits
+directory persistent /var/log/kubernetes/audit: ext4 at / on the disk vda1
+forecast  up to 550.0 MiB on the disk (4.9 GiB uncompressed; compressed to 10 percent, measured); its file system has 40.0 GiB, 31.0 GiB of it free, and the kubelet evicts pods when less than 4.0 GiB is free
+forecast  50.1 MiB of events an hour since 2026-11-24T13:13:26Z, a new file every 60 minutes: the log will reach back 4 days, limited by maxbackup
 ";
     const STEPS: &str = "\
 a control plane; Kubernetes 1.31 from the manifest's image
@@ -229,18 +239,18 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         for (change, line) in [
             (
                 (|report| report.lost = lost(&[("log", 7), ("webhook", 1)])) as Change,
-                "events    lost     since the API server started at 2026-11-24T12:13:26Z, as it counts: 7 by log, 1 by webhook; \
-                 the last that could be was at 2026-11-24T15:14:26Z\n",
+                "events    lost     since the API server started at 2026-11-24T12:13:26Z, by its own count: 7 by log, 1 by webhook; \
+                 the last event that it wrote was at 2026-11-24T15:14:26Z\n",
             ),
             (|report| report.lost = lost(&[]), ""),
             (|report| report.heals = true, "healing   enabled  0 repairs since apply\n"),
             (
                 |report| report.unproved = Some("U".to_owned()),
-                "proof     missing  of U, by a boot, or a run that was killed or waits; apply --wait goes on with it\n",
+                "proof     missing  not proved yet: U (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`\n",
             ),
             (
                 |report| report.interrupted = true,
-                "a run was interrupted, or is under way: run it again to finish its job\n",
+                "a run was interrupted, or still runs: run the same command again to finish it\n",
             ),
         ] {
             let mut report = self::report();
@@ -253,13 +263,22 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 true,
                 &[9, 5, 1],
                 None,
-                "enabled  3 repairs since apply, too many within an hour: no more are made, find out what writes the manifest",
+                "enabled  3 repairs since apply; no more repairs, because these were too many within an hour: find out what writes the \
+                 manifest, then run `apply --wait 5m`",
             ),
             (
                 true,
                 &[],
                 Some("R"),
-                "enabled  0 repairs since apply, and none until apply is run: R put the node back",
+                "enabled  0 repairs since apply; neither self-healing nor a boot repairs anything until you run apply: R restored the node or \
+                 rolled it back",
+            ),
+            (
+                false,
+                &[],
+                Some("R"),
+                "off      0 repairs since apply; neither self-healing nor a boot repairs anything until you run apply: R restored the node or \
+                 rolled it back",
             ),
         ] {
             let history = RepairHistory { repairs: repairs(minutes), restored: restored.map(str::to_owned) };
@@ -318,6 +337,17 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             ("warnings", json!([]), json!(["a warning"])),
         ] {
             assert_eq!((&bare[key], &full[key]), (&plain, &told), "{key}");
+        }
+        type Change = fn(&mut Report);
+        for change in [
+            (|report| report.interrupted = true) as Change,
+            |report| report.plan.refusal = Some("why".to_owned()),
+            |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
+        ] {
+            let mut report = report();
+            assert!(report.is_in_place());
+            change(&mut report);
+            assert!(!report.is_in_place());
         }
         let objection =
             Report { plan: Plan { objection: Some("no room".to_owned()), ..report().plan }, ..report() };

@@ -15,28 +15,37 @@ use crate::run::prove::{self, Evidence, Proved, Verified};
 /// Prove that the API server of this node audits: it runs with the manifest's flags, answers, and writes an event
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// How long to wait for all of that
+    /// How long to wait for the proof
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     wait: Duration,
 }
 
-/// A duration on the command line.
+/// Parses a duration on the command line. It must be more than zero.
+///
+/// # Errors
+///
+/// The text is not a duration; the error says what to write.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let duration = flags::duration(text).filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| "a duration such as 90s or 5m is expected".to_owned())
+    duration.ok_or_else(|| "write a duration such as 90s or 5m".to_owned())
 }
 
 impl VerifyArgs {
+    /// Runs the verb. What it prints on stdout goes to `out`.
+    ///
+    /// # Errors
+    ///
+    /// There is no proof; the error says why.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
         if !root.is_host() {
-            bail!("{}: only what runs can be verified; leave --root out", common.root.display());
+            bail!("{}: a proof needs a running API server; leave out --root", common.root.display());
         }
         match prove::verify(&root, &config, self.wait)? {
             Verified::NoApiServer(why) => print(common, out, &why, nothing_to_prove(&why)),
             Verified::Proved(proved, warnings) => {
-                // There is no place for them in the document.
+                // The document has no field for them.
                 warnings.iter().for_each(|warning| log::warn!("{warning}"));
                 print(common, out, &text(&proved), document(&proved));
             }
@@ -56,22 +65,24 @@ fn print(common: &Common, out: &mut String, text: &str, document: Value) {
     };
 }
 
-/// How it was proved, for people.
+/// The proof, for people.
 pub fn text(proved: &Proved) -> String {
     let how = match proved.evidence {
         Evidence::Question(path) => format!("it recorded a request for {path}"),
         Evidence::Traffic => "it recorded what the cluster does".to_owned(),
-        Evidence::Nothing => "and answers; its policy records nothing, so no event was waited for".to_owned(),
-        Evidence::Rare => {
-            "and answers, and its log is there; nothing that its policy records has happened yet".to_owned()
+        Evidence::Nothing => {
+            "it answers; its policy records nothing, so there was no event to wait for".to_owned()
         }
-        Evidence::Elsewhere => "and answers; its events go to a webhook, where nobody looked for one".to_owned(),
+        Evidence::Rare => {
+            "it answers, and its log exists; nothing that its policy records has happened yet".to_owned()
+        }
+        Evidence::Elsewhere => "it answers; its events go to a webhook, where the program can't look".to_owned(),
     };
     let runs = "runs with the audit flags of the manifest";
     format!("the API server (process {}) {runs}: {how}, after {} s", proved.process.pid, proved.after.as_secs())
 }
 
-/// The same for programs.
+/// The proof, as JSON.
 pub fn document(proved: &Proved) -> Value {
     let event = match proved.evidence {
         Evidence::Question(path) => Some(path),
@@ -103,13 +114,9 @@ pub mod tests {
         for (proved, event, words) in [
             (0, json!("/version"), "it recorded a request for /version"),
             (1, json!("traffic"), "it recorded what the cluster does"),
-            (2, Value::Null, "and answers; its policy records nothing, so no event was waited for"),
-            (3, Value::Null, "and answers; its events go to a webhook, where nobody looked for one"),
-            (
-                4,
-                Value::Null,
-                "and answers, and its log is there; nothing that its policy records has happened yet",
-            ),
+            (2, Value::Null, "it answers; its policy records nothing, so there was no event to wait for"),
+            (3, Value::Null, "it answers; its events go to a webhook, where the program can't look"),
+            (4, Value::Null, "it answers, and its log exists; nothing that its policy records has happened yet"),
         ]
         .map(|(at, event, text)| (proofs().swap_remove(at), event, text))
         {

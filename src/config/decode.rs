@@ -16,11 +16,15 @@ pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
 
 pub(super) const KIND: &str = "AuditBootstrapConfiguration";
 
-/// The kubelet ends the API server after so long itself (`terminationGracePeriodSeconds`).
+/// After this time, the kubelet ends the API server itself (`terminationGracePeriodSeconds`, 30 by default).
 pub(super) const MAX_DRAIN: Duration = Duration::from_secs(30);
 
 impl Config {
-    /// Reads a configuration file's text. Errors are one line a fault, each beginning with `name:line:column`.
+    /// Reads the text of a configuration file. An empty text is the default.
+    ///
+    /// # Errors
+    ///
+    /// One line per fault. Each begins with `name:line:column`.
     pub fn parse(text: &str, name: &str) -> Result<Config> {
         let documents = match crate::yaml::parse(text) {
             Ok(documents) => documents,
@@ -32,7 +36,7 @@ impl Config {
             [] => {}
             [document] => decode(&document.root, &mut config, &mut decoder),
             [_, second, ..] => {
-                decoder.error(second.root.position, "one document is expected, here is a second one")
+                decoder.error(second.root.position, "the file must have one document; here is a second one")
             }
         }
         if !decoder.failed() {
@@ -87,7 +91,7 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                     if config.kubernetes_version.is_none() {
                         decoder.error(
                             node.position,
-                            format!("kubernetesVersion {text:?} is no version such as v1.30.2"),
+                            format!("kubernetesVersion {text:?} is not a version such as v1.30.2"),
                         );
                     }
                 }
@@ -192,7 +196,7 @@ fn decode_restart(node: &Node, decoder: &mut Decoder) -> Restart {
                     None => decoder.error(
                         node.position,
                         format!(
-                            "{path} {text:?} is not within the 30 s that the kubelet gives an API server to end"
+                            "{path} {text:?} must be from 0s to 30s, the time that the kubelet gives an API server to end"
                         ),
                     ),
                 }
@@ -220,23 +224,23 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),
-                    None => decoder.error(node.position, format!("{path} {number} is no number of a group")),
+                    None => decoder.error(node.position, format!("{path} {number} is not the number of a group")),
                 }
             }
             _ => {
                 let text = node.scalar().unwrap_or_default();
                 match Share::parse(text) {
                     _ if node.is_null() => {}
-                    // Of 5 bytes, nobody thinks.
+                    // A number without a unit would mean bytes, which is surely a mistake.
                     Some(_) if text.ends_with(|c: char| c.is_ascii_digit()) && text != "0" => decoder.error(
                         node.position,
-                        format!("{path} {text} is no share such as 5%, and no size such as 1Gi; write the unit"),
+                        format!("{path} {text} is not a share such as 5%, or a size such as 1Gi; write the unit"),
                     ),
                     Some(share) => storage.headroom = Some(share),
                     None if text == "any" => storage.headroom = None,
                     None => decoder.error(
                         node.position,
-                        format!("{path} {text:?} is no share such as 5%, no size such as 1Gi, and not any"),
+                        format!("{path} {text:?} is not a share such as 5%, a size such as 1Gi, or any"),
                     ),
                 }
             }
@@ -300,20 +304,21 @@ fn decode_backend(name: &str, node: &Node, prefix: &str, backend: &mut Backend, 
     }
 }
 
-/// Sets a string; null leaves the default.
+/// Sets a string; null keeps the default.
 fn set_string(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut String) {
     if let Some(value) = decoder.string(node, path) {
         *slot = value;
     }
 }
 
-/// Sets a number; null leaves the default.
+/// Sets a number; null keeps the default.
 fn set_integer(decoder: &mut Decoder, node: &Node, path: &str, slot: &mut i64) {
     if let Some(value) = decoder.integer(node, path) {
         *slot = value;
     }
 }
 
+/// A string that must be one of `known`.
 fn read_word(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> Option<String> {
     let text = decoder.string(node, path)?;
     if known.contains(&text.as_str()) {
@@ -323,15 +328,17 @@ fn read_word(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> 
     None
 }
 
+/// A duration, as the text that Go reads.
 fn read_duration(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let text = decoder.string(node, path)?;
     if flags::is_duration(&text) {
         return Some(text);
     }
-    decoder.error(node.position, format!("{path} {text:?} is no duration such as 5s or 1m30s"));
+    decoder.error(node.position, format!("{path} {text:?} is not a duration such as 5s or 1m30s"));
     None
 }
 
+/// A number that fits into 32 bits as a float, as text.
 fn read_number(decoder: &mut Decoder, node: &Node, path: &str) -> Option<String> {
     let text = node.scalar().unwrap_or_default();
     match text.parse::<f32>() {

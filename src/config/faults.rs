@@ -1,4 +1,4 @@
-//! What makes a configuration impossible, whatever the node.
+//! Finds what is wrong in a configuration on any node.
 
 use super::Config;
 use crate::audit::flags;
@@ -6,11 +6,12 @@ use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fau
 use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
 
-/// The nanoseconds of more days don't fit (natefinch/lumberjack `millRunOnce`).
+/// The most days whose nanoseconds fit into 64 bits (`millRunOnce` of natefinch/lumberjack, which rotates the log).
 const MAX_AGE: i64 = 106_751;
 
 impl Config {
-    /// What makes this configuration impossible, whatever the node: the field to blame, and a sentence.
+    /// What is wrong in this configuration on any node. Each fault is the field to blame, such as `log.path`, and a
+    /// message without a position.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let paths = [("policy.path", Some(&self.policy_path)), ("log.path", self.log.file())]
@@ -31,7 +32,7 @@ impl Config {
             faults.push(("log.path".to_owned(), format!("log.path {fault}")));
         }
         if is_within(&self.policy_path, STATE) {
-            faults.push(("policy.path".to_owned(), format!("policy.path must not lie in {STATE}")));
+            faults.push(("policy.path".to_owned(), format!("policy.path must not be in {STATE}")));
         }
         let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
         for (name, other) in [
@@ -61,7 +62,7 @@ impl Config {
     }
 }
 
-/// What keeps a disk, or a directory of one, from being mounted where the log lies: the field to blame, and a sentence.
+/// Why a dedicated disk can't be mounted at the log directory: the field to blame, and a message.
 fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, String)> {
     let field = match source {
         MountSource::Bind(_) => "storage.bind",
@@ -79,11 +80,11 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
             let aside = aside(directory);
             if is_within(from, directory) || is_within(directory, from) || is_within(from, &aside) {
                 return fault(format!(
-                    "{field} {from} and the directory of log.path, {directory}, or {aside}, lie in one another"
+                    "{field} {from} must not be in, above or the same as the log directory {directory}, or be in {aside}; name another directory"
                 ));
             }
             log_directory_fault(from).map(|_| {
-                (field.to_owned(), format!("{field} {from} is a place of the system's, or of others; name a directory of its own, such as /data/audit"))
+                (field.to_owned(), format!("{field} {from} is a system directory, or one that other programs use; name a directory of its own, such as /data/audit"))
             })
         }
         MountSource::Device { name, format } => {
@@ -98,21 +99,21 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
                     .is_none_or(|path| !path.contains('/') || path_fault(field, &name.replace(':', "")).is_some())
             {
                 return fault(format!(
-                    "{field} {name:?} is no LABEL=..., UUID=..., PARTLABEL=... or PARTUUID=..., and no path such as /dev/disk/by-id/...: \
-                     names such as /dev/sdb may be another disk's at the next boot"
+                    "{field} {name:?} must be LABEL=..., UUID=..., PARTLABEL=..., PARTUUID=..., or a path such as /dev/disk/by-id/...: \
+                     a name such as /dev/sdb may mean another disk at the next boot"
                 ));
             }
             (is_tag && format.is_some() && !name.starts_with("PART")).then(|| {
                 (
                     "storage.format".to_owned(),
-                    format!("storage.format: a blank device has no {name}; name it by /dev/disk/by-id/..."),
+                    format!("storage.format: a blank disk has no {name}; name it by /dev/disk/by-id/..."),
                 )
             })
         }
     }
 }
 
-/// The field that gives a flag its value.
+/// The field of the configuration that sets a flag.
 fn field_of(flag: &str) -> String {
     let flag = flag.strip_prefix("audit-").unwrap_or(flag);
     let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));

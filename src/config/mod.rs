@@ -1,4 +1,6 @@
-//! `AuditBootstrapConfiguration`: what the node shall look like.
+//! The program's configuration file, `AuditBootstrapConfiguration`: how a node should be.
+//!
+//! [`Config`] holds what the file can say, and nothing else. This folder reads the text, and touches no node.
 
 mod decode;
 mod faults;
@@ -9,22 +11,22 @@ use crate::audit::version::Version;
 use crate::storage::forecast::Share;
 use crate::storage::unit::MountSource;
 
-/// Where the configuration file is looked for.
+/// The path of the configuration file on the node.
 pub const DEFAULT_PATH: &str = "/etc/kube-audit-bootstrap/config.yaml";
 
-/// Where kubeadm's configuration is looked for, each with who puts it there.
+/// The default paths of the kubeadm configuration file, and what puts the file there.
 pub const KUBEADM_CONFIGS: &[&str] = &[
-    // Cluster API's kubeadm bootstrap provider, by cloud-init; and for a machine that joins.
+    // Cluster API's kubeadm bootstrap provider, by cloud-init; the second for a machine that joins.
     "/run/kubeadm/kubeadm.yaml",
     "/run/kubeadm/kubeadm-join-config.yaml",
     // The same provider, by Ignition.
     "/etc/kubeadm.yml",
     // kind, on every node.
     "/kind/kubeadm.conf",
-    // Kairos' provider-kubeadm: what `kubeadm init` reads, and what it renders manifests from again later.
+    // Kairos' provider-kubeadm: the file for `kubeadm init`, and the file from which it makes manifests later.
     "/opt/kubeadm/kubeadm.yaml",
     "/opt/kubeadm/cluster-config.yaml",
-    // Where people put it by hand.
+    // Administrators, by hand.
     "/etc/kubernetes/kubeadm.yaml",
     "/etc/kubernetes/kubeadm-config.yaml",
     "/etc/kubernetes/kubeadm/kubeadm.yaml",
@@ -33,25 +35,26 @@ pub const KUBEADM_CONFIGS: &[&str] = &[
     "/etc/kubeadm/kubeadm-config.yaml",
 ];
 
-/// What to do with audit flags that a file already carries.
+/// What to do with audit flags that a file already has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// They get our values.
+    /// They get the program's values.
     Replace,
-    /// They stay, and what is missing is added.
+    /// They keep their values, and missing flags are added.
     Keep,
 }
 
 /// What to do with other files in the manifest directory that define an API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strays {
-    /// Move them to the backups.
+    /// Move them to the backup.
     Move,
-    /// Change nothing until somebody has removed them.
+    /// Change nothing until the administrator has moved them.
     Refuse,
 }
 
-/// The options that the log and the webhook backend share.
+/// The options that the log backend and the webhook backend share. `None` leaves the API server's own default.
+/// Durations are texts as Go writes them. Sizes are bytes, except those of `batch_*`, which are events.
 #[derive(Clone, Debug)]
 pub struct Backend {
     pub mode: Option<String>,
@@ -88,19 +91,20 @@ impl Backend {
 pub struct Log {
     /// A file, or `-` for the standard output of the API server's container.
     pub path: String,
+    /// `json` or `legacy`.
     pub format: String,
     /// Days.
     pub max_age: i64,
-    /// Files.
+    /// Rotated files.
     pub max_backup: i64,
-    /// MiB.
+    /// MiB per file.
     pub max_size: i64,
     pub compress: bool,
     pub backend: Backend,
 }
 
 impl Log {
-    /// The path of the log, if that is a file.
+    /// The path of the log, if it is a file.
     pub fn file(&self) -> Option<&String> {
         Some(&self.path).filter(|path| *path != STDOUT)
     }
@@ -109,65 +113,69 @@ impl Log {
 /// The webhook backend.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// A kubeconfig on the node.
+    /// The path of a kubeconfig on the node.
     pub config_file: String,
+    /// A duration as Go writes it.
     pub initial_backoff: Option<String>,
     pub backend: Backend,
 }
 
-/// How the API server of before is ended that a changed manifest replaces.
+/// How the previous API server ends when the manifest has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// As soon as requests under way have had so long to end; at most the 30 s that the kubelet waits.
+    /// `apply --wait` ends it, after running requests had this time to end: at most the 30 s that the kubelet waits.
     Quick(Duration),
-    /// By the kubelet.
+    /// The kubelet ends it.
     Graceful,
 }
 
-/// What is asked of the place where the log lies.
+/// What the log directory must be like.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    /// May it be one that doesn't outlive a reboot?
+    /// Whether the log may be lost at a reboot.
     pub may_be_volatile: bool,
-    /// What is mounted there; `None` leaves the place as it is.
+    /// The dedicated disk to mount there; `None` mounts nothing.
     pub source: Option<MountSource>,
-    /// Who may read the log besides its owner.
+    /// The number of the group that can read the log.
     pub group: Option<u32>,
-    /// What stays free of the file system where the log is as large as its limits let it be; `None` doesn't look.
+    /// What must stay free of the file system when the log has its largest size; `None` does not check this.
     pub headroom: Option<Share>,
 }
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `None`: the version is found on the node.
     pub kubernetes_version: Option<Version>,
     pub existing: Existing,
+    /// Where the policy is installed.
     pub policy_path: String,
-    /// A file on the node, or `default`.
+    /// The path of a file on the node, or `default`.
     pub policy_source: String,
     pub log: Log,
     pub webhook: Option<Webhook>,
     pub storage: Storage,
-    /// `None`: [`KUBEADM_CONFIGS`], of which those count that are there.
+    /// `None`: those of [`KUBEADM_CONFIGS`] that exist.
     pub kubeadm_configs: Option<Vec<String>>,
-    /// Called as kubeadm: doesn't that start where the node can't be prepared?
+    /// If the program is called as kubeadm: do not start kubeadm if the node can't be prepared.
     pub kubeadm_required: bool,
-    /// Is the cluster's own copy of kubeadm's configuration edited, too?
+    /// Also edit the cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`.
     pub cluster: bool,
-    /// `None`: `kube-apiserver.yaml` in the directory that the kubelet's configuration names.
+    /// `None`: `kube-apiserver.yaml` in the manifest directory of the kubelet's configuration.
     pub manifest_path: Option<String>,
     pub strays: Strays,
     pub restart: Restart,
 }
 
-/// How long requests under way have where nothing else is said.
+/// The default of `restart.drain`.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What stays free where nothing else is said, and the kubelet doesn't keep more.
+/// The default of `storage.headroom`. The kubelet may keep more free.
 const HEADROOM: Share = Share::Percent(5.0);
 
 impl Default for Config {
-    /// The values of the guide that the `default` profile follows, and a wait for batches: see [`is_busy`](crate::audit::flags::is_busy).
+    /// The values of the guide that administrators follow by hand, and `maxWait`, see
+    /// [`is_busy`](crate::audit::flags::is_busy).
     fn default() -> Self {
         Config {
             kubernetes_version: None,
@@ -205,7 +213,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The flags that the configuration asks for, in the order in which the guide has them.
+    /// The name and value of each flag that the configuration sets, without dashes, in the order of the guide.
     pub fn flags(&self) -> Vec<(String, String)> {
         let mut flags = Vec::new();
         let mut add = |name: &str, value: Option<String>| {
@@ -237,8 +245,8 @@ impl Config {
         flags
     }
 
-    /// The boolean flags that the configuration turns off. Off is what the API server does without them, so they are
-    /// set only where a file has them.
+    /// The names of the boolean flags that the configuration turns off. Off is the API server's default, so they are
+    /// set only in a file that has them.
     pub fn flags_off(&self) -> Vec<String> {
         let webhook = self.webhook.as_ref().and_then(|webhook| webhook.backend.truncate_enabled);
         [
@@ -253,9 +261,10 @@ impl Config {
     }
 }
 
-/// The `--audit-log-path` that is no file: the container runtime keeps what is written there, for as long as it likes.
+/// The `--audit-log-path` that means standard output. The container runtime decides how long it keeps that.
 const STDOUT: &str = "-";
 
+/// Adds the flags that both backends have.
 fn backend_flags(prefix: &str, backend: &Backend, flags: &mut Vec<(String, String)>) {
     let number = |value: Option<i64>| value.map(|value| value.to_string());
     let boolean = |value: Option<bool>| value.map(|value| value.to_string());
@@ -266,7 +275,7 @@ fn backend_flags(prefix: &str, backend: &Backend, flags: &mut Vec<(String, Strin
         ("batch-throttle-enable", boolean(backend.throttle_enable)),
         ("batch-throttle-qps", backend.throttle_qps.clone()),
         ("batch-throttle-burst", number(backend.throttle_burst)),
-        // Off is the API server's default, and the sizes are checked in any case.
+        // Off is the API server's default. The API server checks the sizes in any case.
         ("truncate-enabled", backend.truncate_enabled.filter(|on| *on).map(|on| on.to_string())),
         ("truncate-max-batch-size", number(backend.truncate_max_batch_size)),
         ("truncate-max-event-size", number(backend.truncate_max_event_size)),
@@ -294,7 +303,7 @@ mod tests {
         rest.lines().map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
     }
 
-    /// The packages bring the same text, commented out.
+    /// The packages have the same text, commented out.
     #[test]
     fn the_default_is_what_the_readme_shows() {
         let shown = shown();
@@ -304,7 +313,7 @@ mod tests {
         assert!(include_str!("../../image/config.yaml").ends_with(&format!("#\n{packaged}")), "{packaged}");
     }
 
-    /// A field that is in no mapping brings up the ones that are.
+    /// The error about an unknown field lists the known fields of its mapping.
     #[test]
     fn the_readme_shows_every_field() {
         let shown = shown();
@@ -342,19 +351,19 @@ mod tests {
             ("{device: /dev/mapper/vg-audit}", None),
             ("{bind: /data/audit}", None),
             ("{headroom: any, group: 0}", None),
-            ("{device: /dev/sdb}", Some("may be another disk's")),
-            ("{device: LABEL=}", Some("is no LABEL=")),
+            ("{device: /dev/sdb}", Some("may mean another disk")),
+            ("{device: LABEL=}", Some("must be LABEL=")),
             ("{device: 'LABEL=a b'}", None),
             ("{device: /dev/disk/by-path/pci-0000:00:1f.2-ata-1}", None),
-            ("{bind: /var/log/kubernetes/audit.before-mount}", Some("lie in one another")),
-            ("{device: audit}", Some("is no LABEL=")),
-            ("{device: /dev/disk/../sdb}", Some("is no LABEL=")),
-            ("{device: LABEL=audit, format: ext4}", Some("a blank device has no LABEL=audit")),
+            ("{bind: /var/log/kubernetes/audit.before-mount}", Some("must not be in, above or the same as")),
+            ("{device: audit}", Some("must be LABEL=")),
+            ("{device: /dev/disk/../sdb}", Some("must be LABEL=")),
+            ("{device: LABEL=audit, format: ext4}", Some("a blank disk has no LABEL=audit")),
             ("{bind: data}", Some("must be an absolute path")),
             ("{bind: /data}", Some("a directory of its own")),
-            ("{headroom: 5}", Some("is no share")),
-            ("{bind: /var/log/kubernetes/audit/x}", Some("lie in one another")),
-            ("{bind: /var/log/kubernetes}", Some("lie in one another")),
+            ("{headroom: 5}", Some("is not a share")),
+            ("{bind: /var/log/kubernetes/audit/x}", Some("must not be in, above or the same as")),
+            ("{bind: /var/log/kubernetes}", Some("must not be in, above or the same as")),
         ] {
             let text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\nstorage: {storage}\n");
             let found = Config::parse(&text, "config").err().map(|error| format!("{error:#}"));
@@ -485,11 +494,11 @@ mod tests {
         for (lines, fault) in [
             (long(1025).as_str(), "3:18: manifest.path is too long"),
             ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
-            ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is no version"),
+            ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),
             ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
             ("log: {maxBackup: -1}", "3:18: --audit-log-maxbackup can't be negative"),
             ("log: {batch: {maxSize: 0}}", "3:24: --audit-log-batch-max-size must be more than 0"),
-            ("log: {batch: {maxWait: soon}}", "3:24: log.batch.maxWait \"soon\" is no duration"),
+            ("log: {batch: {maxWait: soon}}", "3:24: log.batch.maxWait \"soon\" is not a duration"),
             ("log: {batch: {throttleQPS: fast}}", "3:28: log.batch.throttleQPS must be a number"),
             ("log: {batch: {throttleQPS: 1e99}}", "3:28: log.batch.throttleQPS must be a number"),
             ("webhook: {mode: batch}", "3:10: webhook.configFile is missing"),
@@ -501,7 +510,7 @@ mod tests {
             ("policy: {path: /p/../p}", "3:16: policy.path must be written without"),
             ("policy: {path: '/p:p'}", "3:16: policy.path must have only letters"),
             ("policy: {path: '/p p'}", "3:16: policy.path must have only letters"),
-            ("policy: {path: /var/lib/kube-audit-bootstrap/p}", "3:16: policy.path must not lie in"),
+            ("policy: {path: /var/lib/kube-audit-bootstrap/p}", "3:16: policy.path must not be in"),
             ("policy: {path: /m}\nmanifest: {path: /m}", "3:16: policy.path and manifest.path are the same file"),
             (
                 "log: {path: /var/log/audit.log}",
@@ -509,10 +518,10 @@ mod tests {
             ),
             ("log: {path: /usr/x/audit.log}", "3:13: log.path must be in a directory of its own, not in /usr/x:"),
             ("kubeadm: {configs: [k]}", "kubeadm.configs[] must be an absolute path"),
-            ("restart: {drain: 31s}", "3:18: restart.drain \"31s\" is not within the 30 s"),
-            ("storage: {group: 4294967295}", "3:18: storage.group 4294967295 is no number of a group"),
-            ("storage: {headroom: lots}", "3:21: storage.headroom \"lots\" is no share"),
-            ("storage: {headroom: 5}", "3:21: storage.headroom 5 is no share such as 5%, and no size"),
+            ("restart: {drain: 31s}", "3:18: restart.drain \"31s\" must be from 0s to 30s"),
+            ("storage: {group: 4294967295}", "3:18: storage.group 4294967295 is not the number of a group"),
+            ("storage: {headroom: lots}", "3:21: storage.headroom \"lots\" is not a share"),
+            ("storage: {headroom: 5}", "3:21: storage.headroom 5 is not a share such as 5%, or a size"),
             ("storage: {bind: /b/b, format: xfs}", "3:10: storage.format needs a storage.device"),
             ("storage: {bind: /b/b, device: UUID=d}", "3:10: storage.bind and storage.device exclude"),
         ] {
@@ -524,7 +533,7 @@ mod tests {
             (format!("apiVersion: {API_VERSION}\n"), "config:1:1: kind is missing"),
             (format!("apiVersion: null\nkind: {KIND}\n"), "config:1:1: apiVersion is missing"),
             (format!("apiVersion: v1\nkind: {KIND}\n"), "config:1:13: apiVersion \"v1\" is not known"),
-            ("kind: Other\n---\nkind: Other\n".to_owned(), "config:3:1: one document is expected"),
+            ("kind: Other\n---\nkind: Other\n".to_owned(), "config:3:1: the file must have one document"),
         ] {
             let error = Config::parse(&text, "config").unwrap_err().to_string();
             assert!(error.starts_with(fault) && error.lines().count() == 1, "{error}");

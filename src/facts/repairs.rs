@@ -31,6 +31,11 @@ impl RepairHistory {
         let ends = self.repairs.first().and_then(moment).zip(self.repairs.get(REPAIRS - 1).and_then(moment));
         ends.is_some_and(|(last, first)| last.saturating_sub(first) < WINDOW)
     }
+
+    /// The id of the newest backup set that keeps repairs away, or counts as one. Without it there is nothing to forget.
+    pub fn newest(&self) -> Option<&str> {
+        self.restored.as_deref().or_else(|| self.repairs.first().map(|repair| repair.id.as_str()))
+    }
 }
 
 /// The largest number of repairs within an hour.

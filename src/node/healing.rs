@@ -10,6 +10,7 @@ use super::process::running;
 use super::root::Root;
 use crate::facts::backup::Why;
 use crate::facts::repairs::{Repair, RepairHistory};
+use crate::path::STATE;
 use crate::yaml::tree::MAX_BYTES;
 
 /// How long nobody may have written the manifest.
@@ -17,6 +18,9 @@ const QUIET: Duration = Duration::from_secs(10);
 /// How long an upgrade may go on.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// The file with the id of the newest backup set that no longer counts, nor do those before it. [`forget`] writes it.
+const FORGOTTEN: &str = "/var/lib/kube-audit-bootstrap/forgotten";
 
 /// Where the path unit is linked to where it is enabled.
 const WANTS: [&str; 4] =
@@ -52,9 +56,25 @@ fn kubeadm_runs() -> bool {
     running().any(|(_, name)| name == "kubeadm")
 }
 
+/// Forgets the history up to the backup set `id`. An `apply` by hand that found nothing to do made no set of its own, and a
+/// restore that took a restore back left everything in place. The caller holds the lock.
+///
+/// # Errors
+///
+/// The file system's.
+pub fn forget(root: &Root, id: &str) -> Result<()> {
+    root.make_private(STATE)?;
+    root.replace(FORGOTTEN, id)
+}
+
 /// What was done last.
 pub fn history(root: &Root) -> Result<RepairHistory> {
-    let sets = backup::list(root)?;
+    let mut sets = backup::list(root)?;
+    // A forgotten set that was pruned is older than all sets that matter.
+    let forgotten = root.read(FORGOTTEN, MAX_BYTES)?.map(|forgotten| forgotten.bytes).unwrap_or_default();
+    if let Some(at) = sets.iter().position(|set| set.id.as_bytes() == forgotten) {
+        sets.truncate(at);
+    }
     // One that was cut off is taken back by the next run, and put back nothing.
     let is_whole = !backup::is_unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
@@ -111,6 +131,24 @@ mod tests {
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], &Why::Apply, at(4000)).unwrap();
         assert_eq!(history(&node.root).unwrap(), RepairHistory::default());
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_no_more_and_what_comes_later_does() {
+        let node = node(&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Heal, 2100), (Why::Heal, 2200)]);
+        let newest = || history(&node.root).unwrap().newest().map(str::to_owned);
+        assert!(history(&node.root).unwrap().is_a_fight());
+        forget(&node.root, &newest().unwrap()).unwrap();
+        assert_eq!(history(&node.root).unwrap(), RepairHistory::default());
+        for (why, when) in [(Why::Heal, 2300), (Why::Restore, 2400)] {
+            execute(&node.root, &[node.write(MANIFEST, why.word())], &why, at(when)).unwrap();
+            assert_eq!(newest(), Some(time::stamp(at(when))));
+        }
+        forget(&node.root, &newest().unwrap()).unwrap();
+        assert_eq!(newest(), None);
+        // Its set went with age.
+        forget(&node.root, "20200101T000000Z").unwrap();
+        assert_eq!(newest(), Some(time::stamp(at(2400))));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub fn unhide(root: &Root, path: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::Signal;
+
     use super::super::testing::{MANIFEST, Node};
     use super::*;
 
@@ -66,7 +68,28 @@ mod tests {
         let node = Node::with(&[(MANIFEST, "manifest")]);
         let names = node.names();
         assert!(!is_hidden(&node.root, MANIFEST).unwrap());
-        show_again(&node.root, MANIFEST).unwrap();
+        // Nobody else sees the mask of a thread but by what the kernel tells of it.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let blocked = |thread: i32| {
+            let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
+            let mask = u64::from_str_radix(&mask, 16).unwrap();
+            [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].map(|signal| mask >> (signal as i32 - 1) & 1)
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let thread = nix::unistd::gettid().as_raw();
+                let before = blocked(thread);
+                sender.send(thread).unwrap();
+                show_again(&node.root, MANIFEST).unwrap();
+                assert_eq!((before, blocked(thread)), ([0; 3], [0; 3]));
+            });
+            let thread = receiver.recv().unwrap();
+            while !is_hidden(&node.root, MANIFEST).unwrap() {
+                std::thread::yield_now();
+            }
+            assert_eq!(blocked(thread), [1; 3]);
+        });
         assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("manifest", names));
         // A run was killed.
         let slot = node.root.slot(MANIFEST).unwrap();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::SigSet;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
@@ -99,19 +100,9 @@ impl Canary {
         let log = apiserver::newest_log(&logs).context("its container has no log")?;
         let messages = Tail::from_now(&log.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
-        let mut client = command.stdout(Stdio::piped()).spawn()?;
-        let stdout = client.stdout.take();
-        let canary = Canary { client, mark, messages };
-        let (began, first) = mpsc::channel();
-        // Reads on, so that kubectl never waits; ends with it.
-        thread::spawn(move || {
-            let mut stdout = stdout?;
-            let mut bytes = [0; 4096];
-            while stdout.read(&mut bytes).ok()? > 0 {
-                let _ = began.send(());
-            }
-            Some(())
-        });
+        let client = command.stdout(Stdio::piped()).spawn()?;
+        let mut canary = Canary { client, mark, messages };
+        let first = read_on(canary.client.stdout.take().context("kubectl has no output")?);
         first.recv_timeout(BEGINNING).context("no watch began")?;
         Ok(canary)
     }
@@ -140,6 +131,21 @@ impl Drop for Canary {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Reads all that comes, so that who writes it never waits, and tells of each part. Takes no signal: one that `hidden::show_again` keeps
+/// from its own thread must not end the process by this one.
+fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
+    let (began, parts) = mpsc::channel();
+    thread::spawn(move || {
+        SigSet::all().thread_block().ok()?;
+        let mut bytes = [0; 4096];
+        while from.read(&mut bytes).ok()? > 0 {
+            let _ = began.send(());
+        }
+        Some(())
+    });
+    parts
 }
 
 /// Does a container's log tell that the event of a request with this mark came too late? A backend in batch mode that is closed says so
@@ -210,6 +216,28 @@ mod tests {
             }
         };
         (child, process)
+    }
+
+    /// A reader that says which signals its thread blocks.
+    struct Mask(mpsc::Sender<String>);
+
+    impl Read for Mask {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            let status = fs::read_to_string("/proc/thread-self/status")?;
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+            self.0.send(mask.trim().to_owned()).map_err(std::io::Error::other)?;
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn who_reads_in_the_background_takes_no_signal() {
+        let (sender, masks) = mpsc::channel();
+        assert!(read_on(Mask(sender)).recv().is_err(), "it came to its end");
+        let mask = u64::from_str_radix(&masks.recv().unwrap(), 16).unwrap();
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            assert_eq!(mask >> (signal - 1) & 1, 1, "{signal}");
+        }
     }
 
     #[test]

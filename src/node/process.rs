@@ -125,6 +125,12 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_prints_without_end_is_not_read_without_end() {
+        let error = sh("exec head -c 70000000 /dev/zero", "", Duration::from_secs(60)).unwrap_err().to_string();
+        assert!(error.contains("SIGPIPE"), "{error}");
+    }
+
+    #[test]
     fn what_it_says_last_is_why_it_failed() {
         let error = sh("echo first >&2; echo why >&2; echo >&2; exit 3", "", Duration::from_secs(10)).unwrap_err();
         assert_eq!(error.to_string(), "/bin/sh: failed with exit status: 3: why");

@@ -615,6 +615,16 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_made_meanwhile_is_not_written_over() {
+        let node = Node::with(&[("/d/new", "ours"), ("/d/there", "theirs")]);
+        let slot = node.root.slot("/d/there").unwrap();
+        assert_eq!(slot.rename_new("new", "there"), Err(Errno::EEXIST));
+        assert_eq!((node.text("/d/new").as_str(), node.text("/d/there").as_str()), ("ours", "theirs"));
+        slot.rename_new("new", "free").unwrap();
+        assert_eq!(node.root.list("/d").unwrap().unwrap(), ["free", "there"]);
+    }
+
+    #[test]
     fn names_are_sorted() {
         let node = Node::with(&[("/d/b", ""), ("/d/a/x", ""), ("/d/.c", "")]);
         assert_eq!(node.root.list("/d").unwrap().unwrap(), [".c", "a", "b"]);

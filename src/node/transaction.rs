@@ -364,6 +364,7 @@ mod tests {
     use super::super::testing::{LOGS, MANIFEST, Node, POLICY, at, mode, way_back};
     use super::*;
     use crate::facts::backup::BACKUPS;
+    use crate::storage::unit::FileSystem;
 
     const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml.bak";
 
@@ -402,6 +403,18 @@ mod tests {
         let node = node();
         let before = node.everything();
         assert_eq!(node.apply(&[], 0).unwrap(), None);
+        assert_eq!(node.everything(), before);
+    }
+
+    /// A disk may get a file system between the plan and the run.
+    #[test]
+    fn a_device_that_is_no_more_blank_stops_a_run_before_it_begins() {
+        let node = node();
+        let before = node.everything();
+        let device = node.host(POLICY).display().to_string();
+        let format = Change::Format { device: device.clone(), format: FileSystem::Ext4 };
+        let error = node.apply(&[node.write(MANIFEST, "manifest"), format], 0).unwrap_err().to_string();
+        assert!(error.starts_with(&node.root.shown(&device)) && error.contains("changed meanwhile"), "{error}");
         assert_eq!(node.everything(), before);
     }
 

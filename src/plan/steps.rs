@@ -351,7 +351,22 @@ mod tests {
             let intent = Intent { occasion, ..intent(&config) };
             let plan = planned_for(&intent, &facts(manifest), &targets()).unwrap();
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
+            // Logs follow a mount, and nothing else here.
+            assert_eq!(plan.follow_up.is_some(), does.contains("mount"), "{occasion:?}");
         }
+    }
+
+    #[test]
+    fn what_is_odd_about_the_clusters_own_configuration_is_told_with_its_name() {
+        let config = config("existing: keep");
+        let (mut facts, targets) = audited(&config);
+        let warnings = |facts: &Facts| planned(&config, facts, &targets).warnings;
+        let mounted = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraVolumes:\n  - name: log\n    \
+                       hostPath: /var/log/kubernetes/audit/audit.log\n    mountPath: /var/log/kubernetes/audit/audit.log\n";
+        facts.cluster = Some(Ok(mounted.to_owned()));
+        let found = warnings(&facts);
+        let note = "kube-system/configmaps/kubeadm-config:5:5: the log file itself is mounted, which makes its rotation fail; mount its directory";
+        assert!(found.iter().any(|warning| warning == note), "{found:?}");
     }
 
     #[test]

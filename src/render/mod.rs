@@ -1,4 +1,6 @@
-//! Snippets that bring the program, its configuration and what reads its log into other people's files. Pure.
+//! Makes the snippets that bring the program, its configuration or a log shipper into the user's own files.
+//!
+//! Everything here is text from text. The templates are the other files of this folder.
 
 use std::fmt::Write as _;
 
@@ -10,7 +12,7 @@ use crate::storage::rotation;
 use crate::wiring::kubeadm;
 use crate::yaml::scalar::{double_quoted, quote};
 
-/// Where the path unit of the image looks for the manifest.
+/// The path of the manifest in the image's path unit.
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 
 /// What can be printed.
@@ -18,43 +20,43 @@ const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 pub enum Snippet {
     /// cloud-init's user-data, for an image that has the program
     CloudInit,
-    /// cloud-init's vendor-data, for an image whose users bring user-data of their own
+    /// cloud-init's vendor-data, for an image to which other people give user-data
     VendorData,
     /// Part of a KubeadmControlPlane, for images that have the program
     ClusterApi,
     /// Part of a KubeadmControlPlane, for images without the program
     ClusterApiFiles,
-    /// A Dockerfile of a node image for kind
+    /// A Dockerfile for a node image of kind
     Kind,
     /// A Butane config for Flatcar, which makes an Ignition config
     Ignition,
     /// A mkosi.postinst script
     Mkosi,
-    /// Provisioners of Packer
+    /// Packer provisioners
     Packer,
-    /// Tasks of Ansible, such as a role of image-builder's
+    /// Ansible tasks, such as for a role of image-builder
     Ansible,
-    /// A Dockerfile of a Kairos image
+    /// A Dockerfile for a Kairos image
     Kairos,
-    /// A drop-in that makes self-healing watch the node's manifest
+    /// A drop-in, so that self-healing watches the manifest at the path that this node has
     Systemd,
-    /// rsyslog reads the log
+    /// Configuration of rsyslog, which reads the log
     Rsyslog,
-    /// Vector reads the log
+    /// Configuration of Vector, which reads the log
     Vector,
-    /// Fluent Bit reads the log
+    /// Configuration of Fluent Bit, which reads the log
     FluentBit,
-    /// The OpenTelemetry Collector reads the log
+    /// Configuration of the OpenTelemetry Collector, which reads the log
     OtelCollector,
 }
 
 impl Snippet {
-    /// Does it say where the manifest is?
+    /// Whether the snippet has the path of the manifest.
     pub fn names_manifest(self) -> bool {
         matches!(self, Snippet::Systemd | Snippet::Ignition)
     }
 
-    /// Does it have the text of a policy in it?
+    /// Whether the snippet has the text of the policy.
     pub fn holds_policy(self, config: &Config) -> bool {
         match self {
             Snippet::ClusterApiFiles => true,
@@ -70,27 +72,31 @@ impl Snippet {
 #[derive(Debug)]
 pub struct Ingredients<'f> {
     pub config: &'f Config,
-    /// The configuration file's text, where there is one.
+    /// The text of the configuration file, if there is one.
     pub configuration: Option<&'f str>,
-    /// The audit policy that is installed, where [`Snippet::holds_policy`].
+    /// The text of the audit policy, if [`Snippet::holds_policy`].
     pub policy: &'f str,
-    /// Where the manifest is, where [`Snippet::names_manifest`].
+    /// The path of the manifest, if [`Snippet::names_manifest`].
     pub manifest: &'f str,
 }
 
-/// A file to put on the node.
+/// A file that a snippet puts on the node.
 struct SnippetFile<'f> {
     path: &'f str,
     mode: &'static str,
     text: &'f str,
-    /// Its name where it lies beside the snippet.
+    /// Its name beside the snippet.
     beside: &'static str,
 }
 
-/// The snippet, or why there is none for this configuration.
+/// The text of a snippet. It ends in one line end.
+///
+/// # Errors
+///
+/// There is no such snippet for this configuration; the error says why.
 #[allow(clippy::too_many_lines, reason = "a list of snippets")]
 pub fn render(kind: Snippet, facts: &Ingredients) -> Result<String, String> {
-    // The kubelet's configuration may say anything.
+    // This path comes from the kubelet's configuration, which may hold anything.
     if let Some(fault) =
         path_fault("the path of the manifest", facts.manifest).filter(|_| !facts.manifest.is_empty())
     {
@@ -175,20 +181,20 @@ pub fn render(kind: Snippet, facts: &Ingredients) -> Result<String, String> {
     Ok(format!("{}\n", text.trim_end_matches('\n')))
 }
 
-/// What a snippet leaves to the user, in sentences.
+/// What a snippet leaves to the user: one message each.
 pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     match kind {
         Snippet::Rsyslog | Snippet::Vector | Snippet::FluentBit | Snippet::OtelCollector => {
             if config.storage.group.is_none() {
-                warnings.push("storage.group is not set, so only root can read the log".to_owned());
+                warnings.push("storage.group is not set, so only the root user can read the log".to_owned());
             }
         }
         Snippet::Systemd => {}
         _ => {
             if let Some(webhook) = &config.webhook {
                 warnings.push(format!(
-                    "{}: webhook.configFile is not in it, as it holds credentials; put it on the node yourself",
+                    "{}: webhook.configFile is not in the snippet, because it holds credentials; put it on the node yourself",
                     webhook.config_file
                 ));
             }
@@ -196,19 +202,19 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     }
     if kind == Snippet::Ignition && config.policy_source.starts_with("/usr/") {
         warnings.push(format!(
-            "{}: policy.source is in /usr, which can't be written to on Flatcar",
+            "{}: policy.source is in /usr, which is read-only on Flatcar; use another path",
             config.policy_source
         ));
     }
     if kind == Snippet::ClusterApiFiles && config.storage.source.is_some() {
         warnings.push(
-            "storage.device and storage.bind need the program on the node; nothing is mounted here".to_owned(),
+            "storage.device and storage.bind need the program on the node; this snippet mounts nothing".to_owned(),
         );
     }
     warnings
 }
 
-/// The files that a snippet puts on the node. Without the program it is the policy itself.
+/// The files that a snippet puts on the node. Without the program, this is only the policy.
 fn files<'f>(kind: Snippet, facts: &Ingredients<'f>) -> Vec<SnippetFile<'f>> {
     let config = facts.config;
     let policy = |path| SnippetFile { path, mode: "0600", text: facts.policy, beside: "audit-policy.yaml" };
@@ -225,7 +231,7 @@ fn files<'f>(kind: Snippet, facts: &Ingredients<'f>) -> Vec<SnippetFile<'f>> {
     configuration.into_iter().chain(source.map(policy)).collect()
 }
 
-/// Fills in `@NAME@`. What is filled in isn't looked at again.
+/// Replaces each `@NAME@` by its value. A `@NAME@` in a value stays.
 fn fill(template: &str, values: &[(&str, String)]) -> String {
     let mut out = String::new();
     let mut rest = template;
@@ -247,7 +253,7 @@ fn fill(template: &str, values: &[(&str, String)]) -> String {
     out + rest
 }
 
-/// A list of files as cloud-init has it, and Cluster API, which takes the same fields.
+/// A list of files for cloud-init, or for Cluster API, which has the same fields.
 fn section(name: &str, files: &[SnippetFile], indent: usize) -> String {
     if files.is_empty() {
         return String::new();
@@ -256,7 +262,7 @@ fn section(name: &str, files: &[SnippetFile], indent: usize) -> String {
     for file in files {
         let (path, mode) = (quote(file.path, false), file.mode);
         let _ = write!(out, "- path: {path}\n  owner: root:root\n  permissions: \"{mode}\"\n");
-        // Cluster API's user-data is a template of Jinja's.
+        // Cluster API's user-data is a Jinja template.
         let is_template = ["{{", "{%", "{#"].iter().any(|mark| file.text.contains(mark));
         out += &match block(file.text, 4).filter(|_| !is_template) {
             Some(block) => format!("  content: {block}"),
@@ -276,17 +282,17 @@ fn butane_file(file: &SnippetFile) -> String {
     indented(&format!("- path: {path}\n  mode: {mode}\n  contents:\n    {contents}"), 2)
 }
 
-/// A unit of the image's as Flatcar needs it, where programs can't be where systemd looks for them.
+/// A unit of the image, changed for Flatcar: the program can't be in the directories in which systemd looks for it.
 fn unit(text: &str, facts: &Ingredients) -> String {
     let text =
         text.replace("ExecStart=kube-", "ExecStart=/opt/bin/kube-").replace(MANIFEST, &specifiers(facts.manifest));
     indented(text.trim_end(), 6)
 }
 
-/// A task that copies a file from beside the snippet.
+/// The tasks that copy a file from beside the snippet.
 fn ansible_copy(file: &SnippetFile) -> String {
     let SnippetFile { path, mode, beside, .. } = file;
-    // Ansible fills in braces, unless it is told not to.
+    // Without this tag, Ansible reads braces as a template.
     let unsafe_tag = if path.contains('{') { "!unsafe " } else { "" };
     let directory = |path: &str| format!("{unsafe_tag}{}", quote(path, true));
     format!(
@@ -297,10 +303,10 @@ fn ansible_copy(file: &SnippetFile) -> String {
     )
 }
 
-/// What puts a file in place in a shell script, from the script itself.
+/// The lines of a shell script that write a file, whose text is in the script.
 fn here_document(file: &SnippetFile) -> String {
     let (path, mode) = (shell_word(file.path), file.mode);
-    // cloud-init changes line ends, and a here-document has one at its end.
+    // cloud-init changes line ends, and a here-document always ends in a line end.
     let is_plain = file.text.ends_with('\n') && is_plain(file.text);
     let text = if is_plain { file.text.to_owned() } else { base64(file.text) + "\n" };
     let is_taken = |end: &String| text.lines().any(|line| line == end);
@@ -312,13 +318,13 @@ fn here_document(file: &SnippetFile) -> String {
     }
 }
 
-/// What the API server can't make itself as it should be: the directory of the log.
+/// The commands that create the log directory, because the API server would create it with another mode.
 fn make_directory(config: &Config) -> String {
     let Some(directory) = config.log.file().map(|path| shell_word(parent(path))) else {
         return String::new();
     };
     let commands = match config.storage.group {
-        // The API server keeps the mode of a log that is there, and begins one that only root may read.
+        // The API server keeps the mode of an existing log, and creates a log that only the root user can read.
         Some(group) => vec![
             format!("install -d -m 0750 -g {group} {directory}"),
             format!("install -m 0640 -g {group} /dev/null {}", shell_word(&config.log.path)),
@@ -329,21 +335,25 @@ fn make_directory(config: &Config) -> String {
     format!("    preKubeadmCommands:\n{lines}")
 }
 
-/// What a first boot runs.
+/// The command for a first boot.
 fn first_boot(config: &Config) -> String {
     let file = config.kubeadm_configs.iter().flatten().next();
     let file = file.map_or("/run/kubeadm/kubeadm.yaml", String::as_str);
     format!("kube-audit-bootstrap apply && kubeadm init --config {}", shell_word(file))
 }
 
-/// A log shipper's configuration.
+/// The configuration of a log shipper.
+///
+/// # Errors
+///
+/// The log is not a file, or the shipper would read its path as a pattern.
 fn shipper(template: &str, config: &Config) -> Result<String, String> {
     let Some(log) = config.log.file() else {
-        return Err("log.path is -, so there is no file to read: read the container's output instead".to_owned());
+        return Err("log.path is -, so there is no file to read; read the container's output instead".to_owned());
     };
     if log.contains(['*', '?', '[', ']', '{', '}', ',']) {
         return Err(format!(
-            "log.path {log}: a log shipper takes *, ?, brackets and braces for a pattern, and commas for a list; choose another path"
+            "log.path {log}: a log shipper reads *, ?, brackets and braces as a pattern, and commas as a list; choose another path"
         ));
     }
     let group = match config.storage.group {
@@ -353,14 +363,15 @@ fn shipper(template: &str, config: &Config) -> Result<String, String> {
     Ok(fill(template, &[("LOG", log.clone()), ("ROTATED", rotation::pattern(log)), ("GROUP", group)]))
 }
 
-/// A text as a literal block of YAML, its lines at `indent`. `None` for what such a block can't hold, or can't after Cluster
-/// API has made another one of it, which has neither an indentation indicator nor a chomping one.
+/// A text as a literal block of YAML, with its lines at `indent`. `None` if such a block can't hold the text. Cluster
+/// API writes the block again, without an indicator for indentation or chomping, so the text must not need one.
 fn block(text: &str, indent: usize) -> Option<String> {
     let lines = text.strip_suffix('\n').filter(|lines| !lines.is_empty() && !lines.ends_with('\n'))?;
     (is_plain(text) && !lines.starts_with([' ', '\t', '\n'])).then(|| format!("|\n{}\n", indented(lines, indent)))
 }
 
-/// Whether a text reads the same in any YAML, and as a script that cloud-init runs: printable, and with no line end but `\n`.
+/// Whether any YAML parser, and cloud-init in a script, reads the text unchanged: it is printable, and each line end is
+/// `\n`.
 fn is_plain(text: &str) -> bool {
     text.chars().all(|c| match c {
         '\t' | '\n' | ' '..='~' => true,
@@ -369,7 +380,7 @@ fn is_plain(text: &str) -> bool {
     })
 }
 
-/// Lines further to the right. Empty ones stay so.
+/// The lines, moved to the right. Empty lines stay empty.
 fn indented(text: &str, indent: usize) -> String {
     let mut out = String::new();
     for line in text.split_inclusive('\n') {
@@ -379,7 +390,7 @@ fn indented(text: &str, indent: usize) -> String {
     out
 }
 
-/// A path as one word of a shell's. The configuration lets none have quotes, blanks or `$`.
+/// A path as one word of a shell. The configuration allows no quotes, blanks or `$` in a path.
 fn shell_word(path: &str) -> String {
     match path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=@,%".contains(c)) {
         true => path.to_owned(),
@@ -387,13 +398,13 @@ fn shell_word(path: &str) -> String {
     }
 }
 
-/// A string of HCL's.
+/// A string of HCL.
 fn hcl_string(text: &str) -> String {
-    // A string of Packer's is a template of Go's.
+    // Packer reads its strings as Go templates.
     double_quoted(text).replace("%{", "%%{").replace("{{", "{{`{{`}}")
 }
 
-/// A path in a unit file, where a percent sign would begin a specifier.
+/// A path for a unit file, in which a percent sign would start a specifier.
 fn specifiers(path: &str) -> String {
     path.replace('%', "%%")
 }
@@ -438,7 +449,7 @@ mod tests {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The path and text of each file in a snippet, as its reader has them.
+    /// The path and text of each file in a snippet, as the reader of the snippet gets them.
     fn files_in(kind: Snippet, snippet: &str) -> Vec<(String, String)> {
         let document = read(snippet);
         let files = match kind {

@@ -1,4 +1,4 @@
-//! Changes a node as planned, has that proved where somebody waits for it, and repairs a node.
+//! Changes a node as planned, waits for the proof if the caller asks for it, and decides about repairs.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,22 +13,22 @@ use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, pending, transaction};
-use crate::plan::{FollowUp, Plan, Role, Step};
+use crate::plan::{FollowUp, Occasion, Plan, Role, Step};
 
-/// How often is tried again where another program changes a file, or the cluster's configuration, meanwhile.
+/// How often a run tries, if another program changes a file or the cluster's kubeadm configuration in the meantime.
 const TRIES: usize = 3;
 
 /// How a node is changed.
 #[derive(Clone, Debug)]
 pub struct ApplyTerms {
     pub why: Why,
-    /// How long to wait for a proof, where one is wanted.
+    /// How long to wait for the proof; `None` does not wait.
     pub wait: Option<Duration>,
-    /// How long to wait for another run to end.
+    /// How long to wait for another run of the program to end.
     pub patience: Duration,
 }
 
-/// Why a node was not changed, and what else there is to say about it.
+/// Why a node was not changed, and the warnings about it.
 #[derive(Debug)]
 pub struct Refused {
     pub warnings: Vec<String>,
@@ -41,17 +41,19 @@ impl From<anyhow::Error> for Refused {
     }
 }
 
-/// A node that was changed, and isn't proved yet. No other run changes it as long as this is there.
+/// A node that was changed and is not proved yet. As long as this value exists, no other run can change the node.
 #[derive(Debug)]
 pub struct Changed<'r> {
     pub plan: Plan,
-    /// The id of the backup set, where something was changed.
+    /// The ID of the backup, if something was changed.
     backup: Option<String>,
     root: &'r Root,
     manifest: String,
     /// What ran before the change, and how long to wait for a proof.
     proof: Option<(Before, Duration)>,
     is_boot: bool,
+    /// The ID of the backup because of which nothing was repaired before this `apply` of the user.
+    past: Option<String>,
     lock: Option<Lock>,
 }
 
@@ -59,23 +61,27 @@ pub struct Changed<'r> {
 #[derive(Debug)]
 pub struct Done {
     pub plan: Plan,
+    /// The ID of the backup, if something was changed.
     pub backup: Option<String>,
-    /// What became of the proof, where one was asked for.
+    /// How the wait for the proof ended, if there was one.
     pub proof: Option<Verdict>,
-    /// The logs from before that were moved.
+    /// The previous log files that were moved to the dedicated disk.
     pub followed: Option<FollowUp>,
-    /// What there is to say besides the plan's warnings.
+    /// The warnings that are not in the plan.
     pub warnings: Vec<String>,
 }
 
-/// Plans what is to be done to a node, and does it.
+/// Plans the changes to a node, and makes them.
 ///
 /// # Errors
 ///
-/// It may not be done, or failed. The node is then as it was, unless the error says what isn't.
+/// The run is refused, or failed. The node is then as it was, unless the error says what is not.
 pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refused> {
     let manifest = kubelet::manifest_path(run.root, &run.config)?;
     unhide(run.root, &manifest, terms.patience)?;
+    // A restore that comes after this look counts.
+    let is_by_hand = terms.why == Why::Apply && run.occasion == Occasion::Any;
+    let past = if is_by_hand { healing::history(run.root)?.newest().map(str::to_owned) } else { None };
     let plan = plan(run, terms)?;
     let wait = provable(&plan, terms, &manifest)?;
     let mut changed = Changed {
@@ -85,9 +91,11 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         manifest,
         proof: wait.map(|limit| (Before::default(), limit)),
         is_boot: terms.why == Why::Boot,
+        past,
         lock: None,
     };
-    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() {
+    let has_past = changed.past.is_some();
+    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() || has_past {
         changed.lock = Some(Lock::take(run.root, terms.patience)?);
         if terms.why == Why::Heal
             && let Some(id) = healing::history(run.root)?.restored
@@ -99,7 +107,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
     Ok(changed)
 }
 
-/// Puts a manifest back that a run was killed over.
+/// Puts back a manifest that an interrupted run left under another name.
 fn unhide(root: &Root, manifest: &str, patience: Duration) -> Result<()> {
     if hidden::is_hidden(root, manifest)? {
         let _lock = Lock::take(root, patience)?;
@@ -108,7 +116,11 @@ fn unhide(root: &Root, manifest: &str, patience: Duration) -> Result<()> {
     Ok(())
 }
 
-/// A plan that may be carried out. To a repair, the place of the log is no reason against it.
+/// A plan that may be executed. A repair is not refused because of the log directory.
+///
+/// # Errors
+///
+/// The node can't be read, or the plan is refused.
 fn plan(run: &Run<'_>, terms: &ApplyTerms) -> Result<Plan, Refused> {
     let mut plan = run.survey()?;
     if terms.why == Why::Heal {
@@ -119,23 +131,27 @@ fn plan(run: &Run<'_>, terms: &ApplyTerms) -> Result<Plan, Refused> {
         Err(error) => return Err(Refused { warnings: plan.warnings, error }),
     }
     if terms.wait.is_some() && plan.role != Role::ControlPlane {
-        plan.warnings.push(format!("nothing can be proved: this is {}", plan.role.description()));
+        plan.warnings.push(format!("there is nothing to prove: this is {}", plan.role.description()));
     }
     Ok(plan)
 }
 
-/// How long to wait for the proof of a plan, if it can have one.
+/// How long to wait for the proof of a plan; `None` if there is nothing to prove.
+///
+/// # Errors
+///
+/// Nothing would restart the API server, so there would be no proof.
 fn provable(plan: &Plan, terms: &ApplyTerms, manifest: &str) -> Result<Option<Duration>, Refused> {
     let Some(limit) = terms.wait.filter(|_| plan.role == Role::ControlPlane) else { return Ok(None) };
     if !prove::await_kubelet() {
         return Err(anyhow!(
-            "the kubelet doesn't run, so nothing would start the API server again; start it, or leave --wait out"
+            "the kubelet doesn't run, so nothing would restart the API server; start the kubelet, or leave out --wait"
         )
         .into());
     }
     if plan.by_hand {
         let error = anyhow!(
-            "{manifest}: nothing would start the API server anew, so nothing could be proved; leave --wait out"
+            "{manifest}: only you can restart the API server (see the warning), so there would be no proof; leave out --wait"
         );
         return Err(Refused { warnings: plan.warnings.clone(), error });
     }
@@ -143,11 +159,12 @@ fn provable(plan: &Plan, terms: &ApplyTerms, manifest: &str) -> Result<Option<Du
 }
 
 impl Changed<'_> {
-    /// Executes the plan, and plans again where another program was quicker.
+    /// Executes the plan. If another program changes a file in the meantime, plans again.
     fn execute(&mut self, run: &Run<'_>, terms: &ApplyTerms) -> Result<(), Refused> {
         for tries in 1.. {
             if transaction::first_changed(self.root, &self.plan.changes())?.is_some() {
-                // Another run did the job, or undid it, before this one had the lock; or another program writes what this one does.
+                // Another run made or undid these changes before this run had the lock, or another program writes the
+                // same files.
                 self.plan = plan(run, terms)?;
             }
             let changes = self.plan.changes();
@@ -161,7 +178,7 @@ impl Changed<'_> {
                     log::warn!("{error:#}; trying once more");
                 }
                 Err(error) => {
-                    // It left nothing to prove.
+                    // The run left nothing to prove.
                     if (self.proof.is_some() || self.is_boot)
                         && matches!(pending::unproved_set(self.root), Ok(None))
                     {
@@ -174,9 +191,9 @@ impl Changed<'_> {
         Ok(())
     }
 
-    /// Remembers, before anything is changed, that it has to be proved.
+    /// Records that a proof is needed, before anything is changed.
     fn announce_proof(&mut self, run: &Run<'_>) -> Result<()> {
-        // A boot is over before the API server runs: the proof is the next run's that waits, as after one that was killed.
+        // A boot ends before the API server runs. The next run that waits makes the proof, as after an interrupted run.
         if self.is_boot && self.plan.touches(Step::Manifest) {
             pending::begin(self.root, &self.manifest)?;
         }
@@ -189,18 +206,19 @@ impl Changed<'_> {
         Ok(())
     }
 
-    /// Did another program come between, and left the run no half of the job? What was formatted must be told.
+    /// Whether another program changed a file, and the run has undone everything. If the run formatted a disk, it does
+    /// not try again, so that the user is told.
     fn may_try_again(&self, changes: &[Change]) -> bool {
         !changes.iter().any(|change| matches!(change, Change::Format { .. }))
             && matches!(transaction::first_changed(self.root, changes), Ok(Some(_)))
             && matches!(backup::is_unfinished(self.root), Ok(false))
     }
 
-    /// Has the change proved where that is wanted, and moves the logs from before to where the log lies.
+    /// Waits for the proof if the caller asked for it, and moves the previous log files to the dedicated disk.
     ///
     /// # Errors
     ///
-    /// It can't be proved, and the node could not be put back.
+    /// There is no proof, and the rollback failed, or there was nothing to roll back.
     pub fn finish(mut self) -> Result<Done> {
         let proof = match self.proof.take() {
             Some((before, limit)) => Some(self.prove(before, limit)?),
@@ -209,15 +227,19 @@ impl Changed<'_> {
         if self.lock.is_some() && !self.is_boot {
             pending::end(self.root, &self.manifest);
         }
+        let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
+            healing::forget(self.root, &id)?;
+        }
         let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
-        if !matches!(done.proof, Some(Verdict::PutBack(_))) {
+        if !is_put_back {
             done.follow_up();
         }
         Ok(done)
     }
 
     fn prove(&self, mut before: Before, limit: Duration) -> Result<Verdict> {
-        // Where a run was killed while it waited, this one goes on with that.
+        // If an earlier run was interrupted while it waited, this run continues its proof.
         let set = pending::unproved_set(self.root)?;
         if let (None, Some(set)) = (&self.backup, &set) {
             before = Before::of_killed(set, &self.manifest);
@@ -228,7 +250,7 @@ impl Changed<'_> {
 }
 
 impl Done {
-    /// Now the API server of before may have ended.
+    /// Moves the previous log files. By now, the previous API server has ended if the change was proved.
     fn follow_up(&mut self) {
         let Some(follow_up) = &self.plan.follow_up else { return };
         match gather::gather(&follow_up.log, follow_up.attributes.as_ref()) {
@@ -239,62 +261,70 @@ impl Done {
     }
 }
 
-/// What a repair finds.
+/// What `apply --heal` finds.
 #[derive(Debug)]
 pub enum Look<'r> {
+    /// The run that repairs the manifest.
     Repair(Box<Run<'r>>),
     /// Why nothing is repaired.
     Leave(String),
 }
 
-/// Waits until nobody writes the manifest, and looks whether it has to be repaired. `configured` reads the configuration, which may change
-/// while this waits.
+/// Waits until nothing writes the manifest, and looks whether it needs a repair. `configured` reads the configuration,
+/// which may change during the wait.
 ///
 /// # Errors
 ///
-/// There is no quiet; the node can't be read; it was repaired too often.
+/// Something keeps writing the manifest; the node can't be read; the manifest was repaired too often.
 pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Result<Run<'r>>) -> Result<Look<'r>> {
     let manifest = kubelet::manifest_path(root, &configured()?.config)?;
     unhide(root, &manifest, patience)?;
     healing::wait_until_quiet(root, &manifest)?;
-    // A run that is under way proves what it did, or puts it back, by itself.
+    // A run that is under way makes its proof or its rollback itself.
     if pending::unproved_set(root)?.is_some() {
         drop(Lock::take(root, patience)?);
     }
     let run = configured()?;
     let plan = run.survey()?;
-    // A repair that was killed before it was proved goes on.
+    // A repair that was interrupted before its proof is continued.
     let is_whole =
         pending::unproved_set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
 }
 
-/// Why nothing is done at a boot; `None` where something may be.
+/// Why `apply --boot` changes nothing; `None` if it may change something.
+///
+/// # Errors
+///
+/// The backups can't be read.
 pub fn keeps_from_boot(root: &Root) -> Result<Option<String>> {
     Ok(healing::history(root)?.restored.as_deref().map(stays_put_back))
 }
 
-/// Why a manifest isn't repaired; `None` where it is.
+/// Why a manifest is not repaired; `None` if it is.
 ///
-/// Errors: it was repaired too often.
+/// # Errors
+///
+/// It was repaired too often.
 fn keeps_from_repair(manifest: &str, is_whole: bool, history: &RepairHistory) -> Result<Option<String>> {
     if is_whole {
         return Ok(Some("the manifest is as it should be".to_owned()));
     }
     if history.is_a_fight() {
         bail!(
-            "{manifest}: it was repaired {} times within an hour, and is without its settings again; it is left so: find \
-             out what writes it (its time of change tells when), such as an upgrade with another configuration or a \
-             configuration management, then run kube-audit-bootstrap apply --wait 5m",
+            "{manifest}: it was repaired {} times within an hour, and another program keeps removing the settings; it is not \
+             repaired again: find out what writes it (its modification time says when), such as an upgrade with another \
+             configuration or a configuration management tool, then run kube-audit-bootstrap apply --wait 5m",
             REPAIRS
         );
     }
     Ok(history.restored.as_deref().map(stays_put_back))
 }
 
+/// Why neither a boot nor self-healing changes the node. `id` is the backup of the restore or rollback.
 fn stays_put_back(id: &str) -> String {
-    format!("the node was put back, by {id}, and stays so until apply is run")
+    format!("the node was restored or rolled back, by {id}, and stays so until you run apply")
 }
 
 #[cfg(test)]
@@ -318,7 +348,7 @@ mod tests {
             (false, history(&[9, 5], None), Ok(None)),
             (false, history(&[9, 5, 1], None), Err(fight)),
             (false, history(&[9, 5, 1, 0], None), Err(fight)),
-            (false, history(&[], Some("ID")), Ok(Some("the node was put back, by ID"))),
+            (false, history(&[], Some("ID")), Ok(Some("the node was restored or rolled back, by ID"))),
             (true, history(&[], None), Ok(Some("as it should be"))),
             (true, history(&[9, 5, 1], None), Ok(Some("as it should be"))),
             (true, history(&[], Some("ID")), Ok(Some("as it should be"))),

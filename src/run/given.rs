@@ -1,4 +1,4 @@
-//! Files that the user names of the machine that runs this, not of the node's root.
+//! Files that the user names on the machine that runs the program, not below `--root`.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +12,11 @@ use super::misuse::Misuse;
 use crate::facts::file::text_of;
 use crate::yaml::tree::MAX_BYTES;
 
-/// Reads a file of the machine that runs this, not of the root. `-` is standard input.
+/// Reads a file on the machine that runs the program. `-` is standard input.
+///
+/// # Errors
+///
+/// The file can't be read (a [`Misuse`]), has more than [`MAX_BYTES`] bytes, or is not text.
 pub fn read(path: &Path) -> Result<String> {
     let name = path.display();
     let mut bytes = Vec::new();
@@ -20,14 +24,14 @@ pub fn read(path: &Path) -> Result<String> {
     if path.as_os_str() == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("standard input")?;
     } else {
-        // A FIFO that nobody writes to is empty, and not waited for; <(...) of a shell has a writer.
+        // A FIFO without a writer reads as empty, so that the program does not wait. A shell's <(...) has a writer.
         let open = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
         let file = open.map_err(|error| Misuse(format!("{name}: {error}")))?;
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).with_context(|| name.to_string())?;
         file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
     }
     if bytes.len() > MAX_BYTES {
-        bail!("{name}: more than {MAX_BYTES} bytes, too large to be such a file");
+        bail!("{name}: the file has more than {MAX_BYTES} bytes, which is too large");
     }
     match text_of(&bytes) {
         Ok(text) => Ok(text.to_owned()),

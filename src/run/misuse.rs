@@ -1,4 +1,4 @@
-//! Whose mistake an error is.
+//! Tells the user's mistakes from other errors.
 
 use std::fmt;
 

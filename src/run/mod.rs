@@ -1,10 +1,11 @@
-//! Leads: has a node read, its changes planned, executed and proved. Nothing else knows both `plan` and `node`.
+//! Leads: reads a node, plans its changes, executes them, and proves the result. Only this folder uses both `plan` and
+//! `node`.
 //!
-//! * [`Run`] is one run of the program; [`apply`] changes the node, [`prove`] proves that it audits, [`restore`] puts it back, and
-//!   [`status`] says what is in place.
+//! * [`Run`] is one run of the program. [`apply`] changes the node, [`prove`] proves that its API server audits,
+//!   [`restore`] puts back what was changed, and [`status`] reports what is in place.
 //! * [`given`] reads the files that the user names on this machine; [`misuse`] marks the user's mistakes.
 //!
-//! Nothing is printed here but progress for whoever waits: warnings are returned.
+//! Nothing here writes to stdout. Progress lines of a wait go to stderr; warnings about the node are returned.
 
 pub mod apply;
 pub mod given;
@@ -33,15 +34,17 @@ use crate::plan::{Intent, Occasion, Plan, PolicyText, Role};
 /// One run of the program on a node.
 #[derive(Debug)]
 pub struct Run<'r> {
+    /// The node.
     pub root: &'r Root,
     pub config: Config,
+    /// Why the program was started. Set by the caller, never by the file.
     pub occasion: Occasion,
-    /// The user named the kubeadm files, so each must be there, and be one that kubeadm reads.
+    /// The caller named the kubeadm configuration files, so each must exist, and kubeadm must be able to read it.
     pub required: bool,
     pub policy: PolicySource,
 }
 
-/// Where the policy to install comes from. It is read once, as standard input can't be read twice.
+/// Where the policy to install comes from. It is read only once, because standard input can't be read twice.
 #[derive(Debug, Default)]
 pub struct PolicySource {
     given: Option<PathBuf>,
@@ -49,11 +52,12 @@ pub struct PolicySource {
 }
 
 impl PolicySource {
-    /// The file that the user names, in place of the configuration's.
+    /// `given` is the file that the user named; without it, the configuration names the policy.
     pub fn new(given: Option<PathBuf>) -> PolicySource {
         PolicySource { given, read: OnceCell::new() }
     }
 
+    /// The policy, read at the first call.
     fn text(&self, root: &Root, config: &Config) -> Result<&PolicyText> {
         if let Some(read) = self.read.get() {
             return Ok(read);
@@ -68,18 +72,18 @@ impl Run<'_> {
         Intent { config: &self.config, occasion: self.occasion, required: self.required }
     }
 
-    /// The version of Kubernetes that the node's files tell. What is wrong with them is no matter here.
+    /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
     pub fn version(&self) -> Option<Version> {
         let facts = observe::observe(self.root, &self.config, self.required).ok()?;
         identify(&self.intent(), &facts).ok()?.version
     }
 
-    /// Reads the node and plans the changes. Changes nothing; the programs that it may run are the kubelet, for its version, and
-    /// kubectl, for the cluster's own configuration.
+    /// Reads the node and plans the changes. Changes nothing. This may run two programs: the kubelet for its version,
+    /// and kubectl for the cluster's kubeadm configuration.
     ///
     /// # Errors
     ///
-    /// What is on the node can't be read, or can't be changed as the configuration wants it.
+    /// The node can't be read, or can't be changed as the configuration says.
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
@@ -91,10 +95,10 @@ impl Run<'_> {
         let wiring = wire(&intent, &facts, identity)?;
         let targets = observe::targets(root, config, &wiring.paths)?;
         for path in &wiring.referenced {
-            // Before kubeadm it may come later, but not where kubeadm starts now.
+            // Before kubeadm, the file may still come, except when kubeadm starts now.
             check_kubeconfig(root, path, wiring.role == Role::ControlPlane || self.occasion == Occasion::Init)?;
         }
-        // A worker's policy isn't read: its configuration may name what is only on control planes.
+        // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
@@ -103,31 +107,39 @@ impl Run<'_> {
     }
 }
 
-/// Checks the webhook's kubeconfig, which the API server needs to start. Where it isn't due, there may be none yet.
+/// Checks the webhook's kubeconfig, which the API server needs to start. If it is not due, it may still be missing.
+///
+/// # Errors
+///
+/// It is due and missing, it can't be read, or it has no clusters.
 fn check_kubeconfig(root: &Root, path: &str, is_due: bool) -> Result<()> {
     let Some(text) = root.text(path)? else {
         if !is_due {
             return Ok(());
         }
         bail!(
-            "{}: webhook.configFile isn't there, and the API server would not start without it",
+            "{}: webhook.configFile does not exist, and the API server would not start without it; create it",
             root.shown(path)
         );
     };
     let documents = crate::yaml::parse(&text.text).map_err(|fault| anyhow!("{path}:{fault}"))?;
     let clusters = documents.first().and_then(|document| document.root.get("clusters")?.items());
     if clusters.is_none_or(<[_]>::is_empty) {
-        bail!("{path}:1:1: webhook.configFile is no kubeconfig: it has no clusters");
+        bail!("{path}:1:1: webhook.configFile is not a kubeconfig: it has no clusters");
     }
     Ok(())
 }
 
-/// The policy of those who bring none.
+/// The default policy.
 fn default_policy() -> PolicyText {
     PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() }
 }
 
-/// The policy to install: of the command line, of the configuration, or the profile's.
+/// The policy to install: the file of the command line (`given`), the configuration's, or the default policy.
+///
+/// # Errors
+///
+/// The file can't be read, or `policy.source` does not exist (a [`Misuse`]).
 pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result<PolicyText> {
     match (given, config.policy_source.as_str()) {
         (Some(path), _) if path.as_os_str() == "default" => Ok(default_policy()),
@@ -136,7 +148,7 @@ pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result
         (None, path) => match root.text(path)? {
             Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
             None => Err(Misuse(format!(
-                "{}: policy.source isn't there; put it there, or name one with --policy",
+                "{}: policy.source does not exist; create it, or name a policy with --policy",
                 root.shown(path)
             ))
             .into()),
@@ -144,12 +156,20 @@ pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result
     }
 }
 
-/// Has the node joined a cluster, and is no control plane? Told without the configuration.
+/// Whether the node has joined a cluster and is not a control plane. This does not need the configuration.
+///
+/// # Errors
+///
+/// The node can't be read.
 pub fn is_worker(root: &Root) -> Result<bool> {
     observe::is_worker(root)
 }
 
-/// Where the manifest is: as configured, else in the kubelet's directory.
+/// The path of the manifest: `manifest.path`, or else in the kubelet's manifest directory.
+///
+/// # Errors
+///
+/// The kubelet's configuration can't be read.
 pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     kubelet::manifest_path(root, config)
 }

@@ -1,4 +1,4 @@
-//! Proves that the API server that runs here audits, and goes back where that fails.
+//! Proves that the API server on this node audits, and rolls back if there is no proof.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,40 +25,41 @@ use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
 
-/// The target of messages for whoever waits, which are there without `-v`.
+/// The log target of the progress lines of a wait, which are printed without `-v`.
 pub const PROGRESS: &str = "progress";
 
-/// How long events of what the cluster does anyway are waited for: leases are renewed every 10 s at least.
+/// How long to wait for events of what the cluster does anyway: leases are renewed every 10 s at least.
 const RARE: Duration = Duration::from_secs(25);
 
-/// How often is looked.
+/// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What came of looking for a proof.
+/// How `verify` ended.
 #[derive(Debug)]
 pub enum Verified {
     /// Why there is nothing to prove.
     NoApiServer(String),
-    /// How it was proved, and what is odd about it.
+    /// The proof, and warnings about it.
     Proved(Proved, Vec<String>),
 }
 
-/// Proves that the API server that runs here audits, within `limit`.
+/// Proves that the API server on this node audits. Waits up to `limit`. Changes nothing on the node,
+/// except the program's own record that a proof is missing.
 ///
 /// # Errors
 ///
-/// Why it can't be proved.
+/// There is no proof; the error says why.
 pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified> {
     let path = kubelet::manifest_path(root, config)?;
     let Some(manifest) = observe::manifest(root, &path)? else {
         if !apiserver::find_processes().api_servers.is_empty() {
             bail!(
-                "{path}: the manifest isn't there, but an API server runs; set manifest.path to the file that is meant"
+                "{path}: there is no manifest here, but an API server runs; set manifest.path to the path of its manifest"
             );
         }
         if observe::is_certified(root)? {
             bail!(
-                "{path}: the manifest isn't there, and this node has an API server's certificate; set manifest.path"
+                "{path}: there is no manifest here, but this node has an API server's certificate; set manifest.path to the path of its manifest"
             );
         }
         return Ok(Verified::NoApiServer(format!("there is no API server here: {path} doesn't exist")));
@@ -74,10 +75,10 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         && apiserver::start_time(&proved.process).is_some_and(|start| start + CLOCK < written)
     {
         warnings.push(format!(
-            "{policy}: it was written after the API server started, which read it then; apply --wait says what is to be done"
+            "{policy}: this policy was written after the API server started, and the API server reads it only when it starts; apply --wait 5m says what to do"
         ));
     }
-    // What an interrupted run left to prove is proved by that. One that is at work has the lock.
+    // This is also the proof of an interrupted run. A run that still waits has the lock.
     if pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
     {
@@ -86,32 +87,35 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     Ok(Verified::Proved(proved, warnings))
 }
 
-/// The clock's ticks and the file system's are not the same.
+/// How far the times of a process and of a file may differ, because they come from different clocks.
 const CLOCK: Duration = Duration::from_secs(1);
 
+/// When the file was written.
 fn written_at(path: &str) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }
 
-/// How it was proved.
+/// A proof.
 #[derive(Debug)]
 pub struct Proved {
     pub process: Process,
     pub evidence: Evidence,
+    /// How long it took.
     pub after: Duration,
 }
 
-/// What was seen of its events.
+/// What was seen of the API server's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// A request of our own for this path.
+    /// The event of the program's own request for this path.
     Question(&'static str),
+    /// An event of what the cluster does anyway.
     Traffic,
     /// The policy records nothing.
     Nothing,
-    /// They go to a webhook alone.
+    /// Events go only to a webhook.
     Elsewhere,
-    /// There are none for now: what it records is rare, and can't be asked for without changing something.
+    /// None yet: the policy records only rare requests, and the program can't make one without a change to the cluster.
     Rare,
 }
 
@@ -119,34 +123,39 @@ pub enum Evidence {
 #[derive(Debug)]
 enum EventSource {
     File(Tail),
-    /// On the container's standard output, which its runtime writes to a file.
+    /// The container's standard output, which the container runtime writes to a file.
     Container,
     Nowhere,
 }
 
-/// The watch over an API server, from a moment on.
+/// Watches an API server from the moment at which this is made.
 #[derive(Debug)]
 pub struct Watch {
+    /// The path of the manifest.
     path: String,
     auditing: Auditing,
     evidence: Evidence,
+    /// The processes that ran before. None of them counts.
     old: Vec<Process>,
-    /// The one of them that is replaced, if it is to be ended early, and how long requests under way have.
+    /// The previous API server, if the program ends it early, and how long running requests have to end.
     outgoing: Option<(Outgoing, Duration)>,
+    /// The container logs that existed at the start.
     logs: BTreeMap<PathBuf, SystemTime>,
     source: EventSource,
-    /// In the path of our question, so that its event is known.
+    /// A random text in the URL of the program's request, by which its event is recognised.
     mark: String,
-    /// What was heard instead of an answer.
+    /// The last error of a request.
     heard: Option<String>,
-    /// Since when events of what the cluster does are waited for.
+    /// Since when the program waits for events of what the cluster does.
     quiet: Option<Instant>,
 }
 
 impl Watch {
-    /// Begins to watch for the API server of the manifest at `path`, with these flags, that is none of `old`.
+    /// Begins to watch for an API server with the flags of the manifest at `path` that is not one of `old`.
     ///
-    /// Errors: the policy can't be read; the flags lead events nowhere.
+    /// # Errors
+    ///
+    /// The policy can't be read; the flags name no log and no webhook.
     pub fn begin(root: &Root, path: &str, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
         let source = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
             (Some(log), _) => EventSource::File(Tail::from_now(log)),
@@ -165,8 +174,8 @@ impl Watch {
         Ok(Watch::new(path, auditing, old, evidence, source))
     }
 
-    /// A watch for the return of an API server, whose events don't matter. One from before the run will do, which the kubelet may not even
-    /// have ended; the one that `failed` won't.
+    /// Watches for the return of an API server after a rollback. Its events do not matter. A process from before the
+    /// run counts, because the kubelet may not have ended it; the processes in `failed` do not.
     fn for_return(path: &str, auditing: Auditing, failed: Vec<Process>) -> Watch {
         Watch::new(path, auditing, failed, Evidence::Nothing, EventSource::Nowhere)
     }
@@ -186,9 +195,11 @@ impl Watch {
         }
     }
 
-    /// Waits for the proof. Says each stage that is reached.
+    /// Waits up to `limit` for the proof. Prints a progress line for each stage.
     ///
-    /// Errors: why it can't be proved, with the last words of an API server that ended.
+    /// # Errors
+    ///
+    /// There is no proof. The error says why, with the last message of an API server that ended.
     pub fn prove(mut self, root: &Root, limit: Duration) -> Result<Proved> {
         let start = Instant::now();
         let wants_event = matches!(self.evidence, Evidence::Question(_) | Evidence::Traffic);
@@ -223,26 +234,28 @@ impl Watch {
                     }
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
-                        // Nobody could be asked.
+                        // The program could make no request.
                         Evidence::Question(_) if !self.is_recorded() => Evidence::Traffic,
                         evidence => evidence,
                     };
                     return Ok(Proved { process, evidence, after });
                 }
                 Next::Nudge => {
-                    progress(after, "the kubelet hasn't noticed the manifest; it is shown again");
+                    progress(after, "the kubelet has not noticed the manifest; it is moved away and back");
                     hidden::show_again(root, &self.path)?;
                 }
                 Next::Closed(drain) => progress(
                     after,
                     &format!(
-                        "the old one takes no more requests; it has {} s for those under way",
+                        "the previous API server takes no more requests; running requests have {} s to end",
                         drain.as_secs_f64()
                     ),
                 ),
                 Next::End => match self.outgoing.as_mut().map_or(Ok(()), |(outgoing, _)| outgoing.end()) {
-                    Ok(()) => progress(after, "it is ended"),
-                    Err(why) => progress(after, &format!("it is left to the kubelet: {why:#}")),
+                    Ok(()) => progress(after, "the previous API server is ended"),
+                    Err(why) => {
+                        progress(after, &format!("the previous API server is left to the kubelet: {why:#}"))
+                    }
                 },
                 Next::Wait => thread::sleep(PAUSE),
                 Next::Failed(why) => {
@@ -253,13 +266,13 @@ impl Watch {
         }
     }
 
-    /// Is the event in the log that is waited for?
+    /// Whether the log has the event of this proof.
     fn has_event(&mut self, process: &Process) -> bool {
         if let (Evidence::Question(path), Ok(kubectl)) = (self.evidence, Kubectl::of(process)) {
             if self.is_recorded() {
                 return true;
             }
-            // Asked each time: the API server, new as it is, may have refused the one before.
+            // Ask again each time, because an API server that has just started may refuse a request.
             match kubectl.ask(&format!("{path}?{}", self.mark)) {
                 Answer::Text(_) => return self.is_recorded(),
                 Answer::Missing(why) => {
@@ -273,7 +286,8 @@ impl Watch {
         if self.text().lines().any(|line| event_time(line, RECEIVED).is_some_and(|time| time > start)) {
             return true;
         }
-        // An exec, say, may not come for weeks. The API server makes the file when it starts; what it can't write to it makes errors.
+        // The policy may record only rare requests, such as exec. The API server creates the file when it starts, and
+        // reports an error if it can't write to it.
         let EventSource::File(log) = &self.source else { return false };
         let is_rare = self.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
             && Path::new(log.path()).exists()
@@ -284,13 +298,13 @@ impl Watch {
         is_rare
     }
 
-    /// Is our question among the events?
+    /// Whether the log has the event of the program's own request.
     fn is_recorded(&self) -> bool {
-        // The container's log has requests in other lines, too.
+        // Other lines of a container's log also have requests.
         self.text().lines().any(|line| line.contains(&self.mark) && event_time(line, RECEIVED).is_some())
     }
 
-    /// What was written where the events go.
+    /// What was written to the log since the start; for standard output, the output of the newest container.
     fn text(&self) -> String {
         match &self.source {
             EventSource::File(tail) => tail.text().unwrap_or_default(),
@@ -299,21 +313,23 @@ impl Watch {
         }
     }
 
+    /// The container logs that appeared since the start.
     fn new_logs(&self) -> BTreeMap<PathBuf, SystemTime> {
         let mut logs = apiserver::container_logs();
         logs.retain(|path, _| !self.logs.contains_key(path));
         logs
     }
 
+    /// The last error in the new container logs, as the end of a message.
     fn last_words(&self, runs: bool) -> String {
         match apiserver::newest_words(&self.new_logs(), runs) {
-            Some(words) => format!("; it said: {words}"),
+            Some(words) => format!("; its last message: {words}"),
             None => String::new(),
         }
     }
 }
 
-/// Waits for a kubelet that is just started anew. False: there is none.
+/// Waits up to [`NO_KUBELET`] for a kubelet that restarts. False if there is none.
 pub fn await_kubelet() -> bool {
     let start = Instant::now();
     while !apiserver::find_processes().has_kubelet {
@@ -325,7 +341,7 @@ pub fn await_kubelet() -> bool {
     true
 }
 
-/// What runs before a run changes anything: the kubelet may be quick.
+/// The API servers that run before a run changes anything. They are read early, because the kubelet may be quick.
 #[derive(Debug, Default)]
 pub struct Before {
     processes: Vec<Process>,
@@ -333,7 +349,7 @@ pub struct Before {
 }
 
 impl Before {
-    /// Looks at what runs, and begins to watch the API server that `plan` replaces, if it is to be ended early.
+    /// Reads what runs, and begins to watch the API server that `plan` replaces, if the program ends it early.
     pub fn of(plan: &Plan, restart: Restart) -> Before {
         if old_manifest(plan).is_none() {
             return Before::default();
@@ -344,7 +360,7 @@ impl Before {
         Before { processes, outgoing }
     }
 
-    /// What ran before a run that was killed wrote this set, as far as it still runs.
+    /// The processes that still run and are older than this backup of an interrupted run.
     pub fn of_killed(set: &Set, manifest: &str) -> Before {
         let mut processes = apiserver::find_processes().api_servers;
         let changed = set.records.iter().any(|record| record.path == manifest);
@@ -354,7 +370,7 @@ impl Before {
     }
 }
 
-/// The manifest that a plan is about to change.
+/// The previous manifest, if the plan changes it.
 fn old_manifest(plan: &Plan) -> Option<&Snapshot> {
     plan.changes.iter().find_map(|planned| match &planned.change {
         Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
@@ -362,7 +378,7 @@ fn old_manifest(plan: &Plan) -> Option<&Snapshot> {
     })
 }
 
-/// Which of these processes is ended early, where its events go, and how long its requests have before.
+/// The process that the program ends early, if any, where its events go, and how long running requests have to end.
 fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(Process, EventSink, Duration)> {
     let Restart::Quick(drain) = restart else { return None };
     // An API server whose log is moved away must have its time to write it.
@@ -374,8 +390,8 @@ fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(P
     Some((process, events, drain))
 }
 
-/// The process that a manifest stands for which is about to be changed, and where its events go. None where it runs with other flags, or
-/// there are two: that isn't known well enough to be ended.
+/// The process that runs with the flags of the previous manifest, and where its events go. `None` if no process does,
+/// or more than one: then the program does not know which one to end.
 fn find_replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process, EventSink)> {
     let its: Vec<_> = processes.iter().filter(|process| process.is(&auditing.flags, &auditing.words)).collect();
     let [process] = its[..] else { return None };
@@ -383,7 +399,7 @@ fn find_replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process,
     let events = match &auditing.log {
         _ if !has("audit-policy-file") => EventSink::None,
         _ if has("audit-webhook-config-file") => EventSink::Elsewhere,
-        // Its last events come one by one, with pauses.
+        // A throttled log gets its last events with pauses, so a pause does not mean its end.
         _ if has("audit-log-batch-throttle-enable") => EventSink::Elsewhere,
         Some(log) => EventSink::Log(log.clone()),
         None if has("audit-log-path") => EventSink::Elsewhere,
@@ -396,14 +412,16 @@ fn find_replaced(processes: &[Process], auditing: &Auditing) -> Option<(Process,
 #[derive(Debug)]
 pub enum Verdict {
     Proved(Proved),
-    /// It can't be proved, and what the run changed was put back: why, and how that went.
+    /// There is no proof, and the changes were rolled back: why, and how the rollback went.
     PutBack(String),
 }
 
-/// Proves what a run that just ended has made of the node with the manifest at `path`. Where that can't be proved, everything of its backup
-/// set `id` goes back, and the API server's return is awaited, as long once more.
+/// Waits up to `limit` for the proof that the API server of the manifest at `path` audits. If there is none, rolls back
+/// the changes in the backup `id`, and waits up to `limit` again for the API server to return.
 ///
-/// Errors: the node could not be put back, and what is where; without a set, why it can't be proved.
+/// # Errors
+///
+/// The rollback failed; the error says what is where. Or there is no proof, and no backup to roll back.
 pub fn prove_or_go_back(
     root: &Root,
     path: &str,
@@ -427,26 +445,29 @@ pub fn prove_or_go_back(
         Err(why) => format!("{why:#}"),
     };
     let Some(id) = id else {
-        bail!("{why}; this run changed nothing, so nothing is put back: see restore --list")
+        bail!(
+            "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
+        )
     };
-    progress(start.elapsed(), &format!("{why}; putting everything back"));
-    // What failed must not be taken for what returns.
+    progress(start.elapsed(), &format!("{why}; rolling back"));
+    // A process that failed must not count as the one that returns.
     let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
     let (changes, left) = match put_back(root, path, id) {
         Ok(done) => done,
         Err(error) => {
-            let rest =
-                format!("restore {id}, whose copies are in {BACKUPS}/{id}, puts back what else this run changed");
+            let rest = format!(
+                "run restore {id} to put back what else this run changed; the copies are in {BACKUPS}/{id}"
+            );
             pending::put_manifest_back(root, path)
-                .with_context(|| format!("{why}; and the node could not be put back: {error:#}; {rest}"))?;
+                .with_context(|| format!("{why}; and the rollback failed: {error:#}; {rest}"))?;
             let returned =
                 auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
             let api_server = match returned {
                 Ok(_) => "the API server answers again".to_owned(),
-                Err(error) => format!("the API server isn't back: {error:#}"),
+                Err(error) => format!("the API server has not returned: {error:#}"),
             };
-            bail!("{why}; only the manifest could be put back ({error:#}), and {api_server}; {rest}");
+            bail!("{why}; only the manifest could be rolled back ({error:#}), and {api_server}; {rest}");
         }
     };
     if !changes.iter().any(|change| change.path() == path) {
@@ -454,24 +475,31 @@ pub fn prove_or_go_back(
     }
     let but = match left.as_slice() {
         [] => String::new(),
-        left => format!(", but for {}, which somebody else changed meanwhile, or needs", left.join(", ")),
+        left => format!(
+            ", except for {}, which something else has changed in the meantime, or still needs",
+            left.join(", ")
+        ),
     };
     let returned = auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
-    // Whatever was seen of it: one that answers can be asked to put the cluster's configuration back.
+    // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let problems: Vec<_> =
         [returned.map(drop), put_cluster_back(root, id)].into_iter().filter_map(Result::err).collect();
     let ended = match problems.as_slice() {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
-            "the node's files are as they were before {id}{but}; not all is well: {}; look at the kubelet's log, at \
-             {path}, and at restore {id} --dry-run, which says what else is to be put back",
+            "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \
+             at {path}, and run restore {id} --dry-run, which shows what else is to be put back",
             problems.iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("; ")
         ),
     };
     Ok(Verdict::PutBack(format!("{why}; {ended}")))
 }
 
-/// Puts the files of the set `id` back. Gives the changes, and what stays.
+/// Rolls back the files of the backup `id`. Returns the changes, and the paths that stay as they are.
+///
+/// # Errors
+///
+/// The rollback failed.
 fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
     hidden::unhide(root, path)?;
     let restore = way_back::plan(&restore::look(root, Some(id))?);
@@ -482,7 +510,11 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
     Ok((changes, left))
 }
 
-/// Puts back what of the set `id` is in the cluster, now that its API server answers.
+/// Puts back the cluster's kubeadm configuration from the backup `id`, because its API server answers again.
+///
+/// # Errors
+///
+/// It was changed since, or the API server does not answer.
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     let mut restore = way_back::plan(&restore::look(root, Some(id))?);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
@@ -493,19 +525,23 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     }
 }
 
-/// The policy that the flags name.
+/// The policy that the flags name; `None` if they name none on this node.
+///
+/// # Errors
+///
+/// It does not exist, or is not a policy.
 fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let Some(path) = &auditing.policy else { return Ok(None) };
-    let text = root.text(path)?.with_context(|| format!("{path}: the policy isn't there"))?;
+    let text = root.text(path)?.with_context(|| format!("{path}: the policy does not exist"))?;
     let (policy, findings) = policy::read::parse(&text.text, None);
     let why = || match findings.first() {
         Some(finding) => format!("{path}:{finding}"),
-        None => format!("{path}: this is no policy"),
+        None => format!("{path}: this is not a policy"),
     };
     policy.with_context(why).map(Some)
 }
 
-/// A line for whoever waits.
+/// Prints a progress line: the time since the start of the wait, and what happened.
 pub fn progress(after: Duration, what: &str) {
     log::info!(target: PROGRESS, "{:4} s  {what}", after.as_secs());
 }

@@ -1,59 +1,63 @@
-//! Puts a node back to what it was before a run changed it.
+//! Puts back what earlier runs changed on a node.
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
+use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, hidden, kubelet, restore, transaction};
+use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
+use crate::plan::Occasion;
 use crate::plan::way_back::{self, Restore, keep_referenced};
 
-/// How a node is put back.
+/// What to put back, and how.
 #[derive(Clone, Debug)]
 pub struct RestoreTerms {
-    /// The backup set to go back to; the newest where none is named.
+    /// The ID of the oldest backup to put back; `None` is the newest backup.
     pub id: Option<String>,
     /// Change nothing.
     pub dry_run: bool,
-    /// Put back files, too, that somebody else changed or removed since.
+    /// Also put back files that something else changed or removed since.
     pub force: bool,
-    /// How long to wait for another run to end.
+    /// How long to wait for another run of the program to end.
     pub patience: Duration,
 }
 
 /// What was put back, or would be.
 #[derive(Debug)]
 pub struct Restored {
-    /// The sets that are taken back, newest first.
+    /// The IDs of the backups that were put back, newest first.
     pub sets: Vec<String>,
     pub changes: Vec<Change>,
-    /// What stays as it is, and why.
+    /// What is not put back, and why.
     pub notes: Vec<String>,
-    /// The set that has what was there until now.
+    /// The ID of the backup of what this restore replaced.
     pub backup: Option<String>,
 }
 
-/// Puts a node back. `configured` reads the configuration once no other run is under way.
+/// Puts back what the backups of a node have. `configured` reads the configuration when no other run is under way.
 ///
 /// # Errors
 ///
-/// There is no such set, or somebody else changed a file since: then nothing was put back. The way back failed.
+/// There is no such backup, or something else changed a file since: then nothing was put back. Or a change failed.
 pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Config) -> Result<Restored> {
     let lock = match terms.dry_run {
         true => None,
         false => Some(Lock::take(root, terms.patience)?),
     };
-    // A manifest or a kubelet's configuration that is broken must not bar the way back: that may be why somebody goes back.
-    let told = |error| log::warn!("{error:#}; going on");
+    // A broken manifest or kubelet configuration must not prevent a restore, because it may be the reason for it.
+    let told = |error| log::warn!("{error:#}; restore continues");
     let manifest_path = kubelet::manifest_path(root, &configured()).map_err(told).unwrap_or_default();
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
     let mut restore = way_back::plan(&restore::look(root, terms.id.as_deref())?);
+    let first = restore.sets.last();
+    let undoes_restore = backup::list(root)?.iter().any(|set| Some(&set.id) == first && set.why == Why::Restore);
     let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
     if terms.force {
         restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
@@ -62,26 +66,36 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     let Restore { sets, changes, foreign, gone, mut notes } = restore;
     if !foreign.is_empty() && !terms.force && !terms.dry_run {
         bail!(
-            "{}: changed by somebody else since; nothing was put back: look with restore --dry-run, and use \
-             --force if that shall be undone too",
+            "{}: something else changed this since; nothing was put back: look at the changes with restore --dry-run, and \
+             use --force to undo them, too",
             foreign.join(", ")
         );
     }
-    let removed = |path: &str| format!("{path} was removed by somebody else since; --force puts it back");
+    let removed = |path: &str| format!("{path}: something else removed this since; use --force to put it back");
     notes.extend(gone.iter().map(|change| removed(change.path())));
-    notes.extend(foreign.iter().map(|path| format!("{path} was changed by somebody else since")));
+    notes.extend(foreign.iter().map(|path| format!("{path}: something else changed this since")));
     let backup = match terms.dry_run {
         true => None,
         false => transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?,
     };
+    if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
+        healing::forget(root, id)?;
+    }
     Ok(Restored { sets, changes, notes, backup })
 }
 
-/// The backup sets, newest first, those of killed runs included.
+/// Whether `apply` has nothing to do. This does not ask the cluster, because its API server may be about to restart.
+fn is_in_place(root: &Root, config: Config) -> bool {
+    let config = Config { cluster: false, ..config };
+    let run = Run { root, config, occasion: Occasion::Any, required: false, policy: PolicySource::new(None) };
+    run.survey().is_ok_and(|plan| plan.is_empty() && plan.refusal.is_none())
+}
+
+/// The backups, newest first, also those of interrupted runs.
 ///
 /// # Errors
 ///
-/// Their directory can't be read.
+/// The directory of the backups can't be read.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
     backup::list(root)
 }

@@ -1,4 +1,4 @@
-//! Looks at what is in place on a node, and what was done to it before.
+//! Reports what is in place on a node, and what earlier runs did to it.
 
 use anyhow::Result;
 
@@ -9,27 +9,28 @@ use crate::facts::server::Lost;
 use crate::node::{apiserver, backup, healing, pending};
 use crate::plan::{Plan, Role};
 
-/// All that there is to say about a node.
+/// The state of a node.
 #[derive(Debug)]
 pub struct Report {
     pub plan: Plan,
     pub backups: Vec<Set>,
-    /// A run was killed before it was through, or is under way.
+    /// A run was interrupted, or is under way.
     pub interrupted: bool,
     /// Self-healing is enabled.
     pub heals: bool,
+    /// The repairs since the last `apply`.
     pub history: RepairHistory,
-    /// The set of the run that is to be proved.
+    /// The ID of the backup of the run that is not proved yet.
     pub unproved: Option<String>,
-    /// `None` where no API server could be asked.
+    /// The events that the API server lost; `None` if no API server could be asked.
     pub lost: Option<Lost>,
 }
 
-/// Looks at a node, and changes nothing.
+/// Reads the state of a node. Changes nothing.
 ///
 /// # Errors
 ///
-/// As [`Run::survey`]; what the program keeps on the node can't be read.
+/// As [`Run::survey`]. The program's own files on the node can't be read.
 pub fn status(run: &Run<'_>) -> Result<Report> {
     let (plan, root) = (run.survey()?, run.root);
     Ok(Report {
@@ -44,12 +45,12 @@ pub fn status(run: &Run<'_>) -> Result<Report> {
 }
 
 impl Report {
-    /// Is there nothing to do?
+    /// Whether there is nothing to do.
     pub fn is_in_place(&self) -> bool {
         self.plan.is_empty() && self.plan.refusal.is_none() && !self.interrupted
     }
 
-    /// Why nothing may be done.
+    /// Why `apply` would change nothing.
     pub fn refusal(&self) -> Option<&String> {
         self.plan.refusal.as_ref().or(self.plan.objection.as_ref())
     }

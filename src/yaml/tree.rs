@@ -152,17 +152,20 @@ impl Builder<'_> {
             return Some(message);
         }
         // go-yaml is a port of an older libyaml, which reads these in another way.
-        let message =
-            if self.flows > 0 && tag.is_some() && value.is_empty() && self.text[written.end..].starts_with(',') {
-                "Kubernetes takes the comma for a part of the tag; write \"\""
-            } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
-                "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
-            } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written])
-            {
-                r"Kubernetes doesn't know the escape \/; write / alone"
-            } else {
-                return None;
-            };
+        let message = if self.flows > 0
+            && style == Style::Plain
+            && tag.is_some()
+            && value.is_empty()
+            && self.text[written.end..].starts_with(',')
+        {
+            "Kubernetes takes the comma for a part of the tag; write \"\""
+        } else if self.flows > 0 && style == Style::Plain && value.contains('?') {
+            "Kubernetes ends a word before a ? within brackets or braces; put it in quotes"
+        } else if style == Style::DoubleQuoted && !is_json(self.text) && has_escaped_slash(&self.text[written]) {
+            r"Kubernetes doesn't know the escape \/; write / alone"
+        } else {
+            return None;
+        };
         Some(message.to_owned())
     }
 
@@ -453,6 +456,13 @@ mod tests {
         assert_eq!(in_list, [false, true]);
         let shared = |key: &str| used.own(key).unwrap().shared;
         assert_eq!((shared("a"), shared("b"), shared("c")), (true, false, false));
+    }
+
+    #[test]
+    fn an_empty_value_in_quotes_may_have_a_tag() {
+        for text in ["a: {b: !!str \"\", c: d}\n", "a: [!!str '', b]\n"] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

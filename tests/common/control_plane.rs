@@ -27,16 +27,21 @@ impl ControlPlane {
         let node = Self { directory: tempfile::tempdir().unwrap() };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let storage = if config.contains("storage:") { "" } else { "storage: {require: any, headroom: any}\n" };
         let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
         let manifest = format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  \
              containers:\n  - name: kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.33.1\n    \
              command:\n    - kube-apiserver\n    - --advertise-address=127.0.0.1\n    - --secure-port={port}\n"
         );
-        let configmap = json!({"kind": "ConfigMap", "data": {"ClusterConfiguration": CLUSTER, "other": "kept"}});
+        let configmap = json!({
+            "kind": "ConfigMap",
+            "metadata": {"resourceVersion": "1"},
+            "data": {"ClusterConfiguration": CLUSTER, "other": "kept"},
+        });
         for (name, text) in [
             // The folder can be in memory, and small.
-            ("/config", format!("{head}storage: {{require: any, headroom: any}}\n{config}\n")),
+            ("/config", format!("{head}{storage}{config}\n")),
             ("/manifest", manifest),
             ("/configmap", configmap.to_string()),
             ("/metrics", "apiserver_audit_error_total{plugin=\"log\"} 7\n".to_owned()),
@@ -80,10 +85,13 @@ impl ControlPlane {
         assert!(output.status.success(), "{output:?}");
         // The program passes no proxy settings to its children.
         assert_eq!(node.lines("proxies"), [""; 0]);
+        // It asks this node's API server and no other.
+        assert_eq!(node.lines("strange"), [""; 0]);
         node
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    /// Where a file is that the story wrote.
+    pub fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 

@@ -27,6 +27,21 @@ pub fn run(root: &Path, arguments: &[&str]) -> Output {
     program().args(arguments).arg("--root").arg(root).output().unwrap()
 }
 
+/// Must a test write new expectations? It must if the variable is 1; in CI that is refused, as nobody reviews them there.
+pub fn records(variable: &str) -> bool {
+    let value = |name: &str| std::env::var(name).ok();
+    let records = may_record(value(variable).as_deref(), value("CI").as_deref());
+    records.unwrap_or_else(|| {
+        panic!("{variable}=1 with CI=true: expectations are not written in CI; unset one of them")
+    })
+}
+
+/// The same, from the values of the two variables; `None` if it is refused.
+pub fn may_record(value: Option<&str>, ci: Option<&str>) -> Option<bool> {
+    let records = value == Some("1");
+    (!records || ci != Some("true")).then_some(records)
+}
+
 /// Writes a file of a node, and creates its parent directories. `path`: its absolute path on the node.
 pub fn put(root: &Path, path: &str, content: impl AsRef<[u8]>, mode: u32) {
     let path = root.join(&path[1..]);

@@ -177,7 +177,7 @@ kubeadm_ends 1 "error: error execution phase addon/coredns: unable to create dep
     "$workflow.(*Runner).Run.func1" $'\t'"${workflow/kubernetes/kubernetes@v1.37.2}/runner.go:262"
 again
 unprepared="the node can't be prepared for audit logs: /kind/kubeadm.conf:3:1: timed out"
-kubeadm_ends 1 "error: kubeadm init was not started, as $unprepared; correct that and call it again"
+kubeadm_ends 1 "error: kubeadm init was not started, because $unprepared; fix this and call it again"
 never
 late='error: error execution phase wait-control-plane: failed while waiting for the control plane to start:'
 late+=' timed out waiting for the condition'

@@ -4,7 +4,7 @@ ask_api
 
 forget_answers
 LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' \
-    says 'it is ended' kube-audit-bootstrap apply --wait "$LONG"
+    says 'the previous API server is ended' kube-audit-bootstrap apply --wait "$LONG"
 first=$(absence)
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 

@@ -1,6 +1,6 @@
 # ended_or_left COMMAND...: the command succeeds, and says that it ended the old API server. On a slow node it may say
 # that it left the old API server to the kubelet, as it may not see there that no event would be lost.
-ended_or_left() { says "it is ended$(! emulated || echo '|it is left to the kubelet')" "$@"; }
+ended_or_left() { says "is ended$(! emulated || echo '|is left to the kubelet')" "$@"; }
 
 another_policy() {
     configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'

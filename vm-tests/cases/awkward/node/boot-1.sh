@@ -19,14 +19,14 @@ mv /usr/bin/kubectl.away /usr/bin/kubectl
 step 'the manifest is kept' keep audited manifest
 
 bad_webhook
-LIMIT=300 step 'a run is killed while it puts the node back' killed_at 'putting everything back'
+LIMIT=300 step 'a run is killed while it puts the node back' killed_at '; rolling back'
 LIMIT=300 step 'the next run puts it back' says 'everything is as it was' exits 4 kube-audit-bootstrap apply --wait 90s
 step 'the manifest is the previous one' is_still audited manifest
 
 step 'the backups have a small disk' small_disk
 fill_disk &
 LIMIT=300 step 'on a full disk the manifest alone is put back' \
-    says 'only the manifest could be put back.*API server answers again' exits 1 kube-audit-bootstrap apply --wait 90s
+    says 'only the manifest could be rolled back.*API server answers again' exits 1 kube-audit-bootstrap apply --wait 90s
 step 'the manifest is the previous one' is_still audited manifest
 LIMIT=120 step 'the API server answers' eventually api_is_ready
 step 'it has the 14 audit flags' has_default_flags

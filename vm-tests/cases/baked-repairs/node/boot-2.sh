@@ -4,7 +4,7 @@ step 'the unit has repaired the manifest' unit_ended
 step 'before the kubelet read it' ended_before kube-audit-bootstrap.service kubelet.service
 step 'the API server answers' eventually api_is_ready
 step 'it has the 14 audit flags' has_default_flags
-step 'nobody has proved it yet' says '^proof +missing  of' kube-audit-bootstrap status
+step 'nobody has proved it yet' says '^proof +missing  not proved yet' kube-audit-bootstrap status
 LIMIT=300 step 'self-healing proves it' systemctl start kube-audit-bootstrap-heal.service
 step 'status says that it is proved' says '"unproved": null' kube-audit-bootstrap status --output json
 watch_api

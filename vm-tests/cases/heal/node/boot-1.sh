@@ -18,7 +18,7 @@ write_again
 LIMIT=180 step 'the fourth time it is not repaired' eventually has_given_up
 step 'the journal says why' says 'repaired 3 times within an hour.*find out what writes it' \
     journalctl -u kube-audit-bootstrap-heal.service
-step 'status says so' says 'no more are made' exits 3 kube-audit-bootstrap status
+step 'status says so' says 'no more repairs' exits 3 kube-audit-bootstrap status
 LIMIT=180 step 'the API server answers' eventually api_is_ready
 # The unit waits for the lock for a short time. That apply --wait holds it for longer is no reason for the unit to fail.
 step 'self-healing does not wait long for others' heal_with --lock-timeout 1
@@ -47,4 +47,4 @@ step 'restore' kube-audit-bootstrap restore
 LIMIT=120 step 'another API server answers' eventually another_api_is_ready
 LIMIT=120 step 'it goes on running' stays_for 25
 step 'self-healing leaves a restored node alone' has_no_flags
-step 'the journal says so' says 'was put back.* stays so until apply' journalctl -u kube-audit-bootstrap-heal.service
+step 'the journal says so' says 'was restored or rolled back.* stays so until you run apply' journalctl -u kube-audit-bootstrap-heal.service

@@ -6,7 +6,7 @@ step 'the API server answers' eventually api_is_ready
 step 'the node is ready' eventually kind_node_is_ready
 step 'kubeadm is the hook' calls_the_hook
 step 'status finds all in place, on a volume that outlives the container' \
-    says '^place +persistent .* at /var ' in_node kube-audit-bootstrap status
+    says '^directory +persistent .* at /var ' in_node kube-audit-bootstrap status
 step 'events are written' eventually node_has_events '.level == "Metadata" and .stage == "ResponseComplete"'
 first=$(first_event)
 step 'there is a first event' test -n "$first"

@@ -6,8 +6,8 @@ old=$(api_container)
 ask_slowly
 step 'requests are under way' eventually test -s "$WORK/slow"
 LIMIT=300 step 'the old API server has 20 s for requests under way' \
-    says 'it has 20 s for those under way' kube-audit-bootstrap apply --wait "$LONG"
-step 'apply --wait ends it then' grep 'it is ended' "$WORK/said"
+    says 'running requests have 20 s to end' kube-audit-bootstrap apply --wait "$LONG"
+step 'apply --wait ends it then' grep 'the previous API server is ended' "$WORK/said"
 step 'the kubelet did not kill it' was_not_killed "$old"
 ask_no_more
 step 'requests were answered in full' grep -x '200 0' "$WORK/slow"
@@ -20,7 +20,7 @@ old=$(api_container)
 kubectl get --raw '/api/v1/namespaces?watch=true' >"$WORK/watched" &
 step 'somebody watches' eventually test -s "$WORK/watched"
 LIMIT=300 step 'apply --wait leaves the old API server to the kubelet' \
-    says_nothing_of 'takes no more requests|it is ended|it is left' kube-audit-bootstrap apply --wait "$LONG"
+    says_nothing_of 'takes no more requests|is ended|is left to the kubelet' kube-audit-bootstrap apply --wait "$LONG"
 step 'the kubelet killed it' was_killed "$old"
 step 'another API server answers' another_api_is_ready
 step 'with the other setting' has_flag --audit-log-maxage=31

@@ -7,7 +7,7 @@ ask_api
 spoil_policy &
 forget_answers
 LIMIT=300 step 'a policy that the API server refuses is put back' \
-    says 'illegal policy with 0 rules.*everything is as it was.*but for /etc/kubernetes/audit-policy.yaml' \
+    says 'illegal policy with 0 rules.*everything is as it was.*except for /etc/kubernetes/audit-policy.yaml' \
     exits 4 kube-audit-bootstrap apply --wait "$LONG"
 refused=$(absence)
 step 'the API server answers' eventually api_is_ready

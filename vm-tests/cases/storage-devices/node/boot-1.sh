@@ -32,7 +32,7 @@ blank
 inner=$(loop_on "$DEVICE")
 step 'a device that another device is made of' refuses 'a loop device is made of it'
 give_back "$inner"
-step 'a device to format, by a name that may change' says 'may be another disk' \
+step 'a device to format, by a name that may change' says 'may mean another disk' \
     exits 2 kube-audit-bootstrap --config <(configuration "storage: {device: $DEVICE, format: ext4}") apply
 step 'a device that is not there' says 'does not exist' \
     exits 1 kube-audit-bootstrap --config <(configuration 'storage: {device: /dev/disk/by-id/none}') apply
