@@ -51,8 +51,8 @@ pub fn log_directory_fault(directory: &str) -> Option<String> {
         SHARED_DIRECTORIES.contains(&directory) || SYSTEM_TREES.iter().any(|tree| is_within(directory, tree));
     taken.then(|| {
         format!(
-            "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and it is \
-             closed to all other users; use for example /var/log/kubernetes/audit/audit.log"
+            "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and \
+             it is closed to all other users; use for example /var/log/kubernetes/audit/audit.log"
         )
     })
 }

@@ -1,22 +1,22 @@
-//! Every kind of node, by the whole binary. A case is a folder in `tests/cases/`:
+//! Runs the whole binary on every kind of node. A case is a folder in `tests/cases/`:
 //!
-//! * `case.yaml`: what the case shows, in one line (`about`), and the words that prove it: `shows`, all of which
-//!   must be in `plan.txt`, and `after`, for what only a file shows: its path, and what must be in it after `apply`;
-//! * `before/`: the node's files;
-//! * `args`: more arguments for the binary, where there are any;
-//! * `plan.txt`: what `plan` prints, stdout then stderr, and its exit code;
-//! * `after/`: the files that `apply` creates or changes, as they are then, and `modes`: what it creates or
-//!   changes, with the modes. Where it changes nothing there is neither.
+//! * `case.yaml`: one line that says what the case shows (`about`), and the words that show it. All words of `shows`
+//!   must be in `plan.txt`. `after` is for what only a file shows: its path, and what must be in it after `apply`.
+//! * `before/`: the files of the node.
+//! * `args`: more arguments for the binary, if there are any.
+//! * `plan.txt`: what `plan` prints, stdout before stderr, and its exit code.
+//! * `after/`: the files that `apply` creates or changes, with their new content; `modes`: their modes. If `apply`
+//!   changes nothing, there is neither.
 //!
-//! Each case is planned, applied, looked at, applied again (which must write nothing) and restored (which must
-//! give back what was there). A case whose plan fails must leave the node untouched. Any other file in the folder,
-//! as an expectation that no run comes to, is a fault.
+//! Each case runs `plan`, `apply`, `status`, `apply` again (which must write nothing) and `restore` (which must put
+//! back the previous state). If the plan of a case fails, the node must not change. Any other file in the folder is a
+//! fault, such as an expectation that no run produces.
 //!
-//! The expectations are root's. For another user, what would belong to root belongs to that user, and a warning says
-//! so; where files would belong to a third one, `apply` must fail, as only root can give them away.
+//! The expectations are those of the root user. For another user, the files belong to that user, and a warning says
+//! so. If files would belong to a third user, `apply` must fail, as only the root user can change the owner of a file.
 //!
-//! `UPDATE_CASES=1 cargo test --test cases`, as root, writes the expected files anew: review them before you commit. It
-//! doesn't write `case.yaml`, and a case that no longer shows what that says fails all the same.
+//! `UPDATE_CASES=1 cargo test --test cases`, as the root user, writes new expectations: read the diff before you
+//! commit. It does not write `case.yaml`. A case that no longer shows what `case.yaml` says still fails.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -34,15 +34,15 @@ use common::{Tree, program, records, tree};
 use nix::unistd::{getegid, geteuid, getgroups};
 use serde_yaml::{Mapping, Value};
 
-/// How many cases there are, so that none is lost unseen.
+/// The number of cases, so that no case is lost unnoticed.
 const CASES: usize = 94;
 
-/// The tool's own files, which are looked at by other tests.
+/// The program's own files, which other tests check.
 const OWN: &str = "/var/lib/kube-audit-bootstrap";
 
-/// Modes and contents of what isn't the tool's own.
+/// The modes and contents of all files that are not the program's own.
 fn contents(tree: &Tree) -> BTreeMap<&str, (u32, &Option<Vec<u8>>)> {
-    // A new root may lack the directories that lead to the tool's own; they are not a node's contents.
+    // A new root directory may lack the parents of the program's own directory; they are no part of a node's contents.
     tree.iter()
         .filter(|(path, _)| !path.starts_with(OWN) && !OWN.starts_with(&format!("{path}/")))
         .map(|(path, found)| (path.as_str(), (found.mode & 0o7777, &found.content)))
@@ -79,7 +79,7 @@ fn report(output: &Output, root: &Path) -> String {
     report.replace(root.to_str().unwrap(), "ROOT")
 }
 
-/// The report of a plan as root would have got it.
+/// The output of a plan as the root user would get it.
 fn as_root(plan: &str) -> Result<String, String> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     if uid == 0 {
@@ -88,13 +88,13 @@ fn as_root(plan: &str) -> Result<String, String> {
     let warning = format!("warning: not run as root: new files and directories belong to {uid}:{gid}\n");
     let ours = plan.contains(&format!("owner {uid}:"));
     if plan.matches(&warning).count() != usize::from(ours) {
-        return Err(format!("it isn't told that files belong to who isn't root, or told without need:\n{plan}"));
+        return Err(format!("the warning that files do not belong to root is missing, or is not needed:\n{plan}"));
     }
     let plan = plan.replace(&warning, "").replace("--- stderr\n--- exit", "--- exit");
     Ok(plan.replace(&format!("owner {uid}:"), "owner 0:").replace(&format!("owner 0:{gid}"), "owner 0:0"))
 }
 
-/// Whether a report, as root would have got it, has owners that only root can give files to.
+/// Does the output of a plan, as the root user would get it, name owners that only the root user can set?
 fn names_others(report: &str) -> bool {
     let groups: Vec<_> = getgroups().unwrap().iter().map(|group| group.as_raw()).collect();
     let digits = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
@@ -135,7 +135,7 @@ impl Description {
     }
 }
 
-/// Whether all of these words are in a text.
+/// Are all of these words in a text?
 fn contains(text: &str, words: &[String], place: &str) -> Result<(), String> {
     match words.iter().find(|words| !text.contains(words.as_str())) {
         Some(words) => Err(format!("case.yaml: this isn't in {place}:\n{words}\nwhich is:\n{text}")),
@@ -224,10 +224,10 @@ fn check(case: &Path) -> Result<(), String> {
     }
     let stdout = String::from_utf8(restored.stdout).unwrap();
     let (restored, mut expected) = (tree(&root), contents(&before));
-    // Strays stay in the backup: the kubelet would run them again.
+    // Stray manifests stay in the backup: the kubelet would run them again.
     expected.retain(|path, _| !modes.contains(&format!("gone {path}\n")));
     let found = contents(&restored);
-    // What the old manifest already pointed at is kept, and said to be.
+    // A file that the previous manifest names stays, and a note says so.
     let kept: Vec<_> = stdout
         .lines()
         .filter_map(|line| line.strip_prefix("note: ")?.split_once(" stays: "))
@@ -251,19 +251,19 @@ fn same(before: &Tree, after: &Tree, message: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Somebody who isn't root can't give files to others, and is told so.
+/// A user other than root cannot change the owner of files, and gets an error.
 fn only_for_root(applied: &Output, before: &Tree, after: &Tree) -> Result<(), String> {
     let stderr = lossy(&applied.stderr);
     if applied.status.code() != Some(1) || !stderr.contains("Operation not permitted; run as root") {
-        return Err(format!("apply gave files to others than who runs it: {stderr}"));
+        return Err(format!("apply gave files to another user: {stderr}"));
     }
     if contents(before) != contents(after) {
-        return Err("an apply that failed left something".to_owned());
+        return Err("an apply that failed left files".to_owned());
     }
     Ok(())
 }
 
-/// The expected files of a case. Those that a run comes to are compared, or written; there may be no others.
+/// The expected files of a case: each is compared or written, and there can be no others.
 struct Expected<'a> {
     case: &'a Path,
     update: bool,
@@ -298,7 +298,7 @@ impl Expected<'_> {
         if others.is_empty() {
             return Ok(());
         }
-        Err(format!("no run comes to these, remove them: {}", others.join(", ")))
+        Err(format!("no run writes these; remove them: {}", others.join(", ")))
     }
 }
 
@@ -316,5 +316,5 @@ fn every_node_gets_what_its_case_expects() {
         .filter_map(|case| check(case).err().map(|error| format!("{}: {error}", case.display())))
         .collect();
     assert!(failures.is_empty(), "{} of {} cases failed\n{}", failures.len(), cases.len(), failures.join("\n\n"));
-    assert_eq!(cases.len(), CASES, "a case came or went");
+    assert_eq!(cases.len(), CASES, "a case was added or removed: change CASES");
 }

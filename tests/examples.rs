@@ -1,7 +1,8 @@
-//! What `render` prints, by the whole binary: `image/examples/` holds it for the default configuration, and for the one
-//! in `image/examples/configured`. `tests/examples.sh` lets those judge it that read such files.
+//! Tests what `render` prints, with the whole binary. `image/examples/` has its output for the default configuration,
+//! and for the one in `image/examples/configured`. `tests/examples.sh` has these files checked by the programs that
+//! read them.
 //!
-//! `UPDATE_EXAMPLES=1 cargo test --test examples` writes the files anew: review them before you commit.
+//! `UPDATE_EXAMPLES=1 cargo test --test examples` writes new files: read the diff before you commit.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -38,7 +39,7 @@ fn render(root: &Path, arguments: &[&str]) -> Output {
 
 const HEAD: &str = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
 
-/// A root with a configuration, and the files that it names.
+/// A root directory with a configuration, and the files that it names.
 fn root(config: &str, policy: Option<&str>) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     let directory = root.path().join("etc/kube-audit-bootstrap");
@@ -141,7 +142,7 @@ fn a_policy_may_come_from_elsewhere() {
         assert_eq!(output.status.code(), Some(code), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stdout).contains("# Mine."), code == 0, "{kind}");
     }
-    // What has no text of it needs none.
+    // A kind whose output has no policy text does not need the policy file.
     let output = render(root(&format!("{HEAD}{source}"), None).path(), &["kind"]);
     assert!(String::from_utf8(output.stdout).unwrap().contains("\"/etc/audit/mine.yaml\""));
 }

@@ -1,11 +1,11 @@
-//! Faults at every system call: a kill, and an error. strace injects them into the whole binary.
+//! Injects a fault at every system call of the whole binary, by strace: a kill, and an error.
 //!
-//! Whatever happens, each file of the node is old or new in full, and the next run finishes the job and leaves nothing
-//! behind. An error leaves the node as it was, or says what isn't. After `apply`, `restore` gives back what there was
-//! before the first run.
+//! After any fault, each file of the node is the previous or the new one, complete, and the next run finishes the job
+//! and leaves nothing behind. After an error, the node is as before, or the message names what is not. After `apply`,
+//! `restore` puts back the state from before the first run.
 //!
-//! Each call is tried. What the next run does depends on the node's files alone, so that is tried once for each state
-//! that the node is left in.
+//! Each call is tried. What the next run does depends only on the node's files, so it is tried once for each state
+//! that a fault leaves.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -21,16 +21,16 @@ use common::{BINARY, put, strace, unshare};
 const OWN: &str = "/var/lib/kube-audit-bootstrap";
 const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-/// What a manifest with the settings in needs.
+/// What a manifest with the settings needs.
 const NEEDED: [&str; 2] = ["/etc/kubernetes/audit-policy.yaml", "/var/log/kubernetes/audit"];
 const STRAY: &str = "/etc/kubernetes/manifests/kube-apiserver.backup";
-/// What marks the leftovers of a killed run.
+/// The mark in the names of files that an interrupted run leaves.
 const TEMPORARY: &str = ".kube-audit-bootstrap";
 
-/// The system calls that nothing is injected into, and why. All others that a run makes are tried.
+/// The system calls that get no fault, and why. All other calls of a run are tried.
 const LEFT_OUT: [(&str, &str); 21] = [
     ("execve", "strace itself makes it"),
-    ("exit_group", "it can't fail, and a kill there comes after all"),
+    ("exit_group", "it cannot fail, and a kill there comes after everything else"),
     ("arch_prctl", "libc starts the process"),
     ("set_tid_address", "libc starts the process"),
     ("set_robust_list", "libc starts the process"),
@@ -41,19 +41,19 @@ const LEFT_OUT: [(&str, &str); 21] = [
     ("rt_sigaction", "Rust starts the process: a guard of the stack"),
     ("sigaltstack", "Rust starts the process: a guard of the stack"),
     ("sched_getaffinity", "Rust starts the process: a guard of the stack"),
-    ("gettid", "it can't fail"),
-    ("geteuid", "it can't fail"),
-    ("getegid", "it can't fail"),
-    ("umask", "it can't fail"),
-    ("getrandom", "a seed for hashes; no file is meant"),
-    ("brk", "memory; how often it is asked for differs from run to run"),
-    ("mmap", "memory; how often it is asked for differs from run to run"),
-    ("munmap", "memory; how often it is asked for differs from run to run"),
-    ("mprotect", "memory; how often it is asked for differs from run to run"),
+    ("gettid", "it cannot fail"),
+    ("geteuid", "it cannot fail"),
+    ("getegid", "it cannot fail"),
+    ("umask", "it cannot fail"),
+    ("getrandom", "a seed for hashes; it touches no file"),
+    ("brk", "memory; the number of calls differs from run to run"),
+    ("mmap", "memory; the number of calls differs from run to run"),
+    ("munmap", "memory; the number of calls differs from run to run"),
+    ("mprotect", "memory; the number of calls differs from run to run"),
 ];
 
-/// The system calls that change nothing on a disk, which the kills prove: there the disk can only fail, not be full or
-/// read-only. So is an `openat` that creates nothing.
+/// The system calls that change nothing on a disk, as the kills show. They can fail only if the disk fails, not if it
+/// is full or read-only. The same is true for an `openat` that creates nothing.
 const READS: [&str; 12] = [
     "close",
     "fcntl",
@@ -69,21 +69,21 @@ const READS: [&str; 12] = [
     "statx",
 ];
 
-/// What a path is.
+/// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Found {
-    /// The kind, too, as `st_mode` has it.
+    /// `st_mode`: the kind and the permissions.
     mode: u32,
     /// `None` for a directory.
     content: Option<Vec<u8>>,
-    /// How many names a file has. It is 0 for a directory, and in a [`Tree`].
+    /// The number of names of a file. It is 0 for a directory, and in a [`Tree`].
     names: u64,
 }
 
-/// A node without the tool's own files.
+/// A node without the program's own files.
 type Tree = BTreeMap<String, Found>;
 
-/// All of a root, the tool's own files, too.
+/// Everything in a root directory, with the program's own files.
 type State = BTreeMap<String, Found>;
 
 fn state(root: &Path) -> State {
@@ -96,7 +96,7 @@ fn state(root: &Path) -> State {
         .collect()
 }
 
-/// The node without the tool's own files. The directories that hold those may be new, and say nothing about the node.
+/// The node without the program's own files. The parents of their directory may be new; they are no part of the node.
 fn tree_of(state: &State) -> Tree {
     let own = |path: &str| path.starts_with(OWN) || ["/var", "/var/lib"].contains(&path);
     let node = state.iter().filter(|(path, _)| !own(path));
@@ -107,7 +107,7 @@ fn tree(root: &Path) -> Tree {
     tree_of(&state(root))
 }
 
-/// The name of a backup set without the marks of one that isn't complete.
+/// The name of a backup without the marks of an incomplete one.
 fn id(name: &str) -> &str {
     name.trim_start_matches('.').trim_end_matches(".partial")
 }
@@ -119,11 +119,12 @@ fn sets(state: &State) -> impl Iterator<Item = &str> {
         .filter(|name| !name.contains('/'))
 }
 
-/// A state without the time of the backup set that isn't in `start`: its name, and the line in its index.
+/// A state without the time of the new backup, the one that is not in `start`. The time is in its name, and in a line
+/// of its index.
 fn timeless(state: &State, start: &State) -> State {
     let before: HashSet<_> = sets(start).map(id).collect();
     let new: HashSet<_> = sets(state).map(id).filter(|id| !before.contains(id)).collect();
-    assert!(new.len() <= 1, "a run made more than one set: {new:?}");
+    assert!(new.len() <= 1, "a run made more than one backup: {new:?}");
     let Some(new) = new.into_iter().next() else { return state.clone() };
     let without = |path: &str, found: &Found| {
         let is_index = path.contains(new) && path.ends_with("/index.json");
@@ -139,8 +140,8 @@ fn timeless(state: &State, start: &State) -> State {
     state.iter().map(|(path, entry)| without(path, entry)).collect()
 }
 
-/// A control plane with something to do at every step: a directory and a policy to make, a stray to take away,
-/// kubeadm's file and the manifest to replace.
+/// A control plane with something to do at every step: a directory and a policy to create, a stray manifest to move,
+/// the kubeadm configuration file and the manifest to replace.
 fn node(root: &Path) {
     let manifest = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  \
                     containers:\n  - command:\n    - kube-apiserver\n    - --secure-port=6443\n    image: \
@@ -151,7 +152,7 @@ fn node(root: &Path) {
     put(root, "/etc/kubernetes/kubeadm-config.yaml", cluster, 0o600);
 }
 
-/// In memory where that can be: a run flushes each file and directory, and there are thousands of runs.
+/// In memory if possible: a run flushes each file and directory, and there are thousands of runs.
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
@@ -162,7 +163,7 @@ fn succeed(root: &Path, verb: &str, context: &str) {
     assert!(output.status.success(), "{context}: {verb}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What strace wrote, and what the program did.
+/// The log of strace, and the output of the program.
 fn trace(root: &Path, verb: &str, options: &[&str]) -> (String, Output) {
     let log = root.with_extension("log");
     let output = strace::output(strace::strace(&log, options).arg(BINARY).args([verb, "--root"]).arg(root));
@@ -170,7 +171,7 @@ fn trace(root: &Path, verb: &str, options: &[&str]) -> (String, Output) {
     (log, output)
 }
 
-/// A system call of a run, which counts the calls of a name.
+/// A system call of a run, and its number among the calls of the same name.
 struct NumberedCall {
     name: String,
     nth: usize,
@@ -183,8 +184,8 @@ impl NumberedCall {
         !opens && !READS.contains(&self.name.as_str())
     }
 
-    /// How it may fail: with what, in words, and when. Errors last only where something is changed, as on a disk that
-    /// is full.
+    /// How the call can fail: the error, its words in a message, and when. An error lasts only if the call changes
+    /// something, as on a disk that is full.
     fn errors(&self) -> Vec<(&'static str, &'static str, String)> {
         let once = self.nth.to_string();
         let failing = ("EIO", "I/O error");
@@ -198,7 +199,7 @@ impl NumberedCall {
     }
 }
 
-/// A run on a node, the same whenever it is tried.
+/// A run on a node, which is the same each time.
 struct Job {
     verb: &'static str,
     _start: tempfile::TempDir,
@@ -229,7 +230,7 @@ impl Job {
         for strace::Call { name, line, .. } in strace::calls(&log) {
             let nth = counts.entry(name.to_owned()).or_default();
             *nth += 1;
-            // Rust's own check, in a program that isn't a release, that a descriptor is open.
+            // In a debug build, Rust itself checks whether a descriptor is open.
             let checks = name == "fcntl" && line.contains("F_GETFD");
             if !checks && !LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
                 job.calls.push(NumberedCall { name: name.to_owned(), nth: *nth, line: line.to_owned() });
@@ -257,19 +258,19 @@ impl Job {
         (directory, root)
     }
 
-    /// strace's log of a run with a fault in one call.
+    /// The log of strace for a run with a fault in one call.
     fn inject(&self, root: &Path, call: &NumberedCall, what: &str, when: &str) -> (String, Output) {
         let name = &call.name;
         let (traced, inject) = (format!("trace={name}"), format!("inject={name}:{what}:when={when}"));
         let mut options = vec!["-e", &traced, "-e", &inject];
-        // It stops at no other call, which saves half the time; but a signal isn't injected then.
+        // strace stops at no other call, which saves half the time; but then it injects no signal.
         if !what.starts_with("signal") {
             options.push("--seccomp-bpf");
         }
         trace(root, self.verb, &options)
     }
 
-    /// The next run finishes the job, and leaves nothing behind but `left`.
+    /// Checks that the next run finishes the job, and leaves nothing behind except for `left`.
     fn finish(&self, root: &Path, left: &BTreeSet<String>, context: &str) {
         succeed(root, self.verb, context);
         let after = state(root);
@@ -287,7 +288,7 @@ fn each_is_old_or_new(now: &Tree, old: &Tree, new: &Tree, context: &str) {
             assert!(name.starts_with('.'), "{context}: {path} would be run by the kubelet");
             continue;
         }
-        // A directory's mode is set after it is made.
+        // The mode of a directory is set after the directory is created.
         let same = |tree: &Tree| tree.get(path).is_some_and(|other| other == found || found.content.is_none());
         assert!(same(old) || same(new), "{context}: {path} is neither old nor new");
     }
@@ -315,7 +316,7 @@ fn assert_same(found: &Tree, expected: &Tree, context: &str) {
     assert!(differing.is_empty(), "{context}: {differing:?} differ, modes {now:?}, expected {wanted:?}");
 }
 
-/// Whether a message names a path, or the file that a temporary one lies beside.
+/// Does a message name a path, or the file that a temporary one is for?
 fn is_named(path: &str, message: &str) -> bool {
     let (directory, name) = path.rsplit_once('/').unwrap();
     let named = match name.split_once(TEMPORARY) {
@@ -337,7 +338,10 @@ fn killed_at_any_system_call(job: &Job, then: &dyn Fn(&Path, &str)) {
         each_is_old_or_new(&tree_of(&after), &job.old, &job.new, &context);
         let after = timeless(&after, &job.start);
         let changes = last.is_some_and(NumberedCall::changes_the_disk);
-        assert!(changes || after == before, "{context}: the call before it is taken for one that changes nothing");
+        assert!(
+            changes || after == before,
+            "{context}: READS has the call before it, but that call changed a file"
+        );
         (before, last) = (after.clone(), Some(call));
         if seen.insert(after) {
             job.finish(&root, &BTreeSet::new(), &context);
@@ -362,23 +366,26 @@ fn an_error_anywhere(job: &Job) {
             let after = state(&root);
             let now = tree_of(&after);
             each_is_old_or_new(&now, &job.old, &job.new, &context);
-            // A run that can't write can't say so either.
+            // A run that cannot write cannot report that either.
             let says = [" write(1,", " write(2,"].iter().any(|report| call.line.contains(report));
             let mute = says || call.name == "write" && when.ends_with('+');
-            assert!(!call.changes_the_disk() || mute || stderr.contains(word), "{context}: no word about it");
-            // After a success, all files are durable: what failed is the report, or the tidying.
+            assert!(
+                !call.changes_the_disk() || mute || stderr.contains(word),
+                "{context}: the error is not reported"
+            );
+            // After a success, all files are durable: the error was in the report, or in the cleanup.
             let failed = !output.status.success();
             assert!(failed || call.name != "flock", "{context}: it ran without the lock");
             let left = differing(&now, if failed { &job.old } else { &job.new });
             for path in &left {
-                assert!(is_named(path, &stderr), "{context}: no word about {path}");
+                assert!(is_named(path, &stderr), "{context}: the error does not name {path}");
             }
             if failed {
-                // What is asked for by name is the matter of who asks.
+                // A fault at the root directory, which the caller names, is a usage error.
                 let usage = call.name == "statx" && call.line.contains("AT_FDCWD");
                 assert_eq!(output.status.code(), Some(if usage { 2 } else { 1 }), "{context}");
-                assert!(!stderr.is_empty() || mute, "{context}: no word about it");
-                // One error doesn't keep the rest from being put back.
+                assert!(!stderr.is_empty() || mute, "{context}: the error is not reported");
+                // After one error, all other changes are still undone.
                 assert!(left.is_empty() || when.ends_with('+'), "{context}: {left:?} are left");
             } else {
                 let is_untidy = |path: &String| {
@@ -387,7 +394,7 @@ fn an_error_anywhere(job: &Job) {
                 assert!(left.iter().all(is_untidy), "{context}: {left:?} are left");
             }
             if seen.insert(timeless(&after, &job.start)) {
-                // A temporary file that a run couldn't tidy up is told once, and then somebody's to remove.
+                // A temporary file that a run could not remove is reported once. A person must remove it.
                 let stays = |path: &String| !failed && path.contains(TEMPORARY);
                 job.finish(&root, &left.into_iter().filter(stays).collect(), &context);
             }

@@ -1,5 +1,5 @@
-//! Broken and hostile input: a clear error of one line, within a second of processor time and 50 MB of address space,
-//! and an untouched node.
+//! Broken and hostile input gives a clear error of one line, within one second of processor time and 50 MB of address
+//! space, and the node does not change.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -32,8 +32,8 @@ fn link(root: &Path, path: &str, target: &Path) {
     symlink(target, path).unwrap();
 }
 
-/// Runs the binary with 50 MB of address space, which is more than what it has resident, and a second of processor
-/// time: the kernel ends what takes longer, however busy the machine is.
+/// Runs the binary with 50 MB of address space, of which only a part is resident, and one second of processor time.
+/// The kernel kills a program that needs more, however busy the machine is.
 fn run(root: &Path, arguments: &[&str]) -> Output {
     Command::new("sh")
         .args(["-c", "ulimit -v 50000 && ulimit -t 1 && exec \"$@\"", "sh", BINARY])
@@ -46,7 +46,7 @@ fn run(root: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Asserts that `apply` refuses the node, and gives its message.
+/// Checks that `apply` refuses the node, and returns its message.
 fn refused(name: &str, root: &Path) -> String {
     let before = tree(root);
     let output = run(root, &["apply"]);

@@ -1,5 +1,5 @@
-//! Which folder may use which, and that no file of a crate needs itself by way of others. Both are read from the `use`
-//! and the paths in the source. Test code is left out: what stands under `#[cfg(test)]`.
+//! Tests which folder of `src/` can use which, and that no file of a crate needs itself through other files. Both are
+//! read from the `use` lines and the paths in the source. Test code, under `#[cfg(test)]`, does not count.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -7,30 +7,31 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The house, from the ground floor up: each folder or file of `src/`, and the folders and files that it uses.
+/// The layers of `src/`, the lowest first: each folder or file, and the folders and files that it can use.
 ///
-/// The tests read this as the whole truth: a use that is not here is a fault, and so is a permission that nobody needs.
+/// The list is exact: a use that is not in it is a fault, and so is an entry that no file needs.
 const LAYERS: [(&str, &[&str]); 16] = [
-    // Texts and numbers.
+    // Text and numbers.
     ("path", &[]),
     ("time", &[]),
     ("yaml", &[]),
     ("audit", &["yaml"]),
-    // What is known of the place of the log, and what is wanted of a node.
+    // What is known about the log directory, and the configuration.
     ("storage", &["audit", "path", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
-    // Edits of other people's texts.
+    // Edits of files of kubeadm and of administrators, and snippets for other programs.
     ("wiring", &["audit", "config", "path", "yaml"]),
     ("render", &["config", "path", "storage", "wiring", "yaml"]),
-    // What passes between those who decide and those who act: what was seen, and what is to be done.
+    // What passes between `plan` and `node`: what was observed, and what to do.
     ("facts", &["audit", "storage", "time", "yaml"]),
     ("change", &["facts", "storage"]),
-    // Who decides touches no node, and who acts decides nothing.
+    // `plan` decides, and touches no node. `node` touches the node, and decides nothing.
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
     ("node", &["audit", "change", "config", "facts", "path", "storage", "time", "wiring", "yaml"]),
-    // Who leads knows both.
+    // `run` leads, and knows both.
     ("run", &["audit", "change", "config", "facts", "node", "plan", "time", "wiring", "yaml"]),
-    // Who faces the user shows what passes, and calls who leads. Of the host it knows a root, and where kubeadm is.
+    // `cli` faces the user: it prints what passes between the others, and calls `run`. It knows only two files of
+    // `node`: the root directory, and where kubeadm is.
     (
         "cli",
         &[
@@ -54,10 +55,10 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("main", &[]),
 ];
 
-/// The crates in which no file may need itself by way of others: the folder of each.
+/// The crates in which no file can need itself through other files: the folder of each.
 const WITHOUT_CIRCLES: [&str; 2] = ["src", "vm-tests/src"];
 
-/// One file that uses something of another one.
+/// A line in which one file uses another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Use {
     from: PathBuf,
@@ -65,7 +66,7 @@ struct Use {
     to: PathBuf,
 }
 
-/// A module, from the crate's root on: `node::root` is `["node", "root"]`, and the root itself is empty.
+/// A module, from the root of the crate: `node::root` is `["node", "root"]`, and the root itself is empty.
 type Module = Vec<String>;
 
 /// The source of a crate: its modules without test code, and the file of each.
@@ -76,7 +77,7 @@ struct Source {
 
 impl Source {
     fn read(folder: &Path) -> Source {
-        // Beside a library, `main.rs` is the root of a crate of its own, which uses that library.
+        // If there is a library, `main.rs` is the root of its own crate, which uses the library.
         let root = if folder.join("lib.rs").exists() { "lib" } else { "main" };
         let mut files = BTreeMap::new();
         let mut folders = vec![(folder.to_owned(), Module::new())];
@@ -100,7 +101,7 @@ impl Source {
         source
     }
 
-    /// Cuts out what stands under `#[cfg(test)]`: in a file, or a whole file and those below it.
+    /// Removes what is under `#[cfg(test)]`: a part of a file, or a whole file and those below it.
     fn cut_tests(&mut self) {
         let mut tests = Vec::new();
         for (module, (_, text)) in &mut self.files {
@@ -122,12 +123,12 @@ impl Source {
         self.files.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
     }
 
-    /// All uses of one file by another one.
+    /// All uses of one file by another file.
     fn uses(&self) -> BTreeSet<Use> {
         let mut uses = BTreeSet::new();
         for (module, (from, text)) in &self.files {
             let mut paths = Vec::new();
-            // What a name stands for that the file imports.
+            // The path of each name that the file imports.
             let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for (at, tree) in trees(text) {
                 for path in leaves(&tree) {
@@ -148,7 +149,7 @@ impl Source {
             for (at, path) in paths {
                 let mut file =
                     (0..=path.len()).rev().find_map(|length| Some((length, self.files.get(&path[..length])?)));
-                // A module by itself is only a name: what is used of it counts.
+                // A module alone is only a name: the items that are used in it count.
                 file = file.filter(|(length, _)| *length < path.len());
                 if let Some((_, (to, _))) = file.filter(|(_, (to, _))| to != from) {
                     let line = text[..at].matches('\n').count() + 1;
@@ -159,7 +160,7 @@ impl Source {
         uses
     }
 
-    /// A path as the crate's root has it; `None` where it is of another crate, or no path of modules.
+    /// A path from the root of the crate; `None` if it is from another crate, or not a path of modules.
     fn rooted(&self, module: &Module, path: &[String]) -> Option<Vec<String>> {
         let mut at: Module = match path[0].as_str() {
             "crate" => Vec::new(),
@@ -182,20 +183,20 @@ impl Source {
         Some(at)
     }
 
-    /// The folder or file right below the crate's: a layer.
+    /// The layer of a module: the folder or file directly below the crate's folder.
     fn layer(&self, file: &Path) -> String {
         let path = file.strip_prefix(&self.folder).unwrap();
         Path::new(path.components().next().unwrap().as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned()
     }
 }
 
-/// Is what begins behind this text a `use` of its own?
+/// Does a `use` of its own begin after this text?
 fn is_import(before: &str) -> bool {
     let statement = before.rsplit([';', '}', '{', ']']).next().unwrap_or_default();
     statement.trim_end().ends_with("use")
 }
 
-/// Where a bracket that a text begins with is closed.
+/// The text begins with a bracket: the position of the closing one.
 fn closing(text: &str) -> usize {
     let mut depth = 0;
     text.char_indices()
@@ -206,7 +207,7 @@ fn closing(text: &str) -> usize {
         .map_or(text.len(), |(at, _)| at + 1)
 }
 
-/// Blanks out comments, strings and characters; lines stay lines.
+/// Replaces comments, strings and characters by blanks; line breaks stay.
 fn without_comments_and_strings(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -243,7 +244,7 @@ fn without_comments_and_strings(text: &str) -> String {
     out
 }
 
-/// Where each path of more than one name begins, and the path, with what stands in braces behind it.
+/// Each path of two or more names: its position, and the path with the braces after it.
 fn trees(text: &str) -> Vec<(usize, String)> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut trees = Vec::new();
@@ -258,7 +259,7 @@ fn trees(text: &str) -> Vec<(usize, String)> {
                 Some('*') => 1,
                 _ => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
             };
-            // A type's parameters.
+            // The parameters of a type.
             if text[..end].ends_with("::") {
                 break;
             }
@@ -273,8 +274,7 @@ fn trees(text: &str) -> Vec<(usize, String)> {
     trees
 }
 
-/// The single paths of a tree: of `a::{b, c::d}` these are `a::b` and `a::c::d`. The name that `as` gives is passed
-/// over.
+/// The single paths of a tree: those of `a::{b, c::d}` are `a::b` and `a::c::d`. A name after `as` is skipped.
 fn leaves(tree: &str) -> Vec<Vec<String>> {
     let Some((head, inner)) = tree.split_once('{') else {
         let path = tree.split(" as ").next().unwrap_or_default().trim();
@@ -298,9 +298,9 @@ fn leaves(tree: &str) -> Vec<Vec<String>> {
     parts.flat_map(|part| leaves(&whole(part))).collect()
 }
 
-/// A shortest way from a file back to itself, if there is one in the crate.
+/// The shortest circle from a file back to itself, if the crate has one.
 fn circle<'a>(all: &'a BTreeSet<Use>) -> Option<Vec<&'a Use>> {
-    // What leads to a file that uses no other one leads to no circle.
+    // A file that uses no other file is in no circle, and neither are files that only lead to such files.
     let mut uses: Vec<_> = all.iter().collect();
     loop {
         let before = uses.len();
@@ -341,7 +341,7 @@ fn crate_at(folder: &str) -> Source {
     Source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
 }
 
-/// What is wrong with the uses of a crate, by the list of its layers.
+/// The faults in the uses of a crate, by the list of its layers.
 fn faults(source: &Source, uses: &BTreeSet<Use>, layers: &[(&str, &[&str])]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut needed = BTreeSet::new();
@@ -386,7 +386,7 @@ fn no_file_needs_itself_by_way_of_others() {
     }
 }
 
-/// A crate of these files, in a folder of its own.
+/// A crate with these files, in its own temporary folder.
 fn written(files: &[(&str, &str)]) -> (tempfile::TempDir, Source) {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -409,7 +409,7 @@ fn a_use_is_found_however_it_is_written() {
         ("fn f() { crate::b::c::f::<u8>() }", "b/c.rs:1"),
         ("pub use crate::b::*;", "b/mod.rs:1"),
         ("use crate::b::c as other;", ""),
-        // No use of another file.
+        // These use no other file.
         ("use crate::b::c;", ""),
         ("use std::b::c;", ""),
         (

@@ -1,4 +1,4 @@
-//! The program opens no connection. kubectl, which it runs, does. strace tells which program calls what.
+//! The program opens no connection, but kubectl, which it runs, does. strace shows which program makes which call.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use common::control_plane::ControlPlane;
 use common::strace::{Call, calls};
 
-/// The network's system calls in a trace, which are not of kubectl, and those that are.
+/// The network system calls in a trace: those of kubectl, and all others.
 #[derive(Debug, Default)]
 struct Calls {
     own: Vec<String>,
@@ -19,7 +19,7 @@ struct Calls {
 impl Calls {
     fn read(trace: &str) -> Calls {
         let mut found = Calls::default();
-        // Threads, and children that have not become another program, are the program's own.
+        // A thread, and a child that has not become another program, count as the program itself.
         let mut programs: BTreeMap<&str, &str> = BTreeMap::new();
         for call @ Call { process, name, line } in calls(trace) {
             if name == "execve" {
@@ -52,7 +52,7 @@ fn nobody_but_kubectl_opens_a_connection() {
         assert!(said.contains(says), "{arguments}: {said}{}", node.stderr(name));
         let calls = Calls::read(&node.text(&format!("{name}/trace")));
         assert_eq!(calls.own, [""; 0], "{arguments}");
-        // strace sees a connection where there is one.
+        // strace sees the connections of kubectl, so it would see one of the program.
         assert_eq!(calls.kubectl.iter().any(|line| line.contains(" connect(")), asks, "{arguments}: {calls:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! `tests/PROMISES.md` names an owner of each promise of README.md: the test that fails when the promise breaks. Is
-//! each owner there, and does it run in the places that the row says, and in no other?
+//! `tests/PROMISES.md` names an owner of each promise of README.md: the test that fails if the promise is broken. This
+//! tests that each owner exists, and that it runs where its row says, and nowhere else.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,10 +14,10 @@ fn text_of(name: &str) -> Result<String, String> {
     fs::read_to_string(at(name)).map_err(|error| format!("{name}: {error}"))
 }
 
-/// The places that a row may name: targets of make, and `slice`.
+/// Where an owner can run: targets of make, and `slice`.
 const PLACES: [&str; 5] = ["check", "test", "slice", "vm-tests", "test-all"];
 
-/// The places in which a file runs that is no test of cargo. A part of the packages' tests is left to a slice.
+/// Where each file runs that is not a cargo test. A part of the packages' tests runs only in a slice.
 const FILES: [(&str, &[&str]); 11] = [
     (".ci/run", &["test", "vm-tests"]),
     ("Makefile", &["test"]),
@@ -32,10 +32,10 @@ const FILES: [(&str, &[&str]); 11] = [
     ("tests/static.sh", &["test"]),
 ];
 
-/// How many promises there are. A row that goes is a promise less: change the number with it.
+/// The number of promises. If you add or remove a row, change it.
 const PROMISES: usize = 199;
 
-/// Are the words in a line of a script that is no comment?
+/// Are the words in a line of a script that is not a comment?
 fn says(text: &str, words: &str) -> bool {
     text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(words))
 }
@@ -48,7 +48,11 @@ fn all_below(folder: &Path) -> String {
     texts.collect()
 }
 
-/// The places in which an owner runs, of which a row names at least one; or what is wrong with the owner.
+/// Where an owner runs; its row must name at least one of these.
+///
+/// # Errors
+///
+/// What is wrong with the owner.
 fn places_of(owner: &str) -> Result<&'static [&'static str], String> {
     if let Some((file, test)) = owner.split_once("::") {
         let text = text_of(file)?;
@@ -71,7 +75,7 @@ fn places_of(owner: &str) -> Result<&'static [&'static str], String> {
         if !says(&text_of(name)?, words) {
             return Err(format!("{name} doesn't say {words:?}"));
         }
-        // This test itself reads a file that the program ships.
+        // This test itself reads a file that is shipped with the program.
         let shipped = name.starts_with("image/").then_some(&["check"][..]);
         let places = shipped.or(FILES.iter().find(|(file, _)| *file == name).map(|(_, places)| *places));
         return places
@@ -112,7 +116,7 @@ fn faults(row: &str) -> Vec<String> {
             }
             Err(fault) => faults.push(fault),
         }
-        // The row has a fault already, and any place may be that of this owner.
+        // The row already has a fault, and this owner could run anywhere.
         owned.extend(PLACES);
     }
     for place in named {
@@ -156,7 +160,7 @@ fn every_section_of_the_readme_has_a_table() {
         text.lines().filter(|line| line.starts_with("##")).map(str::to_owned).collect()
     };
     let mut expected = headings("README.md");
-    // What comes before the first heading.
+    // For the text before the first heading.
     expected.insert(0, "## In short".to_owned());
     assert_eq!(headings("tests/PROMISES.md"), expected);
     assert_eq!(empty_sections(&text_of("tests/PROMISES.md").unwrap()), [""; 0], "these sections have no row");
@@ -181,7 +185,7 @@ fn a_row_that_is_wrong_is_found() {
             "runs in test",
         ),
         ("| a | `tests/demo.sh: 'no such words'` | test | |", "doesn't say"),
-        // It is said in a comment alone.
+        // The words are only in a comment.
         ("| a | `tests/demo.sh: 'tests/demo.sh PROGRAM'` | test | |", "doesn't say"),
         ("| a | `tests/none.sh: 'a'` | test | |", "tests/none.sh: "),
         ("| a | `cases/none` | check | |", "isn't there"),

@@ -1,5 +1,5 @@
-//! What `make check`, `make test` and CI run, in full. A step that is taken out, or whose failure is passed over, fails no other
-//! test: nothing is left that could fail.
+//! Lists everything that `make check`, `make test` and CI run. If a step is removed, or its failure is ignored, no
+//! other test fails, because the tests in that step no longer run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,7 +14,7 @@ fn text_of(name: &str) -> String {
     fs::read_to_string(at(name)).unwrap()
 }
 
-/// The commands of a target of make, and what it needs, without comments.
+/// The prerequisites of a target of make, and its commands, without comments.
 fn recipe(target: &str) -> Vec<String> {
     let makefile = text_of("Makefile").replace("\\\n\t\t", "");
     let (_, after) = makefile.split_once(&format!("\n{target}:")).unwrap();
@@ -88,7 +88,7 @@ fn each_target_of_make_runs_all_of_its_steps() {
     }
 }
 
-/// The lines of scripts without which a script does less, and still succeeds.
+/// The lines without which a script would do less and still succeed.
 #[test]
 fn each_script_has_the_lines_that_it_is_for() {
     for (script, lines) in [
@@ -134,10 +134,10 @@ fn each_script_has_the_lines_that_it_is_for() {
         ),
     ] {
         let text = text_of(script);
-        // A comment has a `#` before it.
+        // A line that is commented out begins with `#`, so it does not match.
         let said: Vec<_> = text.lines().map(str::trim).collect();
         for line in lines {
-            assert!(said.contains(line), "{script} hasn't the line {line}");
+            assert!(said.contains(line), "{script} does not have the line {line}");
         }
     }
 }

@@ -7,6 +7,7 @@ use super::file::Attributes;
 /// The directory of the backups, mode 0700.
 pub const BACKUPS: &str = "/var/lib/kube-audit-bootstrap/backups";
 
+/// The end of the name of an incomplete backup's directory.
 pub const PARTIAL: &str = ".partial";
 
 /// Why a backup was written: the kind of its run.
@@ -137,6 +138,7 @@ pub fn fingerprint(bytes: &[u8]) -> u64 {
 /// A backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
+    /// The name of its directory, which `restore` takes.
     pub id: String,
     /// RFC 3339, UTC.
     pub when: String,

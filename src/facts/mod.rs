@@ -19,6 +19,7 @@ use file::{Attributes, Owner, Snapshot, Text};
 /// What a plan is made from.
 #[derive(Clone, Debug)]
 pub struct Facts {
+    /// The path of the manifest, whether it exists or not.
     pub manifest_path: String,
     pub manifest: Option<Text>,
     /// The other files in the manifest directory that the kubelet would read.
@@ -43,7 +44,9 @@ pub struct Facts {
 /// What exists at the paths that a plan wants to write.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
+    /// By path; `None` if there is no file.
     pub policies: BTreeMap<String, Option<Snapshot>>,
+    /// By path; `None` if there is no directory.
     pub directories: BTreeMap<String, Option<Directory>>,
     /// The existing logs, with rotated ones; `None` for anything that is not a regular file.
     pub logs: BTreeMap<String, Option<Attributes>>,

@@ -65,7 +65,8 @@ impl<'f> Identity<'f> {
         for text in &facts.kubeadm {
             match kubeadm::read(&text.text, &text.path, intent.occasion == Occasion::Init) {
                 Ok(file) if file.purpose == Purpose::Other && intent.required => bail!(
-                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file; name the file that kubeadm reads",
+                    "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file; \
+                     name the file that kubeadm reads",
                     text.path
                 ),
                 Ok(file) => self.kubeadm.push((text, file)),
@@ -104,8 +105,8 @@ impl<'f> Identity<'f> {
     fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
         if self.manifest.is_none() && facts.joined && facts.certified {
             let message = format!(
-                "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in another file, \
-                 set manifest.path to it",
+                "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in \
+                 another file, set manifest.path to it",
                 facts.manifest_path
             );
             // With a file for kubeadm init, kubeadm may be running at this moment.

@@ -80,10 +80,15 @@ impl Intent<'_> {
 /// What kind of node this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// An image, or a node that kubeadm has not touched yet.
     Image,
+    /// A node on which `kubeadm init` is about to run.
     FirstBoot,
+    /// A node with a manifest of the API server.
     ControlPlane,
+    /// A node that is about to join as a control plane.
     Joining,
+    /// A node without an API server: nothing is done there.
     Worker,
 }
 
@@ -114,10 +119,15 @@ impl Role {
 /// A part of the job, in the order that keeps the API server alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
+    /// The log directory, with its disk and its logs.
     Storage,
+    /// The audit policy.
     Policy,
+    /// The kubeadm configuration: its file, and the cluster's ConfigMap.
     Kubeadm,
+    /// The stray manifests.
     Strays,
+    /// The static pod manifest.
     Manifest,
 }
 

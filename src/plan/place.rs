@@ -48,8 +48,9 @@ impl Planner<'_> {
         if self.may_be_workers() {
             if targets.disk.as_ref().is_some_and(|disk| !disk.is_right) && self.config().storage.source.is_some() {
                 self.warn(format!(
-                    "{directory}: the dedicated disk is not mounted yet, as nothing says that this node becomes a control plane; run \
-                     kube-audit-bootstrap apply when the kubeadm configuration file is there, or use the kubeadm hook"
+                    "{directory}: the dedicated disk is not mounted yet, as nothing says that this node becomes a \
+                     control plane; run kube-audit-bootstrap apply when the kubeadm configuration file is there, or \
+                     use the kubeadm hook"
                 ));
             }
             return Ok(Mounting::default());
@@ -60,15 +61,16 @@ impl Planner<'_> {
         };
         if let Some(other) = logs.iter().find(|other| parent(other) != parent(&self.config().log.path)) {
             bail!(
-                "{other}: a manifest has the log here, and log.path names another directory, so the dedicated disk cannot be mounted; \
-                 remove `existing: keep`, or set log.path to this file"
+                "{other}: a manifest has the log here, and log.path names another directory, so the dedicated disk \
+                 cannot be mounted; remove `existing: keep`, or set log.path to this file"
             );
         }
         self.write_units();
         let Some(state) = &targets.disk else { return Ok(Mounting::default()) };
         if state.real != directory {
             bail!(
-                "{directory}: a link leads to {}, and a disk cannot be mounted at a link; name that directory in log.path",
+                "{directory}: a link leads to {}, and a disk cannot be mounted at a link; name that directory in \
+                 log.path",
                 state.real
             );
         }
@@ -77,7 +79,8 @@ impl Planner<'_> {
         }
         if state.is_in_the_way {
             self.plan.refuse(format!(
-                "{}: this directory exists, but apply must move the files of {directory} there; move one of the two away",
+                "{}: this directory exists, but apply must move the files of {directory} there; move one of the two \
+                 away",
                 aside(directory)
             ));
         }
@@ -98,8 +101,8 @@ impl Planner<'_> {
     fn tell_of_unit_that_is_left(&mut self, directory: &str) {
         if self.targets.has_unit {
             self.warn(format!(
-                "{UNITS}/{}: the configuration no longer names a disk, but this unit still mounts one, and the kubelet needs it: run \
-                 kube-audit-bootstrap restore, or remove this file and {UNITS}/{KUBELET_DROP_IN}",
+                "{UNITS}/{}: the configuration no longer names a disk, but this unit still mounts one, and the \
+                 kubelet needs it: run kube-audit-bootstrap restore, or remove this file and {UNITS}/{KUBELET_DROP_IN}",
                 unit_name(directory)
             ));
         }
@@ -128,8 +131,9 @@ impl Planner<'_> {
         }
         match &state.blind {
             Some(blind) => self.warn(format!(
-                "{directory}: {} started before the disk was mounted, so it writes its log below the mount, or to {}, until the kubelet \
-                 restarts it; run kube-audit-bootstrap apply after the restart, to move these events to the disk",
+                "{directory}: {} started before the disk was mounted, so it writes its log below the mount, or to {}, \
+                 until the kubelet restarts it; run kube-audit-bootstrap apply after the restart, to move these \
+                 events to the disk",
                 blind.name,
                 aside(directory)
             )),
@@ -147,7 +151,8 @@ impl Planner<'_> {
     fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
             bail!(
-                "{from}: storage.bind must not be in the manifest directory, because the kubelet reads every file there; name another directory"
+                "{from}: storage.bind must not be in the manifest directory, because the kubelet reads every file \
+                 there; name another directory"
             );
         }
         let wanted = self.directory_attributes.clone();
@@ -163,8 +168,8 @@ impl Planner<'_> {
         };
         if let Some(other) = there.names.iter().find(|name| !is_of_log(name, log)) {
             self.plan.refuse(format!(
-                "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; name a directory \
-                 that only the log uses"
+                "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; \
+                 name a directory that only the log uses"
             ));
         } else if !wanted.met_by(&there.attributes) {
             let (path, before) = (from.to_owned(), there.attributes.clone());
@@ -189,13 +194,13 @@ impl Planner<'_> {
             }
             (Some(Content::Single(one)), None) if FILE_SYSTEMS.contains(&one.kind.as_str()) => return,
             (Some(Content::Single(one)), Some(_)) if FILE_SYSTEMS.contains(&one.kind.as_str()) => format!(
-                "{device}: it is not blank, there is {} with the label {:?}, and file systems of this program have the label {LABEL}; \
-                 to use it as it is, remove storage.format",
+                "{device}: it is not blank, there is {} with the label {:?}, and file systems of this program have \
+                 the label {LABEL}; to use it as it is, remove storage.format",
                 one.kind, one.label
             ),
             (Some(content), _) => format!(
-                "{device}: {content}; it cannot be used for the log, and does not change; name another disk, or, if you need nothing \
-                 on it, clear it with wipefs --all and blkdiscard --zeroout"
+                "{device}: {content}; it cannot be used for the log, and does not change; name another disk, or, if \
+                 you need nothing on it, clear it with wipefs --all and blkdiscard --zeroout"
             ),
         };
         self.plan.refuse(refusal);
@@ -225,7 +230,8 @@ impl Planner<'_> {
             Lasting::Volatile if !config.storage.may_be_volatile => self.object(
                 changed,
                 format!("{place}: the log would be lost at a reboot"),
-                "use a dedicated disk (storage.device, storage.bind), set log.path to a directory that survives a reboot, or set storage.require to any",
+                "use a dedicated disk (storage.device, storage.bind), set log.path to a directory that survives a \
+                 reboot, or set storage.require to any",
             ),
             Lasting::Volatile => self.warn(format!("{place}: the log will be lost at a reboot")),
             Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
@@ -258,7 +264,8 @@ impl Planner<'_> {
                 self.object(
                     changed,
                     format!("{directory}: {misfit}"),
-                    "set log.maxBackup and log.maxSize so that the log fits, use a larger dedicated disk (storage.device), or set storage.headroom to any",
+                    "set log.maxBackup and log.maxSize so that the log fits, use a larger dedicated disk \
+                     (storage.device), or set storage.headroom to any",
                 );
             }
         }

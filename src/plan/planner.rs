@@ -24,6 +24,7 @@ pub(super) struct Planner<'p> {
 }
 
 impl<'p> Planner<'p> {
+    /// A plan without changes, for the role and the owner that `wiring` found.
     pub fn new(intent: &'p Intent<'p>, facts: &'p Facts, targets: &'p Targets, wiring: &Wiring) -> Planner<'p> {
         let owner = Owner {
             uid: wiring.run_as.user.unwrap_or(facts.owner.uid),
@@ -60,6 +61,7 @@ impl<'p> Planner<'p> {
         }
     }
 
+    /// The configuration.
     pub fn config(&self) -> &'p Config {
         self.intent.config
     }
@@ -69,6 +71,7 @@ impl<'p> Planner<'p> {
         self.config().existing == Existing::Keep
     }
 
+    /// Adds a warning.
     pub fn warn(&mut self, warning: impl Into<String>) {
         self.plan.warnings.push(warning.into());
     }
@@ -78,6 +81,8 @@ impl<'p> Planner<'p> {
         self.plan.subjects.push(Subject { step, path: path.to_owned() });
     }
 
+    /// Adds a change. While kubeadm is about to write the manifest, changes to the storage other than directories and
+    /// attributes are left out.
     pub fn add(&mut self, step: Step, change: Change) {
         let is_little = matches!(change, Change::CreateDirectory { .. } | Change::SetAttributes { .. });
         if step != Step::Storage || is_little || !self.before_kubeadm {
@@ -85,6 +90,7 @@ impl<'p> Planner<'p> {
         }
     }
 
+    /// Sets the follow-up, unless kubeadm is about to write the manifest.
     pub fn follow_up(&mut self, follow_up: FollowUp) {
         self.plan.follow_up = Some(follow_up).filter(|_| !self.before_kubeadm);
     }

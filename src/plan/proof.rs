@@ -58,7 +58,9 @@ pub struct Sight {
     pub processes: Vec<Process>,
     /// Does the kubelet run, which starts and ends the API server?
     pub kubelet: bool,
+    /// Does the API server answer?
     pub answers: bool,
+    /// Has it written an event since its process started?
     pub event: bool,
     /// Does the previous process, which is being replaced, still accept connections?
     pub listens: bool,

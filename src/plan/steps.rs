@@ -56,9 +56,10 @@ pub fn plan(
         planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
     }
     if wiring.role == Role::Joining {
-        planner
-            .warn("a joining control plane takes its flags from the cluster's kubeadm-config; if the audit flags are not there yet, run \
-             kube-audit-bootstrap apply on a running control plane first");
+        planner.warn(
+            "a joining control plane takes its flags from the cluster's kubeadm-config; if the audit flags are \
+             not there yet, run kube-audit-bootstrap apply on a running control plane first",
+        );
     }
     Ok(planner.plan)
 }
@@ -71,8 +72,8 @@ impl Planner<'_> {
         }
         if self.config().log.file().is_none() {
             self.warn(
-                "log.path is -: events go to the standard output of the API server's container; the kubelet rotates them \
-                 together with its other messages, and the limits under log do not apply",
+                "log.path is -: events go to the standard output of the API server's container; the kubelet rotates \
+                 them together with its other messages, and the limits under log do not apply",
             );
         }
     }
@@ -91,8 +92,8 @@ impl Planner<'_> {
                     let other = there.names.iter().find(|name| !is_of_log(name, &self.config().log.path));
                     if let Some(other) = other.filter(|_| !is_ours) {
                         self.warn(format!(
-                            "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner \
-                             do not change; to close it to other users, use a directory for the log alone",
+                            "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its \
+                             owner do not change; to close it to other users, use a directory for the log alone",
                             there.attributes.mode
                         ));
                     } else {
@@ -162,7 +163,8 @@ impl Planner<'_> {
             before => {
                 if before.is_some() {
                     self.warn(format!(
-                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with --existing keep, it stays)"
+                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with \
+                         --existing keep, it stays)"
                     ));
                 }
                 let bytes = policy_text.text.clone().into_bytes();
@@ -213,8 +215,9 @@ impl Planner<'_> {
                 self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{KUBEADM_CONFIG}:{note}")));
                 if wired.text != before {
                     self.warn(format!(
-                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and new ones when they join; \
-                         run kube-audit-bootstrap apply on each of them before that, for the policy and the log directory"
+                        "{KUBEADM_CONFIG}: other control planes take their flags from it at their next upgrade, and \
+                         new ones when they join; run kube-audit-bootstrap apply on each of them before that, for the \
+                         policy and the log directory"
                     ));
                     self.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
                 }
@@ -251,8 +254,8 @@ impl Planner<'_> {
                 Err(refusal) => {
                     self.plan.by_hand = true;
                     self.warn(format!(
-                        "{}:{refusal}; the API server reads its policy, and sees a new mount, only when it starts; restart it by hand, with \
-                         crictl stop $(crictl ps -q --name kube-apiserver)",
+                        "{}:{refusal}; the API server reads its policy, and sees a new mount, only when it starts; \
+                         restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
                         file.before.path
                     ));
                 }
@@ -263,9 +266,10 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm upgrade removes the audit settings \
-                 from the manifest; run kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl \
-                 and {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
+                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm \
+                 upgrade removes the audit settings from the manifest; run kube-audit-bootstrap apply again when the \
+                 API server answers, on a control plane with kubectl and {ADMIN_CONF}, or add the settings by hand, \
+                 with kubectl -n kube-system edit configmap kubeadm-config"
             ));
         }
     }

@@ -234,7 +234,10 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
         } else if !rest.iter().all(is_inner) {
             // If only inner directories are left, their own notes say why.
             let (count, first) = (rest.len(), rest.swap_remove(0));
-            restore.notes.push(format!("{path} stays: it has {count} file(s) or directories in it, such as {first:?}; a log is never deleted"));
+            restore.notes.push(format!(
+                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}; \
+                 a log is never deleted"
+            ));
         }
     }
 }

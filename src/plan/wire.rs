@@ -129,8 +129,8 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
     if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
         let named = intent.config.kubeadm_configs.as_deref();
         node.warnings.push(format!(
-            "there is no kubeadm configuration file at the paths where it is expected ({}); if kubeadm init comes next, name its file \
-             with --kubeadm-config",
+            "there is no kubeadm configuration file at the paths where it is expected ({}); if kubeadm init comes \
+             next, name its file with --kubeadm-config",
             named.map_or_else(|| KUBEADM_CONFIGS.join(", "), |paths| paths.join(", "))
         ));
     }
@@ -182,8 +182,8 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
             Err(fault) => {
                 if text.text.contains("kube-apiserver") {
                     warnings.push(format!(
-                        "{}:{fault}; the kubelet accepts more than this program, and may run an API server from this file; move it out of the \
-                         directory",
+                        "{}:{fault}; the kubelet accepts more than this program, and may run an API server from this \
+                         file; move it out of the directory",
                         text.path
                     ));
                 }
@@ -193,7 +193,8 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
         let same = own.as_ref().is_some_and(|(own, _)| *own == identity);
         if manifest.is_none() && runs_api_server {
             bail!(
-                "{}: this file defines the API server, and the manifest {} does not exist; set manifest.path to the right file",
+                "{}: this file defines the API server, and the manifest {} does not exist; set manifest.path to the \
+                 right file",
                 text.path,
                 facts.manifest_path
             );
@@ -258,12 +259,14 @@ impl Wiring {
         let manifests = parent(&self.paths.manifest);
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
             bail!(
-                "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; set log.path to another directory"
+                "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; \
+                 set log.path to another directory"
             );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
             bail!(
-                "{path}: the policy must not be in the manifest directory, because the kubelet reads every file there; set policy.path to another directory"
+                "{path}: the policy must not be in the manifest directory, because the kubelet reads every file \
+                 there; set policy.path to another directory"
             );
         }
         Ok(())

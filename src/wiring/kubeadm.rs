@@ -100,7 +100,8 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
             return Err(Refusal::new(
                 root.get("apiVersion").map_or(root.position, |node| node.position),
                 format!(
-                    "no supported kubeadm reads {api_version}; convert the file with `kubeadm config migrate` of a kubeadm that reads it"
+                    "no supported kubeadm reads {api_version}; convert the file with `kubeadm config migrate` of a \
+                     kubeadm that reads it"
                 ),
             ));
         }
@@ -184,8 +185,8 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     if let Some(gate) =
         root.at(&["featureGates", "RootlessControlPlane"]).filter(|gate| resolve(gate) == Type::Bool(true))
     {
-        let reason = "with RootlessControlPlane, kubeadm init chooses the user of the API server, who could not read a policy \
-                      that is written now; run kube-audit-bootstrap apply after kubeadm init";
+        let reason = "with RootlessControlPlane, kubeadm init chooses the user of the API server, who could not read \
+                      a policy that is written now; run kube-audit-bootstrap apply after kubeadm init";
         return Err(Refusal::new(gate.position, reason));
     }
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;

@@ -125,8 +125,8 @@ pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Pre
             {
                 let (path, parent) = (&mount.container, &one.container);
                 let reason = format!(
-                    "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
-                     this mount; choose another path"
+                    "{path} needs its own mount below {parent}, but the container runtime cannot create its mount \
+                     point in this mount; choose another path"
                 );
                 return Err(Refusal::new(one.position, reason));
             }

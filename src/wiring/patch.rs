@@ -91,7 +91,8 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
     let refuse = |why: &str| Err(Refusal::new(node.position, why));
     if key == "runAsUser" {
         return refuse(
-            "with runAsUser, the API server could not read its policy; use --config, and run kube-audit-bootstrap apply after kubeadm init",
+            "with runAsUser, the API server could not read its policy; use --config, and run kube-audit-bootstrap \
+             apply after kubeadm init",
         );
     }
     if let Some(word) = node.scalar() {
@@ -116,7 +117,8 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
 }
 
 fn replaces(node: &Node) -> Result<(), Refusal> {
-    let why = "this patch replaces a list that the audit settings add to; add to the list with a JSON patch, or use --config";
+    let why = "this patch replaces a list that the audit settings add to; add to the list with a JSON patch, or use \
+               --config";
     Err(Refusal::new(node.position, why))
 }
 

@@ -1,9 +1,10 @@
-//! Random files: an edit either is right or is refused, and never panics.
+//! Tests with random files: an edit is right or is refused, and never panics.
 //!
-//! A file is written from a tape of random bytes, each a choice of layout: indentation, block or flow, quotes,
-//! comments, blank lines, line endings, block scalars beside the edit, keys that are null, empty or missing. Zero
-//! is the plainest choice, so proptest shrinks a failing tape to a plain file. Who writes a line knows whether an edit
-//! has to change it, and marks it: all others must be there afterwards, byte by byte.
+//! A file is written from a tape of random bytes. Each byte chooses a part of the layout: indentation, block or flow,
+//! quotes, comments, blank lines, line endings, block scalars beside the edit, keys that are null, empty or missing.
+//! Zero is the simplest choice, so proptest shrinks a failing tape to a simple file. The code that writes a line knows
+//! whether an edit must change it, and then marks it. All other lines must still be there after the edit, byte for
+//! byte.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::{Wanted, kubeadm, manifest};
 use crate::audit::{flags, policy};
 use crate::config::Config;
 
-/// Stands in a line that an edit has to change, until [`unmark`] takes it out.
+/// The mark in a line that an edit must change; [`unmark`] removes it.
 const MARK: char = '\u{1}';
 
 struct Tape<'t> {
@@ -20,7 +21,7 @@ struct Tape<'t> {
     at: usize,
     eol: &'static str,
     comments: usize,
-    /// The last value is a block scalar: what stands deeper belongs to it, and so does the last line break.
+    /// The last value is a block scalar: deeper lines belong to it, and so does the last line break.
     block: bool,
 }
 
@@ -48,7 +49,7 @@ impl Tape<'_> {
         }
     }
 
-    /// Lines between others: blank ones and comments, at any depth.
+    /// Blank lines and comments between other lines, at any indentation.
     fn between(&mut self, indent: usize) -> String {
         self.comments += 1;
         let eol = self.eol;
@@ -72,7 +73,7 @@ impl Tape<'_> {
         }
     }
 
-    /// A value that isn't ours, and reads otherwise in YAML 1.1 than in 1.2.
+    /// A value of another program, which YAML 1.1 and YAML 1.2 read differently.
     fn foreign(&mut self, indent: usize) -> String {
         let eol = self.eol;
         let pad = " ".repeat(indent);
@@ -90,14 +91,14 @@ impl Tape<'_> {
     }
 }
 
-/// A mark for a flag's value that isn't the wanted one.
+/// A mark, if the value of a flag is not the wanted one.
 fn mark(flag: &str, value: &str) -> &'static str {
     let value = value.trim_matches(['"', '\'']);
     let differs = wanted().flags.iter().any(|(name, wanted)| *name == flags::normal(flag) && value != wanted);
     if differs { "\u{1}" } else { "" }
 }
 
-/// A text without its marks, and the lines that have none: they stay.
+/// A text without its marks, and the lines without a mark, which must stay.
 fn unmark(marked: &str) -> (String, Vec<String>) {
     let stay = marked.split_inclusive('\n').filter(|line| !line.contains(MARK)).map(str::to_owned).collect();
     (marked.replace(MARK, ""), stay)
@@ -146,7 +147,7 @@ fn kubeadm_file(tape: &mut Tape, list: bool) -> String {
                     };
                     let pairs: Vec<_> = names[..count].iter().map(pair).collect();
                     let (open, close) = if list { ("[", "]") } else { ("{", "}") };
-                    // What is added stands behind the last one, or else behind the bracket.
+                    // A new item comes after the last one, or else after the bracket.
                     let (first, last) = if pairs.is_empty() { ("\u{1}", "") } else { ("", "\u{1}") };
                     text += &match tape.choose(2) {
                         1 => format!(
@@ -282,7 +283,7 @@ fn finish(tape: &mut Tape, text: String) -> String {
     }
 }
 
-/// Every line of `before` that had not to change is in `after`, in order; of the others, what a comment says. `stay` are those lines.
+/// Checks that every line in `stay` is in `after`, in order, and every comment of `before`, too.
 fn nothing_lost(before: &str, stay: &[String], after: &str) -> Result<(), TestCaseError> {
     let mut left = after.split_inclusive('\n');
     for line in stay {
@@ -305,18 +306,18 @@ fn nothing_lost(before: &str, stay: &[String], after: &str) -> Result<(), TestCa
     Ok(())
 }
 
-/// What the API server needs to see of the host, as the README has it: path, read-only, type.
+/// The mounts that the API server needs, as README.md has them: path, read-only, type.
 const MOUNTS: [(&str, bool, &str); 2] = [
     ("/etc/kubernetes/audit-policy.yaml", true, "File"),
     ("/var/log/kubernetes/audit", false, "DirectoryOrCreate"),
 ];
 
-/// The items of a list, of which a file may have none.
+/// The items of a list; none if the file has no list.
 fn items(list: &Value) -> Vec<Value> {
     list.as_array().cloned().unwrap_or_default()
 }
 
-/// Those of `before` are first and as they were. The rest.
+/// Checks that the items of `before` come first and are unchanged. Returns the other items.
 fn added(before: &Value, after: &Value) -> Result<Vec<Value>, TestCaseError> {
     let (before, mut after) = (items(before), items(after));
     prop_assert!(after.starts_with(&before), "{before:?} are not first in {after:?}");
@@ -327,7 +328,7 @@ fn wanted() -> Wanted {
     Wanted::of(&Config::default())
 }
 
-/// The flags of our own are what the file now says, read by the other parser.
+/// Checks that the file has the wanted flags, as the other YAML parser reads it.
 fn has_flags(found: &Value, pick: impl Fn(&str) -> Option<String>) -> Result<(), TestCaseError> {
     for (name, value) in wanted().flags {
         let there = pick(&name);
@@ -373,7 +374,7 @@ proptest! {
             cluster.unwrap_or_default()["apiServer"]["extraVolumes"].clone()
         };
         let before = volumes(&text);
-        // A name that is taken is not taken again.
+        // A name that another volume has is not used again.
         let policy = if items(&before).is_empty() { "audit" } else { "audit-2" };
         let ours: Vec<_> = MOUNTS
             .iter()
@@ -419,7 +420,8 @@ proptest! {
         prop_assert_eq!(&manifest::wire(&wired.text, &again, &wanted(), None).unwrap().text, &wired.text);
     }
 
-    /// A few bytes of a good file replaced, or cut off: right, or refused; both readers agree or it is refused.
+    /// A good file with some bytes replaced, or cut off: the edit is right, or it is refused. It is refused if the two
+    /// readers of YAML disagree.
     #[test]
     fn broken_files_never_panic(
         bytes in prop::collection::vec(any::<u8>(), 90),
@@ -457,7 +459,7 @@ proptest! {
                 .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             prop_assert_eq!(&twice.text, &wired.text);
         }
-        // The other readers of YAML: whatever they find, they come back.
+        // The other readers of YAML must not panic either.
         let _ = Config::parse(&text, "config");
         let _ = policy::lint::check(&text, None);
     }

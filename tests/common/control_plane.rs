@@ -1,5 +1,5 @@
-//! A control plane that runs, as far as the program can see: in namespaces of its own, with a kubelet, an API server
-//! and a kubectl of some lines of shell (`tests/running`).
+//! A running control plane, as far as the program can see. It has its own namespaces, and short shell scripts as
+//! kubelet, API server and kubectl (`tests/running`).
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,14 +15,14 @@ use super::{BINARY, put, unshare};
 pub const CLUSTER: &str =
     "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.33.1\n";
 
-/// A control plane whose story has been told. What the story wrote to `/mnt` is in its folder.
+/// A control plane on which a story has run. Its folder has what the story wrote to `/mnt`.
 pub struct ControlPlane {
     directory: tempfile::TempDir,
 }
 
 impl ControlPlane {
-    /// Tells a story on a control plane. `config` has lines of the program's configuration. An API server that is
-    /// replaced gets `grace` tenths of a second to end. The story is shell, in the words of `tests/running/node`.
+    /// Runs a story on a control plane. `config`: lines of the program's configuration. `grace`: the time, in tenths
+    /// of a second, that a replaced API server has to end. `story`: shell, with the commands of `tests/running/node`.
     pub fn tell(config: &str, grace: u32, story: &str) -> Self {
         let node = Self { directory: tempfile::tempdir().unwrap() };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -40,7 +40,7 @@ impl ControlPlane {
             "data": {"ClusterConfiguration": CLUSTER, "other": "kept"},
         });
         for (name, text) in [
-            // The folder may be in memory, and small.
+            // The folder can be in memory, and small.
             ("/config", format!("{head}{storage}{config}\n")),
             ("/manifest", manifest),
             ("/configmap", configmap.to_string()),
@@ -66,7 +66,7 @@ impl ControlPlane {
             }
             drop(listener);
         });
-        // A stand-in that dies is a failure, and nothing to wait for.
+        // If one of the scripts dies, the test fails, and does not wait.
         let run = unshare(&["--mount", "--pid", "--fork", "--kill-child"]);
         let output = Command::new("timeout")
             .args(["--kill-after=5", "300"])
@@ -83,7 +83,7 @@ impl ControlPlane {
         fs::write(node.at("ended"), "").unwrap();
         closes.join().unwrap();
         assert!(output.status.success(), "{output:?}");
-        // The program hands nobody's proxies on.
+        // The program passes no proxy settings to its children.
         assert_eq!(node.lines("proxies"), [""; 0]);
         // It asks this node's API server and no other.
         assert_eq!(node.lines("strange"), [""; 0]);
@@ -95,7 +95,7 @@ impl ControlPlane {
         self.directory.path().join(name)
     }
 
-    /// The text of a file that the story wrote, or nothing.
+    /// The text of a file that the story wrote; empty if there is none.
     pub fn text(&self, name: &str) -> String {
         fs::read_to_string(self.at(name)).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl ControlPlane {
         self.text(name).lines().map(str::to_owned).collect()
     }
 
-    /// What a run printed. Its exit code must be this one.
+    /// The standard output of a run, which must have this exit code.
     pub fn stdout(&self, run: &str, code: i32) -> String {
         assert_eq!(self.text(&format!("{run}/code")).trim(), code.to_string(), "{run}: {}", self.stderr(run));
         self.text(&format!("{run}/stdout"))
@@ -118,14 +118,14 @@ impl ControlPlane {
         self.text(&format!("{run}/stderr"))
     }
 
-    /// The ClusterConfiguration in a ConfigMap that the story kept under a name.
+    /// The ClusterConfiguration in a ConfigMap that the story saved under this name.
     pub fn cluster(&self, name: &str) -> String {
         let object: Value = serde_json::from_str(&self.text(name)).unwrap();
         assert_eq!(object["data"]["other"], "kept");
         object["data"]["ClusterConfiguration"].as_str().unwrap().to_owned()
     }
 
-    /// How often kubectl was called with these words.
+    /// The number of calls of kubectl with these words.
     pub fn count_asked(&self, words: &str) -> usize {
         self.lines("asked").iter().filter(|line| line.contains(words)).count()
     }

@@ -15,19 +15,19 @@ use std::process::{Command, Output};
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_kube-audit-bootstrap");
 
-/// The program under test, without the variables of the environment that it looks at.
+/// The program under test, without the environment variables that it reads.
 pub fn program() -> Command {
     let mut command = Command::new(BINARY);
     command.env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
     command
 }
 
-/// Runs the program on a root.
+/// Runs the program on a root directory.
 pub fn run(root: &Path, arguments: &[&str]) -> Output {
     program().args(arguments).arg("--root").arg(root).output().unwrap()
 }
 
-/// Shall a test write what it expects anew? The variable is 1 then, and this isn't CI, as nobody reviews what CI writes.
+/// Must a test write new expectations? It must if the variable is 1; in CI that is refused, as nobody reviews them there.
 pub fn records(variable: &str) -> bool {
     let value = |name: &str| std::env::var(name).ok();
     let records = may_record(value(variable).as_deref(), value("CI").as_deref());
@@ -36,13 +36,13 @@ pub fn records(variable: &str) -> bool {
     })
 }
 
-/// The same, by the values of both variables; `None` where it is refused.
+/// The same, from the values of the two variables; `None` if it is refused.
 pub fn may_record(value: Option<&str>, ci: Option<&str>) -> Option<bool> {
     let records = value == Some("1");
     (!records || ci != Some("true")).then_some(records)
 }
 
-/// Writes a file of a node, with the folders above it. `path` is its absolute path on the node.
+/// Writes a file of a node, and creates its parent directories. `path`: its absolute path on the node.
 pub fn put(root: &Path, path: &str, content: impl AsRef<[u8]>, mode: u32) {
     let path = root.join(&path[1..]);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -50,26 +50,26 @@ pub fn put(root: &Path, path: &str, content: impl AsRef<[u8]>, mode: u32) {
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// A file, a directory or a link, with all that a write would change.
+/// A file, a directory or a link, with everything that a write would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub inode: u64,
-    /// How many names a file has.
+    /// The number of names of a file (hard links).
     pub names: u64,
-    /// The kind, too, as `st_mode` has it.
+    /// `st_mode`: the kind and the permissions.
     pub mode: u32,
     /// Nanoseconds since the epoch.
     pub modified: i128,
     /// Nanoseconds since the epoch.
     pub changed: i128,
-    /// The content of a file, which is left out from 4 MB on.
+    /// The content of a file; empty for a file of 4 MB or more, `None` for anything else.
     pub content: Option<Vec<u8>>,
 }
 
-/// What is below a root, by its absolute path on the node.
+/// Everything below a root directory, by its absolute path on the node.
 pub type Tree = BTreeMap<String, Entry>;
 
-/// Everything below a root.
+/// Reads everything below a root directory.
 pub fn tree(root: &Path) -> Tree {
     fn walk(root: &Path, at: &Path, tree: &mut Tree) {
         for entry in fs::read_dir(at).unwrap() {
@@ -96,7 +96,7 @@ pub fn tree(root: &Path) -> Tree {
     tree
 }
 
-/// `unshare` with these namespaces: what is mounted in one is gone with it. A user other than root is root in a user
+/// `unshare` with these namespaces: mounts in them disappear at their end. A user other than root is root in a user
 /// namespace.
 pub fn unshare(namespaces: &[&str]) -> Command {
     let mut command = Command::new("unshare");

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// `strace -f`, which writes to `trace`. The options say which calls it reports. The program comes next.
+/// `strace -f`, which writes to `trace`. `options`: which calls it reports. The caller adds the program and its
+/// arguments.
 pub fn strace(trace: &Path, options: &[&str]) -> Command {
     let mut command = Command::new("strace");
     command.args(["-f", "-o"]).arg(trace).args(options);
     command
 }
 
-/// The output of a command that is strace.
+/// Runs a command that [`strace`] made, and returns its output.
 pub fn output(command: &mut Command) -> Output {
     command.output().expect("strace is missing: `make test` installs it")
 }
@@ -35,7 +36,8 @@ impl<'a> Call<'a> {
 /// The calls of a trace, in the order in which they were made.
 pub fn calls(trace: &str) -> impl Iterator<Item = Call<'_>> {
     trace.lines().filter_map(|line| {
-        // "1234  openat(3, ...". The end of a call that was interrupted, of a process and a signal are no calls.
+        // A call is a line such as "1234  openat(3, ...". The end of an interrupted call, the end of a process, and a
+        // signal are no calls.
         let (process, rest) = line.split_once(' ')?;
         let (name, _) = rest.trim_start().split_once('(')?;
         let is_name = name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
