@@ -353,7 +353,7 @@ fn events_from_before_follow_once_all_is_well_and_nobody_writes_them() {
     node.stdout("failed", 4);
     assert_eq!(node.lines("kept"), ["audit.log"]);
     let written = node.json("written", 0);
-    let why = "/var/log/kubernetes/audit.before-mount: node (1) still writes there; apply moves the events when it has ended";
+    let why = "/var/log/kubernetes/audit.before-mount: node (1) still writes here; when it has ended, run apply again to move the log files";
     assert!(written["warnings"].as_array().unwrap().iter().any(|one| one == why), "{written}");
     assert_eq!(node.lines("still"), ["audit.log"]);
     let moved =

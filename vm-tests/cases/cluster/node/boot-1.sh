@@ -18,7 +18,7 @@ step 'the previous configuration is backed up' is_backed_up "$(kept configuratio
 step 'apply has nothing to do' writes_nothing kube-audit-bootstrap apply
 mv /etc/kubernetes/admin.conf /root/
 step 'without admin.conf it warns that lost events are not known' \
-    says 'warning: how many events .* known: there is no .*admin.conf' kube-audit-bootstrap status
+    says 'warning: .*how many events the API server has lost: .*admin.conf' kube-audit-bootstrap status
 mv /root/admin.conf /etc/kubernetes/
 
 # Without a kubelet the API server stays as it is, whatever becomes of its manifest.
