@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::{Common, Outcome, Overrides, run_of};
-use super::show::{describe, describe_follow_up, document, headline, nothing, print_plan, warn};
+use super::show::{describe, describe_follow_up, document, headline, nothing, print_plan, restore_command, warn};
 use super::verify;
 use crate::facts::backup::Why;
 use crate::node::root::Root;
@@ -35,8 +35,8 @@ pub struct ApplyArgs {
     /// runs this
     #[arg(long, requires = "wait", conflicts_with = "dry_run")]
     heal: bool,
-    /// Run at a boot, before the kubelet: do not change the cluster's kubeadm configuration, or a node that was
-    /// restored or rolled back, and leave the proof to self-healing
+    /// Run at a boot, before the kubelet: do not edit the cluster's kubeadm configuration, do nothing on a node that
+    /// was restored or rolled back, and leave the proof to self-healing
     #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
     boot: bool,
     /// How long to wait for another run of the program to end
@@ -183,8 +183,7 @@ pub fn text(done: &Done, root: &Root, path: &Path) -> String {
         let _ = writeln!(out, "{:9} {}: done", FollowUp::STEP.name(), describe_follow_up(follow_up));
     }
     if let Some(id) = backup {
-        let root = if root.is_host() { String::new() } else { format!(" --root {}", path.display()) };
-        let _ = writeln!(out, "backup    {id}; to undo: kube-audit-bootstrap{root} restore {id}");
+        let _ = writeln!(out, "backup    {id}; to undo: {}", restore_command(root, path, id));
     }
     if let Some(Verdict::Proved(proved)) = proof {
         let _ = writeln!(out, "proof     {}", verify::text(proved));

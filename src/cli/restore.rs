@@ -8,16 +8,16 @@ use clap::Args;
 use serde_json::json;
 
 use super::common::{Common, Outcome, Overrides, configuration};
-use super::show::{describe, diff};
+use super::show::{describe, diff, restore_command};
 use crate::config::Config;
 use crate::facts::backup::Set;
 use crate::plan::Occasion;
 use crate::run::restore::{self, RestoreTerms, Restored};
 
-/// Put back what the newest apply changed, or everything that was changed since the backup ID
+/// Put back what the newest apply changed, or everything that the run with the backup ID and all later runs changed
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The ID of a backup, as apply printed it
+    /// The ID of a backup, as apply, restore or restore --list printed it
     id: Option<String>,
     /// Only list the backups
     #[arg(long, conflicts_with_all = ["id", "dry_run"])]
@@ -80,7 +80,11 @@ impl RestoreArgs {
                 out.extend(changes.iter().filter_map(diff).map(|diff| format!("\n{diff}")));
             }
             if let Some(id) = &backup {
-                let _ = writeln!(out, "backup {id} has what this restore replaced");
+                let _ = writeln!(
+                    out,
+                    "backup {id} has what this restore replaced; to undo: {}",
+                    restore_command(&root, &common.root, id)
+                );
             }
         }
         Ok(if differs { Outcome::Differs } else { Outcome::Done })

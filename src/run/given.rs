@@ -26,7 +26,8 @@ pub fn read(path: &Path) -> Result<String> {
     } else {
         // A FIFO without a writer reads as empty, so that the program does not wait. A shell's <(...) has a writer.
         let open = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-        let file = open.map_err(|error| Misuse(format!("{name}: {error}")))?;
+        let file = open
+            .map_err(|error| Misuse(format!("{name}: {error}; name an existing file, or - for standard input")))?;
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).with_context(|| name.to_string())?;
         file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
     }
