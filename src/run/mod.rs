@@ -1,5 +1,5 @@
-//! Leads: reads a node, plans its changes, executes them, and proves the result. Only this folder uses both `plan` and
-//! `node`.
+//! Leads: reads a node, plans its changes, executes them, and proves the result. Only this folder calls `plan`
+//! and what reads and changes a node; `cli` opens the root directory, and prints what a plan holds.
 //!
 //! * [`Run`] is one run of the program. [`apply`] changes the node, [`prove`] proves that its API server audits,
 //!   [`restore`] puts back what was changed, and [`status`] reports what is in place.
