@@ -55,9 +55,9 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
-    let mut restore = way_back::plan(&restore::look(root, terms.id.as_deref())?);
-    let first = restore.sets.last();
-    let undoes_restore = backup::list(root)?.iter().any(|set| Some(&set.id) == first && set.why == Why::Restore);
+    let back = restore::look(root, terms.id.as_deref())?;
+    let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
+    let mut restore = way_back::plan(&back);
     let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
     if terms.force {
         restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
