@@ -329,8 +329,8 @@ fn make(run: &Run<'_>, root: &Path) -> Result<String> {
 
 /// The patches of the command line, and before them the patch with the settings.
 fn merged(call: &Call, run: &Run<'_>) -> Result<Vec<Handed>> {
-    let version = run.survey()?.version;
-    let ours = patch::patch(&run.config, version).map_err(|refusal| Misuse(refusal.reason))?;
+    let plan = run.survey()?;
+    let ours = patch::patch(&run.config, plan.version, &plan.files).map_err(|refusal| Misuse(refusal.reason))?;
     let mut files = vec![(format!("1-audit/{}", patch::NAME), ours.into_bytes())];
     if let Some(directory) = &call.patches {
         let directory = call.path(directory)?.display().to_string();

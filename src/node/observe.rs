@@ -1,5 +1,7 @@
 //! Reads everything on a node that a plan depends on.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 
 use super::hidden;
@@ -7,7 +9,7 @@ use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
 use super::{cluster, disk, gather, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
-use crate::facts::file::{FileKind, Owner, Text, text_of};
+use crate::facts::file::{FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::unit;
@@ -15,6 +17,8 @@ use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
 const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// The most directories above a file that are looked at.
+const MAX_DIRECTORIES: usize = 256;
 const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 
 /// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
@@ -65,6 +69,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         certified: is_certified(root)?,
         live: root.is_host(),
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
+        files: Files::new(),
     })
 }
 
@@ -91,6 +96,29 @@ pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
         );
     }
     root.text(path)
+}
+
+/// Looks at a file that a flag or a kubeconfig names.
+pub fn named_file(root: &Root, path: &str) -> Seen {
+    let look = || -> Result<Seen> {
+        let Some(snapshot) = root.read(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
+        let real = root.real(path)?;
+        let mut directories = BTreeMap::new();
+        for file in [path, &real] {
+            let mut directory = parent(file);
+            while directories.len() < MAX_DIRECTORIES && !directories.contains_key(directory) {
+                if let Some(entry) = root.stat(directory)? {
+                    directories.insert(directory.to_owned(), entry.attributes);
+                }
+                directory = parent(directory);
+            }
+        }
+        let lists = directories.keys().map(String::as_str).chain([path]).filter(|path| root.has_acl(path));
+        let lists = lists.map(str::to_owned).collect();
+        let beside = root.list(parent(path))?.unwrap_or_default();
+        Ok(Seen::File(Box::new(SeenFile { snapshot, real, directories, lists, beside })))
+    };
+    look().unwrap_or_else(|error| Seen::Wrong(format!("{error:#}")))
 }
 
 /// Reads what is at the paths that a plan may write.

@@ -17,7 +17,7 @@ pub mod status;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 
 use misuse::Misuse;
 
@@ -87,17 +87,26 @@ impl Run<'_> {
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
-        let facts = observe::observe(root, config, self.required)?;
-        let mut identity = identify(&intent, &facts)?;
-        if identity.lacks_version() {
-            identity.use_installed(kubelet::installed_version(root));
-        }
-        let wiring = wire(&intent, &facts, identity)?;
+        let mut facts = observe::observe(root, config, self.required)?;
+        let installed = OnceCell::new();
+        // A flag names a kubeconfig, and that names further files: each round looks at what the one before asked for.
+        let wiring = loop {
+            let mut identity = identify(&intent, &facts)?;
+            if identity.lacks_version() {
+                identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
+            }
+            let wiring = wire(&intent, &facts, identity)?;
+            let unknown: Vec<_> =
+                wiring.referenced.iter().filter(|path| !facts.files.contains_key(*path)).cloned().collect();
+            if unknown.is_empty() {
+                break wiring;
+            }
+            for path in unknown {
+                let seen = observe::named_file(root, &path);
+                facts.files.insert(path, seen);
+            }
+        };
         let targets = observe::targets(root, config, &wiring.paths)?;
-        for path in &wiring.referenced {
-            // Before kubeadm, the file may still come, except when kubeadm starts now.
-            check_kubeconfig(root, path, wiring.role == Role::ControlPlane || self.occasion == Occasion::Init)?;
-        }
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
             Role::Worker => &default_policy(),
@@ -105,29 +114,6 @@ impl Run<'_> {
         };
         plan(&intent, &facts, wiring, &targets, policy)
     }
-}
-
-/// Checks the webhook's kubeconfig, which the API server needs to start. If it is not due, it may still be missing.
-///
-/// # Errors
-///
-/// It is due and missing, it can't be read, or it has no clusters.
-fn check_kubeconfig(root: &Root, path: &str, is_due: bool) -> Result<()> {
-    let Some(text) = root.text(path)? else {
-        if !is_due {
-            return Ok(());
-        }
-        bail!(
-            "{}: webhook.configFile does not exist, and the API server would not start without it; create it",
-            root.shown(path)
-        );
-    };
-    let documents = crate::yaml::parse(&text.text).map_err(|fault| anyhow!("{path}:{fault}"))?;
-    let clusters = documents.first().and_then(|document| document.root.get("clusters")?.items());
-    if clusters.is_none_or(<[_]>::is_empty) {
-        bail!("{path}:1:1: webhook.configFile is not a kubeconfig: it has no clusters");
-    }
-    Ok(())
 }
 
 /// The default policy.

@@ -1,13 +1,15 @@
 //! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of,
-    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
+    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of, serves,
+    to_wired, wanted_mounts, with_names, without_slash,
 };
+use super::references::{self, Container, Reader, Verdict};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
+use crate::facts::file::Files;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Position};
@@ -139,6 +141,11 @@ enum Shape {
     List,
 }
 
+fn shape_of(api_version: &str) -> Shape {
+    let is_map = ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version);
+    if is_map { Shape::Map } else { Shape::List }
+}
+
 /// Adds the wanted settings to a file that `kubeadm init` reads. `text`: the text that `file` was read from.
 ///
 /// # Errors
@@ -151,11 +158,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             "kubeadm init reads nothing from this file; name the file that it reads",
         ));
     };
-    let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
-        Shape::Map
-    } else {
-        Shape::List
-    };
+    let shape = shape_of(api_version);
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
         check(&flags, version, Position::START)?;
@@ -164,9 +167,9 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             (
                 "extraVolumes",
                 New::List(
-                    needed_mounts(&flags, &flags::Flags::new())
+                    with_names(wanted_mounts(&flags, &flags::Flags::new(), wanted, &built_in(None)))
                         .iter()
-                        .map(|mount| volume(mount, mount.name))
+                        .map(|(mount, name)| volume(mount, name))
                         .collect(),
                 ),
             ),
@@ -194,7 +197,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
     edits.set_flags(wanted);
     let mut notes = Vec::new();
-    edits.mount(&flags, wanted, &mut notes)?;
+    edits.mount(&flags, wanted, root, &mut notes)?;
     let ops = edits.finish(root);
     let present = edits.present_mounts;
     if ops.is_empty() {
@@ -203,6 +206,56 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
     Ok(to_wired(edited, &flags, wanted, &present, notes))
+}
+
+/// The mounts that kubeadm's manifest always has (`phases/controlplane/volumes.go`).
+pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
+    let certificates = cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| !path.is_empty());
+    let mount = |name: &str, path: &str| Present {
+        position: Position::START,
+        name: name.to_owned(),
+        container: without_slash(path),
+        host: Some(without_slash(path)),
+        read_only: true,
+        closed: true,
+    };
+    vec![mount("k8s-certs", certificates.unwrap_or("/etc/kubernetes/pki")), mount("ca-certs", "/etc/ssl/certs")]
+}
+
+/// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.
+/// `keeps`: the existing policy stays.
+///
+/// # Errors
+///
+/// kubeadm refuses the file.
+pub fn judge(text: &str, files: &Files, keeps: bool) -> Result<Verdict, Refusal> {
+    let file = read(text, "", true)?;
+    let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
+    else {
+        return Ok(Verdict::default());
+    };
+    let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
+    let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
+    let flags = edits.present_flags.iter().cloned().collect();
+    let present = [edits.present_mounts, built_in(Some(root))].concat();
+    Ok(references::judge(&Container { flags, present, reader: Reader::ROOT }, files, keeps))
+}
+
+/// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
+pub fn judge_settings(wanted: &Wanted) -> Verdict {
+    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+    let mut present = built_in(None);
+    for mount in wanted_mounts(&flags, &flags::Flags::new(), wanted, &present) {
+        present.push(Present {
+            position: Position::START,
+            name: mount.name.to_owned(),
+            container: mount.container,
+            host: Some(mount.host),
+            read_only: mount.read_only,
+            closed: mount.read_only,
+        });
+    }
+    references::judge(&Container { flags, present, reader: Reader::ROOT }, &wanted.files, false)
 }
 
 struct KubeadmEdits<'n> {
@@ -376,11 +429,18 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Sets and adds the volumes that `extraVolumes` lacks.
-    fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
+    fn mount(
+        &mut self,
+        flags: &flags::Flags,
+        wanted: &Wanted,
+        root: &Node,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
-        for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted) {
+        let present = [self.present_mounts.as_slice(), &built_in(Some(root))].concat();
+        for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted, &present) {
             let file = log_file_of(&mount, flags);
             let fit = find_match(&mount, file, &self.present_mounts)?;
             if wanted.existing == Existing::Keep {
@@ -488,14 +548,14 @@ fn volume(mount: &NeededMount, name: &str) -> New {
 
 /// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
 pub fn settings(config: &Config) -> String {
-    by_hand(&Wanted::of(config), Shape::List)
+    by_hand(&Wanted::of(config, &Files::new()), Shape::List)
 }
 
 /// The settings as YAML, to add by hand.
 fn by_hand(wanted: &Wanted, shape: Shape) -> String {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
-    let volumes =
-        needed_mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect();
+    let volumes = with_names(wanted_mounts(&flags, &flags::Flags::new(), wanted, &built_in(None)));
+    let volumes = volumes.iter().map(|(mount, name)| volume(mount, name)).collect();
     crate::yaml::edit::render(&[(
         "apiServer".to_owned(),
         New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),
@@ -508,7 +568,7 @@ mod tests {
     fn wired(version: &str, rest: &str, existing: Existing, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let text = format!("apiVersion: kubeadm.k8s.io/{version}\nkind: ClusterConfiguration\n{rest}");
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing };
+        let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new() };
         let head = text.len() - rest.len();
         Ok(wire(&text, &read(&text, "", true)?, &wanted, None)?.text[head..].to_owned())
     }

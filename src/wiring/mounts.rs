@@ -1,5 +1,6 @@
 //! The mounts that the settings need, and how existing mounts of a file serve them.
 
+use super::references::webhook_mounts;
 use super::settings::{Refusal, Wanted, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
@@ -48,12 +49,18 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     .collect()
 }
 
-/// The mounts that an edit adds. A webhook that the configuration does not name has its mount already, or does not
-/// work today either.
-pub(super) fn wanted_mounts(flags: &Flags, before: &Flags, wanted: &Wanted) -> Vec<NeededMount> {
+/// The mounts that an edit adds, or that it corrects. The mounts of a webhook that the configuration does not name stay
+/// as they are. `present`: the mounts that the container will have without an edit.
+pub(super) fn wanted_mounts(
+    flags: &Flags,
+    before: &Flags,
+    wanted: &Wanted,
+    present: &[Present],
+) -> Vec<NeededMount> {
     let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
     let mut mounts = needed_mounts(flags, before);
     mounts.retain(|mount| webhook || mount.name != "audit-webhook");
+    mounts.extend(webhook_mounts(flags, wanted, present));
     mounts
 }
 
@@ -214,6 +221,17 @@ pub(super) fn free_name(name: &str, taken: &[String]) -> String {
     std::iter::once(name.to_owned()).chain(numbered).find(free).unwrap_or_default()
 }
 
+/// Mounts with the names of their volumes, where no other volumes are.
+pub(super) fn with_names(mounts: Vec<NeededMount>) -> Vec<(NeededMount, String)> {
+    let mut taken = Vec::new();
+    let name = |mount: NeededMount| {
+        let name = free_name(mount.name, &taken);
+        taken.push(name.clone());
+        (mount, name)
+    };
+    mounts.into_iter().map(name).collect()
+}
+
 /// The result of an edit, for both kinds of file. `present`: the mounts before the edit.
 pub(super) fn to_wired(
     text: String,
@@ -328,11 +346,17 @@ mod tests {
         let flags: Flags =
             words("audit-policy-file=/p audit-log-path=/l/a audit-webhook-config-file=/w").into_iter().collect();
         for (ours, expected) in [
-            ("audit-policy-file=/p", &["audit", "audit-log"][..]),
+            ("audit-policy-file=/p", &["audit", "audit-log", "audit-webhook"][..]),
             ("audit-policy-file=/p audit-webhook-config-file=/w", &["audit", "audit-log", "audit-webhook"]),
         ] {
-            let wanted = Wanted { flags: words(ours), off: Vec::new(), existing: Existing::Replace };
-            let found: Vec<_> = wanted_mounts(&flags, &flags, &wanted).iter().map(|mount| mount.name).collect();
+            let wanted = Wanted {
+                flags: words(ours),
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: std::collections::BTreeMap::new(),
+            };
+            let found: Vec<_> =
+                wanted_mounts(&flags, &flags, &wanted, &[]).iter().map(|mount| mount.name).collect();
             assert_eq!(found, expected, "{ours}");
         }
     }
