@@ -17,7 +17,7 @@ use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose};
 use crate::wiring::manifest::{self, RunAs};
-use crate::wiring::references::Verdict;
+use crate::wiring::references::{Asker, Verdict};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
 
@@ -257,23 +257,30 @@ impl Wiring {
     /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
     /// refusal where it starts next, and else a warning.
     fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts) {
-        let keeps = intent.config.existing == Existing::Keep;
+        let config = intent.config;
+        let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
+        let asker = |path| Asker { files: &facts.files, path, keeps, is_ours };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
             // An edited manifest can be read: each edit is checked.
-            met.extend(manifest::judge(&file.after.text, &facts.files, keeps).ok().map(|verdict| (verdict, true)));
+            met.extend(
+                manifest::judge(&file.after.text, &asker(&file.before.path)).ok().map(|verdict| (verdict, true)),
+            );
         }
         // On a control plane, kubeadm init has read the file, and reads it no more.
         let is_next = self.role != Role::ControlPlane;
         for file in &self.kubeadm {
-            let verdict = kubeadm::judge(&file.after.text, &facts.files, keeps);
+            let verdict = kubeadm::judge(&file.after.text, &asker(&file.before.path));
             met.extend(verdict.ok().map(|verdict| (verdict, is_next)));
         }
         if met.is_empty() {
-            met.push((kubeadm::judge_settings(&Wanted::of(intent.config, &facts.files)), true));
+            met.push((
+                kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker("the configuration")),
+                true,
+            ));
         }
         if let Some(Ok(cluster)) = &self.cluster {
-            let verdict = kubeadm::judge(&cluster.after.text, &facts.files, keeps).unwrap_or_default();
+            let verdict = kubeadm::judge(&cluster.after.text, &asker(KUBEADM_CONFIG)).unwrap_or_default();
             self.referenced.extend(verdict.asked.iter().cloned());
             if let Some(why) = verdict.faults.iter().chain(&verdict.missing).next() {
                 self.cluster = Some(Err(why.clone()));

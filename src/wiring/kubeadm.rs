@@ -4,7 +4,7 @@ use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of, serves,
     to_wired, wanted_mounts, with_names, without_slash,
 };
-use super::references::{self, Container, Reader, Verdict};
+use super::references::{self, Asker, Container, Reader, Verdict};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -223,12 +223,11 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
 }
 
 /// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.
-/// `keeps`: the existing policy stays.
 ///
 /// # Errors
 ///
 /// kubeadm refuses the file.
-pub fn judge(text: &str, files: &Files, keeps: bool) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     let file = read(text, "", true)?;
     let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
     else {
@@ -238,11 +237,11 @@ pub fn judge(text: &str, files: &Files, keeps: bool) -> Result<Verdict, Refusal>
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
     let flags = edits.present_flags.iter().cloned().collect();
     let present = [edits.present_mounts, built_in(Some(root))].concat();
-    Ok(references::judge(&Container { flags, present, reader: Reader::ROOT }, files, keeps))
+    Ok(references::judge(&Container { flags, present, reader: Reader::ROOT }, asker))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
-pub fn judge_settings(wanted: &Wanted) -> Verdict {
+pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
     let mut present = built_in(None);
     for mount in wanted_mounts(&flags, &flags::Flags::new(), wanted, &present) {
@@ -255,7 +254,7 @@ pub fn judge_settings(wanted: &Wanted) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: Reader::ROOT }, &wanted.files, false)
+    references::judge(&Container { flags, present, reader: Reader::ROOT }, asker)
 }
 
 struct KubeadmEdits<'n> {

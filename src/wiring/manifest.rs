@@ -4,12 +4,11 @@ use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
     needed_mounts, serves, to_wired, wanted_mounts, with_names, without_slash,
 };
-use super::references::{self, Container, Reader, Verdict};
+use super::references::{self, Asker, Container, Reader, Verdict};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
-use crate::facts::file::Files;
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, NodeKind, Position};
@@ -218,12 +217,12 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     Ok(Auditing { flags, words, referenced, log, policy })
 }
 
-/// Judges whether the API server finds the files that its flags name. `keeps`: the existing policy stays.
+/// Judges whether the API server finds the files that its flags name.
 ///
 /// # Errors
 ///
 /// The manifest cannot be read, or starts no API server.
-pub fn judge(text: &str, files: &Files, keeps: bool) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -234,7 +233,7 @@ pub fn judge(text: &str, files: &Files, keeps: bool) -> Result<Verdict, Refusal>
     let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
     let present = Lists::of(container, spec).present;
     let reader = reader(container, spec, manifest.run_as);
-    Ok(references::judge(&Container { flags, present, reader }, files, keeps))
+    Ok(references::judge(&Container { flags, present, reader }, asker))
 }
 
 /// The user that the API server runs as, for the permissions of files.
@@ -738,6 +737,7 @@ fn by_hand(wanted: &Wanted) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::facts::file::Files;
 
     #[test]
     fn a_wrappers_words_are_not_the_api_servers() {

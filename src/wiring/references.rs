@@ -140,15 +140,30 @@ fn is_private(file: &SeenFile, directory: &str, own: &[String]) -> bool {
         && file.beside.iter().all(|name| name.starts_with("..") || own.contains(&format!("{directory}/{name}")))
 }
 
-/// Judges what an API server meets in its container. `keeps`: the existing policy stays.
-pub(super) fn judge(container: &Container, files: &Files, keeps: bool) -> Verdict {
+/// Who asks whether an API server finds its files.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// What is at the paths of the host.
+    pub files: &'a Files,
+    /// The file that has the flags, for messages.
+    pub path: &'a str,
+    /// The existing policy stays.
+    pub keeps: bool,
+    /// The configuration names the webhook.
+    pub is_ours: bool,
+}
+
+/// Judges what an API server meets in its container.
+pub(super) fn judge(container: &Container, asker: &Asker<'_>) -> Verdict {
+    let Asker { files, path: origin, keeps, is_ours } = *asker;
     let mut judge = Judge { container, files, verdict: Verdict::default() };
     if keeps && let Some(policy) = container.flags.get("audit-policy-file").filter(|path| path.starts_with('/')) {
         // A policy that is missing is installed.
-        judge.open(policy, "--audit-policy-file", false);
+        judge.open(policy, &format!("{origin}: --audit-policy-file"), false);
     }
     if let Some(path) = webhook_of(&container.flags) {
-        judge.follow_webhook(&path);
+        let flag = if is_ours { "webhook.configFile" } else { "--audit-webhook-config-file" };
+        judge.follow_webhook(&path, &format!("{origin}: {flag}"));
     }
     judge.verdict
 }
@@ -160,8 +175,7 @@ struct Judge<'j> {
 }
 
 impl<'j> Judge<'j> {
-    fn follow_webhook(&mut self, path: &str) {
-        let what = "--audit-webhook-config-file";
+    fn follow_webhook(&mut self, path: &str, what: &str) {
         let Some((host, _)) = self.open(path, what, true) else { return };
         let Some(kubeconfig) = read_kubeconfig(self.files, path, &host) else { return };
         self.tell(&host, &kubeconfig.findings);
@@ -214,7 +228,7 @@ impl<'j> Judge<'j> {
         match self.files.get(&host)? {
             Seen::Missing if is_needed => {
                 self.verdict.missing.push(format!(
-                    "{what}: {path}{place} does not exist, and the API server would not start without it; create it, \
+                    "{what} is {path}{place}, which does not exist, and the API server would not start without it; create it, \
                      or remove this setting"
                 ));
                 None
@@ -271,7 +285,228 @@ fn refused(reader: &Reader, path: &str, attributes: &Attributes, permission: &st
     let Attributes { mode, uid, gid, .. } = attributes;
     let user = reader.user;
     format!(
-        "{path} has the mode {mode:04o} and the owner {uid}:{gid}, and the API server runs as the user {user}; for \
-         example, setfacl -m u:{user}:{permission} {path}"
+        "{path} has the mode {mode:04o} and the owner {uid}:{gid}, and the API server runs as the user {user}; let that \
+         user in, for example with chmod o+{permission} {path}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::Existing;
+    use crate::facts::file::{FileIdentity, Snapshot};
+    use crate::wiring::manifest;
+
+    const KUBECONFIG: &str = "clusters: [{name: c, cluster: {server: 'https://a'}}]\n\
+                              users: [{name: u, user: {tokenFile: /t/token}}]\n\
+                              contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n";
+
+    fn file(
+        path: &str,
+        text: &str,
+        mode: u32,
+        real: &str,
+        directories: &[(&str, u32)],
+        beside: &[&str],
+    ) -> (String, Seen) {
+        let snapshot = Snapshot {
+            bytes: text.into(),
+            attributes: Attributes::new(mode, 0, 0),
+            identity: FileIdentity { device: 1, inode: 1 },
+        };
+        let directories =
+            directories.iter().map(|(path, mode)| ((*path).to_owned(), Attributes::new(*mode, 0, 0)));
+        let seen = SeenFile {
+            snapshot,
+            real: real.to_owned(),
+            directories: directories.collect(),
+            lists: Vec::new(),
+            beside: beside.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        (path.to_owned(), Seen::File(Box::new(seen)))
+    }
+
+    fn plain(path: &str, text: &str) -> (String, Seen) {
+        file(path, text, 0o600, path, &[], &["others"])
+    }
+
+    fn missing(path: &str) -> (String, Seen) {
+        (path.to_owned(), Seen::Missing)
+    }
+
+    /// A manifest with these flags, mounts (`CONTAINER=HOST`) and other lines of `spec`.
+    fn pod(flags: &str, mounts: &str, lines: &str) -> String {
+        let mut text = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n".to_owned() + lines;
+        text += "  containers:\n  - name: kube-apiserver\n    command:\n    - kube-apiserver\n";
+        text.extend(flags.split_whitespace().map(|flag| format!("    - --{flag}\n")));
+        let mounts: Vec<_> = mounts.split_whitespace().filter_map(|mount| mount.split_once('=')).collect();
+        text += "    volumeMounts:\n    - {mountPath: /empty, name: empty}\n";
+        for (index, (container, _)) in mounts.iter().enumerate() {
+            text += &format!("    - {{mountPath: {container}, name: v{index}}}\n");
+        }
+        text += "  volumes:\n  - {name: empty, emptyDir: {}}\n";
+        for (index, (_, host)) in mounts.iter().enumerate() {
+            text += &format!("  - {{name: v{index}, hostPath: {{path: {host}}}}}\n");
+        }
+        text
+    }
+
+    #[test]
+    fn a_webhook_is_followed_to_the_files_that_the_api_server_finds() {
+        let files = |entries: &[(String, Seen)]| entries.iter().cloned().collect::<Files>();
+        let both = &[plain("/w", KUBECONFIG), plain("/t/token", "t")];
+        let flags = "audit-policy-file=/p audit-webhook-config-file=/w";
+        let at_other = "audit-policy-file=/p audit-webhook-config-file=/c/w";
+        for (flags, mounts, files, fault) in [
+            (flags, "/p=/p /w=/w /t=/t", files(both), ""),
+            // Without a policy, the webhook sleeps; an empty value turns it off.
+            ("audit-webhook-config-file=/w", "", files(&[missing("/w")]), ""),
+            ("audit-policy-file=/p audit-webhook-config-file=", "", files(&[]), ""),
+            (
+                flags,
+                "/p=/p",
+                files(both),
+                "--audit-webhook-config-file: no mount of the API server's container has /w",
+            ),
+            (flags, "/w=/w", files(both), "tokenFile: no mount of the API server's container has /t/token"),
+            (
+                flags,
+                "/w=/w /t=/t",
+                files(&[missing("/w")]),
+                "--audit-webhook-config-file is /w, which does not exist",
+            ),
+            (
+                flags,
+                "/w=/w /t=/t",
+                files(&[both[0].clone(), missing("/t/token")]),
+                "tokenFile is /t/token, which does",
+            ),
+            (
+                flags,
+                "/w=/w /t=/s",
+                files(&[both[0].clone(), missing("/s/token"), both[1].clone()]),
+                "tokenFile is /t/token (/s/token on the host), which does not exist",
+            ),
+            (flags, "/w=/w /t=/t", files(&[both[0].clone(), plain("/t/token", "")]), "/t/token is empty"),
+            (
+                flags,
+                "/w=/w /t=/t",
+                files(&[both[0].clone(), ("/t/token".to_owned(), Seen::Wrong("a directory".to_owned()))]),
+                "the API server can't read /t/token: a directory",
+            ),
+            // The place in the container counts for relative paths, the place on the host for what is there.
+            (
+                at_other,
+                "/c=/h",
+                files(&[plain("/h/w", &KUBECONFIG.replace("/t/token", "token")), missing("/h/token")]),
+                "tokenFile is /c/token (/h/token on the host), which does not exist",
+            ),
+            // A link out of what is mounted leads to nothing in the container.
+            (
+                flags,
+                "/w=/w /t=/t",
+                files(&[both[0].clone(), file("/t/token", "t", 0o600, "/secret/token", &[], &[])]),
+                "it is a link to /secret/token, which is not mounted",
+            ),
+            (
+                flags,
+                "/w=/w /t=/t /secret=/secret",
+                files(&[both[0].clone(), file("/t/token", "t", 0o600, "/secret/token", &[], &[])]),
+                "",
+            ),
+            (
+                flags,
+                "/w=/w /t/token=/t/token",
+                files(&[both[0].clone(), file("/t/token", "t", 0o600, "/s", &[], &[])]),
+                "",
+            ),
+        ] {
+            let asker = Asker { files: &files, path: "/m", keeps: false, is_ours: false };
+            let verdict = manifest::judge(&pod(flags, mounts, ""), &asker).unwrap();
+            let found = [verdict.faults, verdict.missing].concat();
+            assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
+            assert!(found.iter().all(|line| line.contains(fault)), "{flags} {mounts}: {found:?}");
+            assert!(verdict.asked.iter().all(|path| path.starts_with('/')), "{:?}", verdict.asked);
+        }
+    }
+
+    #[test]
+    fn a_file_counts_only_for_a_user_who_may_read_it() {
+        let root = "";
+        let user = "  securityContext: {runAsUser: 65, runAsGroup: 66, fsGroup: 67, supplementalGroups: [0]}\n";
+        let alone = "  securityContext: {runAsUser: 65, runAsGroup: 66}\n";
+        let flags = "audit-policy-file=/d/e/p";
+        for (lines, mount, mode, directory, is_right) in [
+            (root, "/d=/d", 0o600, 0o700, true),
+            (alone, "/d=/d", 0o600, 0o755, false),
+            (alone, "/d=/d", 0o644, 0o755, true),
+            (alone, "/d=/d", 0o644, 0o700, false),
+            (alone, "/d=/d", 0o640, 0o755, false),
+            // The group 0 owns the file.
+            (user, "/d=/d", 0o640, 0o755, true),
+            (user, "/d=/d", 0o604, 0o755, false),
+            // Above a mount, the container has its own directories.
+            (alone, "/d/e/p=/d/e/p", 0o644, 0o700, true),
+            (alone, "/d/e=/d/e", 0o644, 0o700, false),
+        ] {
+            let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
+            let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
+            let asker = Asker { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let verdict = manifest::judge(&pod(flags, mount, lines), &asker).unwrap();
+            assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
+        }
+        let dropped = pod(flags, "/d=/d", "")
+            .replace("    command:", "    securityContext: {capabilities: {drop: [ALL]}}\n    command:");
+        for (uid, is_right) in [(0, true), (7, false)] {
+            let (path, mut seen) = file("/d/e/p", "x", 0o600, "/d/e/p", &[], &[]);
+            if let Seen::File(file) = &mut seen {
+                file.snapshot.attributes.uid = uid;
+            }
+            let seen: Files = [(path, seen)].into_iter().collect();
+            let asker = Asker { files: &seen, path: "/m", keeps: true, is_ours: false };
+            assert_eq!(manifest::judge(&dropped, &asker).unwrap().faults.is_empty(), is_right, "{uid}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_mounted_where_it_has_nothing_else() {
+        let path = "/k/w/conf";
+        let text = KUBECONFIG
+            .replace("{tokenFile: /t/token}", "{client-certificate: a, client-key: b, tokenFile: /t/token}");
+        let flags: Flags = [("audit-policy-file", "/p"), ("audit-webhook-config-file", path)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let beside = |names: &[&str], real: &str| file("/k/w/a", "", 0o600, real, &[], names);
+        let one = |container: &str, host: &str| Present {
+            position: crate::yaml::Position::START,
+            name: "n".to_owned(),
+            container: container.to_owned(),
+            host: Some(host.to_owned()),
+            read_only: true,
+            closed: true,
+        };
+        for (a, present, expected) in [
+            (beside(&["a", "b", "conf"], "/k/w/a"), vec![], "/k/w /t/token"),
+            (beside(&["..data", "a", "b"], "/k/w/..data/a"), vec![], "/k/w /t/token"),
+            (beside(&["a", "b", "other"], "/k/w/a"), vec![], "/k/w/a /k/w/b /t/token"),
+            (beside(&["a", "b"], "/elsewhere/a"), vec![], "/k/w/a /k/w/b /t/token"),
+            (missing("/k/w/a"), vec![], "/k/w/a /k/w/b /t/token"),
+            // What is mounted already, in whatever way, stays as it is; without the file there, it does not serve.
+            (beside(&["a", "b"], "/k/w/a"), vec![one("/k", "/k"), one("/t", "/t")], ""),
+            (beside(&["a", "b"], "/k/w/a"), vec![one("/k", "/k"), one("/t", "/s")], "/t/token"),
+        ] {
+            let seen = [plain(path, &text), a, missing("/s/token"), plain("/t/token", "t")];
+            let wanted = Wanted {
+                flags: vec![("audit-webhook-config-file".to_owned(), path.to_owned())],
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: seen.into_iter().collect::<BTreeMap<_, _>>(),
+            };
+            let found: Vec<_> =
+                webhook_mounts(&flags, &wanted, &present).into_iter().map(|mount| mount.container).collect();
+            assert_eq!(found.join(" "), expected, "{present:?}");
+        }
+    }
 }
