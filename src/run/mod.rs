@@ -15,21 +15,25 @@ pub mod restore;
 pub mod status;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use misuse::Misuse;
 
 use crate::audit;
 use crate::audit::version::Version;
 use crate::config::Config;
+use crate::facts::file::Files;
 use crate::node::root::Root;
 use crate::node::{kubelet, observe};
 use crate::plan::identify::identify;
 use crate::plan::steps::plan;
 use crate::plan::wire::wire;
 use crate::plan::{Intent, Occasion, Plan, PolicyText, Role};
+use crate::wiring::manifest;
+use crate::wiring::references::Asker;
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -96,14 +100,8 @@ impl Run<'_> {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
             let wiring = wire(&intent, &facts, identity)?;
-            let unknown: Vec<_> =
-                wiring.referenced.iter().filter(|path| !facts.files.contains_key(*path)).cloned().collect();
-            if unknown.is_empty() {
+            if !look_at(root, &wiring.referenced, &mut facts.files) {
                 break wiring;
-            }
-            for path in unknown {
-                let seen = observe::named_file(root, &path);
-                facts.files.insert(path, seen);
             }
         };
         let targets = observe::targets(root, config, &wiring.paths)?;
@@ -113,6 +111,35 @@ impl Run<'_> {
             _ => self.policy.text(root, config)?,
         };
         plan(&intent, &facts, wiring, &targets, policy)
+    }
+}
+
+/// Looks at the paths that were asked for and are not known yet. Returns whether there were any.
+fn look_at(root: &Root, asked: &BTreeSet<String>, files: &mut Files) -> bool {
+    let unknown: Vec<_> = asked.iter().filter(|path| !files.contains_key(*path)).cloned().collect();
+    let is_any = !unknown.is_empty();
+    files.extend(unknown.into_iter().map(|path| {
+        let seen = observe::named_file(root, &path);
+        (path, seen)
+    }));
+    is_any
+}
+
+/// The error of a proof, and why the API server of the manifest can't start, if a file that its flags name is the
+/// reason.
+pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
+    let Ok(Some(text)) = observe::manifest(root, path) else { return error };
+    let mut files = Files::new();
+    loop {
+        let asker = Asker { files: &files, path, keeps: true, is_ours: false };
+        let Ok(verdict) = manifest::judge(&text.text, &asker) else { return error };
+        if !look_at(root, &verdict.asked, &mut files) {
+            let why = verdict.faults.into_iter().chain(verdict.missing).next();
+            return match why {
+                Some(why) => anyhow!("{error:#}; {why}"),
+                None => error,
+            };
+        }
     }
 }
 

@@ -69,7 +69,9 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
     let written = auditing.policy.as_ref().and_then(|policy| Some((policy.clone(), written_at(policy)?)));
-    let proved = Watch::begin(root, &path, auditing, Vec::new())?.prove(root, limit)?;
+    let proved = Watch::begin(root, &path, auditing, Vec::new())
+        .and_then(|watch| watch.prove(root, limit))
+        .map_err(|error| super::explain(root, &path, error))?;
     let mut warnings = Vec::new();
     if let Some((policy, written)) = written
         && apiserver::start_time(&proved.process).is_some_and(|start| start + CLOCK < written)
