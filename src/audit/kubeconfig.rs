@@ -221,7 +221,8 @@ impl Kubeconfig {
         }
         match Url::of_server(server) {
             Some(url) => self.is_https = url.is_https(),
-            None => self.fault(position, format!("the server {server:?} is no URL; write https://HOST:PORT/PATH")),
+            // A URL can have a password.
+            None => self.fault(position, "server is no URL; write https://HOST:PORT/PATH"),
         }
         let proxy = text(cluster, "proxy-url");
         let is_proxy = |url: Url| ["http", "https", "socks5"].contains(&url.scheme.as_str());
@@ -318,7 +319,7 @@ impl Kubeconfig {
         let mode = text(exec, "interactiveMode");
         let has_default = ["client.authentication.k8s.io/v1beta1", "client.authentication.k8s.io/v1alpha1"];
         let is_given = ["Never", "IfAvailable", "Always"].contains(&mode);
-        if !is_given && !(mode.is_empty() && has_default.contains(&version)) {
+        if !(is_given || mode.is_empty() && has_default.contains(&version)) {
             self.fault(at("interactiveMode"), "exec needs an interactiveMode; set it to Never");
         }
         if self.is_https {
@@ -378,7 +379,7 @@ impl Kubeconfig {
         let [certificate, key] = [FileRole::Certificate, FileRole::Key].map(of);
         let known = |at: usize, file: Option<&NamedFile>| {
             let data = self.pair[at].clone();
-            data.or_else(|| file.and_then(|file| content(file)).map(<[u8]>::to_vec))
+            data.or_else(|| file.and_then(&content).map(<[u8]>::to_vec))
         };
         let pair = known(0, certificate).zip(known(1, key));
         let Some(fault) = pair.and_then(|(certificate, key)| pair_fault(&certificate, &key)) else {

@@ -208,18 +208,27 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     Ok(to_wired(edited, &flags, wanted, &present, notes))
 }
 
-/// The mounts that kubeadm's manifest always has (`phases/controlplane/volumes.go`).
+/// The mounts that kubeadm's manifest has anyway (`phases/controlplane/volumes.go`). Those of certificate authorities
+/// are there only if the directory is on the host; else there is no file in it that the API server could lack.
 pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
     let certificates = cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| !path.is_empty());
-    let mount = |name: &str, path: &str| Present {
+    let authorities = [
+        "/etc/ssl/certs",
+        "/etc/ca-certificates",
+        "/etc/pki/ca-trust",
+        "/etc/pki/tls/certs",
+        "/usr/share/ca-certificates",
+        "/usr/local/share/ca-certificates",
+    ];
+    let mount = |path: &str| Present {
         position: Position::START,
-        name: name.to_owned(),
+        name: String::new(),
         container: without_slash(path),
         host: Some(without_slash(path)),
         read_only: true,
         closed: true,
     };
-    vec![mount("k8s-certs", certificates.unwrap_or("/etc/kubernetes/pki")), mount("ca-certs", "/etc/ssl/certs")]
+    authorities.into_iter().chain([certificates.unwrap_or("/etc/kubernetes/pki")]).map(mount).collect()
 }
 
 /// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.

@@ -156,10 +156,12 @@ pub struct Asker<'a> {
 /// Judges what an API server meets in its container.
 pub(super) fn judge(container: &Container, asker: &Asker<'_>) -> Verdict {
     let Asker { files, path: origin, keeps, is_ours } = *asker;
-    let mut judge = Judge { container, files, verdict: Verdict::default() };
-    if keeps && let Some(policy) = container.flags.get("audit-policy-file").filter(|path| path.starts_with('/')) {
-        // A policy that is missing is installed.
+    let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
+    if let Some(policy) = container.flags.get("audit-policy-file").filter(|path| path.starts_with('/')) {
+        // A policy that is missing is installed, and one that does not stay gets its owner.
+        judge.gets_owner = !keeps;
         judge.open(policy, &format!("{origin}: --audit-policy-file"), false);
+        judge.gets_owner = false;
     }
     if let Some(path) = webhook_of(&container.flags) {
         let flag = if is_ours { "webhook.configFile" } else { "--audit-webhook-config-file" };
@@ -172,6 +174,8 @@ struct Judge<'j> {
     container: &'j Container,
     files: &'j Files,
     verdict: Verdict,
+    /// The file gets the right owner, so only the directories above it count.
+    gets_owner: bool,
 }
 
 impl<'j> Judge<'j> {
@@ -270,23 +274,23 @@ impl<'j> Judge<'j> {
         }
         let attributes = &file.snapshot.attributes;
         let has_list = |path: &str| file.lists.iter().any(|listed| listed == path);
-        if !reader.may(4, attributes) && !has_list(host) {
-            return Some(refused(reader, host, attributes, "r"));
+        if !self.gets_owner && !reader.may(4, attributes) && !has_list(host) {
+            return Some(refused(reader, host, attributes, &format!("chown {}", reader.user)));
         }
         let is_passed = |directory: &&String| *directory == top || rest_below(top, directory).is_some();
         let closed = file.directories.iter().find(|(directory, attributes)| {
             host != top && is_passed(directory) && !reader.may(1, attributes) && !has_list(directory)
         });
-        closed.map(|(directory, attributes)| refused(reader, directory, attributes, "x"))
+        closed.map(|(directory, attributes)| refused(reader, directory, attributes, "chmod o+x"))
     }
 }
 
-fn refused(reader: &Reader, path: &str, attributes: &Attributes, permission: &str) -> String {
+fn refused(reader: &Reader, path: &str, attributes: &Attributes, advice: &str) -> String {
     let Attributes { mode, uid, gid, .. } = attributes;
     let user = reader.user;
     format!(
         "{path} has the mode {mode:04o} and the owner {uid}:{gid}, and the API server runs as the user {user}; let that \
-         user in, for example with chmod o+{permission} {path}"
+         user in, for example with {advice} {path}"
     )
 }
 

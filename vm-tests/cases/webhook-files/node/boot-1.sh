@@ -40,3 +40,6 @@ step 'the API server sees the other files' is "$(seen)" "$(stat -c %d:%i $D/clie
 rm $D/client.key
 step 'status names a file that the API server needs to start' \
     says 'client.key, which does not exist' exits 3 kube-audit-bootstrap status
+kill "$(api_pid)"
+step 'verify names it, too, when the API server has ended' \
+    says 'client.key, which does not exist' exits 1 kube-audit-bootstrap verify --wait 30s
