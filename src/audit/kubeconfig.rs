@@ -295,10 +295,19 @@ impl Kubeconfig {
         }
         if let Some(provider) = provider.filter(|_| is_https) {
             let name = text(provider, "name");
-            self.fault(
-                provider.position,
-                format!("an API server has no auth-provider {name:?}; use a client certificate or a tokenFile"),
-            );
+            let has = |field: &str| provider.get("config").is_some_and(|config| !text(config, field).is_empty());
+            // The other providers of client-go are gone since 1.26 (`plugin/pkg/client/auth`).
+            if name != "oidc" {
+                let reason = format!(
+                    "an API server has no auth-provider {name:?}; use a client certificate or a tokenFile"
+                );
+                self.fault(provider.position, reason);
+            } else if !has("idp-issuer-url") || !has("client-id") {
+                self.fault(
+                    provider.position,
+                    "the auth-provider oidc needs idp-issuer-url and client-id; add them",
+                );
+            }
         }
     }
 

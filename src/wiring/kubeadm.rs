@@ -2,9 +2,9 @@
 
 use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of, serves,
-    to_wired, wanted_mounts, with_names, without_slash,
+    to_wired, with_names, without_slash,
 };
-use super::references::{self, Asker, Container, Reader, Verdict};
+use super::references::{self, Asker, Container, Reader, Verdict, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;

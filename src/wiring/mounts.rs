@@ -1,6 +1,5 @@
 //! The mounts that the settings need, and how existing mounts of a file serve them.
 
-use super::references::webhook_mounts;
 use super::settings::{Refusal, Wanted, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
@@ -47,21 +46,6 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// The mounts that an edit adds, or that it corrects. The mounts of a webhook that the configuration does not name stay
-/// as they are. `present`: the mounts that the container will have without an edit.
-pub(super) fn wanted_mounts(
-    flags: &Flags,
-    before: &Flags,
-    wanted: &Wanted,
-    present: &[Present],
-) -> Vec<NeededMount> {
-    let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
-    let mut mounts = needed_mounts(flags, before);
-    mounts.retain(|mount| webhook || mount.name != "audit-webhook");
-    mounts.extend(webhook_mounts(flags, wanted, present));
-    mounts
 }
 
 /// A mount that a file has.
@@ -333,31 +317,6 @@ mod tests {
             &[("/var/log", "/data", true)],
         ] {
             assert!(find_match(&log, Some(file), &present(mounts)).is_err(), "{mounts:?}");
-        }
-    }
-
-    fn words(text: &str) -> Vec<(String, String)> {
-        let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-    }
-
-    #[test]
-    fn the_mounts_of_a_webhook_are_seen_to_where_it_is_ours() {
-        let flags: Flags =
-            words("audit-policy-file=/p audit-log-path=/l/a audit-webhook-config-file=/w").into_iter().collect();
-        for (ours, expected) in [
-            ("audit-policy-file=/p", &["audit", "audit-log", "audit-webhook"][..]),
-            ("audit-policy-file=/p audit-webhook-config-file=/w", &["audit", "audit-log", "audit-webhook"]),
-        ] {
-            let wanted = Wanted {
-                flags: words(ours),
-                off: Vec::new(),
-                existing: Existing::Replace,
-                files: std::collections::BTreeMap::new(),
-            };
-            let found: Vec<_> =
-                wanted_mounts(&flags, &flags, &wanted, &[]).iter().map(|mount| mount.name).collect();
-            assert_eq!(found, expected, "{ours}");
         }
     }
 

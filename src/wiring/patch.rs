@@ -8,7 +8,8 @@
 use serde_json::{Value, json};
 
 use super::kubeadm::built_in;
-use super::mounts::{needed_mounts, wanted_mounts, with_names, without_slash};
+use super::mounts::{needed_mounts, with_names, without_slash};
+use super::references::wanted_mounts;
 use super::settings::{Refusal, Wanted, check, effective};
 use crate::audit::flags::{Flags, is_audit, normal};
 use crate::audit::version::Version;

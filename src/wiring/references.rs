@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mounts::{NeededMount, Present, find_on_host, rest_below};
+use super::mounts::{NeededMount, Present, find_on_host, needed_mounts, rest_below};
 use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
@@ -90,8 +90,23 @@ fn read_kubeconfig(files: &Files, container: &str, host: &str) -> Option<Kubecon
     }
 }
 
+/// The mounts that an edit adds, or that it corrects. The mounts of a webhook that the configuration does not name stay
+/// as they are. `present`: the mounts that the container will have without an edit.
+pub(super) fn wanted_mounts(
+    flags: &Flags,
+    before: &Flags,
+    wanted: &Wanted,
+    present: &[Present],
+) -> Vec<NeededMount> {
+    let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
+    let mut mounts = needed_mounts(flags, before);
+    mounts.retain(|mount| webhook || mount.name != "audit-webhook");
+    mounts.extend(webhook_mounts(flags, wanted, present));
+    mounts
+}
+
 /// The mounts that the webhook needs beside what `present` has.
-pub(super) fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<NeededMount> {
+fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<NeededMount> {
     let Some(path) = webhook_of(flags) else { return Vec::new() };
     let files = &wanted.files;
     let is_ours = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
@@ -355,6 +370,31 @@ mod tests {
             text += &format!("  - {{name: v{index}, hostPath: {{path: {host}}}}}\n");
         }
         text
+    }
+
+    fn words(text: &str) -> Vec<(String, String)> {
+        let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_mounts_of_a_webhook_are_seen_to_where_it_is_ours() {
+        let flags: Flags =
+            words("audit-policy-file=/p audit-log-path=/l/a audit-webhook-config-file=/w").into_iter().collect();
+        for (ours, expected) in [
+            ("audit-policy-file=/p", &["audit", "audit-log", "audit-webhook"][..]),
+            ("audit-policy-file=/p audit-webhook-config-file=/w", &["audit", "audit-log", "audit-webhook"]),
+        ] {
+            let wanted = Wanted {
+                flags: words(ours),
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: std::collections::BTreeMap::new(),
+            };
+            let found: Vec<_> =
+                wanted_mounts(&flags, &flags, &wanted, &[]).iter().map(|mount| mount.name).collect();
+            assert_eq!(found, expected, "{ours}");
+        }
     }
 
     #[test]

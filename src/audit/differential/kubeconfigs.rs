@@ -100,7 +100,11 @@ const USER: &[(&str, &[&str], &[&str])] = &[
     ("as-uid", &["'1'"], &["1"]),
     ("as-groups", &["[g]"], &["g", "[]", "[1]"]),
     ("as-user-extra", &["{a: [b]}"], &["{a: b}", "{}", "[]"]),
-    ("auth-provider", &["{name: oidc}"], &["{}", "null", "x", "{name: gcp, config: {a: 1}}"]),
+    (
+        "auth-provider",
+        &["{name: oidc, config: {idp-issuer-url: 'https://i', client-id: c}}"],
+        &["{}", "{name: oidc, config: {client-id: c}}", "null", "x", "{name: gcp, config: {a: 1}}"],
+    ),
 ];
 const EXEC: &[(&str, &[&str], &[&str])] = &[
     ("command", &["get-token"], &["''", "./get-token", "7"]),
