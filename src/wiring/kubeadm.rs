@@ -316,6 +316,13 @@ impl<'n> KubeadmEdits<'n> {
                 let node = value.or(args).unwrap_or(root);
                 return Err(refuse(node, format!("write {name:?} without its dashes")));
             }
+            let is_set = wanted.existing == Existing::Replace
+                && wanted.values().any(|(wanted, _, _)| *wanted == flags::normal(name));
+            if let Some(node) = value.filter(|node| !is_set && !node.is_null() && node.str().is_none()) {
+                let kind = resolve(node).name();
+                let reason = format!("--{name} is {kind}, and kubeadm takes only strings; put it in quotes");
+                return Err(Refusal::new(node.position, reason));
+            }
             let value = value.and_then(Node::scalar).unwrap_or_default();
             edits.present_flags.push((flags::normal(name), value.to_owned()));
         }

@@ -1,13 +1,8 @@
-D=/etc/kubernetes/collector
 step 'the API server answers' eventually api_is_ready
 step 'its pod is ready' eventually api_pod_is_ready
 step 'the manifest is kept' keep manifest manifest
 
 mkdir -p $D
-certify() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=collector \
-        -addext subjectAltName=IP:127.0.0.1 -keyout "$1.key" -out "$1.crt"
-}
 step 'a receiver has a certificate' certify $D/client
 cp $D/client.crt $D/ca.crt
 # It takes only clients with a certificate, prints what they send, and answers nothing.
@@ -32,7 +27,6 @@ LIMIT=300 step 'apply --wait proves it' kube-audit-bootstrap apply --wait "$LONG
 step 'status finds all in place' kube-audit-bootstrap status
 step 'the receiver gets events from a client with the certificate' eventually grep -q '"kind":"EventList"' "$WORK/received"
 
-seen() { stat -c %d:%i "/proc/$(api_pid)/root$D/client.crt" "/proc/$(api_pid)/root$D/client.key"; }
 step 'another certificate replaces the first' certify $D/next
 mv $D/next.crt $D/client.crt && mv $D/next.key $D/client.key
 step 'the API server sees the other files' is "$(seen)" "$(stat -c %d:%i $D/client.crt $D/client.key)"
