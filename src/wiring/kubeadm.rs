@@ -4,7 +4,7 @@ use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of, serves,
     to_wired, with_names, without_slash,
 };
-use super::references::{self, Asker, Container, Reader, Verdict, wanted_mounts};
+use super::references::{self, Asker, Container, Verdict, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -43,6 +43,16 @@ pub enum Purpose {
     Other,
 }
 
+/// The command of kubeadm that reads a file. It decides which documents count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    Init,
+    /// `kubeadm join` reads the JoinConfiguration alone: the settings come from the cluster.
+    Join,
+    /// It is not known, so the documents show what the file is for.
+    Unknown,
+}
+
 /// A kubeadm configuration file that was read.
 #[derive(Debug)]
 pub struct KubeadmFile {
@@ -58,14 +68,13 @@ pub struct KubeadmFile {
 
 /// Reads a kubeadm configuration file.
 ///
-/// `path`: to recognise kind's file, which has the documents of all roles on every node. `before_init`: `kubeadm init`
-/// reads the file, whatever else is in it.
+/// `path`: to recognise kind's file, which has the documents of all roles on every node.
 ///
 /// # Errors
 ///
 /// kubeadm itself refuses the file: a document without apiVersion or kind, a kind that is there twice, an API version
 /// that no supported kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
-pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Refusal> {
+pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let mut file = KubeadmFile {
         documents: Vec::new(),
@@ -121,9 +130,12 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
     }
     let has_init = file.cluster.is_some() || init.is_some();
     file.api_version = file.api_version.or(init);
+    // kind writes all documents on every node; only the JoinConfiguration shows that this is a worker.
+    let is_of_kind = path == "/kind/kubeadm.conf" && reader == Reader::Unknown;
     file.purpose = match join {
-        // kind writes all documents on every node; only the JoinConfiguration shows that this is a worker.
-        Some(false) if !has_init || (path == "/kind/kubeadm.conf" && !before_init) => Purpose::JoinWorker,
+        Some(false) if !has_init || is_of_kind || reader == Reader::Join => Purpose::JoinWorker,
+        Some(true) if reader == Reader::Join => Purpose::JoinControlPlane,
+        None if reader == Reader::Join => Purpose::Other,
         _ if has_init => Purpose::Init,
         Some(true) => Purpose::JoinControlPlane,
         _ => Purpose::Other,
@@ -237,7 +249,7 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
 ///
 /// kubeadm refuses the file.
 pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
-    let file = read(text, "", true)?;
+    let file = read(text, "", Reader::Init)?;
     let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
     else {
         return Ok(Verdict::default());
@@ -246,7 +258,7 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
     let flags = edits.present_flags.iter().cloned().collect();
     let present = [edits.present_mounts, built_in(Some(root))].concat();
-    Ok(references::judge(&Container { flags, present, reader: Reader::ROOT }, asker))
+    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
@@ -263,7 +275,7 @@ pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: Reader::ROOT }, asker)
+    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker)
 }
 
 struct KubeadmEdits<'n> {
@@ -585,7 +597,7 @@ mod tests {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new() };
         let head = text.len() - rest.len();
-        Ok(wire(&text, &read(&text, "", true)?, &wanted, None)?.text[head..].to_owned())
+        Ok(wire(&text, &read(&text, "", Reader::Init)?, &wanted, None)?.text[head..].to_owned())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
     needed_mounts, serves, to_wired, with_names, without_slash,
 };
-use super::references::{self, Asker, Container, Reader, Verdict, wanted_mounts};
+use super::references::{self, Asker, Container, FileUser, Verdict, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
@@ -237,7 +237,7 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
 }
 
 /// The user that the API server runs as, for the permissions of files.
-fn reader(container: &Node, spec: &Node, run_as: RunAs) -> Reader {
+fn reader(container: &Node, spec: &Node, run_as: RunAs) -> FileUser {
     let number = |node: &Node| node.scalar()?.parse::<u32>().ok();
     let of_pod = |name: &str| spec.at(&["securityContext", name]);
     let groups = of_pod("supplementalGroups").and_then(Node::items).unwrap_or_default().iter();
@@ -251,7 +251,7 @@ fn reader(container: &Node, spec: &Node, run_as: RunAs) -> Reader {
     let is_privileged = container.at(&["securityContext"]).is_some_and(|node| is_true(node, "privileged"));
     let user = run_as.user.unwrap_or(0);
     // Without the root user, the container runtime gives no capabilities.
-    Reader { user, groups, overrides: user == 0 && (is_privileged || !is_dropped) }
+    FileUser { user, groups, overrides: user == 0 && (is_privileged || !is_dropped) }
 }
 
 /// The annotation that changes if the policy changes, because nothing else in the pod does.

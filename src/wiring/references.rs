@@ -16,16 +16,16 @@ use crate::yaml::fields::{Finding, Severity};
 
 /// The user that the API server runs as, for the permissions of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reader {
+pub(super) struct FileUser {
     pub user: u32,
     pub groups: Vec<u32>,
     /// The permissions of files don't matter: `CAP_DAC_OVERRIDE`.
     pub overrides: bool,
 }
 
-impl Reader {
+impl FileUser {
     /// The root user, as kubeadm's manifest has it.
-    pub const ROOT: Reader = Reader { user: 0, groups: Vec::new(), overrides: true };
+    pub const ROOT: FileUser = FileUser { user: 0, groups: Vec::new(), overrides: true };
 
     /// Does the user have a permission: 4 reads, 1 passes a directory?
     fn may(&self, permission: u32, on: &Attributes) -> bool {
@@ -55,7 +55,7 @@ pub struct Verdict {
 pub(super) struct Container {
     pub flags: Flags,
     pub present: Vec<Present>,
-    pub reader: Reader,
+    pub reader: FileUser,
 }
 
 /// The kubeconfig of the webhook: its path in the container, if the API server opens it.
@@ -300,7 +300,7 @@ impl<'j> Judge<'j> {
     }
 }
 
-fn refused(reader: &Reader, path: &str, attributes: &Attributes, advice: &str) -> String {
+fn refused(reader: &FileUser, path: &str, attributes: &Attributes, advice: &str) -> String {
     let Attributes { mode, uid, gid, .. } = attributes;
     let user = reader.user;
     format!(

@@ -4,9 +4,9 @@ step 'the manifest is kept' keep manifest manifest
 
 mkdir -p $D
 step 'a receiver has a certificate' certify $D/client
-cp $D/client.crt $D/ca.crt
+cp $D/client.crt $D/ca.crt && cp $D/client.crt $D/client.key "$WORK"
 # It takes only clients with a certificate, prints what they send, and answers nothing.
-openssl s_server -accept 127.0.0.1:9443 -cert $D/client.crt -key $D/client.key -Verify 1 -CAfile $D/ca.crt -quiet \
+openssl s_server -accept 127.0.0.1:9443 -cert "$WORK/client.crt" -key "$WORK/client.key" -Verify 1 -CAfile $D/ca.crt -quiet \
     < <(sleep infinity) >"$WORK/received" 2>"$WORK/receiver" &
 configure "webhook: {configFile: $D/webhook.conf}"
 cat >$D/webhook.conf <<'END'
