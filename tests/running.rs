@@ -27,7 +27,8 @@ fn a_run_is_proved_told_and_put_back() {
     let applied = node.json("apply", 0);
     for proof in [&applied["proof"], &node.json("verify", 0)] {
         let seconds = proof["seconds"].as_f64().unwrap();
-        assert_eq!(*proof, json!({"proved": true, "process": process, "event": "/version", "seconds": seconds}));
+        let wanted = json!({"proved": true, "process": process, "asked": "admin.conf", "event": "/version", "seconds": seconds});
+        assert_eq!(*proof, wanted);
     }
     assert!(node.stdout("text", 0).starts_with(&format!("the API server (process {process}) runs with")));
     assert!(node.cluster("edited").contains("audit-policy-file"));

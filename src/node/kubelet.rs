@@ -12,6 +12,9 @@ use crate::storage::forecast::{self, Share};
 
 const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
 
+/// Where the kubelet writes the logs of containers, unless `podLogsDir` of its configuration says otherwise.
+const POD_LOGS: &str = "/var/log/pods";
+
 const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 
 /// In a kind node image, the Kubernetes version that it was built from.
@@ -65,6 +68,16 @@ fn manifest_directory(root: &Root) -> Result<String> {
     let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());
     let path = path.filter(|path| path.starts_with('/')).unwrap_or(MANIFEST_DIRECTORY);
     Ok(path.trim_end_matches('/').to_owned())
+}
+
+/// The directory of the logs of containers: `podLogsDir` of the kubelet's configuration, or else its default.
+pub fn pod_logs(root: &Root) -> String {
+    let read = || {
+        let config = root.text(KUBELET_CONFIG).ok()??;
+        let path = crate::yaml::parse(&config.text).ok()?.first()?.root.get("podLogsDir")?.scalar()?.to_owned();
+        path.starts_with('/').then_some(path)
+    };
+    read().unwrap_or_else(|| POD_LOGS.to_owned())
 }
 
 /// What the kubelet keeps free of its file system. `None` if it has no configuration that can be read.
