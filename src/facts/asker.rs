@@ -6,8 +6,8 @@
 pub enum Asker {
     /// The cluster's administrator, by admin.conf.
     Admin,
-    /// The API server itself, by the client certificate that it has for kubelets. kubeadm gives it an administrator's
-    /// rights.
+    /// The API server itself, by the client certificate that it has for kubelets. It may ask for the health and the
+    /// version, and in clusters of an old kubeadm for everything.
     ApiServer,
     /// The kubelet of the node. It may ask for the health and the version.
     Kubelet,
@@ -26,13 +26,15 @@ impl Asker {
         }
     }
 
-    /// The user of its requests, and the groups that this user can be in: the administrators' group is the second one
-    /// since Kubernetes 1.29, the first one before. `None` if the user has another name on each node.
-    pub fn user(self) -> Option<(&'static str, [&'static str; 2])> {
-        const ADMINISTRATORS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
+    /// The user of its requests, and the groups of which it can be in one, by the version of kubeadm that made its
+    /// certificate. `None` if the user has another name on each node.
+    pub fn user(self) -> Option<(&'static str, &'static [&'static str])> {
         match self {
-            Asker::Admin => Some(("kubernetes-admin", ADMINISTRATORS)),
-            Asker::ApiServer => Some(("kube-apiserver-kubelet-client", ADMINISTRATORS)),
+            Asker::Admin => Some(("kubernetes-admin", &["system:masters", "kubeadm:cluster-admins"])),
+            Asker::ApiServer => {
+                let groups = &["system:masters", "kubeadm:cluster-admins", "system:authenticated"];
+                Some(("kube-apiserver-kubelet-client", groups))
+            }
             Asker::Kubelet => None,
         }
     }

@@ -100,7 +100,7 @@ const METRICS: Duration = Duration::from_secs(15);
 pub fn count_lost() -> Option<Lost> {
     let processes = find_processes().api_servers;
     let [process] = processes.as_slice() else { return None };
-    let metrics = kubectl::read(process, Some(METRICS), "/metrics").map(|(metrics, _)| metrics);
+    let metrics = kubectl::read(process, METRICS, "/metrics");
     // An API server that doesn't audit loses no events.
     let audits =
         ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());

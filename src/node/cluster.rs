@@ -71,7 +71,7 @@ fn get() -> Result<(Kubectl, Value, String)> {
     let mut failed = anyhow!("no API server runs here");
     // Another API server may run in a container here, of a test cluster for example.
     for process in &apiserver::find_processes().api_servers {
-        match kubectl::read(process, None, PATH) {
+        match kubectl::read_as_admin(process, PATH) {
             Ok((answer, kubectl)) => {
                 let object: Value =
                     serde_json::from_str(&answer).with_context(|| format!("{KUBEADM_CONFIG} can't be parsed"))?;

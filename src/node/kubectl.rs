@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -23,16 +23,22 @@ const KUBELET_CLIENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// How much longer kubectl may take to start and to end. A plugin of its kubeconfig may take as long as it likes.
+/// How much longer kubectl may take to start and to end, if it runs no plugin. A plugin may wait for somebody who is not
+/// there, so it gets no more time than an answer.
 const OVERHEAD: Duration = Duration::from_secs(5);
 
 /// How often kubectl may fail to end in time before the program asks it no more.
 const PATIENCE: usize = 2;
 
+/// The words of a program that did not end in time.
+const NO_END: &str = "did not end within";
+
 /// What this run has found out about kubectl and its credentials. It only saves time.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
-/// The askers that were of no use when another one had an answer, as bits.
+/// The askers that were of no use when another one had an answer, as bits: they are asked last.
 static OF_NO_USE: AtomicUsize = AtomicUsize::new(0);
+/// The administrator's plugin did not end in time: it is not run again.
+static WAITS: AtomicBool = AtomicBool::new(false);
 
 /// A query parameter that makes a path unique, so that its audit event can be found. The API server ignores it.
 pub fn mark() -> String {
@@ -78,7 +84,7 @@ fn failure(line: &str) -> Failure {
     ];
     // A plugin, a proxy, a certificate, and a program that does not end.
     const ASKER: [&str; 7] =
-        ["Unauthorized", "x509:", "tls:", "getting credentials", "exec:", "proxyconnect", "did not end within"];
+        ["Unauthorized", "x509:", "tls:", "getting credentials", "exec:", "proxyconnect", NO_END];
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     match () {
         () if has(&ASKER) => Failure::Asker,
@@ -94,7 +100,7 @@ pub struct Kubectl {
     program: &'static str,
     asker: Asker,
     options: Vec<String>,
-    /// What it reports is about the API server. A plugin or a proxy has errors of its own, in any words.
+    /// It runs no plugin, and uses no proxy.
     is_direct: bool,
 }
 
@@ -126,6 +132,7 @@ impl Kubectl {
         let server = format!("https://{host}:{}", process.port());
         let mut all: Vec<_> = Asker::ALL
             .into_iter()
+            .filter(|asker| *asker != Asker::Admin || !WAITS.load(Ordering::Relaxed))
             .filter_map(|asker| {
                 let (credentials, is_direct) = credentials(asker, process)?;
                 let options = [vec!["--kubeconfig".to_owned()], credentials].concat();
@@ -141,12 +148,7 @@ impl Kubectl {
         Ok(all)
     }
 
-    /// The body of the answer to a request for a path, within 5 seconds.
-    fn get(&self, path: &str) -> Result<String> {
-        self.get_within(ANSWER_LIMIT, path)
-    }
-
-    /// The same within `limit`, in whole seconds.
+    /// The body of the answer to a request for a path, within `limit`, in whole seconds.
     fn get_within(&self, limit: Duration, path: &str) -> Result<String> {
         self.run(limit, &["get", "--raw", path], "")
     }
@@ -168,7 +170,20 @@ impl Kubectl {
     fn run(&self, limit: Duration, words: &[&str], input: &str) -> Result<String> {
         let timeout = format!("{}s", limit.as_secs());
         let words = [&["--request-timeout", &timeout], words].concat();
-        process::output(self.command(&words), input, limit + OVERHEAD)
+        let limit = if self.is_direct { limit + OVERHEAD } else { ANSWER_LIMIT };
+        let output = process::output(self.command(&words), input, limit);
+        if output.as_ref().is_err_and(|why| why.to_string().contains(NO_END)) {
+            match self.is_direct {
+                true => drop(STUCK.fetch_add(1, Ordering::Relaxed)),
+                false => WAITS.store(true, Ordering::Relaxed),
+            }
+        }
+        output
+    }
+
+    /// What a failure says of the API server. A plugin or a proxy has errors of its own, in any words.
+    fn failure(&self, why: &anyhow::Error) -> Failure {
+        if self.is_direct { failure(&format!("{why:#}")) } else { Failure::Asker }
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -189,25 +204,35 @@ pub fn ask(process: &Process, path: &str) -> Answer {
     }
 }
 
-/// The body of the answer to a request for a path, and the kubectl that has it.
+/// The body of the answer to a request for a path, from whoever gets one within `limit`, in whole seconds.
 ///
 /// # Errors
 ///
 /// The API server does not answer, or nobody can ask it.
-pub fn read(process: &Process, limit: Option<Duration>, path: &str) -> Result<(String, Kubectl)> {
-    get(process, limit.unwrap_or(ANSWER_LIMIT), path).map_err(|(why, _)| why)
+pub fn read(process: &Process, limit: Duration, path: &str) -> Result<String> {
+    get(process, limit, path).map(|(text, _)| text).map_err(|(why, _)| why)
+}
+
+/// The body of the answer to a request of the administrator for a path, and the kubectl that may then write there.
+///
+/// # Errors
+///
+/// The API server does not answer, or admin.conf is of no use.
+pub fn read_as_admin(process: &Process, path: &str) -> Result<(String, Kubectl)> {
+    let all = Kubectl::all(process)?;
+    let admin = all.into_iter().find(|kubectl| kubectl.asker == Asker::Admin);
+    let admin = admin.with_context(|| match WAITS.load(Ordering::Relaxed) {
+        true => format!("{ADMIN_CONF}: its plugin does not end"),
+        false => format!("there is no {ADMIN_CONF}"),
+    })?;
+    Ok((admin.get_within(ANSWER_LIMIT, path)?, admin))
 }
 
 fn get(process: &Process, limit: Duration, path: &str) -> Result<(String, Kubectl), (anyhow::Error, Failure)> {
     let all = Kubectl::all(process).map_err(|why| (why, Failure::Asker))?;
     try_each(all, |kubectl| {
-        let answer = if limit == ANSWER_LIMIT { kubectl.get(path) } else { kubectl.get_within(limit, path) };
-        answer.map_err(|why| {
-            let line = format!("{why:#}");
-            if line.contains("did not end within") && kubectl.is_direct {
-                STUCK.fetch_add(1, Ordering::Relaxed);
-            }
-            let failure = if kubectl.is_direct { failure(&line) } else { Failure::Asker };
+        kubectl.get_within(limit, path).map_err(|why| {
+            let failure = kubectl.failure(&why);
             (why, failure)
         })
     })

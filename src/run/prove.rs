@@ -144,6 +144,15 @@ enum EventSource {
     Nowhere,
 }
 
+/// What is at the path of the manifest, compared with what the proof is about.
+enum Reread {
+    Same,
+    /// The proof is about another manifest now.
+    Changed,
+    /// What is there can't count, or not yet: why.
+    Changes(String),
+}
+
 /// Watches an API server from the moment at which this is made.
 #[derive(Debug)]
 pub struct Watch {
@@ -269,10 +278,18 @@ impl Watch {
         loop {
             let Processes { api_servers: mut processes, has_kubelet: kubelet } = apiserver::find_processes();
             processes.retain(|process| self.container.has(process) != Some(false));
-            if self.reread(root)? {
-                progress(start.elapsed(), &format!("{}: something else {EDITED}", self.path));
-                let Auditing { flags, words, .. } = self.auditing.clone();
-                proof.begin_again((flags, words), self.wants_event(), &processes, start.elapsed());
+            match self.reread(root)? {
+                Reread::Same => {}
+                Reread::Changed => {
+                    progress(start.elapsed(), &format!("{}: something else {EDITED}", self.path));
+                    let Auditing { flags, words, .. } = self.auditing.clone();
+                    proof.begin_again((flags, words), self.wants_event(), &processes, start.elapsed());
+                }
+                Reread::Changes(why) if start.elapsed() > limit => bail!("{}: {why}", self.path),
+                Reread::Changes(_) => {
+                    thread::sleep(PAUSE);
+                    continue;
+                }
             }
             let seen = self.look(&proof, processes, kubelet);
             let after = start.elapsed();
@@ -344,38 +361,49 @@ impl Watch {
         seen
     }
 
-    /// Reads the manifest again. Returns true if something else has changed it: the proof is about the manifest as it
-    /// is. What can't be read may be half written, or moved away for a moment.
+    /// Reads the manifest again: the proof is about the manifest as it is. What can't be read may be half written, or
+    /// moved away for a moment.
     ///
     /// # Errors
     ///
     /// The manifest that is there now has no audit flags, or names no log, or a policy that is no policy.
-    fn reread(&mut self, root: &Root) -> Result<bool> {
-        let now = root.text(&self.path).ok().flatten().map(|now| now.text).filter(|now| *now != self.text);
-        let Some(now) = now else {
-            self.next = None;
-            return Ok(false);
+    fn reread(&mut self, root: &Root) -> Result<Reread> {
+        let now = match root.text(&self.path) {
+            Ok(Some(now)) if now.text == self.text => {
+                self.next = None;
+                return Ok(Reread::Same);
+            }
+            Ok(Some(now)) => now.text,
+            Ok(None) => {
+                return Ok(Reread::Changes("something else removed the manifest during the wait".to_owned()));
+            }
+            Err(why) => return Ok(Reread::Changes(format!("{why:#}"))),
         };
         let since = match self.next.take() {
             Some((text, since)) if text == now => since,
             _ => Instant::now(),
         };
-        let auditing = read_auditing(&self.path, &now);
-        let (Ok(auditing), true) = (auditing, since.elapsed() >= WRITTEN) else {
-            self.next = Some((now, since));
-            return Ok(false);
+        self.next = Some((now.clone(), since));
+        let auditing = match read_auditing(&self.path, &now) {
+            Ok(auditing) if since.elapsed() >= WRITTEN => auditing,
+            Ok(_) => return Ok(Reread::Changes("something else keeps changing the manifest".to_owned())),
+            Err(why) => {
+                return Ok(Reread::Changes(format!(
+                    "something else changed the manifest during the wait: {why:#}"
+                )));
+            }
         };
         let mut container = Container::of(root, &now)?;
         self.old.iter().for_each(|process| container.learn(process));
         self.starts = Starts::since(&container.logs(), None);
-        (self.container, self.auditing, self.text) = (container, auditing, now);
+        (self.container, self.auditing, self.text, self.next) = (container, auditing, now, None);
         if !self.is_return {
             if !self.auditing.flags.contains_key(POLICY_FLAG) {
                 bail!("{}: something else {REMOVED}", self.path);
             }
             self.find_events(root)?;
         }
-        Ok(true)
+        Ok(Reread::Changed)
     }
 
     /// Whether the log has the event of this proof.
@@ -583,7 +611,8 @@ pub fn prove_or_go_back(
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
         if returned(Vec::new()).is_ok() {
             bail!(
-                "{why}; {path}: something else changed this during the wait, and the API server of it answers, so nothing is                  rolled back; look at the manifest, and run apply --wait 5m, or restore {id} to put back what this run changed"
+                "{why}; the API server of the manifest that is there now answers, so nothing is rolled back; look at {path}, \
+                 and run apply --wait 5m, or restore {id} to put back what this run changed"
             );
         }
     }

@@ -6,10 +6,10 @@ step 'its plugin waits for ever' plugin_that_waits
 LIMIT=300 step 'apply --wait asks the API server in another way' \
     says 'proof .*recorded a request' kube-audit-bootstrap apply --wait "$LONG"
 step 'it has the 14 audit flags' has_default_flags
-LIMIT=15 step 'status is not kept waiting' kube-audit-bootstrap status
+LIMIT=12 step 'status is not kept waiting' kube-audit-bootstrap status
 step 'nothing that the program started still waits' exits 1 pgrep -f /usr/local/bin/waits
 
-verify() { LIMIT=15 step "$1: verify proves it all the same" says 'recorded a request' kube-audit-bootstrap verify; }
+verify() { LIMIT=12 step "$1: verify proves it all the same" says 'recorded a request' kube-audit-bootstrap verify; }
 step 'its plugin is missing' admin_conf "$(plugin /no/such/plugin)"
 verify 'a plugin that is missing'
 step 'its plugin fails' admin_conf "$(plugin /bin/false)"
@@ -22,4 +22,4 @@ step 'it is no YAML' cp /bin/true /etc/kubernetes/admin.conf
 verify 'no YAML'
 rm /etc/kubernetes/admin.conf
 verify 'none'
-LIMIT=15 step 'status needs none either' kube-audit-bootstrap status
+LIMIT=12 step 'status needs none either' kube-audit-bootstrap status
