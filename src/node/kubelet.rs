@@ -85,3 +85,24 @@ pub fn eviction(root: &Root) -> Option<Share> {
     let config = root.text(KUBELET_CONFIG).ok()??;
     Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Node;
+    use super::*;
+
+    #[test]
+    fn logs_of_containers_are_where_the_kubelets_configuration_says() {
+        for (config, wanted) in [
+            (None, "/var/log/pods"),
+            (Some("kind: KubeletConfiguration\n"), "/var/log/pods"),
+            (Some("podLogsDir: /data/pods\n"), "/data/pods"),
+            (Some("podLogsDir: data\n"), "/var/log/pods"),
+            (Some("podLogsDir: [\n"), "/var/log/pods"),
+        ] {
+            let node = Node::new();
+            config.inspect(|config| node.put(KUBELET_CONFIG, config));
+            assert_eq!(pod_logs(&node.root), wanted, "{config:?}");
+        }
+    }
+}

@@ -358,6 +358,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_container_says_that_still_runs_is_no_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = format!("kube-system_kube-apiserver-node_{UID}/kube-apiserver");
+        fs::create_dir_all(dir.path().join(&directory)).unwrap();
+        let line = "I0101 00:00:00.1 1 httplog.go:135] \"HTTP\" verb=\"PUT\" audit-ID=\"x\"";
+        fs::write(dir.path().join(directory).join("3.log"), format!("2026-01-01T00:00:00.1Z stderr F {line}\n"))
+            .unwrap();
+        let logs = container(dir.path()).logs();
+        assert_eq!(newest_words(logs.clone(), &|_| true), None);
+        assert_eq!(newest_words(logs, &|log| log.restarts != 3).as_deref(), Some(line));
+    }
+
+    #[test]
     fn messages_are_no_output() {
         let log = "2026-01-01T00:00:00.1Z stderr F I0101 httplog.go:135] URI=\"/version?m=1\"\n\
                    2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\nbroken\n";

@@ -71,6 +71,8 @@ pub struct Sight {
     pub listens: bool,
     /// The number of API server containers that were started since the proof began.
     pub starts: usize,
+    /// The last one ended because it found no etcd, which says nothing about its flags.
+    pub lacks_etcd: bool,
 }
 
 /// What to do next.
@@ -238,7 +240,8 @@ impl Proof {
             if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
                 return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
             }
-            if seen.starts >= STARTS && self.empty.is_some_and(|since| after >= since + ENDED) {
+            if seen.starts >= STARTS && !seen.lacks_etcd && self.empty.is_some_and(|since| after >= since + ENDED)
+            {
                 return Next::Failed(format!(
                     "the API server was started {} times and ended each time",
                     seen.starts
@@ -452,6 +455,15 @@ mod tests {
         let why = "the API server was started 2 times and ended each time";
         let process = Next::Reached(ProofStage::Process);
         assert_eq!(steps, [(35, process.clone()), (46, process), (50, Next::Failed(why.to_owned()))]);
+    }
+
+    #[test]
+    fn etcd_is_waited_for() {
+        let ended = |starts| Sight { starts, lacks_etcd: true, ..seen(&[]) };
+        let moments =
+            [(36, ended(1)), (60, ended(2)), (70, ended(2)), (90, ended(3)), (119, ended(4)), (121, ended(4))];
+        let why = "no API server runs with the audit flags of the manifest after 120 s";
+        assert_eq!(story(&mut proof(), &moments), [(121, Next::Failed(why.to_owned()))]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::audit::log::{RECEIVED, event_time};
+use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
@@ -341,7 +341,9 @@ impl Watch {
     fn look(&mut self, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
         let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
         let starts = self.starts.count(&self.container.logs());
-        let mut seen = Sight { processes, kubelet, starts, listens, ..Sight::default() };
+        let ended = if processes.is_empty() { self.newest_words(&processes) } else { None };
+        let lacks_etcd = ended.is_some_and(|words| lacks_etcd(&words));
+        let mut seen = Sight { processes, kubelet, starts, lacks_etcd, listens, ..Sight::default() };
         let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) else {
             return seen;
         };
@@ -465,13 +467,15 @@ impl Watch {
         logs
     }
 
-    /// The last error in the new container logs, as the end of a message.
-    fn last_words(&self, processes: &[Process]) -> String {
+    /// The last error in the new container logs.
+    fn newest_words(&self, processes: &[Process]) -> Option<String> {
         let running: Vec<_> = processes.iter().filter_map(|process| self.container.log_of(process)).collect();
-        match pod::newest_words(self.new_logs(), &|log| running.iter().any(|one| one.path == log.path)) {
-            Some(words) => format!("; its last message: {words}"),
-            None => String::new(),
-        }
+        pod::newest_words(self.new_logs(), &|log| running.iter().any(|one| one.path == log.path))
+    }
+
+    /// The same, as the end of a message.
+    fn last_words(&self, processes: &[Process]) -> String {
+        self.newest_words(processes).map_or_else(String::new, |words| format!("; its last message: {words}"))
     }
 }
 
