@@ -46,6 +46,9 @@ pub struct Log {
     pub path: PathBuf,
     /// The time of the last line.
     pub written: SystemTime,
+    /// When the log and the directory of its pod were made, where the file system knows it.
+    pub made: Option<SystemTime>,
+    pub pod_made: Option<SystemTime>,
 }
 
 impl Container {
@@ -111,13 +114,15 @@ impl Container {
     pub fn logs(&self) -> Vec<Log> {
         let mut logs = Vec::new();
         for (pod, directory) in self.pods() {
+            let pod_made = fs::metadata(&directory).and_then(|metadata| metadata.created()).ok();
             for entry in fs::read_dir(directory.join(&self.name)).into_iter().flatten().flatten() {
                 let path = entry.path();
                 let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")?.parse().ok());
                 // Docker's logs are links.
-                let written = fs::metadata(&path).and_then(|metadata| metadata.modified());
-                if let (Some(restarts), Ok(written)) = (number, written) {
-                    logs.push(Log { pod: pod.clone(), restarts, path, written });
+                let Ok(metadata) = fs::metadata(&path) else { continue };
+                if let (Some(restarts), Ok(written)) = (number, metadata.modified()) {
+                    let made = metadata.created().ok();
+                    logs.push(Log { pod: pod.clone(), restarts, path, written, made, pod_made });
                 }
             }
         }
@@ -144,11 +149,17 @@ pub struct Starts {
 }
 
 impl Starts {
-    /// Counts from now on; with `since`, from that time on, by the times of the logs that are there.
+    /// Counts from now on; with `since`, the starts from that time on whose logs are there, too.
     pub fn since(logs: &[Log], since: Option<SystemTime>) -> Starts {
+        let is_later =
+            |made: Option<SystemTime>| matches!((made, since), (Some(made), Some(since)) if made >= since);
         let mut starts = Starts::default();
-        let is_earlier = |log: &&Log| since.is_none_or(|since| log.written < since);
-        note(&mut starts.before, logs.iter().filter(is_earlier));
+        note(&mut starts.before, logs.iter().filter(|log| !is_later(log.made)));
+        for log in logs.iter().filter(|log| !is_later(log.pod_made) && log.restarts > 0) {
+            // The pod is older. What it was before the oldest log that is there does not count.
+            let oldest = logs.iter().filter(|one| one.pod == log.pod).map(|one| one.restarts).min();
+            starts.before.entry(log.pod.clone()).or_insert(oldest.unwrap_or_default().saturating_sub(1));
+        }
         starts
     }
 
@@ -288,8 +299,9 @@ mod tests {
         assert!(container(Path::new("/no/such/directory")).logs().is_empty());
     }
 
-    fn log(pod: &str, restarts: u32, written: u64) -> Log {
-        Log { pod: pod.to_owned(), restarts, path: PathBuf::new(), written: at(written) }
+    fn log(pod: &str, restarts: u32, made: u64) -> Log {
+        let (made, pod_made) = (Some(at(made)), Some(at(if pod == UID { 50 } else { 300 })));
+        Log { pod: pod.to_owned(), restarts, path: PathBuf::new(), written: at(1000), made, pod_made }
     }
 
     #[test]
@@ -315,13 +327,22 @@ mod tests {
 
     #[test]
     fn a_run_that_goes_on_with_another_one_counts_its_starts() {
-        // The earlier run changed the manifest at 300. In its back-off, the kubelet keeps the last log alone.
+        // The earlier run changed the manifest at 300. In its back-off, the kubelet keeps the last log alone. The API
+        // server of before has written to its log until 1000, as it takes its time to end.
         let there = [log(UID, 7, 200), log(OTHER, 4, 400)];
-        let mut starts = Starts::since(&there, Some(at(300)));
-        assert_eq!(starts.count(&there), 5);
-        // What the API server of before wrote since is no start.
-        let mut starts = Starts::since(&there, Some(at(500)));
-        assert_eq!(starts.count(&there), 0);
+        for (there, since, count) in [
+            (&there[..], Some(300), 5),
+            (&there, Some(500), 0),
+            (&there, None, 0),
+            // The pod is older, and its earlier logs are gone: no more is known to count.
+            (&[log(UID, 7, 400)], Some(300), 1),
+            (&[log(UID, 7, 400), log(UID, 8, 500)], Some(300), 2),
+            (&[Log { made: None, ..log(OTHER, 4, 400) }], Some(300), 0),
+            (&[Log { pod_made: None, ..log(OTHER, 4, 400) }], Some(300), 1),
+        ] {
+            let mut starts = Starts::since(there, since.map(at));
+            assert_eq!(starts.count(there), count, "{there:?} since {since:?}");
+        }
     }
 
     #[test]

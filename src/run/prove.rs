@@ -624,7 +624,7 @@ pub fn prove_or_go_back(
     // A process that failed must not count as the one that returns.
     let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
-    let (changes, left) = match put_back(root, path, id) {
+    let (changes, mut left) = match put_back(root, path, id) {
         Ok(done) => done,
         Err(error) => {
             let rest = format!(
@@ -642,6 +642,14 @@ pub fn prove_or_go_back(
     if !changes.iter().any(|change| change.path() == path) {
         failed.clear();
     }
+    // A manifest that stays with its settings needs the same settings at the next upgrade.
+    let audits = |text: &String| {
+        manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
+    };
+    let keeps = left.iter().any(|left| left == path) && read().is_ok_and(|text| audits(&text));
+    if keeps {
+        left.push(KUBEADM_CONFIG.to_owned());
+    }
     let but = match left.as_slice() {
         [] => String::new(),
         left => format!(
@@ -650,11 +658,6 @@ pub fn prove_or_go_back(
         ),
     };
     let returned = returned(failed);
-    // A manifest that stays with its settings needs the same settings at the next upgrade.
-    let audits = |text: &String| {
-        manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
-    };
-    let keeps = left.iter().any(|left| left == path) && read().is_ok_and(|text| audits(&text));
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
