@@ -66,7 +66,7 @@ impl RestoreArgs {
             let _ = writeln!(out, "{document:#}");
         } else {
             let _ = writeln!(out, "restore to the state before {}", sets.last().map_or("-", String::as_str));
-            if changes.is_empty() {
+            if changes.is_empty() && notes.is_empty() {
                 out.push_str("nothing to do: the node's files are in that state\n");
             }
             let done = if dry_run { "" } else { ": done" };

@@ -47,6 +47,15 @@ pub fn end(root: &Root, manifest: &str) {
     }
 }
 
+/// Whether a run is recorded as not proved, also if it changed nothing.
+///
+/// # Errors
+///
+/// The record can't be read.
+pub(super) fn is_marked(root: &Root) -> Result<bool> {
+    Ok(root.stat(UNPROVED)?.is_some())
+}
+
 fn forget(root: &Root, path: &str) -> Result<()> {
     if root.stat(path)?.is_none() {
         return Ok(());

@@ -21,6 +21,7 @@ use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::root::Root;
 use crate::node::{hidden, kubelet, observe, pending, restore, transaction};
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
+use crate::plan::way_back::RollBack;
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
@@ -453,7 +454,7 @@ pub fn prove_or_go_back(
     // A process that failed must not count as the one that returns.
     let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
-    let (changes, left) = match put_back(root, path, id) {
+    let RollBack { changes, left, shared, keeps_settings } = match put_back(root, path, id) {
         Ok(done) => done,
         Err(error) => {
             let rest = format!(
@@ -473,17 +474,20 @@ pub fn prove_or_go_back(
     if !changes.iter().any(|change| change.path() == path) {
         failed.clear();
     }
-    let but = match left.as_slice() {
+    let mut but = match left.as_slice() {
         [] => String::new(),
         left => format!(
             ", except for {}, which something else has changed in the meantime, or still needs",
             left.join(", ")
         ),
     };
+    if !shared.is_empty() {
+        but += &format!(", except for what something else has changed in {}, which stays", shared.join(", "));
+    }
     let returned = auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
-    let problems: Vec<_> =
-        [returned.map(drop), put_cluster_back(root, id)].into_iter().filter_map(Result::err).collect();
+    let cluster = if keeps_settings { Ok(()) } else { put_cluster_back(root, id) };
+    let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
     let ended = match problems.as_slice() {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
@@ -495,19 +499,20 @@ pub fn prove_or_go_back(
     Ok(Verdict::PutBack(format!("{why}; {ended}")))
 }
 
-/// Rolls back the files of the backup `id`. Returns the changes, and the paths that stay as they are.
+/// Rolls back the files of the backup `id`, and returns what was done.
 ///
 /// # Errors
 ///
 /// The rollback failed.
-fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
+fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     hidden::unhide(root, path)?;
-    let restore = way_back::plan(&restore::look(root, Some(id))?);
+    let restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?.map(|manifest| manifest.text);
-    let (changes, left) = way_back::roll_back(restore, path, manifest.as_deref());
-    transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?;
-    Ok((changes, left))
+    let mut back = way_back::roll_back(restore, path, manifest.as_deref());
+    let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
+    back.left.extend(executed.left.into_iter().map(|(path, _)| path));
+    Ok(back)
 }
 
 /// Puts back the cluster's kubeadm configuration from the backup `id`, because its API server answers again.
@@ -516,7 +521,7 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
 ///
 /// It was changed since, or the API server does not answer.
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
-    let mut restore = way_back::plan(&restore::look(root, Some(id))?);
+    let mut restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
     transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
     match restore.notes.into_iter().find(|note| note.starts_with(KUBEADM_CONFIG)) {
