@@ -103,7 +103,10 @@ fn unwind(path: &str, steps: &[ContentStep], now: Option<&[u8]>) -> Unwound {
             unwound.gone = first.before.is_some();
         } else {
             match take_out(first.before.as_deref(), last.after.as_deref(), unwound.content.as_deref()) {
-                Ok(text) => (unwound.content, unwound.shared) = (Some(text.into_bytes()), true),
+                Ok(text) => {
+                    unwound.shared |= Some(text.as_bytes()) != unwound.content.as_deref();
+                    unwound.content = Some(text.into_bytes());
+                }
                 Err(why) => {
                     let after = last.set.clone();
                     unwound.foreign = Some(Foreign { path: path.to_owned(), after, until, why });

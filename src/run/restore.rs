@@ -37,6 +37,8 @@ pub struct Restored {
     pub notes: Vec<String>,
     /// The ID of the backup of what this restore replaced.
     pub backup: Option<String>,
+    /// Everything was put back that was to be put back. If not, warnings say what was not.
+    pub is_whole: bool,
 }
 
 /// Puts back what the backups of a node have. `configured` reads the configuration when no other run is under way.
@@ -81,13 +83,15 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
     };
     notes.extend(shared.iter().map(others));
+    let mut is_whole = true;
     let backup = match terms.dry_run {
         true => None,
         false => {
             let executed = transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?;
             for (path, why) in executed.left {
                 changes.retain(|change| change.path() != path);
-                notes.push(format!("{path} stays: {why}"));
+                log::warn!("{path} stays: {why}");
+                is_whole = false;
             }
             executed.backup
         }
@@ -95,7 +99,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
         healing::forget(root, id)?;
     }
-    Ok(Restored { sets, changes, notes, backup })
+    Ok(Restored { sets, changes, notes, backup, is_whole })
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do.
