@@ -93,6 +93,25 @@ fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {
     assert_eq!((node.cluster("configmap").as_str(), node.count_asked(" replace --raw ")), (CLUSTER, 2));
 }
 
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_somebody_changes_during_the_wait_stays_when_the_rest_is_put_back() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "cp \"$manifest\" /mnt/before; : >/mnt/broken; edited=/etc/kubernetes/manifests/.edited
+         (until grep -q audit-log-path \"$manifest\"; do sleep 0.05; done
+          sed 's/- --secure-port/- --v=3\\n    &/' \"$manifest\" >$edited; mv $edited \"$manifest\") &
+         run apply apply --wait 3s --output json; cp \"$manifest\" /mnt/after; settle",
+    );
+    let reason = node.json("apply", 4)["proof"]["reason"].as_str().unwrap().to_owned();
+    let stays = ", except for what something else has changed in /etc/kubernetes/manifests/kube-apiserver.yaml, which stays";
+    assert!(reason.contains(stays) && reason.ends_with(", and the API server answers again"), "{reason}");
+    let edited = node.text("before").replace("- --secure-port", "- --v=3\n    - --secure-port");
+    assert_eq!(node.text("after"), edited);
+    assert_eq!(node.cluster("configmap"), CLUSTER);
+}
+
 /// The API server that is to be seen again is the one that runs, as its manifest is as it was.
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]

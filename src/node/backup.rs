@@ -35,8 +35,39 @@ pub(super) const FILE_LIMIT: usize = 64 << 20;
 /// The backups, newest first, those of interrupted runs included. A backup whose index can't be read is left out,
 /// with a warning.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
-    let warn = |loaded: Result<Set>| loaded.inspect_err(|error| log::warn!("{error:#}")).ok();
-    Ok(load_all(root)?.filter_map(|(_, loaded)| warn(loaded)).collect())
+    let mut tries = 1;
+    loop {
+        let all: Vec<_> = load_all(root)?.map(|(_, loaded)| loaded).collect();
+        // Another run has just renamed or removed one.
+        let is_moved = all.iter().any(|loaded| loaded.as_ref().is_err_and(is_vanished));
+        if !is_moved || tries == TRIES {
+            let all = all.into_iter().filter(|loaded| !loaded.as_ref().is_err_and(is_vanished));
+            return Ok(all
+                .filter_map(|loaded| loaded.inspect_err(|error| log::warn!("{error:#}")).ok())
+                .collect());
+        }
+        tries += 1;
+    }
+}
+
+/// How often the backups are read, if another run changes them in the meantime.
+const TRIES: usize = 10;
+
+/// The directory of a backup is not there any more.
+#[derive(Debug)]
+struct Vanished;
+
+impl fmt::Display for Vanished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another run has just removed it")
+    }
+}
+
+impl std::error::Error for Vanished {}
+
+/// Is the error that another run has renamed or removed the backup?
+pub(super) fn is_vanished(error: &anyhow::Error) -> bool {
+    error.is::<Vanished>()
 }
 
 /// The backups, newest first, each with whether it is complete.
@@ -403,6 +434,9 @@ fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let path = format!("{}/{INDEX}", name.directory());
     let broken = || format!("{}: this backup can't be read; move its directory away", root.shown(&path));
     let index = root.read(&path, INDEX_LIMIT).with_context(broken)?;
+    if index.is_none() && root.stat(&name.directory())?.is_none() {
+        return Err(Vanished.into());
+    }
     let index = index.ok_or_else(|| anyhow!("there is no such file")).with_context(broken)?;
     let value = serde_json::from_slice(&index.bytes).with_context(broken)?;
     from_json(&value, name).with_context(broken)
@@ -577,6 +611,7 @@ mod tests {
 
     use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode, way_back};
     use super::*;
+    use crate::facts::file::lossy;
 
     /// What an interrupted run leaves after it has written its backup.
     fn kill(node: &Node, changes: &[Change], why: &Why, seconds: u64) {
@@ -696,6 +731,50 @@ mod tests {
             assert_eq!((node.text(&path).as_str(), node.mode(&path)), (text, 0o600));
         }
         assert_eq!(node.mode(&format!("{BACKUPS}/{FIRST}")), 0o700);
+    }
+
+    #[test]
+    fn the_text_of_somebody_else_is_kept_and_what_is_removed_leaves_no_gap() {
+        let node = Node::with(&[(POLICY, "0")]);
+        let paths = |id: Option<&str>| way_back(&node.root, id).unwrap();
+        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
+        node.put(POLICY, "a week of work");
+        let id = node.apply(&[node.write(POLICY, "2")], 1).unwrap().unwrap();
+        for run in 2..40_u64 {
+            node.apply(&[node.write(POLICY, &format!("run {run}"))], run).unwrap();
+        }
+        // The first state, the text of somebody else, and the newest ten.
+        assert_eq!(node.sets().len(), 12);
+        assert_eq!(node.text(&format!("{BACKUPS}/{id}/0-audit-policy.yaml")), "a week of work");
+        // Both are still ends of a way back, as before.
+        let restore = paths(Some(&id));
+        let [Change::WriteFile { bytes, .. }] = &restore.changes[..] else { panic!("{restore:?}") };
+        assert_eq!((lossy(bytes).as_str(), restore.foreign.len()), ("a week of work", 0));
+        let foreign = paths(Some(FIRST)).foreign;
+        assert_eq!((foreign[0].after.as_str(), foreign[0].until.as_deref()), (FIRST, Some(id.as_str())));
+        // A text that came back again and again is kept once.
+        for run in 40..80_u64 {
+            node.put(POLICY, "by another program");
+            node.apply(&[node.write(POLICY, "ours")], run).unwrap();
+        }
+        assert_eq!(node.sets().len(), 14, "{:?}", node.sets());
+    }
+
+    #[test]
+    fn a_backup_of_an_older_version_is_read() {
+        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "a: [x]\n")]);
+        node.apply(&[node.write(POLICY, "1"), node.write(MANIFEST, "a: [x, --y]\n")], 0).unwrap();
+        let index = format!("{BACKUPS}/{FIRST}/{INDEX}");
+        let mut value: Value = serde_json::from_str(&node.text(&index)).unwrap();
+        for entry in value["entries"].as_array_mut().unwrap() {
+            let entry = entry.as_object_mut().unwrap();
+            assert!(entry.remove("later").is_some() && entry.remove("after").is_some());
+        }
+        node.put(&index, &value.to_string());
+        fs::remove_file(node.host(&format!("{BACKUPS}/{FIRST}/1-kube-apiserver.yaml.after"))).unwrap();
+        assert_eq!(way_back(&node.root, None).unwrap().changes.len(), 2);
+        node.put(MANIFEST, "a: [x, --y]\nb: 1\n");
+        assert_eq!(way_back(&node.root, None).unwrap().foreign.len(), 1);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::leftovers;
 use super::names::{kept_name, temporary_name};
 use super::root::{Root, Slot, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
-use crate::change::Change;
+use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::backup::{Set, Why, fingerprint};
 use crate::facts::file::{Attributes, FileIdentity, FileKind, Snapshot};
 use crate::storage::blank::Content;
@@ -447,8 +447,13 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
             (slot.path.clone(), "may not be the previous file", unless_foreign(&slot, done))
         }
         Undo::Return(slot) => {
-            let done = slot.rename_new(&kept_name(&slot.name), &slot.name).and_then(|()| slot.sync());
-            (slot.path.clone(), "may not be the previous file", unless_foreign(&slot, done))
+            let kept = kept_name(&slot.name);
+            let mut done = unless_foreign(&slot, slot.rename_new(&kept, &slot.name).and_then(|()| slot.sync()));
+            if matches!(done, Ok(Taken::Foreign(_))) {
+                // The backup has it, too.
+                done = slot.remove(&kept).and(done);
+            }
+            (slot.path.clone(), "may not be the previous file", done)
         }
         Undo::Remove(slot, written) => {
             let done = written.stands(&slot).and_then(|stands| match stands {
@@ -481,10 +486,12 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
         }
         Undo::Cluster(now, before) => {
             // Any other text is from another program, and stays.
-            let put_back =
-                |text: String| if text == now { cluster::replace(&now, &before, &mut false) } else { Ok(()) };
-            let done = cluster::read().and_then(put_back);
-            return done.map(|()| Taken::Back).map_err(|error| format!("{error:#}"));
+            let put_back = |text: String| match text {
+                text if text == before => Ok(Taken::Back),
+                text if text == now => cluster::replace(&now, &before, &mut false).map(|()| Taken::Back),
+                _ => Ok(Taken::Foreign(KUBEADM_CONFIG.to_owned())),
+            };
+            return cluster::read().and_then(put_back).map_err(|error| format!("{error:#}"));
         }
     };
     done.map_err(|errno| format!("{} {state} ({})", root.shown(&path), errno.desc()))
@@ -525,6 +532,111 @@ mod tests {
             assert!(error.contains(edited) && error.contains("run again"), "{error}");
             assert_eq!(node.text(edited), "saved by hand");
             assert_eq!(node.text(if edited == POLICY { MANIFEST } else { POLICY }), left);
+        }
+    }
+
+    /// A run that fails after it has changed everything that comes before, and what somebody does before it is undone.
+    fn undone_over(node: &Node, changes: &[Change], meanwhile: &dyn Fn(&Node)) -> String {
+        let set = backup::begin(&node.root, changes, &Why::Apply, at(0)).unwrap();
+        let mut undo = Vec::new();
+        let slots = stage(&node.root, changes, &mut undo).unwrap();
+        commit(&node.root, changes, slots, &mut undo).unwrap();
+        meanwhile(node);
+        take_back(&node.root, undo, &set, anyhow!("the cause")).to_string()
+    }
+
+    #[test]
+    fn what_somebody_saves_during_a_run_is_not_undone_with_it() {
+        type Meanwhile = fn(&Node);
+        let cases: [(&str, Meanwhile, Option<&str>); 6] = [
+            (POLICY, |node| node.put(POLICY, "saved by hand"), Some("saved by hand")),
+            (MANIFEST, |node| fs::remove_file(node.host(MANIFEST)).unwrap(), None),
+            ("/etc/new/file", |node| node.put("/etc/new/file", "saved by hand"), Some("saved by hand")),
+            (STRAY, |node| node.put(STRAY, "saved by hand"), Some("saved by hand")),
+            // The same text, but not the file that the run wrote.
+            (
+                POLICY,
+                |node| {
+                    node.put("/saved", "policy");
+                    fs::rename(node.host("/saved"), node.host(POLICY)).unwrap();
+                },
+                Some("policy"),
+            ),
+            (LOGS, |node| node.put(&format!("{LOGS}/audit.log"), "event"), None),
+        ];
+        for (path, meanwhile, left) in cases {
+            let node = node();
+            let told = undone_over(&node, &all_kinds(&node), &meanwhile);
+            assert!(told.contains(&format!("another program did to {path}")), "{told}");
+            assert!(!told.contains("the node is as it was"), "{told}");
+            if path != LOGS {
+                assert_eq!(node.exists(path).then(|| node.text(path)).as_deref(), left, "{path}");
+            }
+            for (other, text) in [(MANIFEST, "old"), (POLICY, "old policy"), (STRAY, "stray")] {
+                assert!(other == path || node.text(other) == text, "{path}: {other}");
+            }
+            // The previous files are in a complete backup, and no temporary file is left.
+            assert_eq!(node.sets(), ["20261124T121326Z"], "{path}");
+            assert!(!node.names().iter().any(|name| name.contains("kube-audit-bootstrap")), "{:?}", node.names());
+        }
+    }
+
+    #[test]
+    fn what_an_editor_saves_into_the_previous_file_comes_back() {
+        let node = node();
+        let changes = [node.write(POLICY, "policy")];
+        let mut undo = Vec::new();
+        let slots = stage(&node.root, &changes, &mut undo).unwrap();
+        let kept = node.host("/etc/kubernetes/.audit-policy.yaml.kube-audit-bootstrap-old");
+        // As an editor that has the file open may do after the last check.
+        fs::remove_file(&kept).unwrap();
+        fs::write(&kept, "saved by hand").unwrap();
+        let set = backup::begin(&node.root, &changes, &Why::Apply, at(0)).unwrap();
+        let error = commit(&node.root, &changes, slots, &mut undo).unwrap_err();
+        assert!(take_back(&node.root, undo, &set, error).to_string().contains("by another program meanwhile"));
+        assert_eq!(node.text(POLICY), "saved by hand");
+    }
+
+    #[test]
+    fn a_directory_that_stays_is_told_and_makes_no_backup_of_nothing() {
+        let node = Node::with(&[("/srv/a/log", "x")]);
+        let before = node.root.stat("/srv/a").unwrap().unwrap().attributes;
+        let remove = Change::RemoveDirectory { path: "/srv/a".to_owned(), before };
+        for seconds in [0, 1] {
+            let done = execute(&node.root, std::slice::from_ref(&remove), &Why::Restore, at(seconds)).unwrap();
+            let [(path, why)] = &done.left[..] else { panic!("{done:?}") };
+            assert!(path == "/srv/a" && why.contains("not empty"), "{done:?}");
+            assert_eq!((done.backup, node.sets()), (None, vec![]));
+        }
+    }
+
+    /// Here no API server runs.
+    #[test]
+    fn a_cluster_that_cannot_be_read_is_not_said_to_be_changed() {
+        let node = node();
+        let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
+        let error = node.apply(&[node.write(POLICY, "policy"), change], 0).unwrap_err().to_string();
+        assert!(error.ends_with("; nothing was written: run again") && !error.contains("changed"), "{error}");
+        assert_eq!(node.text(POLICY), "old policy");
+    }
+
+    #[test]
+    fn what_an_earlier_run_could_not_remove_goes_with_the_next() {
+        let node = node();
+        node.apply(&[node.write(POLICY, "policy"), node.write(MANIFEST, "manifest")], 0).unwrap();
+        let names = node.names();
+        for (directory, name) in [
+            ("/etc/kubernetes", kept_name("audit-policy.yaml")),
+            ("/etc/kubernetes/manifests", kept_name("kube-apiserver.yaml")),
+            ("/etc/kubernetes/manifests", temporary_name("kube-apiserver.yaml")),
+            ("/etc/kubernetes/manifests", super::super::names::hidden_name("kube-apiserver.yaml")),
+            ("/etc/kubernetes/manifests", super::super::names::unproved_name("kube-apiserver.yaml")),
+        ] {
+            assert!(!leftovers::exist(&node.root).unwrap());
+            node.put(&format!("{directory}/{name}"), "previous");
+            assert!(leftovers::exist(&node.root).unwrap(), "{name}");
+            node.apply(&[], 1).unwrap();
+            assert_eq!(node.names(), names, "{name}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Decides what `restore` and a rollback do: put the node back as it was before a backup was written, except for what
 //! the API server then still needs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -38,6 +39,8 @@ pub struct Foreign {
     pub until: Option<String>,
     /// Why the settings can't be taken out of it, with the position, where this was tried.
     pub why: Option<String>,
+    /// The program had made the file, so a restore would remove it.
+    pub is_new: bool,
 }
 
 impl fmt::Display for Foreign {
@@ -108,8 +111,8 @@ fn unwind(path: &str, steps: &[ContentStep], now: Option<&[u8]>) -> Unwound {
                     unwound.content = Some(text.into_bytes());
                 }
                 Err(why) => {
-                    let after = last.set.clone();
-                    unwound.foreign = Some(Foreign { path: path.to_owned(), after, until, why });
+                    let (path, after, is_new) = (path.to_owned(), last.set.clone(), first.before.is_none());
+                    unwound.foreign = Some(Foreign { path, after, until, why, is_new });
                 }
             }
         }
@@ -394,9 +397,12 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     restore
         .changes
         .retain(|change| !removed(change).is_some_and(|path| kept.iter().any(|kept| is_within(kept, &path))));
+    // What somebody else made of a file that the program had made is no question where the file stays anyway.
+    let stays = |foreign: &Foreign| foreign.is_new && referenced.contains(&foreign.path);
+    let foreign = restore.foreign.extract_if(.., |foreign| stays(foreign)).map(|foreign| foreign.path);
+    let kept: BTreeSet<_> = foreign.chain(kept).collect();
     let note = |path| format!("{path} stays: {manifest_path} points at it, and the API server needs it");
     restore.notes.extend(kept.iter().map(note));
-    restore.foreign.retain(|foreign| !kept.contains(&foreign.path));
 }
 
 /// What a rollback does, and what it leaves.
@@ -445,7 +451,7 @@ mod tests {
     use crate::storage::mounts;
 
     fn foreign(path: &str) -> Foreign {
-        Foreign { path: path.to_owned(), after: "ID".to_owned(), until: None, why: None }
+        Foreign { path: path.to_owned(), after: "ID".to_owned(), until: None, why: None, is_new: path != "/q" }
     }
 
     #[test]
