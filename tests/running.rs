@@ -162,6 +162,20 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
     }
 }
 
+/// The kubelet can be quicker than the program's first look after the change.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn an_old_api_server_that_stops_listening_at_once_is_ended_as_well() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        300,
+        "strace='strace -f -o /mnt/syncs -e trace=fsync -e inject=fsync:delay_exit=400000'
+         run apply apply --wait 1m",
+    );
+    node.stdout("apply", 0);
+    assert_eq!(node.lines("ends"), ["ended"], "{}", node.stderr("apply"));
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn three_repairs_within_an_hour_are_the_last_ones() {

@@ -45,6 +45,8 @@ pub enum EventSink {
 #[derive(Debug)]
 pub struct Outgoing {
     pub process: Process,
+    /// Whether it accepted connections when this was made.
+    pub listened: bool,
     events: EventSink,
     canary: Option<Canary>,
 }
@@ -67,7 +69,9 @@ impl Outgoing {
                 .ok(),
             EventSink::None | EventSink::Elsewhere => None,
         };
-        Outgoing { process, events, canary }
+        let mut outgoing = Outgoing { process, listened: false, events, canary };
+        outgoing.listened = outgoing.listens();
+        outgoing
     }
 
     /// Whether it accepts connections.

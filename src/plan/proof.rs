@@ -98,7 +98,8 @@ struct Ending {
 
 impl Ending {
     /// `after`: the time since the proof began. A listener that was never seen open does not show that the kubelet has
-    /// begun to end the process.
+    /// begun to end the process. The kubelet may be quicker than the first look here, so `listened` begins with what
+    /// was seen before the manifest was changed.
     fn next(&mut self, seen: &Sight, after: Duration) -> Option<Next> {
         if self.ended || !seen.processes.contains(&self.process) {
             return None;
@@ -158,9 +159,9 @@ impl Proof {
     }
 
     /// Lets the proof end the previous process when its listener has been closed for `drain`, as the process would
-    /// stay longer.
-    pub fn ending(mut self, process: Process, drain: Duration) -> Self {
-        self.ending = Some(Ending { process, drain, listened: false, closed: None, ended: false });
+    /// stay longer. `listened`: whether the process accepted connections before the manifest was changed.
+    pub fn ending(mut self, process: Process, drain: Duration, listened: bool) -> Self {
+        self.ending = Some(Ending { process, drain, listened, closed: None, ended: false });
         self
     }
 
@@ -448,7 +449,7 @@ mod tests {
     #[test]
     fn the_old_process_is_ended_once_when_its_listener_has_been_closed_for_so_long() {
         let five = Duration::from_secs(5);
-        let mut proof = proof().ending(old(), five);
+        let mut proof = proof().ending(old(), five, false);
         let open = Sight { listens: true, ..seen(&[old()]) };
         let closed = seen(&[old()]);
         let moments = [
@@ -472,11 +473,20 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_closed_before_the_first_look_is_one_that_has_closed() {
+        let mut proof = proof().ending(old(), Duration::from_secs(5), true);
+        let closed = seen(&[old()]);
+        let moments = [(0, closed.clone()), (4, closed.clone()), (5, closed)];
+        let wanted = [(0, Next::Closed(Duration::from_secs(5))), (5, Next::End)];
+        assert_eq!(story(&mut proof, &moments), wanted);
+    }
+
+    #[test]
     fn a_process_that_the_kubelet_has_not_begun_to_end_is_not_ended() {
         let again = Process { started: 9, ..old() };
         for process in [old(), again] {
             // The process was never seen to listen; or it is another process with the same number.
-            let mut proof = proof().ending(old(), Duration::ZERO);
+            let mut proof = proof().ending(old(), Duration::ZERO, false);
             let listens = process != old();
             let moments: Vec<_> = (0..50)
                 .map(|at| (at, Sight { listens: listens && at < 10, ..seen(std::slice::from_ref(&process)) }))

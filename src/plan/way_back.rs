@@ -10,7 +10,7 @@ use crate::facts::file::{FileKind, lossy, text_of};
 use crate::facts::way_back::{ContentStep, Goal, WayBack};
 use crate::path::is_within;
 use crate::wiring::manifest;
-use crate::yaml::undo::undo;
+use crate::yaml::{self, undo::undo};
 
 /// What a restore does, and what it does not do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,11 +158,25 @@ fn take_out(
     let (Some(previous), Some(written), Some(now)) = (text(previous), text(written), text(now)) else {
         return Err(None);
     };
+    if !is_edited(&written) {
+        return Err(None);
+    }
     let undone = undo(&previous, &written, &now).map_err(|refused| Some(refused.to_string()))?;
     match manifest::check_volumes(&undone) {
         Ok(()) => Ok(undone),
         Err(refusal) => Err(Some(refusal.to_string())),
     }
+}
+
+/// Does the program edit files of this kind? A policy, or a unit, is its own text as a whole, and what somebody made of
+/// it can't be told from it.
+fn is_edited(text: &str) -> bool {
+    yaml::parse(text).is_ok_and(|documents| {
+        documents
+            .iter()
+            .map(|document| &document.root)
+            .all(|root| root.pairs().is_some() && root.get("kind").and_then(yaml::Node::scalar) != Some("Policy"))
+    })
 }
 
 /// An unfinished restore.
@@ -633,6 +647,14 @@ mod tests {
                 Some("a: [x]\nv: 2\n"),
                 false,
                 None,
+            ),
+            // A policy is not taken apart.
+            (
+                vec![run("1", "kind: Policy\na: 1\n", "kind: Policy\na: 2\n")],
+                Some("kind: Policy\na: 2\nb: 3\n"),
+                Some("kind: Policy\na: 2\nb: 3\n"),
+                false,
+                ended("1", None),
             ),
             // A file that the program made.
             (vec![made("1", "p")], Some("p"), None, false, None),

@@ -207,7 +207,7 @@ impl Watch {
         let Auditing { flags, words, .. } = self.auditing.clone();
         let mut proof = Proof::new(flags, words, self.old.clone(), wants_event, limit);
         if let Some((outgoing, drain)) = &self.outgoing {
-            proof = proof.ending(outgoing.process.clone(), *drain);
+            proof = proof.ending(outgoing.process.clone(), *drain, outgoing.listened);
         }
         loop {
             let Processes { api_servers: processes, has_kubelet: kubelet } = apiserver::find_processes();
