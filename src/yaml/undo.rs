@@ -3,6 +3,8 @@
 //! What the edit added goes, what it changed gets its previous value, and everything else stays, byte for byte. If
 //! somebody has also changed what the edit wrote, nothing is undone.
 
+use std::slice;
+
 use super::edit::{New, Op, PathStep, RefusedEdit, edit};
 use super::node::{Node, NodeKind};
 use super::scalar::{Type, resolve};
@@ -85,7 +87,7 @@ impl Sides<'_> {
             let Some(found) = now.get(name) else { continue };
             let sides = Sides { previous: self.previous.and_then(|previous| previous.get(name)), written };
             let step = PathStep::from(name);
-            match sides.compare(found, &[path, &[step.clone()]].concat(), &mut inner)? {
+            match sides.compare(found, &[path, slice::from_ref(&step)].concat(), &mut inner)? {
                 Rest::Something => {}
                 Rest::Nothing => gone.push(step),
             }
@@ -123,7 +125,7 @@ impl Sides<'_> {
             let previous = place(&old, name).map(|at| &before[at]);
             let step = PathStep::from(index);
             let sides = Sides { previous, written: &after[at] };
-            match sides.compare(&present[index], &[path, &[step.clone()]].concat(), &mut inner)? {
+            match sides.compare(&present[index], &[path, slice::from_ref(&step)].concat(), &mut inner)? {
                 Rest::Something => {}
                 Rest::Nothing => gone.push(step),
             }
