@@ -1,6 +1,7 @@
 //! What was observed on a node, as data: the input of a plan. `node` fills it in. No code here reads a node, and none
 //! decides what to do.
 
+pub mod asker;
 pub mod backup;
 pub mod distribution;
 pub mod file;
