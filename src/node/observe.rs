@@ -10,7 +10,7 @@ use super::root::{Root, split, stays_wrong};
 use super::{cluster, disk, gather, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
-use crate::facts::file::{FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::file::{Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::unit;
@@ -62,7 +62,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     Ok(Facts {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: beside(root, &manifest_path)?,
+        beside: beside(root, &manifest_path, manifest.as_ref())?,
         manifest,
         manifest_path,
         kubeadm,
@@ -207,8 +207,16 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
 /// The other files in the manifest directory that the kubelet would read: every name that does not begin with a dot.
 /// What can't be a pod is left out, because the kubelet skips it: what is not a regular file, not text, or a link to
 /// a missing file. A file that can't be read at the moment may define a pod, so it is an error.
-fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
+///
+/// If the manifest is a link, what it leads to is left out, too: that is the manifest. Another name of the same file
+/// would keep the previous text when the manifest is replaced, so it is one of the others.
+fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
+    let is_link = manifest.is_some() && root.real(manifest_path)? != manifest_path;
+    let is_manifest = |entry: &Entry, path: &str| -> Result<bool> {
+        let is_same = manifest.is_some_and(|manifest| manifest.snapshot.identity == entry.identity);
+        Ok(is_link && is_same && (root.real(path)? != path || leads_to(root, manifest_path, path)?))
+    };
     let mut texts = Vec::new();
     for name in root.list(directory)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
@@ -217,6 +225,7 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
         }
         match root.stat(&path) {
             Ok(Some(entry)) if entry.kind != FileKind::File => continue,
+            Ok(Some(entry)) if is_manifest(&entry, &path)? => continue,
             Ok(Some(entry)) if entry.size > MAX_BYTES as u64 => {
                 log::warn!(
                     "{}: {} bytes, too large to read; not checked for the API server's pod",
@@ -235,4 +244,12 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
         }
     }
     Ok(texts)
+}
+
+/// Whether the last link of `link` leads to the name `path`, and not to another name of the same file.
+fn leads_to(root: &Root, link: &str, path: &str) -> Result<bool> {
+    let real = root.real(link)?;
+    let ((directory, name), (parent, other)) = (split(&real)?, split(path)?);
+    let identity = |path: &str| Ok::<_, anyhow::Error>(root.stat(path)?.map(|entry| entry.identity));
+    Ok(name == other && identity(directory)? == identity(parent)?)
 }

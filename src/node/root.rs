@@ -361,6 +361,24 @@ impl Slot {
         })
     }
 
+    /// The identity and the bytes of the regular file `name` of this directory; `None` if there is none. A link is
+    /// none.
+    pub fn read(&self, name: &str) -> nix::Result<Option<(FileIdentity, Vec<u8>)>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = match openat(&self.dir, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::ENOENT | Errno::ELOOP) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let stat = fstat(&file)?;
+        if kind_of(&stat) != FileKind::File {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?;
+        Ok(Some((identity(&stat), bytes)))
+    }
+
     /// Makes a hard link `name` to the file, in the same directory.
     pub fn link(&self, name: &str) -> nix::Result<()> {
         self.anew(name, || linkat(&self.dir, self.name.as_str(), &self.dir, name, AtFlags::empty()))
