@@ -5,10 +5,12 @@
 //!
 //! Everything here works on texts and values. No file, no process and nothing of a node may be touched here.
 
+pub mod command_line;
 #[cfg(test)]
-mod differential;
+pub(crate) mod differential;
 pub mod flags;
 pub mod log;
 pub mod metrics;
 pub mod policy;
+pub mod shell;
 pub mod version;

@@ -72,10 +72,10 @@ impl Kubectl {
         let program = program
             .with_context(|| format!("kubectl is not installed: there is none of {}", KUBECTLS.join(", ")))?;
         ensure!(Path::new(ADMIN_CONF).exists(), "there is no {ADMIN_CONF}");
-        let address = process.value("--advertise-address");
+        let address = process.value("advertise-address");
         let address = address.context("the API server was started without --advertise-address=...")?;
-        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        Ok(Kubectl { program, server: format!("https://{host}:{}", process.port()) })
+        let host = if address.contains(':') { format!("[{address}]") } else { address };
+        Ok(Kubectl { program, server: format!("https://{host}:{}", process.listener().port) })
     }
 
     /// Requests a path.

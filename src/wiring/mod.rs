@@ -5,11 +5,16 @@
 //! * `settings` holds what a file must have, `mounts` the mounts that this needs.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
 //!   for kubeadm.
+//! * `command` reads the words that start the API server; [`pod`] says whether the kubelet runs a manifest.
 
+mod command;
+#[cfg(test)]
+mod differential;
 pub mod kubeadm;
 pub mod manifest;
 mod mounts;
 pub mod patch;
+pub mod pod;
 #[cfg(test)]
 mod property;
 mod settings;
