@@ -576,10 +576,11 @@ mod differential {
     #[test]
     #[ignore = "needs kubeadm's own commands: COMMANDS"]
     fn arguments_mean_what_they_mean_to_kubeadm() {
-        let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000));
+        // kubeadm makes all its commands anew for each question, which takes milliseconds.
+        let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000).min(200_000) / 10);
         for oracle in &mut Oracle::all("COMMANDS") {
             let mut random = Random::new(seed, oracle.version);
-            let (mut taken, mut prepared) = (0, 0);
+            let (mut taken, mut prepared) = (0, 0_u64);
             for _ in 0..pairs {
                 let mut line: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&WORDS).to_owned()).collect();
                 if random.one_in(2) {
@@ -594,7 +595,7 @@ mod differential {
                 taken += 1;
                 let flag = |name: &str| answer["flags"][name].as_str().filter(|value| !value.is_empty());
                 let is_on = |name: &str| flag(name) == Some("true");
-                let verb = match answer["command"].as_str().unwrap() {
+                let verb = match answer["command"].as_str().unwrap_or_default() {
                     "kubeadm init" => Some("init"),
                     "kubeadm join" if flag("config").is_some() || is_on("control-plane") => Some("join"),
                     "kubeadm upgrade apply" | "kubeadm upgrade node" => Some("upgrade"),
@@ -609,10 +610,10 @@ mod differential {
                     [Some(call.verb().to_owned()), call.config, call.patches, call.version, call.rootfs]
                 });
                 assert_eq!(found, expected, "{}: {line:?}", oracle.version);
-                prepared += u32::from(expected.is_some());
+                prepared += u64::from(expected.is_some());
             }
             println!("{}: seed {seed}, {pairs} calls, {taken} accepted, {prepared} prepared", oracle.version);
-            assert!(prepared > 100, "almost no call is one that needs preparation");
+            assert!(prepared > pairs / 100, "almost no call is one that needs preparation");
         }
     }
 }

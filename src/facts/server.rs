@@ -44,7 +44,7 @@ impl Process {
             && found.iter().zip(wanted).all(|(found, wanted)| found.0 == wanted.0 && fits(wanted.1, found.1))
             && words.iter().all(|word| {
                 let (name, value) = word.trim_start_matches('-').split_once('=').unwrap_or((word, "true"));
-                all.get(name).is_some_and(|found| fits(value, found))
+                name.contains('$') || all.get(name).is_some_and(|found| fits(value, found))
             })
     }
 

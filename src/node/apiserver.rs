@@ -154,6 +154,9 @@ pub fn listens(network: &str, wanted: Listener) -> bool {
 
 /// An address as the kernel prints it: words of 32 bits, each as the number that it is in memory.
 fn address_of(text: &str) -> Option<IpAddr> {
+    if text.len() % 8 != 0 {
+        return None;
+    }
     let words =
         text.as_bytes().chunks(8).map(|word| u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok());
     let bytes: Vec<_> = words.collect::<Option<Vec<_>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();

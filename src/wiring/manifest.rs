@@ -772,7 +772,8 @@ mod tests {
     fn flags_are_read_from_a_shells_line() {
         for line in [
             "[/bin/sh, -c, \"exec kube-apiserver --audit-log-maxage=7 --v=2 '--audit_log_maxsize=5'; true\"]",
-            "[/bin/sh, -c, kube-apiserver --audit-log-maxage=7, --audit_log_maxsize=5]",
+            "[/bin/sh, -c, kube-apiserver --audit-log-maxage 7 --audit_log_maxsize=5, --audit-log-maxbackup=3]",
+            "[/bin/sh, -c, \"# --audit-log-maxage=1\\nkube-apiserver --audit-log-maxage=7 --audit-log-maxsize=5\"]",
         ] {
             let flags = read_auditing(&pod(&format!("command: {line}"))).unwrap().flags;
             let expected = [("audit-log-maxage", "7"), ("audit-log-maxsize", "5")];

@@ -65,7 +65,6 @@ const MAX: i64 = i32::MAX as i64;
 
 /// Fields that must be there, and not be empty.
 const REQUIRED: &[(&str, &str)] = &[
-    ("ObjectMeta", "name"),
     ("Container", "name"),
     ("Container", "image"),
     ("Volume", "name"),
@@ -116,11 +115,16 @@ pub fn check(text: &str, version: Option<Version>) -> Check {
     let root = &document.root;
     can_be_json(root)?;
     of_type("Pod", root, "the manifest")?;
-    let missing = Node { kind: NodeKind::Mapping { pairs: Vec::new(), flow: true }, ..root.clone() };
+    let missing = empty(root);
     metadata(root.get("metadata").filter(|node| !node.is_null()).unwrap_or(&missing))?;
     let spec = root.get("spec").filter(|node| !node.is_null()).unwrap_or(&missing);
     pod_spec(spec)?;
     if version.is_some_and(|version| version >= REFUSES_API) { no_references(spec) } else { Ok(()) }
+}
+
+/// An empty mapping in the place of a node.
+fn empty(node: &Node) -> Node {
+    Node { kind: NodeKind::Mapping { pairs: Vec::new(), flow: true }, tag: None, ..node.clone() }
 }
 
 /// The kubelet makes JSON of the YAML. A few values have no form there.
@@ -176,7 +180,12 @@ fn of_type(kind: &str, node: &Node, name: &str) -> Check {
     }
     if let Some(kind) = kind.strip_prefix("list ") {
         let Some(items) = node.items() else { return wrong("a list") };
-        return items.iter().try_for_each(|item| of_type(kind, item, name));
+        // A null in a list counts as an item without fields.
+        let is_empty = |item: &Node| item.is_null() && fields_of(kind).next().is_some();
+        return items.iter().try_for_each(|item| match is_empty(item) {
+            true => of_type(kind, &empty(item), name),
+            false => of_type(kind, item, name),
+        });
     }
     if let Some(kind) = kind.strip_prefix("map ") {
         if node.pairs().is_none() {
@@ -187,7 +196,9 @@ fn of_type(kind: &str, node: &Node, name: &str) -> Check {
     let found = resolve(node);
     match kind {
         "string" if found != Type::Str => wrong("a string"),
-        "time" if found != Type::Str => wrong("a time in quotes"),
+        "time" if found != Type::Str || !is_time(node.scalar().unwrap_or_default()) => {
+            wrong("a time such as 2026-01-31T12:00:00Z")
+        }
         "bool" if !matches!(found, Type::Bool(_)) => wrong("true or false"),
         "int32" if !is_number(node, i64::from(i32::MIN), i64::from(i32::MAX)) => wrong("a whole number"),
         "int64" if !is_number(node, i64::MIN, i64::MAX) => wrong("a whole number"),
@@ -222,6 +233,32 @@ fn number(node: &Node) -> Option<i64> {
 
 fn is_number(node: &Node, least: i64, most: i64) -> bool {
     number(node).is_some_and(|number| (least..=most).contains(&number))
+}
+
+/// A time as RFC 3339 writes it.
+fn is_time(text: &str) -> bool {
+    let (seconds, rest) = text.split_at_checked(19).unwrap_or_default();
+    let fits = |text: &str, form: &str| {
+        text.len() == form.len()
+            && text
+                .bytes()
+                .zip(form.bytes())
+                .all(|(byte, form)| if form == b'0' { byte.is_ascii_digit() } else { byte == form })
+    };
+    let number = |at: usize| seconds.get(at..at + 2).and_then(|text| text.parse::<u32>().ok()).unwrap_or(99);
+    let zone = match rest.strip_prefix(['.', ',']) {
+        Some(fraction) if fraction.starts_with(|c: char| c.is_ascii_digit()) => {
+            fraction.trim_start_matches(|c: char| c.is_ascii_digit())
+        }
+        _ => rest,
+    };
+    fits(seconds, "0000-00-00T00:00:00")
+        && (1..=12).contains(&number(5))
+        && (1..=31).contains(&number(8))
+        && number(11) < 24
+        && number(14) < 60
+        && number(17) < 60
+        && (zone == "Z" || fits(zone, "+00:00") || fits(zone, "-00:00"))
 }
 
 /// A quantity (`k8s.io/apimachinery/pkg/api/resource`): a number with a sign, a fraction, and a unit or an exponent.
@@ -641,11 +678,15 @@ fn no_references(spec: &Node) -> Check {
     }
     for volume in items(spec, "volumes") {
         for (name, found) in sources(volume) {
-            let projected = items(found, "sources").iter().flat_map(Node::entries);
-            let of_projected = projected.filter(|(key, value)| {
-                name == "projected" && key.scalar() != Some("downwardAPI") && !value.is_null()
-            });
-            if OF_THE_API.contains(&name) || of_projected.count() > 0 {
+            let is_of_the_node = |source: &Node| {
+                let known = |name: &str| fields_of("VolumeProjection").any(|(known, _)| known == name);
+                let entries = source.entries().into_iter().filter(|(_, value)| !value.is_null());
+                let names: Vec<_> =
+                    entries.filter_map(|(key, _)| key.scalar().filter(|name| known(name))).collect();
+                names == ["downwardAPI"]
+            };
+            let of_the_api = name == "projected" && !items(found, "sources").iter().all(is_of_the_node);
+            if OF_THE_API.contains(&name) || of_the_api {
                 return no(found, &format!("a {name} volume"));
             }
         }
@@ -663,4 +704,111 @@ fn no_references(spec: &Node) -> Check {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = "apiVersion: v1
+kind: Pod
+metadata: {name: kube-apiserver, namespace: kube-system, labels: {tier: control-plane}}
+spec:
+  containers:
+  - {name: kube-apiserver, image: a, volumeMounts: [{name: v, mountPath: /v}]}
+  volumes: [{name: v, hostPath: {path: /v}}]
+";
+
+    /// The sample with one text in the place of another. A mark in it stands where the refusal must be.
+    fn found(from: &str, to: &str) -> (Option<(String, bool)>, String) {
+        assert!(POD.contains(from), "{from}");
+        let marked = POD.replacen(from, to, 1);
+        let text = marked.replace('^', "");
+        let refusal = check(&text, Some(REFUSES_API)).err();
+        let is_there = |position: Position| {
+            let (line, at) = marked
+                .lines()
+                .enumerate()
+                .find_map(|(line, text)| Some((line, text.find('^')?)))
+                .unwrap_or_default();
+            (position.line, position.column) == (line + 1, at + 1)
+        };
+        (refusal.map(|refusal| (refusal.reason.clone(), is_there(refusal.position))), text)
+    }
+
+    #[test]
+    fn what_the_kubelet_refuses_is_refused_where_it_is() {
+        for (from, to, reason) in [
+            ("volumes: [", "volumes: [{name: v, emptyDir: {}}, ^", "two volumes are named \"v\""),
+            ("{name: v, mountPath: /v}", "{name: ^w, mountPath: /v}", "no volume \"w\""),
+            ("{name: v, mountPath: /v}", "{name: v, mountPath: /v}, ^{name: v, mountPath: /v}", "mounted twice"),
+            ("mountPath: /v}", "mountPath: /v, recursiveReadOnly: ^Enabled}", "needs readOnly: true"),
+            ("mountPath: /v}", "mountPath: /v, subPath: ^../x}", "must not contain .."),
+            ("mountPath: /v}", "mountPath: /v, subPath: ^/x}", "remove the slash"),
+            ("mountPath: /v}", "mountPath: /v, readOnly: ^\"true\"}", "must be true or false"),
+            ("mountPath: /v}", "mountPath: ^\"\"}", "mountPath is missing or empty"),
+            ("{path: /v}", "{path: /v, type: ^Dir}", "type takes one of"),
+            ("{path: /v}", "^{}", "path is missing or empty"),
+            ("hostPath: {path: /v}", "hostPath: {path: /v}, emptyDir: ^{}", "two sources"),
+            ("hostPath: {path: /v}", "configMap: ^{name: x}", "a static pod cannot have a configMap volume"),
+            ("image: a", "image: ^\"\"", "image is missing or empty"),
+            ("image: a", "image: ^1", "image must be a string"),
+            ("image: a", "image: a, command: [a, ^1]", "command must be a string"),
+            ("image: a", "image: a, ports: [{containerPort: ^70000}]", "from 1 to 65535"),
+            ("image: a", "image: a, livenessProbe: ^{periodSeconds: 1}", "nothing to do"),
+            (
+                "  - {name: kube-apiserver",
+                "  - {name: kube-apiserver, image: b}\n  - ^{name: kube-apiserver",
+                "two containers",
+            ),
+            (
+                "{name: kube-apiserver, image",
+                "{name: ^Kube_apiserver, image",
+                "must be at most 63 lower-case letters",
+            ),
+            ("{name: kube-apiserver, namespace", "{name: ^\"\", namespace", "no metadata.name"),
+            ("labels: {", "creationTimestamp: ^today, labels: {", "must be a time"),
+            ("spec:\n", "status: ^[]\nspec:\n", "status must be a mapping"),
+            ("  - {name: kube-apiserver", "  - ^~\n  - {name: kube-apiserver", "name is missing or empty"),
+            ("namespace: kube-system", "namespace: ^Kube", "namespace \"Kube\" must be"),
+            ("tier: control-plane", "tier: ^control plane", "a label's value"),
+            ("tier: control-plane", "tier: ^1", "labels must be a string"),
+            ("spec:\n", "spec:\n  hostNetwork: ^yess\n", "hostNetwork must be true or false"),
+            ("spec:\n", "spec:\n  serviceAccountName: ^x\n", "a service account"),
+        ] {
+            let (refusal, text) = found(from, to);
+            let (found, is_there) = refusal.unwrap_or_default();
+            assert!(found.contains(reason) && is_there, "{reason}: {found} {is_there}\n{text}");
+        }
+        let flow = "{apiVersion: v1, kind: Pod}";
+        let refusal = check(flow, None).unwrap_err();
+        assert!(refusal.reason.contains("as JSON") && refusal.position.line == 1, "{refusal}");
+    }
+
+    #[test]
+    fn what_the_kubelet_takes_is_taken() {
+        for (from, to) in [
+            ("kind: Pod", "kind: Pod"),
+            ("namespace: kube-system", "namespace: "),
+            ("namespace: kube-system", "namespace: \"\""),
+            ("namespace: kube-system", "creationTimestamp: null"),
+            ("hostPath: {path: /v}", "hostPath: "),
+            ("hostPath: {path: /v}", "emptyDir: {sizeLimit: 1.5Gi}"),
+            ("{path: /v}", "{path: /v, type: \"\"}"),
+            ("mountPath: /v}", "mountPath: /v, readOnly: yes, recursiveReadOnly: IfPossible}"),
+            ("mountPath: /v}", "mountPath: /v, recursiveReadOnly: Disabled, unknown: 1}"),
+            ("mountPath: /v}", "mountPath: /v}, {name: v, mountPath: /v/}"),
+            ("image: a", "image: a, securityContext: {runAsUser: 0x10}, imagePullPolicy: \"\""),
+            ("image: a", "image: a, resources: {requests: {cpu: 1e3, memory: 100Mi}}"),
+            ("spec:\n", "spec:\n  hostNetwork: on\n  restartPolicy: ~\n"),
+        ] {
+            let (refusal, text) = found(from, to);
+            assert_eq!(refusal, None, "{text}");
+        }
+        // An older kubelet may take it.
+        let text = POD.replace("hostPath: {path: /v}", "configMap: {name: x}");
+        assert_eq!(check(&text, Some(Version::new(33))), Ok(()));
+        // The second document is not read.
+        assert_eq!(check(&format!("{POD}---\nkind: 1\n"), None), Ok(()));
+    }
 }

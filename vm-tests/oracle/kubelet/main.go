@@ -99,8 +99,13 @@ func fields(of reflect.Type, lines map[string]string) {
 			}
 			continue
 		}
-		// What the kubelet does not take from a manifest, and what would make a circle.
-		if name == "status" || name == "managedFields" {
+		// Nobody writes these, and they have many fields.
+		switch name {
+		case "status":
+			lines[of.Name()+"\t"+name] = "mapping"
+			continue
+		case "managedFields":
+			lines[of.Name()+"\t"+name] = "list mapping"
 			continue
 		}
 		lines[of.Name()+"\t"+name] = kind(field.Type, lines)
