@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 /// The layers of `src/`, the lowest first: each folder or file, and the folders and files that it can use.
 ///
 /// The list is exact: a use that is not in it is a fault, and so is an entry that no file needs.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     // Text and numbers.
     ("path", &[]),
+    ("pflag", &[]),
     ("time", &[]),
     ("yaml", &[]),
-    ("audit", &["yaml"]),
+    ("audit", &["pflag", "yaml"]),
     // What is known about the log directory, and the configuration.
     ("storage", &["audit", "path", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
     // Edits of files of kubeadm and of administrators, and snippets for other programs.
-    ("wiring", &["audit", "config", "path", "yaml"]),
+    ("wiring", &["audit", "config", "path", "pflag", "yaml"]),
     ("render", &["config", "path", "storage", "wiring", "yaml"]),
     // What passes between `plan` and `node`: what was observed, and what to do.
     ("facts", &["audit", "storage", "time", "yaml"]),
@@ -42,6 +43,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "node/handover",
             "node/root",
             "path",
+            "pflag",
             "plan",
             "render",
             "run",

@@ -7,6 +7,8 @@ use super::command_line;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shell<'a> {
     line: &'a str,
+    /// The position of the line among the words after the shell.
+    pub at: usize,
     /// `$1`, `$2` and so on.
     parameters: &'a [String],
 }
@@ -68,15 +70,15 @@ impl<'a> Shell<'a> {
             at += letters.matches(['o', 'O']).count();
         }
         match words.get(at) {
-            Some(line) if is_line => Ok(Shell { line, parameters: words.get(at + 2..).unwrap_or_default() }),
+            Some(line) if is_line => Ok(Shell { line, at, parameters: words.get(at + 2..).unwrap_or_default() }),
             Some(_) => Err("its script is in a file"),
             None => Err("it is given no script"),
         }
     }
 
-    /// A line without a shell before it.
+    /// A line without a shell before it, in the place of the shell.
     pub fn line(line: &'a str) -> Shell<'a> {
-        Shell { line, parameters: &[] }
+        Shell { line, at: 0, parameters: &[] }
     }
 
     /// The words after kube-apiserver, in the one command that starts it. `variable`: the value of a variable of the
@@ -397,10 +399,9 @@ impl<'a> Reader<'a> {
         let is_changed = self.whole.match_indices(name).any(|(at, _)| {
             let (before, after) = (&self.whole[..at], &self.whole[at + name.len()..]);
             let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-            !is_part(before.chars().last())
-                && !is_part(after.chars().next())
-                && !before.ends_with('$')
-                && !(before.ends_with("${") && after.starts_with('}'))
+            let is_use = before.ends_with('$') || before.ends_with("${") && after.starts_with('}');
+            let is_other = is_part(before.chars().last()) || is_part(after.chars().next());
+            !is_use && !is_other
         });
         (self.variable)(name).filter(|_| !is_changed)
     }

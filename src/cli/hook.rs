@@ -98,7 +98,8 @@ impl Call {
             Occasion::Init => word != Some("phase"),
             // A worker needs no preparation.
             Occasion::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
-            _ => matches!(word, Some("apply" | "node")),
+            // A phase is a part of an upgrade.
+            _ => matches!(word, Some("apply" | "node")) && scan.word_after().is_none_or(|at| rest[at] != "phase"),
         };
         let call = Call {
             occasion,
@@ -150,6 +151,11 @@ impl<'a> Scan<'a> {
         // cobra takes no empty word for a command.
         let word = found.words.iter().copied().find(|at| *at < end && !arguments[*at].is_empty());
         Scan { word, arguments: found, end }
+    }
+
+    /// The position of the word after the first one.
+    fn word_after(&self) -> Option<usize> {
+        self.arguments.words.iter().copied().find(|at| self.word.is_some_and(|word| *at > word) && *at < self.end)
     }
 
     /// The value of a flag; if it is there several times, the last one. `None` if it is empty, as is kubeadm's default.
@@ -459,6 +465,8 @@ mod tests {
             "upgrade diff",
             "upgrade",
             "upgrade apply --dry-run",
+            "upgrade apply phase addon all",
+            "upgrade node --patches /p phase control-plane",
             "config images pull --config f",
             "token create --config f init",
             "completion bash",

@@ -154,7 +154,7 @@ pub fn listens(network: &str, wanted: Listener) -> bool {
 
 /// An address as the kernel prints it: words of 32 bits, each as the number that it is in memory.
 fn address_of(text: &str) -> Option<IpAddr> {
-    if text.len() % 8 != 0 {
+    if !text.len().is_multiple_of(8) {
         return None;
     }
     let words =

@@ -139,12 +139,14 @@ pub(super) fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
         .collect();
     let known = |name: &str| variables.get(name).cloned().flatten();
     let shell = match shell::position(&texts) {
-        Some(at) => Some((at, Shell::of(&texts[at + 1..]))),
-        None => texts.iter().position(|text| in_shell_line(text)).map(|at| (at, Ok(Shell::line(&texts[at])))),
+        Some(at) => Some((at, Shell::of(&texts[at + 1..]).map(|shell| (at + 1 + shell.at, shell)))),
+        None => {
+            texts.iter().position(|text| in_shell_line(text)).map(|at| (at, Ok((at, Shell::line(&texts[at])))))
+        }
     };
     if let Some((at, shell)) = shell {
-        let position = words[at].node.position;
-        return of_shell(position, shell.and_then(|shell| shell.api_server(&known)));
+        let position = words[shell.as_ref().map_or(at, |(line, _)| *line)].node.position;
+        return of_shell(position, shell.and_then(|(_, shell)| shell.api_server(&known)));
     }
     let start = command_line::start(&texts);
     let bare = || texts.iter().position(|text| text == "kube-apiserver").map(|at| at + 1);
@@ -275,10 +277,10 @@ mod tests {
             ("{command: [kube-apiserver, ^-audit-log-path=/a]}", "two dashes"),
             ("{command: [kube-apiserver, ^--=x]}", "is no flag"),
             ("{args: [--a=1, ^x]}", "takes flags alone"),
-            ("{command: [^sh, -c, \"kube-apiserver $X\"]}", "known only to the shell"),
-            ("{command: [^sh, -c, \"kube-apiserver --audit-log-path=$X\"]}", "the value of --audit-log-path"),
+            ("{command: [sh, -c, ^\"kube-apiserver $X\"]}", "known only to the shell"),
+            ("{command: [sh, -c, ^\"kube-apiserver --audit-log-path=$X\"]}", "the value of --audit-log-path"),
             ("{command: [^sh, /kube-apiserver.sh, --a=1]}", "in a file"),
-            ("{command: [^sh, -c, \"kube-apiserver x\"]}", "does not take all its words"),
+            ("{command: [sh, -c, ^\"kube-apiserver x\"]}", "does not take all its words"),
         ] {
             let refusal = line(&marked.replace('^', "")).err().expect(marked);
             assert!(refusal.reason.contains(reason), "{marked}: {refusal}");

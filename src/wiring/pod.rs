@@ -290,7 +290,8 @@ fn of_fields(kind: &str, node: &Node) -> Check {
     for (_, name, empty, words) in WORDS.iter().filter(|(of, ..)| *of == kind) {
         if let Some(found) = field(node, name) {
             let word = found.scalar().unwrap_or_default();
-            if !words.contains(&word) && !(*empty && word.is_empty()) {
+            let fits = words.contains(&word) || *empty && word.is_empty();
+            if !fits {
                 return refuse(found.position, format!("{name} takes one of {}, not {word:?}", words.join(", ")));
             }
         }
@@ -304,6 +305,12 @@ fn of_fields(kind: &str, node: &Node) -> Check {
     }
     match kind {
         "Volume" => volume(node),
+        "EmptyDirVolumeSource" => match field(node, "sizeLimit") {
+            Some(found) if word(node, "sizeLimit").starts_with('-') && number(found) != Some(0) => {
+                refuse(found.position, "sizeLimit must not be negative; correct it")
+            }
+            _ => Ok(()),
+        },
         "HostPathVolumeSource" => no_step_back(node, "path"),
         "VolumeMount" => mount(node),
         "Container" => container(node),
