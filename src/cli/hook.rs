@@ -27,7 +27,7 @@ use crate::plan::Occasion;
 use crate::run::Run;
 use crate::run::apply::{self, ApplyTerms};
 use crate::run::misuse::Misuse;
-use crate::wiring::kubeadm::{self, Purpose};
+use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::patch;
 
 /// This environment variable counts the calls of the hook. If it is set, the node is prepared already. At
@@ -85,21 +85,25 @@ impl Call {
     /// arguments that kubeadm refuses, the result does not matter.
     fn of(arguments: &[String]) -> Option<Call> {
         // cobra looks for the command first, removes it, and gives the rest to the command, with the flags before it.
-        let at = Scan::of(arguments, SWITCHES).word?;
+        let at = *Scan::of(arguments, SWITCHES).words.first()?;
         let occasion = [Occasion::Init, Occasion::Join, Occasion::Upgrade]
             .into_iter()
             .find(|occasion| occasion.command() == Some(&arguments[at]))?;
         let rest = [&arguments[..at], &arguments[at + 1..]].concat();
         let scan = Scan::of(&rest, &[SWITCHES, COMMAND_SWITCHES].concat());
-        let word = scan.word.map(|at| rest[at].as_str());
+        let words: Vec<_> = scan.words.iter().map(|at| rest[*at].as_str()).collect();
         let value = |flag: &str| scan.value(flag).map(str::to_owned);
         let config = value("config");
-        let changes = match occasion {
-            Occasion::Init => word != Some("phase"),
+        let is_prepared_for = match occasion {
+            Occasion::Init => needs_preparation(occasion, &words),
             // A worker needs no preparation.
-            Occasion::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
-            // A phase is a part of an upgrade.
-            _ => matches!(word, Some("apply" | "node")) && scan.word_after().is_none_or(|at| rest[at] != "phase"),
+            Occasion::Join => {
+                needs_preparation(occasion, &words) && (config.is_some() || scan.is_on("control-plane"))
+            }
+            _ => match words[..] {
+                ["apply" | "node", ref rest @ ..] => needs_preparation(occasion, rest),
+                _ => false,
+            },
         };
         let call = Call {
             occasion,
@@ -111,7 +115,7 @@ impl Call {
             rootfs: value("rootfs"),
             end: scan.end + 1,
         };
-        Some(call).filter(|_| changes && !scan.is_on("help") && !scan.is_on("dry-run"))
+        Some(call).filter(|_| is_prepared_for && !scan.is_on("help") && !scan.is_on("dry-run"))
     }
 
     /// The command of kubeadm.
@@ -135,10 +139,23 @@ impl Call {
     }
 }
 
+/// Whether a command with these words writes the API server's manifest, or the configuration that manifests are made
+/// from: the whole command, or that phase of it alone, as kubespray calls it.
+fn needs_preparation(occasion: Occasion, words: &[&str]) -> bool {
+    let ["phase", phase @ ..] = words else { return true };
+    match occasion {
+        Occasion::Init => {
+            matches!(phase, ["control-plane", "all" | "apiserver", ..] | ["upload-config", "all" | "kubeadm", ..])
+        }
+        Occasion::Join => matches!(phase, ["control-plane-prepare", "all" | "control-plane", ..]),
+        _ => matches!(phase, ["control-plane", ..]),
+    }
+}
+
 /// Arguments, read as kubeadm does.
 struct Scan<'a> {
-    /// The position of the first argument that is neither a flag nor the value of a flag.
-    word: Option<usize>,
+    /// The positions of the arguments that are neither flags nor values of flags.
+    words: Vec<usize>,
     arguments: Arguments<'a>,
     /// The position at which the flags end.
     end: usize,
@@ -149,13 +166,8 @@ impl<'a> Scan<'a> {
         let found = Arguments::of(arguments, |name| switches.contains(&name), LETTERS);
         let end = found.end.unwrap_or(arguments.len());
         // cobra takes no empty word for a command.
-        let word = found.words.iter().copied().find(|at| *at < end && !arguments[*at].is_empty());
-        Scan { word, arguments: found, end }
-    }
-
-    /// The position of the word after the first one.
-    fn word_after(&self) -> Option<usize> {
-        self.arguments.words.iter().copied().find(|at| self.word.is_some_and(|word| *at > word) && *at < self.end)
+        let words = found.words.iter().copied().filter(|at| *at < end && !arguments[*at].is_empty()).collect();
+        Scan { words, arguments: found, end }
     }
 
     /// The value of a flag; if it is there several times, the last one. `None` if it is empty, as is kubeadm's default.
@@ -367,7 +379,7 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
     };
     let text = path.and_then(|path| open_root(call.root())?.text(&path));
     let Ok(Some(text)) = text else { return false };
-    kubeadm::read(&text.text, &text.path, false).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
+    kubeadm::read(&text.text, &text.path, Reader::Join).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
 }
 
 /// `error`, with what it means for the caller of kubeadm. The last line can be understood alone.
@@ -432,6 +444,14 @@ mod tests {
             ("init --config f -- --dry-run --config g", "init", "f"),
             ("init --help=false --config f", "init", "f"),
             ("init --config f --rootfs=", "init", "f"),
+            // The phases that write the manifest, or what it is made from.
+            ("init phase control-plane all --config f", "init", "f"),
+            ("init phase control-plane apiserver --config f", "init", "f"),
+            ("init --config f phase --v 6 control-plane apiserver", "init", "f"),
+            ("init phase upload-config kubeadm --config f", "init", "f"),
+            ("init phase upload-config all --config f", "init", "f"),
+            ("join phase control-plane-prepare all --config f", "join", "f"),
+            ("join phase control-plane-prepare control-plane --config f", "join", "f"),
         ] {
             assert_eq!(told(line), Some((verb, Some(file.to_owned()))), "{line}");
         }
@@ -448,6 +468,10 @@ mod tests {
             ("upgrade --yes apply", "upgrade"),
             ("upgrade apply -y --force v1.37.2 --config f", "upgrade"),
             ("upgrade node", "upgrade"),
+            ("init phase control-plane apiserver", "init"),
+            ("join phase control-plane-prepare all 10.0.0.1:6443 --control-plane", "join"),
+            ("upgrade apply phase control-plane", "upgrade"),
+            ("upgrade node phase --config f control-plane", "upgrade"),
         ] {
             assert_eq!(told(line), Some((verb, None)), "{line}");
         }
@@ -466,12 +490,20 @@ mod tests {
             "upgrade",
             "upgrade apply --dry-run",
             "upgrade apply phase addon all",
-            "upgrade node --patches /p phase control-plane",
             "config images pull --config f",
             "token create --config f init",
             "completion bash",
             "help init --config f",
-            "init phase control-plane all --config f",
+            "init phase",
+            "init phase control-plane",
+            "init phase control-plane scheduler --config f",
+            "init phase upload-config kubelet --config f",
+            "join phase control-plane-prepare certs --config f",
+            "join phase control-plane-prepare all",
+            "upgrade apply phase",
+            "upgrade apply phase preflight",
+            "upgrade node phase kubelet-config --config f",
+            "upgrade phase control-plane",
             "init --dry-run phase control-plane all --config f",
             "init --config f phase preflight",
             "join phase preflight --config f",
@@ -538,7 +570,7 @@ mod differential {
     use super::*;
     use crate::audit::differential::{Oracle, Random, number};
 
-    const WORDS: [&str; 40] = [
+    const WORDS: [&str; 42] = [
         "init",
         "init",
         "join",
@@ -550,6 +582,8 @@ mod differential {
         "control-plane",
         "all",
         "preflight",
+        "apiserver",
+        "upload-config",
         "reset",
         "version",
         "help",
@@ -603,10 +637,22 @@ mod differential {
                 taken += 1;
                 let flag = |name: &str| answer["flags"][name].as_str().filter(|value| !value.is_empty());
                 let is_on = |name: &str| flag(name) == Some("true");
-                let verb = match answer["command"].as_str().unwrap_or_default() {
-                    "kubeadm init" => Some("init"),
-                    "kubeadm join" if flag("config").is_some() || is_on("control-plane") => Some("join"),
-                    "kubeadm upgrade apply" | "kubeadm upgrade node" => Some("upgrade"),
+                let command = answer["command"].as_str().unwrap_or_default();
+                let is_control_plane = flag("config").is_some() || is_on("control-plane");
+                let verb = match command.strip_prefix("kubeadm ").unwrap_or_default() {
+                    "init"
+                    | "init phase control-plane all"
+                    | "init phase control-plane apiserver"
+                    | "init phase upload-config all"
+                    | "init phase upload-config kubeadm" => Some("init"),
+                    "join"
+                    | "join phase control-plane-prepare all"
+                    | "join phase control-plane-prepare control-plane" => {
+                        Some("join").filter(|_| is_control_plane)
+                    }
+                    "upgrade apply" | "upgrade node" => Some("upgrade"),
+                    phase if phase.starts_with("upgrade apply phase control-plane") => Some("upgrade"),
+                    phase if phase.starts_with("upgrade node phase control-plane") => Some("upgrade"),
                     _ => None,
                 };
                 let expected = verb.filter(|_| !is_on("dry-run")).map(|verb| {
