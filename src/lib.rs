@@ -20,7 +20,7 @@
 //! | [`config`] | reads the program's own configuration file |
 //! | [`audit`] | knows the API server's audit flags and the audit policy |
 //! | [`yaml`] | reads YAML as Kubernetes does, and edits it so that nothing else changes |
-//! | [`path`], [`time`](mod@time) | paths of a node as text, and points in time |
+//! | [`path`], [`pflag`], [`time`](mod@time) | paths of a node and arguments of a program as text, and points in time |
 //!
 //! `cli`, `run` and `node` are private, so that the compiler reports unused code in them; `cargo doc
 //! --document-private-items` shows them.
@@ -36,6 +36,7 @@ pub mod config;
 pub mod facts;
 mod node;
 pub mod path;
+pub mod pflag;
 pub mod plan;
 pub mod render;
 mod run;

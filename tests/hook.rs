@@ -333,7 +333,7 @@ fn a_control_plane_that_joins_or_is_upgraded_gets_its_files_alone() {
         let node = Node::new(INIT, REAL);
         node.put("/etc/kubernetes/kubeadm.yaml", INIT);
         if arguments[0] == "upgrade" {
-            let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+            let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
                             command: [kube-apiserver]\n";
             node.put("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest);
         }

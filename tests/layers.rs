@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 /// The layers of `src/`, the lowest first: each folder or file, and the folders and files that it can use.
 ///
 /// The list is exact: a use that is not in it is a fault, and so is an entry that no file needs.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     // Text and numbers.
     ("path", &[]),
+    ("pflag", &[]),
     ("time", &[]),
     ("yaml", &[]),
-    ("audit", &["yaml"]),
+    ("audit", &["pflag", "yaml"]),
     // What is known about the log directory, and the configuration.
     ("storage", &["audit", "path", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
@@ -23,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("facts", &["audit", "storage", "time", "yaml"]),
     ("change", &["facts", "storage"]),
     // Edits of files of kubeadm and of administrators, and snippets for other programs.
-    ("wiring", &["audit", "config", "facts", "path", "yaml"]),
+    ("wiring", &["audit", "config", "facts", "path", "pflag", "yaml"]),
     ("render", &["config", "path", "storage", "wiring", "yaml"]),
     // `plan` decides, and touches no node. `node` touches the node, and decides nothing.
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
@@ -42,6 +43,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "node/handover",
             "node/root",
             "path",
+            "pflag",
             "plan",
             "render",
             "run",

@@ -27,16 +27,28 @@ else
 fi
 vm-tests/tests/bad-programs.sh "$harness" "$program"
 
-# Ask the API server's own code about random policies, requests and flags.
-oracles=
+# Ask the code of Kubernetes: the API server's about random policies, requests and flags; the commands' about random
+# arguments; the kubelet's about random manifests.
+build() {
+    CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
+        go build -C "$1" -trimpath -ldflags '-s -w' -o "$PWD/target/$2" "$PWD/vm-tests/oracle/$3"
+}
+oracles= commands=
 for minor in $minors; do
     module=$(echo vm-tests/components/kubernetes-1."$minor".*)
-    oracle=$PWD/target/oracle-1.$minor
-    CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
-        go build -C "$module" -trimpath -o "$oracle" "$PWD/vm-tests/oracle/main.go"
-    oracles+="1.$minor=$oracle "
+    build "$module" oracle-1."$minor" main.go
+    build "$module" commands-1."$minor" commands/main.go
+    oracles+="1.$minor=$PWD/target/oracle-1.$minor "
+    commands+="1.$minor=$PWD/target/commands-1.$minor "
 done
+newest=${minors##* }
+build "$(echo vm-tests/components/kubernetes-1."$newest".*)" kubelet-1."$newest" kubelet/main.go
+if ! "target/kubelet-1.$newest" fields | diff src/wiring/pod-fields.txt -; then
+    echo "src/wiring/pod-fields.txt: a pod has other fields in 1.$newest; write what the kubelet's judge prints" >&2
+    exit 1
+fi
 # Each commit tests other examples.
 seed=${SEED:-$(tests/commit.sh)}
-echo "random policies, requests and flags: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
-ORACLES=$oracles SEED=$seed PAIRS=$pairs cargo test --locked --lib differential -- --ignored --nocapture
+echo "random policies, requests, flags, arguments and manifests: SEED=$seed PAIRS=$pairs, for 1.${minors// /, 1.}"
+ORACLES=$oracles COMMANDS=$commands KUBELETS="1.$newest=$PWD/target/kubelet-1.$newest" SEED=$seed PAIRS=$pairs \
+    cargo test --locked --lib differential -- --ignored --nocapture

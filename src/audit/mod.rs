@@ -6,13 +6,15 @@
 //!
 //! Everything here works on texts and values. No file, no process and nothing of a node may be touched here.
 
+pub mod command_line;
 #[cfg(test)]
-mod differential;
+pub(crate) mod differential;
 pub mod flags;
 pub mod kubeconfig;
 pub mod log;
 pub mod metrics;
 pub mod pem;
 pub mod policy;
+pub mod shell;
 mod url;
 pub mod version;

@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn what_became_of_the_proof_is_in_the_document() {
-        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                        command: [kube-apiserver]\n";
         let common = |output| Common { root: "/".into(), config: None, output, verbose: 0 };
         let (json, text) = (common(OutputFormat::Json), common(OutputFormat::Text));
         let root = Node::new().root;

@@ -22,6 +22,7 @@ use crate::facts::backup::Why;
 use crate::facts::file::text_of;
 use crate::node::handover::{self, Handed, KUBEADM};
 use crate::node::root::Root;
+use crate::pflag::Arguments;
 use crate::plan::Occasion;
 use crate::run::Run;
 use crate::run::apply::{self, ApplyTerms};
@@ -62,6 +63,9 @@ const COMMAND_SWITCHES: &[&str] = &[
     "upload-certs",
     "yes",
 ];
+
+/// The short forms of flags without a value.
+const LETTERS: &[(char, &str)] = &[('h', "help"), ('y', "yes"), ('f', "force")];
 
 /// A call of kubeadm that needs a prepared node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,53 +152,28 @@ fn needs_preparation(occasion: Occasion, words: &[&str]) -> bool {
     }
 }
 
-/// Arguments, parsed as pflag does it.
-struct Scan {
+/// Arguments, read as kubeadm does.
+struct Scan<'a> {
     /// The positions of the arguments that are neither flags nor values of flags.
     words: Vec<usize>,
-    /// Name and value of each flag, in order.
-    flags: Vec<(String, String)>,
+    arguments: Arguments<'a>,
     /// The position at which the flags end.
     end: usize,
 }
 
-impl Scan {
-    fn of(arguments: &[String], switches: &[&str]) -> Scan {
-        let mut scan = Scan { words: Vec::new(), flags: Vec::new(), end: arguments.len() };
-        let mut left = arguments.iter().enumerate();
-        while let Some((at, argument)) = left.next() {
-            if argument == "--" {
-                scan.end = at;
-                break;
-            } else if let Some(long) = argument.strip_prefix("--") {
-                let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-                let value = match value {
-                    Some(value) => value,
-                    None if switches.contains(&name) => "true",
-                    None => left.next().map_or("", |(_, next)| next),
-                };
-                scan.flags.push((name.to_owned(), value.to_owned()));
-            } else if let Some(short) = argument.strip_prefix('-') {
-                // -h is help. The value of -v is the rest of the argument, or the next one. The others have no value.
-                let (before, level) = short.split_once('v').map_or((short, None), |(h, level)| (h, Some(level)));
-                if let Some((_, rest)) = before.split_once('h') {
-                    let value = rest.strip_prefix('=').unwrap_or("true");
-                    scan.flags.push(("help".to_owned(), value.to_owned()));
-                }
-                if level == Some("") {
-                    left.next();
-                }
-            } else if !argument.is_empty() {
-                scan.words.push(at);
-            }
-        }
-        scan
+impl<'a> Scan<'a> {
+    fn of(arguments: &'a [String], switches: &[&str]) -> Scan<'a> {
+        let found = Arguments::of(arguments, |name| switches.contains(&name), LETTERS);
+        let end = found.end.unwrap_or(arguments.len());
+        // cobra takes no empty word for a command.
+        let words = found.words.iter().copied().filter(|at| *at < end && !arguments[*at].is_empty()).collect();
+        Scan { words, arguments: found, end }
     }
 
     /// The value of a flag; if it is there several times, the last one. `None` if it is empty, as is kubeadm's default.
-    fn value(&self, flag: &str) -> Option<&str> {
-        let last = self.flags.iter().rfind(|(name, _)| name == flag);
-        last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    fn value(&self, flag: &str) -> Option<&'a str> {
+        let last = self.arguments.flags.iter().rfind(|one| one.written == flag);
+        last.map(|one| one.value).filter(|value| !value.is_empty())
     }
 
     /// Whether a boolean flag is true.
@@ -510,6 +489,7 @@ mod tests {
             "upgrade diff",
             "upgrade",
             "upgrade apply --dry-run",
+            "upgrade apply phase addon all",
             "config images pull --config f",
             "token create --config f init",
             "completion bash",
@@ -578,6 +558,116 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_meant(OsStr::new(name)), meant, "{name}");
+        }
+    }
+}
+
+/// Random arguments, judged by kubeadm's own commands.
+#[cfg(test)]
+mod differential {
+    use serde_json::json;
+
+    use super::*;
+    use crate::audit::differential::{Oracle, Random, number};
+
+    const WORDS: [&str; 42] = [
+        "init",
+        "init",
+        "join",
+        "upgrade",
+        "apply",
+        "node",
+        "plan",
+        "phase",
+        "control-plane",
+        "all",
+        "preflight",
+        "apiserver",
+        "upload-config",
+        "reset",
+        "version",
+        "help",
+        "v1.37.2",
+        "10.0.0.1:6443",
+        "",
+        "-",
+        "--",
+        "-v",
+        "-v3",
+        "-h",
+        "-y",
+        "-hv",
+        "--v=6",
+        "--v",
+        "--config",
+        "--config=/f",
+        "--patches",
+        "--patches=/p",
+        "--dry-run",
+        "--dry-run=false",
+        "--skip-token-print",
+        "--upload-certs",
+        "--control-plane",
+        "--kubernetes-version",
+        "--rootfs",
+        "--token=t",
+        "--help",
+        "--yes",
+    ];
+
+    #[test]
+    #[ignore = "needs kubeadm's own commands: COMMANDS"]
+    fn arguments_mean_what_they_mean_to_kubeadm() {
+        // kubeadm makes all its commands anew for each question, which takes milliseconds.
+        let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000).min(200_000) / 10);
+        for oracle in &mut Oracle::all("COMMANDS") {
+            let mut random = Random::new(seed, oracle.version);
+            let (mut taken, mut prepared) = (0, 0_u64);
+            for _ in 0..pairs {
+                let mut line: Vec<_> = (0..1 + random.below(5)).map(|_| random.pick(&WORDS).to_owned()).collect();
+                if random.one_in(2) {
+                    let command = ["init", "join --config /f", "upgrade apply", "upgrade node"];
+                    line.splice(0..0, random.pick(&command).split(' ').map(str::to_owned));
+                }
+                let answer = oracle.ask(&json!({ "kubeadm": &line }));
+                // kubeadm refuses such a call itself, or prints its help.
+                if answer["error"].is_string() {
+                    continue;
+                }
+                taken += 1;
+                let flag = |name: &str| answer["flags"][name].as_str().filter(|value| !value.is_empty());
+                let is_on = |name: &str| flag(name) == Some("true");
+                let command = answer["command"].as_str().unwrap_or_default();
+                let is_control_plane = flag("config").is_some() || is_on("control-plane");
+                let verb = match command.strip_prefix("kubeadm ").unwrap_or_default() {
+                    "init"
+                    | "init phase control-plane all"
+                    | "init phase control-plane apiserver"
+                    | "init phase upload-config all"
+                    | "init phase upload-config kubeadm" => Some("init"),
+                    "join"
+                    | "join phase control-plane-prepare all"
+                    | "join phase control-plane-prepare control-plane" => {
+                        Some("join").filter(|_| is_control_plane)
+                    }
+                    "upgrade apply" | "upgrade node" => Some("upgrade"),
+                    phase if phase.starts_with("upgrade apply phase control-plane") => Some("upgrade"),
+                    phase if phase.starts_with("upgrade node phase control-plane") => Some("upgrade"),
+                    _ => None,
+                };
+                let expected = verb.filter(|_| !is_on("dry-run")).map(|verb| {
+                    let config = flag("config").filter(|_| verb != "upgrade");
+                    [Some(verb), config, flag("patches"), flag("kubernetes-version"), flag("rootfs")]
+                        .map(|value| value.map(str::to_owned))
+                });
+                let found = Call::of(&line).map(|call| {
+                    [Some(call.verb().to_owned()), call.config, call.patches, call.version, call.rootfs]
+                });
+                assert_eq!(found, expected, "{}: {line:?}", oracle.version);
+                prepared += u64::from(expected.is_some());
+            }
+            println!("{}: seed {seed}, {pairs} calls, {taken} accepted, {prepared} prepared", oracle.version);
+            assert!(prepared > pairs / 100, "almost no call is one that needs preparation");
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A process that runs the API server.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::SystemTime;
 
-use crate::audit::flags::{self, Flags, Takes};
+use crate::audit::command_line;
+use crate::audit::flags::{self, Flags};
 
 /// The events that an API server could not write, as it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,41 +24,86 @@ pub struct Process {
     pub arguments: Vec<String>,
 }
 
+/// The address and the port that an API server listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// An unspecified address, such as `::`, stands for all addresses of both families.
+    pub address: IpAddr,
+    pub port: u16,
+}
+
 impl Process {
-    /// Does the process have exactly these audit flags, and all of these words of the manifest's command line?
+    /// Does the process have exactly these audit flags, and all of these words of the manifest's command line, each
+    /// `--NAME=VALUE`?
     pub fn is(&self, wanted: &Flags, words: &[String]) -> bool {
-        let mut found = Flags::new();
-        let mut left = self.arguments.iter().peekable();
-        while let Some(argument) = left.next() {
-            let Some(flag) = argument.strip_prefix("--") else { continue };
-            let (written, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
-            let name = flags::normal(written);
-            if !flags::is_audit(&name) {
-                continue;
-            }
-            let value = match (value, flags::takes(&name)) {
-                (Some(value), _) => value.to_owned(),
-                (None, Some(Takes::Bool) | None) => "true".to_owned(),
-                (None, Some(_)) => left.next().cloned().unwrap_or_default(),
-            };
-            found.insert(name, value);
-        }
-        // The kubelet replaces $(POD_IP) and its like, and $$, so such words differ.
-        let is_same = |(found, wanted): ((&String, &String), (&String, &String))| {
-            found.0 == wanted.0 && (wanted.1.contains('$') || found.1 == wanted.1)
-        };
+        let all = self.flags();
+        let found: Vec<_> = all.iter().filter(|(name, _)| flags::is_audit(name)).collect();
+        // The kubelet replaces $(POD_IP) and its like, so such words differ.
+        let fits = |wanted: &str, found: &str| wanted.contains('$') || found == wanted;
         found.len() == wanted.len()
-            && found.iter().zip(wanted).all(is_same)
-            && words.iter().all(|word| word.contains('$') || self.arguments.contains(word))
+            && found.iter().zip(wanted).all(|(found, wanted)| found.0 == wanted.0 && fits(wanted.1, found.1))
+            && words.iter().all(|word| {
+                let (name, value) = word.trim_start_matches('-').split_once('=').unwrap_or((word, "true"));
+                name.contains('$') || all.get(name).is_some_and(|found| fits(value, found))
+            })
     }
 
-    /// The secure port that it listens on; 6443 by default.
-    pub fn port(&self) -> u16 {
-        self.value("--secure-port").and_then(|port| port.parse().ok()).unwrap_or(6443)
+    /// Where it listens: by default on all addresses, on port 6443.
+    pub fn listener(&self) -> Listener {
+        let address = self.value("bind-address").and_then(|address| address.parse().ok());
+        let port = self.value("secure-port").and_then(|port| u16::try_from(flags::integer(&port)?).ok());
+        Listener { address: address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), port: port.unwrap_or(6443) }
     }
 
-    /// The value of a flag that is written as `FLAG=VALUE`, as kubeadm does.
-    pub fn value(&self, flag: &str) -> Option<&str> {
-        self.arguments.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('='))
+    /// All flags that it was started with, as it reads them.
+    pub fn flags(&self) -> Flags {
+        let own = command_line::start(&self.arguments).unwrap_or(1).min(self.arguments.len());
+        command_line::values(&command_line::read(&self.arguments[own..]))
+    }
+
+    /// The value of a flag, by its name without dashes, as the API server reads it.
+    pub fn value(&self, flag: &str) -> Option<String> {
+        self.flags().remove(flag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(line: &str) -> Process {
+        Process { pid: 1, started: 1, arguments: line.split(' ').map(str::to_owned).collect() }
+    }
+
+    #[test]
+    fn an_api_server_listens_where_its_flags_say() {
+        for (line, expected) in [
+            ("kube-apiserver", "[::]:6443"),
+            ("kube-apiserver --secure-port 8443", "[::]:8443"),
+            ("kube-apiserver --secure_port=1 --secure-port=8443", "[::]:8443"),
+            ("kube-apiserver --secure-port=8443 --bind-address 10.0.0.1", "10.0.0.1:8443"),
+            ("kube-apiserver --bind_address=fd00::1", "[fd00::1]:6443"),
+            ("kube-apiserver --bind-address=0.0.0.0 --profiling --secure-port=7", "0.0.0.0:7"),
+            ("/hyperkube apiserver --secure-port 0x10", "[::]:16"),
+            ("/hyperkube kube-apiserver -- --secure-port=1", "[::]:6443"),
+        ] {
+            let Listener { address, port } = process(line).listener();
+            assert_eq!(std::net::SocketAddr::new(address, port).to_string(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_the_manifests_in_whatever_form_its_words_are() {
+        let words = ["--secure-port=8443".to_owned(), "--v=2".to_owned()];
+        for (line, expected) in [
+            ("kube-apiserver --secure-port=8443 --v=2", true),
+            ("kube-apiserver --secure_port 8443 -v 2 --profiling", true),
+            ("kube-apiserver --secure-port=1 --secure-port=8443 -v2", true),
+            ("kube-apiserver --secure-port=8443 --secure-port=1 -v2", false),
+            ("kube-apiserver --secure-port=8443", false),
+            ("kube-apiserver --v --secure-port=8443", false),
+        ] {
+            assert_eq!(process(line).is(&Flags::new(), &words), expected, "{line}");
+        }
     }
 }

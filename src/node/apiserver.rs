@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::{Duration, SystemTime};
 
@@ -12,14 +13,16 @@ use nix::fcntl::OFlag;
 use super::kubectl::{self, Answer};
 use super::process::running;
 use super::storage::identity;
+use crate::audit::command_line;
 use crate::audit::metrics;
 use crate::facts::asker::Answered;
 use crate::facts::file::FileIdentity;
-use crate::facts::server::{Lost, Process};
+use crate::facts::server::{Listener, Lost, Process};
 use crate::path::parent;
 
 /// The names of processes.
 const API_SERVER: &str = "kube-apiserver";
+const HYPERKUBE: &str = "hyperkube";
 const KUBELET: &str = "kubelet";
 
 /// How many bytes at the end of a log are read.
@@ -38,6 +41,11 @@ pub fn find_processes() -> Processes {
     for (pid, name) in running() {
         match name.as_str() {
             API_SERVER => found.api_servers.extend(read_process(pid)),
+            // One program that is all programs of Kubernetes; its first argument says which.
+            HYPERKUBE => {
+                let process = read_process(pid).filter(|one| command_line::start(&one.arguments) == Some(2));
+                found.api_servers.extend(process);
+            }
             KUBELET => found.has_kubelet = true,
             _ => {}
         }
@@ -87,7 +95,12 @@ pub fn check_answers(process: &Process) -> Result<Answered> {
         Answer::Missing(why) => bail!(why),
         Answer::Unusable(why) => why,
     };
-    ensure!(listens("/proc/net", process.port()), "nothing listens on port {}", process.port());
+    let listener = process.listener();
+    ensure!(
+        listens("/proc/net", listener),
+        "nothing listens on {}",
+        SocketAddr::new(listener.address, listener.port)
+    );
     log::info!("nobody can ask the API server, so its open port counts as an answer: {why}");
     Ok(Answered::ByItsPort)
 }
@@ -102,8 +115,7 @@ pub fn count_lost() -> Option<Lost> {
     let [process] = processes.as_slice() else { return None };
     let metrics = kubectl::read(process, METRICS, "/metrics");
     // An API server that doesn't audit loses no events.
-    let audits =
-        ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());
+    let audits = ["audit-log-path", "audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());
     let level = if audits { log::Level::Warn } else { log::Level::Info };
     let metrics = metrics
         .inspect_err(|error| {
@@ -113,19 +125,41 @@ pub fn count_lost() -> Option<Lost> {
     Some(Lost { events: metrics::lost(&metrics), since: start_time(process)? })
 }
 
-/// Whether a process listens on a TCP port, by the tables in `network`, such as `/proc/net`. Opens no connection: the
-/// program never does.
-pub fn listens(network: &str, port: u16) -> bool {
-    let wanted = format!("{port:04X}");
+/// Whether a process listens there, by the tables in `network`, such as `/proc/net`. Another process may listen on the
+/// same port of another address. Opens no connection: the program never does.
+pub fn listens(network: &str, wanted: Listener) -> bool {
+    let is_it = |found: IpAddr| {
+        let (found, wanted) = (found.to_canonical(), wanted.address.to_canonical());
+        // Go listens on all addresses by one socket, for both families if the kernel has both.
+        if wanted.is_unspecified() { found.is_unspecified() } else { found == wanted }
+    };
     ["tcp", "tcp6"].iter().any(|name| {
         let table = fs::read_to_string(format!("{network}/{name}")).unwrap_or_default();
         // proc_net(5): the local address with its port, the remote one, the state; 0A is LISTEN.
         table.lines().any(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
-            let port = words.get(1).and_then(|address| address.rsplit(':').next());
-            port == Some(&wanted) && words.get(3) == Some(&"0A")
+            let local = words.get(1).and_then(|local| {
+                let (address, port) = local.rsplit_once(':')?;
+                Some((address_of(address)?, u16::from_str_radix(port, 16).ok()?))
+            });
+            words.get(3) == Some(&"0A")
+                && local.is_some_and(|(address, port)| port == wanted.port && is_it(address))
         })
     })
+}
+
+/// An address as the kernel prints it: words of 32 bits, each as the number that it is in memory.
+fn address_of(text: &str) -> Option<IpAddr> {
+    if !text.len().is_multiple_of(8) {
+        return None;
+    }
+    let words =
+        text.as_bytes().chunks(8).map(|word| u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok());
+    let bytes: Vec<_> = words.collect::<Option<Vec<_>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
+    if let Ok(bytes) = <[u8; 16]>::try_from(bytes.as_slice()) {
+        return Some(IpAddr::from(bytes));
+    }
+    <[u8; 4]>::try_from(bytes.as_slice()).ok().map(IpAddr::from)
 }
 
 /// The part of a log file that is written after some moment.
@@ -169,8 +203,8 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
 
 /// The device and inode of the directory that an API server logs to, as its container sees it.
 pub fn log_of(process: &Process) -> Option<FileIdentity> {
-    let log = process.value("--audit-log-path").filter(|log| log.starts_with('/'))?;
-    identity(format!("/proc/{}/root{}", process.pid, parent(log)))
+    let log = process.value("audit-log-path").filter(|log| log.starts_with('/'))?;
+    identity(format!("/proc/{}/root{}", process.pid, parent(&log)))
 }
 
 #[cfg(test)]
@@ -187,6 +221,41 @@ mod tests {
         );
         assert_eq!(parse(42, b"", stat), None, "a zombie");
         assert_eq!(parse(42, b"kube-apiserver\0", b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_listener_is_known_by_its_address_and_its_port() {
+        let dir = tempfile::tempdir().unwrap();
+        let network = dir.path().to_str().unwrap();
+        // The kernel prints an address as words in its own byte order; this is that of x86.
+        let v4 = |address: &str, port: &str| format!("   0: {address}:{port} 00000000:0000 0A 0\n");
+        let v6 = |address: &str, port: &str| format!("   0: {address}:{port} {:032}:0000 0A 0\n", 0);
+        let any6 = format!("{:032}", 0);
+        let mapped = "0000000000000000FFFF00000200630A";
+        let own6 = "000000FD000000000000000001000000";
+        for (address, tcp, tcp6, expected) in [
+            ("::", v4("00000000", "18B3"), String::new(), true),
+            ("::", String::new(), v6(&any6, "18B3"), true),
+            ("0.0.0.0", String::new(), v6(&any6, "18B3"), true),
+            ("10.99.0.2", v4("0200630A", "18B3"), String::new(), true),
+            ("10.99.0.2", String::new(), v6(mapped, "18B3"), true),
+            ("::ffff:10.99.0.2", v4("0200630A", "18B3"), String::new(), true),
+            ("fd00::1", String::new(), v6(own6, "18B3"), true),
+            // A proxy on another address, and another port.
+            ("10.99.0.2", v4("0100007F", "18B3"), String::new(), false),
+            ("::", v4("0100007F", "18B3"), String::new(), false),
+            ("fd00::1", v4("0200630A", "18B3"), v6(mapped, "18B3"), false),
+            ("10.99.0.2", v4("0200630A", "18B4"), String::new(), false),
+            ("::", "sl local_address\n   0: 0:18B3 1 0A\n   1: zz:18B3 1 0A\n".to_owned(), String::new(), false),
+        ] {
+            fs::write(dir.path().join("tcp"), &tcp).unwrap();
+            fs::write(dir.path().join("tcp6"), &tcp6).unwrap();
+            let wanted = Listener { address: address.parse().unwrap(), port: 6323 };
+            assert_eq!(listens(network, wanted), expected, "{address}: {tcp}{tcp6}");
+        }
+        let established = v4("00000000", "18B3").replace(" 0A ", " 01 ");
+        fs::write(dir.path().join("tcp"), established).unwrap();
+        assert!(!listens(network, Listener { address: "::".parse().unwrap(), port: 6323 }));
     }
 
     #[test]

@@ -126,10 +126,10 @@ impl Kubectl {
         if STUCK.load(Ordering::Relaxed) >= PATIENCE {
             bail!("{program}: it did not end in time {PATIENCE} times, so it is not asked again");
         }
-        let address = process.value("--advertise-address");
+        let address = process.value("advertise-address");
         let address = address.context("the API server was started without --advertise-address=...")?;
-        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        let server = format!("https://{host}:{}", process.port());
+        let host = if address.contains(':') { format!("[{address}]") } else { address };
+        let server = format!("https://{host}:{}", process.listener().port);
         let mut all: Vec<_> = Asker::ALL
             .into_iter()
             .filter(|asker| *asker != Asker::Admin || !WAITS.load(Ordering::Relaxed))

@@ -77,7 +77,7 @@ impl Outgoing {
 
     /// Whether it accepts connections.
     pub fn listens(&self) -> bool {
-        apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.port())
+        apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.listener())
     }
 
     /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,

@@ -12,6 +12,7 @@ use crate::facts::file::Text;
 use crate::wiring::Refusal;
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, Manifest};
+use crate::wiring::pod;
 
 /// What kind of node this is. It borrows the texts of the node's files.
 #[derive(Debug)]
@@ -36,7 +37,11 @@ pub struct Identity<'f> {
 /// A file that cannot be used: its path and position, and what to do.
 pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f>> {
     let manifest = match &facts.manifest {
-        Some(text) => Some(manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?),
+        Some(text) => {
+            let manifest = manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?;
+            pod::check(&text.text, manifest.version).map_err(|refusal| refuse(&text.path, &refusal))?;
+            Some(manifest)
+        }
         None => None,
     };
     let mut identity = Identity {

@@ -426,7 +426,10 @@ mod tests {
             .to_vec();
         let mut proof =
             Proof::new(flags(&[("audit-log-path", "/a")]), words, vec![], true, Duration::from_secs(50));
-        let own = process(9, &["kube-apiserver", "--advertise-address=10.0.0.1", "--audit-log-path=/a"]);
+        let own = process(
+            9,
+            &["kube-apiserver", "--advertise-address=10.0.0.1", "--audit-log-path=/a", "--bind-address=10.0.0.1"],
+        );
         let seen = seen(&[
             process(3, &["kube-apiserver", "--advertise-address=10.0.0.2", "--audit-log-path=/a"]),
             own.clone(),

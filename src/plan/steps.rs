@@ -332,7 +332,8 @@ mod tests {
             let state = DiskState { content: Some(Content::Blank), ..disk_state() };
             Targets { disk: Some(state), ..Targets::default() }
         };
-        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver]\n";
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                        command: [kube-apiserver]\n";
         for (occasion, manifest, role, does) in [
             (Occasion::Any, None, Role::Image, "create-directory format mount create-file"),
             // The node can still become a worker.
@@ -374,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_stray_is_said_to_go_only_where_it_goes() {
-        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
                         command: [kube-apiserver]\n";
         for (occasion, does, says) in [
             (Occasion::Any, "create-directory create-file move-away edit-file", "apply moves it to the backup"),

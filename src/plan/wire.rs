@@ -17,6 +17,7 @@ use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, RunAs};
+use crate::wiring::pod;
 use crate::wiring::references::{Asker, Verdict};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
@@ -171,6 +172,10 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
     let (Some(text), Some(manifest)) = (&facts.manifest, &node.manifest) else { return Ok(None) };
     let wired = manifest::wire(&text.text, manifest, wanted, node.version);
     let after = wired.map_err(|refusal| refuse(&text.path, &refusal))?;
+    // The kubelet runs the text of before, so what it refuses comes from the settings. The position is in their text.
+    if let Err(refusal) = pod::check(&after.text, manifest.version) {
+        bail!("{}: with the settings, at {refusal}", text.path);
+    }
     Ok(Some(WiredFile { before: text.clone(), after }))
 }
 

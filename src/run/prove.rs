@@ -746,7 +746,8 @@ mod tests {
 
     #[test]
     fn the_old_process_is_ended_as_the_configuration_says() {
-        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, --v=2]\n";
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                        command: [kube-apiserver, --v=2]\n";
         let process =
             Process { pid: 7, started: 1, arguments: vec!["kube-apiserver".to_owned(), "--v=2".to_owned()] };
         let disk = || DiskState { content: Some(Content::Blank), ..disk_state() };

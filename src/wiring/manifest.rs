@@ -1,12 +1,13 @@
 //! The static pod manifest of the API server.
 
+use super::command::{CommandLine, command_line, runs_api_server};
 use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
     needed_mounts, serves, to_wired, with_names, without_slash,
 };
 use super::references::{self, Asker, Container, FileUser, Verdict, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
-use crate::audit::flags::{self, Flags, Takes};
+use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::Existing;
 use crate::yaml::edit::{New, Op, PathStep, edit};
@@ -51,9 +52,10 @@ pub fn identify_pod(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
     if root.get("kind").and_then(Node::str) != Some("Pod") {
         return Ok(None);
     }
-    let field = |name: &str| root.at(&["metadata", name]).and_then(Node::scalar);
+    // The kubelet puts a pod whose namespace is missing, null or empty into this one.
+    let field = |name: &str| root.at(&["metadata", name]).filter(|node| !node.is_null()).and_then(Node::scalar);
     let identity = PodName {
-        namespace: field("namespace").unwrap_or("default").to_owned(),
+        namespace: field("namespace").filter(|name| !name.is_empty()).unwrap_or("default").to_owned(),
         name: field("name").unwrap_or_default().to_owned(),
     };
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -146,53 +148,12 @@ fn image_version(image: &str) -> Option<Version> {
     Version::parse(tag)
 }
 
-fn words_of<'n>(container: &'n Node, list: &str) -> Vec<&'n str> {
-    let items = container.get(list).and_then(Node::items).unwrap_or_default();
-    items.iter().filter_map(Node::scalar).collect()
-}
-
-/// Does a container start the API server? It does if the first word is the program's name, if a path to the program
-/// follows a wrapper, or if a shell line has it. The bare name anywhere else is an argument of another program.
-fn runs_api_server(container: &Node) -> bool {
-    let mut all = words_of(container, "command");
-    all.extend(words_of(container, "args"));
-    let program = |word: &str, name: &str| !word.starts_with('-') && word.rsplit('/').next() == Some(name);
-    all.iter().enumerate().any(|(index, word)| {
-        let next = all.get(index + 1).copied().unwrap_or_default();
-        let started = index == 0 || word.starts_with('/');
-        started && program(word, "kube-apiserver")
-            || started && program(word, "hyperkube") && ["apiserver", "kube-apiserver"].contains(&next)
-            || in_shell_line(word)
-    })
-}
-
-/// Is a word a whole shell line, and is one of its commands the API server?
-fn in_shell_line(word: &str) -> bool {
-    word.split_whitespace().count() > 1
-        && word.split([';', '&', '|', '\n']).any(|command| {
-            let mut words = command.split_whitespace().skip_while(|word| *word == "exec" || word.contains('='));
-            words.next().is_some_and(|program| program.rsplit('/').next() == Some("kube-apiserver"))
-        })
-}
-
-/// An audit flag in `command` or `args`.
-struct Arg {
-    list: &'static str,
-    index: usize,
-    /// The name as it is written, without the dashes.
-    written: String,
-    value: String,
-    /// The value is the next item.
-    separate: bool,
-}
-
 /// What a manifest says about auditing.
 #[derive(Clone, Debug, Default)]
 pub struct Auditing {
     /// The audit flags of the API server. If a flag is given twice, the last one counts.
     pub flags: Flags,
-    /// All words of the API server's own command line that begin with two dashes, without the words of a wrapper
-    /// before it.
+    /// All flags of the API server as `--NAME=VALUE`, with dashes in the name, each once with the value that counts.
     pub words: Vec<String>,
     /// The paths on the host that the flags name: the policy, the log directory, the webhook's configuration.
     pub referenced: Vec<String>,
@@ -214,7 +175,7 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let (Some(container), Some(spec)) = (containers.get(manifest.container), root.get("spec")) else {
         return Ok(Auditing::default());
     };
-    let args = command_line(container)?.args;
+    let CommandLine { args, words, .. } = command_line(container)?;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
     let present = Lists::of(container, spec).present;
     let referenced = needed_mounts(&flags, &Flags::new())
@@ -226,10 +187,6 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
         find_on_host(&present, path)
     };
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
-    let all = [words_of(container, "command"), words_of(container, "args")].concat();
-    let is_program = |word: &&str| !word.starts_with('-') && word.rsplit('/').next() == Some("kube-apiserver");
-    let own = all.iter().position(is_program).unwrap_or_default();
-    let words = all[own..].iter().filter(|word| word.starts_with("--")).map(|word| (*word).to_owned()).collect();
     Ok(Auditing { flags, words, referenced, log, policy })
 }
 
@@ -395,14 +352,6 @@ fn host_of(volume: &Node) -> Option<String> {
     volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(without_slash)
 }
 
-/// The flags of a container's command line.
-struct CommandLine {
-    /// The audit flags, in order; the last one of a name counts.
-    args: Vec<Arg>,
-    /// The position of the shell line, if a shell starts the API server. The line is read, but not edited.
-    shell: Option<Position>,
-}
-
 /// Adds the wanted settings to the manifest. `text`: the text that `manifest` was read from.
 ///
 /// # Errors
@@ -435,82 +384,6 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let edited = edit(text, &manifest.documents, 0, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted)))?;
     Ok(to_wired(edited, &flags, wanted, &present, notes))
-}
-
-/// Reads the audit flags of a container.
-fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
-    let (mut args, mut shell) = (Vec::new(), None);
-    // Without a command, the image's own one runs.
-    let mut has_program = container.get("command").is_none_or(Node::is_null);
-    for list in ["command", "args"] {
-        let Some(node) = container.get(list).filter(|node| !node.is_null()) else {
-            continue;
-        };
-        let Some(items) = node.items() else {
-            return Err(Refusal::new(node.position, format!("{list} must be a list")));
-        };
-        let mut index = 0;
-        while let Some(item) = items.get(index) {
-            let word = match resolve(item) {
-                Type::Str => item.scalar().unwrap_or_default(),
-                other => {
-                    let reason = format!("{list} takes strings, and this is {}; put it in quotes", other.name());
-                    return Err(Refusal::new(item.position, reason));
-                }
-            };
-            let is_shell = ["sh", "bash", "dash", "ash"].contains(&word.rsplit('/').next().unwrap_or_default());
-            if (is_shell && !word.starts_with('-')) || in_shell_line(word) {
-                shell = Some(item.position);
-            }
-            if shell.is_some() {
-                for word in word.split_whitespace().map(|word| word.trim_matches(['"', '\'', ';'])) {
-                    let Some(flag) = word.strip_prefix("--") else { continue };
-                    let (written, value) = flag.split_once('=').unwrap_or((flag, "true"));
-                    if flags::is_audit(&flags::normal(written)) {
-                        let (written, value) = (written.to_owned(), value.to_owned());
-                        args.push(Arg { list, index, written, value, separate: false });
-                    }
-                }
-                index += 1;
-                continue;
-            }
-            has_program |= word.rsplit('/').next() == Some("kube-apiserver");
-            // Before the program's name, it belongs to a wrapper such as tini.
-            if word == "--" && has_program {
-                return Err(Refusal::new(item.position, "kube-apiserver reads no flags after `--`; remove it"));
-            }
-            index += 1;
-            let Some(flag) = word.strip_prefix("--") else {
-                continue;
-            };
-            let (written, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
-            let name = flags::normal(written);
-            if !flags::is_audit(&name) {
-                continue;
-            }
-            let at = index - 1;
-            let (value, separate) = match (value, flags::takes(&name)) {
-                (Some(value), _) => (value.to_owned(), false),
-                // pflag: a boolean flag takes no next word; every other flag takes the next word, whatever it is.
-                (None, Some(Takes::Bool) | None) => ("true".to_owned(), false),
-                (None, Some(_)) => {
-                    let node = items.get(index).filter(|next| !next.scalar().unwrap_or("--").starts_with("--"));
-                    let Some(node) = node else {
-                        return Err(Refusal::new(item.position, format!("--{written} has no value; give it one")));
-                    };
-                    let Some(next) = node.str() else {
-                        let kind = resolve(node).name();
-                        let reason = format!("{list} takes strings, and this is {kind}; put it in quotes");
-                        return Err(Refusal::new(node.position, reason));
-                    };
-                    index += 1;
-                    (next.to_owned(), true)
-                }
-            };
-            args.push(Arg { list, index: at, written: written.to_owned(), value, separate });
-        }
-    }
-    Ok(CommandLine { args, shell })
 }
 
 struct ManifestEdits<'n> {
@@ -549,16 +422,15 @@ impl ManifestEdits<'_> {
                     continue;
                 }
                 let list = self.container.get(arg.list).unwrap_or(self.container);
-                let index = arg.index + usize::from(arg.separate);
                 let items = list.items().unwrap_or_default();
                 // A value that another field shares stays. The flag is added after it, where it counts.
-                if line.shell.is_some() || shared(list) || items.get(index).is_none_or(shared) {
+                if line.shell.is_some() || shared(list) || items.get(arg.index).is_none_or(shared) {
                     found = false;
                     continue;
                 }
                 found = true;
                 let text = if arg.separate { value.to_owned() } else { format!("--{}={value}", arg.written) };
-                let path = self.path(&[PathStep::from(arg.list), PathStep::from(index)]);
+                let path = self.path(&[PathStep::from(arg.list), PathStep::from(arg.index)]);
                 self.ops.push(Op::Set { path, value: New::Str(text) });
             }
             if !found && (required || needed) {
@@ -677,6 +549,10 @@ impl ManifestEdits<'_> {
         }
         self.set_mount(&node, index, "mountPath", New::str(&mount.container));
         self.set_mount(&node, index, "readOnly", New::Bool(mount.read_only));
+        // The kubelet refuses this field in a mount that is not read-only.
+        if !mount.read_only && node.get("recursiveReadOnly").is_some_and(|field| !field.is_null()) {
+            self.set_mount(&node, index, "recursiveReadOnly", New::str("Disabled"));
+        }
         Ok(())
     }
 
@@ -973,7 +849,8 @@ mod tests {
     fn flags_are_read_from_a_shells_line() {
         for line in [
             "[/bin/sh, -c, \"exec kube-apiserver --audit-log-maxage=7 --v=2 '--audit_log_maxsize=5'; true\"]",
-            "[/bin/sh, -c, kube-apiserver --audit-log-maxage=7, --audit_log_maxsize=5]",
+            "[/bin/sh, -c, kube-apiserver --audit-log-maxage 7 --audit_log_maxsize=5, --audit-log-maxbackup=3]",
+            "[/bin/sh, -c, \"# --audit-log-maxage=1\\nkube-apiserver --audit-log-maxage=7 --audit-log-maxsize=5\"]",
         ] {
             let flags = read_auditing(&pod(&format!("command: {line}"))).unwrap().flags;
             let expected = [("audit-log-maxage", "7"), ("audit-log-maxsize", "5")];

@@ -6,11 +6,16 @@
 //!   the files that the API server opens.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
 //!   for kubeadm.
+//! * `command` reads the words that start the API server; [`pod`] says whether the kubelet runs a manifest.
 
+mod command;
+#[cfg(test)]
+mod differential;
 pub mod kubeadm;
 pub mod manifest;
 mod mounts;
 pub mod patch;
+pub mod pod;
 #[cfg(test)]
 mod property;
 pub mod references;

@@ -32,7 +32,8 @@ impl ControlPlane {
         let manifest = format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\n  namespace: kube-system\nspec:\n  \
              containers:\n  - name: kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.33.1\n    \
-             command:\n    - kube-apiserver\n    - --advertise-address=127.0.0.1\n    - --secure-port={port}\n"
+             command:\n    - kube-apiserver\n    - --advertise-address=127.0.0.1\n    - --bind-address=127.0.0.1\n    - \
+             --secure-port={port}\n"
         );
         let configmap = json!({
             "kind": "ConfigMap",

@@ -196,7 +196,7 @@ fn is_go_alone(name: &str, value: &str) -> bool {
 fn flags_keep_the_api_server_down_where_we_say_so() {
     let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000));
     let mut differences = Vec::new();
-    let mut oracles = Oracle::all();
+    let mut oracles = Oracle::all("ORACLES");
     let share = pairs.div_ceil(oracles.len() as u64);
     for oracle in &mut oracles {
         let mut random = Random::new(seed, oracle.version);

@@ -221,7 +221,7 @@ fn fault(text: &str, files: &BTreeMap<&str, &str>) -> Option<String> {
 fn kubeconfigs_keep_the_api_server_down_where_we_say_so() {
     let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000));
     let mut differences = Vec::new();
-    let mut oracles = Oracle::all();
+    let mut oracles = Oracle::all("ORACLES");
     // The API server keeps a client for each kubeconfig that it takes, so a question takes longer than one about flags.
     let share = (pairs / 10).div_ceil(oracles.len() as u64).min(20_000);
     let files: BTreeMap<_, _> = FILES.into_iter().collect();

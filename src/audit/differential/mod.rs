@@ -1,9 +1,12 @@
-//! Compares how this program and the API server read policies, flags and kubeconfigs, by random examples.
+//! Compares how this program and Kubernetes read policies, flags, kubeconfigs, arguments and manifests, by random
+//! examples.
 //!
-//! `vm-tests/oracle` runs the API server's code, one program per Kubernetes version. These tests are ignored because
-//! they need those programs. `ORACLES="1.26=/path/to/one 1.37=/path/to/other"` names them, `SEED` selects the
-//! examples, and `PAIRS` is the number of examples, for all versions together.
+//! `vm-tests/oracle` runs the code of Kubernetes, one program per version. These tests are ignored because they need
+//! those programs. `ORACLES="1.26=/path/to/one 1.37=/path/to/other"` names those for policies and flags, `COMMANDS` those
+//! for arguments, `KUBELETS` those for manifests. `SEED` selects the examples, and `PAIRS` is the number of examples, for
+//! all versions together.
 
+mod command_lines;
 mod flags;
 mod kubeconfigs;
 mod policies;
@@ -17,17 +20,18 @@ use serde_json::Value;
 use super::version::Version;
 
 /// The API server's own code of one version, running as a program behind pipes.
-struct Oracle {
-    version: Version,
+pub(crate) struct Oracle {
+    pub version: Version,
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Oracle {
-    /// The programs that the environment variable `ORACLES` names.
-    fn all() -> Vec<Oracle> {
-        let oracles = env::var("ORACLES").expect("ORACLES=\"1.37=/path/to/oracle ...\" is needed");
+    /// The programs that an environment variable such as `ORACLES` names.
+    pub fn all(variable: &str) -> Vec<Oracle> {
+        let oracles =
+            env::var(variable).unwrap_or_else(|_| panic!("{variable}=\"1.37=/path/to/oracle ...\" is needed"));
         oracles.split_whitespace().map(Oracle::start).collect()
     }
 
@@ -41,7 +45,7 @@ impl Oracle {
         Oracle { version, child, questions, answers }
     }
 
-    fn ask(&mut self, question: &Value) -> Value {
+    pub fn ask(&mut self, question: &Value) -> Value {
         // One write for the whole line: the pipe has no buffer on this side.
         self.questions.as_mut().unwrap().write_all(format!("{question}\n").as_bytes()).unwrap();
         let mut line = String::new();
@@ -58,36 +62,36 @@ impl Drop for Oracle {
     }
 }
 
-fn number(variable: &str, default: u64) -> u64 {
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 /// xorshift64*, so that a seed gives the same examples on every machine.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// A generator that gives other examples for each version.
-    fn new(seed: u64, version: Version) -> Random {
+    pub fn new(seed: u64, version: Version) -> Random {
         Random((seed << 8 | u64::from(version.minor)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
     }
 
-    fn one_in(&mut self, n: usize) -> bool {
+    pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
 
     /// Up to `most` of the values; some may come twice.
-    fn some(&mut self, most: usize, from: &[&'static str]) -> Vec<&'static str> {
+    pub fn some(&mut self, most: usize, from: &[&'static str]) -> Vec<&'static str> {
         (0..1 + self.below(most)).map(|_| self.pick(from)).collect()
     }
 }

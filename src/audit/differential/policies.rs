@@ -565,7 +565,7 @@ fn policies_mean_to_us_what_they_mean_to_the_api_server() {
     let (seed, pairs) = (number("SEED", 1), number("PAIRS", 20_000) as usize);
     // The shortest text for each kind of difference.
     let mut differences: BTreeMap<String, String> = BTreeMap::new();
-    let mut oracles = Oracle::all();
+    let mut oracles = Oracle::all("ORACLES");
     let share = pairs.div_ceil(oracles.len());
     for oracle in &mut oracles {
         let (version, began) = (oracle.version, Instant::now());
