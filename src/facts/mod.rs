@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod file;
+pub mod obstacle;
 pub mod repairs;
 pub mod server;
 pub mod way_back;
@@ -50,6 +51,8 @@ pub struct Targets {
     pub directories: BTreeMap<String, Option<Directory>>,
     /// The existing logs, with rotated ones; `None` for anything that is not a regular file.
     pub logs: BTreeMap<String, Option<Attributes>>,
+    /// The first bytes of each log.
+    pub heads: BTreeMap<String, Vec<u8>>,
     /// The units that the configuration needs to mount a disk at the log directory.
     pub units: Vec<Unit>,
     /// The directory that `storage.bind` names, if it exists.

@@ -15,8 +15,8 @@ use std::{env, process};
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 
+use super::obstacle;
 use super::root::{Root, split};
-use super::storage::mounted_at;
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
 use crate::wiring::patch::is_patch;
@@ -130,7 +130,10 @@ pub fn is_stream(path: &Path) -> bool {
 
 /// Whether kubeadm needs a copy, because the file can't be edited at its own path.
 pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
-    Ok(is_stream(path) || path_fault("", shown).is_some() || mounted_at(shown)?.is_some())
+    if is_stream(path) || path_fault("", shown).is_some() {
+        return Ok(true);
+    }
+    Ok(obstacle::of_file(&Root::open(Path::new("/"))?, shown).is_ok_and(|found| found.is_some()))
 }
 
 /// The absolute path of a file, without `.` and `..`.

@@ -4,7 +4,7 @@
 //!   the temporary files beside a file.
 //! * [`observe`] reads everything that a plan depends on, [`kubelet`] the kubelet's configuration, and [`storage`] the
 //!   file system of the log directory.
-//! * [`transaction`] executes changes: all of them, or none.
+//! * [`transaction`] executes changes: all of them, or none. [`obstacle`] finds out what stands in their way.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
 //!   not proved yet.
 //! * [`healing`] decides when a node may repair itself.
@@ -32,6 +32,7 @@ pub mod kubelet;
 pub mod lock;
 pub mod names;
 pub mod observe;
+pub mod obstacle;
 pub mod outgoing;
 pub mod pending;
 pub mod process;

@@ -5,12 +5,12 @@ use anyhow::{Result, bail};
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
-use super::{cluster, disk, gather, storage};
+use super::{cluster, disk, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::file::{FileKind, Owner, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
-use crate::storage::unit;
+use crate::storage::{rotation, unit};
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
@@ -119,12 +119,15 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
         {
             let path = format!("{directory}/{other}");
-            if gather::is_log(name, other) {
+            if rotation::is_of(name, other) {
                 // A link, or what is not a regular file, belongs to another program.
                 let entry = root.stat(&path).ok().flatten();
                 let entry = entry.filter(|entry| {
                     entry.kind == FileKind::File && root.real(&path).is_ok_and(|real| real == path)
                 });
+                if entry.is_some() && path == *log {
+                    targets.heads.insert(path.clone(), storage::head(root, &path));
+                }
                 targets.logs.insert(path, entry.map(|entry| entry.attributes));
             }
         }

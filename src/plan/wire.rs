@@ -57,6 +57,8 @@ pub struct Wiring {
     pub(super) manifest: Option<WiredFile>,
     pub(super) strays: Vec<Text>,
     pub(super) run_as: RunAs,
+    /// The directory where the manifest has the log before the edit.
+    pub(super) logs_in: Option<String>,
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
@@ -100,6 +102,10 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         manifest,
         strays,
         run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
+        logs_in: facts.manifest.as_ref().and_then(|text| {
+            let log = manifest::read_auditing(&text.text).ok()?.log?;
+            Some(parent(&log).to_owned())
+        }),
         paths: Paths {
             policies: Vec::new(),
             directories: Vec::new(),
@@ -228,19 +234,16 @@ impl Wiring {
         let mut directories = BTreeSet::new();
         let mut referenced = BTreeSet::new();
         let mut logs = BTreeSet::new();
-        let name =
-            |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
         // Not from the cluster's kubeadm configuration: other nodes may have other paths.
         for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
-            policies.insert(wired.policy.clone());
-            directories.extend(wired.log_directory.clone());
-            let log = wired.log_directory.as_ref().zip(name(&wired.flags));
-            logs.extend(log.map(|(directory, name)| format!("{directory}/{name}")));
+            policies.extend(wired.policy.clone());
+            directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
+            logs.extend(wired.log.clone());
             self.flags = wired.flags.clone();
         }
         referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
         // No file here starts an API server yet, so the paths are those of the configuration.
-        if policies.is_empty() {
+        if self.kubeadm.is_empty() && self.manifest.is_none() {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
             logs.extend(config.log.file().cloned());

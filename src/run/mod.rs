@@ -25,7 +25,8 @@ use crate::audit;
 use crate::audit::version::Version;
 use crate::config::Config;
 use crate::node::root::Root;
-use crate::node::{kubelet, observe};
+use crate::node::{kubelet, observe, obstacle};
+use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::steps::plan;
 use crate::plan::wire::wire;
@@ -92,6 +93,7 @@ impl Run<'_> {
         if identity.lacks_version() {
             identity.use_installed(kubelet::installed_version(root));
         }
+        let lenient = identity.lenient;
         let wiring = wire(&intent, &facts, identity)?;
         let targets = observe::targets(root, config, &wiring.paths)?;
         for path in &wiring.referenced {
@@ -103,7 +105,11 @@ impl Run<'_> {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
         };
-        plan(&intent, &facts, wiring, &targets, policy)
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy)?;
+        let changes = plan.changes.iter().map(|planned| obstacle::of_change(root, &planned.change));
+        let obstacles = changes.collect::<Result<Vec<_>>>()?;
+        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient);
+        Ok(plan)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of,
-    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
+    Match, NeededMount, Present, find_match, free_name, has_value, is_true, missing_mounts, needed_mounts, serves,
+    to_wired, wanted_mounts,
 };
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
+use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Position};
@@ -27,6 +28,20 @@ const BUILT_IN_VOLUMES: &[&str] = &[
     "etc-pki-ca-trust",
     "etc-pki-tls-certs",
 ];
+
+/// The directories that kubeadm mounts in each API server, read-only (`phases/controlplane/volumes.go`): those of the
+/// certificates. It mounts other directories of certificates if they exist on the host.
+fn built_in_mounts(root: &Node) -> impl Iterator<Item = Present> {
+    let certificates = root.get("certificatesDir").and_then(Node::str).filter(|path| path.starts_with('/'));
+    [certificates.unwrap_or("/etc/kubernetes/pki"), "/etc/ssl/certs"].into_iter().map(|path| Present {
+        position: root.position,
+        name: String::new(),
+        container: clean(path),
+        host: Some(clean(path)),
+        read_only: true,
+        closed: true,
+    })
+}
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,9 +191,9 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             ("kind".to_owned(), New::str("ClusterConfiguration")),
             ("apiServer".to_owned(), api_server),
         ];
-        let by_hand = by_hand(wanted, shape);
-        let text = append_document(text, pairs).map_err(|refused| Refusal::from_edit(refused, by_hand))?;
-        return Ok(to_wired(text, &flags, wanted, &[], Vec::new()));
+        let text = append_document(text, pairs)
+            .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &[], &[])))?;
+        return finished(text, &flags, shape, wanted, Vec::new());
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
@@ -196,13 +211,29 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let mut notes = Vec::new();
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
-    let present = edits.present_mounts;
+    let (present, mounts) = (edits.present_flags, edits.present_mounts);
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &flags, &mounts, notes));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
-        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
-    Ok(to_wired(edited, &flags, wanted, &present, notes))
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
+    finished(edited, &flags, shape, wanted, notes)
+}
+
+/// The result of an edit: its mounts are read anew.
+fn finished(
+    text: String,
+    flags: &flags::Flags,
+    shape: Shape,
+    wanted: &Wanted,
+    notes: Vec<String>,
+) -> Result<Wired, Refusal> {
+    let file = read(&text, "", true)?;
+    let mounts = match file.cluster.map(|cluster| &file.documents[cluster].root) {
+        Some(root) => KubeadmEdits::new(root, shape, wanted)?.present_mounts,
+        None => Vec::new(),
+    };
+    Ok(to_wired(text, flags, &mounts, notes))
 }
 
 struct KubeadmEdits<'n> {
@@ -223,7 +254,7 @@ fn path(steps: &[&str]) -> Vec<PathStep> {
 impl<'n> KubeadmEdits<'n> {
     fn new(root: &'n Node, shape: Shape, wanted: &Wanted) -> Result<Self, Refusal> {
         let refuse = |node: &Node, reason: String| Refusal {
-            by_hand: Some(by_hand(wanted, shape)),
+            by_hand: Some(by_hand(wanted, shape, &[], &[])),
             ..Refusal::new(node.position, reason)
         };
         let api_server = root.get("apiServer").filter(|node| !node.is_null());
@@ -283,13 +314,14 @@ impl<'n> KubeadmEdits<'n> {
                 edits.present_mounts.push(Present {
                     position: item.position,
                     name: name.to_owned(),
-                    container: without_slash(field("mountPath").unwrap_or_default()),
-                    host: field("hostPath").map(without_slash),
+                    container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
+                    host: field("hostPath").filter(|path| !path.is_empty()).map(clean),
                     read_only: is_true(item, "readOnly"),
                     closed: is_true(item, "readOnly"),
                 });
             }
         }
+        edits.present_mounts.extend(built_in_mounts(root));
         Ok(edits)
     }
 
@@ -381,16 +413,10 @@ impl<'n> KubeadmEdits<'n> {
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted) {
-            let file = log_file_of(&mount, flags);
-            let fit = find_match(&mount, file, &self.present_mounts)?;
-            if wanted.existing == Existing::Keep {
-                check_kept(&mount, &fit, &self.present_mounts, notes)?;
-                if fit != Match::Missing {
-                    continue;
-                }
-            }
-            match fit {
-                Match::Above(_) => {}
+            match find_match(&mount, &self.present_mounts, wanted.existing, notes)? {
+                Match::Served => {}
+                // One of kubeadm's own mounts, which this file does not have.
+                Match::Same(index) | Match::Taken(index) | Match::Move(index) if index >= items.len() => {}
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
                     self.set_field(items, index, "hostPath", New::str(&mount.host));
                     self.set_field(items, index, "mountPath", New::str(&mount.container));
@@ -488,19 +514,22 @@ fn volume(mount: &NeededMount, name: &str) -> New {
 
 /// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
 pub fn settings(config: &Config) -> String {
-    by_hand(&Wanted::of(config), Shape::List)
+    by_hand(&Wanted::of(config), Shape::List, &[], &[])
 }
 
-/// The settings as YAML, to add by hand.
-fn by_hand(wanted: &Wanted, shape: Shape) -> String {
-    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
-    let volumes =
-        needed_mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect();
+/// The settings as YAML, to add by hand: with the values of the flags that stay, and the mounts that are missing.
+fn by_hand(wanted: &Wanted, shape: Shape, present: &[(String, String)], mounts: &[Present]) -> String {
+    let flags = effective(wanted, present);
+    let value = |name: &String| flags.get(name).cloned().unwrap_or_default();
+    let args: Vec<_> = wanted.flags.iter().map(|(name, _)| (name.clone(), value(name))).collect();
+    let volumes = missing_mounts(&flags, mounts, wanted.existing);
+    let volumes = volumes.iter().map(|mount| volume(mount, mount.name)).collect();
     crate::yaml::edit::render(&[(
         "apiServer".to_owned(),
-        New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),
+        New::map([("extraArgs", args_value(&args, shape)), ("extraVolumes", New::List(volumes))]),
     )])
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,13 +1,14 @@
 //! The static pod manifest of the API server.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
-    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
+    Match, NeededMount, Present, find_match, free_name, has_value, is_true, missing_mounts, needed_mounts,
+    place_of, serves, to_wired, wanted_mounts,
 };
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
+use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, NodeKind, Position};
@@ -194,19 +195,19 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
-    let (Some(container), Some(spec)) = (containers.get(manifest.container), root.get("spec")) else {
+    let Some(container) = containers.get(manifest.container) else {
         return Ok(Auditing::default());
     };
     let args = command_line(container)?.args;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
-    let present = Lists::of(container, spec).present;
+    let present = mounts_of(&manifest);
     let referenced = needed_mounts(&flags, &Flags::new())
         .iter()
-        .filter_map(|mount| find_on_host(&present, &mount.container))
+        .filter_map(|mount| place_of(&present, &mount.container).on_host())
         .collect();
     let path = |flag: &str| {
         let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
-        find_on_host(&present, path)
+        place_of(&present, path).on_host()
     };
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
     let all = [words_of(container, "command"), words_of(container, "args")].concat();
@@ -275,15 +276,12 @@ impl Lists {
             .map(|node| {
                 let field = |name: &str| node.get(name).and_then(Node::scalar);
                 let host = volume_of(node, &volumes).and_then(|index| host_of(&volumes[index]));
-                let host = host.map(|host| match field("subPath") {
-                    Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
-                    _ => host,
-                });
+                let host = host.map(|host| clean(&format!("{host}/{}", field("subPath").unwrap_or_default())));
                 Present {
                     position: node.position,
                     name: field("name").unwrap_or_default().to_owned(),
-                    container: without_slash(field("mountPath").unwrap_or_default()),
-                    host: host.filter(|_| field("subPathExpr").is_none()),
+                    container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
+                    host: host.filter(|_| field("subPathExpr").is_none_or(str::is_empty)),
                     read_only: is_true(node, "readOnly"),
                     // Volumes other than hostPath and emptyDir, such as a ConfigMap, are read-only.
                     closed: is_true(node, "readOnly")
@@ -317,7 +315,7 @@ fn volume_of(mount: &Node, volumes: &[Node]) -> Option<usize> {
 
 /// The path on the host of a volume, if it is one.
 fn host_of(volume: &Node) -> Option<String> {
-    volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(without_slash)
+    volume.at(&["hostPath", "path"]).and_then(Node::scalar).filter(|path| !path.is_empty()).map(clean)
 }
 
 /// The flags of a container's command line.
@@ -334,7 +332,6 @@ struct CommandLine {
 ///
 /// The manifest cannot be edited: the position, what to do, and the YAML to add by hand.
 pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
-    let refuse = |refusal: Refusal| Refusal { by_hand: refusal.by_hand.or(Some(by_hand(wanted))), ..refusal };
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
     let container = &containers[manifest.container];
@@ -346,20 +343,37 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         in_container: Vec::new(),
         in_spec: Vec::new(),
     };
-    let line = command_line(container).map_err(refuse)?;
+    let mounts = mounts_of(manifest);
+    let refuse = |refusal: Refusal, present: &[(String, String)]| {
+        let by_hand = refusal.by_hand.or_else(|| Some(by_hand(wanted, present, &mounts)));
+        Refusal { by_hand, ..refusal }
+    };
+    let line = command_line(container).map_err(|refusal| refuse(refusal, &[]))?;
     let present: Vec<_> = line.args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
     let flags = effective(wanted, &present);
     check(&flags, version.or(manifest.version), container.position)?;
-    edits.set_flags(&line, wanted).map_err(refuse)?;
+    edits.set_flags(&line, wanted).map_err(|refusal| refuse(refusal, &present))?;
+    for (node, list) in [(container, "volumeMounts"), (edits.spec, "volumes")] {
+        check_list(node, list).map_err(|refusal| refuse(refusal, &present))?;
+    }
     let mut notes = Vec::new();
-    let present = edits.mount(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
+    edits.mount(&flags, &present.iter().cloned().collect(), wanted, &mut notes)?;
     let ops = edits.finish();
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &flags, &mounts, notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
-        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted)))?;
-    Ok(to_wired(edited, &flags, wanted, &present, notes))
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
+    let after = mounts_of(&read(&edited)?);
+    Ok(to_wired(edited, &flags, &after, notes))
+}
+
+/// The mounts of the API server's container.
+fn mounts_of(manifest: &Manifest) -> Vec<Present> {
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let container = containers.get(manifest.container).zip(root.get("spec"));
+    container.map(|(container, spec)| Lists::of(container, spec).present).unwrap_or_default()
 }
 
 /// Reads the audit flags of a container.
@@ -517,27 +531,19 @@ impl ManifestEdits<'_> {
         Ok(())
     }
 
-    /// Adds the mounts that the flags need. Returns the mounts before the edit.
+    /// Adds the mounts that the flags need.
     fn mount(
         &mut self,
         flags: &Flags,
         before: &Flags,
         wanted: &Wanted,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Present>, Refusal> {
-        check_list(self.container, "volumeMounts")?;
-        check_list(self.spec, "volumes")?;
+    ) -> Result<(), Refusal> {
         let mut lists = Lists::of(self.container, self.spec);
         for mount in wanted_mounts(flags, before, wanted) {
-            let found = find_match(&mount, log_file_of(&mount, flags), &lists.present)?;
-            if wanted.existing == Existing::Keep {
-                check_kept(&mount, &found, &lists.present, notes)?;
-                if found != Match::Missing {
-                    continue;
-                }
-            }
+            let found = find_match(&mount, &lists.present, wanted.existing, notes)?;
             match found {
-                Match::Above(_) => {}
+                Match::Served => {}
                 Match::Missing => {
                     let name = self.volume_for(&mount, &mut lists);
                     lists.new_mounts.push(New::map([
@@ -551,7 +557,7 @@ impl ManifestEdits<'_> {
                 }
             }
         }
-        let Lists { new_mounts, new_volumes, present, .. } = lists;
+        let Lists { new_mounts, new_volumes, .. } = lists;
         let container = self.container;
         for (items, name, own, at, pairs) in [
             (new_mounts, "volumeMounts", container.get("volumeMounts"), self.at.clone(), &mut self.in_container),
@@ -564,7 +570,7 @@ impl ManifestEdits<'_> {
                 pairs.push((name.to_owned(), New::List(items)));
             }
         }
-        Ok(present)
+        Ok(())
     }
 
     /// Changes an existing mount so that it has the needed path, and the needed path on the host.
@@ -668,11 +674,12 @@ impl ManifestEdits<'_> {
     }
 }
 
-/// The settings as YAML, for a person to add.
-fn by_hand(wanted: &Wanted) -> String {
-    let flags: Flags = wanted.flags.iter().cloned().collect();
-    let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
-    let mounts = needed_mounts(&flags, &Flags::new());
+/// The settings as YAML, for a person to add: with the values of the flags that stay, and the mounts that are missing.
+fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present]) -> String {
+    let flags = effective(wanted, present);
+    let value = |name: &String| flags.get(name).map(String::as_str).unwrap_or_default();
+    let args = wanted.flags.iter().map(|(name, _)| New::Str(format!("--{name}={}", value(name)))).collect();
+    let mounts = missing_mounts(&flags, mounts, wanted.existing);
     let volume_mounts = mounts.iter().map(|mount| {
         New::map([
             ("mountPath", New::str(&mount.container)),

@@ -311,7 +311,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 28] = [
+    const EVERY_VERSION: [&str; 29] = [
         "absence",
         "awkward",
         "bad-flag",
@@ -326,6 +326,7 @@ mod tests {
         "hook",
         "hook-join",
         "join",
+        "keep",
         "killed",
         "reboot",
         "rollback",
