@@ -128,6 +128,12 @@ pub fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
+/// The innermost of these directories that a path is in or below: its number. An empty text is no directory.
+pub fn innermost<'p>(directories: impl Iterator<Item = &'p str>, path: &str) -> Option<usize> {
+    let covering = directories.enumerate().filter(|(_, one)| !one.is_empty() && is_within(path, one));
+    covering.max_by_key(|(_, one)| one.len()).map(|(index, _)| index)
+}
+
 /// The directory of an absolute path.
 pub fn parent(path: &str) -> &str {
     match path.rsplit_once('/') {

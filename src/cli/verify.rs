@@ -76,7 +76,10 @@ pub fn text(proved: &Proved) -> String {
         Evidence::Rare => {
             "it answers, and its log exists; nothing that its policy records has happened yet".to_owned()
         }
-        Evidence::Elsewhere => "it answers; its events go to a webhook, where the program can't look".to_owned(),
+        Evidence::Elsewhere => {
+            "it answers; its events go to a webhook or a volume of its pod, where the program can't look"
+                .to_owned()
+        }
     };
     let runs = "runs with the audit flags of the manifest";
     format!("the API server (process {}) {runs}: {how}, after {} s", proved.process.pid, proved.after.as_secs())
@@ -115,7 +118,11 @@ pub mod tests {
             (0, json!("/version"), "it recorded a request for /version"),
             (1, json!("traffic"), "it recorded what the cluster does"),
             (2, Value::Null, "it answers; its policy records nothing, so there was no event to wait for"),
-            (3, Value::Null, "it answers; its events go to a webhook, where the program can't look"),
+            (
+                3,
+                Value::Null,
+                "it answers; its events go to a webhook or a volume of its pod, where the program can't look",
+            ),
             (4, Value::Null, "it answers, and its log exists; nothing that its policy records has happened yet"),
         ]
         .map(|(at, event, text)| (proofs().swap_remove(at), event, text))

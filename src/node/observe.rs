@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
-use super::{cluster, disk, storage};
+use super::{cluster, container, disk, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::file::{FileKind, Owner, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
@@ -130,6 +130,11 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
                 }
                 targets.logs.insert(path, entry.map(|entry| entry.attributes));
             }
+        }
+    }
+    for opened in &paths.opened {
+        if let Some(link) = container::misleading_link(root, opened) {
+            targets.elsewhere.push((opened.on_host.clone(), link));
         }
     }
     let Some(log) = paths.logs.first() else { return Ok(targets) };

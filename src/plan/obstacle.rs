@@ -8,12 +8,20 @@ use crate::path::STATE;
 impl Plan {
     /// Takes note of what stands in the way of each change, in the order of the changes, and of the program's own files
     /// (`state`). Owners and modes that cannot be set stay. A kubeadm configuration file that nobody named stays on a
-    /// node of a cluster (`lenient`). Anything else refuses the plan.
-    pub fn meet(&mut self, obstacles: Vec<Option<Obstacle>>, state: Option<Obstacle>, lenient: bool) {
+    /// node of a cluster (`lenient`). In an image (not `live`), a read-only mount is a warning: people look at images
+    /// and at the nodes below a container before they mount them read-write. Anything else refuses the plan.
+    pub fn meet(&mut self, obstacles: Vec<Option<Obstacle>>, state: Option<Obstacle>, lenient: bool, live: bool) {
+        let read_only = |obstacle: &&Obstacle| matches!(obstacle, Obstacle::ReadOnly(_));
+        if !live && let Some(obstacle) = obstacles.iter().flatten().chain(&state).find(read_only) {
+            self.warnings.push(format!("{obstacle}, so apply will change nothing; mount it read-write for apply"));
+        }
+        let met =
+            |obstacle: Option<Obstacle>| obstacle.filter(|obstacle| live || *obstacle == Obstacle::MountPoint);
+        let state = met(state);
         let planned = std::mem::take(&mut self.changes);
         for (planned, obstacle) in planned.into_iter().zip(obstacles) {
             let path = planned.change.path();
-            match obstacle {
+            match met(obstacle) {
                 None => self.changes.push(planned),
                 Some(obstacle) if matches!(planned.change, Change::SetAttributes { .. }) => {
                     self.warnings.push(format!("{path}: {obstacle}; its owner and mode do not change"));
@@ -85,7 +93,7 @@ mod tests {
         ] {
             let mut plan = planned(&config(""), &facts(Some(BARE)), &Targets::default());
             let does = actions(&plan);
-            plan.meet(obstacles.clone(), state, false);
+            plan.meet(obstacles.clone(), state, false, true);
             assert_eq!(plan.refusal.is_some(), !words.is_empty(), "{obstacles:?}");
             assert!(plan.refusal.clone().unwrap_or_default().contains(words), "{obstacles:?}: {:?}", plan.refusal);
             assert_eq!(actions(&plan), does);
@@ -99,7 +107,7 @@ mod tests {
         audited.1.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(open));
         let mut plan = planned(&config(""), &audited.0, &audited.1);
         assert_eq!(actions(&plan), "set-attributes");
-        plan.meet(vec![Some(Obstacle::ReadOnly("/var/log".to_owned()))], None, false);
+        plan.meet(vec![Some(Obstacle::ReadOnly("/var/log".to_owned()))], None, false, true);
         assert_eq!((actions(&plan).as_str(), plan.refusal.is_some()), ("", false));
         assert!(
             plan.warnings.iter().any(|line| line.contains("/var/log is mounted read-only")),

@@ -59,7 +59,8 @@ pub(super) fn fit(there: &Directory, log: &str, head: &[u8], is_in_use: bool, wa
         None if ![0, wanted.uid].contains(&there.attributes.uid) => {
             format!("it belongs to the user {}", there.attributes.uid)
         }
-        None if there.attributes.mode & 0o7022 != 0 => {
+        // A directory that is named for the log is closed, whoever could write in it until now.
+        None if there.attributes.mode & 0o7022 != 0 && !is_named_for_logs(directory) => {
             format!("other users may write in it (mode {:04o})", there.attributes.mode)
         }
         None if may_be_of_others(directory) => "it is empty, and in a directory of the system".to_owned(),

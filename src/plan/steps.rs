@@ -37,6 +37,7 @@ pub fn plan(
         || intent.is_without_file(Occasion::Init);
     let logs = &wiring.paths.logs;
     planner.tell_who_owns_what(&wiring);
+    planner.refuse_misleading_links();
     planner.make_directories(logs, wiring.logs_in.as_deref());
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
@@ -76,6 +77,24 @@ impl Planner<'_> {
                 "log.path is -: events go to the standard output of the API server's container; the kubelet rotates \
                  them together with its other messages, and the limits under log do not apply",
             );
+        }
+    }
+
+    /// A link on the way to a file that the container resolves in itself leads the API server to another file, or to
+    /// none. What is kept is told only: that API server runs, or not, as before.
+    fn refuse_misleading_links(&mut self) {
+        for (path, link) in &self.targets.elsewhere {
+            let what = format!(
+                "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads \
+                 to another file, or to none"
+            );
+            if self.keeps() {
+                self.warn(format!("{what}; mount the directory that it leads to at the same path"));
+            } else {
+                self.plan.refuse(format!(
+                    "{what}; set policy.path or log.path to the path that it leads to, or remove the link"
+                ));
+            }
         }
     }
 
@@ -461,6 +480,17 @@ mod tests {
             assert_eq!((actions(&plan).as_str(), warns(&plan, "more than the audit log")), (does, told.is_some()));
             assert!(warns(&plan, told.unwrap_or_default()) || told.is_none(), "{:?}", plan.warnings);
             assert_eq!(actions(&planned(&config("existing: keep"), &facts, &targets)), "");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_the_container_elsewhere_is_refused_or_told() {
+        for (lines, is_refused) in [("", true), ("existing: keep", false)] {
+            let (facts, mut targets) = audited(&config(""));
+            targets.elsewhere.push(("/etc/kubernetes/audit-policy.yaml".to_owned(), "/etc/link".to_owned()));
+            let plan = planned(&config(lines), &facts, &targets);
+            assert_eq!(plan.refusal.is_some(), is_refused, "{lines}");
+            assert_eq!(warns(&plan, "/etc/link is a symbolic link"), !is_refused, "{lines}");
         }
     }
 

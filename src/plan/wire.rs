@@ -10,9 +10,9 @@ use super::{Intent, Occasion, Role};
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
-use crate::config::{Config, KUBEADM_CONFIGS, Strays};
+use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, Paths};
+use crate::facts::{Facts, Opened, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose};
@@ -59,6 +59,8 @@ pub struct Wiring {
     pub(super) run_as: RunAs,
     /// The directory where the manifest has the log before the edit.
     pub(super) logs_in: Option<String>,
+    /// The policy that the manifest names before the edit.
+    policy_before: Option<String>,
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
@@ -93,6 +95,8 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         .flat_map(|(_, file)| &file.documents)
         .find(|document| document.root.get("kind").and_then(Yaml::scalar) == Some("KubeletConfiguration"))
         .map_or(EVICTION, |document| eviction(&document.root));
+    let before =
+        facts.manifest.as_ref().and_then(|text| manifest::read_auditing(&text.text).ok()).unwrap_or_default();
     let mut wiring = Wiring {
         role: node.role,
         version: node.version,
@@ -102,12 +106,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         manifest,
         strays,
         run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
-        logs_in: facts.manifest.as_ref().and_then(|text| {
-            let log = manifest::read_auditing(&text.text).ok()?.log?;
-            Some(parent(&log).to_owned())
-        }),
+        logs_in: before.log.as_ref().map(|log| parent(log).to_owned()),
+        policy_before: before.policy,
         paths: Paths {
             policies: Vec::new(),
+            opened: Vec::new(),
             directories: Vec::new(),
             logs: Vec::new(),
             manifest: facts.manifest_path.clone(),
@@ -120,7 +123,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
     };
     if wiring.role != Role::Worker {
         wiring.collect_paths(intent.config);
-        wiring.keep_out_of_manifests()?;
+        wiring.keep_out_of_manifests(intent.config.existing)?;
     }
     Ok(wiring)
 }
@@ -240,6 +243,12 @@ impl Wiring {
             directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
             logs.extend(wired.log.clone());
             self.flags = wired.flags.clone();
+            for (on_host, flag) in [(&wired.policy, "audit-policy-file"), (&wired.log, "audit-log-path")] {
+                if let Some((on_host, in_container)) = on_host.clone().zip(wired.flags.get(flag).cloned()) {
+                    let mounts = wired.mounts.clone();
+                    self.paths.opened.push(Opened { in_container, on_host, mounts });
+                }
+            }
         }
         referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
         // No file here starts an API server yet, so the paths are those of the configuration.
@@ -258,7 +267,7 @@ impl Wiring {
     /// # Errors
     ///
     /// The policy or the log would be in the manifest directory.
-    fn keep_out_of_manifests(&self) -> Result<()> {
+    fn keep_out_of_manifests(&mut self, existing: Existing) -> Result<()> {
         let manifests = parent(&self.paths.manifest);
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
             bail!(
@@ -267,10 +276,23 @@ impl Wiring {
             );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
+            let advice = match existing {
+                Existing::Replace => "set policy.path to another directory",
+                Existing::Keep => {
+                    "move it to another directory, and change --audit-policy-file and its mount, or remove \
+                     `existing: keep`"
+                }
+            };
             bail!(
                 "{path}: the policy must not be in the manifest directory, because the kubelet reads every file \
-                 there; set policy.path to another directory"
+                 there; {advice}"
             );
+        }
+        if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
+            self.warnings.push(format!(
+                "{path}: the API server's policy was here until now, among the manifests, where the kubelet reads \
+                 every file; when the API server has its new policy, remove this file"
+            ));
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Run<'_> {
         let mut plan = plan(&intent, &facts, wiring, &targets, policy)?;
         let changes = plan.changes.iter().map(|planned| obstacle::of_change(root, &planned.change));
         let obstacles = changes.collect::<Result<Vec<_>>>()?;
-        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient);
+        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, root.is_host());
         Ok(plan)
     }
 }

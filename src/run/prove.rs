@@ -160,7 +160,10 @@ impl Watch {
         let source = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
             (Some(log), _) => EventSource::File(Tail::from_now(log)),
             (None, Some("-")) => EventSource::Container,
-            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => EventSource::Nowhere,
+            // A webhook has them, or a volume of the pod that this program cannot see.
+            (None, path) if path.is_some() || auditing.flags.contains_key("audit-webhook-config-file") => {
+                EventSource::Nowhere
+            }
             (None, _) => {
                 bail!("{path}: the audit flags name no log and no webhook, so the API server drops every event")
             }

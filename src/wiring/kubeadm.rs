@@ -574,6 +574,19 @@ mod tests {
     }
 
     #[test]
+    fn what_kubeadm_mounts_itself_is_not_mounted_again() {
+        for (text, path, adds) in [
+            ("apiServer: {}\n", "/etc/kubernetes/pki/p.yaml", false),
+            ("certificatesDir: /data/pki\n", "/data/pki/p.yaml", false),
+            ("certificatesDir: /data/pki\n", "/etc/kubernetes/pki/p.yaml", true),
+            ("apiServer: {}\n", "/etc/kubernetes/p.yaml", true),
+        ] {
+            let found = wired("v1beta4", text, Existing::Replace, &[("audit-policy-file", path)]).unwrap();
+            assert_eq!(found.contains("extraVolumes"), adds, "{text}{path}: {found}");
+        }
+    }
+
+    #[test]
     fn a_volume_gets_the_fields_that_it_lacks() {
         let volumes = |policy: &str| {
             format!(

@@ -1,14 +1,14 @@
 //! The static pod manifest of the API server.
 
 use super::mounts::{
-    Match, NeededMount, Present, find_match, free_name, has_value, is_true, missing_mounts, needed_mounts,
-    place_of, serves, to_wired, wanted_mounts,
+    Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, missing_mounts, needed_mounts,
+    place_of, serves, tell_left_over, to_wired, wanted_mounts,
 };
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
 use crate::config::Existing;
-use crate::path::clean;
+use crate::path::{clean, is_within, parent};
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, NodeKind, Position};
@@ -201,14 +201,15 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let args = command_line(container)?.args;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
     let present = mounts_of(&manifest);
-    let referenced = needed_mounts(&flags, &Flags::new())
-        .iter()
-        .filter_map(|mount| place_of(&present, &mount.container).on_host())
-        .collect();
-    let path = |flag: &str| {
-        let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
-        place_of(&present, path).on_host()
+    // Where no mount shows a file, somebody forgot the mount: nothing appears at that path of the host, and a proof that
+    // looks there fails.
+    let look_at = |path: &str| match place_of(&present, path) {
+        Place::Image => Some(path.to_owned()),
+        place => place.on_host(),
     };
+    let referenced =
+        needed_mounts(&flags, &Flags::new()).iter().filter_map(|mount| look_at(&mount.container)).collect();
+    let path = |flag: &str| flags.get(flag).filter(|path| path.starts_with('/')).and_then(|path| look_at(path));
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
     let all = [words_of(container, "command"), words_of(container, "args")].concat();
     let is_program = |word: &&str| !word.starts_with('-') && word.rsplit('/').next() == Some("kube-apiserver");
@@ -365,7 +366,46 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let edited = edit(text, &manifest.documents, 0, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
     let after = mounts_of(&read(&edited)?);
+    let before: Flags = present.into_iter().collect();
+    tell_left_over(&flags, &before, &after, &mut notes);
+    tell_readers(manifest, (&before, &mounts), (&flags, &after), &mut notes);
     Ok(to_wired(edited, &flags, &after, notes))
+}
+
+/// Notes about other containers of the pod that have a mount of the directory where the log was: they read no new
+/// events there. `before` and `after`: the flags and mounts.
+fn tell_readers(
+    manifest: &Manifest,
+    before: (&Flags, &[Present]),
+    after: (&Flags, &[Present]),
+    notes: &mut Vec<String>,
+) {
+    let log = |(flags, mounts): (&Flags, &[Present])| {
+        let path = flags.get("audit-log-path").filter(|path| path.starts_with('/'))?;
+        Some((path.clone(), place_of(mounts, path).on_host()?))
+    };
+    let (Some((path, old)), new) = (log(before), log(after)) else { return };
+    if new.as_ref().is_some_and(|(_, new)| *new == old) {
+        return;
+    }
+    let root = &manifest.documents[0].root;
+    let Some(spec) = root.get("spec") else { return };
+    let containers = spec.get("containers").and_then(Node::items).unwrap_or_default();
+    let others = containers.iter().enumerate().filter(|(index, _)| *index != manifest.container);
+    for (_, container) in others {
+        let sees = Lists::of(container, spec).present.into_iter().find(|one| {
+            one.host.as_ref().is_some_and(|host| is_within(&old, host) || is_within(host, parent(&old)))
+        });
+        if let Some(mount) = sees {
+            let name = container.get("name").and_then(Node::scalar).unwrap_or_default();
+            let to = new.as_ref().map_or("elsewhere".to_owned(), |(_, new)| format!("to {new}"));
+            notes.push(format!(
+                "{}: the container {name:?} has the directory of the previous log {path} mounted, and new \
+                 events go {to}; if it reads the log, mount that directory in it, or use --existing keep",
+                mount.position
+            ));
+        }
+    }
 }
 
 /// The mounts of the API server's container.
@@ -974,6 +1014,77 @@ mod tests {
         ] {
             let wired = wired_with(&before, &[("audit-policy-file", "/p.yaml"), ("audit-log-path", "/l/a.log")]);
             assert_eq!(wired, Ok(after), "{before}");
+        }
+    }
+
+    #[test]
+    fn what_the_settings_leave_behind_is_told() {
+        let pod = |mounts: &str, other: &str| {
+            pod_of(&format!(
+                "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, --audit-policy-file=/old/p.yaml, \
+                 --audit-log-path=/l/a.log], volumeMounts: [{mounts}]}}, {{name: other, volumeMounts: [{other}]}}], volumes: \
+                 [{{name: p, hostPath: {{path: /host/p.yaml}}}}, {{name: d, hostPath: {{path: /host}}}}, \
+                 {{name: l, hostPath: {{path: /host/l}}}}]}}"
+            ))
+        };
+        let log = "{mountPath: /l, name: l}";
+        let new = [("audit-policy-file", "/new.yaml"), ("audit-log-path", "/m/a.log")];
+        let same = [("audit-policy-file", "/old/p.yaml"), ("audit-log-path", "/l/a.log")];
+        for (mounts, other, flags, told) in [
+            ("{mountPath: /old/p.yaml, name: p}", "", &new[..], vec!["remove /host/p.yaml"]),
+            ("{mountPath: /old, name: d}", "", &new, vec![]),
+            (
+                log,
+                "{mountPath: /x, name: l}",
+                &new,
+                vec!["the container \"other\" has the directory of the previous log /l/a.log"],
+            ),
+            (log, "{mountPath: /x, name: d}", &new, vec!["the container \"other\""]),
+            (log, "{mountPath: /x, name: p}", &new, vec![]),
+            (log, "", &new, vec![]),
+            // The log stays where the flag says, and moves to that path on the host.
+            (log, "{mountPath: /x, name: l}", &same, vec!["new events go to /l/a.log"]),
+        ] {
+            let text = pod(mounts, other);
+            let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace };
+            let notes = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap().notes;
+            let notes: Vec<_> = notes.iter().filter(|note| !note.contains("without a pause")).collect();
+            assert_eq!(notes.len(), told.len(), "{mounts} {other}: {notes:?}");
+            assert!(notes.iter().zip(&told).all(|(note, words)| note.contains(words)), "{mounts}: {notes:?}");
+        }
+    }
+
+    /// Whatever the settings do with the mounts: where this program looks for the policy and the log afterwards is where
+    /// the API server opens them.
+    #[test]
+    fn an_edit_and_the_look_at_it_agree() {
+        for existing in [Existing::Replace, Existing::Keep] {
+            for mounts in [
+                "",
+                "{mountPath: /c, name: a}",
+                "{mountPath: /c/d, name: a}, {mountPath: /c, name: b}",
+                "{mountPath: /, name: b}",
+            ] {
+                let text = pod_of(&format!(
+                    "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, --audit-policy-file=/c/d/p.yaml, \
+                     --audit-log-path=/c/l/a.log], volumeMounts: [{mounts}]}}], volumes: \
+                     [{{name: a, hostPath: {{path: /host}}}}, {{name: b, emptyDir: {{}}}}]}}"
+                ));
+                let wanted = Wanted { existing, ..Wanted::of(&Config::default()) };
+                let wired = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap();
+                let found = read_auditing(&wired.text).unwrap();
+                assert_eq!((&found.policy, &found.log), (&wired.policy, &wired.log), "{existing:?} {mounts}");
+                let again = wire(&wired.text, &read(&wired.text).unwrap(), &wanted, None).unwrap();
+                assert_eq!(again.text, wired.text, "{existing:?} {mounts}");
+                let ours = Config::default();
+                assert!(
+                    existing == Existing::Keep
+                        || (wired.policy.as_ref(), wired.log.as_ref())
+                            == (Some(&ours.policy_path), Some(&ours.log.path)),
+                    "{mounts}: {wired:?}"
+                );
+            }
         }
     }
 

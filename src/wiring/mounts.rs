@@ -3,7 +3,7 @@
 use super::settings::{Refusal, Wanted, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
-use crate::path::{clean, is_within, log_directory_fault, parent};
+use crate::path::{clean, innermost, log_directory_fault, parent};
 use crate::yaml::edit::New;
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, Position};
@@ -143,16 +143,17 @@ impl Eq for Present {}
 /// CRI-O make outer mounts before inner ones.
 pub(super) fn place_of<'p>(present: &'p [Present], path: &str) -> Place<'p> {
     let path = clean(path);
-    let covers = |one: &&Present| !one.container.is_empty() && is_within(&path, &one.container);
-    match present.iter().filter(covers).max_by_key(|one| one.container.len()) {
-        None => Place::Image,
-        Some(one) => match &one.host {
-            None => Place::Pod(one),
-            Some(host) => {
-                let rest = &path[one.container.trim_end_matches('/').len()..];
-                Place::Host(clean(&format!("{host}/{rest}")), one)
-            }
-        },
+    let Some(one) =
+        innermost(present.iter().map(|one| one.container.as_str()), &path).map(|index| &present[index])
+    else {
+        return Place::Image;
+    };
+    match &one.host {
+        None => Place::Pod(one),
+        Some(host) => {
+            let rest = &path[one.container.trim_end_matches('/').len()..];
+            Place::Host(clean(&format!("{host}/{rest}")), one)
+        }
     }
 }
 
@@ -169,6 +170,25 @@ pub(super) enum Match {
     /// This mount is of the log file itself, or is the program's own mount of the previous path.
     Move(usize),
     Missing,
+}
+
+/// Notes about mounts that the settings no longer need: a file that is mounted must exist, or the pod does not start.
+pub(super) fn tell_left_over(flags: &Flags, before: &Flags, present: &[Present], notes: &mut Vec<String>) {
+    for flag in ["audit-policy-file", "audit-log-path"] {
+        let file = |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| clean(path));
+        let (Some(old), new) = (file(before), file(flags)) else { continue };
+        if new.as_ref() == Some(&old) {
+            continue;
+        }
+        for one in present.iter().filter(|one| one.container == old && one.host.is_some()) {
+            let host = one.host.as_deref().unwrap_or_default();
+            notes.push(format!(
+                "{}: the API server no longer uses {old}, but its pod does not start without the file that is mounted \
+                 here; remove this mount and its volume before you remove {host}",
+                one.position
+            ));
+        }
+    }
 }
 
 /// Finds how the existing mounts serve a needed one. With `existing: keep`, a mount that shows the path of a kept flag
@@ -262,8 +282,7 @@ fn match_anew(mount: &NeededMount, present: &[Present]) -> Result<Match, Refusal
         let (path, parent, option) = (&mount.container, &by.container, mount.option());
         let reason = format!(
             "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
-             this mount; set {option} to a path that is not below {parent}, or make this mount a writable one of the \
-             same directory of the host"
+             this mount; set {option} to a path that is not below {parent}"
         );
         return Err(Refusal::new(by.position, reason));
     }
@@ -323,13 +342,9 @@ pub(super) fn to_wired(text: String, flags: &Flags, present: &[Present], mut not
         let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
         place_of(present, path).on_host()
     };
-    Wired {
-        text,
-        policy: on_host("audit-policy-file"),
-        log: on_host("audit-log-path"),
-        flags: flags.clone(),
-        notes,
-    }
+    let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
+    let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
+    Wired { text, policy, log, flags: flags.clone(), mounts, notes }
 }
 
 #[cfg(test)]
