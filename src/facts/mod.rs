@@ -74,6 +74,8 @@ pub struct Directory {
     pub attributes: Attributes,
     /// The names in it, sorted.
     pub names: Vec<String>,
+    /// Where its path leads by symbolic links; `None` if there are none.
+    pub leads_to: Option<String>,
 }
 
 /// A unit of systemd.

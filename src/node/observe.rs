@@ -103,7 +103,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         let attributes = match root.stat(path)? {
             None => None,
             Some(entry) if entry.kind == FileKind::Directory => {
-                Some(Directory { attributes: entry.attributes, names: root.list(path)?.unwrap_or_default() })
+                let (names, leads_to) = (root.list(path)?.unwrap_or_default(), root.leads_to(path));
+                Some(Directory { attributes: entry.attributes, names, leads_to })
             }
             Some(entry) => bail!(
                 "{}: this is {}, and the audit log needs a directory here; move it away",
@@ -155,7 +156,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             let entry = root.stat(from)?.filter(|entry| entry.kind == FileKind::Directory);
             if let Some(entry) = entry {
                 let names = root.list(from)?.unwrap_or_default();
-                targets.bound = Some(Directory { attributes: entry.attributes, names });
+                let leads_to = root.leads_to(from);
+                targets.bound = Some(Directory { attributes: entry.attributes, names, leads_to });
             }
         }
         targets.disk = Some(disk::look(root, source, log, &paths.manifest)?);

@@ -8,7 +8,7 @@ use crate::audit::log::may_be_events;
 use crate::change::Change;
 use crate::facts::file::Attributes;
 use crate::facts::{Directory, DiskState, LogPlace, Unit};
-use crate::path::{aside, is_named_for_logs, is_within, may_be_of_others, parent};
+use crate::path::{aside, is_named_for_logs, is_within, log_directory_fault, may_be_of_others, parent};
 use crate::storage::blank::Content;
 use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
@@ -42,12 +42,19 @@ fn is_nobodys(name: &str) -> bool {
 /// A directory is the log's if the API server's log is there. An empty one is, too, unless another program or another
 /// user may have made it.
 pub(super) fn fit(there: &Directory, log: &str, head: &[u8], is_in_use: bool, wanted: &Attributes) -> Fit {
-    let (directory, name) = (parent(log), log.rsplit('/').next().unwrap_or_default());
+    let name = log.rsplit('/').next().unwrap_or_default();
+    let directory = there.leads_to.as_deref().unwrap_or(parent(log));
     let use_another =
         "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
     if !is_in_use && !may_be_events(head) {
         return Fit::Foreign(format!(
             "{log}: another program writes this file, as it has no audit event; {use_another}"
+        ));
+    }
+    if there.leads_to.is_some() && log_directory_fault(directory).is_some() {
+        return Fit::Foreign(format!(
+            "{}: this is a link to {directory}, which belongs to the system or to other programs; {use_another}",
+            parent(log)
         ));
     }
     let is_logs = is_in_use || there.names.iter().any(|other| rotation::is_of(name, other));
@@ -507,7 +514,9 @@ mod tests {
     #[test]
     fn a_directory_is_closed_where_it_is_the_logs_and_nobody_elses() {
         let log = |directory: &str| format!("{directory}/audit.log");
-        let of_user = |mode, uid| Directory { attributes: Attributes::new(mode, uid, uid), names: Vec::new() };
+        let of_user =
+            |mode, uid| Directory { attributes: Attributes::new(mode, uid, uid), ..directory(0, 0, &[]) };
+        let leads = |to: &str| Directory { leads_to: Some(to.to_owned()), ..directory(0o755, 0, &[]) };
         let (own, json): (_, &[u8]) = ("own", b"{\"kind\":\"Event\"}\n");
         let auditd: &[u8] = b"type=USER_LOGIN msg=audit(1795522406.123:1)\n";
         for (path, there, head, is_in_use, expected) in [
@@ -522,6 +531,12 @@ mod tests {
             ("/var/log/kube", of_user(0o755, 1000), json, false, "belongs to the user 1000"),
             ("/srv/x", directory(0o1777, 0, &[]), json, false, "other users may write in it (mode 1777)"),
             ("/srv/x", directory(0o775, 0, &[]), json, false, "other users may write in it"),
+            ("/var/log/kube", directory(0o775, 0, &[]), json, false, own),
+            // Directories behind links.
+            ("/srv/x", leads("/etc/cron.d"), json, false, "this is a link to /etc/cron.d"),
+            ("/srv/x", leads("/etc/cron.d"), json, true, "this is a link to /etc/cron.d"),
+            ("/srv/x", leads("/var/lib/x"), json, false, "rmdir /var/lib/x"),
+            ("/var/log/x", leads("/data/x"), json, false, own),
             // Directories with the log.
             ("/srv/x", directory(0o755, 0, &["audit.log"]), json, false, own),
             ("/srv/x", directory(0o755, 0, &["audit-2026-11-26T12-00-00.000.log.gz"]), json, false, own),

@@ -2,7 +2,7 @@
 
 use super::mounts::{
     Match, NeededMount, Present, find_match, free_name, has_value, is_true, missing_mounts, needed_mounts, serves,
-    to_wired, wanted_mounts,
+    tell_left_over, to_wired, wanted_mounts,
 };
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
@@ -193,7 +193,8 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         ];
         let text = append_document(text, pairs)
             .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &[], &[])))?;
-        return finished(text, &flags, shape, wanted, Vec::new());
+        let mounts = mounts_in(&text, shape, wanted)?;
+        return Ok(to_wired(text, &flags, &mounts, Vec::new()));
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
@@ -217,23 +218,18 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
-    finished(edited, &flags, shape, wanted, notes)
+    let (before, after) = (present.into_iter().collect(), mounts_in(&edited, shape, wanted)?);
+    tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
+    Ok(to_wired(edited, &flags, &after, notes))
 }
 
-/// The result of an edit: its mounts are read anew.
-fn finished(
-    text: String,
-    flags: &flags::Flags,
-    shape: Shape,
-    wanted: &Wanted,
-    notes: Vec<String>,
-) -> Result<Wired, Refusal> {
-    let file = read(&text, "", true)?;
-    let mounts = match file.cluster.map(|cluster| &file.documents[cluster].root) {
-        Some(root) => KubeadmEdits::new(root, shape, wanted)?.present_mounts,
-        None => Vec::new(),
-    };
-    Ok(to_wired(text, flags, &mounts, notes))
+/// The mounts of the API server in the text of a file.
+fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, Refusal> {
+    let file = read(text, "", true)?;
+    match file.cluster.map(|cluster| &file.documents[cluster].root) {
+        Some(root) => Ok(KubeadmEdits::new(root, shape, wanted)?.present_mounts),
+        None => Ok(Vec::new()),
+    }
 }
 
 struct KubeadmEdits<'n> {

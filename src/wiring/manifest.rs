@@ -367,7 +367,7 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
     let after = mounts_of(&read(&edited)?);
     let before: Flags = present.into_iter().collect();
-    tell_left_over(&flags, &before, &after, &mut notes);
+    tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     tell_readers(manifest, (&before, &mounts), (&flags, &after), &mut notes);
     Ok(to_wired(edited, &flags, &after, notes))
 }

@@ -173,20 +173,26 @@ pub(super) enum Match {
 }
 
 /// Notes about mounts that the settings no longer need: a file that is mounted must exist, or the pod does not start.
-pub(super) fn tell_left_over(flags: &Flags, before: &Flags, present: &[Present], notes: &mut Vec<String>) {
+/// `present` and `after`: the mounts before and after the edit.
+pub(super) fn tell_left_over(
+    (before, present): (&Flags, &[Present]),
+    (flags, after): (&Flags, &[Present]),
+    notes: &mut Vec<String>,
+) {
     for flag in ["audit-policy-file", "audit-log-path"] {
         let file = |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| clean(path));
-        let (Some(old), new) = (file(before), file(flags)) else { continue };
-        if new.as_ref() == Some(&old) {
-            continue;
-        }
-        for one in present.iter().filter(|one| one.container == old && one.host.is_some()) {
-            let host = one.host.as_deref().unwrap_or_default();
-            notes.push(format!(
-                "{}: the API server no longer uses {old}, but its pod does not start without the file that is mounted \
-                 here; remove this mount and its volume before you remove {host}",
-                one.position
-            ));
+        let Some(old) = file(before).filter(|old| file(flags).as_ref() != Some(old)) else { continue };
+        let stays = |one: &&Present| {
+            after.iter().any(|other| (&other.container, &other.host) == (&one.container, &one.host))
+        };
+        for one in present.iter().filter(|one| one.container == old).filter(stays) {
+            if let Some(host) = &one.host {
+                notes.push(format!(
+                    "{}: the API server no longer uses {old}, but its pod does not start without the file that is \
+                     mounted here; remove this mount and its volume before you remove {host}",
+                    one.position
+                ));
+            }
         }
     }
 }

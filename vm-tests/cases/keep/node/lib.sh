@@ -37,5 +37,10 @@ END
 # The API server records by the administrator's policy: no other one here has the level Request for everything.
 records_by_it() { has_events '.level == "Request"' && has_no_events '.level == "Metadata"'; }
 # Nothing was made at the paths that only the container sees.
-lacks_paths() { for path in /etc/kubernetes/audit-policy.yaml /etc/kubernetes/audit /var/log/kube; do [ ! -e "$path" ] || { echo "$path is there"; return 1; }; done; }
+lacks_paths() { finds_nothing /etc/kubernetes /var/log -maxdepth 1 '(' -name 'audit*' -o -name kube ')'; }
+# As kind does with extraMounts.
+mount_policy() {
+    cp "$POLICY" /root/mounted.yaml && : >/etc/kubernetes/audit-policy.yaml &&
+        mount --bind /root/mounted.yaml /etc/kubernetes/audit-policy.yaml
+}
 mount_count() { grep -c mountPath: "$MANIFEST"; }
