@@ -128,7 +128,12 @@ pub fn is_stream(path: &Path) -> bool {
         || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
-/// Whether kubeadm needs a copy, because the file can't be edited at its own path.
+/// Whether kubeadm needs a copy, because the file can't be edited at its own path: it is a stream, a mount of its own,
+/// or on a file system that is mounted read-only.
+///
+/// # Errors
+///
+/// The list of mounts can't be read.
 pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
     if is_stream(path) || path_fault("", shown).is_some() {
         return Ok(true);
