@@ -237,7 +237,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
 
 /// The mounts of the API server in the text of a file.
 fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, Refusal> {
-    let file = read(text, "", true)?;
+    let file = read(text, "", Reader::Init)?;
     match file.cluster.map(|cluster| &file.documents[cluster].root) {
         Some(root) => Ok(KubeadmEdits::new(root, shape, wanted)?.present_mounts),
         None => Ok(Vec::new()),
