@@ -3,28 +3,44 @@
 /// The directory of this program's own files on a node, mode 0700.
 pub const STATE: &str = "/var/lib/kube-audit-bootstrap";
 
-/// Directories that many programs use. None of them can be the log directory, which is mounted read-write into the API
-/// server, and gets mode 0700.
+/// Directories that many programs use, or that belong to one other program (FHS 3.0, hier(7), file-hierarchy(7)). None
+/// of them can be the log directory, which is mounted read-write into the API server, and gets mode 0700.
 const SHARED_DIRECTORIES: &[&str] = &[
     "/",
-    "/var",
-    "/var/log",
-    "/var/lib",
-    "/var/log/pods",
-    "/var/log/containers",
+    "/data",
     "/etc",
     "/etc/kubernetes",
-    "/tmp",
-    "/run",
-    "/root",
+    "/etc/kubernetes/tmp",
     "/home",
-    "/opt",
+    "/lost+found",
+    "/media",
     "/mnt",
+    "/opt",
+    "/root",
+    "/run",
     "/srv",
-    "/data",
-    "/var/lib/kubelet",
+    "/tmp",
+    "/var",
+    "/var/backups",
+    "/var/cache",
+    "/var/lib",
+    "/var/lib/containerd",
     "/var/lib/etcd",
+    "/var/lib/kubelet",
+    "/var/local",
+    "/var/lock",
+    "/var/log",
+    // auditd's own: it writes and rotates audit.log there.
+    "/var/log/audit",
+    "/var/log/containers",
     "/var/log/journal",
+    "/var/log/pods",
+    "/var/log/private",
+    "/var/mail",
+    "/var/opt",
+    "/var/run",
+    "/var/spool",
+    "/var/tmp",
 ];
 
 /// Directories that belong to the system, to Kubernetes or to this program, with everything below them.
@@ -36,19 +52,33 @@ const SYSTEM_TREES: &[&str] = &[
     "/etc/kubernetes/pki",
     "/etc/ssl",
     "/lib",
+    "/lib32",
     "/lib64",
+    "/libx32",
     "/proc",
     "/sbin",
     "/sys",
     "/usr",
+    "/var/lib/etcd",
+    "/var/lib/kubelet/pods",
+    "/var/lib/private",
+    "/var/log/containers",
+    "/var/log/journal",
+    "/var/log/pods",
+    "/var/log/private",
     STATE,
 ];
+
+/// Directories whose subdirectories belong to other programs and to users, unless their names say otherwise.
+const TREES_OF_OTHERS: &[&str] = &["/etc", "/home", "/root"];
 
 /// Why a directory cannot be the log directory; `None` if it can. The log directory is mounted into the API server's
 /// container, where it would hide the files of the image, and it is closed to all other users.
 pub fn log_directory_fault(directory: &str) -> Option<String> {
-    let taken =
-        SHARED_DIRECTORIES.contains(&directory) || SYSTEM_TREES.iter().any(|tree| is_within(directory, tree));
+    let within = |trees: &[&str]| trees.iter().any(|tree| is_within(directory, tree));
+    let taken = SHARED_DIRECTORIES.contains(&directory)
+        || within(SYSTEM_TREES)
+        || within(TREES_OF_OTHERS) && !names(directory, &KUBERNETES);
     taken.then(|| {
         format!(
             "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and \
@@ -57,9 +87,51 @@ pub fn log_directory_fault(directory: &str) -> Option<String> {
     })
 }
 
+/// Words in the name of a directory that is for Kubernetes.
+const KUBERNETES: [&str; 3] = ["kube", "k8s", "apiserver"];
+
+/// Does a part of the path have one of these words in it?
+fn names(path: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| path.to_ascii_lowercase().contains(word))
+}
+
+/// Does the path say that a directory is for Kubernetes, or for audit logs? Other logs of the cluster may be there.
+pub fn is_named_for_logs(directory: &str) -> bool {
+    names(directory, &KUBERNETES) || names(directory, &["audit"])
+}
+
+/// Can an existing directory without an audit log belong to a program or a user that has put nothing there yet? It can
+/// where packages have their directories, unless its name says what it is for. A directory that is not directly in
+/// `/var/log` belongs to whoever made the directory above it.
+pub fn may_be_of_others(directory: &str) -> bool {
+    let packaged = ["/etc", "/home", "/opt", "/root", "/run", "/tmp", "/var"];
+    let is_in_log = is_within(directory, "/var/log") && parent(directory) != "/var/log";
+    packaged.iter().any(|tree| is_within(directory, tree)) && !is_in_log && !is_named_for_logs(directory)
+}
+
 /// Is `path` the directory, or below it?
 pub fn is_within(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(directory.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A path as the container runtime reads it: without `.`, `..` and slashes that say nothing. Links count for nothing
+/// here.
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The innermost of these directories that a path is in or below: its number. An empty text is no directory.
+pub fn innermost<'p>(directories: impl Iterator<Item = &'p str>, path: &str) -> Option<usize> {
+    let covering = directories.enumerate().filter(|(_, one)| !one.is_empty() && is_within(path, one));
+    covering.max_by_key(|(_, one)| one.len()).map(|(index, _)| index)
 }
 
 /// The directory of an absolute path.
@@ -97,3 +169,96 @@ pub fn aside(directory: &str) -> String {
 
 /// The kubeconfig of the cluster's administrator, which kubeadm writes.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_as_the_runtime_reads_it() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("", "/"),
+            ("//a///b/", "/a/b"),
+            ("/a/./b/../c", "/a/c"),
+            ("/../a", "/a"),
+            ("a/b", "/a/b"),
+        ] {
+            assert_eq!(clean(path), expected, "{path}");
+        }
+        for (path, directory, expected) in [
+            ("/a/b", "/a", true),
+            ("/a", "/a", true),
+            ("/ab", "/a", false),
+            ("/a", "/", true),
+            ("/a", "/a/b", false),
+        ] {
+            assert_eq!(is_within(path, directory), expected, "{path} {directory}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_the_system_is_no_place_for_the_log() {
+        for directory in [
+            "/",
+            "/var",
+            "/var/log",
+            "/var/log/audit",
+            "/var/tmp",
+            "/etc/cron.d",
+            "/etc/systemd/system",
+            "/home/user",
+            "/home/user/logs",
+            "/root",
+            "/root/.ssh",
+            "/usr/local/log",
+            "/var/log/pods/x",
+            "/var/log/journal",
+            "/var/lib/etcd/member",
+            "/etc/kubernetes",
+            "/etc/kubernetes/pki",
+            "/etc/audit",
+            "/media",
+            "/var/spool",
+            "/lib64/x",
+        ] {
+            assert!(log_directory_fault(directory).is_some(), "{directory}");
+        }
+        for directory in [
+            "/var/log/kubernetes",
+            "/var/log/kubernetes/audit",
+            "/var/log/kube-apiserver",
+            "/var/log/apiserver",
+            "/var/log/kube-audit",
+            "/var/log/audit/kube",
+            "/etc/kubernetes/audit",
+            "/etc/kubernetes/audit/logs",
+            "/data/audit",
+            "/srv/x",
+            "/mnt/disk",
+            "/opt/audit",
+            "/home/kube/logs",
+            "/var/lib/kube-audit",
+        ] {
+            assert_eq!(log_directory_fault(directory), None, "{directory}");
+        }
+    }
+
+    #[test]
+    fn an_empty_directory_may_be_of_others_where_packages_have_theirs() {
+        for (directory, expected) in [
+            ("/var/log/chrony", true),
+            ("/var/spool/cron", true),
+            ("/opt/cni/bin", true),
+            ("/var/lib/x", true),
+            ("/var/log/kube-audit", false),
+            ("/var/log/api-audit", false),
+            ("/var/log/mycluster/api", false),
+            ("/data/logs", false),
+            ("/srv/x", false),
+            ("/mnt/disk", false),
+        ] {
+            assert_eq!(may_be_of_others(directory), expected, "{directory}");
+        }
+    }
+}

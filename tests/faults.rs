@@ -54,12 +54,13 @@ const LEFT_OUT: [(&str, &str); 21] = [
 
 /// The system calls that change nothing on a disk, as the kills show. They can fail only if the disk fails, not if it
 /// is full or read-only. The same is true for an `openat` that creates nothing.
-const READS: [&str; 12] = [
+const READS: [&str; 13] = [
     "close",
     "fcntl",
     "fgetxattr",
     "flock",
     "fstat",
+    "fstatfs",
     "getdents64",
     "lseek",
     "newfstatat",
@@ -515,3 +516,46 @@ fn two_hundred_runs_at_once_lose_nothing_and_report_nothing_wrong() {
 }
 
 const MINE: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request # a week of work\n";
+
+#[test]
+#[ignore = "needs a mount namespace: `make test` runs it"]
+fn a_file_that_is_mounted_stays_and_the_plan_foresees_it() {
+    const POLICY: &str = NEEDED[0];
+    const KUBEADM: &str = "/etc/kubernetes/kubeadm-config.yaml";
+    let script = "mount --bind \"$1\" \"$2$3\" && shift 3 && exec \"$@\"";
+    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+    for (path, arguments, code, message) in [
+        (POLICY, &["plan"][..], 1, "to keep the policy that is mounted, use --existing keep"),
+        (POLICY, &["apply"], 1, "to keep the policy that is mounted, use --existing keep"),
+        (POLICY, &["status"], 3, "to keep the policy that is mounted, use --existing keep"),
+        (POLICY, &["apply", "--existing", "keep"], 0, ""),
+        (MANIFEST, &["plan"], 1, "unmount it (umount /etc/kubernetes/manifests/kube-apiserver.yaml)"),
+        (MANIFEST, &["apply"], 1, "a file is mounted here"),
+        (STRAY, &["apply"], 1, "unmount it (umount /etc/kubernetes/manifests/kube-apiserver.backup)"),
+        (KUBEADM, &["plan", "--kubeadm-config", KUBEADM], 1, "name that with --kubeadm-config"),
+        (KUBEADM, &["apply", "--kubeadm-config", KUBEADM], 1, "a file is mounted here"),
+        // Nobody named it, and the node belongs to a cluster.
+        (KUBEADM, &["apply"], 0, "a file is mounted here, so it cannot be replaced; this file does not change"),
+    ] {
+        let directory = scratch();
+        let (root, outside) = (directory.path().join("root"), directory.path().join("outside"));
+        node(&root);
+        put(&root, POLICY, policy.replace("Request", "Metadata"), 0o644);
+        let mounted =
+            if path == POLICY { policy.to_owned() } else { fs::read_to_string(root.join(&path[1..])).unwrap() };
+        put(directory.path(), "/outside", &mounted, 0o644);
+        let before = tree(&root);
+        let mut command = unshare(&["--mount", "sh", "-c", script, "sh"]);
+        command.args([&outside, &root]).arg(path).arg(BINARY).args(arguments).arg("--root").arg(&root);
+        let output = command.output().unwrap();
+        let (context, stderr) = (format!("{path} {arguments:?}"), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{context}: {stderr}");
+        assert!(stderr.contains(message), "{context}: {stderr}");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), mounted, "{context}");
+        let mut after = tree(&root);
+        after.retain(|name, _| !name.starts_with("/var"));
+        let mut before = before;
+        before.retain(|name, _| !name.starts_with("/var"));
+        assert_eq!(after == before, code != 0, "{context}");
+    }
+}

@@ -30,7 +30,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
     ("node", &["audit", "change", "config", "facts", "path", "storage", "time", "wiring", "yaml"]),
     // `run` leads, and knows both.
-    ("run", &["audit", "change", "config", "facts", "node", "plan", "time", "wiring", "yaml"]),
+    ("run", &["audit", "change", "config", "facts", "node", "path", "plan", "time", "wiring", "yaml"]),
     // `cli` faces the user: it prints what passes between the others, and calls `run`. It knows only two files of
     // `node`: the root directory, and where kubeadm is.
     (

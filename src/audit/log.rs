@@ -49,6 +49,16 @@ pub fn event_time(line: &str, before: &str) -> Option<String> {
     Some(plain + "Z")
 }
 
+/// Can a file with these first bytes be a log of an API server's events? It cannot if it has whole lines, and none of
+/// them is an event, in JSON or in the legacy format.
+pub fn may_be_events(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let mut lines = text.lines().map(|line| line.trim_matches(['\0', ' '])).filter(|line| !line.is_empty());
+    whole.trim_matches(['\0', ' ', '\n']).is_empty()
+        || lines.any(|line| line.starts_with('{') || line.contains(" AUDIT: "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +109,25 @@ mod tests {
             ("E1130 1 run.go:72] \"command failed\" err=\"loading audit policy file: no such file\"", false),
         ] {
             assert_eq!(lacks_etcd(words), wanted, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_log_of_another_program_is_known() {
+        for (head, expected) in [
+            ("", true),
+            ("{\"kind\":\"Event\",\"level\":\"Metadata\"}\n", true),
+            ("{\"kind\":\"Event\",\"le", true),
+            ("2026-11-24T12:13:26.123456Z AUDIT: id=\"x\"\n", true),
+            // What a full disk and a crash leave.
+            ("rest of a line\n{\"kind\":\"Event\"}\n", true),
+            ("\0\0\0\0", true),
+            ("\0\0{\"kind\":\"Event\"}\n", true),
+            ("type=DAEMON_START msg=audit(1795522406.123:1): op=start\n", false),
+            ("Nov 30 11:00:00 host sshd[1]: x\nNov", false),
+            ("I1130 1 server.go] x\n", false),
+        ] {
+            assert_eq!(may_be_events(head.as_bytes()), expected, "{head:?}");
         }
     }
 

@@ -77,7 +77,10 @@ pub fn text(proved: &Proved) -> String {
         Evidence::Rare => {
             "it answers, and its log exists; nothing that its policy records has happened yet".to_owned()
         }
-        Evidence::Elsewhere => "it answers; its events go to a webhook, where the program can't look".to_owned(),
+        Evidence::Elsewhere => {
+            "it answers; its events go to a webhook or a volume of its pod, where the program can't look"
+                .to_owned()
+        }
     };
     let asked = match proved.answered {
         Answered::To(Asker::Admin) => String::new(),
@@ -152,7 +155,8 @@ pub mod tests {
                 3,
                 Value::Null,
                 "kubelet-client",
-                "it answers; its events go to a webhook, where the program can't look ".to_owned()
+                "it answers; its events go to a webhook or a volume of its pod, where the program can't look "
+                    .to_owned()
                     + &as_whom("kubelet-client"),
             ),
             (

@@ -5,6 +5,7 @@ pub mod asker;
 pub mod backup;
 pub mod distribution;
 pub mod file;
+pub mod obstacle;
 pub mod repairs;
 pub mod server;
 pub mod way_back;
@@ -57,6 +58,11 @@ pub struct Targets {
     pub directories: BTreeMap<String, Option<Directory>>,
     /// The existing logs, with rotated ones; `None` for anything that is not a regular file.
     pub logs: BTreeMap<String, Option<Attributes>>,
+    /// The files that the API server opens and that lie elsewhere for it: the path on the host, and the symbolic link
+    /// that the container resolves in itself.
+    pub elsewhere: Vec<(String, String)>,
+    /// The first bytes of each log.
+    pub heads: BTreeMap<String, Vec<u8>>,
     /// The units that the configuration needs to mount a disk at the log directory.
     pub units: Vec<Unit>,
     /// The directory that `storage.bind` names, if it exists.
@@ -75,6 +81,8 @@ pub struct Directory {
     pub attributes: Attributes,
     /// The names in it, sorted.
     pub names: Vec<String>,
+    /// Where its path leads by symbolic links; `None` if there are none.
+    pub leads_to: Option<String>,
 }
 
 /// A unit of systemd.
@@ -87,11 +95,24 @@ pub struct Unit {
     pub before: Option<Snapshot>,
 }
 
+/// A file that the API server opens in its container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The path in the container.
+    pub in_container: String,
+    /// The path on the host, by the mounts alone.
+    pub on_host: String,
+    /// The mounts of the container: the path in it, and the path on the host, if it is one.
+    pub mounts: Vec<(String, Option<String>)>,
+}
+
 /// The paths that a plan is about, before it is known what exists there.
 #[derive(Clone, Debug)]
 pub struct Paths {
     /// The policy files.
     pub policies: Vec<String>,
+    /// The files that the API server opens.
+    pub opened: Vec<Opened>,
     /// The log directories.
     pub directories: Vec<String>,
     /// The log files.

@@ -9,13 +9,14 @@ use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, umount2};
 
 use super::device::{judge_content, size_of, wait_for};
-use super::gather::{gather, is_log};
+use super::gather::gather;
 use super::root::{Root, split};
 use super::storage::{self, identity, mounted_at};
 use super::{apiserver, process};
 use crate::facts::file::Attributes;
 use crate::facts::{Blind, DiskState};
 use crate::path::aside;
+use crate::storage::rotation;
 use crate::storage::unit::{self, MountSource};
 
 /// How long systemd may take: it waits up to 90 s for a device.
@@ -42,7 +43,7 @@ pub fn look(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Res
         _ => None,
     };
     let aside = aside(directory);
-    let has_left = root.list(&aside)?.unwrap_or_default().iter().any(|other| is_log(name, other));
+    let has_left = root.list(&aside)?.unwrap_or_default().iter().any(|other| rotation::is_of(name, other));
     Ok(DiskState {
         real: storage::resolve(root, directory)?,
         is_right,

@@ -20,11 +20,6 @@ use crate::facts::server::Process;
 use crate::path::aside;
 use crate::storage::rotation;
 
-/// Whether a file is the log with the name `log`, or one of its rotated files.
-pub fn is_log(log: &str, name: &str) -> bool {
-    name == log || rotation::time(log, name).is_some()
-}
-
 /// The process that may still write in a directory, as `NAME (PID)`: an API server that logs there, even if it has no
 /// file open, or any process that has a file there open for writing.
 fn find_writer(directory: &str) -> Option<String> {
@@ -73,7 +68,7 @@ pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     for entry in fs::read_dir(&from).with_context(|| from.clone())? {
         let entry = entry?;
         // A name that isn't UTF-8 is not the name of a log.
-        if let Some(name) = entry.file_name().to_str().filter(|name| is_log(log, name)) {
+        if let Some(name) = entry.file_name().to_str().filter(|name| rotation::is_of(log, name)) {
             files.push((name.to_owned(), entry.path(), entry.metadata()?.len()));
         }
     }

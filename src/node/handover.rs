@@ -13,11 +13,10 @@ use std::time::SystemTime;
 use std::{env, process};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
+use super::obstacle;
 use super::root::{Root, split};
-use super::storage::mounted_at;
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
 use crate::wiring::patch::is_patch;
@@ -139,10 +138,7 @@ pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
     if is_stream(path) || path_fault("", shown).is_some() {
         return Ok(true);
     }
-    // The edit replaces the file that a link leads to. A file that is missing is reported by who reads it.
-    let Ok(real) = fs::canonicalize(path) else { return Ok(false) };
-    let is_read_only = real.parent().is_some_and(|parent| access(parent, AccessFlags::W_OK) == Err(Errno::EROFS));
-    Ok(is_read_only || mounted_at(&real.to_string_lossy())?.is_some())
+    Ok(obstacle::of_file(&Root::open(Path::new("/"))?, shown).is_ok_and(|found| found.is_some()))
 }
 
 /// The absolute path of a file, without `.` and `..`.

@@ -2,9 +2,9 @@
 //!
 //! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
 //!   the temporary files beside a file.
-//! * [`observe`] reads everything that a plan depends on, [`kubelet`] the kubelet's configuration, and [`storage`] the
+//! * [`observe`] reads everything that a plan depends on, [`container`] what the API server's container sees, [`kubelet`] the kubelet's configuration, and [`storage`] the
 //!   file system of the log directory.
-//! * [`transaction`] executes changes: all of them, or none.
+//! * [`transaction`] executes changes: all of them, or none. [`obstacle`] finds out what stands in their way.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
 //!   not proved yet.
 //! * [`healing`] decides when a node may repair itself.
@@ -21,6 +21,7 @@
 pub mod apiserver;
 pub mod backup;
 pub mod cluster;
+pub mod container;
 pub mod device;
 pub mod disk;
 pub mod gather;
@@ -33,6 +34,7 @@ pub mod leftovers;
 pub mod lock;
 pub mod names;
 pub mod observe;
+pub mod obstacle;
 pub mod outgoing;
 pub mod pending;
 pub mod pod;

@@ -7,13 +7,13 @@ use anyhow::{Result, bail};
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
-use super::{cluster, disk, gather, storage};
+use super::{cluster, container, disk, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
-use crate::storage::unit;
+use crate::storage::{rotation, unit};
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
@@ -150,7 +150,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         let attributes = match root.stat(path)? {
             None => None,
             Some(entry) if entry.kind == FileKind::Directory => {
-                Some(Directory { attributes: entry.attributes, names: root.list(path)?.unwrap_or_default() })
+                let (names, leads_to) = (root.list(path)?.unwrap_or_default(), root.leads_to(path));
+                Some(Directory { attributes: entry.attributes, names, leads_to })
             }
             Some(entry) => bail!(
                 "{}: this is {}, and the audit log needs a directory here; move it away",
@@ -166,14 +167,22 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
         {
             let path = format!("{directory}/{other}");
-            if gather::is_log(name, other) {
+            if rotation::is_of(name, other) {
                 // A link, or what is not a regular file, belongs to another program.
                 let entry = root.stat(&path).ok().flatten();
                 let entry = entry.filter(|entry| {
                     entry.kind == FileKind::File && root.real(&path).is_ok_and(|real| real == path)
                 });
+                if entry.is_some() && path == *log {
+                    targets.heads.insert(path.clone(), storage::head(root, &path));
+                }
                 targets.logs.insert(path, entry.map(|entry| entry.attributes));
             }
+        }
+    }
+    for opened in &paths.opened {
+        if let Some(link) = container::misleading_link(root, opened) {
+            targets.elsewhere.push((opened.on_host.clone(), link));
         }
     }
     let Some(log) = paths.logs.first() else { return Ok(targets) };
@@ -194,7 +203,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             let entry = root.stat(from)?.filter(|entry| entry.kind == FileKind::Directory);
             if let Some(entry) = entry {
                 let names = root.list(from)?.unwrap_or_default();
-                targets.bound = Some(Directory { attributes: entry.attributes, names });
+                let leads_to = root.leads_to(from);
+                targets.bound = Some(Directory { attributes: entry.attributes, names, leads_to });
             }
         }
         targets.disk = Some(disk::look(root, source, log, &paths.manifest)?);

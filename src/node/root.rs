@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -215,6 +215,15 @@ impl Root {
             }
         }
         Err(self.error("look at", path, Errno::ELOOP))
+    }
+
+    /// Where a path leads, with all links in it resolved, as the node sees it. `None` if there are no links in it, or
+    /// if `/proc` is not mounted.
+    pub fn leads_to(&self, path: &str) -> Option<String> {
+        let name = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
+        let real = name(&self.open_at(path, OFlag::O_PATH).ok()?)?;
+        let below = real.strip_prefix(name(&self.fd)?).ok()?.to_str()?;
+        Some(format!("/{below}")).filter(|real| real.as_str() != path)
     }
 
     /// Opens `path`, close-on-exec. Creates nothing.
@@ -574,6 +583,15 @@ mod tests {
         ] {
             assert_eq!(node.snapshot(path).bytes, text.as_bytes(), "{path}");
             assert_eq!(node.root.real(path).unwrap(), real, "{path}");
+        }
+        for (path, leads_to) in [
+            ("/etc/real", None),
+            ("/etc/directory", Some("/etc/real")),
+            ("/etc/directory/file", Some("/etc/real/file")),
+            ("/chain", Some("/secret")),
+            ("/none", None),
+        ] {
+            assert_eq!(node.root.leads_to(path).as_deref(), leads_to, "{path}");
         }
     }
 

@@ -28,6 +28,8 @@ const KUBELET: &str = "/var/lib/kubelet";
 /// How many bytes at each end of a log are searched for its first and last event. An event is at most as large as a
 /// request.
 const ENDS: u64 = 1 << 20;
+/// How many bytes tell whose log a file is.
+const HEAD: u64 = 4096;
 
 /// Reads the storage of a log directory on the running system. The directory need not exist yet, and `pending` is
 /// what is about to be mounted there. `log` is the name of the log in it. `kubelet` is what the kubelet will keep
@@ -164,6 +166,16 @@ pub fn device_number(path: &str) -> Option<String> {
         .file_type()
         .is_block_device()
         .then(|| format!("{}:{}", nix::sys::stat::major(rdev), nix::sys::stat::minor(rdev)))
+}
+
+/// The first bytes of a file; none if they can't be read.
+pub fn head(root: &Root, path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Ok(fd) = root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY) {
+        // What was read before an error counts, too.
+        let _ = File::from(fd).take(HEAD).read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 /// The log files that are there: the current one and the rotated ones.

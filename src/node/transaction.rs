@@ -21,6 +21,7 @@ use super::device;
 use super::disk::{self, MountStep};
 use super::leftovers;
 use super::names::{kept_name, temporary_name};
+use super::obstacle;
 use super::root::{Root, Slot, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -58,6 +59,9 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
             bail!("{} was changed by something else meanwhile; nothing was written: run again", root.shown(path))
         }
         Some(Stale::Unreadable(error)) => bail!("{error:#}; nothing was written: run again"),
+    }
+    if let Some((path, obstacle)) = obstacle::first(root, changes)? {
+        bail!("{}: {obstacle}; nothing was written", root.shown(path));
     }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();

@@ -24,7 +24,7 @@ pub struct Identity<'f> {
     pub(super) manifest: Option<Manifest>,
     pub(super) kubeadm: Vec<(&'f Text, kubeadm::KubeadmFile)>,
     /// A bad kubeadm configuration file at a default path is no error, because the cluster exists.
-    pub(super) lenient: bool,
+    pub lenient: bool,
     /// The kubeadm configuration files that cannot be used, and do not change.
     pub(super) skipped: Vec<String>,
     pub(super) warnings: Vec<String>,

@@ -5,10 +5,12 @@
 //!   a plan from both.
 //! * `planner` holds an unfinished plan; [`place`] decides what is mounted at the log directory, and whether a log can
 //!   be there.
+//! * `obstacle` decides what to do about changes that this node does not allow.
 //! * [`way_back`] decides what `restore` and a rollback do.
 //! * [`proof`] decides when it is proved that the API server audits.
 
 pub mod identify;
+mod obstacle;
 pub mod place;
 mod planner;
 pub mod proof;

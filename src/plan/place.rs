@@ -4,24 +4,83 @@ use anyhow::{Result, bail};
 
 use super::planner::Planner;
 use super::{FollowUp, LogStorage, Occasion, Role, Step};
+use crate::audit::log::may_be_events;
 use crate::change::Change;
 use crate::facts::file::Attributes;
-use crate::facts::{DiskState, LogPlace, Unit};
-use crate::path::aside;
-use crate::path::{is_within, parent};
+use crate::facts::{Directory, DiskState, LogPlace, Unit};
+use crate::path::{aside, is_named_for_logs, is_within, log_directory_fault, may_be_of_others, parent};
 use crate::storage::blank::Content;
 use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
+use crate::storage::rotation;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
 /// With less room than this, in bytes, it is useless to start a log.
 const MIN_ROOM: u64 = 1 << 20;
 
-/// Does a name in the log directory belong to the log at this path, or to no program?
-pub fn is_of_log(name: &str, log: &str) -> bool {
-    let stem = log.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
-    name.starts_with(stem) || name.starts_with('.') || name == "lost+found"
+/// What an existing directory is to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It is for the log alone, and can be closed to other users.
+    Own,
+    /// It is the log's, but others use it, too: this file of theirs, for example.
+    Shared(String),
+    /// It may belong to another program: why, and what to do.
+    Foreign(String),
+}
+
+/// The names that nobody needs, or that belong to the file system.
+fn is_nobodys(name: &str) -> bool {
+    ["lost+found", ".keep", ".gitkeep"].contains(&name)
+        || name.starts_with(".nfs")
+        || name.starts_with('.') && name.contains("kube-audit-bootstrap")
+}
+
+/// Decides what an existing directory is to the log at `log`. `is_in_use`: the API server has its log there.
+///
+/// A directory is the log's if the API server's log is there. An empty one is, too, unless another program or another
+/// user may have made it.
+pub(super) fn fit(there: &Directory, log: &str, head: &[u8], is_in_use: bool, wanted: &Attributes) -> Fit {
+    let name = log.rsplit('/').next().unwrap_or_default();
+    let directory = there.leads_to.as_deref().unwrap_or(parent(log));
+    let use_another =
+        "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
+    if !is_in_use && !may_be_events(head) {
+        return Fit::Foreign(format!(
+            "{log}: another program writes this file, as it has no audit event; {use_another}"
+        ));
+    }
+    if there.leads_to.is_some() && log_directory_fault(directory).is_some() {
+        return Fit::Foreign(format!(
+            "{}: this is a link to {directory}, which belongs to the system or to other programs; {use_another}",
+            parent(log)
+        ));
+    }
+    let is_logs = is_in_use || there.names.iter().any(|other| rotation::is_of(name, other));
+    let other = there.names.iter().find(|other| !rotation::is_of(name, other) && !is_nobodys(other));
+    let why = match other {
+        Some(other) if is_logs || is_named_for_logs(directory) => return Fit::Shared(other.clone()),
+        Some(other) => format!("it has no audit log in it, and other files ({other:?})"),
+        None if is_logs || wanted.met_by(&there.attributes) => return Fit::Own,
+        None if ![0, wanted.uid].contains(&there.attributes.uid) => {
+            format!("it belongs to the user {}", there.attributes.uid)
+        }
+        // A directory that is named for the log is closed, whoever could write in it until now.
+        None if there.attributes.mode & 0o7022 != 0 && !is_named_for_logs(directory) => {
+            format!("other users may write in it (mode {:04o})", there.attributes.mode)
+        }
+        None if may_be_of_others(directory) => "it is empty, and in a directory of the system".to_owned(),
+        None => return Fit::Own,
+    };
+    let remove = if there.names.is_empty() {
+        format!("if nothing needs it, remove it (rmdir {directory}), and apply creates it for the log; otherwise ")
+    } else {
+        String::new()
+    };
+    Fit::Foreign(format!(
+        "{directory}: this directory may belong to another program: {why}; {remove}{use_another}"
+    ))
 }
 
 /// The file systems that are mounted without formatting.
@@ -166,14 +225,20 @@ impl Planner<'_> {
             }
             return Ok(());
         };
-        if let Some(other) = there.names.iter().find(|name| !is_of_log(name, log)) {
-            self.plan.refuse(format!(
+        let name = log.rsplit('/').next().unwrap_or_default();
+        match fit(there, &format!("{from}/{name}"), &[], false, &wanted) {
+            Fit::Own if wanted.met_by(&there.attributes) => {}
+            Fit::Own => {
+                let (path, before) = (from.to_owned(), there.attributes.clone());
+                self.add(Step::Storage, Change::SetAttributes { path, before, after: wanted });
+            }
+            Fit::Shared(other) => self.plan.refuse(format!(
                 "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; \
                  name a directory that only the log uses"
-            ));
-        } else if !wanted.met_by(&there.attributes) {
-            let (path, before) = (from.to_owned(), there.attributes.clone());
-            self.add(Step::Storage, Change::SetAttributes { path, before, after: wanted });
+            )),
+            Fit::Foreign(why) => {
+                self.plan.refuse(format!("storage.bind {why}; or name another directory in storage.bind"))
+            }
         }
         Ok(())
     }
@@ -447,15 +512,69 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_directory_of_a_log_is_the_logs_or_nobodys_or_others() {
-        for (name, expected) in [
-            ("audit.log", true),
-            ("audit-2026-11-26T12-00-00.000.log.gz", true),
-            (".hidden", true),
-            ("lost+found", true),
-            ("notes", false),
+    fn a_directory_is_closed_where_it_is_the_logs_and_nobody_elses() {
+        let log = |directory: &str| format!("{directory}/audit.log");
+        let of_user =
+            |mode, uid| Directory { attributes: Attributes::new(mode, uid, uid), ..directory(0, 0, &[]) };
+        let leads = |to: &str| Directory { leads_to: Some(to.to_owned()), ..directory(0o755, 0, &[]) };
+        let (own, json): (_, &[u8]) = ("own", b"{\"kind\":\"Event\"}\n");
+        let auditd: &[u8] = b"type=USER_LOGIN msg=audit(1795522406.123:1)\n";
+        for (path, there, head, is_in_use, expected) in [
+            // Empty directories.
+            ("/var/log/kubernetes/audit", directory(0o755, 0, &[]), json, false, own),
+            ("/var/log/kube-audit", directory(0o755, 0, &["lost+found"]), json, false, own),
+            ("/srv/x", directory(0o755, 0, &[]), json, false, own),
+            ("/var/log/kube", of_user(0o755, 65), json, false, own),
+            ("/var/log/chrony", directory(0o755, 0, &[]), json, false, "rmdir /var/log/chrony"),
+            ("/var/log/chrony", directory(0o755, 0, &[]), json, true, own),
+            ("/var/log/chrony", of_user(0o700, 65), json, false, own),
+            ("/var/log/kube", of_user(0o755, 1000), json, false, "belongs to the user 1000"),
+            ("/srv/x", directory(0o1777, 0, &[]), json, false, "other users may write in it (mode 1777)"),
+            ("/srv/x", directory(0o775, 0, &[]), json, false, "other users may write in it"),
+            ("/var/log/kube", directory(0o775, 0, &[]), json, false, own),
+            // Directories behind links.
+            ("/srv/x", leads("/etc/cron.d"), json, false, "this is a link to /etc/cron.d"),
+            ("/srv/x", leads("/etc/cron.d"), json, true, "this is a link to /etc/cron.d"),
+            ("/srv/x", leads("/var/lib/x"), json, false, "rmdir /var/lib/x"),
+            ("/var/log/x", leads("/data/x"), json, false, own),
+            // Directories with the log.
+            ("/srv/x", directory(0o755, 0, &["audit.log"]), json, false, own),
+            ("/srv/x", directory(0o755, 0, &["audit-2026-11-26T12-00-00.000.log.gz"]), json, false, own),
+            ("/srv/x", directory(0o755, 0, &["audit.log"]), auditd, false, "another program writes this file"),
+            ("/srv/x", directory(0o755, 0, &["audit.log"]), auditd, true, own),
+            // Directories with other files.
+            ("/srv/x", directory(0o755, 0, &["audit.log", "notes"]), json, false, "shared notes"),
+            ("/srv/x", directory(0o755, 0, &["notes"]), json, true, "shared notes"),
+            ("/var/log/kubernetes", directory(0o755, 0, &["kubelet.log"]), json, false, "shared kubelet.log"),
+            ("/var/log/apiserver", directory(0o755, 0, &["apiserver.log"]), json, false, "shared apiserver.log"),
+            ("/srv/x", directory(0o700, 0, &["notes"]), json, false, "other files (\"notes\")"),
+            ("/var/log/nginx", directory(0o755, 0, &["access.log"]), json, false, "other files"),
+            ("/srv/x", directory(0o700, 0, &[".ssh"]), json, false, "other files"),
         ] {
-            assert_eq!(is_of_log(name, "/var/log/kubernetes/audit/audit.log"), expected, "{name}");
+            let found = match fit(&there, &log(path), head, is_in_use, &Attributes::new(0o700, 65, 65)) {
+                Fit::Own => "own".to_owned(),
+                Fit::Shared(name) => format!("shared {name}"),
+                Fit::Foreign(why) => why,
+            };
+            assert!(found.contains(expected), "{path} {there:?} {is_in_use}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_directory_refuses_the_plan_unless_the_log_is_kept_there() {
+        for (lines, is_refused) in [("", true), ("existing: keep", false)] {
+            let wanted = config(&format!("log: {{path: /var/log/chrony/audit.log}}\n{lines}"));
+            let empty = Some(directory(0o755, 0, &[]));
+            let mut targets = Targets::default();
+            targets.directories.insert("/var/log/chrony".to_owned(), empty.clone());
+            let plan = planned(&wanted, &facts(None), &targets);
+            assert_eq!((plan.refusal.is_some(), actions(&plan).as_str()), (is_refused, "create-file"), "{lines}");
+            // The API server has its log there already.
+            let (facts, mut targets) = audited(&config("log: {path: /var/log/chrony/audit.log}"));
+            targets.directories.insert("/var/log/chrony".to_owned(), empty);
+            let plan = planned(&wanted, &facts, &targets);
+            let does = if is_refused { "set-attributes" } else { "" };
+            assert_eq!((plan.refusal.is_some(), actions(&plan).as_str()), (false, does), "{lines}");
         }
     }
 

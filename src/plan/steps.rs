@@ -2,10 +2,11 @@
 
 use anyhow::{Result, bail};
 
-use super::place::{Mounting, is_of_log};
+use super::place::{Fit, Mounting, fit};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
+use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
@@ -39,7 +40,8 @@ pub fn plan(
         planner.plan.refuse(wiring.unmet.join("\n"));
     }
     planner.tell_who_owns_what(&wiring);
-    planner.make_directories(&wiring.paths.directories);
+    planner.refuse_misleading_links();
+    planner.make_directories(logs, wiring.logs_in.as_deref());
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
@@ -81,30 +83,66 @@ impl Planner<'_> {
         }
     }
 
+    /// A link on the way to a file that the container resolves in itself leads the API server to another file, or to
+    /// none. What is kept is told only: that API server runs, or not, as before.
+    fn refuse_misleading_links(&mut self) {
+        for (path, link) in &self.targets.elsewhere {
+            let what = format!(
+                "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads \
+                 to another file, or to none"
+            );
+            if self.keeps() {
+                self.warn(format!("{what}; mount the directory that it leads to at the same path"));
+            } else {
+                self.plan.refuse(format!(
+                    "{what}; set policy.path or log.path to the path that it leads to, or remove the link"
+                ));
+            }
+        }
+    }
+
     /// Creates the log directories, or closes them to other users.
-    fn make_directories(&mut self, directories: &[String]) {
-        for path in directories {
+    fn make_directories(&mut self, logs: &[String], logs_in: Option<&str>) {
+        for (index, log) in logs.iter().enumerate() {
+            let path = parent(log).to_owned();
+            if logs[..index].iter().any(|other| parent(other) == path) {
+                continue;
+            }
             let attributes = self.directory_attributes.clone();
-            self.look_at(Step::Storage, path);
-            match self.targets.directories.get(path).and_then(Option::as_ref) {
-                None => self.add(Step::Storage, Change::CreateDirectory { path: path.clone(), attributes }),
-                Some(there) if !self.keeps() && !attributes.met_by(&there.attributes) => {
-                    // Other users of a directory would lose access. Everything on a disk that is mounted for the log
-                    // belongs to the log.
-                    let is_ours = self.targets.disk.as_ref().is_some_and(|disk| disk.is_right);
-                    let other = there.names.iter().find(|name| !is_of_log(name, &self.config().log.path));
-                    if let Some(other) = other.filter(|_| !is_ours) {
-                        self.warn(format!(
-                            "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its \
-                             owner do not change; to close it to other users, use a directory for the log alone",
-                            there.attributes.mode
-                        ));
-                    } else {
-                        let (path, before) = (path.clone(), there.attributes.clone());
-                        self.add(Step::Storage, Change::SetAttributes { path, before, after: attributes });
-                    }
+            self.look_at(Step::Storage, &path);
+            let Some(there) = self.targets.directories.get(&path).and_then(Option::as_ref) else {
+                self.add(Step::Storage, Change::CreateDirectory { path, attributes });
+                continue;
+            };
+            let head = self.targets.heads.get(log).map(Vec::as_slice).unwrap_or_default();
+            let is_in_use = logs_in == Some(path.as_str());
+            if (self.keeps() || is_in_use) && !may_be_events(head) {
+                self.warn(format!(
+                    "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
+                     away; set log.path to a file in a directory of its own, and remove `existing: keep`"
+                ));
+            }
+            if self.keeps() {
+                continue;
+            }
+            // Everything on a disk that is mounted for the log belongs to the log.
+            let fit = match self.targets.disk.as_ref().is_some_and(|disk| disk.is_right) {
+                true => Fit::Own,
+                false => fit(there, log, head, is_in_use, &attributes),
+            };
+            match fit {
+                Fit::Foreign(why) => self.plan.refuse(why),
+                _ if attributes.met_by(&there.attributes) => {}
+                // Other users of a directory would lose access.
+                Fit::Shared(other) => self.warn(format!(
+                    "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner do \
+                     not change; to close it to other users, use a directory for the log alone",
+                    there.attributes.mode
+                )),
+                Fit::Own => {
+                    let before = there.attributes.clone();
+                    self.add(Step::Storage, Change::SetAttributes { path, before, after: attributes });
                 }
-                Some(_) => {}
             }
         }
     }
@@ -439,13 +477,24 @@ mod tests {
         let (facts, mut targets) = audited(&config(""));
         for (names, does, told) in [
             (vec!["audit.log", "notes"], "", Some("more than the audit log in it (\"notes\")")),
-            (vec!["audit.log", "audit-2026.log"], "set-attributes", None),
+            (vec!["audit.log", "audit-2026-11-26T12-00-00.000.log"], "set-attributes", None),
         ] {
             targets.directories.insert(LOGS.to_owned(), Some(directory(0o755, 0, &names)));
             let plan = planned(&config(""), &facts, &targets);
             assert_eq!((actions(&plan).as_str(), warns(&plan, "more than the audit log")), (does, told.is_some()));
             assert!(warns(&plan, told.unwrap_or_default()) || told.is_none(), "{:?}", plan.warnings);
             assert_eq!(actions(&planned(&config("existing: keep"), &facts, &targets)), "");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_the_container_elsewhere_is_refused_or_told() {
+        for (lines, is_refused) in [("", true), ("existing: keep", false)] {
+            let (facts, mut targets) = audited(&config(""));
+            targets.elsewhere.push(("/etc/kubernetes/audit-policy.yaml".to_owned(), "/etc/link".to_owned()));
+            let plan = planned(&config(lines), &facts, &targets);
+            assert_eq!(plan.refusal.is_some(), is_refused, "{lines}");
+            assert_eq!(warns(&plan, "/etc/link is a symbolic link"), !is_refused, "{lines}");
         }
     }
 

@@ -33,7 +33,7 @@ pub fn snapshot(text: &str) -> Snapshot {
 /// A directory of the root user, with these names in it.
 pub fn directory(mode: u32, gid: u32, names: &[&str]) -> Directory {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    Directory { attributes: Attributes::new(mode, 0, gid), names }
+    Directory { attributes: Attributes::new(mode, 0, gid), names, leads_to: None }
 }
 
 /// A running node. With a manifest it is a control plane.

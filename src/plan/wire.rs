@@ -12,7 +12,7 @@ use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, Paths};
+use crate::facts::{Facts, Opened, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -59,6 +59,10 @@ pub struct Wiring {
     pub(super) manifest: Option<WiredFile>,
     pub(super) strays: Vec<Text>,
     pub(super) run_as: RunAs,
+    /// The directory where the manifest has the log before the edit.
+    pub(super) logs_in: Option<String>,
+    /// The policy that the manifest names before the edit.
+    policy_before: Option<String>,
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
@@ -95,6 +99,8 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         .flat_map(|(_, file)| &file.documents)
         .find(|document| document.root.get("kind").and_then(Yaml::scalar) == Some("KubeletConfiguration"))
         .map_or(EVICTION, |document| eviction(&document.root));
+    let before =
+        facts.manifest.as_ref().and_then(|text| manifest::read_auditing(&text.text).ok()).unwrap_or_default();
     let mut wiring = Wiring {
         role: node.role,
         version: node.version,
@@ -104,8 +110,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         manifest,
         strays,
         run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
+        logs_in: before.log.as_ref().map(|log| parent(log).to_owned()),
+        policy_before: before.policy,
         paths: Paths {
             policies: Vec::new(),
+            opened: Vec::new(),
             directories: Vec::new(),
             logs: Vec::new(),
             manifest: facts.manifest_path.clone(),
@@ -119,7 +128,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
     };
     if wiring.role != Role::Worker {
         wiring.collect_paths(intent.config);
-        wiring.keep_out_of_manifests()?;
+        wiring.keep_out_of_manifests(intent.config.existing)?;
         wiring.follow_references(intent, facts);
     }
     Ok(wiring)
@@ -237,18 +246,21 @@ impl Wiring {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut logs = BTreeSet::new();
-        let name =
-            |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
         // Not from the cluster's kubeadm configuration: other nodes may have other paths.
         for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
-            policies.insert(wired.policy.clone());
-            directories.extend(wired.log_directory.clone());
-            let log = wired.log_directory.as_ref().zip(name(&wired.flags));
-            logs.extend(log.map(|(directory, name)| format!("{directory}/{name}")));
+            policies.extend(wired.policy.clone());
+            directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
+            logs.extend(wired.log.clone());
             self.flags = wired.flags.clone();
+            for (on_host, flag) in [(&wired.policy, "audit-policy-file"), (&wired.log, "audit-log-path")] {
+                if let Some((on_host, in_container)) = on_host.clone().zip(wired.flags.get(flag).cloned()) {
+                    let mounts = wired.mounts.clone();
+                    self.paths.opened.push(Opened { in_container, on_host, mounts });
+                }
+            }
         }
         // No file here starts an API server yet, so the paths are those of the configuration.
-        if policies.is_empty() {
+        if self.kubeadm.is_empty() && self.manifest.is_none() {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
             logs.extend(config.log.file().cloned());
@@ -313,7 +325,7 @@ impl Wiring {
     /// # Errors
     ///
     /// The policy or the log would be in the manifest directory.
-    fn keep_out_of_manifests(&self) -> Result<()> {
+    fn keep_out_of_manifests(&mut self, existing: Existing) -> Result<()> {
         let manifests = parent(&self.paths.manifest);
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
             bail!(
@@ -322,10 +334,23 @@ impl Wiring {
             );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
+            let advice = match existing {
+                Existing::Replace => "set policy.path to another directory",
+                Existing::Keep => {
+                    "move it to another directory, and change --audit-policy-file and its mount, or remove \
+                     `existing: keep`"
+                }
+            };
             bail!(
                 "{path}: the policy must not be in the manifest directory, because the kubelet reads every file \
-                 there; set policy.path to another directory"
+                 there; {advice}"
             );
+        }
+        if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
+            self.warnings.push(format!(
+                "{path}: the API server's policy was here until now, among the manifests, where the kubelet reads \
+                 every file; when the API server has its new policy, remove this file"
+            ));
         }
         Ok(())
     }

@@ -323,11 +323,15 @@ fn make_directory(config: &Config) -> String {
     let Some(directory) = config.log.file().map(|path| shell_word(parent(path))) else {
         return String::new();
     };
+    let log = shell_word(&config.log.path);
     let commands = match config.storage.group {
         // The API server keeps the mode of an existing log, and creates a log that only the root user can read.
         Some(group) => vec![
             format!("install -d -m 0750 -g {group} {directory}"),
-            format!("install -m 0640 -g {group} /dev/null {}", shell_word(&config.log.path)),
+            // A log from before the machine was set up anew keeps its events.
+            format!("touch {log}"),
+            format!("chgrp {group} {log}"),
+            format!("chmod 0640 {log}"),
         ],
         None => vec![format!("install -d -m 0700 {directory}")],
     };
@@ -559,6 +563,25 @@ mod tests {
                 text.contains("PathChanged=/a%%b/kube-apiserver.yaml\n") && !text.contains(MANIFEST),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_there_keeps_its_events() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.log.path = directory.path().join("logs/audit.log").to_str().unwrap().to_owned();
+        // The group of this user: no other user's group can be set by everybody.
+        config.storage.group = Some(nix::unistd::getegid().as_raw());
+        let commands = make_directory(&config);
+        let commands: Vec<_> = commands.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect();
+        for events in ["", "event\n"] {
+            let status = Command::new("sh").args(["-ec", &commands.join("\n")]).status().unwrap();
+            assert!(status.success(), "{commands:?}");
+            assert_eq!(fs::read_to_string(&config.log.path).unwrap(), events);
+            let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!((mode(parent(&config.log.path)), mode(&config.log.path)), (0o750, 0o640));
+            fs::write(&config.log.path, "event\n").unwrap();
         }
     }
 

@@ -27,7 +27,8 @@ use crate::audit::version::Version;
 use crate::config::Config;
 use crate::facts::file::Files;
 use crate::node::root::Root;
-use crate::node::{kubelet, observe};
+use crate::node::{kubelet, observe, obstacle};
+use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::steps::plan;
 use crate::plan::wire::wire;
@@ -94,14 +95,15 @@ impl Run<'_> {
         let mut facts = observe::observe(root, config, self.required)?;
         let installed = OnceCell::new();
         // A flag names a kubeconfig, and that names further files: each round looks at what the one before asked for.
-        let wiring = loop {
+        let (wiring, lenient) = loop {
             let mut identity = identify(&intent, &facts)?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
+            let lenient = identity.lenient;
             let wiring = wire(&intent, &facts, identity)?;
             if !look_at(root, &wiring.referenced, &mut facts.files) {
-                break wiring;
+                break (wiring, lenient);
             }
         };
         let targets = observe::targets(root, config, &wiring.paths)?;
@@ -110,7 +112,11 @@ impl Run<'_> {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
         };
-        plan(&intent, &facts, wiring, &targets, policy)
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy)?;
+        let changes = plan.changes.iter().map(|planned| obstacle::of_change(root, &planned.change));
+        let obstacles = changes.collect::<Result<Vec<_>>>()?;
+        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, root.is_host());
+        Ok(plan)
     }
 }
 

@@ -237,7 +237,10 @@ impl Watch {
         self.source = match (log, flags.get("audit-log-path").map(String::as_str)) {
             (Some(log), _) => EventSource::File(Tail::from_now(log)),
             (None, Some("-")) => EventSource::Container,
-            (None, _) if flags.contains_key("audit-webhook-config-file") => EventSource::Nowhere,
+            // A webhook has them, or a volume of the pod that this program cannot see.
+            (None, path) if path.is_some() || flags.contains_key("audit-webhook-config-file") => {
+                EventSource::Nowhere
+            }
             (None, _) => bail!(
                 "{}: the audit flags name no log and no webhook, so the API server drops every event",
                 self.path

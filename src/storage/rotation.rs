@@ -34,6 +34,15 @@ pub fn time(log: &str, name: &str) -> Option<(u64, bool)> {
     Some((time::seconds(stamp)?, is_compressed))
 }
 
+/// Is `name` the log with the name `log`, or a rotated file of it: by lumberjack, or by logrotate, such as `audit.log.1`
+/// and `audit.log-20261126.gz`?
+pub fn is_of(log: &str, name: &str) -> bool {
+    let by_logrotate = |rest: &str| {
+        rest.strip_prefix(['.', '-']).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    name == log || time(log, name).is_some() || name.strip_prefix(log).is_some_and(by_logrotate)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -54,6 +63,19 @@ mod tests {
             [("/a.b/audit.log", "/a.b/audit-*.log"), ("/a.b/audit", "/a.b/audit-*[0-9]"), ("/a", "/a-*[0-9]")]
         {
             assert_eq!(super::pattern(path), expected);
+        }
+        for (name, expected) in [
+            ("audit.log", true),
+            ("audit-2026-11-26T11-00-00.000.log.gz", true),
+            ("audit.log.1", true),
+            ("audit.log.2.gz", true),
+            ("audit.log-20261126", true),
+            ("audit.log.bak", false),
+            ("audit.logs", false),
+            ("audit-2026.log", false),
+            ("audit", false),
+        ] {
+            assert_eq!(super::is_of("audit.log", name), expected, "{name}");
         }
         for other in [
             "audit.log",

@@ -1,15 +1,16 @@
 //! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of, serves,
-    to_wired, with_names, without_slash,
+    Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over, to_wired,
+    with_names,
 };
-use super::references::{self, Asker, Container, Verdict, wanted_mounts};
+use super::references::{self, Asker, Container, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
 use crate::facts::file::Files;
+use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Position};
@@ -191,9 +192,10 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             ("kind".to_owned(), New::str("ClusterConfiguration")),
             ("apiServer".to_owned(), api_server),
         ];
-        let by_hand = by_hand(wanted, shape);
-        let text = append_document(text, pairs).map_err(|refused| Refusal::from_edit(refused, by_hand))?;
-        return Ok(to_wired(text, &flags, wanted, &[], Vec::new()));
+        let text = append_document(text, pairs)
+            .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &[], &built_in(None))))?;
+        let mounts = mounts_in(&text, shape, wanted)?;
+        return Ok(to_wired(text, &flags, &mounts, Vec::new()));
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
@@ -209,21 +211,33 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
     edits.set_flags(wanted);
     let mut notes = Vec::new();
-    edits.mount(&flags, wanted, root, &mut notes)?;
+    edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
-    let present = edits.present_mounts;
+    let (present, mounts) = (edits.present_flags, edits.present_mounts);
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &flags, &mounts, notes));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
-        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
-    Ok(to_wired(edited, &flags, wanted, &present, notes))
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
+    let (before, after) = (present.into_iter().collect(), mounts_in(&edited, shape, wanted)?);
+    tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
+    Ok(to_wired(edited, &flags, &after, notes))
+}
+
+/// The mounts of the API server in the text of a file.
+fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, Refusal> {
+    let file = read(text, "", Reader::Init)?;
+    match file.cluster.map(|cluster| &file.documents[cluster].root) {
+        Some(root) => Ok(KubeadmEdits::new(root, shape, wanted)?.present_mounts),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The mounts that kubeadm's manifest has anyway (`phases/controlplane/volumes.go`). Those of certificate authorities
 /// are there only if the directory is on the host; else there is no file in it that the API server could lack.
 pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
-    let certificates = cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| !path.is_empty());
+    let certificates =
+        cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| path.starts_with('/'));
     let authorities = [
         "/etc/ssl/certs",
         "/etc/ca-certificates",
@@ -233,10 +247,10 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
         "/usr/local/share/ca-certificates",
     ];
     let mount = |path: &str| Present {
-        position: Position::START,
+        position: cluster.map_or(Position::START, |root| root.position),
         name: String::new(),
-        container: without_slash(path),
-        host: Some(without_slash(path)),
+        container: clean(path),
+        host: Some(clean(path)),
         read_only: true,
         closed: true,
     };
@@ -257,7 +271,7 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
     let flags = edits.present_flags.iter().cloned().collect();
-    let present = [edits.present_mounts, built_in(Some(root))].concat();
+    let present = edits.present_mounts;
     Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker))
 }
 
@@ -296,7 +310,7 @@ fn path(steps: &[&str]) -> Vec<PathStep> {
 impl<'n> KubeadmEdits<'n> {
     fn new(root: &'n Node, shape: Shape, wanted: &Wanted) -> Result<Self, Refusal> {
         let refuse = |node: &Node, reason: String| Refusal {
-            by_hand: Some(by_hand(wanted, shape)),
+            by_hand: Some(by_hand(wanted, shape, &[], &built_in(None))),
             ..Refusal::new(node.position, reason)
         };
         let api_server = root.get("apiServer").filter(|node| !node.is_null());
@@ -363,13 +377,14 @@ impl<'n> KubeadmEdits<'n> {
                 edits.present_mounts.push(Present {
                     position: item.position,
                     name: name.to_owned(),
-                    container: without_slash(field("mountPath").unwrap_or_default()),
-                    host: field("hostPath").map(without_slash),
+                    container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
+                    host: field("hostPath").filter(|path| !path.is_empty()).map(clean),
                     read_only: is_true(item, "readOnly"),
                     closed: is_true(item, "readOnly"),
                 });
             }
         }
+        edits.present_mounts.extend(built_in(Some(root)));
         Ok(edits)
     }
 
@@ -456,28 +471,16 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Sets and adds the volumes that `extraVolumes` lacks.
-    fn mount(
-        &mut self,
-        flags: &flags::Flags,
-        wanted: &Wanted,
-        root: &Node,
-        notes: &mut Vec<String>,
-    ) -> Result<(), Refusal> {
+    fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
-        let present = [self.present_mounts.as_slice(), &built_in(Some(root))].concat();
-        for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted, &present) {
-            let file = log_file_of(&mount, flags);
-            let fit = find_match(&mount, file, &self.present_mounts)?;
-            if wanted.existing == Existing::Keep {
-                check_kept(&mount, &fit, &self.present_mounts, notes)?;
-                if fit != Match::Missing {
-                    continue;
-                }
-            }
-            match fit {
-                Match::Above(_) => {}
+        let before = self.present_flags.iter().cloned().collect();
+        for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
+            match find_match(&mount, &self.present_mounts, wanted.existing, notes)? {
+                Match::Served => {}
+                // One of kubeadm's own mounts, which this file does not have.
+                Match::Same(index) | Match::Taken(index) | Match::Move(index) if index >= items.len() => {}
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
                     self.set_field(items, index, "hostPath", New::str(&mount.host));
                     self.set_field(items, index, "mountPath", New::str(&mount.container));
@@ -575,19 +578,22 @@ fn volume(mount: &NeededMount, name: &str) -> New {
 
 /// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
 pub fn settings(config: &Config) -> String {
-    by_hand(&Wanted::of(config, &Files::new()), Shape::List)
+    by_hand(&Wanted::of(config, &Files::new()), Shape::List, &[], &built_in(None))
 }
 
-/// The settings as YAML, to add by hand.
-fn by_hand(wanted: &Wanted, shape: Shape) -> String {
-    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
-    let volumes = with_names(wanted_mounts(&flags, &flags::Flags::new(), wanted, &built_in(None)));
+/// The settings as YAML, to add by hand: with the values of the flags that stay, and the mounts that are missing.
+fn by_hand(wanted: &Wanted, shape: Shape, present: &[(String, String)], mounts: &[Present]) -> String {
+    let flags = effective(wanted, present);
+    let value = |name: &String| flags.get(name).cloned().unwrap_or_default();
+    let args: Vec<_> = wanted.flags.iter().map(|(name, _)| (name.clone(), value(name))).collect();
+    let volumes = with_names(missing_mounts(&flags, wanted, mounts));
     let volumes = volumes.iter().map(|(mount, name)| volume(mount, name)).collect();
     crate::yaml::edit::render(&[(
         "apiServer".to_owned(),
-        New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),
+        New::map([("extraArgs", args_value(&args, shape)), ("extraVolumes", New::List(volumes))]),
     )])
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -628,6 +634,19 @@ mod tests {
             let text = format!("apiServer: {{extraArgs: {extra_args}}}\n");
             let found = wired(version, &text, Existing::Replace, &[("audit-log-maxage", "30")]);
             assert_eq!(found, Ok(text.replace(['7', '8'], "30")), "{version}");
+        }
+    }
+
+    #[test]
+    fn what_kubeadm_mounts_itself_is_not_mounted_again() {
+        for (text, path, adds) in [
+            ("apiServer: {}\n", "/etc/kubernetes/pki/p.yaml", false),
+            ("certificatesDir: /data/pki\n", "/data/pki/p.yaml", false),
+            ("certificatesDir: /data/pki\n", "/etc/kubernetes/pki/p.yaml", true),
+            ("apiServer: {}\n", "/etc/kubernetes/p.yaml", true),
+        ] {
+            let found = wired("v1beta4", text, Existing::Replace, &[("audit-policy-file", path)]).unwrap();
+            assert_eq!(found.contains("extraVolumes"), adds, "{text}{path}: {found}");
         }
     }
 

@@ -2,14 +2,15 @@
 
 use super::command::{CommandLine, command_line, runs_api_server};
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
-    needed_mounts, serves, to_wired, with_names, without_slash,
+    Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
+    serves, tell_left_over, to_wired, with_names,
 };
-use super::references::{self, Asker, Container, FileUser, Verdict, wanted_mounts};
+use super::references::{self, Asker, Container, FileUser, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::Existing;
+use crate::path::{clean, is_within, parent};
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, NodeKind, Position};
@@ -172,20 +173,21 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
-    let (Some(container), Some(spec)) = (containers.get(manifest.container), root.get("spec")) else {
+    let Some(container) = containers.get(manifest.container) else {
         return Ok(Auditing::default());
     };
     let CommandLine { args, words, .. } = command_line(container)?;
     let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
-    let present = Lists::of(container, spec).present;
-    let referenced = needed_mounts(&flags, &Flags::new())
-        .iter()
-        .filter_map(|mount| find_on_host(&present, &mount.container))
-        .collect();
-    let path = |flag: &str| {
-        let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
-        find_on_host(&present, path)
+    let present = mounts_of(&manifest);
+    // Where no mount shows a file, somebody forgot the mount: nothing appears at that path of the host, and a proof that
+    // looks there fails.
+    let look_at = |path: &str| match place_of(&present, path) {
+        Place::Image => Some(path.to_owned()),
+        place => place.on_host(),
     };
+    let referenced =
+        needed_mounts(&flags, &Flags::new()).iter().filter_map(|mount| look_at(&mount.container)).collect();
+    let path = |flag: &str| flags.get(flag).filter(|path| path.starts_with('/')).and_then(|path| look_at(path));
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
     Ok(Auditing { flags, words, referenced, log, policy })
 }
@@ -307,15 +309,12 @@ impl Lists {
             .map(|node| {
                 let field = |name: &str| node.get(name).and_then(Node::scalar);
                 let host = volume_of(node, &volumes).and_then(|index| host_of(&volumes[index]));
-                let host = host.map(|host| match field("subPath") {
-                    Some(sub) if !sub.is_empty() => format!("{}/{sub}", host.trim_end_matches('/')),
-                    _ => host,
-                });
+                let host = host.map(|host| clean(&format!("{host}/{}", field("subPath").unwrap_or_default())));
                 Present {
                     position: node.position,
                     name: field("name").unwrap_or_default().to_owned(),
-                    container: without_slash(field("mountPath").unwrap_or_default()),
-                    host: host.filter(|_| field("subPathExpr").is_none()),
+                    container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
+                    host: host.filter(|_| field("subPathExpr").is_none_or(str::is_empty)),
                     read_only: is_true(node, "readOnly"),
                     // Volumes other than hostPath and emptyDir, such as a ConfigMap, are read-only.
                     closed: is_true(node, "readOnly")
@@ -349,7 +348,7 @@ fn volume_of(mount: &Node, volumes: &[Node]) -> Option<usize> {
 
 /// The path on the host of a volume, if it is one.
 fn host_of(volume: &Node) -> Option<String> {
-    volume.at(&["hostPath", "path"]).and_then(Node::scalar).map(without_slash)
+    volume.at(&["hostPath", "path"]).and_then(Node::scalar).filter(|path| !path.is_empty()).map(clean)
 }
 
 /// Adds the wanted settings to the manifest. `text`: the text that `manifest` was read from.
@@ -358,7 +357,6 @@ fn host_of(volume: &Node) -> Option<String> {
 ///
 /// The manifest cannot be edited: the position, what to do, and the YAML to add by hand.
 pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Version>) -> Result<Wired, Refusal> {
-    let refuse = |refusal: Refusal| Refusal { by_hand: refusal.by_hand.or(Some(by_hand(wanted))), ..refusal };
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
     let container = &containers[manifest.container];
@@ -370,20 +368,76 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         in_container: Vec::new(),
         in_spec: Vec::new(),
     };
-    let line = command_line(container).map_err(refuse)?;
+    let mounts = mounts_of(manifest);
+    let refuse = |refusal: Refusal, present: &[(String, String)]| {
+        let by_hand = refusal.by_hand.or_else(|| Some(by_hand(wanted, present, &mounts)));
+        Refusal { by_hand, ..refusal }
+    };
+    let line = command_line(container).map_err(|refusal| refuse(refusal, &[]))?;
     let present: Vec<_> = line.args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
     let flags = effective(wanted, &present);
     check(&flags, version.or(manifest.version), container.position)?;
-    edits.set_flags(&line, wanted).map_err(refuse)?;
+    edits.set_flags(&line, wanted).map_err(|refusal| refuse(refusal, &present))?;
+    for (node, list) in [(container, "volumeMounts"), (edits.spec, "volumes")] {
+        check_list(node, list).map_err(|refusal| refuse(refusal, &present))?;
+    }
     let mut notes = Vec::new();
-    let present = edits.mount(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
+    edits.mount(&flags, &present.iter().cloned().collect(), wanted, &mut notes)?;
     let ops = edits.finish();
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &flags, &mounts, notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
-        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted)))?;
-    Ok(to_wired(edited, &flags, wanted, &present, notes))
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
+    let after = mounts_of(&read(&edited)?);
+    let before: Flags = present.into_iter().collect();
+    tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
+    tell_readers(manifest, (&before, &mounts), (&flags, &after), &mut notes);
+    Ok(to_wired(edited, &flags, &after, notes))
+}
+
+/// Notes about other containers of the pod that have a mount of the directory where the log was: they read no new
+/// events there. `before` and `after`: the flags and mounts.
+fn tell_readers(
+    manifest: &Manifest,
+    before: (&Flags, &[Present]),
+    after: (&Flags, &[Present]),
+    notes: &mut Vec<String>,
+) {
+    let log = |(flags, mounts): (&Flags, &[Present])| {
+        let path = flags.get("audit-log-path").filter(|path| path.starts_with('/'))?;
+        Some((path.clone(), place_of(mounts, path).on_host()?))
+    };
+    let (Some((path, old)), new) = (log(before), log(after)) else { return };
+    if new.as_ref().is_some_and(|(_, new)| *new == old) {
+        return;
+    }
+    let root = &manifest.documents[0].root;
+    let Some(spec) = root.get("spec") else { return };
+    let containers = spec.get("containers").and_then(Node::items).unwrap_or_default();
+    let others = containers.iter().enumerate().filter(|(index, _)| *index != manifest.container);
+    for (_, container) in others {
+        let sees = Lists::of(container, spec).present.into_iter().find(|one| {
+            one.host.as_ref().is_some_and(|host| is_within(&old, host) || is_within(host, parent(&old)))
+        });
+        if let Some(mount) = sees {
+            let name = container.get("name").and_then(Node::scalar).unwrap_or_default();
+            let to = new.as_ref().map_or("elsewhere".to_owned(), |(_, new)| format!("to {new}"));
+            notes.push(format!(
+                "{}: the container {name:?} has the directory of the previous log {path} mounted, and new \
+                 events go {to}; if it reads the log, mount that directory in it, or use --existing keep",
+                mount.position
+            ));
+        }
+    }
+}
+
+/// The mounts of the API server's container.
+fn mounts_of(manifest: &Manifest) -> Vec<Present> {
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let container = containers.get(manifest.container).zip(root.get("spec"));
+    container.map(|(container, spec)| Lists::of(container, spec).present).unwrap_or_default()
 }
 
 struct ManifestEdits<'n> {
@@ -464,27 +518,19 @@ impl ManifestEdits<'_> {
         Ok(())
     }
 
-    /// Adds the mounts that the flags need. Returns the mounts before the edit.
+    /// Adds the mounts that the flags need.
     fn mount(
         &mut self,
         flags: &Flags,
         before: &Flags,
         wanted: &Wanted,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Present>, Refusal> {
-        check_list(self.container, "volumeMounts")?;
-        check_list(self.spec, "volumes")?;
+    ) -> Result<(), Refusal> {
         let mut lists = Lists::of(self.container, self.spec);
         for mount in wanted_mounts(flags, before, wanted, &lists.present) {
-            let found = find_match(&mount, log_file_of(&mount, flags), &lists.present)?;
-            if wanted.existing == Existing::Keep {
-                check_kept(&mount, &found, &lists.present, notes)?;
-                if found != Match::Missing {
-                    continue;
-                }
-            }
+            let found = find_match(&mount, &lists.present, wanted.existing, notes)?;
             match found {
-                Match::Above(_) => {}
+                Match::Served => {}
                 Match::Missing => {
                     let name = self.volume_for(&mount, &mut lists);
                     lists.new_mounts.push(New::map([
@@ -498,7 +544,7 @@ impl ManifestEdits<'_> {
                 }
             }
         }
-        let Lists { new_mounts, new_volumes, present, .. } = lists;
+        let Lists { new_mounts, new_volumes, .. } = lists;
         let container = self.container;
         for (items, name, own, at, pairs) in [
             (new_mounts, "volumeMounts", container.get("volumeMounts"), self.at.clone(), &mut self.in_container),
@@ -511,7 +557,7 @@ impl ManifestEdits<'_> {
                 pairs.push((name.to_owned(), New::List(items)));
             }
         }
-        Ok(present)
+        Ok(())
     }
 
     /// Changes an existing mount so that it has the needed path, and the needed path on the host.
@@ -619,11 +665,12 @@ impl ManifestEdits<'_> {
     }
 }
 
-/// The settings as YAML, for a person to add.
-fn by_hand(wanted: &Wanted) -> String {
-    let flags: Flags = wanted.flags.iter().cloned().collect();
-    let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
-    let mounts = with_names(wanted_mounts(&flags, &Flags::new(), wanted, &[]));
+/// The settings as YAML, for a person to add: with the values of the flags that stay, and the mounts that are missing.
+fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present]) -> String {
+    let flags = effective(wanted, present);
+    let value = |name: &String| flags.get(name).map(String::as_str).unwrap_or_default();
+    let args = wanted.flags.iter().map(|(name, _)| New::Str(format!("--{name}={}", value(name)))).collect();
+    let mounts = with_names(missing_mounts(&flags, wanted, mounts));
     let volume_mounts = mounts.iter().map(|(mount, name)| {
         New::map([
             ("mountPath", New::str(&mount.container)),
@@ -921,6 +968,77 @@ mod tests {
         ] {
             let wired = wired_with(&before, &[("audit-policy-file", "/p.yaml"), ("audit-log-path", "/l/a.log")]);
             assert_eq!(wired, Ok(after), "{before}");
+        }
+    }
+
+    #[test]
+    fn what_the_settings_leave_behind_is_told() {
+        let pod = |mounts: &str, other: &str| {
+            pod_of(&format!(
+                "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, --audit-policy-file=/old/p.yaml, \
+                 --audit-log-path=/l/a.log], volumeMounts: [{mounts}]}}, {{name: other, volumeMounts: [{other}]}}], volumes: \
+                 [{{name: p, hostPath: {{path: /host/p.yaml}}}}, {{name: d, hostPath: {{path: /host}}}}, \
+                 {{name: l, hostPath: {{path: /host/l}}}}]}}"
+            ))
+        };
+        let log = "{mountPath: /l, name: l}";
+        let new = [("audit-policy-file", "/new.yaml"), ("audit-log-path", "/m/a.log")];
+        let same = [("audit-policy-file", "/old/p.yaml"), ("audit-log-path", "/l/a.log")];
+        for (mounts, other, flags, told) in [
+            ("{mountPath: /old/p.yaml, name: p}", "", &new[..], vec!["remove /host/p.yaml"]),
+            ("{mountPath: /old, name: d}", "", &new, vec![]),
+            (
+                log,
+                "{mountPath: /x, name: l}",
+                &new,
+                vec!["the container \"other\" has the directory of the previous log /l/a.log"],
+            ),
+            (log, "{mountPath: /x, name: d}", &new, vec!["the container \"other\""]),
+            (log, "{mountPath: /x, name: p}", &new, vec![]),
+            (log, "", &new, vec![]),
+            // The log stays where the flag says, and moves to that path on the host.
+            (log, "{mountPath: /x, name: l}", &same, vec!["new events go to /l/a.log"]),
+        ] {
+            let text = pod(mounts, other);
+            let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new() };
+            let notes = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap().notes;
+            let notes: Vec<_> = notes.iter().filter(|note| !note.contains("without a pause")).collect();
+            assert_eq!(notes.len(), told.len(), "{mounts} {other}: {notes:?}");
+            assert!(notes.iter().zip(&told).all(|(note, words)| note.contains(words)), "{mounts}: {notes:?}");
+        }
+    }
+
+    /// Whatever the settings do with the mounts: where this program looks for the policy and the log afterwards is where
+    /// the API server opens them.
+    #[test]
+    fn an_edit_and_the_look_at_it_agree() {
+        for existing in [Existing::Replace, Existing::Keep] {
+            for mounts in [
+                "",
+                "{mountPath: /c, name: a}",
+                "{mountPath: /c/d, name: a}, {mountPath: /c, name: b}",
+                "{mountPath: /, name: b}",
+            ] {
+                let text = pod_of(&format!(
+                    "{{containers: [{{name: kube-apiserver, command: [kube-apiserver, --audit-policy-file=/c/d/p.yaml, \
+                     --audit-log-path=/c/l/a.log], volumeMounts: [{mounts}]}}], volumes: \
+                     [{{name: a, hostPath: {{path: /host}}}}, {{name: b, emptyDir: {{}}}}]}}"
+                ));
+                let wanted = Wanted { existing, ..Wanted::of(&Config::default(), &Files::new()) };
+                let wired = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap();
+                let found = read_auditing(&wired.text).unwrap();
+                assert_eq!((&found.policy, &found.log), (&wired.policy, &wired.log), "{existing:?} {mounts}");
+                let again = wire(&wired.text, &read(&wired.text).unwrap(), &wanted, None).unwrap();
+                assert_eq!(again.text, wired.text, "{existing:?} {mounts}");
+                let ours = Config::default();
+                assert!(
+                    existing == Existing::Keep
+                        || (wired.policy.as_ref(), wired.log.as_ref())
+                            == (Some(&ours.policy_path), Some(&ours.log.path)),
+                    "{mounts}: {wired:?}"
+                );
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! The mounts that the settings need, and how existing mounts of a file serve them.
 
-use super::settings::{Refusal, Wanted, Wired};
+use super::settings::{Refusal, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
-use crate::path::{log_directory_fault, parent};
+use crate::path::{clean, innermost, log_directory_fault, parent};
 use crate::yaml::edit::New;
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, Position};
@@ -20,17 +20,45 @@ pub(super) struct NeededMount {
     pub kind: &'static str,
     /// The path that the flag had before the edit, if it differs.
     pub old: Option<String>,
+    /// The file had this flag before the edit.
+    pub is_known: bool,
+    /// The log file, if this is the mount of the log.
+    pub log: Option<String>,
+}
+
+impl NeededMount {
+    /// The file that the API server opens.
+    pub fn file(&self) -> &str {
+        self.log.as_deref().unwrap_or(&self.container)
+    }
+
+    /// The path of that file on the host.
+    pub fn host_file(&self) -> String {
+        let name = self.log.as_ref().and_then(|log| log.rsplit('/').next());
+        name.map_or_else(|| self.host.clone(), |name| format!("{}/{name}", self.host))
+    }
+
+    /// The option of the configuration that sets the path.
+    fn option(&self) -> &'static str {
+        match self.name {
+            "audit" => "policy.path",
+            "audit-log" => "log.path",
+            _ => "webhook.configFile",
+        }
+    }
 }
 
 /// The mounts that the flags need, with the same path on the host and in the container. `before`: the flags before the
 /// edit.
 pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     let mount = |name, flag: &str, of: fn(&str) -> &str, read_only, kind| {
-        let get =
-            |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| of(path).to_owned());
-        let path = get(flags)?;
-        let old = get(before).filter(|old| *old != path);
-        Some(NeededMount { name, host: path.clone(), container: path, read_only, kind, old })
+        let file = |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| clean(path));
+        let opened = file(flags)?;
+        let path = of(&opened).to_owned();
+        let known = file(before).map(|old| of(&old).to_owned());
+        let (is_known, old) = (known.is_some(), known.filter(|old| *old != path));
+        let log = (name == "audit-log").then_some(opened);
+        Some(NeededMount { name, host: path.clone(), container: path, read_only, kind, old, is_known, log })
     };
     fn same(path: &str) -> &str {
         path
@@ -61,13 +89,62 @@ pub(super) struct Present {
     pub closed: bool,
 }
 
+/// Where a path of the API server's container lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place<'p> {
+    /// No mount covers it, so it lies in the container's image.
+    Image,
+    /// At this path of the host, by this mount.
+    Host(String, &'p Present),
+    /// By this mount in a volume that is not of the host, such as an emptyDir, or at a path of the host that only the
+    /// kubelet knows.
+    Pod(&'p Present),
+}
+
+impl Place<'_> {
+    /// The path on the host, if it is one.
+    pub fn on_host(self) -> Option<String> {
+        match self {
+            Place::Host(path, _) => Some(path),
+            Place::Image | Place::Pod(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Present {
+    fn eq(&self, other: &Present) -> bool {
+        (self.position, &self.container) == (other.position, &other.container)
+    }
+}
+
+impl Eq for Present {}
+
+/// Where a path of the container lies: the mount with the longest path at or above it decides, because containerd and
+/// CRI-O make outer mounts before inner ones.
+pub(super) fn place_of<'p>(present: &'p [Present], path: &str) -> Place<'p> {
+    let path = clean(path);
+    let Some(one) =
+        innermost(present.iter().map(|one| one.container.as_str()), &path).map(|index| &present[index])
+    else {
+        return Place::Image;
+    };
+    match &one.host {
+        None => Place::Pod(one),
+        Some(host) => {
+            let rest = &path[one.container.trim_end_matches('/').len()..];
+            Place::Host(clean(&format!("{host}/{rest}")), one)
+        }
+    }
+}
+
 /// How the existing mounts serve a needed one. The number is an index into them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Match {
+    /// Nothing has to be added or changed: a mount of a directory above also serves the path, or the settings keep
+    /// what serves it.
+    Served,
     /// This mount has the same path, and the same path on the host.
     Same(usize),
-    /// This mount of a directory above also serves the path.
-    Above(usize),
     /// This mount has the same path, but another path on the host.
     Taken(usize),
     /// This mount is of the log file itself, or is the program's own mount of the previous path.
@@ -75,96 +152,140 @@ pub(super) enum Match {
     Missing,
 }
 
-/// Finds how the existing mounts serve a needed one. `file`: the log file, if it is the mount of the log.
-///
-/// # Errors
-///
-/// A mount that makes the needed one impossible: its position, and what to do.
-pub(super) fn find_match(mount: &NeededMount, file: Option<&str>, present: &[Present]) -> Result<Match, Refusal> {
-    let at =
-        |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
-    let (same, of_file) = (at(&mount.container), file.map(at).unwrap_or_default());
-    if let [_, (_, second), ..] = same.as_slice() {
-        return Err(Refusal::new(second.position, format!("{} is mounted twice; remove one", mount.container)));
-    }
-    match (same.as_slice(), of_file.as_slice()) {
-        ([_, ..], [(_, one), ..]) | ([], [_, (_, one), ..]) => Err(Refusal::new(
-            one.position,
-            "the log file itself is mounted here, which makes its rotation fail; remove this mount",
-        )),
-        ([(index, one)], []) if one.host.as_ref() == Some(&mount.host) => Ok(Match::Same(*index)),
-        ([(index, _)], []) => Ok(Match::Taken(*index)),
-        ([], [(index, _)]) => Ok(Match::Move(*index)),
-        _ => {
-            let above = present
-                .iter()
-                .enumerate()
-                .filter(|(_, one)| rest_below(&one.container, &mount.container).is_some())
-                .max_by_key(|(_, one)| one.container.len());
-            let of_ours = |one: &Present| {
-                let rest = one.name.strip_prefix(mount.name);
-                rest.is_some_and(|rest| {
-                    rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
-                })
-            };
-            let old = present.iter().position(|one| {
-                Some(&one.container) == mount.old.as_ref() && one.host == mount.old && of_ours(one)
-            });
-            if let Some((_, one)) = above
-                && host_path_of(one, &mount.container).as_ref() != Some(&mount.host)
-                && one.closed
-            {
-                let (path, parent) = (&mount.container, &one.container);
-                let reason = format!(
-                    "{path} needs its own mount below {parent}, but the container runtime cannot create its mount \
-                     point in this mount; choose another path"
-                );
-                return Err(Refusal::new(one.position, reason));
+/// Notes about mounts that the settings no longer need: a file that is mounted must exist, or the pod does not start.
+/// `present` and `after`: the mounts before and after the edit.
+pub(super) fn tell_left_over(
+    (before, present): (&Flags, &[Present]),
+    (flags, after): (&Flags, &[Present]),
+    notes: &mut Vec<String>,
+) {
+    for flag in ["audit-policy-file", "audit-log-path"] {
+        let file = |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| clean(path));
+        let Some(old) = file(before).filter(|old| file(flags).as_ref() != Some(old)) else { continue };
+        let stays = |one: &&Present| {
+            after.iter().any(|other| (&other.container, &other.host) == (&one.container, &one.host))
+        };
+        for one in present.iter().filter(|one| one.container == old).filter(stays) {
+            if let Some(host) = &one.host {
+                notes.push(format!(
+                    "{}: the API server no longer uses {old}, but its pod does not start without the file that is \
+                     mounted here; remove this mount and its volume before you remove {host}",
+                    one.position
+                ));
             }
-            Ok(match above {
-                Some((index, one))
-                    if host_path_of(one, &mount.container).as_ref() == Some(&mount.host)
-                        && (mount.read_only || !one.read_only) =>
-                {
-                    Match::Above(index)
-                }
-                _ => {
-                    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
-                        let reason = format!("the log of the existing flag --audit-log-path {fault}");
-                        return Err(Refusal::new(Position { line: 1, column: 1 }, reason));
-                    }
-                    old.map_or(Match::Missing, Match::Move)
-                }
-            })
         }
     }
 }
 
-/// The rest of a path below a directory; `None` if it is not below.
-pub(super) fn rest_below<'p>(directory: &str, path: &'p str) -> Option<&'p str> {
-    let directory = directory.trim_end_matches('/');
-    path.strip_prefix(directory).filter(|rest| rest.starts_with('/') && rest.len() > 1)
-}
-
-/// The path on the host of a path in the container, at or below a mount; `None` if the mount is not of the host.
-pub(super) fn host_path_of(present: &Present, path: &str) -> Option<String> {
-    let host = present.host.as_deref()?;
-    if present.container == path {
-        return Some(host.to_owned());
+/// Finds how the existing mounts serve a needed one. With `existing: keep`, a mount that shows the path of a kept flag
+/// stays as it is, whatever it shows there; `notes` gets what a person must know about it.
+///
+/// # Errors
+///
+/// A mount that makes the needed one impossible: its position, and what to do.
+pub(super) fn find_match(
+    mount: &NeededMount,
+    present: &[Present],
+    existing: Existing,
+    notes: &mut Vec<String>,
+) -> Result<Match, Refusal> {
+    if existing == Existing::Replace {
+        return match_anew(mount, present);
     }
-    Some(format!("{}{}", host.trim_end_matches('/'), rest_below(&present.container, path)?))
+    if mount.is_known {
+        return match place_of(present, mount.file()) {
+            Place::Image => match_anew(mount, present),
+            place => keep(mount, &place, notes).map(|()| Match::Served),
+        };
+    }
+    // The flag is new, and its path is the configuration's. Existing mounts at that path stay.
+    let found = match_anew(mount, present)?;
+    if found != Match::Missing {
+        keep(mount, &place_of(present, mount.file()), notes)?;
+        return Ok(Match::Served);
+    }
+    Ok(found)
 }
 
-/// The path on the host of a path in the container, by the nearest mount. Without a mount, it is the same path.
-pub(super) fn find_on_host(present: &[Present], path: &str) -> Option<String> {
-    let nearest = present
+/// Checks an existing mount that stays.
+fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Result<(), Refusal> {
+    let (Place::Host(_, by) | Place::Pod(by)) = place else { return Ok(()) };
+    let (file, position) = (mount.file(), by.position);
+    if !mount.read_only && by.read_only {
+        let at = &by.container;
+        let reason = format!("{at} is mounted read-only, so no event can be written to {file}; make it writable");
+        return Err(Refusal::new(position, reason));
+    }
+    if mount.log.as_ref() == Some(&by.container) {
+        notes.push(format!(
+            "{position}: the log file itself is mounted, which makes its rotation fail; mount its directory"
+        ));
+    }
+    if let Place::Pod(_) = place {
+        let what = match mount.read_only {
+            true => "this program cannot see it, and neither checks nor installs it",
+            false => "its events are lost with the pod, at each change of the manifest",
+        };
+        notes.push(format!(
+            "{position}: {file} is in a volume that is not a directory of the host, so {what}; mount a directory of \
+             the host there (hostPath), or remove `existing: keep`"
+        ));
+    }
+    Ok(())
+}
+
+/// Finds how the existing mounts serve a needed one that has the same path on the host.
+fn match_anew(mount: &NeededMount, present: &[Present]) -> Result<Match, Refusal> {
+    let at =
+        |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
+    let (same, of_file) = (at(&mount.container), mount.log.as_deref().map(at).unwrap_or_default());
+    if let [_, (_, second), ..] = same.as_slice() {
+        return Err(Refusal::new(second.position, format!("{} is mounted twice; remove one", mount.container)));
+    }
+    match (same.as_slice(), of_file.as_slice()) {
+        ([_, ..], [(_, one), ..]) | ([], [_, (_, one), ..]) => {
+            return Err(Refusal::new(
+                one.position,
+                "the log file itself is mounted here, which makes its rotation fail; remove this mount",
+            ));
+        }
+        ([(index, one)], []) if one.host.as_ref() == Some(&mount.host) => return Ok(Match::Same(*index)),
+        ([(index, _)], []) => return Ok(Match::Taken(*index)),
+        ([], [(index, _)]) => return Ok(Match::Move(*index)),
+        _ => {}
+    }
+    let place = place_of(present, &mount.container);
+    if let Place::Host(host, by) = &place
+        && *host == mount.host
+        && (mount.read_only || !by.read_only)
+    {
+        return Ok(Match::Served);
+    }
+    if let Place::Host(_, by) | Place::Pod(by) = &place
+        && by.closed
+        && place.clone().on_host().as_ref() != Some(&mount.host)
+    {
+        let (path, parent, option) = (&mount.container, &by.container, mount.option());
+        let reason = format!(
+            "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
+             this mount; set {option} to a path that is not below {parent}"
+        );
+        return Err(Refusal::new(by.position, reason));
+    }
+    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
+        let reason = format!("the log of the existing flag --audit-log-path {fault}");
+        return Err(Refusal::new(Position::START, reason));
+    }
+    let of_ours = |one: &Present| {
+        let rest = one.name.strip_prefix(mount.name);
+        rest.is_some_and(|rest| {
+            rest.is_empty() || rest.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
+        })
+    };
+    let old = present
         .iter()
-        .filter(|one| one.container == path || rest_below(&one.container, path).is_some())
-        .max_by_key(|one| one.container.len());
-    match nearest {
-        Some(one) => host_path_of(one, path),
-        None => Some(path.to_owned()),
-    }
+        .position(|one| Some(&one.container) == mount.old.as_ref() && one.host == mount.old && of_ours(one));
+    Ok(old.map_or(Match::Missing, Match::Move))
 }
 
 /// Does the existing type of a volume serve as well as the wanted one? The directory exists before the flags do, so
@@ -178,21 +299,10 @@ pub(super) fn is_true(node: &Node, name: &str) -> bool {
     node.get(name).is_some_and(|node| resolve(node) == Type::Bool(true))
 }
 
-/// A path for comparison: without a slash at its end.
-pub(super) fn without_slash(path: &str) -> String {
-    if path == "/" { path.to_owned() } else { path.trim_end_matches('/').to_owned() }
-}
-
-/// The log file, if the mount is the mount of the log.
-pub(super) fn log_file_of<'f>(mount: &NeededMount, flags: &'f flags::Flags) -> Option<&'f str> {
-    let file = flags.get("audit-log-path").map(String::as_str)?;
-    (mount.name == "audit-log").then_some(file)
-}
-
 /// Does a node have this value already? In paths, a slash at the end does not count.
 pub(super) fn has_value(node: &Node, value: &New) -> bool {
     match value {
-        New::Str(text) => node.str().is_some_and(|found| without_slash(found) == without_slash(text)),
+        New::Str(text) => node.str().is_some_and(|found| clean(found) == clean(text)),
         New::Bool(value) => resolve(node) == Type::Bool(*value),
         _ => false,
     }
@@ -216,14 +326,8 @@ pub(super) fn with_names(mounts: Vec<NeededMount>) -> Vec<(NeededMount, String)>
     mounts.into_iter().map(name).collect()
 }
 
-/// The result of an edit, for both kinds of file. `present`: the mounts before the edit.
-pub(super) fn to_wired(
-    text: String,
-    flags: &Flags,
-    wanted: &Wanted,
-    present: &[Present],
-    mut notes: Vec<String>,
-) -> Wired {
+/// The result of an edit, for both kinds of file. `present`: the mounts after the edit.
+pub(super) fn to_wired(text: String, flags: &Flags, present: &[Present], mut notes: Vec<String>) -> Wired {
     if flags::is_busy(flags) {
         notes.push(format!(
             "{}: the API server will look for events without a pause, which takes up to a whole processor; set \
@@ -231,107 +335,133 @@ pub(super) fn to_wired(
             Position::START
         ));
     }
-    let host_path = |path: &str| match wanted.existing {
-        Existing::Keep => find_on_host(present, path).unwrap_or_else(|| path.to_owned()),
-        Existing::Replace => path.to_owned(),
+    let on_host = |flag: &str| {
+        let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
+        place_of(present, path).on_host()
     };
-    let policy = flags.get("audit-policy-file").map(|path| host_path(path)).unwrap_or_default();
-    let log = flags.get("audit-log-path").filter(|path| path.starts_with('/'));
-    let log_directory = log.map(|path| host_path(parent(path)));
-    Wired { text, policy, log_directory, flags: flags.clone(), notes }
-}
-
-/// Checks an existing mount that stays. `notes` gets what a person must know.
-pub(super) fn check_kept(
-    mount: &NeededMount,
-    fit: &Match,
-    present: &[Present],
-    notes: &mut Vec<String>,
-) -> Result<(), Refusal> {
-    match fit {
-        Match::Same(index) | Match::Taken(index) if !mount.read_only && present[*index].read_only => {
-            Err(Refusal::new(
-                present[*index].position,
-                format!("{} is mounted read-only, so no event can be written; make it writable", mount.container),
-            ))
-        }
-        Match::Move(index) => {
-            notes.push(format!(
-                "{}: the log file itself is mounted, which makes its rotation fail; mount its directory",
-                present[*index].position
-            ));
-            Ok(())
-        }
-        _ => Ok(()),
-    }
+    let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
+    let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
+    Wired { text, policy, log, flags: flags.clone(), mounts, notes }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Mounts: the path in the container, the path on the host or an empty text for another volume, read-only or not.
     fn present(mounts: &[(&str, &str, bool)]) -> Vec<Present> {
         mounts
             .iter()
-            .map(|(container, host, read_only)| Present {
-                position: Position::default(),
+            .enumerate()
+            .map(|(index, (container, host, read_only))| Present {
+                position: Position { line: index + 1, column: 1 },
                 name: String::new(),
                 container: (*container).to_owned(),
-                host: Some((*host).to_owned()),
+                host: Some((*host).to_owned()).filter(|host| !host.is_empty()),
                 read_only: *read_only,
                 closed: *read_only,
             })
             .collect()
     }
 
+    const LOG: &str = "/var/log/kubernetes/audit/audit.log";
+
+    fn log_mount(is_known: bool) -> NeededMount {
+        let path = "/var/log/kubernetes/audit".to_owned();
+        let (host, container, log) = (path.clone(), path, Some(LOG.to_owned()));
+        let (name, kind) = ("audit-log", "DirectoryOrCreate");
+        NeededMount { name, host, container, read_only: false, kind, old: None, is_known, log }
+    }
+
+    #[test]
+    fn a_path_lies_where_the_innermost_mount_shows_it() {
+        for (mounts, path, expected) in [
+            (&[][..], "/a/b", "image"),
+            (&[("", "/x", false)], "/a/b", "image"),
+            (&[("/a", "/x", false)], "/ab", "image"),
+            (&[("/a", "/x", false)], "/a", "/x"),
+            (&[("/a", "/x", false)], "/a/b/c", "/x/b/c"),
+            (&[("/a", "/", false)], "/a/b", "/b"),
+            (&[("/", "/x", false)], "/a/b", "/x/a/b"),
+            (&[("/", "/", false)], "/a/b", "/a/b"),
+            (&[("/a", "/x", false)], "//a/./c/../b/", "/x/b"),
+            (&[("/a/b", "/y", true), ("/a", "/x", false)], "/a/b/c", "/y/c"),
+            (&[("/a/b", "/y", true), ("/a", "/x", false)], "/a/c", "/x/c"),
+            (&[("/a", "", false)], "/a/b", "pod"),
+            (&[("/a", "", false), ("/a/b", "/x", false)], "/a/b/c", "/x/c"),
+            (&[("/a", "/x", false), ("/a/b", "", false)], "/a/b/c", "pod"),
+        ] {
+            let present = present(mounts);
+            let found = match place_of(&present, path) {
+                Place::Image => "image".to_owned(),
+                Place::Pod(_) => "pod".to_owned(),
+                Place::Host(path, _) => path,
+            };
+            assert_eq!(found, expected, "{path} {mounts:?}");
+        }
+    }
+
     #[test]
     fn mounts_are_matched_by_path() {
-        let log = NeededMount {
-            name: "audit-log",
-            host: "/var/log/kubernetes/audit".to_owned(),
-            container: "/var/log/kubernetes/audit".to_owned(),
-            read_only: false,
-            kind: "DirectoryOrCreate",
-            old: None,
+        let found = |mounts: &[(&str, &str, bool)]| {
+            find_match(&log_mount(false), &present(mounts), Existing::Replace, &mut Vec::new())
         };
-        let file = "/var/log/kubernetes/audit/audit.log";
         for (mounts, expected) in [
             (&[][..], Match::Missing),
             (&[("/etc", "/etc", true)], Match::Missing),
             (&[("/var/log/kubernetes/audit", "/var/log/kubernetes/audit", false)], Match::Same(0)),
             (&[("/var/log/kubernetes/audit", "/data/audit", false)], Match::Taken(0)),
-            (&[("/var/log", "/var/log", false)], Match::Above(0)),
-            (&[("/", "/", false)], Match::Above(0)),
+            (&[("/var/log", "/var/log", false)], Match::Served),
+            (&[("/", "/", false)], Match::Served),
             (&[("/var/log", "/var/log", true)], Match::Missing),
             (&[("/var/log", "/data", false)], Match::Missing),
             (&[("/var/lo", "/var/lo", false)], Match::Missing),
             (&[("/var/log", "/var/log", false), ("/var/log/kubernetes", "/data", false)], Match::Missing),
-            (&[(file, file, false)], Match::Move(0)),
+            (&[(LOG, LOG, false)], Match::Move(0)),
         ] {
-            assert_eq!(find_match(&log, Some(file), &present(mounts)), Ok(expected), "{mounts:?}");
+            assert_eq!(found(mounts), Ok(expected), "{mounts:?}");
         }
         for mounts in [
             &[("/var/log/kubernetes/audit", "/a", false), ("/var/log/kubernetes/audit", "/b", false)][..],
-            &[("/var/log/kubernetes/audit", "/var/log/kubernetes/audit", false), (file, file, false)],
+            &[("/var/log/kubernetes/audit", "/var/log/kubernetes/audit", false), (LOG, LOG, false)],
             // The runtime could not make the mount point.
             &[("/var/log", "/data", true)],
         ] {
-            assert!(find_match(&log, Some(file), &present(mounts)).is_err(), "{mounts:?}");
+            assert!(found(mounts).is_err(), "{mounts:?}");
         }
     }
 
     #[test]
-    fn a_path_below_a_directory_is_more_than_a_slash() {
-        for (directory, path, expected) in [
-            ("/a", "/a/b", Some("/b")),
-            ("/a/", "/a/b", Some("/b")),
-            ("/", "/a", Some("/a")),
-            ("/a", "/a/", None),
-            ("/a", "/a", None),
-            ("/a", "/ab", None),
+    fn what_shows_the_path_of_a_kept_flag_stays() {
+        let (audit, read_only) = ("/var/log/kubernetes/audit", true);
+        for (is_known, mounts, expected, noted) in [
+            // Nothing shows it: the mount is added.
+            (true, &[][..], Some(Match::Missing), None),
+            (true, &[("/var/log", "/data", false)], Some(Match::Served), None),
+            (true, &[(audit, "/data", false)], Some(Match::Served), None),
+            (true, &[("/var/log", "/data", false), (audit, audit, false)], Some(Match::Served), None),
+            (true, &[(LOG, "/data/x.log", false)], Some(Match::Served), Some("rotation fail")),
+            (true, &[("/var/log", "", false)], Some(Match::Served), Some("events are lost with the pod")),
+            // The innermost mount counts.
+            (true, &[("/var/log", "/data", read_only), (audit, "/l", false)], Some(Match::Served), None),
+            (true, &[("/var/log", "/data", false), (audit, "/l", read_only)], None, None),
+            (true, &[("/var/log", "/data", read_only)], None, None),
+            // The flag is new: the path is the configuration's.
+            (false, &[("/var/log", "/data", false)], Some(Match::Missing), None),
+            (false, &[(audit, "/data", false)], Some(Match::Served), None),
+            (false, &[(audit, "/data", read_only)], None, None),
+            (false, &[("/var/log", "/var/log", false)], Some(Match::Served), None),
         ] {
-            assert_eq!(rest_below(directory, path), expected, "{directory} {path}");
+            let mut notes = Vec::new();
+            let found = find_match(&log_mount(is_known), &present(mounts), Existing::Keep, &mut notes);
+            assert_eq!(found.ok(), expected, "{is_known} {mounts:?}");
+            assert_eq!(notes.len(), usize::from(noted.is_some()), "{is_known} {mounts:?}: {notes:?}");
+            assert!(notes.iter().all(|note| note.contains(noted.unwrap_or_default())), "{notes:?}");
         }
+        // A policy is only read.
+        let policy = NeededMount { read_only: true, log: None, ..log_mount(true) };
+        let found = find_match(&policy, &present(&[("/var", "/d", true)]), Existing::Keep, &mut Vec::new());
+        assert_eq!(found, Ok(Match::Served));
     }
 
     #[test]
@@ -344,33 +474,6 @@ mod tests {
         ] {
             let node = crate::yaml::parse(found).unwrap().remove(0).root;
             assert_eq!(serves(&node, &New::str(wanted)), expected, "{wanted} {found}");
-        }
-    }
-
-    #[test]
-    fn kept_mounts_are_refused_or_noted_where_no_log_can_be_written() {
-        let mount = |read_only| NeededMount {
-            name: "audit-log",
-            host: "/l".to_owned(),
-            container: "/l".to_owned(),
-            read_only,
-            kind: "DirectoryOrCreate",
-            old: None,
-        };
-        let (writable, read_only) = (present(&[("/l", "/l", false)]), present(&[("/l", "/l", true)]));
-        for (mount, fit, present, refused, noted) in [
-            (mount(false), Match::Same(0), &read_only, true, 0),
-            (mount(false), Match::Taken(0), &read_only, true, 0),
-            (mount(false), Match::Same(0), &writable, false, 0),
-            (mount(true), Match::Same(0), &read_only, false, 0),
-            (mount(true), Match::Same(0), &writable, false, 0),
-            (mount(false), Match::Above(0), &read_only, false, 0),
-            (mount(false), Match::Move(0), &writable, false, 1),
-            (mount(false), Match::Missing, &writable, false, 0),
-        ] {
-            let mut notes = Vec::new();
-            let found = check_kept(&mount, &fit, present, &mut notes);
-            assert_eq!((found.is_err(), notes.len()), (refused, noted), "{mount:?} {fit:?} {present:?}");
         }
     }
 

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use super::kubeadm::built_in;
-use super::mounts::{needed_mounts, with_names, without_slash};
+use super::mounts::{needed_mounts, with_names};
 use super::references::wanted_mounts;
 use super::settings::{Refusal, Wanted, check, effective};
 use crate::audit::flags::{Flags, is_audit, normal};
@@ -101,7 +101,9 @@ fn look(node: &Node, ours: &[String], key: &str, is_volume: bool) -> Result<(), 
     }
     if let Some(word) = node.scalar() {
         let flag = word.strip_prefix("--").map(|flag| normal(flag.split('=').next().unwrap_or_default()));
-        let is_taken = ["name", "mountPath"].contains(&key) && is_volume && ours.contains(&without_slash(word));
+        let is_taken = ["name", "mountPath"].contains(&key)
+            && is_volume
+            && ours.contains(&word.trim_end_matches('/').to_owned());
         if flag.is_some_and(|flag| is_audit(&flag)) || is_taken {
             return refuse(&format!(
                 "this patch has {word}, which the audit settings also set; remove it, or use --config"

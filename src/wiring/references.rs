@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use super::mounts::{NeededMount, Present, find_on_host, needed_mounts, rest_below};
+use super::mounts::{NeededMount, Place, Present, needed_mounts, place_of};
 use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
+use crate::config::Existing;
 use crate::facts::file::{Attributes, Files, Seen, SeenFile, lossy};
-use crate::path::parent;
+use crate::path::{clean, is_within, parent};
 use crate::yaml::fields::{Finding, Severity};
 
 /// The user that the API server runs as, for the permissions of files.
@@ -65,10 +66,12 @@ fn webhook_of(flags: &Flags) -> Option<String> {
     flags.get("audit-policy-file").filter(|path| !path.is_empty()).map(|_| absolute("/", path))
 }
 
-/// The mount that serves a path of the container.
+/// The mount that a path of the container lies in.
 fn mount_of<'p>(present: &'p [Present], path: &str) -> Option<&'p Present> {
-    let serves = |one: &&Present| one.container == path || rest_below(&one.container, path).is_some();
-    present.iter().filter(serves).max_by_key(|one| one.container.len())
+    match place_of(present, path) {
+        Place::Image => None,
+        Place::Host(_, by) | Place::Pod(by) => Some(by),
+    }
 }
 
 /// Does the container need a mount of its own for a file? Without a mount, it has no such file. A mount of another
@@ -77,7 +80,7 @@ fn needs_mount(present: &[Present], files: &Files, path: &str) -> bool {
     if mount_of(present, path).is_none() {
         return true;
     }
-    let host = find_on_host(present, path);
+    let host = place_of(present, path).on_host();
     host.is_some_and(|host| files.get(&host) == Some(&Seen::Missing))
         && matches!(files.get(path), Some(Seen::File(_)))
 }
@@ -105,6 +108,17 @@ pub(super) fn wanted_mounts(
     mounts
 }
 
+/// The mounts that a person would have to add to `present` for these flags.
+pub(super) fn missing_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<NeededMount> {
+    let mut mounts = wanted_mounts(flags, &Flags::new(), wanted, present);
+    mounts.retain(|mount| match place_of(present, mount.file()) {
+        Place::Image => true,
+        Place::Host(host, _) => wanted.existing == Existing::Replace && host != clean(&mount.host_file()),
+        Place::Pod(_) => wanted.existing == Existing::Replace,
+    });
+    mounts
+}
+
 /// The mounts that the webhook needs beside what `present` has.
 fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<NeededMount> {
     let Some(path) = webhook_of(flags) else { return Vec::new() };
@@ -112,7 +126,16 @@ fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<Ne
     let is_ours = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
     let mount = |name, path: &str, kind| {
         let path = path.to_owned();
-        NeededMount { name, host: path.clone(), container: path, read_only: true, kind, old: None }
+        NeededMount {
+            name,
+            host: path.clone(),
+            container: path,
+            read_only: true,
+            kind,
+            old: None,
+            is_known: false,
+            log: None,
+        }
     };
     let mut mounts = Vec::new();
     let host = if is_ours || needs_mount(present, files, &path) {
@@ -122,7 +145,7 @@ fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<Ne
         }
         path.clone()
     } else {
-        find_on_host(present, &path).unwrap_or_default()
+        place_of(present, &path).on_host().unwrap_or_default()
     };
     let Some(kubeconfig) = read_kubeconfig(files, &path, &host) else { return mounts };
     let mut own: Vec<_> = kubeconfig.files.iter().map(|file| file.path.clone()).collect();
@@ -151,7 +174,7 @@ pub(super) const FILES: &str = "audit-webhook-files";
 /// writer of Kubernetes, which replaces a directory that the files are links into.
 fn is_private(file: &SeenFile, directory: &str, own: &[String]) -> bool {
     directory != "/"
-        && rest_below(directory, &file.real).is_some()
+        && is_within(&file.real, directory)
         && file.beside.iter().all(|name| name.starts_with("..") || own.contains(&format!("{directory}/{name}")))
 }
 
@@ -235,7 +258,7 @@ impl<'j> Judge<'j> {
             }
             return None;
         };
-        let Some(host) = find_on_host(present, path) else {
+        let Some(host) = place_of(present, path).on_host() else {
             self.verdict.warnings.push(format!(
                 "{what}: {path} is in a volume that is no directory of the host, so this program can't look at it; the \
                  API server does not start without the file"
@@ -277,8 +300,8 @@ impl<'j> Judge<'j> {
     fn access_fault(&self, mount: &Present, host: &str, file: &SeenFile) -> Option<String> {
         let reader = &self.container.reader;
         let top = mount.host.as_deref().unwrap_or_default();
-        if host != top && file.real != host && rest_below(top, &file.real).is_none() {
-            let is_seen = find_on_host(&self.container.present, &file.real).as_ref() == Some(&file.real)
+        if host != top && file.real != host && !is_within(&file.real, top) {
+            let is_seen = place_of(&self.container.present, &file.real).on_host().as_ref() == Some(&file.real)
                 && mount_of(&self.container.present, &file.real).is_some();
             if !is_seen {
                 return Some(format!(
@@ -292,7 +315,7 @@ impl<'j> Judge<'j> {
         if !self.gets_owner && !reader.may(4, attributes) && !has_list(host) {
             return Some(refused(reader, host, attributes, &format!("chown {}", reader.user)));
         }
-        let is_passed = |directory: &&String| *directory == top || rest_below(top, directory).is_some();
+        let is_passed = |directory: &&String| *directory == top || is_within(directory, top);
         let closed = file.directories.iter().find(|(directory, attributes)| {
             host != top && is_passed(directory) && !reader.may(1, attributes) && !has_list(directory)
         });

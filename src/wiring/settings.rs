@@ -43,12 +43,14 @@ impl Wanted {
 pub struct Wired {
     /// The new text; if nothing was missing, the same text as before.
     pub text: String,
-    /// The path of the policy on the host.
-    pub policy: String,
-    /// The log directory on the host; `None` if an existing flag sends the log to no file.
-    pub log_directory: Option<String>,
+    /// The policy on the host; `None` if it is in a volume that is not of the host.
+    pub policy: Option<String>,
+    /// The log file on the host; `None` if the log goes to no file, or to one that is not on the host.
+    pub log: Option<String>,
     /// The audit flags that the API server will have.
     pub flags: Flags,
+    /// The mounts of the API server's container: the path in it, and the path on the host, if it is one.
+    pub mounts: Vec<(String, Option<String>)>,
     /// What a person should know about this file.
     pub notes: Vec<String>,
 }

@@ -314,7 +314,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 32] = [
+    const EVERY_VERSION: [&str; 33] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -331,6 +331,7 @@ mod tests {
         "hook",
         "hook-join",
         "join",
+        "keep",
         "killed",
         "reboot",
         "rollback",

@@ -11,6 +11,19 @@ use super::{GroupResources, LEVELS, Level, Policy, Rule, STAGES, Scope, Stage, W
 use crate::yaml::fields::{Decoder, Finding, brief, join, likely};
 use crate::yaml::{Node, Position, is_json, parse as parse_yaml};
 
+/// The fields of a rule.
+const RULE_FIELDS: [&str; 9] = [
+    "level",
+    "users",
+    "userGroups",
+    "verbs",
+    "resources",
+    "namespaces",
+    "nonResourceURLs",
+    "omitStages",
+    "omitManagedFields",
+];
+
 /// The only version of the policy API since Kubernetes 1.24; served since 1.12.
 const API_VERSION: &str = "audit.k8s.io/v1";
 
@@ -180,18 +193,7 @@ impl Reader {
             omit_stages: Vec::new(),
             omit_managed_fields: None,
         };
-        let known = [
-            "level",
-            "users",
-            "userGroups",
-            "verbs",
-            "resources",
-            "namespaces",
-            "nonResourceURLs",
-            "omitStages",
-            "omitManagedFields",
-        ];
-        for (name, value) in self.mapping(node, path, &known) {
+        for (name, value) in self.mapping(node, path, &RULE_FIELDS) {
             let path = join(path, name);
             match name {
                 "level" => level = Some(value),
@@ -408,6 +410,13 @@ impl Reader {
         let unknown = |finding: &&mut Finding| finding.message.starts_with("unknown field");
         for finding in self.decoder.findings[before..].iter_mut().filter(unknown) {
             let stop = if finding.message.ends_with('?') { "" } else { "." };
+            let name = node.entries().into_iter().find(|(key, _)| key.position == finding.position);
+            let name = name.and_then(|(key, _)| key.scalar()).unwrap_or_default();
+            if path.contains(".resources[") && RULE_FIELDS.contains(&name) {
+                finding
+                    .message
+                    .push_str(&format!("; {name} is a field of the rule, so write it beside its resources"));
+            }
             let rule = if path.starts_with("rules") { ", and the rule could match more than it says" } else { "" };
             let message = format!("{stop} The API server would drop it with only a warning in its log{rule}");
             finding.message.push_str(&message);
@@ -720,7 +729,10 @@ rules:
                 "[{resource: [pods]}]",
                 "unknown field \"rules[0].resources[0].resource\"; did you mean \"resources\"? The",
             ),
-            ("[{verbs: [get]}]", "unknown field \"rules[0].resources[0].verbs\""),
+            (
+                "[{verbs: [get]}]",
+                "resourceNames; verbs is a field of the rule, so write it beside its resources. The API server",
+            ),
             ("[{group: \"\", resources: []}]", "warning: rules[0].resources[0].resources is empty"),
             ("[{group: 1}]", "rules[0].resources[0].group must be a string"),
             ("[{group: apps/v1}]", "group \"apps/v1\" must be a group without its version: write \"apps\""),
