@@ -239,9 +239,8 @@ fn a_repair_waits_for_kubeadm_and_is_not_made_where_a_restore_came_first() {
         "restart: {drain: 0s}",
         0,
         "run apply apply; settle; cp /mnt/manifest \"$manifest\"; settle
-         cp \"$(command -v sleep)\" /mnt/bin/kubeadm
          state=/var/lib/kube-audit-bootstrap; exec 9>>$state/lock; flock 9
-         /mnt/bin/kubeadm 11 & kubeadm=$!
+         /mnt/programs/kubeadm -c 'sleep 11; :' kubeadm upgrade apply & kubeadm=$!
          run heal apply --heal --wait 1m & heal=$!
          wait $kubeadm; cp /mnt/heal/stderr /mnt/meanwhile
          until grep -q 'waiting for up to' /mnt/heal/stderr; do sleep 0.1; done

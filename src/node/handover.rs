@@ -5,7 +5,7 @@
 //! token.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,8 +13,10 @@ use std::time::SystemTime;
 use std::{env, process};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, access};
 
+use super::opening::{Expected, open_known};
 use super::root::{Root, split};
 use super::storage::mounted_at;
 use crate::facts::file::{Attributes, FileKind};
@@ -41,7 +43,8 @@ pub type Handed = (String, Vec<u8>);
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
     let mut bytes = Vec::new();
-    File::open(path).with_context(name)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(name)?;
+    let file = open_known(path, Expected::Readable, OFlag::empty()).with_context(name)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(name)?;
     if bytes.len() > MAX_BYTES {
         bail!("{}: more than {MAX_BYTES} bytes, too large for a kubeadm configuration; check the path", name());
     }

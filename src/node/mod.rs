@@ -1,7 +1,7 @@
 //! The node: the only code that reads or changes the host.
 //!
 //! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
-//!   the temporary files beside a file.
+//!   the temporary files beside a file. [`opening`] opens a file only if it is of the expected kind.
 //! * [`observe`] reads everything that a plan depends on, [`kubelet`] the kubelet's configuration, and [`storage`] the
 //!   file system of the log directory.
 //! * [`transaction`] executes changes: all of them, or none.
@@ -32,6 +32,7 @@ pub mod kubelet;
 pub mod lock;
 pub mod names;
 pub mod observe;
+pub mod opening;
 pub mod outgoing;
 pub mod pending;
 pub mod process;

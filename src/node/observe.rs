@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
-use super::root::{Root, split, stays_wrong};
+use super::root::{Root, is_planted, split, stays_wrong};
 use super::{cluster, disk, gather, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::file::{FileKind, Owner, Text, text_of};
@@ -48,7 +48,9 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
                 bail!("{}: there is no such file; name an existing kubeadm configuration file", root.shown(path))
             }
             Ok(None) => {}
-            Err(error) if configured.is_none() && stays_wrong(&error) => unreadable.push(format!("{error:#}")),
+            Err(error) if configured.is_none() && (stays_wrong(&error) || is_planted(&error)) => {
+                unreadable.push(format!("{error:#}"))
+            }
             Err(error) => return Err(error),
         }
     }
@@ -121,10 +123,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             let path = format!("{directory}/{other}");
             if gather::is_log(name, other) {
                 // A link, or what is not a regular file, belongs to another program.
-                let entry = root.stat(&path).ok().flatten();
-                let entry = entry.filter(|entry| {
-                    entry.kind == FileKind::File && root.real(&path).is_ok_and(|real| real == path)
-                });
+                let entry = root.look(&path).ok().flatten();
+                let entry = entry.filter(|entry| entry.kind == FileKind::File);
                 targets.logs.insert(path, entry.map(|entry| entry.attributes));
             }
         }
