@@ -124,11 +124,28 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
 /// The directories where kubeadm is searched for after `PATH`, because a service may have no `PATH`.
 pub const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/bin"];
 
-/// Whether a path can be read only once. A path in `/dev` or `/proc` may be a descriptor of the caller, so it counts
-/// as a stream even if it leads to a file.
+/// Whether a path can be read only once: it is no regular file, or it leads through `/proc`, as `/dev/stdin` does. There
+/// it may be a descriptor of the caller, even if that is one of a file.
 pub fn is_stream(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
-        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+    fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) || leads_through_proc(path)
+}
+
+fn leads_through_proc(path: &Path) -> bool {
+    let mut at = path.to_owned();
+    for _ in 0..40 {
+        // The links before the last name, too.
+        if let (Some(parent), Some(name)) = (at.parent(), at.file_name())
+            && let Ok(real) = fs::canonicalize(parent)
+        {
+            at = real.join(name);
+        }
+        match fs::read_link(&at) {
+            _ if at.starts_with("/proc") => return true,
+            Ok(target) => at = at.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Whether kubeadm needs a copy, because the file can't be edited at its own path.
