@@ -5,8 +5,9 @@
 //! token.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
@@ -14,6 +15,7 @@ use std::{env, process};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{AccessFlags, access};
 
 use super::opening::{Expected, open_known};
@@ -72,6 +74,15 @@ pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
         slot.create(&slot.name, bytes, None).map_err(|errno| root.error("write", &path, errno))?;
     }
     Ok(directory)
+}
+
+/// Holds a file in memory for the program that this process becomes. Returns its path there.
+pub fn hold(bytes: &[u8]) -> Result<String> {
+    // Without MFD_CLOEXEC: the descriptor stays open in kubeadm.
+    let file = memfd_create("kubeadm.yaml", MFdFlags::empty()).context("can't hand the file over in memory")?;
+    let mut file = File::from(file);
+    file.write_all(bytes).context("can't hand the file over in memory")?;
+    Ok(format!("/proc/self/fd/{}", file.into_raw_fd()))
 }
 
 /// Reads the patches in a directory and its subdirectories, as kubeadm does. The paths are relative to the directory.
