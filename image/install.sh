@@ -11,7 +11,8 @@ usage: install.sh --root DIR [--prefix DIR] [--hook] [--uninstall] [--program FI
   --prefix DIR     /usr (the default) or /usr/local: systemd looks for units in no other prefix
   --hook           also make /usr/local/bin/kubeadm a link to the program: it then prepares the node before each
                    `kubeadm init` or `join`, and becomes the real kubeadm, which must be in another directory
-  --uninstall      remove what was installed, with the hook; the configuration and the backups stay
+  --uninstall      remove what was installed, with the hook; the configuration and the backups stay. The prefix is the
+                   one of the installation
   --program FILE   the program, if it is not beside this script
 END
 }
@@ -29,7 +30,7 @@ misused() {
 # cd must not search other directories for a name.
 unset CDPATH
 here=$(cd -- "$(dirname -- "$0")" && pwd)
-root='' prefix=/usr hook='' uninstall='' program=$here/kube-audit-bootstrap
+root='' prefix='' hook='' uninstall='' program=$here/kube-audit-bootstrap
 while [ $# -gt 0 ]; do
     case $1 in
         --root | --prefix | --program)
@@ -54,7 +55,7 @@ done
 [ -n "$root" ] || misused "--root is missing"
 [ -d "$root" ] || fail "$root: --root is not a directory"
 case $prefix in
-    /usr | /usr/local) ;;
+    '' | /usr | /usr/local) ;;
     *) misused "--prefix $prefix: use /usr or /usr/local" ;;
 esac
 case $root in /*) ;; *) root=./$root ;; esac
@@ -63,7 +64,6 @@ umask 022
 root=$(cd -- "$root" && pwd -P)
 root=${root%/}
 units="kube-audit-bootstrap.service kube-audit-bootstrap-heal.path"
-called=$prefix/bin/kube-audit-bootstrap
 links=/etc/systemd/system/multi-user.target.wants
 
 # Prints the path on this machine of a directory of the image. It follows links as the image means them: an absolute
@@ -132,11 +132,53 @@ link() { # TARGET DIRECTORY NAME
     [ ! -d "$2/$3" ] || fail "$2/$3 is a directory; move it away"
     ln -sf "$1" "$2/$3"
 }
-# The packages use the same marker: the units were enabled once. So a unit that the administrator disables later stays
-# disabled.
 state=$(within /var/lib/kube-audit-bootstrap)
+# The packages use the same marker: it names the units that were enabled once, or is empty for all of them. So a unit
+# that the administrator disables later stays disabled.
+marker=$state/units-are-preset
+has_line() { # FILE LINE
+    while read -r read; do
+        [ "$read" != "$2" ] || return 0
+    done <"$1"
+    return 1
+}
+is_preset() { [ -e "$marker" ] && { [ ! -s "$marker" ] || has_line "$marker" "$1"; }; }
+# A masked unit is a link to /dev/null, or an empty file.
+is_masked() {
+    mask=$(within /etc/systemd/system)/$1
+    [ "$(readlink "$mask")" = /dev/null ] || { [ -f "$mask" ] && [ ! -s "$mask" ]; }
+}
+
+# The paths in the image of the files that an installation wrote. `--uninstall` removes these, and no others.
+list=$state/installed
+there=''
+if [ -f "$list" ]; then
+    while read -r place; do
+        case $place in */bin/kube-audit-bootstrap) there=${place%/bin/*} ;; esac
+    done <"$list"
+elif [ -n "$uninstall" ] && [ -z "$prefix" ]; then
+    # An earlier version kept no list, and a package keeps its own.
+    for place in /usr /usr/local; do
+        [ ! -e "$(within $place/bin)/kube-audit-bootstrap" ] ||
+            fail "${root:-/} has no list of what install.sh installed: if it did, name its --prefix (the program is in $place/bin)"
+    done
+fi
+if [ -n "$there" ] && [ -n "$prefix" ] && [ "$there" != "$prefix" ]; then
+    [ -z "$uninstall" ] || fail "it is installed with --prefix $there, not $prefix: leave out --prefix"
+    fail "it is installed with --prefix $there, not $prefix: first run $0 --root ${root:-/} --uninstall"
+fi
+prefix=${prefix:-${there:-/usr}}
+called=$prefix/bin/kube-audit-bootstrap
 
 if [ -n "$uninstall" ]; then
+    if [ ! -f "$list" ]; then
+        [ ! -e "$(within /var/lib/dpkg/info)/kube-audit-bootstrap.list" ] ||
+            fail "it is installed as a package: run apt-get remove kube-audit-bootstrap"
+        [ -e "$(within "$prefix/bin")/kube-audit-bootstrap" ] || {
+            say "${root:-/}: there is nothing to uninstall in $prefix"
+            exit
+        }
+    fi
     if is_our_hook; then
         rm -f "$hook_directory/kubeadm"
         say "removed $hook_directory/kubeadm"
@@ -152,13 +194,17 @@ if [ -n "$uninstall" ]; then
     for unit in $units; do
         rm -f "$directory/$unit"
     done
-    files | while read -r _ place _; do
+    if [ -f "$list" ]; then
+        cat "$list"
+    else
+        files | while read -r _ place _; do echo "$place"; done
+    fi | while read -r place; do
         case $place in /etc/*) continue ;; esac
         directory=$(within "${place%/*}")
         rm -f "$directory/${place##*/}"
     done
     rmdir "$(within "$prefix/share/doc/kube-audit-bootstrap")" 2>/dev/null || :
-    rm -f "$state/units-are-preset"
+    rm -f "$marker" "$list"
     rmdir "$state" 2>/dev/null || :
     if runs && has_systemctl; then systemctl daemon-reload || :; fi
     exit
@@ -168,6 +214,13 @@ fi
 if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
     fail "$hook_directory/kubeadm exists and is not a link to this program: move it to /usr/bin or /opt/bin first"
 fi
+[ -d "$state" ] || mkdir -p -m 0700 "$state"
+# The list names a file before it is there, and keeps what an earlier version wrote.
+: >>"$list"
+files | while read -r _ place file; do
+    case $place in /etc/*) continue ;; esac
+    if [ -e "$file" ] && ! has_line "$list" "$place"; then echo "$place" >>"$list"; fi
+done
 files | while read -r mode place file; do
     if [ ! -e "$file" ]; then
         case $file in
@@ -197,22 +250,28 @@ files | while read -r mode place file; do
     mv -f "$target.new" "$target"
 done
 
-if [ ! -e "$state/units-are-preset" ]; then
-    # systemctl would follow links in the root directory to files of this machine.
-    if has_systemctl && [ "$(within $links)" = "$root$links" ] &&
-        [ "$(within "$prefix/lib/systemd/system")" = "$root$prefix/lib/systemd/system" ]; then
-        # shellcheck disable=SC2086
-        systemctl --root="${root:-/}" preset $units
-    else
-        for unit in $units; do
-            link "$prefix/lib/systemd/system/$unit" "$(within $links)" "$unit"
-        done
-    fi
-    [ -d "$state" ] || mkdir -p -m 0700 "$state"
-    : >"$state/units-are-preset"
+# systemctl would follow links in the root directory to files of this machine.
+has_presets=''
+if has_systemctl && [ "$(within $links)" = "$root$links" ] &&
+    [ "$(within "$prefix/lib/systemd/system")" = "$root$prefix/lib/systemd/system" ]; then
+    has_presets=1
 fi
-if runs && has_systemctl; then systemctl daemon-reload; fi
+failed=''
+for unit in $units; do
+    if is_preset "$unit"; then continue; fi
+    if is_masked "$unit"; then
+        say "$unit is masked, and stays so"
+    elif [ -z "$has_presets" ]; then
+        link "$prefix/lib/systemd/system/$unit" "$(within $links)" "$unit"
+    elif ! systemctl --root="${root:-/}" preset "$unit"; then
+        failed="$failed $unit"
+        continue
+    fi
+    echo "$unit" >>"$marker"
+done
+if runs && has_systemctl; then systemctl daemon-reload || say "systemctl daemon-reload failed: run it again"; fi
 if [ -n "$hook" ]; then
     link "$called" "$hook_directory" kubeadm
 fi
 say "installed kube-audit-bootstrap into ${root:-/}${hook:+, with the kubeadm hook}"
+[ -z "$failed" ] || fail "not enabled, see above:$failed; run: systemctl --root=${root:-/} preset$failed"

@@ -538,3 +538,35 @@ fn a_copy_stays_only_where_kubeadm_starts() {
         assert_eq!(copies.lines().count(), left, "{copies}");
     }
 }
+
+/// The folder for copies can't be made, and what was read from the pipe is in it no more.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_came_through_a_pipe_is_handed_over_also_where_nothing_can_be_written() {
+    let worker = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+    for (verb, file, required, code) in
+        [("init", INIT, "false", 7), ("init", INIT, "true", 1), ("join", worker, "true", 7)]
+    {
+        let node = Node::new(
+            INIT,
+            "config=''; for word; do case $word in --config=*) config=${word#*=} ;; esac; done; cat $config >/mnt/seen; exit 7",
+        );
+        fs::write(node.at("in"), file).unwrap();
+        let config = format!(
+            "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nkubeadm: {{required: {required}}}\n"
+        );
+        fs::write(node.at("config.yaml"), config).unwrap();
+        let script =
+            "set -e; mount --bind \"$1\" /mnt; for folder in /run /etc /var; do mount -t tmpfs tmpfs $folder; done
+                      export PATH=\"/mnt/hook:/mnt/real:$PATH\"; mkdir /etc/kube-audit-bootstrap
+                      mv /mnt/config.yaml /etc/kube-audit-bootstrap; mount -o remount,ro /run
+                      cat /mnt/in | kubeadm $2 --config /dev/stdin";
+        let mut shell = unshare(&["--mount", "sh", "-c", script, "sh"]);
+        shell.arg(node.directory.path()).arg(verb);
+        shell.env_remove(GUARD).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        let output = shell.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{verb} {required}: {output:?}");
+        let seen = fs::read_to_string(node.at("seen")).unwrap_or_default();
+        assert_eq!(seen, if code == 7 { file } else { "" }, "{verb} {required}: {output:?}");
+    }
+}

@@ -6,11 +6,13 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
-use common::{BINARY, tree};
+use common::{BINARY, strace, tree};
 
 const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
@@ -195,4 +197,115 @@ fn an_empty_file_is_no_manifest_and_no_policy() {
         let output = run(directory.path(), &["policy", "check", "/dev/null"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
+}
+
+/// A directory of this user, for whom the kernel has no name.
+const USER: u32 = 20_000;
+
+fn give(root: &Path, path: &str, mode: u32) {
+    let path = root.join(&path[1..]);
+    fs::create_dir_all(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    chown(&path, Some(0), Some(USER)).unwrap();
+}
+
+#[test]
+#[ignore = "needs root: `make test` runs it"]
+fn a_link_is_followed_where_only_root_can_have_made_it() {
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    for (name, at, target, mode, owner, is_followed) in [
+        ("the log's directory", "/var/log/x", "/etc/cron.hourly", 0o775, USER, false),
+        ("a directory above it", "/var/log", "/etc/cron.hourly", 0o775, USER, false),
+        ("where everybody may write", "/var/log/x", "/etc/cron.hourly", 0o1777, USER, false),
+        ("root's own link", "/var/log/x", "/srv/logs", 0o775, 0, true),
+        ("root's own directory", "/var/log/x", "/srv/logs", 0o755, USER, true),
+        ("a kubeadm file", KUBEADM, "/etc/target", 0o775, USER, false),
+        ("its directory", "/run/kubeadm", "/etc/kubeadm-files", 0o775, USER, false),
+        ("root's own kubeadm file", KUBEADM, "/etc/target", 0o775, 0, true),
+        ("the policy", POLICY, "/etc/target", 0o775, USER, false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        put(root, CONFIG, format!("{config}log: {{path: /var/log/x/audit.log}}\n").as_bytes());
+        for directory in ["/etc/cron.hourly", "/srv/logs"] {
+            fs::create_dir_all(root.join(&directory[1..])).unwrap();
+        }
+        for file in ["/etc/target", "/etc/kubeadm-files/kubeadm.yaml"] {
+            put(root, file, GOOD_KUBEADM.as_bytes());
+        }
+        let manifest = GOOD_MANIFEST.replace("spec:\n", "spec:\n  securityContext: {runAsUser: 65000}\n");
+        put(root, MANIFEST, manifest.as_bytes());
+        give(root, &at[..at.rfind('/').filter(|at| *at > 0).unwrap_or(at.len())], mode);
+        link(root, at, Path::new(target));
+        lchown(root.join(&at[1..]), Some(owner), Some(owner)).unwrap();
+        let before = tree(root);
+        let is_kubeadm = at.starts_with("/run");
+        let output = run(root, if is_kubeadm { &["apply", "--kubeadm-config", KUBEADM] } else { &["apply"] });
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), is_followed, "{name}: {stderr}");
+        if !is_followed {
+            assert!(stderr.contains("is a symbolic link of user 20000"), "{name}: {stderr}");
+            assert_eq!(tree(root), before, "{name}: the node changed");
+        }
+        assert_eq!(fs::metadata(root.join("etc/cron.hourly")).unwrap().uid(), 0, "{name}");
+    }
+}
+
+/// Runs `apply` on a user's kubeadm file, and swaps its directory with a link of the user's where the run makes this
+/// system call for the `number`th time. `None` if the run doesn't get there; otherwise its output.
+fn swapped_at(call: &str, number: usize) -> Option<Output> {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, trace) = (directory.path().join("root"), directory.path().join("trace"));
+    put(&root, "/etc/target", b"root's own");
+    put(&root, "/home/u/d/target", GOOD_KUBEADM.as_bytes());
+    link(&root, "/home/u/evil", Path::new("../../etc"));
+    for path in ["home/u", "home/u/d", "home/u/d/target", "home/u/evil"] {
+        lchown(root.join(path), Some(USER), Some(USER)).unwrap();
+    }
+    let before = tree(&root)["/etc/target"].clone();
+    let injection = format!("inject={call}:signal=STOP:when={number}");
+    let mut command = strace::strace(&trace, &["-e", &format!("trace={call}"), "-e", &injection]);
+    command.arg(BINARY).args(["apply", "--kubeadm-config", "/home/u/d/target", "--root"]).arg(&root);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let process = loop {
+        let text = fs::read_to_string(&trace).unwrap_or_default();
+        if let Some(line) = text.lines().find(|line| line.contains("stopped by SIGSTOP")) {
+            break line.split(' ').next().unwrap().to_owned();
+        }
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let swap = |from: &str, to: &str| fs::rename(root.join(from), root.join(to)).unwrap();
+    swap("home/u/d", "home/u/own");
+    swap("home/u/evil", "home/u/d");
+    assert!(Command::new("kill").args(["-CONT", &process]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let after = tree(&root);
+    assert_eq!(after["/etc/target"], before, "{call} {number}: {output:?}");
+    assert_eq!(fs::read_dir(root.join("etc")).unwrap().filter(is_left).count(), 0, "{call} {number}: {output:?}");
+    Some(output)
+}
+
+/// Whether a file in `/etc` was left there by a run.
+fn is_left(entry: &std::io::Result<fs::DirEntry>) -> bool {
+    entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".target")
+}
+
+#[test]
+#[ignore = "takes seconds, and needs root and strace: `make test` runs it"]
+fn a_directory_that_becomes_a_link_at_any_moment_leads_to_no_file_of_roots() {
+    let (mut refused, mut edited) = (0, 0);
+    for call in ["openat", "openat2", "fstat", "readlinkat", "linkat", "unlinkat", "renameat", "fchown", "fsync"] {
+        for number in 1.. {
+            match swapped_at(call, number) {
+                Some(output) if output.status.success() => edited += 1,
+                Some(_) => refused += 1,
+                None => break,
+            }
+        }
+    }
+    // Before the look at the file, it is refused; when the directory is held, the user's own file is edited.
+    assert!(refused > 20 && edited > 5, "{refused} {edited}");
 }

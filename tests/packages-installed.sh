@@ -188,6 +188,20 @@ run 'dpkg purges it' dpkg -P kube-audit-bootstrap
 check "a kubeadm that isn't the hook stays" there /usr/local/bin/kubeadm
 check 'a program that never ran leaves nothing' gone $state
 
+# A masked unit, as an administrator leaves it who doesn't want it.
+new_node deb-masked
+bring
+on ln -s /dev/null /etc/systemd/system/kube-audit-bootstrap.service
+run 'dpkg installs it beside a masked unit' dpkg -i "/tmp/$deb"
+check "it says so, not: $said" says 'kube-audit-bootstrap.service is masked, and stays so'
+check 'the other unit is enabled' is_enabled kube-audit-bootstrap-heal.path
+on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
+run 'dpkg upgrades it beside a masked unit' dpkg -i "/tmp/$later_deb"
+check 'a unit that was disabled beside a masked one stays disabled in an upgrade' gone $wants/kube-audit-bootstrap-heal.path
+on rm /etc/systemd/system/kube-audit-bootstrap.service
+run 'dpkg upgrades it after the mask' dpkg -i "/tmp/$deb"
+check 'a unit that was masked is not enabled by an upgrade' gone $wants/kube-audit-bootstrap.service
+
 # The package sees a running systemd. The calls of systemctl and flock are written to a file.
 new_node deb-running
 bring
@@ -329,6 +343,29 @@ for unit in kube-audit-bootstrap.service kube-audit-bootstrap-heal.path; do
     check "$unit is in /usr/local" there /usr/local/lib/systemd/system/$unit
     check "$unit is enabled" is_enabled $unit
 done
+
+program_file=target/packaging/$arch/tree/kube-audit-bootstrap
+refused() { ! "$@"; }
+touch "$node$program"
+said=$(image/install.sh --root "$node" --prefix /usr --program $program_file 2>&1) || :
+check "it names the first one, not: $said" says 'it is installed with --prefix /usr/local'
+check 'install.sh removes nothing from another prefix' refused image/install.sh --root "$node" --prefix /usr --uninstall
+check 'the program is still there' there /usr/local/bin/kube-audit-bootstrap
+check 'install.sh finds the prefix of the installation' image/install.sh --root "$node" --uninstall
+check 'the program is gone' gone /usr/local/bin/kube-audit-bootstrap
+check 'what it did not install stays' there $program
+check 'install.sh removes nothing that it does not know' refused image/install.sh --root "$node" --uninstall
+check 'a program that it did not install stays' there $program
+
+new_node install-masked
+on ln -s /dev/null /etc/systemd/system/kube-audit-bootstrap.service
+check 'install.sh installs beside a masked unit' "$install" --root "$node" --hook
+check 'the other unit is enabled' is_enabled kube-audit-bootstrap-heal.path
+check 'the masked one stays so' [ "$(readlink "$node/etc/systemd/system/kube-audit-bootstrap.service")" = /dev/null ]
+check 'the hook is there' there /usr/local/bin/kubeadm
+on systemctl disable kube-audit-bootstrap-heal.path 2>/dev/null
+check 'install.sh installs again beside a masked unit' "$install" --root "$node"
+check 'a unit that was disabled stays disabled' gone $wants/kube-audit-bootstrap-heal.path
 
 new_node install-hook-taken
 on ln -s /usr/bin/true /usr/local/bin/kubeadm

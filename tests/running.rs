@@ -309,9 +309,8 @@ fn a_repair_waits_for_kubeadm_and_is_not_made_where_a_restore_came_first() {
         "restart: {drain: 0s}",
         0,
         "run apply apply; settle; cp /mnt/manifest \"$manifest\"; settle
-         cp \"$(command -v sleep)\" /mnt/bin/kubeadm
          state=/var/lib/kube-audit-bootstrap; exec 9>>$state/lock; flock 9
-         /mnt/bin/kubeadm 11 & kubeadm=$!
+         /mnt/programs/kubeadm -c 'sleep 11; :' kubeadm upgrade apply & kubeadm=$!
          run heal apply --heal --wait 1m & heal=$!
          wait $kubeadm; cp /mnt/heal/stderr /mnt/meanwhile
          until grep -q 'waiting for up to' /mnt/heal/stderr; do sleep 0.1; done
@@ -430,4 +429,66 @@ fn events_from_before_follow_once_all_is_well_and_nobody_writes_them() {
         "storage   move the events in /var/log/kubernetes/audit.before-mount to /var/log/kubernetes/audit: done\n";
     assert!(node.stdout("apply", 0).contains(moved), "{}", node.stdout("apply", 0));
     assert_eq!((node.text("moved").as_str(), node.at("aside").exists()), ("event\n", false));
+}
+
+/// A name says nothing: any user can give a process any name. Each of these runs in a shell, whatever it is called.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_process_that_only_has_the_name_does_not_count() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "run apply apply; settle
+         mkdir /mnt/fake
+         for name in kubeadm kube-apiserver kubelet; do
+             printf '#!/bin/sh\\nread -r _ </mnt/never\\n' >/mnt/fake/$name; chmod 755 /mnt/fake/$name
+             /mnt/fake/$name upgrade apply & eval \"fake_${name##*-}=\\$!\"
+         done
+         until [ \"$(cat /proc/$fake_kubelet/comm)\" = kubelet ]; do sleep 0.05; done
+         run status status
+         cp /mnt/manifest \"$manifest\"; settle
+         run heal apply --heal --wait 1m
+         rm \"$manifest\"; : >/etc/kubernetes/kubelet.conf
+         run verify verify
+         kill $fake_kubeadm $fake_apiserver $fake_kubelet",
+    );
+    // The API server here was asked, and it is the only one.
+    let status = node.text("status/stdout");
+    assert!(status.contains("by its own count: 7 by log"), "{status}");
+    node.stdout("heal", 0);
+    assert!(node.stdout("verify", 0).contains("there is no API server here"));
+}
+
+/// A worker may host the control planes of other clusters.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_runs_on_a_worker_is_not_its_api_server() {
+    let story = "cp \"$manifest\" /mnt/kept; : >/etc/kubernetes/kubelet.conf; mount -t tmpfs tmpfs /etc/kubernetes/manifests
+                 [ -e /proc/$(cat /mnt/pid)/exe ]; run verify verify";
+    let node = ControlPlane::tell("", 0, story);
+    assert!(node.stdout("verify", 0).contains("there is no API server here"));
+}
+
+/// Somebody put links and pipes among the rotated logs. Opening such a thing can act: on `/dev/watchdog`, a tape.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_is_no_log_among_the_logs_is_not_opened() {
+    let node = ControlPlane::tell(
+        "",
+        0,
+        "run apply apply; settle; cd /var/log/kubernetes/audit
+         ln -s /dev/zero audit-2026-11-26T12-00-00.000.log
+         ln -s /dev/zero audit-2026-11-26T13-00-00.000.log.gz
+         mkfifo audit-2026-11-26T14-00-00.000.log; cd /
+         ln -s /dev/zero /etc/kubernetes/kubeadm.yaml
+         strace='strace -f -y -o /mnt/opened -e trace=open,openat,openat2 -e signal=none'
+         run status status; run plan plan; strace=''",
+    );
+    let opened = node.text("opened");
+    // All that was opened; what is only looked at has O_PATH.
+    let opened: Vec<_> = opened.lines().filter(|line| !line.contains("O_PATH")).collect();
+    assert!(opened.iter().any(|line| line.contains("audit-policy.yaml>")), "{opened:?}");
+    let planted =
+        |line: &&&str| line.contains("= ") && (line.contains("</dev/zero") || line.contains("14-00-00.000.log>"));
+    assert_eq!(opened.iter().filter(planted).collect::<Vec<_>>(), [] as [&&str; 0]);
 }

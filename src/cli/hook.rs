@@ -217,6 +217,7 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
             let mut given = Given::default();
             if let Err(error) = prepare(&call, &mut given) {
                 go_on(&call, &real, &given, error)?;
+                given.hold()?;
                 // kubeadm still gets the copy of a file that it can't read again. It does not get the patches,
                 // because with them the API server would need a policy.
                 given.option = given.option.filter(|_| call.config.is_some());
@@ -240,8 +241,8 @@ struct Given {
     option: Option<String>,
     /// Its directory.
     directory: Option<String>,
-    /// The user's file is a pipe that is read already, so kubeadm would find nothing in it.
-    is_read: bool,
+    /// What was in the user's file, if it is a pipe: kubeadm would find nothing more in it.
+    read: Option<Vec<u8>>,
 }
 
 impl Given {
@@ -250,6 +251,14 @@ impl Given {
         let directory = handover::write(root, files)?;
         self.option = Some(format!("--{option}={directory}{file}"));
         self.directory = Some(directory);
+        Ok(())
+    }
+
+    /// Gives kubeadm what was in a pipe, where no copy could be written.
+    fn hold(&mut self) -> Result<()> {
+        if let (Some(bytes), None) = (&self.read, &self.option) {
+            self.option = Some(format!("--config={}", handover::hold(bytes)?));
+        }
         Ok(())
     }
 }
@@ -288,8 +297,8 @@ fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<S
     if call.rootfs.is_some() || !handover::needs_copy(&path, &shown)? {
         return Ok(shown);
     }
-    given.is_read = handover::is_stream(&path);
     let bytes = handover::read(&path)?;
+    given.read = handover::is_stream(&path).then(|| bytes.clone());
     text_of(&bytes).map_err(|error| anyhow!("{shown}:{error}"))?;
     given.write(root, "config", &[("kubeadm.yaml".to_owned(), bytes)], "/kubeadm.yaml")?;
     Ok(format!("{}/kubeadm.yaml", given.directory.as_deref().unwrap_or_default()))
@@ -358,7 +367,7 @@ fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Resul
         ::log::warn!("{error:#}; kubeadm upgrade starts all the same; see kube-audit-bootstrap status");
     } else if joins_as_worker(call, given) {
         ::log::warn!("{error:#}; kubeadm join starts all the same, because a worker needs no preparation");
-    } else if (given.is_read && given.option.is_none()) || is_required() {
+    } else if is_required() {
         if let (Some(directory), None) = (&given.directory, &call.rootfs) {
             handover::discard(directory);
         }
@@ -373,13 +382,16 @@ fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Resul
 /// planes, so an error in it must not stop the worker.
 fn joins_as_worker(call: &Call, given: &Given) -> bool {
     let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
-    let path = match &given.directory {
-        Some(directory) => Ok(format!("{directory}/kubeadm.yaml")),
-        None => call.path(file).map(|path| path.display().to_string()),
+    let text = match &given.read {
+        Some(bytes) => text_of(bytes).map(|text| (text.to_owned(), file.clone())).ok(),
+        None => {
+            let path = call.path(file).map(|path| path.display().to_string());
+            let text = path.and_then(|path| open_root(call.root())?.text(&path));
+            text.ok().flatten().map(|text| (text.text, text.path))
+        }
     };
-    let text = path.and_then(|path| open_root(call.root())?.text(&path));
-    let Ok(Some(text)) = text else { return false };
-    kubeadm::read(&text.text, &text.path, Reader::Join).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
+    let Some((text, path)) = text else { return false };
+    kubeadm::read(&text, &path, Reader::Join).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
 }
 
 /// `error`, with what it means for the caller of kubeadm. The last line can be understood alone.

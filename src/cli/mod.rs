@@ -14,6 +14,7 @@ mod plan;
 mod policy;
 mod render;
 mod restore;
+mod secrets;
 mod show;
 mod status;
 mod verify;

@@ -64,6 +64,21 @@ pub enum FileKind {
     BlockDevice,
 }
 
+impl FileKind {
+    /// The kind in `st_mode` (inode(7)).
+    pub fn of(mode: u32) -> FileKind {
+        match mode & 0o170_000 {
+            0o040_000 => FileKind::Directory,
+            0o120_000 => FileKind::Link,
+            0o010_000 => FileKind::Fifo,
+            0o140_000 => FileKind::Socket,
+            0o020_000 => FileKind::CharacterDevice,
+            0o060_000 => FileKind::BlockDevice,
+            _ => FileKind::File,
+        }
+    }
+}
+
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

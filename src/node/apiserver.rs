@@ -4,15 +4,17 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::OFlag;
 
 use super::kubectl::{self, Answer};
-use super::process::running;
-use super::storage::identity;
+use super::opening::{Expected, open_known};
+use super::process::{Runs, is_of_node, is_of_user, place, program, running};
+use super::root::Root;
 use crate::audit::command_line;
 use crate::audit::metrics;
 use crate::facts::asker::Answered;
@@ -35,20 +37,30 @@ pub struct Processes {
     pub has_kubelet: bool,
 }
 
-/// Finds the running API servers, and whether a kubelet runs.
+/// Finds the running API servers of this node's manifests, and whether a kubelet runs.
 pub fn find_processes() -> Processes {
     let mut found = Processes::default();
-    for (pid, name) in running() {
-        match name.as_str() {
-            API_SERVER => found.api_servers.extend(read_process(pid)),
-            // One program that is all programs of Kubernetes; its first argument says which.
-            HYPERKUBE => {
-                let process = read_process(pid).filter(|one| command_line::start(&one.arguments) == Some(2));
-                found.api_servers.extend(process);
+    let mut outside = Vec::new();
+    for (pid, _) in running() {
+        match program(pid).as_deref() {
+            Some(name @ (API_SERVER | HYPERKUBE)) => {
+                // hyperkube is all programs of Kubernetes; its first argument says which.
+                let is_one = |one: &Process| name == API_SERVER || command_line::start(&one.arguments) == Some(2);
+                match place(pid) {
+                    Runs::StaticPod => found.api_servers.extend(read_process(pid).filter(is_one)),
+                    Runs::Outside if is_of_user(pid) => outside.extend(read_process(pid).filter(is_one)),
+                    Runs::Outside | Runs::OtherPod => {}
+                }
             }
-            KUBELET => found.has_kubelet = true,
+            Some(KUBELET) => found.has_kubelet |= is_of_node(pid),
             _ => {}
         }
+    }
+    // A kubelet can be told to make no groups of pods (`cgroupsPerQOS: false`). Only then is no process in one, and an
+    // API server counts if the root user runs it.
+    let has_pods = || running().any(|(pid, _)| place(pid) != Runs::Outside);
+    if found.api_servers.is_empty() && !outside.is_empty() && !has_pods() {
+        found.api_servers = outside;
     }
     found
 }
@@ -184,10 +196,9 @@ impl Tail {
 
     /// What was written since. If the file was rotated meanwhile, the text of the new file.
     pub fn text(&self) -> Result<String> {
-        // Without O_NONBLOCK, opening a FIFO would wait for a writer.
-        let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path)?;
+        let file = open_known(Path::new(&self.path), Expected::File, OFlag::empty())
+            .with_context(|| self.path.clone())?;
         let metadata = file.metadata()?;
-        ensure!(metadata.is_file(), "{}: not a regular file", self.path);
         let is_same = metadata.ino() == self.inode && metadata.len() >= self.start;
         let start = if is_same { self.start } else { 0 }.max(metadata.len().saturating_sub(LOG_LIMIT));
         read_from(file, start, LOG_LIMIT)
@@ -204,7 +215,9 @@ fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
 /// The device and inode of the directory that an API server logs to, as its container sees it.
 pub fn log_of(process: &Process) -> Option<FileIdentity> {
     let log = process.value("audit-log-path").filter(|log| log.starts_with('/'))?;
-    identity(format!("/proc/{}/root{}", process.pid, parent(&log)))
+    // A link in the container leads to where the container has it.
+    let root = Root::open(Path::new(&format!("/proc/{}/root", process.pid))).ok()?;
+    root.stat(parent(&log)).ok()?.map(|entry| entry.identity)
 }
 
 #[cfg(test)]

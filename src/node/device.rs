@@ -2,13 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::fcntl::OFlag;
 
+use super::opening::{Expected, open_known};
 use super::process;
 use super::storage;
 use crate::storage::blank::{self, Content, DeviceEvidence, LABEL};
@@ -45,7 +47,7 @@ pub fn wait_for(path: &str) -> Option<String> {
 
 /// The size of a block device in bytes.
 pub fn size_of(path: &str) -> std::io::Result<u64> {
-    File::open(path)?.seek(SeekFrom::End(0))
+    open_known(Path::new(path), Expected::BlockDevice, OFlag::empty())?.seek(SeekFrom::End(0))
 }
 
 /// Reads what is on a device.
@@ -68,8 +70,7 @@ pub fn judge_content(path: &str) -> Result<Content> {
     evidence.signatures = blank::signatures(&process::run("wipefs", &["--no-act", "--parsable", &real], LOOK)?);
     evidence.size = size_of(&real).with_context(|| path.to_owned())?;
     // Mounts, swap and the device mapper open a device exclusively, too.
-    let flags = OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    match File::options().read(true).custom_flags(flags.bits()).open(&real) {
+    match open_known(Path::new(&real), Expected::BlockDevice, OFlag::O_EXCL) {
         Ok(file) => evidence.data = find_data(&file, evidence.size).with_context(|| path.to_owned())?,
         Err(error) => evidence.claimed = Some(error.to_string()),
     }

@@ -3,10 +3,13 @@
 //! some paths here are not below a [`Root`].
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::device::{judge_content, size_of, wait_for};
 use super::gather::gather;
@@ -122,7 +125,7 @@ pub fn mount(
     ensure!(mounted_at(directory)?.is_none(), "{directory}: something was mounted there meanwhile; run again");
     if has_files(root, directory)? && root.stat(&aside)?.is_some() {
         // An earlier run was interrupted before it mounted the disk, and an API server has started a log since.
-        gather(log, begun)?;
+        gather(root, log, begun)?;
     }
     if has_files(root, directory)? {
         let moved = slot.rename_new(&slot.name, split(&aside)?.1);
@@ -159,7 +162,11 @@ pub fn mount(
 /// The kernel reports an error.
 pub fn unmount(root: &Root, directory: &str) -> Result<()> {
     if mounted_at(directory)?.is_some() {
-        umount2(directory, MntFlags::MNT_DETACH).map_err(|errno| root.error("unmount", directory, errno))?;
+        // By its descriptor, because another directory may have this path by now.
+        let mounted = root.find(directory);
+        let unmounted = mounted
+            .and_then(|fd| umount2(format!("/proc/self/fd/{}", fd.as_raw_fd()).as_str(), MntFlags::MNT_DETACH));
+        unmounted.map_err(|errno| root.error("unmount", directory, errno))?;
     }
     Ok(())
 }
@@ -176,11 +183,10 @@ pub fn put_back(root: &Root, directory: &str) -> Result<()> {
     }
     let slot = root.slot(directory)?;
     // An empty directory is only the mount point.
-    match fs::remove_dir(directory) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            log::warn!("{directory}: {error}; the previous files stay in {aside}");
+    match unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(errno) => {
+            log::warn!("{directory}: {}; the previous files stay in {aside}", errno.desc());
             return Ok(());
         }
     }

@@ -2,18 +2,17 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Seek};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::OFlag;
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::apiserver::{self, log_of};
 use super::names::temporary_name;
 use super::process;
-use super::root::split;
+use super::root::{Root, Slot, split};
 use super::storage::identity;
 use crate::facts::file::Attributes;
 use crate::facts::server::Process;
@@ -22,15 +21,14 @@ use crate::storage::rotation;
 
 /// The process that may still write in a directory, as `NAME (PID)`: an API server that logs there, even if it has no
 /// file open, or any process that has a file there open for writing.
-fn find_writer(directory: &str) -> Option<String> {
-    let here = identity(directory);
-    let logs_here = |process: &Process| log_of(process).is_some_and(|log| Some(log) == here);
+fn find_writer(directory: &Slot, names: &[String]) -> Result<Option<String>> {
+    let here = directory.identity()?;
+    let logs_here = |process: &Process| log_of(process).is_some_and(|log| log == here);
     if let Some(process) = apiserver::find_processes().api_servers.into_iter().find(logs_here) {
-        return Some(format!("kube-apiserver ({})", process.pid));
+        return Ok(Some(format!("kube-apiserver ({})", process.pid)));
     }
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let files: Vec<_> = entries.filter_map(|entry| identity(entry.path())).collect();
-    process::running().find_map(|(pid, name)| {
+    let files: Vec<_> = names.iter().filter_map(|name| directory.identity_of(name).ok()).collect();
+    Ok(process::running().find_map(|(pid, name)| {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let writes = |fd: fs::DirEntry| {
             let number = fd.file_name().to_string_lossy().into_owned();
@@ -40,7 +38,7 @@ fn find_writer(directory: &str) -> Option<String> {
             (flags != '0' && files.contains(&identity(fd.path())?)).then_some(())
         };
         open.filter_map(writes).next().map(|()| format!("{name} ({pid})"))
-    })
+    }))
 }
 
 /// Moves the previous log files to the directory of `log`, each in full or not at all. A rotated file keeps its name,
@@ -51,98 +49,92 @@ fn find_writer(directory: &str) -> Option<String> {
 ///
 /// A process may still write there; there is too little room; the file system reports an error. Files that
 /// were not moved stay for the next run.
-pub fn gather(log: &str, attributes: Option<&Attributes>) -> Result<usize> {
+pub fn gather(root: &Root, log: &str, attributes: Option<&Attributes>) -> Result<usize> {
     let (directory, log) = split(log)?;
     let from = aside(directory);
-    if !Path::new(&from).exists() {
+    if root.stat(&from)?.is_none() {
         return Ok(0);
     }
+    // The API server's user may write to both directories, so they are held open, and names are looked up only in them.
+    let (source, target) = (root.slot(&format!("{from}/{log}"))?, root.slot(&format!("{directory}/{log}"))?);
     ensure!(
-        identity(&from) != identity(directory),
+        source.identity()? != target.identity()?,
         "{from}: this is the same directory as {directory}; set storage.bind to another directory"
     );
-    if let Some(writer) = find_writer(&from) {
+    let names = root.list(&from)?.unwrap_or_default();
+    if let Some(writer) = find_writer(&source, &names)? {
         bail!("{from}: {writer} still writes here; when it has ended, run apply again to move the log files");
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&from).with_context(|| from.clone())? {
-        let entry = entry?;
-        // A name that isn't UTF-8 is not the name of a log.
-        if let Some(name) = entry.file_name().to_str().filter(|name| rotation::is_of(log, name)) {
-            files.push((name.to_owned(), entry.path(), entry.metadata()?.len()));
-        }
+    let (mut files, mut needed) = (Vec::new(), 0_u64);
+    for name in names.into_iter().filter(|name| rotation::is_of(log, name)) {
+        let shown = format!("{from}/{name}");
+        // Neither a link nor a FIFO is a log.
+        let file = source.open(&name).with_context(|| format!("{shown}: move it away"))?;
+        needed = needed.saturating_add(file.metadata().with_context(|| shown.clone())?.len());
+        files.push((name, file));
     }
-    let needed = files.iter().fold(0_u64, |sum, (_, _, length)| sum.saturating_add(*length));
-    let room = statvfs(directory).with_context(|| directory.to_owned())?;
+    let room = fstatvfs(&target.dir).with_context(|| directory.to_owned())?;
     let room = room.blocks_available().saturating_mul(room.fragment_size());
     ensure!(
         needed < room,
         "{from}: {needed} bytes must be moved, but only {room} are free in {directory}; make room, then run apply again"
     );
     let mut moved = 0;
-    for (name, path, _) in files {
-        moved += usize::from(move_log(&path, directory, log, &name, attributes)?);
-        fs::remove_file(&path).with_context(|| path.display().to_string())?;
+    for (name, file) in files {
+        let shown = format!("{from}/{name}");
+        let copied = move_log(&file, &target, log, &name, attributes);
+        moved += usize::from(copied.with_context(|| format!("cannot move {shown} to {directory}"))?);
+        source.remove(&name).map_err(|errno| root.error("remove", &shown, errno))?;
     }
-    match fs::remove_dir(&from) {
+    let parent = root.slot(&from)?;
+    match unlinkat(&parent.dir, parent.name.as_str(), UnlinkatFlags::RemoveDir) {
         Ok(()) => {}
         // The directory may have had files other than logs.
-        Err(error) => log::warn!("{from}: {error}; the other files in it stay"),
+        Err(errno) => log::warn!("{from}: {}; the other files in it stay", errno.desc()),
     }
     Ok(moved)
 }
 
 /// Copies a log to another file system, under a name that is free there. Returns false if the file is empty, or was
 /// copied already.
-fn move_log(from: &Path, directory: &str, log: &str, name: &str, attributes: Option<&Attributes>) -> Result<bool> {
-    // The API server's user may put anything there, so no link is followed, and no FIFO is waited for.
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let shown = || from.display().to_string();
-    let source = File::options().read(true).custom_flags(flags.bits()).open(from).with_context(shown)?;
+fn move_log(source: &File, target: &Slot, log: &str, name: &str, attributes: Option<&Attributes>) -> Result<bool> {
     let before = source.metadata()?;
-    ensure!(before.is_file(), "{}: this is not a regular file; move it away", shown());
     if before.len() == 0 {
         return Ok(false);
     }
     let written = before.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (mut seconds, is_compressed) = rotation::time(log, name).unwrap_or((written.as_secs(), false));
     let mut name = if name == log { rotation::name(log, (seconds, false)) } else { name.to_owned() };
-    while let Ok(there) = File::options().read(true).custom_flags(flags.bits()).open(format!("{directory}/{name}"))
-    {
+    while target.identity_of(&name).is_ok() {
         // An interrupted run may have copied this file already.
-        if is_same_content(&source, &there)? {
+        if target.open(&name).is_ok_and(|there| is_same_content(source, &there).unwrap_or(false)) {
             return Ok(false);
         }
         // The next second gives a name that is still that of a rotated log.
         seconds += 1;
         name = rotation::name(log, (seconds, is_compressed));
     }
-    let target = format!("{directory}/{name}");
-    let staged = format!("{directory}/{}", temporary_name(&name));
-    let copy = || -> std::io::Result<()> {
-        match fs::remove_file(&staged) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut to = File::options().write(true).create_new(true).mode(0o600).open(&staged)?;
-        (&source).rewind()?;
-        std::io::copy(&mut (&source).take(before.len()), &mut to)?;
-        let (uid, gid, mode) = match attributes {
-            Some(wanted) => (wanted.uid, wanted.gid, wanted.mode),
-            None => (before.uid(), before.gid(), before.mode() & 0o7777),
-        };
-        fchown(&to, Some(uid), Some(gid))?;
-        to.set_permissions(Permissions::from_mode(mode))?;
-        to.set_modified(before.modified()?)?;
-        to.sync_all()?;
-        let after = source.metadata()?;
-        if (after.len(), after.modified()?) != (before.len(), before.modified()?) {
-            return Err(std::io::Error::other("something wrote to it meanwhile; run apply again"));
-        }
-        fs::rename(&staged, &target)?;
-        File::open(directory)?.sync_all()
+    let staged = temporary_name(&name);
+    let mut to = target.open_new(&staged)?;
+    let mut from = source;
+    from.rewind()?;
+    std::io::copy(&mut from.take(before.len()), &mut to)?;
+    let (uid, gid, mode) = match attributes {
+        Some(wanted) => (wanted.uid, wanted.gid, wanted.mode),
+        None => (before.uid(), before.gid(), before.mode() & 0o7777),
     };
-    copy().map(|()| true).with_context(|| format!("cannot move {} to {target}", shown()))
+    fchown(&to, Some(uid), Some(gid))?;
+    to.set_permissions(Permissions::from_mode(mode))?;
+    to.set_modified(before.modified()?)?;
+    to.sync_all()?;
+    let after = source.metadata()?;
+    ensure!(
+        (after.len(), after.modified()?) == (before.len(), before.modified()?),
+        "something wrote to it meanwhile; run apply again"
+    );
+    target.rename_new(&staged, &name)?;
+    target.sync()?;
+    Ok(true)
 }
 
 /// Whether two files have the same bytes.
@@ -179,7 +171,7 @@ mod tests {
         for path in [format!("{LOGS}/x"), format!("{LOGS}.before-mount/x")] {
             fs::remove_file(node.host(&path)).unwrap();
         }
-        format!("{}/audit.log", node.host(LOGS).display())
+        format!("{LOGS}/audit.log")
     }
 
     fn names(node: &Node, path: &str) -> Vec<String> {
@@ -198,7 +190,7 @@ mod tests {
         last.set_modified(crate::time::at(1_795_698_000)).unwrap();
         node.chmod(&format!("{LOGS}.before-mount/{OLD}"), 0o640);
         drop(last);
-        assert_eq!(gather(&log, None).unwrap(), 2);
+        assert_eq!(gather(&node.root, &log, None).unwrap(), 2);
         assert_eq!(names(&node, LOGS), [OLD, "audit-2026-11-26T13-00-00.000.log"]);
         assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "old");
         assert_eq!(node.mode(&format!("{LOGS}/{OLD}")), 0o640);
@@ -221,12 +213,12 @@ mod tests {
                 .set_modified(crate::time::at(1_795_698_000))
                 .unwrap();
         }
-        assert_eq!(gather(&log, None).unwrap(), 1);
+        assert_eq!(gather(&node.root, &log, None).unwrap(), 1);
         assert_eq!(node.text(&format!("{LOGS}/{OLD}")), "new");
         assert_eq!(node.text(&format!("{LOGS}/{later}")), "old");
         // As a run leaves it that is interrupted after a copy, before it removes the original.
         node.put(&format!("{aside}/{OLD}"), "old");
-        assert_eq!(gather(&log, None).unwrap(), 0);
+        assert_eq!(gather(&node.root, &log, None).unwrap(), 0);
         assert_eq!(names(&node, LOGS), [OLD, later]);
         assert!(!node.exists(&aside));
     }
@@ -236,7 +228,7 @@ mod tests {
         let node = Node::new();
         let log = log(&node);
         node.put(&format!("{LOGS}.before-mount/{OLD}"), "old");
-        gather(&log, Some(&super::super::testing::mode(0o640))).unwrap();
+        gather(&node.root, &log, Some(&super::super::testing::mode(0o640))).unwrap();
         assert_eq!(node.mode(&format!("{LOGS}/{OLD}")), 0o640);
     }
 
@@ -245,9 +237,9 @@ mod tests {
         let node = Node::new();
         let log = log(&node);
         fs::remove_dir(node.host(LOGS)).unwrap();
-        node.link(LOGS, node.host(&format!("{LOGS}.before-mount")).to_str().unwrap());
+        node.link(LOGS, &format!("{LOGS}.before-mount"));
         node.put(&format!("{LOGS}.before-mount/{OLD}"), "old");
-        assert!(gather(&log, None).is_err());
+        assert!(gather(&node.root, &log, None).is_err());
         assert!(node.exists(&format!("{LOGS}.before-mount/{OLD}")));
     }
 
@@ -258,7 +250,7 @@ mod tests {
         node.put(&format!("{LOGS}.before-mount/notes"), "somebody's");
         node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
         fs::create_dir(node.host(&format!("{LOGS}.before-mount/archive"))).unwrap();
-        assert_eq!(gather(&log, None).unwrap(), 1);
+        assert_eq!(gather(&node.root, &log, None).unwrap(), 1);
         assert_eq!(names(&node, &format!("{LOGS}.before-mount")), ["archive", "notes"]);
     }
 
@@ -267,8 +259,8 @@ mod tests {
         let node = Node::new();
         let log = log(&node);
         node.put("/secret", "secret");
-        node.link(&format!("{LOGS}.before-mount/audit.log"), node.host("/secret").to_str().unwrap());
-        assert!(gather(&log, None).is_err());
+        node.link(&format!("{LOGS}.before-mount/audit.log"), "/secret");
+        assert!(gather(&node.root, &log, None).is_err());
         assert_eq!(names(&node, LOGS), [] as [&str; 0]);
         assert!(node.exists(&format!("{LOGS}.before-mount/audit.log")));
     }
@@ -280,9 +272,9 @@ mod tests {
         node.put(&format!("{LOGS}.before-mount/audit.log"), "last");
         let open =
             File::options().append(true).open(node.host(&format!("{LOGS}.before-mount/audit.log"))).unwrap();
-        let error = gather(&log, None).unwrap_err().to_string();
+        let error = gather(&node.root, &log, None).unwrap_err().to_string();
         assert!(error.contains(&format!("({}) still writes here", std::process::id())), "{error}");
         drop(open);
-        assert_eq!(gather(&log, None).unwrap(), 1);
+        assert_eq!(gather(&node.root, &log, None).unwrap(), 1);
     }
 }

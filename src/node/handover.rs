@@ -6,16 +6,20 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::IntoRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, process};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::OFlag;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{AccessFlags, access};
 
 use super::obstacle;
+use super::opening::{Expected, open_known};
 use super::root::{Root, split};
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
@@ -41,7 +45,8 @@ pub type Handed = (String, Vec<u8>);
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
     let mut bytes = Vec::new();
-    File::open(path).with_context(name)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(name)?;
+    let file = open_known(path, Expected::Readable, OFlag::empty()).with_context(name)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).with_context(name)?;
     if bytes.len() > MAX_BYTES {
         bail!("{}: more than {MAX_BYTES} bytes, too large for a kubeadm configuration; check the path", name());
     }
@@ -69,6 +74,15 @@ pub fn write(root: &Root, files: &[Handed]) -> Result<String> {
         slot.create(&slot.name, bytes, None).map_err(|errno| root.error("write", &path, errno))?;
     }
     Ok(directory)
+}
+
+/// Holds a file in memory for the program that this process becomes. Returns its path there.
+pub fn hold(bytes: &[u8]) -> Result<String> {
+    // Without MFD_CLOEXEC: the descriptor stays open in kubeadm.
+    let file = memfd_create("kubeadm.yaml", MFdFlags::empty()).context("can't hand the file over in memory")?;
+    let mut file = File::from(file);
+    file.write_all(bytes).context("can't hand the file over in memory")?;
+    Ok(format!("/proc/self/fd/{}", file.into_raw_fd()))
 }
 
 /// Reads the patches in a directory and its subdirectories, as kubeadm does. The paths are relative to the directory.
@@ -121,11 +135,28 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
 /// The directories where kubeadm is searched for after `PATH`, because a service may have no `PATH`.
 pub const USUAL: &[&str] = &["/usr/bin", "/usr/local/bin", "/opt/bin"];
 
-/// Whether a path can be read only once. A path in `/dev` or `/proc` may be a descriptor of the caller, so it counts
-/// as a stream even if it leads to a file.
+/// Whether a path can be read only once: it is no regular file, or it leads through `/proc`, as `/dev/stdin` does. There
+/// it may be a descriptor of the caller, even if that is one of a file.
 pub fn is_stream(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|top| path.starts_with(top))
-        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+    fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) || leads_through_proc(path)
+}
+
+fn leads_through_proc(path: &Path) -> bool {
+    let mut at = path.to_owned();
+    for _ in 0..40 {
+        // The links before the last name, too.
+        if let (Some(parent), Some(name)) = (at.parent(), at.file_name())
+            && let Ok(real) = fs::canonicalize(parent)
+        {
+            at = real.join(name);
+        }
+        match fs::read_link(&at) {
+            _ if at.starts_with("/proc") => return true,
+            Ok(target) => at = at.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Whether kubeadm needs a copy, because the file can't be edited at its own path: it is a stream, a mount of its own,

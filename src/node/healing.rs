@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::backup;
-use super::process::running;
+use super::handover::KUBEADM;
+use super::process::{is_of_node, program, running, words};
 use super::root::Root;
 use crate::facts::backup::Why;
 use crate::facts::repairs::{Repair, RepairHistory};
@@ -57,8 +58,14 @@ pub fn wait_until_quiet(root: &Root, manifest: &str) -> Result<()> {
     }
 }
 
+/// Whether the root user runs a kubeadm here that may write the manifest.
 fn kubeadm_runs() -> bool {
-    running().any(|(_, name)| name == "kubeadm")
+    let writes = |word: &String| ["init", "join", "upgrade", "reset"].contains(&word.as_str());
+    running().any(|(pid, _)| {
+        program(pid).is_some_and(|program| program.starts_with(KUBEADM))
+            && is_of_node(pid)
+            && words(pid).iter().any(writes)
+    })
 }
 
 /// Forgets the history up to the backup `id`. Needed after an `apply` by hand that found nothing to do and so made no

@@ -5,11 +5,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::root::Root;
+use crate::facts::file::FileKind;
 use crate::path::STATE;
 
 const NAME: &str = "lock";
@@ -31,11 +31,6 @@ impl Lock {
     pub fn take(root: &Root, timeout: Duration) -> Result<Lock> {
         let path = format!("{STATE}/{NAME}");
         let file = open(root, &path)?;
-        ensure!(
-            file.metadata().is_ok_and(|metadata| metadata.is_file()),
-            "{}: the lock is not a regular file; remove it",
-            root.shown(&path)
-        );
         let start = Instant::now();
         let mut told = false;
         loop {
@@ -65,10 +60,10 @@ impl Lock {
 
 fn open(root: &Root, path: &str) -> Result<File> {
     let failed = |errno| root.error("open the lock file", path, errno);
-    match root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW) {
-        Ok(fd) => return Ok(File::from(fd)),
-        Err(Errno::ENOENT) => {}
-        Err(errno) => return Err(failed(errno)),
+    if let Some(entry) = root.look(path)? {
+        ensure!(entry.kind == FileKind::File, "{}: the lock is not a regular file; remove it", root.shown(path));
+        let opened = root.find_name(path).and_then(|found| root.reopen_found(path, &found));
+        return Ok(File::from(opened.map_err(failed)?));
     }
     root.make_private(STATE)?;
     let slot = root.slot(path)?;

@@ -1,8 +1,9 @@
 //! The node: the only code that reads or changes the host.
 //!
 //! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
-//!   the temporary files beside a file.
-//! * [`observe`] reads everything that a plan depends on, [`container`] what the API server's container sees, [`kubelet`] the kubelet's configuration, and [`storage`] the
+//!   the temporary files beside a file. [`opening`] opens a file only if it is of the expected kind.
+//! * [`observe`] reads everything that a plan depends on, [`container`] what the API server's container sees,
+//!   [`kubelet`] the kubelet's configuration, and [`storage`] the
 //!   file system of the log directory.
 //! * [`transaction`] executes changes: all of them, or none. [`obstacle`] finds out what stands in their way.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
@@ -35,6 +36,7 @@ pub mod lock;
 pub mod names;
 pub mod observe;
 pub mod obstacle;
+pub mod opening;
 pub mod outgoing;
 pub mod pending;
 pub mod pod;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
-use super::root::{Root, split, stays_wrong};
+use super::root::{Root, is_planted, split, stays_wrong};
 use super::{cluster, container, disk, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
@@ -53,7 +53,9 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
                 bail!("{}: there is no such file; name an existing kubeadm configuration file", root.shown(path))
             }
             Ok(None) => {}
-            Err(error) if configured.is_none() && stays_wrong(&error) => unreadable.push(format!("{error:#}")),
+            Err(error) if configured.is_none() && (stays_wrong(&error) || is_planted(&error)) => {
+                unreadable.push(format!("{error:#}"))
+            }
             Err(error) => return Err(error),
         }
     }
@@ -169,10 +171,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             let path = format!("{directory}/{other}");
             if rotation::is_of(name, other) {
                 // A link, or what is not a regular file, belongs to another program.
-                let entry = root.stat(&path).ok().flatten();
-                let entry = entry.filter(|entry| {
-                    entry.kind == FileKind::File && root.real(&path).is_ok_and(|real| real == path)
-                });
+                let entry = root.look(&path).ok().flatten();
+                let entry = entry.filter(|entry| entry.kind == FileKind::File);
                 if entry.is_some() && path == *log {
                     targets.heads.insert(path.clone(), storage::head(root, &path));
                 }

@@ -62,7 +62,7 @@ pub fn of_file(root: &Root, path: &str) -> Result<Option<Obstacle>> {
 pub fn of_new(root: &Root, path: &str) -> Result<Option<Obstacle>> {
     let mut at = path;
     while at != "/" {
-        if let Ok(directory) = root.open_at(at, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        if let Ok(directory) = root.open_directory(at) {
             return Ok(read_only(directory, at));
         }
         at = split(at)?.0;

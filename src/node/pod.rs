@@ -6,15 +6,17 @@
 //! containers, of sidecars and of pods with a similar name are not the API server's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
+use nix::fcntl::OFlag;
 
 use super::kubelet;
-use super::process::running;
+use super::opening::{Expected, open_known};
+use super::process::{is_of_node, pod_of, program, running, words};
 use super::root::Root;
 use crate::audit::log::last_words;
 use crate::facts::server::Process;
@@ -203,39 +205,20 @@ fn standard_output(log: &str) -> String {
 }
 
 fn end_of(path: &Path, limit: u64) -> Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = open_known(path, Expected::File, OFlag::empty())?;
     file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(limit)))?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The UID of the pod that a process runs in, by its control group. `None` if it runs in none.
-fn pod_of(pid: i32) -> Option<String> {
-    pod_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
-}
-
-/// The UID in the lines of `/proc/PID/cgroup`. The kubelet names the group `podUID`, or for systemd
-/// `kubepods-burstable-podUID.slice` with underscores (`pkg/kubelet/cm`). Of nested nodes, such as kind's, the innermost
-/// pod counts.
-fn pod_in(groups: &str) -> Option<String> {
-    let uid = |part: &str| {
-        let part = part.strip_suffix(".slice").unwrap_or(part);
-        let uid = part.rsplit_once("-pod").map_or_else(|| part.strip_prefix("pod"), |(_, uid)| Some(uid))?;
-        let is_uid = uid.len() >= 32 && uid.chars().all(|c| c.is_ascii_hexdigit() || "-_".contains(c));
-        is_uid.then(|| uid.replace('_', "-"))
-    };
-    groups.lines().find_map(|line| line.rsplit('/').find_map(uid))
-}
-
 /// The names that this node may have: as its kubelet is told, or else its host name (kubernetes/kubernetes
 /// `pkg/util/node`).
 fn node_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (pid, _) in running().filter(|(_, name)| name == "kubelet") {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<_> =
-            words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let is_kubelet = |pid: i32| program(pid).as_deref() == Some("kubelet") && is_of_node(pid);
+    for (pid, _) in running().filter(|(pid, _)| is_kubelet(*pid)) {
+        let words = words(pid);
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let Some(rest) = word.trim_start_matches('-').strip_prefix("hostname-override") else { continue };
@@ -342,39 +325,6 @@ mod tests {
         ] {
             let mut starts = Starts::since(there, since.map(at));
             assert_eq!(starts.count(there), count, "{there:?} since {since:?}");
-        }
-    }
-
-    #[test]
-    fn the_pod_of_a_process_is_in_its_control_group() {
-        let plain = "01234567-89ab-cdef-0123-456789abcdef";
-        for (groups, wanted) in [
-            (
-                format!(
-                    "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{UID}.slice/cri-containerd-ff.scope"
-                ),
-                Some(UID),
-            ),
-            (
-                format!("0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{UID}.slice/cri-o-ff.scope"),
-                Some(UID),
-            ),
-            (
-                format!(
-                    "12:memory:/kubepods/burstable/pod{UID}/ff\n1:name=systemd:/kubepods/burstable/pod{UID}/ff\n"
-                ),
-                Some(UID),
-            ),
-            (format!("0::/../../kubepods/besteffort/pod{plain}/ff"), Some(plain)),
-            (format!("0::/kubepods.slice/kubepods-pod{}.slice/x", plain.replace('-', "_")), Some(plain)),
-            // A node in a container of a pod.
-            (format!("0::/kubepods/pod{OTHER}/docker/x/kubepods.slice/kubepods-pod{UID}.slice/x"), Some(UID)),
-            ("0::/user.slice/user-0.slice/session-1.scope".to_owned(), None),
-            ("0::/system.slice/podman.service".to_owned(), None),
-            ("0::/machine.slice/libpod-0123456789abcdef0123456789abcdef.scope".to_owned(), None),
-            (String::new(), None),
-        ] {
-            assert_eq!(pod_in(&groups).as_deref(), wanted, "{groups}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 /// Environment variables that would send a request for this node through a proxy.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
@@ -32,6 +33,95 @@ pub fn running() -> impl Iterator<Item = (i32, String)> {
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         Some((pid, name.trim_end().to_owned()))
     })
+}
+
+/// Whether a process is one of the node's own, run by the root user: it has the root directory of this program. Any user
+/// can give a process any name, and a container that is somebody's node has a root directory of its own.
+pub fn is_of_node(pid: i32) -> bool {
+    let root = |path: &str| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let ours = root("/");
+    ours.is_some() && root(&format!("/proc/{pid}/root")) == ours && is_of_user(pid)
+}
+
+/// Whether the user of this program, the root user, runs a process.
+pub fn is_of_user(pid: i32) -> bool {
+    user_of(pid) == Some(geteuid().as_raw())
+}
+
+/// The user that a process acts as.
+fn user_of(pid: i32) -> Option<u32> {
+    // proc_pid_status(5): the real, the effective, the saved and the file system's user ID.
+    status(pid, "Uid:")?.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn status(pid: i32, field: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix(field)).map(str::to_owned)
+}
+
+/// The file name of the program that a process runs. Unlike the name of the process, no process can choose it.
+pub fn program(pid: i32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let name = path.file_name()?.to_str()?;
+    // A program that was replaced, as by an upgrade.
+    Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
+}
+
+/// The words of a process's command line; none if it has ended.
+pub fn words(pid: i32) -> Vec<String> {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = words.strip_suffix(b"\0").unwrap_or(&words);
+    words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Where a process runs, by its control group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// In a static pod of this node's kubelet.
+    StaticPod,
+    /// In another pod, or in a pod of another kubelet: a container here can be a node of another cluster.
+    OtherPod,
+    /// In no pod.
+    Outside,
+}
+
+/// Where a process runs.
+pub fn place(pid: i32) -> Runs {
+    // proc_pid_status(5): the process's ID in the namespace of `/proc`, and in each that is nested in it. A container of
+    // this node's kubelet has at most one of its own.
+    let depth = || status(pid, "NSpid:").map_or(1, |ids| ids.split_whitespace().count());
+    match pod_of(pid) {
+        Some(uid) if is_static(&uid) && depth() <= 2 => Runs::StaticPod,
+        Some(_) => Runs::OtherPod,
+        None => Runs::Outside,
+    }
+}
+
+/// Whether a pod with this UID comes from a manifest on the node: its UID is a hash (kubernetes
+/// `pkg/kubelet/config/common.go`). The API server gives UIDs with dashes.
+fn is_static(uid: &str) -> bool {
+    uid.len() == 32
+}
+
+/// The UID of the pod that a process runs in, by its control group. `None` if it runs in none.
+pub fn pod_of(pid: i32) -> Option<String> {
+    pod_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+/// The UID of the innermost pod in the text of a `/proc/PID/cgroup`. The kubelet calls the group of a pod `podUID`, and
+/// with systemd `kubepods-burstable-podUID.slice` or the like, where each dash of the UID is an underscore
+/// (kubernetes `pkg/kubelet/cm/cgroup_manager_linux.go`).
+fn pod_in(groups: &str) -> Option<String> {
+    let uid = |part: &str| {
+        let part = part.strip_suffix(".slice").unwrap_or(part);
+        let (before, uid) = part.rsplit_once("pod")?;
+        let is_named = before.is_empty() || before.ends_with('-');
+        let digits = uid.chars().filter(char::is_ascii_hexdigit).count();
+        let others = uid.chars().filter(|char| matches!(char, '-' | '_')).count();
+        (is_named && digits == 32 && matches!(others, 0 | 4) && digits + others == uid.len())
+            .then(|| uid.replace('_', "-"))
+    };
+    groups.lines().find_map(|line| line.splitn(3, ':').nth(2)?.split('/').rev().find_map(uid))
 }
 
 /// A command without input and output, and without proxies.
@@ -141,6 +231,58 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
+
+    #[test]
+    fn the_pod_of_a_process_is_read_from_its_control_group() {
+        let (hash, uid) = ("0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef");
+        let underscores = uid.replace('-', "_");
+        for (groups, expected) in [
+            (
+                format!(
+                    "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{hash}.slice/cri-containerd-{hash}{hash}.scope"
+                ),
+                Some(hash),
+            ),
+            (format!("0::/kubepods.slice/kubepods-pod{underscores}.slice/crio-{hash}{hash}.scope"), Some(uid)),
+            (format!("0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{hash}.slice/x"), Some(hash)),
+            (format!("12:cpu:/kubepods/burstable/pod{uid}/{hash}{hash}\n11:pids:/\n"), Some(uid)),
+            (format!("12:pids:/\n11:cpu,cpuacct:/kubepods/pod{hash}/{hash}{hash}\n"), Some(hash)),
+            // A node that is a pod of this one: the inner pod counts.
+            (
+                format!("0::/kubepods/pod{uid}/{hash}{hash}/kubelet/kubepods/burstable/pod{hash}/{hash}"),
+                Some(hash),
+            ),
+            ("0::/user.slice/user-1000.slice/session-1.scope".to_owned(), None),
+            (format!("0::/user.slice/my-podman-{hash}.scope"), None),
+            (format!("0::/user.slice/tripod{hash}"), None),
+            ("0::/".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(pod_in(&groups).as_deref(), expected, "{groups}");
+        }
+        assert_eq!([is_static(hash), is_static(uid)], [true, false]);
+    }
+
+    #[test]
+    fn a_process_counts_by_its_program_and_not_by_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("kubeadm");
+        fs::copy("/bin/sh", &copy).unwrap();
+        let mut child =
+            Command::new(&copy).args(["-c", "read -r x", "upgrade"]).stdin(Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        fs::remove_file(&copy).unwrap();
+        // The kernel lets the parent go on before the new program has its arguments.
+        while words(pid) == [""] {
+            std::thread::yield_now();
+        }
+        let (program, words) = (program(pid), words(pid));
+        assert_eq!((program.as_deref(), is_of_node(pid)), (Some("kubeadm"), true));
+        assert_eq!(words[1..], ["-c", "read -r x", "upgrade"]);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(super::program(pid), None);
+    }
 
     fn sh(script: &str, input: &str, limit: Duration) -> Result<String> {
         output(command("/bin/sh", &["-c", script]), input, limit)

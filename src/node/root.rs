@@ -1,7 +1,11 @@
 //! A node's root directory: `/`, or the root directory of an image that is being built.
 //!
-//! Paths are absolute, as the node sees them. In an image, they are opened with openat2(2) and `RESOLVE_IN_ROOT`: the
-//! kernel resolves links, absolute ones and `..` included, as if the image were `/`. No path leads out of the image.
+//! Paths are absolute, as the node sees them. No path leads out of an image: links, absolute ones and `..` included, lead
+//! where they would lead if the image were `/`.
+//!
+//! Other users may write to some directories of a node, and may have put anything there. So nothing is opened before its
+//! kind is known: opening a FIFO waits, and opening `/dev/watchdog` or a tape acts. And a link that another user may have
+//! put there is not followed: see [`Root::follows`].
 
 use std::fmt;
 use std::fs::File;
@@ -15,10 +19,11 @@ use nix::errno::Errno;
 use nix::fcntl::{
     AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, readlinkat, renameat, renameat2,
 };
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, linkat, unlinkat};
 
 use super::names::temporary_name;
+use super::opening::reopen;
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
 use crate::yaml::tree::MAX_BYTES;
 
@@ -29,6 +34,8 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug)]
 pub struct Failed {
     pub errno: Errno,
+    /// A link that another user may have put there was not followed.
+    is_planted: bool,
     message: String,
 }
 
@@ -46,6 +53,8 @@ pub struct Root {
     fd: OwnedFd,
     path: PathBuf,
     host: bool,
+    /// The user that the root directory belongs to: everything on the node is that user's.
+    owner: u32,
 }
 
 impl Root {
@@ -61,7 +70,7 @@ impl Root {
         let fd = open(path).map_err(describe).with_context(failed)?;
         let ours = fstat(&fd).map_err(describe).with_context(failed)?;
         let slash = open(Path::new("/")).and_then(fstat).map_err(describe).with_context(failed)?;
-        Ok(Root { host: identity(&ours) == identity(&slash), fd, path: path.to_owned() })
+        Ok(Root { host: identity(&ours) == identity(&slash), fd, path: path.to_owned(), owner: ours.st_uid })
     }
 
     /// Whether this is the running system's own root directory, under whatever name it was given.
@@ -85,21 +94,21 @@ impl Root {
     /// More than `limit` bytes; not a regular file; a link to nothing or in a circle; a parent that isn't
     /// a directory; no permission.
     pub fn read(&self, path: &str, limit: usize) -> Result<Option<Snapshot>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let fd = match self.open_at(path, flags) {
+        let fd = match self.find(path) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
-            Err(errno) => {
-                // A socket, or a device without a driver, can't be opened. The error says what it is.
-                if let Ok(Some(entry)) = self.stat(path) {
-                    self.expect(path, entry.kind, FileKind::File)?;
-                }
-                return Err(self.error("read", path, errno));
-            }
+            Err(errno) => return Err(self.error("read", path, errno)),
         };
+        self.read_found(path, &fd, limit).map(Some)
+    }
+
+    /// Reads the regular file that was found at `path`.
+    fn read_found(&self, path: &str, found: &OwnedFd, limit: usize) -> Result<Snapshot> {
         let failed = |errno| self.error("read", path, errno);
-        let stat = fstat(&fd).map_err(failed)?;
+        let stat = fstat(found).map_err(failed)?;
         self.expect(path, kind_of(&stat), FileKind::File)?;
+        let fd = self.reopen_found(path, found).map_err(failed)?;
+        let stat = fstat(&fd).map_err(failed)?;
         let attributes = attributes(&fd, &stat).map_err(failed)?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         // With a little more room than the size, the end of the file is found without another allocation.
@@ -115,7 +124,7 @@ impl Root {
             self.shown(path),
             size.max(bytes.len())
         );
-        Ok(Some(Snapshot { bytes, attributes, identity: identity(&stat) }))
+        Ok(Snapshot { bytes, attributes, identity: identity(&stat) })
     }
 
     /// Reads a text file. `None` if it doesn't exist.
@@ -138,30 +147,46 @@ impl Root {
     ///
     /// As [`Root::read`], without the limit.
     pub fn stat(&self, path: &str) -> Result<Option<Entry>> {
-        let fd = match self.open_at(path, OFlag::O_PATH) {
-            Ok(fd) => fd,
-            Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
-            Err(errno) => return Err(self.error("look at", path, errno)),
-        };
-        let stat = fstat(&fd).map_err(|errno| self.error("look at", path, errno))?;
+        match self.find(path) {
+            Ok(fd) => self.entry(path, &fd).map(Some),
+            Err(Errno::ENOENT) => self.check_missing(path).map(|()| None),
+            Err(errno) => Err(self.error("look at", path, errno)),
+        }
+    }
+
+    /// What is at `path`; a link there is not followed. `None` if nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::stat`].
+    pub fn look(&self, path: &str) -> Result<Option<Entry>> {
+        match self.find_name(path) {
+            Ok(fd) => self.entry(path, &fd).map(Some),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(self.error("look at", path, errno)),
+        }
+    }
+
+    fn entry(&self, path: &str, fd: &OwnedFd) -> Result<Entry> {
+        let stat = fstat(fd).map_err(|errno| self.error("look at", path, errno))?;
         let kind = kind_of(&stat);
         let mut attributes = plain_attributes(&stat);
         if matches!(kind, FileKind::File | FileKind::Directory) {
             // An O_PATH descriptor has no extended attributes. Without permission to open the file, its label is left
             // out.
-            attributes.label = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
+            attributes.label = match self.reopen_found(path, fd) {
                 Ok(fd) => label::get(&fd).map_err(|errno| self.error("read the label of", path, errno))?,
                 Err(Errno::EACCES) => None,
                 Err(errno) => return Err(self.error("read the label of", path, errno)),
             };
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok(Some(Entry { kind, attributes, size, identity: identity(&stat) }))
+        Ok(Entry { kind, attributes, size, identity: identity(&stat) })
     }
 
     /// Does an access control list say more about the file or directory at `path` than its mode does?
     pub fn has_acl(&self, path: &str) -> bool {
-        let fd = self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        let fd = self.find(path).and_then(|found| self.reopen_found(path, &found));
         fd.is_ok_and(|fd| label::attribute(fd, c"system.posix_acl_access").is_ok_and(|found| found.is_some()))
     }
 
@@ -169,7 +194,7 @@ impl Root {
     /// UTF-8 is left out, with a warning.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
         let failed = |errno| self.error("list", path, errno);
-        let fd = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+        let fd = match self.open_directory(path) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return self.check_missing(path).map(|()| None),
             Err(errno) => return Err(failed(errno)),
@@ -191,15 +216,12 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// A link to a missing file or in a circle.
+    /// A link to a missing file or in a circle, or one that is not followed.
     pub fn real(&self, path: &str) -> Result<String> {
         let mut at = path.to_owned();
         for links in 0..=MAX_LINKS {
             let (parent, name) = split(&at)?;
-            let target = match self.open_at(parent, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-                Ok(fd) => readlinkat(fd, name),
-                Err(errno) => Err(errno),
-            };
+            let target = self.find(parent).and_then(|directory| self.target(&directory, name));
             match target {
                 Ok(target) => {
                     let shown = self.shown(&at);
@@ -221,37 +243,156 @@ impl Root {
     /// if `/proc` is not mounted.
     pub fn leads_to(&self, path: &str) -> Option<String> {
         let name = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
-        let real = name(&self.open_at(path, OFlag::O_PATH).ok()?)?;
+        let real = name(&self.find(path).ok()?)?;
         let below = real.strip_prefix(name(&self.fd)?).ok()?.to_str()?;
         Some(format!("/{below}")).filter(|real| real.as_str() != path)
     }
 
-    /// Opens `path`, close-on-exec. Creates nothing.
-    pub(super) fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-        debug_assert!(!flags.contains(OFlag::O_CREAT));
+    /// Whether a link is followed: not if another user may have put it there, that is, if others than the root user can
+    /// write to its directory, and the link is not the root user's. The user of the program and the owner of the root
+    /// directory count as the root user.
+    fn follows(&self, directory: &FileStat, link: &FileStat) -> bool {
+        !self.is_shared(directory) || self.trusts(link.st_uid)
+    }
+
+    fn trusts(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.owner || uid == geteuid().as_raw()
+    }
+
+    /// Whether other users than the root user can write to a directory. An access control list shows in the bits of the
+    /// group.
+    pub(super) fn is_shared(&self, directory: &FileStat) -> bool {
+        !self.trusts(directory.st_uid) || directory.st_mode & 0o022 != 0
+    }
+
+    /// Finds what is at `path`, through links, and opens nothing: the descriptor only stands for it (`O_PATH`).
+    pub(super) fn find(&self, path: &str) -> nix::Result<OwnedFd> {
+        self.search(path, true)
+    }
+
+    /// As [`Root::find`], but a link at the end of the path is not followed.
+    pub(super) fn find_name(&self, path: &str) -> nix::Result<OwnedFd> {
+        self.search(path, false)
+    }
+
+    fn search(&self, path: &str, follow: bool) -> nix::Result<OwnedFd> {
         if !path.starts_with('/') {
             return Err(Errno::EINVAL);
         }
-        let flags = flags | OFlag::O_CLOEXEC;
-        if self.host {
-            return openat(&self.fd, path, flags, Mode::empty());
+        // Most paths have no links, and the kernel finds them in one call.
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let flags = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+        match openat2(
+            &self.fd,
+            path,
+            OpenHow::new().flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve),
+        ) {
+            // A link; names that change elsewhere; a kernel before 5.6, or a filter of system calls.
+            Err(Errno::ELOOP | Errno::EAGAIN | Errno::EINTR | Errno::ENOSYS | Errno::EPERM) => {}
+            other => return other,
         }
-        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-        for _ in 0..100 {
-            match openat2(&self.fd, path, how) {
-                // The kernel can't resolve a `..` safely while names change elsewhere; openat2(2) says to try again.
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                other => return other,
+        self.walk(path, follow).map(|place| place.found.fd).map_err(|stop| stop.errno)
+    }
+
+    /// Finds what is at `path`, name by name: each in its open directory, so that nobody can exchange a directory or a
+    /// link meanwhile.
+    fn walk(&self, path: &str, follow: bool) -> std::result::Result<Place, Stop> {
+        let names = |path: &str| -> Vec<String> {
+            let end = if path.ends_with('/') { "." } else { "" };
+            let names = path.split('/').chain([end]).filter(|name| !name.is_empty());
+            names.rev().map(str::to_owned).collect()
+        };
+        let (mut rest, mut links) = (names(path), 0);
+        // The directories above the one that was reached, from the root directory on, and the one that was reached.
+        let (mut above, mut at): (Vec<Found>, Found) = (Vec::new(), self.top()?);
+        while let Some(name) = rest.pop() {
+            if name == "." || name == ".." {
+                if name == ".." {
+                    at = above.pop().map_or_else(|| self.top(), Ok)?;
+                }
+                continue;
+            }
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let fd = openat(&at.fd, name.as_str(), flags, Mode::empty())?;
+            let stat = fstat(&fd)?;
+            match kind_of(&stat) {
+                FileKind::Link if !rest.is_empty() || follow => {
+                    if !self.follows(&at.stat, &stat) {
+                        let path =
+                            above.iter().chain([&at]).map(|found| found.name.as_str()).chain([name.as_str()]);
+                        let path = path.collect::<Vec<_>>().join("/");
+                        return Err(Stop { errno: Errno::EACCES, link: Some((path, stat.st_uid)) });
+                    }
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::ELOOP.into());
+                    }
+                    let target = readlinkat(&fd, "")?.into_string().map_err(|_| Errno::EILSEQ)?;
+                    if target.starts_with('/') {
+                        above.clear();
+                        at = self.top()?;
+                    }
+                    rest.extend(names(&target));
+                }
+                FileKind::Directory => above.push(std::mem::replace(&mut at, Found { fd, stat, name })),
+                _ if rest.is_empty() => {
+                    return Ok(Place { directory: Some(at.fd), found: Found { fd, stat, name } });
+                }
+                _ => return Err(Errno::ENOTDIR.into()),
             }
         }
-        Err(Errno::EAGAIN)
+        Ok(Place { directory: None, found: at })
+    }
+
+    /// The root directory as the start of a search.
+    fn top(&self) -> nix::Result<Found> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = openat(&self.fd, ".", flags, Mode::empty())?;
+        Ok(Found { stat: fstat(&fd)?, fd, name: String::new() })
+    }
+
+    /// Opens the directory `path`.
+    pub(super) fn open_directory(&self, path: &str) -> nix::Result<OwnedFd> {
+        open_found_directory(&self.find(path)?)
+    }
+
+    /// Opens for reading what was found at `path`, which must be a regular file or a directory.
+    pub(super) fn reopen_found(&self, path: &str, found: &OwnedFd) -> nix::Result<OwnedFd> {
+        let stat = fstat(found)?;
+        match kind_of(&stat) {
+            FileKind::Directory => open_found_directory(found),
+            FileKind::File => match reopen(found, OFlag::O_NONBLOCK) {
+                // There is no /proc, as in the chroot of an image. It is found again, in its open directory.
+                Err(Errno::ENOENT) => {
+                    let place = self.walk(path, true).map_err(|stop| stop.errno)?;
+                    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+                    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                    let name = place.found.name.as_str();
+                    let fd = openat(place.directory.ok_or(Errno::ESTALE)?, name, flags, Mode::empty())?;
+                    if identity(&fstat(&fd)?) == identity(&stat) { Ok(fd) } else { Err(Errno::ESTALE) }
+                }
+                other => other,
+            },
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Where the link `name` in a directory leads. EINVAL if it is not a link, EACCES if it is not followed.
+    fn target(&self, directory: &OwnedFd, name: &str) -> nix::Result<std::ffi::OsString> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let link = openat(directory, name, flags, Mode::empty())?;
+        let stat = fstat(&link)?;
+        match kind_of(&stat) {
+            FileKind::Link if !self.follows(&fstat(directory)?, &stat) => Err(Errno::EACCES),
+            FileKind::Link => readlinkat(&link, ""),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// The open directory of `path`'s last name, and that name. A link with that name is not followed.
     pub(super) fn slot(&self, path: &str) -> Result<Slot> {
         let (parent, name) = split(path)?;
-        let opened = self.open_at(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
-        let dir = opened.map_err(|errno| self.error("open the directory of", path, errno))?;
+        let dir = self.open_directory(parent).map_err(|errno| self.error("open the directory of", path, errno))?;
         Ok(Slot { dir, name: name.to_owned(), path: path.to_owned() })
     }
 
@@ -281,23 +422,49 @@ impl Root {
         wanted: &Attributes,
         made: &mut dyn FnMut(Slot),
     ) -> Result<()> {
-        for missing in self.missing_directories(path)? {
-            let slot = self.slot(missing)?;
+        let missing = self.missing_directories(path)?;
+        let there = missing.first().map_or(Ok(path), |first| split(first).map(|(parent, _)| parent))?;
+        let opened = self.open_directory(there);
+        let mut dir = opened.map_err(|errno| self.error("open the directory", there, errno))?;
+        for missing in missing {
             let failed = |errno| self.error("make the directory", missing, errno);
+            let slot = Slot { dir, name: split(missing)?.1.to_owned(), path: missing.to_owned() };
             // The mode is right from the start, because a run may be interrupted before it sets it.
             let mode = if missing == path.trim_end_matches('/') { wanted.mode } else { 0o755 };
-            match mkdirat(&slot.dir, slot.name.as_str(), Mode::from_bits_truncate(mode)) {
+            let is_made = match mkdirat(&slot.dir, slot.name.as_str(), Mode::from_bits_truncate(mode)) {
                 // Another run made it meanwhile, before it took the lock.
-                Err(Errno::EEXIST) => continue,
-                made => made.map_err(failed)?,
+                Err(Errno::EEXIST) => false,
+                made => made.map(|()| true).map_err(failed)?,
+            };
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let inner = openat(&slot.dir, slot.name.as_str(), flags, Mode::empty()).map_err(failed)?;
+            let is_ours = self.is_new(&slot.dir, &inner).map_err(failed)?;
+            if is_made {
+                let synced = fsync(&slot.dir);
+                made(slot);
+                synced.map_err(failed)?;
+                fchmod(&inner, Mode::from_bits_truncate(mode)).map_err(failed)?;
             }
-            let synced = fsync(&slot.dir);
-            made(slot);
-            synced.map_err(failed)?;
+            ensure!(
+                is_ours,
+                "{} was made by another user meanwhile, so it is left alone; check it, and run again",
+                self.shown(missing)
+            );
+            dir = inner;
         }
-        let dir = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
-        let set = dir.and_then(|dir| set_attributes(&dir, wanted));
-        set.map_err(|errno| self.error("set the owner and mode of", path, errno))
+        set_attributes(&dir, wanted).map_err(|errno| self.error("set the owner and mode of", path, errno))
+    }
+
+    /// Whether a directory is this run's own, and nothing is in it. Where others can write, one of them may have put
+    /// another directory in its place, even one of the root user's.
+    fn is_new(&self, parent: &OwnedFd, inner: &OwnedFd) -> nix::Result<bool> {
+        let is_ours = fstat(inner)?.st_uid == geteuid().as_raw();
+        if !is_ours || !self.is_shared(&fstat(parent)?) {
+            return Ok(is_ours);
+        }
+        let names =
+            Dir::from_fd(inner.try_clone().map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?)?;
+        Ok(names.into_iter().flatten().all(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")))
     }
 
     /// Writes a file of the program's own, durably: the file has the new text in full, or is as before.
@@ -311,7 +478,14 @@ impl Root {
 
     /// Makes a directory that only this user can enter, if it doesn't exist.
     pub(super) fn make_private(&self, path: &str) -> Result<()> {
-        if self.stat(path)?.is_some() {
+        if let Some(entry) = self.stat(path)? {
+            let Attributes { mode, uid, .. } = entry.attributes;
+            ensure!(
+                self.trusts(uid) && mode & 0o022 == 0,
+                "{}: other users can write here, and the program keeps its own files here; run: chown root {path}; \
+                 chmod go-w {path}",
+                self.shown(path)
+            );
             return Ok(());
         }
         self.make_directory(path, &Attributes::new(0o700, geteuid().as_raw(), getegid().as_raw()), &mut |_| {})
@@ -319,7 +493,21 @@ impl Root {
 
     /// `errno` as an error that says what failed on which path, and what to do next.
     pub(super) fn error(&self, what: &str, path: &str, errno: Errno) -> anyhow::Error {
-        Failed { errno, message: format!("cannot {what} {}: {}", self.shown(path), describe(errno)) }.into()
+        let planted = match errno {
+            // The search stopped at a link.
+            Errno::EACCES => self.walk(path, true).err().and_then(|stop| stop.link),
+            _ => None,
+        };
+        let why = match &planted {
+            Some((link, uid)) => format!(
+                "{} is a symbolic link of user {uid}, in a directory that others than root can write to, so it is not \
+                 followed; name the path that it leads to, or remove it",
+                self.shown(link)
+            ),
+            None => describe(errno).to_string(),
+        };
+        let is_planted = planted.is_some();
+        Failed { errno, is_planted, message: format!("cannot {what} {}: {why}", self.shown(path)) }.into()
     }
 
     /// An error if `path` is not of the expected kind.
@@ -333,13 +521,39 @@ impl Root {
     fn check_missing(&self, path: &str) -> Result<()> {
         let mut at = path.trim_end_matches('/');
         while !at.is_empty() {
-            if self.open_at(at, OFlag::O_PATH | OFlag::O_NOFOLLOW).is_ok() {
-                ensure!(!matches!(self.open_at(at, OFlag::O_PATH), Err(Errno::ENOENT)), dangling(&self.shown(at)));
+            if self.find_name(at).is_ok() {
+                ensure!(!matches!(self.find(at), Err(Errno::ENOENT)), dangling(&self.shown(at)));
                 return Ok(());
             }
             at = split(at)?.0.trim_end_matches('/');
         }
         Ok(())
+    }
+}
+
+/// What a search reached, or passed: a descriptor that only stands for it, and its name.
+struct Found {
+    fd: OwnedFd,
+    stat: FileStat,
+    name: String,
+}
+
+/// What a search reached, and its directory if it is not a directory itself.
+struct Place {
+    directory: Option<OwnedFd>,
+    found: Found,
+}
+
+/// Why a search ended.
+struct Stop {
+    errno: Errno,
+    /// The path and the owner of a link that is not followed.
+    link: Option<(String, u32)>,
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Stop {
+        Stop { errno, link: None }
     }
 }
 
@@ -359,9 +573,7 @@ impl Slot {
     /// its name. First removes a file with that name, which an interrupted run has left. After an error there is no
     /// file.
     pub fn create(&self, name: &str, bytes: &[u8], attributes: Option<&Attributes>) -> nix::Result<()> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let private = Mode::S_IRUSR | Mode::S_IWUSR;
-        let mut file = File::from(self.anew(name, || openat(&self.dir, name, flags, private))?);
+        let mut file = self.open_new(name)?;
         let written = file.write_all(bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO));
         let set = written.and_then(|()| attributes.map_or(Ok(()), |wanted| set_attributes(&file, wanted)));
         set.and_then(|()| fsync(&file)).inspect_err(|_| {
@@ -372,20 +584,58 @@ impl Slot {
 
     /// The identity and the bytes of the regular file `name` of this directory; `None` if there is none. A link is
     /// none.
-    pub fn read(&self, name: &str) -> nix::Result<Option<(FileIdentity, Vec<u8>)>> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file = match openat(&self.dir, name, flags, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::ENOENT | Errno::ELOOP) => return Ok(None),
+    pub fn content(&self, name: &str) -> nix::Result<Option<(FileIdentity, Vec<u8>)>> {
+        let mut file = match self.open(name) {
+            Ok(file) => file,
+            Err(Errno::ENOENT | Errno::EINVAL) => return Ok(None),
             Err(errno) => return Err(errno),
         };
-        let stat = fstat(&file)?;
-        if kind_of(&stat) != FileKind::File {
-            return Ok(None);
-        }
+        let identity = identity(&fstat(&file)?);
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?;
-        Ok(Some((identity(&stat), bytes)))
+        Ok(Some((identity, bytes)))
+    }
+
+    /// Creates an empty file that only this user can read, and opens it for writing. First removes a file with that
+    /// name, which an interrupted run has left.
+    pub fn open_new(&self, name: &str) -> nix::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let private = Mode::S_IRUSR | Mode::S_IWUSR;
+        self.anew(name, || openat(&self.dir, name, flags, private)).map(File::from)
+    }
+
+    /// Opens the regular file `name` of this directory for reading.
+    ///
+    /// # Errors
+    ///
+    /// Among others, EINVAL: it is not a regular file.
+    pub fn open(&self, name: &str) -> nix::Result<File> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let found = openat(&self.dir, name, flags, Mode::empty())?;
+        match kind_of(&fstat(&found)?) {
+            FileKind::File => reopen(&found, OFlag::empty()).map(File::from),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The identity of the directory.
+    pub fn identity(&self) -> nix::Result<FileIdentity> {
+        fstat(&self.dir).map(|stat| identity(&stat))
+    }
+
+    /// The identity of what has the name `name` in this directory; a link is not followed.
+    pub fn identity_of(&self, name: &str) -> nix::Result<FileIdentity> {
+        fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| identity(&stat))
+    }
+
+    /// Reads the regular file with this name. `None` if there is none.
+    pub fn read(&self, root: &Root, limit: usize) -> Result<Option<Snapshot>> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(&self.dir, self.name.as_str(), flags, Mode::empty()) {
+            Ok(found) => root.read_found(&self.path, &found, limit).map(Some),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(root.error("read", &self.path, errno)),
+        }
     }
 
     /// Makes a hard link `name` to the file, in the same directory.
@@ -435,6 +685,11 @@ pub fn stays_wrong(error: &anyhow::Error) -> bool {
     failed.is_none_or(|failed| matches!(failed.errno, Errno::ELOOP | Errno::ENOTDIR))
 }
 
+/// Whether the error is about a link that another user may have put there. Other programs follow it.
+pub fn is_planted(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failed>().is_some_and(|failed| failed.is_planted)
+}
+
 /// Warns about an error while cleaning up, which must not end a run.
 pub(super) fn warn_on_error(result: Result<()>) {
     if let Err(error) = result {
@@ -472,15 +727,11 @@ fn plain_attributes(stat: &FileStat) -> Attributes {
 }
 
 fn kind_of(stat: &FileStat) -> FileKind {
-    match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFDIR => FileKind::Directory,
-        SFlag::S_IFLNK => FileKind::Link,
-        SFlag::S_IFIFO => FileKind::Fifo,
-        SFlag::S_IFSOCK => FileKind::Socket,
-        SFlag::S_IFCHR => FileKind::CharacterDevice,
-        SFlag::S_IFBLK => FileKind::BlockDevice,
-        _ => FileKind::File,
-    }
+    FileKind::of(stat.st_mode)
+}
+
+fn open_found_directory(found: &OwnedFd) -> nix::Result<OwnedFd> {
+    openat(found, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 fn identity(stat: &FileStat) -> FileIdentity {
@@ -503,7 +754,6 @@ fn describe(errno: Errno) -> anyhow::Error {
         Errno::EBUSY | Errno::EXDEV => {
             "; something is mounted there: change the mounted file or directory instead"
         }
-        Errno::ENOSYS => "; --root needs openat2: use Linux 5.6 or later",
         Errno::EIO => "; the disk fails: read the kernel's log",
         _ => "",
     };
@@ -679,7 +929,7 @@ mod tests {
         let node = Node::with(&[("/file", "")]);
         let before = node.snapshot("/file").attributes.label;
         let wanted = b"system_u:object_r:etc_t:s0".to_vec();
-        let fd = node.root.open_at("/file", OFlag::O_RDONLY).unwrap();
+        let fd = node.root.find("/file").and_then(|found| node.root.reopen_found("/file", &found)).unwrap();
         // Only the root user can set a label, and a kernel with SELinux may refuse this one.
         let expected = label::set(&fd, &wanted).map_or(before, |()| Some(wanted));
         assert_eq!(node.snapshot("/file").attributes.label, expected);

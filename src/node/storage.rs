@@ -6,7 +6,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::kubelet::eviction;
@@ -65,8 +64,7 @@ pub fn look(
         None => directory,
     };
     let there = first_existing(root, place)?;
-    let fd = root.open_at(there, OFlag::O_PATH | OFlag::O_DIRECTORY);
-    let fd = fd.map_err(|errno| root.error("open", there, errno))?;
+    let fd = root.find(there).map_err(|errno| root.error("open", there, errno))?;
     let failed = |errno| root.error("look at the file system of", there, errno);
     let stat = fstatvfs(&fd).map_err(failed)?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
@@ -129,7 +127,7 @@ pub fn resolve(root: &Root, path: &str) -> Result<String> {
 /// The ID of the file system that a path is on, or will be on. A subvolume has the ID of its file system.
 pub fn file_system(root: &Root, path: &str) -> Result<Option<u64>> {
     let there = first_existing(root, path)?;
-    let fd = root.open_at(there, OFlag::O_PATH).map_err(|errno| root.error("open", there, errno))?;
+    let fd = root.find(there).map_err(|errno| root.error("open", there, errno))?;
     Ok(fstatvfs(&fd).ok().map(|stat| stat.filesystem_id()))
 }
 
@@ -171,7 +169,7 @@ pub fn device_number(path: &str) -> Option<String> {
 /// The first bytes of a file; none if they can't be read.
 pub fn head(root: &Root, path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if let Ok(fd) = root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY) {
+    if let Ok(fd) = root.find_name(path).and_then(|found| root.reopen_found(path, &found)) {
         // What was read before an error counts, too.
         let _ = File::from(fd).take(HEAD).read_to_end(&mut bytes);
     }
@@ -192,7 +190,9 @@ fn read_history(root: &Root, directory: &str, log: &str) -> Result<LogHistory> {
         {
             continue;
         }
-        let opened = root.open_at(&format!("{directory}/{name}"), OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        let path = format!("{directory}/{name}");
+        // A link, or what is not a regular file, belongs to another program, and is not opened.
+        let opened = root.find_name(&path).and_then(|found| root.reopen_found(&path, &found));
         // The file may just have been deleted.
         let Ok(mut file) = opened.map(File::from) else { continue };
         let metadata = file.metadata()?;

@@ -6,12 +6,12 @@
 //! previous file keeps a second name until the run has ended, so that undoing needs no space.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 
@@ -156,8 +156,8 @@ enum Undo {
     Remove(Rc<Slot>, Standing),
     /// Remove a created directory.
     RemoveDirectory(Slot),
-    /// Set the previous attributes of the file or directory with this identity.
-    SetAttributes(String, Attributes, Option<FileIdentity>),
+    /// Set the previous attributes of a file or directory that is held open.
+    SetAttributes(String, OwnedFd, Attributes),
     /// A device was formatted, in full or in part. This can't be undone.
     Formatted(String),
     /// Put back the directory that was renamed before a disk was mounted.
@@ -178,7 +178,7 @@ struct Standing {
 impl Standing {
     /// What is under a name of a directory; `None` if nothing is there that a run can have written.
     fn of(slot: &Slot, name: &str) -> nix::Result<Option<Standing>> {
-        let found = slot.read(name)?;
+        let found = slot.content(name)?;
         Ok(found.map(|(identity, bytes)| Standing { identity, print: fingerprint(&bytes) }))
     }
 
@@ -212,6 +212,8 @@ fn stage(root: &Root, changes: &[Change], undo: &mut Vec<Undo>) -> Result<Vec<Op
                 }
                 let slot = Rc::new(root.slot(&root.real(path)?)?);
                 if let Some(before) = before {
+                    // From here on, the directory is held.
+                    expect_unchanged(root, &slot, before)?;
                     keep(root, &slot, before, undo)?;
                 }
                 let old = before.as_ref().and_then(|before| before.attributes.label.clone());
@@ -283,37 +285,18 @@ fn commit(
         let path = change.path();
         // An editor may have saved the file since, and its text must not be lost. Only the rename comes after this
         // check.
-        let replaces =
-            matches!(change, Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. });
-        if replaces && !holds(root, change)? {
-            bail!("{path} was changed by another program meanwhile; run again");
+        match (change, &slot) {
+            (Change::WriteFile { before: Some(before), .. }, Some(slot)) => expect_unchanged(root, slot, before)?,
+            (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, _)
+                if !holds(root, change)? =>
+            {
+                bail!("{path} was changed by another program meanwhile; run again")
+            }
+            _ => {}
         }
         match (change, slot) {
             (Change::WriteFile { before, .. }, Some(slot)) => {
-                let failed = |errno| root.error("replace", path, errno);
-                let new = temporary_name(&slot.name);
-                let standing = Standing::of(&slot, &new).map_err(failed)?;
-                let standing = standing.ok_or_else(|| failed(Errno::ENOENT))?;
-                match before {
-                    Some(_) => slot.rename(&new, &slot.name),
-                    // Another program may have made a file there meanwhile; it must not be replaced.
-                    None => slot.rename_new(&new, &slot.name),
-                }
-                .map_err(failed)?;
-                undo.push(match before {
-                    Some(_) => Undo::PutBack(Rc::clone(&slot), standing),
-                    None => Undo::Remove(Rc::clone(&slot), standing),
-                });
-                slot.sync().map_err(failed)?;
-                // An editor may have saved into the previous file after the check; then that comes back.
-                if let Some(before) = before
-                    && slot
-                        .read(&kept_name(&slot.name))
-                        .map_err(failed)?
-                        .is_none_or(|(_, kept)| kept != before.bytes)
-                {
-                    bail!("{path} was changed by another program meanwhile; run again");
-                }
+                replace(root, &slot, before.as_ref(), undo)?;
                 kept.extend(before.is_some().then_some(slot));
             }
             (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(slot)) => {
@@ -326,9 +309,11 @@ fn commit(
                 kept.push(slot);
             }
             (Change::SetAttributes { before, after, .. }, _) => {
-                let identity = root.stat(path)?.map(|entry| entry.identity);
-                undo.push(Undo::SetAttributes(path.to_owned(), before.clone(), identity));
-                set_by_path(root, path, after)?;
+                let held = hold(root, path)?;
+                let failed = |errno| root.error("set the owner, mode or label of", path, errno);
+                let set = set_attributes(&held, after).and_then(|()| fsync(&held));
+                undo.push(Undo::SetAttributes(path.to_owned(), held, before.clone()));
+                set.map_err(failed)?;
             }
             (Change::WriteCluster { before, after }, _) => {
                 let mut sent = false;
@@ -364,19 +349,59 @@ fn commit(
     Ok(kept)
 }
 
-/// Sets attributes. Follows a link only if no other user than this one can have made it.
-fn set_by_path(root: &Root, path: &str, wanted: &Attributes) -> Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = match root.open_at(path, flags | OFlag::O_NOFOLLOW) {
-        Err(Errno::ELOOP)
-            if root.stat(split(path)?.0)?.is_some_and(|entry| entry.attributes.uid == geteuid().as_raw()) =>
-        {
-            root.open_at(path, flags)
-        }
-        other => other,
-    };
-    let done = opened.and_then(|fd| set_attributes(&fd, wanted).and_then(|()| fsync(&fd)));
-    done.map_err(|errno| root.error("set the owner, mode or label of", path, errno))
+/// Renames the temporary file to the name of the slot. `before`: the file that it replaces.
+///
+/// # Errors
+///
+/// Another program made or changed the file meanwhile; the file system reports an error.
+fn replace(root: &Root, slot: &Rc<Slot>, before: Option<&Snapshot>, undo: &mut Vec<Undo>) -> Result<()> {
+    let failed = |errno| root.error("replace", &slot.path, errno);
+    let new = temporary_name(&slot.name);
+    let standing = Standing::of(slot, &new).map_err(failed)?;
+    let standing = standing.ok_or_else(|| failed(Errno::ENOENT))?;
+    match before {
+        Some(_) => slot.rename(&new, &slot.name),
+        // Another program may have made a file there meanwhile; it must not be replaced.
+        None => slot.rename_new(&new, &slot.name),
+    }
+    .map_err(failed)?;
+    undo.push(match before {
+        Some(_) => Undo::PutBack(Rc::clone(slot), standing),
+        None => Undo::Remove(Rc::clone(slot), standing),
+    });
+    slot.sync().map_err(failed)?;
+    // An editor may have saved into the previous file after the check; then that comes back.
+    let Some(before) = before else { return Ok(()) };
+    let kept = slot.content(&kept_name(&slot.name)).map_err(failed)?;
+    if kept.is_none_or(|(_, kept)| kept != before.bytes) {
+        bail!("{} was changed by another program meanwhile; run again", slot.path);
+    }
+    Ok(())
+}
+
+/// Fails if the file in a held directory is not the one that was read: the same file, with the same bytes and
+/// attributes.
+fn expect_unchanged(root: &Root, slot: &Slot, before: &Snapshot) -> Result<()> {
+    match slot.read(root, before.bytes.len()) {
+        Ok(Some(now)) if now == *before => Ok(()),
+        _ => bail!("{} was changed by another program meanwhile; run again", root.shown(&slot.path)),
+    }
+}
+
+/// Opens the file or directory whose attributes are to be set, and refuses a file that has a second name where another
+/// user may have made it.
+fn hold(root: &Root, path: &str) -> Result<OwnedFd> {
+    let failed = |errno| root.error("set the owner, mode or label of", path, errno);
+    let found = root.find(path).map_err(failed)?;
+    let stat = fstat(&found).map_err(failed)?;
+    let is_file = FileKind::of(stat.st_mode) == FileKind::File;
+    let directory = root.slot(&root.real(path)?)?.dir;
+    ensure!(
+        !is_file || stat.st_nlink == 1 || !root.is_shared(&fstat(&directory).map_err(failed)?),
+        "{} has a second name (a hard link), and others than root can write to its directory; remove one of the names",
+        root.shown(path)
+    );
+    root.reopen_found(path, &found).map_err(failed)
 }
 
 fn remove_directory(root: &Root, path: &str) -> Result<()> {
@@ -474,12 +499,9 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
             };
             (slot.path, "is new and may still be there", done)
         }
-        Undo::SetAttributes(path, before, identity) => {
-            let is_same = root.stat(&path).ok().flatten().map(|entry| entry.identity) == identity;
-            if !is_same {
-                return Ok(Taken::Foreign(path));
-            }
-            return set_by_path(root, &path, &before).map(|()| Taken::Back).map_err(|error| format!("{error:#}"));
+        Undo::SetAttributes(path, held, before) => {
+            let done = set_attributes(&held, &before).and_then(|()| fsync(&held));
+            (path, "may have another owner or mode", done.map(|()| Taken::Back))
         }
         Undo::Formatted(_) => return Ok(Taken::Back),
         Undo::PutAsideBack(path) => {
@@ -872,7 +894,8 @@ mod tests {
         let node = node();
         let label = Some(b"system_u:object_r:kubernetes_file_t:s0".to_vec());
         let labelled = Attributes { label, ..mode(0o644) };
-        let fd = node.root.open_at(POLICY, OFlag::O_RDONLY).unwrap();
+        let found = node.root.find(POLICY).unwrap();
+        let fd = node.root.reopen_found(POLICY, &found).unwrap();
         // Only the root user can set a label. For other users, the file has the kernel's label.
         let _ = set_attributes(&fd, &labelled);
         let before = node.snapshot(POLICY).attributes.label;

@@ -234,7 +234,7 @@ impl Changed<'_> {
         }
         let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
         if !is_put_back {
-            done.follow_up();
+            done.follow_up(self.root);
         }
         Ok(done)
     }
@@ -252,9 +252,9 @@ impl Changed<'_> {
 
 impl Done {
     /// Moves the previous log files. By now, the previous API server has ended if the change was proved.
-    fn follow_up(&mut self) {
+    fn follow_up(&mut self, root: &Root) {
         let Some(follow_up) = &self.plan.follow_up else { return };
-        match gather::gather(&follow_up.log, follow_up.attributes.as_ref()) {
+        match gather::gather(root, &follow_up.log, follow_up.attributes.as_ref()) {
             Ok(0) => {}
             Ok(_) => self.followed = Some(follow_up.clone()),
             Err(error) => self.warnings.push(format!("{error:#}")),

@@ -1,8 +1,6 @@
 //! Files that the user names on the machine that runs the program, not below `--root`.
 
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::misuse::Misuse;
 use crate::facts::file::text_of;
+use crate::node::opening::{Expected, open_known};
 use crate::yaml::tree::MAX_BYTES;
 
 /// Reads a file on the machine that runs the program. `-` is standard input.
@@ -25,8 +24,7 @@ pub fn read(path: &Path) -> Result<String> {
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("standard input")?;
     } else {
         // A FIFO without a writer reads as empty, so that the program does not wait. A shell's <(...) has a writer.
-        let open = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-        let file = open
+        let file = open_known(path, Expected::Readable, OFlag::O_NONBLOCK)
             .map_err(|error| Misuse(format!("{name}: {error}; name an existing file, or - for standard input")))?;
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty())).with_context(|| name.to_string())?;
         file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
