@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, umask};
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
 use crate::node::root::{Root, stays_wrong};
-use crate::plan::Occasion;
+use crate::plan::{KubeadmCall, Occasion};
 use crate::run::misuse::Misuse;
 use crate::run::{PolicySource, Run, given};
 
@@ -172,6 +172,7 @@ pub fn run_of<'r>(
         config: configuration(root, named, overrides, occasion)?,
         occasion,
         required: !overrides.kubeadm_config.is_empty(),
+        kubeadm: KubeadmCall::UNKNOWN,
         policy: PolicySource::new(overrides.policy.clone()),
     })
 }

@@ -1,16 +1,17 @@
 //! Reads everything on a node that a plan depends on.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
-use super::{cluster, disk, gather, storage};
+use super::{cluster, disk, gather, handover, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::file::{FileKind, Owner, Text, text_of};
-use crate::facts::{Directory, Facts, Paths, Targets, Unit};
+use crate::facts::{Directory, Facts, PatchDirectory, PatchFacts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::unit;
+use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
@@ -66,6 +67,41 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         live: root.is_host(),
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
     })
+}
+
+/// Reads the patches in these directories, and what they are applied to.
+///
+/// # Errors
+///
+/// The node can't be read.
+pub fn patches(root: &Root, directories: Vec<String>) -> Result<PatchFacts> {
+    let mut facts = PatchFacts::default();
+    if directories.is_empty() {
+        return Ok(facts);
+    }
+    for path in certificates() {
+        if root.stat(path).is_ok_and(|entry| entry.is_some()) {
+            facts.certificates.push((*path).to_owned());
+        }
+    }
+    facts.directories = directories
+        .into_iter()
+        .map(|path| {
+            let files = read_patches(root, &path).map_err(|error| format!("{error:#}"));
+            PatchDirectory { path, files }
+        })
+        .collect();
+    Ok(facts)
+}
+
+fn read_patches(root: &Root, directory: &str) -> Result<Option<Vec<(String, String)>>> {
+    let Some(files) = handover::patches(root, directory)? else { return Ok(None) };
+    let text = |(name, bytes): handover::Handed| {
+        let path = format!("{}/{name}", directory.trim_end_matches('/'));
+        let text = text_of(&bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
+        Ok((path, text))
+    };
+    files.into_iter().map(text).collect::<Result<_>>().map(Some)
 }
 
 /// Whether the node has the API server's certificate, which only control planes have.

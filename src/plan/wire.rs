@@ -6,13 +6,14 @@ use std::ops::RangeInclusive;
 use anyhow::{Result, bail};
 
 use super::identify::{Identity, refuse};
+use super::patches::{self, EditedFile};
 use super::{Intent, Occasion, Role};
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, Paths};
+use crate::facts::{Facts, PatchFacts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose};
@@ -72,9 +73,9 @@ pub struct Wiring {
 /// # Errors
 ///
 /// A file that cannot be edited: its path and position, and what to do.
-pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Result<Wiring> {
+pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: Identity<'_>) -> Result<Wiring> {
     tell_what_is_odd(intent, facts, &mut node);
-    let (kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
+    let (mut kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
         (Vec::new(), None, Vec::new(), None)
     } else {
         let wanted = Wanted::of(intent.config);
@@ -85,6 +86,13 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
             wire_manifest(facts, &node, &wanted)?,
         )
     };
+    let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
+        path: &before.path,
+        before: &before.text,
+        after,
+    });
+    let known = cluster.as_ref().and_then(|cluster| Some(cluster.as_ref().ok()?.after.text.as_str()));
+    let made = patches::judge(intent, facts, patches, &mut node, files.collect(), known)?;
     let eviction = node
         .kubeadm
         .iter()
@@ -99,7 +107,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         cluster,
         manifest,
         strays,
-        run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
+        run_as: node
+            .manifest
+            .map(|manifest| manifest.run_as)
+            .or(made.as_ref().map(|made| made.run_as))
+            .unwrap_or_default(),
         paths: Paths {
             policies: Vec::new(),
             directories: Vec::new(),
@@ -113,7 +125,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         warnings: node.warnings,
     };
     if wiring.role != Role::Worker {
-        wiring.collect_paths(intent.config);
+        wiring.collect_paths(intent.config, made.map(|made| made.wired));
         wiring.keep_out_of_manifests()?;
     }
     Ok(wiring)
@@ -223,7 +235,7 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
 
 impl Wiring {
     /// Collects the paths that the flags name.
-    fn collect_paths(&mut self, config: &Config) {
+    fn collect_paths(&mut self, config: &Config, made: Option<Wired>) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut referenced = BTreeSet::new();
@@ -231,7 +243,10 @@ impl Wiring {
         let name =
             |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
         // Not from the cluster's kubeadm configuration: other nodes may have other paths.
-        for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
+        let files = self.kubeadm.iter().chain(&self.manifest).map(|file| &file.after);
+        // Without a file, what kubeadm makes with patches counts.
+        let made = made.filter(|_| self.kubeadm.is_empty() && self.manifest.is_none());
+        for wired in files.chain(&made) {
             policies.insert(wired.policy.clone());
             directories.extend(wired.log_directory.clone());
             let log = wired.log_directory.as_ref().zip(name(&wired.flags));

@@ -27,9 +27,10 @@ use crate::config::Config;
 use crate::node::root::Root;
 use crate::node::{kubelet, observe};
 use crate::plan::identify::identify;
+use crate::plan::patches;
 use crate::plan::steps::plan;
 use crate::plan::wire::wire;
-use crate::plan::{Intent, Occasion, Plan, PolicyText, Role};
+use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub struct Run<'r> {
     pub occasion: Occasion,
     /// The caller named the kubeadm configuration files, so each must exist, and kubeadm must be able to read it.
     pub required: bool,
+    /// How kubeadm is about to be called.
+    pub kubeadm: KubeadmCall,
     pub policy: PolicySource,
 }
 
@@ -69,7 +72,7 @@ impl PolicySource {
 
 impl Run<'_> {
     fn intent(&self) -> Intent<'_> {
-        Intent { config: &self.config, occasion: self.occasion, required: self.required }
+        Intent { config: &self.config, occasion: self.occasion, required: self.required, kubeadm: &self.kubeadm }
     }
 
     /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
@@ -92,7 +95,8 @@ impl Run<'_> {
         if identity.lacks_version() {
             identity.use_installed(kubelet::installed_version(root));
         }
-        let wiring = wire(&intent, &facts, identity)?;
+        let patches = observe::patches(root, patches::directories(&intent, &identity))?;
+        let wiring = wire(&intent, &facts, &patches, identity)?;
         let targets = observe::targets(root, config, &wiring.paths)?;
         for path in &wiring.referenced {
             // Before kubeadm, the file may still come, except when kubeadm starts now.

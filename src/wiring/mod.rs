@@ -4,12 +4,13 @@
 //!
 //! * `settings` holds what a file must have, `mounts` the mounts that this needs.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
-//!   for kubeadm.
+//!   for kubeadm, and [`patches`] judges the manifest that kubeadm makes with patches.
 
 pub mod kubeadm;
 pub mod manifest;
 mod mounts;
 pub mod patch;
+pub mod patches;
 #[cfg(test)]
 mod property;
 mod settings;
