@@ -506,7 +506,7 @@ mod tests {
                 "- {op: add, path: /metadata/labels/a, value: b}\n- {op: add, path: /spec/containers/0/command/-, value: --audit_log_path=/x}\n",
                 "2:3: with this patch, the API server has --audit-log-path=/x, ",
             ),
-            (json, "- {op: remove, path: /spec/containers/0/command/-1}\n", "1:3: "),
+            (json, "- {op: remove, path: /spec/containers/0/command}\n", "1:3: "),
             // Volumes and mounts.
             (
                 json,
