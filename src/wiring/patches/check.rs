@@ -10,7 +10,7 @@ use super::file::{Kind, PatchFile};
 use super::pod::{Kubeadm, pod};
 use super::value::{is_small, value_of};
 use super::{merge, operations};
-use crate::audit::flags::{is_audit, normal};
+use crate::audit::flags::{Flags, is_audit, is_equivalent, normal};
 use crate::audit::version::Version;
 use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::settings::{Refusal, Wanted, Wired};
@@ -221,7 +221,7 @@ impl Patched<'_> {
     fn judge(&self, start: &Pods, pods: &Pods) -> Result<Made, Fault> {
         let made = self.judge_pod(&pods.after)?;
         if let (Some(before), Some(start_before)) = (&pods.before, &start.before) {
-            let ours = differing_volumes(start_before, &start.after);
+            let ours = ours(start_before, &start.after);
             if let Some(what) = first_difference(&without_ours(before, &ours), &without_ours(&pods.after, &ours)) {
                 return Err(Fault::Shifted(what));
             }
@@ -240,12 +240,17 @@ impl Patched<'_> {
             // The flags are the better reason.
             Err(refusal) => return Err(self.other_flag(&flags).unwrap_or(Fault::Unfit(refusal.reason))),
         };
-        if let Some((name, wanted)) = wired.flags.iter().find(|(name, value)| flags.get(*name) != Some(value)) {
-            return Err(Fault::Flag {
-                name: name.clone(),
-                found: flags.get(name).cloned(),
-                wanted: wanted.clone(),
-            });
+        let differs = |name: &String| wired.flags.get(name) != flags.get(name);
+        // A list that is replaced lacks all flags. The policy is the one to name then.
+        let names = ["audit-policy-file", "audit-log-path"].map(str::to_owned);
+        if let Some(name) = names.iter().chain(wired.flags.keys()).find(|name| differs(name)) {
+            let value = |flags: &Flags| flags.get(name).cloned();
+            let (found, wanted) = (value(&flags), value(&wired.flags).unwrap_or_default());
+            return Err(Fault::Flag { name: name.clone(), found, wanted });
+        }
+        // The last one of a name counts, but a later run would change the others, too.
+        if let Some(fault) = overruled_flag(pod, &wired.flags).filter(|_| wired.text != text) {
+            return Err(fault);
         }
         if wired.text != text {
             return Err(Fault::Mount(changed_mount(pod, &wired.text)));
@@ -254,7 +259,7 @@ impl Patched<'_> {
     }
 
     /// A wanted flag that the API server does not have.
-    fn other_flag(&self, flags: &crate::audit::flags::Flags) -> Option<Fault> {
+    fn other_flag(&self, flags: &Flags) -> Option<Fault> {
         let (name, wanted) = self.wanted.flags.iter().find(|(name, _)| !flags.contains_key(name))?;
         Some(Fault::Flag { name: name.clone(), found: None, wanted: wanted.clone() })
     }
@@ -287,6 +292,9 @@ fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<
 
 /// Whether an operation is about a part of the pod that auditing depends on.
 fn concerns_auditing(operation: &Value) -> bool {
+    if operation.get("path").is_none() {
+        return true;
+    }
     ["path", "from"].into_iter().filter_map(|name| operation.get(name)?.as_str()).any(|path| {
         match path.split('/').skip(1).collect::<Vec<_>>().as_slice() {
             ["metadata" | "status", ..] => false,
@@ -337,25 +345,26 @@ fn check_volumes(pod: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The names of the volumes that differ between two pods.
-fn differing_volumes(one: &Value, other: &Value) -> BTreeSet<String> {
-    let (one, other) = (list(one, "/spec/volumes"), list(other, "/spec/volumes"));
-    let only = |these: &[Value], those: &[Value]| {
-        these
-            .iter()
-            .filter(|item| !those.contains(item))
-            .map(|item| word(item, "name").to_owned())
-            .collect::<Vec<_>>()
+/// The names of the volumes, and the paths of the mounts, that differ between two pods.
+fn ours(one: &Value, other: &Value) -> BTreeSet<String> {
+    let differing = |path: &str, field: &str| {
+        let (one, other) = (list(one, path), list(other, path));
+        let only = |these: &[Value], those: &[Value]| {
+            let items = these.iter().filter(|item| !those.contains(item));
+            items.map(|item| word(item, field).to_owned()).collect::<Vec<_>>()
+        };
+        [only(one, other), only(other, one)].concat()
     };
-    only(one, other).into_iter().chain(only(other, one)).collect()
+    let paths = differing("/spec/containers/0/volumeMounts", "mountPath");
+    differing("/spec/volumes", "name").into_iter().chain(paths).collect()
 }
 
-/// A pod without the audit flags and these volumes. The order of its lists does not count.
-fn without_ours(pod: &Value, volumes: &BTreeSet<String>) -> Value {
+/// A pod without the audit flags, and without these volumes and mounts. The order of its lists does not count.
+fn without_ours(pod: &Value, ours: &BTreeSet<String>) -> Value {
     fn sort(items: &mut [Value]) {
         items.sort_by_cached_key(Value::to_string);
     }
-    let is_ours = |item: &Value| volumes.contains(word(item, "name"));
+    let is_ours = |item: &Value| ["name", "mountPath"].iter().any(|field| ours.contains(word(item, field)));
     let is_audit_flag = |word: &Value| {
         let flag = word.as_str().and_then(|word| word.strip_prefix("--")).unwrap_or_default();
         is_audit(&normal(flag.split('=').next().unwrap_or_default()))
@@ -378,6 +387,18 @@ fn without_ours(pod: &Value, volumes: &BTreeSet<String>) -> Value {
         }
     }
     pod
+}
+
+/// An audit flag of a container with another value than the API server has.
+fn overruled_flag(pod: &Value, flags: &Flags) -> Option<Fault> {
+    let containers = list(pod, "/spec/containers").iter();
+    let words = containers.flat_map(|container| [list(container, "/command"), list(container, "/args")].concat());
+    words.filter_map(|word| word.as_str().map(str::to_owned)).find_map(|word| {
+        let (name, found) = word.strip_prefix("--")?.split_once('=')?;
+        let name = normal(name);
+        let wanted = flags.get(&name).filter(|wanted| !is_equivalent(&name, found, wanted))?.clone();
+        Some(Fault::Flag { name, found: Some(found.to_owned()), wanted })
+    })
 }
 
 /// What a second pod has that a first one does not have, or the reverse, in words; `None`: they are the same.
@@ -552,7 +573,7 @@ mod tests {
         ] {
             for minor in [26, 31, 37] {
                 let found = judged(&[("/p/other.yaml", "x"), (name, text)], Existing::Replace, minor, false);
-                let found = found.map(|made| made.wired.flags).unwrap_err();
+                let found = found.map_or_else(|why| why, |_| "right".to_owned());
                 assert!(found.starts_with(&format!("{name}:{fault}")), "1.{minor} {text}: {found}");
             }
         }
