@@ -12,6 +12,7 @@ use crate::facts::{Directory, Facts, PatchDirectory, PatchFacts, Paths, Targets,
 use crate::path::parent;
 use crate::storage::unit;
 use crate::wiring::patches::check::certificates;
+use crate::wiring::patches::file::kind_of;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
@@ -101,7 +102,8 @@ fn read_patches(root: &Root, directory: &str) -> Result<Option<Vec<(String, Stri
         let text = text_of(&bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
         Ok((path, text))
     };
-    files.into_iter().map(text).collect::<Result<_>>().map(Some)
+    let is_ours = |(name, _): &handover::Handed| kind_of(name.rsplit('/').next().unwrap_or_default()).is_some();
+    files.into_iter().filter(is_ours).map(text).collect::<Result<_>>().map(Some)
 }
 
 /// Whether the node has the API server's certificate, which only control planes have.

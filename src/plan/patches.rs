@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow, bail};
 
 use super::identify::Identity;
 use super::{Intent, Occasion, Role};
-use crate::facts::{Facts, PatchDirectory, PatchFacts};
+use crate::facts::{PatchDirectory, PatchFacts};
 use crate::wiring::kubeadm::{self, PatchUser, Purpose};
 use crate::wiring::patches::{Base, Made, Patched, check, file};
 use crate::wiring::{Wanted, Wired, patch};
@@ -58,7 +58,6 @@ fn absolute(intent: &Intent<'_>, directory: &str) -> Option<String> {
 /// With a patch, the API server would not audit, or would not start: the patch, and what to do.
 pub fn judge(
     intent: &Intent<'_>,
-    facts: &Facts,
     patches: &PatchFacts,
     node: &mut Identity<'_>,
     files: Vec<EditedFile<'_>>,
@@ -70,7 +69,8 @@ pub fn judge(
     let wanted = Wanted::of(intent.config);
     let mut judge = Judge { intent, patches, wanted: &wanted, version: node.version, warnings: Vec::new() };
     let mut made = None;
-    let is_due = node.role != Role::ControlPlane || [Occasion::Init, Occasion::Join].contains(&intent.occasion);
+    let is_running = node.role == Role::ControlPlane || node.lenient;
+    let is_due = !is_running || [Occasion::Init, Occasion::Join].contains(&intent.occasion);
     if is_due {
         for file in files {
             let named = node.kubeadm.iter().find(|(text, _)| text.path == file.path);
@@ -105,7 +105,9 @@ pub fn judge(
     } else {
         // kubeadm upgrade makes the manifest of the cluster's configuration.
         let usual = usual(intent);
-        judge.foresee(facts, cluster.unwrap_or(&usual));
+        let files = node.kubeadm.iter().flat_map(|(_, file)| &file.patches);
+        let named = files.map(|named| named.directory.clone()).chain(intent.kubeadm.patches.clone());
+        judge.foresee(&named.collect::<Vec<_>>(), cluster.unwrap_or(&usual));
     }
     node.warnings.append(&mut judge.warnings);
     Ok(made)
@@ -186,14 +188,14 @@ impl Judge<'_> {
         check(&Patched { base, files: &files, wanted, version, certificates }).map(Some).map_err(told)
     }
 
-    /// Warns of the patches that a later `kubeadm upgrade` would apply.
-    fn foresee(&mut self, facts: &Facts, text: &str) {
+    /// Warns of the patches that a later `kubeadm upgrade` would apply. `named`: the directories that a file or the
+    /// command line names.
+    fn foresee(&mut self, named: &[String], text: &str) {
         for directory in &self.patches.directories {
             let Ok(Some(files)) = &directory.files else { continue };
-            let is_usual =
-                directory.path == USUAL && facts.kubeadm.is_empty() && self.intent.kubeadm.patches.is_none();
+            let is_named = named.contains(&directory.path);
             if let Err(why) = self.check(files, Base::Configuration { before: text, after: text }) {
-                let when = if is_usual { "if kubeadm upgrade is given" } else { "when kubeadm upgrade applies" };
+                let when = if is_named { "when kubeadm upgrade applies" } else { "if kubeadm upgrade is given" };
                 self.warnings.push(format!("{when} the patches in {}: {why}", directory.path));
             }
         }

@@ -92,7 +92,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         after,
     });
     let known = cluster.as_ref().and_then(|cluster| Some(cluster.as_ref().ok()?.after.text.as_str()));
-    let made = patches::judge(intent, facts, patches, &mut node, files.collect(), known)?;
+    let made = patches::judge(intent, patches, &mut node, files.collect(), known)?;
     let eviction = node
         .kubeadm
         .iter()

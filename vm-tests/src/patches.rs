@@ -418,3 +418,50 @@ fn rest(manifest: &Value, ours: &BTreeSet<String>) -> Value {
     }
     manifest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(words: &[&str], log: &str, more: &Value) -> Value {
+        let mut command = vec!["kube-apiserver"];
+        command.extend(words);
+        json!({"spec": {
+            "containers": [{"name": "kube-apiserver", "command": command, "volumeMounts": [
+                {"mountPath": POLICY, "name": "p", "readOnly": true}, {"mountPath": LOG, "name": "l"}
+            ]}],
+            "volumes": [{"name": "p", "hostPath": {"path": POLICY}}, {"name": "l", "hostPath": {"path": log}}],
+            "more": more
+        }})
+    }
+
+    #[test]
+    fn what_ends_auditing_is_not_right() {
+        let flags = ["--audit-policy-file=/p", "--audit-log-maxage=30"];
+        let audited = manifest(&flags, LOG, &json!(1));
+        let fine = |made: Value| judge(&Ok(made.clone()), &audited, &Ok(made));
+        assert_eq!(fine(audited.clone()), Right::Yes);
+        assert_eq!(fine(manifest(&flags, LOG, &json!(2))), Right::Yes);
+        let twice = ["--audit_log_maxage=1", flags[0], flags[1]];
+        assert_eq!(fine(manifest(&twice, LOG, &json!(1))), Right::Either);
+        for wrong in [
+            manifest(&flags[..1], LOG, &json!(1)),
+            manifest(&[flags[0], flags[1], "--audit-log-maxage=1"], LOG, &json!(1)),
+            manifest(&flags, "/other", &json!(1)),
+        ] {
+            assert!(matches!(fine(wrong.clone()), Right::No(_)), "{wrong}");
+        }
+        let differs = judge(&Ok(audited.clone()), &audited, &Ok(manifest(&flags, LOG, &json!(2))));
+        assert!(matches!(differs, Right::No(_)), "the settings change something else");
+        let failed = || Err("it failed".to_owned());
+        assert!(matches!(judge(&failed(), &audited, &Ok(audited.clone())), Right::No(_)));
+        assert_eq!(judge(&failed(), &audited, &failed()), Right::Either);
+    }
+
+    #[test]
+    fn samples_are_the_same_for_the_same_seed() {
+        let said = |seed| format!("{:?}", draw(seed, "kubeadm.k8s.io/v1beta4", "1.37.2", true));
+        assert_eq!(said(1), said(1));
+        assert_ne!(said(1), said(2));
+    }
+}

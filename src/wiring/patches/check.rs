@@ -233,6 +233,10 @@ impl Patched<'_> {
         let text = format!("{pod:#}\n");
         let unfit = |refusal: Refusal| Fault::Unfit(refusal.reason);
         let read = manifest::read(&text).map_err(unfit)?;
+        // Not a container that only has its name.
+        if !manifest::identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs)) {
+            return Err(Fault::Unfit("no container starts kube-apiserver".to_owned()));
+        }
         check_volumes(pod).map_err(Fault::Invalid)?;
         let flags = manifest::read_auditing(&text).map_err(unfit)?.flags;
         let wired = match manifest::wire(&text, &read, self.wanted, self.version) {
@@ -538,6 +542,11 @@ mod tests {
                 json,
                 "- {op: add, path: /spec/volumes/-, value: {name: x, hostPath: {path: /x}}}\n- {op: add, path: /spec/containers/0/volumeMounts/-, value: {name: x, mountPath: /var/log/kubernetes/audit/}}\n",
                 "2:3: with this patch, the API server can't audit: /var/log/kubernetes/audit is mounted twice",
+            ),
+            (
+                json,
+                "- {op: replace, path: /spec/containers/0/command/0, value: --a=b}\n",
+                "1:3: with this patch, the API server can't audit: no container starts kube-apiserver",
             ),
             (json, "- {op: remove, path: /spec/volumes/0}\n", "1:3: "),
             (json, "- {op: move, from: /spec/volumes, path: /x}\n", "1:3: "),
