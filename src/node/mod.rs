@@ -12,7 +12,7 @@
 //!   previous log files to it.
 //! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
-//! * [`apiserver`] looks at the running API server. [`outgoing`] is the API server that a changed manifest replaces,
+//! * [`apiserver`] looks at the running API server, and [`pod`] at the logs of its container. [`outgoing`] is the API server that a changed manifest replaces,
 //!   and [`hidden`] makes the kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
 //!   its ConfigMap.
 //!
@@ -34,6 +34,7 @@ pub mod names;
 pub mod observe;
 pub mod outgoing;
 pub mod pending;
+pub mod pod;
 pub mod process;
 pub mod restore;
 pub mod root;

@@ -90,6 +90,6 @@ done
 echo
 must "bytes written by a second apply" "$(written second)" 0 bytes
 must "changes by a second apply" "$(changes second)" 0 calls
-must "binary size" "$(stat -c %s "$program")" 2500000 bytes
+must "binary size" "$(stat -c %s "$program")" 3200000 bytes
 must "largest resident size, first apply" "$(awk '$1 == "first" { print $3 }' "$work/times")" 5120 KiB
 exit $failed

@@ -488,7 +488,9 @@ mod tests {
         let (config, version) = (Config { existing, ..Config::default() }, Some(Version::new(minor)));
         let (wanted, files) = (Wanted::of(&config), super::super::file::read(patches.iter().copied()).unwrap());
         let after =
-            kubeadm::wire(CLUSTER, &kubeadm::read(CLUSTER, "", true).unwrap(), &wanted, version).unwrap().text;
+            kubeadm::wire(CLUSTER, &kubeadm::read(CLUSTER, "", kubeadm::Reader::Init).unwrap(), &wanted, version)
+                .unwrap()
+                .text;
         let ours = patch::patch(&config, version).unwrap();
         let base =
             if by_patch { Base::Patch(&ours) } else { Base::Configuration { before: CLUSTER, after: &after } };
