@@ -320,7 +320,7 @@ fn patches_with_which_the_api_server_would_not_audit_are_refused() {
         (INIT, &["init", "--patches=/p"][..]),
         (INIT, &["init", "--config", FILE, "--patches", "/p"]),
         (&named, &["init", "--config", FILE]),
-        (&named.replace("/p}", "p}"), &["--rootfs=/", "init", "--config", FILE]),
+        (&named.replace("/p}", "p}"), &["init", "--config", FILE]),
         (joins, &["join", "--config", FILE]),
         (INIT, &["join", "10.0.0.1:6443", "--control-plane", "--patches=/p"]),
     ] {

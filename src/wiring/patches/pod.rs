@@ -33,19 +33,28 @@ pub struct Kubeadm {
 }
 
 impl Kubeadm {
-    /// What kubeadm can be, if it deploys this version.
+    /// What kubeadm can be, if it deploys this version: one of the same version, or one version newer.
     pub fn of(version: Option<Version>) -> Vec<Kubeadm> {
-        let made = |minor: u32, keeps_order| Kubeadm {
-            mounts_pki: minor <= 30,
-            keeps_order,
-            merges_as_before: minor <= 27,
+        let newest = 37;
+        let minors = match version.map(|version| version.minor) {
+            Some(minor) => vec![minor, minor.saturating_add(1)],
+            None => vec![newest, 31, 27],
         };
-        match version.map(|version| version.minor) {
-            Some(minor @ ..=31) => vec![made(minor, false)],
-            Some(minor @ 32..=35) => vec![made(minor, true), made(minor, false)],
-            Some(minor) => vec![made(minor, true)],
-            None => vec![made(37, true), made(31, false), made(27, false)],
+        let mut all = Vec::new();
+        for minor in minors {
+            let orders: &[bool] = match minor {
+                ..=31 => &[false],
+                32..=35 => &[true, false],
+                _ => &[true],
+            };
+            for keeps_order in orders.iter().copied() {
+                let kubeadm = Kubeadm { mounts_pki: minor <= 30, keeps_order, merges_as_before: minor <= 27 };
+                if !all.contains(&kubeadm) {
+                    all.push(kubeadm);
+                }
+            }
         }
+        all
     }
 }
 
