@@ -37,7 +37,7 @@ pub struct Patched<'p> {
     pub files: &'p [PatchFile],
     pub wanted: &'p Wanted,
     pub version: Option<Version>,
-    /// The directories of certificates that the node has, of [`super::check::certificates`].
+    /// The directories of certificates that the node has, of [`certificates`].
     pub certificates: &'p [String],
 }
 

@@ -6,7 +6,7 @@
 //!
 //! * [`file`] tells patches by their names, and reads them; [`value`] makes data of YAML.
 //! * `pod` is the pod as kubeadm makes it; `operations` and `merge` apply patches to it.
-//! * [`check`] judges the result, and finds the patch that is to blame.
+//! * [`mod@check`] judges the result, and finds the patch that is to blame.
 
 pub mod check;
 pub mod file;
