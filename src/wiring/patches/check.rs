@@ -230,6 +230,7 @@ impl Patched<'_> {
     }
 
     fn judge_pod(&self, pod: &Value) -> Result<Made, Fault> {
+        let pod = &with_words(pod);
         let text = format!("{pod:#}\n");
         let unfit = |refusal: Refusal| Fault::Unfit(refusal.reason);
         let read = manifest::read(&text).map_err(unfit)?;
@@ -309,6 +310,18 @@ fn concerns_auditing(operation: &Value) -> bool {
             _ => true,
         }
     })
+}
+
+/// The pod as kubeadm writes it: a null among the words of a command is an empty word.
+fn with_words(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    for container in pod.pointer_mut("/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
+        for name in ["command", "args"] {
+            let words = container.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten();
+            words.filter(|word| word.is_null()).for_each(|word| *word = "".into());
+        }
+    }
+    pod
 }
 
 fn list<'v>(value: &'v Value, path: &str) -> &'v [Value] {
@@ -618,6 +631,8 @@ mod tests {
                 "- {op: add, path: /spec/containers/0/command/-, value: --v=2}\n- {op: test, path: /spec/volumes, value: []}\n",
             ),
             (json, "- {op: add, path: /spec/containers/0/livenessProbe/initialDelaySeconds, value: 2}\n"),
+            // kubeadm writes an empty word for it.
+            (json, "- {op: copy, from: /metadata/labels/none, path: /spec/containers/0/command/-}\n"),
             // Only kubeadm knows whether it has this.
             (json, "- {op: remove, path: /spec/containers/0/env/0}\n"),
             (json, "- {op: replace, path: /spec/containers/0/command/1, value: --advertise-address=10.0.0.1}\n"),
