@@ -396,24 +396,131 @@ fn restore_leaves_what_the_manifest_still_points_at() {
 }
 
 #[test]
-fn restore_undoes_what_others_changed_by_force_alone() {
+fn restore_undoes_what_others_made_of_its_own_lines_by_force_alone() {
     let node = control_plane();
     let root = node.path();
     let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
     let before = fs::read_to_string(&manifest).unwrap();
     assert!(run(root, &["apply"]).status.success());
-    let upgraded = fs::read_to_string(&manifest).unwrap().replace("v1.33.1", "v1.34.0");
-    fs::write(&manifest, &upgraded).unwrap();
+    let edited = fs::read_to_string(&manifest).unwrap().replace("--audit-log-maxage=30", "--audit-log-maxage=7");
+    fs::write(&manifest, &edited).unwrap();
     let refused = run(root, &["restore"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        String::from_utf8_lossy(&refused.stderr)
-            .contains("something else changed this since; nothing was put back")
-    );
-    assert_eq!(fs::read_to_string(&manifest).unwrap(), upgraded);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    for told in [
+        "kube-apiserver.yaml: something else changed this after 20",
+        "somebody has changed what was written here); nothing was put back",
+    ] {
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), edited);
     assert_eq!(run(root, &["restore", "--dry-run"]).status.code(), Some(3));
     assert!(run(root, &["restore", "--force"]).status.success());
     assert_eq!(fs::read_to_string(&manifest).unwrap(), before);
+}
+
+/// An upgrade, an administrator's edit, and a program that writes the manifest anew, each after a run or between two.
+#[test]
+fn restore_takes_out_its_own_lines_and_leaves_what_others_changed() {
+    type Edit = fn(&str) -> String;
+    let edits: [(&str, Edit); 3] = [
+        ("an upgrade", |text| text.replace("v1.33.1", "v1.34.0")),
+        ("another flag", |text| text.replace("    - --secure-port", "    - --v=4 # for now\n    - --secure-port")),
+        // As kubeadm does: no marks, flags in order, no field that is false.
+        ("kubeadm", |text| {
+            let lines: Vec<_> = text.lines().filter(|line| *line != "      readOnly: false").collect();
+            let is_flag = |line: &&str| line.starts_with("    - --");
+            let mut flags: Vec<_> = lines.iter().copied().filter(is_flag).collect();
+            flags.sort_unstable();
+            let mut flags = flags.into_iter();
+            lines
+                .iter()
+                .map(|line| format!("{}\n", if is_flag(line) { flags.next().unwrap() } else { line }))
+                .collect()
+        }),
+    ];
+    let audits = |text: &str| text.contains("audit");
+    for (what, edit) in edits {
+        for is_between in [false, true] {
+            let node = control_plane();
+            let root = node.path();
+            let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
+            let read = || fs::read_to_string(&manifest).unwrap();
+            let before = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: kube-apiserver\nspec:\n  containers:\n  - command:\n    - \
+                          kube-apiserver\n    - --secure-port=6443\n    - --allow-privileged=true\n    image: kube-apiserver:v1.33.1\n    \
+                          name: kube-apiserver\n    volumeMounts:\n    - mountPath: /etc/kubernetes/pki\n      name: pki\n      \
+                          readOnly: true\n  hostNetwork: true\n  volumes:\n  - hostPath:\n      path: /etc/kubernetes/pki\n    \
+                          name: pki\n";
+            fs::write(&manifest, before).unwrap();
+            let first = json_of(&run(root, &["apply", "--output", "json"]))["backup"].as_str().unwrap().to_owned();
+            let edited = edit(&read());
+            assert_ne!(edited, read(), "{what}");
+            fs::write(&manifest, &edited).unwrap();
+            if is_between {
+                let policy = root.join("policy.yaml");
+                fs::write(&policy, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n")
+                    .unwrap();
+                assert!(run(root, &["apply", "--policy", policy.to_str().unwrap()]).status.success(), "{what}");
+            }
+            let restored = run(root, &["restore", &first]);
+            let stdout = String::from_utf8_lossy(&restored.stdout);
+            assert_eq!(restored.status.code(), Some(0), "{what}: {restored:?}");
+            let note = "kube-apiserver.yaml: something else changed this, too, and that stays";
+            assert!(stdout.contains(note), "{what}: {stdout}");
+            let after = read();
+            assert!(!audits(&after) && !root.join("etc/kubernetes/audit-policy.yaml").exists(), "{what}: {after}");
+            let sorted = |text: &str| {
+                let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+                lines.sort_unstable();
+                lines
+            };
+            assert_eq!(sorted(&after), sorted(&edit(before)), "{what}");
+        }
+    }
+}
+
+/// A policy of an administrator that an apply replaced is where a way back past that apply ends.
+#[test]
+fn restore_does_not_go_past_a_file_of_somebody_else() {
+    let node = control_plane();
+    let root = node.path();
+    let policy = root.join("etc/kubernetes/audit-policy.yaml");
+    let id = |output: Output| json_of(&output)["backup"].as_str().unwrap().to_owned();
+    let first = id(run(root, &["apply", "--output", "json"]));
+    let mine = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request # mine\n";
+    fs::write(&policy, mine).unwrap();
+    let second = id(run(root, &["apply", "--output", "json"]));
+    let refused = run(root, &["restore", &first]);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    let told = format!("audit-policy.yaml: something else changed this after {first}; nothing was put back");
+    assert!(refused.status.code() == Some(1) && stderr.contains(&told), "{stderr}");
+    assert!(stderr.contains(&format!("restore {second} to go back to that change")), "{stderr}");
+    assert!(run(root, &["restore", &second]).status.success());
+    assert_eq!(fs::read_to_string(&policy).unwrap(), mine);
+}
+
+#[test]
+fn what_the_manifest_is_a_link_to_is_no_stray_and_another_name_of_it_is() {
+    for target in [
+        "kube-apiserver-v1.33.yaml",
+        "./kube-apiserver-v1.33.yaml",
+        "/etc/kubernetes/manifests/kube-apiserver-v1.33.yaml",
+    ] {
+        let node = control_plane();
+        let directory = node.path().join("etc/kubernetes/manifests");
+        let (link, real) = (directory.join("kube-apiserver.yaml"), directory.join("kube-apiserver-v1.33.yaml"));
+        fs::rename(&link, &real).unwrap();
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        for _ in 0..2 {
+            assert_eq!(run(node.path(), &["apply"]).status.code(), Some(0), "{target}");
+            assert!(fs::read_to_string(&real).unwrap().contains("--audit-policy-file="), "{target}");
+        }
+        assert!(link.is_symlink(), "{target}");
+        // The same file by another name keeps its text when the manifest is replaced.
+        fs::hard_link(&real, directory.join("old")).unwrap();
+        assert_eq!(run(node.path(), &["apply"]).status.code(), Some(0), "{target}");
+        assert!(!directory.join("old").exists() && real.exists(), "{target}");
+    }
 }
 
 /// That may be why somebody goes back.

@@ -270,13 +270,11 @@ impl Job {
         trace(root, self.verb, &options)
     }
 
-    /// Checks that the next run finishes the job, and leaves nothing behind except for `left`.
-    fn finish(&self, root: &Path, left: &BTreeSet<String>, context: &str) {
+    /// Checks that the next run finishes the job, and leaves nothing behind.
+    fn finish(&self, root: &Path, context: &str) {
         succeed(root, self.verb, context);
         let after = state(root);
-        let mut now = tree_of(&after);
-        now.retain(|path, _| !left.contains(path));
-        assert_same(&now, &self.new, &format!("{context}: the next run"));
+        assert_same(&tree_of(&after), &self.new, &format!("{context}: the next run"));
         assert_eq!(sets(&after).find(|name| id(name) != *name), None, "{context}: the next run");
     }
 }
@@ -344,7 +342,7 @@ fn killed_at_any_system_call(job: &Job, then: &dyn Fn(&Path, &str)) {
         );
         (before, last) = (after.clone(), Some(call));
         if seen.insert(after) {
-            job.finish(&root, &BTreeSet::new(), &context);
+            job.finish(&root, &context);
             then(&root, &context);
         }
     }
@@ -381,9 +379,7 @@ fn an_error_anywhere(job: &Job) {
                 assert!(is_named(path, &stderr), "{context}: the error does not name {path}");
             }
             if failed {
-                // A fault at the root directory, which the caller names, is a usage error.
-                let usage = call.name == "statx" && call.line.contains("AT_FDCWD");
-                assert_eq!(output.status.code(), Some(if usage { 2 } else { 1 }), "{context}");
+                assert_eq!(output.status.code(), Some(1), "{context}");
                 assert!(!stderr.is_empty() || mute, "{context}: the error is not reported");
                 // After one error, all other changes are still undone.
                 assert!(left.is_empty() || when.ends_with('+'), "{context}: {left:?} are left");
@@ -394,9 +390,8 @@ fn an_error_anywhere(job: &Job) {
                 assert!(left.iter().all(is_untidy), "{context}: {left:?} are left");
             }
             if seen.insert(timeless(&after, &job.start)) {
-                // A temporary file that a run could not remove is reported once. A person must remove it.
-                let stays = |path: &String| !failed && path.contains(TEMPORARY);
-                job.finish(&root, &left.into_iter().filter(stays).collect(), &context);
+                // The next run also removes a temporary file that this run could not remove.
+                job.finish(&root, &context);
             }
         }
     }
@@ -451,3 +446,72 @@ fn a_read_only_node_is_told_so_and_can_be_looked_at() {
         assert!(stderr.contains(message), "{verb}: {stderr}");
     }
 }
+
+/// A directory where something is mounted can be empty and still not be removed.
+#[test]
+#[ignore = "needs a mount namespace: `make test` runs it"]
+fn a_directory_that_cannot_be_removed_is_told_at_each_try_and_makes_no_backup() {
+    let directory = scratch();
+    let root = directory.path().join("root");
+    node(&root);
+    succeed(&root, "apply", "undisturbed");
+    let script = "mount -t tmpfs none \"$1/var/log/kubernetes/audit\" && \"$2\" --root \"$1\" restore && \"$2\" --root \
+                  \"$1\" restore && \"$2\" --root \"$1\" restore";
+    let output = unshare(&["--mount", "sh", "-c", script, "sh"]).arg(&root).arg(BINARY).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let warning =
+        "warning: /var/log/kubernetes/audit stays: cannot remove the directory /var/log/kubernetes/audit (";
+    assert_eq!(stderr.matches(warning).count(), 3, "{stderr}");
+    assert!(!stdout.contains("/var/log/kubernetes/audit: done"), "{stdout}");
+    assert_eq!(stdout.matches(" has what this restore replaced").count(), 1, "{stdout}");
+    assert!(!stdout.contains("nothing to do"), "{stdout}");
+}
+
+/// Many runs of all kinds at once: each ends well, and no text that the program did not write is lost.
+#[test]
+#[ignore = "takes seconds: `make test` runs it"]
+fn two_hundred_runs_at_once_lose_nothing_and_report_nothing_wrong() {
+    let directory = scratch();
+    let root = directory.path().join("root");
+    node(&root);
+    let bare = fs::read(root.join(&MANIFEST[1..])).unwrap();
+    let verbs = ["apply", "restore", "status", "plan", "restore", "apply", "status", "restore"];
+    let mut runs = Vec::new();
+    for number in 0..200 {
+        let mut command = Command::new(BINARY);
+        command.arg(verbs[number % verbs.len()]).arg("--root").arg(&root);
+        if ["apply", "restore"].contains(&verbs[number % verbs.len()]) {
+            command.args(["--lock-timeout", "300"]);
+        }
+        let output =
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        runs.push((verbs[number % verbs.len()], output));
+        if number == 100 {
+            // An administrator saves a policy meanwhile.
+            put(&root, "/etc/kubernetes/audit-policy.yaml", MINE, 0o600);
+        }
+    }
+    for (verb, run) in runs {
+        let output = run.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let is_said = |words: &str| stderr.contains(words);
+        let is_fine = match (verb, output.status.code()) {
+            (_, Some(0)) | ("status" | "plan", Some(3)) => true,
+            // Nothing was applied yet, or what the administrator wrote bars the way.
+            ("restore", Some(1)) => is_said("nothing to restore") || is_said("; nothing was put back: "),
+            ("apply", Some(1)) => is_said("meanwhile"),
+            _ => false,
+        };
+        assert!(is_fine, "{verb}: {output:?}");
+        assert!(!is_said("can't be read"), "{verb}: {stderr}");
+    }
+    succeed(&root, "apply", "after all of them");
+    let end = state(&root);
+    assert_eq!(sets(&end).find(|name| id(name) != *name), None);
+    assert!(!end.keys().any(|path| path.contains(TEMPORARY)), "{:?}", end.keys());
+    let is_kept = |text: &[u8]| end.values().any(|found| found.content.as_deref() == Some(text));
+    assert!(is_kept(MINE.as_bytes()) && is_kept(&bare));
+}
+
+const MINE: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request # a week of work\n";

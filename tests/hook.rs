@@ -292,7 +292,9 @@ fn a_webhook_must_be_there_when_kubeadm_starts() {
         let output = node.run(arguments);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
         assert!(
-            text(&output.stderr).contains("webhook.configFile does not exist, and the API server would not start"),
+            text(&output.stderr).contains(
+                "webhook.configFile is /etc/w.yaml, which does not exist, and the API server would not start"
+            ),
             "{output:?}"
         );
     }

@@ -19,12 +19,12 @@ const LAYERS: [(&str, &[&str]); 16] = [
     // What is known about the log directory, and the configuration.
     ("storage", &["audit", "path", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
-    // Edits of files of kubeadm and of administrators, and snippets for other programs.
-    ("wiring", &["audit", "config", "path", "yaml"]),
-    ("render", &["config", "path", "storage", "wiring", "yaml"]),
     // What passes between `plan` and `node`: what was observed, and what to do.
     ("facts", &["audit", "storage", "time", "yaml"]),
     ("change", &["facts", "storage"]),
+    // Edits of files of kubeadm and of administrators, and snippets for other programs.
+    ("wiring", &["audit", "config", "facts", "path", "yaml"]),
+    ("render", &["config", "path", "storage", "wiring", "yaml"]),
     // `plan` decides, and touches no node. `node` touches the node, and decides nothing.
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
     ("node", &["audit", "change", "config", "facts", "path", "storage", "time", "wiring", "yaml"]),

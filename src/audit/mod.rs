@@ -1,6 +1,7 @@
 //! The API server's audit flags, the audit policy and the audit log, with their rules by Kubernetes version.
 //!
 //! * [`flags`] and [`policy`] check what a node is given, [`version`] is the version that the rules depend on.
+//! * [`kubeconfig`] checks the kubeconfig of a webhook, with the certificates that [`pem`] reads.
 //! * [`log`] and [`metrics`] read what an API server writes.
 //!
 //! Everything here works on texts and values. No file, no process and nothing of a node may be touched here.
@@ -8,7 +9,10 @@
 #[cfg(test)]
 mod differential;
 pub mod flags;
+pub mod kubeconfig;
 pub mod log;
 pub mod metrics;
+pub mod pem;
 pub mod policy;
+mod url;
 pub mod version;

@@ -1,5 +1,6 @@
 //! What the verbs share: their common options, the root directory, and the configuration.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -140,7 +141,12 @@ impl Common {
 /// It is not a directory, or it is empty (a [`Misuse`]), or it can't be opened.
 pub fn open_root(path: &Path) -> Result<Root> {
     let shown = path.display();
-    if !path.is_dir() {
+    // A disk that fails is no mistake of the caller: opening the directory reports it.
+    let is_no_directory = match path.metadata() {
+        Ok(found) => !found.is_dir(),
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    };
+    if is_no_directory {
         return Err(
             Misuse(format!("{shown}: --root is not a directory; name the root directory of a node")).into()
         );

@@ -371,8 +371,8 @@ fn make(run: &Run<'_>, root: &Path) -> Result<String> {
 
 /// The patches of the command line, and before them the patch with the settings.
 fn merged(run: &Run<'_>) -> Result<Vec<Handed>> {
-    let version = run.survey()?.version;
-    let ours = patch::patch(&run.config, version).map_err(|refusal| Misuse(refusal.reason))?;
+    let plan = run.survey()?;
+    let ours = patch::patch(&run.config, plan.version, &plan.files).map_err(|refusal| Misuse(refusal.reason))?;
     let mut files = vec![(format!("1-audit/{}", patch::NAME), ours.into_bytes())];
     if let Some(directory) = &run.kubeadm.patches {
         let given = handover::patches(run.root, directory)?

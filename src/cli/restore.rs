@@ -55,7 +55,7 @@ impl RestoreArgs {
         let dry_run = self.dry_run;
         let patience = Duration::from_secs(self.lock_timeout);
         let terms = RestoreTerms { id: self.id, dry_run, force: self.force, patience };
-        let Restored { sets, changes, notes, backup } = restore::restore(&root, &terms, &configured)?;
+        let Restored { sets, changes, notes, backup, is_whole } = restore::restore(&root, &terms, &configured)?;
         let differs = dry_run && !changes.is_empty();
         if common.json() {
             let changes: Vec<_> = changes
@@ -66,7 +66,7 @@ impl RestoreArgs {
             let _ = writeln!(out, "{document:#}");
         } else {
             let _ = writeln!(out, "restore to the state before {}", sets.last().map_or("-", String::as_str));
-            if changes.is_empty() {
+            if changes.is_empty() && is_whole {
                 out.push_str("nothing to do: the node's files are in that state\n");
             }
             let done = if dry_run { "" } else { ": done" };

@@ -125,6 +125,26 @@ pub struct Record {
     pub file: Option<String>,
     /// The fingerprint of the file that the run wrote, if it wrote one.
     pub written: Option<u64>,
+    /// The fingerprints of what later runs made of that, whose backups were removed because of their age.
+    pub later: Vec<u64>,
+    /// The name of the copy of what the run wrote. Backups of older versions have none.
+    pub after: Option<String>,
+}
+
+impl Record {
+    /// Is this about the content of a file, or of the cluster's kubeadm configuration?
+    pub fn is_of_content(&self) -> bool {
+        use Action::{Cluster, Created, Moved, Removed, Replaced};
+        matches!(self.action, Created | Replaced | Moved | Removed | Cluster)
+    }
+
+    /// Did the run, or a later one whose backup is gone, leave this content? `None`: no file.
+    pub fn left(&self, content: Option<u64>) -> bool {
+        match content {
+            Some(content) => self.written == Some(content) || self.later.contains(&content),
+            None => self.written.is_none(),
+        }
+    }
 }
 
 /// Shows whether a file is still what a run wrote: FNV-1a, 64 bits. It is no protection against a forged file: a

@@ -1,5 +1,6 @@
 //! A file as it was read: its bytes, its text, its owner and its mode.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -86,6 +87,32 @@ pub struct Entry {
     pub size: u64,
     pub identity: FileIdentity,
 }
+
+/// What is at a path that a flag or a kubeconfig names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Missing,
+    /// No regular file, or one that cannot be read: why.
+    Wrong(String),
+    File(Box<SeenFile>),
+}
+
+/// A file that a flag or a kubeconfig names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFile {
+    pub snapshot: Snapshot,
+    /// The path that a link leads to, or else the path itself.
+    pub real: String,
+    /// The directories above both paths.
+    pub directories: BTreeMap<String, Attributes>,
+    /// Which of these paths have an access control list, which can allow more than the mode.
+    pub lists: Vec<String>,
+    /// The names in the directory of the file.
+    pub beside: Vec<String>,
+}
+
+/// What is at the paths of the host that flags and kubeconfigs name, as far as it was looked at.
+pub type Files = BTreeMap<String, Seen>;
 
 /// A text file that was read.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
-use file::{Attributes, Owner, Snapshot, Text};
+use file::{Attributes, Files, Owner, Snapshot, Text};
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Facts {
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
     /// an image.
     pub owner: Owner,
+    /// What flags and kubeconfigs name. `plan::wire` says what else it needs to know.
+    pub files: Files,
 }
 
 /// kubeadm's patches, and what of a node they are applied to.

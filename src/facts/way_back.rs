@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::backup::{Action, Record, Set};
+use super::backup::{Record, Set};
 use super::file::{Entry, Snapshot};
 use crate::storage::mounts::Mount;
 
@@ -23,9 +23,22 @@ pub struct Goal {
     /// The oldest record, and the ID of its backup.
     pub record: Record,
     pub set: String,
-    /// The previous bytes of the file, from the oldest record that has them.
-    pub copy: Option<Vec<u8>>,
+    /// What the runs did to the content, the oldest first. Empty if they changed only attributes, or for a path that
+    /// is no file.
+    pub steps: Vec<ContentStep>,
     pub now: Now,
+}
+
+/// What one run did to the content of a file.
+#[derive(Clone, Debug)]
+pub struct ContentStep {
+    /// The ID of its backup.
+    pub set: String,
+    pub record: Record,
+    /// The content before. `None`: there was no file.
+    pub before: Option<Vec<u8>>,
+    /// What the run wrote, if the backup has it.
+    pub after: Option<Vec<u8>>,
 }
 
 /// What is at a path now, as far as its record needs it.
@@ -43,12 +56,12 @@ pub struct Now {
     pub cluster: Option<Result<String, String>>,
 }
 
-/// What the backups say about one path: the oldest record, and the oldest record that knows the file's content, or
-/// that there was no file.
-#[derive(Clone, Copy, Debug)]
+/// What the backups say about one path.
+#[derive(Clone, Debug)]
 pub struct Known<'s> {
     pub first: (&'s Set, &'s Record),
-    pub content: Option<(&'s Set, &'s Record)>,
+    /// The records of its content, the oldest first.
+    pub contents: Vec<(&'s Set, &'s Record)>,
     /// The largest distance of the path from the end of its backup. The manifest comes last, so its rank is the
     /// smallest.
     rank: usize,
@@ -61,15 +74,15 @@ pub fn known(sets: &[Set]) -> Vec<Known<'_>> {
     for set in sets.iter().rev() {
         for (at, record) in set.records.iter().enumerate() {
             let (rank, this) = (set.records.len() - at, (set, record));
-            let content = (record.action != Action::Attributes).then_some(this);
+            let content = record.is_of_content().then_some(this);
             match index.get(record.path.as_str()).and_then(|&known| all.get_mut(known)) {
                 Some(goal) => {
                     goal.rank = goal.rank.max(rank);
-                    goal.content = goal.content.or(content);
+                    goal.contents.extend(content);
                 }
                 None => {
                     index.insert(&record.path, all.len());
-                    all.push(Known { first: this, content, rank });
+                    all.push(Known { first: this, contents: content.into_iter().collect(), rank });
                 }
             }
         }

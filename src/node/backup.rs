@@ -6,7 +6,6 @@
 //! over the records of the partial backup. So a backup always has the state before the *job*, however often the job
 //! was interrupted.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -36,8 +35,39 @@ pub(super) const FILE_LIMIT: usize = 64 << 20;
 /// The backups, newest first, those of interrupted runs included. A backup whose index can't be read is left out,
 /// with a warning.
 pub fn list(root: &Root) -> Result<Vec<Set>> {
-    let warn = |loaded: Result<Set>| loaded.inspect_err(|error| log::warn!("{error:#}")).ok();
-    Ok(load_all(root)?.filter_map(|(_, loaded)| warn(loaded)).collect())
+    let mut tries = 1;
+    loop {
+        let all: Vec<_> = load_all(root)?.map(|(_, loaded)| loaded).collect();
+        // Another run has just renamed or removed one.
+        let is_moved = all.iter().any(|loaded| loaded.as_ref().is_err_and(is_vanished));
+        if !is_moved || tries == TRIES {
+            let all = all.into_iter().filter(|loaded| !loaded.as_ref().is_err_and(is_vanished));
+            return Ok(all
+                .filter_map(|loaded| loaded.inspect_err(|error| log::warn!("{error:#}")).ok())
+                .collect());
+        }
+        tries += 1;
+    }
+}
+
+/// How often the backups are read, if another run changes them in the meantime.
+const TRIES: usize = 10;
+
+/// The directory of a backup is not there any more.
+#[derive(Debug)]
+struct Vanished;
+
+impl fmt::Display for Vanished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another run has just removed it")
+    }
+}
+
+impl std::error::Error for Vanished {}
+
+/// Is the error that another run has renamed or removed the backup?
+pub(super) fn is_vanished(error: &anyhow::Error) -> bool {
+    error.is::<Vanished>()
 }
 
 /// The backups, newest first, each with whether it is complete.
@@ -108,68 +138,114 @@ pub(super) fn complete_partial(root: &Root, why: &Why) -> Result<()> {
     prune(root)
 }
 
+fn write_index(root: &Root, set: &Set) -> Result<()> {
+    root.replace(&format!("{}/{INDEX}", set.directory()), &format!("{:#}\n", to_json(set)))
+}
+
 /// Completes the backup of an interrupted run that this run does not continue.
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
     if set.why == Why::Restore {
         set.why = Why::CutOff;
-        root.replace(&format!("{}/{INDEX}", set.directory()), &format!("{:#}\n", to_json(&set)))?;
+        write_index(root, &set)?;
     }
     complete(root, &set)
+}
+
+/// A record, with the copies that belong to it.
+#[derive(Clone, PartialEq)]
+struct Entry {
+    record: Record,
+    before: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
 }
 
 /// Writes the backup for `changes`, durably, and returns it. After an error there is no backup.
 pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Set> {
     let names = Names::read(root)?;
-    let mut copies = Vec::new();
+    let mut entries = Vec::new();
     for set in names.partial.iter().filter_map(|id| load_partial(root, id)) {
         // A restore goes back to a state before the interrupted run, so it does not continue it. Neither does an apply
-        // after an interrupted restore.
-        if *why == Why::Restore || set.why == Why::Restore {
+        // after an interrupted restore, nor a run that finds the text of somebody else.
+        if *why == Why::Restore || set.why == Why::Restore || !is_undisturbed(root, &set)? {
             cut_off(root, set)?;
             continue;
         }
         for record in &set.records {
-            let copy = (Record { file: None, ..record.clone() }, copy(root, &set, record)?);
+            let entry = Entry {
+                record: Record { file: None, after: None, ..record.clone() },
+                before: copy(root, &set, record)?,
+                after: copy_of_after(root, &set, record)?,
+            };
             // Each interrupted run took over the records of the earlier ones.
-            if !copies.contains(&copy) {
-                copies.push(copy);
+            if !entries.contains(&entry) {
+                entries.push(entry);
             }
         }
     }
-    for copy in records(root, changes)? {
-        if !copies.contains(&copy) {
-            copies.push(copy);
+    for entry in records(root, changes)? {
+        if !entries.contains(&entry) {
+            entries.push(entry);
         }
     }
-    for (at, (record, bytes)) in copies.iter_mut().enumerate() {
+    for (at, Entry { record, before, after }) in entries.iter_mut().enumerate() {
         // 50 characters are at most 200 bytes; a name has at most 255.
         let name: String = record.path.rsplit('/').next().unwrap_or_default().chars().take(50).collect();
-        record.file = bytes.is_some().then(|| format!("{at}-{name}"));
+        record.file = before.is_some().then(|| format!("{at}-{name}"));
+        record.after = after.is_some().then(|| format!("{at}-{name}.after"));
     }
     let set = Set {
         id: names.next(now).to_string(),
         when: rfc3339(now),
         why: why.clone(),
         complete: false,
-        records: copies.iter().map(|(record, _)| record.clone()).collect(),
+        records: entries.iter().map(|entry| entry.record.clone()).collect(),
     };
     root.make_private(STATE)?;
     root.make_private(BACKUPS)?;
     let hidden = format!(".{}", set.id);
     let slot = root.slot(&format!("{BACKUPS}/{hidden}"))?;
-    write(root, &slot, &set, &copies).inspect_err(|_| warn_on_error(discard(root, &hidden)))?;
+    write(root, &slot, &set, &entries).inspect_err(|_| warn_on_error(discard(root, &hidden)))?;
     Ok(set)
 }
 
-/// The records for `changes`, each with the copy of its file.
-fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8>>)>> {
-    let mut records: Vec<(Record, Option<Vec<u8>>)> = Vec::new();
+/// Is each file of an interrupted run as it was before the run, or as the run wrote it? If not, a later run must not
+/// take over its records: it would be the text of somebody else that a restore overwrites.
+fn is_undisturbed(root: &Root, set: &Set) -> Result<bool> {
+    for record in set.records.iter().filter(|record| record.is_of_content()) {
+        // The API server writes to the log that a run began, and the cluster is asked when it is written.
+        if record.action == Action::Cluster || record.written == Some(fingerprint(b"")) {
+            continue;
+        }
+        let Ok(now) = root.read(&record.path, FILE_LIMIT) else { return Ok(false) };
+        let now = now.map(|now| fingerprint(&now.bytes));
+        let mut known = false;
+        for record in set.records.iter().filter(|other| other.path == record.path) {
+            known |= record.left(now) || content_before(root, set, record)? == now;
+        }
+        if !known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The fingerprint of the content before a run; `None` if there was no file.
+fn content_before(root: &Root, set: &Set, record: &Record) -> Result<Option<u64>> {
+    Ok(copy(root, set, record)?.map(|bytes| fingerprint(&bytes)))
+}
+
+/// The records for `changes`, each with its copies.
+fn records(root: &Root, changes: &[Change]) -> Result<Vec<Entry>> {
+    let mut records: Vec<Entry> = Vec::new();
     let mut add = |path: &str, action, attributes: &Attributes, bytes: Option<&Vec<u8>>, new: Option<&Vec<u8>>| {
         let written = new.map(|new| fingerprint(new));
-        let record = Record { path: path.to_owned(), action, attributes: attributes.clone(), file: None, written };
+        let (path, attributes) = (path.to_owned(), attributes.clone());
+        let record = Record { path, action, attributes, file: None, written, later: Vec::new(), after: None };
         // A directory may be a parent of several changes.
-        if action != Action::Directory || !records.iter().any(|(other, _)| other.path == path) {
-            records.push((record, bytes.cloned()));
+        if action != Action::Directory || !records.iter().any(|other| other.record.path == record.path) {
+            // What a run made anew is undone as a whole, so its text is not needed.
+            let after = new.filter(|_| bytes.is_some()).cloned();
+            records.push(Entry { record, before: bytes.cloned(), after });
         }
     };
     for change in changes {
@@ -213,13 +289,15 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<(Record, Option<Vec<u8
 }
 
 /// Writes a backup under its dot-name, `slot`, then renames it to `ID.partial`.
-fn write(root: &Root, slot: &Slot, set: &Set, copies: &[(Record, Option<Vec<u8>>)]) -> Result<()> {
+fn write(root: &Root, slot: &Slot, set: &Set, entries: &[Entry]) -> Result<()> {
     let failed = |errno| root.error("write the backup", &set.directory(), errno);
     mkdirat(&slot.dir, slot.name.as_str(), Mode::S_IRWXU).map_err(failed)?;
     let inside = root.slot(&format!("{}/{INDEX}", slot.path))?;
-    for (record, bytes) in copies {
-        if let (Some(file), Some(bytes)) = (&record.file, bytes) {
-            inside.create(file, bytes, None).map_err(failed)?;
+    for Entry { record, before, after } in entries {
+        for (file, bytes) in [(&record.file, before), (&record.after, after)] {
+            if let (Some(file), Some(bytes)) = (file, bytes) {
+                inside.create(file, bytes, None).map_err(failed)?;
+            }
         }
     }
     let index = format!("{:#}\n", to_json(set));
@@ -242,27 +320,78 @@ pub(super) fn finish(root: &Root, set: &Set) -> Result<()> {
     prune(root)
 }
 
-/// Removes old backups. Keeps the newest ones, and an older one if it alone has the first state of a path, or a stray
-/// manifest, whose only copy it is.
+/// Removes old backups. Keeps the newest ones, and an older one if it alone has the first state of a path, a stray
+/// manifest, or a text that the program did not write.
 fn prune(root: &Root) -> Result<()> {
     let complete = Names::read(root)?.complete;
     let surplus = complete.len().saturating_sub(KEEP);
     if surplus == 0 {
         return Ok(());
     }
-    let mut known = HashSet::new();
-    for id in complete.iter().take(surplus) {
-        // A backup that can't be read may still be useful to the administrator.
-        let Ok(set) = load(root, id, true) else { continue };
-        let mut needed = set.records.iter().any(|record| record.action == Action::Moved);
-        for record in set.records {
-            needed |= known.insert(record.path);
+    // A backup that can't be read may still be useful to the administrator.
+    let mut sets: Vec<Set> = complete.iter().filter_map(|id| load(root, id, true).ok()).collect();
+    for id in complete.iter().take(surplus).map(Id::to_string) {
+        let Some(at) = sets.iter().position(|set| set.id == id) else { continue };
+        let Some(links) = links_around(root, &sets, at)? else { continue };
+        for (older, number, written) in links {
+            let record = &mut sets[older].records[number];
+            // The last but one is needed until the backup of the last one is gone.
+            record.later.drain(..record.later.len().saturating_sub(1));
+            record.later.push(written);
+            write_index(root, &sets[older])?;
         }
-        if !needed {
-            discard(root, &id.to_string())?;
-        }
+        discard(root, &id)?;
+        sets.remove(at);
     }
     Ok(())
+}
+
+/// What must be added to older backups if the backup `sets[at]` is removed, so that the chain of states holds without
+/// it: the number of the backup and of its record, and what the removed run wrote. `None`: it must stay.
+fn links_around(root: &Root, sets: &[Set], at: usize) -> Result<Option<Vec<(usize, usize, u64)>>> {
+    let set = &sets[at];
+    let mut links = Vec::new();
+    for record in &set.records {
+        let of_path = |other: &Record| other.path == record.path;
+        let older = |is: &dyn Fn(&Record) -> bool| {
+            sets[..at].iter().enumerate().rev().find_map(|(older, set)| {
+                set.records.iter().rposition(|other| of_path(other) && is(other)).map(|number| (older, number))
+            })
+        };
+        if !record.is_of_content() {
+            // Only the oldest backup of a path has its first state.
+            if older(&|_| true).is_none() {
+                return Ok(None);
+            }
+            continue;
+        }
+        let is_single = set.records.iter().filter(|other| of_path(other) && other.is_of_content()).count() == 1;
+        let newer = sets[at + 1..].iter().find_map(|set| {
+            set.records.iter().find(|other| of_path(other) && other.is_of_content()).map(|record| (set, record))
+        });
+        let (Some((number, place)), Some((newer_set, newer)), true, false) =
+            (older(&Record::is_of_content), newer, is_single, record.action == Action::Moved)
+        else {
+            return Ok(None);
+        };
+        // A copy that is missing makes a backup that can't be judged.
+        let content = |set: &Set, record: &Record| content_before(root, set, record).ok();
+        let before = content(set, record);
+        let (Some(before), Some(next)) = (before, content(newer_set, newer)) else { return Ok(None) };
+        let (older_set, older_record) = (&sets[number], &sets[number].records[place]);
+        let is_ours = older_record.left(before) || content(older_set, older_record) == Some(before);
+        let is_linked = next == before || record.left(next);
+        if !is_ours || !is_linked {
+            return Ok(None);
+        }
+        match next {
+            Some(written) if next != before && !older_record.left(next) => links.push((number, place, written)),
+            // That there is no file cannot be added.
+            None if next != before && !older_record.left(None) => return Ok(None),
+            _ => {}
+        }
+    }
+    Ok(Some(links))
 }
 
 /// Removes the backup of a run whose changes were undone.
@@ -305,6 +434,9 @@ fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let path = format!("{}/{INDEX}", name.directory());
     let broken = || format!("{}: this backup can't be read; move its directory away", root.shown(&path));
     let index = root.read(&path, INDEX_LIMIT).with_context(broken)?;
+    if index.is_none() && root.stat(&name.directory())?.is_none() {
+        return Err(Vanished.into());
+    }
     let index = index.ok_or_else(|| anyhow!("there is no such file")).with_context(broken)?;
     let value = serde_json::from_slice(&index.bytes).with_context(broken)?;
     from_json(&value, name).with_context(broken)
@@ -318,6 +450,8 @@ fn to_json(set: &Set) -> Value {
             "action": record.action.word(),
             "file": record.file,
             "written": record.written.map(|written| format!("{written:016x}")),
+            "later": record.later.iter().map(|later| format!("{later:016x}")).collect::<Vec<_>>(),
+            "after": record.after,
             "mode": mode,
             "uid": uid,
             "gid": gid,
@@ -348,6 +482,10 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
     ensure!(version == Some(VERSION), "version: not {VERSION}, the only version that this program reads");
     let entries = index.get("entries").and_then(Value::as_array).context("entries: not a list")?;
     let records = entries.iter().map(|entry| {
+        let print = |value: &Value| {
+            let text = value.as_str().context("written: not a text")?;
+            u64::from_str_radix(text, 16).context("written: not a fingerprint")
+        };
         let word = text(entry, "action")?;
         let action = Action::of(&word);
         let record = Record {
@@ -360,16 +498,20 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
                 label: entry.get("selinux").and_then(Value::as_str).map(|label| label.as_bytes().to_vec()),
             },
             file: entry.get("file").and_then(Value::as_str).map(str::to_owned),
-            written: match entry.get("written").and_then(Value::as_str) {
-                Some(text) => Some(u64::from_str_radix(text, 16).context("written: not a fingerprint")?),
-                None => None,
-            },
+            written: entry.get("written").filter(|written| written.is_string()).map(print).transpose()?,
+            // Older versions of the program write none of these.
+            later: entry
+                .get("later")
+                .and_then(Value::as_array)
+                .map_or_else(|| Ok(Vec::new()), |all| all.iter().map(print).collect::<Result<_>>())?,
+            after: entry.get("after").and_then(Value::as_str).map(str::to_owned),
         };
         if record.action != Action::Cluster {
             split(&record.path)?;
         }
         let file = record.file.as_deref();
-        ensure!(file.is_none_or(|file| !file.contains('/') && !file.starts_with('.')), "file: not a file's name");
+        let mut names = file.into_iter().chain(record.after.as_deref());
+        ensure!(names.all(|name| !name.contains('/') && !name.starts_with('.')), "file: not a file's name");
         let copied = matches!(record.action, Action::Replaced | Action::Moved | Action::Removed | Action::Cluster);
         ensure!(file.is_some() == copied, "{}: file: the copy is missing, or there must be none", record.path);
         Ok(record)
@@ -446,7 +588,16 @@ impl Names {
 
 /// The copy of a file that a backup has for one of its records; `None` if the record has no copy.
 pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
-    let Some(file) = &record.file else { return Ok(None) };
+    read_copy(root, set, record.file.as_deref())
+}
+
+/// The copy of what the run wrote; `None` if the record has no such copy.
+pub(super) fn copy_of_after(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
+    read_copy(root, set, record.after.as_deref())
+}
+
+fn read_copy(root: &Root, set: &Set, file: Option<&str>) -> Result<Option<Vec<u8>>> {
+    let Some(file) = file else { return Ok(None) };
     let path = format!("{}/{file}", set.directory());
     match root.read(&path, FILE_LIMIT)? {
         Some(copy) => Ok(Some(copy.bytes)),
@@ -460,6 +611,7 @@ mod tests {
 
     use super::super::testing::{FIRST, KUBEADM, MANIFEST, Node, POLICY, STRAY, at, mode, way_back};
     use super::*;
+    use crate::facts::file::lossy;
 
     /// What an interrupted run leaves after it has written its backup.
     fn kill(node: &Node, changes: &[Change], why: &Why, seconds: u64) {
@@ -500,7 +652,15 @@ mod tests {
         let record = |path: &str, action, file: Option<&str>, label: Option<&[u8]>| {
             let attributes =
                 Attributes { mode: 0o4755, uid: 7, gid: 4_294_967_294, label: label.map(<[u8]>::to_vec) };
-            Record { path: path.into(), action, attributes, file: file.map(str::to_owned), written: None }
+            Record {
+                path: path.into(),
+                action,
+                attributes,
+                file: file.map(str::to_owned),
+                written: None,
+                later: vec![],
+                after: None,
+            }
         };
         let records = vec![
             record("/a", Action::Replaced, Some("0-a"), Some(b"system_u:object_r:etc_t:s0")),
@@ -574,6 +734,50 @@ mod tests {
     }
 
     #[test]
+    fn the_text_of_somebody_else_is_kept_and_what_is_removed_leaves_no_gap() {
+        let node = Node::with(&[(POLICY, "0")]);
+        let paths = |id: Option<&str>| way_back(&node.root, id).unwrap();
+        node.apply(&[node.write(POLICY, "1")], 0).unwrap();
+        node.put(POLICY, "a week of work");
+        let id = node.apply(&[node.write(POLICY, "2")], 1).unwrap().unwrap();
+        for run in 2..40_u64 {
+            node.apply(&[node.write(POLICY, &format!("run {run}"))], run).unwrap();
+        }
+        // The first state, the text of somebody else, and the newest ten.
+        assert_eq!(node.sets().len(), 12);
+        assert_eq!(node.text(&format!("{BACKUPS}/{id}/0-audit-policy.yaml")), "a week of work");
+        // Both are still ends of a way back, as before.
+        let restore = paths(Some(&id));
+        let [Change::WriteFile { bytes, .. }] = &restore.changes[..] else { panic!("{restore:?}") };
+        assert_eq!((lossy(bytes).as_str(), restore.foreign.len()), ("a week of work", 0));
+        let foreign = paths(Some(FIRST)).foreign;
+        assert_eq!((foreign[0].after.as_str(), foreign[0].until.as_deref()), (FIRST, Some(id.as_str())));
+        // A text that came back again and again is kept once.
+        for run in 40..80_u64 {
+            node.put(POLICY, "by another program");
+            node.apply(&[node.write(POLICY, "ours")], run).unwrap();
+        }
+        assert_eq!(node.sets().len(), 14, "{:?}", node.sets());
+    }
+
+    #[test]
+    fn a_backup_of_an_older_version_is_read() {
+        let node = Node::with(&[(POLICY, "0"), (MANIFEST, "a: [x]\n")]);
+        node.apply(&[node.write(POLICY, "1"), node.write(MANIFEST, "a: [x, --y]\n")], 0).unwrap();
+        let index = format!("{BACKUPS}/{FIRST}/{INDEX}");
+        let mut value: Value = serde_json::from_str(&node.text(&index)).unwrap();
+        for entry in value["entries"].as_array_mut().unwrap() {
+            let entry = entry.as_object_mut().unwrap();
+            assert!(entry.remove("later").is_some() && entry.remove("after").is_some());
+        }
+        node.put(&index, &value.to_string());
+        fs::remove_file(node.host(&format!("{BACKUPS}/{FIRST}/1-kube-apiserver.yaml.after"))).unwrap();
+        assert_eq!(way_back(&node.root, None).unwrap().changes.len(), 2);
+        node.put(MANIFEST, "a: [x, --y]\nb: 1\n");
+        assert_eq!(way_back(&node.root, None).unwrap().foreign.len(), 1);
+    }
+
+    #[test]
     fn the_newest_ten_and_the_first_state_are_kept() {
         let node = Node::with(&[(POLICY, "0")]);
         for second in 0..14 {
@@ -631,15 +835,16 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_between_a_killed_run_and_the_next_is_kept_too() {
+    fn an_edit_between_a_killed_run_and_the_next_is_kept_and_not_undone_with_it() {
         let node = Node::with(&[(POLICY, "0")]);
         kill(&node, &[node.write(POLICY, "1")], &Why::Apply, 0);
         node.put(POLICY, "by hand");
         let id = node.apply(&[node.write(POLICY, "1")], 1).unwrap().unwrap();
-        let copies = [0, 1].map(|n| node.text(&format!("{BACKUPS}/{id}/{n}-audit-policy.yaml")));
+        let copies = [FIRST, &id].map(|id| node.text(&format!("{BACKUPS}/{id}/0-audit-policy.yaml")));
         assert_eq!(copies, ["0", "by hand"]);
         node.restore(None, 2);
-        assert_eq!(node.text(POLICY), "0");
+        assert_eq!(node.text(POLICY), "by hand");
+        assert_eq!(way_back(&node.root, Some(FIRST)).unwrap().foreign.len(), 1);
     }
 
     #[test]

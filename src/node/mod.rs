@@ -29,6 +29,7 @@ pub mod healing;
 pub mod hidden;
 pub mod kubectl;
 pub mod kubelet;
+pub mod leftovers;
 pub mod lock;
 pub mod names;
 pub mod observe;

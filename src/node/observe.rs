@@ -1,5 +1,7 @@
 //! Reads everything on a node that a plan depends on.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow, bail};
 
 use super::hidden;
@@ -8,7 +10,7 @@ use super::root::{Root, split, stays_wrong};
 use super::{cluster, disk, gather, handover, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
-use crate::facts::file::{FileKind, Owner, Text, text_of};
+use crate::facts::file::{Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{Directory, Facts, PatchDirectory, PatchFacts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::unit;
@@ -18,6 +20,8 @@ use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
 const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// The most directories above a file that are looked at.
+const MAX_DIRECTORIES: usize = 256;
 const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 
 /// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
@@ -60,7 +64,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     Ok(Facts {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: beside(root, &manifest_path)?,
+        beside: beside(root, &manifest_path, manifest.as_ref())?,
         manifest,
         manifest_path,
         kubeadm,
@@ -69,6 +73,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         distribution: distribution(root)?,
         live: root.is_host(),
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
+        files: Files::new(),
     })
 }
 
@@ -150,6 +155,29 @@ pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     root.text(path)
 }
 
+/// Looks at a file that a flag or a kubeconfig names.
+pub fn named_file(root: &Root, path: &str) -> Seen {
+    let look = || -> Result<Seen> {
+        let Some(snapshot) = root.read(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
+        let real = root.real(path)?;
+        let mut directories = BTreeMap::new();
+        for file in [path, &real] {
+            let mut directory = parent(file);
+            while directories.len() < MAX_DIRECTORIES && !directories.contains_key(directory) {
+                if let Some(entry) = root.stat(directory)? {
+                    directories.insert(directory.to_owned(), entry.attributes);
+                }
+                directory = parent(directory);
+            }
+        }
+        let lists = directories.keys().map(String::as_str).chain([path]).filter(|path| root.has_acl(path));
+        let lists = lists.map(str::to_owned).collect();
+        let beside = root.list(parent(path))?.unwrap_or_default();
+        Ok(Seen::File(Box::new(SeenFile { snapshot, real, directories, lists, beside })))
+    };
+    look().unwrap_or_else(|error| Seen::Wrong(format!("{error:#}")))
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
@@ -217,8 +245,16 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
 /// The other files in the manifest directory that the kubelet would read: every name that does not begin with a dot.
 /// What can't be a pod is left out, because the kubelet skips it: what is not a regular file, not text, or a link to
 /// a missing file. A file that can't be read at the moment may define a pod, so it is an error.
-fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
+///
+/// If the manifest is a link, what it leads to is left out, too: that is the manifest. Another name of the same file
+/// would keep the previous text when the manifest is replaced, so it is one of the others.
+fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
+    let is_link = manifest.is_some() && root.real(manifest_path)? != manifest_path;
+    let is_manifest = |entry: &Entry, path: &str| -> Result<bool> {
+        let is_same = manifest.is_some_and(|manifest| manifest.snapshot.identity == entry.identity);
+        Ok(is_link && is_same && (root.real(path)? != path || leads_to(root, manifest_path, path)?))
+    };
     let mut texts = Vec::new();
     for name in root.list(directory)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
@@ -227,6 +263,7 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
         }
         match root.stat(&path) {
             Ok(Some(entry)) if entry.kind != FileKind::File => continue,
+            Ok(Some(entry)) if is_manifest(&entry, &path)? => continue,
             Ok(Some(entry)) if entry.size > MAX_BYTES as u64 => {
                 log::warn!(
                     "{}: {} bytes, too large to read; not checked for the API server's pod",
@@ -245,4 +282,12 @@ fn beside(root: &Root, manifest_path: &str) -> Result<Vec<Text>> {
         }
     }
     Ok(texts)
+}
+
+/// Whether the last link of `link` leads to the name `path`, and not to another name of the same file.
+fn leads_to(root: &Root, link: &str, path: &str) -> Result<bool> {
+    let real = root.real(link)?;
+    let ((directory, name), (parent, other)) = (split(&real)?, split(path)?);
+    let identity = |path: &str| Ok::<_, anyhow::Error>(root.stat(path)?.map(|entry| entry.identity));
+    Ok(name == other && identity(directory)? == identity(parent)?)
 }

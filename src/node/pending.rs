@@ -1,11 +1,11 @@
 //! Remembers that a run is not proved yet: which run it is, and what a rollback needs.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::backup::{FILE_LIMIT, Id, list, newest_id};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
-use crate::facts::backup::{Set, Why};
+use crate::facts::backup::{Set, Why, fingerprint};
 use crate::path::STATE;
 
 /// Exists while a run waits for its proof, or if such a run was interrupted. It has the ID of the newest backup before
@@ -47,6 +47,15 @@ pub fn end(root: &Root, manifest: &str) {
     }
 }
 
+/// Whether a run is recorded as not proved, also if it changed nothing.
+///
+/// # Errors
+///
+/// The record can't be read.
+pub(super) fn is_marked(root: &Root) -> Result<bool> {
+    Ok(root.stat(UNPROVED)?.is_some())
+}
+
 fn forget(root: &Root, path: &str) -> Result<()> {
     if root.stat(path)?.is_none() {
         return Ok(());
@@ -60,8 +69,15 @@ fn forget(root: &Root, path: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// The previous manifest was not kept, as on a file system without hard links.
+/// The previous manifest was not kept, as on a file system without hard links. Something else changed the manifest
+/// since.
 pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
+    let now = root.read(manifest, FILE_LIMIT)?.map(|now| fingerprint(&now.bytes));
+    let sets = list(root)?;
+    let mut written = sets.iter().flat_map(|set| &set.records).filter(|record| record.path == manifest);
+    if !written.any(|record| now.is_some() && record.left(now)) {
+        bail!("{manifest}: something else changed this since, so it stays");
+    }
     let slot = root.slot(&root.real(manifest)?)?;
     let renamed = slot.rename(&unproved_name(&slot.name), &slot.name).and_then(|()| slot.sync());
     renamed.map_err(|errno| root.error("put back", manifest, errno))
@@ -100,6 +116,9 @@ mod tests {
         // A run is interrupted, and then another one.
         begin(&node.root, MANIFEST).unwrap();
         node.apply(&[node.write(MANIFEST, "second")], 1).unwrap();
+        node.put(MANIFEST, "by hand");
+        assert!(put_manifest_back(&node.root, MANIFEST).unwrap_err().to_string().contains("so it stays"));
+        node.put(MANIFEST, "second");
         put_manifest_back(&node.root, MANIFEST).unwrap();
         assert_eq!((node.text(MANIFEST), node.text(POLICY)), ("old".to_owned(), "policy".to_owned()));
         assert!(put_manifest_back(&node.root, MANIFEST).is_err());

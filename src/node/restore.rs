@@ -3,13 +3,13 @@
 
 use anyhow::{Result, bail};
 
-use super::backup::{FILE_LIMIT, copy, load_all};
+use super::backup::{FILE_LIMIT, copy, copy_of_after, load_all};
 use super::cluster;
 use super::root::Root;
 use super::storage::mounted_at;
-use crate::facts::backup::{Action, BACKUPS, Set, fingerprint};
+use crate::facts::backup::{Action, BACKUPS, Record, Set, fingerprint};
 use crate::facts::file::FileKind;
-use crate::facts::way_back::{Goal, Known, Now, WayBack, known};
+use crate::facts::way_back::{ContentStep, Goal, Known, Now, WayBack, known};
 use crate::path::aside;
 
 /// Reads what is needed to go back to the state before the backup `id`, or else before the newest backup that is not
@@ -49,7 +49,7 @@ fn sets_back_to(root: &Root, id: Option<&str>) -> Result<Vec<Set>> {
 
 fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
     let (set, record) = known.first;
-    let mut goal = Goal { record: record.clone(), set: set.id.clone(), copy: None, now: Now::default() };
+    let mut goal = Goal { record: record.clone(), set: set.id.clone(), steps: vec![], now: Now::default() };
     let (path, now) = (record.path.as_str(), &mut goal.now);
     match record.action {
         Action::Formatted | Action::Moved => {}
@@ -61,7 +61,7 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
         }
         Action::Cluster if !root.is_host() => {}
         Action::Cluster => {
-            goal.copy = copy(root, set, record)?;
+            goal.steps = steps(root, known)?;
             now.cluster = Some(cluster::read().map_err(|error| format!("{error:#}")));
         }
         Action::Directory | Action::DirectoryRemoved => {
@@ -70,26 +70,26 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
                 now.names = root.list(path)?.unwrap_or_default();
             }
         }
-        Action::Created => {
-            // A log that the program created may have grown larger than what is read.
-            if record.written == Some(fingerprint(b"")) {
-                now.entry = root.stat(path)?;
-            }
-            if now.entry.as_ref().is_none_or(|entry| entry.size == 0) {
-                now.file = root.read(path, FILE_LIMIT)?;
-            }
-        }
-        Action::Replaced | Action::Removed | Action::Attributes => {
-            if let Some((set, record)) = known.content {
-                goal.copy = copy(root, set, record)?;
-            }
-            if goal.copy.is_some() {
-                now.file = root.read(path, FILE_LIMIT)?;
-            }
+        Action::Created | Action::Replaced | Action::Removed | Action::Attributes => {
+            goal.steps = steps(root, known)?;
             now.entry = root.stat(path)?;
+            // A log that the program created may have grown larger than what is read.
+            let began_empty = goal.steps.iter().any(|step| step.record.written == Some(fingerprint(b"")));
+            let has_events = began_empty && now.entry.as_ref().is_some_and(|entry| entry.size > 0);
+            if !goal.steps.is_empty() && !has_events {
+                now.file = root.read(path, FILE_LIMIT)?;
+            }
         }
     }
     Ok(goal)
+}
+
+fn steps(root: &Root, known: &Known<'_>) -> Result<Vec<ContentStep>> {
+    let step = |(set, record): &(&Set, &Record)| {
+        let (before, after) = (copy(root, set, record)?, copy_of_after(root, set, record)?);
+        Ok(ContentStep { set: set.id.clone(), record: (*record).clone(), before, after })
+    };
+    known.contents.iter().map(step).collect()
 }
 
 #[cfg(test)]
@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::change::{Change, KUBEADM_CONFIG};
     use crate::facts::backup::Why;
+    use crate::plan::way_back;
 
     fn paths(changes: &[Change]) -> Vec<&str> {
         changes.iter().map(Change::path).collect()
@@ -140,7 +141,7 @@ mod tests {
             let node = Node::new();
             node.apply(&[node.write("/audit.log", "")], 0).unwrap();
             node.put("/audit.log", text);
-            assert_eq!(node.restore(None, 1).foreign, [""; 0]);
+            assert_eq!(node.restore(None, 1).foreign, []);
             assert_eq!(node.exists("/audit.log"), stays, "{text}");
         }
     }
@@ -191,7 +192,8 @@ mod tests {
             ("/new", "mine", &[MANIFEST, "/new", POLICY]),
         ] {
             node.put(path, text);
-            let mut found = way_back(&node.root, Some(FIRST)).unwrap().foreign;
+            let others = way_back(&node.root, Some(FIRST)).unwrap().foreign;
+            let mut found: Vec<_> = others.into_iter().map(|foreign| foreign.path).collect();
             found.sort();
             let mut expected: Vec<_> = foreign.iter().map(|path| (*path).to_owned()).collect();
             expected.sort();
@@ -206,8 +208,8 @@ mod tests {
         fs::remove_file(node.host("/run/kubeadm.yaml")).unwrap();
         let restore = way_back(&node.root, None).unwrap();
         assert_eq!(
-            (restore.changes.as_slice(), paths(&restore.gone).as_slice()),
-            (&[][..], &["/run/kubeadm.yaml"][..])
+            (restore.changes.as_slice(), restore.gone.as_slice()),
+            (&[][..], &["/run/kubeadm.yaml".to_owned()][..])
         );
     }
 
@@ -327,8 +329,8 @@ mod tests {
         let node = Node::with(&[("/srv/a/policy", "0")]);
         node.apply(&[node.write("/srv/a/policy", "1")], 0).unwrap();
         fs::remove_dir_all(node.host("/srv")).unwrap();
-        let gone = way_back(&node.root, None).unwrap().gone;
-        execute(&node.root, &gone, &Why::Restore, at(1)).unwrap();
+        let forced = way_back::plan(&look(&node.root, None).unwrap(), true);
+        execute(&node.root, &forced.changes, &Why::Restore, at(1)).unwrap();
         assert_eq!(node.text("/srv/a/policy"), "0");
     }
 

@@ -159,6 +159,12 @@ impl Root {
         Ok(Some(Entry { kind, attributes, size, identity: identity(&stat) }))
     }
 
+    /// Does an access control list say more about the file or directory at `path` than its mode does?
+    pub fn has_acl(&self, path: &str) -> bool {
+        let fd = self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        fd.is_ok_and(|fd| label::attribute(fd, c"system.posix_acl_access").is_ok_and(|found| found.is_some()))
+    }
+
     /// The names in the directory `path`, sorted, without `.` and `..`. `None` if nothing is there. A name that isn't
     /// UTF-8 is left out, with a warning.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
@@ -355,6 +361,24 @@ impl Slot {
         })
     }
 
+    /// The identity and the bytes of the regular file `name` of this directory; `None` if there is none. A link is
+    /// none.
+    pub fn read(&self, name: &str) -> nix::Result<Option<(FileIdentity, Vec<u8>)>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file = match openat(&self.dir, name, flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(Errno::ENOENT | Errno::ELOOP) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let stat = fstat(&file)?;
+        if kind_of(&stat) != FileKind::File {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?;
+        Ok(Some((identity(&stat), bytes)))
+    }
+
     /// Makes a hard link `name` to the file, in the same directory.
     pub fn link(&self, name: &str) -> nix::Result<()> {
         self.anew(name, || linkat(&self.dir, self.name.as_str(), &self.dir, name, AtFlags::empty()))
@@ -491,16 +515,22 @@ mod label {
     /// The label of an open file, without the NUL at its end. `None` if the file has no label, or the file system
     /// doesn't support labels.
     pub fn get(fd: impl AsFd) -> nix::Result<Option<Vec<u8>>> {
+        let label = attribute(fd, NAME)?;
+        Ok(label.map(|label| label.strip_suffix(b"\0").unwrap_or(&label).to_vec()))
+    }
+
+    /// An extended attribute of an open file.
+    pub fn attribute(fd: impl AsFd, name: &CStr) -> nix::Result<Option<Vec<u8>>> {
         let mut label = [0u8; 4096];
         // SAFETY: the name is a C string, and the kernel writes at most `label.len()` bytes into `label`; both
         // live until the call returns.
         let size = unsafe {
-            libc::fgetxattr(fd.as_fd().as_raw_fd(), NAME.as_ptr(), label.as_mut_ptr().cast(), label.len())
+            libc::fgetxattr(fd.as_fd().as_raw_fd(), name.as_ptr(), label.as_mut_ptr().cast(), label.len())
         };
         match Errno::result(size) {
             Ok(size) => {
                 let label = label.get(..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
-                Ok(Some(label.strip_suffix(b"\0").unwrap_or(label).to_vec()))
+                Ok(Some(label.to_vec()))
             }
             Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(None),
             Err(errno) => Err(errno),

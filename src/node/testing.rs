@@ -42,7 +42,7 @@ pub fn mode(mode: u32) -> Attributes {
 
 /// The plan of a restore.
 pub fn way_back(root: &Root, id: Option<&str>) -> Result<Restore> {
-    Ok(way_back::plan(&restore::look(root, id)?))
+    Ok(way_back::plan(&restore::look(root, id)?, false))
 }
 
 impl Node {
@@ -159,8 +159,9 @@ impl Node {
     }
 
     pub fn apply(&self, changes: &[Change], seconds: u64) -> Result<Option<String>> {
-        execute(&self.root, changes, &Why::Apply, at(seconds))
+        Ok(execute(&self.root, changes, &Why::Apply, at(seconds))?.backup)
     }
+
     /// Does a restore.
     pub fn restore(&self, id: Option<&str>, seconds: u64) -> Restore {
         let restore = way_back(&self.root, id).unwrap();

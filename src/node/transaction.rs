@@ -19,31 +19,45 @@ use super::backup;
 use super::cluster;
 use super::device;
 use super::disk::{self, MountStep};
+use super::leftovers;
 use super::names::{kept_name, temporary_name};
 use super::root::{Root, Slot, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
-use crate::change::Change;
-use crate::facts::backup::{Set, Why};
-use crate::facts::file::{Attributes, FileKind, Snapshot};
+use crate::change::{Change, KUBEADM_CONFIG};
+use crate::facts::backup::{Set, Why, fingerprint};
+use crate::facts::file::{Attributes, FileIdentity, FileKind, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
-/// Executes `changes` in their order, and returns the ID of the backup; `None` if there is nothing to do. Call it
-/// with the lock held. It first cleans up after interrupted runs. On success all changes are durable; a failure to
-/// clean up after them is only a warning.
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// The ID of the backup; `None` if nothing was done.
+    pub backup: Option<String>,
+    /// The directories that could not be removed, each with the reason.
+    pub left: Vec<(String, String)>,
+}
+
+/// Executes `changes` in their order. Call it with the lock held. It first cleans up after earlier runs. On success all
+/// changes are durable; a failure to clean up after them is only a warning.
 ///
 /// # Errors
 ///
 /// A path changed since the changes were planned; a change failed. In both cases the node is as it was, unless the
 /// error says what is not, and where its copy is.
-pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Option<String>> {
+pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Executed> {
     backup::recover(root)?;
+    warn_on_error(leftovers::clear(root));
     if changes.is_empty() {
         backup::complete_partial(root, why)?;
-        return Ok(None);
+        return Ok(Executed::default());
     }
-    if let Some(path) = first_changed(root, changes)? {
-        bail!("{} was changed by something else meanwhile; nothing was written: run again", root.shown(path));
+    match first_stale(root, changes)? {
+        None => {}
+        Some(Stale::Changed(path)) => {
+            bail!("{} was changed by something else meanwhile; nothing was written: run again", root.shown(path))
+        }
+        Some(Stale::Unreadable(error)) => bail!("{error:#}; nothing was written: run again"),
     }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();
@@ -57,24 +71,47 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
     }
     // Only now are the kept files out of the directories that are to be removed. A directory that is not empty stays:
     // a log that was written meanwhile is worth more than a tidy node.
+    let mut left = Vec::new();
     for change in changes {
-        if let Change::RemoveDirectory { path, .. } = change {
-            warn_on_error(remove_directory(root, path));
+        if let Change::RemoveDirectory { path, .. } = change
+            && let Err(error) = remove_directory(root, path)
+        {
+            left.push((path.clone(), format!("{error:#}")));
         }
     }
     let is_unit = |change: &Change| change.path().starts_with(UNITS);
     if root.is_host() && changes.iter().any(is_unit) {
         warn_on_error(disk::reload());
     }
+    if left.len() == changes.len() {
+        warn_on_error(backup::abandon(root, &set));
+        return Ok(Executed { backup: None, left });
+    }
     warn_on_error(backup::finish(root, &set));
-    Ok(Some(set.id))
+    Ok(Executed { backup: Some(set.id), left })
 }
 
-/// The first path that changed since the changes were planned; `None` if no path did.
-pub fn first_changed<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<&'c str>> {
+/// Why a change does not fit any more.
+#[derive(Debug)]
+pub enum Stale<'c> {
+    /// The path was changed since the change was planned.
+    Changed(&'c str),
+    /// It is not known whether it was changed.
+    Unreadable(anyhow::Error),
+}
+
+/// The first change that does not fit any more; `None` if all do.
+pub fn first_stale<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<Stale<'c>>> {
     for change in changes {
+        if let Change::WriteCluster { before, .. } = change {
+            match cluster::read() {
+                Ok(now) if now == *before => continue,
+                Ok(_) => return Ok(Some(Stale::Changed(change.path()))),
+                Err(error) => return Ok(Some(Stale::Unreadable(error))),
+            }
+        }
         if !holds(root, change)? {
-            return Ok(Some(change.path()));
+            return Ok(Some(Stale::Changed(change.path())));
         }
     }
     Ok(None)
@@ -92,8 +129,8 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
             let now = root.read(path, before.bytes.len());
             matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
         }
-        // If it can't be read any more, the next run plans without it.
-        Change::WriteCluster { before, .. } => cluster::read().is_ok_and(|now| now == *before),
+        // `cluster::replace` compares it once more.
+        Change::WriteCluster { .. } => true,
         Change::Format { device, .. } => device::judge_content(device)? == Content::Blank,
         Change::Mount { .. } => mounted_at(path)?.is_none(),
         Change::Unmount { .. } => true,
@@ -107,13 +144,16 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
 enum Undo {
     /// Remove a temporary or kept file, if it is still there.
     Unlink(Rc<Slot>, String),
-    /// Rename the kept file back.
-    PutBack(Rc<Slot>),
+    /// Rename the kept file back, if what the run wrote is there.
+    PutBack(Rc<Slot>, Standing),
+    /// Rename the kept file back, if nothing is there.
+    Return(Rc<Slot>),
     /// Remove a created file.
-    Remove(Rc<Slot>),
+    Remove(Rc<Slot>, Standing),
     /// Remove a created directory.
     RemoveDirectory(Slot),
-    SetAttributes(String, Attributes),
+    /// Set the previous attributes of the file or directory with this identity.
+    SetAttributes(String, Attributes, Option<FileIdentity>),
     /// A device was formatted, in full or in part. This can't be undone.
     Formatted(String),
     /// Put back the directory that was renamed before a disk was mounted.
@@ -122,6 +162,26 @@ enum Undo {
     Unmount(String),
     /// Put back the text of the cluster's kubeadm configuration: the new text, and the previous one.
     Cluster(String, String),
+}
+
+/// What a run wrote to a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Standing {
+    identity: FileIdentity,
+    print: u64,
+}
+
+impl Standing {
+    /// What is under a name of a directory; `None` if nothing is there that a run can have written.
+    fn of(slot: &Slot, name: &str) -> nix::Result<Option<Standing>> {
+        let found = slot.read(name)?;
+        Ok(found.map(|(identity, bytes)| Standing { identity, print: fingerprint(&bytes) }))
+    }
+
+    /// Is this still there?
+    fn stands(&self, slot: &Slot) -> nix::Result<bool> {
+        Ok(Standing::of(slot, &slot.name)?.as_ref() == Some(self))
+    }
 }
 
 /// Makes the directories, writes the temporary files and keeps the previous ones. Returns the slot of each change to
@@ -228,6 +288,8 @@ fn commit(
             (Change::WriteFile { before, .. }, Some(slot)) => {
                 let failed = |errno| root.error("replace", path, errno);
                 let new = temporary_name(&slot.name);
+                let standing = Standing::of(&slot, &new).map_err(failed)?;
+                let standing = standing.ok_or_else(|| failed(Errno::ENOENT))?;
                 match before {
                     Some(_) => slot.rename(&new, &slot.name),
                     // Another program may have made a file there meanwhile; it must not be replaced.
@@ -235,10 +297,19 @@ fn commit(
                 }
                 .map_err(failed)?;
                 undo.push(match before {
-                    Some(_) => Undo::PutBack(Rc::clone(&slot)),
-                    None => Undo::Remove(Rc::clone(&slot)),
+                    Some(_) => Undo::PutBack(Rc::clone(&slot), standing),
+                    None => Undo::Remove(Rc::clone(&slot), standing),
                 });
                 slot.sync().map_err(failed)?;
+                // An editor may have saved into the previous file after the check; then that comes back.
+                if let Some(before) = before
+                    && slot
+                        .read(&kept_name(&slot.name))
+                        .map_err(failed)?
+                        .is_none_or(|(_, kept)| kept != before.bytes)
+                {
+                    bail!("{path} was changed by another program meanwhile; run again");
+                }
                 kept.extend(before.is_some().then_some(slot));
             }
             (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(slot)) => {
@@ -246,12 +317,13 @@ fn commit(
                 let name = kept_name(&slot.name);
                 // If a kept file of an earlier run were the same file, rename(2) would do nothing.
                 slot.remove(&name).and_then(|()| slot.rename(&slot.name, &name)).map_err(failed)?;
-                undo.push(Undo::PutBack(Rc::clone(&slot)));
+                undo.push(Undo::Return(Rc::clone(&slot)));
                 slot.sync().map_err(failed)?;
                 kept.push(slot);
             }
             (Change::SetAttributes { before, after, .. }, _) => {
-                undo.push(Undo::SetAttributes(path.to_owned(), before.clone()));
+                let identity = root.stat(path)?.map(|entry| entry.identity);
+                undo.push(Undo::SetAttributes(path.to_owned(), before.clone(), identity));
                 set_by_path(root, path, after)?;
             }
             (Change::WriteCluster { before, after }, _) => {
@@ -309,8 +381,10 @@ fn remove_directory(root: &Root, path: &str) -> Result<()> {
     removed.and_then(|()| slot.sync()).map_err(|errno| root.error("remove the directory", path, errno))
 }
 
-/// Undoes the steps, the last one first, and removes the backup. Returns `error` with the state of the node added. If a
-/// step can't be undone, the partial backup stays, and the next run takes it over.
+/// Undoes the steps, the last one first, and removes the backup. Returns `error` with the state of the node added.
+///
+/// What somebody else wrote during the run stays, and the backup with the previous file stays complete. If a step can't
+/// be undone, the partial backup stays, and the next run takes it over.
 fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> anyhow::Error {
     let formatted = undo.iter().filter_map(|step| match step {
         Undo::Formatted(device) => Some(format!(", except for {device}, which was formatted")),
@@ -318,54 +392,117 @@ fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> a
     });
     let but: String = formatted.collect();
     let has_mounted = undo.iter().any(|step| matches!(step, Undo::Unmount(_)));
-    let stuck: Vec<String> = undo.into_iter().rev().filter_map(|step| take_back_step(root, step).err()).collect();
+    let (mut stuck, mut others) = (Vec::new(), Vec::new());
+    for step in undo.into_iter().rev() {
+        match take_back_step(root, step) {
+            Ok(Taken::Back) => {}
+            Ok(Taken::Foreign(path)) => others.push(root.shown(&path)),
+            Err(why) => stuck.push(why),
+        }
+    }
     if has_mounted {
         // systemd must forget the units: with them, the kubelet would need the mount.
         warn_on_error(disk::reload());
     }
-    if stuck.is_empty() {
+    let foreign = match others.as_slice() {
+        [] => String::new(),
+        others => {
+            format!("; what another program did to {} during this run stays", others.join(", "))
+        }
+    };
+    if !stuck.is_empty() {
+        let directory = set.directory();
+        return anyhow!(
+            "{error:#}{foreign}; and these changes could not be undone: {}; the previous files are in {directory}",
+            stuck.join(", ")
+        );
+    }
+    if foreign.is_empty() {
         warn_on_error(backup::abandon(root, set));
         return anyhow!("{error:#}; the node is as it was{but}");
     }
-    let directory = set.directory();
-    anyhow!(
-        "{error:#}; and these changes could not be undone: {}; the previous files are in {directory}",
-        stuck.join(", ")
-    )
+    warn_on_error(backup::finish(root, set));
+    let directory = Set { complete: true, ..set.clone() }.directory();
+    anyhow!("{error:#}{foreign}, and everything else was undone{but}; the previous files are in {directory}")
 }
 
-fn take_back_step(root: &Root, step: Undo) -> std::result::Result<(), String> {
+/// What became of a step that is to be undone.
+enum Taken {
+    Back,
+    /// Somebody else wrote to this path or removed it, and that stays.
+    Foreign(String),
+}
+
+fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String> {
     let (path, state, done) = match step {
         Undo::Unlink(slot, name) => {
-            let done = slot.remove(&name);
+            let done = slot.remove(&name).map(|()| Taken::Back);
             (slot.path.clone(), "may have a temporary file beside it", done)
         }
-        Undo::PutBack(slot) => {
-            let done = slot.rename(&kept_name(&slot.name), &slot.name).and_then(|()| slot.sync());
+        Undo::PutBack(slot, written) => {
+            let done = written.stands(&slot).and_then(|stands| match stands {
+                true => slot.rename(&kept_name(&slot.name), &slot.name).and_then(|()| slot.sync()),
+                false => Err(Errno::EEXIST),
+            });
+            (slot.path.clone(), "may not be the previous file", unless_foreign(&slot, done))
+        }
+        Undo::Return(slot) => {
+            let kept = kept_name(&slot.name);
+            let mut done = unless_foreign(&slot, slot.rename_new(&kept, &slot.name).and_then(|()| slot.sync()));
+            if matches!(done, Ok(Taken::Foreign(_))) {
+                // The backup has it, too.
+                done = slot.remove(&kept).and(done);
+            }
             (slot.path.clone(), "may not be the previous file", done)
         }
-        Undo::Remove(slot) => {
-            let done = slot.remove(&slot.name).and_then(|()| slot.sync());
-            (slot.path.clone(), "is new and may still be there", done)
+        Undo::Remove(slot, written) => {
+            let done = written.stands(&slot).and_then(|stands| match stands {
+                true => slot.remove(&slot.name).and_then(|()| slot.sync()),
+                false => Err(Errno::EEXIST),
+            });
+            (slot.path.clone(), "is new and may still be there", unless_foreign(&slot, done))
         }
         Undo::RemoveDirectory(slot) => {
-            let done = unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir);
+            let done = match unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir) {
+                // Somebody else wrote a file into it, or has removed it.
+                Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOENT) => Ok(Taken::Foreign(slot.path.clone())),
+                other => other.map(|()| Taken::Back),
+            };
             (slot.path, "is new and may still be there", done)
         }
-        Undo::SetAttributes(path, before) => {
-            return set_by_path(root, &path, &before).map_err(|error| format!("{error:#}"));
+        Undo::SetAttributes(path, before, identity) => {
+            let is_same = root.stat(&path).ok().flatten().map(|entry| entry.identity) == identity;
+            if !is_same {
+                return Ok(Taken::Foreign(path));
+            }
+            return set_by_path(root, &path, &before).map(|()| Taken::Back).map_err(|error| format!("{error:#}"));
         }
-        Undo::Formatted(_) => return Ok(()),
-        Undo::PutAsideBack(path) => return disk::put_back(root, &path).map_err(|error| format!("{error:#}")),
-        Undo::Unmount(path) => return disk::unmount(root, &path).map_err(|error| format!("{error:#}")),
+        Undo::Formatted(_) => return Ok(Taken::Back),
+        Undo::PutAsideBack(path) => {
+            return disk::put_back(root, &path).map(|()| Taken::Back).map_err(|error| format!("{error:#}"));
+        }
+        Undo::Unmount(path) => {
+            return disk::unmount(root, &path).map(|()| Taken::Back).map_err(|error| format!("{error:#}"));
+        }
         Undo::Cluster(now, before) => {
             // Any other text is from another program, and stays.
-            let put_back =
-                |text: String| if text == now { cluster::replace(&now, &before, &mut false) } else { Ok(()) };
+            let put_back = |text: String| match text {
+                text if text == before => Ok(Taken::Back),
+                text if text == now => cluster::replace(&now, &before, &mut false).map(|()| Taken::Back),
+                _ => Ok(Taken::Foreign(KUBEADM_CONFIG.to_owned())),
+            };
             return cluster::read().and_then(put_back).map_err(|error| format!("{error:#}"));
         }
     };
     done.map_err(|errno| format!("{} {state} ({})", root.shown(&path), errno.desc()))
+}
+
+/// EEXIST: what stands there is not what the run left.
+fn unless_foreign(slot: &Slot, done: nix::Result<()>) -> nix::Result<Taken> {
+    match done {
+        Err(Errno::EEXIST) => Ok(Taken::Foreign(slot.path.clone())),
+        other => other.map(|()| Taken::Back),
+    }
 }
 
 #[cfg(test)]
@@ -395,6 +532,111 @@ mod tests {
             assert!(error.contains(edited) && error.contains("run again"), "{error}");
             assert_eq!(node.text(edited), "saved by hand");
             assert_eq!(node.text(if edited == POLICY { MANIFEST } else { POLICY }), left);
+        }
+    }
+
+    /// A run that fails after it has changed everything that comes before, and what somebody does before it is undone.
+    fn undone_over(node: &Node, changes: &[Change], meanwhile: &dyn Fn(&Node)) -> String {
+        let set = backup::begin(&node.root, changes, &Why::Apply, at(0)).unwrap();
+        let mut undo = Vec::new();
+        let slots = stage(&node.root, changes, &mut undo).unwrap();
+        commit(&node.root, changes, slots, &mut undo).unwrap();
+        meanwhile(node);
+        take_back(&node.root, undo, &set, anyhow!("the cause")).to_string()
+    }
+
+    #[test]
+    fn what_somebody_saves_during_a_run_is_not_undone_with_it() {
+        type Meanwhile = fn(&Node);
+        let cases: [(&str, Meanwhile, Option<&str>); 6] = [
+            (POLICY, |node| node.put(POLICY, "saved by hand"), Some("saved by hand")),
+            (MANIFEST, |node| fs::remove_file(node.host(MANIFEST)).unwrap(), None),
+            ("/etc/new/file", |node| node.put("/etc/new/file", "saved by hand"), Some("saved by hand")),
+            (STRAY, |node| node.put(STRAY, "saved by hand"), Some("saved by hand")),
+            // The same text, but not the file that the run wrote.
+            (
+                POLICY,
+                |node| {
+                    node.put("/saved", "policy");
+                    fs::rename(node.host("/saved"), node.host(POLICY)).unwrap();
+                },
+                Some("policy"),
+            ),
+            (LOGS, |node| node.put(&format!("{LOGS}/audit.log"), "event"), None),
+        ];
+        for (path, meanwhile, left) in cases {
+            let node = node();
+            let told = undone_over(&node, &all_kinds(&node), &meanwhile);
+            assert!(told.contains(&format!("another program did to {path}")), "{told}");
+            assert!(!told.contains("the node is as it was"), "{told}");
+            if path != LOGS {
+                assert_eq!(node.exists(path).then(|| node.text(path)).as_deref(), left, "{path}");
+            }
+            for (other, text) in [(MANIFEST, "old"), (POLICY, "old policy"), (STRAY, "stray")] {
+                assert!(other == path || node.text(other) == text, "{path}: {other}");
+            }
+            // The previous files are in a complete backup, and no temporary file is left.
+            assert_eq!(node.sets(), ["20261124T121326Z"], "{path}");
+            assert!(!node.names().iter().any(|name| name.contains("kube-audit-bootstrap")), "{:?}", node.names());
+        }
+    }
+
+    #[test]
+    fn what_an_editor_saves_into_the_previous_file_comes_back() {
+        let node = node();
+        let changes = [node.write(POLICY, "policy")];
+        let mut undo = Vec::new();
+        let slots = stage(&node.root, &changes, &mut undo).unwrap();
+        let kept = node.host("/etc/kubernetes/.audit-policy.yaml.kube-audit-bootstrap-old");
+        // As an editor that has the file open may do after the last check.
+        fs::remove_file(&kept).unwrap();
+        fs::write(&kept, "saved by hand").unwrap();
+        let set = backup::begin(&node.root, &changes, &Why::Apply, at(0)).unwrap();
+        let error = commit(&node.root, &changes, slots, &mut undo).unwrap_err();
+        assert!(take_back(&node.root, undo, &set, error).to_string().contains("by another program meanwhile"));
+        assert_eq!(node.text(POLICY), "saved by hand");
+    }
+
+    #[test]
+    fn a_directory_that_stays_is_told_and_makes_no_backup_of_nothing() {
+        let node = Node::with(&[("/srv/a/log", "x")]);
+        let before = node.root.stat("/srv/a").unwrap().unwrap().attributes;
+        let remove = Change::RemoveDirectory { path: "/srv/a".to_owned(), before };
+        for seconds in [0, 1] {
+            let done = execute(&node.root, std::slice::from_ref(&remove), &Why::Restore, at(seconds)).unwrap();
+            let [(path, why)] = &done.left[..] else { panic!("{done:?}") };
+            assert!(path == "/srv/a" && why.contains("not empty"), "{done:?}");
+            assert_eq!((done.backup, node.sets()), (None, vec![]));
+        }
+    }
+
+    /// Here no API server runs.
+    #[test]
+    fn a_cluster_that_cannot_be_read_is_not_said_to_be_changed() {
+        let node = node();
+        let change = Change::WriteCluster { before: "before".to_owned(), after: "after".to_owned() };
+        let error = node.apply(&[node.write(POLICY, "policy"), change], 0).unwrap_err().to_string();
+        assert!(error.ends_with("; nothing was written: run again") && !error.contains("changed"), "{error}");
+        assert_eq!(node.text(POLICY), "old policy");
+    }
+
+    #[test]
+    fn what_an_earlier_run_could_not_remove_goes_with_the_next() {
+        let node = node();
+        node.apply(&[node.write(POLICY, "policy"), node.write(MANIFEST, "manifest")], 0).unwrap();
+        let names = node.names();
+        for (directory, name) in [
+            ("/etc/kubernetes", kept_name("audit-policy.yaml")),
+            ("/etc/kubernetes/manifests", kept_name("kube-apiserver.yaml")),
+            ("/etc/kubernetes/manifests", temporary_name("kube-apiserver.yaml")),
+            ("/etc/kubernetes/manifests", super::super::names::hidden_name("kube-apiserver.yaml")),
+            ("/etc/kubernetes/manifests", super::super::names::unproved_name("kube-apiserver.yaml")),
+        ] {
+            assert!(!leftovers::exist(&node.root).unwrap());
+            node.put(&format!("{directory}/{name}"), "previous");
+            assert!(leftovers::exist(&node.root).unwrap(), "{name}");
+            node.apply(&[], 1).unwrap();
+            assert_eq!(node.names(), names, "{name}");
         }
     }
 
@@ -540,7 +782,9 @@ mod tests {
         fs::create_dir(node.host("/etc/directory")).unwrap();
         let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], &Why::Apply, at(0)).unwrap();
         // There is no kept file to put back.
-        let undo = vec![Undo::PutBack(Rc::new(node.root.slot(POLICY).unwrap()))];
+        let slot = Rc::new(node.root.slot(POLICY).unwrap());
+        let standing = Standing::of(&slot, &slot.name).unwrap().unwrap();
+        let undo = vec![Undo::PutBack(slot, standing)];
         let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
         let copies = format!("{BACKUPS}/20261124T121326Z.partial");
         assert!(error.starts_with("the cause;") && error.contains(POLICY) && error.contains(&copies), "{error}");

@@ -26,7 +26,7 @@ use crate::audit::version::Version;
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::LogPlace;
-use crate::facts::file::Attributes;
+use crate::facts::file::{Attributes, Files};
 use crate::storage::forecast::Forecast;
 
 /// Why the program was started. Set by the caller, never by the file.
@@ -204,6 +204,8 @@ pub struct Plan {
     /// Why the log should not be in its directory.
     pub objection: Option<String>,
     pub warnings: Vec<String>,
+    /// What was seen of the files that flags and kubeconfigs name.
+    pub files: Files,
 }
 
 /// Previous log files move to the dedicated disk. This comes after the transaction, as no change needs it, and no run

@@ -4,8 +4,10 @@ use anyhow::{Result, anyhow, bail};
 
 use super::identify::Identity;
 use super::{Intent, Occasion, Role};
+use crate::audit::version::Version;
+use crate::facts::file::Files;
 use crate::facts::{PatchDirectory, PatchFacts};
-use crate::wiring::kubeadm::{self, PatchUser, Purpose};
+use crate::wiring::kubeadm::{self, PatchUser, Purpose, Reader};
 use crate::wiring::patches::{Base, Made, Patched, check, file};
 use crate::wiring::{Wanted, Wired, patch};
 
@@ -58,7 +60,7 @@ fn absolute(intent: &Intent<'_>, directory: &str) -> Option<String> {
 /// With a patch, the API server would not audit, or would not start: the patch, and what to do.
 pub fn judge(
     intent: &Intent<'_>,
-    patches: &PatchFacts,
+    (seen, patches): (&Files, &PatchFacts),
     node: &mut Identity<'_>,
     files: Vec<EditedFile<'_>>,
     cluster: Option<&str>,
@@ -66,7 +68,7 @@ pub fn judge(
     if node.role == Role::Worker {
         return Ok(None);
     }
-    let wanted = Wanted::of(intent.config);
+    let wanted = Wanted::of(intent.config, seen);
     let mut judge = Judge { intent, patches, wanted: &wanted, version: node.version, warnings: Vec::new() };
     let mut made = None;
     let is_running = node.role == Role::ControlPlane || node.lenient;
@@ -86,7 +88,8 @@ pub fn judge(
         if intent.is_without_file(Occasion::Init)
             && let Some(source) = judge.given()
         {
-            let ours = patch::patch(intent.config, node.version).map_err(|refusal| anyhow!(refusal.reason))?;
+            let ours =
+                patch::patch(intent.config, node.version, seen).map_err(|refusal| anyhow!(refusal.reason))?;
             made = judge.made(&source, Base::Patch(&ours))?;
         }
         let joins_now = intent.occasion == Occasion::Join;
@@ -97,14 +100,14 @@ pub fn judge(
                 .filter_map(|(text, file)| judge.source(&text.path, file, PatchUser::Join))
                 .chain(judge.given())
                 .collect();
-            let usual = usual(intent);
+            let usual = usual(&wanted, node.version)?;
             for source in sources {
                 made = judge.made(&source, Base::Configuration { before: &usual, after: &usual })?.or(made);
             }
         }
     } else {
         // kubeadm upgrade makes the manifest of the cluster's configuration.
-        let usual = usual(intent);
+        let usual = usual(&wanted, node.version)?;
         let files = node.kubeadm.iter().flat_map(|(_, file)| &file.patches);
         let named = files.map(|named| named.directory.clone()).chain(intent.kubeadm.patches.clone());
         judge.foresee(&named.collect::<Vec<_>>(), cluster.unwrap_or(&usual));
@@ -114,15 +117,17 @@ pub fn judge(
 }
 
 /// A ClusterConfiguration with the settings alone.
-fn usual(intent: &Intent<'_>) -> String {
-    format!("apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n{}", kubeadm::settings(intent.config))
+fn usual(wanted: &Wanted, version: Option<Version>) -> Result<String> {
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+    let wired = kubeadm::read(text, "", Reader::Init).and_then(|file| kubeadm::wire(text, &file, wanted, version));
+    wired.map(|wired| wired.text).map_err(|refusal| anyhow!(refusal.reason))
 }
 
 struct Judge<'j> {
     intent: &'j Intent<'j>,
     patches: &'j PatchFacts,
     wanted: &'j Wanted,
-    version: Option<crate::audit::version::Version>,
+    version: Option<Version>,
     warnings: Vec<String>,
 }
 

@@ -48,6 +48,7 @@ impl<'p> Planner<'p> {
             refusal: None,
             objection: None,
             warnings: wiring.warnings.clone(),
+            files: facts.files.clone(),
         };
         Planner {
             before_kubeadm: intent.occasion.is_kubeadm() && plan.role == Role::ControlPlane,

@@ -35,6 +35,9 @@ pub fn plan(
     let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(WiredFile::is_edited)
         || intent.is_without_file(Occasion::Init);
     let logs = &wiring.paths.logs;
+    if !wiring.unmet.is_empty() {
+        planner.plan.refuse(wiring.unmet.join("\n"));
+    }
     planner.tell_who_owns_what(&wiring);
     planner.make_directories(&wiring.paths.directories);
     let mounting = planner.mount(logs)?;

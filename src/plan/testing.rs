@@ -1,5 +1,7 @@
 //! Facts of sample nodes, for the tests of `plan`.
 
+use std::collections::BTreeMap;
+
 use super::identify::identify;
 use super::steps::plan;
 use super::wire::{Wiring, wire};
@@ -50,6 +52,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         certified: false,
         live: true,
         owner: Owner { uid: 0, gid: 0 },
+        files: BTreeMap::new(),
     }
 }
 

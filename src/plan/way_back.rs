@@ -1,12 +1,16 @@
 //! Decides what `restore` and a rollback do: put the node back as it was before a backup was written, except for what
 //! the API server then still needs.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::backup::{Action, BACKUPS, Record, Set, fingerprint};
-use crate::facts::file::{FileKind, lossy};
-use crate::facts::way_back::{Goal, WayBack};
+use crate::facts::backup::{Action, BACKUPS, Record, fingerprint};
+use crate::facts::file::{FileKind, lossy, text_of};
+use crate::facts::way_back::{ContentStep, Goal, WayBack};
 use crate::path::is_within;
 use crate::wiring::manifest;
+use crate::yaml::{self, undo::undo};
 
 /// What a restore does, and what it does not do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,22 +19,47 @@ pub struct Restore {
     pub sets: Vec<String>,
     /// The changes, in order, for `node::transaction::execute`. Empty if nothing differs.
     pub changes: Vec<Change>,
-    /// Files that were changed after a run wrote them: a restore would undo those changes, too.
-    pub foreign: Vec<String>,
-    /// Files that a run wrote, and that were removed since: only `--force` puts them back.
-    pub gone: Vec<Change>,
+    /// Files that somebody else changed so that the restore can't undo what the program wrote there alone.
+    pub foreign: Vec<Foreign>,
+    /// Files that somebody else changed, and from which the restore takes only what the program wrote.
+    pub shared: Vec<String>,
+    /// Files that a run wrote, and that were removed since: only a forced restore puts them back.
+    pub gone: Vec<String>,
     /// What does not change, and why.
     pub notes: Vec<String>,
 }
 
-/// Plans a restore.
+/// A file that somebody else changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    pub path: String,
+    /// The ID of the backup of the run after which it was changed.
+    pub after: String,
+    /// The ID of the oldest backup of a run after that change, if there was one: a restore can go back so far.
+    pub until: Option<String>,
+    /// Why the settings can't be taken out of it, with the position, where this was tried.
+    pub why: Option<String>,
+    /// The program had made the file, so a restore would remove it.
+    pub is_new: bool,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Foreign { path, after, why, .. } = self;
+        write!(f, "{path}: something else changed this after {after}")?;
+        why.as_ref().map_or(Ok(()), |why| write!(f, " ({path}:{why})"))
+    }
+}
+
+/// Plans a restore. Undoes only what the program wrote. With `force`, every file gets its previous content, whatever
+/// somebody else has made of it.
 ///
 /// The order is the reverse of an apply: the manifest comes first, and nothing is removed before it. A directory is
 /// removed only if it becomes empty. A stray manifest stays in the backup. Notes report what stays.
-pub fn plan(way: &WayBack) -> Restore {
+pub fn plan(way: &WayBack, force: bool) -> Restore {
     let sets = way.sets.iter().map(|set| set.id.clone()).collect();
     let mut back =
-        Back { way, restore: Restore { sets, ..Restore::default() }, unmounts: vec![], removals: vec![] };
+        Back { way, force, restore: Restore { sets, ..Restore::default() }, unmounts: vec![], removals: vec![] };
     for goal in &way.goals {
         back.plan(goal);
     }
@@ -42,9 +71,118 @@ pub fn plan(way: &WayBack) -> Restore {
     restore
 }
 
+/// What comes of the content of a file if the runs are undone, the newest first.
+#[derive(Clone, Debug, Default)]
+struct Unwound {
+    content: Option<Vec<u8>>,
+    /// The number of the oldest run that is undone.
+    reached: usize,
+    /// The program's own part was taken out of a text that somebody else had changed.
+    shared: bool,
+    /// Where the way back ends: at a change of somebody else.
+    foreign: Option<Foreign>,
+    /// Where the way back ends: somebody else removed the file.
+    gone: bool,
+}
+
+/// Undoes the runs of `steps` on a file that is `now`. A run is undone only as long as the file is what the run wrote;
+/// what somebody else changed between two runs, or after the last one, stays.
+fn unwind(path: &str, steps: &[ContentStep], now: Option<&[u8]>) -> Unwound {
+    let mut unwound = Unwound { content: now.map(<[u8]>::to_vec), reached: steps.len(), ..Unwound::default() };
+    let mut until = None;
+    for (at, chain) in chains(steps).into_iter().rev() {
+        let print = unwound.content.as_deref().map(fingerprint);
+        let (Some(first), Some(last)) = (chain.first(), chain.last()) else { continue };
+        // A state between two runs is known, too: the later run did nothing, or somebody undid it by hand.
+        let is_known = |step: &&ContentStep| step.record.left(print) || step.before == unwound.content;
+        let is_ours = last.record.left(print) || print.is_some() && chain.iter().any(is_known);
+        let is_nothing = last.record.left(first.before.as_deref().map(fingerprint));
+        if unwound.content == first.before {
+        } else if is_ours {
+            unwound.content.clone_from(&first.before);
+        } else if is_nothing {
+        } else if unwound.content.is_none() {
+            // A file that the program had made is to be gone anyway.
+            unwound.gone = first.before.is_some();
+        } else {
+            match take_out(first.before.as_deref(), last.after.as_deref(), unwound.content.as_deref()) {
+                Ok(text) => {
+                    unwound.shared |= Some(text.as_bytes()) != unwound.content.as_deref();
+                    unwound.content = Some(text.into_bytes());
+                }
+                Err(why) => {
+                    let (path, after, is_new) = (path.to_owned(), last.set.clone(), first.before.is_none());
+                    unwound.foreign = Some(Foreign { path, after, until, why, is_new });
+                }
+            }
+        }
+        if unwound.gone || unwound.foreign.is_some() {
+            return unwound;
+        }
+        unwound.reached = at;
+        until = Some(first.set.clone());
+    }
+    unwound
+}
+
+/// Divides runs into chains: each run found what the previous one had left. Where a chain ends, somebody else changed
+/// the file. A run that changed nothing, because it was interrupted or undone at once, is left out. Each chain comes
+/// with the number of its first run.
+fn chains(steps: &[ContentStep]) -> Vec<(usize, Vec<&ContentStep>)> {
+    let mut chains: Vec<(usize, Vec<&ContentStep>)> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        let print = step.before.as_deref().map(fingerprint);
+        match chains.last_mut() {
+            Some((_, chain)) if chain.last().is_some_and(|last| last.record.left(print)) => chain.push(step),
+            Some((_, chain)) if chain.last().is_some_and(|last| last.before == step.before) => {
+                chain.pop();
+                chain.push(step);
+            }
+            _ => chains.push((at, vec![step])),
+        }
+    }
+    chains
+}
+
+/// Takes out of the text `now` what a run wrote there.
+///
+/// # Errors
+///
+/// Why this can't be done, with the position in `now`; `None` if it can't be tried.
+fn take_out(
+    previous: Option<&[u8]>,
+    written: Option<&[u8]>,
+    now: Option<&[u8]>,
+) -> Result<String, Option<String>> {
+    let text = |bytes: Option<&[u8]>| text_of(bytes?).map(str::to_owned).ok();
+    let (Some(previous), Some(written), Some(now)) = (text(previous), text(written), text(now)) else {
+        return Err(None);
+    };
+    if !is_edited(&written) {
+        return Err(None);
+    }
+    let undone = undo(&previous, &written, &now).map_err(|refused| Some(refused.to_string()))?;
+    match manifest::check_volumes(&undone) {
+        Ok(()) => Ok(undone),
+        Err(refusal) => Err(Some(refusal.to_string())),
+    }
+}
+
+/// Does the program edit files of this kind? A policy, or a unit, is its own text as a whole, and what somebody made of
+/// it can't be told from it.
+fn is_edited(text: &str) -> bool {
+    yaml::parse(text).is_ok_and(|documents| {
+        documents
+            .iter()
+            .map(|document| &document.root)
+            .all(|root| root.pairs().is_some() && root.get("kind").and_then(yaml::Node::scalar) != Some("Policy"))
+    })
+}
+
 /// An unfinished restore.
 struct Back<'w> {
     way: &'w WayBack,
+    force: bool,
     restore: Restore,
     /// Changes that come before all others.
     unmounts: Vec<Change>,
@@ -63,7 +201,6 @@ impl Back<'_> {
                 self.note(format!("{path} keeps its new file system, and all files in it"));
             }
             Action::Mounted => self.unmount(goal),
-            Action::Created => self.remove(goal),
             // The path is right also for an incomplete backup, because a restore completes it.
             Action::Moved => self.note(format!(
                 "{path} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{}/{}",
@@ -76,7 +213,7 @@ impl Back<'_> {
                 let (path, attributes) = (path.clone(), goal.record.attributes.clone());
                 self.restore.changes.push(Change::CreateDirectory { path, attributes });
             }
-            Action::Replaced | Action::Removed | Action::Attributes => self.put_back(goal),
+            Action::Created | Action::Replaced | Action::Removed | Action::Attributes => self.put_back(goal),
         }
     }
 
@@ -105,17 +242,6 @@ impl Back<'_> {
         }
     }
 
-    /// Plans to remove a file that a run created. A log that the run created empty stays if it has events now:
-    /// `node::restore` then reads no file.
-    fn remove(&mut self, goal: &Goal) {
-        let path = goal.record.path.clone();
-        let Some(before) = goal.now.file.clone() else { return };
-        if !self.is_ours(&path, &before.bytes) {
-            self.restore.foreign.push(path.clone());
-        }
-        self.removals.push(Change::RemoveFile { path, before });
-    }
-
     fn put_cluster_back(&mut self, goal: &Goal) {
         let path = &goal.record.path;
         let Some(now) = &goal.now.cluster else {
@@ -123,75 +249,86 @@ impl Back<'_> {
                 "{path} is not put back, because it is in the cluster, and this is not a running node"
             ));
         };
-        let before = lossy(goal.copy.as_deref().unwrap_or_default());
-        match put_cluster_back(before, now, |now| self.is_ours(path, now.as_bytes())) {
-            Ok(None) => {}
+        match put_cluster_back(&goal.steps, now) {
+            Ok((None, _)) => {}
             // Before the manifest, because the API server is down after that change.
-            Ok(Some(change)) => self.restore.changes.insert(0, change),
+            Ok((Some(change), is_shared)) => {
+                if is_shared {
+                    self.restore.shared.push(path.clone());
+                }
+                self.restore.changes.insert(0, change);
+            }
             Err(note) => self.note(note),
         }
     }
 
     fn put_back(&mut self, goal: &Goal) {
-        let path = goal.record.path.clone();
-        let Some(bytes) = goal.copy.clone() else {
+        let Record { path, attributes, .. } = &goal.record;
+        let now = goal.now.file.clone();
+        let Some(oldest) = goal.steps.first() else {
             if goal.now.entry.is_none() {
                 self.note(format!("{path} does not exist any more, and no backup has its content"));
             }
             self.restore.changes.extend(set_back(goal));
             return;
         };
-        let before = goal.now.file.clone();
-        match &before {
-            Some(before) if before.bytes == bytes => {
-                self.restore.changes.extend(set_back(goal));
-                return;
-            }
-            Some(before) if !self.is_ours(&path, &before.bytes) => self.restore.foreign.push(path.clone()),
-            _ => {}
+        // A log that the program began empty, and that has events now, was not read, and stays.
+        if now.is_none() && goal.now.entry.is_some() {
+            return;
         }
-        let is_gone = before.is_none() && !is_removed_by_us(&self.way.sets, &path);
-        let change = Change::WriteFile { path, before, bytes, attributes: goal.record.attributes.clone() };
-        if is_gone { self.restore.gone.push(change) } else { self.restore.changes.push(change) }
-    }
-
-    /// Did a run write these bytes to this path?
-    fn is_ours(&self, path: &str, bytes: &[u8]) -> bool {
-        let records = self.way.sets.iter().flat_map(|set| &set.records).filter(|record| record.path == path);
-        records.filter_map(|record| record.written).any(|written| written == fingerprint(bytes))
+        let unwound = unwind(path, &goal.steps, now.as_ref().map(|now| now.bytes.as_slice()));
+        if unwound.gone && !self.force {
+            self.restore.gone.push(path.clone());
+        }
+        self.restore.foreign.extend(unwound.foreign);
+        if unwound.shared && !self.force {
+            self.restore.shared.push(path.clone());
+        }
+        let (content, is_whole) = match self.force {
+            true => (oldest.before.clone(), true),
+            false => (unwound.content, unwound.reached == 0),
+        };
+        let attributes = match goal.steps.get(unwound.reached) {
+            Some(step) if !is_whole => step.record.attributes.clone(),
+            _ => attributes.clone(),
+        };
+        let path = path.clone();
+        match (now, content) {
+            (Some(now), Some(content)) if now.bytes == content => {
+                self.restore.changes.extend(set_back(goal).filter(|_| is_whole));
+            }
+            (Some(before), None) => self.removals.push(Change::RemoveFile { path, before }),
+            (None, None) => {}
+            (before, Some(bytes)) => {
+                self.restore.changes.push(Change::WriteFile { path, before, bytes, attributes });
+            }
+        }
     }
 }
 
-/// The change that puts the cluster's kubeadm configuration back; `None` if it is already as before. `now`: its text,
-/// or why it cannot be read.
+/// The change that puts the cluster's kubeadm configuration back, and whether only the program's own part of it is
+/// undone; no change if it is already as before. `now`: its text, or why it cannot be read.
 ///
 /// # Errors
 ///
 /// A note: why it is not put back.
 fn put_cluster_back(
-    before: String,
+    steps: &[ContentStep],
     now: &Result<String, String>,
-    is_ours: impl Fn(&str) -> bool,
-) -> Result<Option<Change>, String> {
-    match now {
-        Ok(now) if *now == before => Ok(None),
-        Ok(now) if is_ours(now) => Ok(Some(Change::WriteCluster { before: now.clone(), after: before })),
-        // kubeadm writes the new version there at each upgrade, and needs it.
-        Ok(_) => Err(format!(
-            "{} is not put back, because it was changed since; remove the audit settings by hand, with kubectl -n \
-             kube-system edit configmap kubeadm-config",
-            KUBEADM_CONFIG
-        )),
-        Err(error) => Err(format!(
-            "{error:#}, so it is not put back; run kube-audit-bootstrap restore again when it can be read"
-        )),
+) -> Result<(Option<Change>, bool), String> {
+    let now = now.as_ref().map_err(|error| {
+        format!("{error:#}, so it is not put back; run kube-audit-bootstrap restore again when it can be read")
+    })?;
+    let unwound = unwind(KUBEADM_CONFIG, steps, Some(now.as_bytes()));
+    if unwound.foreign.is_some() {
+        return Err(format!(
+            "{KUBEADM_CONFIG} is not put back, because it was changed since; remove the audit settings by hand, with \
+             kubectl -n kube-system edit configmap kubeadm-config"
+        ));
     }
-}
-
-/// Did a run remove this file? The newest backup that has the path decides. `sets`: newest first.
-fn is_removed_by_us(sets: &[Set], path: &str) -> bool {
-    let newest = sets.iter().flat_map(|set| set.records.iter().rev()).find(|record| record.path == path);
-    newest.is_some_and(|record| matches!(record.action, Action::Removed | Action::Moved))
+    let after = lossy(unwound.content.as_deref().unwrap_or_default());
+    let change = (after != *now).then(|| Change::WriteCluster { before: now.clone(), after });
+    Ok((change, unwound.shared))
 }
 
 /// The change of owner, mode or label that a path needs, if it exists and needs one.
@@ -253,7 +390,9 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     let text = changed.as_deref().or(manifest).unwrap_or_default();
     let referenced = manifest::read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default();
     let removed = |change: &Change| match change {
-        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
+        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } | Change::Unmount { path } => {
+            Some(path.clone())
+        }
         // The API server needs to read the file, so its owner counts, too.
         Change::SetAttributes { path, before, after } if before.uid != after.uid => Some(path.clone()),
         _ => None,
@@ -272,28 +411,50 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     restore
         .changes
         .retain(|change| !removed(change).is_some_and(|path| kept.iter().any(|kept| is_within(kept, &path))));
+    // What somebody else made of a file that the program had made is no question where the file stays anyway.
+    let stays = |foreign: &Foreign| foreign.is_new && referenced.contains(&foreign.path);
+    let foreign = restore.foreign.extract_if(.., |foreign| stays(foreign)).map(|foreign| foreign.path);
+    let kept: BTreeSet<_> = foreign.chain(kept).collect();
     let note = |path| format!("{path} stays: {manifest_path} points at it, and the API server needs it");
     restore.notes.extend(kept.iter().map(note));
-    restore.foreign.retain(|path| restore.changes.iter().any(|change| change.path() == path));
 }
 
-/// Plans a rollback: the changes to the node's files, and the paths that stay. These are the files that another
-/// program wrote or removed in between, and what the manifest names after the rollback. `manifest`: the present text.
-/// The cluster's kubeadm configuration is put back later, when the API server answers.
-pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&str>) -> (Vec<Change>, Vec<String>) {
-    let mut left = std::mem::take(&mut restore.foreign);
+/// What a rollback does, and what it leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RollBack {
+    /// The changes to the node's files.
+    pub changes: Vec<Change>,
+    /// The paths that stay: what somebody else wrote or removed in between, and what the manifest still names.
+    pub left: Vec<String>,
+    /// Files that somebody else changed, and that lose only what the program wrote.
+    pub shared: Vec<String>,
+    /// The manifest keeps settings, because somebody else changed them. The kubeadm configurations then keep them, too.
+    pub keeps_settings: bool,
+}
+
+/// Plans a rollback. `manifest`: the present text. The cluster's kubeadm configuration is put back later, when the API
+/// server answers.
+pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&str>) -> RollBack {
+    let mut left: Vec<String> = restore.foreign.iter().map(|foreign| foreign.path.clone()).collect();
+    let keeps_settings = left.iter().any(|path| path == manifest_path);
     restore.changes.retain(|change| !matches!(change, Change::WriteCluster { .. }));
+    restore.shared.retain(|path| path != KUBEADM_CONFIG);
     let before: Vec<_> = restore.changes.iter().map(|change| change.path().to_owned()).collect();
-    restore.changes.retain(|change| !left.iter().any(|path| path == change.path()));
+    restore.changes.retain(|change| !(keeps_settings && is_of_kubeadm(change)));
     keep_referenced(&mut restore, manifest_path, manifest);
     let kept = |path: &String| !restore.changes.iter().any(|change| change.path() == path);
-    left.extend(restore.gone.iter().map(|change| change.path().to_owned()));
+    left.extend(restore.gone.iter().cloned());
     for path in before.into_iter().filter(kept) {
         if !left.contains(&path) {
             left.push(path);
         }
     }
-    (restore.changes, left)
+    RollBack { changes: restore.changes, left, shared: restore.shared, keeps_settings }
+}
+
+/// Does the change put a kubeadm configuration file back?
+fn is_of_kubeadm(change: &Change) -> bool {
+    matches!(change, Change::WriteFile { before: Some(before), .. } if lossy(&before.bytes).contains("kubeadm.k8s.io/"))
 }
 
 #[cfg(test)]
@@ -302,6 +463,10 @@ mod tests {
     use crate::facts::file::{Attributes, FileIdentity, Snapshot};
     use crate::facts::way_back::Now;
     use crate::storage::mounts;
+
+    fn foreign(path: &str) -> Foreign {
+        Foreign { path: path.to_owned(), after: "ID".to_owned(), until: None, why: None, is_new: path != "/q" }
+    }
 
     #[test]
     fn a_roll_back_takes_nothing_from_a_manifest_that_stays() {
@@ -331,11 +496,20 @@ mod tests {
             ..Restore::default()
         };
         let paths = |changes: &[Change]| changes.iter().map(|change| change.path().to_owned()).collect::<Vec<_>>();
-        let (changes, left) = roll_back(restore.clone(), MANIFEST, Some(audited));
-        assert_eq!((paths(&changes), left), (vec![MANIFEST.to_owned(), POLICY.to_owned()], vec![]));
-        let foreign = Restore { foreign: vec![MANIFEST.to_owned()], ..restore };
-        let (changes, left) = roll_back(foreign, MANIFEST, Some(audited));
-        assert_eq!((paths(&changes), left), (vec![], vec![MANIFEST.to_owned(), POLICY.to_owned()]));
+        let back = roll_back(restore.clone(), MANIFEST, Some(audited));
+        assert_eq!((paths(&back.changes), back.left), (vec![MANIFEST.to_owned(), POLICY.to_owned()], vec![]));
+        assert!(!back.keeps_settings);
+        let kubeadm = Change::WriteFile {
+            path: "/k".to_owned(),
+            before: Some(snapshot("apiVersion: kubeadm.k8s.io/v1beta4")),
+            bytes: Vec::new(),
+            attributes,
+        };
+        let changes = [&restore.changes[..1], &restore.changes[2..], &[kubeadm]].concat();
+        let back =
+            roll_back(Restore { foreign: vec![foreign(MANIFEST)], changes, ..restore }, MANIFEST, Some(audited));
+        let left = [MANIFEST, POLICY, "/k"].map(str::to_owned).to_vec();
+        assert_eq!((paths(&back.changes), back.left, back.keeps_settings), (vec![], left, true));
     }
 
     #[test]
@@ -376,24 +550,28 @@ mod tests {
             (vec![write("/p/policy", 0)], vec![write("/p/policy", 7)], vec![]),
         ] {
             let restore = Restore { changes: changes.clone(), ..Restore::default() };
-            let (found, others) = roll_back(restore, MANIFEST, Some(audited));
-            assert_eq!((found, others), (done, left.into_iter().map(str::to_owned).collect()), "{changes:?}");
+            let back = roll_back(restore, MANIFEST, Some(audited));
+            assert_eq!(
+                (back.changes, back.left),
+                (done, left.into_iter().map(str::to_owned).collect()),
+                "{changes:?}"
+            );
         }
-        let foreign = vec!["/p/policy".to_owned(), "/q".to_owned()];
+        let foreign = vec![foreign("/p/policy"), foreign("/q")];
         let mut restore =
             Restore { changes: vec![remove("/p/policy"), remove("/q")], foreign, ..Restore::default() };
         keep_referenced(&mut restore, MANIFEST, Some(audited));
-        assert_eq!((restore.foreign, restore.notes.len()), (vec!["/q".to_owned()], 1));
+        assert_eq!((restore.foreign, restore.notes.len()), (vec![super::tests::foreign("/q")], 1));
     }
 
     #[test]
     fn what_somebody_else_changed_in_the_cluster_stays() {
-        let ours = |now: &str| now == "after";
-        let back = |now: Result<String, String>| put_cluster_back("before".to_owned(), &now, ours);
+        let step = step("ID", Some("before"), Some("after"));
+        let back = |now: Result<String, String>| put_cluster_back(std::slice::from_ref(&step), &now);
         let text = |text: &str| Ok(text.to_owned());
         let change = Change::WriteCluster { before: "after".to_owned(), after: "before".to_owned() };
-        assert_eq!(back(text("after")), Ok(Some(change)));
-        assert_eq!(back(text("before")), Ok(None));
+        assert_eq!(back(text("after")), Ok((Some(change), false)));
+        assert_eq!(back(text("before")), Ok((None, false)));
         for (now, why) in [
             (text("upgraded"), "is not put back, because it was changed since"),
             (text(""), "is not put back, because it was changed since"),
@@ -404,11 +582,124 @@ mod tests {
         }
     }
 
+    /// What a run did to a file: its content before and after.
+    fn step(set: &str, before: Option<&str>, after: Option<&str>) -> ContentStep {
+        let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
+        let record = Record {
+            path: "/x".to_owned(),
+            action: if after.is_some() { Action::Replaced } else { Action::Removed },
+            attributes: Attributes::new(0o600, 0, 0),
+            file: None,
+            written: after.map(|text| fingerprint(text.as_bytes())),
+            later: Vec::new(),
+            after: None,
+        };
+        ContentStep { set: set.to_owned(), record, before: bytes(before), after: bytes(after) }
+    }
+
+    #[test]
+    fn a_way_back_ends_at_what_somebody_else_wrote_or_goes_round_it() {
+        let (bare, wired) = ("a: [x]\n", "a: [x, --y=1]\n");
+        let upgraded = "a: [x, --y=1]\nv: 2\n";
+        let both = "a: [x, --y=1, --z=1]\nv: 2\n";
+        let run = |set: &str, before: &str, after: &str| step(set, Some(before), Some(after));
+        let plain = |set: &str, before: &str, after: &str| ContentStep { after: None, ..run(set, before, after) };
+        let made = |set: &str, after: &str| step(set, None, Some(after));
+        let ended = |after: &str, until: Option<&str>| Some((after.to_owned(), until.map(str::to_owned)));
+        for (steps, now, content, is_shared, ends) in [
+            (vec![run("1", bare, wired)], Some(wired), Some(bare), false, None),
+            (vec![run("1", bare, wired)], Some(bare), Some(bare), false, None),
+            (vec![run("1", bare, wired)], Some(upgraded), Some("a: [x]\nv: 2\n"), true, None),
+            (
+                vec![run("1", bare, wired)],
+                Some("a: [x, --y=2]\n"),
+                Some("a: [x, --y=2]\n"),
+                false,
+                ended("1", None),
+            ),
+            // A backup of an older version does not have what the run wrote.
+            (vec![plain("1", bare, wired)], Some(upgraded), Some(upgraded), false, ended("1", None)),
+            (vec![plain("1", bare, wired)], Some(wired), Some(bare), false, None),
+            // An upgrade between two runs.
+            (
+                vec![run("1", bare, wired), run("2", upgraded, both)],
+                Some(both),
+                Some("a: [x]\nv: 2\n"),
+                true,
+                None,
+            ),
+            (
+                vec![plain("1", bare, wired), run("2", upgraded, both)],
+                Some(both),
+                Some(upgraded),
+                false,
+                ended("1", Some("2")),
+            ),
+            // Two runs in a row, and somebody went back to the result of the first one.
+            (vec![run("1", bare, wired), run("2", wired, both)], Some(both), Some(bare), false, None),
+            (vec![run("1", bare, wired), run("2", wired, both)], Some(wired), Some(bare), false, None),
+            // A run that was interrupted before it wrote.
+            (vec![run("1", bare, "a: [--never]\n"), run("2", bare, wired)], Some(wired), Some(bare), false, None),
+            // A run, its restore, an edit by hand, and another run.
+            (
+                vec![run("1", bare, wired), run("2", wired, bare), plain("3", "a: [x]\nv: 2\n", upgraded)],
+                Some(upgraded),
+                Some("a: [x]\nv: 2\n"),
+                false,
+                None,
+            ),
+            // A policy is not taken apart.
+            (
+                vec![run("1", "kind: Policy\na: 1\n", "kind: Policy\na: 2\n")],
+                Some("kind: Policy\na: 2\nb: 3\n"),
+                Some("kind: Policy\na: 2\nb: 3\n"),
+                false,
+                ended("1", None),
+            ),
+            // A file that the program made.
+            (vec![made("1", "p")], Some("p"), None, false, None),
+            (vec![made("1", "p")], None, None, false, None),
+            (vec![made("1", "p")], Some("mine"), Some("mine"), false, ended("1", None)),
+            (vec![made("1", "p"), run("2", "mine", "p")], Some("p"), Some("mine"), false, ended("1", Some("2"))),
+            (vec![made("1", "p"), step("2", Some("p"), None), made("3", "q")], Some("q"), None, false, None),
+        ] {
+            let found = unwind("/x", &steps, now.map(str::as_bytes));
+            let text = found.content.as_deref().map(lossy);
+            let foreign = found.foreign.map(|foreign| (foreign.after, foreign.until));
+            assert_eq!((text.as_deref(), found.shared, foreign), (content, is_shared, ends), "{steps:?} {now:?}");
+            assert!(!found.gone);
+        }
+        let gone = unwind("/x", &[run("1", bare, wired)], None);
+        assert_eq!((gone.gone, gone.content), (true, None));
+        // What the run left is known even if the backup of a later run is gone.
+        let mut older = run("1", bare, wired);
+        older.record.later = vec![fingerprint(both.as_bytes())];
+        let found = unwind("/x", &[older, run("3", both, "a: [x]\n")], Some(b"a: [x]\n"));
+        assert_eq!(found.content.as_deref(), Some(bare.as_bytes()));
+    }
+
+    #[test]
+    fn a_mount_of_somebody_else_keeps_its_volume() {
+        let pod =
+            |containers: &str, volumes: &str| format!("spec:\n  containers:\n{containers}  volumes:\n{volumes}");
+        let (one, volume) =
+            ("  - name: a\n    volumeMounts:\n    - {mountPath: /l, name: l}\n", "  - {name: l}\n");
+        let bare = pod("  - name: a\n", "  - {name: x}\n");
+        let wired = pod(one, &format!("  - {{name: x}}\n{volume}"));
+        let reader = "  - name: b\n    volumeMounts:\n    - {mountPath: /r, name: l}\n";
+        let now = pod(&format!("{one}{reader}"), &format!("  - {{name: x}}\n{volume}"));
+        let steps = [step("1", Some(&bare), Some(&wired))];
+        let why = unwind("/x", &steps, Some(now.as_bytes())).foreign.unwrap().to_string();
+        assert_eq!(why, "/x: something else changed this after 1 (/x:6:7: this mount would lose its volume l)");
+    }
+
     /// What the backups say about a path, and what is there now.
     fn goal(action: Action, path: &str, now: Now) -> Goal {
         let attributes = Attributes::new(0, 0, 0);
-        let record = Record { path: path.to_owned(), action, attributes, file: None, written: None };
-        Goal { record, set: "ID".to_owned(), copy: None, now }
+        let text = Some("text").filter(|_| action == Action::Created);
+        let step = step("ID", None, text);
+        let record = Record { path: path.to_owned(), action, attributes, ..step.record.clone() };
+        Goal { record, set: "ID".to_owned(), steps: text.map(|_| step).into_iter().collect(), now }
     }
 
     #[test]
@@ -427,13 +718,13 @@ mod tests {
         ] {
             let case = format!("{action:?} {now:?} {is_host}");
             let before = Snapshot {
-                bytes: vec![],
+                bytes: b"text".to_vec(),
                 attributes: Attributes::new(0, 0, 0),
                 identity: FileIdentity { device: 1, inode: 1 },
             };
             let file = Now { file: Some(before.clone()), ..Now::default() };
             let goals = vec![goal(Action::Created, "/m", file), goal(action, "/logs/", now)];
-            let restore = plan(&WayBack { sets: vec![], goals, is_host });
+            let restore = plan(&WayBack { sets: vec![], goals, is_host }, false);
             let remove = Change::RemoveFile { path: "/m".to_owned(), before };
             let unmount = is_unmounted.then(|| Change::Unmount { path: "/logs".to_owned() });
             assert_eq!(restore.changes, unmount.into_iter().chain([remove]).collect::<Vec<_>>(), "{case}");

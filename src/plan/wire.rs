@@ -11,13 +11,14 @@ use super::{Intent, Occasion, Role};
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
-use crate::config::{Config, KUBEADM_CONFIGS, Strays};
+use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
 use crate::facts::{Facts, PatchFacts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, RunAs};
+use crate::wiring::references::{Asker, Verdict};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
 
@@ -61,8 +62,10 @@ pub struct Wiring {
     pub paths: Paths,
     /// The audit flags that the API server will have.
     pub(super) flags: Flags,
-    /// Other files that the flags name. Each of them must exist.
-    pub referenced: Vec<String>,
+    /// The paths on the host of further files that the API server opens. What is there must be known: `Facts::files`.
+    pub referenced: BTreeSet<String>,
+    /// Why an API server with the settings would not start, by the files that its flags name.
+    pub(super) unmet: Vec<String>,
     /// The kubeadm configuration files that cannot be edited, and do not change.
     pub(super) skipped: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -78,7 +81,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
     let (mut kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
         (Vec::new(), None, Vec::new(), None)
     } else {
-        let wanted = Wanted::of(intent.config);
+        let wanted = Wanted::of(intent.config, &facts.files);
         (
             wire_kubeadm_files(&mut node, &wanted)?,
             facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version)),
@@ -92,7 +95,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         after,
     });
     let known = cluster.as_ref().and_then(|cluster| Some(cluster.as_ref().ok()?.after.text.as_str()));
-    let made = patches::judge(intent, patches, &mut node, files.collect(), known)?;
+    let made = patches::judge(intent, (&facts.files, patches), &mut node, files.collect(), known)?;
     let eviction = node
         .kubeadm
         .iter()
@@ -120,13 +123,15 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
             eviction,
         },
         flags: Flags::new(),
-        referenced: Vec::new(),
+        referenced: BTreeSet::new(),
+        unmet: Vec::new(),
         skipped: node.skipped,
         warnings: node.warnings,
     };
     if wiring.role != Role::Worker {
         wiring.collect_paths(intent.config, made.map(|made| made.wired));
         wiring.keep_out_of_manifests()?;
+        wiring.follow_references(intent, facts);
     }
     Ok(wiring)
 }
@@ -238,7 +243,6 @@ impl Wiring {
     fn collect_paths(&mut self, config: &Config, made: Option<Wired>) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
-        let mut referenced = BTreeSet::new();
         let mut logs = BTreeSet::new();
         let name =
             |flags: &Flags| flags.get("audit-log-path").and_then(|path| Some(path.rsplit_once('/')?.1.to_owned()));
@@ -253,7 +257,6 @@ impl Wiring {
             logs.extend(log.map(|(directory, name)| format!("{directory}/{name}")));
             self.flags = wired.flags.clone();
         }
-        referenced.extend(config.webhook.as_ref().map(|webhook| webhook.config_file.clone()));
         // No file here starts an API server yet, so the paths are those of the configuration.
         if policies.is_empty() {
             policies.insert(config.policy_path.clone());
@@ -264,7 +267,57 @@ impl Wiring {
         self.paths.logs = logs.into_iter().collect();
         self.paths.policies = policies.into_iter().collect();
         self.paths.directories = directories.into_iter().collect();
-        self.referenced = referenced.into_iter().collect();
+    }
+
+    /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
+    /// refusal where it starts next, and else a warning.
+    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts) {
+        let config = intent.config;
+        let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
+        let asker = |path| Asker { files: &facts.files, path, keeps, is_ours };
+        let mut met: Vec<(Verdict, bool)> = Vec::new();
+        if let Some(file) = &self.manifest {
+            // An edited manifest can be read: each edit is checked.
+            met.extend(
+                manifest::judge(&file.after.text, &asker(&file.before.path)).ok().map(|verdict| (verdict, true)),
+            );
+        }
+        // On a control plane, kubeadm init has read the file, and reads it no more.
+        let is_next = self.role != Role::ControlPlane;
+        for file in &self.kubeadm {
+            let verdict = kubeadm::judge(&file.after.text, &asker(&file.before.path));
+            met.extend(verdict.ok().map(|verdict| (verdict, is_next)));
+        }
+        if met.is_empty() {
+            met.push((
+                kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker("the configuration")),
+                true,
+            ));
+        }
+        if let Some(Ok(cluster)) = &self.cluster {
+            let verdict = kubeadm::judge(&cluster.after.text, &asker(KUBEADM_CONFIG)).unwrap_or_default();
+            self.referenced.extend(verdict.asked.iter().cloned());
+            if let Some(why) = verdict.faults.iter().chain(&verdict.missing).next() {
+                self.cluster = Some(Err(why.clone()));
+            }
+        }
+        // Before kubeadm, a file may still come, except when kubeadm starts now.
+        let starts = self.role == Role::ControlPlane
+            || matches!(intent.occasion, Occasion::Init)
+            || (intent.occasion == Occasion::Join && self.role == Role::Joining);
+        for (verdict, is_next) in met {
+            self.referenced.extend(verdict.asked);
+            let tell = |lines: Vec<String>, into: &mut Vec<String>| {
+                lines.into_iter().for_each(|line| {
+                    if !into.contains(&line) {
+                        into.push(line)
+                    }
+                });
+            };
+            tell(verdict.faults, if is_next { &mut self.unmet } else { &mut self.warnings });
+            tell(verdict.missing, if is_next && starts { &mut self.unmet } else { &mut self.warnings });
+            tell(verdict.warnings, &mut self.warnings);
+        }
     }
 
     /// # Errors

@@ -569,7 +569,8 @@ mod tests {
         config.policy_path = "/etc/kubernetes/other.yaml".to_owned();
         let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
         let file = kubeadm::read(text, "/kubeadm.yaml", kubeadm::Reader::Init).unwrap();
-        let wired = kubeadm::wire(text, &file, &crate::wiring::Wanted::of(&config), None).unwrap();
+        let wanted = crate::wiring::Wanted::of(&config, &std::collections::BTreeMap::new());
+        let wired = kubeadm::wire(text, &file, &wanted, None).unwrap();
         let rendered = read(&snippet(Snippet::ClusterApiFiles, &config, "a: b\n"));
         assert_eq!(
             rendered["spec"]["kubeadmConfigSpec"]["clusterConfiguration"]["apiServer"],

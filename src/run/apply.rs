@@ -12,7 +12,7 @@ use crate::facts::repairs::{REPAIRS, RepairHistory};
 use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, gather, hidden, kubelet, pending, transaction};
+use crate::node::{backup, gather, hidden, kubelet, leftovers, pending, transaction};
 use crate::plan::{FollowUp, Occasion, Plan, Role, Step};
 
 /// How often a run tries, if another program changes a file or the cluster's kubeadm configuration in the meantime.
@@ -95,7 +95,8 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         lock: None,
     };
     let has_past = changed.past.is_some();
-    if !changed.plan.is_empty() || backup::is_unfinished(run.root)? || wait.is_some() || has_past {
+    let is_untidy = backup::is_unfinished(run.root)? || leftovers::exist(run.root)?;
+    if !changed.plan.is_empty() || is_untidy || wait.is_some() || has_past {
         changed.lock = Some(Lock::take(run.root, terms.patience)?);
         if terms.why == Why::Heal
             && let Some(id) = healing::history(run.root)?.restored
@@ -162,7 +163,7 @@ impl Changed<'_> {
     /// Executes the plan. If another program changes a file in the meantime, plans again.
     fn execute(&mut self, run: &Run<'_>, terms: &ApplyTerms) -> Result<(), Refused> {
         for tries in 1.. {
-            if transaction::first_changed(self.root, &self.plan.changes())?.is_some() {
+            if transaction::first_stale(self.root, &self.plan.changes())?.is_some() {
                 // Another run made or undid these changes before this run had the lock, or another program writes the
                 // same files.
                 self.plan = plan(run, terms)?;
@@ -170,8 +171,8 @@ impl Changed<'_> {
             let changes = self.plan.changes();
             self.announce_proof(run)?;
             match transaction::execute(self.root, &changes, &terms.why, SystemTime::now()) {
-                Ok(id) => {
-                    self.backup = id;
+                Ok(executed) => {
+                    self.backup = executed.backup;
                     break;
                 }
                 Err(error) if tries < TRIES && self.may_try_again(&changes) => {
@@ -210,7 +211,7 @@ impl Changed<'_> {
     /// not try again, so that the user is told.
     fn may_try_again(&self, changes: &[Change]) -> bool {
         !changes.iter().any(|change| matches!(change, Change::Format { .. }))
-            && matches!(transaction::first_changed(self.root, changes), Ok(Some(_)))
+            && matches!(transaction::first_stale(self.root, changes), Ok(Some(_)))
             && matches!(backup::is_unfinished(self.root), Ok(false))
     }
 

@@ -15,15 +15,17 @@ pub mod restore;
 pub mod status;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
 use misuse::Misuse;
 
 use crate::audit;
 use crate::audit::version::Version;
 use crate::config::Config;
+use crate::facts::file::Files;
 use crate::node::root::Root;
 use crate::node::{kubelet, observe};
 use crate::plan::identify::identify;
@@ -31,6 +33,8 @@ use crate::plan::patches;
 use crate::plan::steps::plan;
 use crate::plan::wire::wire;
 use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
+use crate::wiring::manifest;
+use crate::wiring::references::Asker;
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -90,18 +94,21 @@ impl Run<'_> {
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
-        let facts = observe::observe(root, config, self.required)?;
-        let mut identity = identify(&intent, &facts)?;
-        if identity.lacks_version() {
-            identity.use_installed(kubelet::installed_version(root));
-        }
-        let patches = observe::patches(root, patches::directories(&intent, &identity))?;
-        let wiring = wire(&intent, &facts, &patches, identity)?;
+        let mut facts = observe::observe(root, config, self.required)?;
+        let installed = OnceCell::new();
+        // A flag names a kubeconfig, and that names further files: each round looks at what the one before asked for.
+        let wiring = loop {
+            let mut identity = identify(&intent, &facts)?;
+            if identity.lacks_version() {
+                identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
+            }
+            let patches = observe::patches(root, patches::directories(&intent, &identity))?;
+            let wiring = wire(&intent, &facts, &patches, identity)?;
+            if !look_at(root, &wiring.referenced, &mut facts.files) {
+                break wiring;
+            }
+        };
         let targets = observe::targets(root, config, &wiring.paths)?;
-        for path in &wiring.referenced {
-            // Before kubeadm, the file may still come, except when kubeadm starts now.
-            check_kubeconfig(root, path, wiring.role == Role::ControlPlane || self.occasion == Occasion::Init)?;
-        }
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
             Role::Worker => &default_policy(),
@@ -111,27 +118,33 @@ impl Run<'_> {
     }
 }
 
-/// Checks the webhook's kubeconfig, which the API server needs to start. If it is not due, it may still be missing.
-///
-/// # Errors
-///
-/// It is due and missing, it can't be read, or it has no clusters.
-fn check_kubeconfig(root: &Root, path: &str, is_due: bool) -> Result<()> {
-    let Some(text) = root.text(path)? else {
-        if !is_due {
-            return Ok(());
+/// Looks at the paths that were asked for and are not known yet. Returns whether there were any.
+fn look_at(root: &Root, asked: &BTreeSet<String>, files: &mut Files) -> bool {
+    let unknown: Vec<_> = asked.iter().filter(|path| !files.contains_key(*path)).cloned().collect();
+    let is_any = !unknown.is_empty();
+    files.extend(unknown.into_iter().map(|path| {
+        let seen = observe::named_file(root, &path);
+        (path, seen)
+    }));
+    is_any
+}
+
+/// The error of a proof, and why the API server of the manifest can't start, if a file that its flags name is the
+/// reason.
+pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
+    let Ok(Some(text)) = observe::manifest(root, path) else { return error };
+    let mut files = Files::new();
+    loop {
+        let asker = Asker { files: &files, path, keeps: true, is_ours: false };
+        let Ok(verdict) = manifest::judge(&text.text, &asker) else { return error };
+        if !look_at(root, &verdict.asked, &mut files) {
+            let why = verdict.faults.into_iter().chain(verdict.missing).next();
+            return match why {
+                Some(why) => anyhow!("{error:#}; {why}"),
+                None => error,
+            };
         }
-        bail!(
-            "{}: webhook.configFile does not exist, and the API server would not start without it; create it",
-            root.shown(path)
-        );
-    };
-    let documents = crate::yaml::parse(&text.text).map_err(|fault| anyhow!("{path}:{fault}"))?;
-    let clusters = documents.first().and_then(|document| document.root.get("clusters")?.items());
-    if clusters.is_none_or(<[_]>::is_empty) {
-        bail!("{path}:1:1: webhook.configFile is not a kubeconfig: it has no clusters");
     }
-    Ok(())
 }
 
 /// The default policy.

@@ -22,6 +22,7 @@ use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
 use crate::node::{hidden, kubelet, observe, pending, restore, transaction};
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
+use crate::plan::way_back::RollBack;
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
@@ -79,7 +80,9 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
     let written = auditing.policy.as_ref().and_then(|policy| Some((policy.clone(), written_at(policy)?)));
-    let proved = Watch::begin(root, &path, manifest.text, &Before::default())?.prove(root, limit)?;
+    let proved = Watch::begin(root, &path, manifest.text, &Before::default())
+        .and_then(|watch| watch.prove(root, limit))
+        .map_err(|error| super::explain(root, &path, error))?;
     let mut warnings = Vec::new();
     if let Some((policy, written)) = written
         && apiserver::start_time(&proved.process).is_some_and(|start| start + CLOCK < written)
@@ -575,6 +578,21 @@ pub enum Verdict {
     PutBack(String),
 }
 
+/// What a rollback left: whole files, and what others changed in files that it took its own lines out of.
+fn exceptions(left: &[String], shared: &[String]) -> String {
+    let mut but = match left {
+        [] => String::new(),
+        left => format!(
+            ", except for {}, which something else has changed in the meantime, or still needs",
+            left.join(", ")
+        ),
+    };
+    if !shared.is_empty() {
+        but += &format!(", except for what something else has changed in {}, which stays", shared.join(", "));
+    }
+    but
+}
+
 /// Waits up to `limit` for the proof that the API server of the manifest at `path` audits. If there is none, rolls back
 /// the changes in the backup `id`, and waits up to `limit` again for the API server to return.
 ///
@@ -624,7 +642,7 @@ pub fn prove_or_go_back(
     // A process that failed must not count as the one that returns.
     let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
-    let (changes, mut left) = match put_back(root, path, id) {
+    let RollBack { changes, mut left, shared, keeps_settings } = match put_back(root, path, id) {
         Ok(done) => done,
         Err(error) => {
             let rest = format!(
@@ -646,17 +664,11 @@ pub fn prove_or_go_back(
     let audits = |text: &String| {
         manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
     };
-    let keeps = left.iter().any(|left| left == path) && read().is_ok_and(|text| audits(&text));
+    let keeps = keeps_settings || left.iter().any(|left| left == path) && read().is_ok_and(|text| audits(&text));
     if keeps {
         left.push(KUBEADM_CONFIG.to_owned());
     }
-    let but = match left.as_slice() {
-        [] => String::new(),
-        left => format!(
-            ", except for {}, which something else has changed in the meantime, or still needs",
-            left.join(", ")
-        ),
-    };
+    let but = exceptions(&left, &shared);
     let returned = returned(failed);
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
@@ -672,19 +684,20 @@ pub fn prove_or_go_back(
     Ok(Verdict::PutBack(format!("{why}; {ended}")))
 }
 
-/// Rolls back the files of the backup `id`. Returns the changes, and the paths that stay as they are.
+/// Rolls back the files of the backup `id`, and returns what was done.
 ///
 /// # Errors
 ///
 /// The rollback failed.
-fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<String>)> {
+fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     hidden::unhide(root, path)?;
-    let restore = way_back::plan(&restore::look(root, Some(id))?);
+    let restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?.map(|manifest| manifest.text);
-    let (changes, left) = way_back::roll_back(restore, path, manifest.as_deref());
-    transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?;
-    Ok((changes, left))
+    let mut back = way_back::roll_back(restore, path, manifest.as_deref());
+    let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
+    back.left.extend(executed.left.into_iter().map(|(path, _)| path));
+    Ok(back)
 }
 
 /// Puts back the cluster's kubeadm configuration from the backup `id`, because its API server answers again.
@@ -693,7 +706,7 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<(Vec<Change>, Vec<Strin
 ///
 /// It was changed since, or the API server does not answer.
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
-    let mut restore = way_back::plan(&restore::look(root, Some(id))?);
+    let mut restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
     transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
     match restore.notes.into_iter().find(|note| note.starts_with(KUBEADM_CONFIG)) {

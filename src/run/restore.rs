@@ -11,7 +11,7 @@ use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
-use crate::plan::way_back::{self, Restore, keep_referenced};
+use crate::plan::way_back::{self, Foreign, Restore, keep_referenced};
 use crate::plan::{KubeadmCall, Occasion};
 
 /// What to put back, and how.
@@ -37,6 +37,8 @@ pub struct Restored {
     pub notes: Vec<String>,
     /// The ID of the backup of what this restore replaced.
     pub backup: Option<String>,
+    /// Everything was put back that was to be put back. If not, warnings say what was not.
+    pub is_whole: bool,
 }
 
 /// Puts back what the backups of a node have. `configured` reads the configuration when no other run is under way.
@@ -57,31 +59,59 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     }
     let back = restore::look(root, terms.id.as_deref())?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
-    let mut restore = way_back::plan(&back);
+    let mut restore = way_back::plan(&back, terms.force);
     let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
-    if terms.force {
-        restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
-    }
     keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
-    let Restore { sets, changes, foreign, gone, mut notes } = restore;
-    if !foreign.is_empty() && !terms.force && !terms.dry_run {
-        bail!(
-            "{}: something else changed this since; nothing was put back: look at the changes with restore --dry-run, and \
-             use --force to undo them, too",
-            foreign.join(", ")
-        );
+    if !restore.foreign.is_empty() && !terms.force {
+        if !terms.dry_run {
+            bail!(refusal(&restore.foreign));
+        }
+        // What --force would do.
+        let foreign = restore.foreign;
+        restore = way_back::plan(&back, true);
+        keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
+        restore.foreign = foreign;
     }
-    let removed = |path: &str| format!("{path}: something else removed this since; use --force to put it back");
-    notes.extend(gone.iter().map(|change| removed(change.path())));
-    notes.extend(foreign.iter().map(|path| format!("{path}: something else changed this since")));
+    let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
+    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
+    notes.extend(gone.iter().map(removed));
+    notes.extend(foreign.iter().map(|foreign| match terms.force {
+        true => foreign.to_string(),
+        false => format!("{foreign}; only --force undoes that, as shown here"),
+    }));
+    let others = |path: &String| {
+        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
+    };
+    notes.extend(shared.iter().map(others));
+    let mut is_whole = true;
     let backup = match terms.dry_run {
         true => None,
-        false => transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?,
+        false => {
+            let executed = transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?;
+            for (path, why) in executed.left {
+                changes.retain(|change| change.path() != path);
+                log::warn!("{path} stays: {why}");
+                is_whole = false;
+            }
+            executed.backup
+        }
     };
     if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
         healing::forget(root, id)?;
     }
-    Ok(Restored { sets, changes, notes, backup })
+    Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// Why nothing is put back, whose change it is that stands there, and what to do.
+fn refusal(foreign: &[Foreign]) -> String {
+    let list: Vec<_> = foreign.iter().map(Foreign::to_string).collect();
+    let until = foreign.iter().filter_map(|foreign| foreign.until.as_ref()).max();
+    let until = until.map(|id| format!(" restore {id} to go back to that change,")).unwrap_or_default();
+    format!(
+        "{}; nothing was put back: look at the changes with restore --dry-run, and use{until} --force to undo what \
+         something else changed, too",
+        list.join("; ")
+    )
 }
 
 /// Whether `apply` has nothing to do. This does not ask the cluster, because its API server may be about to restart.

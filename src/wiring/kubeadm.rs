@@ -1,13 +1,15 @@
 //! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
 use super::mounts::{
-    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of,
-    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
+    Match, NeededMount, Present, check_kept, find_match, free_name, has_value, is_true, log_file_of, serves,
+    to_wired, with_names, without_slash,
 };
+use super::references::{self, Asker, Container, Verdict, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
+use crate::facts::file::Files;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Position};
@@ -191,6 +193,11 @@ enum Shape {
     List,
 }
 
+fn shape_of(api_version: &str) -> Shape {
+    let is_map = ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version);
+    if is_map { Shape::Map } else { Shape::List }
+}
+
 /// Adds the wanted settings to a file that `kubeadm init` reads. `text`: the text that `file` was read from.
 ///
 /// # Errors
@@ -203,11 +210,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             "kubeadm init reads nothing from this file; name the file that it reads",
         ));
     };
-    let shape = if ["kubeadm.k8s.io/v1beta2", "kubeadm.k8s.io/v1beta3"].contains(&api_version) {
-        Shape::Map
-    } else {
-        Shape::List
-    };
+    let shape = shape_of(api_version);
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
         check(&flags, version, Position::START)?;
@@ -216,9 +219,9 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
             (
                 "extraVolumes",
                 New::List(
-                    needed_mounts(&flags, &flags::Flags::new())
+                    with_names(wanted_mounts(&flags, &flags::Flags::new(), wanted, &built_in(None)))
                         .iter()
-                        .map(|mount| volume(mount, mount.name))
+                        .map(|(mount, name)| volume(mount, name))
                         .collect(),
                 ),
             ),
@@ -246,7 +249,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
     edits.set_flags(wanted);
     let mut notes = Vec::new();
-    edits.mount(&flags, wanted, &mut notes)?;
+    edits.mount(&flags, wanted, root, &mut notes)?;
     let ops = edits.finish(root);
     let present = edits.present_mounts;
     if ops.is_empty() {
@@ -255,6 +258,64 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
     Ok(to_wired(edited, &flags, wanted, &present, notes))
+}
+
+/// The mounts that kubeadm's manifest has anyway (`phases/controlplane/volumes.go`). Those of certificate authorities
+/// are there only if the directory is on the host; else there is no file in it that the API server could lack.
+pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
+    let certificates = cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| !path.is_empty());
+    let authorities = [
+        "/etc/ssl/certs",
+        "/etc/ca-certificates",
+        "/etc/pki/ca-trust",
+        "/etc/pki/tls/certs",
+        "/usr/share/ca-certificates",
+        "/usr/local/share/ca-certificates",
+    ];
+    let mount = |path: &str| Present {
+        position: Position::START,
+        name: String::new(),
+        container: without_slash(path),
+        host: Some(without_slash(path)),
+        read_only: true,
+        closed: true,
+    };
+    authorities.into_iter().chain([certificates.unwrap_or("/etc/kubernetes/pki")]).map(mount).collect()
+}
+
+/// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.
+///
+/// # Errors
+///
+/// kubeadm refuses the file.
+pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+    let file = read(text, "", Reader::Init)?;
+    let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
+    else {
+        return Ok(Verdict::default());
+    };
+    let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
+    let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
+    let flags = edits.present_flags.iter().cloned().collect();
+    let present = [edits.present_mounts, built_in(Some(root))].concat();
+    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker))
+}
+
+/// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
+pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
+    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+    let mut present = built_in(None);
+    for mount in wanted_mounts(&flags, &flags::Flags::new(), wanted, &present) {
+        present.push(Present {
+            position: Position::START,
+            name: mount.name.to_owned(),
+            container: mount.container,
+            host: Some(mount.host),
+            read_only: mount.read_only,
+            closed: mount.read_only,
+        });
+    }
+    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker)
 }
 
 struct KubeadmEdits<'n> {
@@ -306,6 +367,13 @@ impl<'n> KubeadmEdits<'n> {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
                 let node = value.or(args).unwrap_or(root);
                 return Err(refuse(node, format!("write {name:?} without its dashes")));
+            }
+            let is_set = wanted.existing == Existing::Replace
+                && wanted.values().any(|(wanted, _, _)| *wanted == flags::normal(name));
+            if let Some(node) = value.filter(|node| !is_set && !node.is_null() && node.str().is_none()) {
+                let kind = resolve(node).name();
+                let reason = format!("--{name} is {kind}, and kubeadm takes only strings; put it in quotes");
+                return Err(Refusal::new(node.position, reason));
             }
             let value = value.and_then(Node::scalar).unwrap_or_default();
             edits.present_flags.push((flags::normal(name), value.to_owned()));
@@ -428,11 +496,18 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Sets and adds the volumes that `extraVolumes` lacks.
-    fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
+    fn mount(
+        &mut self,
+        flags: &flags::Flags,
+        wanted: &Wanted,
+        root: &Node,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
-        for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted) {
+        let present = [self.present_mounts.as_slice(), &built_in(Some(root))].concat();
+        for mount in wanted_mounts(flags, &self.present_flags.iter().cloned().collect(), wanted, &present) {
             let file = log_file_of(&mount, flags);
             let fit = find_match(&mount, file, &self.present_mounts)?;
             if wanted.existing == Existing::Keep {
@@ -540,14 +615,14 @@ fn volume(mount: &NeededMount, name: &str) -> New {
 
 /// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
 pub fn settings(config: &Config) -> String {
-    by_hand(&Wanted::of(config), Shape::List)
+    by_hand(&Wanted::of(config, &Files::new()), Shape::List)
 }
 
 /// The settings as YAML, to add by hand.
 fn by_hand(wanted: &Wanted, shape: Shape) -> String {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
-    let volumes =
-        needed_mounts(&flags, &flags::Flags::new()).iter().map(|mount| volume(mount, mount.name)).collect();
+    let volumes = with_names(wanted_mounts(&flags, &flags::Flags::new(), wanted, &built_in(None)));
+    let volumes = volumes.iter().map(|(mount, name)| volume(mount, name)).collect();
     crate::yaml::edit::render(&[(
         "apiServer".to_owned(),
         New::map([("extraArgs", args_value(&wanted.flags, shape)), ("extraVolumes", New::List(volumes))]),
@@ -560,7 +635,7 @@ mod tests {
     fn wired(version: &str, rest: &str, existing: Existing, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let text = format!("apiVersion: kubeadm.k8s.io/{version}\nkind: ClusterConfiguration\n{rest}");
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing };
+        let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new() };
         let head = text.len() - rest.len();
         Ok(wire(&text, &read(&text, "", Reader::Init)?, &wanted, None)?.text[head..].to_owned())
     }

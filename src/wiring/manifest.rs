@@ -2,8 +2,9 @@
 
 use super::mounts::{
     Match, NeededMount, Present, check_kept, find_match, find_on_host, free_name, has_value, is_true, log_file_of,
-    needed_mounts, serves, to_wired, wanted_mounts, without_slash,
+    needed_mounts, serves, to_wired, with_names, without_slash,
 };
+use super::references::{self, Asker, Container, FileUser, Verdict, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags, Takes};
 use crate::audit::version::Version;
@@ -230,6 +231,64 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     let own = all.iter().position(is_program).unwrap_or_default();
     let words = all[own..].iter().filter(|word| word.starts_with("--")).map(|word| (*word).to_owned()).collect();
     Ok(Auditing { flags, words, referenced, log, policy })
+}
+
+/// Judges whether the API server finds the files that its flags name.
+///
+/// # Errors
+///
+/// The manifest cannot be read, or starts no API server.
+pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+    let manifest = read(text)?;
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let (Some(container), Some(spec)) = (containers.get(manifest.container), root.get("spec")) else {
+        return Ok(Verdict::default());
+    };
+    let args = command_line(container)?.args;
+    let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
+    let present = Lists::of(container, spec).present;
+    let reader = reader(container, spec, manifest.run_as);
+    Ok(references::judge(&Container { flags, present, reader }, asker))
+}
+
+/// The user that the API server runs as, for the permissions of files.
+fn reader(container: &Node, spec: &Node, run_as: RunAs) -> FileUser {
+    let number = |node: &Node| node.scalar()?.parse::<u32>().ok();
+    let of_pod = |name: &str| spec.at(&["securityContext", name]);
+    let groups = of_pod("supplementalGroups").and_then(Node::items).unwrap_or_default().iter();
+    let groups = groups.chain(of_pod("fsGroup")).filter_map(number).chain([run_as.group.unwrap_or(0)]).collect();
+    let has = |list: &str, names: &[&str]| {
+        let items = container.at(&["securityContext", "capabilities", list]).and_then(Node::items);
+        let mut words = items.unwrap_or_default().iter().filter_map(Node::scalar);
+        words.any(|word| names.contains(&word.trim_start_matches("CAP_")))
+    };
+    let is_dropped = has("drop", &["ALL", "all", "DAC_OVERRIDE"]) && !has("add", &["ALL", "all", "DAC_OVERRIDE"]);
+    let is_privileged = container.at(&["securityContext"]).is_some_and(|node| is_true(node, "privileged"));
+    let user = run_as.user.unwrap_or(0);
+    // Without the root user, the container runtime gives no capabilities.
+    FileUser { user, groups, overrides: user == 0 && (is_privileged || !is_dropped) }
+}
+
+/// Checks that each mount of a pod has its volume, because the kubelet refuses a pod that mounts another one. Any other
+/// text is right.
+///
+/// # Errors
+///
+/// The position of the mount.
+pub fn check_volumes(text: &str) -> Result<(), Refusal> {
+    let documents = crate::yaml::parse(text)?;
+    let Some(spec) = documents.first().and_then(|document| document.root.get("spec")) else { return Ok(()) };
+    let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
+    let volumes = list(spec, "volumes");
+    let containers = ["initContainers", "containers"].map(|name| list(spec, name)).concat();
+    for mount in containers.iter().flat_map(|container| list(container, "volumeMounts")) {
+        if volume_of(&mount, &volumes).is_none() {
+            let name = mount.get("name").and_then(Node::scalar).unwrap_or_default();
+            return Err(Refusal::new(mount.position, format!("this mount would lose its volume {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// The annotation that changes if the policy changes, because nothing else in the pod does.
@@ -544,7 +603,7 @@ impl ManifestEdits<'_> {
         check_list(self.container, "volumeMounts")?;
         check_list(self.spec, "volumes")?;
         let mut lists = Lists::of(self.container, self.spec);
-        for mount in wanted_mounts(flags, before, wanted) {
+        for mount in wanted_mounts(flags, before, wanted, &lists.present) {
             let found = find_match(&mount, log_file_of(&mount, flags), &lists.present)?;
             if wanted.existing == Existing::Keep {
                 check_kept(&mount, &found, &lists.present, notes)?;
@@ -688,18 +747,18 @@ impl ManifestEdits<'_> {
 fn by_hand(wanted: &Wanted) -> String {
     let flags: Flags = wanted.flags.iter().cloned().collect();
     let args = wanted.flags.iter().map(|(name, value)| New::Str(format!("--{name}={value}"))).collect();
-    let mounts = needed_mounts(&flags, &Flags::new());
-    let volume_mounts = mounts.iter().map(|mount| {
+    let mounts = with_names(wanted_mounts(&flags, &Flags::new(), wanted, &[]));
+    let volume_mounts = mounts.iter().map(|(mount, name)| {
         New::map([
             ("mountPath", New::str(&mount.container)),
-            ("name", New::str(mount.name)),
+            ("name", New::str(name)),
             ("readOnly", New::Bool(mount.read_only)),
         ])
     });
-    let volumes = mounts.iter().map(|mount| {
+    let volumes = mounts.iter().map(|(mount, name)| {
         New::map([
             ("hostPath", New::map([("path", New::str(&mount.host)), ("type", New::str(mount.kind))])),
-            ("name", New::str(mount.name)),
+            ("name", New::str(name)),
         ])
     });
     let container = New::map([
@@ -715,6 +774,7 @@ fn by_hand(wanted: &Wanted) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::facts::file::Files;
 
     #[test]
     fn a_wrappers_words_are_not_the_api_servers() {
@@ -739,7 +799,7 @@ mod tests {
     fn flags_are_not_put_where_nobody_reads_them() {
         let wired = |container: &str| {
             let text = pod(container);
-            wire(&text, &read(&text).expect(container), &Wanted::of(&Config::default()), None)
+            wire(&text, &read(&text).expect(container), &Wanted::of(&Config::default(), &Files::new()), None)
         };
         // The mark stands before what is refused.
         for marked in [
@@ -801,7 +861,8 @@ mod tests {
     #[test]
     fn flags_go_behind_what_hyperkube_runs() {
         let text = pod("command:\n    - /hyperkube\n    - kube-apiserver\n    - --v=2");
-        let wired = wire(&text, &read(&text).unwrap(), &Wanted::of(&Config::default()), None).unwrap();
+        let wired =
+            wire(&text, &read(&text).unwrap(), &Wanted::of(&Config::default(), &Files::new()), None).unwrap();
         assert!(
             wired.text.contains("- /hyperkube\n    - kube-apiserver\n    - --v=2\n    - --audit-"),
             "{}",
@@ -893,7 +954,7 @@ mod tests {
     /// A manifest after an edit that gives its API server these flags.
     fn wired_with(text: &str, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace };
+        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new() };
         wire(text, &read(text)?, &wanted, None).map(|wired| wired.text)
     }
 
@@ -955,7 +1016,7 @@ mod tests {
         ] {
             let text = pod_of(&format!("{{containers: [{marked}]}}"));
             let off = vec!["audit-log-compress".to_owned()];
-            let wanted = Wanted { flags: Vec::new(), off, existing: Existing::Replace };
+            let wanted = Wanted { flags: Vec::new(), off, existing: Existing::Replace, files: Files::new() };
             let before = text.replace('^', "");
             let wired = wire(&before, &read(&before).unwrap(), &wanted, None).map(|wired| wired.text);
             assert_eq!(wired, Ok(text.replace('^', added)), "{marked}");

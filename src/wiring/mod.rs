@@ -2,7 +2,8 @@
 //! static pod manifest, and patches. All functions here take a text and return a text; no code here reads or writes a
 //! file.
 //!
-//! * `settings` holds what a file must have, `mounts` the mounts that this needs.
+//! * `settings` holds what a file must have, `mounts` the mounts that this needs; [`references`] follows the flags to
+//!   the files that the API server opens.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
 //!   for kubeadm, and [`patches`] judges the manifest that kubeadm makes with patches.
 
@@ -13,6 +14,7 @@ pub mod patch;
 pub mod patches;
 #[cfg(test)]
 mod property;
+pub mod references;
 mod settings;
 
 pub use settings::{Refusal, Wanted, Wired};

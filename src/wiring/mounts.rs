@@ -48,15 +48,6 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     .collect()
 }
 
-/// The mounts that an edit adds. A webhook that the configuration does not name has its mount already, or does not
-/// work today either.
-pub(super) fn wanted_mounts(flags: &Flags, before: &Flags, wanted: &Wanted) -> Vec<NeededMount> {
-    let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
-    let mut mounts = needed_mounts(flags, before);
-    mounts.retain(|mount| webhook || mount.name != "audit-webhook");
-    mounts
-}
-
 /// A mount that a file has.
 #[derive(Clone, Debug)]
 pub(super) struct Present {
@@ -214,6 +205,17 @@ pub(super) fn free_name(name: &str, taken: &[String]) -> String {
     std::iter::once(name.to_owned()).chain(numbered).find(free).unwrap_or_default()
 }
 
+/// Mounts with the names of their volumes, where no other volumes are.
+pub(super) fn with_names(mounts: Vec<NeededMount>) -> Vec<(NeededMount, String)> {
+    let mut taken = Vec::new();
+    let name = |mount: NeededMount| {
+        let name = free_name(mount.name, &taken);
+        taken.push(name.clone());
+        (mount, name)
+    };
+    mounts.into_iter().map(name).collect()
+}
+
 /// The result of an edit, for both kinds of file. `present`: the mounts before the edit.
 pub(super) fn to_wired(
     text: String,
@@ -315,25 +317,6 @@ mod tests {
             &[("/var/log", "/data", true)],
         ] {
             assert!(find_match(&log, Some(file), &present(mounts)).is_err(), "{mounts:?}");
-        }
-    }
-
-    fn words(text: &str) -> Vec<(String, String)> {
-        let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-    }
-
-    #[test]
-    fn the_mounts_of_a_webhook_are_seen_to_where_it_is_ours() {
-        let flags: Flags =
-            words("audit-policy-file=/p audit-log-path=/l/a audit-webhook-config-file=/w").into_iter().collect();
-        for (ours, expected) in [
-            ("audit-policy-file=/p", &["audit", "audit-log"][..]),
-            ("audit-policy-file=/p audit-webhook-config-file=/w", &["audit", "audit-log", "audit-webhook"]),
-        ] {
-            let wanted = Wanted { flags: words(ours), off: Vec::new(), existing: Existing::Replace };
-            let found: Vec<_> = wanted_mounts(&flags, &flags, &wanted).iter().map(|mount| mount.name).collect();
-            assert_eq!(found, expected, "{ours}");
         }
     }
 

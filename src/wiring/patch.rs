@@ -6,11 +6,14 @@
 
 use serde_json::{Value, json};
 
-use super::mounts::needed_mounts;
+use super::kubeadm::built_in;
+use super::mounts::with_names;
+use super::references::wanted_mounts;
 use super::settings::{Refusal, Wanted, check, effective};
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
 use crate::config::Config;
+use crate::facts::file::Files;
 use crate::yaml::Position;
 
 /// A file name that kubeadm reads as a JSON patch of this target.
@@ -21,8 +24,9 @@ pub const NAME: &str = "kube-apiserver+json.json";
 /// # Errors
 ///
 /// The API server of this version would not start with the settings.
-pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusal> {
-    let flags = effective(&Wanted::of(config), &[]);
+pub fn patch(config: &Config, version: Option<Version>, files: &Files) -> Result<String, Refusal> {
+    let wanted = Wanted::of(config, files);
+    let flags = effective(&wanted, &[]);
     check(&flags, version, Position::START)?;
     let container = "/spec/containers/0";
     let add = |path: String, value: Value| json!({"op": "add", "path": path, "value": value});
@@ -30,10 +34,10 @@ pub fn patch(config: &Config, version: Option<Version>) -> Result<String, Refusa
     for (name, value) in config.flags() {
         operations.push(add(format!("{container}/command/-"), json!(format!("--{name}={value}"))));
     }
-    for mount in needed_mounts(&flags, &Flags::new()) {
-        let in_container = json!({"mountPath": mount.container, "name": mount.name, "readOnly": mount.read_only});
+    for (mount, name) in with_names(wanted_mounts(&flags, &Flags::new(), &wanted, &built_in(None))) {
+        let in_container = json!({"mountPath": mount.container, "name": name, "readOnly": mount.read_only});
         operations.push(add(format!("{container}/volumeMounts/-"), in_container));
-        let volume = json!({"hostPath": {"path": mount.host, "type": mount.kind}, "name": mount.name});
+        let volume = json!({"hostPath": {"path": mount.host, "type": mount.kind}, "name": name});
         operations.push(add("/spec/volumes/-".to_owned(), volume));
     }
     Ok(format!("{:#}\n", Value::from(operations)))
@@ -45,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_patch_adds_what_the_configuration_asks_for() {
-        let patch = patch(&Config::default(), Some(Version::new(33))).unwrap();
+        let patch = patch(&Config::default(), Some(Version::new(33)), &Files::new()).unwrap();
         let operations: Vec<Value> = serde_json::from_str(&patch).unwrap();
         let at = |path: &str| {
             let of_path = operations.iter().filter(|operation| operation["path"] == path);
@@ -75,7 +79,7 @@ mod tests {
     fn flags_that_a_version_does_not_have_are_refused() {
         let mut config = Config::default();
         config.log.backend.batch_max_wait = Some("soon".to_owned());
-        let refusal = patch(&config, None).unwrap_err();
+        let refusal = patch(&config, None, &Files::new()).unwrap_err();
         assert!(refusal.reason.contains("would not start"), "{refusal}");
     }
 }

@@ -13,6 +13,7 @@ use super::kubeadm::Reader;
 use super::{Wanted, kubeadm, manifest};
 use crate::audit::{flags, policy};
 use crate::config::Config;
+use crate::facts::file::Files;
 
 /// The mark in a line that an edit must change; [`unmark`] removes it.
 const MARK: char = '\u{1}';
@@ -326,7 +327,7 @@ fn added(before: &Value, after: &Value) -> Result<Vec<Value>, TestCaseError> {
 }
 
 fn wanted() -> Wanted {
-    Wanted::of(&Config::default())
+    Wanted::of(&Config::default(), &Files::new())
 }
 
 /// Checks that the file has the wanted flags, as the other YAML parser reads it.

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
+use crate::facts::file::Files;
 use crate::yaml::edit::RefusedEdit;
 use crate::yaml::fields::brief;
 use crate::yaml::node::YamlFault;
@@ -19,12 +20,15 @@ pub struct Wanted {
     /// Boolean flags that must be false if a file has them.
     pub off: Vec<String>,
     pub existing: Existing,
+    /// What is at the paths that the webhook's flag and its kubeconfig name.
+    pub files: Files,
 }
 
 impl Wanted {
     /// What a configuration asks for.
-    pub fn of(config: &Config) -> Wanted {
-        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing }
+    pub fn of(config: &Config, files: &Files) -> Wanted {
+        let files = files.clone();
+        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing, files }
     }
 
     /// The name and value of each flag, and whether it is added if it is missing.
@@ -147,7 +151,12 @@ mod tests {
             (Existing::Keep, "audit-log-compress=true audit-log-maxage=7 audit-log-maxsize=1"),
         ] {
             let off = ["audit-log-compress", "audit-log-truncate-enabled"].map(str::to_owned).to_vec();
-            let wanted = Wanted { flags: words("audit-log-maxage=30 audit-log-maxsize=1"), off, existing };
+            let wanted = Wanted {
+                flags: words("audit-log-maxage=30 audit-log-maxsize=1"),
+                off,
+                existing,
+                files: Files::new(),
+            };
             assert_eq!(effective(&wanted, &present), words(expected).into_iter().collect(), "{existing:?}");
         }
     }

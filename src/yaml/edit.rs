@@ -2,10 +2,11 @@
 //!
 //! An edit splices text: it inserts lines in the file's own style, or replaces one scalar. Then the edit is checked:
 //! yaml_serde reads the text before and after. The new documents must equal the previous ones with the same operations
-//! done to them as data. An edit can't lose a comment, because it removes only scalars and empty collections. It can't
-//! put a comment into a value, because the values are compared.
+//! done to them as data. An edit can't lose a comment, because it removes no text that may hold one. It can't put a
+//! comment into a value, because the values are compared.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::Deserialize;
 use serde_yaml::Value;
@@ -62,6 +63,8 @@ pub enum Op {
     Insert { path: Vec<PathStep>, pairs: Vec<(String, New)> },
     /// Adds items to a list. Null counts as an empty list.
     Append { path: Vec<PathStep>, items: Vec<New> },
+    /// Removes items of a list, or pairs of a mapping. The indexes are those before the edit.
+    Remove { path: Vec<PathStep>, gone: Vec<PathStep> },
 }
 
 /// Why an edit was not made.
@@ -93,7 +96,10 @@ pub fn edit(text: &str, documents: &[Document], document: usize, ops: &[Op]) -> 
     let edited = splice(text, splices).ok_or_else(|| refused(root.position, "two of the edits overlap"))?;
 
     let mut target = read(text).map_err(|reason| refused(root.position, reason))?;
-    let done = target.get_mut(document).map(|target| ops.iter().try_for_each(|op| apply(target, op)));
+    // What is removed moves the items behind it, so it is removed last: the inner ones first.
+    let (removals, others): (Vec<_>, Vec<_>) = ops.iter().partition(|op| matches!(op, Op::Remove { .. }));
+    let mut ordered = others.into_iter().chain(removals.into_iter().rev());
+    let done = target.get_mut(document).map(|target| ordered.try_for_each(|op| apply(target, op)));
     if done.flatten().is_none() {
         return Err(refused(root.position, "the two YAML readers disagree about this document"));
     }
@@ -151,7 +157,7 @@ fn read(text: &str) -> Result<Vec<Value>, String> {
 
 /// Does an operation on data. `None` if the path doesn't lead to a node that the operation can change.
 fn apply(root: &mut Value, op: &Op) -> Option<()> {
-    let (Op::Set { path, .. } | Op::Insert { path, .. } | Op::Append { path, .. }) = op;
+    let (Op::Set { path, .. } | Op::Insert { path, .. } | Op::Append { path, .. } | Op::Remove { path, .. }) = op;
     let node = path.iter().try_fold(root, |node, step| match step {
         PathStep::Key(key) => node.as_mapping_mut()?.get_mut(key.as_str()),
         PathStep::Index(index) => node.as_sequence_mut()?.get_mut(*index),
@@ -175,6 +181,22 @@ fn apply(root: &mut Value, op: &Op) -> Option<()> {
             }
             node.as_sequence_mut()?.extend(items.iter().map(data));
         }
+        Op::Remove { gone, .. } => match node {
+            Value::Mapping(mapping) => {
+                for step in gone {
+                    let PathStep::Key(key) = step else { return None };
+                    mapping.shift_remove(key.as_str())?;
+                }
+            }
+            Value::Sequence(items) => {
+                let mut at = 0;
+                items.retain(|_| {
+                    at += 1;
+                    !gone.contains(&PathStep::Index(at - 1))
+                });
+            }
+            _ => return None,
+        },
     }
     Some(())
 }
@@ -447,7 +469,64 @@ impl Editor<'_> {
                     _ => self.fill(node, context, New::List(items.clone()), splices),
                 }
             }
+            Op::Remove { path, gone } => {
+                let (node, _) = self.locate(root, path)?;
+                self.remove(node, gone, splices)
+            }
         }
+    }
+
+    /// Removes items or pairs with their lines; in a flow collection, with their commas.
+    fn remove(&self, node: &Node, gone: &[PathStep], splices: &mut Vec<Splice>) -> Result<(), RefusedEdit> {
+        let parts: Vec<(Range<usize>, bool)> = match &node.kind {
+            NodeKind::Sequence { items, .. } => {
+                let is_gone = |at: usize| gone.contains(&PathStep::Index(at));
+                items.iter().enumerate().map(|(at, item)| (item.start..item.end, is_gone(at))).collect()
+            }
+            NodeKind::Mapping { pairs, .. } => {
+                let is_gone = |key: &Node| {
+                    gone.iter().any(|step| matches!(step, PathStep::Key(name) if key.scalar() == Some(name)))
+                };
+                pairs.iter().map(|(key, value)| (key.start..value.end.max(key.end), is_gone(key))).collect()
+            }
+            _ => return Err(refused(node.position, "a list or a mapping is expected here")),
+        };
+        let is_flow =
+            matches!(node.kind, NodeKind::Sequence { flow: true, .. } | NodeKind::Mapping { flow: true, .. });
+        let is_list = matches!(node.kind, NodeKind::Sequence { .. });
+        for (at, (part, _)) in parts.iter().enumerate().filter(|(_, (_, is_gone))| *is_gone) {
+            let range = if is_flow {
+                // A part goes with the comma behind it; the last ones go with the comma before them.
+                let kept_after = parts[at..].iter().any(|(_, is_gone)| !is_gone);
+                let kept_before = parts[..at].iter().any(|(_, is_gone)| !is_gone);
+                let before = at.checked_sub(1).map(|before| parts[before].0.end);
+                match (parts.get(at + 1), before) {
+                    (Some((next, _)), _) if kept_after || !kept_before => part.start..next.start,
+                    (_, Some(before)) if kept_before => before..part.end,
+                    _ => part.clone(),
+                }
+            } else {
+                let start = if is_list { self.dash_before(part.start) } else { Some(part.start) };
+                let line = start.map(|start| (line_start(self.text, start), start));
+                let own = line.filter(|(line, start)| self.text[*line..*start].trim().is_empty());
+                let (Some((line, _)), true) = (own, rest_is_blank(self.text, part.end)) else {
+                    return Err(refused(position_at(self.text, part.start), "this has no line of its own"));
+                };
+                let end = line_end(self.text, part.end);
+                line..self.text[end..].find('\n').map_or(end, |eol| end + eol + 1)
+            };
+            // A comment in it may be somebody's.
+            if self.text[range.clone()].contains('#') {
+                return Err(refused(position_at(self.text, part.start), "this may hold a comment"));
+            }
+            splices.push(Splice { start: range.start, end: range.end, text: String::new() });
+        }
+        Ok(())
+    }
+
+    /// The offset of the dash of a list's item.
+    fn dash_before(&self, item: usize) -> Option<usize> {
+        self.text[..item].trim_end_matches([' ', '\t', '\r', '\n']).strip_suffix('-').map(str::len)
     }
 
     /// Follows a path through the document's own nodes, not through merge keys or aliases.
@@ -534,13 +613,7 @@ impl Editor<'_> {
 
     /// Adds texts to a flow collection: each on its own line if the last item has its own line, or else after that
     /// item.
-    fn flow_insert(
-        &self,
-        node: &Node,
-        last: Option<std::ops::Range<usize>>,
-        texts: Vec<String>,
-        splices: &mut Vec<Splice>,
-    ) {
+    fn flow_insert(&self, node: &Node, last: Option<Range<usize>>, texts: Vec<String>, splices: &mut Vec<Splice>) {
         let Some(last) = last else {
             let at = value_start(self.text, node) + 1;
             return splices.push(Splice { start: at, end: at, text: texts.join(", ") });

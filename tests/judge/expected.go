@@ -23,6 +23,7 @@ type exception struct {
 	Flags    map[string]string
 	Keep     bool
 	Hosts    map[string]string
+	Mounts   map[string]string
 	Unedited map[string]string
 	Refused  string
 }
@@ -33,6 +34,8 @@ type expectation struct {
 	keep  bool
 	// The paths of the container that have another path on the host, with that path.
 	hosts map[string]string
+	// The further paths of the host that the API server must see, each with the type of its volume.
+	mounts map[string]string
 	// Did the same run replace the content of the policy? An API server reads its policy only once.
 	policyReplaced bool
 }
@@ -65,7 +68,7 @@ func (all expected) of(name string) expectation {
 			flags[flag] = value
 		}
 	}
-	return expectation{flags: flags, keep: all.Cases[name].Keep, hosts: all.Cases[name].Hosts}
+	return expectation{flags: flags, keep: all.Cases[name].Keep, hosts: all.Cases[name].Hosts, mounts: all.Cases[name].Mounts}
 }
 
 // isWanted returns true for a flag that the edit sets.
@@ -84,6 +87,9 @@ func (want expectation) served() []served {
 	}
 	if config, ok := want.flags["audit-webhook-config-file"]; ok {
 		all = append(all, served{config, "File", true})
+	}
+	for at, kind := range want.mounts {
+		all = append(all, served{at, kind, true})
 	}
 	return all
 }

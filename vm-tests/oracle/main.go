@@ -1,5 +1,5 @@
-// Oracle says what the API server does with an audit policy or with audit flags, by the API server's own code. It reads
-// one question a line from stdin, and writes one answer a line to stdout, both in JSON. It is built with the modules of
+// Oracle says what the API server does with an audit policy, with audit flags or with the kubeconfig of an audit
+// webhook, by the API server's own code. It reads one question a line from stdin, and writes one answer a line to stdout, both in JSON. It is built with the modules of
 // one version of Kubernetes:
 //
 //	go build -C ../components/kubernetes-1.37.2 -o OUT "$PWD/main.go"
@@ -12,6 +12,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -20,14 +21,21 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/server/options"
+	"k8s.io/apiserver/pkg/util/webhook"
+	pluginwebhook "k8s.io/apiserver/plugin/pkg/audit/webhook"
+	// kube-apiserver has these, too.
+	_ "k8s.io/client-go/plugin/pkg/client/auth"
 	"k8s.io/klog/v2"
 )
 
-// A question is about the text of a policy and requests that it decides on, or else about flags.
+// A question is about the text of a policy and requests that it decides on, about a kubeconfig and the files beside
+// it, or else about flags.
 type question struct {
-	Policy   *string
-	Requests []request
-	Flags    []string
+	Policy     *string
+	Requests   []request
+	Kubeconfig *string
+	Files      map[string]string
+	Flags      []string
 }
 
 type request struct {
@@ -103,7 +111,38 @@ func askFlags(flags []string) answer {
 	return answer{}
 }
 
+// The folder of a kubeconfig and the files that it names.
+var folder string
+
+func askKubeconfig(text string, files map[string]string) answer {
+	path := filepath.Join(folder, "kubeconfig")
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	backoff := webhook.DefaultRetryBackoffWithInitialDelay(pluginwebhook.DefaultInitialBackoffDelay)
+	_, err := pluginwebhook.NewBackend(path, schema.GroupVersion{Group: "audit.k8s.io", Version: "v1"}, backoff, nil)
+	for name := range files {
+		if err := os.Remove(filepath.Join(folder, name)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	return answer{}
+}
+
 func main() {
+	var err error
+	if folder, err = os.MkdirTemp("", "oracle"); err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
 	klog.LogToStderr(false)
 	klog.SetOutput(&klogged)
 	in, out := bufio.NewReader(os.Stdin), json.NewEncoder(os.Stdout)
@@ -122,6 +161,8 @@ func main() {
 		result := answer{}
 		if q.Policy != nil {
 			result = askPolicy(*q.Policy, q.Requests)
+		} else if q.Kubeconfig != nil {
+			result = askKubeconfig(*q.Kubeconfig, q.Files)
 		} else {
 			result = askFlags(q.Flags)
 		}

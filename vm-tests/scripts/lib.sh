@@ -383,13 +383,15 @@ configure() {
         >/etc/kube-audit-bootstrap/config.yaml
 }
 
-# Configures a webhook that looks right, but that the API server can't use.
+# Configures a webhook that looks right, but that the API server can't use: its certificate has the structure of one,
+# and every part is empty.
 bad_webhook() {
+    local empty=LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1Ca3dFZ0lCQVRBQU1BQXdBREFBTUFVd0FBTUJBREFBQXdFQQotLS0tLUVORCBDRVJUSUZJQ0FURS0tLS0tCg==
     configure 'webhook: {configFile: /etc/kubernetes/audit-webhook.yaml}'
-    cat >/etc/kubernetes/audit-webhook.yaml <<'END'
+    cat >/etc/kubernetes/audit-webhook.yaml <<END
 apiVersion: v1
 kind: Config
-clusters: [{name: c, cluster: {server: https://192.0.2.1, certificate-authority: /no/such/ca.crt}}]
+clusters: [{name: c, cluster: {server: https://192.0.2.1, certificate-authority-data: $empty}}]
 contexts: [{name: c, context: {cluster: c, user: ""}}]
 current-context: c
 END

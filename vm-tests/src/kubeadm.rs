@@ -389,6 +389,7 @@ mod tests {
             "kind",
             "log-file-mounted",
             "volume-names-taken",
+            "webhook-names-files",
         ];
         let lists = [
             "by-hand",
@@ -399,6 +400,7 @@ mod tests {
             "v1",
             "v1beta4-duplicate-args",
             "volume-names-taken",
+            "webhook-names-files",
         ];
         let without_v1: Vec<_> = lists.into_iter().filter(|name| *name != "v1").collect();
         for (version, api, cases, shapes) in [

@@ -314,7 +314,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 31] = [
+    const EVERY_VERSION: [&str; 32] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -346,6 +346,7 @@ mod tests {
         "vendor-data",
         "wait",
         "wait-killed",
+        "webhook-files",
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
     const NAMESPACES_ONLY: [&str; 1] = ["restart"];

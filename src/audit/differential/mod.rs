@@ -1,10 +1,11 @@
-//! Compares how this program and the API server read policies and flags, by random examples.
+//! Compares how this program and the API server read policies, flags and kubeconfigs, by random examples.
 //!
 //! `vm-tests/oracle` runs the API server's code, one program per Kubernetes version. These tests are ignored because
 //! they need those programs. `ORACLES="1.26=/path/to/one 1.37=/path/to/other"` names them, `SEED` selects the
 //! examples, and `PAIRS` is the number of examples, for all versions together.
 
 mod flags;
+mod kubeconfigs;
 mod policies;
 
 use std::env;

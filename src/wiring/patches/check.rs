@@ -492,6 +492,7 @@ fn blame(part: &Node, is_right_without: &dyn Fn(&[usize]) -> bool) -> Position {
 mod tests {
     use super::*;
     use crate::config::{Config, Existing};
+    use crate::facts::file::Files;
     use crate::wiring::{kubeadm, patch};
 
     const CLUSTER: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
@@ -499,12 +500,13 @@ mod tests {
     /// What is said of patches, each a name and a text: the manifest, or the fault and its place.
     fn judged(patches: &[(&str, &str)], existing: Existing, minor: u32, by_patch: bool) -> Result<Made, String> {
         let (config, version) = (Config { existing, ..Config::default() }, Some(Version::new(minor)));
-        let (wanted, files) = (Wanted::of(&config), super::super::file::read(patches.iter().copied()).unwrap());
+        let (wanted, files) =
+            (Wanted::of(&config, &Files::new()), super::super::file::read(patches.iter().copied()).unwrap());
         let after =
             kubeadm::wire(CLUSTER, &kubeadm::read(CLUSTER, "", kubeadm::Reader::Init).unwrap(), &wanted, version)
                 .unwrap()
                 .text;
-        let ours = patch::patch(&config, version).unwrap();
+        let ours = patch::patch(&config, version, &Files::new()).unwrap();
         let base =
             if by_patch { Base::Patch(&ours) } else { Base::Configuration { before: CLUSTER, after: &after } };
         check(&Patched { base, files: &files, wanted: &wanted, version, certificates: &[] })

@@ -27,12 +27,14 @@ step 'the edited configuration is kept' keep edited configuration
 systemctl stop kubelet
 step 'somebody writes a change of it' keep changed change_of "$(kept edited)"
 step 'somebody changes the configuration since' put_configuration "$(kept changed)"
-step 'restore leaves that, and says so' \
-    says 'kubeadm-config is not put back, because it was changed since' kube-audit-bootstrap restore
-step 'what somebody wrote is there' is_still changed configuration
-step 'but the manifest is as it was' is_still manifest manifest
-step 'apply edits the manifest again, and has nothing to add' kube-audit-bootstrap apply
-step 'what somebody wrote is there' is_still changed configuration
+step 'restore leaves that, takes only the settings out, and says so' \
+    says 'kubeadm-config: something else changed this, too, and that stays' kube-audit-bootstrap restore
+step 'what somebody wrote is there' says '^# Somebody else, since.$' configuration
+step 'the settings are not' has_no_settings
+step 'and the manifest is as it was' is_still manifest manifest
+step 'apply edits both again' kube-audit-bootstrap apply
+step 'it has the 14 settings' has_settings
+step 'what somebody wrote is there' says '^# Somebody else, since.$' configuration
 step 'somebody undoes the change' put_configuration "$(kept edited)"
 
 watch_api

@@ -22,6 +22,7 @@ put_configuration() {
         jq --rawfile text "$1" '.data.ClusterConfiguration = $text' | kubectl replace -f - && diff "$1" <(configuration)
 }
 has_settings() { is "$(configuration | grep -cE 'audit-(log-.|policy-file)')" 14; }
+has_no_settings() { is "$(configuration | grep -c audit-)" 0; }
 # No line is gone but an empty mapping. kubeadm before 1.31 writes that with a timeout in it.
 only_adds() {
     is "$(diff "$(kept configuration)" <(configuration) | grep '^<' | grep -Fxv '< apiServer: {}')" ''

@@ -10,7 +10,7 @@ step 'the first event is kept' keep_first_event
 bad_webhook
 printf '%s\n' "storage: {device: $NAME}" 'log: {maxSize: 10, maxBackup: 10}' >>/etc/kube-audit-bootstrap/config.yaml
 LIMIT=400 step 'an API server that does not start is put back' \
-    says 'no/such/ca.crt.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
+    says 'root certificates.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
 step 'the manifest is as it was' is_still manifest manifest
 step 'nothing is mounted' nothing_is_mounted
 step 'the kubelet needs no mount for the log' kubelet_needs_no_log
