@@ -311,18 +311,51 @@ fn a_user_that_kubeadm_draws_is_refused() {
 }
 
 #[test]
-fn patches_that_have_audit_settings_too_are_refused() {
-    let node = Node::new(INIT, REAL);
-    node.put("/p/deep/kube-apiserver+json.json", "[{op: add, path: /x, value: --audit-log-maxage=1}]\n");
-    let before = node.tree();
-    let output = node.run(&["init", "--patches=/p"]);
-    let stderr = text(&output.stderr);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
-    assert!(
-        stderr.contains("/p/deep/kube-apiserver+json.json:1:29: this patch has --audit-log-maxage=1"),
-        "{stderr}"
+fn patches_with_which_the_api_server_would_not_audit_are_refused() {
+    let patch = "[{op: add, path: /spec/containers/0/command/-, value: --audit-log-maxage=1}]\n";
+    let fault = "/p/deep/kube-apiserver+json.json:1:2: with this patch, the API server has --audit-log-maxage=1,";
+    let named = format!(
+        "{INIT}---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {{directory: /p}}\n"
     );
-    assert_eq!(node.tree(), before);
+    let joins = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\npatches: {directory: /p}\n";
+    for (file, arguments) in [
+        (INIT, &["init", "--patches=/p"][..]),
+        (INIT, &["init", "--config", FILE, "--patches", "/p"]),
+        (&named, &["init", "--config", FILE]),
+        (&named.replace("/p}", "p}"), &["init", "--config", FILE]),
+        (joins, &["join", "--config", FILE]),
+        (INIT, &["join", "10.0.0.1:6443", "--control-plane", "--patches=/p"]),
+    ] {
+        let node = Node::new(file, REAL);
+        node.put("/p/deep/kube-apiserver+json.json", patch);
+        let before = node.tree();
+        let output = node.run(arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?} {stderr}");
+        assert!(stderr.contains(fault), "{arguments:?} {stderr}");
+        assert_eq!(node.tree(), before, "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_upgrade_warns_of_its_patches() {
+    let patch = "- {op: remove, path: /spec/volumes}\n";
+    let configuration =
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: UpgradeConfiguration\napply: {patches: {directory: /p}}\n";
+    for arguments in [&["upgrade", "apply", "--patches", "/p"][..], &["upgrade", "apply", "--config", FILE]] {
+        let node = Node::new(configuration, REAL);
+        node.put("/p/kube-apiserver+json.yaml", patch);
+        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                        command: [kube-apiserver]\n";
+        node.put("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest);
+        let output = node.run(arguments);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{stderr}");
+        let warning =
+            "when kubeadm upgrade applies the patches in /p: /p/kube-apiserver+json.yaml:1:3: with this patch, ";
+        assert!(stderr.contains(warning), "{arguments:?} {stderr}");
+        assert!(node.on_host("/etc/kubernetes/audit-policy.yaml").exists());
+    }
 }
 
 #[test]

@@ -17,9 +17,11 @@ tests/setup.sh cc go ip mmdebstrap setpriv unshare || cannot 'programs are missi
 
 cargo build --locked -p vm-tests
 harness=${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/debug/vm-tests
-run=("$harness" run --program "$program" --package "$package" --patience "${PATIENCE:-1}")
+# Each commit tests other examples.
+seed=${SEED:-$(tests/commit.sh)}
+run=("$harness" run --program "$program" --package "$package" --patience "${PATIENCE:-1}" --seed "$seed")
 if [ "$all" = all ]; then
-    "${run[@]}" --all
+    "${run[@]}" --all --patched 250
     minors='26 31 35 36 37' pairs=1000000
 else
     "${run[@]}"

@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
 use crate::node::root::{Root, stays_wrong};
-use crate::plan::Occasion;
+use crate::plan::{KubeadmCall, Occasion};
 use crate::run::misuse::Misuse;
 use crate::run::{PolicySource, Run, given};
 
@@ -65,6 +65,9 @@ pub struct Overrides {
     /// Edit this kubeadm configuration file on the node, instead of those at the default paths; may be repeated
     #[arg(long, value_name = "PATH")]
     pub kubeadm_config: Vec<String>,
+    /// Judge the manifest with the patches in this directory on the node, which kubeadm will get with its --patches
+    #[arg(long, value_name = "DIR", value_parser = absolute_path)]
+    pub patches: Option<String>,
     /// Do not edit the cluster's kubeadm configuration (the ConfigMap kube-system/kubeadm-config)
     #[arg(long)]
     pub no_cluster: bool,
@@ -100,6 +103,19 @@ pub fn outcome_of(error: &anyhow::Error) -> Outcome {
 /// The text is not a version; the error says what to write.
 pub fn kubernetes_version(text: &str) -> Result<Version, String> {
     Version::parse(text).ok_or_else(|| "write a version such as v1.30.2".to_owned())
+}
+
+/// Parses an absolute path on the command line.
+///
+/// # Errors
+///
+/// The path is relative; the error says what to write.
+pub fn absolute_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err("write an absolute path, as the node sees it".to_owned())
+    }
 }
 
 impl Common {
@@ -178,6 +194,7 @@ pub fn run_of<'r>(
         config: configuration(root, named, overrides, occasion)?,
         occasion,
         required: !overrides.kubeadm_config.is_empty(),
+        kubeadm: KubeadmCall { patches: overrides.patches.clone(), directory: None },
         policy: PolicySource::new(overrides.policy.clone()),
     })
 }

@@ -23,11 +23,11 @@ use crate::facts::file::text_of;
 use crate::node::handover::{self, Handed, KUBEADM};
 use crate::node::root::Root;
 use crate::pflag::Arguments;
-use crate::plan::Occasion;
+use crate::plan::{KubeadmCall, Occasion};
 use crate::run::Run;
 use crate::run::apply::{self, ApplyTerms};
 use crate::run::misuse::Misuse;
-use crate::wiring::kubeadm::{self, Purpose, Reader};
+use crate::wiring::kubeadm::{self, PatchUser, Purpose, Reader};
 use crate::wiring::patch;
 
 /// This environment variable counts the calls of the hook. If it is set, the node is prepared already. At
@@ -73,6 +73,8 @@ struct Call {
     occasion: Occasion,
     config: Option<String>,
     patches: Option<String>,
+    /// The file that configures an upgrade, and whether `upgrade node` reads it.
+    upgrade: Option<(String, PatchUser)>,
     version: Option<String>,
     gates: Option<String>,
     rootfs: Option<String>,
@@ -108,6 +110,12 @@ impl Call {
         let call = Call {
             occasion,
             // This file configures the upgrade, not the node.
+            upgrade: config.clone().filter(|_| occasion == Occasion::Upgrade).map(|file| {
+                (
+                    file,
+                    if words.first() == Some(&"node") { PatchUser::UpgradeNode } else { PatchUser::UpgradeApply },
+                )
+            }),
             config: config.filter(|_| occasion != Occasion::Upgrade),
             patches: value("patches"),
             version: value("kubernetes-version"),
@@ -126,6 +134,21 @@ impl Call {
     /// The root directory of the node.
     fn root(&self) -> &Path {
         Path::new(self.rootfs.as_deref().unwrap_or("/"))
+    }
+
+    /// What else kubeadm is told.
+    fn kubeadm(&self, root: &Root) -> Result<KubeadmCall> {
+        let path = |path: &str| self.path(path).map(|path| path.display().to_string());
+        let patches = match &self.patches {
+            Some(directory) => Some(path(directory)?),
+            None => self.upgrade.as_ref().and_then(|(file, user)| {
+                // kubeadm says what is wrong with its file.
+                let text = root.text(&path(file).ok()?).ok()??;
+                let read = kubeadm::read(&text.text, &text.path, Reader::Unknown).ok()?;
+                read.patches.into_iter().find(|named| named.user == *user).map(|named| named.directory)
+            }),
+        };
+        Ok(KubeadmCall { patches, directory: path(".").ok() })
     }
 
     /// A path on the command line, as the node sees it.
@@ -276,9 +299,10 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
         // Without a number (such as stable-1), the version of the kubelet counts.
         overrides.kubernetes_version = call.version.as_deref().and_then(Version::parse);
     }
-    let run = run_of(&root, None, &overrides, call.occasion)?;
+    let mut run = run_of(&root, None, &overrides, call.occasion)?;
+    run.kubeadm = call.kubeadm(&root)?;
     if is_patched {
-        given.write(&root, "patches", &merged(call, &run)?, "")?;
+        given.write(&root, "patches", &merged(&run)?, "")?;
     }
     let mut out = without_mask(|| make(&run, call.root()))?;
     if let Some(option) = given.option.as_ref().filter(|_| is_patched) {
@@ -334,18 +358,14 @@ fn make(run: &Run<'_>, root: &Path) -> Result<String> {
 }
 
 /// The patches of the command line, and before them the patch with the settings.
-fn merged(call: &Call, run: &Run<'_>) -> Result<Vec<Handed>> {
+fn merged(run: &Run<'_>) -> Result<Vec<Handed>> {
     let plan = run.survey()?;
     let ours = patch::patch(&run.config, plan.version, &plan.files).map_err(|refusal| Misuse(refusal.reason))?;
     let mut files = vec![(format!("1-audit/{}", patch::NAME), ours.into_bytes())];
-    if let Some(directory) = &call.patches {
-        let directory = call.path(directory)?.display().to_string();
-        for (name, bytes) in handover::patches(run.root, &directory)? {
-            let base = name.rsplit('/').next().unwrap_or_default();
-            patch::clash(base, &String::from_utf8_lossy(&bytes), &run.config)
-                .map_err(|refusal| anyhow!("{directory}/{name}:{refusal}"))?;
-            files.push((format!("2-given/{name}"), bytes));
-        }
+    if let Some(directory) = &run.kubeadm.patches {
+        let given = handover::patches(run.root, directory)?
+            .with_context(|| format!("{directory}: there is no such directory; correct --patches"))?;
+        files.extend(given.into_iter().map(|(name, bytes)| (format!("2-given/{name}"), bytes)));
     }
     Ok(files)
 }

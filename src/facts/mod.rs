@@ -49,6 +49,23 @@ pub struct Facts {
     pub files: Files,
 }
 
+/// kubeadm's patches, and what of a node they are applied to.
+#[derive(Clone, Debug, Default)]
+pub struct PatchFacts {
+    pub directories: Vec<PatchDirectory>,
+    /// The directories of certificates that the node has, among those that kubeadm mounts.
+    pub certificates: Vec<String>,
+}
+
+/// A directory of patches.
+#[derive(Clone, Debug)]
+pub struct PatchDirectory {
+    pub path: String,
+    /// The path and the text of each patch, in the order of kubeadm. `None`: there is no such directory. `Err`: why it
+    /// cannot be read.
+    pub files: Result<Option<Vec<(String, String)>>, String>,
+}
+
 /// What exists at the paths that a plan wants to write.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {

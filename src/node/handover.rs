@@ -23,7 +23,7 @@ use super::opening::{Expected, open_known};
 use super::root::{Root, split};
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
-use crate::wiring::patch::is_patch;
+use crate::wiring::patches::file::is_patch;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The name of the kubeadm program.
@@ -86,22 +86,23 @@ pub fn hold(bytes: &[u8]) -> Result<String> {
 }
 
 /// Reads the patches in a directory and its subdirectories, as kubeadm does. The paths are relative to the directory.
+/// `None`: there is no such directory.
 ///
 /// # Errors
 ///
 /// It is not a directory, or has something that can't be handed over.
-pub fn patches(root: &Root, directory: &str) -> Result<Vec<Handed>> {
+pub fn patches(root: &Root, directory: &str) -> Result<Option<Vec<Handed>>> {
+    if root.list(directory)?.is_none() {
+        return Ok(None);
+    }
     let mut files = Vec::new();
     collect(root, directory, "", 0, &mut files)?;
-    Ok(files)
+    Ok(Some(files))
 }
 
 fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Handed>) -> Result<()> {
     let directory = format!("{top}{below}");
-    let Some(names) = root.list(&directory)? else {
-        bail!("{}: there is no such directory; correct --patches", root.shown(&directory))
-    };
-    for name in names {
+    for name in root.list(&directory)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
         let kind = match root.stat(&path) {
             // kubeadm ignores a file that is not a patch.
@@ -115,7 +116,7 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
                 collect(root, top, &format!("{below}/{name}"), depth + 1, files)?;
             }
             Some(FileKind::Directory) => {
-                bail!("{}: directories are nested too deep here; correct --patches", root.shown(&path))
+                bail!("{}: directories are nested too deep here; move the patches up", root.shown(&path))
             }
             _ if !is_patch(&name) => {}
             Some(FileKind::File) if files.len() < MAX_PATCHES => {
@@ -124,7 +125,7 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
             }
             _ => bail!(
                 "{}: this is not a regular file, or the directory has more than {MAX_PATCHES} patches; \
-                 remove it from the directory of --patches",
+                 remove it from the directory of patches",
                 root.shown(&path)
             ),
         }
@@ -235,15 +236,15 @@ mod tests {
         ]);
         node.link("/p/linked", "/elsewhere");
         node.link("/p/kube-apiserver.yaml", "/elsewhere/etcd.yaml");
-        let found = patches(&node.root, "/p").unwrap();
+        let found = patches(&node.root, "/p").unwrap().unwrap();
         let found: Vec<_> =
             found.iter().map(|(name, bytes)| (name.as_str(), String::from_utf8_lossy(bytes))).collect();
         let expected =
             [("deep/etcd.yaml", "a: 1"), ("kube-apiserver+json.json", "[]"), ("kube-apiserver.yaml", "a: 2")];
         assert_eq!(found, expected.map(|(name, text)| (name, text.into())));
-        assert!(patches(&node.root, "/none").unwrap_err().to_string().contains("correct --patches"));
+        assert!(patches(&node.root, "/none").unwrap().is_none());
         node.link("/p/other9.yaml", "/no/such");
-        assert_eq!(patches(&node.root, "/p").unwrap().len(), 3);
+        assert_eq!(patches(&node.root, "/p").unwrap().unwrap().len(), 3);
         node.link("/p/kube-apiserver9.yaml", "/no/such");
         assert!(patches(&node.root, "/p").is_err());
         node.put("/q/1/2/3/4/5/6/7/8/9/etcd.yaml", "");

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, is_planted, split, stays_wrong};
-use super::{cluster, container, disk, storage};
+use super::{cluster, container, disk, handover, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
-use crate::facts::{Directory, Facts, Paths, Targets, Unit};
+use crate::facts::{Directory, Facts, PatchDirectory, PatchFacts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::{rotation, unit};
+use crate::wiring::patches::check::certificates;
+use crate::wiring::patches::file::kind_of;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
@@ -75,6 +77,42 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// Reads the patches in these directories, and what they are applied to.
+///
+/// # Errors
+///
+/// The node can't be read.
+pub fn patches(root: &Root, directories: Vec<String>) -> Result<PatchFacts> {
+    let mut facts = PatchFacts::default();
+    if directories.is_empty() {
+        return Ok(facts);
+    }
+    for path in certificates() {
+        if root.stat(path).is_ok_and(|entry| entry.is_some()) {
+            facts.certificates.push((*path).to_owned());
+        }
+    }
+    facts.directories = directories
+        .into_iter()
+        .map(|path| {
+            let files = read_patches(root, &path).map_err(|error| format!("{error:#}"));
+            PatchDirectory { path, files }
+        })
+        .collect();
+    Ok(facts)
+}
+
+fn read_patches(root: &Root, directory: &str) -> Result<Option<Vec<(String, String)>>> {
+    let Some(files) = handover::patches(root, directory)? else { return Ok(None) };
+    let text = |(name, bytes): handover::Handed| {
+        let path = format!("{}/{name}", directory.trim_end_matches('/'));
+        let text = text_of(&bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
+        Ok((path, text))
+    };
+    let is_ours = |(name, _): &handover::Handed| kind_of(name.rsplit('/').next().unwrap_or_default()).is_some();
+    files.into_iter().filter(is_ours).map(text).collect::<Result<_>>().map(Some)
 }
 
 /// The distribution without kubeadm that has left its signs on the node.

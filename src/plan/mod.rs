@@ -7,10 +7,12 @@
 //!   be there.
 //! * `obstacle` decides what to do about changes that this node does not allow.
 //! * [`way_back`] decides what `restore` and a rollback do.
+//! * [`patches`] judges the manifests that kubeadm makes with patches.
 //! * [`proof`] decides when it is proved that the API server audits.
 
 pub mod identify;
 mod obstacle;
+pub mod patches;
 pub mod place;
 mod planner;
 pub mod proof;
@@ -70,6 +72,21 @@ pub struct Intent<'c> {
     pub occasion: Occasion,
     /// The user named the kubeadm configuration files, so kubeadm must be able to read each of them.
     pub required: bool,
+    pub kubeadm: &'c KubeadmCall,
+}
+
+/// How kubeadm is called, beside its configuration file.
+#[derive(Clone, Debug, Default)]
+pub struct KubeadmCall {
+    /// The absolute path that `--patches` names.
+    pub patches: Option<String>,
+    /// The directory in which kubeadm is started.
+    pub directory: Option<String>,
+}
+
+impl KubeadmCall {
+    /// Nothing is known.
+    pub const UNKNOWN: KubeadmCall = KubeadmCall { patches: None, directory: None };
 }
 
 impl Intent<'_> {

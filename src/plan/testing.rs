@@ -10,7 +10,7 @@ use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::DiskState;
 use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
-use crate::facts::{Directory, Facts, Targets};
+use crate::facts::{Directory, Facts, PatchFacts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
@@ -58,11 +58,11 @@ pub fn facts(manifest: Option<&str>) -> Facts {
 
 /// An intent without command line options.
 pub fn intent(config: &Config) -> Intent<'_> {
-    Intent { config, occasion: Occasion::Any, required: false }
+    Intent { config, occasion: Occasion::Any, required: false, kubeadm: &KubeadmCall::UNKNOWN }
 }
 
 pub fn wired(intent: &Intent<'_>, facts: &Facts) -> Result<Wiring> {
-    wire(intent, facts, identify(intent, facts)?)
+    wire(intent, facts, &PatchFacts::default(), identify(intent, facts)?)
 }
 
 pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {

@@ -9,7 +9,7 @@ use crate::facts::backup::{Action, BACKUPS, Record, fingerprint};
 use crate::facts::file::{FileKind, lossy, text_of};
 use crate::facts::way_back::{ContentStep, Goal, WayBack};
 use crate::path::is_within;
-use crate::wiring::manifest;
+use crate::wiring::{manifest, pod};
 use crate::yaml::{self, undo::undo};
 
 /// What a restore does, and what it does not do.
@@ -162,9 +162,11 @@ fn take_out(
         return Err(None);
     }
     let undone = undo(&previous, &written, &now).map_err(|refused| Some(refused.to_string()))?;
-    match manifest::check_volumes(&undone) {
-        Ok(()) => Ok(undone),
-        Err(refusal) => Err(Some(refusal.to_string())),
+    // A mount of somebody else may need the volume that was taken out.
+    let is_pod = manifest::identify_pod(&undone).is_ok_and(|pod| pod.is_some());
+    match pod::check(&undone, None) {
+        Err(refusal) if is_pod && pod::check(&now, None).is_ok() => Err(Some(refusal.to_string())),
+        _ => Ok(undone),
     }
 }
 
@@ -680,17 +682,22 @@ mod tests {
 
     #[test]
     fn a_mount_of_somebody_else_keeps_its_volume() {
-        let pod =
-            |containers: &str, volumes: &str| format!("spec:\n  containers:\n{containers}  volumes:\n{volumes}");
+        let pod = |containers: &str, volumes: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n{containers}  volumes:\n{volumes}"
+            )
+        };
         let (one, volume) =
-            ("  - name: a\n    volumeMounts:\n    - {mountPath: /l, name: l}\n", "  - {name: l}\n");
-        let bare = pod("  - name: a\n", "  - {name: x}\n");
+            ("  - name: a\n    image: i\n    volumeMounts:\n    - {mountPath: /l, name: l}\n", "  - {name: l}\n");
+        let bare = pod("  - name: a\n    image: i\n", "  - {name: x}\n");
         let wired = pod(one, &format!("  - {{name: x}}\n{volume}"));
-        let reader = "  - name: b\n    volumeMounts:\n    - {mountPath: /r, name: l}\n";
+        let reader = "  - name: b\n    image: i\n    volumeMounts:\n    - {mountPath: /r, name: l}\n";
         let now = pod(&format!("{one}{reader}"), &format!("  - {{name: x}}\n{volume}"));
         let steps = [step("1", Some(&bare), Some(&wired))];
         let why = unwind("/x", &steps, Some(now.as_bytes())).foreign.unwrap().to_string();
-        assert_eq!(why, "/x: something else changed this after 1 (/x:6:7: this mount would lose its volume l)");
+        let refused = "the kubelet refuses this manifest: the pod has no volume \"l\", which is mounted here; add the volume, or \
+                       remove the mount";
+        assert_eq!(why, format!("/x: something else changed this after 1 (/x:11:29: {refused})"));
     }
 
     /// What the backups say about a path, and what is there now.

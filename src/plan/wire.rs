@@ -6,13 +6,14 @@ use std::ops::RangeInclusive;
 use anyhow::{Result, bail};
 
 use super::identify::{Identity, refuse};
+use super::patches::{self, EditedFile};
 use super::{Intent, Occasion, Role};
 use crate::audit::flags::Flags;
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, Opened, Paths};
+use crate::facts::{Facts, Opened, PatchFacts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -80,9 +81,9 @@ pub struct Wiring {
 /// # Errors
 ///
 /// A file that cannot be edited: its path and position, and what to do.
-pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Result<Wiring> {
+pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: Identity<'_>) -> Result<Wiring> {
     tell_what_is_odd(intent, facts, &mut node);
-    let (kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
+    let (mut kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
         (Vec::new(), None, Vec::new(), None)
     } else {
         let wanted = Wanted::of(intent.config, &facts.files);
@@ -93,6 +94,13 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
             wire_manifest(facts, &node, &wanted)?,
         )
     };
+    let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
+        path: &before.path,
+        before: &before.text,
+        after,
+    });
+    let known = cluster.as_ref().and_then(|cluster| Some(cluster.as_ref().ok()?.after.text.as_str()));
+    let made = patches::judge(intent, (&facts.files, patches), &mut node, files.collect(), known)?;
     let eviction = node
         .kubeadm
         .iter()
@@ -109,7 +117,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         cluster,
         manifest,
         strays,
-        run_as: node.manifest.map(|manifest| manifest.run_as).unwrap_or_default(),
+        run_as: node
+            .manifest
+            .map(|manifest| manifest.run_as)
+            .or(made.as_ref().map(|made| made.run_as))
+            .unwrap_or_default(),
         logs_in: before.log.as_ref().map(|log| parent(log).to_owned()),
         policy_before: before.policy,
         paths: Paths {
@@ -127,7 +139,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, mut node: Identity<'_>) -> Resul
         warnings: node.warnings,
     };
     if wiring.role != Role::Worker {
-        wiring.collect_paths(intent.config);
+        wiring.collect_paths(intent.config, made.map(|made| made.wired));
         wiring.keep_out_of_manifests(intent.config.existing)?;
         wiring.follow_references(intent, facts);
     }
@@ -242,12 +254,15 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
 
 impl Wiring {
     /// Collects the paths that the flags name.
-    fn collect_paths(&mut self, config: &Config) {
+    fn collect_paths(&mut self, config: &Config, made: Option<Wired>) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut logs = BTreeSet::new();
         // Not from the cluster's kubeadm configuration: other nodes may have other paths.
-        for WiredFile { after: wired, .. } in self.kubeadm.iter().chain(&self.manifest) {
+        let files = self.kubeadm.iter().chain(&self.manifest).map(|file| &file.after);
+        // Without a file, what kubeadm makes with patches counts.
+        let made = made.filter(|_| self.kubeadm.is_empty() && self.manifest.is_none());
+        for wired in files.chain(&made) {
             policies.extend(wired.policy.clone());
             directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
             logs.extend(wired.log.clone());

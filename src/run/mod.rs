@@ -30,9 +30,10 @@ use crate::node::root::Root;
 use crate::node::{kubelet, observe, obstacle};
 use crate::path::STATE;
 use crate::plan::identify::identify;
+use crate::plan::patches;
 use crate::plan::steps::plan;
 use crate::plan::wire::wire;
-use crate::plan::{Intent, Occasion, Plan, PolicyText, Role};
+use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
 use crate::wiring::manifest;
 use crate::wiring::references::Asker;
 
@@ -46,6 +47,8 @@ pub struct Run<'r> {
     pub occasion: Occasion,
     /// The caller named the kubeadm configuration files, so each must exist, and kubeadm must be able to read it.
     pub required: bool,
+    /// How kubeadm is about to be called.
+    pub kubeadm: KubeadmCall,
     pub policy: PolicySource,
 }
 
@@ -74,7 +77,7 @@ impl PolicySource {
 
 impl Run<'_> {
     fn intent(&self) -> Intent<'_> {
-        Intent { config: &self.config, occasion: self.occasion, required: self.required }
+        Intent { config: &self.config, occasion: self.occasion, required: self.required, kubeadm: &self.kubeadm }
     }
 
     /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
@@ -101,7 +104,8 @@ impl Run<'_> {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
             let lenient = identity.lenient;
-            let wiring = wire(&intent, &facts, identity)?;
+            let patches = observe::patches(root, patches::directories(&intent, &identity))?;
+            let wiring = wire(&intent, &facts, &patches, identity)?;
             if !look_at(root, &wiring.referenced, &mut facts.files) {
                 break (wiring, lenient);
             }

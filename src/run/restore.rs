@@ -11,8 +11,8 @@ use crate::facts::backup::{Set, Why};
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
-use crate::plan::Occasion;
 use crate::plan::way_back::{self, Foreign, Restore, keep_referenced};
+use crate::plan::{KubeadmCall, Occasion};
 
 /// What to put back, and how.
 #[derive(Clone, Debug)]
@@ -117,7 +117,14 @@ fn refusal(foreign: &[Foreign]) -> String {
 /// Whether `apply` has nothing to do. This does not ask the cluster, because its API server may be about to restart.
 fn is_in_place(root: &Root, config: Config) -> bool {
     let config = Config { cluster: false, ..config };
-    let run = Run { root, config, occasion: Occasion::Any, required: false, policy: PolicySource::new(None) };
+    let run = Run {
+        root,
+        config,
+        occasion: Occasion::Any,
+        required: false,
+        kubeadm: KubeadmCall::UNKNOWN,
+        policy: PolicySource::new(None),
+    };
     run.survey().is_ok_and(|plan| plan.is_empty() && plan.refusal.is_none())
 }
 

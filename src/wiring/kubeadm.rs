@@ -65,6 +65,44 @@ pub struct KubeadmFile {
     pub purpose: Purpose,
     /// `kubernetesVersion`, if it is a version.
     pub version: Option<Version>,
+    /// The directories of patches that the documents name.
+    pub patches: Vec<NamedPatches>,
+}
+
+/// Which command of kubeadm applies the patches of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchUser {
+    Init,
+    Join,
+    UpgradeApply,
+    UpgradeNode,
+}
+
+/// A directory of patches that a document names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPatches {
+    pub user: PatchUser,
+    pub directory: String,
+    pub position: Position,
+}
+
+/// The directories of patches that a document of this kind names (`patches.directory`).
+fn named_patches(kind: &str, root: &Node) -> Vec<NamedPatches> {
+    let places: &[(PatchUser, &[&str])] = match kind {
+        "InitConfiguration" => &[(PatchUser::Init, &["patches", "directory"])],
+        "JoinConfiguration" => &[(PatchUser::Join, &["patches", "directory"])],
+        "UpgradeConfiguration" => &[
+            (PatchUser::UpgradeApply, &["apply", "patches", "directory"]),
+            (PatchUser::UpgradeNode, &["node", "patches", "directory"]),
+        ],
+        _ => &[],
+    };
+    let named = places.iter().filter_map(|(user, path)| {
+        let node = root.at(path)?;
+        let directory = node.str().filter(|directory| !directory.is_empty())?.to_owned();
+        Some(NamedPatches { user: *user, directory, position: node.position })
+    });
+    named.collect()
 }
 
 /// Reads a kubeadm configuration file.
@@ -83,6 +121,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         api_version: None,
         purpose: Purpose::Other,
         version: None,
+        patches: Vec::new(),
     };
     let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
     let mut kinds: Vec<String> = Vec::new();
@@ -118,6 +157,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
             ));
         }
         filled_in(root)?;
+        file.patches.extend(named_patches(kind, root));
         match kind {
             "ClusterConfiguration" => {
                 file.cluster = Some(index);

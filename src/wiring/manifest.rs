@@ -229,27 +229,6 @@ fn reader(container: &Node, spec: &Node, run_as: RunAs) -> FileUser {
     FileUser { user, groups, overrides: user == 0 && (is_privileged || !is_dropped) }
 }
 
-/// Checks that each mount of a pod has its volume, because the kubelet refuses a pod that mounts another one. Any other
-/// text is right.
-///
-/// # Errors
-///
-/// The position of the mount.
-pub fn check_volumes(text: &str) -> Result<(), Refusal> {
-    let documents = crate::yaml::parse(text)?;
-    let Some(spec) = documents.first().and_then(|document| document.root.get("spec")) else { return Ok(()) };
-    let list = |node: &Node, name: &str| node.get(name).and_then(Node::items).unwrap_or_default().to_vec();
-    let volumes = list(spec, "volumes");
-    let containers = ["initContainers", "containers"].map(|name| list(spec, name)).concat();
-    for mount in containers.iter().flat_map(|container| list(container, "volumeMounts")) {
-        if volume_of(&mount, &volumes).is_none() {
-            let name = mount.get("name").and_then(Node::scalar).unwrap_or_default();
-            return Err(Refusal::new(mount.position, format!("this mount would lose its volume {name}")));
-        }
-    }
-    Ok(())
-}
-
 /// The annotation that changes if the policy changes, because nothing else in the pod does.
 const MARK: &str = "kube-audit-bootstrap/policy";
 

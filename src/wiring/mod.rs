@@ -5,7 +5,7 @@
 //! * `settings` holds what a file must have, `mounts` the mounts that this needs; [`references`] follows the flags to
 //!   the files that the API server opens.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
-//!   for kubeadm.
+//!   for kubeadm, and [`patches`] judges the manifest that kubeadm makes with patches.
 //! * `command` reads the words that start the API server; [`pod`] says whether the kubelet runs a manifest.
 
 mod command;
@@ -15,6 +15,7 @@ pub mod kubeadm;
 pub mod manifest;
 mod mounts;
 pub mod patch;
+pub mod patches;
 pub mod pod;
 #[cfg(test)]
 mod property;

@@ -69,9 +69,12 @@ pub struct RunArguments {
     /// How often to cut the power, in cases that cut it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     cuts: Option<u32>,
-    /// The seed for the moments of the cuts; random by default
+    /// The seed for the moments of the cuts, and for the random configurations; random by default
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// How many random configurations with patches to judge by each kubeadm
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    patched: u32,
     /// Write the table of what each version supports into a Markdown file
     #[arg(long, value_name = "FILE")]
     pub matrix: Option<PathBuf>,
@@ -148,6 +151,7 @@ impl RunArguments {
             setting: self.nodes.setting(components, self.cuts, self.patience)?,
             seed: self.seed.unwrap_or_else(draw_seed),
             log_root: self.logs.clone(),
+            patched: self.patched,
             is_verbose: self.verbose,
         })
     }

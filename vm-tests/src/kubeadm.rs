@@ -1,6 +1,8 @@
 //! kubeadm as the judge: it must accept the files that the program edited, and make the same manifest of them that the
 //! program makes of kubeadm's own manifest.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +11,7 @@ use fs_err as fs;
 use serde_yaml::Value;
 
 use crate::components::{EXPERIMENTAL, api_version, has_lists, minor};
+use crate::patches::{self, Made, Right, Sample};
 use crate::setting::{Invocation, Verdict};
 use crate::{interrupt, run, stale};
 
@@ -23,6 +26,9 @@ const MADE_RIGHT: [&str; 1] = ["first-boot-existing-replace"];
 
 /// A case about the places of files. It has two files, and kubeadm takes one.
 const NO_INPUT: &str = "first-boot-kairos";
+
+/// The version of kubeadm's API whose configurations name no patches.
+const WITHOUT_PATCHES: &str = "kubeadm.k8s.io/v1beta2";
 
 /// The path at which the program finds kubeadm's file without being told.
 const USUAL_PATH: &str = "run/kubeadm/kubeadm.yaml";
@@ -61,6 +67,34 @@ pub fn judge(version: &str, api: &str, invocation: &Invocation) -> Result<Verdic
         if invocation.is_verbose {
             eprintln!("kubeadm-{short} ({version}): OK {}", input.name);
         }
+    }
+    // The oldest version has no patches, and of the experimental one kubeadm makes nothing.
+    if [EXPERIMENTAL, WITHOUT_PATCHES].contains(&api) {
+        return Ok(Verdict::Passed { events: None });
+    }
+    let mut counts = BTreeMap::new();
+    for index in 0..u64::from(invocation.patched) {
+        interrupt::check()?;
+        let seed = invocation.seed.wrapping_mul(1_000_003).wrapping_add(index);
+        let top = judge.top.join("patched");
+        match judge.check_patched(seed, &top) {
+            Ok(what) => *counts.entry(what).or_insert(0_u32) += 1,
+            Err(error) => {
+                interrupt::check()?;
+                let logs = invocation.logs(&format!("kubeadm-{short}"), version);
+                fs::create_dir_all(&logs)?;
+                run::copy(&top, &logs)?;
+                let sample = format!("sample {index} of --seed {}", invocation.seed);
+                return Ok(Verdict::Failed(format!("{sample}: {error:#}\nfiles: {}", logs.display())));
+            }
+        }
+        fs::remove_dir_all(&top)?;
+    }
+    if !counts.is_empty() {
+        println!(
+            "kubeadm-{short} ({version}): --seed {} --patched {}: {counts:?}",
+            invocation.seed, invocation.patched
+        );
     }
     Ok(Verdict::Passed { events: None })
 }
@@ -132,6 +166,65 @@ impl KubeadmJudge<'_> {
         run::output(Command::new(self.program).arg("plan").arg("--root").arg(&edited))
             .context("there is something to do on what kubeadm made of the edited file")?;
         Ok(())
+    }
+
+    /// Checks what the program says of a random configuration with patches, by the manifest that kubeadm makes. Returns
+    /// what it said.
+    fn check_patched(&self, seed: u64, top: &Path) -> Result<&'static str> {
+        let sample = patches::draw(seed, self.api, self.version, has_lists(self.api));
+        let lay = |name: &str, text: &str, has_patches: bool| -> Result<PathBuf> {
+            let root = top.join(name);
+            fs::create_dir_all(root.join("run/kubeadm"))?;
+            fs::write(root.join(USUAL_PATH), text)?;
+            for directory in &sample.directories {
+                fs::create_dir_all(root.join(directory))?;
+            }
+            fs::create_dir_all(root.join(patches::DIRECTORY))?;
+            let Sample { patches, .. } = &sample;
+            for (name, text) in patches.iter().filter(|_| has_patches) {
+                let path = root.join(patches::DIRECTORY).join(name);
+                fs::create_dir_all(path.parent().context("the path of the file has no folder")?)?;
+                fs::write(path, text)?;
+            }
+            Ok(root)
+        };
+        let made = |root: &Path| -> Made {
+            let error = |error: anyhow::Error| format!("{error:#}");
+            run_init_phase(&self.kubeadm, root, &format!("/{USUAL_PATH}"), &["control-plane", "apiserver"])
+                .map_err(error)?;
+            let text = fs::read_to_string(manifest_path(root)).map_err(|fault| fault.to_string())?;
+            serde_yaml::from_str(&text).map_err(|fault| fault.to_string())
+        };
+        let plain = made(&lay("plain", &sample.config, true)?);
+        let audited = lay("audited", &sample.config, false)?;
+        self.apply(&audited)?;
+        let edited = fs::read_to_string(audited.join(USUAL_PATH))?;
+        let audited = made(&audited).map_err(anyhow::Error::msg)?;
+        let patched = made(&lay("patched", &edited, true)?);
+        let right = patches::judge(&patched, &audited, &plain);
+        let root = lay("judged", &sample.config, true)?;
+        let output = Command::new(self.program).arg("apply").arg("--root").arg(&root).output()?;
+        let says = String::from_utf8_lossy(&output.stderr);
+        ensure!(!says.contains("can't be checked"), "the program has no judgement: {says}");
+        match (output.status.code(), &right) {
+            (Some(0), Right::No(why)) => bail!("the program says done, but {why}"),
+            (Some(0), _) => {
+                if let Ok(patched) = &patched {
+                    let policy = fs::metadata(root.join("etc/kubernetes/audit-policy.yaml"))?;
+                    let owner = (policy.uid(), policy.gid());
+                    ensure!(owner == patches::owner(patched), "the policy belongs to {owner:?}");
+                }
+                ensure!(fs::read_to_string(root.join(USUAL_PATH))? == edited, "the patches change the edit");
+                Ok("done")
+            }
+            (Some(1), Right::Yes) => bail!("the program refuses what is right: {says}"),
+            (Some(1), _) => {
+                let names_patch = sample.patches.iter().any(|(name, _)| says.contains(&format!("/{name}:")));
+                ensure!(names_patch, "the refusal names no patch: {says}");
+                Ok("refused")
+            }
+            (code, _) => bail!("the program ends with {code:?}: {says}"),
+        }
     }
 
     /// Makes the root of an input, with its kubeadm file.

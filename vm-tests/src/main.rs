@@ -23,6 +23,7 @@ mod matrix;
 mod misuse;
 mod namespaces;
 mod node;
+mod patches;
 mod qemu;
 mod random;
 mod run;

@@ -61,8 +61,10 @@ impl Setting {
 pub struct Invocation {
     /// What its nodes are made of.
     pub setting: Setting,
-    /// The seed for the moments at which the power is cut.
+    /// The seed for the moments at which the power is cut, and for the random configurations.
     pub seed: u64,
+    /// How many random configurations with patches the judge of kubeadm looks at.
+    pub patched: u32,
     /// The folder for the logs of failed jobs.
     pub log_root: PathBuf,
     /// Print each step.
