@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
+use crate::plan::in_force::State;
 use crate::plan::{Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
@@ -70,6 +71,11 @@ pub fn document(report: &Report) -> Value {
         "steps": steps,
         "storage": plan.storage.as_ref().map(storage_document),
         "refusal": report.refusal(),
+        "running": {
+            "state": plan.in_force.state.name(),
+            "process": plan.in_force.process,
+            "reasons": plan.in_force.reasons.iter().map(|reason| &reason.text).collect::<Vec<_>>(),
+        },
         "lost": report.lost.as_ref().map(|lost| json!({
             "events": lost.events.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
             "since": rfc3339(lost.since),
@@ -93,6 +99,7 @@ pub fn text(report: &Report) -> String {
         let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
         let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
     }
+    out.push_str(&running(plan));
     out.push_str(&plan.storage.as_ref().map(storage_text).unwrap_or_default());
     if let Some(lost) = report.lost.as_ref().filter(|lost| !lost.events.is_empty()) {
         let counts: Vec<_> = lost.events.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
@@ -139,6 +146,18 @@ pub fn text(report: &Report) -> String {
         None => out.push_str("backups   none\n"),
     }
     out
+}
+
+/// The line about the API server that runs; none if nothing is known about it.
+fn running(plan: &Plan) -> String {
+    let Some(process) = plan.in_force.process else { return String::new() };
+    let detail = match plan.in_force.state {
+        State::Ok => "has this policy, and writes this log",
+        State::Pending => "does not have all of this; the kubelet is about to restart it; see the warning",
+        State::Differs => "does not have all of this; see the warning",
+        State::Unknown => "may not have all of this; see the warning",
+    };
+    format!("{:9} {:8} kube-apiserver ({process})  {detail}\n", "running", plan.in_force.state.name())
 }
 
 /// One line for each path, and one for each step that the node does not have.

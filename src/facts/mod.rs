@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod file;
+pub mod in_force;
 pub mod repairs;
 pub mod server;
 pub mod way_back;
@@ -15,6 +16,7 @@ use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use file::{Attributes, Owner, Snapshot, Text};
+use in_force::Running;
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
@@ -39,6 +41,10 @@ pub struct Facts {
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
     /// an image.
     pub owner: Owner,
+    /// The API server that runs here, if it is known.
+    pub running: Option<Running>,
+    /// The paths that an interrupted run may have changed.
+    pub unfinished: Vec<String>,
 }
 
 /// What exists at the paths that a plan wants to write.

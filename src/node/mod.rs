@@ -13,7 +13,7 @@
 //! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
 //! * [`apiserver`] looks at the running API server. [`outgoing`] is the API server that a changed manifest replaces,
-//!   and [`hidden`] makes the kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
+//!   and [`hidden`] makes the kubelet restart it. [`in_force`] looks at the files and the log that it has. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
 //!   its ConfigMap.
 //!
 //! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
@@ -27,6 +27,7 @@ pub mod gather;
 pub mod handover;
 pub mod healing;
 pub mod hidden;
+pub mod in_force;
 pub mod kubectl;
 pub mod kubelet;
 pub mod lock;

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
-use super::{cluster, disk, gather, storage};
+use super::{backup, cluster, disk, gather, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::file::{FileKind, Owner, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
@@ -58,6 +58,8 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
         beside: beside(root, &manifest_path)?,
+        running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
+        unfinished: backup::unfinished_paths(root),
         manifest,
         manifest_path,
         kubeadm,

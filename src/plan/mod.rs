@@ -6,9 +6,11 @@
 //! * `planner` holds an unfinished plan; [`place`] decides what is mounted at the log directory, and whether a log can
 //!   be there.
 //! * [`way_back`] decides what `restore` and a rollback do.
+//! * [`in_force`] decides whether the running API server has what the files say.
 //! * [`proof`] decides when it is proved that the API server audits.
 
 pub mod identify;
+pub mod in_force;
 pub mod place;
 mod planner;
 pub mod proof;
@@ -19,6 +21,8 @@ pub mod way_back;
 pub mod wire;
 
 use anyhow::{Result, bail};
+
+use in_force::InForce;
 
 use crate::audit::version::Version;
 use crate::change::Change;
@@ -182,6 +186,8 @@ pub struct Plan {
     pub by_hand: bool,
     /// The log directory, on a running system.
     pub storage: Option<LogStorage>,
+    /// Whether the running API server has what the files say.
+    pub in_force: InForce,
     /// Why nothing can be changed, if the files do not show the reason.
     pub refusal: Option<String>,
     /// Why the log should not be in its directory.

@@ -49,6 +49,8 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         certified: false,
         live: true,
         owner: Owner { uid: 0, gid: 0 },
+        running: None,
+        unfinished: Vec::new(),
     }
 }
 

@@ -8,11 +8,14 @@ use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
+use crate::facts::file::Text;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, restore, transaction};
 use crate::plan::Occasion;
+use crate::plan::in_force::restart_for_policy;
 use crate::plan::way_back::{self, Restore, keep_referenced};
+use crate::wiring::Refusal;
 
 /// What to put back, and how.
 #[derive(Clone, Debug)]
@@ -58,11 +61,17 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     let back = restore::look(root, terms.id.as_deref())?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
     let mut restore = way_back::plan(&back);
-    let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
+    let manifest = root.text(&manifest_path).map_err(told).ok().flatten();
     if terms.force {
         restore.changes.splice(0..0, std::mem::take(&mut restore.gone));
     }
-    keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
+    keep_referenced(&mut restore, &manifest_path, manifest.as_ref().map(|manifest| manifest.text.as_str()));
+    if let Err(refusal) = restart(root, &mut restore.changes, manifest.as_ref()) {
+        restore.notes.push(format!(
+            "{manifest_path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl \
+             stop $(crictl ps -q --name kube-apiserver)"
+        ));
+    }
     let Restore { sets, changes, foreign, gone, mut notes } = restore;
     if !foreign.is_empty() && !terms.force && !terms.dry_run {
         bail!(
@@ -82,6 +91,12 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         healing::forget(root, id)?;
     }
     Ok(Restored { sets, changes, notes, backup })
+}
+
+/// Adds to `changes` what restarts an API server whose policy goes back while its manifest stays.
+pub(super) fn restart(root: &Root, changes: &mut Vec<Change>, manifest: Option<&Text>) -> Result<(), Refusal> {
+    let running = manifest.and_then(|manifest| in_force::look(root, manifest));
+    restart_for_policy(changes, manifest, running.as_ref())
 }
 
 /// Whether `apply` has nothing to do. This does not ask the cluster, because its API server may be about to restart.

@@ -183,6 +183,8 @@ pub struct Auditing {
     pub log: Option<String>,
     /// The policy on the host.
     pub policy: Option<String>,
+    /// The webhook's kubeconfig on the host.
+    pub webhook: Option<String>,
 }
 
 /// Reads what a manifest says about auditing.
@@ -209,48 +211,12 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
         find_on_host(&present, path)
     };
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
+    let webhook = path("audit-webhook-config-file");
     let all = [words_of(container, "command"), words_of(container, "args")].concat();
     let is_program = |word: &&str| !word.starts_with('-') && word.rsplit('/').next() == Some("kube-apiserver");
     let own = all.iter().position(is_program).unwrap_or_default();
     let words = all[own..].iter().filter(|word| word.starts_with("--")).map(|word| (*word).to_owned()).collect();
-    Ok(Auditing { flags, words, referenced, log, policy })
-}
-
-/// The annotation that changes if the policy changes, because nothing else in the pod does.
-const MARK: &str = "kube-audit-bootstrap/policy";
-
-/// Changes an annotation of the pod, so that the kubelet restarts it: an API server reads its policy only when it
-/// starts. `policies`: the previous policy and the new one. The new value always differs from the present one, even if
-/// the same policies were exchanged before.
-///
-/// # Errors
-///
-/// The annotation cannot be added.
-pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
-    let manifest = read(text)?;
-    let path = ["metadata", "annotations", MARK].map(PathStep::from);
-    let root = &manifest.documents[0].root;
-    // A null counts as an empty mapping.
-    let annotations = root.at(&["metadata", "annotations"]);
-    let old = annotations.and_then(|annotations| annotations.get(MARK));
-    let old_mark = old.and_then(Node::scalar).unwrap_or_default().as_bytes();
-    // FNV-1a: the value must differ, and does not have to be secret.
-    let bytes = [&[old_mark], policies].concat();
-    let hash =
-        bytes.iter().flat_map(|part| part.iter().chain(&[0])).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-    // A letter at the front makes it a string for every YAML reader.
-    let value = New::Str(format!("p{hash:016x}"));
-    let op = match (annotations, old) {
-        (_, Some(_)) => Op::Set { path: path.to_vec(), value },
-        (Some(_), None) => Op::Insert { path: path[..2].to_vec(), pairs: vec![(MARK.to_owned(), value)] },
-        (None, None) => Op::Insert {
-            path: path[..1].to_vec(),
-            pairs: vec![("annotations".to_owned(), New::Map(vec![(MARK.to_owned(), value)]))],
-        },
-    };
-    edit(text, &manifest.documents, 0, &[op]).map_err(|refused| Refusal::new(refused.position, refused.reason))
+    Ok(Auditing { flags, words, referenced, log, policy, webhook })
 }
 
 /// A container's mounts and its pod's volumes.

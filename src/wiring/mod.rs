@@ -4,10 +4,11 @@
 //!
 //! * `settings` holds what a file must have, `mounts` the mounts that this needs.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
-//!   for kubeadm.
+//!   for kubeadm. [`mark`] makes the kubelet restart a pod whose policy changes.
 
 pub mod kubeadm;
 pub mod manifest;
+pub mod mark;
 mod mounts;
 pub mod patch;
 #[cfg(test)]
