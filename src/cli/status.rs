@@ -200,6 +200,7 @@ mod tests {
     use crate::facts::backup::{Set, Why};
     use crate::facts::repairs::{Repair, RepairHistory};
     use crate::facts::server::Lost;
+    use crate::plan::in_force::{InForce, Reason};
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
     fn set(id: &str, why: Why) -> Set {
@@ -249,6 +250,19 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
     fn people_are_told_each_thing_that_is_the_matter() {
         let report = report();
         assert_eq!(text(&report), format!("{STEPS}{PLACE}backups   none\n"));
+        for (state, line) in [
+            (State::Ok, "ok       kube-apiserver (7)  has this policy, and writes this log"),
+            (State::Differs, "differs  kube-apiserver (7)  does not have all of this; see the warning"),
+            (
+                State::Pending,
+                "pending  kube-apiserver (7)  does not have all of this; the kubelet is about to restart it; see the warning",
+            ),
+            (State::Unknown, "unknown  kube-apiserver (7)  may not have all of this; see the warning"),
+        ] {
+            let mut report = self::report();
+            report.plan.in_force = InForce { state, process: Some(7), reasons: vec![] };
+            assert_eq!(text(&report), format!("{STEPS}running   {line}\n{PLACE}backups   none\n"));
+        }
         let repairs = |minutes: &[u64]| {
             let repair =
                 |minute: &u64| Repair { id: format!("H{minute}"), when: format!("2026-11-24T12:{minute:02}:26Z") };
@@ -323,6 +337,11 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         full.lost = lost(&[("log", 7)]);
         full.unproved = Some("U".to_owned());
         full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
+        full.plan.in_force = InForce {
+            state: State::Differs,
+            process: Some(7),
+            reasons: vec![Reason { path: "/l".to_owned(), text: "why".to_owned() }],
+        };
         full.plan.refusal = Some("why".to_owned());
         full.plan.warnings = vec!["a warning".to_owned()];
         full.plan.skipped = vec!["/etc/kubeadm.yaml".to_owned()];
@@ -352,6 +371,11 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 json!({"enabled": true, "repairs": ["H"], "stopped": false}),
             ),
             ("unproved", Value::Null, json!("U")),
+            (
+                "running",
+                json!({"state": "unknown", "process": null, "reasons": []}),
+                json!({"state": "differs", "process": 7, "reasons": ["why"]}),
+            ),
             ("backups", json!([]), json!(["B2", "B1"])),
             ("warnings", json!([]), json!(["a warning"])),
         ] {
@@ -361,6 +385,8 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         for change in [
             (|report| report.interrupted = true) as Change,
             |report| report.plan.refusal = Some("why".to_owned()),
+            |report| report.plan.in_force.state = State::Differs,
+            |report| report.plan.in_force.state = State::Pending,
             |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
         ] {
             let mut report = report();

@@ -43,6 +43,8 @@ pub struct Facts {
     pub owner: Owner,
     /// The API server that runs here, if it is known.
     pub running: Option<Running>,
+    /// The programs that read the log of the manifest, if the configuration names another one.
+    pub readers: Vec<String>,
     /// The paths that an interrupted run may have changed.
     pub unfinished: Vec<String>,
 }

@@ -11,8 +11,10 @@ use nix::fcntl::OFlag;
 
 use super::apiserver;
 use super::gather::{is_log, is_written};
+use super::process;
 use super::root::Root;
 use super::storage::identity;
+use crate::config::Config;
 use crate::facts::file::{FileIdentity, FileKind, Text};
 use crate::facts::in_force::{HeldFile, HeldLog, Holding, LogState, Running, Stamped};
 use crate::facts::server::Process;
@@ -32,18 +34,40 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
         return None;
     }
     let all = apiserver::find_processes().api_servers;
-    let own: Vec<_> = all.iter().filter(|process| process.is(&auditing.flags, &auditing.words)).collect();
-    let (process, is_own) = match (own.as_slice(), all.as_slice()) {
-        ([one], _) => (*one, true),
-        ([], [one]) => (one, false),
-        _ => return None,
+    // One that is being replaced may still run.
+    let own = all.iter().filter(|process| process.is(&auditing.flags, &auditing.words));
+    let (process, is_own) = match (own.max_by_key(|process| process.started), all.as_slice()) {
+        (Some(newest), _) => (newest, true),
+        (None, [one]) => (one, false),
+        (None, all) => {
+            log::info!("{} API servers run here, and none with the flags of the manifest", all.len());
+            return None;
+        }
     };
-    let holding = if is_own { Some(look_inside(root, process, &auditing)?) } else { None };
+    let unreadable = |what: &str| log::info!("the API server (process {}): can't read {what}", process.pid);
+    let holding = if is_own {
+        Some(look_inside(root, process, &auditing).or_else(|| (unreadable("its files"), None).1)?)
+    } else {
+        None
+    };
     let manifest_written = fs::metadata(&manifest.path).ok()?.modified().ok()?;
-    let started = start_of(process)?;
+    let started = start_of(process).or_else(|| (unreadable("when it started"), None).1)?;
     // An API server that ended meanwhile has nothing.
     apiserver::read_process(process.pid).filter(|now| now == process)?;
     Some(Running { pid: process.pid, started, now: SystemTime::now(), manifest_written, holding })
+}
+
+/// The programs that read the log of a manifest, as `NAME (PID)`, if the configuration names another log.
+pub fn readers(root: &Root, manifest: &Text, config: &Config) -> Vec<String> {
+    let log = manifest::read_auditing(&manifest.text).ok().and_then(|auditing| auditing.log);
+    let Some(log) = log.filter(|log| root.is_host() && config.log.file() != Some(log)) else { return Vec::new() };
+    let Some(there) = identity(&log) else { return Vec::new() };
+    let reads = |(pid, name): (i32, String)| {
+        let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+        let its = open.find(|entry| identity(entry.path()) == Some(there))?;
+        (!is_written(pid, its.file_name().to_str()?)).then(|| format!("{name} ({pid})"))
+    };
+    process::running().filter_map(reads).collect()
 }
 
 /// When a process started, to a few hundredths of a second: both times since the boot are the kernel's own, and only

@@ -59,6 +59,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         unreadable,
         beside: beside(root, &manifest_path)?,
         running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
+        readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),
         manifest,
         manifest_path,

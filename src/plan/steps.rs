@@ -13,7 +13,7 @@ use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
 use crate::facts::{Facts, Targets};
 use crate::path::{ADMIN_CONF, parent};
 use crate::storage::forecast::Limits;
-use crate::wiring::mark;
+use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
@@ -45,6 +45,10 @@ pub fn plan(
         planner.install_policy(path, policy_text)?;
     }
     for file in wiring.kubeadm {
+        // On a control plane, this is told of the manifest.
+        if wiring.manifest.is_none() {
+            planner.tell_of_replaced(&file);
+        }
         planner.edit(Step::Kubeadm, file);
     }
     planner.edit_cluster(wiring.cluster);
@@ -251,6 +255,7 @@ impl Planner<'_> {
         let (policy, is_written) = self.policy_after(&path);
         let is_marked = policy.as_ref().and_then(|policy| mark::is_marked(&file.before.text, policy));
         if is_edited {
+            self.tell_of_replaced(&file);
             self.tell_of_lost_log();
             // The edit restarts the API server, so a manifest that takes no mark needs none now.
             let policy = policy.filter(|_| is_marked != Some(true));
@@ -279,6 +284,34 @@ impl Planner<'_> {
                  upgrade removes the audit settings from the manifest; run kube-audit-bootstrap apply again when the \
                  API server answers, on a control plane with kubectl and {ADMIN_CONF}, or add the settings by hand, \
                  with kubectl -n kube-system edit configmap kubeadm-config"
+            ));
+        }
+    }
+
+    /// Says which policy and which log of before an edit puts out of use.
+    fn tell_of_replaced(&mut self, file: &WiredFile) {
+        let Replaced { policy, log } = &file.after.replaced;
+        let mut parts = Vec::new();
+        if let Some((old, new)) = policy {
+            parts.push(format!("{new} replaces its policy {old}, which stays there, but is no longer read"));
+        }
+        if let Some((old, new)) = log {
+            let readers = match self.facts.readers.as_slice() {
+                [] => "a log shipper".to_owned(),
+                readers => readers.join(", "),
+            };
+            let name = |path: &str| if path == "-" { "standard output".to_owned() } else { path.to_owned() };
+            let (old, new) = (name(old), name(new));
+            parts.push(format!(
+                "its log goes to {new} and no longer to {old}: let what reads {old} ({readers}) read {new}"
+            ));
+        }
+        if !parts.is_empty() {
+            self.warn(format!(
+                "{}: this file has other audit settings already: {}; to keep them, set existing: keep in the \
+                 configuration, or use --existing keep",
+                file.before.path,
+                parts.join("; ")
             ));
         }
     }
@@ -560,8 +593,8 @@ mod tests {
     fn an_api_server_whose_manifest_takes_no_mark_is_restarted_by_hand() {
         let (mut facts, mut targets) = audited(&config(""));
         let text = &mut facts.manifest.as_mut().unwrap().text;
-        *text =
-            text.replace("namespace: kube-system", "namespace: kube-system, labels: &l {a: b}, annotations: *l");
+        let (head, rest) = text.split_once(", annotations: {").unwrap();
+        *text = format!("{head}, labels: &l {{a: b}}, annotations: *l}}{}", rest.split_once("}}").unwrap().1);
         targets.policies.insert(Config::default().policy_path, Some(snapshot("kind: Policy\n")));
         let plan = planned(&config(""), &facts, &targets);
         assert_eq!((actions(&plan).as_str(), plan.by_hand), ("edit-file", true));

@@ -50,6 +50,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         live: true,
         owner: Owner { uid: 0, gid: 0 },
         running: None,
+        readers: Vec::new(),
         unfinished: Vec::new(),
     }
 }

@@ -178,7 +178,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         ];
         let by_hand = by_hand(wanted, shape);
         let text = append_document(text, pairs).map_err(|refused| Refusal::from_edit(refused, by_hand))?;
-        return Ok(to_wired(text, &flags, wanted, &[], Vec::new()));
+        return Ok(to_wired(text, &flags::Flags::new(), &flags, wanted, &[], Vec::new()));
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
@@ -196,13 +196,14 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let mut notes = Vec::new();
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
+    let before = edits.present_flags.iter().cloned().collect();
     let present = edits.present_mounts;
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &before, &flags, wanted, &present, notes));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape)))?;
-    Ok(to_wired(edited, &flags, wanted, &present, notes))
+    Ok(to_wired(edited, &before, &flags, wanted, &present, notes))
 }
 
 struct KubeadmEdits<'n> {

@@ -318,14 +318,15 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     check(&flags, version.or(manifest.version), container.position)?;
     edits.set_flags(&line, wanted).map_err(refuse)?;
     let mut notes = Vec::new();
-    let present = edits.mount(&flags, &present.into_iter().collect(), wanted, &mut notes).map_err(refuse)?;
+    let before: Flags = present.into_iter().collect();
+    let present = edits.mount(&flags, &before, wanted, &mut notes).map_err(refuse)?;
     let ops = edits.finish();
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, wanted, &present, notes));
+        return Ok(to_wired(text.to_owned(), &before, &flags, wanted, &present, notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted)))?;
-    Ok(to_wired(edited, &flags, wanted, &present, notes))
+    Ok(to_wired(edited, &before, &flags, wanted, &present, notes))
 }
 
 /// Reads the audit flags of a container.
@@ -759,34 +760,6 @@ mod tests {
         );
         let audited = read_auditing(&wired.text).unwrap();
         assert_eq!((audited.words[0].as_str(), audited.flags), ("--v=2", wired.flags));
-    }
-
-    #[test]
-    fn a_mark_is_always_another() {
-        let pod = |metadata: &str| {
-            format!(
-                "apiVersion: v1\nkind: Pod\nmetadata:{metadata}\nspec:\n  containers:\n  - command: [kube-apiserver]\n    \
-                 name: kube-apiserver\n"
-            )
-        };
-        for metadata in [
-            " {name: a}",
-            "\n  name: a",
-            "\n  name: a\n  annotations:\n    a: b # kept",
-            "\n  name: a\n  annotations: null",
-            " {annotations: {}}",
-        ] {
-            let one = mark(&pod(metadata), &[b"old", b"new"]).expect(metadata);
-            let two = mark(&one, &[b"old", b"new"]).expect(&one);
-            assert_eq!((one.matches(MARK).count(), two.matches(MARK).count()), (1, 1), "{one}{two}");
-            assert_ne!(one, two, "the same change again");
-        }
-        assert!(mark(&pod(" [a]"), &[b"old", b"new"]).is_err(), "metadata is no mapping");
-        let mut marked: Vec<_> =
-            (0..8).map(|bit| mark(&pod(" {name: a}"), &[b"old", &[1 << bit]]).unwrap()).collect();
-        marked.sort();
-        marked.dedup();
-        assert_eq!(marked.len(), 8, "policies that differ in a bit: {marked:?}");
     }
 
     fn pod_of(spec: &str) -> String {

@@ -90,8 +90,29 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_takes_the_mark_whatever_its_metadata_looks_like() {
+        let pod = |metadata: &str| format!("kind: Pod\nmetadata:{metadata}\nspec: {{}}\n");
+        for metadata in [
+            " {name: a}",
+            "\n  name: a",
+            "\n  name: a\n  annotations:\n    a: b # kept",
+            "\n  name: a\n  annotations: null",
+            " {annotations: {}}",
+        ] {
+            let one = mark(&pod(metadata), b"new").expect(metadata);
+            let two = mark(&one, b"new").expect(&one);
+            assert_eq!((one.matches(MARK).count(), two.matches(MARK).count()), (1, 1), "{one}{two}");
+        }
+        let mut marked: Vec<_> = (0..8).map(|bit| mark(&pod(" {name: a}"), &[1 << bit]).unwrap()).collect();
+        marked.sort();
+        marked.dedup();
+        assert_eq!(marked.len(), 8, "policies that differ in a bit: {marked:?}");
+    }
+
+    #[test]
     fn annotations_that_take_no_mark_are_told() {
-        let shared = "kind: Pod\nmetadata:\n  labels: &l {a: b}\n  annotations: *l\n";
-        assert!(mark(shared, b"one").is_err());
+        for metadata in [" [a]", "\n  labels: &l {a: b}\n  annotations: *l"] {
+            assert!(mark(&format!("kind: Pod\nmetadata:{metadata}\n"), b"one").is_err(), "{metadata}");
+        }
     }
 }

@@ -15,4 +15,4 @@ pub mod patch;
 mod property;
 mod settings;
 
-pub use settings::{Refusal, Wanted, Wired};
+pub use settings::{Refusal, Replaced, Wanted, Wired};

@@ -1,6 +1,6 @@
 //! The mounts that the settings need, and how existing mounts of a file serve them.
 
-use super::settings::{Refusal, Wanted, Wired};
+use super::settings::{Refusal, Replaced, Wanted, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
 use crate::path::{log_directory_fault, parent};
@@ -217,6 +217,7 @@ pub(super) fn free_name(name: &str, taken: &[String]) -> String {
 /// The result of an edit, for both kinds of file. `present`: the mounts before the edit.
 pub(super) fn to_wired(
     text: String,
+    before: &Flags,
     flags: &Flags,
     wanted: &Wanted,
     present: &[Present],
@@ -236,7 +237,27 @@ pub(super) fn to_wired(
     let policy = flags.get("audit-policy-file").map(|path| host_path(path)).unwrap_or_default();
     let log = flags.get("audit-log-path").filter(|path| path.starts_with('/'));
     let log_directory = log.map(|path| host_path(parent(path)));
-    Wired { text, policy, log_directory, flags: flags.clone(), notes }
+    let replaced = Replaced::of(before, present, [Some(&policy), log.map(|path| host_path(path)).as_ref()]);
+    Wired { text, policy, log_directory, flags: flags.clone(), notes, replaced }
+}
+
+impl Replaced {
+    /// What an edit puts out of use. `before`: the flags and the mounts before it; `after`: the policy and the log after
+    /// it, on the host.
+    fn of(before: &Flags, present: &[Present], after: [Option<&String>; 2]) -> Replaced {
+        // Without a policy, an API server does not audit.
+        if !before.contains_key("audit-policy-file") {
+            return Replaced::default();
+        }
+        let [policy, log] =
+            [("audit-policy-file", after[0]), ("audit-log-path", after[1])].map(|(flag, after)| {
+                let old = before.get(flag)?;
+                let old = find_on_host(present, old).unwrap_or_else(|| old.clone());
+                let after = after.map_or("-", |after| after.as_str());
+                (old != after).then(|| (old, after.to_owned()))
+            });
+        Replaced { policy, log }
+    }
 }
 
 /// Checks an existing mount that stays. `notes` gets what a person must know.
