@@ -344,11 +344,13 @@ impl Planner<'_> {
             State::Differs => true,
             // The API server that starts next may read the policy before it is written.
             State::Pending => is_written,
-            State::Unknown => is_written || is_marked == Some(false) || self.is_half_done(path),
+            State::Unknown => {
+                is_written || is_marked.map_or_else(|| self.is_half_done(path), |is_marked| !is_marked)
+            }
         }
     }
 
-    /// Did an interrupted run change this file? Then nobody knows whether the API server has it.
+    /// Did an interrupted run change this file? Without a mark, nobody knows whether the API server has it.
     fn is_half_done(&self, path: &str) -> bool {
         self.facts.unfinished.iter().any(|changed| changed == path)
     }
