@@ -18,7 +18,7 @@ ROUNDS ?= 100
 # The factor by which the time limits of tests are longer, for a slow machine.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test test-program test-kubernetes slice vm-tests test-all matrix judge corpus mutants bench \
+.PHONY: help build demo check test test-program test-kubernetes slice vm-tests test-all matrix judge corpus mutants fuzz bench \
 	docs packages oci arm64 install clean harness
 
 help: ## Show this help
@@ -34,6 +34,7 @@ demo: build ## Show the main job on a sample node: plan, apply, apply again, sta
 check: ## Check the format and the lints, and run the fast tests
 	@tests/setup.sh cc cargo-fmt cargo-clippy jq
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets --features docs -- -D warnings
 	cargo clippy --locked -p vm-tests --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items
@@ -63,6 +64,7 @@ test-all: test-program arm64 harness ## Run all tests, with every version of Kub
 	tests/examples.sh $(RELEASE)
 	tests/shippers.sh $(RELEASE) rsyslog otel
 	tests/real.sh $(RELEASE) $(PACKAGE) all
+	$(MAKE) --no-print-directory fuzz
 	$(HARNESS) run --all --on qemu --program $(RELEASE) --package $(PACKAGE) --patience $(PATIENCE)
 	$(HARNESS) build-image target/image.qcow2
 	$(HARNESS) run first-boot reboot --image target/image.qcow2 --program $(RELEASE) --patience $(PATIENCE)
@@ -100,6 +102,10 @@ corpus: ## Run every file of a corpus through the program and judge the result: 
 mutants: ## Break the program in each small way, and expect a test to fail: SCOPE=src/yaml, or SINCE=COMMIT; hours without them
 	@tests/setup.sh cc prlimit
 	tests/mutants.sh $(if $(SINCE),--in-diff $(SINCE),$(SCOPE))
+
+fuzz: ## Read random texts with every reader of other people's files: TIME=60 for each, TARGETS=manifest
+	@tests/setup.sh cc c++
+	tests/fuzz.sh $(or $(TIME),60) $(TARGETS)
 
 bench: build ## Measure the program against a floor, as ratios: make bench [ROUNDS=100]
 	@tests/setup.sh strace

@@ -33,6 +33,7 @@ fn each_target_of_make_runs_all_of_its_steps() {
                 "",
                 "@tests/setup.sh cc cargo-fmt cargo-clippy jq",
                 "cargo fmt --all --check",
+                "cargo fmt --manifest-path fuzz/Cargo.toml --check",
                 "cargo clippy --locked --all-targets --features docs -- -D warnings",
                 "cargo clippy --locked -p vm-tests --all-targets -- -D warnings",
                 "RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps --document-private-items",

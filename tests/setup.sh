@@ -7,6 +7,7 @@ set -euo pipefail
 package() {
     case $1 in
         cc) echo gcc libc6-dev ;;
+        c++) echo g++ ;;
         nm | readelf) echo binutils ;;
         ip) echo iproute2 ;;
         prlimit | setpriv | unshare) echo util-linux ;;

@@ -2,23 +2,33 @@
 
 /// The line of a container's log that best explains why the container ended: the last error, or else the last line.
 /// If the container still runs (`runs`), only an error about auditing counts, because a healthy API server logs
-/// other errors, too.
+/// other errors, too, and every request.
 pub fn last_words(log: &str, runs: bool) -> Option<String> {
     // In CRI's log format, the time, the stream and a tag (full or partial line) stand before each line.
     let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
+    // klog's levels.
+    let is_klog_error = |line: &&&str| {
+        ["E", "F"].iter().any(|level| {
+            line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+    };
     let is_error = |line: &&&str| {
         line.starts_with("Error:")
             || line.starts_with("panic:")
             || line.contains("\"command failed\"")
-            || ["E", "F"].iter().any(|level| {
-                line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-            })
+            || is_klog_error(line)
     };
     let found = match runs {
-        true => lines.iter().rev().find(|line| is_error(line) && line.contains("audit")),
+        true => lines.iter().rev().find(|line| is_klog_error(line) && line.contains("audit")),
         false => lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty())),
     };
     found.map(|line| (*line).to_owned())
+}
+
+/// Whether an API server's last words say that it found no etcd (kubernetes/kubernetes
+/// `pkg/controlplane/instance.go`: "error creating storage factory").
+pub fn lacks_etcd(words: &str) -> bool {
+    ["etcd", "storage factory", "storage backend"].iter().any(|of_etcd| words.contains(of_etcd))
 }
 
 /// The text in an event's JSON line before the time at which the request was received.
@@ -67,6 +77,29 @@ mod tests {
         assert_eq!(last_words(&log(&[harmless]), true), None);
         let audit = "E0101 00:00:00.1 1 metrics.go:110] Error in audit plugin 'log' affecting 1 audit events: no space left on device";
         assert_eq!(last_words(&log(&[audit, harmless]), true).as_deref(), Some(audit));
+        let request = "I0101 00:00:00.1 1 httplog.go:135] \"HTTP\" verb=\"PUT\" audit-ID=\"x\"";
+        assert_eq!(last_words(&log(&[request]), true), None);
+        assert_eq!(last_words(&log(&["panic: audit", request]), true), None);
+        assert_eq!(last_words(&log(&[request]), false).as_deref(), Some(request));
+    }
+
+    #[test]
+    fn an_api_server_without_etcd_says_so() {
+        for (words, wanted) in [
+            (
+                "E1130 1 run.go:72] \"command failed\" err=\"error creating storage factory: etcd grpc connection not ready: \
+                 context deadline exceeded\"",
+                true,
+            ),
+            (
+                "F1130 1 instance.go:291] Error creating leases: error creating storage factory: deadline exceeded",
+                true,
+            ),
+            ("Error: unknown flag: --no-such-flag", false),
+            ("E1130 1 run.go:72] \"command failed\" err=\"loading audit policy file: no such file\"", false),
+        ] {
+            assert_eq!(lacks_etcd(words), wanted, "{words}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::plan::Occasion;
 use crate::run::Run;
 use crate::run::apply::{self, ApplyTerms};
 use crate::run::misuse::Misuse;
-use crate::wiring::kubeadm::{self, Purpose};
+use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::patch;
 
 /// This environment variable counts the calls of the hook. If it is set, the node is prepared already. At
@@ -81,20 +81,25 @@ impl Call {
     /// arguments that kubeadm refuses, the result does not matter.
     fn of(arguments: &[String]) -> Option<Call> {
         // cobra looks for the command first, removes it, and gives the rest to the command, with the flags before it.
-        let at = Scan::of(arguments, SWITCHES).word?;
+        let at = *Scan::of(arguments, SWITCHES).words.first()?;
         let occasion = [Occasion::Init, Occasion::Join, Occasion::Upgrade]
             .into_iter()
             .find(|occasion| occasion.command() == Some(&arguments[at]))?;
         let rest = [&arguments[..at], &arguments[at + 1..]].concat();
         let scan = Scan::of(&rest, &[SWITCHES, COMMAND_SWITCHES].concat());
-        let word = scan.word.map(|at| rest[at].as_str());
+        let words: Vec<_> = scan.words.iter().map(|at| rest[*at].as_str()).collect();
         let value = |flag: &str| scan.value(flag).map(str::to_owned);
         let config = value("config");
-        let changes = match occasion {
-            Occasion::Init => word != Some("phase"),
+        let is_prepared_for = match occasion {
+            Occasion::Init => needs_preparation(occasion, &words),
             // A worker needs no preparation.
-            Occasion::Join => word != Some("phase") && (config.is_some() || scan.is_on("control-plane")),
-            _ => matches!(word, Some("apply" | "node")),
+            Occasion::Join => {
+                needs_preparation(occasion, &words) && (config.is_some() || scan.is_on("control-plane"))
+            }
+            _ => match words[..] {
+                ["apply" | "node", ref rest @ ..] => needs_preparation(occasion, rest),
+                _ => false,
+            },
         };
         let call = Call {
             occasion,
@@ -106,7 +111,7 @@ impl Call {
             rootfs: value("rootfs"),
             end: scan.end + 1,
         };
-        Some(call).filter(|_| changes && !scan.is_on("help") && !scan.is_on("dry-run"))
+        Some(call).filter(|_| is_prepared_for && !scan.is_on("help") && !scan.is_on("dry-run"))
     }
 
     /// The command of kubeadm.
@@ -130,10 +135,23 @@ impl Call {
     }
 }
 
+/// Whether a command with these words writes the API server's manifest, or the configuration that manifests are made
+/// from: the whole command, or that phase of it alone, as kubespray calls it.
+fn needs_preparation(occasion: Occasion, words: &[&str]) -> bool {
+    let ["phase", phase @ ..] = words else { return true };
+    match occasion {
+        Occasion::Init => {
+            matches!(phase, ["control-plane", "all" | "apiserver", ..] | ["upload-config", "all" | "kubeadm", ..])
+        }
+        Occasion::Join => matches!(phase, ["control-plane-prepare", "all" | "control-plane", ..]),
+        _ => matches!(phase, ["control-plane", ..]),
+    }
+}
+
 /// Arguments, parsed as pflag does it.
 struct Scan {
-    /// The position of the first argument that is neither a flag nor the value of a flag.
-    word: Option<usize>,
+    /// The positions of the arguments that are neither flags nor values of flags.
+    words: Vec<usize>,
     /// Name and value of each flag, in order.
     flags: Vec<(String, String)>,
     /// The position at which the flags end.
@@ -142,7 +160,7 @@ struct Scan {
 
 impl Scan {
     fn of(arguments: &[String], switches: &[&str]) -> Scan {
-        let mut scan = Scan { word: None, flags: Vec::new(), end: arguments.len() };
+        let mut scan = Scan { words: Vec::new(), flags: Vec::new(), end: arguments.len() };
         let mut left = arguments.iter().enumerate();
         while let Some((at, argument)) = left.next() {
             if argument == "--" {
@@ -166,8 +184,8 @@ impl Scan {
                 if level == Some("") {
                     left.next();
                 }
-            } else if scan.word.is_none() && !argument.is_empty() {
-                scan.word = Some(at);
+            } else if !argument.is_empty() {
+                scan.words.push(at);
             }
         }
         scan
@@ -382,7 +400,7 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
     };
     let text = path.and_then(|path| open_root(call.root())?.text(&path));
     let Ok(Some(text)) = text else { return false };
-    kubeadm::read(&text.text, &text.path, false).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
+    kubeadm::read(&text.text, &text.path, Reader::Join).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
 }
 
 /// `error`, with what it means for the caller of kubeadm. The last line can be understood alone.
@@ -447,6 +465,14 @@ mod tests {
             ("init --config f -- --dry-run --config g", "init", "f"),
             ("init --help=false --config f", "init", "f"),
             ("init --config f --rootfs=", "init", "f"),
+            // The phases that write the manifest, or what it is made from.
+            ("init phase control-plane all --config f", "init", "f"),
+            ("init phase control-plane apiserver --config f", "init", "f"),
+            ("init --config f phase --v 6 control-plane apiserver", "init", "f"),
+            ("init phase upload-config kubeadm --config f", "init", "f"),
+            ("init phase upload-config all --config f", "init", "f"),
+            ("join phase control-plane-prepare all --config f", "join", "f"),
+            ("join phase control-plane-prepare control-plane --config f", "join", "f"),
         ] {
             assert_eq!(told(line), Some((verb, Some(file.to_owned()))), "{line}");
         }
@@ -463,6 +489,10 @@ mod tests {
             ("upgrade --yes apply", "upgrade"),
             ("upgrade apply -y --force v1.37.2 --config f", "upgrade"),
             ("upgrade node", "upgrade"),
+            ("init phase control-plane apiserver", "init"),
+            ("join phase control-plane-prepare all 10.0.0.1:6443 --control-plane", "join"),
+            ("upgrade apply phase control-plane", "upgrade"),
+            ("upgrade node phase --config f control-plane", "upgrade"),
         ] {
             assert_eq!(told(line), Some((verb, None)), "{line}");
         }
@@ -484,7 +514,16 @@ mod tests {
             "token create --config f init",
             "completion bash",
             "help init --config f",
-            "init phase control-plane all --config f",
+            "init phase",
+            "init phase control-plane",
+            "init phase control-plane scheduler --config f",
+            "init phase upload-config kubelet --config f",
+            "join phase control-plane-prepare certs --config f",
+            "join phase control-plane-prepare all",
+            "upgrade apply phase",
+            "upgrade apply phase preflight",
+            "upgrade node phase kubelet-config --config f",
+            "upgrade phase control-plane",
             "init --dry-run phase control-plane all --config f",
             "init --config f phase preflight",
             "join phase preflight --config f",

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::common::{Common, Outcome, Overrides, configuration};
 use crate::audit::flags;
+use crate::facts::asker::{Answered, Asker};
 use crate::plan::Occasion;
 use crate::run::prove::{self, Evidence, Proved, Verified};
 
@@ -78,8 +79,16 @@ pub fn text(proved: &Proved) -> String {
         }
         Evidence::Elsewhere => "it answers; its events go to a webhook, where the program can't look".to_owned(),
     };
+    let asked = match proved.answered {
+        Answered::To(Asker::Admin) => String::new(),
+        Answered::To(asker) => {
+            format!(" (asked with the certificate of {}, as admin.conf is of no use)", asker.word())
+        }
+        Answered::ByItsPort => " (it listens on its port, and kubectl can't ask it)".to_owned(),
+    };
     let runs = "runs with the audit flags of the manifest";
-    format!("the API server (process {}) {runs}: {how}, after {} s", proved.process.pid, proved.after.as_secs())
+    let after = proved.after.as_secs();
+    format!("the API server (process {}) {runs}: {how}{asked}, after {after} s", proved.process.pid)
 }
 
 /// The proof, as JSON.
@@ -89,7 +98,13 @@ pub fn document(proved: &Proved) -> Value {
         Evidence::Traffic => Some("traffic"),
         Evidence::Nothing | Evidence::Elsewhere | Evidence::Rare => None,
     };
-    json!({"proved": true, "process": proved.process.pid, "event": event, "seconds": proved.after.as_secs_f64()})
+    json!({
+        "proved": true,
+        "process": proved.process.pid,
+        "asked": proved.answered.word(),
+        "event": event,
+        "seconds": proved.after.as_secs_f64(),
+    })
 }
 
 #[cfg(test)]
@@ -102,26 +117,56 @@ pub mod tests {
     pub fn proofs() -> Vec<Proved> {
         let arguments = vec!["kube-apiserver".to_owned()];
         let process = Process { pid: 1234, started: 1, arguments };
-        [Evidence::Question("/version"), Evidence::Traffic, Evidence::Nothing, Evidence::Elsewhere, Evidence::Rare]
-            .map(|evidence| Proved { process: process.clone(), evidence, after: Duration::from_millis(36_200) })
-            .into()
+        let kinds = [
+            (Evidence::Question("/version"), Answered::To(Asker::Admin)),
+            (Evidence::Traffic, Answered::ByItsPort),
+            (Evidence::Nothing, Answered::To(Asker::ApiServer)),
+            (Evidence::Elsewhere, Answered::To(Asker::Kubelet)),
+            (Evidence::Rare, Answered::To(Asker::Admin)),
+        ];
+        let after = Duration::from_millis(36_200);
+        kinds.map(|(evidence, answered)| Proved { process: process.clone(), evidence, answered, after }).into()
     }
 
     #[test]
     fn a_proof_is_told_to_people_and_programs() {
         let mut documents = Vec::new();
         let runs = "the API server (process 1234) runs with the audit flags of the manifest";
-        for (proved, event, words) in [
-            (0, json!("/version"), "it recorded a request for /version"),
-            (1, json!("traffic"), "it recorded what the cluster does"),
-            (2, Value::Null, "it answers; its policy records nothing, so there was no event to wait for"),
-            (3, Value::Null, "it answers; its events go to a webhook, where the program can't look"),
-            (4, Value::Null, "it answers, and its log exists; nothing that its policy records has happened yet"),
+        let as_whom = |word| format!("(asked with the certificate of {word}, as admin.conf is of no use)");
+        for (proved, event, asked, words) in [
+            (0, json!("/version"), "admin.conf", "it recorded a request for /version".to_owned()),
+            (
+                1,
+                json!("traffic"),
+                "port",
+                "it recorded what the cluster does (it listens on its port, and kubectl can't ask it)".to_owned(),
+            ),
+            (
+                2,
+                Value::Null,
+                "apiserver-kubelet-client",
+                "it answers; its policy records nothing, so there was no event to wait for ".to_owned()
+                    + &as_whom("apiserver-kubelet-client"),
+            ),
+            (
+                3,
+                Value::Null,
+                "kubelet-client",
+                "it answers; its events go to a webhook, where the program can't look ".to_owned()
+                    + &as_whom("kubelet-client"),
+            ),
+            (
+                4,
+                Value::Null,
+                "admin.conf",
+                "it answers, and its log exists; nothing that its policy records has happened yet".to_owned(),
+            ),
         ]
-        .map(|(at, event, text)| (proofs().swap_remove(at), event, text))
+        .map(|(at, event, asked, text)| (proofs().swap_remove(at), event, asked, text))
         {
             let document = document(&proved);
-            assert_eq!(document, json!({"proved": true, "process": 1234, "event": event, "seconds": 36.2}));
+            let wanted = json!({"proved": true, "process": 1234, "asked": asked, "event": event, "seconds": 36.2});
+            assert_eq!(document, wanted);
             assert_eq!(text(&proved), format!("{runs}: {words}, after 36 s"));
             documents.push(document);
         }

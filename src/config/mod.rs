@@ -26,8 +26,12 @@ pub const KUBEADM_CONFIGS: &[&str] = &[
     // Kairos' provider-kubeadm: the file for `kubeadm init`, and the file from which it makes manifests later.
     "/opt/kubeadm/kubeadm.yaml",
     "/opt/kubeadm/cluster-config.yaml",
+    // minikube, on every start.
+    "/var/tmp/minikube/kubeadm.yaml",
     // Administrators, by hand.
     "/etc/kubernetes/kubeadm.yaml",
+    "/etc/kubernetes/kubeadm.yml",
+    "/etc/kubernetes/kubeadm.conf",
     "/etc/kubernetes/kubeadm-config.yaml",
     "/etc/kubernetes/kubeadm/kubeadm.yaml",
     "/etc/kubernetes/kubeadm/kubeadm-config.yaml",

@@ -1,7 +1,9 @@
 //! What was observed on a node, as data: the input of a plan. `node` fills it in. No code here reads a node, and none
 //! decides what to do.
 
+pub mod asker;
 pub mod backup;
+pub mod distribution;
 pub mod file;
 pub mod in_force;
 pub mod repairs;
@@ -15,6 +17,7 @@ use anyhow::Result;
 use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
+use distribution::Distribution;
 use file::{Attributes, Owner, Snapshot, Text};
 use in_force::Running;
 
@@ -36,6 +39,8 @@ pub struct Facts {
     pub joined: bool,
     /// The node has the API server's certificate, which only control planes have.
     pub certified: bool,
+    /// The distribution without kubeadm that the node belongs to.
+    pub distribution: Option<&'static Distribution>,
     /// The node is the running system, not an image.
     pub live: bool,
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds

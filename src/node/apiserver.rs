@@ -1,22 +1,19 @@
-//! The API server that runs on this node: its processes, its answers, its audit log and its containers' logs. Works
+//! The API server that runs on this node: its processes, its answers and its audit log. Works
 //! only on the running system, so paths here are not below a `Root`.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail, ensure};
 use nix::fcntl::OFlag;
 
-use super::kubectl::{Answer, Kubectl};
+use super::kubectl::{self, Answer};
 use super::process::running;
 use super::storage::identity;
-use crate::audit::log::last_words;
 use crate::audit::metrics;
+use crate::facts::asker::Answered;
 use crate::facts::file::FileIdentity;
 use crate::facts::server::{Lost, Process};
 use crate::path::parent;
@@ -25,13 +22,8 @@ use crate::path::parent;
 const API_SERVER: &str = "kube-apiserver";
 const KUBELET: &str = "kubelet";
 
-/// The kubelet's logs of containers: a directory for each container of each pod, and a file for each start.
-const POD_LOGS: &str = "/var/log/pods";
-const API_SERVER_PODS: &str = "kube-system_kube-apiserver-";
-
 /// How many bytes at the end of a log are read.
 const LOG_LIMIT: u64 = 64 << 20;
-const LAST_WORDS_LIMIT: u64 = 64 << 10;
 
 /// The processes of Kubernetes that run here.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +43,11 @@ pub fn find_processes() -> Processes {
         }
     }
     found
+}
+
+/// When the kubelet started; `None` if none runs.
+pub fn kubelet_start() -> Option<SystemTime> {
+    running().filter(|(_, name)| name == KUBELET).find_map(|(pid, _)| start_time(&read_process(pid)?))
 }
 
 /// Reads a process from `/proc`. `None` if it has ended.
@@ -79,21 +76,20 @@ pub fn start_time(process: &Process) -> Option<SystemTime> {
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
 }
 
-/// Whether the API server is ready: its answer to `/readyz`. If kubectl can't ask, an open port counts as an answer.
+/// Whether the API server is ready: its answer to `/readyz`. If nobody can ask it, an open port counts as an answer.
 ///
 /// # Errors
 ///
 /// It is not ready: what kubectl or the kernel reports.
-pub fn check_answers(process: &Process) -> Result<()> {
-    let why = match Kubectl::of(process).map(|kubectl| kubectl.ask("/readyz")) {
-        Ok(Answer::Text(_)) => return Ok(()),
-        Ok(Answer::Missing(why)) => bail!(why),
-        Ok(Answer::Unusable(why)) => why,
-        Err(why) => format!("{why:#}"),
+pub fn check_answers(process: &Process) -> Result<Answered> {
+    let why = match kubectl::ask(process, "/readyz") {
+        Answer::Text(_, asker) => return Ok(Answered::To(asker)),
+        Answer::Missing(why) => bail!(why),
+        Answer::Unusable(why) => why,
     };
     ensure!(listens("/proc/net", process.port()), "nothing listens on port {}", process.port());
-    log::info!("kubectl can't ask the API server, so its open port counts as an answer: {why}");
-    Ok(())
+    log::info!("nobody can ask the API server, so its open port counts as an answer: {why}");
+    Ok(Answered::ByItsPort)
 }
 
 /// How long the metrics may take: they are megabytes, and the API server collects them for each answer.
@@ -104,7 +100,7 @@ const METRICS: Duration = Duration::from_secs(15);
 pub fn count_lost() -> Option<Lost> {
     let processes = find_processes().api_servers;
     let [process] = processes.as_slice() else { return None };
-    let metrics = Kubectl::of(process).and_then(|kubectl| kubectl.get_within(METRICS, "/metrics"));
+    let metrics = kubectl::read(process, METRICS, "/metrics");
     // An API server that doesn't audit loses no events.
     let audits =
         ["--audit-log-path", "--audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());
@@ -164,52 +160,6 @@ impl Tail {
     }
 }
 
-/// The logs of the API server's containers: their paths, each with the time of its last line.
-pub fn container_logs() -> BTreeMap<PathBuf, SystemTime> {
-    let files = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut logs = BTreeMap::new();
-    for pod in files(Path::new(POD_LOGS)) {
-        if !pod.file_name().is_some_and(|name| name.to_string_lossy().starts_with(API_SERVER_PODS)) {
-            continue;
-        }
-        for log in files(&pod).flat_map(|container| files(&container).collect::<Vec<_>>()) {
-            let time = fs::metadata(&log).and_then(|metadata| metadata.modified());
-            if let (Some("log"), Ok(time)) = (log.extension().and_then(|extension| extension.to_str()), time) {
-                logs.insert(log, time);
-            }
-        }
-    }
-    logs
-}
-
-/// The last error (see [`last_words`]) of the newest container that has one; `runs`: it still runs.
-pub fn newest_words(logs: &BTreeMap<PathBuf, SystemTime>, runs: bool) -> Option<String> {
-    let mut logs: Vec<_> = logs.iter().collect();
-    logs.sort_by_key(|(_, time)| Reverse(**time));
-    logs.into_iter().find_map(|(path, _)| last_words(&end_of(path, LAST_WORDS_LIMIT).ok()?, runs))
-}
-
-/// The lines on standard output in the newest log: the events. The API server's own messages are on standard error.
-pub fn newest_output(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<String> {
-    Some(standard_output(&end_of(newest_log(logs)?, LOG_LIMIT).ok()?))
-}
-
-fn standard_output(log: &str) -> String {
-    let is_output = |line: &&str| line.split(' ').nth(1) == Some("stdout");
-    log.lines().filter(is_output).fold(String::new(), |text, line| text + line + "\n")
-}
-
-/// The path of the newest log.
-pub fn newest_log(logs: &BTreeMap<PathBuf, SystemTime>) -> Option<&Path> {
-    logs.iter().max_by_key(|(_, time)| **time).map(|(path, _)| path.as_path())
-}
-
-fn end_of(path: &Path, limit: u64) -> Result<String> {
-    let file = File::open(path)?;
-    let start = file.metadata()?.len().saturating_sub(limit);
-    read_from(file, start, limit)
-}
-
 fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
@@ -237,13 +187,6 @@ mod tests {
         );
         assert_eq!(parse(42, b"", stat), None, "a zombie");
         assert_eq!(parse(42, b"kube-apiserver\0", b"nonsense"), None);
-    }
-
-    #[test]
-    fn messages_are_no_output() {
-        let log = "2026-01-01T00:00:00.1Z stderr F I0101 httplog.go:135] URI=\"/version?m=1\"\n\
-                   2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\nbroken\n";
-        assert_eq!(standard_output(log), "2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\n");
     }
 
     #[test]

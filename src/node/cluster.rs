@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
 use super::apiserver;
-use super::kubectl::Kubectl;
+use super::kubectl::{self, Kubectl};
 use crate::change::KUBEADM_CONFIG;
 
 const PATH: &str = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config";
@@ -71,7 +71,7 @@ fn get() -> Result<(Kubectl, Value, String)> {
     let mut failed = anyhow!("no API server runs here");
     // Another API server may run in a container here, of a test cluster for example.
     for process in &apiserver::find_processes().api_servers {
-        match Kubectl::of(process).and_then(|kubectl| Ok((kubectl.get(PATH)?, kubectl))) {
+        match kubectl::read_as_admin(process, PATH) {
             Ok((answer, kubectl)) => {
                 let object: Value =
                     serde_json::from_str(&answer).with_context(|| format!("{KUBEADM_CONFIG} can't be parsed"))?;

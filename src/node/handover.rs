@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use std::{env, process};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use super::root::{Root, split};
@@ -128,9 +129,20 @@ pub fn is_stream(path: &Path) -> bool {
         || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
 }
 
-/// Whether kubeadm needs a copy, because the file can't be edited at its own path.
+/// Whether kubeadm needs a copy, because the file can't be edited at its own path: it is a stream, a mount of its own,
+/// or on a file system that is mounted read-only.
+///
+/// # Errors
+///
+/// The list of mounts can't be read.
 pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
-    Ok(is_stream(path) || path_fault("", shown).is_some() || mounted_at(shown)?.is_some())
+    if is_stream(path) || path_fault("", shown).is_some() {
+        return Ok(true);
+    }
+    // The edit replaces the file that a link leads to. A file that is missing is reported by who reads it.
+    let Ok(real) = fs::canonicalize(path) else { return Ok(false) };
+    let is_read_only = real.parent().is_some_and(|parent| access(parent, AccessFlags::W_OK) == Err(Errno::EROFS));
+    Ok(is_read_only || mounted_at(&real.to_string_lossy())?.is_some())
 }
 
 /// The absolute path of a file, without `.` and `..`.

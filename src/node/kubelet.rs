@@ -12,6 +12,9 @@ use crate::storage::forecast::{self, Share};
 
 const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
 
+/// Where the kubelet writes the logs of containers, unless `podLogsDir` of its configuration says otherwise.
+const POD_LOGS: &str = "/var/log/pods";
+
 const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 
 /// In a kind node image, the Kubernetes version that it was built from.
@@ -67,8 +70,39 @@ fn manifest_directory(root: &Root) -> Result<String> {
     Ok(path.trim_end_matches('/').to_owned())
 }
 
+/// The directory of the logs of containers: `podLogsDir` of the kubelet's configuration, or else its default.
+pub fn pod_logs(root: &Root) -> String {
+    let read = || {
+        let config = root.text(KUBELET_CONFIG).ok()??;
+        let path = crate::yaml::parse(&config.text).ok()?.first()?.root.get("podLogsDir")?.scalar()?.to_owned();
+        path.starts_with('/').then_some(path)
+    };
+    read().unwrap_or_else(|| POD_LOGS.to_owned())
+}
+
 /// What the kubelet keeps free of its file system. `None` if it has no configuration that can be read.
 pub fn eviction(root: &Root) -> Option<Share> {
     let config = root.text(KUBELET_CONFIG).ok()??;
     Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Node;
+    use super::*;
+
+    #[test]
+    fn logs_of_containers_are_where_the_kubelets_configuration_says() {
+        for (config, wanted) in [
+            (None, "/var/log/pods"),
+            (Some("kind: KubeletConfiguration\n"), "/var/log/pods"),
+            (Some("podLogsDir: /data/pods\n"), "/data/pods"),
+            (Some("podLogsDir: data\n"), "/var/log/pods"),
+            (Some("podLogsDir: [\n"), "/var/log/pods"),
+        ] {
+            let node = Node::new();
+            config.inspect(|config| node.put(KUBELET_CONFIG, config));
+            assert_eq!(pod_logs(&node.root), wanted, "{config:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, split, stays_wrong};
 use super::{backup, cluster, disk, gather, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
+use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{FileKind, Owner, Text, text_of};
 use crate::facts::{Directory, Facts, Paths, Targets, Unit};
 use crate::path::parent;
@@ -66,9 +67,27 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         kubeadm,
         joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
         certified: is_certified(root)?,
+        distribution: distribution(root)?,
         live: root.is_host(),
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
     })
+}
+
+/// The distribution without kubeadm that has left its signs on the node.
+fn distribution(root: &Root) -> Result<Option<&'static Distribution>> {
+    let release = root.text("/etc/os-release").ok().flatten().map(|file| file.text).unwrap_or_default();
+    let os = release.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"'));
+    for known in DISTRIBUTIONS {
+        for sign in known.signs {
+            if root.stat(sign)?.is_some() {
+                return Ok(Some(known));
+            }
+        }
+        if os.is_some() && os == known.os {
+            return Ok(Some(known));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the node has the API server's certificate, which only control planes have.

@@ -17,6 +17,7 @@ use nix::sys::signal::SigSet;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
+use super::pod::Container;
 use crate::facts::server::Process;
 
 /// The request that is watched: one small object that every cluster has.
@@ -62,9 +63,9 @@ struct Canary {
 
 impl Outgoing {
     /// Starts to watch the API server. Call it while the API server still answers.
-    pub fn of(process: Process, events: EventSink) -> Outgoing {
+    pub fn of(process: Process, events: EventSink, container: &Container) -> Outgoing {
         let canary = match events {
-            EventSink::Log(_) => Canary::begin(&process)
+            EventSink::Log(_) => Canary::begin(&process, container)
                 .inspect_err(|error| log::info!("can't watch the running API server: {error:#}"))
                 .ok(),
             EventSink::None | EventSink::Elsewhere => None,
@@ -102,11 +103,10 @@ impl Outgoing {
 }
 
 impl Canary {
-    fn begin(process: &Process) -> Result<Canary> {
+    fn begin(process: &Process, container: &Container) -> Result<Canary> {
         let mark = kubectl::mark();
-        let logs = apiserver::container_logs();
-        let log = apiserver::newest_log(&logs).context("its container has no log")?;
-        let messages = Tail::from_now(&log.to_string_lossy());
+        let log = container.log_of(process).context("its container has no log")?;
+        let messages = Tail::from_now(&log.path.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
         let client = command.stdout(Stdio::piped()).spawn()?;
         let mut canary = Canary { client, mark, messages };

@@ -9,6 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Environment variables that would send a request for this node through a proxy.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
@@ -42,8 +44,8 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a program with `input`, and returns its standard output as text. Kills the program after `limit`. Doesn't wait
-/// for processes that it started.
+/// Runs a program with `input`, and returns its standard output as text. Kills the program after `limit`, with the
+/// processes that it started. Doesn't wait for processes that outlive it.
 ///
 /// # Errors
 ///
@@ -100,7 +102,12 @@ fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
             break status;
         }
         if Instant::now() >= end {
+            // Its own children, too, such as a plugin of kubectl that waits for a browser.
+            let below = descendants(child.id());
             child.kill()?;
+            for pid in below {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
             child.wait()?;
             bail!("{program}: did not end within {} s", limit.as_secs());
         }
@@ -112,12 +119,26 @@ fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
     Ok(())
 }
 
+/// The processes that a process has started, and those that these have started.
+fn descendants(pid: u32) -> Vec<i32> {
+    // proc_pid_stat(5): after the name in brackets come the state and the parent.
+    let parent = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<i32>().ok()
+    };
+    let parents: Vec<_> = running().filter_map(|(pid, _)| Some((pid, parent(pid)?))).collect();
+    let mut found: Vec<i32> = pid.try_into().into_iter().collect();
+    let mut at = 0;
+    while let Some(above) = found.get(at).copied() {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == above).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(found.len().min(1))
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
-
-    use nix::sys::signal::{SIGKILL, kill};
-    use nix::unistd::Pid;
 
     use super::*;
 
@@ -143,17 +164,15 @@ mod tests {
         assert_eq!(error.to_string(), "/bin/sh: failed with exit status: 3: why");
     }
 
-    /// The child of the shell keeps the shell's pipes open. If it still runs afterwards, `output` didn't wait for it.
+    /// The child of the shell keeps the shell's pipes open.
     #[test]
     fn nothing_is_waited_for_longer_than_the_limit() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("pid");
         let still_runs = |pid: &str| {
-            let pid = pid.trim_end();
             // A process that has ended has no arguments, even if its parent has not waited for it.
-            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            assert_eq!(arguments, b"sleep\x0060\0", "{pid} was waited for");
-            kill(Pid::from_raw(pid.parse().unwrap()), SIGKILL).unwrap();
+            let arguments = fs::read(format!("/proc/{}/cmdline", pid.trim_end())).unwrap_or_default();
+            arguments == b"sleep\x0060\0"
         };
         let script = |then: &str| format!("sleep 60 & echo $! >{}; {then}", file.display());
         let mut limit = Duration::from_millis(100);
@@ -166,9 +185,16 @@ mod tests {
                 _ => limit *= 2,
             }
         };
-        still_runs(&pid);
+        // What a program that is killed has started is killed, too, in its turn.
+        let end = Instant::now() + Duration::from_secs(60);
+        while still_runs(&pid) {
+            assert!(Instant::now() < end, "{pid} still runs");
+            thread::sleep(Duration::from_millis(5));
+        }
         sh(&script("true"), "", Duration::from_secs(60)).unwrap();
-        still_runs(&fs::read_to_string(&file).unwrap());
+        let pid = fs::read_to_string(&file).unwrap();
+        assert!(still_runs(&pid), "{pid} was waited for");
+        kill(Pid::from_raw(pid.trim_end().parse().unwrap()), Signal::SIGKILL).unwrap();
     }
 
     #[test]

@@ -7,9 +7,10 @@ use anyhow::{Result, bail};
 use super::{Intent, Occasion, Role};
 use crate::audit::version::Version;
 use crate::facts::Facts;
+use crate::facts::distribution::Distribution;
 use crate::facts::file::Text;
 use crate::wiring::Refusal;
-use crate::wiring::kubeadm::{self, Purpose};
+use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, Manifest};
 
 /// What kind of node this is. It borrows the texts of the node's files.
@@ -51,6 +52,7 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
     identity.read_kubeadm_files(intent, facts)?;
     identity.role = identity.find_role(intent, facts);
     identity.expect_manifest(facts)?;
+    identity.expect_kubeadm(intent, facts)?;
     (identity.version, identity.version_source) = identity.find_version(intent);
     log::info!("this is {}", identity.role.description());
     Ok(identity)
@@ -62,8 +64,18 @@ impl<'f> Identity<'f> {
             bail!("{error}");
         }
         self.warnings.extend(facts.unreadable.iter().cloned());
+        let reader = match intent.occasion {
+            Occasion::Init => Reader::Init,
+            Occasion::Join => Reader::Join,
+            _ => Reader::Unknown,
+        };
         for text in &facts.kubeadm {
-            match kubeadm::read(&text.text, &text.path, intent.occasion == Occasion::Init) {
+            match kubeadm::read(&text.text, &text.path, reader) {
+                Ok(file) if file.purpose == Purpose::Other && reader == Reader::Join => bail!(
+                    "{}:1:1: there is no JoinConfiguration in this file, so kubeadm join refuses it; add one, or name \
+                     the file that has it",
+                    text.path
+                ),
                 Ok(file) if file.purpose == Purpose::Other && intent.required => bail!(
                     "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file; \
                      name the file that kubeadm reads",
@@ -116,6 +128,17 @@ impl<'f> Identity<'f> {
             self.warnings.push(message);
         }
         Ok(())
+    }
+
+    /// A node that shows nothing of kubeadm may belong to a distribution that does without it.
+    fn expect_kubeadm(&self, intent: &Intent<'_>, facts: &Facts) -> Result<()> {
+        match facts.distribution.filter(|_| self.role == Role::Image && !intent.occasion.is_kubeadm()) {
+            Some(Distribution { name, advice, .. }) => bail!(
+                "this is a node of {name}, which starts the API server without kubeadm, so this program can't make it \
+                 audit; {advice}"
+            ),
+            None => Ok(()),
+        }
     }
 
     /// The image of the running API server is newer than the file that the cluster was made from.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::audit::flags::Flags;
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
 use crate::audit::policy::{Level, Policy, Stage};
+use crate::facts::asker::Asker;
 use crate::facts::server::Process;
 
 /// The proof fails early if the API server was started at least [`STARTS`] times, and none has run for [`ENDED`]. The
@@ -23,6 +24,10 @@ pub const NO_KUBELET: Duration = Duration::from_secs(12);
 /// After this time the kubelet must have begun to end the previous API server: it reads the manifest directory every
 /// 20 s (`fileCheckFrequency`).
 const UNNOTICED: Duration = Duration::from_secs(60);
+
+/// How long the kubelet may take to notice a manifest that was changed: it looks every 20 s, if nothing tells it. What
+/// still runs then is what it runs for the manifest.
+const NOTICED: Duration = Duration::from_secs(25);
 
 /// What the proof waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub struct Sight {
     pub listens: bool,
     /// The number of API server containers that were started since the proof began.
     pub starts: usize,
+    /// The last one ended because it found no etcd, which says nothing about its flags.
+    pub lacks_etcd: bool,
 }
 
 /// What to do next.
@@ -137,6 +144,9 @@ pub struct Proof {
     without_kubelet: Option<Duration>,
     nudged: bool,
     ending: Option<Ending>,
+    /// The processes that ran when the manifest was changed during the proof. They count from `settled` on.
+    earlier: Vec<Process>,
+    settled: Duration,
 }
 
 impl Proof {
@@ -155,7 +165,23 @@ impl Proof {
             without_kubelet: None,
             nudged: false,
             ending: None,
+            earlier: Vec::new(),
+            settled: Duration::ZERO,
         }
+    }
+
+    /// Begins again, because the manifest was changed: these are its flags and words now. `running`: the processes at
+    /// that moment. The kubelet ends them, unless the change means nothing to it.
+    pub fn begin_again(
+        &mut self,
+        (flags, words): (Flags, Vec<String>),
+        wants_event: bool,
+        running: &[Process],
+        after: Duration,
+    ) {
+        (self.flags, self.words, self.wants_event) = (flags, words, wants_event);
+        (self.stage, self.process) = (ProofStage::Process, None);
+        (self.earlier, self.settled) = (running.to_vec(), after + NOTICED);
     }
 
     /// Lets the proof end the previous process when its listener has been closed for `drain`, as the process would
@@ -186,7 +212,9 @@ impl Proof {
         }
         let reached = match self.stage {
             ProofStage::Process => {
-                let is_it = |one: &&Process| one.is(&self.flags, &self.words) && !self.old.contains(one);
+                let counts = |one: &Process| after >= self.settled || !self.earlier.contains(one);
+                let is_it =
+                    |one: &&Process| one.is(&self.flags, &self.words) && !self.old.contains(one) && counts(one);
                 self.process = seen.processes.iter().find(is_it).cloned();
                 self.process.is_some()
             }
@@ -212,7 +240,8 @@ impl Proof {
             if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
                 return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
             }
-            if seen.starts >= STARTS && self.empty.is_some_and(|since| after >= since + ENDED) {
+            if seen.starts >= STARTS && !seen.lacks_etcd && self.empty.is_some_and(|since| after >= since + ENDED)
+            {
                 return Next::Failed(format!(
                     "the API server was started {} times and ended each time",
                     seen.starts
@@ -231,10 +260,6 @@ impl Proof {
     }
 }
 
-/// The user and the groups of admin.conf: the second group since Kubernetes 1.29, the first one before.
-const ADMIN: &str = "kubernetes-admin";
-const ADMIN_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
-
 /// Requests that change nothing.
 const QUESTIONS: [&str; 5] =
     ["/version", "/healthz", "/apis", "/api/v1/namespaces/kube-system", "/api/v1/namespaces/kube-system/pods"];
@@ -250,15 +275,16 @@ pub enum Trace {
     Nothing,
 }
 
-/// Finds out how to make an API server write an event under a policy.
-pub fn find_trace(policy: &Policy) -> Trace {
+/// Finds out how to make an API server write an event under a policy. `asker`: who can ask it, if anybody.
+pub fn find_trace(policy: &Policy, asker: Option<Asker>) -> Trace {
     if policy.rules.iter().all(|rule| rule.level == Level::None) {
         return Trace::Nothing;
     }
+    let Some((user, user_groups)) = asker.and_then(Asker::user) else { return Trace::Traffic };
     let is_recorded = |path: &str| {
-        ADMIN_GROUPS.iter().all(|group| {
+        user_groups.iter().all(|group| {
             let request = Request {
-                user: ADMIN.to_owned(),
+                user: user.to_owned(),
                 groups: vec![(*group).to_owned(), "system:authenticated".to_owned()],
                 verb: if path.ends_with("/pods") { "list" } else { "get" }.to_owned(),
                 target: target_of(path),
@@ -432,6 +458,15 @@ mod tests {
     }
 
     #[test]
+    fn etcd_is_waited_for() {
+        let ended = |starts| Sight { starts, lacks_etcd: true, ..seen(&[]) };
+        let moments =
+            [(36, ended(1)), (60, ended(2)), (70, ended(2)), (90, ended(3)), (119, ended(4)), (121, ended(4))];
+        let why = "no API server runs with the audit flags of the manifest after 120 s";
+        assert_eq!(story(&mut proof(), &moments), [(121, Next::Failed(why.to_owned()))]);
+    }
+
+    #[test]
     fn one_that_ends_is_waited_for_again() {
         let answers = |process| Sight { answers: true, ..seen(&[process]) };
         let moments = [
@@ -555,7 +590,46 @@ mod tests {
         ] {
             let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: {rules}\n");
             let (policy, findings) = parse(&text, None);
-            assert_eq!(policy.map(|policy| find_trace(&policy)), Some(wanted), "{rules}: {findings:?}");
+            let policy = policy.unwrap();
+            assert_eq!(find_trace(&policy, Some(Asker::Admin)), wanted, "{rules}: {findings:?}");
+            let nobodys = if wanted == Trace::Nothing { Trace::Nothing } else { Trace::Traffic };
+            for asker in [None, Some(Asker::Kubelet)] {
+                assert_eq!(find_trace(&policy, asker), nobodys, "{rules}: {asker:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_request_is_chosen_for_who_asks() {
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n\
+                    - {level: None, users: [kubernetes-admin]}\n- {level: Metadata}\n";
+        let policy = parse(text, None).0.unwrap();
+        assert_eq!(find_trace(&policy, Some(Asker::Admin)), Trace::Traffic);
+        assert_eq!(find_trace(&policy, Some(Asker::ApiServer)), Trace::Question("/version"));
+    }
+
+    #[test]
+    fn a_manifest_that_is_changed_meanwhile_is_the_one_that_counts() {
+        let begin = || {
+            let mut proof = proof();
+            let words = vec!["--v=3".to_owned()];
+            assert_eq!(proof.next(&seen(&[new()]), Duration::ZERO), Next::Reached(ProofStage::Process));
+            let wanted = (flags(&[("audit-log-path", "/a")]), words);
+            proof.begin_again(wanted, true, &[new(), old()], Duration::from_secs(10));
+            proof
+        };
+        let process_of = |pid| process(pid, &["kube-apiserver", "--audit-log-path=/a", "--v=3"]);
+        let reached = Next::Reached(ProofStage::Process);
+        // The process of the manifest of before never fits.
+        let moments = [(11, seen(&[new()])), (50, seen(&[new()])), (51, seen(&[])), (60, seen(&[process_of(9)]))];
+        assert_eq!(story(&mut begin(), &moments), [(60, reached.clone())]);
+
+        // If the change means nothing to the kubelet, what runs goes on, and counts when the kubelet had its time.
+        let same = process_of(8);
+        let mut proof = proof();
+        let unchanged = (flags(&[("audit-log-path", "/a")]), vec!["--v=3".to_owned()]);
+        proof.begin_again(unchanged, true, std::slice::from_ref(&same), Duration::from_secs(10));
+        let there = seen(std::slice::from_ref(&same));
+        assert_eq!(story(&mut proof, &[(11, there.clone()), (34, there.clone()), (35, there)]), [(35, reached)]);
     }
 }

@@ -46,6 +46,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         cluster: None,
         unreadable: Vec::new(),
         joined: false,
+        distribution: None,
         certified: false,
         live: true,
         owner: Owner { uid: 0, gid: 0 },

@@ -15,7 +15,7 @@ use crate::facts::file::Text;
 use crate::facts::{Facts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
-use crate::wiring::kubeadm::{self, Purpose};
+use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
@@ -156,7 +156,7 @@ fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<Wi
 ///
 /// Why it cannot be edited.
 fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<WiredCluster, String> {
-    let after = kubeadm::read(&text, KUBEADM_CONFIG, true)
+    let after = kubeadm::read(&text, KUBEADM_CONFIG, Reader::Init)
         .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
         .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
     Ok(WiredCluster { before: text, after })
@@ -277,6 +277,7 @@ impl Wiring {
 mod tests {
     use super::super::testing::{config, facts, intent, snapshot, wired};
     use super::*;
+    use crate::facts::distribution::DISTRIBUTIONS;
     use crate::storage::forecast::Share;
 
     const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
@@ -338,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_role_comes_from_the_manifest_then_kubeadms_file_then_what_joined() {
-        let all = format!("{INIT}---\n{WORKER}");
+        let (all, both) = (format!("{INIT}---\n{WORKER}"), format!("{INIT}---\n{JOIN}"));
         for (manifest, kubeadm, joined, occasion, role) in [
             (Some(API_SERVER), Some(("/k", WORKER)), true, Occasion::Any, Role::ControlPlane),
             (None, Some(("/k", INIT)), false, Occasion::Any, Role::FirstBoot),
@@ -351,15 +352,35 @@ mod tests {
             // The file of kind has the documents of all roles.
             (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Any, Role::Worker),
             (None, Some(("/kind/kubeadm.conf", all.as_str())), false, Occasion::Init, Role::FirstBoot),
+            // kubeadm join reads the JoinConfiguration alone.
+            (None, Some(("/k", all.as_str())), false, Occasion::Any, Role::FirstBoot),
+            (None, Some(("/k", all.as_str())), false, Occasion::Join, Role::Worker),
+            (None, Some(("/k", both.as_str())), false, Occasion::Join, Role::Joining),
         ] {
             let kubeadm: Vec<_> = kubeadm.into_iter().map(|(path, text)| file(path, text)).collect();
             let case = format!("{kubeadm:?} {joined} {occasion:?}");
             let edited = kubeadm.iter().filter(|_| role == Role::FirstBoot).count();
+            let named =
+                (occasion == Occasion::Join).then(|| kubeadm.iter().map(|text| text.path.clone()).collect());
+            let config = Config { kubeadm_configs: named, ..Config::default() };
             let facts = Facts { kubeadm, joined, ..facts(manifest) };
-            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
+            let wiring = wired(&Intent { occasion, ..intent(&config) }, &facts).unwrap();
             assert_eq!((wiring.role, wiring.kubeadm.len()), (role, edited), "{case}");
             let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration file"));
             assert_eq!(asks, role == Role::Image, "{case}");
+        }
+        // A distribution without kubeadm counts only where nothing of kubeadm is there.
+        let rke2 = DISTRIBUTIONS.first();
+        for (manifest, joined, occasion, is_refused) in [
+            (None, false, Occasion::Any, true),
+            (None, false, Occasion::Boot, true),
+            (None, false, Occasion::Init, false),
+            (None, true, Occasion::Any, false),
+            (Some(API_SERVER), true, Occasion::Any, false),
+        ] {
+            let facts = Facts { distribution: rke2, joined, ..facts(manifest) };
+            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts);
+            assert_eq!(wiring.is_err(), is_refused, "{joined} {occasion:?}");
         }
         for (live, occasion, asks) in
             [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]

@@ -568,7 +568,7 @@ mod tests {
         config.log.path = "/var/log/other/audit.log".to_owned();
         config.policy_path = "/etc/kubernetes/other.yaml".to_owned();
         let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
-        let file = kubeadm::read(text, "/kubeadm.yaml", true).unwrap();
+        let file = kubeadm::read(text, "/kubeadm.yaml", kubeadm::Reader::Init).unwrap();
         let wired = kubeadm::wire(text, &file, &crate::wiring::Wanted::of(&config), None).unwrap();
         let rendered = read(&snippet(Snippet::ClusterApiFiles, &config, "a: b\n"));
         assert_eq!(

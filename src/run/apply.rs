@@ -201,7 +201,7 @@ impl Changed<'_> {
         if let Some((before, _)) = &mut self.proof
             && !self.plan.changes.is_empty()
         {
-            *before = Before::of(&self.plan, run.config.restart);
+            *before = Before::of(self.root, &self.plan, run.config.restart);
             pending::begin(self.root, &self.manifest)?;
         }
         Ok(())

@@ -1,23 +1,24 @@
 //! Proves that the API server on this node audits, and rolls back if there is no proof.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::audit::log::{RECEIVED, event_time};
+use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
+use crate::facts::asker::Answered;
 use crate::facts::backup::{BACKUPS, Set, Why};
 use crate::facts::file::{Snapshot, text_of};
 use crate::facts::server::Process;
 use crate::node::apiserver::{self, Processes, Tail};
-use crate::node::kubectl::{self, Answer, Kubectl};
+use crate::node::kubectl::{self, Answer};
 use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
+use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
 use crate::node::{hidden, in_force, kubelet, observe, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
@@ -33,6 +34,15 @@ pub const PROGRESS: &str = "progress";
 
 /// How long to wait for events of what the cluster does anyway: leases are renewed every 10 s at least.
 const RARE: Duration = Duration::from_secs(25);
+
+/// How long a manifest that something else changes must stay unchanged before it counts.
+const WRITTEN: Duration = Duration::from_secs(1);
+
+/// What happened to a manifest during the wait.
+const EDITED: &str = "changed the manifest during the wait, and the proof is about it as it is now";
+const REMOVED: &str = "removed the audit flags from the manifest during the wait";
+
+const POLICY_FLAG: &str = "audit-policy-file";
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -67,13 +77,14 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         }
         return Ok(Verified::NoApiServer(format!("there is no API server here: {path} doesn't exist")));
     };
-    let auditing = manifest::read_auditing(&manifest.text).map_err(|refusal| anyhow!("{path}:{refusal}"))?;
-    if !auditing.flags.contains_key("audit-policy-file") {
+    let auditing = read_auditing(&path, &manifest.text)?;
+    if !auditing.flags.contains_key(POLICY_FLAG) {
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
-    let proved = Watch::begin(root, &path, auditing, Vec::new())?.prove(root, limit).map_err(|error| {
-        doubts(root, &path).into_iter().fold(error, |error, doubt| anyhow!("{error:#}; {doubt}"))
-    })?;
+    let proved =
+        Watch::begin(root, &path, manifest.text, &Before::default())?.prove(root, limit).map_err(|error| {
+            doubts(root, &path).into_iter().fold(error, |error, doubt| anyhow!("{error:#}; {doubt}"))
+        })?;
     let warnings = doubts(root, &path);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
     if pending::unproved_set(root)?.is_some()
@@ -84,11 +95,17 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     Ok(Verified::Proved(proved, warnings))
 }
 
+fn read_auditing(path: &str, manifest: &str) -> Result<Auditing> {
+    manifest::read_auditing(manifest).map_err(|refusal| anyhow!("{path}:{refusal}"))
+}
+
 /// A proof.
 #[derive(Debug)]
 pub struct Proved {
     pub process: Process,
     pub evidence: Evidence,
+    /// How it was found that it answers.
+    pub answered: Answered,
     /// How long it took.
     pub after: Duration,
 }
@@ -117,19 +134,38 @@ enum EventSource {
     Nowhere,
 }
 
+/// What is at the path of the manifest, compared with what the proof is about.
+enum Reread {
+    Same,
+    /// The proof is about another manifest now.
+    Changed,
+    /// What is there can't count, or not yet: why.
+    Changes(String),
+}
+
 /// Watches an API server from the moment at which this is made.
 #[derive(Debug)]
 pub struct Watch {
     /// The path of the manifest.
     path: String,
+    /// The manifest that the proof is about.
+    text: String,
+    /// Another text that was seen at the path, and since when. An editor may still be writing it.
+    next: Option<(String, Instant)>,
     auditing: Auditing,
+    /// The container of the API server.
+    container: Container,
+    policy: Option<Policy>,
     evidence: Evidence,
+    /// How it was found that it answers, as soon as it does.
+    answered: Option<Answered>,
+    /// Does the proof wait for an event, or only for an answer?
+    is_return: bool,
     /// The processes that ran before. None of them counts.
     old: Vec<Process>,
     /// The previous API server, if the program ends it early, and how long running requests have to end.
     outgoing: Option<(Outgoing, Duration)>,
-    /// The container logs that existed at the start.
-    logs: BTreeMap<PathBuf, SystemTime>,
+    starts: Starts,
     source: EventSource,
     /// A random text in the URL of the program's request, by which its event is recognised.
     mark: String,
@@ -140,48 +176,81 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch for an API server with the flags of the manifest at `path` that is not one of `old`.
+    /// Begins to watch for an API server of the manifest `text` at `path` that did not run before.
     ///
     /// # Errors
     ///
     /// The policy can't be read; the flags name no log and no webhook.
-    pub fn begin(root: &Root, path: &str, auditing: Auditing, old: Vec<Process>) -> Result<Watch> {
-        let source = match (&auditing.log, auditing.flags.get("audit-log-path").map(String::as_str)) {
-            (Some(log), _) => EventSource::File(Tail::from_now(log)),
-            (None, Some("-")) => EventSource::Container,
-            (None, _) if auditing.flags.contains_key("audit-webhook-config-file") => EventSource::Nowhere,
-            (None, _) => {
-                bail!("{path}: the audit flags name no log and no webhook, so the API server drops every event")
-            }
-        };
-        let evidence = match (policy_of(root, &auditing)?.as_ref().map_or(Trace::Nothing, find_trace), &source) {
-            (Trace::Nothing, _) => Evidence::Nothing,
-            (_, EventSource::Nowhere) => Evidence::Elsewhere,
-            (Trace::Question(path), _) => Evidence::Question(path),
-            (Trace::Traffic, _) => Evidence::Traffic,
-        };
-        Ok(Watch::new(path, auditing, old, evidence, source))
+    pub fn begin(root: &Root, path: &str, text: String, before: &Before) -> Result<Watch> {
+        let mut watch = Watch::new(root, path, text, before)?;
+        watch.find_events(root)?;
+        Ok(watch)
     }
 
     /// Watches for the return of an API server after a rollback. Its events do not matter. A process from before the
     /// run counts, because the kubelet may not have ended it; the processes in `failed` do not.
-    fn for_return(path: &str, auditing: Auditing, failed: Vec<Process>) -> Watch {
-        Watch::new(path, auditing, failed, Evidence::Nothing, EventSource::Nowhere)
+    fn for_return(root: &Root, path: &str, failed: Vec<Process>) -> Result<Watch> {
+        let text = root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
+        let before = Before { processes: failed, ..Before::default() };
+        Ok(Watch { is_return: true, ..Watch::new(root, path, text, &before)? })
     }
 
-    fn new(path: &str, auditing: Auditing, old: Vec<Process>, evidence: Evidence, source: EventSource) -> Watch {
-        Watch {
+    fn new(root: &Root, path: &str, text: String, before: &Before) -> Result<Watch> {
+        let mut container = Container::of(root, &text)?;
+        before.processes.iter().for_each(|process| container.learn(process));
+        Ok(Watch {
             path: path.to_owned(),
-            auditing,
-            evidence,
-            old,
+            auditing: read_auditing(path, &text)?,
+            text,
+            next: None,
+            starts: Starts::since(&container.logs(), before.since),
+            container,
+            policy: None,
+            evidence: Evidence::Nothing,
+            answered: None,
+            is_return: false,
+            old: before.processes.clone(),
             outgoing: None,
-            logs: apiserver::container_logs(),
-            source,
+            source: EventSource::Nowhere,
             mark: kubectl::mark(),
             heard: None,
             quiet: None,
+        })
+    }
+
+    /// Finds out where the events of the manifest go, and what there is to wait for.
+    fn find_events(&mut self, root: &Root) -> Result<()> {
+        let Auditing { flags, log, .. } = &self.auditing;
+        self.source = match (log, flags.get("audit-log-path").map(String::as_str)) {
+            (Some(log), _) => EventSource::File(Tail::from_now(log)),
+            (None, Some("-")) => EventSource::Container,
+            (None, _) if flags.contains_key("audit-webhook-config-file") => EventSource::Nowhere,
+            (None, _) => bail!(
+                "{}: the audit flags name no log and no webhook, so the API server drops every event",
+                self.path
+            ),
+        };
+        self.policy = policy_of(root, &self.auditing)?;
+        self.evidence = self.expected();
+        Ok(())
+    }
+
+    /// What there is to wait for, as far as it is known who can ask the API server.
+    fn expected(&self) -> Evidence {
+        let asker = match self.answered {
+            Some(Answered::To(asker)) => Some(asker),
+            Some(Answered::ByItsPort) | None => None,
+        };
+        match (self.policy.as_ref().map_or(Trace::Nothing, |policy| find_trace(policy, asker)), &self.source) {
+            (Trace::Nothing, _) => Evidence::Nothing,
+            (_, EventSource::Nowhere) => Evidence::Elsewhere,
+            (Trace::Question(path), _) => Evidence::Question(path),
+            (Trace::Traffic, _) => Evidence::Traffic,
         }
+    }
+
+    fn wants_event(&self) -> bool {
+        matches!(self.evidence, Evidence::Question(_) | Evidence::Traffic)
     }
 
     /// Waits up to `limit` for the proof. Prints a progress line for each stage.
@@ -191,28 +260,28 @@ impl Watch {
     /// There is no proof. The error says why, with the last message of an API server that ended.
     pub fn prove(mut self, root: &Root, limit: Duration) -> Result<Proved> {
         let start = Instant::now();
-        let wants_event = matches!(self.evidence, Evidence::Question(_) | Evidence::Traffic);
         let Auditing { flags, words, .. } = self.auditing.clone();
-        let mut proof = Proof::new(flags, words, self.old.clone(), wants_event, limit);
+        let mut proof = Proof::new(flags, words, self.old.clone(), self.wants_event(), limit);
         if let Some((outgoing, drain)) = &self.outgoing {
             proof = proof.ending(outgoing.process.clone(), *drain, outgoing.listened);
         }
         loop {
-            let Processes { api_servers: processes, has_kubelet: kubelet } = apiserver::find_processes();
-            let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
-            let mut seen =
-                Sight { processes, kubelet, starts: self.new_logs().len(), listens, ..Sight::default() };
-            if let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) {
-                match proof.stage() {
-                    ProofStage::Process => {}
-                    ProofStage::Answer => {
-                        let answers = apiserver::check_answers(process);
-                        seen.answers = answers.is_ok();
-                        self.heard = answers.err().map(|why| format!("{why:#}"));
-                    }
-                    ProofStage::Event => seen.event = self.has_event(process),
+            let Processes { api_servers: mut processes, has_kubelet: kubelet } = apiserver::find_processes();
+            processes.retain(|process| self.container.has(process) != Some(false));
+            match self.reread(root)? {
+                Reread::Same => {}
+                Reread::Changed => {
+                    progress(start.elapsed(), &format!("{}: something else {EDITED}", self.path));
+                    let Auditing { flags, words, .. } = self.auditing.clone();
+                    proof.begin_again((flags, words), self.wants_event(), &processes, start.elapsed());
+                }
+                Reread::Changes(why) if start.elapsed() > limit => bail!("{}: {why}", self.path),
+                Reread::Changes(_) => {
+                    thread::sleep(PAUSE);
+                    continue;
                 }
             }
+            let seen = self.look(&proof, processes, kubelet);
             let after = start.elapsed();
             match proof.next(&seen, after) {
                 Next::Reached(reached) => progress(after, reached.reached()),
@@ -224,10 +293,11 @@ impl Watch {
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // The program could make no request.
-                        Evidence::Question(_) if !self.is_recorded() => Evidence::Traffic,
+                        Evidence::Question(_) if !self.is_recorded(&process) => Evidence::Traffic,
                         evidence => evidence,
                     };
-                    return Ok(Proved { process, evidence, after });
+                    let answered = self.answered.unwrap_or(Answered::ByItsPort);
+                    return Ok(Proved { process, evidence, answered, after });
                 }
                 Next::Nudge => {
                     progress(after, "the kubelet has not noticed the manifest; it is moved away and back");
@@ -240,30 +310,106 @@ impl Watch {
                         drain.as_secs_f64()
                     ),
                 ),
-                Next::End => match self.outgoing.as_mut().map_or(Ok(()), |(outgoing, _)| outgoing.end()) {
-                    Ok(()) => progress(after, "the previous API server is ended"),
-                    Err(why) => {
-                        progress(after, &format!("the previous API server is left to the kubelet: {why:#}"))
-                    }
-                },
+                Next::End => self.end_outgoing(after),
                 Next::Wait => thread::sleep(PAUSE),
                 Next::Failed(why) => {
                     let heard = self.heard.take().map(|heard| format!(" ({heard})")).unwrap_or_default();
-                    bail!("{why}{heard}{}", self.last_words(proof.process().is_some()))
+                    bail!("{why}{heard}{}", self.last_words(&seen.processes))
                 }
             }
         }
     }
 
+    fn end_outgoing(&mut self, after: Duration) {
+        match self.outgoing.as_mut().map_or(Ok(()), |(outgoing, _)| outgoing.end()) {
+            Ok(()) => progress(after, "the previous API server is ended"),
+            Err(why) => progress(after, &format!("the previous API server is left to the kubelet: {why:#}")),
+        }
+    }
+
+    /// What can be seen at this moment.
+    fn look(&mut self, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
+        let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
+        let starts = self.starts.count(&self.container.logs());
+        let ended = if processes.is_empty() { self.newest_words(&processes) } else { None };
+        let lacks_etcd = ended.is_some_and(|words| lacks_etcd(&words));
+        let mut seen = Sight { processes, kubelet, starts, lacks_etcd, listens, ..Sight::default() };
+        let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) else {
+            return seen;
+        };
+        match proof.stage() {
+            ProofStage::Process => {}
+            ProofStage::Answer => {
+                let answers = apiserver::check_answers(process);
+                seen.answers = answers.is_ok();
+                self.answered = answers.as_ref().ok().copied();
+                self.heard = answers.err().map(|why| format!("{why:#}"));
+                if seen.answers && !self.is_return {
+                    self.evidence = self.expected();
+                }
+            }
+            ProofStage::Event => seen.event = self.has_event(process),
+        }
+        seen
+    }
+
+    /// Reads the manifest again: the proof is about the manifest as it is. What can't be read may be half written, or
+    /// moved away for a moment.
+    ///
+    /// # Errors
+    ///
+    /// The manifest that is there now has no audit flags, or names no log, or a policy that is no policy.
+    fn reread(&mut self, root: &Root) -> Result<Reread> {
+        let now = match root.text(&self.path) {
+            Ok(Some(now)) if now.text == self.text => {
+                self.next = None;
+                return Ok(Reread::Same);
+            }
+            Ok(Some(now)) => now.text,
+            Ok(None) => {
+                return Ok(Reread::Changes("something else removed the manifest during the wait".to_owned()));
+            }
+            Err(why) => return Ok(Reread::Changes(format!("{why:#}"))),
+        };
+        let since = match self.next.take() {
+            Some((text, since)) if text == now => since,
+            _ => Instant::now(),
+        };
+        self.next = Some((now.clone(), since));
+        let auditing = match read_auditing(&self.path, &now) {
+            Ok(auditing) if since.elapsed() >= WRITTEN => auditing,
+            Ok(_) => return Ok(Reread::Changes("something else keeps changing the manifest".to_owned())),
+            Err(why) => {
+                return Ok(Reread::Changes(format!(
+                    "something else changed the manifest during the wait: {why:#}"
+                )));
+            }
+        };
+        let mut container = Container::of(root, &now)?;
+        self.old.iter().for_each(|process| container.learn(process));
+        self.starts = Starts::since(&container.logs(), None);
+        (self.container, self.auditing, self.text, self.next) = (container, auditing, now, None);
+        if !self.is_return {
+            if !self.auditing.flags.contains_key(POLICY_FLAG) {
+                bail!("{}: something else {REMOVED}", self.path);
+            }
+            self.find_events(root)?;
+        }
+        Ok(Reread::Changed)
+    }
+
     /// Whether the log has the event of this proof.
     fn has_event(&mut self, process: &Process) -> bool {
-        if let (Evidence::Question(path), Ok(kubectl)) = (self.evidence, Kubectl::of(process)) {
-            if self.is_recorded() {
+        if !self.wants_event() {
+            return true;
+        }
+        if let Evidence::Question(path) = self.evidence {
+            if self.is_recorded(process) {
                 return true;
             }
             // Ask again each time, because an API server that has just started may refuse a request.
-            match kubectl.ask(&format!("{path}?{}", self.mark)) {
-                Answer::Text(_) => return self.is_recorded(),
+            match kubectl::ask(process, &format!("{path}?{}", self.mark)) {
+                Answer::Text(..) => return self.is_recorded(process),
                 Answer::Missing(why) => {
                     self.heard = Some(why);
                     return false;
@@ -272,7 +418,7 @@ impl Watch {
             }
         }
         let Some(start) = apiserver::start_time(process).map(time::stamp) else { return false };
-        if self.text().lines().any(|line| event_time(line, RECEIVED).is_some_and(|time| time > start)) {
+        if self.text_of(process).lines().any(|line| event_time(line, RECEIVED).is_some_and(|time| time > start)) {
             return true;
         }
         // The policy may record only rare requests, such as exec. The API server creates the file when it starts, and
@@ -280,7 +426,7 @@ impl Watch {
         let EventSource::File(log) = &self.source else { return false };
         let is_rare = self.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
             && Path::new(log.path()).exists()
-            && apiserver::newest_words(&self.new_logs(), true).is_none();
+            && pod::newest_words(self.new_logs(), &|_| true).is_none();
         if is_rare {
             self.evidence = Evidence::Rare;
         }
@@ -288,33 +434,38 @@ impl Watch {
     }
 
     /// Whether the log has the event of the program's own request.
-    fn is_recorded(&self) -> bool {
+    fn is_recorded(&self, process: &Process) -> bool {
         // Other lines of a container's log also have requests.
-        self.text().lines().any(|line| line.contains(&self.mark) && event_time(line, RECEIVED).is_some())
+        self.text_of(process).lines().any(|line| line.contains(&self.mark) && event_time(line, RECEIVED).is_some())
     }
 
-    /// What was written to the log since the start; for standard output, the output of the newest container.
-    fn text(&self) -> String {
+    /// What was written to the log since the start; for standard output, what the container of this process wrote.
+    fn text_of(&self, process: &Process) -> String {
         match &self.source {
             EventSource::File(tail) => tail.text().unwrap_or_default(),
-            EventSource::Container => apiserver::newest_output(&apiserver::container_logs()).unwrap_or_default(),
+            EventSource::Container => {
+                self.container.log_of(process).and_then(|log| pod::output(&log).ok()).unwrap_or_default()
+            }
             EventSource::Nowhere => String::new(),
         }
     }
 
-    /// The container logs that appeared since the start.
-    fn new_logs(&self) -> BTreeMap<PathBuf, SystemTime> {
-        let mut logs = apiserver::container_logs();
-        logs.retain(|path, _| !self.logs.contains_key(path));
+    /// The logs of the starts since the beginning.
+    fn new_logs(&self) -> Vec<Log> {
+        let mut logs = self.container.logs();
+        logs.retain(|log| self.starts.has(log));
         logs
     }
 
-    /// The last error in the new container logs, as the end of a message.
-    fn last_words(&self, runs: bool) -> String {
-        match apiserver::newest_words(&self.new_logs(), runs) {
-            Some(words) => format!("; its last message: {words}"),
-            None => String::new(),
-        }
+    /// The last error in the new container logs.
+    fn newest_words(&self, processes: &[Process]) -> Option<String> {
+        let running: Vec<_> = processes.iter().filter_map(|process| self.container.log_of(process)).collect();
+        pod::newest_words(self.new_logs(), &|log| running.iter().any(|one| one.path == log.path))
+    }
+
+    /// The same, as the end of a message.
+    fn last_words(&self, processes: &[Process]) -> String {
+        self.newest_words(processes).map_or_else(String::new, |words| format!("; its last message: {words}"))
     }
 }
 
@@ -330,23 +481,28 @@ pub fn await_kubelet() -> bool {
     true
 }
 
-/// The API servers that run before a run changes anything. They are read early, because the kubelet may be quick.
+/// What there is before a run changes anything. It is read early, because the kubelet may be quick.
 #[derive(Debug, Default)]
 pub struct Before {
+    /// The API servers that run.
     processes: Vec<Process>,
     outgoing: Option<(Outgoing, Duration)>,
+    /// The manifest that the run writes, if it does.
+    written: Option<String>,
+    /// The starts of the API server count from this time on; without it, from the beginning of the wait.
+    since: Option<SystemTime>,
 }
 
 impl Before {
     /// Reads what runs, and begins to watch the API server that `plan` replaces, if the program ends it early.
-    pub fn of(plan: &Plan, restart: Restart) -> Before {
-        if old_manifest(plan).is_none() {
-            return Before::default();
-        }
+    pub fn of(root: &Root, plan: &Plan, restart: Restart) -> Before {
+        let Some((old, new)) = change_of_manifest(plan) else { return Before::default() };
         let processes = apiserver::find_processes().api_servers;
-        let ends = ends_early(plan, restart, &processes);
-        let outgoing = ends.map(|(process, events, drain)| (Outgoing::of(process, events), drain));
-        Before { processes, outgoing }
+        let container = text_of(&old.bytes).ok().and_then(|text| Container::of(root, text).ok());
+        let ends = ends_early(plan, restart, &processes).zip(container);
+        let outgoing =
+            ends.map(|((process, events, drain), container)| (Outgoing::of(process, events, &container), drain));
+        Before { processes, outgoing, written: text_of(new).ok().map(str::to_owned), since: None }
     }
 
     /// Also counts this process as one from before.
@@ -360,7 +516,9 @@ impl Before {
         let changed = set.records.iter().any(|record| record.path == manifest);
         let made = time::seconds(&set.when).map(time::at);
         processes.retain(|process| changed && apiserver::start_time(process) < made);
-        Before { processes, outgoing: None }
+        // After a boot, what ended before is no failure.
+        let since = made.filter(|_| changed).max(apiserver::kubelet_start());
+        Before { processes, since: since.filter(|_| changed), ..Before::default() }
     }
 }
 
@@ -382,10 +540,12 @@ pub fn doubts(root: &Root, path: &str) -> Vec<String> {
     found.reasons.iter().map(|reason| format!("{}{advice}", reason.text)).collect()
 }
 
-/// The previous manifest, if the plan changes it.
-fn old_manifest(plan: &Plan) -> Option<&Snapshot> {
+/// The previous manifest and the new one, if the plan changes it.
+fn change_of_manifest(plan: &Plan) -> Option<(&Snapshot, &[u8])> {
     plan.changes.iter().find_map(|planned| match &planned.change {
-        Change::WriteFile { before, .. } if planned.step == Step::Manifest => before.as_ref(),
+        Change::WriteFile { before, bytes, .. } if planned.step == Step::Manifest => {
+            Some((before.as_ref()?, &bytes[..]))
+        }
         _ => None,
     })
 }
@@ -397,7 +557,7 @@ fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(P
     if plan.follow_up.is_some() {
         return None;
     }
-    let auditing = manifest::read_auditing(text_of(&old_manifest(plan)?.bytes).ok()?).ok()?;
+    let auditing = manifest::read_auditing(text_of(&change_of_manifest(plan)?.0.bytes).ok()?).ok()?;
     let (process, events) = find_replaced(processes, &auditing)?;
     Some((process, events, drain))
 }
@@ -441,15 +601,17 @@ pub fn prove_or_go_back(
     id: Option<&str>,
     limit: Duration,
 ) -> Result<Verdict> {
-    let auditing = || -> Result<Auditing> {
-        let text = root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
-        manifest::read_auditing(&text).map_err(|refusal| anyhow!("{path}:{refusal}"))
-    };
     let start = Instant::now();
-    let Before { processes, outgoing } = before;
+    let read =
+        || Ok::<_, anyhow::Error>(root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text);
+    let processes = before.processes.clone();
+    let mut written = before.written.clone();
     let prove = || -> Result<Proved> {
-        let mut watch = Watch::begin(root, path, auditing()?, processes.clone())?;
-        watch.outgoing = outgoing;
+        let text = read()?;
+        // Something else may have changed the manifest already.
+        let text = written.get_or_insert(text).clone();
+        let mut watch = Watch::begin(root, path, text, &before)?;
+        watch.outgoing = before.outgoing;
         watch.prove(root, limit)
     };
     let why = match prove() {
@@ -461,11 +623,21 @@ pub fn prove_or_go_back(
             "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
         )
     };
+    let returned = |failed| Watch::for_return(root, path, failed).and_then(|watch| watch.prove(root, limit));
+    if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
+        progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
+        if returned(Vec::new()).is_ok() {
+            bail!(
+                "{why}; the API server of the manifest that is there now answers, so nothing is rolled back; look at {path}, \
+                 and run apply --wait 5m, or restore {id} to put back what this run changed"
+            );
+        }
+    }
     progress(start.elapsed(), &format!("{why}; rolling back"));
     // A process that failed must not count as the one that returns.
     let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
-    let (changes, left) = match put_back(root, path, id) {
+    let (changes, mut left) = match put_back(root, path, id) {
         Ok(done) => done,
         Err(error) => {
             let rest = format!(
@@ -473,9 +645,7 @@ pub fn prove_or_go_back(
             );
             pending::put_manifest_back(root, path)
                 .with_context(|| format!("{why}; and the rollback failed: {error:#}; {rest}"))?;
-            let returned =
-                auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
-            let api_server = match returned {
+            let api_server = match returned(failed) {
                 Ok(_) => "the API server answers again".to_owned(),
                 Err(error) => format!("the API server has not returned: {error:#}"),
             };
@@ -485,6 +655,14 @@ pub fn prove_or_go_back(
     if !changes.iter().any(|change| change.path() == path) {
         failed.clear();
     }
+    // A manifest that stays with its settings needs the same settings at the next upgrade.
+    let audits = |text: &String| {
+        manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
+    };
+    let keeps = left.iter().any(|left| left == path) && read().is_ok_and(|text| audits(&text));
+    if keeps {
+        left.push(KUBEADM_CONFIG.to_owned());
+    }
     let but = match left.as_slice() {
         [] => String::new(),
         left => format!(
@@ -492,10 +670,10 @@ pub fn prove_or_go_back(
             left.join(", ")
         ),
     };
-    let returned = auditing().and_then(|auditing| Watch::for_return(path, auditing, failed).prove(root, limit));
+    let returned = returned(failed);
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
-    let problems: Vec<_> =
-        [returned.map(drop), put_cluster_back(root, id)].into_iter().filter_map(Result::err).collect();
+    let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
+    let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
     let ended = match problems.as_slice() {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(

@@ -41,6 +41,16 @@ pub enum Purpose {
     Other,
 }
 
+/// The command of kubeadm that reads a file. It decides which documents count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    Init,
+    /// `kubeadm join` reads the JoinConfiguration alone: the settings come from the cluster.
+    Join,
+    /// It is not known, so the documents show what the file is for.
+    Unknown,
+}
+
 /// A kubeadm configuration file that was read.
 #[derive(Debug)]
 pub struct KubeadmFile {
@@ -56,14 +66,13 @@ pub struct KubeadmFile {
 
 /// Reads a kubeadm configuration file.
 ///
-/// `path`: to recognise kind's file, which has the documents of all roles on every node. `before_init`: `kubeadm init`
-/// reads the file, whatever else is in it.
+/// `path`: to recognise kind's file, which has the documents of all roles on every node.
 ///
 /// # Errors
 ///
 /// kubeadm itself refuses the file: a document without apiVersion or kind, a kind that is there twice, an API version
 /// that no supported kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
-pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Refusal> {
+pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refusal> {
     let documents = crate::yaml::parse(text)?;
     let mut file = KubeadmFile {
         documents: Vec::new(),
@@ -119,9 +128,12 @@ pub fn read(text: &str, path: &str, before_init: bool) -> Result<KubeadmFile, Re
     }
     let has_init = file.cluster.is_some() || init.is_some();
     file.api_version = file.api_version.or(init);
+    // kind writes all documents on every node; only the JoinConfiguration shows that this is a worker.
+    let is_of_kind = path == "/kind/kubeadm.conf" && reader == Reader::Unknown;
     file.purpose = match join {
-        // kind writes all documents on every node; only the JoinConfiguration shows that this is a worker.
-        Some(false) if !has_init || (path == "/kind/kubeadm.conf" && !before_init) => Purpose::JoinWorker,
+        Some(false) if !has_init || is_of_kind || reader == Reader::Join => Purpose::JoinWorker,
+        Some(true) if reader == Reader::Join => Purpose::JoinControlPlane,
+        None if reader == Reader::Join => Purpose::Other,
         _ if has_init => Purpose::Init,
         Some(true) => Purpose::JoinControlPlane,
         _ => Purpose::Other,
@@ -511,7 +523,7 @@ mod tests {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let wanted = Wanted { flags, off: Vec::new(), existing };
         let head = text.len() - rest.len();
-        Ok(wire(&text, &read(&text, "", true)?, &wanted, None)?.text[head..].to_owned())
+        Ok(wire(&text, &read(&text, "", Reader::Init)?, &wanted, None)?.text[head..].to_owned())
     }
 
     #[test]

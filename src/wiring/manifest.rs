@@ -59,6 +59,22 @@ pub fn identify_pod(text: &str) -> Result<Option<(PodName, bool)>, Refusal> {
     Ok(Some((identity, containers.iter().any(runs_api_server))))
 }
 
+/// The container of the API server, as the kubelet names it: by its pod and its name.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn identify_container(text: &str) -> Result<(PodName, String), Refusal> {
+    let manifest = read(text)?;
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let name = containers.get(manifest.container).and_then(|container| container.get("name")?.scalar());
+    let Some((pod, _)) = identify_pod(text)? else {
+        return Err(Refusal::new(root.position, "the kubelet would not read this as a pod"));
+    };
+    Ok((pod, name.unwrap_or_default().to_owned()))
+}
+
 /// Reads the manifest of the API server. Like the kubelet, it reads only the first document of the file.
 ///
 /// # Errors

@@ -9,6 +9,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::kubeadm::Reader;
 use super::{Wanted, kubeadm, manifest};
 use crate::audit::{flags, policy};
 use crate::config::Config;
@@ -353,7 +354,7 @@ proptest! {
     fn random_kubeadm_files_are_edited_right(bytes in prop::collection::vec(any::<u8>(), 90), list: bool, crlf: bool) {
         let mut tape = Tape { bytes: &bytes, at: 0, eol: if crlf { "\r\n" } else { "\n" }, comments: 0, block: false };
         let (text, stay) = unmark(&kubeadm_file(&mut tape, list));
-        let file = kubeadm::read(&text, "/f", false).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
+        let file = kubeadm::read(&text, "/f", Reader::Unknown).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
         let wired = kubeadm::wire(&text, &file, &wanted(), None)
             .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
         nothing_lost(&text, &stay, &wired.text)?;
@@ -384,7 +385,7 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(added(&before, &volumes(&wired.text))?, ours);
-        let again = kubeadm::read(&wired.text, "/f", false).unwrap();
+        let again = kubeadm::read(&wired.text, "/f", Reader::Unknown).unwrap();
         prop_assert_eq!(&kubeadm::wire(&wired.text, &again, &wanted(), None).unwrap().text, &wired.text);
     }
 
@@ -451,10 +452,10 @@ proptest! {
                 .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             prop_assert_eq!(&twice.text, &wired.text);
         }
-        if let Ok(file) = kubeadm::read(&text, "/f", false)
+        if let Ok(file) = kubeadm::read(&text, "/f", Reader::Unknown)
             && let Ok(wired) = kubeadm::wire(&text, &file, &wanted(), None)
         {
-            let again = kubeadm::read(&wired.text, "/f", false).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
+            let again = kubeadm::read(&wired.text, "/f", Reader::Unknown).map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             let twice = kubeadm::wire(&wired.text, &again, &wanted(), None)
                 .map_err(|refusal| TestCaseError::fail(format!("{refusal}\n{text}")))?;
             prop_assert_eq!(&twice.text, &wired.text);

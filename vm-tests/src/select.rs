@@ -281,14 +281,17 @@ mod tests {
     }
 
     /// The cases that every change must pass: one that is made long, or to run elsewhere alone, is missed here.
-    const EVERY_CHANGE: [&str; 11] = [
+    const EVERY_CHANGE: [&str; 14] = [
+        "admin-conf-of-no-use",
         "baked-image",
         "baked-repairs",
         "cluster",
+        "edited-meanwhile",
         "first-boot",
         "hook",
         "join",
         "reboot",
+        "sidecars",
         "storage-bind",
         "storage-devices",
         "wait",
@@ -311,8 +314,9 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 29] = [
+    const EVERY_VERSION: [&str; 32] = [
         "absence",
+        "admin-conf-of-no-use",
         "awkward",
         "bad-flag",
         "bad-node",
@@ -320,6 +324,7 @@ mod tests {
         "baked-repairs",
         "cluster",
         "control-planes",
+        "edited-meanwhile",
         "existing-cluster",
         "first-boot",
         "heal",
@@ -332,6 +337,7 @@ mod tests {
         "rollback",
         "rsyslog",
         "runcmd",
+        "sidecars",
         "storage",
         "storage-bind",
         "storage-devices",
