@@ -360,6 +360,39 @@ fn a_run_that_was_killed_is_told_and_finished_by_the_next() {
     assert_eq!((&status["inPlace"], &status["interrupted"]), (&json!(true), &json!(false)));
 }
 
+/// A root directory has no process to ask, so the mark of the pod counts.
+#[test]
+fn a_policy_that_is_not_in_force_marks_the_pod() {
+    let node = control_plane();
+    let root = node.path();
+    let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    let policy = root.join("etc/kubernetes/audit-policy.yaml");
+    assert_eq!(run(root, &["apply"]).status.code(), Some(0));
+    let (own, marked) = (fs::read(&policy).unwrap(), fs::read_to_string(&manifest).unwrap());
+    assert!(marked.contains("kube-audit-bootstrap/policy"), "{marked}");
+    assert_eq!(run(root, &["status"]).status.code(), Some(0));
+    let other = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+    let file = root.join("other.yaml");
+    fs::write(&file, other).unwrap();
+    let with_other = |verb: &'static str| vec![verb, "--policy", file.to_str().unwrap()];
+    // As a run leaves it that was killed before the manifest, and as the hook does before an upgrade that fails.
+    fs::write(&policy, other).unwrap();
+    assert_eq!(run(root, &with_other("status")).status.code(), Some(3));
+    assert_eq!(run(root, &with_other("apply")).status.code(), Some(0));
+    let anew = fs::read_to_string(&manifest).unwrap();
+    assert_ne!(anew, marked);
+    assert_eq!(run(root, &with_other("status")).status.code(), Some(0));
+    // Removed, and made anew by the program.
+    fs::remove_file(&policy).unwrap();
+    assert_eq!(run(root, &["apply"]).status.code(), Some(0));
+    assert_eq!((fs::read(&policy).unwrap(), fs::read_to_string(&manifest).unwrap()), (own, marked));
+    // A manifest that kubeadm made has no mark, and needs none.
+    let text = fs::read_to_string(&manifest).unwrap();
+    let bare: String = text.replace("kube-audit-bootstrap/policy", "other");
+    fs::write(&manifest, &bare).unwrap();
+    assert_eq!(run(root, &["status"]).status.code(), Some(0));
+}
+
 #[test]
 fn two_runs_at_once_do_the_job_once() {
     let node = control_plane();

@@ -12,6 +12,7 @@ use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, lossy};
 use crate::node::root::Root;
 use crate::path::{aside, parent};
+use crate::plan::in_force::State;
 use crate::plan::{FollowUp, LogStorage, Plan, Planned, Role};
 use crate::storage::forecast::{Bytes, Kept, Span};
 use crate::time::{at, rfc3339};
@@ -179,6 +180,12 @@ pub fn print_plan(plan: &Plan, common: &Common, out: &mut String) -> Result<Outc
 pub fn nothing(plan: &Plan) -> &'static str {
     match plan.role {
         Role::Worker => "nothing to do: a worker has no API server\n",
+        _ if plan.in_force.state == State::Pending => {
+            "nothing to do: the files are in place, and the kubelet is about to restart the API server\n"
+        }
+        _ if !plan.in_force.is_settled() => {
+            "nothing to change: the files are in place, but the API server does not have them; see the warning\n"
+        }
         _ => "nothing to do: everything is in place\n",
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
+use crate::plan::in_force::State;
 use crate::plan::{Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
@@ -70,6 +71,11 @@ pub fn document(report: &Report) -> Value {
         "steps": steps,
         "storage": plan.storage.as_ref().map(storage_document),
         "refusal": report.refusal(),
+        "running": {
+            "state": plan.in_force.state.name(),
+            "process": plan.in_force.process,
+            "reasons": plan.in_force.reasons.iter().map(|reason| &reason.text).collect::<Vec<_>>(),
+        },
         "lost": report.lost.as_ref().map(|lost| json!({
             "events": lost.events.iter().map(|(plugin, count)| (plugin.clone(), json!(count))).collect::<Map<_, _>>(),
             "since": rfc3339(lost.since),
@@ -93,6 +99,7 @@ pub fn text(report: &Report) -> String {
         let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
         let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
     }
+    out.push_str(&running(plan));
     out.push_str(&plan.storage.as_ref().map(storage_text).unwrap_or_default());
     if let Some(lost) = report.lost.as_ref().filter(|lost| !lost.events.is_empty()) {
         let counts: Vec<_> = lost.events.iter().map(|(plugin, count)| format!("{count} by {plugin}")).collect();
@@ -141,6 +148,18 @@ pub fn text(report: &Report) -> String {
     out
 }
 
+/// The line about the API server that runs; none if nothing is known about it.
+fn running(plan: &Plan) -> String {
+    let Some(process) = plan.in_force.process else { return String::new() };
+    let detail = match plan.in_force.state {
+        State::Ok => "has this policy, and writes this log",
+        State::Pending => "does not have all of this; the kubelet is about to restart it; see the warning",
+        State::Differs => "does not have all of this; see the warning",
+        State::Unknown => "may not have all of this; see the warning",
+    };
+    format!("{:9} {:8} kube-apiserver ({process})  {detail}\n", "running", plan.in_force.state.name())
+}
+
 /// One line for each path, and one for each step that the node does not have.
 fn lines(plan: &Plan) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -181,6 +200,7 @@ mod tests {
     use crate::facts::backup::{Set, Why};
     use crate::facts::repairs::{Repair, RepairHistory};
     use crate::facts::server::Lost;
+    use crate::plan::in_force::{InForce, Reason};
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
     fn set(id: &str, why: Why) -> Set {
@@ -230,6 +250,19 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
     fn people_are_told_each_thing_that_is_the_matter() {
         let report = report();
         assert_eq!(text(&report), format!("{STEPS}{PLACE}backups   none\n"));
+        for (state, line) in [
+            (State::Ok, "ok       kube-apiserver (7)  has this policy, and writes this log"),
+            (State::Differs, "differs  kube-apiserver (7)  does not have all of this; see the warning"),
+            (
+                State::Pending,
+                "pending  kube-apiserver (7)  does not have all of this; the kubelet is about to restart it; see the warning",
+            ),
+            (State::Unknown, "unknown  kube-apiserver (7)  may not have all of this; see the warning"),
+        ] {
+            let mut report = self::report();
+            report.plan.in_force = InForce { state, process: Some(7), reasons: vec![] };
+            assert_eq!(text(&report), format!("{STEPS}running   {line}\n{PLACE}backups   none\n"));
+        }
         let repairs = |minutes: &[u64]| {
             let repair =
                 |minute: &u64| Repair { id: format!("H{minute}"), when: format!("2026-11-24T12:{minute:02}:26Z") };
@@ -304,6 +337,11 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         full.lost = lost(&[("log", 7)]);
         full.unproved = Some("U".to_owned());
         full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
+        full.plan.in_force = InForce {
+            state: State::Differs,
+            process: Some(7),
+            reasons: vec![Reason { path: "/l".to_owned(), text: "why".to_owned() }],
+        };
         full.plan.refusal = Some("why".to_owned());
         full.plan.warnings = vec!["a warning".to_owned()];
         full.plan.skipped = vec!["/etc/kubeadm.yaml".to_owned()];
@@ -333,6 +371,11 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 json!({"enabled": true, "repairs": ["H"], "stopped": false}),
             ),
             ("unproved", Value::Null, json!("U")),
+            (
+                "running",
+                json!({"state": "unknown", "process": null, "reasons": []}),
+                json!({"state": "differs", "process": 7, "reasons": ["why"]}),
+            ),
             ("backups", json!([]), json!(["B2", "B1"])),
             ("warnings", json!([]), json!(["a warning"])),
         ] {
@@ -342,6 +385,8 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         for change in [
             (|report| report.interrupted = true) as Change,
             |report| report.plan.refusal = Some("why".to_owned()),
+            |report| report.plan.in_force.state = State::Differs,
+            |report| report.plan.in_force.state = State::Pending,
             |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
         ] {
             let mut report = report();

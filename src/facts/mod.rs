@@ -5,6 +5,7 @@ pub mod asker;
 pub mod backup;
 pub mod distribution;
 pub mod file;
+pub mod in_force;
 pub mod obstacle;
 pub mod repairs;
 pub mod server;
@@ -19,6 +20,7 @@ use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
 use file::{Attributes, Files, Owner, Snapshot, Text};
+use in_force::Running;
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
@@ -47,6 +49,12 @@ pub struct Facts {
     pub owner: Owner,
     /// What flags and kubeconfigs name. `plan::wire` says what else it needs to know.
     pub files: Files,
+    /// The API server that runs here, if it is known.
+    pub running: Option<Running>,
+    /// The programs that read the log of the manifest, if the configuration names another one.
+    pub readers: Vec<String>,
+    /// The paths that an interrupted run may have changed.
+    pub unfinished: Vec<String>,
 }
 
 /// kubeadm's patches, and what of a node they are applied to.

@@ -90,6 +90,13 @@ pub fn is_unfinished(root: &Root) -> Result<bool> {
     Ok(!names.partial.is_empty() || !names.unfinished.is_empty())
 }
 
+/// The paths that interrupted runs may have changed.
+pub fn unfinished_paths(root: &Root) -> Vec<String> {
+    let partial = Names::read(root).map(|names| names.partial).unwrap_or_default();
+    let records = partial.iter().filter_map(|id| load(root, id, false).ok()).flat_map(|set| set.records);
+    records.map(|record| record.path).collect()
+}
+
 /// Cleans up after interrupted runs. Removes temporary and kept files, backups that were not written in full, and
 /// backups that a later one has taken over. Keeps the records of the partial backups. A failure to remove something
 /// is only a warning. Call it with the lock held; [`super::transaction::execute`] calls it first.

@@ -32,13 +32,18 @@ fn find_writer(directory: &Slot, names: &[String]) -> Result<Option<String>> {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let writes = |fd: fs::DirEntry| {
             let number = fd.file_name().to_string_lossy().into_owned();
-            let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
-            // proc_pid_fdinfo(5): the flags are octal, and the last digit is the access mode; 0 is reading alone.
-            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().chars().last()?;
-            (flags != '0' && files.contains(&identity(fd.path())?)).then_some(())
+            (is_written(pid, &number) && files.contains(&identity(fd.path())?)).then_some(())
         };
         open.filter_map(writes).next().map(|()| format!("{name} ({pid})"))
     }))
+}
+
+/// Whether a process has a descriptor open for writing.
+pub fn is_written(pid: i32, descriptor: &str) -> bool {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+    // proc_pid_fdinfo(5): the flags are octal, and the last digit is the access mode; 0 is reading alone.
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")?.trim().chars().last());
+    flags.is_some_and(|flags| flags != '0')
 }
 
 /// Moves the previous log files to the directory of `log`, each in full or not at all. A rotated file keeps its name,

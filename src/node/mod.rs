@@ -13,8 +13,9 @@
 //!   previous log files to it.
 //! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
-//! * [`apiserver`] looks at the running API server, and [`pod`] at the logs of its container. [`outgoing`] is the API server that a changed manifest replaces,
-//!   and [`hidden`] makes the kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
+//! * [`apiserver`] looks at the running API server, [`pod`] at the logs of its container, and [`in_force`] at the files
+//!   and the log that it has. [`outgoing`] is the API server that a changed manifest replaces, and [`hidden`] makes the
+//!   kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
 //!   its ConfigMap.
 //!
 //! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
@@ -29,6 +30,7 @@ pub mod gather;
 pub mod handover;
 pub mod healing;
 pub mod hidden;
+pub mod in_force;
 pub mod kubectl;
 pub mod kubelet;
 pub mod leftovers;

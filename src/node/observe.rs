@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use super::hidden;
 use super::kubelet::{manifest_path, usual_manifest_path};
 use super::root::{Root, is_planted, split, stays_wrong};
-use super::{cluster, container, disk, handover, storage};
+use super::{backup, cluster, container, disk, handover, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
@@ -67,6 +67,9 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
         beside: beside(root, &manifest_path, manifest.as_ref())?,
+        running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
+        readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
+        unfinished: backup::unfinished_paths(root),
         manifest,
         manifest_path,
         kubeadm,

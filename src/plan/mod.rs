@@ -8,9 +8,11 @@
 //! * `obstacle` decides what to do about changes that this node does not allow.
 //! * [`way_back`] decides what `restore` and a rollback do.
 //! * [`patches`] judges the manifests that kubeadm makes with patches.
+//! * [`in_force`] decides whether the running API server has what the files say.
 //! * [`proof`] decides when it is proved that the API server audits.
 
 pub mod identify;
+pub mod in_force;
 mod obstacle;
 pub mod patches;
 pub mod place;
@@ -23,6 +25,8 @@ pub mod way_back;
 pub mod wire;
 
 use anyhow::{Result, bail};
+
+use in_force::InForce;
 
 use crate::audit::version::Version;
 use crate::change::Change;
@@ -201,6 +205,8 @@ pub struct Plan {
     pub by_hand: bool,
     /// The log directory, on a running system.
     pub storage: Option<LogStorage>,
+    /// Whether the running API server has what the files say.
+    pub in_force: InForce,
     /// Why nothing can be changed, if the files do not show the reason.
     pub refusal: Option<String>,
     /// Why the log should not be in its directory.

@@ -1,5 +1,6 @@
 //! An unfinished plan.
 
+use super::in_force::InForce;
 use super::wire::Wiring;
 use super::{FollowUp, Intent, Plan, Planned, Role, Step, Subject};
 use crate::change::Change;
@@ -45,6 +46,7 @@ impl<'p> Planner<'p> {
             unknown: None,
             by_hand: false,
             storage: None,
+            in_force: InForce::default(),
             refusal: None,
             objection: None,
             warnings: wiring.warnings.clone(),

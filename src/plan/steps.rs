@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::in_force::{State, judge};
 use super::place::{Fit, Mounting, fit};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
@@ -13,7 +14,7 @@ use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
 use crate::facts::{Facts, Targets};
 use crate::path::{ADMIN_CONF, parent};
 use crate::storage::forecast::Limits;
-use crate::wiring::manifest;
+use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
@@ -49,6 +50,10 @@ pub fn plan(
         planner.install_policy(path, policy_text)?;
     }
     for file in wiring.kubeadm {
+        // On a control plane, this is told of the manifest.
+        if wiring.manifest.is_none() {
+            planner.tell_of_replaced(&file);
+        }
         planner.edit(Step::Kubeadm, file);
     }
     planner.edit_cluster(wiring.cluster);
@@ -283,20 +288,30 @@ impl Planner<'_> {
         }
     }
 
-    /// Edits the manifest. If nothing in it differs, but the API server must read a new policy or see a new mount,
-    /// changes an annotation, so that the kubelet restarts it.
+    /// Edits the manifest. If nothing in it differs, but the API server does not have what the files say, changes the
+    /// mark, so that the kubelet restarts it.
     fn edit_manifest(&mut self, mut file: WiredFile, mounting: Mounting) {
         let is_edited = file.is_edited();
-        // A container sees only what was mounted before it started.
-        let mounted = mounting.needs_restart.then(|| [Vec::new(), b"mount".to_vec()]);
-        if let Some([before, after]) = self.replaced_policy().or(mounted).filter(|_| !is_edited) {
-            match manifest::mark(&file.before.text, &[&before, &after]) {
+        // A policy that is not on the host is not this program's.
+        let path = file.after.policy.clone().unwrap_or_default();
+        let (policy, is_written) = self.policy_after(&path);
+        let is_marked = policy.as_ref().and_then(|policy| mark::is_marked(&file.before.text, policy));
+        if is_edited {
+            self.tell_of_replaced(&file);
+            self.tell_of_lost_log();
+            // The edit restarts the API server, so a manifest that takes no mark needs none now.
+            let policy = policy.filter(|_| is_marked != Some(true));
+            if let Some(marked) = policy.and_then(|policy| mark::mark(&file.after.text, &policy).ok()) {
+                file.after.text = marked;
+            }
+        } else if self.needs_restart(&path, policy.as_deref(), is_written, is_marked) || mounting.needs_restart {
+            match mark::mark(&file.before.text, policy.as_deref().unwrap_or_default()) {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;
                     self.warn(format!(
-                        "{}:{refusal}; the API server reads its policy, and sees a new mount, only when it starts; \
-                         restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        "{}:{refusal}; the API server reads its policy, opens its log, and sees a new mount, only when \
+                         it starts; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
                         file.before.path
                     ));
                 }
@@ -315,14 +330,82 @@ impl Planner<'_> {
         }
     }
 
-    /// The text of a policy that the plan replaces, before and after.
-    fn replaced_policy(&self) -> Option<[Vec<u8>; 2]> {
-        self.plan.changes.iter().find_map(|planned| match &planned.change {
-            Change::WriteFile { before: Some(before), bytes, .. } if planned.step == Step::Policy => {
-                Some([before.bytes.clone(), bytes.clone()])
+    /// Says which policy and which log of before an edit puts out of use.
+    fn tell_of_replaced(&mut self, file: &WiredFile) {
+        let Replaced { policy, log } = &file.after.replaced;
+        let mut parts = Vec::new();
+        if let Some((old, new)) = policy {
+            parts.push(format!("{new} replaces its policy {old}, which stays there, but is no longer read"));
+        }
+        if let Some((old, new)) = log {
+            let readers = match self.facts.readers.as_slice() {
+                [] => "a log shipper".to_owned(),
+                readers => readers.join(", "),
+            };
+            let name = |path: &str| if path == "-" { "standard output".to_owned() } else { path.to_owned() };
+            let (old, new) = (name(old), name(new));
+            parts.push(format!(
+                "its log goes to {new} and no longer to {old}: let what reads {old} ({readers}) read {new}"
+            ));
+        }
+        if !parts.is_empty() {
+            self.warn(format!(
+                "{}: this file has other audit settings already: {}; to keep them, set existing: keep in the \
+                 configuration, or use --existing keep",
+                file.before.path,
+                parts.join("; ")
+            ));
+        }
+    }
+
+    /// Says that the API server that is about to be restarted writes to a deleted log.
+    fn tell_of_lost_log(&mut self) {
+        let Some(running) = &self.facts.running else { return };
+        let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
+        let reasons = judge(running, None, None).reasons.into_iter();
+        self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
+    }
+
+    /// Must the API server be restarted, so that it has what the files say? `is_written`: the plan writes the policy.
+    fn needs_restart(
+        &mut self,
+        path: &str,
+        policy: Option<&[u8]>,
+        is_written: bool,
+        is_marked: Option<bool>,
+    ) -> bool {
+        let wanted = policy.map(|policy| (path, policy));
+        let in_force = self.facts.running.as_ref().map(|running| judge(running, wanted, is_marked));
+        self.plan.in_force = in_force.unwrap_or_default();
+        // That a policy is replaced is told already.
+        let reasons = self.plan.in_force.reasons.iter().filter(|reason| !(is_written && reason.path == path));
+        let reasons: Vec<_> = reasons.map(|reason| reason.text.clone()).collect();
+        reasons.into_iter().for_each(|reason| self.warn(reason));
+        match self.plan.in_force.state {
+            State::Ok => false,
+            State::Differs => true,
+            // The API server that starts next may read the policy before it is written.
+            State::Pending => is_written,
+            State::Unknown => {
+                is_written || is_marked.map_or_else(|| self.is_half_done(path), |is_marked| !is_marked)
             }
+        }
+    }
+
+    /// Did an interrupted run change this file? Without a mark, nobody knows whether the API server has it.
+    fn is_half_done(&self, path: &str) -> bool {
+        self.facts.unfinished.iter().any(|changed| changed == path)
+    }
+
+    /// The policy at a path after the run, and whether the run writes it.
+    fn policy_after(&self, path: &str) -> (Option<Vec<u8>>, bool) {
+        let written = self.plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteFile { path: of, bytes, .. } if of == path => Some(bytes.clone()),
             _ => None,
-        })
+        });
+        let is_written = written.is_some();
+        let there = || self.targets.policies.get(path)?.as_ref().map(|there| there.bytes.clone());
+        (written.or_else(there), is_written)
     }
 }
 
@@ -566,8 +649,8 @@ mod tests {
     fn an_api_server_whose_manifest_takes_no_mark_is_restarted_by_hand() {
         let (mut facts, mut targets) = audited(&config(""));
         let text = &mut facts.manifest.as_mut().unwrap().text;
-        *text =
-            text.replace("namespace: kube-system", "namespace: kube-system, labels: &l {a: b}, annotations: *l");
+        let (head, rest) = text.split_once(", annotations: {").unwrap();
+        *text = format!("{head}, labels: &l {{a: b}}, annotations: *l}}{}", rest.split_once("}}").unwrap().1);
         targets.policies.insert(Config::default().policy_path, Some(snapshot("kind: Policy\n")));
         let plan = planned(&config(""), &facts, &targets);
         assert_eq!((actions(&plan).as_str(), plan.by_hand), ("edit-file", true));

@@ -53,6 +53,9 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         live: true,
         owner: Owner { uid: 0, gid: 0 },
         files: BTreeMap::new(),
+        running: None,
+        readers: Vec::new(),
+        unfinished: Vec::new(),
     }
 }
 

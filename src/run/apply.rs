@@ -13,6 +13,7 @@ use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, leftovers, pending, transaction};
+use crate::plan::in_force::State;
 use crate::plan::{FollowUp, Occasion, Plan, Role, Step};
 
 /// How often a run tries, if another program changes a file or the cluster's kubeadm configuration in the meantime.
@@ -245,6 +246,7 @@ impl Changed<'_> {
         if let (None, Some(set)) = (&self.backup, &set) {
             before = Before::of_killed(set, &self.manifest);
         }
+        before.exclude(self.plan.in_force.outdated());
         let id = set.as_ref().map(|set| set.id.as_str());
         prove::prove_or_go_back(self.root, &self.manifest, before, id, limit)
     }
@@ -288,10 +290,20 @@ pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Res
     let run = configured()?;
     let plan = run.survey()?;
     // A repair that was interrupted before its proof is continued.
-    let is_whole =
-        pending::unproved_set(root)?.is_none() && !plan.touches(Step::Strays) && !plan.touches(Step::Manifest);
+    let is_whole = pending::unproved_set(root)?.is_none() && !needs_repair(&plan);
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
+}
+
+/// Does a plan repair what the API server needs, now or when it starts again? A directory with another mode does not
+/// count, and the cluster's kubeadm configuration does not either.
+fn needs_repair(plan: &Plan) -> bool {
+    let writes_policy = plan
+        .changes
+        .iter()
+        .any(|planned| planned.step == Step::Policy && matches!(planned.change, Change::WriteFile { .. }));
+    let is_outdated = plan.in_force.state == State::Differs;
+    writes_policy || is_outdated || plan.touches(Step::Strays) || plan.touches(Step::Manifest)
 }
 
 /// Why `apply --boot` changes nothing; `None` if it may change something.

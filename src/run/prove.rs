@@ -20,12 +20,15 @@ use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
-use crate::node::{hidden, kubelet, observe, pending, restore, transaction};
+use crate::node::{hidden, in_force, kubelet, observe, pending, restore, transaction};
+use crate::plan::in_force::{State, judge};
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
 use crate::plan::way_back::RollBack;
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
+use crate::wiring::mark;
+use crate::yaml::tree::MAX_BYTES;
 
 /// The log target of the progress lines of a wait, which are printed without `-v`.
 pub const PROGRESS: &str = "progress";
@@ -84,18 +87,13 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     if !auditing.flags.contains_key(POLICY_FLAG) {
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
-    let written = auditing.policy.as_ref().and_then(|policy| Some((policy.clone(), written_at(policy)?)));
     let proved = Watch::begin(root, &path, manifest.text, &Before::default())
         .and_then(|watch| watch.prove(root, limit))
-        .map_err(|error| super::explain(root, &path, error))?;
-    let mut warnings = Vec::new();
-    if let Some((policy, written)) = written
-        && apiserver::start_time(&proved.process).is_some_and(|start| start + CLOCK < written)
-    {
-        warnings.push(format!(
-            "{policy}: this policy was written after the API server started, and the API server reads it only when it starts; apply --wait 5m says what to do"
-        ));
-    }
+        .map_err(|error| super::explain(root, &path, error))
+        .map_err(|error| {
+            doubts(root, &path).into_iter().fold(error, |error, doubt| anyhow!("{error:#}; {doubt}"))
+        })?;
+    let warnings = doubts(root, &path);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
     if pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
@@ -107,14 +105,6 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
 
 fn read_auditing(path: &str, manifest: &str) -> Result<Auditing> {
     manifest::read_auditing(manifest).map_err(|refusal| anyhow!("{path}:{refusal}"))
-}
-
-/// How far the times of a process and of a file may differ, because they come from different clocks.
-const CLOCK: Duration = Duration::from_secs(1);
-
-/// When the file was written.
-fn written_at(path: &str) -> Option<SystemTime> {
-    std::fs::metadata(path).ok()?.modified().ok()
 }
 
 /// A proof.
@@ -526,6 +516,11 @@ impl Before {
         Before { processes, outgoing, written: text_of(new).ok().map(str::to_owned), since: None }
     }
 
+    /// Also counts this process as one from before.
+    pub fn exclude(&mut self, pid: Option<i32>) {
+        self.processes.extend(pid.and_then(apiserver::read_process));
+    }
+
     /// The processes that still run and are older than this backup of an interrupted run.
     pub fn of_killed(set: &Set, manifest: &str) -> Before {
         let mut processes = apiserver::find_processes().api_servers;
@@ -536,6 +531,24 @@ impl Before {
         let since = made.filter(|_| changed).max(apiserver::kubelet_start());
         Before { processes, since: since.filter(|_| changed), ..Before::default() }
     }
+}
+
+/// Why the API server of a manifest does not have what the files say, and what to do; empty if it has it, or if this is
+/// not known.
+pub fn doubts(root: &Root, path: &str) -> Vec<String> {
+    let Ok(Some(manifest)) = root.text(path) else { return Vec::new() };
+    let Some(running) = in_force::look(root, &manifest) else { return Vec::new() };
+    let policy = manifest::read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
+    let policy = policy.and_then(|policy| Some((root.read(&policy, MAX_BYTES).ok()??, policy)));
+    let policy = policy.as_ref().map(|(there, path)| (path.as_str(), there.bytes.as_slice()));
+    let is_marked = policy.and_then(|(_, bytes)| mark::is_marked(&manifest.text, bytes));
+    let found = judge(&running, policy, is_marked);
+    let advice = match found.state {
+        State::Differs => "; run kube-audit-bootstrap apply --wait 5m, which restarts it",
+        State::Pending => "; the kubelet is about to restart it",
+        State::Ok | State::Unknown => "",
+    };
+    found.reasons.iter().map(|reason| format!("{}{advice}", reason.text)).collect()
 }
 
 /// The previous manifest and the new one, if the plan changes it.
@@ -701,8 +714,12 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     hidden::unhide(root, path)?;
     let restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
-    let manifest = root.text(path)?.map(|manifest| manifest.text);
-    let mut back = way_back::roll_back(restore, path, manifest.as_deref());
+    let manifest = root.text(path)?;
+    let text = manifest.as_ref().map(|manifest| manifest.text.as_str());
+    let mut back = way_back::roll_back(restore, path, text);
+    if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
+        log::warn!("{path}:{refusal}; the API server goes on with the policy that it has");
+    }
     let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
     Ok(back)

@@ -8,11 +8,14 @@ use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
+use crate::facts::file::Text;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, kubelet, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, restore, transaction};
+use crate::plan::in_force::restart_for_policy;
 use crate::plan::way_back::{self, Foreign, Restore, keep_referenced};
 use crate::plan::{KubeadmCall, Occasion};
+use crate::wiring::Refusal;
 
 /// What to put back, and how.
 #[derive(Clone, Debug)]
@@ -60,8 +63,9 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     let back = restore::look(root, terms.id.as_deref())?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
     let mut restore = way_back::plan(&back, terms.force);
-    let manifest = root.text(&manifest_path).map_err(told).ok().flatten().map(|manifest| manifest.text);
-    keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
+    let manifest = root.text(&manifest_path).map_err(told).ok().flatten();
+    let text = manifest.as_ref().map(|manifest| manifest.text.as_str());
+    keep_referenced(&mut restore, &manifest_path, text);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
             bail!(refusal(&restore.foreign));
@@ -69,8 +73,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         // What --force would do.
         let foreign = restore.foreign;
         restore = way_back::plan(&back, true);
-        keep_referenced(&mut restore, &manifest_path, manifest.as_deref());
+        keep_referenced(&mut restore, &manifest_path, text);
         restore.foreign = foreign;
+    }
+    if let Err(refusal) = restart(root, &mut restore.changes, manifest.as_ref()) {
+        restore.notes.push(format!(
+            "{manifest_path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl \
+             stop $(crictl ps -q --name kube-apiserver)"
+        ));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
     let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
@@ -112,6 +122,12 @@ fn refusal(foreign: &[Foreign]) -> String {
          something else changed, too",
         list.join("; ")
     )
+}
+
+/// Adds to `changes` what restarts an API server whose policy goes back while its manifest stays.
+pub(super) fn restart(root: &Root, changes: &mut Vec<Change>, manifest: Option<&Text>) -> Result<(), Refusal> {
+    let running = manifest.and_then(|manifest| in_force::look(root, manifest));
+    restart_for_policy(changes, manifest, running.as_ref())
 }
 
 /// Whether `apply` has nothing to do. This does not ask the cluster, because its API server may be about to restart.

@@ -45,9 +45,9 @@ pub fn status(run: &Run<'_>) -> Result<Report> {
 }
 
 impl Report {
-    /// Whether there is nothing to do.
+    /// Whether everything is in place, and in force.
     pub fn is_in_place(&self) -> bool {
-        self.plan.is_empty() && self.plan.refusal.is_none() && !self.interrupted
+        self.plan.is_empty() && self.plan.refusal.is_none() && !self.interrupted && self.plan.in_force.is_settled()
     }
 
     /// Why `apply` would change nothing.

@@ -235,7 +235,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         let text = append_document(text, pairs)
             .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &[], &built_in(None))))?;
         let mounts = mounts_in(&text, shape, wanted)?;
-        return Ok(to_wired(text, &flags, &mounts, Vec::new()));
+        return Ok(to_wired(text, (&flags::Flags::new(), &[]), (&flags, &mounts), Vec::new()));
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
@@ -254,14 +254,15 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
+    let before: flags::Flags = present.iter().cloned().collect();
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, &mounts, notes));
+        return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
-    let (before, after) = (present.into_iter().collect(), mounts_in(&edited, shape, wanted)?);
+    let after = mounts_in(&edited, shape, wanted)?;
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
-    Ok(to_wired(edited, &flags, &after, notes))
+    Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
 }
 
 /// The mounts of the API server in the text of a file.

@@ -162,6 +162,8 @@ pub struct Auditing {
     pub log: Option<String>,
     /// The policy on the host.
     pub policy: Option<String>,
+    /// The webhook's kubeconfig on the host.
+    pub webhook: Option<String>,
 }
 
 /// Reads what a manifest says about auditing.
@@ -189,7 +191,8 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
         needed_mounts(&flags, &Flags::new()).iter().filter_map(|mount| look_at(&mount.container)).collect();
     let path = |flag: &str| flags.get(flag).filter(|path| path.starts_with('/')).and_then(|path| look_at(path));
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
-    Ok(Auditing { flags, words, referenced, log, policy })
+    let webhook = path("audit-webhook-config-file");
+    Ok(Auditing { flags, words, referenced, log, policy, webhook })
 }
 
 /// Judges whether the API server finds the files that its flags name.
@@ -227,43 +230,6 @@ fn reader(container: &Node, spec: &Node, run_as: RunAs) -> FileUser {
     let user = run_as.user.unwrap_or(0);
     // Without the root user, the container runtime gives no capabilities.
     FileUser { user, groups, overrides: user == 0 && (is_privileged || !is_dropped) }
-}
-
-/// The annotation that changes if the policy changes, because nothing else in the pod does.
-const MARK: &str = "kube-audit-bootstrap/policy";
-
-/// Changes an annotation of the pod, so that the kubelet restarts it: an API server reads its policy only when it
-/// starts. `policies`: the previous policy and the new one. The new value always differs from the present one, even if
-/// the same policies were exchanged before.
-///
-/// # Errors
-///
-/// The annotation cannot be added.
-pub fn mark(text: &str, policies: &[&[u8]]) -> Result<String, Refusal> {
-    let manifest = read(text)?;
-    let path = ["metadata", "annotations", MARK].map(PathStep::from);
-    let root = &manifest.documents[0].root;
-    // A null counts as an empty mapping.
-    let annotations = root.at(&["metadata", "annotations"]);
-    let old = annotations.and_then(|annotations| annotations.get(MARK));
-    let old_mark = old.and_then(Node::scalar).unwrap_or_default().as_bytes();
-    // FNV-1a: the value must differ, and does not have to be secret.
-    let bytes = [&[old_mark], policies].concat();
-    let hash =
-        bytes.iter().flat_map(|part| part.iter().chain(&[0])).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-    // A letter at the front makes it a string for every YAML reader.
-    let value = New::Str(format!("p{hash:016x}"));
-    let op = match (annotations, old) {
-        (_, Some(_)) => Op::Set { path: path.to_vec(), value },
-        (Some(_), None) => Op::Insert { path: path[..2].to_vec(), pairs: vec![(MARK.to_owned(), value)] },
-        (None, None) => Op::Insert {
-            path: path[..1].to_vec(),
-            pairs: vec![("annotations".to_owned(), New::Map(vec![(MARK.to_owned(), value)]))],
-        },
-    };
-    edit(text, &manifest.documents, 0, &[op]).map_err(|refused| Refusal::new(refused.position, refused.reason))
 }
 
 /// A container's mounts and its pod's volumes.
@@ -363,16 +329,16 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let mut notes = Vec::new();
     edits.mount(&flags, &present.iter().cloned().collect(), wanted, &mut notes)?;
     let ops = edits.finish();
+    let before: Flags = present.iter().cloned().collect();
     if ops.is_empty() {
-        return Ok(to_wired(text.to_owned(), &flags, &mounts, notes));
+        return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
     let after = mounts_of(&read(&edited)?);
-    let before: Flags = present.into_iter().collect();
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     tell_readers(manifest, (&before, &mounts), (&flags, &after), &mut notes);
-    Ok(to_wired(edited, &flags, &after, notes))
+    Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
 }
 
 /// Notes about other containers of the pod that have a mount of the directory where the log was: they read no new
@@ -772,34 +738,6 @@ mod tests {
         );
         let audited = read_auditing(&wired.text).unwrap();
         assert_eq!((audited.words[0].as_str(), audited.flags), ("--v=2", wired.flags));
-    }
-
-    #[test]
-    fn a_mark_is_always_another() {
-        let pod = |metadata: &str| {
-            format!(
-                "apiVersion: v1\nkind: Pod\nmetadata:{metadata}\nspec:\n  containers:\n  - command: [kube-apiserver]\n    \
-                 name: kube-apiserver\n"
-            )
-        };
-        for metadata in [
-            " {name: a}",
-            "\n  name: a",
-            "\n  name: a\n  annotations:\n    a: b # kept",
-            "\n  name: a\n  annotations: null",
-            " {annotations: {}}",
-        ] {
-            let one = mark(&pod(metadata), &[b"old", b"new"]).expect(metadata);
-            let two = mark(&one, &[b"old", b"new"]).expect(&one);
-            assert_eq!((one.matches(MARK).count(), two.matches(MARK).count()), (1, 1), "{one}{two}");
-            assert_ne!(one, two, "the same change again");
-        }
-        assert!(mark(&pod(" [a]"), &[b"old", b"new"]).is_err(), "metadata is no mapping");
-        let mut marked: Vec<_> =
-            (0..8).map(|bit| mark(&pod(" {name: a}"), &[b"old", &[1 << bit]]).unwrap()).collect();
-        marked.sort();
-        marked.dedup();
-        assert_eq!(marked.len(), 8, "policies that differ in a bit: {marked:?}");
     }
 
     fn pod_of(spec: &str) -> String {

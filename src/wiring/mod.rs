@@ -6,6 +6,7 @@
 //!   the files that the API server opens.
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
 //!   for kubeadm, and [`patches`] judges the manifest that kubeadm makes with patches.
+//!   [`mark`] makes the kubelet restart a pod whose policy changes.
 //! * `command` reads the words that start the API server; [`pod`] says whether the kubelet runs a manifest.
 
 mod command;
@@ -13,6 +14,7 @@ mod command;
 mod differential;
 pub mod kubeadm;
 pub mod manifest;
+pub mod mark;
 mod mounts;
 pub mod patch;
 pub mod patches;
@@ -22,4 +24,4 @@ mod property;
 pub mod references;
 mod settings;
 
-pub use settings::{Refusal, Wanted, Wired};
+pub use settings::{Refusal, Replaced, Wanted, Wired};

@@ -1,6 +1,6 @@
 //! The mounts that the settings need, and how existing mounts of a file serve them.
 
-use super::settings::{Refusal, Wired};
+use super::settings::{Refusal, Replaced, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
 use crate::path::{clean, innermost, log_directory_fault, parent};
@@ -326,8 +326,13 @@ pub(super) fn with_names(mounts: Vec<NeededMount>) -> Vec<(NeededMount, String)>
     mounts.into_iter().map(name).collect()
 }
 
-/// The result of an edit, for both kinds of file. `present`: the mounts after the edit.
-pub(super) fn to_wired(text: String, flags: &Flags, present: &[Present], mut notes: Vec<String>) -> Wired {
+/// The result of an edit, for both kinds of file: the flags and the mounts before the edit, and after it.
+pub(super) fn to_wired(
+    text: String,
+    (before, mounted): (&Flags, &[Present]),
+    (flags, present): (&Flags, &[Present]),
+    mut notes: Vec<String>,
+) -> Wired {
     if flags::is_busy(flags) {
         notes.push(format!(
             "{}: the API server will look for events without a pause, which takes up to a whole processor; set \
@@ -341,7 +346,27 @@ pub(super) fn to_wired(text: String, flags: &Flags, present: &[Present], mut not
     };
     let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
     let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
-    Wired { text, policy, log, flags: flags.clone(), mounts, notes }
+    let replaced = Replaced::of((before, mounted), (flags, present));
+    Wired { text, policy, log, flags: flags.clone(), mounts, notes, replaced }
+}
+
+impl Replaced {
+    /// What an edit puts out of use, from the flags and the mounts before it and after it.
+    fn of((before, mounted): (&Flags, &[Present]), (flags, present): (&Flags, &[Present])) -> Replaced {
+        // Without a policy, an API server does not audit.
+        if !before.contains_key("audit-policy-file") {
+            return Replaced::default();
+        }
+        let [policy, log] = ["audit-policy-file", "audit-log-path"].map(|flag| {
+            let path = |flags: &Flags, present: &[Present]| {
+                let path = flags.get(flag)?;
+                Some(place_of(present, path).on_host().unwrap_or_else(|| path.clone()))
+            };
+            let (old, new) = (path(before, mounted)?, path(flags, present).unwrap_or_else(|| "-".to_owned()));
+            (old != new).then_some((old, new))
+        });
+        Replaced { policy, log }
+    }
 }
 
 #[cfg(test)]

@@ -53,6 +53,16 @@ pub struct Wired {
     pub mounts: Vec<(String, Option<String>)>,
     /// What a person should know about this file.
     pub notes: Vec<String>,
+    /// What the edit puts out of use.
+    pub replaced: Replaced,
+}
+
+/// The files of an API server that audits already which an edit puts out of use, each with what replaces it: paths on
+/// the host, or `-`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    pub policy: Option<(String, String)>,
+    pub log: Option<(String, String)>,
 }
 
 /// Why a file is not edited.

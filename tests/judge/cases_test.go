@@ -95,7 +95,8 @@ func TestMark(t *testing.T) {
 		"not marked anew":         {true, marked(right, "p1"), marked(right, "p1"), still},
 		"a mark that is no text":  {true, right, marked(right, "1"), still},
 		"the pod changes":         {true, manifest, right, ""},
-		"the pod changes, marked": {true, manifest, marked(right, "p1"), differs},
+		"the pod changes, marked": {false, manifest, marked(right, "p1"), ""},
+		"marked by a number":      {false, manifest, marked(right, "1"), "the mark is no text"},
 		"marked for nothing":      {false, right, marked(right, "p1"), differs},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -345,7 +345,7 @@ func shellLine(items []string) []string {
 	return nil
 }
 
-// mark is the annotation that a pod gets if only the policy changes, so that the kubelet restarts the API server.
+// mark is the annotation that tells the policy. If only the policy changes, it makes the kubelet restart the API server.
 const mark = "kube-audit-bootstrap/policy"
 
 // unmarked returns a pod without the mark, and the mark.
@@ -364,15 +364,17 @@ func unmarked(pod interface{}) (rest, found interface{}) {
 }
 
 func judgePod(v *verdict, before, after interface{}, index int) {
-	if v.want.policyReplaced {
-		oldPod, oldMark := unmarked(before)
-		newPod, newMark := unmarked(after)
-		if same(oldPod, newPod) {
-			if text(newMark) == "" || newMark == oldMark {
-				v.fault("the policy changes and the pod does not: the API server keeps the policy that it has read")
-			}
-			before, after = oldPod, newPod
-		}
+	oldPod, oldMark := unmarked(before)
+	newPod, newMark := unmarked(after)
+	changes, marks := !same(oldPod, newPod), newMark != oldMark
+	if v.want.policyReplaced && !changes && (text(newMark) == "" || !marks) {
+		v.fault("the policy changes and the pod does not: the API server keeps the policy that it has read")
+	}
+	if marks && text(newMark) == "" {
+		v.fault("the mark is no text")
+	}
+	if v.want.policyReplaced || changes {
+		before, after = oldPod, newPod
 	}
 
 	oldSpec, newSpec := get(before, "spec"), get(after, "spec")

@@ -413,7 +413,7 @@ func (v *verdict) mayGo(gone word, all, edited []word) bool {
 		return false
 	}
 	key := strings.Trim(some[at].text, `"'`)
-	return v.writtenFlag(some[at].text) != "" || serving[key] || v.want.policyReplaced && key == mark
+	return v.writtenFlag(some[at].text) != "" || serving[key] || key == mark
 }
 
 // writtenFlag returns the name of the expected flag that a word is or begins with, or "" if there is none. It reads

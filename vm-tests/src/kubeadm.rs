@@ -348,7 +348,8 @@ fn write_manifest(root: &Path, text: &str) -> Result<()> {
 }
 
 /// What a manifest says, in lines that compare: its arguments, volumes and mounts sorted, and the rest as it is. A
-/// mount is writable unless it says otherwise, so `readOnly: false` is left out.
+/// mount is writable unless it says otherwise, so `readOnly: false` is left out. Only the program marks a pod with its
+/// policy, so the mark is left out, too.
 fn sort_meaning(text: &str) -> Result<Vec<String>> {
     let mut pod: Value = serde_yaml::from_str(text)?;
     let mut lines = Vec::new();
@@ -369,6 +370,9 @@ fn sort_meaning(text: &str) -> Result<Vec<String>> {
     take(&mut container["volumeMounts"])?;
     take(&mut pod["spec"]["volumes"])?;
     lines.sort();
+    if let Some(annotations) = pod["metadata"]["annotations"].as_mapping_mut() {
+        annotations.remove("kube-audit-bootstrap/policy");
+    }
     lines.push(serde_json::to_string(&pod)?);
     Ok(lines)
 }

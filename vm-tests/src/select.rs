@@ -314,7 +314,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 33] = [
+    const EVERY_VERSION: [&str; 34] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -330,6 +330,7 @@ mod tests {
         "heal",
         "hook",
         "hook-join",
+        "in-force",
         "join",
         "keep",
         "killed",

@@ -1,0 +1,68 @@
+//! What the running API server has. It reads its files when it starts and never again, and it writes to the log that it
+//! opened, whatever is at that path now.
+
+use std::time::SystemTime;
+
+/// The one API server of the manifest that runs here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    pub pid: i32,
+    pub started: SystemTime,
+    /// When it was looked at.
+    pub now: SystemTime,
+    /// When the manifest was written.
+    pub manifest_written: SystemTime,
+    /// `None`: it runs with other flags than those of the manifest.
+    pub holding: Option<Holding>,
+}
+
+/// What an API server that runs with the flags of the manifest has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// The policy, and the webhook's kubeconfig.
+    pub files: Vec<HeldFile>,
+    /// Where it writes its log; `None` if it has no log file on the host.
+    pub log: Option<HeldLog>,
+}
+
+/// A file that the API server reads only when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldFile {
+    /// The path on the host.
+    pub path: String,
+    /// What its container sees: a mounted file stays the same file there when another one takes its name.
+    pub held: Option<Stamped>,
+    /// What is at the path on the host.
+    pub there: Option<Vec<u8>>,
+}
+
+/// The content of a file, and when it was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamped {
+    pub bytes: Vec<u8>,
+    /// When its content was written, as far as the file tells: programs can set this time.
+    pub written: SystemTime,
+    /// When its content, mode, owner or name was last changed.
+    pub touched: SystemTime,
+}
+
+/// The log of an API server, against the path of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldLog {
+    /// The path of the log on the host.
+    pub path: String,
+    pub state: LogState,
+}
+
+/// Where an API server writes its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogState {
+    /// To the path of the log; or it will, at its first event.
+    InPlace,
+    /// To a file that was deleted. The file can still be read at this path.
+    Deleted(String),
+    /// To a file that was renamed to this path, in its container.
+    Renamed(String),
+    /// To a directory that something else replaced. The open file, if it can still be read.
+    OtherDirectory(Option<String>),
+}

@@ -1,0 +1,178 @@
+//! Looks at what the running API server has: the files as its container sees them, and the log that it holds open.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::apiserver;
+use super::gather::is_written;
+use super::process;
+use super::root::Root;
+use super::storage::identity;
+use crate::config::Config;
+use crate::facts::file::{FileIdentity, FileKind, Text};
+use crate::facts::in_force::{HeldFile, HeldLog, Holding, LogState, Running, Stamped};
+use crate::facts::server::Process;
+use crate::path::parent;
+use crate::storage::rotation;
+use crate::wiring::manifest::{self, Auditing};
+use crate::yaml::tree::MAX_BYTES;
+
+/// A rotation closes the log, renames it and opens another one. Only what is still so at the last look counts.
+const LOOKS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Looks at the API server of a manifest that audits. `None` if this is not the running system, if no API server runs,
+/// or if it is not known which one is that of the manifest.
+pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
+    let auditing = manifest::read_auditing(&manifest.text).ok().filter(|_| root.is_host())?;
+    if !auditing.flags.contains_key("audit-policy-file") {
+        return None;
+    }
+    let all = apiserver::find_processes().api_servers;
+    // One that is being replaced may still run.
+    let own = all.iter().filter(|process| process.is(&auditing.flags, &auditing.words));
+    let (process, is_own) = match (own.max_by_key(|process| process.started), all.as_slice()) {
+        (Some(newest), _) => (newest, true),
+        (None, [one]) => (one, false),
+        (None, all) => {
+            log::info!("{} API servers run here, and none with the flags of the manifest", all.len());
+            return None;
+        }
+    };
+    let unreadable = |what: &str| log::info!("the API server (process {}): can't read {what}", process.pid);
+    let holding = if is_own {
+        Some(look_inside(root, process, &auditing).or_else(|| (unreadable("its files"), None).1)?)
+    } else {
+        None
+    };
+    let manifest_written = fs::metadata(&manifest.path).ok()?.modified().ok()?;
+    let started = start_of(process).or_else(|| (unreadable("when it started"), None).1)?;
+    // An API server that ended meanwhile has nothing.
+    apiserver::read_process(process.pid).filter(|now| now == process)?;
+    Some(Running { pid: process.pid, started, now: SystemTime::now(), manifest_written, holding })
+}
+
+/// The programs that read the log of a manifest, as `NAME (PID)`, if the configuration names another log.
+pub fn readers(root: &Root, manifest: &Text, config: &Config) -> Vec<String> {
+    let log = manifest::read_auditing(&manifest.text).ok().and_then(|auditing| auditing.log);
+    let Some(log) = log.filter(|log| root.is_host() && config.log.file() != Some(log)) else { return Vec::new() };
+    let Some(there) = identity(&log) else { return Vec::new() };
+    let reads = |(pid, name): (i32, String)| {
+        let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+        let its = open.find(|entry| identity(entry.path()) == Some(there))?;
+        (!is_written(pid, its.file_name().to_str()?)).then(|| format!("{name} ({pid})"))
+    };
+    process::running().filter_map(reads).collect()
+}
+
+/// When a process started, to a few hundredths of a second: both times since the boot are the kernel's own, and only
+/// their difference is taken from the clock.
+fn start_of(process: &Process) -> Option<SystemTime> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime = Duration::try_from_secs_f64(uptime.split(' ').next()?.parse().ok()?).ok()?;
+    let since_boot = Duration::from_millis(process.started.checked_mul(10)?);
+    SystemTime::now().checked_sub(uptime.saturating_sub(since_boot))
+}
+
+fn look_inside(root: &Root, process: &Process, auditing: &Auditing) -> Option<Holding> {
+    // The container's own root directory: links in it lead nowhere else.
+    let inside = Root::open(Path::new(&format!("/proc/{}/root", process.pid))).ok()?;
+    let flag = |name: &str| auditing.flags.get(name).filter(|path| path.starts_with('/'));
+    let files = [("audit-policy-file", &auditing.policy), ("audit-webhook-config-file", &auditing.webhook)];
+    let files = files.into_iter().filter_map(|(name, host)| {
+        let (held, path) = (flag(name)?, host.clone()?);
+        let there = stamped(root, &path).map(|file| file.bytes);
+        Some(HeldFile { held: stamped(&inside, held), there, path })
+    });
+    let log = flag("audit-log-path").zip(auditing.log.as_ref());
+    Some(Holding {
+        files: files.collect(),
+        log: log.map(|(held, path)| HeldLog {
+            path: path.clone(),
+            state: look_at_log(process.pid, &inside, held, path),
+        }),
+    })
+}
+
+/// A regular file with its times. `None` if it can't be read.
+fn stamped(root: &Root, path: &str) -> Option<Stamped> {
+    root.stat(path).ok().flatten().filter(|entry| entry.kind == FileKind::File)?;
+    let fd = root.find(path).and_then(|found| root.reopen_found(path, &found)).ok()?;
+    let mut file = File::from(fd);
+    let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(MAX_BYTES as u64).read_to_end(&mut bytes).ok()?;
+    let since = Duration::new(metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
+    Some(Stamped { bytes, written: metadata.modified().ok()?, touched: SystemTime::UNIX_EPOCH + since })
+}
+
+/// A file that a process has open for writing.
+struct Open {
+    /// Where it can be read, even if it was deleted.
+    descriptor: String,
+    /// Its path as the container sees it.
+    path: String,
+    is_deleted: bool,
+    identity: FileIdentity,
+}
+
+/// Where a process writes its log. `held`: the path of the log in its container; `path`: on the host.
+fn look_at_log(pid: i32, inside: &Root, held: &str, path: &str) -> LogState {
+    let mut state = LogState::InPlace;
+    for look in 0..LOOKS {
+        if look > 0 {
+            thread::sleep(PAUSE);
+        }
+        state = log_state(pid, inside, held, path);
+        if state == LogState::InPlace {
+            break;
+        }
+    }
+    state
+}
+
+fn log_state(pid: i32, inside: &Root, held: &str, path: &str) -> LogState {
+    let there = identity(path);
+    let open = open_files(pid);
+    if there.is_some() && open.iter().any(|file| Some(file.identity) == there) {
+        return LogState::InPlace;
+    }
+    let (directory, name) = held.rsplit_once('/').unwrap_or(("", held));
+    let is_its = |file: &&Open| {
+        let (own, file) = file.path.rsplit_once('/').unwrap_or_default();
+        own.ends_with(directory) && (rotation::is_of(name, file) || file.starts_with(name))
+    };
+    let its = open.iter().find(is_its);
+    let entry = inside.stat(parent(held)).ok().flatten();
+    let is_same = entry.is_some_and(|entry| Some(entry.identity) == identity(parent(path)));
+    match its {
+        Some(file) if !is_same => LogState::OtherDirectory(Some(file.descriptor.clone())),
+        Some(file) if file.is_deleted => LogState::Deleted(file.descriptor.clone()),
+        Some(file) => LogState::Renamed(file.path.clone()),
+        // The API server opens its log at its first event.
+        None if is_same => LogState::InPlace,
+        None => LogState::OtherDirectory(None),
+    }
+}
+
+/// The regular files that a process has open for writing.
+fn open_files(pid: i32) -> Vec<Open> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let open = entries.filter_map(|entry| {
+        let number = entry.file_name().to_str()?.to_owned();
+        let metadata = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file)?;
+        let target = fs::read_link(entry.path()).ok()?.to_str()?.to_owned();
+        if !is_written(pid, &number) {
+            return None;
+        }
+        let path = target.strip_suffix(" (deleted)").unwrap_or(&target).to_owned();
+        let identity = FileIdentity { device: metadata.dev(), inode: metadata.ino() };
+        let is_deleted = metadata.nlink() == 0 || target.len() > path.len();
+        Some(Open { descriptor: format!("/proc/{pid}/fd/{number}"), path, is_deleted, identity })
+    });
+    open.collect()
+}

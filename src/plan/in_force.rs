@@ -1,0 +1,304 @@
+//! Decides whether the API server that runs here runs with what the files say.
+
+use std::time::{Duration, SystemTime};
+
+use crate::change::Change;
+use crate::facts::file::Text;
+use crate::facts::in_force::{HeldFile, HeldLog, LogState, Running};
+use crate::path::parent;
+use crate::wiring::manifest::read_auditing;
+use crate::wiring::{Refusal, mark};
+
+/// How far the times of a process and of a file may differ.
+const CLOCK: Duration = Duration::from_millis(200);
+
+/// After this time the kubelet has ended the API server of a previous manifest, or it has not noticed the new one.
+const SETTLED: Duration = Duration::from_secs(120);
+
+/// Whether what the files say is in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// The API server has what the files say.
+    Ok,
+    /// It has something else, and nothing is about to restart it.
+    Differs,
+    /// It has something else, and the manifest was written after it started, so the kubelet is about to restart it.
+    Pending,
+    /// No API server runs, it is not known which one is that of the manifest, or its files do not tell.
+    #[default]
+    Unknown,
+}
+
+impl State {
+    /// The name, in text and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Differs => "differs",
+            State::Pending => "pending",
+            State::Unknown => "unknown",
+        }
+    }
+}
+
+/// What is in force, and why it is not what the files say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InForce {
+    pub state: State,
+    /// The process of the API server; `None`: there is none, or it is not known which one it is.
+    pub process: Option<i32>,
+    pub reasons: Vec<Reason>,
+}
+
+/// Why something is not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The path that it is about.
+    pub path: String,
+    /// The sentence for people, with the path.
+    pub text: String,
+}
+
+impl InForce {
+    /// Is there nothing that a person must know?
+    pub fn is_settled(&self) -> bool {
+        matches!(self.state, State::Ok | State::Unknown)
+    }
+
+    /// The process that is to be replaced by another one.
+    pub fn outdated(&self) -> Option<i32> {
+        self.process.filter(|_| !self.is_settled())
+    }
+}
+
+/// Judges the API server that runs here. `policy`: the path of the policy, and its content after the run, if it is not
+/// the present content. `is_marked`: the manifest is marked with this policy; `None`: it has no mark.
+pub fn judge(running: &Running, policy: Option<(&str, &[u8])>, is_marked: Option<bool>) -> InForce {
+    let Running { pid, now, manifest_written, .. } = *running;
+    let is_replaced = is_later(running, manifest_written);
+    let mut is_doubtful = None;
+    let mut reasons = Vec::new();
+    match &running.holding {
+        None if !is_replaced => return InForce::default(),
+        None => reasons.push(Reason {
+            path: String::new(),
+            text: format!(
+                "the API server (process {pid}) started before the manifest was written, and runs with other flags"
+            ),
+        }),
+        Some(holding) => {
+            for file in &holding.files {
+                let new = policy.filter(|(path, _)| *path == file.path).map(|(_, bytes)| bytes);
+                match look_at(running, file, new, is_marked) {
+                    Sight::Right => {}
+                    Sight::Doubtful(reason) => is_doubtful = Some(reason),
+                    Sight::Wrong(reason) => reasons.push(reason),
+                }
+            }
+            reasons.extend(holding.log.as_ref().and_then(|log| tell_of_log(pid, log)));
+        }
+    }
+    let state = match (reasons.as_slice(), &is_doubtful) {
+        ([], None) => State::Ok,
+        ([], Some(_)) => State::Unknown,
+        (_, _) if is_replaced && now < manifest_written + SETTLED => State::Pending,
+        (_, _) => State::Differs,
+    };
+    if reasons.is_empty() {
+        reasons.extend(is_doubtful);
+    }
+    InForce { state, process: Some(pid), reasons }
+}
+
+/// Is a time after the start of the process? A time in the future tells nothing: a clock is wrong, or was.
+fn is_later(running: &Running, time: SystemTime) -> bool {
+    time > running.started + CLOCK && time <= running.now + CLOCK
+}
+
+/// What is known of a file that an API server has read.
+enum Sight {
+    Right,
+    Doubtful(Reason),
+    Wrong(Reason),
+}
+
+/// `new`: the content after the run, if it is not the present content.
+fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Option<bool>) -> Sight {
+    let (pid, path) = (running.pid, &file.path);
+    let reason = |text: String| Reason { path: path.clone(), text };
+    let Some(wanted) = new.or(file.there.as_deref()) else {
+        return Sight::Wrong(reason(format!(
+            "{path}: this file does not exist any more, and the API server needs it when it starts again"
+        )));
+    };
+    let is_same = file.held.as_ref().filter(|held| held.bytes == wanted && !is_later(running, held.written));
+    let Some(held) = is_same else {
+        return Sight::Wrong(reason(format!(
+            "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
+             starts"
+        )));
+    };
+    if !is_later(running, held.touched) {
+        return Sight::Right;
+    }
+    // The mode, the owner or the name of a file can change without its content.
+    match is_marked.filter(|_| new.is_some()) {
+        Some(true) => Sight::Right,
+        Some(false) => Sight::Wrong(reason(format!(
+            "{path}: this file was changed after the API server (process {pid}) started with another policy"
+        ))),
+        None => Sight::Doubtful(reason(format!(
+            "{path}: something touched this file after the API server (process {pid}) started; if it changed the content, \
+             and not only the mode or the owner, the API server does not have it yet: restart it, with crictl stop \
+             $(crictl ps -q --name kube-apiserver)"
+        ))),
+    }
+}
+
+fn tell_of_log(pid: i32, HeldLog { path, state }: &HeldLog) -> Option<Reason> {
+    let keep = |file: &str| format!("; to keep its events, run cp {file} FILE before the API server is restarted");
+    let text = match state {
+        LogState::InPlace => return None,
+        LogState::Deleted(file) => format!(
+            "{path}: the log was deleted, and the API server (process {pid}) goes on writing to the deleted file{}",
+            keep(file)
+        ),
+        LogState::Renamed(to) => format!(
+            "{path}: the log was renamed, and the API server (process {pid}) goes on writing to {to}; for rotation, set \
+             log.maxSize, and leave the log to the API server"
+        ),
+        LogState::OtherDirectory(file) => format!(
+            "{}: this is not the directory any more to which the API server (process {pid}) writes its log: something \
+             removed or renamed that one, or mounted another one{}",
+            parent(path),
+            file.as_deref().map(keep).unwrap_or_default()
+        ),
+    };
+    Some(Reason { path: path.clone(), text })
+}
+
+/// Adds to the changes of a restore or a rollback the new mark of a manifest whose policy goes back while it stays
+/// itself: without it, the API server would go on with the policy that it has. `manifest`: the present one.
+///
+/// # Errors
+///
+/// The manifest takes no mark.
+pub fn restart_for_policy(
+    changes: &mut Vec<Change>,
+    manifest: Option<&Text>,
+    running: Option<&Running>,
+) -> Result<(), Refusal> {
+    let Some(manifest) = manifest.filter(|text| !changes.iter().any(|change| change.path() == text.path)) else {
+        return Ok(());
+    };
+    let policy = read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
+    let Some((path, bytes)) = changes.iter().find_map(|change| match change {
+        Change::WriteFile { path, bytes, .. } if Some(path) == policy.as_ref() => Some((path, bytes)),
+        _ => None,
+    }) else {
+        return Ok(());
+    };
+    let is_marked = mark::is_marked(&manifest.text, bytes);
+    let in_force = running.map(|running| judge(running, Some((path, bytes)), is_marked));
+    if in_force.is_some_and(|in_force| in_force.state == State::Ok) {
+        return Ok(());
+    }
+    let (path, before) = (manifest.path.clone(), manifest.snapshot.clone());
+    let (bytes, attributes) = (mark::mark(&manifest.text, bytes)?.into_bytes(), before.attributes.clone());
+    changes.push(Change::WriteFile { path, before: Some(before), bytes, attributes });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::in_force::{Holding, Stamped};
+
+    const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+
+    /// A moment, in seconds; the API server started at 1000, and it is 2000 now.
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn running(manifest_written: u64, holding: Option<Holding>) -> Running {
+        Running { pid: 7, started: at(1000), now: at(2000), manifest_written: at(manifest_written), holding }
+    }
+
+    fn file(held: Option<(&str, u64, u64)>, there: Option<&str>) -> HeldFile {
+        let stamped = |(text, written, touched): (&str, u64, u64)| Stamped {
+            bytes: text.into(),
+            written: at(written),
+            touched: at(touched),
+        };
+        HeldFile { path: POLICY.to_owned(), held: held.map(stamped), there: there.map(|text| text.into()) }
+    }
+
+    #[test]
+    fn a_policy_is_in_force_if_the_api_server_started_with_it() {
+        use State::{Differs, Ok, Pending, Unknown};
+        for (held, there, new, is_marked, manifest, state) in [
+            (Some(("a", 900, 900)), Some("a"), None, None, 900, Ok),
+            // Edited in place.
+            (Some(("b", 1500, 1500)), Some("b"), None, None, 900, Differs),
+            // The kubelet is about to restart the API server, or has not noticed the manifest.
+            (Some(("b", 1500, 1500)), Some("b"), None, None, 1950, Pending),
+            (Some(("b", 1500, 1500)), Some("b"), None, None, 1500, Differs),
+            // Removed and made anew: the mount holds the previous file.
+            (Some(("a", 900, 1500)), Some("b"), None, None, 900, Differs),
+            (Some(("a", 900, 900)), Some("a"), Some("a"), None, 900, Ok),
+            (None, Some("a"), Some("a"), Some(true), 900, Differs),
+            // Deleted, and made anew by this run.
+            (Some(("a", 900, 900)), None, None, None, 900, Differs),
+            (Some(("a", 900, 900)), None, Some("a"), None, 900, Ok),
+            (Some(("a", 900, 900)), None, Some("b"), None, 900, Differs),
+            // Replaced by this run.
+            (Some(("a", 900, 900)), Some("a"), Some("b"), None, 900, Differs),
+            // The mode alone changed, or somebody set the time.
+            (Some(("a", 900, 1500)), Some("a"), Some("a"), Some(true), 900, Ok),
+            (Some(("a", 900, 1500)), Some("a"), Some("a"), Some(false), 900, Differs),
+            (Some(("a", 900, 1500)), Some("a"), Some("a"), None, 900, Unknown),
+            // The clock is wrong.
+            (Some(("a", 3000, 900)), Some("a"), Some("a"), None, 900, Ok),
+        ] {
+            let holding = Holding { files: vec![file(held, there)], log: None };
+            let new = new.map(|new: &str| (POLICY, new.as_bytes()));
+            let found = judge(&running(manifest, Some(holding)), new, is_marked);
+            assert_eq!(found.state, state, "{held:?} {there:?} {new:?} {is_marked:?} {manifest}: {found:?}");
+            assert_eq!(found.reasons.is_empty(), state == Ok, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_api_server_of_a_previous_manifest_is_told() {
+        for (manifest, state, process) in
+            [(900, State::Unknown, None), (1950, State::Pending, Some(7)), (1500, State::Differs, Some(7))]
+        {
+            let found = judge(&running(manifest, None), None, None);
+            assert_eq!((found.state, found.process, found.outdated()), (state, process, process), "{manifest}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_told_to_be_another_one_and_how_to_keep_its_events() {
+        let path = "/var/log/kubernetes/audit/audit.log";
+        let open = || "/proc/7/fd/9".to_owned();
+        for (log, words) in [
+            (LogState::InPlace, &[][..]),
+            (LogState::Deleted(open()), &["the log was deleted", "cp /proc/7/fd/9 FILE"]),
+            (LogState::Renamed("/l.1".to_owned()), &["goes on writing to /l.1"]),
+            (
+                LogState::OtherDirectory(Some(open())),
+                &["/var/log/kubernetes/audit: this is not", "cp /proc/7/fd/9"],
+            ),
+            (LogState::OtherDirectory(None), &["mounted another one"]),
+        ] {
+            let holding = Holding { files: vec![], log: Some(HeldLog { path: path.to_owned(), state: log }) };
+            let found = judge(&running(900, Some(holding)), None, None);
+            let state = if words.is_empty() { State::Ok } else { State::Differs };
+            assert_eq!(found.state, state);
+            let text = found.reasons.first().map_or("", |reason| &reason.text);
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        }
+    }
+}
