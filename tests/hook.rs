@@ -345,7 +345,7 @@ fn an_upgrade_warns_of_its_patches() {
     for arguments in [&["upgrade", "apply", "--patches", "/p"][..], &["upgrade", "apply", "--config", FILE]] {
         let node = Node::new(configuration, REAL);
         node.put("/p/kube-apiserver+json.yaml", patch);
-        let manifest = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
                         command: [kube-apiserver]\n";
         node.put("/etc/kubernetes/manifests/kube-apiserver.yaml", manifest);
         let output = node.run(arguments);
