@@ -109,7 +109,7 @@ fn each_script_has_the_lines_that_it_is_for() {
             &[
                 "set -euo pipefail",
                 "case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac",
-                "\"${run[@]}\" --all",
+                "\"${run[@]}\" --all --patched 250",
                 "\"${run[@]}\"",
                 "vm-tests/tests/bad-programs.sh \"$harness\" \"$program\"",
                 "build \"$module\" oracle-1.\"$minor\" main.go",
