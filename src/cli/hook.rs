@@ -93,6 +93,10 @@ impl Call {
             .find(|occasion| occasion.command() == Some(&arguments[at]))?;
         let rest = [&arguments[..at], &arguments[at + 1..]].concat();
         let scan = Scan::of(&rest, &[SWITCHES, COMMAND_SWITCHES].concat());
+        // kubeadm ends there, and an option that the hook adds would become the missing value.
+        if scan.arguments.fault.is_some() {
+            return None;
+        }
         let words: Vec<_> = scan.words.iter().map(|at| rest[*at].as_str()).collect();
         let value = |flag: &str| scan.value(flag).map(str::to_owned);
         let config = value("config");
@@ -490,7 +494,6 @@ mod tests {
         for (line, verb) in [
             ("init", "init"),
             ("init --v=6", "init"),
-            ("init --config", "init"),
             ("init --config=", "init"),
             ("init --config f --config=", "init"),
             ("init -- --config f", "init"),
@@ -526,6 +529,10 @@ mod tests {
             "token create --config f init",
             "completion bash",
             "help init --config f",
+            // An option without its value.
+            "init --config",
+            "init --rootfs",
+            "init --rootfs d --config",
             "init phase",
             "init phase control-plane",
             "init phase control-plane scheduler --config f",

@@ -76,7 +76,9 @@ fn of_name(slot: &Slot) -> Result<Option<Obstacle>> {
     }
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let own = openat(&slot.dir, slot.name.as_str(), flags, Mode::empty()).ok().and_then(mount_id);
-    Ok((own.is_some() && own != mount_id(&slot.dir)).then_some(Obstacle::MountPoint))
+    // An error says nothing about mounts.
+    let directory = mount_id(&slot.dir);
+    Ok((own.is_some() && directory.is_some() && own != directory).then_some(Obstacle::MountPoint))
 }
 
 fn read_only(directory: impl AsFd, path: &str) -> Option<Obstacle> {

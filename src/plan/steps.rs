@@ -40,7 +40,8 @@ pub fn plan(
     if !wiring.unmet.is_empty() {
         planner.plan.refuse(wiring.unmet.join("\n"));
     }
-    planner.tell_who_owns_what(&wiring);
+    planner.tell_of_standard_output();
+    let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
     planner.make_directories(logs, wiring.logs_in.as_deref());
     let mounting = planner.mount(logs)?;
@@ -71,15 +72,29 @@ pub fn plan(
              not there yet, run kube-audit-bootstrap apply on a running control plane first",
         );
     }
+    if is_own {
+        planner.tell_who_owns_what();
+    }
     Ok(planner.plan)
 }
 
 impl Planner<'_> {
-    fn tell_who_owns_what(&mut self, wiring: &Wiring) {
+    /// Files of another user than root are not what a node needs, if there are any.
+    fn tell_who_owns_what(&mut self) {
         let Owner { uid, gid } = self.owner;
-        if uid != 0 && wiring.run_as.user.is_none() {
+        let belongs = |change: &Change| match change {
+            Change::CreateDirectory { attributes, .. } => attributes.uid == uid,
+            Change::WriteFile { before: None, attributes, .. } => attributes.uid == uid,
+            Change::SetAttributes { after, .. } => after.uid == uid,
+            _ => false,
+        };
+        let any = self.plan.changes.iter().any(|planned| belongs(&planned.change));
+        if uid != 0 && any && self.plan.refusal.is_none() {
             self.warn(format!("not run as root: new files and directories belong to {uid}:{gid}"));
         }
+    }
+
+    fn tell_of_standard_output(&mut self) {
         if self.config().log.file().is_none() {
             self.warn(
                 "log.path is -: events go to the standard output of the API server's container; the kubelet rotates \

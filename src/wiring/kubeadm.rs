@@ -256,12 +256,14 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
     let before: flags::Flags = present.iter().cloned().collect();
     if ops.is_empty() {
+        references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
     let after = mounts_in(&edited, shape, wanted)?;
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
+    references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
 }
 

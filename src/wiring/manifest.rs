@@ -331,12 +331,14 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let ops = edits.finish();
     let before: Flags = present.iter().cloned().collect();
     if ops.is_empty() {
+        references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
     let after = mounts_of(&read(&edited)?);
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
+    references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     tell_readers(manifest, (&before, &mounts), (&flags, &after), &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
 }

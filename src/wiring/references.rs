@@ -160,11 +160,47 @@ fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<Ne
         }
         mounts.push(match files.get(path) {
             // A file that is replaced by a rename, as certificates are, is not seen through a mount of the file.
-            Some(Seen::File(file)) if is_private(file, directory, &own) => mount(FILES, directory, "Directory"),
+            // If the kubeconfig names other files later and this directory goes, the pod must start all the same.
+            Some(Seen::File(file)) if is_private(file, directory, &own) => {
+                mount(FILES, directory, "DirectoryOrCreate")
+            }
             _ => mount(FILES, path, "File"),
         });
     }
+    // A mount of this program for a file that the kubeconfig no longer names becomes the mount of one that it names.
+    let mut left_over = left_over_files(present, &own).map(|one| one.container.clone());
+    for mount in mounts.iter_mut().filter(|mount| mount.name == FILES) {
+        mount.old = left_over.next();
+    }
     mounts
+}
+
+/// This program's mounts of files that a webhook's kubeconfig no longer names. `own`: the files that it names.
+fn left_over_files<'p>(present: &'p [Present], own: &[String]) -> impl Iterator<Item = &'p Present> {
+    let is_ours = |one: &&Present| one.name.starts_with(FILES) && one.host.as_ref() == Some(&one.container);
+    present.iter().filter(is_ours).filter(|one| !own.iter().any(|path| is_within(path, &one.container)))
+}
+
+/// Notes about mounts of files that the webhook's kubeconfig no longer names.
+pub(super) fn tell_left_over_files(flags: &Flags, wanted: &Wanted, present: &[Present], notes: &mut Vec<String>) {
+    let own = webhook_of(flags).map(|path| {
+        let host = place_of(present, &path).on_host().unwrap_or_default();
+        let named = read_kubeconfig(&wanted.files, &path, &host).map(|kubeconfig| kubeconfig.files);
+        (path, named)
+    });
+    let own = match own {
+        // What it names is not known.
+        Some((_, None)) => return,
+        Some((path, Some(named))) => named.into_iter().map(|file| file.path).chain([path]).collect(),
+        None => Vec::new(),
+    };
+    notes.extend(left_over_files(present, &own).map(|one| {
+        format!(
+            "{}: the webhook no longer uses {}, but the API server's pod does not start without the file that is mounted \
+             here; remove this mount and its volume",
+            one.position, one.container
+        )
+    }));
 }
 
 /// The name of the volumes for the files that a webhook's kubeconfig names.
@@ -202,8 +238,12 @@ pub(super) fn judge(container: &Container, asker: &Asker<'_>) -> Verdict {
         judge.gets_owner = false;
     }
     if let Some(path) = webhook_of(&container.flags) {
-        let flag = if is_ours { "webhook.configFile" } else { "--audit-webhook-config-file" };
-        judge.follow_webhook(&path, &format!("{origin}: {flag}"));
+        // The setting is in the program's configuration, not in the file that has the flag.
+        let what = match is_ours {
+            true => "webhook.configFile".to_owned(),
+            false => format!("{origin}: --audit-webhook-config-file"),
+        };
+        judge.follow_webhook(&path, &what);
     }
     judge.verdict
 }
