@@ -30,6 +30,8 @@ const OVERHEAD: Duration = Duration::from_secs(5);
 /// How often kubectl may fail to end in time before the program asks it no more.
 const PATIENCE: usize = 2;
 
+/// The words of kubectl where the API server does not answer in time.
+const TIMED_OUT: &str = "timed out";
 /// The words of a program that did not end in time.
 const NO_END: &str = "did not end within";
 
@@ -69,15 +71,17 @@ enum Failure {
 }
 
 fn failure(line: &str) -> Failure {
-    const AWAY: [&str; 10] = [
+    const AWAY: [&str; 12] = [
         "Error from server",
         // The last line of a long message: /readyz lists the checks that fail.
         "has prevented the request",
         "an error on the server",
         "connection to the server",
         "Unable to connect",
-        "timed out",
+        TIMED_OUT,
         "timeout",
+        "Timeout",
+        "request canceled",
         "deadline exceeded",
         "connection refused",
         "EOF",
@@ -172,13 +176,24 @@ impl Kubectl {
         let words = [&["--request-timeout", &timeout], words].concat();
         let limit = if self.is_direct { limit + OVERHEAD } else { ANSWER_LIMIT };
         let output = process::output(self.command(&words), input, limit);
-        if output.as_ref().is_err_and(|why| why.to_string().contains(NO_END)) {
-            match self.is_direct {
-                true => drop(STUCK.fetch_add(1, Ordering::Relaxed)),
-                false => WAITS.store(true, Ordering::Relaxed),
-            }
+        let Err(why) = &output else { return output };
+        if !why.to_string().contains(NO_END) {
+            return output;
         }
-        output
+        if !self.is_direct {
+            WAITS.store(true, Ordering::Relaxed);
+            return output;
+        }
+        // kubectl also ends late if the API server takes the connection and answers nothing. Then it is the API server
+        // that does not answer. Without a server to ask, kubectl ends at once.
+        let alone = process::command(self.program, &["version", "--client"]);
+        match process::output(alone, "", OVERHEAD) {
+            Err(why) if why.to_string().contains(NO_END) => {
+                STUCK.fetch_add(1, Ordering::Relaxed);
+                output
+            }
+            _ => bail!("{}: no answer within {} s: {TIMED_OUT}", self.program, limit.as_secs()),
+        }
     }
 
     /// What a failure says of the API server. A plugin or a proxy has errors of its own, in any words.

@@ -10,7 +10,7 @@ use super::root::{Root, is_planted, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
-use crate::facts::file::{Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{Directory, Facts, PatchDirectory, PatchFacts, Paths, Targets, Unit};
 use crate::path::parent;
 use crate::storage::{rotation, unit};
@@ -213,7 +213,14 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             if rotation::is_of(name, other) {
                 // A link, or what is not a regular file, belongs to another program.
                 let entry = root.look(&path).ok().flatten();
-                let entry = entry.filter(|entry| entry.kind == FileKind::File);
+                if let Some(why) = entry.as_ref().filter(|_| path == *log).and_then(|entry| {
+                    let there = targets.directories.get(directory)?.as_ref()?;
+                    log_fault(entry, &there.attributes)
+                }) {
+                    targets.blocked.insert(path.clone(), why);
+                }
+                // Another name of a file may be that of somebody else's file, such as /etc/shadow.
+                let entry = entry.filter(|entry| entry.kind == FileKind::File && entry.names == 1);
                 if entry.is_some() && path == *log {
                     targets.heads.insert(path.clone(), storage::head(root, &path));
                 }
@@ -253,6 +260,21 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// Why what is at the path of a log can't be the API server's log. `directory`: the attributes of its directory. A link
+/// is judged elsewhere.
+fn log_fault(entry: &Entry, directory: &Attributes) -> Option<String> {
+    let is_shared = directory.mode & 0o022 != 0 || ![0, nix::unistd::geteuid().as_raw()].contains(&directory.uid);
+    match entry.kind {
+        FileKind::File if entry.names > 1 && is_shared => Some(
+            "this file has a second name (a hard link), and others than root can write to its directory; remove one of \
+             the names"
+                .to_owned(),
+        ),
+        FileKind::File | FileKind::Link => None,
+        kind => Some(format!("this is {kind}, and the API server needs a file here; move it away")),
+    }
 }
 
 /// The other files in the manifest directory that the kubelet would read: every name that does not begin with a dot.

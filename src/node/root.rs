@@ -181,7 +181,7 @@ impl Root {
             };
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok(Entry { kind, attributes, size, identity: identity(&stat) })
+        Ok(Entry { kind, attributes, size, identity: identity(&stat), names: stat.st_nlink })
     }
 
     /// Does an access control list say more about the file or directory at `path` than its mode does?
@@ -437,12 +437,17 @@ impl Root {
                 made => made.map(|()| true).map_err(failed)?,
             };
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let inner = openat(&slot.dir, slot.name.as_str(), flags, Mode::empty()).map_err(failed)?;
-            let is_ours = self.is_new(&slot.dir, &inner).map_err(failed)?;
+            let inner = openat(&slot.dir, slot.name.as_str(), flags, Mode::empty());
+            let is_ours = inner.as_ref().map(|inner| self.is_new(&slot.dir, inner));
             if is_made {
                 let synced = fsync(&slot.dir);
+                // Whatever failed, the directory is there.
                 made(slot);
                 synced.map_err(failed)?;
+            }
+            let is_ours = is_ours.map_err(|errno| failed(*errno))?.map_err(failed)?;
+            let inner = inner.map_err(failed)?;
+            if is_made {
                 fchmod(&inner, Mode::from_bits_truncate(mode)).map_err(failed)?;
             }
             ensure!(

@@ -142,6 +142,9 @@ impl Planner<'_> {
                      away; set log.path to a file in a directory of its own, and remove `existing: keep`"
                 ));
             }
+            if let Some(why) = self.targets.blocked.get(log) {
+                self.plan.refuse(format!("{log}: {why}"));
+            }
             if self.keeps() {
                 continue;
             }
@@ -153,6 +156,16 @@ impl Planner<'_> {
             match fit {
                 Fit::Foreign(why) => self.plan.refuse(why),
                 _ if attributes.met_by(&there.attributes) => {}
+                Fit::Shared(other) if self.is_closed_to_the_api_server(&there.attributes) => {
+                    let Attributes { mode, uid, gid, .. } = there.attributes;
+                    let user = self.owner.uid;
+                    self.plan.refuse(format!(
+                        "{path}: the API server runs as the user {user}, who can't write to this directory (mode \
+                         {mode:04o}, owner {uid}:{gid}), and there is more than the audit log in it ({other:?}), so its \
+                         owner does not change; set log.path to a file in a directory of its own, or let that user in, \
+                         with chown {user} {path}"
+                    ));
+                }
                 // Other users of a directory would lose access.
                 Fit::Shared(other) => self.warn(format!(
                     "{path}: there is more than the audit log in it ({other:?}), so its mode {:04o} and its owner do \
@@ -165,6 +178,14 @@ impl Planner<'_> {
                 }
             }
         }
+    }
+
+    /// Can the API server's user, who is not root, surely not write to a directory with these attributes? A group of the
+    /// pod may open it.
+    fn is_closed_to_the_api_server(&self, there: &Attributes) -> bool {
+        let is_granted = |shift: u32| there.mode >> shift & 0o3 == 0o3;
+        let own = self.owner.uid == there.uid && is_granted(6);
+        self.owner.uid != self.facts.owner.uid && self.owner.uid != 0 && !own && !is_granted(3) && !is_granted(0)
     }
 
     /// Starts the log if a group must be able to read it: rotation gives each new file the mode and the owner of the

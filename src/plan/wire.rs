@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::identify::{Identity, refuse};
 use super::patches::{self, EditedFile};
@@ -83,6 +83,9 @@ pub struct Wiring {
 /// A file that cannot be edited: its path and position, and what to do.
 pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: Identity<'_>) -> Result<Wiring> {
     tell_what_is_odd(intent, facts, &mut node);
+    if node.role == Role::Worker {
+        expect_worker(facts)?;
+    }
     let (mut kubeadm, cluster, strays, manifest) = if node.role == Role::Worker {
         (Vec::new(), None, Vec::new(), None)
     } else {
@@ -200,6 +203,26 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
     Ok(Some(WiredFile { before: text.clone(), after }))
 }
 
+/// The error for a file beside the manifest's path that defines the API server.
+fn elsewhere(text: &Text, facts: &Facts) -> anyhow::Error {
+    anyhow!(
+        "{}: this file defines the API server, and the manifest {} does not exist; set manifest.path to the right file",
+        text.path,
+        facts.manifest_path
+    )
+}
+
+/// A node that looks like a worker, and runs an API server from a file with another name, is none.
+///
+/// # Errors
+///
+/// There is such a file.
+fn expect_worker(facts: &Facts) -> Result<()> {
+    let runs =
+        |text: &&Text| manifest::identify_pod(&text.text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs));
+    facts.beside.iter().find(runs).map_or(Ok(()), |text| Err(elsewhere(text, facts)))
+}
+
 /// Finds the other files that define the manifest's pod: the kubelet runs only one of these files, the one that it
 /// read last. A pod with another name that also runs an API server is no stray: the program only warns of it.
 fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Result<Vec<Text>> {
@@ -223,12 +246,7 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
         };
         let same = own.as_ref().is_some_and(|(own, _)| *own == identity);
         if manifest.is_none() && runs_api_server {
-            bail!(
-                "{}: this file defines the API server, and the manifest {} does not exist; set manifest.path to the \
-                 right file",
-                text.path,
-                facts.manifest_path
-            );
+            return Err(elsewhere(text, facts));
         }
         if !same {
             if runs_api_server {

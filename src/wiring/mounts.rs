@@ -3,7 +3,7 @@
 use super::settings::{Refusal, Replaced, Wired};
 use crate::audit::flags::{self, Flags};
 use crate::config::Existing;
-use crate::path::{clean, innermost, log_directory_fault, parent};
+use crate::path::{clean, innermost, is_within, log_directory_fault, parent};
 use crate::yaml::edit::New;
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, Position};
@@ -194,6 +194,16 @@ pub(super) fn find_match(
     }
     if mount.is_known {
         return match place_of(present, mount.file()) {
+            // A device, such as /dev/stdout: nothing is mounted there, and the flag stays.
+            Place::Image if !mount.read_only && is_within(mount.file(), "/dev") => {
+                notes.push(format!(
+                    "{}: --audit-log-path={} stays, and is a device of the container: what it gets is in no file of the \
+                     host; for the standard output, write - instead",
+                    Position::START,
+                    mount.file()
+                ));
+                Ok(Match::Served)
+            }
             Place::Image => match_anew(mount, present),
             place => keep(mount, &place, notes).map(|()| Match::Served),
         };

@@ -576,6 +576,21 @@ fn pod_spec(spec: &Node) -> Check {
     if containers.is_empty() {
         return refuse(spec.position, "the pod has no containers; add one that runs kube-apiserver");
     }
+    // `validateHostUsers`: a user namespace of its own needs the other namespaces, too.
+    if let Some(users) = field(spec, "hostUsers").filter(|users| resolve(users) == Type::Bool(false)) {
+        for name in ["hostNetwork", "hostPID", "hostIPC"] {
+            if is_true(field(spec, name)) {
+                return refuse(
+                    users.position,
+                    format!("hostUsers can't be false with {name}; remove one of them"),
+                );
+            }
+        }
+    }
+    if is_true(field(spec, "shareProcessNamespace")) && is_true(field(spec, "hostPID")) {
+        let at = field(spec, "shareProcessNamespace").map_or(spec.position, |node| node.position);
+        return refuse(at, "shareProcessNamespace can't be true with hostPID; remove one of them");
+    }
     let mut volumes = BTreeMap::new();
     for volume in items(spec, "volumes") {
         let name = word(volume, "name");
