@@ -219,7 +219,7 @@ impl Planner<'_> {
             self.add(Step::Storage, Change::CreateDirectory { path: from.to_owned(), attributes: wanted });
             if state.is_same {
                 self.warn(format!(
-                    "{from}: storage.bind is on the same file system as {}: is its disk mounted?",
+                    "{from}: storage.bind is on the same file system as {}: is its disk mounted? If not, mount it",
                     parent(log)
                 ));
             }
@@ -300,7 +300,8 @@ impl Planner<'_> {
             ),
             Lasting::Volatile => self.warn(format!("{place}: the log will be lost at a reboot")),
             Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
-                "{directory}: it is not known whether the log survives a reboot: {}",
+                "{directory}: it is not known whether the log survives a reboot: {}; if it does, set storage.require \
+                 to any",
                 seen.judgement.reason
             )),
             _ => {}
@@ -340,12 +341,11 @@ impl Planner<'_> {
     /// Objects to the log directory. In an image this is a warning, as the image runs on another machine. It is also a
     /// warning if the plan changes nothing about the log: a known problem must not prevent other changes.
     fn object(&mut self, changed: bool, why: String, advice: &str) {
-        match self.plan.role {
-            Role::Image => self.warn(why),
-            _ if !changed => self.warn(format!("{why}; {advice}")),
-            _ => {
-                self.plan.objection.get_or_insert(format!("{why}; {advice}"));
-            }
+        let told = format!("{why}; {advice}");
+        if changed && self.plan.role != Role::Image {
+            self.plan.objection.get_or_insert(told);
+        } else {
+            self.warn(told);
         }
     }
 }

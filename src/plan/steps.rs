@@ -78,7 +78,9 @@ impl Planner<'_> {
     fn tell_who_owns_what(&mut self, wiring: &Wiring) {
         let Owner { uid, gid } = self.owner;
         if uid != 0 && wiring.run_as.user.is_none() {
-            self.warn(format!("not run as root: new files and directories belong to {uid}:{gid}"));
+            self.warn(format!(
+                "not run as root: new files and directories belong to {uid}:{gid}; on a node, run as root"
+            ));
         }
         if self.config().log.file().is_none() {
             self.warn(

@@ -151,7 +151,9 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
 fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>) {
     if let Some(version) = node.version.filter(|version| !SUPPORTED.contains(version)) {
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
-        node.warnings.push(format!("Kubernetes {version} is not among the tested versions, {first} to {last}"));
+        node.warnings.push(format!(
+            "Kubernetes {version} is not among the tested versions, {first} to {last}; when it runs, check it with \
+             kube-audit-bootstrap verify"));
     }
     if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
         let named = intent.config.kubeadm_configs.as_deref();
@@ -233,7 +235,8 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
         if !same {
             if runs_api_server {
                 warnings.push(format!(
-                    "{}: a pod with another name also runs an API server; this file does not change",
+                    "{}: a pod with another name also runs an API server; this file does not change; if it should not \
+                     run, move the file out of the directory",
                     text.path
                 ));
             }

@@ -178,7 +178,8 @@ pub(super) fn tell_left_over(
 }
 
 /// Finds how the existing mounts serve a needed one. With `existing: keep`, a mount that shows the path of a kept flag
-/// stays as it is, whatever it shows there; `notes` gets what a person must know about it.
+/// stays as it is, whatever it shows there; `notes` gets what a person must know about it. `log_flag`: where the
+/// flag of the log is.
 ///
 /// # Errors
 ///
@@ -188,18 +189,19 @@ pub(super) fn find_match(
     present: &[Present],
     existing: Existing,
     notes: &mut Vec<String>,
+    log_flag: Position,
 ) -> Result<Match, Refusal> {
     if existing == Existing::Replace {
-        return match_anew(mount, present);
+        return match_anew(mount, present, log_flag);
     }
     if mount.is_known {
         return match place_of(present, mount.file()) {
-            Place::Image => match_anew(mount, present),
+            Place::Image => match_anew(mount, present, log_flag),
             place => keep(mount, &place, notes).map(|()| Match::Served),
         };
     }
     // The flag is new, and its path is the configuration's. Existing mounts at that path stay.
-    let found = match_anew(mount, present)?;
+    let found = match_anew(mount, present, log_flag)?;
     if found != Match::Missing {
         keep(mount, &place_of(present, mount.file()), notes)?;
         return Ok(Match::Served);
@@ -235,7 +237,7 @@ fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Resu
 }
 
 /// Finds how the existing mounts serve a needed one that has the same path on the host.
-fn match_anew(mount: &NeededMount, present: &[Present]) -> Result<Match, Refusal> {
+fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> Result<Match, Refusal> {
     let at =
         |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
     let (same, of_file) = (at(&mount.container), mount.log.as_deref().map(at).unwrap_or_default());
@@ -274,7 +276,7 @@ fn match_anew(mount: &NeededMount, present: &[Present]) -> Result<Match, Refusal
     }
     if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
         let reason = format!("the log of the existing flag --audit-log-path {fault}");
-        return Err(Refusal::new(Position::START, reason));
+        return Err(Refusal::new(log_flag, reason));
     }
     let of_ours = |one: &Present| {
         let rest = one.name.strip_prefix(mount.name);
