@@ -401,8 +401,11 @@ impl Kubeconfig {
         // The API server reads two files only when the receiver asks for a certificate, and again when they change.
         let severity = if certificate.is_some() && key.is_some() { Severity::Warning } else { Severity::Error };
         let position = certificate.or(key).map_or(Position::START, |file| file.position);
-        let ending = if severity == Severity::Warning { "no event arrives; correct it" } else { "correct it" };
-        findings.push(Finding { position, severity, message: format!("{fault}; {ending}") });
+        let message = match severity {
+            Severity::Warning => format!("no event arrives: {fault}"),
+            Severity::Error => fault.to_owned(),
+        };
+        findings.push(Finding { position, severity, message });
         findings
     }
 

@@ -175,7 +175,7 @@ pub fn has_certificate(text: &[u8]) -> bool {
 pub fn pair_fault(certificate: &[u8], key: &[u8]) -> Option<&'static str> {
     let certificates = blocks(certificate);
     let Some(first) = certificates.iter().find(|block| block.kind == "CERTIFICATE") else {
-        return Some("the client certificate is no certificate in PEM");
+        return Some("the client certificate is no certificate in PEM; put one there");
     };
     let keys = blocks(key);
     let is_key = |block: &&Block| block.kind == "PRIVATE KEY" || block.kind.ends_with(" PRIVATE KEY");
@@ -183,7 +183,7 @@ pub fn pair_fault(certificate: &[u8], key: &[u8]) -> Option<&'static str> {
         return Some("the client key is no private key in PEM; put one there");
     };
     match (certificate_key(&first.bytes), private_key(&key.bytes)) {
-        (None, _) => Some("the client certificate is no certificate in PEM"),
+        (None, _) => Some("the client certificate is no certificate in PEM; put one there"),
         (_, None) => Some(
             "the client key is no private key that can be read without a password; use a key without a password",
         ),

@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn mounts_are_matched_by_path() {
         let found = |mounts: &[(&str, &str, bool)]| {
-            find_match(&log_mount(false), &present(mounts), Existing::Replace, &mut Vec::new())
+            find_match(&log_mount(false), &present(mounts), Existing::Replace, &mut Vec::new(), Position::START)
         };
         for (mounts, expected) in [
             (&[][..], Match::Missing),
@@ -480,14 +480,21 @@ mod tests {
             (false, &[("/var/log", "/var/log", false)], Some(Match::Served), None),
         ] {
             let mut notes = Vec::new();
-            let found = find_match(&log_mount(is_known), &present(mounts), Existing::Keep, &mut notes);
+            let found =
+                find_match(&log_mount(is_known), &present(mounts), Existing::Keep, &mut notes, Position::START);
             assert_eq!(found.ok(), expected, "{is_known} {mounts:?}");
             assert_eq!(notes.len(), usize::from(noted.is_some()), "{is_known} {mounts:?}: {notes:?}");
             assert!(notes.iter().all(|note| note.contains(noted.unwrap_or_default())), "{notes:?}");
         }
         // A policy is only read.
         let policy = NeededMount { read_only: true, log: None, ..log_mount(true) };
-        let found = find_match(&policy, &present(&[("/var", "/d", true)]), Existing::Keep, &mut Vec::new());
+        let found = find_match(
+            &policy,
+            &present(&[("/var", "/d", true)]),
+            Existing::Keep,
+            &mut Vec::new(),
+            Position::START,
+        );
         assert_eq!(found, Ok(Match::Served));
     }
 
