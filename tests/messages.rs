@@ -206,8 +206,10 @@ fn collect(folder: &Path) -> Vec<(String, Vec<String>)> {
     files.iter().map(|(file, texts)| (name(file), texts.clone())).collect()
 }
 
+/// A text as it is in the table, in one line that is no comment.
 fn escaped(text: &str) -> String {
-    text.replace('\\', r"\\").replace('\n', r"\n").replace('\t', r"\t")
+    let line = text.replace('\\', r"\\").replace('\n', r"\n").replace('\t', r"\t");
+    if line.starts_with('#') { format!(r"\{line}") } else { line }
 }
 
 /// The table: for each text the rest of its line.

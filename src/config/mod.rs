@@ -496,6 +496,7 @@ mod tests {
         let long = |length: usize| format!("manifest: {{path: /{}}}", "m".repeat(length - 1));
         assert!(read(&long(1024)).is_ok());
         for (lines, fault) in [
+            ("log: {path: /dev/stdout}", "; for the standard output of the API server's container, write -"),
             (long(1025).as_str(), "3:18: manifest.path must have at most 1024 bytes"),
             ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
             ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),

@@ -299,11 +299,14 @@ impl Planner<'_> {
                  reboot, or set storage.require to any",
             ),
             Lasting::Volatile => self.warn(format!("{place}: the log will be lost at a reboot")),
-            Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
-                "{directory}: it is not known whether the log survives a reboot: {}; if it does, set storage.require \
-                 to any",
-                seen.judgement.reason
-            )),
+            Lasting::Unknown if !config.storage.may_be_volatile => self.object(
+                false,
+                format!(
+                    "{directory}: it is not known whether the log survives a reboot: {}",
+                    seen.judgement.reason
+                ),
+                "if it does, set storage.require to any",
+            ),
             _ => {}
         }
         if seen.is_read_only {
@@ -341,11 +344,12 @@ impl Planner<'_> {
     /// Objects to the log directory. In an image this is a warning, as the image runs on another machine. It is also a
     /// warning if the plan changes nothing about the log: a known problem must not prevent other changes.
     fn object(&mut self, changed: bool, why: String, advice: &str) {
-        let told = format!("{why}; {advice}");
-        if changed && self.plan.role != Role::Image {
-            self.plan.objection.get_or_insert(told);
-        } else {
-            self.warn(told);
+        match self.plan.role {
+            Role::Image => self.warn(why),
+            _ if !changed => self.warn(format!("{why}; {advice}")),
+            _ => {
+                self.plan.objection.get_or_insert(format!("{why}; {advice}"));
+            }
         }
     }
 }

@@ -348,12 +348,12 @@ impl Wiring {
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
             bail!(
                 "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; \
-                 set log.path to another directory"
+                 set log.path to a file in another directory"
             );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
             let advice = match existing {
-                Existing::Replace => "set policy.path to another directory",
+                Existing::Replace => "set policy.path to a file in another directory",
                 Existing::Keep => {
                     "move it to another directory, and change --audit-policy-file and its mount, or remove \
                      `existing: keep`"

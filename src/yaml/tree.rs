@@ -553,6 +553,12 @@ mod tests {
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes reads the comma as a part of the tag"),
             ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
+            ("a: b: c\n", "; correct what is here, or put it in quotes"),
+            ("a:\n\tb: c\n", "; indent with spaces instead of tabs"),
+            ("a: b\n\tc: d\n", "; indent with spaces instead of tabs"),
+            ("a: b\n{% if c %}\n", "; if this is a template, fill it in"),
+            ("a: b\n{{- c }}\n", "; if this is a template, fill it in"),
+            ("a: %{c}\n{{ d }}: e\n", "; if this is a template, fill it in"),
             (
                 "a: [b?c]\n",
                 "1:5: in brackets or braces, Kubernetes ends a word before a ?; put the word in quotes",
