@@ -63,6 +63,7 @@ impl Process {
 
     /// The value of a flag, by its name without dashes, as the API server reads it.
     pub fn value(&self, flag: &str) -> Option<String> {
+        debug_assert!(!flag.starts_with('-'), "{flag}: a name without dashes");
         self.flags().remove(flag)
     }
 }

@@ -299,13 +299,13 @@ fn credentials(asker: Asker, process: &Process) -> Option<(Vec<String>, bool)> {
             let text = is_readable.then(|| fs::read_to_string(ADMIN_CONF).ok()).flatten();
             return Some((vec![ADMIN_CONF.to_owned()], text.is_some_and(|text| is_direct(&text))));
         }
-        Asker::ApiServer => (in_container("--kubelet-client-certificate")?, in_container("--kubelet-client-key")?),
+        Asker::ApiServer => (in_container("kubelet-client-certificate")?, in_container("kubelet-client-key")?),
         Asker::Kubelet => {
             Path::new(KUBELET_CLIENT).exists().then(|| (KUBELET_CLIENT.to_owned(), KUBELET_CLIENT.to_owned()))?
         }
     };
     // Only the server that has exactly this certificate is this API server, whoever signed it.
-    let authority = in_container("--tls-cert-file").or_else(|| in_container("--client-ca-file"))?;
+    let authority = in_container("tls-cert-file").or_else(|| in_container("client-ca-file"))?;
     let options = ["/dev/null", "--certificate-authority", &authority, "--client-certificate", &certificate];
     let options = options.map(str::to_owned).into_iter().chain(["--client-key".to_owned(), key]);
     Some((options.collect(), true))

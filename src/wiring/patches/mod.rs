@@ -4,7 +4,7 @@
 //! result into the manifest directory. These modules do the same with a model of that pod, so that the manifest can be
 //! judged before it exists.
 //!
-//! * [`file`] tells patches by their names, and reads them; [`value`] makes data of YAML.
+//! * [`mod@file`] tells patches by their names, and reads them; `value` makes data of YAML.
 //! * `pod` is the pod as kubeadm makes it; `operations` and `merge` apply patches to it.
 //! * [`mod@check`] judges the result, and finds the patch that is to blame.
 

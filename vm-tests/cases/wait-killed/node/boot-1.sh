@@ -6,7 +6,7 @@ bad_webhook
 LIMIT=300 step 'a run is killed when the old API server takes no more requests' killed_at 'takes no more requests'
 step 'the manifest is another one by then' exits 1 is_still audited manifest
 LIMIT=300 step 'the next run goes on with it, and puts back what the killed run changed' \
-    says 'no/such/ca.crt.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
+    says 'unable to load root certificates.*everything is as it was' exits 4 kube-audit-bootstrap apply --wait 4m
 step 'the manifest is the previous one' is_still audited manifest
 step 'the API server answers, with the previous flags' eventually has_default_flags
 step 'it audits' kube-audit-bootstrap verify
