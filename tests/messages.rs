@@ -138,6 +138,7 @@ fn closing(tokens: &[Token], at: usize) -> usize {
 /// What a source says to a user: its texts of some words, outside attributes and tests. Modules for tests are named in
 /// `tests`.
 fn texts(tokens: &[Token], tests: &mut Vec<String>) -> Vec<String> {
+    let is_report = |calls: &[String]| calls.iter().any(|call| REPORTS.contains(&call.as_str()));
     let mut texts = Vec::new();
     let mut calls: Vec<String> = Vec::new();
     let mut at = 0;
@@ -169,10 +170,8 @@ fn texts(tokens: &[Token], tests: &mut Vec<String>) -> Vec<String> {
             Mark(')' | ']' | '}') => {
                 calls.pop();
             }
-            Text(text) if text.split_whitespace().count() >= WORDS => {
-                if !calls.iter().any(|call| REPORTS.contains(&call.as_str())) {
-                    texts.push(text.clone());
-                }
+            Text(text) if text.split_whitespace().count() >= WORDS && !is_report(&calls) => {
+                texts.push(text.clone())
             }
             _ => {}
         }
@@ -256,14 +255,16 @@ fn faults(found: &[(String, Vec<String>)], rows: &BTreeMap<String, String>) -> V
             unused.remove(&text);
             if !rows.contains_key(&text) {
                 faults.push(format!(
-                    "src/{file}: this message is not in messages.tsv; run the test with UPDATE_MESSAGES=1, then fill in its \
-                     advice: {text}"
+                    "src/{file}: this message is not in messages.tsv; run the test with UPDATE_MESSAGES=1, then fill \
+                     in its advice: {text}"
                 ));
             }
         }
     }
     let gone = unused.keys().map(|text| {
-        format!("messages.tsv: no message is so any more; run the test with UPDATE_MESSAGES=1, which removes it: {text}")
+        format!(
+            "messages.tsv: no message is so any more; run the test with UPDATE_MESSAGES=1, which removes it: {text}"
+        )
     });
     faults.extend(gone);
     faults.extend(rows.iter().filter_map(|(text, rest)| fault(text, rest)));

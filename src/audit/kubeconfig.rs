@@ -211,7 +211,8 @@ impl Kubeconfig {
                 position,
                 format!(
                     "the context {current:?} names the user {name:?}, and no user has that name, so the API server \
-                     sends its events without credentials; set it to the name of a user"),
+                     sends its events without credentials; set it to the name of a user"
+                ),
             ),
         }
     }

@@ -223,8 +223,12 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),
-                    None => decoder.error(node.position, format!(
-                        "{path} {number} is not the number of a group; write one such as 4, from getent group adm")),
+                    None => decoder.error(
+                        node.position,
+                        format!(
+                            "{path} {number} is not the number of a group; write one such as 4 (getent group adm)"
+                        ),
+                    ),
                 }
             }
             _ => {
@@ -255,8 +259,7 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
         (bind, None) if format.is_some() => {
             decoder.error(
                 node.position,
-                "storage.format needs a storage.device; set storage.device, or remove \
-                                          storage.format",
+                "storage.format needs a storage.device; set storage.device, or remove storage.format",
             );
             bind.map(MountSource::Bind)
         }

@@ -36,7 +36,7 @@ impl Config {
                 "policy.path".to_owned(),
                 format!(
                     "policy.path must not be in {STATE}; set it to a file elsewhere, such as \
-                 /etc/kubernetes/audit-policy.yaml"
+                     /etc/kubernetes/audit-policy.yaml"
                 ),
             ));
         }

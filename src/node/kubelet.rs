@@ -64,7 +64,8 @@ fn manifest_directory(root: &Root) -> Result<String> {
     let documents = crate::yaml::parse(&config.text).unwrap_or_else(|fault| {
         log::warn!(
             "{KUBELET_CONFIG}:{fault}; using {MANIFEST_DIRECTORY} as the manifest directory; if it is another one, \
-             set manifest.path");
+             set manifest.path"
+        );
         Vec::new()
     });
     let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());

@@ -25,7 +25,9 @@ impl Plan {
                 None => self.changes.push(planned),
                 Some(obstacle) if matches!(planned.change, Change::SetAttributes { .. }) => {
                     self.warnings.push(format!(
-                        "{path}: {obstacle}; its owner and mode do not change; if the API server cannot use it, {}", advice(&planned, &obstacle)));
+                        "{path}: {obstacle}; its owner and mode do not change; if the API server cannot use it, {}",
+                        advice(&planned, &obstacle)
+                    ));
                 }
                 Some(obstacle) if planned.step == Step::Kubeadm && lenient => {
                     self.warnings.push(format!(

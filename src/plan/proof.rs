@@ -431,7 +431,8 @@ mod tests {
         );
         let there = seen(std::slice::from_ref(&old));
         let moments = [(1, there.clone()), (51, there)];
-        let why = "no API server runs with the audit flags of the manifest after 50 s; see journalctl -u kubelet, and the containers (crictl ps -a)";
+        let why = "no API server runs with the audit flags of the manifest after 50 s; see journalctl -u kubelet, and \
+                   the containers (crictl ps -a)";
         assert_eq!(story(&mut proof, &moments), [(51, Next::Failed(why.to_owned()))]);
     }
 
@@ -482,7 +483,8 @@ mod tests {
         let ended = |starts| Sight { starts, lacks_etcd: true, ..seen(&[]) };
         let moments =
             [(36, ended(1)), (60, ended(2)), (70, ended(2)), (90, ended(3)), (119, ended(4)), (121, ended(4))];
-        let why = "no API server runs with the audit flags of the manifest after 120 s; see journalctl -u kubelet, and the containers (crictl ps -a)";
+        let why = "no API server runs with the audit flags of the manifest after 120 s; see journalctl -u kubelet, and \
+                   the containers (crictl ps -a)";
         assert_eq!(story(&mut proof(), &moments), [(121, Next::Failed(why.to_owned()))]);
     }
 

@@ -153,7 +153,8 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
         node.warnings.push(format!(
             "Kubernetes {version} is not among the tested versions, {first} to {last}; when it runs, check it with \
-             kube-audit-bootstrap verify"));
+             kube-audit-bootstrap verify"
+        ));
     }
     if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
         let named = intent.config.kubeadm_configs.as_deref();

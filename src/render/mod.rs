@@ -188,7 +188,9 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
         Snippet::Rsyslog | Snippet::Vector | Snippet::FluentBit | Snippet::OtelCollector => {
             if config.storage.group.is_none() {
                 warnings.push(
-                    "storage.group is not set, so only the root user can read the log; for others, set storage.group".to_owned());
+                    "storage.group is not set, so only the root user can read the log; for others, set storage.group"
+                        .to_owned(),
+                );
             }
         }
         Snippet::Systemd => {}
@@ -211,7 +213,8 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     if kind == Snippet::ClusterApiFiles && config.storage.source.is_some() {
         warnings.push(
             "storage.device and storage.bind need the program on the node; this snippet mounts nothing; install it \
-             there, or mount the disk yourself".to_owned(),
+             there, or mount the disk yourself"
+                .to_owned(),
         );
     }
     warnings

@@ -511,7 +511,6 @@ impl<'n> KubeadmEdits<'n> {
         }
     }
 
-    /// Sets and adds the volumes that `extraVolumes` lacks.
     /// Where the value of a flag is that is there already.
     fn flag_position(&self, flag: &str) -> Position {
         let is_flag = |name: &str| flags::normal(name) == flag;
@@ -520,6 +519,7 @@ impl<'n> KubeadmEdits<'n> {
         value.or(self.args).map_or(Position::START, |node| node.position)
     }
 
+    /// Sets and adds the volumes that `extraVolumes` lacks.
     fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();

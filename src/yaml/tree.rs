@@ -226,7 +226,7 @@ impl Builder<'_> {
                 position,
                 format!(
                     "the alias *{name} has no anchor before it; write &{name} before the value that is meant, or put a \
-                 word that begins with * in quotes"
+                     word that begins with * in quotes"
                 ),
             );
         };
@@ -270,8 +270,7 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
     let Some(name) = key.scalar().filter(|_| !key.is_null()) else {
         return fault(
             key.position,
-            "a key must be a word; if this is a template, fill it in; else put the key in \
-                                    quotes",
+            "a key must be a word; if this is a template, fill it in; else put the key in quotes",
         );
     };
     if !key.is_merge()
