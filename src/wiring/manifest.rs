@@ -114,7 +114,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         .or_else(|| containers.iter().position(named));
     let Some(container) = container else {
         return Err(Refusal::new(
-            root.position,
+            root.at(&["spec", "containers"]).unwrap_or(root).position,
             "no container of this pod runs kube-apiserver; set manifest.path to the API server's manifest",
         ));
     };
