@@ -76,13 +76,18 @@ const TREES_OF_OTHERS: &[&str] = &["/etc", "/home", "/root"];
 /// container, where it would hide the files of the image, and it is closed to all other users.
 pub fn log_directory_fault(directory: &str) -> Option<String> {
     let within = |trees: &[&str]| trees.iter().any(|tree| is_within(directory, tree));
+    // A link such as /dev/stdout would lead to a file of the host.
+    let stream = match is_within(directory, "/dev") || is_within(directory, "/proc") {
+        true => "; for the standard output of the API server's container, write -",
+        false => "",
+    };
     let taken = SHARED_DIRECTORIES.contains(&directory)
         || within(SYSTEM_TREES)
         || within(TREES_OF_OTHERS) && !names(directory, &KUBERNETES);
     taken.then(|| {
         format!(
             "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and \
-             it is closed to all other users; use for example /var/log/kubernetes/audit/audit.log"
+             it is closed to all other users; use for example /var/log/kubernetes/audit/audit.log{stream}"
         )
     })
 }
@@ -148,7 +153,7 @@ pub fn path_fault(name: &str, path: &str) -> Option<String> {
     let reason = if !path.starts_with('/') {
         "must be an absolute path"
     } else if path.len() > 1024 {
-        "is too long"
+        "must have at most 1024 bytes"
     } else if path.ends_with('/') {
         "must name a file, not a directory"
     } else if path[1..].split('/').any(|part| part.is_empty() || part == "." || part == "..") {

@@ -85,7 +85,9 @@ fn as_root(plan: &str) -> Result<String, String> {
     if uid == 0 {
         return Ok(plan.to_owned());
     }
-    let warning = format!("warning: not run as root: new files and directories belong to {uid}:{gid}\n");
+    let warning = format!(
+        "warning: not run as root: new files and directories belong to {uid}:{gid}; on a node, run as root\n"
+    );
     let ours = plan.contains(&format!("owner {uid}:"));
     if plan.matches(&warning).count() != usize::from(ours) {
         return Err(format!("the warning that files do not belong to root is missing, or is not needed:\n{plan}"));

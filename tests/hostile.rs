@@ -309,3 +309,50 @@ fn a_directory_that_becomes_a_link_at_any_moment_leads_to_no_file_of_roots() {
     // Before the look at the file, it is refused; when the directory is held, the user's own file is edited.
     assert!(refused > 20 && edited > 5, "{refused} {edited}");
 }
+
+/// The API server could not write its log there, or root would open what somebody else has made.
+#[test]
+fn what_cannot_be_the_log_is_refused() {
+    let me = nix::unistd::geteuid().as_raw();
+    for (what, user, message) in [
+        ("directory", "", "this is a directory, and the API server needs a file here; move it away"),
+        ("fifo", "", "this is a FIFO, and the API server needs a file here; move it away"),
+        ("link", "", "this file has a second name (a hard link), and others than root can write to its directory"),
+        (
+            "other",
+            "  securityContext: {runAsUser: 4321}\n",
+            "the API server runs as the user 4321, who can't write",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        put(root, MANIFEST, format!("{GOOD_MANIFEST}{user}").as_bytes());
+        let logs = root.join("var/log/kubernetes/audit");
+        fs::create_dir_all(&logs).unwrap();
+        let log = logs.join("audit.log");
+        match what {
+            "directory" => fs::create_dir(&log).unwrap(),
+            "fifo" => nix::unistd::mkfifo(&log, nix::sys::stat::Mode::S_IRUSR).unwrap(),
+            "link" => {
+                put(root, "/etc/shadow", b"x");
+                fs::hard_link(root.join("etc/shadow"), &log).unwrap();
+                fs::set_permissions(&logs, fs::Permissions::from_mode(0o777)).unwrap();
+            }
+            _ => {
+                put(root, "/var/log/kubernetes/audit/notes", b"x");
+                put(root, "/var/log/kubernetes/audit/audit.log", b"{\"kind\":\"Event\"}\n");
+                fs::set_permissions(&logs, fs::Permissions::from_mode(0o700)).unwrap();
+                // An ordinary user can't give its files to another one.
+                if me != 0 {
+                    continue;
+                }
+            }
+        }
+        let before = tree(root);
+        let output = run(root, &["apply"]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{what}: {stderr}");
+        assert!(stderr.contains(message), "{what}: {stderr}");
+        assert_eq!(tree(root), before, "{what}");
+    }
+}

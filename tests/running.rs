@@ -136,7 +136,8 @@ fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {
     let reason = proof["reason"].as_str().unwrap();
     assert!(
         reason.starts_with(
-            "no API server runs with the audit flags of the manifest after 2 s; everything is as it was"
+            "no API server runs with the audit flags of the manifest after 2 s; see journalctl -u kubelet, \
+             and the containers (crictl ps -a); everything is as it was"
         ),
         "{reason}"
     );

@@ -206,7 +206,7 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
         let Some(takes) = takes(name) else {
             let known: Vec<_> = OTHERS.iter().map(|(name, _)| *name).collect();
             let hint = match (name.as_str(), likely(name, &known)) {
-                ("audit-dynamic-configuration", _) => "it was removed in 1.19".to_owned(),
+                ("audit-dynamic-configuration", _) => "remove it, as Kubernetes 1.19 did".to_owned(),
                 (_, Some(likely)) => format!("did you mean --{likely}?"),
                 _ => "remove it".to_owned(),
             };
@@ -233,7 +233,7 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
     let get = |name: &str| flags.get(name).map(String::as_str).unwrap_or_default();
     for name in ["audit-log-maxage", "audit-log-maxbackup", "audit-log-maxsize"] {
         if !get("audit-log-path").is_empty() && integer(get(name)).is_some_and(|value| value < 0) {
-            faults.push(fault(name, "can't be negative"));
+            faults.push(fault(name, "must be 0 or more"));
         }
     }
     let format = flags.get("audit-log-format").map_or("json", String::as_str);
@@ -396,7 +396,7 @@ mod tests {
             ),
             ("audit-webhook-version=a/b/c", v1_30, Some("--audit-webhook-version takes")),
             ("audit-webhook-version=a/b", v1_30, None),
-            (&format!("{ON} audit-log-maxage=-1"), v1_30, Some("can't be negative")),
+            (&format!("{ON} audit-log-maxage=-1"), v1_30, Some("must be 0 or more")),
             (&format!("{ON} audit-log-maxage=ten"), v1_30, Some("takes a whole number")),
             (&format!("{ON} audit-log-compress=yes"), v1_30, Some("takes true or false")),
             (&format!("{ON} audit-log-compress"), Some(Version::new(19)), Some("needs Kubernetes 1.20 or later")),
@@ -404,7 +404,7 @@ mod tests {
             (&format!("{ON} audit-log-batch-max-wait=5"), v1_30, Some("takes a duration")),
             (&format!("{ON} audit-log-batch-max-wait=1m30.5s"), v1_30, None),
             (&format!("{ON} audit-log-max-age=30"), v1_30, Some("did you mean --audit-log-maxage?")),
-            (&format!("{ON} audit-dynamic-configuration"), v1_30, Some("removed in 1.19")),
+            (&format!("{ON} audit-dynamic-configuration"), v1_30, Some("remove it, as Kubernetes 1.19 did")),
             ("authorization-mode=Node", v1_30, None),
         ] {
             let found = faults(&flags(set), version);

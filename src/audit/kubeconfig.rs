@@ -125,7 +125,7 @@ pub fn read(text: &str, directory: &str) -> Kubeconfig {
             Some(root) => kubeconfig.look(root, directory),
             None => kubeconfig.fault(
                 Position::START,
-                "the file is empty; a kubeconfig with a cluster, a context and current-context is expected",
+                "the file is empty; write a kubeconfig with a cluster, a context and current-context",
             ),
         },
     }
@@ -153,7 +153,9 @@ impl Kubeconfig {
                 let found = text(root, field);
                 self.fault(
                     node.position,
-                    format!("this is no kubeconfig: its {field} is {found}, not {expected}"),
+                    format!(
+                        "this is no kubeconfig: its {field} is {found}, not {expected}; write {field}: {expected}"
+                    ),
                 );
             }
         }
@@ -189,7 +191,8 @@ impl Kubeconfig {
                 None => "current-context is missing; set it to the name of a context".to_owned(),
                 Some(_) => {
                     format!(
-                        "the context {current:?} names the cluster {name:?}, and no cluster has that name; correct it"
+                        "the context {current:?} names the cluster {name:?}, and no cluster has that name; set it to \
+                         the name of a cluster"
                     )
                 }
             };
@@ -206,8 +209,10 @@ impl Kubeconfig {
             None if name.is_empty() => {}
             None => self.warn(
                 position,
-                format!("the context {current:?} names the user {name:?}, and no user has that name, so the API server \
-                         sends its events without credentials; correct it"),
+                format!(
+                    "the context {current:?} names the user {name:?}, and no user has that name, so the API server \
+                     sends its events without credentials; set it to the name of a user"
+                ),
             ),
         }
     }
@@ -230,7 +235,7 @@ impl Kubeconfig {
             let position = cluster.get("proxy-url").map_or(position, |node| node.position);
             self.fault(
                 position,
-                "proxy-url must be a URL that begins with http://, https:// or socks5://; correct it",
+                "proxy-url must be a URL that begins with http://, https:// or socks5://; write it so, or remove it",
             );
         }
         self.add_file(cluster, FileRole::Authority, directory, true);
@@ -239,7 +244,7 @@ impl Kubeconfig {
             if self.is_https && !data.is_empty() && !has_certificate(&data) {
                 self.fault(
                     at("certificate-authority-data"),
-                    "certificate-authority-data has no certificate in PEM",
+                    "certificate-authority-data has no certificate in PEM; put one there, encoded with base64 -w0",
                 );
             }
         }
@@ -397,8 +402,11 @@ impl Kubeconfig {
         // The API server reads two files only when the receiver asks for a certificate, and again when they change.
         let severity = if certificate.is_some() && key.is_some() { Severity::Warning } else { Severity::Error };
         let position = certificate.or(key).map_or(Position::START, |file| file.position);
-        let ending = if severity == Severity::Warning { "no event arrives; correct it" } else { "correct it" };
-        findings.push(Finding { position, severity, message: format!("{fault}; {ending}") });
+        let message = match severity {
+            Severity::Warning => format!("no event arrives: {fault}"),
+            Severity::Error => fault.to_owned(),
+        };
+        findings.push(Finding { position, severity, message });
         findings
     }
 

@@ -175,19 +175,21 @@ pub fn has_certificate(text: &[u8]) -> bool {
 pub fn pair_fault(certificate: &[u8], key: &[u8]) -> Option<&'static str> {
     let certificates = blocks(certificate);
     let Some(first) = certificates.iter().find(|block| block.kind == "CERTIFICATE") else {
-        return Some("the client certificate is no certificate in PEM");
+        return Some("the client certificate is no certificate in PEM; put one there");
     };
     let keys = blocks(key);
     let is_key = |block: &&Block| block.kind == "PRIVATE KEY" || block.kind.ends_with(" PRIVATE KEY");
     let Some(key) = keys.iter().find(is_key) else {
-        return Some("the client key is no private key in PEM");
+        return Some("the client key is no private key in PEM; put one there");
     };
     match (certificate_key(&first.bytes), private_key(&key.bytes)) {
-        (None, _) => Some("the client certificate is no certificate in PEM"),
-        (_, None) => Some("the client key is no private key that can be read without a password"),
+        (None, _) => Some("the client certificate is no certificate in PEM; put one there"),
+        (_, None) => Some(
+            "the client key is no private key that can be read without a password; use a key without a password",
+        ),
         (Some(Key::Rsa(one)), Some(Key::Rsa(other))) if one == other => None,
         (Some(Key::Ec(Some(one))), Some(Key::Ec(Some(other)))) if one == other => None,
         (Some(Key::Ec(_)), Some(Key::Ec(None))) | (Some(Key::Other), Some(Key::Other)) => None,
-        _ => Some("the client key belongs to another certificate"),
+        _ => Some("the client key belongs to another certificate; use the key of this one"),
     }
 }

@@ -253,7 +253,10 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
         }
         // Warn, because the variable may also be in the user's environment; then the node is not prepared.
         Some(_) => {
-            ::log::warn!("{GUARD} is set, so an outer call has prepared the node, and this call prepares nothing");
+            ::log::warn!(
+                "{GUARD} is set, so an outer call has prepared the node, and this call prepares nothing; if there is \
+                 no outer call, unset {GUARD}"
+            );
         }
         None => {}
     }

@@ -35,9 +35,8 @@ impl Config {
         match documents.as_slice() {
             [] => {}
             [document] => decode(&document.root, &mut config, &mut decoder),
-            [_, second, ..] => {
-                decoder.error(second.root.position, "the file must have one document; here is a second one")
-            }
+            [_, second, ..] => decoder
+                .error(second.root.position, "the file must have one document; here is a second one; remove it"),
         }
         if !decoder.failed() {
             for (field, fault) in config.faults() {
@@ -224,7 +223,12 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),
-                    None => decoder.error(node.position, format!("{path} {number} is not the number of a group")),
+                    None => decoder.error(
+                        node.position,
+                        format!(
+                            "{path} {number} is not the number of a group; write one such as 4 (getent group adm)"
+                        ),
+                    ),
                 }
             }
             _ => {
@@ -253,7 +257,10 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
             None
         }
         (bind, None) if format.is_some() => {
-            decoder.error(node.position, "storage.format needs a storage.device");
+            decoder.error(
+                node.position,
+                "storage.format needs a storage.device; set storage.device, or remove storage.format",
+            );
             bind.map(MountSource::Bind)
         }
         (bind, None) => bind.map(MountSource::Bind),

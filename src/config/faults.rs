@@ -32,7 +32,13 @@ impl Config {
             faults.push(("log.path".to_owned(), format!("log.path {fault}")));
         }
         if is_within(&self.policy_path, STATE) {
-            faults.push(("policy.path".to_owned(), format!("policy.path must not be in {STATE}")));
+            faults.push((
+                "policy.path".to_owned(),
+                format!(
+                    "policy.path must not be in {STATE}; set it to a file elsewhere, such as \
+                     /etc/kubernetes/audit-policy.yaml"
+                ),
+            ));
         }
         let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
         for (name, other) in [
@@ -41,7 +47,10 @@ impl Config {
             ("log.path", self.log.file()),
         ] {
             if other == Some(&self.policy_path) {
-                faults.push(("policy.path".to_owned(), format!("policy.path and {name} are the same file")));
+                faults.push((
+                    "policy.path".to_owned(),
+                    format!("policy.path and {name} are the same file; set one of them to another file"),
+                ));
             }
         }
         if let Some(fault) = self.storage.source.as_ref().and_then(|source| source_fault(source, self.log.file()))
@@ -50,7 +59,8 @@ impl Config {
         }
         if self.log.max_age > MAX_AGE {
             let fault = format!(
-                "log.maxAge {} is more than {MAX_AGE} days, which the API server can't count: it would keep nothing",
+                "log.maxAge {} is more than {MAX_AGE} days, which the API server can't count: it would keep nothing; \
+                 write at most {MAX_AGE}",
                 self.log.max_age
             );
             faults.push(("log.maxAge".to_owned(), fault));
@@ -70,7 +80,9 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
     };
     let fault = |text: String| Some((field.to_owned(), text));
     let Some(directory) = log.map(|log| parent(log)) else {
-        return fault(format!("{field} needs a log.path that is a file"));
+        return fault(format!(
+            "{field} needs a log.path that is a file; set log.path to a file, or remove {field}"
+        ));
     };
     match source {
         MountSource::Bind(from) => {

@@ -496,11 +496,12 @@ mod tests {
         let long = |length: usize| format!("manifest: {{path: /{}}}", "m".repeat(length - 1));
         assert!(read(&long(1024)).is_ok());
         for (lines, fault) in [
-            (long(1025).as_str(), "3:18: manifest.path is too long"),
+            ("log: {path: /dev/stdout}", "; for the standard output of the API server's container, write -"),
+            (long(1025).as_str(), "3:18: manifest.path must have at most 1024 bytes"),
             ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
             ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),
             ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
-            ("log: {maxBackup: -1}", "3:18: --audit-log-maxbackup can't be negative"),
+            ("log: {maxBackup: -1}", "3:18: --audit-log-maxbackup must be 0 or more"),
             ("log: {batch: {maxSize: 0}}", "3:24: --audit-log-batch-max-size must be more than 0"),
             ("log: {batch: {maxWait: soon}}", "3:24: log.batch.maxWait \"soon\" is not a duration"),
             ("log: {batch: {throttleQPS: fast}}", "3:28: log.batch.throttleQPS must be a number"),

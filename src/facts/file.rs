@@ -154,7 +154,7 @@ pub fn text_of(bytes: &[u8]) -> Result<&str> {
         (None, Some(_)) => valid.len(),
         (None, None) => return Ok(valid),
     };
-    bail!("{}: this is no text file", crate::yaml::node::position_at(valid, end))
+    bail!("{}: this is no text file; name another file", crate::yaml::node::position_at(valid, end))
 }
 
 /// Bytes as text for people; what is not UTF-8 is replaced.

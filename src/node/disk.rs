@@ -186,7 +186,10 @@ pub fn put_back(root: &Root, directory: &str) -> Result<()> {
     match unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => {}
         Err(errno) => {
-            log::warn!("{directory}: {}; the previous files stay in {aside}", errno.desc());
+            log::warn!(
+                "{directory}: {}; the previous files stay in {aside}; move those that you need",
+                errno.desc()
+            );
             return Ok(());
         }
     }

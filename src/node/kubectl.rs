@@ -380,6 +380,12 @@ mod tests {
             ("Unable to connect to the server: proxyconnect tcp: dial tcp 192.0.2.1:3128: i/o timeout", Asker),
             ("Unable to connect to the server: remote error: tls: expired certificate", Asker),
             ("/usr/bin/kubectl: did not end within 10 s", Asker),
+            // kubectl works, and the API server takes the connection and answers nothing.
+            ("/usr/bin/kubectl: no answer within 10 s: timed out", Away),
+            (
+                "error: Get \"https://10.0.0.1:6443/readyz\": net/http: request canceled (Client.Timeout exceeded)",
+                Away,
+            ),
             ("error: --raw and --output are mutually exclusive", Asker),
             ("/usr/bin/kubectl: failed with signal: 11 (SIGSEGV)", Asker),
             (

@@ -62,7 +62,10 @@ fn manifest_directory(root: &Root) -> Result<String> {
     };
     // The kubelet accepts more YAML than this program, and a worker's boot must not fail because of that.
     let documents = crate::yaml::parse(&config.text).unwrap_or_else(|fault| {
-        log::warn!("{KUBELET_CONFIG}:{fault}; using {MANIFEST_DIRECTORY} as the manifest directory");
+        log::warn!(
+            "{KUBELET_CONFIG}:{fault}; using {MANIFEST_DIRECTORY} as the manifest directory; if it is another one, \
+             set manifest.path"
+        );
         Vec::new()
     });
     let path = documents.first().and_then(|document| document.root.get("staticPodPath")?.scalar());

@@ -301,7 +301,8 @@ fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<V
             Ok(Some(entry)) if is_manifest(&entry, &path)? => continue,
             Ok(Some(entry)) if entry.size > MAX_BYTES as u64 => {
                 log::warn!(
-                    "{}: {} bytes, too large to read; not checked for the API server's pod",
+                    "{}: {} bytes, too large to read; not checked for the API server's pod; if it is no pod, move it \
+                     out of the directory",
                     root.shown(&path),
                     entry.size
                 );

@@ -204,7 +204,9 @@ impl Root {
             match entry.map_err(failed)?.file_name().to_str() {
                 Ok("." | "..") => {}
                 Ok(name) => names.push(name.to_owned()),
-                Err(_) => log::warn!("{}: ignoring a file name that isn't UTF-8", self.shown(path)),
+                Err(_) => {
+                    log::warn!("{}: ignoring a file name that isn't UTF-8; rename the file", self.shown(path))
+                }
             }
         }
         names.sort_unstable();
@@ -226,7 +228,8 @@ impl Root {
                 Ok(target) => {
                     let shown = self.shown(&at);
                     let target = target.into_string();
-                    let target = target.map_err(|_| anyhow!("{shown} is a link to a name that isn't UTF-8"))?;
+                    let target = target
+                        .map_err(|_| anyhow!("{shown} is a link to a name that isn't UTF-8; correct the link"))?;
                     // The kernel resolves the parents, `..` included, because `..` may come after another link.
                     at = if target.starts_with('/') { target } else { format!("{parent}/{target}") };
                 }

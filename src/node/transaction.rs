@@ -61,7 +61,10 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
         Some(Stale::Unreadable(error)) => bail!("{error:#}; nothing was written: run again"),
     }
     if let Some((path, obstacle)) = obstacle::first(root, changes)? {
-        bail!("{}: {obstacle}; nothing was written", root.shown(path));
+        bail!(
+            "{}: {obstacle}; nothing was written; run kube-audit-bootstrap plan, which says what to do",
+            root.shown(path)
+        );
     }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();
@@ -442,7 +445,8 @@ fn take_back(root: &Root, undo: Vec<Undo>, set: &Set, error: anyhow::Error) -> a
     if !stuck.is_empty() {
         let directory = set.directory();
         return anyhow!(
-            "{error:#}{foreign}; and these changes could not be undone: {}; the previous files are in {directory}",
+            "{error:#}{foreign}; and these changes could not be undone: {}; the previous files are in {directory}; \
+             copy them from there",
             stuck.join(", ")
         );
     }

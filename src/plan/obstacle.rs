@@ -24,10 +24,16 @@ impl Plan {
             match met(obstacle) {
                 None => self.changes.push(planned),
                 Some(obstacle) if matches!(planned.change, Change::SetAttributes { .. }) => {
-                    self.warnings.push(format!("{path}: {obstacle}; its owner and mode do not change"));
+                    self.warnings.push(format!(
+                        "{path}: {obstacle}; its owner and mode do not change; if the API server cannot use it, {}",
+                        advice(&planned, &obstacle)
+                    ));
                 }
                 Some(obstacle) if planned.step == Step::Kubeadm && lenient => {
-                    self.warnings.push(format!("{path}: {obstacle}; this file does not change"));
+                    self.warnings.push(format!(
+                        "{path}: {obstacle}; this file does not change; if kubeadm reads it again, {}",
+                        advice(&planned, &obstacle)
+                    ));
                     self.skipped.push(path.to_owned());
                 }
                 Some(obstacle) => {

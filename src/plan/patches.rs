@@ -175,7 +175,10 @@ impl Judge<'_> {
             None => Ok(None),
             Some(Ok(made)) => Ok(Some(made)),
             Some(Err(why)) => {
-                self.warnings.push(format!("{named_by}: the patches in {path} can't be checked: {why}"));
+                self.warnings.push(format!(
+                    "{named_by}: the patches in {path} can't be checked: {why}; when kubeadm has run, see \
+                     kube-audit-bootstrap status"
+                ));
                 Ok(None)
             }
         }

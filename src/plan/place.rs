@@ -219,7 +219,7 @@ impl Planner<'_> {
             self.add(Step::Storage, Change::CreateDirectory { path: from.to_owned(), attributes: wanted });
             if state.is_same {
                 self.warn(format!(
-                    "{from}: storage.bind is on the same file system as {}: is its disk mounted?",
+                    "{from}: storage.bind is on the same file system as {}: is its disk mounted? If not, mount it",
                     parent(log)
                 ));
             }
@@ -299,10 +299,14 @@ impl Planner<'_> {
                  reboot, or set storage.require to any",
             ),
             Lasting::Volatile => self.warn(format!("{place}: the log will be lost at a reboot")),
-            Lasting::Unknown if !config.storage.may_be_volatile => self.warn(format!(
-                "{directory}: it is not known whether the log survives a reboot: {}",
-                seen.judgement.reason
-            )),
+            Lasting::Unknown if !config.storage.may_be_volatile => self.object(
+                false,
+                format!(
+                    "{directory}: it is not known whether the log survives a reboot: {}",
+                    seen.judgement.reason
+                ),
+                "if it does, set storage.require to any",
+            ),
             _ => {}
         }
         if seen.is_read_only {

@@ -48,6 +48,14 @@ impl ProofStage {
         }
     }
 
+    fn advice(self) -> &'static str {
+        match self {
+            ProofStage::Process => "see journalctl -u kubelet, and the containers (crictl ps -a)",
+            ProofStage::Answer => "see its log (crictl ps -a, crictl logs)",
+            ProofStage::Event => "see its log (crictl ps -a, crictl logs), and its flags",
+        }
+    }
+
     fn missing(self) -> &'static str {
         match self {
             ProofStage::Process => "no API server runs with the audit flags of the manifest",
@@ -238,12 +246,15 @@ impl Proof {
         }
         if self.process.is_none() {
             if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
-                return Next::Failed("the kubelet doesn't run, and nothing else starts the API server".to_owned());
+                return Next::Failed(
+                    "the kubelet doesn't run, and nothing else starts the API server; see journalctl -u kubelet"
+                        .to_owned(),
+                );
             }
             if seen.starts >= STARTS && !seen.lacks_etcd && self.empty.is_some_and(|since| after >= since + ENDED)
             {
                 return Next::Failed(format!(
-                    "the API server was started {} times and ended each time",
+                    "the API server was started {} times and ended each time; see its log (crictl ps -a, crictl logs)",
                     seen.starts
                 ));
             }
@@ -254,7 +265,12 @@ impl Proof {
             }
         }
         if after > self.limit {
-            return Next::Failed(format!("{} after {} s", self.stage.missing(), self.limit.as_secs()));
+            return Next::Failed(format!(
+                "{} after {} s; {}",
+                self.stage.missing(),
+                self.limit.as_secs(),
+                self.stage.advice()
+            ));
         }
         Next::Wait
     }
@@ -415,7 +431,8 @@ mod tests {
         );
         let there = seen(std::slice::from_ref(&old));
         let moments = [(1, there.clone()), (51, there)];
-        let why = "no API server runs with the audit flags of the manifest after 50 s";
+        let why = "no API server runs with the audit flags of the manifest after 50 s; see journalctl -u kubelet, and \
+                   the containers (crictl ps -a)";
         assert_eq!(story(&mut proof, &moments), [(51, Next::Failed(why.to_owned()))]);
     }
 
@@ -455,7 +472,8 @@ mod tests {
             (50, Sight { starts: 2, ..seen(&[]) }),
         ];
         let steps = story(&mut proof(), &moments);
-        let why = "the API server was started 2 times and ended each time";
+        let why =
+            "the API server was started 2 times and ended each time; see its log (crictl ps -a, crictl logs)";
         let process = Next::Reached(ProofStage::Process);
         assert_eq!(steps, [(35, process.clone()), (46, process), (50, Next::Failed(why.to_owned()))]);
     }
@@ -465,7 +483,8 @@ mod tests {
         let ended = |starts| Sight { starts, lacks_etcd: true, ..seen(&[]) };
         let moments =
             [(36, ended(1)), (60, ended(2)), (70, ended(2)), (90, ended(3)), (119, ended(4)), (121, ended(4))];
-        let why = "no API server runs with the audit flags of the manifest after 120 s";
+        let why = "no API server runs with the audit flags of the manifest after 120 s; see journalctl -u kubelet, and \
+                   the containers (crictl ps -a)";
         assert_eq!(story(&mut proof(), &moments), [(121, Next::Failed(why.to_owned()))]);
     }
 
@@ -536,7 +555,7 @@ mod tests {
     #[test]
     fn a_kubelet_that_is_stopped_is_not_waited_for() {
         let stopped = Sight { kubelet: false, ..seen(&[old()]) };
-        let why = "the kubelet doesn't run, and nothing else starts the API server";
+        let why = "the kubelet doesn't run, and nothing else starts the API server; see journalctl -u kubelet";
         let moments: Vec<_> =
             (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
         assert_eq!(story(&mut proof(), &moments).first(), Some(&(17, Next::Failed(why.to_owned()))));

@@ -90,7 +90,9 @@ impl Planner<'_> {
         };
         let any = self.plan.changes.iter().any(|planned| belongs(&planned.change));
         if uid != 0 && any && self.plan.refusal.is_none() {
-            self.warn(format!("not run as root: new files and directories belong to {uid}:{gid}"));
+            self.warn(format!(
+                "not run as root: new files and directories belong to {uid}:{gid}; on a node, run as root"
+            ));
         }
     }
 

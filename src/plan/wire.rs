@@ -154,7 +154,10 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
 fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>) {
     if let Some(version) = node.version.filter(|version| !SUPPORTED.contains(version)) {
         let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
-        node.warnings.push(format!("Kubernetes {version} is not among the tested versions, {first} to {last}"));
+        node.warnings.push(format!(
+            "Kubernetes {version} is not among the tested versions, {first} to {last}; when it runs, check it with \
+             kube-audit-bootstrap verify"
+        ));
     }
     if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
         let named = intent.config.kubeadm_configs.as_deref();
@@ -251,7 +254,8 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
         if !same {
             if runs_api_server {
                 warnings.push(format!(
-                    "{}: a pod with another name also runs an API server; this file does not change",
+                    "{}: a pod with another name also runs an API server; this file does not change; if it should not \
+                     run, move the file out of the directory",
                     text.path
                 ));
             }
@@ -363,12 +367,12 @@ impl Wiring {
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
             bail!(
                 "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; \
-                 set log.path to another directory"
+                 set log.path to a file in another directory"
             );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
             let advice = match existing {
-                Existing::Replace => "set policy.path to another directory",
+                Existing::Replace => "set policy.path to a file in another directory",
                 Existing::Keep => {
                     "move it to another directory, and change --audit-policy-file and its mount, or remove \
                      `existing: keep`"
@@ -484,6 +488,15 @@ mod tests {
             assert_eq!((wiring.role, wiring.kubeadm.len()), (role, edited), "{case}");
             let asks = wiring.warnings.iter().any(|line| line.contains("there is no kubeadm configuration file"));
             assert_eq!(asks, role == Role::Image, "{case}");
+        }
+        // A worker's directory with the manifest of an API server under another name is no worker's.
+        let beside = vec![file("/etc/kubernetes/manifests/kube-apiserver.yml", API_SERVER)];
+        let facts_of = |beside| Facts { joined: true, beside, ..facts(None) };
+        for (beside, is_refused) in
+            [(beside, true), (vec![file("/etc/kubernetes/manifests/x.yaml", "a: b\n")], false)]
+        {
+            let wiring = wired(&intent(&Config::default()), &facts_of(beside));
+            assert_eq!(wiring.is_err_and(|why| why.to_string().contains("set manifest.path")), is_refused);
         }
         // A distribution without kubeadm counts only where nothing of kubeadm is there.
         let rke2 = DISTRIBUTIONS.first();

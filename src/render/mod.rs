@@ -187,7 +187,10 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     match kind {
         Snippet::Rsyslog | Snippet::Vector | Snippet::FluentBit | Snippet::OtelCollector => {
             if config.storage.group.is_none() {
-                warnings.push("storage.group is not set, so only the root user can read the log".to_owned());
+                warnings.push(
+                    "storage.group is not set, so only the root user can read the log; for others, set storage.group"
+                        .to_owned(),
+                );
             }
         }
         Snippet::Systemd => {}
@@ -202,13 +205,16 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
     }
     if kind == Snippet::Ignition && config.policy_source.starts_with("/usr/") {
         warnings.push(format!(
-            "{}: policy.source is in /usr, which is read-only on Flatcar; use another path",
+            "{}: policy.source is in /usr, which is read-only on Flatcar; set it to a file elsewhere, such as \
+             /etc/kubernetes/audit-policy.yaml",
             config.policy_source
         ));
     }
     if kind == Snippet::ClusterApiFiles && config.storage.source.is_some() {
         warnings.push(
-            "storage.device and storage.bind need the program on the node; this snippet mounts nothing".to_owned(),
+            "storage.device and storage.bind need the program on the node; this snippet mounts nothing; install it \
+             there, or mount the disk yourself"
+                .to_owned(),
         );
     }
     warnings
@@ -357,7 +363,8 @@ fn shipper(template: &str, config: &Config) -> Result<String, String> {
     };
     if log.contains(['*', '?', '[', ']', '{', '}', ',']) {
         return Err(format!(
-            "log.path {log}: a log shipper reads *, ?, brackets and braces as a pattern, and commas as a list; choose another path"
+            "log.path {log}: a log shipper reads *, ?, brackets and braces as a pattern, and commas as a list; set \
+             log.path to a path without them"
         ));
     }
     let group = match config.storage.group {

@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<String> {
         file.take(limit).read_to_end(&mut bytes).map_err(|error| Misuse(format!("{name}: {error}")))?;
     }
     if bytes.len() > MAX_BYTES {
-        bail!("{name}: the file has more than {MAX_BYTES} bytes, which is too large");
+        bail!("{name}: the file has more than {MAX_BYTES} bytes, which is too large; name another file");
     }
     match text_of(&bytes) {
         Ok(text) => Ok(text.to_owned()),

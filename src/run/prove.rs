@@ -237,7 +237,8 @@ impl Watch {
                 EventSource::Nowhere
             }
             (None, _) => bail!(
-                "{}: the audit flags name no log and no webhook, so the API server drops every event",
+                "{}: the audit flags name no log and no webhook, so the API server drops every event; run \
+                 kube-audit-bootstrap apply",
                 self.path
             ),
         };
@@ -402,7 +403,7 @@ impl Watch {
         (self.container, self.auditing, self.text, self.next) = (container, auditing, now, None);
         if !self.is_return {
             if !self.auditing.flags.contains_key(POLICY_FLAG) {
-                bail!("{}: something else {REMOVED}", self.path);
+                bail!("{}: something else {REMOVED}; run kube-audit-bootstrap apply --wait 5m", self.path);
             }
             self.find_events(root)?;
         }
@@ -718,7 +719,10 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     let text = manifest.as_ref().map(|manifest| manifest.text.as_str());
     let mut back = way_back::roll_back(restore, path, text);
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
-        log::warn!("{path}:{refusal}; the API server goes on with the policy that it has");
+        log::warn!(
+            "{path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl stop \
+             $(crictl ps -q --name kube-apiserver)"
+        );
     }
     let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
@@ -747,11 +751,13 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
 /// It does not exist, or is not a policy.
 fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let Some(path) = &auditing.policy else { return Ok(None) };
-    let text = root.text(path)?.with_context(|| format!("{path}: the policy does not exist"))?;
+    let text = root
+        .text(path)?
+        .with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
     let (policy, findings) = policy::read::parse(&text.text, None);
     let why = || match findings.first() {
         Some(finding) => format!("{path}:{finding}"),
-        None => format!("{path}: this is not a policy"),
+        None => format!("{path}: this is not a policy; run kube-audit-bootstrap apply"),
     };
     policy.with_context(why).map(Some)
 }

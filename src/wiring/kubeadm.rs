@@ -513,14 +513,23 @@ impl<'n> KubeadmEdits<'n> {
         }
     }
 
+    /// Where the value of a flag is that is there already.
+    fn flag_position(&self, flag: &str) -> Position {
+        let is_flag = |name: &str| flags::normal(name) == flag;
+        let pairs = self.args_pairs().unwrap_or_default().into_iter();
+        let value = pairs.rev().find(|(name, _)| is_flag(name)).and_then(|(_, value)| value);
+        value.or(self.args).map_or(Position::START, |node| node.position)
+    }
+
     /// Sets and adds the volumes that `extraVolumes` lacks.
     fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         let before = self.present_flags.iter().cloned().collect();
+        let log_flag = self.flag_position("audit-log-path");
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
-            match find_match(&mount, &self.present_mounts, wanted.existing, notes)? {
+            match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {
                 Match::Served => {}
                 // One of kubeadm's own mounts, which this file does not have.
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) if index >= items.len() => {}

@@ -89,7 +89,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
     let Some(document) = documents.first() else {
         return Err(Refusal::new(
             Position::START,
-            "the file is empty; a static pod manifest that runs kube-apiserver is expected",
+            "the file is empty; set manifest.path to the API server's manifest",
         ));
     };
     let root = &document.root;
@@ -99,7 +99,10 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         let found = if found.trim().is_empty() { "something else".to_owned() } else { found };
         return Err(Refusal::new(
             root.position,
-            format!("a v1 Pod that runs kube-apiserver is expected, but this is {found}"),
+            format!(
+                "a v1 Pod that runs kube-apiserver is expected, but this is {found}; set manifest.path to the API \
+                 server's manifest"
+            ),
         ));
     }
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -111,7 +114,7 @@ pub fn read(text: &str) -> Result<Manifest, Refusal> {
         .or_else(|| containers.iter().position(named));
     let Some(container) = container else {
         return Err(Refusal::new(
-            root.position,
+            root.at(&["spec", "containers"]).unwrap_or(root).position,
             "no container of this pod runs kube-apiserver; set manifest.path to the API server's manifest",
         ));
     };
@@ -327,7 +330,10 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         check_list(node, list).map_err(|refusal| refuse(refusal, &present))?;
     }
     let mut notes = Vec::new();
-    edits.mount(&flags, &present.iter().cloned().collect(), wanted, &mut notes)?;
+    let log = line.args.iter().rfind(|arg| flags::normal(&arg.written) == "audit-log-path");
+    let log = log.and_then(|arg| container.get(arg.list)?.items()?.get(arg.index));
+    let log_flag = log.map_or(container.position, |node| node.position);
+    edits.mount(&flags, &present.iter().cloned().collect(), wanted, &mut notes, log_flag)?;
     let ops = edits.finish();
     let before: Flags = present.iter().cloned().collect();
     if ops.is_empty() {
@@ -472,10 +478,11 @@ impl ManifestEdits<'_> {
         before: &Flags,
         wanted: &Wanted,
         notes: &mut Vec<String>,
+        log_flag: Position,
     ) -> Result<(), Refusal> {
         let mut lists = Lists::of(self.container, self.spec);
         for mount in wanted_mounts(flags, before, wanted, &lists.present) {
-            let found = find_match(&mount, &lists.present, wanted.existing, notes)?;
+            let found = find_match(&mount, &lists.present, wanted.existing, notes, log_flag)?;
             match found {
                 Match::Served => {}
                 Match::Missing => {

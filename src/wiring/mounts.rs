@@ -178,7 +178,8 @@ pub(super) fn tell_left_over(
 }
 
 /// Finds how the existing mounts serve a needed one. With `existing: keep`, a mount that shows the path of a kept flag
-/// stays as it is, whatever it shows there; `notes` gets what a person must know about it.
+/// stays as it is, whatever it shows there; `notes` gets what a person must know about it. `log_flag`: where the
+/// flag of the log is.
 ///
 /// # Errors
 ///
@@ -188,28 +189,28 @@ pub(super) fn find_match(
     present: &[Present],
     existing: Existing,
     notes: &mut Vec<String>,
+    log_flag: Position,
 ) -> Result<Match, Refusal> {
     if existing == Existing::Replace {
-        return match_anew(mount, present);
+        return match_anew(mount, present, log_flag);
     }
     if mount.is_known {
         return match place_of(present, mount.file()) {
             // A device, such as /dev/stdout: nothing is mounted there, and the flag stays.
             Place::Image if !mount.read_only && is_within(mount.file(), "/dev") => {
                 notes.push(format!(
-                    "{}: --audit-log-path={} stays, and is a device of the container: what it gets is in no file of the \
-                     host; for the standard output, write - instead",
-                    Position::START,
+                    "{log_flag}: --audit-log-path={} stays, and is a device of the container: what it gets is in no file \
+                     of the host; for the standard output, write - instead",
                     mount.file()
                 ));
                 Ok(Match::Served)
             }
-            Place::Image => match_anew(mount, present),
+            Place::Image => match_anew(mount, present, log_flag),
             place => keep(mount, &place, notes).map(|()| Match::Served),
         };
     }
     // The flag is new, and its path is the configuration's. Existing mounts at that path stay.
-    let found = match_anew(mount, present)?;
+    let found = match_anew(mount, present, log_flag)?;
     if found != Match::Missing {
         keep(mount, &place_of(present, mount.file()), notes)?;
         return Ok(Match::Served);
@@ -245,7 +246,7 @@ fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Resu
 }
 
 /// Finds how the existing mounts serve a needed one that has the same path on the host.
-fn match_anew(mount: &NeededMount, present: &[Present]) -> Result<Match, Refusal> {
+fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> Result<Match, Refusal> {
     let at =
         |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
     let (same, of_file) = (at(&mount.container), mount.log.as_deref().map(at).unwrap_or_default());
@@ -284,7 +285,7 @@ fn match_anew(mount: &NeededMount, present: &[Present]) -> Result<Match, Refusal
     }
     if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
         let reason = format!("the log of the existing flag --audit-log-path {fault}");
-        return Err(Refusal::new(Position::START, reason));
+        return Err(Refusal::new(log_flag, reason));
     }
     let of_ours = |one: &Present| {
         let rest = one.name.strip_prefix(mount.name);
@@ -439,7 +440,7 @@ mod tests {
     #[test]
     fn mounts_are_matched_by_path() {
         let found = |mounts: &[(&str, &str, bool)]| {
-            find_match(&log_mount(false), &present(mounts), Existing::Replace, &mut Vec::new())
+            find_match(&log_mount(false), &present(mounts), Existing::Replace, &mut Vec::new(), Position::START)
         };
         for (mounts, expected) in [
             (&[][..], Match::Missing),
@@ -488,14 +489,26 @@ mod tests {
             (false, &[("/var/log", "/var/log", false)], Some(Match::Served), None),
         ] {
             let mut notes = Vec::new();
-            let found = find_match(&log_mount(is_known), &present(mounts), Existing::Keep, &mut notes);
+            let found =
+                find_match(&log_mount(is_known), &present(mounts), Existing::Keep, &mut notes, Position::START);
             assert_eq!(found.ok(), expected, "{is_known} {mounts:?}");
             assert_eq!(notes.len(), usize::from(noted.is_some()), "{is_known} {mounts:?}: {notes:?}");
             assert!(notes.iter().all(|note| note.contains(noted.unwrap_or_default())), "{notes:?}");
         }
+        // A device needs no mount.
+        let stdout = NeededMount { log: Some("/dev/stdout".to_owned()), ..log_mount(true) };
+        let mut notes = Vec::new();
+        let found = find_match(&stdout, &[], Existing::Keep, &mut notes, Position::START);
+        assert_eq!((found, notes.len()), (Ok(Match::Served), 1), "{notes:?}");
         // A policy is only read.
         let policy = NeededMount { read_only: true, log: None, ..log_mount(true) };
-        let found = find_match(&policy, &present(&[("/var", "/d", true)]), Existing::Keep, &mut Vec::new());
+        let found = find_match(
+            &policy,
+            &present(&[("/var", "/d", true)]),
+            Existing::Keep,
+            &mut Vec::new(),
+            Position::START,
+        );
         assert_eq!(found, Ok(Match::Served));
     }
 

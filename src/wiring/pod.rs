@@ -797,6 +797,16 @@ spec:
             ("tier: control-plane", "tier: ^1", "labels must be a string"),
             ("spec:\n", "spec:\n  hostNetwork: ^yess\n", "hostNetwork must be true or false"),
             ("spec:\n", "spec:\n  serviceAccountName: ^x\n", "a service account"),
+            (
+                "spec:\n",
+                "spec:\n  hostUsers: ^false\n  hostNetwork: true\n",
+                "hostUsers can't be false with hostNetwork",
+            ),
+            (
+                "spec:\n",
+                "spec:\n  hostPID: true\n  shareProcessNamespace: ^true\n",
+                "shareProcessNamespace can't be true with hostPID",
+            ),
         ] {
             let (refusal, text) = found(from, to);
             let (found, is_there) = refusal.unwrap_or_default();

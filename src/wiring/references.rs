@@ -300,8 +300,8 @@ impl<'j> Judge<'j> {
         };
         let Some(host) = place_of(present, path).on_host() else {
             self.verdict.warnings.push(format!(
-                "{what}: {path} is in a volume that is no directory of the host, so this program can't look at it; the \
-                 API server does not start without the file"
+                "{what}: {path} is in a volume that is no directory of the host, so this program can't look at it; \
+                 the API server does not start without the file; make sure that it is there"
             ));
             return None;
         };

@@ -35,7 +35,10 @@ fn fault<T>(position: Position, message: impl Into<String>) -> Result<T> {
 /// Bad syntax, a duplicate key, an undefined alias, or more than one of the limits above allows, with line and column.
 pub fn parse(text: &str) -> Result<Vec<Document>> {
     if text.len() > MAX_BYTES {
-        return fault(Position::START, format!("{} bytes, but at most {MAX_BYTES} are read", text.len()));
+        return fault(
+            Position::START,
+            format!("{} bytes, but at most {MAX_BYTES} are read; name another file", text.len()),
+        );
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(at) = body.find('\u{feff}') {
@@ -121,7 +124,10 @@ impl Builder<'_> {
     fn node(&mut self, event: Event, depth: usize) -> Result<Node> {
         let Event { kind, start, end, position, anchor, tag } = event;
         if depth > MAX_DEPTH {
-            return fault(position, format!("nested more than {MAX_DEPTH} levels deep"));
+            return fault(
+                position,
+                format!("nested more than {MAX_DEPTH} levels deep; write it with fewer levels"),
+            );
         }
         self.count(1, position)?;
         let (kind, end) = match kind {
@@ -216,7 +222,13 @@ impl Builder<'_> {
     /// A copy of the node that an alias stands for.
     fn target(&mut self, name: &str, position: Position) -> Result<Node> {
         let Some(target) = self.anchors.get(name) else {
-            return fault(position, format!("the alias *{name} has no anchor before it"));
+            return fault(
+                position,
+                format!(
+                    "the alias *{name} has no anchor before it; write &{name} before the value that is meant, or put a \
+                     word that begins with * in quotes"
+                ),
+            );
         };
         let (target, size) = (target.clone(), target.size());
         self.count(size, position)?;
@@ -229,7 +241,9 @@ impl Builder<'_> {
         if self.nodes > MAX_NODES {
             return fault(
                 position,
-                format!("more than {MAX_NODES} values; the values of an anchor count again for each alias"),
+                format!(
+                    "more than {MAX_NODES} values; the values of an anchor count again for each alias; remove aliases"
+                ),
             );
         }
         Ok(())
@@ -254,7 +268,10 @@ impl Builder<'_> {
 /// whose key is not a word.
 fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
     let Some(name) = key.scalar().filter(|_| !key.is_null()) else {
-        return fault(key.position, "a key must be a word; is this a template that was not filled in?");
+        return fault(
+            key.position,
+            "a key must be a word; if this is a template, fill it in; else put the key in quotes",
+        );
     };
     if !key.is_merge()
         && let Some(first) = known.insert(name.to_owned(), key.position)
@@ -262,6 +279,19 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
         return fault(key.position, format!("the key {name:?} is there twice, first at {first}; remove one"));
     }
     Ok(())
+}
+
+/// What to do about a text that is no YAML at a position. libyaml's own words name neither tabs nor templates, which
+/// are what people mostly have there.
+fn advice(text: &str, position: Position) -> &'static str {
+    let lines = text.lines().skip(position.line.saturating_sub(2)).take(2);
+    let is_indented = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
+    let is_template = |line: &str| ["{{", "{%", "<%", "${"].iter().any(|mark| line.contains(mark));
+    match () {
+        () if lines.clone().any(is_template) => "if this is a template, fill it in",
+        () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
+        () => "correct what is here, or put it in quotes",
+    }
 }
 
 fn mark_shared(node: &mut Node, used: &[usize]) {
@@ -384,7 +414,8 @@ impl<'t> ParserEvents<'t> {
             (text(parser.problem), mark, text(parser.context))
         };
         let context = if context.is_empty() { context } else { format!(" ({context})") };
-        YamlFault { position: mark, message: format!("not YAML: {problem}{context}") }
+        let advice = advice(self.text, mark);
+        YamlFault { position: mark, message: format!("not YAML: {problem}{context}; {advice}") }
     }
 }
 
@@ -510,7 +541,10 @@ mod tests {
         for (text, expected) in [
             ("a: b\na: c\n", "2:1: the key \"a\" is there twice, first at 1:1; remove one"),
             ("a: *x\n", "1:4: the alias *x has no anchor before it"),
-            ("a: {{ b }}\n", "1:5: a key must be a word; is this a template that was not filled in?"),
+            (
+                "a: {{ b }}\n",
+                "1:5: a key must be a word; if this is a template, fill it in; else put the key in quotes",
+            ),
             ("a:\n  <<: 3\n", "2:7: << needs a mapping, or a list of mappings"),
             ("~: b\n", "1:1: a key must be a word"),
             ("%YAML 1.2\n---\na: b\n", "1:1: Kubernetes reads only YAML 1.1"),
@@ -518,6 +552,12 @@ mod tests {
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes reads the comma as a part of the tag"),
             ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
+            ("a: b: c\n", "; correct what is here, or put it in quotes"),
+            ("a:\n\tb: c\n", "; indent with spaces instead of tabs"),
+            ("a: b\n\tc: d\n", "; indent with spaces instead of tabs"),
+            ("a: b\n{% if c %}\n", "; if this is a template, fill it in"),
+            ("a: b\n{{- c }}\n", "; if this is a template, fill it in"),
+            ("a: %{c}\n{{ d }}: e\n", "; if this is a template, fill it in"),
             (
                 "a: [b?c]\n",
                 "1:5: in brackets or braces, Kubernetes ends a word before a ?; put the word in quotes",

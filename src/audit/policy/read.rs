@@ -140,8 +140,10 @@ impl Reader {
         if let Some(kind) = self.header(node, "kind", "Policy") {
             let found = brief(&kind.text);
             if !kind.text.eq_ignore_ascii_case("policy") {
-                self.decoder
-                    .error(kind.position, format!("this is not an audit policy: its kind is {found}, not Policy"));
+                self.decoder.error(
+                    kind.position,
+                    format!("this is not an audit policy: its kind is {found}, not Policy; name another file"),
+                );
                 return false;
             }
             self.decoder.error(kind.position, format!("kind must be Policy, not {found}"));
@@ -157,7 +159,9 @@ impl Reader {
                  since 1.12 reads"
             ),
             Some(_) => format!("unknown apiVersion {found}; write {API_VERSION}"),
-            None => format!("this is not an audit policy: its apiVersion is {found}, not {API_VERSION}"),
+            None => format!(
+                "this is not an audit policy: its apiVersion is {found}, not {API_VERSION}; name another file"
+            ),
         };
         self.decoder.error(version.position, message);
         known.is_some()

@@ -94,9 +94,9 @@ impl fmt::Display for Fault {
             Fault::Broken(why) => write!(f, "kubeadm can't apply this patch: {why}; correct it"),
             Fault::Flag { name, found: None, .. } => write!(
                 f,
-                "with this patch, the API server has no --{name}; put its flags into apiServer.extraArgs of kubeadm's \
-                 configuration file, or add each to the list with a JSON patch (op add, path \
-                 /spec/containers/0/command/-)"
+                "with this patch, the API server has no --{name}; remove the list of flags from the patch, and put \
+                 its flags into apiServer.extraArgs of kubeadm's configuration file, or add each flag with a JSON \
+                 patch (op add, path /spec/containers/0/command/-)"
             ),
             Fault::Flag { name, found: Some(found), wanted } => write!(
                 f,
