@@ -23,7 +23,7 @@ use crate::node::root::Root;
 use crate::node::{hidden, in_force, kubelet, observe, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
-use crate::plan::way_back::RollBack;
+use crate::plan::way_back::{Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
@@ -715,8 +715,8 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     let restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?;
-    let text = manifest.as_ref().map(|manifest| manifest.text.as_str());
-    let mut back = way_back::roll_back(restore, path, text);
+    let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
+    let mut back = way_back::roll_back(restore, path, present);
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!("{path}:{refusal}; the API server goes on with the policy that it has");
     }
