@@ -744,6 +744,31 @@ fn an_apply_by_hand_ends_that_a_node_was_put_back_even_if_it_finds_nothing_to_do
 }
 
 #[test]
+fn a_run_that_is_done_does_not_fail_because_of_its_note() {
+    let history = History::new();
+    let root = history.node.path();
+    let told = |words: &str| {
+        let output = run(root, &words.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(0), "{words}: {output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("cannot write /var/lib/kube-audit-bootstrap/forgotten"), "{words}: {stderr}");
+    };
+    let first = history.set("restore");
+    // What is in the way of the note.
+    let bar = root.join(STATE).join(".forgotten.kube-audit-bootstrap/x");
+    fs::create_dir_all(&bar).unwrap();
+    // A restore that undoes a restore.
+    told(&format!("restore {first}"));
+    assert_eq!(history.manifest(), history.wired);
+    assert!(history.told().is_some());
+    told("apply");
+    assert!(history.told().is_some(), "a boot and self-healing change nothing yet");
+    fs::remove_dir_all(bar.parent().unwrap()).unwrap();
+    history.run("apply");
+    assert_eq!(history.told(), None);
+}
+
+#[test]
 fn an_apply_by_hand_that_finds_nothing_to_do_ends_a_fight_too() {
     let history = History::new();
     for repair in 1..=3 {

@@ -230,10 +230,16 @@ impl Changed<'_> {
             pending::end(self.root, &self.manifest);
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        let mut warnings = Vec::new();
         if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
-            healing::forget(self.root, &id)?;
+            // The node is changed and proved already.
+            if let Err(error) = healing::forget(self.root, &id) {
+                warnings.push(format!(
+                    "{error:#}; neither self-healing nor a boot repairs anything until you run kube-audit-bootstrap apply again"
+                ));
+            }
         }
-        let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
+        let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings };
         if !is_put_back {
             done.follow_up(self.root);
         }

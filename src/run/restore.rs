@@ -114,7 +114,12 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         }
     };
     if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
-        healing::forget(root, id)?;
+        // The node is put back already.
+        if let Err(error) = healing::forget(root, id) {
+            log::warn!(
+                "{error:#}; the next boot changes nothing on this node until you run kube-audit-bootstrap apply"
+            );
+        }
     }
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
