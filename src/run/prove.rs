@@ -278,7 +278,7 @@ impl Watch {
         }
         loop {
             let Processes { api_servers: mut processes, has_kubelet: kubelet } = apiserver::find_processes();
-            processes.retain(|process| self.container.has(process) != Some(false));
+            processes.retain(|process| self.container.may_have(process));
             match self.reread(root)? {
                 Reread::Same => {}
                 Reread::Changed => {
