@@ -241,7 +241,7 @@ impl Planner<'_> {
     /// Replaces a file's text if it differs. The owner and the mode stay.
     fn edit(&mut self, step: Step, file: WiredFile) {
         let is_edited = file.is_edited();
-        let WiredFile { before: text, after: wired } = file;
+        let WiredFile { before: text, after: wired, .. } = file;
         self.look_at(step, &text.path);
         self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
         if is_edited {
