@@ -471,8 +471,14 @@ fn a_boot_that_waited_for_a_restore_leaves_what_it_put_back() {
     let index = json!({"version": 1, "when": "2099-01-01T00:00:00Z", "why": "restore", "entries": []});
     fs::write(set.join("index.json"), index.to_string()).unwrap();
     drop(lock);
-    boot.wait_with_output().unwrap();
+    let output = boot.wait_with_output().unwrap();
     assert_eq!(history.manifest(), history.bare);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.starts_with("nothing to do: the node was restored or rolled back, by 20990101T000000Z"),
+        "{output:?}"
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Changes a node as planned, waits for the proof if the caller asks for it, and decides about repairs.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, anyhow, bail};
@@ -41,6 +42,18 @@ impl From<anyhow::Error> for Refused {
         Refused { warnings: Vec::new(), error }
     }
 }
+
+/// Why neither a boot nor a repair changes the node: it was put back while the run waited.
+#[derive(Debug)]
+pub struct PutBack(pub String);
+
+impl fmt::Display for PutBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PutBack {}
 
 /// A node that was changed and is not proved yet. As long as this value exists, no other run can change the node.
 #[derive(Debug)]
@@ -102,7 +115,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         if matches!(terms.why, Why::Heal | Why::Boot)
             && let Some(why) = keeps_from_boot(run.root)?
         {
-            return Err(anyhow!("{}: {why}", changed.manifest).into());
+            return Err(anyhow::Error::new(PutBack(why)).context(changed.manifest).into());
         }
         changed.execute(run, terms)?;
     }
@@ -314,7 +327,7 @@ fn needs_repair(plan: &Plan) -> bool {
     writes_policy || is_outdated || plan.touches(Step::Strays) || plan.touches(Step::Manifest)
 }
 
-/// Why `apply --boot` changes nothing; `None` if it may change something.
+/// Why neither `apply --boot` nor `apply --heal` changes anything; `None` if they may change something.
 ///
 /// # Errors
 ///
