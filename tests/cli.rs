@@ -427,6 +427,59 @@ fn restore_leaves_what_the_manifest_still_points_at() {
 }
 
 #[test]
+fn restore_leaves_what_a_manifest_may_need_that_cannot_be_read() {
+    let shell = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: \
+                 kube-apiserver\n    image: i\n    command: [sh, -c, 'exec kube-apiserver $FLAGS']\n";
+    let plain = shell.replace("[sh, -c, 'exec kube-apiserver $FLAGS']", "[kube-apiserver]");
+    for (manifest, has_kubelet, stays) in [(shell, true, true), (&plain, true, false), (&plain, false, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        // An image is prepared; on the node, something else then writes the manifest.
+        fs::create_dir_all(root.join("etc/kubernetes/manifests")).unwrap();
+        assert!(run(root, &["apply"]).status.success());
+        let path = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+        fs::write(root.join(&path[1..]), manifest).unwrap();
+        if !has_kubelet {
+            // Where the kubelet's manifests are can't be read.
+            fs::create_dir_all(root.join("var/lib/kubelet/config.yaml")).unwrap();
+        }
+        let output = run(root, &["restore", "--output", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let restored = json_of(&output);
+        let policy = "/etc/kubernetes/audit-policy.yaml";
+        assert_eq!(root.join(&policy[1..]).exists(), stays, "{restored}");
+        let mut notes = restored["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap());
+        let told = format!("{policy} stays, because the API server may need it ({path}:");
+        assert_eq!(notes.any(|note| note.starts_with(&told)), stays, "{restored}");
+    }
+}
+
+#[test]
+fn a_boot_that_waited_for_a_restore_leaves_what_it_put_back() {
+    let history = History::new();
+    let root = history.node.path();
+    history.write(&history.bare);
+    let lock = fs::File::open(root.join(STATE).join("lock")).unwrap();
+    lock.lock().unwrap();
+    let boot = command(root, &["apply", "--boot"]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    until_it_waits(&boot);
+    // The restore that has the lock.
+    let set = root.join(STATE).join("backups/20990101T000000Z");
+    fs::create_dir(&set).unwrap();
+    let index = json!({"version": 1, "when": "2099-01-01T00:00:00Z", "why": "restore", "entries": []});
+    fs::write(set.join("index.json"), index.to_string()).unwrap();
+    drop(lock);
+    let output = boot.wait_with_output().unwrap();
+    assert_eq!(history.manifest(), history.bare);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.starts_with("nothing to do: the node was restored or rolled back, by 20990101T000000Z"),
+        "{output:?}"
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn restore_undoes_what_others_made_of_its_own_lines_by_force_alone() {
     let node = control_plane();
     let root = node.path();
@@ -692,6 +745,31 @@ fn an_apply_by_hand_ends_that_a_node_was_put_back_even_if_it_finds_nothing_to_do
     history.run("apply");
     history.run("restore");
     assert!(!history.is_repaired_by_a_boot());
+}
+
+#[test]
+fn a_run_that_is_done_does_not_fail_because_of_its_note() {
+    let history = History::new();
+    let root = history.node.path();
+    let told = |words: &str| {
+        let output = run(root, &words.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(0), "{words}: {output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("cannot write /var/lib/kube-audit-bootstrap/forgotten"), "{words}: {stderr}");
+    };
+    let first = history.set("restore");
+    // What is in the way of the note.
+    let bar = root.join(STATE).join(".forgotten.kube-audit-bootstrap/x");
+    fs::create_dir_all(&bar).unwrap();
+    // A restore that undoes a restore.
+    told(&format!("restore {first}"));
+    assert_eq!(history.manifest(), history.wired);
+    assert!(history.told().is_some());
+    told("apply");
+    assert!(history.told().is_some(), "a boot and self-healing change nothing yet");
+    fs::remove_dir_all(bar.parent().unwrap()).unwrap();
+    history.run("apply");
+    assert_eq!(history.told(), None);
 }
 
 #[test]

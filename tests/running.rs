@@ -417,6 +417,30 @@ fn what_nothing_would_start_anew_is_not_waited_for() {
     assert_eq!(node.text("after"), node.text("before"));
 }
 
+/// The manifest that takes no more annotations comes while the run waits for another one.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_nothing_would_start_anew_is_not_waited_for_either_if_it_is_planned_anew() {
+    let node = ControlPlane::tell(
+        "",
+        0,
+        "sed -i 's/^  name: kube-apiserver/  labels: \\&pod {tier: control-plane}\\n  annotations: *pod\\n&/' \"$manifest\"
+         run apply apply; settle; cp \"$manifest\" /mnt/before
+         sed -i '/labels: &pod/d; /annotations: .pod/d' \"$manifest\"; settle
+         sed 's/Metadata/Request/' /etc/kubernetes/audit-policy.yaml >/mnt/policy.yaml
+         exec 9>>/var/lib/kube-audit-bootstrap/lock; flock 9
+         run waits apply --policy /mnt/policy.yaml --wait 20s & waits=$!
+         until grep -q 'waiting for up to' /mnt/waits/stderr; do sleep 0.1; done
+         cp /mnt/before \"$manifest\"; flock -u 9; wait $waits
+         cp \"$manifest\" /mnt/after; cp /etc/kubernetes/audit-policy.yaml /mnt/left",
+    );
+    assert_eq!(node.stdout("waits", 1), "");
+    let stderr = node.stderr("waits");
+    assert!(stderr.contains("only you can restart the API server (see the warning)"), "{stderr}");
+    assert!(node.text("left").contains("Metadata"));
+    assert_eq!(node.text("after"), node.text("before"));
+}
+
 /// What the kubelet keeps free counts where the log lies on its file system, as its configuration says.
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]

@@ -14,7 +14,7 @@ use super::verify;
 use crate::facts::backup::Why;
 use crate::node::root::Root;
 use crate::plan::{FollowUp, Occasion};
-use crate::run::apply::{self, ApplyTerms, Done, Look};
+use crate::run::apply::{self, ApplyTerms, Done, Look, PutBack};
 use crate::run::misuse::Misuse;
 use crate::run::prove::Verdict;
 use crate::run::{self, Run};
@@ -82,7 +82,14 @@ impl ApplyArgs {
         if self.dry_run {
             return print_plan(&run.survey()?, common, out);
         }
-        self.once(&run, common, out)
+        match self.once(&run, common, out) {
+            // As before the wait, this is no failure of the boot.
+            Err(error) if self.boot && error.is::<PutBack>() => {
+                say_nothing_done(&error.downcast::<PutBack>()?.0, common, out);
+                Ok(Outcome::Done)
+            }
+            done => done,
+        }
     }
 
     /// Repairs the node until there is nothing to repair.

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn a_way_back_is_printed_as_the_readme_says() {
-        let node = Node::with(&[(MANIFEST, "0"), (STRAY, "stray"), ("/etc/attributes", "x")]);
+        let bare =
+            "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: kube-apiserver, command: [kube-apiserver]}]}\n";
+        let node = Node::with(&[(MANIFEST, bare), (STRAY, "stray"), ("/etc/attributes", "x")]);
         let changes = [
             node.create_directory(LOGS),
             node.set_mode("/etc/attributes", 0o600),

@@ -31,9 +31,29 @@ pub struct HeldFile {
     /// The path on the host.
     pub path: String,
     /// What its container sees: a mounted file stays the same file there when another one takes its name.
-    pub held: Option<Stamped>,
+    pub held: Found<Stamped>,
     /// What is at the path on the host.
-    pub there: Option<Vec<u8>>,
+    pub there: Found<Vec<u8>>,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<T> {
+    This(T),
+    Nothing,
+    /// Something is there, or may be, but it can't be read.
+    Unreadable,
+}
+
+impl<T> Found<T> {
+    /// The same with another content.
+    pub fn map<U>(self, of: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Found::This(content) => Found::This(of(content)),
+            Found::Nothing => Found::Nothing,
+            Found::Unreadable => Found::Unreadable,
+        }
+    }
 }
 
 /// The content of a file, and when it was changed.

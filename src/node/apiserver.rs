@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 
 use super::kubectl::{self, Answer};
 use super::opening::{Expected, open_known};
-use super::process::{Runs, is_of_node, is_of_user, place, program, running};
+use super::process::{Runs, is_kubelet, is_of_user, place, program, running};
 use super::root::Root;
 use crate::audit::command_line;
 use crate::audit::metrics;
@@ -25,7 +25,6 @@ use crate::path::parent;
 /// The names of processes.
 const API_SERVER: &str = "kube-apiserver";
 const HYPERKUBE: &str = "hyperkube";
-const KUBELET: &str = "kubelet";
 
 /// How many bytes at the end of a log are read.
 const LOG_LIMIT: u64 = 64 << 20;
@@ -52,8 +51,8 @@ pub fn find_processes() -> Processes {
                     Runs::Outside | Runs::OtherPod => {}
                 }
             }
-            Some(KUBELET) => found.has_kubelet |= is_of_node(pid),
-            _ => {}
+            Some(_) => found.has_kubelet |= is_kubelet(pid),
+            None => {}
         }
     }
     // A kubelet can be told to make no groups of pods (`cgroupsPerQOS: false`). Only then is no process in one, and an
@@ -65,9 +64,9 @@ pub fn find_processes() -> Processes {
     found
 }
 
-/// When the kubelet started; `None` if none runs.
+/// When this node's kubelet started; `None` if none runs.
 pub fn kubelet_start() -> Option<SystemTime> {
-    running().filter(|(_, name)| name == KUBELET).find_map(|(pid, _)| start_time(&read_process(pid)?))
+    running().filter(|(pid, _)| is_kubelet(*pid)).find_map(|(pid, _)| start_time(&read_process(pid)?))
 }
 
 /// Reads a process from `/proc`. `None` if it has ended.

@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use super::apiserver;
 use super::gather::is_written;
+use super::pod::Container;
 use super::process;
 use super::root::Root;
 use super::storage::identity;
 use crate::config::Config;
 use crate::facts::file::{FileIdentity, FileKind, Text};
-use crate::facts::in_force::{HeldFile, HeldLog, Holding, LogState, Running, Stamped};
+use crate::facts::in_force::{Found, HeldFile, HeldLog, Holding, LogState, Running, Stamped};
 use crate::facts::server::Process;
 use crate::path::parent;
 use crate::storage::rotation;
@@ -32,17 +33,9 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
     if !auditing.flags.contains_key("audit-policy-file") {
         return None;
     }
+    let container = Container::of(root, &manifest.text).ok()?;
     let all = apiserver::find_processes().api_servers;
-    // One that is being replaced may still run.
-    let own = all.iter().filter(|process| process.is(&auditing.flags, &auditing.words));
-    let (process, is_own) = match (own.max_by_key(|process| process.started), all.as_slice()) {
-        (Some(newest), _) => (newest, true),
-        (None, [one]) => (one, false),
-        (None, all) => {
-            log::info!("{} API servers run here, and none with the flags of the manifest", all.len());
-            return None;
-        }
-    };
+    let (process, is_own) = choose(&all, &auditing, &|process| container.may_have(process))?;
     let unreadable = |what: &str| log::info!("the API server (process {}): can't read {what}", process.pid);
     let holding = if is_own {
         Some(look_inside(root, process, &auditing).or_else(|| (unreadable("its files"), None).1)?)
@@ -54,6 +47,26 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
     // An API server that ended meanwhile has nothing.
     apiserver::read_process(process.pid).filter(|now| now == process)?;
     Some(Running { pid: process.pid, started, now: SystemTime::now(), manifest_written, holding })
+}
+
+/// The API server of a manifest among all that run here, and whether it runs with the flags of the manifest. `may_be`: a
+/// process may be in the pod of the manifest.
+fn choose<'p>(
+    all: &'p [Process],
+    auditing: &Auditing,
+    may_be: &dyn Fn(&Process) -> bool,
+) -> Option<(&'p Process, bool)> {
+    let all: Vec<_> = all.iter().filter(|process| may_be(process)).collect();
+    // One that is being replaced may still run.
+    let own = all.iter().filter(|process| process.is(&auditing.flags, &auditing.words));
+    match (own.max_by_key(|process| process.started), all.as_slice()) {
+        (Some(newest), _) => Some((newest, true)),
+        (None, [one]) => Some((one, false)),
+        (None, all) => {
+            log::info!("{} API servers run here, and none with the flags of the manifest", all.len());
+            None
+        }
+    }
 }
 
 /// The programs that read the log of a manifest, as `NAME (PID)`, if the configuration names another log.
@@ -98,9 +111,18 @@ fn look_inside(root: &Root, process: &Process, auditing: &Auditing) -> Option<Ho
     })
 }
 
-/// A regular file with its times. `None` if it can't be read.
-fn stamped(root: &Root, path: &str) -> Option<Stamped> {
-    root.stat(path).ok().flatten().filter(|entry| entry.kind == FileKind::File)?;
+/// A regular file with its times.
+fn stamped(root: &Root, path: &str) -> Found<Stamped> {
+    match root.stat(path) {
+        Ok(None) => Found::Nothing,
+        Ok(Some(entry)) if entry.kind == FileKind::File => {
+            read_stamped(root, path).map_or(Found::Unreadable, Found::This)
+        }
+        Ok(Some(_)) | Err(_) => Found::Unreadable,
+    }
+}
+
+fn read_stamped(root: &Root, path: &str) -> Option<Stamped> {
     let fd = root.find(path).and_then(|found| root.reopen_found(path, &found)).ok()?;
     let mut file = File::from(fd);
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
@@ -175,4 +197,64 @@ fn open_files(pid: i32) -> Vec<Open> {
         Some(Open { descriptor: format!("/proc/{pid}/fd/{number}"), path, is_deleted, identity })
     });
     open.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn an_api_server_of_another_pod_is_not_that_of_the_manifest() {
+        let process = |pid: i32, words: &str| Process {
+            pid,
+            started: pid.unsigned_abs().into(),
+            arguments: words.split(' ').map(str::to_owned).collect(),
+        };
+        let auditing = Auditing {
+            flags: [("audit-policy-file".to_owned(), "/p".to_owned())].into_iter().collect(),
+            words: vec!["--audit-policy-file=/p".to_owned()],
+            ..Auditing::default()
+        };
+        let own = |pid| process(pid, "kube-apiserver --audit-policy-file=/p");
+        let other = |pid| process(pid, "kube-apiserver --audit-policy-file=/q");
+        // The processes that run, those that are surely in another pod, and the one that is found.
+        for (all, elsewhere, found) in [
+            (vec![own(1)], vec![], Some((1, true))),
+            (vec![other(1)], vec![], Some((1, false))),
+            (vec![other(1)], vec![1], None),
+            (vec![own(1)], vec![1], None),
+            // Another pod's does not make it unknown which one is meant.
+            (vec![other(1), other(2)], vec![], None),
+            (vec![other(1), other(2)], vec![2], Some((1, false))),
+            (vec![own(1), own(2)], vec![], Some((2, true))),
+            (vec![own(1), own(2)], vec![2], Some((1, true))),
+            (vec![], vec![], None),
+        ] {
+            let chosen = choose(&all, &auditing, &|process| !elsewhere.contains(&process.pid));
+            assert_eq!(chosen.map(|(process, is_own)| (process.pid, is_own)), found, "{all:?} {elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_one_that_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        fs::write(directory.path().join("file"), "text").unwrap();
+        fs::create_dir(directory.path().join("directory")).unwrap();
+        symlink("file", directory.path().join("link")).unwrap();
+        symlink("loop", directory.path().join("loop")).unwrap();
+        for (path, found) in [
+            ("/file", Found::This(b"text".to_vec())),
+            ("/link", Found::This(b"text".to_vec())),
+            ("/missing", Found::Nothing),
+            ("/missing/file", Found::Nothing),
+            ("/directory", Found::Unreadable),
+            ("/loop", Found::Unreadable),
+            ("/file/file", Found::Unreadable),
+        ] {
+            assert_eq!(stamped(&root, path).map(|file| file.bytes), found, "{path}");
+        }
+    }
 }

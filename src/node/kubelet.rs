@@ -31,6 +31,11 @@ pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     })
 }
 
+/// The path of the manifest where nothing says another one.
+pub fn default_manifest_path() -> String {
+    format!("{MANIFEST_DIRECTORY}/kube-apiserver.yaml")
+}
+
 /// The path where kubeadm writes the manifest.
 pub fn usual_manifest_path(root: &Root) -> Result<String> {
     Ok(format!("{}/kube-apiserver.yaml", manifest_directory(root)?))

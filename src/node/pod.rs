@@ -16,7 +16,7 @@ use nix::fcntl::OFlag;
 
 use super::kubelet;
 use super::opening::{Expected, open_known};
-use super::process::{is_of_node, pod_of, program, running, words};
+use super::process::{is_kubelet, is_static, pod_of, running, words};
 use super::root::Root;
 use crate::audit::log::last_words;
 use crate::facts::server::Process;
@@ -65,16 +65,25 @@ impl Container {
         Ok(Container { logs, namespace: pod.namespace, pod: pod.name, name, nodes: node_names() })
     }
 
-    /// Learns the name of the node from an API server that runs in a pod of this manifest's name.
+    /// Learns the name of the node from an API server that runs in a pod of this manifest's name, if the kubelet has
+    /// another name than those that are known.
     pub fn learn(&mut self, process: &Process) {
-        let Some(uid) = pod_of(process.pid) else { return };
-        let known =
-            self.directories().into_iter().find(|(_, name, pod, _)| *pod == uid && name.starts_with(&self.pod));
-        if let Some(node) =
-            known.and_then(|(_, name, ..)| name.strip_prefix(&self.pod)?.strip_prefix('-').map(str::to_owned))
+        if self.pods().is_empty()
+            && let Some(uid) = pod_of(process.pid)
         {
-            self.nodes.insert(node);
+            self.nodes.extend(self.node_of(&uid));
         }
+    }
+
+    /// The name of the node, if the pod with this UID is of this manifest. The kubelet puts the name behind that of each
+    /// static pod, so an API server whose name begins the same does not end like the others.
+    fn node_of(&self, uid: &str) -> Option<String> {
+        let pods = self.directories();
+        let own = pods.iter().find(|(namespace, _, pod, _)| pod == uid && *namespace == self.namespace);
+        let node = own?.1.strip_prefix(&self.pod)?.strip_prefix('-').filter(|node| !node.is_empty())?;
+        let mut others = pods.iter().filter(|(_, _, pod, _)| is_static(pod) && pod != uid);
+        let is_its = |name: &str| name.strip_suffix(node).is_some_and(|name| name.ends_with('-'));
+        others.all(|(_, name, ..)| is_its(name)).then(|| node.to_owned())
     }
 
     /// The directories of all pods: namespace, name, UID and path.
@@ -110,6 +119,11 @@ impl Container {
         let pods = self.pods();
         let uid = pod_of(process.pid).filter(|_| !pods.is_empty())?;
         Some(pods.iter().any(|(pod, _)| *pod == uid))
+    }
+
+    /// Whether a process is in a pod of this manifest's name, or nothing shows that it is not.
+    pub fn may_have(&self, process: &Process) -> bool {
+        self.has(process) != Some(false)
     }
 
     /// The logs of this container that are there now. The kubelet removes those of earlier starts.
@@ -216,7 +230,6 @@ fn end_of(path: &Path, limit: u64) -> Result<String> {
 /// `pkg/util/node`).
 fn node_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let is_kubelet = |pid: i32| program(pid).as_deref() == Some("kubelet") && is_of_node(pid);
     for (pid, _) in running().filter(|(pid, _)| is_kubelet(*pid)) {
         let words = words(pid);
         let mut words = words.iter();
@@ -249,6 +262,33 @@ mod tests {
             pod: text("kube-apiserver"),
             name: text("kube-apiserver"),
             nodes: BTreeSet::from([text("node")]),
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_node_is_learned_from_a_pod_of_the_manifest_alone() {
+        const THIRD: &str = "0000000000000000ffffffffffffffff";
+        let (node, etcd) = ("kube-system_kube-apiserver-n1", "kube-system_etcd-n1");
+        for (pods, found) in [
+            (&[(node, UID), (etcd, OTHER)][..], Some("n1")),
+            (&[(node, UID)], Some("n1")),
+            // The API server of another namespace, and another name that begins the same.
+            (&[("tenant_kube-apiserver-n1", UID), (etcd, OTHER)], None),
+            (&[("kube-system_kube-apiserver-b-n1", UID), (etcd, OTHER)], None),
+            (&[("kube-system_kube-apiserver-b-n1", UID), (node, OTHER)], None),
+            (&[("kube-system_kube-apiserverb-n1", UID)], None),
+            (&[("kube-system_kube-apiserver-", UID)], None),
+            // A node's name has dashes, too.
+            (&[("kube-system_kube-apiserver-b-n1", UID), ("kube-system_etcd-b-n1", OTHER)], Some("b-n1")),
+            // Only static pods have it behind their names.
+            (&[(node, UID), (etcd, OTHER), ("default_web-x", "01234567-89ab-cdef-0123-456789abcdef")], Some("n1")),
+            (&[(node, OTHER), (etcd, THIRD)], None),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, uid) in pods {
+                fs::create_dir(dir.path().join(format!("{name}_{uid}"))).unwrap();
+            }
+            assert_eq!(container(dir.path()).node_of(UID).as_deref(), found, "{pods:?}");
         }
     }
 

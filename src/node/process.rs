@@ -43,6 +43,11 @@ pub fn is_of_node(pid: i32) -> bool {
     ours.is_some() && root(&format!("/proc/{pid}/root")) == ours && is_of_user(pid)
 }
 
+/// Whether a process is this node's kubelet.
+pub fn is_kubelet(pid: i32) -> bool {
+    program(pid).as_deref() == Some("kubelet") && is_of_node(pid)
+}
+
 /// Whether the user of this program, the root user, runs a process.
 pub fn is_of_user(pid: i32) -> bool {
     user_of(pid) == Some(geteuid().as_raw())
@@ -99,7 +104,7 @@ pub fn place(pid: i32) -> Runs {
 
 /// Whether a pod with this UID comes from a manifest on the node: its UID is a hash (kubernetes
 /// `pkg/kubelet/config/common.go`). The API server gives UIDs with dashes.
-fn is_static(uid: &str) -> bool {
+pub fn is_static(uid: &str) -> bool {
     uid.len() == 32
 }
 
@@ -282,6 +287,30 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(super::program(pid), None);
+    }
+
+    #[test]
+    fn a_process_that_calls_itself_a_kubelet_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        fs::create_dir(&link).unwrap();
+        fs::copy("/bin/sh", real.join("kubelet")).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", link.join("kubelet")).unwrap();
+        for (of, expected) in [(real, true), (link, false)] {
+            let program = of.join("kubelet");
+            let mut child =
+                Command::new(&program).args(["-c", "read -r x"]).stdin(Stdio::piped()).spawn().unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            // The kernel lets the parent go on before the new program has its arguments.
+            while words(pid) == [""] {
+                std::thread::yield_now();
+            }
+            let named = running().any(|process| process == (pid, "kubelet".to_owned()));
+            assert_eq!((named, is_kubelet(pid)), (true, expected), "{program:?}");
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
     }
 
     fn sh(script: &str, input: &str, limit: Duration) -> Result<String> {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::change::Change;
 use crate::facts::file::Text;
-use crate::facts::in_force::{HeldFile, HeldLog, LogState, Running};
+use crate::facts::in_force::{Found, HeldFile, HeldLog, LogState, Running};
 use crate::path::parent;
 use crate::wiring::manifest::read_auditing;
 use crate::wiring::{Refusal, mark};
@@ -71,9 +71,14 @@ impl InForce {
     }
 }
 
-/// Judges the API server that runs here. `policy`: the path of the policy, and its content after the run, if it is not
-/// the present content. `is_marked`: the manifest is marked with this policy; `None`: it has no mark.
-pub fn judge(running: &Running, policy: Option<(&str, &[u8])>, is_marked: Option<bool>) -> InForce {
+/// Judges the API server that runs here. `manifest`: the text of its manifest. `policy`: the path of the policy, and its
+/// content after the run; without it, its present content counts, and no mark.
+pub fn judge(running: &Running, manifest: &str, policy: Option<(&str, &[u8])>) -> InForce {
+    judge_marked(running, policy, policy.and_then(|(_, bytes)| mark::is_marked(manifest, bytes)))
+}
+
+/// `is_marked`: the manifest is marked with this policy; `None`: it has no mark.
+fn judge_marked(running: &Running, policy: Option<(&str, &[u8])>, is_marked: Option<bool>) -> InForce {
     let Running { pid, now, manifest_written, .. } = *running;
     let is_replaced = is_later(running, manifest_written);
     let mut is_doubtful = None;
@@ -126,17 +131,35 @@ enum Sight {
 fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Option<bool>) -> Sight {
     let (pid, path) = (running.pid, &file.path);
     let reason = |text: String| Reason { path: path.clone(), text };
-    let Some(wanted) = new.or(file.there.as_deref()) else {
-        return Sight::Wrong(reason(format!(
-            "{path}: this file does not exist any more, and the API server needs it when it starts again"
-        )));
+    let wanted = match (new, &file.there) {
+        (Some(new), _) => new,
+        (None, Found::This(there)) => there,
+        (None, Found::Nothing) => {
+            return Sight::Wrong(reason(format!(
+                "{path}: this file does not exist any more, and the API server needs it when it starts again"
+            )));
+        }
+        (None, Found::Unreadable) => {
+            return Sight::Doubtful(reason(format!(
+                "{path}: this file can't be read, so it is not known whether the API server has what it says"
+            )));
+        }
     };
-    let is_same = file.held.as_ref().filter(|held| held.bytes == wanted && !is_later(running, held.written));
-    let Some(held) = is_same else {
-        return Sight::Wrong(reason(format!(
-            "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
-             starts"
-        )));
+    let held = match &file.held {
+        Found::This(held) if held.bytes == wanted && !is_later(running, held.written) => held,
+        Found::This(_) | Found::Nothing => {
+            return Sight::Wrong(reason(format!(
+                "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
+                 starts"
+            )));
+        }
+        // A restart might not help.
+        Found::Unreadable => {
+            return Sight::Doubtful(reason(format!(
+                "{path}: this file can't be read as the API server (process {pid}) sees it; if it was changed since the \
+                 API server started, restart the API server, with crictl stop $(crictl ps -q --name kube-apiserver)"
+            )));
+        }
     };
     if !is_later(running, held.touched) {
         return Sight::Right;
@@ -198,8 +221,7 @@ pub fn restart_for_policy(
     }) else {
         return Ok(());
     };
-    let is_marked = mark::is_marked(&manifest.text, bytes);
-    let in_force = running.map(|running| judge(running, Some((path, bytes)), is_marked));
+    let in_force = running.map(|running| judge(running, &manifest.text, Some((path, bytes))));
     if in_force.is_some_and(|in_force| in_force.state == State::Ok) {
         return Ok(());
     }
@@ -231,7 +253,11 @@ mod tests {
             written: at(written),
             touched: at(touched),
         };
-        HeldFile { path: POLICY.to_owned(), held: held.map(stamped), there: there.map(|text| text.into()) }
+        HeldFile {
+            path: POLICY.to_owned(),
+            held: held.map_or(Found::Nothing, |held| Found::This(stamped(held))),
+            there: there.map_or(Found::Nothing, |text| Found::This(text.into())),
+        }
     }
 
     #[test]
@@ -263,9 +289,39 @@ mod tests {
         ] {
             let holding = Holding { files: vec![file(held, there)], log: None };
             let new = new.map(|new: &str| (POLICY, new.as_bytes()));
-            let found = judge(&running(manifest, Some(holding)), new, is_marked);
+            let found = judge_marked(&running(manifest, Some(holding)), new, is_marked);
             assert_eq!(found.state, state, "{held:?} {there:?} {new:?} {is_marked:?} {manifest}: {found:?}");
             assert_eq!(found.reasons.is_empty(), state == Ok, "{found:?}");
+        }
+    }
+
+    /// Self-healing would restart the API server again and again, if a restart makes nothing readable.
+    #[test]
+    fn a_file_that_cannot_be_read_tells_nothing() {
+        let held = || file(Some(("a", 900, 900)), Some("a"));
+        let unread = || HeldFile { held: Found::Unreadable, ..held() };
+        for (file, new, state) in [
+            (held(), None, State::Ok),
+            (unread(), None, State::Unknown),
+            (unread(), Some("a"), State::Unknown),
+            (unread(), Some("b"), State::Unknown),
+            (HeldFile { there: Found::Nothing, ..unread() }, None, State::Differs),
+            (HeldFile { there: Found::Unreadable, ..held() }, None, State::Unknown),
+            (HeldFile { there: Found::Unreadable, ..held() }, Some("a"), State::Ok),
+            (HeldFile { there: Found::Unreadable, ..held() }, Some("b"), State::Differs),
+            (HeldFile { held: Found::Nothing, ..held() }, None, State::Differs),
+        ] {
+            let case = format!("{file:?} {new:?}");
+            let holding = Holding { files: vec![file], log: None };
+            let new = new.map(|new: &str| (POLICY, new.as_bytes()));
+            for is_marked in [None, Some(true), Some(false)] {
+                let found = judge_marked(&running(900, Some(holding.clone())), new, is_marked);
+                assert_eq!(
+                    (found.state, found.reasons.is_empty()),
+                    (state, state == State::Ok),
+                    "{case}: {found:?}"
+                );
+            }
         }
     }
 
@@ -274,7 +330,7 @@ mod tests {
         for (manifest, state, process) in
             [(900, State::Unknown, None), (1950, State::Pending, Some(7)), (1500, State::Differs, Some(7))]
         {
-            let found = judge(&running(manifest, None), None, None);
+            let found = judge(&running(manifest, None), "", None);
             assert_eq!((found.state, found.process, found.outdated()), (state, process, process), "{manifest}");
         }
     }
@@ -294,7 +350,7 @@ mod tests {
             (LogState::OtherDirectory(None), &["mounted another one"]),
         ] {
             let holding = Holding { files: vec![], log: Some(HeldLog { path: path.to_owned(), state: log }) };
-            let found = judge(&running(900, Some(holding)), None, None);
+            let found = judge(&running(900, Some(holding)), "", None);
             let state = if words.is_empty() { State::Ok } else { State::Differs };
             assert_eq!(found.state, state);
             let text = found.reasons.first().map_or("", |reason| &reason.text);

@@ -21,6 +21,8 @@ pub struct EditedFile<'e> {
     /// The text before the edit.
     pub before: &'e str,
     pub after: &'e mut Wired,
+    /// The manifest that kubeadm makes of it, if there are patches.
+    pub made: &'e mut Option<String>,
 }
 
 /// A directory of patches, and who names it.
@@ -79,9 +81,14 @@ pub fn judge(
             let source = named.and_then(|(text, read)| judge.source(&text.path, read, PatchUser::Init));
             let base = Base::Configuration { before: file.before, after: &file.after.text };
             if let Some(found) = source.map(|source| judge.made(&source, base)).transpose()?.flatten() {
-                file.after.policy.clone_from(&found.wired.policy);
-                file.after.log.clone_from(&found.wired.log);
-                file.after.flags.clone_from(&found.wired.flags);
+                *file.made = Some(found.wired.text.clone());
+                // All that is known of the API server is as kubeadm makes it; what is known of the file's text stays.
+                *file.after = Wired {
+                    text: std::mem::take(&mut file.after.text),
+                    notes: std::mem::take(&mut file.after.notes),
+                    replaced: std::mem::take(&mut file.after.replaced),
+                    ..found.wired.clone()
+                };
                 made = Some(found);
             }
         }

@@ -279,7 +279,7 @@ impl Planner<'_> {
     /// Replaces a file's text if it differs. The owner and the mode stay.
     fn edit(&mut self, step: Step, file: WiredFile) {
         let is_edited = file.is_edited();
-        let WiredFile { before: text, after: wired } = file;
+        let WiredFile { before: text, after: wired, .. } = file;
         self.look_at(step, &text.path);
         self.plan.warnings.extend(wired.notes.iter().map(|note| format!("{}:{note}", text.path)));
         if is_edited {
@@ -342,7 +342,9 @@ impl Planner<'_> {
             if let Some(marked) = policy.and_then(|policy| mark::mark(&file.after.text, &policy).ok()) {
                 file.after.text = marked;
             }
-        } else if self.needs_restart(&path, policy.as_deref(), is_written, is_marked) || mounting.needs_restart {
+        } else if self.needs_restart(&file.before.text, (&path, policy.as_deref()), is_written, is_marked)
+            || mounting.needs_restart
+        {
             match mark::mark(&file.before.text, policy.as_deref().unwrap_or_default()) {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
@@ -400,20 +402,20 @@ impl Planner<'_> {
     fn tell_of_lost_log(&mut self) {
         let Some(running) = &self.facts.running else { return };
         let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
-        let reasons = judge(running, None, None).reasons.into_iter();
+        let reasons = judge(running, "", None).reasons.into_iter();
         self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
     }
 
     /// Must the API server be restarted, so that it has what the files say? `is_written`: the plan writes the policy.
     fn needs_restart(
         &mut self,
-        path: &str,
-        policy: Option<&[u8]>,
+        manifest: &str,
+        (path, policy): (&str, Option<&[u8]>),
         is_written: bool,
         is_marked: Option<bool>,
     ) -> bool {
         let wanted = policy.map(|policy| (path, policy));
-        let in_force = self.facts.running.as_ref().map(|running| judge(running, wanted, is_marked));
+        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, wanted));
         self.plan.in_force = in_force.unwrap_or_default();
         // That a policy is replaced is told already.
         let reasons = self.plan.in_force.reasons.iter().filter(|reason| !(is_written && reason.path == path));

@@ -381,17 +381,57 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
     }
 }
 
+/// The manifest before a restore.
+#[derive(Clone, Copy, Debug)]
+pub enum Present<'t> {
+    Absent,
+    Text(&'t str),
+    /// Its path is not known, or it can't be read.
+    Unknown,
+}
+
+/// The paths that a manifest names.
+enum Referenced {
+    These(Vec<String>),
+    /// The program can't read the manifest, so any path may be one. The text is why, with the position.
+    Any(String),
+}
+
+impl Referenced {
+    fn by(manifest: Present<'_>) -> Referenced {
+        match manifest {
+            Present::Absent => Referenced::These(Vec::new()),
+            Present::Text(text) => match manifest::read_auditing(text) {
+                Ok(auditing) => Referenced::These(auditing.referenced),
+                Err(refusal) => Referenced::Any(format!(":{refusal}")),
+            },
+            Present::Unknown => Referenced::Any(": the manifest can't be read".to_owned()),
+        }
+    }
+
+    fn has(&self, path: &str) -> bool {
+        match self {
+            Referenced::These(paths) => paths.iter().any(|one| one == path),
+            Referenced::Any(_) => true,
+        }
+    }
+}
+
 /// Removes from a restore all changes that would remove a file or directory that the manifest names after the restore:
-/// without it, the API server would not start. `manifest`: the present text. Adds a note for each.
-pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Option<&str>) {
+/// without it, the API server would not start. If the program can't read that manifest, everything stays that would be
+/// removed. `manifest`: the present one. Adds a note for each.
+pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
     let changed = restore.changes.iter().find_map(|change| match change {
-        Change::WriteFile { path, bytes, .. } if path == manifest_path => Some(lossy(bytes)),
-        Change::RemoveFile { path, .. } if path == manifest_path => Some(String::new()),
+        Change::WriteFile { path, bytes, .. } if path == manifest_path => Some(Some(lossy(bytes))),
+        Change::RemoveFile { path, .. } if path == manifest_path => Some(None),
         _ => None,
     });
-    let text = changed.as_deref().or(manifest).unwrap_or_default();
-    let referenced = manifest::read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default();
+    let referenced = Referenced::by(match &changed {
+        Some(text) => text.as_deref().map_or(Present::Absent, Present::Text),
+        None => manifest,
+    });
     let removed = |change: &Change| match change {
+        Change::RemoveFile { path, .. } if path == manifest_path => None,
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } | Change::Unmount { path } => {
             Some(path.clone())
         }
@@ -402,22 +442,28 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Opt
     for change in &mut restore.changes {
         if let Change::WriteFile { path, before: Some(before), attributes, .. } = change
             && path != manifest_path
-            && referenced.contains(path)
+            && referenced.has(path)
         {
             (attributes.uid, attributes.gid) = (before.attributes.uid, before.attributes.gid);
         }
     }
-    let kept: Vec<_> =
-        restore.changes.iter().filter_map(removed).filter(|path| referenced.contains(path)).collect();
+    let kept: Vec<_> = restore.changes.iter().filter_map(removed).filter(|path| referenced.has(path)).collect();
     // If a file stays, the directories above it stay.
     restore
         .changes
         .retain(|change| !removed(change).is_some_and(|path| kept.iter().any(|kept| is_within(kept, &path))));
     // What somebody else made of a file that the program had made is no question where the file stays anyway.
-    let stays = |foreign: &Foreign| foreign.is_new && referenced.contains(&foreign.path);
+    let stays =
+        |foreign: &Foreign| foreign.is_new && foreign.path != manifest_path && referenced.has(&foreign.path);
     let foreign = restore.foreign.extract_if(.., |foreign| stays(foreign)).map(|foreign| foreign.path);
     let kept: BTreeSet<_> = foreign.chain(kept).collect();
-    let note = |path| format!("{path} stays: {manifest_path} points at it, and the API server needs it");
+    let note = |path| match &referenced {
+        Referenced::These(_) => format!("{path} stays: {manifest_path} points at it, and the API server needs it"),
+        Referenced::Any(why) => format!(
+            "{path} stays, because the API server may need it ({manifest_path}{why}); remove it yourself if the manifest \
+             doesn't name it"
+        ),
+    };
     restore.notes.extend(kept.iter().map(note));
 }
 
@@ -434,9 +480,9 @@ pub struct RollBack {
     pub keeps_settings: bool,
 }
 
-/// Plans a rollback. `manifest`: the present text. The cluster's kubeadm configuration is put back later, when the API
+/// Plans a rollback. `manifest`: the present one. The cluster's kubeadm configuration is put back later, when the API
 /// server answers.
-pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Option<&str>) -> RollBack {
+pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Present<'_>) -> RollBack {
     let mut left: Vec<String> = restore.foreign.iter().map(|foreign| foreign.path.clone()).collect();
     let keeps_settings = left.iter().any(|path| path == manifest_path);
     restore.changes.retain(|change| !matches!(change, Change::WriteCluster { .. }));
@@ -490,7 +536,9 @@ mod tests {
                 Change::WriteFile {
                     path: MANIFEST.to_owned(),
                     before: Some(snapshot(audited)),
-                    bytes: b"kind: Pod".to_vec(),
+                    bytes: audited
+                        .replace(", --audit-policy-file=/etc/kubernetes/audit-policy.yaml", "")
+                        .into_bytes(),
                     attributes: attributes.clone(),
                 },
                 Change::RemoveFile { path: POLICY.to_owned(), before: snapshot("policy") },
@@ -498,7 +546,7 @@ mod tests {
             ..Restore::default()
         };
         let paths = |changes: &[Change]| changes.iter().map(|change| change.path().to_owned()).collect::<Vec<_>>();
-        let back = roll_back(restore.clone(), MANIFEST, Some(audited));
+        let back = roll_back(restore.clone(), MANIFEST, Present::Text(audited));
         assert_eq!((paths(&back.changes), back.left), (vec![MANIFEST.to_owned(), POLICY.to_owned()], vec![]));
         assert!(!back.keeps_settings);
         let kubeadm = Change::WriteFile {
@@ -508,8 +556,11 @@ mod tests {
             attributes,
         };
         let changes = [&restore.changes[..1], &restore.changes[2..], &[kubeadm]].concat();
-        let back =
-            roll_back(Restore { foreign: vec![foreign(MANIFEST)], changes, ..restore }, MANIFEST, Some(audited));
+        let back = roll_back(
+            Restore { foreign: vec![foreign(MANIFEST)], changes, ..restore },
+            MANIFEST,
+            Present::Text(audited),
+        );
         let left = [MANIFEST, POLICY, "/k"].map(str::to_owned).to_vec();
         assert_eq!((paths(&back.changes), back.left, back.keeps_settings), (vec![], left, true));
     }
@@ -544,7 +595,6 @@ mod tests {
             ),
             // Without the manifest, nothing is needed.
             (vec![remove(MANIFEST), remove("/p/policy")], vec![remove(MANIFEST), remove("/p/policy")], vec![]),
-            (vec![write(MANIFEST, 0), remove("/p/policy")], vec![write(MANIFEST, 0), remove("/p/policy")], vec![]),
             (vec![write("/q", 0), remove("/p/policy")], vec![write("/q", 0)], vec!["/p/policy"]),
             (vec![give(of(7, 0o600), of(0, 0o600))], vec![], vec!["/p/policy"]),
             (vec![give(of(7, 0o600), of(7, 0o644))], vec![give(of(7, 0o600), of(7, 0o644))], vec![]),
@@ -552,7 +602,7 @@ mod tests {
             (vec![write("/p/policy", 0)], vec![write("/p/policy", 7)], vec![]),
         ] {
             let restore = Restore { changes: changes.clone(), ..Restore::default() };
-            let back = roll_back(restore, MANIFEST, Some(audited));
+            let back = roll_back(restore, MANIFEST, Present::Text(audited));
             assert_eq!(
                 (back.changes, back.left),
                 (done, left.into_iter().map(str::to_owned).collect()),
@@ -562,8 +612,68 @@ mod tests {
         let foreign = vec![foreign("/p/policy"), foreign("/q")];
         let mut restore =
             Restore { changes: vec![remove("/p/policy"), remove("/q")], foreign, ..Restore::default() };
-        keep_referenced(&mut restore, MANIFEST, Some(audited));
+        keep_referenced(&mut restore, MANIFEST, Present::Text(audited));
         assert_eq!((restore.foreign, restore.notes.len()), (vec![super::tests::foreign("/q")], 1));
+    }
+
+    /// The program can't read every manifest that the kubelet can.
+    #[test]
+    fn a_manifest_that_cannot_be_read_may_need_everything() {
+        const MANIFEST: &str = "/m/kube-apiserver.yaml";
+        let pod = |command: &str| {
+            format!(
+                "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: {command}\n"
+            )
+        };
+        let (bare, shell) = (pod("[kube-apiserver]"), pod("[sh, -c, 'exec kube-apiserver $FLAGS']"));
+        let attributes = || Attributes::new(0o600, 0, 0);
+        let snapshot = |uid| Snapshot {
+            bytes: b"text".to_vec(),
+            attributes: Attributes::new(0o600, uid, uid),
+            identity: FileIdentity { device: 1, inode: 1 },
+        };
+        let remove = |path: &str| Change::RemoveFile { path: path.to_owned(), before: snapshot(0) };
+        let write = |path: &str, text: &str, uid| Change::WriteFile {
+            path: path.to_owned(),
+            before: Some(snapshot(7)),
+            bytes: text.into(),
+            attributes: Attributes::new(0o600, uid, uid),
+        };
+        let directory = Change::RemoveDirectory { path: "/p".to_owned(), before: attributes() };
+        let removals = || vec![remove("/p/policy"), directory.clone()];
+        for (manifest, written, is_kept) in [
+            (Present::Text(&bare), None, false),
+            (Present::Absent, None, false),
+            (Present::Text(&shell), None, true),
+            (Present::Text("kind: ["), None, true),
+            (Present::Text(""), None, true),
+            (Present::Unknown, None, true),
+            // What the manifest is after the restore counts.
+            (Present::Unknown, Some(write(MANIFEST, &bare, 0)), false),
+            (Present::Unknown, Some(remove(MANIFEST)), false),
+            (Present::Text(&bare), Some(write(MANIFEST, &shell, 0)), true),
+        ] {
+            let case = format!("{manifest:?} {written:?}");
+            let changes: Vec<_> = written.iter().cloned().chain(removals()).collect();
+            let restore =
+                Restore { changes: changes.clone(), foreign: vec![foreign(MANIFEST)], ..Restore::default() };
+            let mut kept = restore.clone();
+            keep_referenced(&mut kept, MANIFEST, manifest);
+            let wanted = if is_kept { written.into_iter().collect() } else { changes };
+            assert_eq!((kept.changes, kept.foreign), (wanted, restore.foreign.clone()), "{case}");
+            let notes = if is_kept { &["/p", "/p/policy"][..] } else { &[] };
+            assert_eq!(kept.notes.len(), notes.len(), "{case}: {:?}", kept.notes);
+            for (note, path) in kept.notes.iter().zip(notes) {
+                assert!(
+                    note.starts_with(&format!("{path} stays, because the API server may need it ({MANIFEST}:"))
+                );
+            }
+            let left = roll_back(Restore { foreign: vec![], ..restore }, MANIFEST, manifest).left;
+            assert_eq!(left.is_empty(), !is_kept, "{case}: {left:?}");
+        }
+        let mut restore = Restore { changes: vec![write("/p/policy", "old", 0)], ..Restore::default() };
+        keep_referenced(&mut restore, MANIFEST, Present::Unknown);
+        assert_eq!(restore.changes, [write("/p/policy", "old", 7)], "the owner stays");
     }
 
     #[test]

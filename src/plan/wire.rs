@@ -31,6 +31,8 @@ const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 pub struct WiredFile {
     pub before: Text,
     pub after: Wired,
+    /// The manifest that kubeadm makes of a configuration file with patches, if it is known.
+    made: Option<String>,
 }
 
 impl WiredFile {
@@ -97,10 +99,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
             wire_manifest(facts, &node, &wanted)?,
         )
     };
-    let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
+    let files = kubeadm.iter_mut().map(|WiredFile { before, after, made }| EditedFile {
         path: &before.path,
         before: &before.text,
         after,
+        made,
     });
     let known = cluster.as_ref().and_then(|cluster| Some(cluster.as_ref().ok()?.after.text.as_str()));
     let made = patches::judge(intent, (&facts.files, patches), &mut node, files.collect(), known)?;
@@ -142,9 +145,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         warnings: node.warnings,
     };
     if wiring.role != Role::Worker {
-        wiring.collect_paths(intent.config, made.map(|made| made.wired));
+        let made = made.map(|made| made.wired);
+        let made_text = made.as_ref().map(|made| made.text.clone());
+        wiring.collect_paths(intent.config, made);
         wiring.keep_out_of_manifests(intent.config.existing)?;
-        wiring.follow_references(intent, facts);
+        wiring.follow_references(intent, facts, made_text.as_deref());
     }
     Ok(wiring)
 }
@@ -175,7 +180,7 @@ fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<Wi
     let files = std::mem::take(&mut node.kubeadm);
     for (text, file) in files.iter().filter(|(_, file)| file.purpose == Purpose::Init) {
         match kubeadm::wire(&text.text, file, wanted, node.version) {
-            Ok(after) => edited.push(WiredFile { before: (*text).clone(), after }),
+            Ok(after) => edited.push(WiredFile { before: (*text).clone(), after, made: None }),
             Err(refusal) => node.skip(text, &refusal)?,
         }
     }
@@ -203,7 +208,7 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
     if let Err(refusal) = pod::check(&after.text, manifest.version) {
         bail!("{}: with the settings, at {refusal}", text.path);
     }
-    Ok(Some(WiredFile { before: text.clone(), after }))
+    Ok(Some(WiredFile { before: text.clone(), after, made: None }))
 }
 
 /// The error for a file beside the manifest's path that defines the API server.
@@ -309,8 +314,8 @@ impl Wiring {
     }
 
     /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
-    /// refusal where it starts next, and else a warning.
-    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts) {
+    /// refusal where it starts next, and else a warning. `made`: the manifest that kubeadm makes with patches, if any.
+    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&str>) {
         let config = intent.config;
         let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
         let asker = |path| Asker { files: &facts.files, path, keeps, is_ours };
@@ -324,14 +329,18 @@ impl Wiring {
         // On a control plane, kubeadm init has read the file, and reads it no more.
         let is_next = self.role != Role::ControlPlane;
         for file in &self.kubeadm {
-            let verdict = kubeadm::judge(&file.after.text, &asker(&file.before.path));
+            let asker = asker(&file.before.path);
+            let verdict = match &file.made {
+                Some(made) => manifest::judge(made, &asker),
+                None => kubeadm::judge(&file.after.text, &asker),
+            };
             met.extend(verdict.ok().map(|verdict| (verdict, is_next)));
         }
         if met.is_empty() {
-            met.push((
-                kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker("the configuration")),
-                true,
-            ));
+            let asker = asker("the configuration");
+            let made = made.and_then(|made| manifest::judge(made, &asker).ok());
+            let settings = || kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker);
+            met.push((made.unwrap_or_else(settings), true));
         }
         if let Some(Ok(cluster)) = &self.cluster {
             let verdict = kubeadm::judge(&cluster.after.text, &asker(KUBEADM_CONFIG)).unwrap_or_default();
@@ -395,9 +404,14 @@ impl Wiring {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::identify::identify;
     use super::super::testing::{config, facts, intent, snapshot, wired};
     use super::*;
+    use crate::facts::PatchDirectory;
     use crate::facts::distribution::DISTRIBUTIONS;
+    use crate::facts::file::{Seen, SeenFile};
     use crate::storage::forecast::Share;
 
     const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
@@ -455,6 +469,69 @@ mod tests {
                 "{case}"
             );
         }
+    }
+
+    /// What kubeadm makes with these patches of the API server, beside a webhook of the configuration.
+    fn patched(text: &str, lines: &str, patch: &str) -> Wiring {
+        let config = config(lines);
+        let intent = intent(&config);
+        let kubeconfig = "clusters: [{name: c, cluster: {server: 'https://a'}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\n\
+                          users: [{name: u, user: {token: t}}]\ncurrent-context: x\n";
+        let seen = SeenFile {
+            snapshot: snapshot(kubeconfig),
+            real: "/w/conf".to_owned(),
+            directories: BTreeMap::new(),
+            lists: Vec::new(),
+            beside: Vec::new(),
+        };
+        let files = BTreeMap::from([("/w/conf".to_owned(), Seen::File(Box::new(seen)))]);
+        let facts = Facts { kubeadm: vec![file("/k", text)], files, ..facts(None) };
+        let files = Ok(Some(vec![("/p/kube-apiserver.yaml".to_owned(), patch.to_owned())]));
+        let directories = vec![PatchDirectory { path: "/p".to_owned(), files }];
+        let patches = PatchFacts { directories, certificates: Vec::new() };
+        wire(&intent, &facts, &patches, identify(&intent, &facts).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_the_api_server_opens_is_judged_by_the_manifest_with_patches() {
+        let init = format!(
+            "{INIT}---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {{directory: /p}}\n"
+        );
+        let join = format!("{JOIN}patches: {{directory: /p}}\n");
+        let webhook = "webhook: {configFile: /w/conf}";
+        let container = |lines: &str| format!("spec:\n  containers:\n  - name: kube-apiserver\n    {lines}\n");
+        for (lines, patch, unmet) in [
+            (webhook, container("resources: {limits: {memory: 4Gi}}"), None),
+            // The kubeconfig is the root user's.
+            (webhook, "spec: {securityContext: {runAsUser: 1001}}\n".to_owned(), Some("can't read /w/conf")),
+            (
+                webhook,
+                container("securityContext: {capabilities: {drop: [ALL]}, runAsUser: 7}"),
+                Some("can't read /w/conf"),
+            ),
+        ] {
+            for text in [&init, &join] {
+                let wiring = patched(text, lines, &patch);
+                assert_eq!(wiring.warnings, [""; 0], "{patch}");
+                let told = wiring.unmet.first().map(String::as_str).unwrap_or_default();
+                assert_eq!(wiring.unmet.len(), usize::from(unmet.is_some()), "{text} {patch}: {:?}", wiring.unmet);
+                assert!(told.contains(unmet.unwrap_or_default()), "{text} {patch}: {told}");
+            }
+        }
+        // A link on the way to the policy is judged by the mounts that there will be.
+        let wiring = patched(
+            &init,
+            "",
+            &(container("volumeMounts: [{name: mine, mountPath: /mine}]")
+                + "  volumes: [{name: mine, hostPath: {path: /real}}]\n"),
+        );
+        let mine = ("/mine".to_owned(), Some("/real".to_owned()));
+        assert!(!wiring.paths.opened.is_empty());
+        for opened in &wiring.paths.opened {
+            assert!(opened.mounts.contains(&mine), "{opened:?}");
+        }
+        let file = &wiring.kubeadm[0].after;
+        assert!(file.text.starts_with(INIT) && !file.text.contains("/mine"), "{}", file.text);
     }
 
     #[test]

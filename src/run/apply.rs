@@ -1,5 +1,6 @@
 //! Changes a node as planned, waits for the proof if the caller asks for it, and decides about repairs.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, anyhow, bail};
@@ -42,6 +43,18 @@ impl From<anyhow::Error> for Refused {
     }
 }
 
+/// Why neither a boot nor a repair changes the node: it was put back while the run waited.
+#[derive(Debug)]
+pub struct PutBack(pub String);
+
+impl fmt::Display for PutBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PutBack {}
+
 /// A node that was changed and is not proved yet. As long as this value exists, no other run can change the node.
 #[derive(Debug)]
 pub struct Changed<'r> {
@@ -83,8 +96,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
     // A restore that comes after this look counts.
     let is_by_hand = terms.why == Why::Apply && run.occasion == Occasion::Any;
     let past = if is_by_hand { healing::history(run.root)?.newest().map(str::to_owned) } else { None };
-    let plan = plan(run, terms)?;
-    let wait = provable(&plan, terms, &manifest)?;
+    let (plan, wait) = plan(run, terms, &manifest)?;
     let mut changed = Changed {
         plan,
         backup: None,
@@ -99,10 +111,11 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
     let is_untidy = backup::is_unfinished(run.root)? || leftovers::exist(run.root)?;
     if !changed.plan.is_empty() || is_untidy || wait.is_some() || has_past {
         changed.lock = Some(Lock::take(run.root, terms.patience)?);
-        if terms.why == Why::Heal
-            && let Some(id) = healing::history(run.root)?.restored
+        // A restore may have ended just now.
+        if matches!(terms.why, Why::Heal | Why::Boot)
+            && let Some(why) = keeps_from_boot(run.root)?
         {
-            return Err(anyhow!("{}: {}", changed.manifest, stays_put_back(&id)).into());
+            return Err(anyhow::Error::new(PutBack(why)).context(changed.manifest).into());
         }
         changed.execute(run, terms)?;
     }
@@ -118,12 +131,12 @@ fn unhide(root: &Root, manifest: &str, patience: Duration) -> Result<()> {
     Ok(())
 }
 
-/// A plan that may be executed. A repair is not refused because of the log directory.
+/// A plan that may be executed, and how long to wait for its proof. A repair is not refused because of the log directory.
 ///
 /// # Errors
 ///
-/// The node can't be read, or the plan is refused.
-fn plan(run: &Run<'_>, terms: &ApplyTerms) -> Result<Plan, Refused> {
+/// The node can't be read, the plan is refused, or there would be no proof of it.
+fn plan(run: &Run<'_>, terms: &ApplyTerms, manifest: &str) -> Result<(Plan, Option<Duration>), Refused> {
     let mut plan = run.survey()?;
     if terms.why == Why::Heal {
         plan.waive_objection();
@@ -135,7 +148,8 @@ fn plan(run: &Run<'_>, terms: &ApplyTerms) -> Result<Plan, Refused> {
     if terms.wait.is_some() && plan.role != Role::ControlPlane {
         plan.warnings.push(format!("there is nothing to prove: this is {}", plan.role.description()));
     }
-    Ok(plan)
+    let wait = provable(&plan, terms, manifest)?;
+    Ok((plan, wait))
 }
 
 /// How long to wait for the proof of a plan; `None` if there is nothing to prove.
@@ -167,7 +181,8 @@ impl Changed<'_> {
             if transaction::first_stale(self.root, &self.plan.changes())?.is_some() {
                 // Another run made or undid these changes before this run had the lock, or another program writes the
                 // same files.
-                self.plan = plan(run, terms)?;
+                let (plan, wait) = plan(run, terms, &self.manifest)?;
+                (self.plan, self.proof) = (plan, wait.map(|limit| (Before::default(), limit)));
             }
             let changes = self.plan.changes();
             self.announce_proof(run)?;
@@ -230,10 +245,16 @@ impl Changed<'_> {
             pending::end(self.root, &self.manifest);
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        let mut warnings = Vec::new();
         if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
-            healing::forget(self.root, &id)?;
+            // The node is changed and proved already.
+            if let Err(error) = healing::forget(self.root, &id) {
+                warnings.push(format!(
+                    "{error:#}; neither self-healing nor a boot repairs anything until you run kube-audit-bootstrap apply again"
+                ));
+            }
         }
-        let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings: Vec::new() };
+        let mut done = Done { plan: self.plan, backup: self.backup, proof, followed: None, warnings };
         if !is_put_back {
             done.follow_up(self.root);
         }
@@ -306,7 +327,7 @@ fn needs_repair(plan: &Plan) -> bool {
     writes_policy || is_outdated || plan.touches(Step::Strays) || plan.touches(Step::Manifest)
 }
 
-/// Why `apply --boot` changes nothing; `None` if it may change something.
+/// Why neither `apply --boot` nor `apply --heal` changes anything; `None` if they may change something.
 ///
 /// # Errors
 ///

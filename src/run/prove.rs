@@ -23,11 +23,10 @@ use crate::node::root::Root;
 use crate::node::{hidden, in_force, kubelet, observe, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
-use crate::plan::way_back::RollBack;
+use crate::plan::way_back::{Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
-use crate::wiring::mark;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The log target of the progress lines of a wait, which are printed without `-v`.
@@ -89,11 +88,8 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     }
     let proved = Watch::begin(root, &path, manifest.text, &Before::default())
         .and_then(|watch| watch.prove(root, limit))
-        .map_err(|error| super::explain(root, &path, error))
-        .map_err(|error| {
-            doubts(root, &path).into_iter().fold(error, |error, doubt| anyhow!("{error:#}; {doubt}"))
-        })?;
-    let warnings = doubts(root, &path);
+        .map_err(|error| explained(root, &path, error, &advice))?;
+    let warnings = doubts(root, &path, &advice);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
     if pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
@@ -279,7 +275,7 @@ impl Watch {
         }
         loop {
             let Processes { api_servers: mut processes, has_kubelet: kubelet } = apiserver::find_processes();
-            processes.retain(|process| self.container.has(process) != Some(false));
+            processes.retain(|process| self.container.may_have(process));
             match self.reread(root)? {
                 Reread::Same => {}
                 Reread::Changed => {
@@ -534,22 +530,36 @@ impl Before {
     }
 }
 
-/// Why the API server of a manifest does not have what the files say, and what to do; empty if it has it, or if this is
-/// not known.
-pub fn doubts(root: &Root, path: &str) -> Vec<String> {
+/// The error of a proof, with what the node shows of its cause. `advice`: as for [`doubts`].
+fn explained(
+    root: &Root,
+    path: &str,
+    error: anyhow::Error,
+    advice: &dyn Fn(State) -> &'static str,
+) -> anyhow::Error {
+    let error = super::explain(root, path, error);
+    doubts(root, path, advice).into_iter().fold(error, |error, doubt| anyhow!("{error:#}; {doubt}"))
+}
+
+/// Why the API server of a manifest does not have what the files say, and what to do, as `advice` says; empty if it has
+/// it, or if this is not known.
+fn doubts(root: &Root, path: &str, advice: &dyn Fn(State) -> &'static str) -> Vec<String> {
     let Ok(Some(manifest)) = root.text(path) else { return Vec::new() };
     let Some(running) = in_force::look(root, &manifest) else { return Vec::new() };
     let policy = manifest::read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
     let policy = policy.and_then(|policy| Some((root.read(&policy, MAX_BYTES).ok()??, policy)));
     let policy = policy.as_ref().map(|(there, path)| (path.as_str(), there.bytes.as_slice()));
-    let is_marked = policy.and_then(|(_, bytes)| mark::is_marked(&manifest.text, bytes));
-    let found = judge(&running, policy, is_marked);
-    let advice = match found.state {
+    let found = judge(&running, &manifest.text, policy);
+    found.reasons.iter().map(|reason| format!("{}{}", reason.text, advice(found.state))).collect()
+}
+
+/// What to do about an API server that runs with something else.
+fn advice(state: State) -> &'static str {
+    match state {
         State::Differs => "; run kube-audit-bootstrap apply --wait 5m, which restarts it",
         State::Pending => "; the kubelet is about to restart it",
         State::Ok | State::Unknown => "",
-    };
-    found.reasons.iter().map(|reason| format!("{}{advice}", reason.text)).collect()
+    }
 }
 
 /// The previous manifest and the new one, if the plan changes it.
@@ -643,7 +653,8 @@ pub fn prove_or_go_back(
     };
     let why = match prove() {
         Ok(proved) => return Ok(Verdict::Proved(proved)),
-        Err(why) => format!("{why:#}"),
+        // Before the rollback: it takes away what shows the cause.
+        Err(why) => format!("{:#}", explained(root, path, why, &|_| "")),
     };
     let Some(id) = id else {
         bail!(
@@ -716,8 +727,8 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     let restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?;
-    let text = manifest.as_ref().map(|manifest| manifest.text.as_str());
-    let mut back = way_back::roll_back(restore, path, text);
+    let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
+    let mut back = way_back::roll_back(restore, path, present);
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!(
             "{path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl stop \
@@ -774,6 +785,19 @@ mod tests {
     use crate::facts::Targets;
     use crate::plan::testing::{config, disk_state, facts, planned};
     use crate::storage::blank::Content;
+
+    #[test]
+    fn a_failed_proof_of_apply_names_the_file_that_the_api_server_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                        command: [kube-apiserver, --audit-policy-file=/p, --audit-webhook-config-file=/w]\n";
+        std::fs::write(directory.path().join("m"), manifest).unwrap();
+        let ended = prove_or_go_back(&root, "/m", Before::default(), None, Duration::ZERO);
+        let error = ended.unwrap_err().to_string();
+        assert!(error.starts_with("/p: the policy does not exist; /m:"), "{error}");
+        assert!(error.contains("--audit-webhook-config-file"), "{error}");
+    }
 
     #[test]
     fn the_old_process_is_ended_as_the_configuration_says() {

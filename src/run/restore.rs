@@ -13,7 +13,7 @@ use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, in_force, kubelet, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
-use crate::plan::way_back::{self, Foreign, Restore, keep_referenced};
+use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
 
@@ -56,16 +56,23 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     };
     // A broken manifest or kubelet configuration must not prevent a restore, because it may be the reason for it.
     let told = |error| log::warn!("{error:#}; restore continues");
-    let manifest_path = kubelet::manifest_path(root, &configured()).map_err(told).unwrap_or_default();
+    let known_path = kubelet::manifest_path(root, &configured()).map_err(told).ok();
+    let is_known = known_path.is_some();
+    let manifest_path = known_path.unwrap_or_else(kubelet::default_manifest_path);
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
     let back = restore::look(root, terms.id.as_deref())?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
     let mut restore = way_back::plan(&back, terms.force);
-    let manifest = root.text(&manifest_path).map_err(told).ok().flatten();
-    let text = manifest.as_ref().map(|manifest| manifest.text.as_str());
-    keep_referenced(&mut restore, &manifest_path, text);
+    let read = root.text(&manifest_path).map_err(told);
+    let present = match &read {
+        Ok(Some(manifest)) if is_known => Present::Text(&manifest.text),
+        Ok(None) if is_known => Present::Absent,
+        Ok(_) | Err(_) => Present::Unknown,
+    };
+    let manifest = read.as_ref().ok().and_then(Option::as_ref);
+    keep_referenced(&mut restore, &manifest_path, present);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
             bail!(refusal(&restore.foreign));
@@ -73,10 +80,10 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         // What --force would do.
         let foreign = restore.foreign;
         restore = way_back::plan(&back, true);
-        keep_referenced(&mut restore, &manifest_path, text);
+        keep_referenced(&mut restore, &manifest_path, present);
         restore.foreign = foreign;
     }
-    if let Err(refusal) = restart(root, &mut restore.changes, manifest.as_ref()) {
+    if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
         restore.notes.push(format!(
             "{manifest_path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl \
              stop $(crictl ps -q --name kube-apiserver)"
@@ -107,7 +114,12 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         }
     };
     if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
-        healing::forget(root, id)?;
+        // The node is put back already.
+        if let Err(error) = healing::forget(root, id) {
+            log::warn!(
+                "{error:#}; the next boot changes nothing on this node until you run kube-audit-bootstrap apply"
+            );
+        }
     }
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
