@@ -139,9 +139,12 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         warnings: node.warnings,
     };
     if wiring.role != Role::Worker {
-        wiring.collect_paths(intent.config, made.map(|made| made.wired));
+        // Without a file, what kubeadm makes with patches counts.
+        let made = made.map(|made| made.wired);
+        let made = made.filter(|_| wiring.kubeadm.is_empty() && wiring.manifest.is_none());
+        wiring.collect_paths(intent.config, made.as_ref());
         wiring.keep_out_of_manifests(intent.config.existing)?;
-        wiring.follow_references(intent, facts);
+        wiring.follow_references(intent, facts, made.as_ref());
     }
     Ok(wiring)
 }
@@ -254,15 +257,13 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
 
 impl Wiring {
     /// Collects the paths that the flags name.
-    fn collect_paths(&mut self, config: &Config, made: Option<Wired>) {
+    fn collect_paths(&mut self, config: &Config, made: Option<&Wired>) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut logs = BTreeSet::new();
         // Not from the cluster's kubeadm configuration: other nodes may have other paths.
         let files = self.kubeadm.iter().chain(&self.manifest).map(|file| &file.after);
-        // Without a file, what kubeadm makes with patches counts.
-        let made = made.filter(|_| self.kubeadm.is_empty() && self.manifest.is_none());
-        for wired in files.chain(&made) {
+        for wired in files.chain(made) {
             policies.extend(wired.policy.clone());
             directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
             logs.extend(wired.log.clone());
@@ -287,8 +288,8 @@ impl Wiring {
     }
 
     /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
-    /// refusal where it starts next, and else a warning.
-    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts) {
+    /// refusal where it starts next, and else a warning. `made`: the manifest that kubeadm makes without a file.
+    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
         let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
         let asker = |path| Asker { files: &facts.files, path, keeps, is_ours };
@@ -302,8 +303,17 @@ impl Wiring {
         // On a control plane, kubeadm init has read the file, and reads it no more.
         let is_next = self.role != Role::ControlPlane;
         for file in &self.kubeadm {
-            let verdict = kubeadm::judge(&file.after.text, &asker(&file.before.path));
+            let asker = asker(&file.before.path);
+            let verdict = match &file.after.patched {
+                Some(manifest) => manifest::judge(manifest, &asker),
+                None => kubeadm::judge(&file.after.text, &asker),
+            };
             met.extend(verdict.ok().map(|verdict| (verdict, is_next)));
+        }
+        if let Some(made) = made {
+            met.extend(
+                manifest::judge(&made.text, &asker("the configuration")).ok().map(|verdict| (verdict, true)),
+            );
         }
         if met.is_empty() {
             met.push((
