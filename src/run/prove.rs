@@ -20,8 +20,9 @@ use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
-use crate::node::{hidden, in_force, kubelet, observe, pending, restore, transaction};
+use crate::node::{hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
+use crate::plan::obstacle::meet_back;
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
 use crate::plan::way_back::RollBack;
 use crate::plan::{Plan, Step, way_back};
@@ -719,6 +720,13 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
     let mut back = way_back::roll_back(restore, path, text);
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!("{path}:{refusal}; the API server goes on with the policy that it has");
+    }
+    let obstacles = obstacle::of_changes(root, &back.changes)?;
+    let (stay, met) = meet_back(&mut back.changes, obstacles);
+    met.map_err(|why| anyhow!(why))?;
+    for (path, note) in stay {
+        log::warn!("{note}");
+        back.left.push(path);
     }
     let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
