@@ -44,7 +44,7 @@ pub struct Patched<'p> {
 
 /// The directories of certificates on which the pod depends.
 pub fn certificates() -> &'static [&'static str] {
-    &super::pod::CERTIFICATES
+    &crate::wiring::kubeadm::CERTIFICATES
 }
 
 /// What the manifest says that kubeadm makes with the patches.
