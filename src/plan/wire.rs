@@ -334,6 +334,7 @@ impl Wiring {
             || (intent.occasion == Occasion::Join && self.role == Role::Joining);
         for (verdict, is_next) in met {
             self.referenced.extend(verdict.asked);
+            self.paths.opened.extend(verdict.opened.into_iter().filter(|_| is_next));
             let tell = |lines: Vec<String>, into: &mut Vec<String>| {
                 lines.into_iter().for_each(|line| {
                     if !into.contains(&line) {
