@@ -295,7 +295,7 @@ func common(n, m int, equal func(i, j int) bool) (pairs [][2]int) {
 
 var serving = map[string]bool{
 	"hostPath": true, "path": true, "type": true, "pathType": true, "readOnly": true, "mountPath": true, "name": true,
-	"subPath": true, "value": true,
+	"subPath": true, "value": true, "recursiveReadOnly": true,
 }
 
 // judgeHunk checks a run of changed lines. All their words must still be there, in the same order and spelling.
@@ -388,6 +388,10 @@ func sameStart(line textLine, first word, after []textLine, to word) bool {
 // mayGo returns true if the edit may replace a word of the original file.
 func (v *verdict) mayGo(gone word, all, edited []word) bool {
 	if contains([]string{"null", "Null", "NULL", "~"}, gone.text) {
+		return true
+	}
+	// A mount that becomes writable loses this key, or gets it in another run of lines; mayChange judges which mount.
+	if gone.text == "recursiveReadOnly" {
 		return true
 	}
 	some := scalars(all)
