@@ -13,6 +13,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -445,6 +446,43 @@ fn a_read_only_node_is_told_so_and_can_be_looked_at() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{verb}: {stderr}");
         assert!(stderr.contains(message), "{verb}: {stderr}");
+    }
+}
+
+#[test]
+#[ignore = "needs a mount namespace: `make test` runs it"]
+fn a_restore_puts_back_what_can_be_and_foresees_what_stands_in_its_way() {
+    const LOGS: &str = NEEDED[1];
+    let read_only = "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" && shift && exec \"$@\"";
+    let mounted = "mount --bind \"$1\" \"$1\" && shift && exec \"$@\"";
+    for (script, path, arguments, code, words) in [
+        (read_only, LOGS, &["restore", "--dry-run"][..], 3, "its owner and mode do not change"),
+        (read_only, LOGS, &["restore"], 0, "its owner and mode do not change"),
+        (mounted, MANIFEST, &["restore", "--dry-run"], 3, "unmount it (umount /etc/kubernetes/manifests/"),
+        (mounted, MANIFEST, &["restore"], 1, "unmount it (umount /etc/kubernetes/manifests/"),
+    ] {
+        let directory = scratch();
+        let root = directory.path().join("root");
+        node(&root);
+        put(&root, &format!("{LOGS}/audit.log"), "", 0o600);
+        let logs = root.join(&LOGS[1..]);
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0o755)).unwrap();
+        succeed(&root, "apply", "undisturbed");
+        let mut command = unshare(&["--mount", "sh", "-c", script, "sh"]);
+        let output = command
+            .arg(root.join(&path[1..]))
+            .arg(BINARY)
+            .args(arguments)
+            .arg("--root")
+            .arg(&root)
+            .output()
+            .unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{path} {arguments:?}: {said}");
+        assert!(said.contains(words), "{path} {arguments:?}: {said}");
+        let is_done = code == 0 && arguments.len() == 1;
+        assert_eq!(root.join(&NEEDED[0][1..]).exists(), !is_done, "{path} {arguments:?}: {said}");
     }
 }
 

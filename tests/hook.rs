@@ -342,7 +342,12 @@ fn an_upgrade_warns_of_its_patches() {
     let patch = "- {op: remove, path: /spec/volumes}\n";
     let configuration =
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: UpgradeConfiguration\napply: {patches: {directory: /p}}\n";
-    for arguments in [&["upgrade", "apply", "--patches", "/p"][..], &["upgrade", "apply", "--config", FILE]] {
+    let relative = configuration.replace("/p", "p");
+    for (configuration, arguments) in [
+        (configuration, &["upgrade", "apply", "--patches", "/p"][..]),
+        (configuration, &["upgrade", "apply", "--config", FILE]),
+        (&relative, &["upgrade", "apply", "--config", FILE]),
+    ] {
         let node = Node::new(configuration, REAL);
         node.put("/p/kube-apiserver+json.yaml", patch);
         let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \

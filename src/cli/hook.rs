@@ -149,7 +149,8 @@ impl Call {
                 // kubeadm says what is wrong with its file.
                 let text = root.text(&path(file).ok()?).ok()??;
                 let read = kubeadm::read(&text.text, &text.path, Reader::Unknown).ok()?;
-                read.patches.into_iter().find(|named| named.user == *user).map(|named| named.directory)
+                let named = read.patches.into_iter().find(|named| named.user == *user)?;
+                path(&named.directory).ok()
             }),
         };
         Ok(KubeadmCall { patches, directory: path(".").ok() })

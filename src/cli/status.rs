@@ -171,9 +171,9 @@ fn lines(plan: &Plan) -> Vec<Line> {
         };
         lines.push(Line { step: *step, path: path.clone(), state, detail });
     }
-    for path in &plan.skipped {
-        let detail = "can't be edited; see the warning".to_owned();
-        lines.push(Line { step: Step::Kubeadm, path: path.clone(), state: "skipped", detail });
+    for Subject { step, path } in &plan.skipped {
+        let detail = "can't be changed; see the warning".to_owned();
+        lines.push(Line { step: *step, path: path.clone(), state: "skipped", detail });
     }
     if let Some(why) = &plan.unknown {
         let path = KUBEADM_CONFIG.to_owned();
@@ -344,7 +344,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         };
         full.plan.refusal = Some("why".to_owned());
         full.plan.warnings = vec!["a warning".to_owned()];
-        full.plan.skipped = vec!["/etc/kubeadm.yaml".to_owned()];
+        full.plan.skipped = vec![Subject { step: Step::Kubeadm, path: "/etc/kubeadm.yaml".to_owned() }];
         full.plan.unknown = Some("nobody can be asked".to_owned());
         let full = document(&full);
         let open = document(&Report { plan: planned(&config(""), &facts(None), &Targets::default()), ..report() });

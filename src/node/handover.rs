@@ -33,6 +33,8 @@ const DIRECTORY: &str = "/run/kube-audit-bootstrap";
 /// The limits of a directory of patches: the number of files, and the depth of directories.
 const MAX_PATCHES: usize = 1000;
 const MAX_DEPTH: usize = 8;
+/// The largest number of names in a directory of patches and below it.
+const MAX_NAMES: usize = 10_000;
 
 /// A file to hand over: its path below the handed-over directory, and its bytes.
 pub type Handed = (String, Vec<u8>);
@@ -96,14 +98,29 @@ pub fn patches(root: &Root, directory: &str) -> Result<Option<Vec<Handed>>> {
         return Ok(None);
     }
     let mut files = Vec::new();
-    collect(root, directory, "", 0, &mut files)?;
+    collect(root, directory, "", 0, &mut Found { names: 0, files: &mut files })?;
     Ok(Some(files))
 }
 
-fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Handed>) -> Result<()> {
+/// What was found so far in a directory of patches.
+struct Found<'f> {
+    /// The number of all names, also of those that are no patches.
+    names: usize,
+    files: &'f mut Vec<Handed>,
+}
+
+fn collect(root: &Root, top: &str, below: &str, depth: usize, found: &mut Found<'_>) -> Result<()> {
     let directory = format!("{top}{below}");
     for name in root.list(&directory)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
+        found.names += 1;
+        if found.names > MAX_NAMES {
+            bail!(
+                "{}: there are more than {MAX_NAMES} files in this directory of patches and below it; move the patches \
+                 to a directory of their own",
+                root.shown(top)
+            );
+        }
         let kind = match root.stat(&path) {
             // kubeadm ignores a file that is not a patch.
             Err(_) if !is_patch(&name) => continue,
@@ -113,15 +130,15 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, files: &mut Vec<Ha
             // kubeadm doesn't follow links to directories.
             Some(FileKind::Directory) if root.real(&path)? != format!("{}/{name}", root.real(&directory)?) => {}
             Some(FileKind::Directory) if depth < MAX_DEPTH => {
-                collect(root, top, &format!("{below}/{name}"), depth + 1, files)?;
+                collect(root, top, &format!("{below}/{name}"), depth + 1, found)?;
             }
             Some(FileKind::Directory) => {
                 bail!("{}: directories are nested too deep here; move the patches up", root.shown(&path))
             }
             _ if !is_patch(&name) => {}
-            Some(FileKind::File) if files.len() < MAX_PATCHES => {
+            Some(FileKind::File) if found.files.len() < MAX_PATCHES => {
                 let bytes = root.read(&path, MAX_BYTES)?.map(|snapshot| snapshot.bytes).unwrap_or_default();
-                files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
+                found.files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
             }
             _ => bail!(
                 "{}: this is not a regular file, or the directory has more than {MAX_PATCHES} patches; \
@@ -249,6 +266,11 @@ mod tests {
         assert!(patches(&node.root, "/p").is_err());
         node.put("/q/1/2/3/4/5/6/7/8/9/etcd.yaml", "");
         assert!(patches(&node.root, "/q").unwrap_err().to_string().contains("nested too deep"));
+        node.put("/r/deep/etcd.yaml", "");
+        for number in 0..=MAX_NAMES {
+            fs::write(node.host(&format!("/r/deep/{number}")), "").unwrap();
+        }
+        assert!(patches(&node.root, "/r").unwrap_err().to_string().contains("more than 10000 files"));
     }
 
     #[test]

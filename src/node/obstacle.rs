@@ -26,8 +26,13 @@ pub fn first<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<(&'c str, 
     Ok(None)
 }
 
+/// What stands in the way of each change.
+pub fn of_changes(root: &Root, changes: &[Change]) -> Result<Vec<Option<Obstacle>>> {
+    changes.iter().map(|change| of_change(root, change)).collect()
+}
+
 /// What stands in the way of a change; `None` if nothing does, or if this is not known.
-pub fn of_change(root: &Root, change: &Change) -> Result<Option<Obstacle>> {
+fn of_change(root: &Root, change: &Change) -> Result<Option<Obstacle>> {
     let path = change.path();
     match change {
         Change::CreateDirectory { .. } | Change::WriteFile { before: None, .. } => of_new(root, path),

@@ -141,7 +141,7 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
         }
         (None, Found::Unreadable) => {
             return Sight::Doubtful(reason(format!(
-                "{path}: this file can't be read, so it is not known whether the API server has what it says"
+                "{path}: this file can't be read, so it is not known whether the API server has what it says; correct its permissions, and run this again"
             )));
         }
     };

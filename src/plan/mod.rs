@@ -13,7 +13,7 @@
 
 pub mod identify;
 pub mod in_force;
-mod obstacle;
+pub mod obstacle;
 pub mod patches;
 pub mod place;
 mod planner;
@@ -196,9 +196,9 @@ pub struct Plan {
     pub follow_up: Option<FollowUp>,
     /// The paths that each step looks at, for `status`. A step without a path does not apply to the node.
     pub subjects: Vec<Subject>,
-    /// The kubeadm configuration files that cannot be edited. On a node of a cluster this is no error: the warnings
-    /// say why.
-    pub skipped: Vec<String>,
+    /// The paths that stay as they are, although they are not as they should be: kubeadm configuration files that cannot
+    /// be edited, on a node of a cluster, and what is mounted read-only. The warnings say why.
+    pub skipped: Vec<Subject>,
     /// Why the cluster's kubeadm configuration is not known, if it was asked for.
     pub unknown: Option<String>,
     /// A person must restart the API server, so that it reads the new policy. The warnings say how.

@@ -1,6 +1,7 @@
-//! What a plan does about changes that cannot be made on this node, so that it promises only what `apply` can do.
+//! What a plan or a way back does about changes that cannot be made on this node, so that it promises only what can be
+//! done.
 
-use super::{Plan, Planned, Step};
+use super::{Plan, Planned, Step, Subject};
 use crate::change::Change;
 use crate::facts::obstacle::Obstacle;
 use crate::path::STATE;
@@ -24,17 +25,14 @@ impl Plan {
             match met(obstacle) {
                 None => self.changes.push(planned),
                 Some(obstacle) if matches!(planned.change, Change::SetAttributes { .. }) => {
-                    self.warnings.push(format!(
-                        "{path}: {obstacle}; its owner and mode do not change; if the API server cannot use it, {}",
-                        advice(&planned, &obstacle)
-                    ));
+                    let what = keeps_attributes(path, &obstacle);
+                    let advice = advice(&planned, &obstacle);
+                    self.skip(planned.step, path, format!("{what}; if the API server cannot use it, {advice}"));
                 }
                 Some(obstacle) if planned.step == Step::Kubeadm && lenient => {
-                    self.warnings.push(format!(
-                        "{path}: {obstacle}; this file does not change; if kubeadm reads it again, {}",
-                        advice(&planned, &obstacle)
-                    ));
-                    self.skipped.push(path.to_owned());
+                    let advice = advice(&planned, &obstacle);
+                    let what = format!("{path}: {obstacle}; this file does not change");
+                    self.skip(planned.step, path, format!("{what}; if kubeadm reads it again, {advice}"));
                 }
                 Some(obstacle) => {
                     let advice = advice(&planned, &obstacle);
@@ -50,15 +48,58 @@ impl Plan {
             ));
         }
     }
+
+    /// A path stays as it is, although it should change: it is neither in place, nor does `apply` change it.
+    fn skip(&mut self, step: Step, path: &str, warning: String) {
+        self.warnings.push(warning);
+        let subject = Subject { step, path: path.to_owned() };
+        self.subjects.retain(|other| *other != subject);
+        self.skipped.push(subject);
+    }
 }
 
-/// What to do about an obstacle.
-fn advice(planned: &Planned, obstacle: &Obstacle) -> String {
-    let path = planned.change.path();
-    let mount = match obstacle {
+/// Takes the changes out of a restore or a rollback that cannot be made, and need not be: owners and modes. Returns the
+/// paths that stay, each with a note, and what to do if another change cannot be made.
+pub fn meet_back(
+    changes: &mut Vec<Change>,
+    obstacles: Vec<Option<Obstacle>>,
+) -> (Vec<(String, String)>, Result<(), String>) {
+    let (mut stay, mut refusal) = (Vec::new(), Ok(()));
+    for (change, obstacle) in std::mem::take(changes).into_iter().zip(obstacles) {
+        let path = change.path().to_owned();
+        match obstacle {
+            Some(obstacle) if matches!(change, Change::SetAttributes { .. }) => {
+                let note = keeps_attributes(&path, &obstacle);
+                stay.push((path, note));
+                continue;
+            }
+            Some(obstacle) if refusal.is_ok() => {
+                let way = remove(&path, &obstacle);
+                refusal = Err(format!("{path}: {obstacle}; {way}, and run this again"));
+            }
+            _ => {}
+        }
+        changes.push(change);
+    }
+    (stay, refusal)
+}
+
+fn keeps_attributes(path: &str, obstacle: &Obstacle) -> String {
+    format!("{path}: {obstacle}; its owner and mode do not change")
+}
+
+/// How to remove an obstacle.
+fn remove(path: &str, obstacle: &Obstacle) -> String {
+    match obstacle {
         Obstacle::MountPoint => format!("unmount it (umount {path})"),
         Obstacle::ReadOnly(at) => format!("mount it read-write (mount -o remount,rw {at})"),
-    };
+    }
+}
+
+/// What to do about an obstacle of a plan.
+fn advice(planned: &Planned, obstacle: &Obstacle) -> String {
+    let path = planned.change.path();
+    let mount = remove(path, obstacle);
     match (planned.step, obstacle) {
         (Step::Policy, Obstacle::MountPoint) => format!(
             "to keep the policy that is mounted, use --existing keep (existing: keep); to install another one, {mount}, \
@@ -77,9 +118,10 @@ fn advice(planned: &Planned, obstacle: &Obstacle) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{actions, config, facts, planned};
+    use super::super::testing::{actions, config, directory, facts, planned, snapshot};
     use super::*;
     use crate::facts::Targets;
+    use crate::facts::file::Text;
 
     const BARE: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
                         command: [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
@@ -120,5 +162,28 @@ mod tests {
             "{:?}",
             plan.warnings
         );
+    }
+
+    #[test]
+    fn what_does_not_change_is_not_in_place_either() {
+        let kubeadm = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        let mut node = facts(Some(BARE));
+        let text = Text { path: "/k".to_owned(), text: kubeadm.to_owned(), snapshot: snapshot(kubeadm) };
+        node.kubeadm.push(text);
+        let mut targets = Targets::default();
+        targets
+            .directories
+            .insert("/var/log/kubernetes/audit".to_owned(), Some(directory(0o755, 0, &["audit.log"])));
+        let mut plan = planned(&config(""), &node, &targets);
+        let obstacle = |planned: &Planned| {
+            let is_met = planned.step == Step::Kubeadm || matches!(planned.change, Change::SetAttributes { .. });
+            is_met.then_some(Obstacle::MountPoint)
+        };
+        let obstacles = plan.changes.iter().map(obstacle).collect();
+        plan.meet(obstacles, None, true, true);
+        for path in ["/k", "/var/log/kubernetes/audit"] {
+            assert!(!plan.subjects.iter().any(|subject| subject.path == path), "{path}: {:?}", plan.subjects);
+            assert!(plan.skipped.iter().any(|subject| subject.path == path), "{path}: {:?}", plan.skipped);
+        }
     }
 }

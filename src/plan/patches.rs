@@ -5,9 +5,9 @@ use anyhow::{Result, anyhow, bail};
 use super::identify::Identity;
 use super::{Intent, Occasion, Role};
 use crate::audit::version::Version;
-use crate::facts::file::Files;
+use crate::facts::file::{Files, Text};
 use crate::facts::{PatchDirectory, PatchFacts};
-use crate::wiring::kubeadm::{self, PatchUser, Purpose, Reader};
+use crate::wiring::kubeadm::{self, KubeadmFile, NamedPatches, PatchUser, Purpose, Reader};
 use crate::wiring::patches::{Base, Made, Patched, check, file};
 use crate::wiring::{Wanted, Wired, patch};
 
@@ -21,9 +21,10 @@ pub struct EditedFile<'e> {
     /// The text before the edit.
     pub before: &'e str,
     pub after: &'e mut Wired,
-    /// The manifest that kubeadm makes of it, if there are patches.
-    pub made: &'e mut Option<String>,
 }
+
+/// The path and the text of each patch.
+type Patches = [(String, String)];
 
 /// A directory of patches, and who names it.
 struct Source {
@@ -71,24 +72,18 @@ pub fn judge(
         return Ok(None);
     }
     let wanted = Wanted::of(intent.config, seen);
-    let mut judge = Judge { intent, patches, wanted: &wanted, version: node.version, warnings: Vec::new() };
+    let version = node.version;
+    let mut judge = Judge { intent, patches, wanted: &wanted, version, warnings: Vec::new(), has_looked: false };
     let mut made = None;
     let is_running = node.role == Role::ControlPlane || node.lenient;
     let is_due = !is_running || [Occasion::Init, Occasion::Join].contains(&intent.occasion);
     if is_due {
         for file in files {
             let named = node.kubeadm.iter().find(|(text, _)| text.path == file.path);
-            let source = named.and_then(|(text, read)| judge.source(&text.path, read, PatchUser::Init));
+            let source = judge.sources(named, &[PatchUser::Init]).into_iter().next();
             let base = Base::Configuration { before: file.before, after: &file.after.text };
             if let Some(found) = source.map(|source| judge.made(&source, base)).transpose()?.flatten() {
-                *file.made = Some(found.wired.text.clone());
-                // All that is known of the API server is as kubeadm makes it; what is known of the file's text stays.
-                *file.after = Wired {
-                    text: std::mem::take(&mut file.after.text),
-                    notes: std::mem::take(&mut file.after.notes),
-                    replaced: std::mem::take(&mut file.after.replaced),
-                    ..found.wired.clone()
-                };
+                file.after.follow(&found.wired);
                 made = Some(found);
             }
         }
@@ -103,21 +98,22 @@ pub fn judge(
         if node.role == Role::Joining || joins_now {
             let joins = node.kubeadm.iter();
             let joins = joins.filter(|(_, file)| joins_now || file.purpose == Purpose::JoinControlPlane);
-            let sources: Vec<_> = joins
-                .filter_map(|(text, file)| judge.source(&text.path, file, PatchUser::Join))
-                .chain(judge.given())
-                .collect();
             let usual = usual(&wanted, node.version)?;
-            for source in sources {
+            for source in judge.sources(joins, &[PatchUser::Join]) {
                 made = judge.made(&source, Base::Configuration { before: &usual, after: &usual })?.or(made);
             }
+        }
+        if let Some(Source { named_by, directory }) = judge.given().filter(|_| !judge.has_looked) {
+            judge.warnings.push(format!(
+                "{named_by}: the patches in {directory} can't be checked, because no kubeadm configuration file is there; \
+                 name kubeadm's file with --kubeadm-config"
+            ));
         }
     } else {
         // kubeadm upgrade makes the manifest of the cluster's configuration.
         let usual = usual(&wanted, node.version)?;
-        let files = node.kubeadm.iter().flat_map(|(_, file)| &file.patches);
-        let named = files.map(|named| named.directory.clone()).chain(intent.kubeadm.patches.clone());
-        judge.foresee(&named.collect::<Vec<_>>(), cluster.unwrap_or(&usual));
+        let sources = judge.sources(&node.kubeadm, &[PatchUser::UpgradeApply, PatchUser::UpgradeNode]);
+        judge.foresee(&sources, cluster.unwrap_or(&usual));
     }
     node.warnings.append(&mut judge.warnings);
     Ok(made)
@@ -136,63 +132,79 @@ struct Judge<'j> {
     wanted: &'j Wanted,
     version: Option<Version>,
     warnings: Vec<String>,
+    /// A directory that somebody names was looked at.
+    has_looked: bool,
 }
 
-impl Judge<'_> {
+impl<'j> Judge<'j> {
     /// The directory of the command line.
     fn given(&self) -> Option<Source> {
         let directory = self.intent.kubeadm.patches.clone()?;
         Some(Source { named_by: "--patches".to_owned(), directory })
     }
 
-    /// The directory that counts for a file: that of the command line, or else the file's.
-    fn source(&self, path: &str, file: &kubeadm::KubeadmFile, user: PatchUser) -> Option<Source> {
-        self.given().or_else(|| {
-            let named = file.patches.iter().find(|named| named.user == user)?;
-            let named_by = format!("{path}:{}: patches.directory", named.position);
-            Some(Source { named_by, directory: named.directory.clone() })
-        })
+    /// The directories that count for these commands of kubeadm: that of the command line, or else those of the files.
+    fn sources<'f>(
+        &self,
+        files: impl IntoIterator<Item = &'f (&'f Text, KubeadmFile)>,
+        users: &[PatchUser],
+    ) -> Vec<Source> {
+        if let Some(given) = self.given() {
+            return vec![given];
+        }
+        let named =
+            files.into_iter().flat_map(|(text, file)| file.patches.iter().map(|named| (&text.path, named)));
+        let named = named.filter(|(_, named)| users.contains(&named.user));
+        let source = |(path, named): (&String, &NamedPatches)| Source {
+            named_by: format!("{path}:{}: patches.directory", named.position),
+            directory: named.directory.clone(),
+        };
+        named.map(source).collect()
     }
 
-    fn find(&self, directory: &str) -> Option<&PatchDirectory> {
-        self.patches.directories.iter().find(|found| found.path == directory)
-    }
-
-    /// Judges the manifest that kubeadm makes with the patches of a directory. `None`: nothing is known of it.
-    fn made(&mut self, source: &Source, base: Base<'_>) -> Result<Option<Made>> {
+    /// The patches of a directory that somebody names, and its path. `None`: it does not exist, which is a warning.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or it is not known where it is.
+    fn find(&mut self, source: &Source) -> Result<Option<(String, &'j Patches)>> {
         let Source { named_by, directory } = source;
+        self.has_looked = true;
         let Some(path) = absolute(self.intent, directory) else {
             bail!(
                 "{named_by}: {directory:?} depends on the directory in which kubeadm is started, so its patches can't \
                  be checked; write an absolute path"
             );
         };
-        let files = match self.find(&path).map(|found| &found.files) {
-            Some(Ok(Some(files))) => files,
+        let found = self.patches.directories.iter().find(|found| found.path == path);
+        match found.map(|found| &found.files) {
+            Some(Ok(Some(files))) => Ok(Some((path, files))),
             Some(Err(why)) => bail!("{named_by}: {why}"),
             Some(Ok(None)) | None => {
                 self.warnings.push(format!(
                     "{named_by}: {path} does not exist, so its patches can't be checked; when it is there, run \
                      kube-audit-bootstrap plan again"
                 ));
-                return Ok(None);
+                Ok(None)
             }
-        };
+        }
+    }
+
+    /// Judges the manifest that kubeadm makes with the patches of a directory. `None`: nothing is known of it.
+    fn made(&mut self, source: &Source, base: Base<'_>) -> Result<Option<Made>> {
+        let Some((path, files)) = self.find(source)? else { return Ok(None) };
         match self.check(files, base).map_err(|why| anyhow!(why))? {
             None => Ok(None),
             Some(Ok(made)) => Ok(Some(made)),
             Some(Err(why)) => {
-                self.warnings.push(format!(
-                    "{named_by}: the patches in {path} can't be checked: {why}; when kubeadm has run, see \
-                     kube-audit-bootstrap status"
-                ));
+                self.warnings.push(unchecked(&format!("{}: ", source.named_by), &path, &why));
                 Ok(None)
             }
         }
     }
 
     /// `None`: there are no patches of the API server. `Err`: what is wrong with a patch.
-    fn check(&self, files: &[(String, String)], base: Base<'_>) -> Result<Option<Result<Made, String>>, String> {
+    fn check(&self, files: &Patches, base: Base<'_>) -> Result<Option<Result<Made, String>>, String> {
         let told = |(path, refusal): (String, crate::wiring::Refusal)| format!("{path}:{refusal}");
         let files = file::read(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).map_err(told)?;
         if files.is_empty() {
@@ -203,16 +215,194 @@ impl Judge<'_> {
         check(&Patched { base, files: &files, wanted, version, certificates }).map(Some).map_err(told)
     }
 
-    /// Warns of the patches that a later `kubeadm upgrade` would apply. `named`: the directories that a file or the
-    /// command line names.
-    fn foresee(&mut self, named: &[String], text: &str) {
-        for directory in &self.patches.directories {
-            let Ok(Some(files)) = &directory.files else { continue };
-            let is_named = named.contains(&directory.path);
-            if let Err(why) = self.check(files, Base::Configuration { before: text, after: text }) {
-                let when = if is_named { "when kubeadm upgrade applies" } else { "if kubeadm upgrade is given" };
-                self.warnings.push(format!("{when} the patches in {}: {why}", directory.path));
+    /// Warns of the patches that a later `kubeadm upgrade` would apply: those in the directories that it is told to use
+    /// (`sources`), and those that it may be given.
+    fn foresee(&mut self, sources: &[Source], text: &str) {
+        let mut known = Vec::new();
+        for source in sources {
+            known.extend(absolute(self.intent, &source.directory));
+            match self.find(source) {
+                Ok(Some((path, files))) => {
+                    let by = format!("{}: ", source.named_by);
+                    self.foresee_one(("when kubeadm upgrade applies", &by, &path), files, text);
+                }
+                Ok(None) => {}
+                Err(why) => self.warnings.push(format!("{why:#}")),
             }
+        }
+        for PatchDirectory { path, files } in &self.patches.directories {
+            match files {
+                _ if known.contains(path) => {}
+                Ok(Some(files)) => self.foresee_one(("if kubeadm upgrade is given", "", path), files, text),
+                Ok(None) => {}
+                Err(why) => self.warnings.push(unchecked("", path, why)),
+            }
+        }
+    }
+
+    fn foresee_one(&mut self, (when, named_by, path): (&str, &str, &str), files: &Patches, text: &str) {
+        match self.check(files, Base::Configuration { before: text, after: text }) {
+            Ok(None | Some(Ok(_))) => {}
+            Ok(Some(Err(why))) => self.warnings.push(unchecked(named_by, path, &why)),
+            Err(why) => self.warnings.push(format!("{when} the patches in {path}: {why}")),
+        }
+    }
+}
+
+/// The warning of patches that can't be checked. `named_by`: with a colon, if somebody names them.
+fn unchecked(named_by: &str, path: &str, why: &str) -> String {
+    format!(
+        "{named_by}the patches in {path} can't be checked: {why}; when kubeadm has run, see kube-audit-bootstrap status"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::identify::identify;
+    use super::super::testing::{config, facts, intent, snapshot};
+    use super::super::wire::{Wiring, wire};
+    use super::*;
+    use crate::facts::Facts;
+    use crate::facts::file::{Seen, SeenFile};
+    use crate::plan::KubeadmCall;
+
+    const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                              command: [kube-apiserver]\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+    const CLUSTER: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+    const JOIN: &str = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\npatches: {directory: /j}\n";
+    /// With this patch, the API server would not audit.
+    const BAD: &str = "- {op: remove, path: /spec/volumes}\n";
+    const GOOD: &str = "- {op: add, path: /spec/containers/0/command/-, value: --v=2}\n";
+
+    type Found<'f> = Result<Option<&'f str>, &'f str>;
+
+    fn wired(intent: &Intent<'_>, facts: &Facts, directories: &[(&str, Found<'_>)]) -> Result<Wiring> {
+        let directory = |(path, found): &(&str, Found<'_>)| PatchDirectory {
+            path: (*path).to_owned(),
+            files: found
+                .map(|text| text.map(|text| vec![(format!("{path}/kube-apiserver+json.yaml"), text.to_owned())]))
+                .map_err(str::to_owned),
+        };
+        let directories = directories.iter().map(directory).collect();
+        let patches = PatchFacts { directories, certificates: Vec::new() };
+        wire(intent, facts, &patches, identify(intent, facts)?)
+    }
+
+    /// A node with a kubeadm configuration file; none, if it is empty.
+    fn node(kubeadm: &str, manifest: Option<&str>) -> Facts {
+        let file = |text: &str| Text { path: "/k".to_owned(), text: text.to_owned(), snapshot: snapshot(text) };
+        let kubeadm = Some(kubeadm).filter(|text| !text.is_empty()).map(file);
+        Facts { kubeadm: kubeadm.into_iter().collect(), ..facts(manifest) }
+    }
+
+    #[test]
+    fn what_an_upgrade_does_with_patches_is_told() {
+        let init = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {directory: /p}\n";
+        let upgrade =
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: UpgradeConfiguration\nnode: {patches: {directory: p}}\n";
+        let absolute = upgrade.replace("directory: p", "directory: /p");
+        let invalid = "apiServer: {extraVolumes: [{name: A_, hostPath: /x, mountPath: /x}]}\n";
+        for (file, given, cluster, directory, warning) in [
+            // kubeadm upgrade does not read these.
+            (init, None, "", ("/p", Ok(Some(BAD))), "if kubeadm upgrade is given the patches in /p: "),
+            (JOIN, None, "", ("/j", Ok(Some(BAD))), "if kubeadm upgrade is given the patches in /j: "),
+            (&absolute, None, "", ("/p", Ok(Some(BAD))), "when kubeadm upgrade applies the patches in /p: "),
+            (upgrade, None, "", ("/w/p", Ok(Some(BAD))), "when kubeadm upgrade applies the patches in /w/p: "),
+            ("", Some("/p"), "", ("/p", Ok(Some(BAD))), "when kubeadm upgrade applies the patches in /p: "),
+            ("", None, "", (USUAL, Ok(Some(BAD))), "if kubeadm upgrade is given the patches in /etc/kubernetes/"),
+            ("", None, "", (USUAL, Ok(Some(GOOD))), ""),
+            ("", None, "", (USUAL, Ok(None)), ""),
+            // What can't be judged.
+            ("", None, "", (USUAL, Err("why")), "the patches in /etc/kubernetes/patches can't be checked: why"),
+            (
+                "",
+                None,
+                invalid,
+                (USUAL, Ok(Some(GOOD))),
+                "the patches in /etc/kubernetes/patches can't be checked: ",
+            ),
+            (
+                "",
+                Some("/p"),
+                "",
+                ("/p", Ok(None)),
+                "--patches: /p does not exist, so its patches can't be checked",
+            ),
+            (&absolute, None, "", ("/p", Ok(None)), "/k:3:29: patches.directory: /p does not exist"),
+        ] {
+            let kubeadm = KubeadmCall { patches: given.map(str::to_owned), directory: Some("/w".to_owned()) };
+            let config = config("");
+            let intent = Intent { kubeadm: &kubeadm, ..intent(&config) };
+            let mut facts = node(file, Some(API_SERVER));
+            facts.cluster = Some(Ok(format!("{CLUSTER}{cluster}")));
+            let warnings = wired(&intent, &facts, &[directory]).unwrap().warnings;
+            let context = format!("{file} {given:?} {cluster} {directory:?}: {warnings:?}");
+            assert_eq!(warnings.len(), usize::from(!warning.is_empty()), "{context}");
+            assert!(warnings.iter().all(|line| line.starts_with(warning)), "{context}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_depends_on_where_kubeadm_is_started_is_told() {
+        let upgrade =
+            "apiVersion: kubeadm.k8s.io/v1beta4\nkind: UpgradeConfiguration\napply: {patches: {directory: p}}\n";
+        let warnings = wired(&intent(&config("")), &node(upgrade, Some(API_SERVER)), &[]).unwrap().warnings;
+        let words = "\"p\" depends on the directory in which kubeadm is started";
+        assert!(warnings.iter().any(|line| line.contains(words)), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_directory_of_the_command_line_is_told_once() {
+        let given = KubeadmCall { patches: Some("/p".to_owned()), directory: None };
+        for (file, words) in [
+            (JOIN, "--patches: /p does not exist, so its patches can't be checked"),
+            ("", "--patches: the patches in /p can't be checked, because no kubeadm configuration file is there"),
+        ] {
+            let config = config("");
+            let intent = Intent { kubeadm: &given, ..intent(&config) };
+            let warnings = wired(&intent, &node(file, None), &[("/p", Ok(None))]).unwrap().warnings;
+            let told = warnings.iter().filter(|line| line.starts_with(words)).count();
+            assert_eq!(told, 1, "{file}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_patch_adds_to_the_pod_counts() {
+        let init = format!(
+            "{CLUSTER}---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {{directory: /p}}\n"
+        );
+        let seen = SeenFile {
+            snapshot: snapshot("kind: Config\nclusters: []\n"),
+            real: "/w.yaml".to_owned(),
+            directories: BTreeMap::new(),
+            lists: Vec::new(),
+            beside: vec!["w.yaml".to_owned()],
+        };
+        let files = BTreeMap::from([("/w.yaml".to_owned(), Seen::File(Box::new(seen)))]);
+        let mount = "- {op: add, path: /spec/volumes/-, value: {name: more, hostPath: {path: /srv/more}}}\n\
+                     - {op: add, path: /spec/containers/0/volumeMounts/-, value: {name: more, mountPath: /more}}\n";
+        let config = config("webhook: {configFile: /w.yaml}");
+        let facts = Facts { files, ..node(&init, None) };
+        let wiring = wired(&intent(&config), &facts, &[("/p", Ok(Some(mount)))]).unwrap();
+        let more = ("/more".to_owned(), Some("/srv/more".to_owned()));
+        assert!(!wiring.paths.opened.is_empty());
+        assert!(wiring.paths.opened.iter().all(|opened| opened.mounts.contains(&more)), "{:?}", wiring.paths);
+        // The kubeconfig is readable for the root user alone.
+        let user = "- {op: add, path: /spec/containers/0/securityContext, value: {runAsUser: 7}}\n";
+        for (file, call, patch, is_refused) in [
+            (init.as_str(), None, GOOD, false),
+            (init.as_str(), None, user, true),
+            (JOIN, Some("/p"), GOOD, false),
+            (JOIN, Some("/p"), user, true),
+        ] {
+            let kubeadm = KubeadmCall { patches: call.map(str::to_owned), directory: None };
+            let intent = Intent { kubeadm: &kubeadm, ..intent(&config) };
+            let facts = Facts { kubeadm: node(file, None).kubeadm, ..facts.clone() };
+            let unmet = wired(&intent, &facts, &[("/p", Ok(Some(patch)))]).unwrap().unmet;
+            let is_told = unmet.iter().any(|line| line.contains("the API server runs as the user 7"));
+            assert_eq!(is_told, is_refused, "{file} {patch}: {unmet:?}");
         }
     }
 }

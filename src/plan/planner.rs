@@ -42,7 +42,11 @@ impl<'p> Planner<'p> {
             changes: Vec::new(),
             follow_up: None,
             subjects: Vec::new(),
-            skipped: wiring.skipped.clone(),
+            skipped: wiring
+                .skipped
+                .iter()
+                .map(|path| Subject { step: Step::Kubeadm, path: path.clone() })
+                .collect(),
             unknown: None,
             by_hand: false,
             storage: None,

@@ -117,7 +117,8 @@ impl Planner<'_> {
                 self.warn(format!("{what}; mount the directory that it leads to at the same path"));
             } else {
                 self.plan.refuse(format!(
-                    "{what}; set policy.path or log.path to the path that it leads to, or remove the link"
+                    "{what}; name the path that it leads to in the setting of this file (policy.path, log.path, \
+                     --audit-webhook-config-file or the webhook's kubeconfig), or remove the link"
                 ));
             }
         }

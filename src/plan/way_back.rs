@@ -386,6 +386,8 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
 pub enum Present<'t> {
     Absent,
     Text(&'t str),
+    /// Something else removed what a run wrote there.
+    Away,
     /// Its path is not known, or it can't be read.
     Unknown,
 }
@@ -405,6 +407,9 @@ impl Referenced {
                 Ok(auditing) => Referenced::These(auditing.referenced),
                 Err(refusal) => Referenced::Any(format!(":{refusal}")),
             },
+            Present::Away => {
+                Referenced::Any(": somebody has moved the manifest away, and may move it back".to_owned())
+            }
             Present::Unknown => Referenced::Any(": the manifest can't be read".to_owned()),
         }
     }
@@ -428,6 +433,8 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
     });
     let referenced = Referenced::by(match &changed {
         Some(text) => text.as_deref().map_or(Present::Absent, Present::Text),
+        // Somebody has moved it away, as for a restart of the pod, and may move it back.
+        None if restore.gone.iter().any(|gone| gone == manifest_path) => Present::Away,
         None => manifest,
     });
     let removed = |change: &Change| match change {

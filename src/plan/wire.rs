@@ -31,8 +31,6 @@ const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 pub struct WiredFile {
     pub before: Text,
     pub after: Wired,
-    /// The manifest that kubeadm makes of a configuration file with patches, if it is known.
-    made: Option<String>,
 }
 
 impl WiredFile {
@@ -99,11 +97,10 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
             wire_manifest(facts, &node, &wanted)?,
         )
     };
-    let files = kubeadm.iter_mut().map(|WiredFile { before, after, made }| EditedFile {
+    let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
         path: &before.path,
         before: &before.text,
         after,
-        made,
     });
     let known = cluster.as_ref().and_then(|cluster| Some(cluster.as_ref().ok()?.after.text.as_str()));
     let made = patches::judge(intent, (&facts.files, patches), &mut node, files.collect(), known)?;
@@ -145,11 +142,12 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         warnings: node.warnings,
     };
     if wiring.role != Role::Worker {
+        // Without a file, what kubeadm makes with patches counts.
         let made = made.map(|made| made.wired);
-        let made_text = made.as_ref().map(|made| made.text.clone());
-        wiring.collect_paths(intent.config, made);
+        let made = made.filter(|_| wiring.kubeadm.is_empty() && wiring.manifest.is_none());
+        wiring.collect_paths(intent.config, made.as_ref());
         wiring.keep_out_of_manifests(intent.config.existing)?;
-        wiring.follow_references(intent, facts, made_text.as_deref());
+        wiring.follow_references(intent, facts, made.as_ref());
     }
     Ok(wiring)
 }
@@ -180,7 +178,7 @@ fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<Wi
     let files = std::mem::take(&mut node.kubeadm);
     for (text, file) in files.iter().filter(|(_, file)| file.purpose == Purpose::Init) {
         match kubeadm::wire(&text.text, file, wanted, node.version) {
-            Ok(after) => edited.push(WiredFile { before: (*text).clone(), after, made: None }),
+            Ok(after) => edited.push(WiredFile { before: (*text).clone(), after }),
             Err(refusal) => node.skip(text, &refusal)?,
         }
     }
@@ -208,7 +206,7 @@ fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<
     if let Err(refusal) = pod::check(&after.text, manifest.version) {
         bail!("{}: with the settings, at {refusal}", text.path);
     }
-    Ok(Some(WiredFile { before: text.clone(), after, made: None }))
+    Ok(Some(WiredFile { before: text.clone(), after }))
 }
 
 /// The error for a file beside the manifest's path that defines the API server.
@@ -281,15 +279,13 @@ fn find_strays(config: &Config, facts: &Facts, node: &mut Identity<'_>) -> Resul
 
 impl Wiring {
     /// Collects the paths that the flags name.
-    fn collect_paths(&mut self, config: &Config, made: Option<Wired>) {
+    fn collect_paths(&mut self, config: &Config, made: Option<&Wired>) {
         let mut policies = BTreeSet::new();
         let mut directories = BTreeSet::new();
         let mut logs = BTreeSet::new();
         // Not from the cluster's kubeadm configuration: other nodes may have other paths.
         let files = self.kubeadm.iter().chain(&self.manifest).map(|file| &file.after);
-        // Without a file, what kubeadm makes with patches counts.
-        let made = made.filter(|_| self.kubeadm.is_empty() && self.manifest.is_none());
-        for wired in files.chain(&made) {
+        for wired in files.chain(made) {
             policies.extend(wired.policy.clone());
             directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
             logs.extend(wired.log.clone());
@@ -314,8 +310,8 @@ impl Wiring {
     }
 
     /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
-    /// refusal where it starts next, and else a warning. `made`: the manifest that kubeadm makes with patches, if any.
-    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&str>) {
+    /// refusal where it starts next, and else a warning. `made`: the manifest that kubeadm makes without a file.
+    fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
         let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
         let asker = |path| Asker { files: &facts.files, path, keeps, is_ours };
@@ -330,17 +326,22 @@ impl Wiring {
         let is_next = self.role != Role::ControlPlane;
         for file in &self.kubeadm {
             let asker = asker(&file.before.path);
-            let verdict = match &file.made {
-                Some(made) => manifest::judge(made, &asker),
+            let verdict = match &file.after.patched {
+                Some(manifest) => manifest::judge(manifest, &asker),
                 None => kubeadm::judge(&file.after.text, &asker),
             };
             met.extend(verdict.ok().map(|verdict| (verdict, is_next)));
         }
+        if let Some(made) = made {
+            met.extend(
+                manifest::judge(&made.text, &asker("the configuration")).ok().map(|verdict| (verdict, true)),
+            );
+        }
         if met.is_empty() {
-            let asker = asker("the configuration");
-            let made = made.and_then(|made| manifest::judge(made, &asker).ok());
-            let settings = || kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker);
-            met.push((made.unwrap_or_else(settings), true));
+            met.push((
+                kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker("the configuration")),
+                true,
+            ));
         }
         if let Some(Ok(cluster)) = &self.cluster {
             let verdict = kubeadm::judge(&cluster.after.text, &asker(KUBEADM_CONFIG)).unwrap_or_default();
@@ -355,6 +356,7 @@ impl Wiring {
             || (intent.occasion == Occasion::Join && self.role == Role::Joining);
         for (verdict, is_next) in met {
             self.referenced.extend(verdict.asked);
+            self.paths.opened.extend(verdict.opened.into_iter().filter(|_| is_next));
             let tell = |lines: Vec<String>, into: &mut Vec<String>| {
                 lines.into_iter().for_each(|line| {
                     if !into.contains(&line) {

@@ -97,6 +97,8 @@ impl Run<'_> {
         let intent = self.intent();
         let mut facts = observe::observe(root, config, self.required)?;
         let installed = OnceCell::new();
+        // All rounds judge the same patches.
+        let mut patches = None;
         // A flag names a kubeconfig, and that names further files: each round looks at what the one before asked for.
         let (wiring, lenient) = loop {
             let mut identity = identify(&intent, &facts)?;
@@ -104,8 +106,11 @@ impl Run<'_> {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
             let lenient = identity.lenient;
-            let patches = observe::patches(root, patches::directories(&intent, &identity))?;
-            let wiring = wire(&intent, &facts, &patches, identity)?;
+            let patches = match &patches {
+                Some(patches) => patches,
+                None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
+            };
+            let wiring = wire(&intent, &facts, patches, identity)?;
             if !look_at(root, &wiring.referenced, &mut facts.files) {
                 break (wiring, lenient);
             }
@@ -117,8 +122,7 @@ impl Run<'_> {
             _ => self.policy.text(root, config)?,
         };
         let mut plan = plan(&intent, &facts, wiring, &targets, policy)?;
-        let changes = plan.changes.iter().map(|planned| obstacle::of_change(root, &planned.change));
-        let obstacles = changes.collect::<Result<Vec<_>>>()?;
+        let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, root.is_host());
         Ok(plan)
     }

@@ -20,8 +20,9 @@ use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
-use crate::node::{hidden, in_force, kubelet, observe, pending, restore, transaction};
+use crate::node::{hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
+use crate::plan::obstacle::meet_back;
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
 use crate::plan::way_back::{Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
@@ -735,6 +736,13 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
              $(crictl ps -q --name kube-apiserver)"
         );
     }
+    let obstacles = obstacle::of_changes(root, &back.changes)?;
+    let (stay, met) = meet_back(&mut back.changes, obstacles);
+    met.map_err(|why| anyhow!(why))?;
+    for (path, note) in stay {
+        log::warn!("{note}");
+        back.left.push(path);
+    }
     let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
     Ok(back)
@@ -795,7 +803,10 @@ mod tests {
         std::fs::write(directory.path().join("m"), manifest).unwrap();
         let ended = prove_or_go_back(&root, "/m", Before::default(), None, Duration::ZERO);
         let error = ended.unwrap_err().to_string();
-        assert!(error.starts_with("/p: the policy does not exist; /m:"), "{error}");
+        assert!(
+            error.starts_with("/p: the policy does not exist; run kube-audit-bootstrap apply; /m:"),
+            "{error}"
+        );
         assert!(error.contains("--audit-webhook-config-file"), "{error}");
     }
 

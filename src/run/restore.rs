@@ -11,8 +11,9 @@ use crate::facts::backup::{Set, Why};
 use crate::facts::file::Text;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, in_force, kubelet, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
+use crate::plan::obstacle::meet_back;
 use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
@@ -90,6 +91,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         ));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
+    let obstacles = obstacle::of_changes(root, &changes)?;
+    let (stay, met) = meet_back(&mut changes, obstacles);
+    notes.extend(stay.into_iter().map(|(_, note)| note));
+    match met {
+        Err(why) if terms.dry_run => notes.push(format!("restore would put nothing back: {why}")),
+        Err(why) => bail!("nothing was put back: {why}"),
+        Ok(()) => {}
+    }
     let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
     notes.extend(gone.iter().map(removed));
     notes.extend(foreign.iter().map(|foreign| match terms.force {

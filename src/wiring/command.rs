@@ -216,12 +216,15 @@ fn check(arguments: &Arguments<'_>, words: &[Word<'_>], texts: &[String]) -> Res
         return Err(Refusal::new(words[at].node.position, reason));
     }
     if let Some((at, fault)) = arguments.fault {
-        let word = &texts[at];
+        // Only the name of a flag is told: a value may be a secret.
+        let name = texts[at].split('=').next().unwrap_or_default();
         let reason = match fault {
-            Fault::NoValue => format!("{word} has no value; give it one"),
-            Fault::NoName => format!("{word:?} is no flag; write --NAME=VALUE"),
+            Fault::NoValue => format!("{name} has no value; give it one"),
+            Fault::NoName => {
+                "this word has dashes and no name after them, and is no flag; write --NAME=VALUE".to_owned()
+            }
             Fault::UnknownLetter => {
-                format!("{word:?} is no flag of kube-apiserver; write two dashes before its name")
+                format!("{name:?} is no flag of kube-apiserver; write two dashes before its name")
             }
         };
         return Err(Refusal::new(words[at].node.position, reason));
@@ -229,7 +232,7 @@ fn check(arguments: &Arguments<'_>, words: &[Word<'_>], texts: &[String]) -> Res
     // A word of a variable that is not known may be anything.
     match arguments.words.iter().find(|at| !texts[**at].is_empty() && !texts[**at].contains('$')) {
         Some(at) => {
-            let reason = format!("kube-apiserver takes flags alone, and {:?} is none; remove it", texts[*at]);
+            let reason = "kube-apiserver takes flags alone, and this word is none; remove it";
             Err(Refusal::new(words[*at].node.position, reason))
         }
         None => Ok(()),
@@ -285,6 +288,19 @@ mod tests {
             let refusal = line(&marked.replace('^', "")).err().expect(marked);
             assert!(refusal.reason.contains(reason), "{marked}: {refusal}");
             assert_eq!(refusal.position.column, marked.find('^').unwrap() + 1, "{marked}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_quotes_no_value() {
+        for container in [
+            "{command: [kube-apiserver, --profiling, hidden]}",
+            "{command: [kube-apiserver, -token=hidden]}",
+            "{command: [kube-apiserver, --=hidden]}",
+            "{command: [kube-apiserver, hidden, --a=1]}",
+        ] {
+            let refusal = line(container).err().expect(container);
+            assert!(!refusal.reason.contains("hidden"), "{container}: {refusal}");
         }
     }
 }

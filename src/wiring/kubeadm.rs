@@ -15,21 +15,30 @@ use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Document, Node, Position};
 
-/// The names of the volumes that kubeadm gives the API server. kubeadm keeps volumes by name, so an extra volume with
-/// one of these names would silently replace kubeadm's own (`phases/controlplane/volumes.go`).
-const BUILT_IN_VOLUMES: &[&str] = &[
-    "k8s-certs",
-    "ca-certs",
-    "etcd-certs-0",
-    "etcd-certs-1",
-    "etcd-certs-2",
-    "etc-ca-certificates",
-    "usr-share-ca-certificates",
-    "usr-local-share-ca-certificates",
-    "etc-pki",
-    "etc-pki-ca-trust",
-    "etc-pki-tls-certs",
+/// The directories of certificates that kubeadm mounts if the node has them (`phases/controlplane/volumes.go`). Up to
+/// 1.30, it mounts [`PKI`] whole, and from then on the two directories in it.
+pub(super) const CERTIFICATES: [&str; 6] = [
+    PKI,
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
 ];
+/// A kubeadm that is one version newer than the API server may not mount it, so nothing relies on this mount.
+pub(super) const PKI: &str = "/etc/pki";
+
+/// The volume of a directory of certificates.
+pub(super) fn certificates_volume(path: &str) -> String {
+    path.trim_start_matches('/').replace('/', "-")
+}
+
+/// The names of the volumes that kubeadm gives the API server. kubeadm keeps volumes by name, so an extra volume with
+/// one of these names would silently replace kubeadm's own.
+fn built_in_volumes() -> Vec<String> {
+    let fixed = ["k8s-certs", "ca-certs", "etcd-certs-0", "etcd-certs-1", "etcd-certs-2"].map(str::to_owned);
+    fixed.into_iter().chain(CERTIFICATES.into_iter().map(certificates_volume)).collect()
+}
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,14 +290,7 @@ fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, 
 pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
     let certificates =
         cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| path.starts_with('/'));
-    let authorities = [
-        "/etc/ssl/certs",
-        "/etc/ca-certificates",
-        "/etc/pki/ca-trust",
-        "/etc/pki/tls/certs",
-        "/usr/share/ca-certificates",
-        "/usr/local/share/ca-certificates",
-    ];
+    let authorities = CERTIFICATES.into_iter().filter(|path| *path != PKI).chain(["/etc/ssl/certs"]);
     let mount = |path: &str| Present {
         position: cluster.map_or(Position::START, |root| root.position),
         name: String::new(),
@@ -297,7 +299,7 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
         read_only: true,
         closed: true,
     };
-    authorities.into_iter().chain([certificates.unwrap_or("/etc/kubernetes/pki")]).map(mount).collect()
+    authorities.chain([certificates.unwrap_or("/etc/kubernetes/pki")]).map(mount).collect()
 }
 
 /// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.
@@ -524,7 +526,7 @@ impl<'n> KubeadmEdits<'n> {
     /// Sets and adds the volumes that `extraVolumes` lacks.
     fn mount(&mut self, flags: &flags::Flags, wanted: &Wanted, notes: &mut Vec<String>) -> Result<(), Refusal> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
-        let mut taken: Vec<String> = BUILT_IN_VOLUMES.iter().map(|name| (*name).to_owned()).collect();
+        let mut taken = built_in_volumes();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         let before = self.present_flags.iter().cloned().collect();
         let log_flag = self.flag_position("audit-log-path");

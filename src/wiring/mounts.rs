@@ -358,7 +358,7 @@ pub(super) fn to_wired(
     let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
     let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
     let replaced = Replaced::of((before, mounted), (flags, present));
-    Wired { text, policy, log, flags: flags.clone(), mounts, notes, replaced }
+    Wired { text, policy, log, flags: flags.clone(), mounts, notes, replaced, patched: None }
 }
 
 impl Replaced {

@@ -11,6 +11,7 @@ use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
 use crate::config::Existing;
+use crate::facts::Opened;
 use crate::facts::file::{Attributes, Files, Seen, SeenFile, lossy};
 use crate::path::{clean, is_within, parent};
 use crate::yaml::fields::{Finding, Severity};
@@ -50,6 +51,8 @@ pub struct Verdict {
     pub missing: Vec<String>,
     /// The API server starts, and events may not arrive.
     pub warnings: Vec<String>,
+    /// The files of the webhook: links may lead the container elsewhere.
+    pub opened: Vec<Opened>,
 }
 
 /// A container, as far as it matters which files the API server finds in it.
@@ -258,13 +261,13 @@ struct Judge<'j> {
 
 impl<'j> Judge<'j> {
     fn follow_webhook(&mut self, path: &str, what: &str) {
-        let Some((host, _)) = self.open(path, what, true) else { return };
+        let Some((host, _)) = self.open_of_webhook(path, what, true) else { return };
         let Some(kubeconfig) = read_kubeconfig(self.files, path, &host) else { return };
         self.tell(&host, &kubeconfig.findings);
         let mut seen = Vec::new();
         for file in &kubeconfig.files {
             let what = format!("{host}:{}: {}", file.position, file.role.name());
-            if let Some((_, content)) = self.open(&file.path, &what, file.is_needed) {
+            if let Some((_, content)) = self.open_of_webhook(&file.path, &what, file.is_needed) {
                 seen.push((file.role, content));
             }
         }
@@ -284,6 +287,15 @@ impl<'j> Judge<'j> {
                 Severity::Warning => self.verdict.warnings.push(format!("{host}:{position}: {message}")),
             }
         }
+    }
+
+    /// As [`Judge::open`], and remembers the file.
+    fn open_of_webhook(&mut self, path: &str, what: &str, is_needed: bool) -> Option<(String, &'j SeenFile)> {
+        let found = self.open(path, what, is_needed)?;
+        let mounts = self.container.present.iter().map(|one| (one.container.clone(), one.host.clone()));
+        let opened = Opened { in_container: path.to_owned(), on_host: found.0.clone(), mounts: mounts.collect() };
+        self.verdict.opened.push(opened);
+        Some(found)
     }
 
     /// Follows a path of the container to a file of the host: its path there, and the file. `what` names the path.

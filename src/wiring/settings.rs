@@ -55,6 +55,23 @@ pub struct Wired {
     pub notes: Vec<String>,
     /// What the edit puts out of use.
     pub replaced: Replaced,
+    /// The manifest that kubeadm makes of this file with patches, if they were judged.
+    pub patched: Option<String>,
+}
+
+impl Wired {
+    /// The API server gets what the manifest says that kubeadm makes of this file with patches. The text of the file
+    /// and what its edit did stay.
+    pub fn follow(&mut self, made: &Wired) {
+        let old = std::mem::replace(self, made.clone());
+        *self = Wired {
+            text: old.text,
+            notes: old.notes,
+            replaced: old.replaced,
+            patched: Some(made.text.clone()),
+            ..made.clone()
+        };
+    }
 }
 
 /// The files of an API server that audits already which an edit puts out of use, each with what replaces it: paths on

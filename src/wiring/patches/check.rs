@@ -44,7 +44,7 @@ pub struct Patched<'p> {
 
 /// The directories of certificates on which the pod depends.
 pub fn certificates() -> &'static [&'static str] {
-    &super::pod::CERTIFICATES
+    &crate::wiring::kubeadm::CERTIFICATES
 }
 
 /// What the manifest says that kubeadm makes with the patches.
@@ -86,6 +86,25 @@ enum Fault {
     Unfit(String),
     /// The patch does something else than it did without the settings.
     Shifted(String),
+}
+
+impl Fault {
+    /// Why a manifest without patches is not right.
+    fn without_patches(self) -> String {
+        match self {
+            Fault::Broken(why) | Fault::Invalid(why) | Fault::Unfit(why) => why,
+            Fault::Flag { name, found: None, .. } => {
+                format!("without the patches, the API server has no --{name}")
+            }
+            Fault::Flag { name, found: Some(found), wanted } => format!(
+                "without the patches, the API server has --{name}={found}, and the audit settings say {wanted}"
+            ),
+            Fault::Mount(path) => {
+                format!("without the patches, {path} is not mounted as the audit settings need it")
+            }
+            Fault::Shifted(what) => format!("the audit settings alone make a manifest that {what}"),
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -138,13 +157,10 @@ impl Patched<'_> {
     fn check(&self, kubeadm: Kubeadm) -> Result<Result<Made, String>, (String, Refusal)> {
         let start = match self.pods(kubeadm) {
             Ok(start) => start,
-            Err(fault) => return Ok(Err(fault.to_string())),
+            Err(fault) => return Ok(Err(fault.without_patches())),
         };
         if let Err(fault) = self.judge(&start, &start) {
-            return Ok(Err(match fault {
-                Fault::Invalid(why) | Fault::Unfit(why) => why,
-                fault => format!("{fault:?}"),
-            }));
+            return Ok(Err(fault.without_patches()));
         }
         let mut pods = start.clone();
         let parts: Vec<_> =
@@ -421,14 +437,19 @@ fn overruled_flag(pod: &Value, flags: &Flags) -> Option<Fault> {
     })
 }
 
-/// What a second pod has that a first one does not have, or the reverse, in words; `None`: they are the same.
+/// What a second pod has that a first one does not have, or the reverse, in words; `None`: they are the same. Only
+/// names are told: a value may be a secret.
 fn first_difference(one: &Value, other: &Value) -> Option<String> {
     match (one, other) {
         _ if one == other => None,
         (Value::Object(before), Value::Object(after)) => {
             let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
             keys.into_iter().find_map(|key| match (before.get(key), after.get(key)) {
-                (Some(before), Some(after)) => first_difference(before, after),
+                (Some(before @ Value::Object(_)), Some(after @ Value::Object(_)))
+                | (Some(before @ Value::Array(_)), Some(after @ Value::Array(_))) => {
+                    first_difference(before, after)
+                }
+                (Some(before), Some(after)) => (before != after).then(|| format!("changes {key}")),
                 (Some(_), None) => Some(format!("removes {key}")),
                 (None, _) => Some(format!("adds {key}")),
             })
@@ -436,7 +457,10 @@ fn first_difference(one: &Value, other: &Value) -> Option<String> {
         (Value::Array(before), Value::Array(after)) => {
             let lost = before.iter().find(|item| !after.contains(item));
             let brief = |item: &Value| match item {
-                Value::String(text) => text.clone(),
+                Value::String(text) if text.starts_with("--") => {
+                    text.split('=').next().unwrap_or_default().to_owned()
+                }
+                Value::String(_) => "a word of the command".to_owned(),
                 item => [word(item, "mountPath"), word(item, "name")]
                     .into_iter()
                     .find(|word| !word.is_empty())
@@ -450,7 +474,7 @@ fn first_difference(one: &Value, other: &Value) -> Option<String> {
                 (None, None) => "changes how often an item is there".to_owned(),
             })
         }
-        _ => Some(format!("has {other} where it had {one}")),
+        _ => Some("changes a value".to_owned()),
     }
 }
 
@@ -712,5 +736,37 @@ mod tests {
         let many = "- {op: test, path: /x}\n".repeat(MAX_PARTS + 1);
         let found = judged(&[("kube-apiserver+json.yaml", &many)], Existing::Replace, 37, false);
         assert!(found.unwrap_err().contains("too many to check"));
+    }
+
+    #[test]
+    fn what_cannot_be_judged_and_what_differs_is_told_in_words_without_secrets() {
+        let wanted = Wanted::of(&Config::default(), &Files::new());
+        let patch = [("kube-apiserver+json.yaml", "- {op: remove, path: /spec/containers/0/command/1}\n")];
+        let files = super::super::file::read(patch.into_iter()).unwrap();
+        let flag = format!("{CLUSTER}apiServer: {{extraArgs: [{{name: audit-log-maxage, value: \"1\"}}]}}\n");
+        for (text, words) in [
+            (CLUSTER, "without the patches, the API server has no --audit-policy-file"),
+            (&flag, "without the patches, the API server has "),
+        ] {
+            let base = Base::Configuration { before: text, after: text };
+            let version = Some(Version::new(31));
+            let patched = Patched { base, files: &files, wanted: &wanted, version, certificates: &[] };
+            let why = check(&patched).unwrap().err().unwrap();
+            assert!(why.starts_with(words), "{why}");
+        }
+        let pod = |word: &str, value: &str| serde_json::json!({"command": ["kube-apiserver", word], "env": [{"name": "A", "value": value}], "port": value});
+        let old = pod("--oidc-client-secret=hidden1", "hidden2");
+        for (one, other, expected) in [
+            (&old, &pod("--oidc-client-secret=hidden3", "hidden2"), "changes --oidc-client-secret"),
+            (&old, &pod("--oidc-client-secret=hidden1", "hidden4"), "changes A"),
+            (&serde_json::json!({"port": "hidden5"}), &serde_json::json!({"port": 1}), "changes port"),
+            (
+                &serde_json::json!(["kube-apiserver --token=hidden6"]),
+                &serde_json::json!([]),
+                "changes a word of the command",
+            ),
+        ] {
+            assert_eq!(first_difference(one, other).as_deref(), Some(expected));
+        }
     }
 }

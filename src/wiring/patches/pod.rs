@@ -8,17 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::audit::version::Version;
+use crate::wiring::kubeadm::{CERTIFICATES, PKI, certificates_volume};
 use crate::yaml::Node;
-
-/// The directories of certificates that kubeadm mounts if the node has them. Up to 1.30, /etc/pki was mounted whole.
-pub const CERTIFICATES: [&str; 6] = [
-    "/etc/pki",
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/etc/ca-certificates",
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
-];
 
 /// In what the versions of kubeadm differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,10 +240,10 @@ fn volumes(
     volumes.insert("ca-certs".to_owned(), own("/etc/ssl/certs"));
     let known: Vec<&str> = CERTIFICATES
         .into_iter()
-        .filter(|path| !path.starts_with("/etc/pki") || (*path == "/etc/pki") == kubeadm.mounts_pki)
+        .filter(|path| !path.starts_with(PKI) || (*path == PKI) == kubeadm.mounts_pki)
         .collect();
     for path in certificates.iter().filter(|path| known.contains(&path.as_str())) {
-        volumes.insert(path[1..].replace('/', "-"), own(path));
+        volumes.insert(certificates_volume(path), own(path));
     }
     let external = cluster.and_then(|cluster| cluster.at(&["etcd", "external"]));
     for (index, path) in etcd_directories(external, directory, &known).iter().enumerate() {
