@@ -5,6 +5,9 @@
 //! The whole text is read, because a field may be some lines above its value, where a diff doesn't reach. What is hidden
 //! by mistake costs less than what is shown by mistake.
 
+use crate::yaml::node::NodeKind;
+use crate::yaml::{self, Node};
+
 const HIDDEN: &str = "<hidden>";
 
 /// How the name of a field or flag with a secret ends, in lower case, without dashes, underscores and dots.
@@ -28,7 +31,75 @@ const NAMES: [&str; 16] = [
 ];
 
 /// The lines of a text, without the secrets in them. The number of lines and their indentation stay.
+///
+/// If the text is YAML, its fields show what is a secret, however they are written. What looks like one is hidden in
+/// any text.
 pub fn hide(text: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    for document in yaml::parse(text).unwrap_or_default() {
+        find_values(&document.root, &mut values);
+    }
+    values.sort_unstable();
+    let mut shown = hide_lines(&without_long(text, &values));
+    for (start, end) in values {
+        let line = text[..start].lines().count().max(1) - usize::from(!text[..start].ends_with('\n'));
+        let line = if start == 0 { 0 } else { line };
+        let raw = &text[start..end];
+        let Some(one) = shown.get_mut(line).filter(|one| !raw.contains('\n') && !one.contains(HIDDEN)) else {
+            continue;
+        };
+        *one = one.replace(raw, HIDDEN);
+    }
+    shown
+}
+
+/// The offsets of the scalars that are the values of fields with secrets.
+fn find_values(node: &Node, values: &mut Vec<(usize, usize)>) {
+    node.items().unwrap_or_default().iter().for_each(|item| find_values(item, values));
+    let pairs = node.pairs().unwrap_or_default();
+    let is_secret = |name: &str| is_secret_name(name.rsplit(['/', '=']).next().unwrap_or_default());
+    // An entry of a list, such as an environment variable or an operation of a JSON patch.
+    let is_named = pairs.iter().any(|(key, value)| {
+        matches!(key.scalar(), Some("name" | "path")) && value.scalar().is_some_and(is_secret)
+    });
+    for (key, value) in pairs {
+        let name = key.scalar().unwrap_or_default();
+        let has_secret = is_secret_name(name) || is_named && name == "value";
+        let is_text = |text: &str| !["", "true", "false", "null", "~"].contains(&text);
+        if has_secret && matches!(&value.kind, NodeKind::Scalar { value, .. } if is_text(value)) {
+            values.push((value.start, value.end));
+        }
+        find_values(value, values);
+    }
+}
+
+/// The text without the secrets that take several lines. The number of lines and their indentation stay.
+fn without_long(text: &str, values: &[(usize, usize)]) -> String {
+    let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
+    for (start, end) in values.iter().filter(|(start, end)| text[*start..*end].trim_end().contains('\n')) {
+        if *start < at {
+            continue;
+        }
+        shown.push_str(&text[at..*start]);
+        for (index, line) in text[*start..*end].split('\n').enumerate() {
+            if index > 0 {
+                shown.push('\n');
+            }
+            let is_header = index == 0 && line.starts_with(['|', '>']);
+            if is_header {
+                shown.push_str(line);
+            } else if !line.trim().is_empty() {
+                shown.push_str(&line[..indent_of(line)]);
+                shown.push_str(HIDDEN);
+            }
+        }
+        at = *end;
+    }
+    shown.push_str(&text[at..]);
+    shown
+}
+
+fn hide_lines(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut shown = Vec::with_capacity(lines.len());
     let mut within = Within::Nothing;
@@ -382,6 +453,22 @@ mod tests {
                 "- op: add\n  path: /users/0/user/token\n  value: <hidden>",
             ),
             ("- --token=abc --v=2", "- --token=<hidden> --v=2"),
+            // However the field is written.
+            (
+                "- name: A_TOKEN\n  value: |\n    abc\n    def\n- x",
+                "- name: A_TOKEN\n  value: |\n    <hidden>\n    <hidden>\n- x",
+            ),
+            ("- name: A_TOKEN\n  value:\n    abc\n- x", "- name: A_TOKEN\n  value:\n    <hidden>\n- x"),
+            (
+                "- name: A_TOKEN\n  value: \"abc\n    def\"\n- x",
+                "- name: A_TOKEN\n  value: <hidden>\n    <hidden>\n- x",
+            ),
+            ("- {name: A_TOKEN,\n   value: abc}\n- x", "- {name: A_TOKEN,\n   value: <hidden>}\n- x"),
+            (
+                "- name: A_TOKEN\n\n  # of the database\n  value: abc",
+                "- name: A_TOKEN\n\n  # of the database\n  value: <hidden>",
+            ),
+            ("- ? name\n  : A_TOKEN\n  ? value\n  : abc", "- ? name\n  : A_TOKEN\n  ? value\n  : <hidden>"),
             ("- --token\n- abc\n- --v=2", "- --token\n- <hidden>\n- --v=2"),
             ("[\"--token\", \"abc\"]", "[\"--token\", \"<hidden>\"]"),
             ("run --password abc -v", "run --password <hidden> -v"),
