@@ -20,7 +20,7 @@ use crate::audit::metrics;
 use crate::facts::asker::Answered;
 use crate::facts::file::FileIdentity;
 use crate::facts::server::{Listener, Lost, Process};
-use crate::path::parent;
+use crate::path::{ADMIN_CONF, parent};
 
 /// The names of processes.
 const API_SERVER: &str = "kube-apiserver";
@@ -130,7 +130,11 @@ pub fn count_lost() -> Option<Lost> {
     let level = if audits { log::Level::Warn } else { log::Level::Info };
     let metrics = metrics
         .inspect_err(|error| {
-            log::log!(level, "can't read how many events the API server has lost: {error:#}");
+            log::log!(
+                level,
+                "can't read how many events the API server has lost: {error:#}; it tells this to who asks with \
+                 {ADMIN_CONF}, so put that file back if it is missing"
+            );
         })
         .ok()?;
     Some(Lost { events: metrics::lost(&metrics), since: start_time(process)? })
