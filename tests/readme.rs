@@ -375,8 +375,10 @@ fn a_run_on_a_root_starts_nothing_opens_no_connection_and_puts_the_manifest_in_p
         sync /var/lib/kube-audit-bootstrap
         make /var/lib/kube-audit-bootstrap/backups/.ID
         sync /var/lib/kube-audit-bootstrap/backups/.ID/3-kubeadm.yaml
+        sync /var/lib/kube-audit-bootstrap/backups/.ID/3-kubeadm.yaml.after
         sync /var/lib/kube-audit-bootstrap/backups/.ID/4-kube-apiserver.backup
         sync /var/lib/kube-audit-bootstrap/backups/.ID/5-kube-apiserver.yaml
+        sync /var/lib/kube-audit-bootstrap/backups/.ID/5-kube-apiserver.yaml.after
         sync /var/lib/kube-audit-bootstrap/backups/.ID/index.json
         sync /var/lib/kube-audit-bootstrap/backups/.ID
         rename /var/lib/kube-audit-bootstrap/backups/.ID to ID.partial

@@ -314,7 +314,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 34] = [
+    const EVERY_VERSION: [&str; 35] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -348,6 +348,7 @@ mod tests {
         "vendor-data",
         "wait",
         "wait-killed",
+        "webhook-blocks",
         "webhook-files",
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
