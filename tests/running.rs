@@ -256,7 +256,7 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
 fn an_old_api_server_that_stops_listening_at_once_is_ended_as_well() {
     let node = ControlPlane::tell(
         "restart: {drain: 0s}",
-        300,
+        550,
         "strace='strace -f -o /mnt/syncs -e trace=fsync -e inject=fsync:delay_exit=400000'
          run apply apply --wait 1m",
     );
