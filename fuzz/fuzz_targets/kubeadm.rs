@@ -8,7 +8,7 @@ use kube_audit_bootstrap::wiring::{Wanted, kubeadm};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let wanted = Wanted::of(&Config::default());
+    let wanted = Wanted::of(&Config::default(), &Default::default());
     for reader in [Reader::Unknown, Reader::Init, Reader::Join] {
         let Ok(file) = kubeadm::read(text, "/f", reader) else { continue };
         let Ok(wired) = kubeadm::wire(text, &file, &wanted, None) else { continue };
