@@ -101,8 +101,8 @@ pub struct Entry {
     /// Bytes.
     pub size: u64,
     pub identity: FileIdentity,
-    /// The number of its names: more than one if there are hard links.
-    pub names: u64,
+    /// There is a second name of it, a hard link.
+    pub is_linked: bool,
 }
 
 /// What is at a path that a flag or a kubeconfig names.

@@ -220,7 +220,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
                     targets.blocked.insert(path.clone(), why);
                 }
                 // Another name of a file may be that of somebody else's file, such as /etc/shadow.
-                let entry = entry.filter(|entry| entry.kind == FileKind::File && entry.names == 1);
+                let entry = entry.filter(|entry| entry.kind == FileKind::File && !entry.is_linked);
                 if entry.is_some() && path == *log {
                     targets.heads.insert(path.clone(), storage::head(root, &path));
                 }
@@ -267,7 +267,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
 fn log_fault(entry: &Entry, directory: &Attributes) -> Option<String> {
     let is_shared = directory.mode & 0o022 != 0 || ![0, nix::unistd::geteuid().as_raw()].contains(&directory.uid);
     match entry.kind {
-        FileKind::File if entry.names > 1 && is_shared => Some(
+        FileKind::File if entry.is_linked && is_shared => Some(
             "this file has a second name (a hard link), and others than root can write to its directory; remove one of \
              the names"
                 .to_owned(),

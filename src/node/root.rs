@@ -181,7 +181,7 @@ impl Root {
             };
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok(Entry { kind, attributes, size, identity: identity(&stat), names: stat.st_nlink })
+        Ok(Entry { kind, attributes, size, identity: identity(&stat), is_linked: stat.st_nlink > 1 })
     }
 
     /// Does an access control list say more about the file or directory at `path` than its mode does?
