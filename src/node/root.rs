@@ -620,9 +620,23 @@ impl Slot {
     pub fn open(&self, name: &str) -> nix::Result<File> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = openat(&self.dir, name, flags, Mode::empty())?;
-        match kind_of(&fstat(&found)?) {
-            FileKind::File => reopen(&found, OFlag::empty()).map(File::from),
-            _ => Err(Errno::EINVAL),
+        let stat = fstat(&found)?;
+        if kind_of(&stat) != FileKind::File {
+            return Err(Errno::EINVAL);
+        }
+        match reopen(&found, OFlag::empty()) {
+            // There is no /proc, as in the chroot of an image.
+            Err(Errno::ENOENT) => {
+                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+                let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                let again = openat(&self.dir, name, flags, Mode::empty())?;
+                if identity(&fstat(&again)?) == identity(&stat) {
+                    Ok(File::from(again))
+                } else {
+                    Err(Errno::ESTALE)
+                }
+            }
+            opened => opened.map(File::from),
         }
     }
 
