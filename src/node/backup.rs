@@ -118,14 +118,18 @@ pub(super) fn recover(root: &Root) -> Result<()> {
     Ok(())
 }
 
+/// The path beside which a run makes its temporary files for a change; `None` if the change needs none.
+pub(super) fn worked_at(root: &Root, record: &Record) -> Result<Option<String>> {
+    Ok(match record.action {
+        Action::Created | Action::Replaced => Some(root.real(&record.path)?),
+        Action::Moved | Action::Removed => Some(record.path.clone()),
+        _ => None,
+    })
+}
+
 /// Removes the temporary files that an interrupted run may have left beside a path.
 fn clear(root: &Root, record: &Record) -> Result<()> {
-    let path = match record.action {
-        Action::Created | Action::Replaced => root.real(&record.path)?,
-        Action::Moved | Action::Removed => record.path.clone(),
-        // Other actions have no temporary files.
-        _ => return Ok(()),
-    };
+    let Some(path) = worked_at(root, record)? else { return Ok(()) };
     if root.stat(split(&path)?.0)?.is_none() {
         return Ok(());
     }

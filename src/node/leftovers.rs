@@ -8,7 +8,6 @@ use super::backup;
 use super::names::{hidden_name, kept_name, temporary_name, unproved_name};
 use super::pending;
 use super::root::{Root, split};
-use crate::facts::backup::Action;
 
 /// Whether an earlier run left a temporary file. If another run is under way, this may be one of its files.
 ///
@@ -37,12 +36,7 @@ pub(super) fn clear(root: &Root) -> Result<()> {
 fn find(root: &Root) -> Result<Vec<String>> {
     let mut beside = BTreeSet::new();
     for record in backup::list(root)?.into_iter().flat_map(|set| set.records) {
-        match record.action {
-            Action::Created | Action::Replaced => beside.extend(root.real(&record.path)),
-            Action::Moved | Action::Removed => drop(beside.insert(record.path)),
-            // Other actions have no temporary files.
-            _ => {}
-        }
+        beside.extend(backup::worked_at(root, &record).ok().flatten());
     }
     let is_unproved = pending::is_marked(root)?;
     let mut found = Vec::new();

@@ -52,25 +52,33 @@ pub fn open_known(path: &Path, expected: Expected, flags: OFlag) -> std::io::Res
         let kind = crate::facts::file::FileKind::of(stat.st_mode);
         return Err(std::io::Error::other(format!("this is {kind}, which is not opened here")));
     }
-    match reopen(&found, flags) {
-        // There is no /proc.
-        Err(Errno::ENOENT) => {
-            let again = open(path, flags | OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())?;
-            let now = fstat(&again)?;
-            match (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
-                true => Ok(File::from(again)),
-                false => Err(Errno::ESTALE.into()),
-            }
-        }
-        opened => Ok(File::from(opened?)),
-    }
+    Ok(File::from(reopen(&found, flags, |flags| open(path, flags, Mode::empty()))?))
 }
 
-/// Opens for reading what an `O_PATH` descriptor stands for. ENOENT if `/proc` is not mounted.
-pub(super) fn reopen(found: &OwnedFd, flags: OFlag) -> nix::Result<OwnedFd> {
+/// Opens for reading what an `O_PATH` descriptor stands for. `/proc` may not be mounted, as in the chroot of an image:
+/// then `again` opens it by its name, and must find the same file.
+///
+/// # Errors
+///
+/// Among others, ESTALE: another file has that name by now.
+pub(super) fn reopen(
+    found: &OwnedFd,
+    flags: OFlag,
+    again: impl FnOnce(OFlag) -> nix::Result<OwnedFd>,
+) -> nix::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let flags = flags.difference(OFlag::O_NOFOLLOW) | OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    open(path.as_str(), flags, Mode::empty())
+    let flags = flags | OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    match open(path.as_str(), flags.difference(OFlag::O_NOFOLLOW), Mode::empty()) {
+        Err(Errno::ENOENT) => {
+            let opened = again(flags)?;
+            let (before, now) = (fstat(found)?, fstat(&opened)?);
+            match (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino) {
+                true => Ok(opened),
+                false => Err(Errno::ESTALE),
+            }
+        }
+        opened => opened,
+    }
 }
 
 #[cfg(test)]

@@ -361,21 +361,13 @@ impl Root {
 
     /// Opens for reading what was found at `path`, which must be a regular file or a directory.
     pub(super) fn reopen_found(&self, path: &str, found: &OwnedFd) -> nix::Result<OwnedFd> {
-        let stat = fstat(found)?;
-        match kind_of(&stat) {
+        match kind_of(&fstat(found)?) {
             FileKind::Directory => open_found_directory(found),
-            FileKind::File => match reopen(found, OFlag::O_NONBLOCK) {
-                // There is no /proc, as in the chroot of an image. It is found again, in its open directory.
-                Err(Errno::ENOENT) => {
-                    let place = self.walk(path, true).map_err(|stop| stop.errno)?;
-                    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-                    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                    let name = place.found.name.as_str();
-                    let fd = openat(place.directory.ok_or(Errno::ESTALE)?, name, flags, Mode::empty())?;
-                    if identity(&fstat(&fd)?) == identity(&stat) { Ok(fd) } else { Err(Errno::ESTALE) }
-                }
-                other => other,
-            },
+            FileKind::File => reopen(found, OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW, |flags| {
+                // It is found again, in its open directory.
+                let place = self.walk(path, true).map_err(|stop| stop.errno)?;
+                openat(place.directory.ok_or(Errno::ESTALE)?, place.found.name.as_str(), flags, Mode::empty())
+            }),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -620,24 +612,11 @@ impl Slot {
     pub fn open(&self, name: &str) -> nix::Result<File> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let found = openat(&self.dir, name, flags, Mode::empty())?;
-        let stat = fstat(&found)?;
-        if kind_of(&stat) != FileKind::File {
+        if kind_of(&fstat(&found)?) != FileKind::File {
             return Err(Errno::EINVAL);
         }
-        match reopen(&found, OFlag::empty()) {
-            // There is no /proc, as in the chroot of an image.
-            Err(Errno::ENOENT) => {
-                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-                let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                let again = openat(&self.dir, name, flags, Mode::empty())?;
-                if identity(&fstat(&again)?) == identity(&stat) {
-                    Ok(File::from(again))
-                } else {
-                    Err(Errno::ESTALE)
-                }
-            }
-            opened => opened.map(File::from),
-        }
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+        reopen(&found, flags, |flags| openat(&self.dir, name, flags, Mode::empty())).map(File::from)
     }
 
     /// The identity of the directory.

@@ -3,6 +3,7 @@
 //! kubelet restart it.
 
 use super::settings::Refusal;
+use crate::facts::backup::fingerprint;
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::{Document, Node};
 
@@ -59,12 +60,9 @@ fn sum_of(mark: &str) -> &str {
     mark.split_once('-').map_or(mark, |(sum, _)| sum)
 }
 
-/// FNV-1a: the value must differ, and does not have to be secret.
+/// The value must differ, and does not have to be secret.
 fn checksum(policy: &[u8]) -> String {
-    let hash = policy.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{SUM}{hash:016x}")
+    format!("{SUM}{:016x}", fingerprint(policy))
 }
 
 #[cfg(test)]
