@@ -439,9 +439,9 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
     });
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } if path == manifest_path => None,
-        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } | Change::Unmount { path } => {
-            Some(path.clone())
-        }
+        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
+        // The previous manifest had the directory below the mount, which is there again.
+        Change::Unmount { path } if changed.is_none() => Some(path.clone()),
         // The API server needs to read the file, so its owner counts, too.
         Change::SetAttributes { path, before, after } if before.uid != after.uid => Some(path.clone()),
         _ => None,
@@ -795,6 +795,29 @@ mod tests {
         older.record.later = vec![fingerprint(both.as_bytes())];
         let found = unwind("/x", &[older, run("3", both, "a: [x]\n")], Some(b"a: [x]\n"));
         assert_eq!(found.content.as_deref(), Some(bare.as_bytes()));
+    }
+
+    /// The manifest of before logged to the same directory, on another disk.
+    #[test]
+    fn what_is_mounted_goes_where_the_previous_manifest_comes_back() {
+        let audited = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, \
+                       --audit-log-path=/logs/audit.log]\n    volumeMounts: [{name: l, mountPath: /logs}]\n  volumes: [{name: l, \
+                       hostPath: {path: /logs}}]\n";
+        let attributes = Attributes::new(0o600, 0, 0);
+        let identity = FileIdentity { device: 1, inode: 1 };
+        let before = Snapshot { bytes: b"x".to_vec(), attributes: attributes.clone(), identity };
+        let manifest = Change::WriteFile {
+            path: "/m".to_owned(),
+            before: Some(before),
+            bytes: audited.as_bytes().to_vec(),
+            attributes,
+        };
+        let unmount = Change::Unmount { path: "/logs".to_owned() };
+        for (changes, is_unmounted) in [(vec![unmount.clone(), manifest], true), (vec![unmount.clone()], false)] {
+            let mut restore = Restore { changes, ..Restore::default() };
+            keep_referenced(&mut restore, "/m", Present::Text(audited));
+            assert_eq!(restore.changes.contains(&unmount), is_unmounted);
+        }
     }
 
     #[test]
