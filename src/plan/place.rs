@@ -17,7 +17,7 @@ use crate::storage::rotation;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
 /// With less room than this, in bytes, it is useless to start a log.
-const MIN_ROOM: u64 = 1 << 20;
+pub(super) const MIN_ROOM: u64 = 1 << 20;
 
 /// What an existing directory is to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

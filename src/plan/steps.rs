@@ -364,9 +364,9 @@ impl Planner<'_> {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
                 "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm \
-                 upgrade removes the audit settings from the manifest; run kube-audit-bootstrap apply again when the \
-                 API server answers, on a control plane with kubectl and {ADMIN_CONF}, or add the settings by hand, \
-                 with kubectl -n kube-system edit configmap kubeadm-config"
+                 upgrade removes the audit settings from the manifest, unless they are there already; run \
+                 kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl and \
+                 {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
             ));
         }
     }
@@ -403,7 +403,7 @@ impl Planner<'_> {
     fn tell_of_lost_log(&mut self) {
         let Some(running) = &self.facts.running else { return };
         let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
-        let reasons = judge(running, "", None).reasons.into_iter();
+        let reasons = judge(running, "", &|_| None).reasons.into_iter();
         self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
     }
 
@@ -415,8 +415,8 @@ impl Planner<'_> {
         is_written: bool,
         is_marked: Option<bool>,
     ) -> bool {
-        let wanted = policy.map(|policy| (path, policy));
-        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, wanted));
+        let after = |_: &str| policy.map(<[u8]>::to_vec);
+        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, &after));
         self.plan.in_force = in_force.unwrap_or_default();
         // That a policy is replaced is told already.
         let reasons = self.plan.in_force.reasons.iter().filter(|reason| !(is_written && reason.path == path));
@@ -427,7 +427,7 @@ impl Planner<'_> {
             State::Differs => true,
             // The API server that starts next may read the policy before it is written.
             State::Pending => is_written,
-            State::Unknown => {
+            State::Silent | State::Unknown => {
                 is_written || is_marked.map_or_else(|| self.is_half_done(path), |is_marked| !is_marked)
             }
         }

@@ -265,7 +265,7 @@ impl Changed<'_> {
         // If an earlier run was interrupted while it waited, this run continues its proof.
         let set = pending::unproved_set(self.root)?;
         if let (None, Some(set)) = (&self.backup, &set) {
-            before = Before::of_killed(set, &self.manifest);
+            before = Before::of_killed(self.root, set, &self.manifest);
         }
         before.exclude(self.plan.in_force.outdated());
         let id = set.as_ref().map(|set| set.id.as_str());

@@ -281,7 +281,7 @@ mod tests {
     }
 
     /// The cases that every change must pass: one that is made long, or to run elsewhere alone, is missed here.
-    const EVERY_CHANGE: [&str; 14] = [
+    const EVERY_CHANGE: [&str; 15] = [
         "admin-conf-of-no-use",
         "baked-image",
         "baked-repairs",
@@ -292,6 +292,7 @@ mod tests {
         "join",
         "reboot",
         "sidecars",
+        "silent",
         "storage-bind",
         "storage-devices",
         "wait",
@@ -314,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 35] = [
+    const EVERY_VERSION: [&str; 36] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -339,6 +340,7 @@ mod tests {
         "rsyslog",
         "runcmd",
         "sidecars",
+        "silent",
         "storage",
         "storage-bind",
         "storage-devices",
