@@ -168,7 +168,7 @@ fn an_api_server_that_does_not_answer_is_told_and_asked_once() {
          : >/mnt/sick; run unready status --output json; rm /mnt/sick
          : >/mnt/hangs; mv /mnt/asked /mnt/before; run silent status --output json; run told status
          mv /mnt/asked /mnt/asks; run plan plan; rm /mnt/hangs
-         : >/mnt/ending; while [ -e /mnt/listens ]; do sleep 0.05; done; run ending status --output json
+         : >/mnt/ending; while [ -e /mnt/listens ]; do sleep 0.05; done; run closed status --output json
          kill -9 $(cat /mnt/pid); while [ -s /proc/$(cat /mnt/pid)/cmdline ]; do sleep 0.05; done
          run starting status --output json; touch -d '10 minutes ago' \"$manifest\"; run gone status --output json",
     );
@@ -178,7 +178,7 @@ fn an_api_server_that_does_not_answer_is_told_and_asked_once() {
     assert_eq!(node.json("unready", 0)["running"]["state"], "ok");
     for (run, state, why) in [
         ("silent", "silent", "does not answer (/usr/bin/kubectl: "),
-        ("ending", "pending", "takes no requests: it is being started or ended"),
+        ("closed", "pending", "takes no requests: it is being started or ended"),
         ("starting", "pending", "the kubelet has not started the API server yet"),
         ("gone", "silent", "no API server of this manifest runs; see the kubelet's log"),
     ] {

@@ -123,7 +123,8 @@ impl<'f> Identity<'f> {
         if self.manifest.is_none() && facts.joined && facts.certified {
             let message = format!(
                 "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in \
-                 another file, set manifest.path to it",
+                 another file, set manifest.path to it; if the kubelet gets it from a URL (staticPodURL), add the settings \
+                 where it comes from",
                 facts.manifest_path
             );
             // With a file for kubeadm init, kubeadm may be running at this moment.

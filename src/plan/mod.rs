@@ -29,7 +29,6 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use in_force::InForce;
-use place::MIN_ROOM;
 
 use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -257,7 +256,7 @@ pub struct LogStorage {
 impl LogStorage {
     /// Can an event be written? While it can't, the API server drops events and goes on.
     pub fn takes_events(&self) -> bool {
-        !self.seen.is_read_only && self.seen.disk.is_none_or(|disk| disk.available >= MIN_ROOM)
+        !self.seen.is_read_only && self.seen.disk.is_none_or(|disk| disk.has_room())
     }
 }
 

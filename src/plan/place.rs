@@ -16,9 +16,6 @@ use crate::storage::persistence::Lasting;
 use crate::storage::rotation;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
-/// With less room than this, in bytes, it is useless to start a log.
-pub(super) const MIN_ROOM: u64 = 1 << 20;
-
 /// What an existing directory is to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
@@ -319,7 +316,7 @@ impl Planner<'_> {
         // If the disk is not mounted yet, only its size is known.
         let capacity = Disk { total: seen.capacity, available: seen.capacity, eviction: 0 };
         if let Some(disk) = seen.disk.or(Some(capacity).filter(|capacity| capacity.total > 0)) {
-            if disk.available < MIN_ROOM {
+            if !disk.has_room() {
                 let left = Bytes(disk.available);
                 self.object(
                     changed,
