@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 37] = [
+    const EVERY_VERSION: [&str; 36] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -332,7 +332,6 @@ mod tests {
         "hook",
         "hook-join",
         "in-force",
-        "ipv6",
         "join",
         "keep",
         "killed",
@@ -355,7 +354,7 @@ mod tests {
         "webhook-files",
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
-    const NAMESPACES_ONLY: [&str; 1] = ["restart"];
+    const NAMESPACES_ONLY: [&str; 2] = ["ipv6", "restart"];
     const MACHINE_ONLY: [&str; 5] = ["disk", "kind", "kind-worker", "power-cut", "power-cut-files"];
 
     #[test]
