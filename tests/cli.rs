@@ -424,6 +424,11 @@ fn restore_leaves_what_the_manifest_still_points_at() {
             "{notes:?}"
         );
     }
+    let notes = restored["notes"].to_string();
+    assert!(notes.contains("kube-apiserver.yaml: the API server goes on auditing, because kubeadm"), "{notes}");
+    // What restore undoes on the other node ends auditing.
+    let restored = json_of(&run(wired.path(), &["restore", "--output", "json"]));
+    assert!(!restored["notes"].to_string().contains("goes on auditing"), "{restored}");
 }
 
 #[test]
@@ -494,6 +499,8 @@ fn restore_undoes_what_others_made_of_its_own_lines_by_force_alone() {
     for told in [
         "kube-apiserver.yaml: something else changed this after 20",
         "somebody has changed what was written here); nothing was put back",
+        "run kube-audit-bootstrap restore --dry-run; ",
+        "run kube-audit-bootstrap restore --force",
     ] {
         assert!(stderr.contains(told), "{stderr}");
     }
@@ -578,7 +585,12 @@ fn restore_does_not_go_past_a_file_of_somebody_else() {
     let stderr = String::from_utf8_lossy(&refused.stderr);
     let told = format!("audit-policy.yaml: something else changed this after {first}; nothing was put back");
     assert!(refused.status.code() == Some(1) && stderr.contains(&told), "{stderr}");
-    assert!(stderr.contains(&format!("restore {second} to go back to that change")), "{stderr}");
+    assert!(
+        stderr.contains(&format!(
+            "to undo only the runs after that change, run kube-audit-bootstrap restore {second};"
+        )),
+        "{stderr}"
+    );
     assert!(run(root, &["restore", &second]).status.success());
     assert_eq!(fs::read_to_string(&policy).unwrap(), mine);
 }
@@ -1049,6 +1061,31 @@ fn the_nodes_own_policy_is_checked_for_the_nodes_version() {
     let manifest = node.path().join("etc/kubernetes/manifests/kube-apiserver.yaml");
     fs::write(&manifest, fs::read_to_string(&manifest).unwrap().replace("v1.33.1", "v1.36.0")).unwrap();
     assert_eq!((check(None), check(Some("v1.35.0"))), (Some(0), Some(1)));
+}
+
+#[test]
+fn the_policy_that_a_node_keeps_is_its_own() {
+    let node = control_plane();
+    let manifest = node.path().join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let text = text.replace("[kube-apiserver]", "[kube-apiserver, --audit-policy-file=/etc/kept.yaml]");
+    fs::write(&manifest, text).unwrap();
+    let policy = |level: &str| format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: {level}\n");
+    fs::write(node.path().join("etc/kept.yaml"), policy("Request")).unwrap();
+    fs::write(node.path().join("etc/kubernetes/audit-policy.yaml"), policy("None")).unwrap();
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nexisting: ";
+    fs::create_dir_all(node.path().join("etc/kube-audit-bootstrap")).unwrap();
+    for (existing, path, level) in
+        [("keep", "/etc/kept.yaml", "Request"), ("replace", "/etc/kubernetes/audit-policy.yaml", "None")]
+    {
+        let file = node.path().join("etc/kube-audit-bootstrap/config.yaml");
+        fs::write(file, format!("{config}{existing}\n")).unwrap();
+        let checked = json_of(&run(node.path(), &["policy", "check", "--output", "json"]));
+        assert_eq!(checked["file"], path, "{existing}");
+        let asked =
+            ["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods", "--output", "json"];
+        assert_eq!(json_of(&run(node.path(), &asked))["level"], level, "{existing}");
+    }
 }
 
 #[test]

@@ -207,6 +207,10 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
             let known: Vec<_> = OTHERS.iter().map(|(name, _)| *name).collect();
             let hint = match (name.as_str(), likely(name, &known)) {
                 ("audit-dynamic-configuration", _) => "remove it, as Kubernetes 1.19 did".to_owned(),
+                // A word such as `--audit-log-maxage 5` is a name with a blank.
+                (word, _) if word.contains(char::is_whitespace) => {
+                    format!("write --{}", word.split_whitespace().collect::<Vec<_>>().join("="))
+                }
                 (_, Some(likely)) => format!("did you mean --{likely}?"),
                 _ => "remove it".to_owned(),
             };

@@ -590,6 +590,13 @@ mod tests {
             let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts);
             assert_eq!(wiring.is_err(), is_refused, "{joined} {occasion:?}");
         }
+        // It writes its own manifest anew at each start.
+        let manifest_path = "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml".to_owned();
+        let own = Facts { distribution: rke2, joined: true, manifest_path, ..facts(Some(API_SERVER)) };
+        let why = wired(&intent(&Config::default()), &own).unwrap_err().to_string();
+        assert!(why.contains("\n    kube-apiserver-arg:\n    - audit-log-path=/var/log"), "{why}");
+        let agent = Facts { distribution: rke2, is_agent: true, ..facts(None) };
+        assert_eq!(wired(&intent(&Config::default()), &agent).unwrap().role, Role::Worker);
         for (live, occasion, asks) in
             [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]
         {

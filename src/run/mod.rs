@@ -24,7 +24,8 @@ use misuse::Misuse;
 
 use crate::audit;
 use crate::audit::version::Version;
-use crate::config::Config;
+use crate::config::{Config, Existing};
+use crate::facts::PatchFacts;
 use crate::facts::file::Files;
 use crate::node::root::Root;
 use crate::node::{kubelet, observe, obstacle};
@@ -84,6 +85,19 @@ impl Run<'_> {
     pub fn version(&self) -> Option<Version> {
         let facts = observe::observe(self.root, &self.config, self.required).ok()?;
         identify(&self.intent(), &facts).ok()?.version
+    }
+
+    /// The path of the node's policy: with `existing: keep`, of the one that its files name.
+    pub fn policy_path(&self) -> String {
+        let kept = || {
+            let facts = observe::observe(self.root, &self.config, self.required).ok()?;
+            let intent = self.intent();
+            let identity = identify(&intent, &facts).ok()?;
+            let wiring = wire(&intent, &facts, &PatchFacts::default(), identity).ok()?;
+            wiring.paths.policies.first().cloned()
+        };
+        let keeps = self.config.existing == Existing::Keep;
+        keeps.then(kept).flatten().unwrap_or_else(|| self.config.policy_path.clone())
     }
 
     /// Reads the node and plans the changes. Changes nothing. This may run two programs: the kubelet for its version,

@@ -12,7 +12,8 @@ use crate::config::{Config, Existing};
 use crate::facts::file::Files;
 use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
-use crate::yaml::scalar::{Type, resolve};
+use crate::yaml::fields::likely;
+use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, Position};
 
 /// The directories of certificates that kubeadm mounts if the node has them (`phases/controlplane/volumes.go`). Up to
@@ -77,6 +78,17 @@ pub struct KubeadmFile {
     /// The directories of patches that the documents name.
     pub patches: Vec<NamedPatches>,
 }
+
+/// The group of kubeadm's documents, and their kinds.
+const GROUP: &str = "kubeadm.k8s.io";
+const KINDS: &[&str] = &[
+    "ClusterConfiguration",
+    "ClusterStatus",
+    "InitConfiguration",
+    "JoinConfiguration",
+    "ResetConfiguration",
+    "UpgradeConfiguration",
+];
 
 /// Which command of kubeadm applies the patches of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,9 +158,19 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
                 "this document has no apiVersion or no kind, which kubeadm refuses; add both",
             ));
         };
-        let Some(version) = api_version.strip_prefix("kubeadm.k8s.io/") else {
+        let position = |name: &str| root.get(name).map_or(root.position, |node| node.position);
+        let group = api_version.split('/').next().unwrap_or_default();
+        let Some(version) = api_version.strip_prefix(&format!("{GROUP}/")) else {
+            if KINDS.contains(&kind) && likely(group, &[GROUP]).is_some() {
+                let reason = format!("kubeadm ignores a document of {api_version}; did you mean {GROUP}/v1beta4?");
+                return Err(Refusal::new(position("apiVersion"), reason));
+            }
             continue;
         };
+        if let Some(likely) = likely(kind, KINDS).filter(|likely| *likely != kind) {
+            let reason = format!("kubeadm ignores a document of the kind {kind}; did you mean {likely}?");
+            return Err(Refusal::new(position("kind"), reason));
+        }
         if kinds.iter().any(|known| known == kind) {
             return Err(Refusal::new(
                 root.position,
@@ -158,7 +180,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         kinds.push(kind.to_owned());
         if !["v1beta2", "v1beta3", "v1beta4", "v1"].contains(&version) {
             return Err(Refusal::new(
-                root.get("apiVersion").map_or(root.position, |node| node.position),
+                position("apiVersion"),
                 format!(
                     "no supported kubeadm reads {api_version}; convert the file with `kubeadm config migrate` of a \
                      kubeadm that reads it"
@@ -166,6 +188,11 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
             ));
         }
         filled_in(root)?;
+        // In quotes, too, a version is never like this.
+        if let Some(version) = root.get("kubernetesVersion").filter(|node| node.scalar().is_some_and(has_mark)) {
+            let reason = "kubernetesVersion is a placeholder of a template; fill it in";
+            return Err(Refusal::new(version.position, reason));
+        }
         file.patches.extend(named_patches(kind, root));
         match kind {
             "ClusterConfiguration" => {
@@ -259,7 +286,12 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let flags = effective(wanted, &edits.present_flags);
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
     edits.set_flags(wanted);
-    let mut notes = Vec::new();
+    let is_misspelt = |name: &str| name != "apiServer" && likely(name, &["apiServer"]).is_some();
+    let keys = root.entries().into_iter().filter_map(|(key, _)| Some((key.position, key.scalar()?)));
+    let misspelt = keys.filter(|(_, name)| is_misspelt(name));
+    let mut notes: Vec<_> = misspelt
+        .map(|(position, name)| format!("{position}: kubeadm reads no field {name:?}; did you mean apiServer?"))
+        .collect();
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);

@@ -1,6 +1,6 @@
 //! The static pod manifest of the API server.
 
-use super::command::{CommandLine, command_line, runs_api_server};
+use super::command::{CommandLine, command_line, is_own_word, runs_api_server};
 use super::mounts::{
     Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
     serves, tell_left_over, to_wired, with_names,
@@ -448,8 +448,21 @@ impl ManifestEdits<'_> {
             return Ok(());
         }
         if let Some(position) = line.shell {
-            let reason = "a shell starts the API server, and this program does not edit shell lines; add the flags to that \
-                          line, after kube-apiserver";
+            // `sh -c 'exec "$@"' -- kube-apiserver --a=b`: the words are items of the list.
+            let words = |list: &str| self.container.get(list).and_then(Node::items).unwrap_or_default();
+            let is_word = |list: &str| words(list).iter().any(|word| word.scalar().is_some_and(is_own_word));
+            let last = if words("args").is_empty() { "command" } else { "args" };
+            let reason = match is_word("command") || is_word("args") {
+                false => {
+                    "a shell starts the API server, and this program does not edit shell lines; add the flags to \
+                          that line, after kube-apiserver"
+                        .to_owned()
+                }
+                true => format!(
+                    "a shell starts the API server with the items after its line, and this program does not edit them; \
+                     add each flag as an item at the end of {last}"
+                ),
+            };
             return Err(Refusal::new(position, reason));
         }
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());

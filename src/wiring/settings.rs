@@ -150,7 +150,9 @@ pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags 
 pub(super) fn check(flags: &Flags, version: Option<Version>, position: Position) -> Result<(), Refusal> {
     for name in ["audit-policy-file", "audit-log-path"] {
         if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
-            let reason = format!("--{name} stays, but {path:?} is not an absolute path; correct or remove it");
+            let reason = format!(
+                "--{name} stays, and {path:?} is not an absolute path; write one there, or remove `existing: keep`"
+            );
             return Err(Refusal::new(position, reason));
         }
     }
