@@ -499,8 +499,8 @@ fn restore_undoes_what_others_made_of_its_own_lines_by_force_alone() {
     for told in [
         "kube-apiserver.yaml: something else changed this after 20",
         "somebody has changed what was written here); nothing was put back",
-        "run kube-audit-bootstrap restore --dry-run; ",
-        "run kube-audit-bootstrap restore --force",
+        &format!("run kube-audit-bootstrap --root {} restore --dry-run; ", root.display()),
+        &format!("run kube-audit-bootstrap --root {} restore --force", root.display()),
     ] {
         assert!(stderr.contains(told), "{stderr}");
     }
@@ -587,7 +587,8 @@ fn restore_does_not_go_past_a_file_of_somebody_else() {
     assert!(refused.status.code() == Some(1) && stderr.contains(&told), "{stderr}");
     assert!(
         stderr.contains(&format!(
-            "to undo only the runs after that change, run kube-audit-bootstrap restore {second};"
+            "to undo only the runs after that change, run kube-audit-bootstrap --root {} restore {second};",
+            root.display()
         )),
         "{stderr}"
     );

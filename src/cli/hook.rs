@@ -315,7 +315,7 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
     if is_patched {
         given.write(&root, "patches", &merged(&run)?, "")?;
     }
-    let mut out = without_mask(|| make(&run, call.root()))?;
+    let mut out = without_mask(|| make(&run))?;
     if let Some(option) = given.option.as_ref().filter(|_| is_patched) {
         out += &format!("kubeadm   {option}: the settings, as a patch\n");
     }
@@ -361,7 +361,7 @@ fn refuse_drawn_user(call: &Call) -> Result<()> {
 }
 
 /// Changes the node, and returns the text about it for people.
-fn make(run: &Run<'_>, root: &Path) -> Result<String> {
+fn make(run: &Run<'_>) -> Result<String> {
     let tell = |warnings: &[String]| warnings.iter().for_each(|warning| ::log::warn!("{warning}"));
     let terms = ApplyTerms { why: Why::Apply, wait: None, patience: Duration::from_secs(LOCK_TIMEOUT) };
     let changed = apply::change(run, &terms).map_err(|refused| {
@@ -371,7 +371,7 @@ fn make(run: &Run<'_>, root: &Path) -> Result<String> {
     tell(&changed.plan.warnings);
     let done = changed.finish()?;
     tell(&done.warnings);
-    Ok(text(&done, run.root, root))
+    Ok(text(&done, run.root))
 }
 
 /// The patches of the command line, and before them the patch with the settings.

@@ -60,13 +60,13 @@ pub struct Facts {
     pub unfinished: Vec<String>,
 }
 
-/// From where else than the manifest directory the kubelet takes static pods.
-#[derive(Clone, Copy, Debug, Default)]
+/// From where else than from the manifest the kubelet takes static pods.
+#[derive(Clone, Debug, Default)]
 pub struct KubeletPods {
     /// The path of its configuration.
     pub config: &'static str,
-    /// It reads no directory and no file.
-    pub has_no_path: bool,
+    /// Its path of static pods, if the manifest is elsewhere; an empty text if it has none.
+    pub elsewhere: Option<String>,
     /// It reads a URL.
     pub has_url: bool,
 }

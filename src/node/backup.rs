@@ -613,8 +613,9 @@ fn read_copy(root: &Root, set: &Set, file: Option<&str>) -> Result<Option<Vec<u8
     match root.read(&path, FILE_LIMIT)? {
         Some(copy) => Ok(Some(copy.bytes)),
         None => bail!(
-            "{} is missing, so this backup can't be restored; list the others with kube-audit-bootstrap restore --list",
-            root.shown(&path)
+            "{} is missing, so this backup can't be restored; list the others with {} restore --list",
+            root.shown(&path),
+            root.program()
         ),
     }
 }

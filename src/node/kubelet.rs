@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::facts::file::FileKind;
 use crate::path::{clean, parent};
 use crate::storage::forecast::{self, Share};
+use crate::wiring::manifest::identify_pod;
 
 const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
 const MANIFEST: &str = "kube-apiserver.yaml";
@@ -70,6 +71,8 @@ pub fn installed_version(root: &Root) -> Option<Version> {
 pub struct StaticPods {
     /// Its path of static pods; `None` if it has none.
     path: Option<String>,
+    /// Its settings are there; if not, the path is kubeadm's.
+    is_known: bool,
     /// It also takes static pods from a URL.
     pub has_url: bool,
 }
@@ -99,8 +102,10 @@ impl StaticPods {
         let documents = match documents {
             Some(Ok(documents)) => documents,
             Some(Err(_)) | None => {
-                let path = flag(root).map_or(Some(MANIFEST_DIRECTORY.to_owned()), |path| absolute("/", &path));
-                return Ok(StaticPods { path, has_url: false });
+                let flag = flag(root);
+                let is_known = flag.is_some();
+                let path = flag.map_or(Some(MANIFEST_DIRECTORY.to_owned()), |path| absolute("/", &path));
+                return Ok(StaticPods { path, is_known, has_url: false });
             }
         };
         let field = |name: &str| documents.first().and_then(|document| document.root.get(name)?.str());
@@ -109,19 +114,36 @@ impl StaticPods {
             // A relative path begins at the directory of the configuration (`cmd/kubelet/app/server.go`).
             None => absolute(parent(KUBELET_CONFIG), field("staticPodPath").unwrap_or_default()),
         };
-        Ok(StaticPods { path, has_url: field("staticPodURL").is_some_and(|url| !url.is_empty()) })
+        Ok(StaticPods { path, is_known: true, has_url: field("staticPodURL").is_some_and(|url| !url.is_empty()) })
     }
 
-    /// Does the kubelet run no manifest from a file?
-    pub fn has_no_path(&self) -> bool {
-        self.path.is_none()
+    /// The kubelet's path, if it does not read this manifest by it; an empty text if it has no path.
+    ///
+    /// # Errors
+    ///
+    /// A link that leads nowhere.
+    pub fn elsewhere(&self, root: &Root, manifest: &str) -> Result<Option<String>> {
+        let Some(path) = &self.path else { return Ok(Some(String::new())) };
+        if !self.is_known {
+            return Ok(None);
+        }
+        let reads = [manifest, parent(manifest)].contains(&path.as_str())
+            || root.stat(path)?.is_some()
+                && [root.real(manifest)?.as_str(), &root.real(parent(manifest))?]
+                    .contains(&root.real(path)?.as_str());
+        Ok((!reads).then(|| path.clone()))
     }
 
     /// The path of the API server's manifest. The kubelet's path can be that of a single file.
     pub fn manifest(&self, root: &Root) -> Result<String> {
         let path = self.path.as_deref().unwrap_or(MANIFEST_DIRECTORY);
-        let is_file = root.stat(path)?.is_some_and(|entry| entry.kind == FileKind::File);
-        Ok(if is_file { path.to_owned() } else { format!("{path}/{MANIFEST}") })
+        if root.stat(path)?.is_none_or(|entry| entry.kind != FileKind::File) {
+            return Ok(format!("{path}/{MANIFEST}"));
+        }
+        // A worker can have a single pod of its own.
+        let text = root.text(path)?.map(|file| file.text).unwrap_or_default();
+        let is_other = identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| !runs));
+        Ok(if is_other { default_manifest_path() } else { path.to_owned() })
     }
 
     /// Does the kubelet read the other files in the directory of this manifest?
@@ -177,30 +199,49 @@ mod tests {
     #[test]
     fn the_manifest_is_where_the_kubelet_reads_it() {
         let usual = default_manifest_path();
-        for (config, flags, wanted, has_no_path) in [
-            (None, "", usual.as_str(), false),
-            (Some("staticPodPath: /etc/pods"), "", "/etc/pods/kube-apiserver.yaml", false),
-            (Some("staticPodPath: /etc//pods/"), "", "/etc/pods/kube-apiserver.yaml", false),
-            (Some("staticPodPath: pods"), "", "/var/lib/kubelet/pods/kube-apiserver.yaml", false),
-            (Some("staticPodPath: /etc/one.yaml"), "", "/etc/one.yaml", false),
-            (Some("staticPodPath: \"\""), "", &usual, true),
-            (Some("kind: KubeletConfiguration"), "", &usual, true),
-            (Some("staticPodPath: ~"), "", &usual, true),
-            (Some("staticPodPath: /a"), "X=\"--v=2 --pod-manifest-path=/b\"", "/b/kube-apiserver.yaml", false),
-            (Some("kind: x"), "X=--pod-manifest-path /b", "/b/kube-apiserver.yaml", false),
-            (None, "X=--pod-manifest-path=/etc/one.yaml", "/etc/one.yaml", false),
-            (None, "# X=--pod-manifest-path=/b", &usual, false),
-            (None, "X=--pod-manifest-path=/a\nY='--pod-manifest-path=/b'", "/b/kube-apiserver.yaml", false),
-            (Some("staticPodPath: /a"), "X=--pod-manifest-path=", &usual, true),
-            (Some("staticPodPath: /a"), "X=--pod-manifest-path-of=/b", "/a/kube-apiserver.yaml", false),
+        for (config, flags, wanted, elsewhere_is) in [
+            (None, "", usual.as_str(), None),
+            (Some("staticPodPath: /etc/pods"), "", "/etc/pods/kube-apiserver.yaml", None),
+            (Some("staticPodPath: /etc//pods/"), "", "/etc/pods/kube-apiserver.yaml", None),
+            (Some("staticPodPath: pods"), "", "/var/lib/kubelet/pods/kube-apiserver.yaml", None),
+            (Some("staticPodPath: /etc/one.yaml"), "", "/etc/one.yaml", None),
+            (Some("staticPodPath: /etc/other.yaml"), "", &usual, Some("/etc/other.yaml")),
+            (Some("staticPodPath: \"\""), "", &usual, Some("")),
+            (Some("kind: KubeletConfiguration"), "", &usual, Some("")),
+            (Some("staticPodPath: ~"), "", &usual, Some("")),
+            (Some("staticPodPath: /a"), "X=\"--v=2 --pod-manifest-path=/b\"", "/b/kube-apiserver.yaml", None),
+            (Some("kind: x"), "X=--pod-manifest-path /b", "/b/kube-apiserver.yaml", None),
+            (None, "X=--pod-manifest-path=/etc/one.yaml", "/etc/one.yaml", None),
+            (None, "# X=--pod-manifest-path=/b", &usual, None),
+            (None, "X=--pod-manifest-path=/a\nY='--pod-manifest-path=/b'", "/b/kube-apiserver.yaml", None),
+            (Some("staticPodPath: /a"), "X=--pod-manifest-path=", &usual, Some("")),
+            (Some("staticPodPath: /a"), "X=--pod-manifest-path-of=/b", "/a/kube-apiserver.yaml", None),
         ] {
-            let node = Node::with(&[("/etc/one.yaml", "kind: Pod")]);
+            let runs = "kind: Pod\nspec: {containers: [{name: a, command: [kube-apiserver]}]}\n";
+            let other = "kind: Pod\nspec: {containers: [{name: a, command: [nginx]}]}\n";
+            let node = Node::with(&[("/etc/one.yaml", runs), ("/etc/other.yaml", other)]);
             config.inspect(|config| node.put(KUBELET_CONFIG, config));
             node.put("/etc/default/kubelet", flags);
             let pods = StaticPods::of(&node.root).unwrap();
-            let found = (pods.manifest(&node.root).unwrap(), pods.has_no_path());
-            assert_eq!(found, (wanted.to_owned(), has_no_path), "{config:?} {flags}");
+            let manifest = pods.manifest(&node.root).unwrap();
+            let elsewhere = pods.elsewhere(&node.root, &manifest).unwrap();
+            assert_eq!((manifest.as_str(), elsewhere.as_deref()), (wanted, elsewhere_is), "{config:?} {flags}");
             assert_eq!(pods.is_directory_of(wanted), wanted != "/etc/one.yaml", "{config:?} {flags}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_the_kubelet_does_not_read_is_known() {
+        let node = Node::with(&[("/etc/pods/a.yaml", ""), (KUBELET_CONFIG, "staticPodPath: /etc/pods")]);
+        node.link("/etc/link", "/etc/pods");
+        let pods = StaticPods::of(&node.root).unwrap();
+        for (manifest, reads) in [
+            ("/etc/pods/a.yaml", true),
+            ("/etc/link/a.yaml", true),
+            ("/etc/pods/b/a.yaml", false),
+            ("/etc/a.yaml", false),
+        ] {
+            assert_eq!(pods.elsewhere(&node.root, manifest).unwrap().is_none(), reads, "{manifest}");
         }
     }
 

@@ -66,6 +66,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         }
     }
     let distribution = distribution(root)?;
+    let elsewhere = pods.elsewhere(root, &manifest_path).unwrap_or_default();
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
@@ -75,7 +76,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             true => beside(root, &manifest_path, manifest.as_ref())?,
             false => Vec::new(),
         },
-        kubelet: KubeletPods { config: KUBELET_CONFIG, has_no_path: pods.has_no_path(), has_url: pods.has_url },
+        kubelet: KubeletPods { config: KUBELET_CONFIG, elsewhere, has_url: pods.has_url },
         running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
         readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),

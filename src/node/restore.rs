@@ -43,8 +43,9 @@ fn sets_back_to(root: &Root, id: Option<&str>) -> Result<Vec<Set>> {
     }
     match id {
         Some(id) => bail!(
-            "there is no backup {id} in {}; list the IDs with kube-audit-bootstrap restore --list",
-            root.shown(BACKUPS)
+            "there is no backup {id} in {}; list the IDs with {} restore --list",
+            root.shown(BACKUPS),
+            root.program()
         ),
         None => bail!("there is no backup in {}, so there is nothing to restore", root.shown(BACKUPS)),
     }

@@ -78,6 +78,12 @@ impl Root {
         self.host
     }
 
+    /// This program with the option that names this root directory, for commands in messages.
+    pub fn program(&self) -> String {
+        let option = if self.host { String::new() } else { format!(" --root {}", self.path.display()) };
+        format!("kube-audit-bootstrap{option}")
+    }
+
     /// `path` for messages: as the node sees it, with its path on the host in parentheses if that differs.
     pub fn shown(&self, path: &str) -> String {
         if self.host {

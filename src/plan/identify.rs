@@ -141,13 +141,19 @@ impl<'f> Identity<'f> {
             }
             self.warnings.push(message);
         }
-        if self.manifest.is_some() && facts.kubelet.has_no_path && facts.running.is_none() {
-            let directory = parent(&facts.manifest_path);
-            self.warnings.push(format!(
-                "{}: staticPodPath is missing or empty, so the kubelet starts no API server from {}; write \
-                 staticPodPath: {directory}, and run systemctl restart kubelet",
-                facts.kubelet.config, facts.manifest_path
-            ));
+        if self.manifest.is_some() && facts.running.is_none() {
+            let (manifest, config) = (&facts.manifest_path, facts.kubelet.config);
+            let directory = parent(manifest);
+            self.warnings.extend(facts.kubelet.elsewhere.as_deref().map(|path| match path {
+                "" => format!(
+                    "{config}: staticPodPath is missing or empty, so the kubelet starts no API server from {manifest}; \
+                     write staticPodPath: {directory}, and run systemctl restart kubelet"
+                ),
+                path => format!(
+                    "{manifest}: the kubelet does not read this file, because its path of static pods is {path}; correct \
+                     manifest.path, or write staticPodPath: {directory} in {config}, and run systemctl restart kubelet"
+                ),
+            }));
         }
         Ok(())
     }

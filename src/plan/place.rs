@@ -242,11 +242,12 @@ impl Planner<'_> {
 
     /// Gives an existing directory the wanted mode and owner, and says so if others lose access by that.
     pub fn close(&mut self, path: &str, there: &Attributes, wanted: Attributes) {
-        if there.mode & 0o077 & !wanted.mode != 0 {
+        let loses_group = there.mode & 0o070 != 0 && there.gid != wanted.gid;
+        if there.mode & 0o077 & !wanted.mode != 0 || loses_group {
             self.warn(format!(
-                "{path}: apply closes this directory to other users (mode {:04o} until now); if one of them reads the \
-                 log, set storage.group to the number of a group of that user",
-                there.mode
+                "{path}: apply closes this directory to other users (until now, it has the mode {:04o} and the group \
+                 {}); if one of them reads the log, set storage.group to the number of a group of that user",
+                there.mode, there.gid
             ));
         }
         let (path, before) = (path.to_owned(), there.clone());

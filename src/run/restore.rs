@@ -77,7 +77,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     tell_of_auditing(&back, &mut restore, &manifest_path, present);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
-            bail!(refusal(&restore.foreign, terms.id.as_deref()));
+            bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref()));
         }
         // What --force would do.
         let foreign = restore.foreign;
@@ -135,16 +135,16 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.
-fn refusal(foreign: &[Foreign], id: Option<&str>) -> String {
+fn refusal(program: &str, foreign: &[Foreign], id: Option<&str>) -> String {
     let list: Vec<_> = foreign.iter().map(Foreign::to_string).collect();
     let until = foreign.iter().filter_map(|foreign| foreign.until.as_ref()).max();
     let until = until
-        .map(|id| format!(" to undo only the runs after that change, run kube-audit-bootstrap restore {id};"))
+        .map(|id| format!(" to undo only the runs after that change, run {program} restore {id};"))
         .unwrap_or_default();
     let id = id.map(|id| format!(" {id}")).unwrap_or_default();
     format!(
-        "{}; nothing was put back:{until} to see what would be undone, run kube-audit-bootstrap restore{id} --dry-run; \
-         to undo what something else changed, too, run kube-audit-bootstrap restore{id} --force",
+        "{}; nothing was put back:{until} to see what would be undone, run {program} restore{id} --dry-run; to undo \
+         what something else changed, too, run {program} restore{id} --force",
         list.join("; ")
     )
 }

@@ -638,17 +638,17 @@ mod tests {
             (
                 json,
                 "- {op: remove, path: /spec/volumes/99}\n",
-                "\"99\" names no item of a list with the items 0 to ",
+                "1:3: kubeadm can't apply this patch: \"99\" names no item of a list with the items 0 to ",
             ),
             (
                 json,
                 "- {op: add, path: /spec/containers/0/command/99, value: --v=7}\n",
-                "write - to add an item at its end",
+                "1:3: kubeadm can't apply this patch: \"99\" names no item of a list with the items 0 to ",
             ),
             (
                 json,
                 "- {op: add, path: /spec/containers/1/command/-, value: --v=7}\n",
-                "\"1\" names no item of a list that has only the item 0",
+                "1:3: kubeadm can't apply this patch: in \"/spec/containers/1/command/-\", \"1\" names no item of a list that has only the item 0",
             ),
             (strategic, "spec: {volumes: [{emptyDir: {}}]}\n", "1:1: kubeadm can't apply this patch: "),
             (json, "a: 1\n", "1:1: kubeadm can't apply this patch: "),
