@@ -156,7 +156,7 @@ impl StaticPods {
 /// Kubernetes' packages take its flags, in their order.
 fn flag(root: &Root) -> Option<String> {
     let running = || {
-        let (pid, _) = process::running().find(|(pid, _)| process::is_kubelet(*pid))?;
+        let (pid, _) = process::running().find(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid))?;
         Some(process::words(pid))
     };
     let words = root.is_host().then(running).flatten().unwrap_or_else(|| {
@@ -168,11 +168,11 @@ fn flag(root: &Root) -> Option<String> {
         };
         texts.flat_map(values).collect()
     });
-    let given = words.iter().enumerate().filter_map(|(at, word)| {
+    let mut given = words.iter().enumerate().filter_map(|(at, word)| {
         let rest = word.strip_prefix("--pod-manifest-path")?;
         rest.strip_prefix('=').or_else(|| words.get(at + 1).map(String::as_str).filter(|_| rest.is_empty()))
     });
-    given.last().map(str::to_owned)
+    given.next_back().map(str::to_owned)
 }
 
 /// The directory of the logs of containers: `podLogsDir` of the kubelet's configuration, or else its default.

@@ -126,6 +126,25 @@ fn named_patches(kind: &str, root: &Node) -> Vec<NamedPatches> {
     named.collect()
 }
 
+/// Refuses a document that is meant for kubeadm, and that kubeadm ignores because its group or its kind is misspelt.
+fn expect_spelled(root: &Node, api_version: &str, kind: &str) -> Result<(), Refusal> {
+    let refused = |field: &str, reason: String| {
+        Err(Refusal::new(root.get(field).map_or(root.position, |node| node.position), reason))
+    };
+    let group = api_version.split('/').next().unwrap_or_default();
+    let is_group = group == GROUP;
+    match likely(kind, KINDS) {
+        Some(likely) if is_group && likely != kind => {
+            refused("kind", format!("kubeadm ignores a document of the kind {kind}; did you mean {likely}?"))
+        }
+        Some(found) if !is_group && found == kind && likely(group, &[GROUP]).is_some() => refused(
+            "apiVersion",
+            format!("kubeadm ignores a document of {api_version}; did you mean {GROUP}/v1beta4?"),
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a kubeadm configuration file.
 ///
 /// `path`: to recognise kind's file, which has the documents of all roles on every node.
@@ -158,19 +177,10 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
                 "this document has no apiVersion or no kind, which kubeadm refuses; add both",
             ));
         };
-        let position = |name: &str| root.get(name).map_or(root.position, |node| node.position);
-        let group = api_version.split('/').next().unwrap_or_default();
-        let Some(version) = api_version.strip_prefix(&format!("{GROUP}/")) else {
-            if KINDS.contains(&kind) && likely(group, &[GROUP]).is_some() {
-                let reason = format!("kubeadm ignores a document of {api_version}; did you mean {GROUP}/v1beta4?");
-                return Err(Refusal::new(position("apiVersion"), reason));
-            }
+        expect_spelled(root, api_version, kind)?;
+        let Some(version) = api_version.strip_prefix("kubeadm.k8s.io/") else {
             continue;
         };
-        if let Some(likely) = likely(kind, KINDS).filter(|likely| *likely != kind) {
-            let reason = format!("kubeadm ignores a document of the kind {kind}; did you mean {likely}?");
-            return Err(Refusal::new(position("kind"), reason));
-        }
         if kinds.iter().any(|known| known == kind) {
             return Err(Refusal::new(
                 root.position,
@@ -180,7 +190,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         kinds.push(kind.to_owned());
         if !["v1beta2", "v1beta3", "v1beta4", "v1"].contains(&version) {
             return Err(Refusal::new(
-                position("apiVersion"),
+                root.get("apiVersion").map_or(root.position, |node| node.position),
                 format!(
                     "no supported kubeadm reads {api_version}; convert the file with `kubeadm config migrate` of a \
                      kubeadm that reads it"
