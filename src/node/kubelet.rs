@@ -137,7 +137,7 @@ impl StaticPods {
     /// The path of the API server's manifest. The kubelet's path can be that of a single file.
     pub fn manifest(&self, root: &Root) -> Result<String> {
         let path = self.path.as_deref().unwrap_or(MANIFEST_DIRECTORY);
-        if root.stat(path)?.is_none_or(|entry| entry.kind != FileKind::File) {
+        if !self.is_known || root.stat(path)?.is_none_or(|entry| entry.kind != FileKind::File) {
             return Ok(format!("{path}/{MANIFEST}"));
         }
         // A worker can have a single pod of its own.
