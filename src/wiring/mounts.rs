@@ -483,6 +483,24 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_written_otherwise_is_no_other_path() {
+        let mounted = present(&[("/var/log/kube", "/var/log/kube", false)]);
+        for (path, is_other) in [
+            ("//var/log/kube/a.log", false),
+            ("/var/log/../log/kube/./a.log", false),
+            ("/var/log/kube/b.log", true),
+        ] {
+            let flags = |log: &str| -> Flags {
+                [("audit-policy-file", "-"), ("audit-log-path", log)]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into()
+            };
+            let replaced = Replaced::of((&flags(path), &[]), (&flags("/var/log/kube/a.log"), &mounted));
+            assert_eq!(replaced.log.is_some(), is_other, "{path}: {replaced:?}");
+        }
+    }
+
+    #[test]
     fn what_shows_the_path_of_a_kept_flag_stays() {
         let (audit, read_only) = ("/var/log/kubernetes/audit", true);
         for (is_known, mounts, expected, noted) in [
