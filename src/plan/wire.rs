@@ -13,7 +13,7 @@ use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, Opened, PatchFacts, Paths};
+use crate::facts::{Facts, PatchFacts, Paths};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -290,12 +290,6 @@ impl Wiring {
             directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
             logs.extend(wired.log.clone());
             self.flags = wired.flags.clone();
-            for (on_host, flag) in [(&wired.policy, "audit-policy-file"), (&wired.log, "audit-log-path")] {
-                if let Some((on_host, in_container)) = on_host.clone().zip(wired.flags.get(flag).cloned()) {
-                    let mounts = wired.mounts.clone();
-                    self.paths.opened.push(Opened { in_container, on_host, mounts });
-                }
-            }
         }
         // No file here starts an API server yet, so the paths are those of the configuration.
         if self.kubeadm.is_empty() && self.manifest.is_none() {

@@ -27,11 +27,11 @@ use crate::audit::version::Version;
 use crate::config::Config;
 use crate::facts::file::Files;
 use crate::node::root::Root;
-use crate::node::{kubelet, observe, obstacle};
+use crate::node::{container, kubelet, observe, obstacle};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
-use crate::plan::steps::plan;
+use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
 use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
 use crate::wiring::manifest;
@@ -148,7 +148,13 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
         let asker = Asker { files: &files, path, keeps: true, is_ours: false };
         let Ok(verdict) = manifest::judge(&text.text, &asker) else { return error };
         if !look_at(root, &verdict.asked, &mut files) {
-            let why = verdict.faults.into_iter().chain(verdict.missing).next();
+            let link = || {
+                verdict.opened.iter().find_map(|opened| {
+                    let link = container::misleading_link(root, opened)?;
+                    Some(misleading(&opened.on_host, &link))
+                })
+            };
+            let why = verdict.faults.into_iter().chain(verdict.missing).next().or_else(link);
             return match why {
                 Some(why) => anyhow!("{error:#}; {why}"),
                 None => error,

@@ -49,8 +49,6 @@ pub struct Wired {
     pub log: Option<String>,
     /// The audit flags that the API server will have.
     pub flags: Flags,
-    /// The mounts of the API server's container: the path in it, and the path on the host, if it is one.
-    pub mounts: Vec<(String, Option<String>)>,
     /// What a person should know about this file.
     pub notes: Vec<String>,
     /// What the edit puts out of use.
