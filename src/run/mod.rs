@@ -35,7 +35,7 @@ use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
 use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
 use crate::wiring::manifest;
-use crate::wiring::references::Asker;
+use crate::wiring::references::Question;
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -145,13 +145,14 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     let Ok(Some(text)) = observe::manifest(root, path) else { return error };
     let mut files = Files::new();
     loop {
-        let asker = Asker { files: &files, path, keeps: true, is_ours: false };
-        let Ok(verdict) = manifest::judge(&text.text, &asker) else { return error };
+        let question = Question { files: &files, path, keeps: true, is_ours: false };
+        let Ok(verdict) = manifest::judge(&text.text, &question) else { return error };
         if !look_at(root, &verdict.asked, &mut files) {
             let link = || {
                 verdict.opened.iter().find_map(|opened| {
                     let link = container::misleading_link(root, opened)?;
-                    Some(misleading(&opened.on_host, &link))
+                    let what = misleading(&opened.on_host, &link);
+                    Some(format!("{what}; mount the directory that it leads to at the same path"))
                 })
             };
             let why = verdict.faults.into_iter().chain(verdict.missing).next().or_else(link);

@@ -4,7 +4,7 @@ use super::mounts::{
     Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over, to_wired,
     with_names,
 };
-use super::references::{self, Asker, Container, Verdict, missing_mounts, wanted_mounts};
+use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -307,7 +307,7 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
 /// # Errors
 ///
 /// kubeadm refuses the file.
-pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let file = read(text, "", Reader::Init)?;
     let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
     else {
@@ -317,11 +317,11 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
     let flags = edits.present_flags.iter().cloned().collect();
     let present = edits.present_mounts;
-    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker))
+    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
-pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
+pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
     let flags: flags::Flags = wanted.flags.iter().cloned().collect();
     let mut present = built_in(None);
     for mount in wanted_mounts(&flags, &flags::Flags::new(), wanted, &present) {
@@ -334,7 +334,7 @@ pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker)
+    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question)
 }
 
 struct KubeadmEdits<'n> {

@@ -5,7 +5,7 @@ use super::mounts::{
     Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
     serves, tell_left_over, to_wired, with_names,
 };
-use super::references::{self, Asker, Container, FileUser, Verdict, missing_mounts, wanted_mounts};
+use super::references::{self, Container, FileUser, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
@@ -203,7 +203,7 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
 /// # Errors
 ///
 /// The manifest cannot be read, or starts no API server.
-pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -214,7 +214,7 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
     let present = Lists::of(container, spec).present;
     let reader = reader(container, spec, manifest.run_as);
-    Ok(references::judge(&Container { flags, present, reader }, asker))
+    Ok(references::judge(&Container { flags, present, reader }, question))
 }
 
 /// The user that the API server runs as, for the permissions of files.

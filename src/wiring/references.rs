@@ -219,7 +219,7 @@ fn is_private(file: &SeenFile, directory: &str, own: &[String]) -> bool {
 
 /// Who asks whether an API server finds its files.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub struct Question<'a> {
     /// What is at the paths of the host.
     pub files: &'a Files,
     /// The file that has the flags, for messages.
@@ -231,8 +231,8 @@ pub struct Asker<'a> {
 }
 
 /// Judges what an API server meets in its container.
-pub(super) fn judge(container: &Container, asker: &Asker<'_>) -> Verdict {
-    let Asker { files, path: origin, keeps, is_ours } = *asker;
+pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
+    let Question { files, path: origin, keeps, is_ours } = *question;
     let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
     let file = |flag: &str| container.flags.get(flag).filter(|path| path.starts_with('/'));
     // The log need not exist.
@@ -524,8 +524,8 @@ mod tests {
                 "tokenFile is /c/token (/h/token on the host), which does not exist",
             ),
         ] {
-            let asker = Asker { files: &files, path: "/m", keeps: false, is_ours: false };
-            let verdict = manifest::judge(&pod(flags, mounts, ""), &asker).unwrap();
+            let question = Question { files: &files, path: "/m", keeps: false, is_ours: false };
+            let verdict = manifest::judge(&pod(flags, mounts, ""), &question).unwrap();
             let found = [verdict.faults, verdict.missing].concat();
             assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
             assert!(found.iter().all(|line| line.contains(fault)), "{flags} {mounts}: {found:?}");
@@ -558,8 +558,8 @@ mod tests {
         ] {
             let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
             let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
-            let asker = Asker { files: &seen, path: "/m", keeps: true, is_ours: false };
-            let verdict = manifest::judge(&pod(flags, mount, lines), &asker).unwrap();
+            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let verdict = manifest::judge(&pod(flags, mount, lines), &question).unwrap();
             assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
         }
         let dropped = pod(flags, "/d=/d", "")
@@ -570,8 +570,8 @@ mod tests {
                 file.snapshot.attributes.uid = uid;
             }
             let seen: Files = [(path, seen)].into_iter().collect();
-            let asker = Asker { files: &seen, path: "/m", keeps: true, is_ours: false };
-            assert_eq!(manifest::judge(&dropped, &asker).unwrap().faults.is_empty(), is_right, "{uid}");
+            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            assert_eq!(manifest::judge(&dropped, &question).unwrap().faults.is_empty(), is_right, "{uid}");
         }
     }
 
