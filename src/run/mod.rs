@@ -207,3 +207,23 @@ pub fn is_worker(root: &Root) -> Result<bool> {
 pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     kubelet::manifest_path(root, config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::testing::Node;
+
+    #[test]
+    fn a_link_that_leads_the_api_server_elsewhere_explains_why_it_does_not_start() {
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                        command: [kube-apiserver, --audit-policy-file=/etc/audit/now/p.yaml]\n    volumeMounts: [{mountPath: /etc/audit, \
+                        name: a}]\n  volumes: [{name: a, hostPath: {path: /etc/audit}}]\n";
+        for (target, is_explained) in [("/data", true), ("new", false)] {
+            let node = Node::with(&[("/m", manifest), ("/data/p.yaml", ""), ("/etc/audit/new/p.yaml", "")]);
+            node.link("/etc/audit/now", target);
+            let error = explain(&node.root, "/m", anyhow!("no proof")).to_string();
+            let why = "/etc/audit/now is a symbolic link, which the API server's container resolves in itself";
+            assert_eq!(error.contains(why), is_explained, "{target}: {error}");
+        }
+    }
+}
