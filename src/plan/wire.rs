@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use super::identify::{Identity, refuse};
 use super::patches::{self, EditedFile};
 use super::{Intent, Occasion, Role};
-use crate::audit::flags::Flags;
+use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
@@ -296,7 +296,7 @@ impl Wiring {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
             logs.extend(config.log.file().cloned());
-            self.flags = config.flags().into_iter().collect();
+            self.flags = flags::from_pairs(config.flags());
         }
         self.paths.logs = logs.into_iter().collect();
         self.paths.policies = policies.into_iter().collect();

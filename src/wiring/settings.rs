@@ -125,7 +125,7 @@ impl From<YamlFault> for Refusal {
 /// The flags that the API server will have: the wanted flags replace existing ones, or existing ones stay, as
 /// `wanted.existing` says.
 pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
-    let mut all: Flags = present.iter().cloned().collect();
+    let mut all = flags::from_pairs(present.iter().cloned());
     for (name, value) in &wanted.flags {
         if wanted.existing == Existing::Replace || !all.contains_key(name) {
             all.insert(name.clone(), value.clone());
