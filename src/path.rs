@@ -140,10 +140,12 @@ pub fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The innermost of these directories that a path is in or below: its number. An empty text is no directory.
-pub fn innermost<'p>(directories: impl Iterator<Item = &'p str>, path: &str) -> Option<usize> {
+/// The innermost of these directories that a path is in or below: its number, and the rest of the path below it. An
+/// empty text is no directory.
+pub fn innermost<'p>(directories: impl Iterator<Item = &'p str>, path: &'p str) -> Option<(usize, &'p str)> {
     let covering = directories.enumerate().filter(|(_, one)| !one.is_empty() && is_within(path, one));
-    covering.max_by_key(|(_, one)| one.len()).map(|(index, _)| index)
+    let (index, one) = covering.max_by_key(|(_, one)| one.len())?;
+    Some((index, path[one.trim_end_matches('/').len()..].trim_start_matches('/')))
 }
 
 /// The directory of an absolute path.

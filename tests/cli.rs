@@ -1220,29 +1220,43 @@ fn the_version_is_dirty_where_the_sources_are_others() {
 
 #[test]
 fn a_link_that_leads_the_container_away_from_a_webhooks_file_is_refused() {
-    let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
-                      clusters: [{name: a, cluster: {server: 'https://192.0.2.9'}}]\nusers: [{name: a, user: {}}]\n";
-    for (target, is_refused) in [("/data/new", true), ("new", false)] {
+    // The kubeconfig, and the file that it names, each directly in the directory or below a link in it.
+    for (kubeconfig, token, target, refused) in [
+        ("now/w.yaml", "t", "/data/new", Some("now/w.yaml")),
+        ("now/w.yaml", "t", "new", None),
+        ("new/w.yaml", "/etc/audit/now/t", "/data/new", Some("now/t")),
+        ("new/w.yaml", "/etc/audit/now/t", "new", None),
+    ] {
         let node = control_plane();
         let root = node.path();
         let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
-        let text = fs::read_to_string(&manifest).unwrap();
-        let text = text.replace(
+        let text = fs::read_to_string(&manifest).unwrap().replace(
             "[kube-apiserver]\n",
-            "[kube-apiserver, --audit-webhook-config-file=/etc/audit/now/w.yaml]\n    volumeMounts:\n    - {name: a, \
-             mountPath: /etc/audit}\n  volumes:\n  - {name: a, hostPath: {path: /etc/audit}}\n",
+            &format!(
+                "[kube-apiserver, --audit-webhook-config-file=/etc/audit/{kubeconfig}]\n    volumeMounts:\n    - {{name: \
+                 a, mountPath: /etc/audit}}\n  volumes:\n  - {{name: a, hostPath: {{path: /etc/audit}}}}\n"
+            ),
         );
         fs::write(&manifest, text).unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
+             clusters: [{{name: a, cluster: {{server: 'https://192.0.2.9'}}}}]\n\
+             users: [{{name: a, user: {{tokenFile: {token}}}}}]\n"
+        );
         for directory in ["etc/audit/new", "data/new"] {
             fs::create_dir_all(root.join(directory)).unwrap();
-            fs::write(root.join(directory).join("w.yaml"), kubeconfig).unwrap();
+            fs::write(root.join(directory).join("w.yaml"), &text).unwrap();
+            fs::write(root.join(directory).join("t"), "token").unwrap();
         }
         std::os::unix::fs::symlink(target, root.join("etc/audit/now")).unwrap();
         let plan = run(root, &["plan"]);
         let stderr = String::from_utf8_lossy(&plan.stderr);
-        let words =
-            "/etc/audit/now/w.yaml: /etc/audit/now is a symbolic link, which the API server's container resolves";
-        assert_eq!(stderr.contains(words), is_refused, "{target}: {stderr}");
-        assert_eq!(plan.status.code() == Some(1), is_refused, "{target}: {stderr}");
+        assert_eq!(plan.status.code() == Some(1), refused.is_some(), "{kubeconfig} {token} {target}: {stderr}");
+        if let Some(file) = refused {
+            let words = format!(
+                "/etc/audit/{file}: /etc/audit/now is a symbolic link, which the API server's container resolves"
+            );
+            assert!(stderr.contains(&words), "{kubeconfig} {token} {target}: {stderr}");
+        }
     }
 }

@@ -110,10 +110,7 @@ impl Planner<'_> {
     /// none. What is kept is told only: that API server runs, or not, as before.
     fn refuse_misleading_links(&mut self) {
         for (path, link) in &self.targets.elsewhere {
-            let what = format!(
-                "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads \
-                 to another file, or to none"
-            );
+            let what = misleading(path, link);
             if self.keeps() {
                 self.warn(format!("{what}; mount the directory that it leads to at the same path"));
             } else {
@@ -476,6 +473,14 @@ fn kind_of(bytes: &[u8]) -> Option<String> {
 /// Does a file have only blanks and comments?
 fn says_nothing(bytes: &[u8]) -> bool {
     lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+}
+
+/// What is wrong with a link on the way to a file that the API server opens.
+pub fn misleading(path: &str, link: &str) -> String {
+    format!(
+        "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads to \
+         another file, or to none"
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::mounts::{
     Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over, to_wired,
     with_names,
 };
-use super::references::{self, Asker, Container, Verdict, missing_mounts, wanted_mounts};
+use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -305,7 +305,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
-    let before: flags::Flags = present.iter().cloned().collect();
+    let before = flags::from_pairs(present.iter().cloned());
     if ops.is_empty() {
         references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
@@ -349,7 +349,7 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
 /// # Errors
 ///
 /// kubeadm refuses the file.
-pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let file = read(text, "", Reader::Init)?;
     let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
     else {
@@ -357,14 +357,14 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     };
     let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
-    let flags = edits.present_flags.iter().cloned().collect();
+    let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
-    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker))
+    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
-pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
-    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
+    let flags = flags::from_pairs(wanted.flags.iter().cloned());
     let mut present = built_in(None);
     for mount in wanted_mounts(&flags, &flags::Flags::new(), wanted, &present) {
         present.push(Present {
@@ -376,7 +376,7 @@ pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker)
+    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question)
 }
 
 struct KubeadmEdits<'n> {
@@ -570,7 +570,7 @@ impl<'n> KubeadmEdits<'n> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken = built_in_volumes();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
-        let before = self.present_flags.iter().cloned().collect();
+        let before = flags::from_pairs(self.present_flags.iter().cloned());
         let log_flag = self.flag_position("audit-log-path");
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
             match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {

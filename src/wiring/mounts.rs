@@ -123,17 +123,13 @@ impl Eq for Present {}
 /// CRI-O make outer mounts before inner ones.
 pub(super) fn place_of<'p>(present: &'p [Present], path: &str) -> Place<'p> {
     let path = clean(path);
-    let Some(one) =
-        innermost(present.iter().map(|one| one.container.as_str()), &path).map(|index| &present[index])
-    else {
+    let Some((index, rest)) = innermost(present.iter().map(|one| one.container.as_str()), &path) else {
         return Place::Image;
     };
+    let one = &present[index];
     match &one.host {
         None => Place::Pod(one),
-        Some(host) => {
-            let rest = &path[one.container.trim_end_matches('/').len()..];
-            Place::Host(clean(&format!("{host}/{rest}")), one)
-        }
+        Some(host) => Place::Host(clean(&format!("{host}/{rest}")), one),
     }
 }
 
@@ -370,9 +366,8 @@ pub(super) fn to_wired(
         place_of(present, path).on_host()
     };
     let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
-    let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
     let replaced = Replaced::of((before, mounted), (flags, present));
-    Wired { text, policy, log, flags: flags.clone(), mounts, notes, replaced, patched: None }
+    Wired { text, policy, log, flags: flags.clone(), notes, replaced, patched: None }
 }
 
 impl Replaced {
