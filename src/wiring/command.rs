@@ -51,6 +51,11 @@ pub(super) fn runs_api_server(container: &Node) -> bool {
     command_line::start(&all).is_some() || all.iter().any(|word| in_shell_line(word))
 }
 
+/// Is a word alone the program of the API server?
+pub(super) fn is_own_word(word: &str) -> bool {
+    command_line::is_program(word, "kube-apiserver")
+}
+
 /// Is a word a whole shell line, and does one of its commands seem to be the API server?
 fn in_shell_line(word: &str) -> bool {
     let without_comment = |line: &str| {
