@@ -622,6 +622,15 @@ fn metadata(node: &Node, spec: &Node) -> Check {
     if !generated.is_empty() && !Form::Subdomain.fits(&format!("{}a", generated.trim_end_matches('-'))) {
         return refuse(position, "generateName is no name of a pod; remove it");
     }
+    let is_own = |one: &&Node| {
+        !text(one).contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(&text(one))
+    };
+    if let Some(found) = items(node, "finalizers").iter().find(is_own) {
+        return refuse(
+            found.position,
+            format!("the finalizer {:?} needs a domain before it; remove it", text(found)),
+        );
+    }
     let mut size = 0;
     for (key, value) in entries(node, "annotations") {
         let name = key.scalar().unwrap_or_default();
