@@ -315,6 +315,12 @@ pub fn judge(patched: &Made, audited: &Value, plain: &Made) -> Right {
     if let Err(why) = valid(patched) {
         return no(why);
     }
+    // kube-apiserver takes no arguments besides flags, and ends (`cmd/kube-apiserver/app/server.go`).
+    if let Some(word) =
+        all_words(container).iter().skip(1).find(|word| !word.is_empty() && !word.starts_with("--"))
+    {
+        return no(format!("it has the word {word:?}"));
+    }
     let (policy, log) = (seen(patched, container, POLICY), seen(patched, container, LOG));
     match (&policy, &log) {
         (Some((POLICY, _)), Some((LOG, false))) => {}

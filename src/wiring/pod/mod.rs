@@ -762,10 +762,10 @@ fn namespaces(spec: &Node) -> Check {
     let hosts = |name: &str| is_true(field(spec, name));
     // `validateHostUsers`: a user namespace of its own needs the other namespaces, too.
     let users = field(spec, "hostUsers").filter(|users| is_false(Some(users)));
-    if let Some(users) = users {
-        if let Some(name) = ["hostNetwork", "hostPID", "hostIPC"].into_iter().find(|name| hosts(name)) {
-            return both(users, "hostUsers can't be false", name);
-        }
+    if let Some(users) = users
+        && let Some(name) = ["hostNetwork", "hostPID", "hostIPC"].into_iter().find(|name| hosts(name))
+    {
+        return both(users, "hostUsers can't be false", name);
     }
     if let Some(at) = field(spec, "shareProcessNamespace").filter(|at| is_true(Some(at)) && hosts("hostPID")) {
         return both(at, "shareProcessNamespace can't be true", "hostPID");
