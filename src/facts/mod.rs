@@ -30,6 +30,7 @@ pub struct Facts {
     pub manifest: Option<Text>,
     /// The other files in the manifest directory that the kubelet would read.
     pub beside: Vec<Text>,
+    pub kubelet: KubeletPods,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
     /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
@@ -42,6 +43,8 @@ pub struct Facts {
     pub certified: bool,
     /// The distribution without kubeadm that the node belongs to.
     pub distribution: Option<&'static Distribution>,
+    /// It belongs to that distribution as a node without an API server.
+    pub is_agent: bool,
     /// The node is the running system, not an image.
     pub live: bool,
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
@@ -55,6 +58,17 @@ pub struct Facts {
     pub readers: Vec<String>,
     /// The paths that an interrupted run may have changed.
     pub unfinished: Vec<String>,
+}
+
+/// From where else than from the manifest the kubelet takes static pods.
+#[derive(Clone, Debug, Default)]
+pub struct KubeletPods {
+    /// The path of its configuration.
+    pub config: &'static str,
+    /// Its path of static pods, if the manifest is elsewhere; an empty text if it has none.
+    pub elsewhere: Option<String>,
+    /// It reads a URL.
+    pub has_url: bool,
 }
 
 /// kubeadm's patches, and what of a node they are applied to.
@@ -90,6 +104,9 @@ pub struct Targets {
     pub elsewhere: Vec<(String, String)>,
     /// What is at the paths of volumes with a type; `None`: nothing.
     pub kinds: BTreeMap<String, Option<FileKind>>,
+    /// The files that the API server opens when it starts and that are lost at a reboot, while its manifest stays: the
+    /// path on the host, and what it is on.
+    pub fleeting: Vec<(String, String)>,
     /// The first bytes of each log.
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.

@@ -12,7 +12,7 @@ use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
 use crate::facts::{Facts, Paths, Targets, Typed};
-use crate::path::{ADMIN_CONF, parent};
+use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
 use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
@@ -58,6 +58,7 @@ pub fn plan(
         }
         planner.edit(Step::Kubeadm, file);
     }
+    planner.judge_fleeting(is_edited);
     planner.edit_cluster(wiring.cluster);
     planner.move_strays(wiring.strays);
     if let Some(file) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
@@ -110,10 +111,7 @@ impl Planner<'_> {
     /// none. What is kept is told only: that API server runs, or not, as before.
     fn refuse_misleading_links(&mut self) {
         for (path, link) in &self.targets.elsewhere {
-            let what = format!(
-                "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads \
-                 to another file, or to none"
-            );
+            let what = misleading(path, link);
             if self.keeps() {
                 self.warn(format!("{what}; mount the directory that it leads to at the same path"));
             } else {
@@ -164,7 +162,11 @@ impl Planner<'_> {
             if logs[..index].iter().any(|other| parent(other) == path) {
                 continue;
             }
-            let attributes = self.directory_attributes.clone();
+            // A log that is kept may be in a directory of others, which is made as others need it.
+            let attributes = match log_directory_fault(&path) {
+                Some(_) => Attributes::new(0o755, self.facts.owner.uid, self.facts.owner.gid),
+                None => self.directory_attributes.clone(),
+            };
             self.look_at(Step::Storage, &path);
             let Some(there) = self.targets.directories.get(&path).and_then(Option::as_ref) else {
                 self.add(Step::Storage, Change::CreateDirectory { path, attributes });
@@ -208,10 +210,7 @@ impl Planner<'_> {
                      not change; to close it to other users, use a directory for the log alone",
                     there.attributes.mode
                 )),
-                Fit::Own => {
-                    let before = there.attributes.clone();
-                    self.add(Step::Storage, Change::SetAttributes { path, before, after: attributes });
-                }
+                Fit::Own => self.close(&path, &there.attributes, attributes),
             }
         }
     }
@@ -509,6 +508,14 @@ fn says_nothing(bytes: &[u8]) -> bool {
     lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }
 
+/// What is wrong with a link on the way to a file that the API server opens.
+pub fn misleading(path: &str, link: &str) -> String {
+    format!(
+        "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads to \
+         another file, or to none"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::FollowUp;
@@ -641,6 +648,20 @@ mod tests {
             assert_eq!((actions(&plan).as_str(), warns(&plan, "more than the audit log")), (does, told.is_some()));
             assert!(warns(&plan, told.unwrap_or_default()) || told.is_none(), "{:?}", plan.warnings);
             assert_eq!(actions(&planned(&config("existing: keep"), &facts, &targets)), "");
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_of_others_is_not_made_for_the_log_alone() {
+        for (path, mode) in [("/var/log", 0o755), ("/var/log/kube", 0o700)] {
+            let flags = format!(
+                "    - --audit-policy-file=/p\n    - --audit-log-path={path}/a.log\n    volumeMounts: [{{name: l, mountPath: {path}}}]\n"
+            );
+            let manifest = BARE.replace("    image:", &format!("{flags}    image:"));
+            let manifest = format!("{manifest}  volumes: [{{name: l, hostPath: {{path: {path}}}}}]\n");
+            let plan = planned(&config("existing: keep"), &facts(Some(&manifest)), &Targets::default());
+            let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
+            assert_eq!(attributes.mode, mode, "{path}");
         }
     }
 

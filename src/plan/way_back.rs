@@ -373,9 +373,10 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
         } else if !rest.iter().all(is_inner) {
             // If only inner directories are left, their own notes say why.
             let (count, first) = (rest.len(), rest.swap_remove(0));
+            let is_log = [&first].into_iter().chain(&rest).any(|name| name.contains(".log"));
+            let why = if is_log { "; a log is never deleted" } else { "" };
             restore.notes.push(format!(
-                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}; \
-                 a log is never deleted"
+                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}{why}"
             ));
         }
     }
@@ -472,6 +473,23 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
         ),
     };
     restore.notes.extend(kept.iter().map(note));
+}
+
+/// Says that the API server goes on auditing after a restore: kubeadm made the manifest of a file that had the settings,
+/// and no run has written it. `manifest`: the present one.
+pub fn tell_of_auditing(way: &WayBack, restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
+    let Present::Text(text) = manifest else { return };
+    let is_ours = way.goals.iter().any(|goal| goal.record.path == manifest_path);
+    let policy = manifest::read_auditing(text).ok().and_then(|auditing| auditing.policy);
+    let is_made =
+        |goal: &Goal| goal.record.action == Action::Created && Some(&goal.record.path) == policy.as_ref();
+    if !is_ours && way.goals.iter().any(is_made) {
+        restore.notes.push(format!(
+            "{manifest_path}: the API server goes on auditing, because kubeadm, and not this program, wrote this file \
+             with the audit settings; to end that, remove the --audit-... flags and their mounts from it, and from the \
+             cluster's configuration, with kubectl -n kube-system edit configmap kubeadm-config"
+        ));
+    }
 }
 
 /// What a rollback does, and what it leaves.

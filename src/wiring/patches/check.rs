@@ -12,6 +12,7 @@ use super::value::{is_small, value_of};
 use super::{merge, operations};
 use crate::audit::flags::{Flags, is_audit, is_equivalent, normal};
 use crate::audit::version::Version;
+use crate::config::Existing;
 use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::pod as kubelet;
 use crate::wiring::settings::{Refusal, Wanted, Wired};
@@ -124,7 +125,8 @@ impl fmt::Display for Fault {
             ),
             Fault::Mount(path) => write!(
                 f,
-                "with this patch, {path} is not mounted as the audit settings need it; remove that from the patch"
+                "with this patch, {path} is not mounted as the audit settings need it; remove that from the patch, or \
+                 add the volume and its mount to the patch"
             ),
             Fault::Invalid(why) => write!(
                 f,
@@ -205,6 +207,12 @@ impl Patched<'_> {
                 && self.judge(&start, &pods).is_ok()
         };
         let position = if file.kind == Kind::Json { part.position } else { blame(part, &is_right_without) };
+        let fault = match fault {
+            Fault::Flag { name, found: None, .. } if file.kind == Kind::Json && names_an_item(part) => {
+                Fault::Shifted(format!("takes --{name} away"))
+            }
+            fault => fault,
+        };
         Err(refused(file, position, &fault))
     }
 
@@ -271,7 +279,8 @@ impl Patched<'_> {
             return Err(Fault::Flag { name: name.clone(), found, wanted });
         }
         // The last one of a name counts, but a later run would change the others, too.
-        if let Some(fault) = overruled_flag(pod, &wired.flags).filter(|_| wired.text != text) {
+        let is_replaced = self.wanted.existing == Existing::Replace && wired.text != text;
+        if let Some(fault) = overruled_flag(pod, &wired.flags).filter(|_| is_replaced) {
             return Err(fault);
         }
         if wired.text != text {
@@ -310,6 +319,12 @@ fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<
     // Without the settings, kubeadm could not apply it, so there is nothing to compare with.
     pods.before = pods.before.take().and_then(|mut pod| one(&mut pod).is_ok().then_some(pod));
     Ok(())
+}
+
+/// Whether an operation names an item of a list by its number.
+fn names_an_item(operation: &Node) -> bool {
+    let path = operation.get("path").and_then(Node::scalar).unwrap_or_default();
+    path.rsplit('/').next().is_some_and(|last| last.parse::<i64>().is_ok())
 }
 
 /// Whether an operation is about a part of the pod that auditing depends on.
@@ -590,7 +605,21 @@ mod tests {
                 "1:26: with this patch, the API server can't audit: runAsUser must be a plain decimal number",
             ),
             // kubeadm stops.
-            (json, "- {op: remove, path: /spec/volumes/99}\n", "1:3: kubeadm can't apply this patch: "),
+            (
+                json,
+                "- {op: remove, path: /spec/volumes/99}\n",
+                "1:3: kubeadm can't apply this patch: \"99\" names no item of a list with the items 0 to ",
+            ),
+            (
+                json,
+                "- {op: add, path: /spec/containers/0/command/99, value: --v=7}\n",
+                "1:3: kubeadm can't apply this patch: \"99\" names no item of a list with the items 0 to ",
+            ),
+            (
+                json,
+                "- {op: add, path: /spec/containers/1/command/-, value: --v=7}\n",
+                "1:3: kubeadm can't apply this patch: in \"/spec/containers/1/command/-\", \"1\" names no item of a list that has only the item 0",
+            ),
             (strategic, "spec: {volumes: [{emptyDir: {}}]}\n", "1:1: kubeadm can't apply this patch: "),
             (json, "a: 1\n", "1:1: kubeadm can't apply this patch: "),
         ] {
@@ -685,6 +714,32 @@ mod tests {
         let judge = |patches: &[(&str, &str)]| judged(patches, Existing::Replace, 37, false).map(|_| ());
         assert_eq!(judge(&[broken, right]), Ok(()));
         assert!(judge(&[right, broken]).unwrap_err().starts_with("kube-apiserver0.yaml:1:47: "));
+    }
+
+    #[test]
+    fn a_number_that_hits_a_flag_of_the_settings_is_the_reason() {
+        let patch = "- {op: replace, path: /spec/containers/0/command/3, value: --v=7}\n";
+        let found = judged(&[("kube-apiserver+json.yaml", patch)], Existing::Replace, 31, false).unwrap_err();
+        assert!(found.contains("1:3: with the audit settings, this patch takes --audit-"), "{found}");
+        // The whole list is no item of one.
+        let patch = "- {op: replace, path: /spec/containers/0/command, value: [kube-apiserver]}\n";
+        let found = judged(&[("kube-apiserver+json.yaml", patch)], Existing::Replace, 31, false).unwrap_err();
+        assert!(found.contains("remove the list of flags from the patch"), "{found}");
+    }
+
+    #[test]
+    fn a_path_of_a_patch_that_is_kept_needs_its_mount() {
+        let patch = "- {op: add, path: /spec/containers/0/command/-, value: --audit-log-path=/var/log/x/y.log}\n";
+        for (existing, fault) in [
+            (
+                Existing::Replace,
+                "has --audit-log-path=/var/log/x/y.log, and the audit settings say /var/log/kubernetes",
+            ),
+            (Existing::Keep, "/var/log/x is not mounted as the audit settings need it"),
+        ] {
+            let found = judged(&[("kube-apiserver+json.yaml", patch)], existing, 37, false).unwrap_err();
+            assert!(found.contains(fault), "{existing:?}: {found}");
+        }
     }
 
     #[test]
