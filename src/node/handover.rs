@@ -23,7 +23,7 @@ use super::opening::{Expected, open_known};
 use super::root::{Root, split};
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
-use crate::wiring::patches::file::is_patch;
+use crate::wiring::patches::file::{is_misnamed, is_patch};
 use crate::yaml::tree::MAX_BYTES;
 
 /// The name of the kubeadm program.
@@ -135,7 +135,7 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, found: &mut Found<
             Some(FileKind::Directory) => {
                 bail!("{}: directories are nested too deep here; move the patches up", root.shown(&path))
             }
-            _ if !is_patch(&name) => {}
+            _ if !is_patch(&name) && !is_misnamed(&name) => {}
             Some(FileKind::File) if found.files.len() < MAX_PATCHES => {
                 let bytes = root.read(&path, MAX_BYTES)?.map(|snapshot| snapshot.bytes).unwrap_or_default();
                 found.files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));

@@ -16,7 +16,6 @@ use crate::path::{is_within, parent};
 use crate::storage::persistence::{self, LAYER, Lasting};
 use crate::storage::{rotation, unit};
 use crate::wiring::patches::check::certificates;
-use crate::wiring::patches::file::kind_of;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
@@ -105,14 +104,18 @@ pub fn patches(root: &Root, directories: Vec<String>) -> Result<PatchFacts> {
     }
     for path in certificates() {
         if root.stat(path).is_ok_and(|entry| entry.is_some()) {
-            facts.certificates.push((*path).to_owned());
+            facts.certificates.push(path.to_owned());
         }
     }
     facts.directories = directories
         .into_iter()
         .map(|path| {
             let files = read_patches(root, &path).map_err(|error| format!("{error:#}"));
-            PatchDirectory { path, files }
+            let is_link =
+                root.look(&path).is_ok_and(|entry| entry.is_some_and(|entry| entry.kind == FileKind::Link));
+            // With a slash at its end, a path names what its link leads to.
+            let leads_to = (is_link && !path.ends_with('/')).then(|| root.leads_to(&path)).flatten();
+            PatchDirectory { path, leads_to, files }
         })
         .collect();
     Ok(facts)
@@ -125,8 +128,7 @@ fn read_patches(root: &Root, directory: &str) -> Result<Option<Vec<(String, Stri
         let text = text_of(&bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
         Ok((path, text))
     };
-    let is_ours = |(name, _): &handover::Handed| kind_of(name.rsplit('/').next().unwrap_or_default()).is_some();
-    files.into_iter().filter(is_ours).map(text).collect::<Result<_>>().map(Some)
+    files.into_iter().map(text).collect::<Result<_>>().map(Some)
 }
 
 /// Finds `Targets::fleeting`.
@@ -277,6 +279,12 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
                 }
                 targets.logs.insert(path, entry.map(|entry| entry.attributes));
             }
+        }
+    }
+    for typed in &paths.typed {
+        // Like the kubelet, this follows links.
+        if let Ok(entry) = root.stat(&typed.path) {
+            targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }
     for opened in &paths.opened {

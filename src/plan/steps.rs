@@ -10,8 +10,8 @@ use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
-use crate::facts::{Facts, Targets};
+use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
+use crate::facts::{Facts, Paths, Targets, Typed};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
 use crate::wiring::{Replaced, mark};
@@ -43,6 +43,7 @@ pub fn plan(
     planner.tell_of_standard_output();
     let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
+    planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
     planner.make_directories(logs, wiring.logs_in.as_deref());
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
@@ -119,6 +120,38 @@ impl Planner<'_> {
                      --audit-webhook-config-file or the webhook's kubeconfig), or remove the link"
                 ));
             }
+        }
+    }
+
+    /// The kubelet starts no pod with a volume whose path is of another kind than its type says
+    /// (`pkg/volume/hostpath/host_path.go`). `is_running`: an API server runs, so that a path that is missing now will
+    /// be missing then. Before kubeadm, others may still make it.
+    fn refuse_wrong_kinds(&mut self, paths: &Paths, is_running: bool) {
+        let is_made = |path: &String| paths.policies.contains(path) || paths.directories.contains(path);
+        let wrong = paths.typed.iter().filter_map(|typed| {
+            let found = *self.targets.kinds.get(&typed.path)?;
+            let is_created = typed.kind.ends_with("OrCreate");
+            let fits = match (typed.kind.trim_end_matches("OrCreate"), found) {
+                (_, None) => is_created || !is_running || !self.facts.live || is_made(&typed.path),
+                ("Directory", Some(kind)) => kind == FileKind::Directory,
+                ("File", Some(kind)) => kind == FileKind::File,
+                ("Socket", Some(kind)) => kind == FileKind::Socket,
+                ("CharDevice", Some(kind)) => kind == FileKind::CharacterDevice,
+                ("BlockDevice", Some(kind)) => kind == FileKind::BlockDevice,
+                // The kubelet refuses the manifest.
+                _ => true,
+            };
+            let found = found.map_or("missing".to_owned(), |kind| kind.to_string());
+            let Typed { place, path, kind } = typed;
+            (!fits).then(|| {
+                format!(
+                    "{place}: the kubelet does not start the API server's pod, because {path} is {found}, and the type \
+                     of its volume is {kind}; correct the type, or remove it"
+                )
+            })
+        });
+        if let Some(why) = wrong.collect::<Vec<_>>().into_iter().next() {
+            self.plan.refuse(why);
         }
     }
 
@@ -640,6 +673,36 @@ mod tests {
             let plan = planned(&config(lines), &facts, &targets);
             assert_eq!(plan.refusal.is_some(), is_refused, "{lines}");
             assert_eq!(warns(&plan, "/etc/link is a symbolic link"), !is_refused, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_volume_whose_path_is_of_another_kind_than_its_type_is_refused() {
+        use FileKind::{CharacterDevice, Directory, Fifo, File, Socket};
+        for (kind, found, is_refused) in [
+            ("File", Some(Directory), true),
+            ("File", Some(Fifo), true),
+            ("File", Some(File), false),
+            ("FileOrCreate", Some(Directory), true),
+            ("FileOrCreate", None, false),
+            ("Directory", Some(File), true),
+            ("Directory", None, true),
+            ("DirectoryOrCreate", Some(Socket), true),
+            ("DirectoryOrCreate", None, false),
+            ("Socket", Some(File), true),
+            ("Socket", Some(Socket), false),
+            ("CharDevice", Some(CharacterDevice), false),
+            ("BlockDevice", Some(CharacterDevice), true),
+        ] {
+            let (mut facts, mut targets) = audited(&config(""));
+            let volume = format!("volumes:\n  - name: typed\n    hostPath: {{path: /srv/x, type: {kind}}}\n");
+            let manifest = facts.manifest.as_mut().unwrap();
+            assert!(manifest.text.contains("volumes:\n"), "{}", manifest.text);
+            manifest.text = manifest.text.replacen("\n  volumes:\n", &format!("\n  {volume}"), 1);
+            targets.kinds.insert("/srv/x".to_owned(), found);
+            let plan = planned(&config(""), &facts, &targets);
+            let why = plan.refusal.unwrap_or_default();
+            assert_eq!(why.contains("the kubelet does not start"), is_refused, "{kind} {found:?}: {why}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, PatchFacts, Paths};
+use crate::facts::{Facts, PatchFacts, Paths, Typed};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -132,6 +132,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
             opened: Vec::new(),
             directories: Vec::new(),
             logs: Vec::new(),
+            typed: Vec::new(),
             manifest: facts.manifest_path.clone(),
             eviction,
         },
@@ -148,6 +149,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         wiring.collect_paths(intent.config, made.as_ref());
         wiring.keep_out_of_manifests(intent.config.existing)?;
         wiring.follow_references(intent, facts, made.as_ref());
+        wiring.collect_typed(made.as_ref());
     }
     Ok(wiring)
 }
@@ -301,6 +303,28 @@ impl Wiring {
         self.paths.logs = logs.into_iter().collect();
         self.paths.policies = policies.into_iter().collect();
         self.paths.directories = directories.into_iter().collect();
+    }
+
+    /// Collects the volumes with a type, of the files of which the next API server is made.
+    fn collect_typed(&mut self, made: Option<&Wired>) {
+        let mut add = |name: &str, text: &str, has_positions: bool| {
+            for (position, path, kind) in manifest::typed_volumes(text) {
+                let place = if has_positions { format!("{name}:{position}") } else { name.to_owned() };
+                self.paths.typed.push(Typed { place, path, kind });
+            }
+        };
+        if let Some(WiredFile { before, after }) = &self.manifest {
+            add(&before.path, &after.text, true);
+        }
+        for WiredFile { before, after } in self.kubeadm.iter().filter(|_| self.role != Role::ControlPlane) {
+            match &after.patched {
+                Some(manifest) => add(&format!("{}, with kubeadm's patches", before.path), manifest, false),
+                None => add(&before.path, &after.text, true),
+            }
+        }
+        if let Some(made) = made {
+            add("kubeadm's patches", &made.text, false);
+        }
     }
 
     /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
@@ -485,7 +509,7 @@ mod tests {
         let files = BTreeMap::from([("/w/conf".to_owned(), Seen::File(Box::new(seen)))]);
         let facts = Facts { kubeadm: vec![file("/k", text)], files, ..facts(None) };
         let files = Ok(Some(vec![("/p/kube-apiserver.yaml".to_owned(), patch.to_owned())]));
-        let directories = vec![PatchDirectory { path: "/p".to_owned(), files }];
+        let directories = vec![PatchDirectory { path: "/p".to_owned(), leads_to: None, files }];
         let patches = PatchFacts { directories, certificates: Vec::new() };
         wire(&intent, &facts, &patches, identify(&intent, &facts).unwrap()).unwrap()
     }

@@ -16,29 +16,26 @@ use crate::yaml::fields::likely;
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, Position};
 
-/// The directories of certificates that kubeadm mounts if the node has them (`phases/controlplane/volumes.go`). Up to
-/// 1.30, it mounts [`PKI`] whole, and from then on the two directories in it.
-pub(super) const CERTIFICATES: [&str; 6] = [
-    PKI,
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/etc/ca-certificates",
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
+/// The volumes of directories that kubeadm gives the API server (`phases/controlplane/volumes.go`): the name, the path,
+/// and `Some` if not each kubeadm has it: `true` up to 1.30, when /etc/pki is mounted whole, `false` from then on. All
+/// but the first two are there if the node has the directory.
+pub(super) const VOLUMES: [(&str, &str, Option<bool>); 8] = [
+    // The path is `certificatesDir`, if that is set.
+    ("k8s-certs", "/etc/kubernetes/pki", None),
+    ("ca-certs", "/etc/ssl/certs", None),
+    ("etc-pki", "/etc/pki", Some(true)),
+    ("etc-pki-ca-trust", "/etc/pki/ca-trust", Some(false)),
+    ("etc-pki-tls-certs", "/etc/pki/tls/certs", Some(false)),
+    ("etc-ca-certificates", "/etc/ca-certificates", None),
+    ("usr-share-ca-certificates", "/usr/share/ca-certificates", None),
+    ("usr-local-share-ca-certificates", "/usr/local/share/ca-certificates", None),
 ];
-/// A kubeadm that is one version newer than the API server may not mount it, so nothing relies on this mount.
-pub(super) const PKI: &str = "/etc/pki";
-
-/// The volume of a directory of certificates.
-pub(super) fn certificates_volume(path: &str) -> String {
-    path.trim_start_matches('/').replace('/', "-")
-}
 
 /// The names of the volumes that kubeadm gives the API server. kubeadm keeps volumes by name, so an extra volume with
 /// one of these names would silently replace kubeadm's own.
 fn built_in_volumes() -> Vec<String> {
-    let fixed = ["k8s-certs", "ca-certs", "etcd-certs-0", "etcd-certs-1", "etcd-certs-2"].map(str::to_owned);
-    fixed.into_iter().chain(CERTIFICATES.into_iter().map(certificates_volume)).collect()
+    let known = VOLUMES.iter().map(|(name, ..)| *name).chain(["etcd-certs-0", "etcd-certs-1", "etcd-certs-2"]);
+    known.map(str::to_owned).collect()
 }
 
 /// What a file is for.
@@ -327,21 +324,24 @@ fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, 
     }
 }
 
-/// The mounts that kubeadm's manifest has anyway (`phases/controlplane/volumes.go`). Those of certificate authorities
-/// are there only if the directory is on the host; else there is no file in it that the API server could lack.
+/// The mounts that kubeadm's manifest has anyway. Those of certificate authorities are there only if the directory is
+/// on the host; else there is no file in it that the API server could lack. A kubeadm that is one version newer than the
+/// API server may not mount /etc/pki whole, so nothing relies on that mount.
 pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
     let certificates =
         cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| path.starts_with('/'));
-    let authorities = CERTIFICATES.into_iter().filter(|path| *path != PKI).chain(["/etc/ssl/certs"]);
-    let mount = |path: &str| Present {
-        position: cluster.map_or(Position::START, |root| root.position),
-        name: String::new(),
-        container: clean(path),
-        host: Some(clean(path)),
-        read_only: true,
-        closed: true,
+    let mount = |(name, path, _): &(&str, &str, Option<bool>)| {
+        let path = clean(certificates.filter(|_| *name == VOLUMES[0].0).unwrap_or(path));
+        Present {
+            position: cluster.map_or(Position::START, |root| root.position),
+            name: String::new(),
+            container: path.clone(),
+            host: Some(path),
+            read_only: true,
+            closed: true,
+        }
     };
-    authorities.chain([certificates.unwrap_or("/etc/kubernetes/pki")]).map(mount).collect()
+    VOLUMES.iter().filter(|(.., is_whole)| *is_whole != Some(true)).map(mount).collect()
 }
 
 /// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.

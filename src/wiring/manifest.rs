@@ -152,6 +152,26 @@ fn image_version(image: &str) -> Option<Version> {
     Version::parse(tag)
 }
 
+/// The volumes with a type, in a manifest or in a kubeadm configuration: the position, the path on the host, and the
+/// type.
+pub fn typed_volumes(text: &str) -> Vec<(Position, String, String)> {
+    let documents = crate::yaml::parse(text).unwrap_or_default();
+    let volumes = documents.iter().flat_map(|document| {
+        let of = |path: &[&str]| document.root.at(path).and_then(Node::items).unwrap_or_default();
+        let pod = of(&["spec", "volumes"])
+            .iter()
+            .map(|volume| (volume.at(&["hostPath", "path"]), volume.at(&["hostPath", "type"])));
+        let extra = of(&["apiServer", "extraVolumes"]).iter();
+        pod.chain(extra.map(|volume| (volume.get("hostPath"), volume.get("pathType")))).collect::<Vec<_>>()
+    });
+    let typed = volumes.filter_map(|(path, kind)| {
+        let (path, kind) = (path?.str()?, kind?);
+        let word = kind.str().filter(|word| !word.is_empty() && path.starts_with('/'))?;
+        Some((kind.position, clean(path), word.to_owned()))
+    });
+    typed.collect()
+}
+
 /// What a manifest says about auditing.
 #[derive(Clone, Debug, Default)]
 pub struct Auditing {

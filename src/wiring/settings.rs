@@ -85,23 +85,26 @@ pub struct Replaced {
 pub struct Refusal {
     pub position: Position,
     pub reason: String,
+    /// Where the first one of two things is that can't both be there.
+    pub first: Option<Position>,
     /// The YAML to add by hand, if that helps.
     pub by_hand: Option<String>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.position, self.reason)
+        write!(f, "{}: {}", self.position, self.reason)?;
+        self.first.map_or(Ok(()), |first| write!(f, "; the first is at {first}"))
     }
 }
 
 impl Refusal {
     pub(super) fn new(position: Position, reason: impl Into<String>) -> Refusal {
-        Refusal { position, reason: reason.into(), by_hand: None }
+        Refusal { position, reason: reason.into(), first: None, by_hand: None }
     }
 
     pub(super) fn from_edit(refused: RefusedEdit, by_hand: String) -> Refusal {
-        Refusal { position: refused.position, reason: refused.reason, by_hand: Some(by_hand) }
+        Refusal { position: refused.position, reason: refused.reason, first: None, by_hand: Some(by_hand) }
     }
 }
 

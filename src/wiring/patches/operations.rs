@@ -37,6 +37,17 @@ pub fn apply(document: &mut Value, operation: &Value) -> Result<(), String> {
     }
 }
 
+/// Why an operation can't be applied to anything.
+pub fn shape_fault(operation: &Value) -> Option<String> {
+    let text = |name: &str| operation.get(name).and_then(Value::as_str);
+    match text("op").unwrap_or("unknown") {
+        "add" | "replace" | "remove" | "move" | "copy" | "test" => {
+            text("path").is_none().then(|| "it has no path".to_owned())
+        }
+        op => Some(format!("{op:?} is no operation")),
+    }
+}
+
 /// Whether a test succeeds, if the operation is a test.
 pub fn test(document: &Value, operation: &Value) -> Option<bool> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
