@@ -392,7 +392,8 @@ fn valid(manifest: &Value) -> Result<(), String> {
     let mut names = BTreeSet::new();
     for volume in volumes(manifest) {
         let sources = volume.as_object().map_or(0, |fields| fields.keys().filter(|key| *key != "name").count());
-        if !names.insert(volume["name"].to_string()) || sources != 1 {
+        // Without a source, the kubelet takes an emptyDir (`SetDefaults_Volume`).
+        if !names.insert(volume["name"].to_string()) || sources > 1 {
             return Err(format!("the volume {volume} is not valid"));
         }
     }
