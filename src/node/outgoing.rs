@@ -80,6 +80,11 @@ impl Outgoing {
         apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.listener())
     }
 
+    /// Whether [`Outgoing::end`] may succeed.
+    pub fn may_end(&self) -> bool {
+        self.events == EventSink::None || self.canary.is_some()
+    }
+
     /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
     /// after which it closes its audit backend (kubernetes/apiserver `pkg/server/genericapiserver.go`) and then
     /// writes the events that were left in it.
