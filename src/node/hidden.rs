@@ -30,7 +30,7 @@ use super::names::{hidden_name, kept_name};
 use super::net::{self, Net};
 use super::root::{Root, Slot, warn_on_error};
 use crate::facts::file::Attributes;
-use crate::facts::server::{Process, Remains};
+use crate::facts::server::Remains;
 
 /// How long [`show_again`] hides the manifest: long enough for the kubelet to notice.
 const HIDDEN: Duration = Duration::from_secs(2);
@@ -47,23 +47,30 @@ pub struct Hide {
 }
 
 impl Hide {
-    /// How the manifest at `path` is hidden, until the kubelet has finished the pod of this process.
+    /// How the manifest at `path` is hidden, until the kubelet has finished the previous pod, whose traces these are.
     ///
     /// # Errors
     ///
     /// Why it is not hidden.
-    pub fn of(root: &Root, path: &str, process: &Process) -> Result<Hide> {
+    pub fn of(root: &Root, path: &str, traces: Option<Traces>) -> Result<Hide> {
         net::check(root, path)?;
-        let traces = Traces::of(process.pid);
         let traces = traces.context("the control group of its pod can't be seen")?;
-        Ok(Hide { path: path.to_owned(), traces, spread: |root, slot, attributes| Net::spread(root, slot, attributes).map(Some) })
+        Ok(Hide {
+            path: path.to_owned(),
+            traces,
+            spread: |root, slot, attributes| Net::spread(root, slot, attributes).map(Some),
+        })
     }
 
     /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had.
     #[cfg(test)]
     pub(super) fn in_test(path: &str, has_net: bool) -> Hide {
         let none: Spread = |_, _, _| Err(anyhow!("no net"));
-        Hide { path: path.to_owned(), traces: Traces::none(), spread: if has_net { |_, _, _| Ok(None) } else { none } }
+        Hide {
+            path: path.to_owned(),
+            traces: Traces::none(),
+            spread: if has_net { |_, _, _| Ok(None) } else { none },
+        }
     }
 
     /// Is it the manifest at this path that is hidden?

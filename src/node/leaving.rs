@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::apiserver::read_process;
-use super::process::{groups_of_pod, is_kubelet, pod_of, running};
+use super::process::{groups_of_pod, is_kubelet, is_static, pod_of, running};
 use crate::facts::server::Remains;
 
 /// The kubelet's own directory, unless `--root-dir` says otherwise.
@@ -20,12 +20,28 @@ pub struct Traces {
 impl Traces {
     /// The traces of the pod that a process runs in. `None` if it has no control group that can be seen.
     pub fn of(pid: i32) -> Option<Traces> {
+        Traces::of_groups(&pod_of(pid)?, &groups_of_pod(pid))
+    }
+
+    /// The traces of the first of these pods that has a control group. No process of it needs to run: the group is
+    /// found beside that of another pod of a manifest.
+    pub fn of_pods(uids: &[String]) -> Option<Traces> {
+        running().find_map(|(pid, _)| {
+            let beside = pod_of(pid).filter(|beside| is_static(beside))?;
+            let groups = groups_of_pod(pid);
+            uids.iter().find_map(|uid| {
+                let groups: Vec<_> =
+                    groups.iter().map(|(at, path)| (at.clone(), path.replace(&beside, uid))).collect();
+                Traces::of_groups(uid, &groups)
+            })
+        })
+    }
+
+    fn of_groups(uid: &str, groups: &[(String, String)]) -> Option<Traces> {
         let kubelet = kubelet()?;
-        let uid = pod_of(pid)?;
         // The kubelet may see other file systems of control groups than this program does.
         let seen = |path: &str| PathBuf::from(format!("/proc/{kubelet}/root{path}"));
-        let groups = groups_of_pod(pid).into_iter();
-        let groups = groups.map(|(controllers, path)| seen(&format!("/sys/fs/cgroup/{controllers}{path}")));
+        let groups = groups.iter().map(|(controllers, path)| seen(&format!("/sys/fs/cgroup/{controllers}{path}")));
         let groups: Vec<_> = groups.filter(|group| group.is_dir()).collect();
         let own = read_process(kubelet)?.value("root-dir").unwrap_or_else(|| KUBELET.to_owned());
         (!groups.is_empty()).then(|| Traces { groups, directory: seen(&format!("{own}/pods/{uid}")) })

@@ -113,6 +113,11 @@ impl Container {
             .collect()
     }
 
+    /// The UIDs of this manifest's pods whose logs are there. At most one of them runs.
+    pub fn uids(&self) -> Vec<String> {
+        self.pods().into_iter().map(|(uid, _)| uid).collect()
+    }
+
     /// Whether a process is in a pod of this manifest's name. `None` if nothing shows it, such as for a container
     /// runtime that names its control groups in its own way.
     pub fn has(&self, process: &Process) -> Option<bool> {

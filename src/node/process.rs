@@ -295,7 +295,10 @@ mod tests {
             assert_eq!(pod_in(&groups).as_deref(), expected, "{groups}");
             let found = groups_in(&groups);
             assert_eq!(found.is_empty(), expected.is_none(), "{groups}");
-            assert!(found.iter().all(|(_, group)| pod_in(&format!("0::{group}")).as_deref() == expected), "{found:?}");
+            assert!(
+                found.iter().all(|(_, group)| pod_in(&format!("0::{group}")).as_deref() == expected),
+                "{found:?}"
+            );
         }
         let groups = format!(
             "9:cpu,cpuacct:/kubepods/pod{hash}/{uid}\n8:name=systemd:/kubepods/pod{hash}/{uid}\n7:pids:/\n6:rdma:/../pod{hash}\n"

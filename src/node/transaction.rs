@@ -611,7 +611,8 @@ mod tests {
             let mut undo = Vec::new();
             let slots = stage(&node.root, &changes, &mut undo).unwrap();
             node.put(edited, "saved by hand");
-            let error = commit(&node.root, &changes, slots, &mut undo, &mut Hiding::default()).unwrap_err().to_string();
+            let error =
+                commit(&node.root, &changes, slots, &mut undo, &mut Hiding::default()).unwrap_err().to_string();
             assert!(error.contains(edited) && error.contains("run again"), "{error}");
             assert_eq!(node.text(edited), "saved by hand");
             assert_eq!(node.text(if edited == POLICY { MANIFEST } else { POLICY }), left);

@@ -117,7 +117,12 @@ mod tests {
         let stories: [(&str, Story); 9] = [
             (
                 "the kubelet removes the group as the last",
-                &[(0, "rlkgd", None), (100, "rkgd", None), (4000, "kgd", None), (4900, "kd", Some(Back::Finished))],
+                &[
+                    (0, "rlkgd", None),
+                    (100, "rkgd", None),
+                    (4000, "kgd", None),
+                    (4900, "kd", Some(Back::Finished)),
+                ],
             ),
             (
                 "housekeeping removes both, and the kubelet has not finished",

@@ -17,6 +17,7 @@ use crate::facts::server::Process;
 use crate::node::apiserver::{self, Processes, Tail};
 use crate::node::hidden::{self, Hidden, Hide};
 use crate::node::kubectl::{self, Answer};
+use crate::node::leaving::Traces;
 use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
@@ -539,7 +540,10 @@ impl Before {
     pub fn of(root: &Root, plan: &Plan, restart: Restart) -> Before {
         let changes = plan.changes.iter().filter(|planned| planned.step == Step::Manifest);
         let drain = drain_of(plan, restart);
-        changes.map(|planned| &planned.change).find_map(|one| Before::of_change(root, one, drain)).unwrap_or_default()
+        changes
+            .map(|planned| &planned.change)
+            .find_map(|one| Before::of_change(root, one, drain))
+            .unwrap_or_default()
     }
 
     /// The same for one change of the manifest; `None` if it makes or removes it. `drain`: how long running requests have
@@ -548,11 +552,17 @@ impl Before {
         let Change::WriteFile { path, before: Some(old), bytes, .. } = change else { return None };
         let processes = apiserver::find_processes().api_servers;
         let container = text_of(&old.bytes).ok().and_then(|text| Container::of(root, text).ok());
-        let ends = drain.and_then(|drain| Some((find_ending(&old.bytes, &processes)?, container?, drain)));
+        let ends =
+            drain.and_then(|drain| Some((find_ending(&old.bytes, &processes)?, container.as_ref()?, drain)));
         let outgoing =
-            ends.map(|((process, events), container, drain)| (Outgoing::of(process, events, &container), drain));
-        let hide = outgoing.as_ref().filter(|(outgoing, _)| outgoing.may_end()).and_then(|(outgoing, _)| {
-            let hide = Hide::of(root, path, &outgoing.process);
+            ends.map(|((process, events), container, drain)| (Outgoing::of(process, events, container), drain));
+        let traces = match &outgoing {
+            Some((outgoing, _)) => outgoing.may_end().then(|| Traces::of(outgoing.process.pid)),
+            // An API server that ends each time that it starts.
+            None => drain.filter(|_| processes.is_empty()).and(container).map(|own| Traces::of_pods(&own.uids())),
+        };
+        let hide = traces.and_then(|traces| {
+            let hide = Hide::of(root, path, traces);
             hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
         });
         let written = text_of(bytes).ok().map(str::to_owned);
@@ -717,7 +727,8 @@ pub fn prove_or_go_back(
     // A process that failed must not count as the one that returns.
     let mut failed = apiserver::find_processes().api_servers;
     failed.retain(|process| !processes.contains(process));
-    let (RollBack { changes, mut left, shared, keeps_settings }, mut back) = match put_back(root, path, id, drain) {
+    let (RollBack { changes, mut left, shared, keeps_settings }, mut back) = match put_back(root, path, id, drain)
+    {
         Ok(done) => done,
         Err(error) => {
             let rest = format!(

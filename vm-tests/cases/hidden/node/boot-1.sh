@@ -1,0 +1,42 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+
+policy first
+watch_api
+LIMIT=200 step 'a run is killed while the manifest is hidden' killed_while_hidden run
+step 'its guard puts the manifest in place at once' is_in_place 5
+LIMIT=100 step 'another API server answers' eventually another_api_is_ready
+step 'the guard is gone, and the line for the next boot' eventually has_no_net
+LIMIT=300 step 'the next run proves what is there' says '^proof .* recorded' kube-audit-bootstrap apply --wait "$LONG"
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+policy second
+watch_api
+LIMIT=200 step 'a guard is killed while the manifest is hidden' killed_while_hidden guard
+LIMIT=300 step 'the run ends well' run_ends_well
+step 'another API server runs' another_api_is_ready
+step 'it was started once' is "$(api_starts)" 1
+step 'the guard is gone, and the line for the next boot' eventually has_no_net
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+policy third
+watch_api
+LIMIT=200 step 'a run and its guard are killed while the manifest is hidden' killed_while_hidden run guard
+step 'systemd starts another guard, which puts the manifest in place' is_in_place 10
+LIMIT=100 step 'another API server answers' eventually another_api_is_ready
+step 'the guard is gone, and the line for the next boot' eventually has_no_net
+LIMIT=300 step 'the next run proves what is there' says '^proof .* recorded' kube-audit-bootstrap apply --wait "$LONG"
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+policy fourth
+watch_api
+LIMIT=200 step 'a run hides the manifest' hide
+kill -STOP "$(cat "$WORK/run")"
+LIMIT=100 step 'a run that has stopped leaves it hidden for a minute at most' is_in_place 65
+kill -CONT "$(cat "$WORK/run")"
+LIMIT=300 step 'the run goes on, and ends well' run_ends_well
+step 'another API server runs' another_api_is_ready
+step 'the guard is gone, and the line for the next boot' eventually has_no_net
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+step 'systemd copies the hidden manifest to its place at a boot' copies_at_boot
