@@ -27,7 +27,7 @@ use nix::sys::signal::SigSet;
 
 use super::leaving::Traces;
 use super::names::{hidden_name, kept_name};
-use super::net::{self, Net};
+use super::net::{self, Ends, Net};
 use super::root::{Root, Slot, warn_on_error};
 use crate::facts::file::Attributes;
 use crate::facts::server::Remains;
@@ -36,13 +36,15 @@ use crate::facts::server::Remains;
 const HIDDEN: Duration = Duration::from_secs(2);
 
 /// What spreads a net under a manifest: [`Net::spread`], or in tests, nothing.
-type Spread = fn(&Root, &Slot, &Attributes) -> Result<Option<Net>>;
+type Spread = fn(&Root, &Slot, &Attributes, Option<&Ends>) -> Result<Option<Net>>;
 
 /// How a manifest is hidden while a new one takes its place.
 #[derive(Debug)]
 pub struct Hide {
     path: String,
     traces: Traces,
+    /// The API server that the guard may end if the run can't.
+    ends: Option<Ends>,
     spread: Spread,
 }
 
@@ -52,25 +54,20 @@ impl Hide {
     /// # Errors
     ///
     /// Why it is not hidden.
-    pub fn of(root: &Root, path: &str, traces: Option<Traces>) -> Result<Hide> {
+    pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Option<Ends>) -> Result<Hide> {
         net::check(root, path)?;
         let traces = traces.context("the control group of its pod can't be seen")?;
-        Ok(Hide {
-            path: path.to_owned(),
-            traces,
-            spread: |root, slot, attributes| Net::spread(root, slot, attributes).map(Some),
-        })
+        let spread: Spread = |root, slot, attributes, ends| Net::spread(root, slot, attributes, ends).map(Some);
+        Ok(Hide { path: path.to_owned(), traces, ends, spread })
     }
 
     /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had.
     #[cfg(test)]
     pub(super) fn in_test(path: &str, has_net: bool) -> Hide {
-        let none: Spread = |_, _, _| Err(anyhow!("no net"));
-        Hide {
-            path: path.to_owned(),
-            traces: Traces::none(),
-            spread: if has_net { |_, _, _| Ok(None) } else { none },
-        }
+        let none: Spread = |_, _, _, _| Err(anyhow!("no net"));
+        let some: Spread = |_, _, _, _| Ok(None);
+        let spread = if has_net { some } else { none };
+        Hide { path: path.to_owned(), traces: Traces::none(), ends: None, spread }
     }
 
     /// Is it the manifest at this path that is hidden?
@@ -84,7 +81,7 @@ impl Hide {
     ///
     /// There is no net, or the file system reports an error. Then `new` has its name again.
     pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str, to: &Attributes) -> Result<Hidden> {
-        let net = (self.spread)(root, slot, to)?;
+        let net = (self.spread)(root, slot, to, self.ends.as_ref())?;
         let hidden = hidden_name(&slot.name);
         let staged = slot.rename(new, &hidden).and_then(|()| {
             slot.sync().inspect_err(|_| {
@@ -200,7 +197,7 @@ pub fn unhide(root: &Root, path: &str) -> Result<()> {
 /// # Errors
 ///
 /// The file system reports an error.
-pub(super) fn put_in_place(root: &Root, path: &str) -> Result<()> {
+pub fn put_in_place(root: &Root, path: &str) -> Result<()> {
     if is_hidden(root, path)? {
         show(&root.slot(path)?).map_err(|errno| root.error("put back", path, errno))?;
     }

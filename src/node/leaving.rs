@@ -74,7 +74,8 @@ fn watches(text: &str, inode: u64) -> bool {
     text.lines().any(|line| line.starts_with("inotify ") && line.split(' ').any(|word| word == inode))
 }
 
-fn kubelet() -> Option<i32> {
+/// The process of this node's kubelet.
+pub fn kubelet() -> Option<i32> {
     running().map(|(pid, _)| pid).find(|pid| is_kubelet(*pid) && Path::new(&format!("/proc/{pid}/root")).exists())
 }
 

@@ -15,7 +15,7 @@
 //! * [`lock`] lets one run at a time work on a node.
 //! * [`apiserver`] looks at the running API server, [`pod`] at the logs of its container, and [`in_force`] at the files
 //!   and the log that it has. [`outgoing`] is the API server that a changed manifest replaces, and [`hidden`] makes the
-//!   kubelet restart it, over a [`net`] with a [`guard`]; [`leaving`] is what the kubelet still has of its pod. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
+//!   kubelet restart it, over a [`net`]; [`leaving`] is what the kubelet still has of its pod. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
 //!   its ConfigMap.
 //!
 //! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
@@ -27,7 +27,6 @@ pub mod container;
 pub mod device;
 pub mod disk;
 pub mod gather;
-pub mod guard;
 pub mod handover;
 pub mod healing;
 pub mod hidden;

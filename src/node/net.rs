@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Pid;
@@ -18,6 +18,7 @@ use super::names::hidden_name;
 use super::process::{self, running, words};
 use super::root::{Root, Slot, split, warn_on_error};
 use crate::facts::file::Attributes;
+use crate::facts::server::Process;
 
 /// The word by which this program is called as the guard.
 pub const GUARD: &str = "guard-hidden-manifest";
@@ -73,9 +74,9 @@ impl Net {
     /// # Errors
     ///
     /// A part of it can't be had. Then nothing of it is left but a guard, which ends with this program.
-    pub(super) fn spread(root: &Root, slot: &Slot, attributes: &Attributes) -> Result<Net> {
+    pub(super) fn spread(root: &Root, slot: &Slot, attributes: &Attributes, ends: Option<&Ends>) -> Result<Net> {
         check(root, &slot.path)?;
-        start_guard(&slot.path)?;
+        start_guard(&words_of(&slot.path, ends)?)?;
         let net = Net { stays: false };
         root.replace(LINE, &line(&slot.path, &slot.name, attributes)?)?;
         Ok(net)
@@ -101,7 +102,11 @@ fn line(path: &str, name: &str, attributes: &Attributes) -> Result<String> {
 }
 
 /// Removes the line for the next boot.
-pub(super) fn remove_line(root: &Root) -> Result<()> {
+///
+/// # Errors
+///
+/// The file system reports an error.
+pub fn remove_line(root: &Root) -> Result<()> {
     if root.look(LINE)?.is_none() {
         return Ok(());
     }
@@ -109,17 +114,28 @@ pub(super) fn remove_line(root: &Root) -> Result<()> {
     slot.remove(&slot.name).and_then(|()| slot.sync()).map_err(|errno| root.error("remove", LINE, errno))
 }
 
-/// Starts the guard, and waits until it runs.
-fn start_guard(path: &str) -> Result<()> {
+/// An API server that the guard may end if the run can't, and how long running requests have to end.
+pub type Ends = (Process, Duration);
+
+/// The words of a guard: the process of this run and its start, the path of the manifest, and if the guard may end an API
+/// server, the process of that and its start, and the time of running requests in milliseconds.
+pub fn words_of(path: &str, ends: Option<&Ends>) -> Result<Vec<String>> {
     let run = read_process(Pid::this().as_raw()).context("/proc is not mounted, or not that of this program")?;
+    let mut words = vec![GUARD.to_owned(), run.pid.to_string(), run.started.to_string(), path.to_owned()];
+    if let Some((process, drain)) = ends {
+        words.extend([process.pid.to_string(), process.started.to_string(), drain.as_millis().to_string()]);
+    }
+    Ok(words)
+}
+
+/// Starts the guard, and waits until it runs.
+fn start_guard(guard: &[String]) -> Result<()> {
     let program = std::fs::read_link("/proc/self/exe")?;
     let program = program.to_str().context("the path of this program is not UTF-8")?;
-    let guard = [GUARD, &run.pid.to_string(), &run.started.to_string(), path].map(str::to_owned);
-    let is_guard = || running().any(|(pid, _)| words(pid).get(1..).is_some_and(|words| words == guard));
-    if is_guard() {
-        return Ok(());
-    }
-    let unit = format!("--unit=kube-audit-bootstrap-guard-{}-{}", run.pid, run.started);
+    let is_guard = || running().any(|(pid, _)| words(pid).get(1..) == Some(guard));
+    // A run that goes back has a second one.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let unit = format!("--unit=kube-audit-bootstrap-guard-{}-{}", Pid::this(), now.as_nanos());
     let mut arguments = vec!["--quiet", "--collect", &unit];
     arguments.extend(SETTINGS);
     arguments.push(program);

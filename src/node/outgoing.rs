@@ -80,9 +80,14 @@ impl Outgoing {
         apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.listener())
     }
 
+    /// Whether it can be ended at any time without the loss of an event.
+    pub fn writes_nothing(&self) -> bool {
+        self.events == EventSink::None
+    }
+
     /// Whether [`Outgoing::end`] may succeed.
     pub fn may_end(&self) -> bool {
-        self.events == EventSink::None || self.canary.is_some()
+        self.writes_nothing() || self.canary.is_some()
     }
 
     /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
@@ -187,7 +192,11 @@ fn settles(log: &str) -> Result<bool> {
 
 /// Sends SIGTERM to this process, never to another one that has its number by now. The descriptor stands for one
 /// process, so the check in `/proc` after it was opened is about the same process.
-fn terminate(process: &Process) -> Result<()> {
+///
+/// # Errors
+///
+/// It has ended, or the kernel reports an error.
+pub fn terminate(process: &Process) -> Result<()> {
     let fd = pidfd_open(process.pid).context("can't get a descriptor of the process")?;
     ensure!(apiserver::read_process(process.pid).as_ref() == Some(process), "it has ended");
     pidfd_send_signal(&fd, libc::SIGTERM).context("can't send a signal to the process")

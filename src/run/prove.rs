@@ -562,7 +562,9 @@ impl Before {
             None => drain.filter(|_| processes.is_empty()).and(container).map(|own| Traces::of_pods(&own.uids())),
         };
         let hide = traces.and_then(|traces| {
-            let hide = Hide::of(root, path, traces);
+            let ends = outgoing.as_ref().filter(|(outgoing, _)| outgoing.writes_nothing());
+            let ends = ends.map(|(outgoing, drain)| (outgoing.process.clone(), *drain));
+            let hide = Hide::of(root, path, traces, ends);
             hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
         });
         let written = text_of(bytes).ok().map(str::to_owned);
