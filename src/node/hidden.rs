@@ -130,7 +130,13 @@ impl Hidden {
         if let Some(net) = &mut self.net {
             net.stays = shown.is_err();
         }
-        shown.map_err(|errno| anyhow!("{}: can't put it in place ({})", self.slot.path, errno.desc()))
+        shown.map_err(|errno| {
+            anyhow!(
+                "{}: can't put it in place ({}); run kube-audit-bootstrap apply, which tries again",
+                self.slot.path,
+                errno.desc()
+            )
+        })
     }
 }
 

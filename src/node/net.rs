@@ -29,12 +29,14 @@ pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf"
 /// How long systemd may take to start the guard.
 const START: Duration = Duration::from_secs(5);
 
-/// The settings of the guard's service: it ends only by itself, or when the machine shuts down.
-const SETTINGS: [&str; 5] = [
+/// The settings of the guard's service: it ends only by itself, or when the machine shuts down. What can't be run is not
+/// tried for ever.
+const SETTINGS: [&str; 6] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
     "--property=RestartSec=100ms",
-    "--property=StartLimitIntervalSec=0",
+    "--property=StartLimitIntervalSec=1min",
+    "--property=StartLimitBurst=30",
     "--property=TimeoutStopSec=5s",
 ];
 
