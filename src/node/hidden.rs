@@ -27,7 +27,7 @@ use nix::sys::signal::SigSet;
 
 use super::leaving::Traces;
 use super::names::{hidden_name, kept_name};
-use super::net::{self, Ends, Net};
+use super::net::{self, Net};
 use super::root::{Root, Slot, warn_on_error};
 use crate::facts::file::Attributes;
 use crate::facts::server::Remains;
@@ -36,15 +36,15 @@ use crate::facts::server::Remains;
 const HIDDEN: Duration = Duration::from_secs(2);
 
 /// What spreads a net under a manifest: [`Net::spread`], or in tests, nothing.
-type Spread = fn(&Root, &Slot, &Attributes, Option<&Ends>) -> Result<Option<Net>>;
+type Spread = fn(&Root, &Slot, &Attributes, &[String]) -> Result<Option<Net>>;
 
 /// How a manifest is hidden while a new one takes its place.
 #[derive(Debug)]
 pub struct Hide {
     path: String,
     traces: Traces,
-    /// The API server that the guard may end if the run can't.
-    ends: Option<Ends>,
+    /// The words by which the guard ends the previous API server if the run can't; none if it does not.
+    ends: Vec<String>,
     spread: Spread,
 }
 
@@ -54,7 +54,7 @@ impl Hide {
     /// # Errors
     ///
     /// Why it is not hidden.
-    pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Option<Ends>) -> Result<Hide> {
+    pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Vec<String>) -> Result<Hide> {
         net::check(root, path)?;
         let traces = traces.context("the control group of its pod can't be seen")?;
         let spread: Spread = |root, slot, attributes, ends| Net::spread(root, slot, attributes, ends).map(Some);
@@ -67,7 +67,7 @@ impl Hide {
         let none: Spread = |_, _, _, _| Err(anyhow!("no net"));
         let some: Spread = |_, _, _, _| Ok(None);
         let spread = if has_net { some } else { none };
-        Hide { path: path.to_owned(), traces: Traces::none(), ends: None, spread }
+        Hide { path: path.to_owned(), traces: Traces::none(), ends: Vec::new(), spread }
     }
 
     /// Is it the manifest at this path that is hidden?
@@ -81,7 +81,7 @@ impl Hide {
     ///
     /// There is no net, or the file system reports an error. Then `new` has its name again.
     pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str, to: &Attributes) -> Result<Hidden> {
-        let net = (self.spread)(root, slot, to, self.ends.as_ref())?;
+        let net = (self.spread)(root, slot, to, &self.ends)?;
         let hidden = hidden_name(&slot.name);
         let staged = slot.rename(new, &hidden).and_then(|()| {
             slot.sync().inspect_err(|_| {

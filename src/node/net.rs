@@ -18,7 +18,6 @@ use super::names::hidden_name;
 use super::process::{self, running, words};
 use super::root::{Root, Slot, split, warn_on_error};
 use crate::facts::file::Attributes;
-use crate::facts::server::Process;
 
 /// The word by which this program is called as the guard.
 pub const GUARD: &str = "guard-hidden-manifest";
@@ -76,7 +75,7 @@ impl Net {
     /// # Errors
     ///
     /// A part of it can't be had. Then nothing of it is left but a guard, which ends with this program.
-    pub(super) fn spread(root: &Root, slot: &Slot, attributes: &Attributes, ends: Option<&Ends>) -> Result<Net> {
+    pub(super) fn spread(root: &Root, slot: &Slot, attributes: &Attributes, ends: &[String]) -> Result<Net> {
         check(root, &slot.path)?;
         start_guard(&words_of(&slot.path, ends)?)?;
         let net = Net { stays: false };
@@ -116,18 +115,12 @@ pub fn remove_line(root: &Root) -> Result<()> {
     slot.remove(&slot.name).and_then(|()| slot.sync()).map_err(|errno| root.error("remove", LINE, errno))
 }
 
-/// An API server that the guard may end if the run can't, and how long running requests have to end.
-pub type Ends = (Process, Duration);
-
-/// The words of a guard: the process of this run and its start, the path of the manifest, and if the guard may end an API
-/// server, the process of that and its start, and the time of running requests in milliseconds.
-pub fn words_of(path: &str, ends: Option<&Ends>) -> Result<Vec<String>> {
+/// The words of a guard: the process of this run and its start, the path of the manifest, and how the guard ends the
+/// previous API server, if it does.
+fn words_of(path: &str, ends: &[String]) -> Result<Vec<String>> {
     let run = read_process(Pid::this().as_raw()).context("/proc is not mounted, or not that of this program")?;
-    let mut words = vec![GUARD.to_owned(), run.pid.to_string(), run.started.to_string(), path.to_owned()];
-    if let Some((process, drain)) = ends {
-        words.extend([process.pid.to_string(), process.started.to_string(), drain.as_millis().to_string()]);
-    }
-    Ok(words)
+    let words = [GUARD, &run.pid.to_string(), &run.started.to_string(), path].map(str::to_owned);
+    Ok(words.into_iter().chain(ends.iter().cloned()).collect())
 }
 
 /// Starts the guard, and waits until it runs.

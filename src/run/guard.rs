@@ -1,8 +1,8 @@
 //! This program as the guard of a hidden manifest: a service that a run starts (`node::net`).
 //!
-//! If the run ends too early, the guard puts the manifest in place. If the previous API server writes no events, the
-//! guard first does what the run would have done: it ends that API server when its running requests have had their time,
-//! and waits until the kubelet has finished its pod. Otherwise only the kubelet ends it, and the guard waits for nothing.
+//! If the run ends too early, the guard goes on with it: it ends the previous API server when its running requests have had
+//! their time, if no event is lost by that, waits until the kubelet has finished its pod, and puts the manifest in place.
+//! Where it can't do that, it puts the manifest in place at once.
 
 use std::path::Path;
 use std::thread;
@@ -10,50 +10,47 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::facts::server::Process;
 use crate::node::apiserver::read_process;
 use crate::node::hidden;
 use crate::node::leaving::{Traces, kubelet};
 use crate::node::lock::Lock;
 pub use crate::node::net::GUARD;
 use crate::node::net::remove_line;
-use crate::node::outgoing::terminate;
+use crate::node::outgoing::Outgoing;
 use crate::node::root::Root;
 use crate::plan::hiding::{HiddenSight, Hiding};
 
 /// Where the manifest is hidden for longer than any run hides it, its run has stopped.
 const STOPPED: Duration = Duration::from_secs(60);
 /// How long the guard waits for the end of the previous pod, after it has ended the API server.
-const FINISHED: Duration = Duration::from_secs(6);
+const FINISHED: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The words by which a guard ends this API server, whose running requests have this time to end.
+pub fn words_of(outgoing: &Outgoing, drain: Duration) -> Vec<String> {
+    [drain.as_millis().to_string()].into_iter().chain(outgoing.words()).collect()
+}
+
 /// Waits for the end of a run, and then puts its manifest in place, if that is hidden. Does so earlier if the run has
-/// stopped. `words`: those of [`crate::node::net::words_of`].
+/// stopped. `words`: the run's process and its start, the path of the manifest, and those of [`words_of`], if any.
 ///
 /// # Errors
 ///
 /// The words are not those of a guard, or the file system reports an error.
 pub fn guard(words: &[String]) -> Result<()> {
     let [pid, started, path, rest @ ..] = words else { bail!("these are not the words of a guard") };
-    let run = (pid.parse()?, started.parse()?);
-    let mut outgoing = match rest {
+    let (pid, started): (i32, u64) = (pid.parse()?, started.parse()?);
+    let mut successor = match rest {
         [] => None,
-        [pid, started, drain] => {
-            Outgoing::of((pid.parse()?, started.parse()?), Duration::from_millis(drain.parse()?))
-        }
-        _ => bail!("these are not the words of a guard"),
+        [drain, words @ ..] => Successor::of(words, Duration::from_millis(drain.parse()?)),
     };
     let root = Root::open(Path::new("/"))?;
-    let mut is_time = |after| outgoing.as_mut().is_none_or(|outgoing| outgoing.has_ended(after));
-    watch(&root, path, &|| process_of(run).is_some(), STOPPED, &mut is_time)?;
+    let runs = || read_process(pid).is_some_and(|run| run.started == started);
+    let mut is_time = |after| successor.as_mut().is_none_or(|successor| successor.has_finished(after));
+    watch(&root, path, &runs, STOPPED, &mut is_time)?;
     // The next run may have a net of its own by now.
     let Ok(_lock) = Lock::take(&root, Duration::ZERO) else { return Ok(()) };
     remove_line(&root)
-}
-
-/// The process with this number that started at this time, if it runs.
-fn process_of((pid, started): (i32, u64)) -> Option<Process> {
-    read_process(pid).filter(|process| process.started == started)
 }
 
 /// Watches until the run has ended and the manifest is in place. `is_time`: whether the manifest comes back so long after
@@ -79,34 +76,38 @@ fn watch(
     }
 }
 
-/// The previous API server, which may be ended without the loss of an event.
-struct Outgoing {
-    process: Process,
+/// What the guard does in the place of the run that has ended.
+struct Successor {
+    outgoing: Outgoing,
     drain: Duration,
     traces: Traces,
     hiding: Hiding,
-    is_told: bool,
+    /// When it has ended the API server.
+    ended: Option<Instant>,
 }
 
-impl Outgoing {
-    /// `None` if it has ended already.
-    fn of(process: (i32, u64), drain: Duration) -> Option<Outgoing> {
-        let process = process_of(process)?;
-        let traces = Traces::of(process.pid)?;
-        Some(Outgoing { process, drain, traces, hiding: Hiding::default(), is_told: false })
+impl Successor {
+    /// `None` if the API server has ended already, or nothing shows when the kubelet has finished its pod.
+    fn of(words: &[String], drain: Duration) -> Option<Successor> {
+        let outgoing = Outgoing::taken_over(words)?;
+        let traces = Traces::of(outgoing.process.pid)?;
+        Some(Successor { outgoing, drain, traces, hiding: Hiding::default(), ended: None })
     }
 
-    /// Whether the kubelet has finished its pod, or is not to be waited for. `after`: the time since the end of the run.
-    fn has_ended(&mut self, after: Duration) -> bool {
-        let runs = process_of((self.process.pid, self.process.started)).is_some();
-        if runs && after >= self.drain && !self.is_told {
-            self.is_told = true;
-            let ended = terminate(&self.process);
-            log::info!("ending the previous API server: {ended:?}");
+    /// Whether the kubelet has finished the pod, or is not to be waited for. `after`: the time since the end of the run.
+    fn has_finished(&mut self, after: Duration) -> bool {
+        let runs = read_process(self.outgoing.process.pid).as_ref() == Some(&self.outgoing.process);
+        if runs && after >= self.drain && self.ended.is_none() {
+            if let Err(why) = self.outgoing.end() {
+                log::info!("the previous API server is left to the kubelet: {why:#}");
+                return true;
+            }
+            self.ended = Some(Instant::now());
         }
-        let kubelet = kubelet().is_some();
-        let sight = HiddenSight { runs, listens: false, kubelet, remains: self.traces.look() };
-        self.hiding.next(sight, after).is_some() || after >= self.drain + FINISHED
+        let sight =
+            HiddenSight { runs, listens: false, kubelet: kubelet().is_some(), remains: self.traces.look() };
+        let is_late = self.ended.is_some_and(|ended| ended.elapsed() >= FINISHED);
+        is_late || self.hiding.next(sight, after).is_some()
     }
 }
 
@@ -159,8 +160,7 @@ mod tests {
 
     #[test]
     fn a_guard_is_not_called_with_other_words() {
-        for words in [&["1", "2"][..], &["x", "2", "/m"], &["1", "2", "/m", "3"], &["1", "2", "/m", "3", "4", "x"]]
-        {
+        for words in [&["1", "2"][..], &["x", "2", "/m"], &["1", "2", "/m", "x"]] {
             let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
             assert!(guard(&words).is_err(), "{words:?}");
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::guard;
 use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -562,8 +563,8 @@ impl Before {
             None => drain.filter(|_| processes.is_empty()).and(container).map(|own| Traces::of_pods(&own.uids())),
         };
         let hide = traces.and_then(|traces| {
-            let ends = outgoing.as_ref().filter(|(outgoing, _)| outgoing.writes_nothing());
-            let ends = ends.map(|(outgoing, drain)| (outgoing.process.clone(), *drain));
+            let ends =
+                outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
             let hide = Hide::of(root, path, traces, ends);
             hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
         });
