@@ -28,8 +28,8 @@ pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf"
 /// How long systemd may take to start the guard.
 const START: Duration = Duration::from_secs(5);
 
-/// The settings of the guard's service: it ends only by itself, or when the machine shuts down. What can't be run is not
-/// tried for ever.
+/// The settings of the guard's service: it ends only by itself, or when the machine shuts down. What can't be run is
+/// not tried for ever.
 const SETTINGS: [&str; 6] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
@@ -69,8 +69,8 @@ pub fn check(root: &Root, path: &str) -> Result<()> {
 }
 
 impl Net {
-    /// Spreads the net under a manifest that is about to be hidden. `attributes` are those of the manifest. Call it with
-    /// the lock held.
+    /// Spreads the net under a manifest that is about to be hidden. `attributes` are those of the manifest, `ends` the
+    /// words of [`words_of`]. Call it with the lock held.
     ///
     /// # Errors
     ///

@@ -108,8 +108,7 @@ pub fn is_static(uid: &str) -> bool {
     uid.len() == 32
 }
 
-/// The control groups of the pod that a process runs in, in each hierarchy, as text: the controllers of the hierarchy, and
-/// the path.
+/// The control groups of the pod that a process runs in, each as the controllers of its hierarchy, and its path there.
 pub fn groups_of_pod(pid: i32) -> Vec<(String, String)> {
     groups_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
 }

@@ -4,8 +4,8 @@
 //! manifest comes before that, the kubelet looks again after 10 to 15 s (kubernetes `pkg/kubelet/pod_workers.go`,
 //! `allowPodStart`). If it comes after that, the kubelet starts the pod at once.
 //!
-//! The last thing that the kubelet does with a pod is to remove its control group (`SyncTerminatedPod` in `kubelet.go`).
-//! Its housekeeping, every 2 s, may remove the group earlier, while the pod still waits for the next look at the
+//! At last, the kubelet removes the control group of the previous pod (`SyncTerminatedPod` in `kubelet.go`). Its
+//! housekeeping, every 2 s, may remove the group earlier, while the pod still waits for the next look at the
 //! containers. It removes the pod's directory just before that (`HandlePodCleanups` in `kubelet_pods.go`). So if the
 //! group goes while the directory is there, the kubelet has finished. If both are gone, it needs up to [`RELIST`] more.
 

@@ -1,8 +1,8 @@
 //! This program as the guard of a hidden manifest: a service that a run starts (`node::net`).
 //!
-//! If the run ends too early, the guard goes on with it: it ends the previous API server when its running requests have had
-//! their time, if no event is lost by that, waits until the kubelet has finished its pod, and puts the manifest in place.
-//! Where it can't do that, it puts the manifest in place at once.
+//! If the run ends too early, the guard goes on with it. It ends the previous API server when its running requests have
+//! had their time, if no event is lost by that. It waits until the kubelet has finished its pod, and then puts the
+//! manifest in place. Where it can't end the API server, it puts the manifest in place at once.
 
 use std::path::Path;
 use std::thread;
@@ -53,8 +53,8 @@ pub fn guard(words: &[String]) -> Result<()> {
     remove_line(&root)
 }
 
-/// Watches until the run has ended and the manifest is in place. `is_time`: whether the manifest comes back so long after
-/// the end of the run.
+/// Watches until the run has ended and the manifest is in place. `is_time`: whether the manifest comes back so long
+/// after the end of the run.
 fn watch(
     root: &Root,
     path: &str,
@@ -94,7 +94,7 @@ impl Successor {
         Some(Successor { outgoing, drain, traces, hiding: Hiding::default(), ended: None })
     }
 
-    /// Whether the kubelet has finished the pod, or is not to be waited for. `after`: the time since the end of the run.
+    /// Whether the kubelet has finished the pod, or is not waited for. `after`: the time since the end of the run.
     fn has_finished(&mut self, after: Duration) -> bool {
         let runs = read_process(self.outgoing.process.pid).as_ref() == Some(&self.outgoing.process);
         if runs && after >= self.drain && self.ended.is_none() {

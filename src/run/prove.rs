@@ -547,8 +547,8 @@ impl Before {
             .unwrap_or_default()
     }
 
-    /// The same for one change of the manifest; `None` if it makes or removes it. `drain`: how long running requests have
-    /// to end, if the program ends the API server.
+    /// The same for one change of the manifest; `None` if it makes or removes it. `drain`: how long running requests
+    /// have to end, if the program ends the API server.
     fn of_change(root: &Root, change: &Change, drain: Option<Duration>) -> Option<Before> {
         let Change::WriteFile { path, before: Some(old), bytes, .. } = change else { return None };
         let processes = apiserver::find_processes().api_servers;

@@ -51,10 +51,11 @@ run_ends_well() {
     cat "$WORK/hidden"
     grep -q '^proof ' "$WORK/hidden"
 }
-# With the line that a run writes, the tool that a boot runs puts the manifest in its place, with its owner and mode, and
+# With such a line as a run writes, the tool of a boot puts the manifest in its place, with its owner and mode, and
 # copies nothing over a manifest that is there.
 copies_at_boot() {
-    mkdir -p "$WORK/m" && cp -p "$MANIFEST" "$WORK/m/.hidden" && echo "C $WORK/m/a.yaml 0600 0 0 - $WORK/m/.hidden" >"$WORK/m/line"
+    mkdir -p "$WORK/m" && cp -p "$MANIFEST" "$WORK/m/.hidden" || return 1
+    echo "C $WORK/m/a.yaml 0600 0 0 - $WORK/m/.hidden" >"$WORK/m/line"
     systemd-tmpfiles --create "$WORK/m/line" && cmp "$WORK/m/a.yaml" "$MANIFEST" &&
         is "$(stat -c '%a %u:%g' "$WORK/m/a.yaml")" '600 0:0' &&
         echo other >"$WORK/m/a.yaml" && systemd-tmpfiles --create "$WORK/m/line" && is "$(cat "$WORK/m/a.yaml")" other
