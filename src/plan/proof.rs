@@ -549,6 +549,30 @@ mod tests {
     }
 
     #[test]
+    fn a_hidden_manifest_comes_back_between_the_end_of_the_old_process_and_the_new_one() {
+        let drain = Duration::from_secs(2);
+        let mut proof = proof().ending(old(), drain, true);
+        let remains = |group| Some(Remains { group, directory: true });
+        let moments = [
+            (0, Sight { listens: true, remains: remains(true), ..seen(&[old()]) }),
+            (1, Sight { remains: remains(true), ..seen(&[old()]) }),
+            (3, Sight { remains: remains(true), ..seen(&[old()]) }),
+            (4, Sight { remains: remains(true), ..seen(&[]) }),
+            (5, Sight { remains: remains(false), ..seen(&[]) }),
+            // It is hidden no more.
+            (6, seen(&[])),
+            (7, seen(&[new()])),
+        ];
+        let wanted = [
+            (1, Next::Closed(drain)),
+            (3, Next::End),
+            (5, Next::Show(Back::Finished)),
+            (7, Next::Reached(ProofStage::Process)),
+        ];
+        assert_eq!(story(&mut proof, &moments), wanted);
+    }
+
+    #[test]
     fn a_listener_that_closed_before_the_first_look_is_one_that_has_closed() {
         let mut proof = proof().ending(old(), Duration::from_secs(5), true);
         let closed = seen(&[old()]);
