@@ -77,9 +77,11 @@ matrix: build harness ## Make README.md's table of Kubernetes versions from what
 	$(HARNESS) run kubeadm apiserver existing-cluster first-boot --program $(RELEASE) --matrix README.md \
 		--versions $(or $(VERSIONS),$$($(HARNESS) versions | paste -sd ,))
 
-# The part of `make test` with the program by itself.
+# The part of `make test` with the program by itself. The fuzz targets are a workspace of their own, which no other step
+# compiles.
 test-program: check judge
-	@tests/setup.sh strace file nm setpriv unshare
+	@tests/setup.sh strace file nm setpriv unshare c++
+	CARGO_TARGET_DIR=target/fuzz cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	tests/as-user.sh
 	cargo test --locked -- --ignored --skip differential
 	image/build.sh $(TRIPLE)

@@ -19,7 +19,8 @@ for index in "$registry"/*; do
     flags+=("$index=registry")
 done
 list=$(printf '"--remap-path-prefix=%s",' "${flags[@]}")
-# The release program aborts on a panic and never unwinds, so it needs no index for unwinding. Tests unwind, so only
-# this script sets the option.
-list+='"-C","link-arg=-Wl,--no-eh-frame-hdr"'
+# The release program aborts on a panic and never unwinds, so it needs no tables for unwinding and no index of them.
+# Tests unwind, so only this script sets the options. The path is relative to the crate: an absolute one would change
+# the program.
+list+='"-C","link-arg=-Wl,--no-eh-frame-hdr","-C","link-arg=image/no-unwinding.ld"'
 exec cargo build --release --locked --target "$triple" --config "target.$triple.rustflags=[$list]"

@@ -69,8 +69,11 @@ const SYSTEM_TREES: &[&str] = &[
     STATE,
 ];
 
-/// Directories whose subdirectories belong to other programs and to users, unless their names say otherwise.
-const TREES_OF_OTHERS: &[&str] = &["/etc", "/home", "/root"];
+/// Directories whose subdirectories belong to other programs, unless the name of the first one says otherwise: the
+/// kubelet's units are not in a directory for logs of Kubernetes.
+const TREES_OF_PROGRAMS: &[&str] = &["/etc", "/var/lib/kubelet"];
+/// Directories whose subdirectories belong to users, unless their names say otherwise.
+const TREES_OF_USERS: &[&str] = &["/home", "/root"];
 
 /// Why a directory cannot be the log directory; `None` if it can. The log directory is mounted into the API server's
 /// container, where it would hide the files of the image, and it is closed to all other users.
@@ -83,7 +86,11 @@ pub fn log_directory_fault(directory: &str) -> Option<String> {
     };
     let taken = SHARED_DIRECTORIES.contains(&directory)
         || within(SYSTEM_TREES)
-        || within(TREES_OF_OTHERS) && !names(directory, &KUBERNETES);
+        || TREES_OF_PROGRAMS.iter().filter(|tree| is_within(directory, tree)).any(|tree| {
+            let first = directory[tree.len()..].trim_start_matches('/').split('/').next().unwrap_or_default();
+            !names(first, &KUBERNETES)
+        })
+        || within(TREES_OF_USERS) && !names(directory, &KUBERNETES);
     taken.then(|| {
         format!(
             "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and \
@@ -133,10 +140,12 @@ pub fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The innermost of these directories that a path is in or below: its number. An empty text is no directory.
-pub fn innermost<'p>(directories: impl Iterator<Item = &'p str>, path: &str) -> Option<usize> {
+/// The innermost of these directories that a path is in or below: its number, and the rest of the path below it. An
+/// empty text is no directory.
+pub fn innermost<'p>(directories: impl Iterator<Item = &'p str>, path: &'p str) -> Option<(usize, &'p str)> {
     let covering = directories.enumerate().filter(|(_, one)| !one.is_empty() && is_within(path, one));
-    covering.max_by_key(|(_, one)| one.len()).map(|(index, _)| index)
+    let (index, one) = covering.max_by_key(|(_, one)| one.len())?;
+    Some((index, path[one.trim_end_matches('/').len()..].trim_start_matches('/')))
 }
 
 /// The directory of an absolute path.
@@ -212,6 +221,7 @@ mod tests {
             "/var/tmp",
             "/etc/cron.d",
             "/etc/systemd/system",
+            "/etc/systemd/system/kubelet.service.d",
             "/home/user",
             "/home/user/logs",
             "/root",

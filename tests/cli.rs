@@ -424,6 +424,11 @@ fn restore_leaves_what_the_manifest_still_points_at() {
             "{notes:?}"
         );
     }
+    let notes = restored["notes"].to_string();
+    assert!(notes.contains("kube-apiserver.yaml: the API server goes on auditing, because kubeadm"), "{notes}");
+    // What restore undoes on the other node ends auditing.
+    let restored = json_of(&run(wired.path(), &["restore", "--output", "json"]));
+    assert!(!restored["notes"].to_string().contains("goes on auditing"), "{restored}");
 }
 
 #[test]
@@ -494,6 +499,8 @@ fn restore_undoes_what_others_made_of_its_own_lines_by_force_alone() {
     for told in [
         "kube-apiserver.yaml: something else changed this after 20",
         "somebody has changed what was written here); nothing was put back",
+        &format!("run kube-audit-bootstrap --root {} restore --dry-run; ", root.display()),
+        &format!("run kube-audit-bootstrap --root {} restore --force", root.display()),
     ] {
         assert!(stderr.contains(told), "{stderr}");
     }
@@ -578,7 +585,13 @@ fn restore_does_not_go_past_a_file_of_somebody_else() {
     let stderr = String::from_utf8_lossy(&refused.stderr);
     let told = format!("audit-policy.yaml: something else changed this after {first}; nothing was put back");
     assert!(refused.status.code() == Some(1) && stderr.contains(&told), "{stderr}");
-    assert!(stderr.contains(&format!("restore {second} to go back to that change")), "{stderr}");
+    assert!(
+        stderr.contains(&format!(
+            "to undo only the runs after that change, run kube-audit-bootstrap --root {} restore {second};",
+            root.display()
+        )),
+        "{stderr}"
+    );
     assert!(run(root, &["restore", &second]).status.success());
     assert_eq!(fs::read_to_string(&policy).unwrap(), mine);
 }
@@ -1052,6 +1065,31 @@ fn the_nodes_own_policy_is_checked_for_the_nodes_version() {
 }
 
 #[test]
+fn the_policy_that_a_node_keeps_is_its_own() {
+    let node = control_plane();
+    let manifest = node.path().join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let text = text.replace("[kube-apiserver]", "[kube-apiserver, --audit-policy-file=/etc/kept.yaml]");
+    fs::write(&manifest, text).unwrap();
+    let policy = |level: &str| format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: {level}\n");
+    fs::write(node.path().join("etc/kept.yaml"), policy("Request")).unwrap();
+    fs::write(node.path().join("etc/kubernetes/audit-policy.yaml"), policy("None")).unwrap();
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nexisting: ";
+    fs::create_dir_all(node.path().join("etc/kube-audit-bootstrap")).unwrap();
+    for (existing, path, level) in
+        [("keep", "/etc/kept.yaml", "Request"), ("replace", "/etc/kubernetes/audit-policy.yaml", "None")]
+    {
+        let file = node.path().join("etc/kube-audit-bootstrap/config.yaml");
+        fs::write(file, format!("{config}{existing}\n")).unwrap();
+        let checked = json_of(&run(node.path(), &["policy", "check", "--output", "json"]));
+        assert_eq!(checked["file"], path, "{existing}");
+        let asked =
+            ["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods", "--output", "json"];
+        assert_eq!(json_of(&run(node.path(), &asked))["level"], level, "{existing}");
+    }
+}
+
+#[test]
 fn the_clusters_own_configuration_is_left_where_somebody_says_so() {
     let node = control_plane();
     let config = node.path().join("config.yaml");
@@ -1182,29 +1220,43 @@ fn the_version_is_dirty_where_the_sources_are_others() {
 
 #[test]
 fn a_link_that_leads_the_container_away_from_a_webhooks_file_is_refused() {
-    let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
-                      clusters: [{name: a, cluster: {server: 'https://192.0.2.9'}}]\nusers: [{name: a, user: {}}]\n";
-    for (target, is_refused) in [("/data/new", true), ("new", false)] {
+    // The kubeconfig, and the file that it names, each directly in the directory or below a link in it.
+    for (kubeconfig, token, target, refused) in [
+        ("now/w.yaml", "t", "/data/new", Some("now/w.yaml")),
+        ("now/w.yaml", "t", "new", None),
+        ("new/w.yaml", "/etc/audit/now/t", "/data/new", Some("now/t")),
+        ("new/w.yaml", "/etc/audit/now/t", "new", None),
+    ] {
         let node = control_plane();
         let root = node.path();
         let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
-        let text = fs::read_to_string(&manifest).unwrap();
-        let text = text.replace(
+        let text = fs::read_to_string(&manifest).unwrap().replace(
             "[kube-apiserver]\n",
-            "[kube-apiserver, --audit-webhook-config-file=/etc/audit/now/w.yaml]\n    volumeMounts:\n    - {name: a, \
-             mountPath: /etc/audit}\n  volumes:\n  - {name: a, hostPath: {path: /etc/audit}}\n",
+            &format!(
+                "[kube-apiserver, --audit-webhook-config-file=/etc/audit/{kubeconfig}]\n    volumeMounts:\n    - {{name: \
+                 a, mountPath: /etc/audit}}\n  volumes:\n  - {{name: a, hostPath: {{path: /etc/audit}}}}\n"
+            ),
         );
         fs::write(&manifest, text).unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
+             clusters: [{{name: a, cluster: {{server: 'https://192.0.2.9'}}}}]\n\
+             users: [{{name: a, user: {{tokenFile: {token}}}}}]\n"
+        );
         for directory in ["etc/audit/new", "data/new"] {
             fs::create_dir_all(root.join(directory)).unwrap();
-            fs::write(root.join(directory).join("w.yaml"), kubeconfig).unwrap();
+            fs::write(root.join(directory).join("w.yaml"), &text).unwrap();
+            fs::write(root.join(directory).join("t"), "token").unwrap();
         }
         std::os::unix::fs::symlink(target, root.join("etc/audit/now")).unwrap();
         let plan = run(root, &["plan"]);
         let stderr = String::from_utf8_lossy(&plan.stderr);
-        let words =
-            "/etc/audit/now/w.yaml: /etc/audit/now is a symbolic link, which the API server's container resolves";
-        assert_eq!(stderr.contains(words), is_refused, "{target}: {stderr}");
-        assert_eq!(plan.status.code() == Some(1), is_refused, "{target}: {stderr}");
+        assert_eq!(plan.status.code() == Some(1), refused.is_some(), "{kubeconfig} {token} {target}: {stderr}");
+        if let Some(file) = refused {
+            let words = format!(
+                "/etc/audit/{file}: /etc/audit/now is a symbolic link, which the API server's container resolves"
+            );
+            assert!(stderr.contains(&words), "{kubeconfig} {token} {target}: {stderr}");
+        }
     }
 }

@@ -448,7 +448,9 @@ fn kubeadm_does_not_start_where_preparing_fails() {
         let real = node.at("real/kubeadm");
         assert!(last.starts_with("error: kubeadm init was not started"), "{stderr}");
         assert!(last.contains(reasons.last().unwrap()), "{stderr}");
-        assert!(last.ends_with(&format!("by calling {} init", real.display())), "{stderr}");
+        let root = node.at("root");
+        let typed = format!("with {} --rootfs {} init --config {FILE}", real.display(), root.display());
+        assert!(last.ends_with(&typed), "{stderr}");
         assert!(reasons.iter().all(|reason| stderr.contains(reason)), "{stderr}");
         assert_eq!(stderr.lines().count(), if reasons.len() == 1 { 1 } else { 3 }, "{stderr}");
         assert_eq!(node.tree(), before);
@@ -549,6 +551,35 @@ fn a_file_on_a_read_only_mount_becomes_a_copy() {
     let said = fs::read_to_string(node.at("said")).unwrap();
     let option = said.lines().next().unwrap().strip_prefix("args: init --config /etc/kubeadm.yaml --config=");
     assert!(option.is_some_and(|path| path.starts_with("/run/kube-audit-bootstrap/")), "{said}");
+}
+
+/// A file that cannot be replaced below `--rootfs` is copied there: a mount of its own, and one on a read-only mount.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn below_rootfs_a_file_that_is_mounted_is_copied_too() {
+    for mount in [
+        "mount --bind \"$1/in\" \"$1/root/media/k.yaml\"",
+        "mount -t tmpfs tmpfs \"$1/root/media\"; cp \"$1/in\" \"$1/root/media/k.yaml\"; mount -o remount,ro \"$1/root/media\"",
+    ] {
+        let node = Node::new(INIT, REAL);
+        fs::write(node.at("in"), INIT).unwrap();
+        node.put("/media/k.yaml", "");
+        let script = format!(
+            "set -e; mkdir -p \"$1/root/media\" \"$1/root/run\"; {mount}
+             export PATH=\"$1/hook:$1/real:$PATH\" EDITED=\"$1/in\"
+             exec kubeadm --rootfs \"$1/root\" init --config /media/k.yaml"
+        );
+        let mut shell = unshare(&["--mount", "sh", "-c", &script, "sh"]);
+        shell.arg(node.directory.path()).env_remove(GUARD).env_remove("RUST_LOG").env_remove("JOURNAL_STREAM");
+        let output = shell.output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{mount}: {output:?}");
+        assert_eq!(fs::read_to_string(node.at("in")).unwrap(), INIT, "{mount}");
+        let said = text(&output.stdout);
+        let copy = said.lines().next().and_then(|line| line.split_once(" --config=")).map(|(_, path)| path);
+        let copy = copy.unwrap_or_else(|| panic!("{mount}: {said}"));
+        let copied = fs::read_to_string(node.on_host(copy)).unwrap();
+        assert!(copied.contains("audit-policy-file"), "{mount}: {copied}");
+    }
 }
 
 /// What came through a pipe lies in `/run` for kubeadm, and may hold a token.

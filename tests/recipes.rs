@@ -54,7 +54,8 @@ fn each_target_of_make_runs_all_of_its_steps() {
             "test-program",
             &[
                 "check judge",
-                "@tests/setup.sh strace file nm setpriv unshare",
+                "@tests/setup.sh strace file nm setpriv unshare c++",
+                "CARGO_TARGET_DIR=target/fuzz cargo clippy --locked --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings",
                 "tests/as-user.sh",
                 "cargo test --locked -- --ignored --skip differential",
                 "image/build.sh $(TRIPLE)",

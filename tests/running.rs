@@ -48,13 +48,8 @@ fn a_run_is_proved_told_and_put_back() {
     assert_eq!((&status["role"], &status["unproved"]), (&json!("control-plane"), &Value::Null));
     assert_eq!(status["storage"]["directory"], "/var/log/kubernetes/audit");
     let told = node.stdout("told", 0);
-    let since = status["lost"]["since"].as_str().unwrap();
-    assert!(
-        told.contains(&format!(
-            "\nevents    lost     since the API server started at {since}, by its own count: 7 by log"
-        )),
-        "{told}"
-    );
+    let lost = told.lines().find(|line| line.starts_with("events    lost     since the API server started at 20"));
+    assert!(lost.is_some_and(|line| line.contains("Z, by its own count: 7 by log")), "{told}");
     assert!(told.contains("\ndirectory volatile   /var/log/kubernetes/audit: tmpfs"), "{told}");
 
     node.stdout("restore", 0);
@@ -82,7 +77,7 @@ fn what_the_api_server_does_not_have_is_told_and_mended() {
     let tells = "policy=/etc/kubernetes/audit-policy.yaml log=/var/log/kubernetes/audit/audit.log
          run apply apply; settle; run right status --output json; cp /mnt/pid /mnt/first
          run nothing apply; cp /mnt/pid /mnt/same
-         later() { sleep 0.5; \"$@\"; }
+         later() { age; \"$@\"; }
          later rm $log; run deleted status --output json; run mends-deleted apply; settle
          run after-deleted status --output json
          later mv $log $log.1; run renamed status --output json; run mends-renamed apply; settle
@@ -120,6 +115,157 @@ fn what_the_api_server_does_not_have_is_told_and_mended() {
             .iter()
             .any(|step| { step["step"] == "policy" && step["state"] == "differs" })
     );
+}
+
+/// The API server of the manifest can't start without it.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_policy_that_somebody_deletes_during_the_wait_is_the_reason_that_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        ": >/mnt/broken
+         (until grep -q audit-log-path \"$manifest\"; do sleep 0.05; done; rm /etc/kubernetes/audit-policy.yaml) &
+         run apply apply --wait 2s --output json; settle",
+    );
+    let reason = node.json("apply", 4)["proof"]["reason"].as_str().unwrap().to_owned();
+    let why = "/etc/kubernetes/audit-policy.yaml: the policy does not exist";
+    assert!(reason.contains(why) && reason.contains("; everything is as it was"), "{reason}");
+}
+
+/// The API server reads it when it starts, as the policy.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn an_edit_of_the_webhooks_kubeconfig_is_told_and_restarts_the_api_server() {
+    let kubeconfig = "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], \
+                      clusters: [{name: c, cluster: {server: https://192.0.2.1}}], users: [{name: u, user: {token: t}}]}";
+    let story = format!(
+        "webhook=/etc/kubernetes/webhook.yaml; echo '{kubeconfig}' >$webhook; chmod 600 $webhook
+         run apply apply; settle; run right status --output json; cp /mnt/pid /mnt/first
+         age; sed -i 's/192.0.2.1/192.0.2.2/' $webhook; run edited status --output json
+         run mends apply; settle; run after status --output json; cp /mnt/pid /mnt/second"
+    );
+    let node =
+        ControlPlane::tell("restart: {drain: 0s}\nwebhook: {configFile: /etc/kubernetes/webhook.yaml}", 0, &story);
+    assert_eq!(node.json("right", 0)["running"]["state"], "ok");
+    let running = node.json("edited", 3)["running"].clone();
+    let why = "/etc/kubernetes/webhook.yaml: the API server (process ";
+    assert_eq!(running["state"], "differs", "{running}");
+    assert!(running["reasons"][0].as_str().unwrap().starts_with(why), "{running}");
+    assert!(node.stdout("mends", 0).contains("manifest  edit "));
+    assert_eq!(node.json("after", 0)["running"]["state"], "ok");
+    assert_ne!(node.text("first"), node.text("second"));
+}
+
+/// Right files are no comfort where the API server hangs, ends, or does not run.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn an_api_server_that_does_not_answer_is_told_and_asked_once() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "run apply apply; settle; run unaware status
+         : >/mnt/sick; run unready status --output json; rm /mnt/sick
+         : >/mnt/hangs; mv /mnt/asked /mnt/before; run silent status --output json; run told status
+         mv /mnt/asked /mnt/asks; run plan plan; rm /mnt/hangs
+         : >/mnt/ending; while [ -e /mnt/listens ]; do sleep 0.05; done; run closed status --output json
+         kill -9 $(cat /mnt/pid); while [ -s /proc/$(cat /mnt/pid)/cmdline ]; do sleep 0.05; done
+         run starting status --output json; touch -d '10 minutes ago' \"$manifest\"; run gone status --output json",
+    );
+    let ok = "running   ok       kube-apiserver";
+    assert!(node.stdout("unaware", 0).contains(ok));
+    // An answer is an answer, whatever it says.
+    assert_eq!(node.json("unready", 0)["running"]["state"], "ok");
+    for (run, state, why) in [
+        ("silent", "silent", "does not answer (/usr/bin/kubectl: "),
+        ("closed", "pending", "takes no requests: it is being started or ended"),
+        ("starting", "pending", "the kubelet has not started the API server yet"),
+        ("gone", "silent", "no API server of this manifest runs; see the kubelet's log"),
+    ] {
+        let status = node.json(run, 3);
+        let running = &status["running"];
+        let reason = running["reasons"][0].as_str().unwrap();
+        assert_eq!((&running["state"], &status["inPlace"]), (&json!(state), &json!(false)), "{run}: {running}");
+        assert!(reason.contains(&why.replace("/usr/bin/kubectl: ", "")), "{run}: {reason}");
+        assert_eq!(
+            status["steps"].as_array().unwrap().iter().filter(|step| step["state"] == "unknown").count(),
+            1
+        );
+    }
+    let told = node.stdout("told", 3);
+    assert!(
+        told.contains("\nrunning   silent   kube-apiserver (")
+            && told.contains("  does not answer; see the warning\n")
+    );
+    // Each of the two asked one question, so nobody waits for the next ones.
+    let asked = node.lines("asks");
+    assert!(asked.len() == 2 && asked.iter().all(|line| line.ends_with(" get --raw /livez")), "{asked:?}");
+    node.stdout("plan", 0);
+}
+
+/// The API server drops events, and goes on.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_log_without_room_for_an_event_is_not_in_place() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "log=/var/log/kubernetes/audit; mkdir -p $log; mount -t tmpfs -o size=8m audit $log
+         run apply apply; settle; run room status --output json
+         head -c 8000000 /dev/zero >$log/audit-2026-11-26T12-00-00.000.log; run full status --output json
+         rm $log/audit-*; run again status --output json",
+    );
+    for (run, code) in [("room", 0), ("full", 3), ("again", 0)] {
+        let status = node.json(run, code);
+        let is_full = code != 0;
+        let warns = status["warnings"].as_array().unwrap().iter();
+        let is_warned =
+            warns.filter_map(Value::as_str).any(|one| one.contains("so no event could be written; make room"));
+        assert_eq!((&status["inPlace"], is_warned), (&json!(!is_full), is_full), "{run}: {status}");
+    }
+}
+
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_restore_of_the_clusters_configuration_alone_leaves_repairs_on() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "cp /mnt/configmap /mnt/bare; run apply apply; settle
+         cp /mnt/bare /mnt/configmap; run again apply; run restore restore; run status status
+         cp /mnt/manifest \"$manifest\"; settle; run boot apply --boot",
+    );
+    assert!(node.stdout("again", 0).contains("kubeadm   edit the cluster's"));
+    assert!(node.stdout("restore", 0).contains("edit the cluster's"));
+    let status = node.stdout("status", 3);
+    assert!(!status.contains("neither self-healing nor a boot"), "{status}");
+    assert!(node.stdout("boot", 0).contains("manifest  edit "));
+}
+
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn settings_that_a_rollback_leaves_in_the_cluster_are_told_with_the_way_back() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        ": >/mnt/broken; (until grep -q audit-log-path \"$manifest\"; do sleep 0.05; done; : >/mnt/stuck) &
+         run apply apply --wait 2s --output json; settle; cp /mnt/configmap /mnt/left; run status status --output json
+         rm /mnt/stuck; id=$(sed -n 's/.*run restore \\([^,]*\\), or.*/\\1/p' /mnt/status/stdout)
+         run restore restore $id; run after status --output json",
+    );
+    node.stdout("apply", 4);
+    assert!(node.cluster("left").contains("audit-policy-file"));
+    let detail = |run: &str| {
+        let steps = node.json(run, 3)["steps"].as_array().unwrap().clone();
+        let step = steps.into_iter().find(|step| step["path"] == "kube-system/configmaps/kubeadm-config").unwrap();
+        assert_eq!(step["state"], "differs", "{run}");
+        step["detail"].as_str().unwrap().to_owned()
+    };
+    let told = detail("status");
+    assert!(told.starts_with("still has the settings, and the node does not: run restore 20"), "{told}");
+    node.stdout("restore", 0);
+    assert_eq!(node.cluster("configmap"), CLUSTER);
+    assert!(detail("after").starts_with("apply would edit the cluster's"));
 }
 
 #[test]
@@ -197,7 +343,7 @@ fn a_manifest_that_is_edited_during_the_wait_is_judged_as_it_is_and_left() {
             0,
             &format!(
                 ": >/mnt/deaf; run apply apply --wait 1m & apply=$!
-                 until grep -q audit- /mnt/running; do sleep 0.1; done; sleep 1
+                 until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
                  sed '{edit}' \"$manifest\" >/mnt/edited; cp /mnt/edited /etc/kubernetes/manifests/.new
                  mv /etc/kubernetes/manifests/.new \"$manifest\"; settle; rm /mnt/deaf; wait $apply
                  cp \"$manifest\" /mnt/after; cp /etc/kubernetes/audit-policy.yaml /mnt/policy
@@ -256,9 +402,9 @@ fn the_old_api_server_is_ended_as_the_configuration_says() {
 fn an_old_api_server_that_stops_listening_at_once_is_ended_as_well() {
     let node = ControlPlane::tell(
         "restart: {drain: 0s}",
-        550,
+        2800,
         "strace='strace -f -o /mnt/syncs -e trace=fsync -e inject=fsync:delay_exit=400000'
-         run apply apply --wait 1m",
+         run apply apply --wait 4m",
     );
     node.stdout("apply", 0);
     assert_eq!(node.lines("ends"), ["ended"], "{}", node.stderr("apply"));

@@ -77,7 +77,7 @@ pub fn read_of_wrapper<T: AsRef<str>>(words: &[T]) -> Arguments<'_> {
 
 /// The value of each flag, by its [normal](flags::normal) name. If a flag is there twice, the last one counts.
 pub fn values(arguments: &Arguments<'_>) -> Flags {
-    arguments.flags.iter().map(|flag| (flags::normal(flag.written), flag.value.to_owned())).collect()
+    flags::from_pairs(arguments.flags.iter().map(|flag| (flags::normal(flag.written), flag.value.to_owned())))
 }
 
 #[cfg(test)]

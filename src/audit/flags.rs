@@ -11,6 +11,14 @@ use crate::yaml::fields::likely;
 /// Flags by name, without the leading dashes. A flag without a value (`--audit-log-compress`) has `"true"`.
 pub type Flags = BTreeMap<String, String>;
 
+/// Flags from names and values; of two with the same name, the last one counts. `collect` does the same, and costs 4 KB
+/// of the program for each kind of iterator, because it sorts.
+pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Flags {
+    let mut flags = Flags::new();
+    flags.extend(pairs);
+    flags
+}
+
 /// The type of a flag's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
@@ -207,6 +215,10 @@ pub fn faults(flags: &Flags, version: Option<Version>) -> Vec<FlagFault> {
             let known: Vec<_> = OTHERS.iter().map(|(name, _)| *name).collect();
             let hint = match (name.as_str(), likely(name, &known)) {
                 ("audit-dynamic-configuration", _) => "remove it, as Kubernetes 1.19 did".to_owned(),
+                // A word such as `--audit-log-maxage 5` is a name with a blank.
+                (word, _) if word.contains(char::is_whitespace) => {
+                    format!("write --{}", word.split_whitespace().collect::<Vec<_>>().join("="))
+                }
                 (_, Some(likely)) => format!("did you mean --{likely}?"),
                 _ => "remove it".to_owned(),
             };

@@ -225,7 +225,20 @@ impl Kubeconfig {
                 .fault(position, format!("the cluster {name:?} has no server; set server to the receiver's URL"));
         }
         match Url::of_server(server) {
-            Some(url) => self.is_https = url.is_https(),
+            Some(url) => {
+                self.is_https = url.is_https();
+                // The API server starts, but its HTTP client sends nothing there.
+                if !["http", "https", ""].contains(&url.scheme.as_str()) {
+                    self.warn(
+                        position,
+                        format!(
+                            "no event arrives: server begins with {}://, which an API server can't send events to; \
+                             write https://HOST:PORT/PATH",
+                            url.scheme
+                        ),
+                    );
+                }
+            }
             // A URL can have a password.
             None => self.fault(position, "server is no URL; write https://HOST:PORT/PATH"),
         }
@@ -487,4 +500,28 @@ pub fn absolute(directory: &str, path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_gets_no_event_is_told() {
+        for (server, severity) in [
+            ("https://a/b", None),
+            ("http://a", None),
+            ("a:443", None),
+            ("ftp://a", Some(Severity::Warning)),
+            ("https:///b", Some(Severity::Error)),
+            ("/b", Some(Severity::Error)),
+        ] {
+            let text = format!(
+                "clusters: [{{name: a, cluster: {{server: '{server}'}}}}]\ncontexts: [{{name: a, context: {{cluster: a}}}}]\ncurrent-context: a\n"
+            );
+            let found = read(&text, "/");
+            let told = found.findings.first().map(|finding| finding.severity);
+            assert_eq!(told, severity, "{server}: {:?}", found.findings);
+        }
+    }
 }

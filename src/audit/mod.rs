@@ -1,7 +1,8 @@
 //! The API server's audit flags, the audit policy and the audit log, with their rules by Kubernetes version.
 //!
 //! * [`flags`] and [`policy`] check what a node is given, [`version`] is the version that the rules depend on.
-//! * [`kubeconfig`] checks the kubeconfig of a webhook, with the certificates that [`pem`] reads.
+//! * [`command_line`] reads the words that start an API server, and [`shell`] finds them in a shell line.
+//! * [`kubeconfig`] checks the kubeconfig of a webhook, with the certificates that [`pem`] reads and the URLs of `url`.
 //! * [`log`] and [`metrics`] read what an API server writes.
 //!
 //! Everything here works on texts and values. No file, no process and nothing of a node may be touched here.

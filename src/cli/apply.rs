@@ -1,7 +1,6 @@
 //! `apply`: changes the node, and waits for the proof that its API server audits.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -172,12 +171,12 @@ fn print(done: &Done, root: &Root, common: &Common, out: &mut String) -> Result<
         log::error!("{why}");
         return Ok(outcome);
     }
-    out.push_str(&text(done, root, &common.root));
+    out.push_str(&text(done, root));
     Ok(outcome)
 }
 
-/// What was done, for people. `path` is `--root` as the user wrote it.
-pub fn text(done: &Done, root: &Root, path: &Path) -> String {
+/// What was done, for people.
+pub fn text(done: &Done, root: &Root) -> String {
     let Done { plan, backup, proof, followed, .. } = done;
     let mut out = headline(plan);
     if plan.changes.is_empty() && followed.is_none() {
@@ -190,7 +189,7 @@ pub fn text(done: &Done, root: &Root, path: &Path) -> String {
         let _ = writeln!(out, "{:9} {}: done", FollowUp::STEP.name(), describe_follow_up(follow_up));
     }
     if let Some(id) = backup {
-        let _ = writeln!(out, "backup    {id}; to undo: {}", restore_command(root, path, id));
+        let _ = writeln!(out, "backup    {id}; to undo: {}", restore_command(root, id));
     }
     if let Some(Verdict::Proved(proved)) = proof {
         let _ = writeln!(out, "proof     {}", verify::text(proved));

@@ -64,6 +64,9 @@ const COMMAND_SWITCHES: &[&str] = &[
     "yes",
 ];
 
+/// The flags whose values are secrets.
+const SECRETS: &[&str] = &["--certificate-key", "--discovery-token", "--tls-bootstrap-token", "--token"];
+
 /// The short forms of flags without a value.
 const LETTERS: &[(char, &str)] = &[('h', "help"), ('y', "yes"), ('f', "force")];
 
@@ -244,7 +247,7 @@ fn run(arguments: &[OsString]) -> Result<Infallible> {
         Some(call) if calls == 0 => {
             let mut given = Given::default();
             if let Err(error) = prepare(&call, &mut given) {
-                go_on(&call, &real, &given, error)?;
+                go_on(&call, (&real, &words), &given, error)?;
                 given.hold()?;
                 // kubeadm still gets the copy of a file that it can't read again. It does not get the patches,
                 // because with them the API server would need a policy.
@@ -312,7 +315,7 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
     if is_patched {
         given.write(&root, "patches", &merged(&run)?, "")?;
     }
-    let mut out = without_mask(|| make(&run, call.root()))?;
+    let mut out = without_mask(|| make(&run))?;
     if let Some(option) = given.option.as_ref().filter(|_| is_patched) {
         out += &format!("kubeadm   {option}: the settings, as a patch\n");
     }
@@ -326,11 +329,17 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
 fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<String> {
     let path = call.path(file)?;
     let shown = path.display().to_string();
-    if call.rootfs.is_some() || !handover::needs_copy(&path, &shown)? {
-        return Ok(shown);
-    }
-    let bytes = handover::read(&path)?;
-    given.read = handover::is_stream(&path).then(|| bytes.clone());
+    let bytes = match call.rootfs {
+        Some(_) if !handover::is_fixed(root, &shown) => return Ok(shown),
+        // What is missing, or is no file, is reported as if it were to be edited.
+        Some(_) => match root.text(&shown)? {
+            Some(text) => text.text.into_bytes(),
+            None => return Ok(shown),
+        },
+        None if !handover::needs_copy(root, &path, &shown) => return Ok(shown),
+        None => handover::read(&path)?,
+    };
+    given.read = (call.rootfs.is_none() && handover::is_stream(&path)).then(|| bytes.clone());
     text_of(&bytes).map_err(|error| anyhow!("{shown}:{error}"))?;
     given.write(root, "config", &[("kubeadm.yaml".to_owned(), bytes)], "/kubeadm.yaml")?;
     Ok(format!("{}/kubeadm.yaml", given.directory.as_deref().unwrap_or_default()))
@@ -352,7 +361,7 @@ fn refuse_drawn_user(call: &Call) -> Result<()> {
 }
 
 /// Changes the node, and returns the text about it for people.
-fn make(run: &Run<'_>, root: &Path) -> Result<String> {
+fn make(run: &Run<'_>) -> Result<String> {
     let tell = |warnings: &[String]| warnings.iter().for_each(|warning| ::log::warn!("{warning}"));
     let terms = ApplyTerms { why: Why::Apply, wait: None, patience: Duration::from_secs(LOCK_TIMEOUT) };
     let changed = apply::change(run, &terms).map_err(|refused| {
@@ -362,7 +371,7 @@ fn make(run: &Run<'_>, root: &Path) -> Result<String> {
     tell(&changed.plan.warnings);
     let done = changed.finish()?;
     tell(&done.warnings);
-    Ok(text(&done, run.root, root))
+    Ok(text(&done, run.root))
 }
 
 /// The patches of the command line, and before them the patch with the settings.
@@ -383,7 +392,7 @@ fn merged(run: &Run<'_>) -> Result<Vec<Handed>> {
 /// # Errors
 ///
 /// kubeadm must not start.
-fn go_on(call: &Call, real: &Path, given: &Given, error: anyhow::Error) -> Result<()> {
+fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Error) -> Result<()> {
     let verb = call.verb();
     let is_required = || {
         let overrides = Overrides::default();
@@ -423,7 +432,7 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
 }
 
 /// `error`, with what it means for the caller of kubeadm. The last line can be understood alone.
-fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
+fn not_started(verb: &str, (real, words): (&Path, &[String]), error: anyhow::Error) -> anyhow::Error {
     let whole = format!("{error:#}");
     let mut lines = whole.lines();
     let first = lines.next().unwrap_or_default();
@@ -433,8 +442,8 @@ fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
     }
     let message = format!(
         "kubeadm {verb} was not started, because the node can't be prepared for audit logs: {first}; fix this and \
-         call kubeadm {verb} again, or start it without audit logs by calling {} {verb}",
-        real.display()
+         call kubeadm {verb} again, or start it without audit logs, with {}",
+        typed(real, words)
     );
     match outcome_of(&error) {
         Outcome::Misused => Misuse(message).into(),
@@ -442,9 +451,47 @@ fn not_started(verb: &str, real: &Path, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
+/// A command as it is typed in a shell. What it holds in secret is not repeated.
+fn typed(program: &Path, words: &[String]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let quoted = |word: &str| match word.is_empty() || word.contains(|c| !is_plain(c)) {
+        true => format!("'{}'", word.replace('\'', "'\\''")),
+        false => word.to_owned(),
+    };
+    let mut line = quoted(&program.display().to_string());
+    let mut is_secret = false;
+    for word in words {
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let names_secret = SECRETS.contains(&name);
+        line.push(' ');
+        match (is_secret, names_secret, value) {
+            (true, _, _) => line.push_str("..."),
+            (false, true, Some(_)) => line.push_str(&format!("{name}=...")),
+            _ => line.push_str(&quoted(word)),
+        }
+        is_secret = !is_secret && names_secret && value.is_none();
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_as_it_is_told() {
+        for (words, expected) in [
+            (&["init", "--config", "/a b.yaml"][..], "/usr/bin/kubeadm init --config '/a b.yaml'"),
+            (&["init", "--v=5", ""], "/usr/bin/kubeadm init --v=5 ''"),
+            (&["init", "it's", "$(x)"], r"/usr/bin/kubeadm init 'it'\''s' '$(x)'"),
+            (&["join", "1:2", "--token", "a.b", "--x"], "/usr/bin/kubeadm join 1:2 --token ... --x"),
+            (&["join", "--certificate-key=c", "--v", "5"], "/usr/bin/kubeadm join --certificate-key=... --v 5"),
+        ] {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(typed(Path::new("/usr/bin/kubeadm"), &words), expected);
+        }
+    }
 
     fn call(line: &str) -> Option<Call> {
         Call::of(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())

@@ -1,5 +1,9 @@
 //! The command line: arguments, messages, output, exit codes. One file per verb.
 //!
+//! * `common` is what the verbs share, `show` prints a plan, `secrets` hides what must not be shown, and `log` prints
+//!   messages.
+//! * `hook` is the program under the name `kubeadm`.
+//!
 //! Nothing here decides what to change on a node: [`crate::run`] leads that. Nothing outside imports this folder.
 
 mod apply;

@@ -301,11 +301,11 @@ fn request_json(request: &Request) -> Value {
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
     let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let path = &run.config.policy_path;
-    let Some(text) = root.text(path)? else {
-        anyhow::bail!("{}: the node has no policy there; name a policy file", root.shown(path));
+    let path = run.policy_path();
+    let Some(text) = root.text(&path)? else {
+        anyhow::bail!("{}: the node has no policy there; name a policy file", root.shown(&path));
     };
-    Ok((path.clone(), text.text, run.version()))
+    Ok((path, text.text, run.version()))
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl RestoreArgs {
                 let _ = writeln!(
                     out,
                     "backup {id} has what this restore replaced; to undo: {}",
-                    restore_command(&root, &common.root, id)
+                    restore_command(&root, id)
                 );
             }
         }

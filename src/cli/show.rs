@@ -1,7 +1,6 @@
 //! Prints a plan, in text and in JSON: each change, its diff, and the state of the log directory.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -18,9 +17,8 @@ use crate::storage::forecast::{Bytes, Kept, Span};
 use crate::time::{at, rfc3339};
 
 /// The command that undoes what is in a backup. `path` is the root directory, as the user named it.
-pub fn restore_command(root: &Root, path: &Path, id: &str) -> String {
-    let root = if root.is_host() { String::new() } else { format!(" --root {}", path.display()) };
-    format!("kube-audit-bootstrap{root} restore {id}")
+pub fn restore_command(root: &Root, id: &str) -> String {
+    format!("{} restore {id}", root.program())
 }
 
 /// Prints warnings on stderr. In JSON they are in the document, so nothing is printed.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
-use crate::plan::in_force::State;
+use crate::plan::in_force::{InForce, State};
 use crate::plan::{Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
@@ -37,7 +37,7 @@ impl StatusArgs {
     /// The node can't be read.
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
-        let report = status(&run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?)?;
+        let report = status(run_of(&root, common.config.as_deref(), &self.overrides, Occasion::Any)?)?;
         warn(common, &report.plan.warnings);
         warn(common, report.refusal().map(std::slice::from_ref).unwrap_or_default());
         if common.json() {
@@ -57,7 +57,7 @@ fn repairs(report: &Report) -> Vec<&str> {
 /// The report as JSON.
 pub fn document(report: &Report) -> Value {
     let plan = &report.plan;
-    let steps: Vec<_> = lines(plan)
+    let steps: Vec<_> = lines(report)
         .iter()
         .map(|line| {
             json!({"step": line.step.name(), "path": line.path, "state": line.state, "detail": line.detail})
@@ -95,7 +95,7 @@ pub fn document(report: &Report) -> Value {
 pub fn text(report: &Report) -> String {
     let Report { plan, backups, history, .. } = report;
     let mut out = headline(plan);
-    for line in &lines(plan) {
+    for line in &lines(report) {
         let detail = if line.detail.is_empty() { String::new() } else { format!("  {}", line.detail) };
         let _ = writeln!(out, "{:9} {:8} {}{detail}", line.step.name(), line.state, line.path);
     }
@@ -150,24 +150,40 @@ pub fn text(report: &Report) -> String {
 
 /// The line about the API server that runs; none if nothing is known about it.
 fn running(plan: &Plan) -> String {
-    let Some(process) = plan.in_force.process else { return String::new() };
-    let detail = match plan.in_force.state {
-        State::Ok => "has this policy, and writes this log",
-        State::Pending => "does not have all of this; the kubelet is about to restart it; see the warning",
-        State::Differs => "does not have all of this; see the warning",
-        State::Unknown => "may not have all of this; see the warning",
+    let InForce { state, process, reasons } = &plan.in_force;
+    let process = match (process, state) {
+        (Some(process), _) => format!(" ({process})"),
+        (None, State::Pending | State::Silent) => String::new(),
+        (None, _) => return String::new(),
     };
-    format!("{:9} {:8} kube-apiserver ({process})  {detail}\n", "running", plan.in_force.state.name())
+    let detail = match state {
+        State::Ok => "has this policy, and writes this log",
+        State::Pending => "does not have all of this yet; the kubelet restarts it",
+        State::Differs => "does not have all of this",
+        State::Silent => "does not answer",
+        State::Unknown => "may not have all of this",
+    };
+    // A policy that apply writes is in the line of the policy, and in no warning.
+    let told = reasons.iter().any(|reason| plan.warnings.contains(&reason.text));
+    let see = if told { "; see the warning" } else { "" };
+    format!("{:9} {:8} kube-apiserver{process}  {detail}{see}\n", "running", state.name())
 }
 
 /// One line for each path, and one for each step that the node does not have.
-fn lines(plan: &Plan) -> Vec<Line> {
+fn lines(report: &Report) -> Vec<Line> {
+    let plan = &report.plan;
     let mut lines = Vec::new();
     for Subject { step, path } in &plan.subjects {
         let change = plan.changes.iter().find(|planned| planned.step == *step && planned.change.path() == path);
-        let (state, detail) = match change {
-            None => ("ok", String::new()),
-            Some(planned) => ("differs", format!("apply would {}", describe(&planned.change))),
+        let (state, detail) = match (change, &report.left_in_cluster) {
+            (Some(planned), _) => ("differs", format!("apply would {}", describe(&planned.change))),
+            (None, Some(id)) if path == KUBEADM_CONFIG => (
+                "differs",
+                format!(
+                    "still has the settings, and the node does not: run restore {id}, or apply --wait 5m to audit again"
+                ),
+            ),
+            (None, _) => ("ok", String::new()),
         };
         lines.push(Line { step: *step, path: path.clone(), state, detail });
     }
@@ -200,7 +216,7 @@ mod tests {
     use crate::facts::backup::{Set, Why};
     use crate::facts::repairs::{Repair, RepairHistory};
     use crate::facts::server::Lost;
-    use crate::plan::in_force::{InForce, Reason};
+    use crate::plan::in_force::Reason;
     use crate::plan::testing::{audited, config, facts, planned, seen};
 
     fn set(id: &str, why: Why) -> Set {
@@ -230,6 +246,7 @@ mod tests {
             history: RepairHistory::default(),
             unproved: None,
             lost: None,
+            left_in_cluster: None,
         }
     }
 
@@ -255,13 +272,20 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             (State::Differs, "differs  kube-apiserver (7)  does not have all of this; see the warning"),
             (
                 State::Pending,
-                "pending  kube-apiserver (7)  does not have all of this; the kubelet is about to restart it; see the warning",
+                "pending  kube-apiserver (7)  does not have all of this yet; the kubelet restarts it; see the warning",
             ),
+            (State::Silent, "silent   kube-apiserver (7)  does not answer; see the warning"),
             (State::Unknown, "unknown  kube-apiserver (7)  may not have all of this; see the warning"),
         ] {
             let mut report = self::report();
-            report.plan.in_force = InForce { state, process: Some(7), reasons: vec![] };
-            assert_eq!(text(&report), format!("{STEPS}running   {line}\n{PLACE}backups   none\n"));
+            // No line says that there is a warning where there is none.
+            for (reason, line) in [("why", line), ("another", line.trim_end_matches("; see the warning"))] {
+                report.plan.warnings = vec!["why".to_owned()];
+                let mut reasons = vec![Reason { path: "/l".to_owned(), text: reason.to_owned() }];
+                reasons.retain(|_| state != State::Ok);
+                report.plan.in_force = InForce { state, process: Some(7), reasons };
+                assert_eq!(text(&report), format!("{STEPS}running   {line}\n{PLACE}backups   none\n"));
+            }
         }
         let repairs = |minutes: &[u64]| {
             let repair =

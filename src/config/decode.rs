@@ -9,7 +9,7 @@ use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::storage::forecast::Share;
 use crate::storage::unit::{FileSystem, MountSource};
-use crate::yaml::fields::{Decoder, Severity, join};
+use crate::yaml::fields::{Decoder, Severity, join, likely};
 use crate::yaml::{Node, Position};
 
 pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
@@ -331,7 +331,11 @@ fn read_word(decoder: &mut Decoder, node: &Node, path: &str, known: &[&str]) -> 
     if known.contains(&text.as_str()) {
         return Some(text);
     }
-    decoder.error(node.position, format!("{path} {text:?} is not known; it takes {}", known.join(", ")));
+    let hint = match likely(&text, known) {
+        Some(likely) => format!("did you mean {likely:?}?"),
+        None => format!("it takes {}", known.join(", ")),
+    };
+    decoder.error(node.position, format!("{path} {text:?} is not known; {hint}"));
     None
 }
 

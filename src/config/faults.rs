@@ -65,7 +65,7 @@ impl Config {
             );
             faults.push(("log.maxAge".to_owned(), fault));
         }
-        let flags: flags::Flags = self.flags().into_iter().collect();
+        let flags = flags::from_pairs(self.flags());
         let would_fail = flags::faults(&flags, self.kubernetes_version);
         faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
         faults

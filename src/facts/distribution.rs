@@ -7,10 +7,18 @@ pub struct Distribution {
     pub name: &'static str,
     /// Any of these paths shows that the node is one of its nodes.
     pub signs: &'static [&'static str],
+    /// Any of these paths shows a node that never runs an API server, if none of `server` exists.
+    pub agent: &'static [&'static str],
+    /// Any of these paths shows a node that runs an API server.
+    pub server: &'static [&'static str],
+    /// The directory in which it writes the API server's manifest itself, at each start.
+    pub manifests: Option<&'static str>,
     /// The `ID` in its os-release file, if it is an operating system.
     pub os: Option<&'static str>,
     /// Where its audit settings go, in the imperative.
     pub advice: &'static str,
+    /// The flags are items of `kube-apiserver-arg`, and these are settings of their own.
+    pub own: Option<&'static [&'static str]>,
 }
 
 /// The known distributions. Their documentation names the settings.
@@ -18,31 +26,53 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
     Distribution {
         name: "RKE2",
         signs: &["/etc/rancher/rke2", "/var/lib/rancher/rke2"],
+        agent: &["/var/lib/rancher/rke2/agent", "/etc/systemd/system/multi-user.target.wants/rke2-agent.service"],
+        server: &["/var/lib/rancher/rke2/server/tls"],
+        manifests: Some("/var/lib/rancher/rke2/agent"),
         os: None,
-        advice: "set audit-policy-file and, for the log, kube-apiserver-arg in /etc/rancher/rke2/config.yaml",
+        advice: "write a policy to the path that is named below, add these lines to /etc/rancher/rke2/config.yaml on \
+                 each server, and run systemctl restart rke2-server",
+        own: Some(&["audit-policy-file"]),
     },
     Distribution {
         name: "K3s",
         signs: &["/etc/rancher/k3s", "/var/lib/rancher/k3s"],
+        agent: &["/var/lib/rancher/k3s/agent", "/etc/systemd/system/k3s-agent.service"],
+        server: &["/var/lib/rancher/k3s/server/tls", "/etc/systemd/system/k3s.service"],
+        manifests: Some("/var/lib/rancher/k3s/agent"),
         os: None,
-        advice: "set kube-apiserver-arg in /etc/rancher/k3s/config.yaml",
+        advice: "write a policy to the path that is named below, add these lines to /etc/rancher/k3s/config.yaml on \
+                 each server, and run systemctl restart k3s",
+        own: Some(&[]),
     },
     Distribution {
         name: "k0s",
         signs: &["/etc/k0s", "/var/lib/k0s"],
+        agent: &[],
+        server: &[],
+        manifests: None,
         os: None,
         advice: "set spec.api.extraArgs in /etc/k0s/k0s.yaml",
+        own: None,
     },
     Distribution {
         name: "MicroK8s",
         signs: &["/var/snap/microk8s"],
+        agent: &[],
+        server: &[],
+        manifests: None,
         os: None,
         advice: "add the flags to /var/snap/microk8s/current/args/kube-apiserver",
+        own: None,
     },
     Distribution {
         name: "Talos",
         signs: &[],
+        agent: &[],
+        server: &[],
+        manifests: None,
         os: Some("talos"),
         advice: "set cluster.apiServer.auditPolicy in the machine configuration",
+        own: None,
     },
 ];

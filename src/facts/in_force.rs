@@ -74,6 +74,17 @@ pub struct HeldLog {
     pub state: LogState,
 }
 
+/// Why an API server is of no use at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// It does not run.
+    Gone,
+    /// It does not accept connections: it is being started or ended.
+    Closed,
+    /// It accepts connections, and does not answer: the last line of who asked.
+    Silent(String),
+}
+
 /// Where an API server writes its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogState {

@@ -19,7 +19,7 @@ use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
-use file::{Attributes, Files, Owner, Snapshot, Text};
+use file::{Attributes, FileKind, Files, Owner, Snapshot, Text};
 use in_force::Running;
 
 /// What a plan is made from.
@@ -30,6 +30,7 @@ pub struct Facts {
     pub manifest: Option<Text>,
     /// The other files in the manifest directory that the kubelet would read.
     pub beside: Vec<Text>,
+    pub kubelet: KubeletPods,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
     /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
@@ -42,6 +43,8 @@ pub struct Facts {
     pub certified: bool,
     /// The distribution without kubeadm that the node belongs to.
     pub distribution: Option<&'static Distribution>,
+    /// It belongs to that distribution as a node without an API server.
+    pub is_agent: bool,
     /// The node is the running system, not an image.
     pub live: bool,
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
@@ -57,6 +60,17 @@ pub struct Facts {
     pub unfinished: Vec<String>,
 }
 
+/// From where else than from the manifest the kubelet takes static pods.
+#[derive(Clone, Debug, Default)]
+pub struct KubeletPods {
+    /// The path of its configuration.
+    pub config: &'static str,
+    /// Its path of static pods, if the manifest is elsewhere; an empty text if it has none.
+    pub elsewhere: Option<String>,
+    /// It reads a URL.
+    pub has_url: bool,
+}
+
 /// kubeadm's patches, and what of a node they are applied to.
 #[derive(Clone, Debug, Default)]
 pub struct PatchFacts {
@@ -69,6 +83,8 @@ pub struct PatchFacts {
 #[derive(Clone, Debug)]
 pub struct PatchDirectory {
     pub path: String,
+    /// Where the path leads, if it is a symbolic link itself. kubeadm reads nothing through one.
+    pub leads_to: Option<String>,
     /// The path and the text of each patch, in the order of kubeadm. `None`: there is no such directory. `Err`: why it
     /// cannot be read.
     pub files: Result<Option<Vec<(String, String)>>, String>,
@@ -86,6 +102,11 @@ pub struct Targets {
     /// The files that the API server opens and that lie elsewhere for it: the path on the host, and the symbolic link
     /// that the container resolves in itself.
     pub elsewhere: Vec<(String, String)>,
+    /// What is at the paths of volumes with a type; `None`: nothing.
+    pub kinds: BTreeMap<String, Option<FileKind>>,
+    /// The files that the API server opens when it starts and that are lost at a reboot, while its manifest stays: the
+    /// path on the host, and what it is on.
+    pub fleeting: Vec<(String, String)>,
     /// The first bytes of each log.
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.
@@ -133,6 +154,16 @@ pub struct Opened {
     pub mounts: Vec<(String, Option<String>)>,
 }
 
+/// A volume of a path of the host with a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// Where the volume is: a file and a position.
+    pub place: String,
+    pub path: String,
+    /// What the path must be, in a word of Kubernetes, such as `Directory`.
+    pub kind: String,
+}
+
 /// The paths that a plan is about, before it is known what exists there.
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -144,6 +175,8 @@ pub struct Paths {
     pub directories: Vec<String>,
     /// The log files.
     pub logs: Vec<String>,
+    /// The volumes of a path of the host whose kind the kubelet checks when it starts the API server's pod.
+    pub typed: Vec<Typed>,
     pub manifest: String,
     /// The part of its file system that the kubelet will keep free, from the KubeletConfiguration in kubeadm's file.
     pub eviction: Share,

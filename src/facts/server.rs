@@ -70,10 +70,9 @@ impl Process {
         command_line::values(&command_line::read(&self.arguments[own..]))
     }
 
-    /// The value of a flag, by its name without dashes, as the API server reads it.
+    /// The value of a flag, with or without dashes in front of its name, as the API server reads it.
     pub fn value(&self, flag: &str) -> Option<String> {
-        debug_assert!(!flag.starts_with('-'), "{flag}: a name without dashes");
-        self.flags().remove(flag)
+        self.flags().remove(&flags::normal(flag.trim_start_matches('-')))
     }
 }
 
@@ -99,6 +98,13 @@ mod tests {
         ] {
             let Listener { address, port } = process(line).listener();
             assert_eq!(std::net::SocketAddr::new(address, port).to_string(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_flag_has_its_value_whoever_writes_the_dashes() {
+        for flag in ["audit-log-path", "--audit-log-path", "audit_log_path"] {
+            assert_eq!(process("kube-apiserver --audit_log_path /l").value(flag).as_deref(), Some("/l"), "{flag}");
         }
     }
 

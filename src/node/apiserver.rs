@@ -13,12 +13,13 @@ use nix::fcntl::OFlag;
 
 use super::kubectl::{self, Answer};
 use super::opening::{Expected, open_known};
-use super::process::{Runs, is_kubelet, is_of_user, place, program, running};
+use super::process::{Runs, is_kubelet, is_of_user, place, program, running, started, words};
 use super::root::Root;
 use crate::audit::command_line;
 use crate::audit::metrics;
 use crate::facts::asker::Answered;
 use crate::facts::file::FileIdentity;
+use crate::facts::in_force::Away;
 use crate::facts::server::{Listener, Lost, Process};
 use crate::path::{ADMIN_CONF, parent};
 
@@ -36,7 +37,8 @@ pub struct Processes {
     pub has_kubelet: bool,
 }
 
-/// Finds the running API servers of this node's manifests, and whether a kubelet runs.
+/// Finds the running API servers of this node's manifests, and whether a kubelet runs. Which of them is the one of a
+/// manifest says `super::pod::Container`.
 pub fn find_processes() -> Processes {
     let mut found = Processes::default();
     let mut outside = Vec::new();
@@ -71,28 +73,36 @@ pub fn kubelet_start() -> Option<SystemTime> {
 
 /// Reads a process from `/proc`. `None` if it has ended.
 pub fn read_process(pid: i32) -> Option<Process> {
-    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
-    parse(pid, &read("cmdline")?, &read("stat")?)
-}
-
-/// Parses `cmdline` and `stat` of `/proc`. A zombie has no command line, so it gives `None`.
-fn parse(pid: i32, cmdline: &[u8], stat: &[u8]) -> Option<Process> {
-    let words = cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
-    let mut arguments: Vec<_> = words.collect();
-    arguments.pop();
-    // proc_pid_stat(5): the name in brackets may contain anything; the start time is the 20th field after it.
-    let stat = String::from_utf8_lossy(stat);
-    let started = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    let (started, arguments) = (started(pid)?, words(pid));
     (!arguments.is_empty()).then_some(Process { pid, started, arguments })
 }
 
-/// When a process started.
+/// When a process started, to a few hundredths of a second: both times since the boot are the kernel's own, and only
+/// their difference is taken from the clock.
 pub fn start_time(process: &Process) -> Option<SystemTime> {
-    // The kernel reports times to programs in hundredths of a second (USER_HZ), whatever its own ticks are.
-    let since_boot = Duration::from_millis(process.started * 10);
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())?;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime = Duration::try_from_secs_f64(uptime.split(' ').next()?.parse().ok()?).ok()?;
+    let since_boot = Duration::from_millis(process.started.checked_mul(10)?);
+    SystemTime::now().checked_sub(uptime.saturating_sub(since_boot))
+}
+
+/// Why an API server does not answer. `None` if it does, whatever it says, or if nobody can ask it.
+pub fn away(process: &Process) -> Option<Away> {
+    if !is_listening(process) {
+        return Some(Away::Closed);
+    }
+    kubectl::silence(process).map(Away::Silent)
+}
+
+/// Whether anything on this node listens where an API server with these words would.
+pub fn is_served(words: &[String]) -> bool {
+    let arguments = [&[API_SERVER.to_owned()], words].concat();
+    listens("/proc/net", Process { pid: 0, started: 0, arguments }.listener())
+}
+
+/// Whether an API server accepts connections, in its own network.
+pub fn is_listening(process: &Process) -> bool {
+    listens(&format!("/proc/{}/net", process.pid), process.listener())
 }
 
 /// Whether the API server is ready: its answer to `/readyz`. If nobody can ask it, an open port counts as an answer.
@@ -107,11 +117,7 @@ pub fn check_answers(process: &Process) -> Result<Answered> {
         Answer::Unusable(why) => why,
     };
     let listener = process.listener();
-    ensure!(
-        listens("/proc/net", listener),
-        "nothing listens on {}",
-        SocketAddr::new(listener.address, listener.port)
-    );
+    ensure!(is_listening(process), "nothing listens on {}", SocketAddr::new(listener.address, listener.port));
     log::info!("nobody can ask the API server, so its open port counts as an answer: {why}");
     Ok(Answered::ByItsPort)
 }
@@ -119,11 +125,9 @@ pub fn check_answers(process: &Process) -> Result<Answered> {
 /// How long the metrics may take: they are megabytes, and the API server collects them for each answer.
 const METRICS: Duration = Duration::from_secs(15);
 
-/// The number of events that the API server here could not write, by backend, and when it started to count. `None` if
-/// this is not known.
-pub fn count_lost() -> Option<Lost> {
-    let processes = find_processes().api_servers;
-    let [process] = processes.as_slice() else { return None };
+/// The number of events that an API server could not write, by backend, and when it started to count. `None` if this is
+/// not known.
+pub fn count_lost(process: &Process) -> Option<Lost> {
     let metrics = kubectl::read(process, METRICS, "/metrics");
     // An API server that doesn't audit loses no events.
     let audits = ["audit-log-path", "audit-webhook-config-file"].iter().any(|flag| process.value(flag).is_some());
@@ -132,8 +136,8 @@ pub fn count_lost() -> Option<Lost> {
         .inspect_err(|error| {
             log::log!(
                 level,
-                "can't read how many events the API server has lost: {error:#}; it tells this to who asks with \
-                 {ADMIN_CONF}, so put that file back if it is missing"
+                "can't read how many events the API server has lost: {error:#}; this needs kubectl and {ADMIN_CONF}, so \
+                 put back what is missing"
             );
         })
         .ok()?;
@@ -142,7 +146,7 @@ pub fn count_lost() -> Option<Lost> {
 
 /// Whether a process listens there, by the tables in `network`, such as `/proc/net`. Another process may listen on the
 /// same port of another address. Opens no connection: the program never does.
-pub fn listens(network: &str, wanted: Listener) -> bool {
+fn listens(network: &str, wanted: Listener) -> bool {
     let is_it = |found: IpAddr| {
         let (found, wanted) = (found.to_canonical(), wanted.address.to_canonical());
         // Go listens on all addresses by one socket, for both families if the kernel has both.
@@ -228,15 +232,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_read_whatever_its_name_is() {
-        let stat = b"42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 2000";
-        let process = parse(42, b"kube-apiserver\0--v=2\0", stat).unwrap();
-        assert_eq!(
-            process,
-            Process { pid: 42, started: 12345, arguments: vec!["kube-apiserver".into(), "--v=2".into()] }
-        );
-        assert_eq!(parse(42, b"", stat), None, "a zombie");
-        assert_eq!(parse(42, b"kube-apiserver\0", b"nonsense"), None);
+    fn a_process_is_read_until_it_has_ended() {
+        let before = SystemTime::now();
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        // Before execve(2) the child is still this test program.
+        let process = loop {
+            match read_process(pid) {
+                Some(process) if process.arguments == ["sleep", "100"] => break process,
+                _ => std::thread::yield_now(),
+            }
+        };
+        // The clocks of the kernel that are compared have hundredths of a second.
+        let clock = Duration::from_millis(50);
+        let started = start_time(&process).unwrap();
+        assert!(before - clock < started && started < SystemTime::now() + clock, "{before:?} {started:?}");
+        child.kill().unwrap();
+        while read_process(pid).is_some() {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
     }
 
     #[test]

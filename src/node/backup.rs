@@ -612,7 +612,11 @@ fn read_copy(root: &Root, set: &Set, file: Option<&str>) -> Result<Option<Vec<u8
     let path = format!("{}/{file}", set.directory());
     match root.read(&path, FILE_LIMIT)? {
         Some(copy) => Ok(Some(copy.bytes)),
-        None => bail!("{} is missing; restore another backup", root.shown(&path)),
+        None => bail!(
+            "{} is missing, so this backup can't be restored; list the others with {} restore --list",
+            root.shown(&path),
+            root.program()
+        ),
     }
 }
 

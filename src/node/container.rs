@@ -1,23 +1,21 @@
 //! What a container sees at a path. Symbolic links of the host are resolved in the container: there, an absolute link
 //! leads to the container's own files, and to a directory of the host only where that is mounted.
+//!
+//! All files that the API server's flags and a webhook's kubeconfig name are followed here, and nowhere else. Their paths
+//! on the host by the mounts alone are `wiring::mounts::place_of`'s.
 
-use nix::fcntl::readlinkat;
-
-use super::root::{Root, split};
+use super::root::{MAX_LINKS, Root, split};
 use crate::facts::Opened;
 use crate::path::{clean, innermost, parent};
-
-/// How many links are followed, as by the kernel (path_resolution(7)).
-const MAX_LINKS: usize = 40;
 
 /// The symbolic link that makes the container open another file than the one at this path of the host. `None` if both
 /// are the same file, or if this is not known.
 pub fn misleading_link(root: &Root, opened: &Opened) -> Option<String> {
     let (mut path, mut first) = (clean(&opened.in_container), None);
     for _ in 0..=MAX_LINKS {
-        let at = innermost(opened.mounts.iter().map(|(container, _)| container.as_str()), &path);
-        let Some((container, Some(host))) = at.map(|at| &opened.mounts[at]) else { return first };
-        let rest = path[container.trim_end_matches('/').len()..].trim_start_matches('/');
+        let mounts = opened.mounts.iter().map(|(container, _)| container.as_str());
+        let Some((index, rest)) = innermost(mounts, &path) else { return first };
+        let (container, Some(host)) = &opened.mounts[index] else { return first };
         let (lies_at, link) = follow(root, host, rest);
         let Some((depth, target)) = link else {
             return first.filter(|_| !is_same(root, &lies_at, &opened.on_host));
@@ -39,8 +37,7 @@ fn follow(root: &Root, directory: &str, rest: &str) -> (String, Option<(usize, S
     let mut at = clean(directory);
     for (depth, part) in rest.split('/').filter(|part| !part.is_empty()).enumerate() {
         let next = clean(&format!("{at}/{part}"));
-        let target = root.slot(&next).ok().and_then(|slot| readlinkat(&slot.dir, part).ok());
-        if let Some(target) = target.and_then(|target| target.into_string().ok()) {
+        if let Ok(Some(target)) = root.link(&next) {
             return (at, Some((depth, target)));
         }
         at = next;

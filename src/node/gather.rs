@@ -74,7 +74,9 @@ pub fn gather(root: &Root, log: &str, attributes: Option<&Attributes>) -> Result
     for name in names.into_iter().filter(|name| rotation::is_of(log, name)) {
         let shown = format!("{from}/{name}");
         // Neither a link nor a FIFO is a log.
-        let file = source.open(&name).with_context(|| format!("{shown}: move it away"))?;
+        let file = source
+            .open(&name)
+            .with_context(|| format!("{shown} can't be moved as a log; move it away yourself"))?;
         needed = needed.saturating_add(file.metadata().with_context(|| shown.clone())?.len());
         files.push((name, file));
     }

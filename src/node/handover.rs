@@ -23,7 +23,7 @@ use super::opening::{Expected, open_known};
 use super::root::{Root, split};
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
-use crate::wiring::patches::file::is_patch;
+use crate::wiring::patches::file::{is_misnamed, is_patch};
 use crate::yaml::tree::MAX_BYTES;
 
 /// The name of the kubeadm program.
@@ -135,7 +135,7 @@ fn collect(root: &Root, top: &str, below: &str, depth: usize, found: &mut Found<
             Some(FileKind::Directory) => {
                 bail!("{}: directories are nested too deep here; move the patches up", root.shown(&path))
             }
-            _ if !is_patch(&name) => {}
+            _ if !is_patch(&name) && !is_misnamed(&name) => {}
             Some(FileKind::File) if found.files.len() < MAX_PATCHES => {
                 let bytes = root.read(&path, MAX_BYTES)?.map(|snapshot| snapshot.bytes).unwrap_or_default();
                 found.files.push((format!("{below}/{name}").trim_start_matches('/').to_owned(), bytes));
@@ -177,17 +177,15 @@ fn leads_through_proc(path: &Path) -> bool {
     false
 }
 
-/// Whether kubeadm needs a copy, because the file can't be edited at its own path: it is a stream, a mount of its own,
-/// or on a file system that is mounted read-only.
-///
-/// # Errors
-///
-/// The list of mounts can't be read.
-pub fn needs_copy(path: &Path, shown: &str) -> Result<bool> {
-    if is_stream(path) || path_fault("", shown).is_some() {
-        return Ok(true);
-    }
-    Ok(obstacle::of_file(&Root::open(Path::new("/"))?, shown).is_ok_and(|found| found.is_some()))
+/// Whether kubeadm needs a copy, because the file of the running system can't be edited at its own path: it is a stream,
+/// or [fixed](is_fixed).
+pub fn needs_copy(root: &Root, path: &Path, shown: &str) -> bool {
+    is_stream(path) || path_fault("", shown).is_some() || is_fixed(root, shown)
+}
+
+/// Whether a file of the node can't be replaced: it is a mount of its own, or on a file system that is mounted read-only.
+pub fn is_fixed(root: &Root, path: &str) -> bool {
+    obstacle::of_file(root, path).is_ok_and(|found| found.is_some())
 }
 
 /// The absolute path of a file, without `.` and `..`.

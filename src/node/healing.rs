@@ -10,7 +10,8 @@ use super::backup;
 use super::handover::KUBEADM;
 use super::process::{is_of_node, program, running, words};
 use super::root::Root;
-use crate::facts::backup::Why;
+use crate::change::KUBEADM_CONFIG;
+use crate::facts::backup::{Set, Why};
 use crate::facts::repairs::{Repair, RepairHistory};
 use crate::path::STATE;
 use crate::yaml::tree::MAX_BYTES;
@@ -87,6 +88,9 @@ pub fn history(root: &Root) -> Result<RepairHistory> {
     if let Some(at) = sets.iter().position(|set| set.id.as_bytes() == forgotten) {
         sets.truncate(at);
     }
+    // A restore of the cluster's kubeadm configuration alone leaves the node as it is.
+    let is_of_cluster = |set: &Set| set.records.iter().all(|record| record.path == KUBEADM_CONFIG);
+    sets.retain(|set| set.why != Why::Restore || set.records.is_empty() || !is_of_cluster(set));
     // The next run undoes an interrupted restore, so it doesn't count as a restore.
     let is_whole = !backup::is_unfinished(root)?;
     let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());

@@ -34,8 +34,8 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
         return None;
     }
     let container = Container::of(root, &manifest.text).ok()?;
-    let all = apiserver::find_processes().api_servers;
-    let (process, is_own) = choose(&all, &auditing, &|process| container.may_have(process))?;
+    let (process, is_own) = container.api_server(&auditing)?;
+    let process = &process;
     let unreadable = |what: &str| log::info!("the API server (process {}): can't read {what}", process.pid);
     let holding = if is_own {
         Some(look_inside(root, process, &auditing).or_else(|| (unreadable("its files"), None).1)?)
@@ -43,30 +43,10 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
         None
     };
     let manifest_written = fs::metadata(&manifest.path).ok()?.modified().ok()?;
-    let started = start_of(process).or_else(|| (unreadable("when it started"), None).1)?;
+    let started = apiserver::start_time(process).or_else(|| (unreadable("when it started"), None).1)?;
     // An API server that ended meanwhile has nothing.
     apiserver::read_process(process.pid).filter(|now| now == process)?;
     Some(Running { pid: process.pid, started, now: SystemTime::now(), manifest_written, holding })
-}
-
-/// The API server of a manifest among all that run here, and whether it runs with the flags of the manifest. `may_be`: a
-/// process may be in the pod of the manifest.
-fn choose<'p>(
-    all: &'p [Process],
-    auditing: &Auditing,
-    may_be: &dyn Fn(&Process) -> bool,
-) -> Option<(&'p Process, bool)> {
-    let all: Vec<_> = all.iter().filter(|process| may_be(process)).collect();
-    // One that is being replaced may still run.
-    let own = all.iter().filter(|process| process.is(&auditing.flags, &auditing.words));
-    match (own.max_by_key(|process| process.started), all.as_slice()) {
-        (Some(newest), _) => Some((newest, true)),
-        (None, [one]) => Some((one, false)),
-        (None, all) => {
-            log::info!("{} API servers run here, and none with the flags of the manifest", all.len());
-            None
-        }
-    }
 }
 
 /// The programs that read the log of a manifest, as `NAME (PID)`, if the configuration names another log.
@@ -80,15 +60,6 @@ pub fn readers(root: &Root, manifest: &Text, config: &Config) -> Vec<String> {
         (!is_written(pid, its.file_name().to_str()?)).then(|| format!("{name} ({pid})"))
     };
     process::running().filter_map(reads).collect()
-}
-
-/// When a process started, to a few hundredths of a second: both times since the boot are the kernel's own, and only
-/// their difference is taken from the clock.
-fn start_of(process: &Process) -> Option<SystemTime> {
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    let uptime = Duration::try_from_secs_f64(uptime.split(' ').next()?.parse().ok()?).ok()?;
-    let since_boot = Duration::from_millis(process.started.checked_mul(10)?);
-    SystemTime::now().checked_sub(uptime.saturating_sub(since_boot))
 }
 
 fn look_inside(root: &Root, process: &Process, auditing: &Auditing) -> Option<Holding> {
@@ -204,38 +175,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-
-    #[test]
-    fn an_api_server_of_another_pod_is_not_that_of_the_manifest() {
-        let process = |pid: i32, words: &str| Process {
-            pid,
-            started: pid.unsigned_abs().into(),
-            arguments: words.split(' ').map(str::to_owned).collect(),
-        };
-        let auditing = Auditing {
-            flags: [("audit-policy-file".to_owned(), "/p".to_owned())].into_iter().collect(),
-            words: vec!["--audit-policy-file=/p".to_owned()],
-            ..Auditing::default()
-        };
-        let own = |pid| process(pid, "kube-apiserver --audit-policy-file=/p");
-        let other = |pid| process(pid, "kube-apiserver --audit-policy-file=/q");
-        // The processes that run, those that are surely in another pod, and the one that is found.
-        for (all, elsewhere, found) in [
-            (vec![own(1)], vec![], Some((1, true))),
-            (vec![other(1)], vec![], Some((1, false))),
-            (vec![other(1)], vec![1], None),
-            (vec![own(1)], vec![1], None),
-            // Another pod's does not make it unknown which one is meant.
-            (vec![other(1), other(2)], vec![], None),
-            (vec![other(1), other(2)], vec![2], Some((1, false))),
-            (vec![own(1), own(2)], vec![], Some((2, true))),
-            (vec![own(1), own(2)], vec![2], Some((1, true))),
-            (vec![], vec![], None),
-        ] {
-            let chosen = choose(&all, &auditing, &|process| !elsewhere.contains(&process.pid));
-            assert_eq!(chosen.map(|(process, is_own)| (process.pid, is_own)), found, "{all:?} {elsewhere:?}");
-        }
-    }
 
     #[test]
     fn a_file_that_cannot_be_read_is_not_one_that_is_gone() {

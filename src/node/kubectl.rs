@@ -70,12 +70,12 @@ enum Failure {
     Asker,
 }
 
+/// The words of kubectl where the API server answers, and what it says is no good news. The last line of a long message
+/// is enough: /readyz lists the checks that fail.
+const ANSWERS: [&str; 3] = ["Error from server", "has prevented the request", "an error on the server"];
+
 fn failure(line: &str) -> Failure {
-    const AWAY: [&str; 12] = [
-        "Error from server",
-        // The last line of a long message: /readyz lists the checks that fail.
-        "has prevented the request",
-        "an error on the server",
+    const AWAY: [&str; 9] = [
         "connection to the server",
         "Unable to connect",
         TIMED_OUT,
@@ -93,7 +93,7 @@ fn failure(line: &str) -> Failure {
     match () {
         () if has(&ASKER) => Failure::Asker,
         () if has(&["(Forbidden)"]) => Failure::Forbidden,
-        () if has(&AWAY) => Failure::Away,
+        () if has(&ANSWERS) || has(&AWAY) => Failure::Away,
         () => Failure::Asker,
     }
 }
@@ -216,6 +216,15 @@ pub fn ask(process: &Process, path: &str) -> Answer {
         Ok((text, kubectl)) => Answer::Text(text, kubectl.asker),
         Err((why, Failure::Asker)) => Answer::Unusable(format!("{why:#}")),
         Err((why, _)) => Answer::Missing(format!("{why:#}")),
+    }
+}
+
+/// Why the API server of this process gives no answer at all: the last line of who asked. `None` if it gives one, such
+/// as that it is not ready, or if nobody can ask it.
+pub fn silence(process: &Process) -> Option<String> {
+    match ask(process, "/livez") {
+        Answer::Missing(why) if !ANSWERS.iter().any(|words| why.contains(words)) => Some(why),
+        _ => None,
     }
 }
 

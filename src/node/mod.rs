@@ -1,10 +1,10 @@
 //! The node: the only code that reads or changes the host.
 //!
-//! * [`root`] reads and writes files below a root directory that links can't lead out of. [`names`] has the names of
-//!   the temporary files beside a file. [`opening`] opens a file only if it is of the expected kind.
-//! * [`observe`] reads everything that a plan depends on, [`container`] what the API server's container sees,
-//!   [`kubelet`] the kubelet's configuration, and [`storage`] the
-//!   file system of the log directory.
+//! * [`root`] reads and writes files below a root directory that links can't lead out of, and is the one place that
+//!   says where a path of the node leads. [`names`] has the names of the temporary files beside a file, [`leftovers`]
+//!   removes those that a run has left. [`opening`] opens a file only if it is of the expected kind.
+//! * [`observe`] reads everything that a plan depends on, [`container`] where a path leads in the API server's
+//!   container, [`kubelet`] the kubelet's configuration, and [`storage`] the file system of the log directory.
 //! * [`transaction`] executes changes: all of them, or none. [`obstacle`] finds out what stands in their way.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
 //!   not proved yet.
@@ -13,10 +13,12 @@
 //!   previous log files to it.
 //! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
+//! * [`process`] runs other programs, and lists those that run.
 //! * [`apiserver`] looks at the running API server, [`pod`] at the logs of its container, and [`in_force`] at the files
 //!   and the log that it has. [`outgoing`] is the API server that a changed manifest replaces, and [`hidden`] makes the
-//!   kubelet restart it, over a [`net`]; [`leaving`] is what the kubelet still has of its pod. [`kubectl`] sends requests to it, and [`cluster`] reads and writes
-//!   its ConfigMap.
+//!   kubelet restart it, over a [`net`]; [`leaving`] is what the kubelet still has of its pod. [`kubectl`] sends
+//!   requests to it, and [`cluster`] reads and writes kubeadm's configuration in it, a ConfigMap.
+//! * `testing` is a node in a temporary directory, for tests.
 //!
 //! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
 

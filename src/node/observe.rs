@@ -1,25 +1,27 @@
 //! Reads everything on a node that a plan depends on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow, bail};
 
 use super::hidden;
-use super::kubelet::{manifest_path, usual_manifest_path};
+use super::kubelet::{KUBELET_CONFIG, StaticPods};
 use super::root::{Root, is_planted, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
-use crate::facts::{Directory, Facts, PatchDirectory, PatchFacts, Paths, Targets, Unit};
-use crate::path::parent;
+use crate::facts::{Directory, Facts, KubeletPods, PatchDirectory, PatchFacts, Paths, Targets, Unit};
+use crate::path::{is_within, parent};
+use crate::storage::persistence::{self, LAYER, Lasting};
 use crate::storage::{rotation, unit};
 use crate::wiring::patches::check::certificates;
-use crate::wiring::patches::file::kind_of;
 use crate::yaml::tree::MAX_BYTES;
 
 /// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
 const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// What is cleared at a boot, or in time, on most systems (file-hierarchy(7), tmpfiles.d(5)), whatever is mounted there.
+const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
 const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
@@ -30,10 +32,11 @@ const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 ///
 /// A file can't be read as text, or a file that was named doesn't exist.
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
-    let manifest_path = manifest_path(root, config)?;
+    let pods = StaticPods::of(root)?;
+    let manifest_path = config.manifest_path.clone().map_or_else(|| pods.manifest(root), Ok)?;
     let manifest = manifest(root, &manifest_path)?;
     if manifest.is_none() && config.manifest_path.is_some() {
-        let usual = usual_manifest_path(root)?;
+        let usual = pods.manifest(root)?;
         if root.stat(&usual)?.is_some() {
             bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
         }
@@ -61,12 +64,18 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             Err(error) => return Err(error),
         }
     }
+    let distribution = distribution(root)?;
+    let elsewhere = pods.elsewhere(root, &manifest_path).unwrap_or_default();
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: beside(root, &manifest_path, manifest.as_ref())?,
+        beside: match pods.is_directory_of(&manifest_path) {
+            true => beside(root, &manifest_path, manifest.as_ref())?,
+            false => Vec::new(),
+        },
+        kubelet: KubeletPods { config: KUBELET_CONFIG, elsewhere, has_url: pods.has_url },
         running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
         readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),
@@ -75,7 +84,8 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         kubeadm,
         joined: root.stat(KUBELET_KUBECONFIG)?.is_some(),
         certified: is_certified(root)?,
-        distribution: distribution(root)?,
+        distribution,
+        is_agent: is_agent(root, distribution)?,
         live: root.is_host(),
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
@@ -94,14 +104,18 @@ pub fn patches(root: &Root, directories: Vec<String>) -> Result<PatchFacts> {
     }
     for path in certificates() {
         if root.stat(path).is_ok_and(|entry| entry.is_some()) {
-            facts.certificates.push((*path).to_owned());
+            facts.certificates.push(path.to_owned());
         }
     }
     facts.directories = directories
         .into_iter()
         .map(|path| {
             let files = read_patches(root, &path).map_err(|error| format!("{error:#}"));
-            PatchDirectory { path, files }
+            let is_link =
+                root.look(&path).is_ok_and(|entry| entry.is_some_and(|entry| entry.kind == FileKind::Link));
+            // With a slash at its end, a path names what its link leads to.
+            let leads_to = (is_link && !path.ends_with('/')).then(|| root.leads_to(&path)).flatten();
+            PatchDirectory { path, leads_to, files }
         })
         .collect();
     Ok(facts)
@@ -114,8 +128,33 @@ fn read_patches(root: &Root, directory: &str) -> Result<Option<Vec<(String, Stri
         let text = text_of(&bytes).map_err(|error| anyhow!("{path}:{error}"))?.to_owned();
         Ok((path, text))
     };
-    let is_ours = |(name, _): &handover::Handed| kind_of(name.rsplit('/').next().unwrap_or_default()).is_some();
-    files.into_iter().filter(is_ours).map(text).collect::<Result<_>>().map(Some)
+    files.into_iter().map(text).collect::<Result<_>>().map(Some)
+}
+
+/// Finds `Targets::fleeting`.
+fn fleeting(root: &Root, paths: &Paths) -> Result<Vec<(String, String)>> {
+    let mounts = if root.is_host() { storage::mounts()? } else { Vec::new() };
+    let on = |path: &str| {
+        if !root.is_host() {
+            return None;
+        }
+        let real = storage::resolve(root, path).ok()?;
+        let judgement = persistence::judge(&mounts, &real, &storage::read_block);
+        (judgement.lasting == Lasting::Volatile).then_some(judgement.reason)
+    };
+    // Where the whole system is in memory, all is lost together. The layer of a container is lost later.
+    if on(parent(&paths.manifest)).is_some_and(|reason| !reason.contains(LAYER)) {
+        return Ok(Vec::new());
+    }
+    let judge = |path: &str| {
+        let cleared = CLEARED.iter().find(|directory| is_within(path, directory));
+        let cleared = cleared.map(|directory| format!("files in {directory} are removed at a boot, or in time"));
+        on(path).filter(|reason| !reason.contains(LAYER)).or(cleared)
+    };
+    let opened = paths.opened.iter().map(|opened| &opened.on_host);
+    let files: BTreeSet<_> =
+        paths.policies.iter().chain(opened).filter(|path| !paths.logs.contains(path)).collect();
+    Ok(files.into_iter().filter_map(|path| Some((path.clone(), judge(path)?))).collect())
 }
 
 /// The distribution without kubeadm that has left its signs on the node.
@@ -123,10 +162,8 @@ fn distribution(root: &Root) -> Result<Option<&'static Distribution>> {
     let release = root.text("/etc/os-release").ok().flatten().map(|file| file.text).unwrap_or_default();
     let os = release.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"'));
     for known in DISTRIBUTIONS {
-        for sign in known.signs {
-            if root.stat(sign)?.is_some() {
-                return Ok(Some(known));
-            }
+        if any(root, known.signs)? {
+            return Ok(Some(known));
         }
         if os.is_some() && os == known.os {
             return Ok(Some(known));
@@ -135,14 +172,30 @@ fn distribution(root: &Root) -> Result<Option<&'static Distribution>> {
     Ok(None)
 }
 
+/// Does any of these paths exist?
+fn any(root: &Root, paths: &[&str]) -> Result<bool> {
+    for path in paths {
+        if root.stat(path)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a node of a distribution never runs an API server.
+fn is_agent(root: &Root, distribution: Option<&Distribution>) -> Result<bool> {
+    distribution.map_or(Ok(false), |known| Ok(any(root, known.agent)? && !any(root, known.server)?))
+}
+
 /// Whether the node has the API server's certificate, which only control planes have.
 pub fn is_certified(root: &Root) -> Result<bool> {
     Ok(root.stat(API_SERVER_CERTIFICATE)?.is_some())
 }
 
-/// Whether the node is a worker: it has joined a cluster and is not a control plane. Needs no configuration.
+/// Whether the node is a worker: it has joined a cluster and is not a control plane, or is an agent of a distribution
+/// without kubeadm. Needs no configuration.
 pub fn is_worker(root: &Root) -> Result<bool> {
-    Ok(root.stat(KUBELET_KUBECONFIG)?.is_some() && !is_certified(root)?)
+    Ok(!is_certified(root)? && (root.stat(KUBELET_KUBECONFIG)?.is_some() || is_agent(root, distribution(root)?)?))
 }
 
 /// Reads the manifest. `None` if there is none.
@@ -228,11 +281,18 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             }
         }
     }
+    for typed in &paths.typed {
+        // Like the kubelet, this follows links.
+        if let Ok(entry) = root.stat(&typed.path) {
+            targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
+        }
+    }
     for opened in &paths.opened {
         if let Some(link) = container::misleading_link(root, opened) {
             targets.elsewhere.push((opened.on_host.clone(), link));
         }
     }
+    targets.fleeting = fleeting(root, paths).unwrap_or_default();
     let Some(log) = paths.logs.first() else { return Ok(targets) };
     let (directory, name) = split(log)?;
     let source = config.storage.source.as_ref();

@@ -86,7 +86,7 @@ impl Outgoing {
 
     /// Whether it accepts connections.
     pub fn listens(&self) -> bool {
-        apiserver::listens(&format!("/proc/{}/net", self.process.pid), self.process.listener())
+        apiserver::is_listening(&self.process)
     }
 
     /// The words by which another process takes it over if this one ends: the API server and its start, and if that
@@ -126,12 +126,12 @@ impl Outgoing {
 
     /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
     /// after which it closes its audit backend (kubernetes/apiserver `pkg/server/genericapiserver.go`) and then
-    /// writes the events that were left in it.
+    /// writes the events that were left in it. Returns false if it had ended already.
     ///
     /// # Errors
     ///
     /// The reason why the kubelet has to end it.
-    pub fn end(&mut self) -> Result<()> {
+    pub fn end(&mut self) -> Result<bool> {
         match (&self.events, &mut self.canary) {
             (EventSink::None, _) => {}
             (EventSink::Log(log), Some(canary)) => {
@@ -248,11 +248,19 @@ fn settles(log: &str) -> Result<bool> {
 }
 
 /// Sends SIGTERM to this process, never to another one that has its number by now. The descriptor stands for one
-/// process, so the check in `/proc` after it was opened is about the same process.
-fn terminate(process: &Process) -> Result<()> {
-    let fd = pidfd_open(process.pid).context("can't get a descriptor of the process")?;
-    ensure!(apiserver::read_process(process.pid).as_ref() == Some(process), "it has ended");
-    pidfd_send_signal(&fd, libc::SIGTERM).context("can't send a signal to the process")
+/// process, so the check in `/proc` after it was opened is about the same process. Returns false if it has ended.
+fn terminate(process: &Process) -> Result<bool> {
+    let fd = match pidfd_open(process.pid) {
+        Err(Errno::ESRCH) => return Ok(false),
+        opened => opened.context("can't get a descriptor of the process")?,
+    };
+    if apiserver::read_process(process.pid).as_ref() != Some(process) {
+        return Ok(false);
+    }
+    match pidfd_send_signal(&fd, libc::SIGTERM) {
+        Err(Errno::ESRCH) => Ok(false),
+        sent => sent.map(|()| true).context("can't send a signal to the process"),
+    }
 }
 
 // nix has neither call (as of 0.31).
@@ -348,9 +356,10 @@ mod tests {
     #[test]
     fn a_signal_ends_the_process_that_is_meant() {
         let (mut child, process) = sleeper();
-        terminate(&process).unwrap();
+        assert!(terminate(&process).unwrap());
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
-        assert!(terminate(&process).is_err(), "it has been waited for");
+        // It has ended, and been waited for, which is no error.
+        assert!(!terminate(&process).unwrap());
     }
 
     #[test]
@@ -386,8 +395,7 @@ mod tests {
         let earlier = Process { started: process.started - 1, ..process.clone() };
         let other = Process { arguments: vec!["kube-apiserver".to_owned()], ..process };
         for wrong in [earlier, other] {
-            let error = terminate(&wrong).unwrap_err().to_string();
-            assert!(error.contains("ended"), "{error}");
+            assert!(!terminate(&wrong).unwrap());
         }
         assert_eq!(child.try_wait().unwrap(), None);
         child.kill().unwrap();

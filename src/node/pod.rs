@@ -14,13 +14,14 @@ use std::time::SystemTime;
 use anyhow::{Result, anyhow};
 use nix::fcntl::OFlag;
 
+use super::apiserver::{self, Processes};
 use super::kubelet;
 use super::opening::{Expected, open_known};
 use super::process::{is_kubelet, is_static, pod_of, running, words};
 use super::root::Root;
 use crate::audit::log::last_words;
 use crate::facts::server::Process;
-use crate::wiring::manifest;
+use crate::wiring::manifest::{self, Auditing};
 
 /// How many bytes at the end of a log are read.
 const LIMIT: u64 = 64 << 20;
@@ -118,17 +119,22 @@ impl Container {
         self.pods().into_iter().map(|(uid, _)| uid).collect()
     }
 
-    /// Whether a process is in a pod of this manifest's name. `None` if nothing shows it, such as for a container
-    /// runtime that names its control groups in its own way.
-    pub fn has(&self, process: &Process) -> Option<bool> {
+    /// The API servers that run in a pod of this manifest's name, or of which nothing shows that they do not, such as with
+    /// a container runtime that names its control groups in its own way; and whether a kubelet runs.
+    pub fn processes(&self) -> Processes {
+        let mut found = apiserver::find_processes();
         let pods = self.pods();
-        let uid = pod_of(process.pid).filter(|_| !pods.is_empty())?;
-        Some(pods.iter().any(|(pod, _)| *pod == uid))
+        found.api_servers.retain(|process| match pod_of(process.pid) {
+            Some(uid) if !pods.is_empty() => pods.iter().any(|(pod, _)| *pod == uid),
+            _ => true,
+        });
+        found
     }
 
-    /// Whether a process is in a pod of this manifest's name, or nothing shows that it is not.
-    pub fn may_have(&self, process: &Process) -> bool {
-        self.has(process) != Some(false)
+    /// The one API server of the manifest, and whether it runs with the flags of the manifest. `None` if none runs, or if
+    /// it is not known which one it is.
+    pub fn api_server(&self, auditing: &Auditing) -> Option<(Process, bool)> {
+        choose(self.processes().api_servers, auditing)
     }
 
     /// The logs of this container that are there now. The kubelet removes those of earlier starts.
@@ -156,6 +162,20 @@ impl Container {
         let own: Vec<_> = logs.iter().filter(|log| pod.as_ref() == Some(&log.pod)).cloned().collect();
         let logs = if own.is_empty() { logs } else { own };
         logs.into_iter().max_by_key(|log| (log.written, log.restarts))
+    }
+}
+
+/// The API server of a manifest among those that may be in its pod, and whether it runs with the flags of the manifest.
+fn choose(mut all: Vec<Process>, auditing: &Auditing) -> Option<(Process, bool)> {
+    // One that is being replaced may still run.
+    let is_own = |process: &&Process| process.is(&auditing.flags, &auditing.words);
+    match (all.iter().filter(is_own).max_by_key(|process| process.started), all.len()) {
+        (Some(newest), _) => Some((newest.clone(), true)),
+        (None, 1) => all.pop().map(|other| (other, false)),
+        (None, number) => {
+            log::info!("{number} API servers run here, and none with the flags of the manifest");
+            None
+        }
     }
 }
 
@@ -258,6 +278,33 @@ mod tests {
 
     const UID: &str = "0123456789abcdef0123456789abcdef";
     const OTHER: &str = "ffffffffffffffffffffffffffffffff";
+
+    #[test]
+    fn the_api_server_of_a_manifest_is_the_newest_with_its_flags_or_the_only_one() {
+        let process = |pid: i32, words: &str| Process {
+            pid,
+            started: pid.unsigned_abs().into(),
+            arguments: words.split(' ').map(str::to_owned).collect(),
+        };
+        let auditing = Auditing {
+            flags: [("audit-policy-file".to_owned(), "/p".to_owned())].into_iter().collect(),
+            words: vec!["--audit-policy-file=/p".to_owned()],
+            ..Auditing::default()
+        };
+        let own = |pid| process(pid, "kube-apiserver --audit-policy-file=/p");
+        let other = |pid| process(pid, "kube-apiserver --audit-policy-file=/q");
+        for (all, found) in [
+            (vec![own(1)], Some((1, true))),
+            (vec![other(1)], Some((1, false))),
+            (vec![other(1), other(2)], None),
+            (vec![own(2), own(1)], Some((2, true))),
+            (vec![own(1), other(2)], Some((1, true))),
+            (vec![], None),
+        ] {
+            let chosen = choose(all.clone(), &auditing);
+            assert_eq!(chosen.map(|(process, is_own)| (process.pid, is_own)), found, "{all:?}");
+        }
+    }
 
     fn container(logs: &Path) -> Container {
         let text = |text: &str| text.to_owned();

@@ -72,11 +72,29 @@ pub fn program(pid: i32) -> Option<String> {
     Some(name.strip_suffix(" (deleted)").unwrap_or(name).to_owned())
 }
 
-/// The words of a process's command line; none if it has ended.
+/// The words of a process's command line; none if it has ended, also if nobody has waited for it.
 pub fn words(pid: i32) -> Vec<String> {
     let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if words.is_empty() {
+        return Vec::new();
+    }
     let words = words.strip_suffix(b"\0").unwrap_or(&words);
     words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// When a process started: the kernel's hundredths of a second (USER_HZ) since the machine started.
+pub fn started(pid: i32) -> Option<u64> {
+    stat_field(&stat(pid)?, 19)
+}
+
+fn stat(pid: i32) -> Option<String> {
+    Some(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?).into_owned())
+}
+
+/// A field of a `/proc/PID/stat`, by its number after the name in brackets, which may contain anything
+/// (proc_pid_stat(5)).
+fn stat_field<T: std::str::FromStr>(stat: &str, number: usize) -> Option<T> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(number)?.parse().ok()
 }
 
 /// Where a process runs, by its control group.
@@ -244,12 +262,8 @@ fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
 
 /// The processes that a process has started, and those that these have started.
 fn descendants(pid: u32) -> Vec<i32> {
-    // proc_pid_stat(5): after the name in brackets come the state and the parent.
-    let parent = |pid: i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<i32>().ok()
-    };
-    let parents: Vec<_> = running().filter_map(|(pid, _)| Some((pid, parent(pid)?))).collect();
+    let parents: Vec<(i32, i32)> =
+        running().filter_map(|(pid, _)| Some((pid, stat_field(&stat(pid)?, 1)?))).collect();
     let mut found: Vec<i32> = pid.try_into().into_iter().collect();
     let mut at = 0;
     while let Some(above) = found.get(at).copied() {
@@ -309,6 +323,13 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_of_a_process_are_read_whatever_its_name_is() {
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 2000";
+        assert_eq!((stat_field(stat, 1), stat_field(stat, 19)), (Some(1), Some(12345)));
+        assert_eq!(stat_field::<u64>("nonsense", 19), None);
+    }
+
+    #[test]
     fn a_process_counts_by_its_program_and_not_by_its_name() {
         let directory = tempfile::tempdir().unwrap();
         let copy = directory.path().join("kubeadm");
@@ -318,7 +339,7 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         fs::remove_file(&copy).unwrap();
         // The kernel lets the parent go on before the new program has its arguments.
-        while words(pid) == [""] {
+        while words(pid).is_empty() {
             std::thread::yield_now();
         }
         let (program, words) = (program(pid), words(pid));
@@ -343,7 +364,7 @@ mod tests {
                 Command::new(&program).args(["-c", "read -r x"]).stdin(Stdio::piped()).spawn().unwrap();
             let pid = i32::try_from(child.id()).unwrap();
             // The kernel lets the parent go on before the new program has its arguments.
-            while words(pid) == [""] {
+            while words(pid).is_empty() {
                 std::thread::yield_now();
             }
             let named = running().any(|process| process == (pid, "kubelet".to_owned()));

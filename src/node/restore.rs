@@ -42,7 +42,11 @@ fn sets_back_to(root: &Root, id: Option<&str>) -> Result<Vec<Set>> {
         }
     }
     match id {
-        Some(id) => bail!("there is no backup {id} in {}; choose one from `restore --list`", root.shown(BACKUPS)),
+        Some(id) => bail!(
+            "there is no backup {id} in {}; list the IDs with {} restore --list",
+            root.shown(BACKUPS),
+            root.program()
+        ),
         None => bail!("there is no backup in {}, so there is nothing to restore", root.shown(BACKUPS)),
     }
 }
@@ -151,7 +155,7 @@ mod tests {
         let node = Node::new();
         node.apply(&[node.create_directory("/srv/a/b")], 0).unwrap();
         node.put("/srv/a/b/x", "");
-        let note = "/srv/a/b stays: it has 1 file(s) or directories in it, such as \"x\"; a log is never deleted";
+        let note = "/srv/a/b stays: it has 1 file(s) or directories in it, such as \"x\"";
         assert_eq!(way_back(&node.root, None).unwrap().notes, [note]);
         node.put("/srv/y", "");
         let outer = "/srv stays: it has 2 file(s) or directories in it, ";

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -28,7 +28,10 @@ use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Te
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); this program follows as many.
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
+
+/// The largest file that this program writes or replaces: one that it read, with the settings.
+const MAX_WRITTEN: usize = 2 * MAX_BYTES;
 
 /// A system call that failed, with its error number for callers that need it.
 #[derive(Debug)]
@@ -76,6 +79,12 @@ impl Root {
     /// Whether this is the running system's own root directory, under whatever name it was given.
     pub fn is_host(&self) -> bool {
         self.host
+    }
+
+    /// This program with the option that names this root directory, for commands in messages.
+    pub fn program(&self) -> String {
+        let option = if self.host { String::new() } else { format!(" --root {}", self.path.display()) };
+        format!("kube-audit-bootstrap{option}")
     }
 
     /// `path` for messages: as the node sees it, with its path on the host in parentheses if that differs.
@@ -222,20 +231,17 @@ impl Root {
     pub fn real(&self, path: &str) -> Result<String> {
         let mut at = path.to_owned();
         for links in 0..=MAX_LINKS {
-            let (parent, name) = split(&at)?;
-            let target = self.find(parent).and_then(|directory| self.target(&directory, name));
-            match target {
-                Ok(target) => {
-                    let shown = self.shown(&at);
-                    let target = target.into_string();
-                    let target = target
-                        .map_err(|_| anyhow!("{shown} is a link to a name that isn't UTF-8; correct the link"))?;
+            match self.link(&at) {
+                Ok(Some(target)) => {
                     // The kernel resolves the parents, `..` included, because `..` may come after another link.
-                    at = if target.starts_with('/') { target } else { format!("{parent}/{target}") };
+                    at = if target.starts_with('/') { target } else { format!("{}/{target}", split(&at)?.0) };
                 }
-                Err(Errno::EINVAL) => return Ok(at),
+                Ok(None) => return Ok(at),
                 Err(Errno::ENOENT) if links == 0 => return Ok(at),
                 Err(Errno::ENOENT) => bail!(dangling(&self.shown(path))),
+                Err(Errno::EILSEQ) => {
+                    bail!("{} is a link to a name that isn't UTF-8; correct the link", self.shown(&at))
+                }
                 Err(errno) => return Err(self.error("look at", &at, errno)),
             }
         }
@@ -243,12 +249,9 @@ impl Root {
     }
 
     /// Where a path leads, with all links in it resolved, as the node sees it. `None` if there are no links in it, or
-    /// if `/proc` is not mounted.
+    /// if nothing is there.
     pub fn leads_to(&self, path: &str) -> Option<String> {
-        let name = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
-        let real = name(&self.find(path).ok()?)?;
-        let below = real.strip_prefix(name(&self.fd)?).ok()?.to_str()?;
-        Some(format!("/{below}")).filter(|real| real.as_str() != path)
+        Some(self.walk(path, true).ok()?.path).filter(|real| real != path)
     }
 
     /// Whether a link is followed: not if another user may have put it there, that is, if others than the root user can
@@ -321,10 +324,8 @@ impl Root {
             match kind_of(&stat) {
                 FileKind::Link if !rest.is_empty() || follow => {
                     if !self.follows(&at.stat, &stat) {
-                        let path =
-                            above.iter().chain([&at]).map(|found| found.name.as_str()).chain([name.as_str()]);
-                        let path = path.collect::<Vec<_>>().join("/");
-                        return Err(Stop { errno: Errno::EACCES, link: Some((path, stat.st_uid)) });
+                        let link = Some((path_of(&above, &[&at.name, &name]), stat.st_uid));
+                        return Err(Stop { errno: Errno::EACCES, link });
                     }
                     links += 1;
                     if links > MAX_LINKS {
@@ -339,12 +340,13 @@ impl Root {
                 }
                 FileKind::Directory => above.push(std::mem::replace(&mut at, Found { fd, stat, name })),
                 _ if rest.is_empty() => {
-                    return Ok(Place { directory: Some(at.fd), found: Found { fd, stat, name } });
+                    let path = path_of(&above, &[&at.name, &name]);
+                    return Ok(Place { path, directory: Some(at.fd), found: Found { fd, stat, name } });
                 }
                 _ => return Err(Errno::ENOTDIR.into()),
             }
         }
-        Ok(Place { directory: None, found: at })
+        Ok(Place { path: path_of(&above, &[&at.name]), directory: None, found: at })
     }
 
     /// The root directory as the start of a search.
@@ -372,15 +374,21 @@ impl Root {
         }
     }
 
-    /// Where the link `name` in a directory leads. EINVAL if it is not a link, EACCES if it is not followed.
-    fn target(&self, directory: &OwnedFd, name: &str) -> nix::Result<std::ffi::OsString> {
+    /// The target of the link at `path`, as it is written; `None` if no link is there. Links above it are followed.
+    ///
+    /// # Errors
+    ///
+    /// EACCES if the link is not followed, EILSEQ if its target isn't UTF-8.
+    pub(super) fn link(&self, path: &str) -> nix::Result<Option<String>> {
+        let (parent, name) = split(path).map_err(|_| Errno::EINVAL)?;
+        let directory = self.find(parent)?;
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let link = openat(directory, name, flags, Mode::empty())?;
+        let link = openat(&directory, name, flags, Mode::empty())?;
         let stat = fstat(&link)?;
         match kind_of(&stat) {
-            FileKind::Link if !self.follows(&fstat(directory)?, &stat) => Err(Errno::EACCES),
-            FileKind::Link => readlinkat(&link, ""),
-            _ => Err(Errno::EINVAL),
+            FileKind::Link if !self.follows(&fstat(&directory)?, &stat) => Err(Errno::EACCES),
+            FileKind::Link => readlinkat(&link, "")?.into_string().map(Some).map_err(|_| Errno::EILSEQ),
+            _ => Ok(None),
         }
     }
 
@@ -538,8 +546,17 @@ struct Found {
     name: String,
 }
 
+/// The path of names in a directory. `above`: the directories that a search passed, from the root directory on.
+fn path_of(above: &[Found], names: &[&str]) -> String {
+    let all: Vec<_> = above.iter().map(|found| found.name.as_str()).chain(names.iter().copied()).collect();
+    // The root directory has no name.
+    if all == [""] { "/".to_owned() } else { all.join("/") }
+}
+
 /// What a search reached, and its directory if it is not a directory itself.
 struct Place {
+    /// The path of it, without links.
+    path: String,
     directory: Option<OwnedFd>,
     found: Found,
 }
@@ -583,7 +600,7 @@ impl Slot {
     }
 
     /// The identity and the bytes of the regular file `name` of this directory; `None` if there is none. A link is
-    /// none.
+    /// none, and so is a file that is larger than any file that this program writes.
     pub fn content(&self, name: &str) -> nix::Result<Option<(FileIdentity, Vec<u8>)>> {
         let mut file = match self.open(name) {
             Ok(file) => file,
@@ -592,8 +609,9 @@ impl Slot {
         };
         let identity = identity(&fstat(&file)?);
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?;
-        Ok(Some((identity, bytes)))
+        let mut some = (&mut file).take(MAX_WRITTEN as u64 + 1);
+        some.read_to_end(&mut bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?;
+        Ok(Some((identity, bytes)).filter(|(_, bytes)| bytes.len() <= MAX_WRITTEN))
     }
 
     /// Creates an empty file that only this user can read, and opens it for writing. First removes a file with that
@@ -841,6 +859,9 @@ mod tests {
             ("/etc/directory/file", Some("/etc/real/file")),
             ("/chain", Some("/secret")),
             ("/none", None),
+            ("/", None),
+            ("/etc/directory/..", Some("/etc")),
+            ("/etc/directory/../..", Some("/")),
         ] {
             assert_eq!(node.root.leads_to(path).as_deref(), leads_to, "{path}");
         }
@@ -896,6 +917,16 @@ mod tests {
         let host = Root::open(Path::new("/")).unwrap();
         assert!(!host.read("/proc/self/status", 1 << 20).unwrap().unwrap().bytes.is_empty());
         assert!(host.read("/proc/self/status", 10).is_err());
+    }
+
+    #[test]
+    fn what_this_program_cannot_have_written_is_not_read_as_its_own() {
+        let node = Node::with(&[("/d/file", "")]);
+        let slot = node.root.slot("/d/file").unwrap();
+        for (size, is_read) in [(MAX_WRITTEN, true), (MAX_WRITTEN + 1, false)] {
+            std::fs::write(node.host("/d/file"), vec![b'x'; size]).unwrap();
+            assert_eq!(slot.content("file").unwrap().is_some(), is_read, "{size}");
+        }
     }
 
     #[test]

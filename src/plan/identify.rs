@@ -9,10 +9,12 @@ use crate::audit::version::Version;
 use crate::facts::Facts;
 use crate::facts::distribution::Distribution;
 use crate::facts::file::Text;
+use crate::path::{is_within, parent};
 use crate::wiring::Refusal;
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, Manifest};
 use crate::wiring::pod;
+use crate::yaml::edit::{New, render};
 
 /// What kind of node this is. It borrows the texts of the node's files.
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl<'f> Identity<'f> {
             () if self.manifest.is_some() => Role::ControlPlane,
             () if has(Purpose::Init) || intent.is_without_file(Occasion::Init) => Role::FirstBoot,
             () if has(Purpose::JoinControlPlane) || intent.is_without_file(Occasion::Join) => Role::Joining,
-            () if has(Purpose::JoinWorker) || facts.joined => Role::Worker,
+            () if has(Purpose::JoinWorker) || facts.joined || facts.is_agent => Role::Worker,
             () => Role::Image,
         }
     }
@@ -121,29 +123,65 @@ impl<'f> Identity<'f> {
     /// A node with an API server's certificate must have a manifest.
     fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
         if self.manifest.is_none() && facts.joined && facts.certified {
-            let message = format!(
+            let mut message = format!(
                 "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in \
                  another file, set manifest.path to it",
                 facts.manifest_path
             );
+            if facts.kubelet.has_url {
+                let _ = write!(
+                    message,
+                    "; if the kubelet takes it from staticPodURL ({}), add the audit flags and mounts to the pod there",
+                    facts.kubelet.config
+                );
+            }
             // With a file for kubeadm init, kubeadm may be running at this moment.
             if self.role != Role::FirstBoot {
                 bail!(message);
             }
             self.warnings.push(message);
         }
+        if self.manifest.is_some() && facts.running.is_none() {
+            let (manifest, config) = (&facts.manifest_path, facts.kubelet.config);
+            let directory = parent(manifest);
+            self.warnings.extend(facts.kubelet.elsewhere.as_deref().map(|path| match path {
+                "" => format!(
+                    "{config}: staticPodPath is missing or empty, so the kubelet starts no API server from {manifest}; \
+                     write staticPodPath: {directory}, and run systemctl restart kubelet"
+                ),
+                path => format!(
+                    "{manifest}: the kubelet does not read this file, because its path of static pods is {path}; correct \
+                     manifest.path, or write staticPodPath: {directory} in {config}, and run systemctl restart kubelet"
+                ),
+            }));
+        }
         Ok(())
     }
 
-    /// A node that shows nothing of kubeadm may belong to a distribution that does without it.
+    /// A node that shows nothing of kubeadm may belong to a distribution that does without it, and so may a manifest.
     fn expect_kubeadm(&self, intent: &Intent<'_>, facts: &Facts) -> Result<()> {
-        match facts.distribution.filter(|_| self.role == Role::Image && !intent.occasion.is_kubeadm()) {
-            Some(Distribution { name, advice, .. }) => bail!(
-                "this is a node of {name}, which starts the API server without kubeadm, so this program can't make it \
-                 audit; {advice}"
-            ),
-            None => Ok(()),
+        let Some(known) = facts.distribution else { return Ok(()) };
+        let is_in = |directory| is_within(&facts.manifest_path, directory);
+        let is_its_manifest = self.manifest.is_some() && known.manifests.is_some_and(is_in);
+        if !is_its_manifest && (self.role != Role::Image || intent.occasion.is_kubeadm()) {
+            return Ok(());
         }
+        let Distribution { name, advice, own, .. } = known;
+        let mut message = format!(
+            "this is a node of {name}, which starts the API server without kubeadm, so this program can't make it \
+             audit; {advice}"
+        );
+        if let Some(own) = own {
+            let (own, arguments): (Vec<_>, Vec<_>) =
+                intent.config.flags().into_iter().partition(|(flag, _)| own.contains(&flag.as_str()));
+            let own = own.into_iter().map(|(flag, value)| (flag, New::Str(value)));
+            let arguments = arguments.into_iter().map(|(flag, value)| New::Str(format!("{flag}={value}")));
+            let arguments = ("kube-apiserver-arg".to_owned(), New::List(arguments.collect()));
+            let lines = render(&own.chain([arguments]).collect::<Vec<_>>());
+            let lines: String = lines.lines().map(|line| format!("\n    {line}")).collect();
+            let _ = write!(message, ":{lines}");
+        }
+        bail!(message)
     }
 
     /// The image of the running API server is newer than the file that the cluster was made from.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::change::Change;
 use crate::facts::file::Text;
-use crate::facts::in_force::{Found, HeldFile, HeldLog, LogState, Running};
+use crate::facts::in_force::{Away, Found, HeldFile, HeldLog, LogState, Running};
 use crate::path::parent;
 use crate::wiring::manifest::read_auditing;
 use crate::wiring::{Refusal, mark};
@@ -24,6 +24,8 @@ pub enum State {
     Differs,
     /// It has something else, and the manifest was written after it started, so the kubelet is about to restart it.
     Pending,
+    /// It does not answer, or it does not run and nothing is about to start it.
+    Silent,
     /// No API server runs, it is not known which one is that of the manifest, or its files do not tell.
     #[default]
     Unknown,
@@ -36,6 +38,7 @@ impl State {
             State::Ok => "ok",
             State::Differs => "differs",
             State::Pending => "pending",
+            State::Silent => "silent",
             State::Unknown => "unknown",
         }
     }
@@ -67,13 +70,47 @@ impl InForce {
 
     /// The process that is to be replaced by another one.
     pub fn outdated(&self) -> Option<i32> {
-        self.process.filter(|_| !self.is_settled())
+        self.process.filter(|_| matches!(self.state, State::Differs | State::Pending))
+    }
+
+    /// Adds that the API server of the manifest at `path` is of no use at this moment, and returns the sentence. `age`: how
+    /// long ago the manifest was written; the kubelet may be about to start the API server.
+    pub fn add_away(&mut self, path: &str, process: Option<i32>, why: &Away, age: Option<Duration>) -> String {
+        let is_new = age.is_some_and(|age| age < SETTLED);
+        let pid = process.unwrap_or_default();
+        let logs = "see the kubelet's log (journalctl -u kubelet) and its own (crictl ps -a, crictl logs)";
+        let (state, text) = match why {
+            Away::Gone if is_new => (
+                State::Pending,
+                format!("{path}: the kubelet has not started the API server yet; look again in a minute"),
+            ),
+            Away::Gone => (State::Silent, format!("{path}: no API server of this manifest runs; {logs}")),
+            Away::Closed => (
+                State::Pending,
+                format!(
+                    "{path}: the API server (process {pid}) takes no requests: it is being started or ended; look again \
+                     in a minute"
+                ),
+            ),
+            Away::Silent(why) => {
+                (State::Silent, format!("{path}: the API server (process {pid}) does not answer ({why}); {logs}"))
+            }
+        };
+        if self.state != State::Differs {
+            self.state = state;
+        }
+        self.process = process;
+        self.reasons.push(Reason { path: path.to_owned(), text: text.clone() });
+        text
     }
 }
 
-/// Judges the API server that runs here. `manifest`: the text of its manifest. `policy`: the path of the policy, and its
-/// content after the run; without it, its present content counts, and no mark.
-pub fn judge(running: &Running, manifest: &str, policy: Option<(&str, &[u8])>) -> InForce {
+/// Judges the API server that runs here. `manifest`: the text of its manifest. `after`: the content that the policy at a
+/// path has after the run; without it, its present content counts, and no mark.
+pub fn judge(running: &Running, manifest: &str, after: &dyn Fn(&str) -> Option<Vec<u8>>) -> InForce {
+    let path = read_auditing(manifest).ok().and_then(|auditing| auditing.policy);
+    let policy = path.as_deref().and_then(|path| Some((path, after(path)?)));
+    let policy = policy.as_ref().map(|(path, bytes)| (*path, bytes.as_slice()));
     judge_marked(running, policy, policy.and_then(|(_, bytes)| mark::is_marked(manifest, bytes)))
 }
 
@@ -215,13 +252,13 @@ pub fn restart_for_policy(
         return Ok(());
     };
     let policy = read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
-    let Some((path, bytes)) = changes.iter().find_map(|change| match change {
-        Change::WriteFile { path, bytes, .. } if Some(path) == policy.as_ref() => Some((path, bytes)),
+    let Some(bytes) = changes.iter().find_map(|change| match change {
+        Change::WriteFile { path, bytes, .. } if Some(path) == policy.as_ref() => Some(bytes),
         _ => None,
     }) else {
         return Ok(());
     };
-    let in_force = running.map(|running| judge(running, &manifest.text, Some((path, bytes))));
+    let in_force = running.map(|running| judge(running, &manifest.text, &|_| Some(bytes.clone())));
     if in_force.is_some_and(|in_force| in_force.state == State::Ok) {
         return Ok(());
     }
@@ -330,7 +367,7 @@ mod tests {
         for (manifest, state, process) in
             [(900, State::Unknown, None), (1950, State::Pending, Some(7)), (1500, State::Differs, Some(7))]
         {
-            let found = judge(&running(manifest, None), "", None);
+            let found = judge(&running(manifest, None), "", &|_| None);
             assert_eq!((found.state, found.process, found.outdated()), (state, process, process), "{manifest}");
         }
     }
@@ -350,7 +387,7 @@ mod tests {
             (LogState::OtherDirectory(None), &["mounted another one"]),
         ] {
             let holding = Holding { files: vec![], log: Some(HeldLog { path: path.to_owned(), state: log }) };
-            let found = judge(&running(900, Some(holding)), "", None);
+            let found = judge(&running(900, Some(holding)), "", &|_| None);
             let state = if words.is_empty() { State::Ok } else { State::Differs };
             assert_eq!(found.state, state);
             let text = found.reasons.first().map_or("", |reason| &reason.text);

@@ -26,15 +26,18 @@ pub mod testing;
 pub mod way_back;
 pub mod wire;
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use in_force::InForce;
 
 use crate::audit::version::Version;
-use crate::change::Change;
+use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::Config;
 use crate::facts::LogPlace;
 use crate::facts::file::{Attributes, Files};
+use crate::facts::in_force::Away;
 use crate::storage::forecast::Forecast;
 
 /// Why the program was started. Set by the caller, never by the file.
@@ -252,7 +255,38 @@ pub struct LogStorage {
     pub forecast: Forecast,
 }
 
+impl LogStorage {
+    /// Can an event be written? While it can't, the API server drops events and goes on.
+    pub fn takes_events(&self) -> bool {
+        !self.seen.is_read_only && self.seen.disk.is_none_or(|disk| disk.has_room())
+    }
+}
+
 impl Plan {
+    /// Says that the API server of the manifest at `path` is of no use at this moment. `age`: how long ago its manifest
+    /// was written. `asks_cluster`: it would have been asked for the cluster's kubeadm configuration, too.
+    pub fn tell_away(
+        &mut self,
+        path: &str,
+        process: Option<i32>,
+        away: &Away,
+        age: Option<Duration>,
+        asks_cluster: bool,
+    ) {
+        let why = self.in_force.add_away(path, process, away, age);
+        if asks_cluster {
+            self.unknown
+                .get_or_insert_with(|| "not asked, as the API server does not answer; see the warning".to_owned());
+        }
+        self.warnings.push(why);
+    }
+
+    /// Does the cluster's kubeadm configuration have the settings already?
+    pub fn has_cluster_settings(&self) -> bool {
+        self.subjects.iter().any(|subject| subject.path == KUBEADM_CONFIG)
+            && !self.changes.iter().any(|planned| planned.change.path() == KUBEADM_CONFIG)
+    }
+
     /// Refuses the plan. Only the first reason is kept.
     fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);

@@ -177,13 +177,23 @@ impl<'j> Judge<'j> {
             );
         };
         let found = self.patches.directories.iter().find(|found| found.path == path);
+        // For init without a file, the hook gives kubeadm a directory with copies.
+        let is_copied = self.intent.is_without_file(Occasion::Init);
+        if let Some(target) = found.and_then(|found| found.leads_to.as_ref()).filter(|_| !is_copied) {
+            bail!(
+                "{named_by}: {path} is a symbolic link, and kubeadm reads no patches through one; write {target}"
+            );
+        }
         match found.map(|found| &found.files) {
-            Some(Ok(Some(files))) => Ok(Some((path, files))),
+            Some(Ok(Some(files))) => {
+                self.warnings.extend(files.iter().filter_map(|(path, text)| file::doubt(path, text)));
+                Ok(Some((path, files)))
+            }
             Some(Err(why)) => bail!("{named_by}: {why}"),
             Some(Ok(None)) | None => {
                 self.warnings.push(format!(
-                    "{named_by}: {path} does not exist, so its patches can't be checked; when it is there, run \
-                     kube-audit-bootstrap plan again"
+                    "{named_by}: {path} does not exist, so its patches can't be checked, and kubeadm stops without it; \
+                     when it is there, run kube-audit-bootstrap plan again"
                 ));
                 Ok(None)
             }
@@ -206,7 +216,8 @@ impl<'j> Judge<'j> {
     /// `None`: there are no patches of the API server. `Err`: what is wrong with a patch.
     fn check(&self, files: &Patches, base: Base<'_>) -> Result<Option<Result<Made, String>>, String> {
         let told = |(path, refusal): (String, crate::wiring::Refusal)| format!("{path}:{refusal}");
-        let files = file::read(files.iter().map(|(path, text)| (path.as_str(), text.as_str()))).map_err(told)?;
+        let texts = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        let files = file::read(texts, self.version).map_err(told)?;
         if files.is_empty() {
             return Ok(None);
         }
@@ -230,7 +241,7 @@ impl<'j> Judge<'j> {
                 Err(why) => self.warnings.push(format!("{why:#}")),
             }
         }
-        for PatchDirectory { path, files } in &self.patches.directories {
+        for PatchDirectory { path, files, .. } in &self.patches.directories {
             match files {
                 _ if known.contains(path) => {}
                 Ok(Some(files)) => self.foresee_one(("if kubeadm upgrade is given", "", path), files, text),
@@ -281,6 +292,7 @@ mod tests {
     fn wired(intent: &Intent<'_>, facts: &Facts, directories: &[(&str, Found<'_>)]) -> Result<Wiring> {
         let directory = |(path, found): &(&str, Found<'_>)| PatchDirectory {
             path: (*path).to_owned(),
+            leads_to: None,
             files: found
                 .map(|text| text.map(|text| vec![(format!("{path}/kube-apiserver+json.yaml"), text.to_owned())]))
                 .map_err(str::to_owned),
@@ -351,6 +363,34 @@ mod tests {
         let warnings = wired(&intent(&config("")), &node(upgrade, Some(API_SERVER)), &[]).unwrap().warnings;
         let words = "\"p\" depends on the directory in which kubeadm is started";
         assert!(warnings.iter().any(|line| line.contains(words)), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_directory_of_patches_that_is_a_link_is_refused() {
+        let init = format!(
+            "{CLUSTER}---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {{directory: /p}}\n"
+        );
+        let given = KubeadmCall { patches: Some("/p".to_owned()), directory: None };
+        for (file, occasion, leads_to, is_refused) in [
+            (init.as_str(), Occasion::Any, Some("/real"), true),
+            (init.as_str(), Occasion::Any, None, false),
+            // The hook gives kubeadm a directory with copies.
+            ("", Occasion::Init, Some("/real"), false),
+        ] {
+            let config = config("");
+            let call = if file.is_empty() { given.clone() } else { KubeadmCall::default() };
+            let intent = Intent { kubeadm: &call, occasion, ..intent(&config) };
+            let directory = PatchDirectory {
+                path: "/p".to_owned(),
+                leads_to: leads_to.map(str::to_owned),
+                files: Ok(Some(vec![("/p/kube-apiserver+json.yaml".to_owned(), GOOD.to_owned())])),
+            };
+            let patches = PatchFacts { directories: vec![directory], certificates: Vec::new() };
+            let facts = node(file, None);
+            let found = wire(&intent, &facts, &patches, identify(&intent, &facts).unwrap());
+            let why = found.err().map(|error| format!("{error:#}")).unwrap_or_default();
+            assert_eq!(why.contains("/p is a symbolic link") && why.contains("write /real"), is_refused, "{why}");
+        }
     }
 
     #[test]

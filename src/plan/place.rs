@@ -16,9 +16,6 @@ use crate::storage::persistence::Lasting;
 use crate::storage::rotation;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
-/// With less room than this, in bytes, it is useless to start a log.
-const MIN_ROOM: u64 = 1 << 20;
-
 /// What an existing directory is to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
@@ -228,10 +225,7 @@ impl Planner<'_> {
         let name = log.rsplit('/').next().unwrap_or_default();
         match fit(there, &format!("{from}/{name}"), &[], false, &wanted) {
             Fit::Own if wanted.met_by(&there.attributes) => {}
-            Fit::Own => {
-                let (path, before) = (from.to_owned(), there.attributes.clone());
-                self.add(Step::Storage, Change::SetAttributes { path, before, after: wanted });
-            }
+            Fit::Own => self.close(from, &there.attributes, wanted),
             Fit::Shared(other) => self.plan.refuse(format!(
                 "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; \
                  name a directory that only the log uses"
@@ -241,6 +235,20 @@ impl Planner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives an existing directory the wanted mode and owner, and says so if others lose access by that.
+    pub fn close(&mut self, path: &str, there: &Attributes, wanted: Attributes) {
+        let loses_group = there.mode & 0o070 != 0 && there.gid != wanted.gid;
+        if there.mode & 0o077 & !wanted.mode != 0 || loses_group {
+            self.warn(format!(
+                "{path}: apply closes this directory to other users (until now, it has the mode {:04o} and the group \
+                 {}); if one of them reads the log, set storage.group to the number of a group of that user",
+                there.mode, there.gid
+            ));
+        }
+        let (path, before) = (path.to_owned(), there.clone());
+        self.add(Step::Storage, Change::SetAttributes { path, before, after: wanted });
     }
 
     /// Formats a blank disk if the configuration asks for it. A disk that has a fitting file system is mounted without
@@ -285,6 +293,37 @@ impl Planner<'_> {
         self.follow_up(FollowUp { log, attributes: begun, is_expected });
     }
 
+    /// Objects to files that are lost at a reboot, while the flags that name them stay: without such a file, the API
+    /// server does not start. `changed`: the plan changes the flags.
+    pub fn judge_fleeting(&mut self, changed: bool) {
+        for (path, reason) in &self.targets.fleeting {
+            let is_policy = self.targets.policies.contains_key(path);
+            let advice = match (is_policy, self.keeps()) {
+                (true, false) => {
+                    "set policy.path to a file that stays, such as /etc/kubernetes/audit-policy.yaml".to_owned()
+                }
+                (true, true) => {
+                    "move it to a directory that stays, and change --audit-policy-file and its mount, or \
+                                 remove `existing: keep`"
+                        .to_owned()
+                }
+                (false, _) => {
+                    "move it to a directory that stays, and change what names it, or make sure that it is \
+                               there before the kubelet starts"
+                        .to_owned()
+                }
+            };
+            let why = format!(
+                "{path}: this file is lost at a reboot ({reason}), and the API server does not start without it"
+            );
+            // At a boot, the policy is there in time only if it is written now. Another program may write other files.
+            match !is_policy || self.plan.role == Role::Image || self.intent.occasion == Occasion::Boot {
+                true => self.warn(format!("{why}; {advice}")),
+                false => self.object(changed, why, &advice),
+            }
+        }
+    }
+
     /// Judges the log directory, and whether the logs that the flags allow fit there. `changed`: the plan changes the
     /// flags or mounts something.
     pub fn judge_place(&mut self, directory: &str, seen: &LogPlace, limits: &Limits, changed: bool) {
@@ -319,7 +358,7 @@ impl Planner<'_> {
         // If the disk is not mounted yet, only its size is known.
         let capacity = Disk { total: seen.capacity, available: seen.capacity, eviction: 0 };
         if let Some(disk) = seen.disk.or(Some(capacity).filter(|capacity| capacity.total > 0)) {
-            if disk.available < MIN_ROOM {
+            if !disk.has_room() {
                 let left = Bytes(disk.available);
                 self.object(
                     changed,
@@ -367,6 +406,9 @@ mod tests {
     use crate::storage::forecast::LogHistory;
     use crate::storage::persistence::Judgement;
 
+    const BARE: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver, namespace: kube-system}\nspec:\n  containers:\n  - name: \
+                        kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
+
     fn seen(lasting: Lasting, available: u64) -> LogPlace {
         let judgement = Judgement { lasting, reason: "somewhere".to_owned() };
         let disk = Some(Disk { total: 100 << 30, available, eviction: 0 });
@@ -401,6 +443,27 @@ mod tests {
                 plan.refusal.unwrap_or_default().contains(refusal.unwrap_or_default()),
                 "{storage} {content:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_policy_that_does_not_last_keeps_the_flags_from_naming_it() {
+        let path = &Config::default().policy_path;
+        let fleeting = vec![(path.clone(), "tmpfs at /run, in memory".to_owned())];
+        for (lines, is_new, occasion, is_refused, advice) in [
+            ("", true, Occasion::Any, true, "set policy.path to a file that stays"),
+            ("", false, Occasion::Any, false, "set policy.path to a file that stays"),
+            ("", true, Occasion::Boot, false, "set policy.path to a file that stays"),
+            ("existing: keep", false, Occasion::Any, false, "change --audit-policy-file and its mount"),
+        ] {
+            let wanted = config(lines);
+            let (audited, targets) = audited(&config(""));
+            let facts = if is_new { facts(Some(BARE)) } else { audited };
+            let targets = Targets { fleeting: fleeting.clone(), ..targets };
+            let plan = planned_for(&Intent { occasion, ..intent(&wanted) }, &facts, &targets).unwrap();
+            let told = plan.warnings.iter().chain(&plan.objection).find(|line| line.contains("lost at a reboot"));
+            assert_eq!(plan.objection.is_some(), is_refused, "{lines} {is_new} {occasion:?}");
+            assert!(told.is_some_and(|line| line.contains(advice)), "{lines} {is_new}: {told:?}");
         }
     }
 

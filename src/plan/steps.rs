@@ -10,9 +10,9 @@ use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, Owner, Text, lossy, text_of};
-use crate::facts::{Facts, Targets};
-use crate::path::{ADMIN_CONF, parent};
+use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
+use crate::facts::{Facts, Paths, Targets, Typed};
+use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
 use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
@@ -43,6 +43,7 @@ pub fn plan(
     planner.tell_of_standard_output();
     let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
+    planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
     planner.make_directories(logs, wiring.logs_in.as_deref());
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
@@ -57,6 +58,7 @@ pub fn plan(
         }
         planner.edit(Step::Kubeadm, file);
     }
+    planner.judge_fleeting(is_edited);
     planner.edit_cluster(wiring.cluster);
     planner.move_strays(wiring.strays);
     if let Some(file) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
@@ -109,10 +111,7 @@ impl Planner<'_> {
     /// none. What is kept is told only: that API server runs, or not, as before.
     fn refuse_misleading_links(&mut self) {
         for (path, link) in &self.targets.elsewhere {
-            let what = format!(
-                "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads \
-                 to another file, or to none"
-            );
+            let what = misleading(path, link);
             if self.keeps() {
                 self.warn(format!("{what}; mount the directory that it leads to at the same path"));
             } else {
@@ -124,6 +123,38 @@ impl Planner<'_> {
         }
     }
 
+    /// The kubelet starts no pod with a volume whose path is of another kind than its type says
+    /// (`pkg/volume/hostpath/host_path.go`). `is_running`: an API server runs, so that a path that is missing now will
+    /// be missing then. Before kubeadm, others may still make it.
+    fn refuse_wrong_kinds(&mut self, paths: &Paths, is_running: bool) {
+        let is_made = |path: &String| paths.policies.contains(path) || paths.directories.contains(path);
+        let wrong = paths.typed.iter().filter_map(|typed| {
+            let found = *self.targets.kinds.get(&typed.path)?;
+            let is_created = typed.kind.ends_with("OrCreate");
+            let fits = match (typed.kind.trim_end_matches("OrCreate"), found) {
+                (_, None) => is_created || !is_running || !self.facts.live || is_made(&typed.path),
+                ("Directory", Some(kind)) => kind == FileKind::Directory,
+                ("File", Some(kind)) => kind == FileKind::File,
+                ("Socket", Some(kind)) => kind == FileKind::Socket,
+                ("CharDevice", Some(kind)) => kind == FileKind::CharacterDevice,
+                ("BlockDevice", Some(kind)) => kind == FileKind::BlockDevice,
+                // The kubelet refuses the manifest.
+                _ => true,
+            };
+            let found = found.map_or("missing".to_owned(), |kind| kind.to_string());
+            let Typed { place, path, kind } = typed;
+            (!fits).then(|| {
+                format!(
+                    "{place}: the kubelet does not start the API server's pod, because {path} is {found}, and the type \
+                     of its volume is {kind}; correct the type, or remove it"
+                )
+            })
+        });
+        if let Some(why) = wrong.collect::<Vec<_>>().into_iter().next() {
+            self.plan.refuse(why);
+        }
+    }
+
     /// Creates the log directories, or closes them to other users.
     fn make_directories(&mut self, logs: &[String], logs_in: Option<&str>) {
         for (index, log) in logs.iter().enumerate() {
@@ -131,7 +162,11 @@ impl Planner<'_> {
             if logs[..index].iter().any(|other| parent(other) == path) {
                 continue;
             }
-            let attributes = self.directory_attributes.clone();
+            // A log that is kept may be in a directory of others, which is made as others need it.
+            let attributes = match log_directory_fault(&path) {
+                Some(_) => Attributes::new(0o755, self.facts.owner.uid, self.facts.owner.gid),
+                None => self.directory_attributes.clone(),
+            };
             self.look_at(Step::Storage, &path);
             let Some(there) = self.targets.directories.get(&path).and_then(Option::as_ref) else {
                 self.add(Step::Storage, Change::CreateDirectory { path, attributes });
@@ -175,10 +210,7 @@ impl Planner<'_> {
                      not change; to close it to other users, use a directory for the log alone",
                     there.attributes.mode
                 )),
-                Fit::Own => {
-                    let before = there.attributes.clone();
-                    self.add(Step::Storage, Change::SetAttributes { path, before, after: attributes });
-                }
+                Fit::Own => self.close(&path, &there.attributes, attributes),
             }
         }
     }
@@ -364,9 +396,9 @@ impl Planner<'_> {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
                 "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm \
-                 upgrade removes the audit settings from the manifest; run kube-audit-bootstrap apply again when the \
-                 API server answers, on a control plane with kubectl and {ADMIN_CONF}, or add the settings by hand, \
-                 with kubectl -n kube-system edit configmap kubeadm-config"
+                 upgrade removes the audit settings from the manifest, unless they are there already; run \
+                 kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl and \
+                 {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
             ));
         }
     }
@@ -403,7 +435,7 @@ impl Planner<'_> {
     fn tell_of_lost_log(&mut self) {
         let Some(running) = &self.facts.running else { return };
         let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
-        let reasons = judge(running, "", None).reasons.into_iter();
+        let reasons = judge(running, "", &|_| None).reasons.into_iter();
         self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
     }
 
@@ -415,8 +447,8 @@ impl Planner<'_> {
         is_written: bool,
         is_marked: Option<bool>,
     ) -> bool {
-        let wanted = policy.map(|policy| (path, policy));
-        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, wanted));
+        let after = |_: &str| policy.map(<[u8]>::to_vec);
+        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, &after));
         self.plan.in_force = in_force.unwrap_or_default();
         // That a policy is replaced is told already.
         let reasons = self.plan.in_force.reasons.iter().filter(|reason| !(is_written && reason.path == path));
@@ -427,7 +459,7 @@ impl Planner<'_> {
             State::Differs => true,
             // The API server that starts next may read the policy before it is written.
             State::Pending => is_written,
-            State::Unknown => {
+            State::Silent | State::Unknown => {
                 is_written || is_marked.map_or_else(|| self.is_half_done(path), |is_marked| !is_marked)
             }
         }
@@ -474,6 +506,14 @@ fn kind_of(bytes: &[u8]) -> Option<String> {
 /// Does a file have only blanks and comments?
 fn says_nothing(bytes: &[u8]) -> bool {
     lossy(bytes).lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+}
+
+/// What is wrong with a link on the way to a file that the API server opens.
+pub fn misleading(path: &str, link: &str) -> String {
+    format!(
+        "{path}: {link} is a symbolic link, which the API server's container resolves in itself, where it leads to \
+         another file, or to none"
+    )
 }
 
 #[cfg(test)]
@@ -612,6 +652,20 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_directory_of_others_is_not_made_for_the_log_alone() {
+        for (path, mode) in [("/var/log", 0o755), ("/var/log/kube", 0o700)] {
+            let flags = format!(
+                "    - --audit-policy-file=/p\n    - --audit-log-path={path}/a.log\n    volumeMounts: [{{name: l, mountPath: {path}}}]\n"
+            );
+            let manifest = BARE.replace("    image:", &format!("{flags}    image:"));
+            let manifest = format!("{manifest}  volumes: [{{name: l, hostPath: {{path: {path}}}}}]\n");
+            let plan = planned(&config("existing: keep"), &facts(Some(&manifest)), &Targets::default());
+            let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
+            assert_eq!(attributes.mode, mode, "{path}");
+        }
+    }
+
+    #[test]
     fn a_link_that_leads_the_container_elsewhere_is_refused_or_told() {
         for (lines, is_refused) in [("", true), ("existing: keep", false)] {
             let (facts, mut targets) = audited(&config(""));
@@ -619,6 +673,36 @@ mod tests {
             let plan = planned(&config(lines), &facts, &targets);
             assert_eq!(plan.refusal.is_some(), is_refused, "{lines}");
             assert_eq!(warns(&plan, "/etc/link is a symbolic link"), !is_refused, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_volume_whose_path_is_of_another_kind_than_its_type_is_refused() {
+        use FileKind::{CharacterDevice, Directory, Fifo, File, Socket};
+        for (kind, found, is_refused) in [
+            ("File", Some(Directory), true),
+            ("File", Some(Fifo), true),
+            ("File", Some(File), false),
+            ("FileOrCreate", Some(Directory), true),
+            ("FileOrCreate", None, false),
+            ("Directory", Some(File), true),
+            ("Directory", None, true),
+            ("DirectoryOrCreate", Some(Socket), true),
+            ("DirectoryOrCreate", None, false),
+            ("Socket", Some(File), true),
+            ("Socket", Some(Socket), false),
+            ("CharDevice", Some(CharacterDevice), false),
+            ("BlockDevice", Some(CharacterDevice), true),
+        ] {
+            let (mut facts, mut targets) = audited(&config(""));
+            let volume = format!("volumes:\n  - name: typed\n    hostPath: {{path: /srv/x, type: {kind}}}\n");
+            let manifest = facts.manifest.as_mut().unwrap();
+            assert!(manifest.text.contains("volumes:\n"), "{}", manifest.text);
+            manifest.text = manifest.text.replacen("\n  volumes:\n", &format!("\n  {volume}"), 1);
+            targets.kinds.insert("/srv/x".to_owned(), found);
+            let plan = planned(&config(""), &facts, &targets);
+            let why = plan.refusal.unwrap_or_default();
+            assert_eq!(why.contains("the kubelet does not start"), is_refused, "{kind} {found:?}: {why}");
         }
     }
 

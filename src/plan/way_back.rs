@@ -373,9 +373,10 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
         } else if !rest.iter().all(is_inner) {
             // If only inner directories are left, their own notes say why.
             let (count, first) = (rest.len(), rest.swap_remove(0));
+            let is_log = [&first].into_iter().chain(&rest).any(|name| name.contains(".log"));
+            let why = if is_log { "; a log is never deleted" } else { "" };
             restore.notes.push(format!(
-                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}; \
-                 a log is never deleted"
+                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}{why}"
             ));
         }
     }
@@ -439,9 +440,9 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
     });
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } if path == manifest_path => None,
-        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } | Change::Unmount { path } => {
-            Some(path.clone())
-        }
+        Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
+        // The previous manifest had the directory below the mount, which is there again.
+        Change::Unmount { path } if changed.is_none() => Some(path.clone()),
         // The API server needs to read the file, so its owner counts, too.
         Change::SetAttributes { path, before, after } if before.uid != after.uid => Some(path.clone()),
         _ => None,
@@ -472,6 +473,23 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
         ),
     };
     restore.notes.extend(kept.iter().map(note));
+}
+
+/// Says that the API server goes on auditing after a restore: kubeadm made the manifest of a file that had the settings,
+/// and no run has written it. `manifest`: the present one.
+pub fn tell_of_auditing(way: &WayBack, restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
+    let Present::Text(text) = manifest else { return };
+    let is_ours = way.goals.iter().any(|goal| goal.record.path == manifest_path);
+    let policy = manifest::read_auditing(text).ok().and_then(|auditing| auditing.policy);
+    let is_made =
+        |goal: &Goal| goal.record.action == Action::Created && Some(&goal.record.path) == policy.as_ref();
+    if !is_ours && way.goals.iter().any(is_made) {
+        restore.notes.push(format!(
+            "{manifest_path}: the API server goes on auditing, because kubeadm, and not this program, wrote this file \
+             with the audit settings; to end that, remove the --audit-... flags and their mounts from it, and from the \
+             cluster's configuration, with kubectl -n kube-system edit configmap kubeadm-config"
+        ));
+    }
 }
 
 /// What a rollback does, and what it leaves.
@@ -795,6 +813,29 @@ mod tests {
         older.record.later = vec![fingerprint(both.as_bytes())];
         let found = unwind("/x", &[older, run("3", both, "a: [x]\n")], Some(b"a: [x]\n"));
         assert_eq!(found.content.as_deref(), Some(bare.as_bytes()));
+    }
+
+    /// The manifest of before logged to the same directory, on another disk.
+    #[test]
+    fn what_is_mounted_goes_where_the_previous_manifest_comes_back() {
+        let audited = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command: [kube-apiserver, \
+                       --audit-log-path=/logs/audit.log]\n    volumeMounts: [{name: l, mountPath: /logs}]\n  volumes: [{name: l, \
+                       hostPath: {path: /logs}}]\n";
+        let attributes = Attributes::new(0o600, 0, 0);
+        let identity = FileIdentity { device: 1, inode: 1 };
+        let before = Snapshot { bytes: b"x".to_vec(), attributes: attributes.clone(), identity };
+        let manifest = Change::WriteFile {
+            path: "/m".to_owned(),
+            before: Some(before),
+            bytes: audited.as_bytes().to_vec(),
+            attributes,
+        };
+        let unmount = Change::Unmount { path: "/logs".to_owned() };
+        for (changes, is_unmounted) in [(vec![unmount.clone(), manifest], true), (vec![unmount.clone()], false)] {
+            let mut restore = Restore { changes, ..Restore::default() };
+            keep_referenced(&mut restore, "/m", Present::Text(audited));
+            assert_eq!(restore.changes.contains(&unmount), is_unmounted);
+        }
     }
 
     #[test]

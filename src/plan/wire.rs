@@ -8,18 +8,18 @@ use anyhow::{Result, anyhow, bail};
 use super::identify::{Identity, refuse};
 use super::patches::{self, EditedFile};
 use super::{Intent, Occasion, Role};
-use crate::audit::flags::Flags;
+use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, Opened, PatchFacts, Paths};
+use crate::facts::{Facts, PatchFacts, Paths, Typed};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::pod;
-use crate::wiring::references::{Asker, Verdict};
+use crate::wiring::references::{Question, Verdict};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
 
@@ -132,6 +132,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
             opened: Vec::new(),
             directories: Vec::new(),
             logs: Vec::new(),
+            typed: Vec::new(),
             manifest: facts.manifest_path.clone(),
             eviction,
         },
@@ -148,6 +149,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         wiring.collect_paths(intent.config, made.as_ref());
         wiring.keep_out_of_manifests(intent.config.existing)?;
         wiring.follow_references(intent, facts, made.as_ref());
+        wiring.collect_typed(made.as_ref());
     }
     Ok(wiring)
 }
@@ -290,23 +292,39 @@ impl Wiring {
             directories.extend(wired.log.as_ref().map(|log| parent(log).to_owned()));
             logs.extend(wired.log.clone());
             self.flags = wired.flags.clone();
-            for (on_host, flag) in [(&wired.policy, "audit-policy-file"), (&wired.log, "audit-log-path")] {
-                if let Some((on_host, in_container)) = on_host.clone().zip(wired.flags.get(flag).cloned()) {
-                    let mounts = wired.mounts.clone();
-                    self.paths.opened.push(Opened { in_container, on_host, mounts });
-                }
-            }
         }
         // No file here starts an API server yet, so the paths are those of the configuration.
         if self.kubeadm.is_empty() && self.manifest.is_none() {
             policies.insert(config.policy_path.clone());
             directories.extend(config.log.file().map(|path| parent(path).to_owned()));
             logs.extend(config.log.file().cloned());
-            self.flags = config.flags().into_iter().collect();
+            self.flags = flags::from_pairs(config.flags());
         }
         self.paths.logs = logs.into_iter().collect();
         self.paths.policies = policies.into_iter().collect();
         self.paths.directories = directories.into_iter().collect();
+    }
+
+    /// Collects the volumes with a type, of the files of which the next API server is made.
+    fn collect_typed(&mut self, made: Option<&Wired>) {
+        let mut add = |name: &str, text: &str, has_positions: bool| {
+            for (position, path, kind) in manifest::typed_volumes(text) {
+                let place = if has_positions { format!("{name}:{position}") } else { name.to_owned() };
+                self.paths.typed.push(Typed { place, path, kind });
+            }
+        };
+        if let Some(WiredFile { before, after }) = &self.manifest {
+            add(&before.path, &after.text, true);
+        }
+        for WiredFile { before, after } in self.kubeadm.iter().filter(|_| self.role != Role::ControlPlane) {
+            match &after.patched {
+                Some(manifest) => add(&format!("{}, with kubeadm's patches", before.path), manifest, false),
+                None => add(&before.path, &after.text, true),
+            }
+        }
+        if let Some(made) = made {
+            add("kubeadm's patches", &made.text, false);
+        }
     }
 
     /// Follows the flags of each file to the files that the API server opens. What would keep it from starting is a
@@ -314,37 +332,39 @@ impl Wiring {
     fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
         let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
-        let asker = |path| Asker { files: &facts.files, path, keeps, is_ours };
+        let question = |path| Question { files: &facts.files, path, keeps, is_ours };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
             // An edited manifest can be read: each edit is checked.
             met.extend(
-                manifest::judge(&file.after.text, &asker(&file.before.path)).ok().map(|verdict| (verdict, true)),
+                manifest::judge(&file.after.text, &question(&file.before.path))
+                    .ok()
+                    .map(|verdict| (verdict, true)),
             );
         }
         // On a control plane, kubeadm init has read the file, and reads it no more.
         let is_next = self.role != Role::ControlPlane;
         for file in &self.kubeadm {
-            let asker = asker(&file.before.path);
+            let question = question(&file.before.path);
             let verdict = match &file.after.patched {
-                Some(manifest) => manifest::judge(manifest, &asker),
-                None => kubeadm::judge(&file.after.text, &asker),
+                Some(manifest) => manifest::judge(manifest, &question),
+                None => kubeadm::judge(&file.after.text, &question),
             };
             met.extend(verdict.ok().map(|verdict| (verdict, is_next)));
         }
         if let Some(made) = made {
             met.extend(
-                manifest::judge(&made.text, &asker("the configuration")).ok().map(|verdict| (verdict, true)),
+                manifest::judge(&made.text, &question("the configuration")).ok().map(|verdict| (verdict, true)),
             );
         }
         if met.is_empty() {
             met.push((
-                kubeadm::judge_settings(&Wanted::of(config, &facts.files), &asker("the configuration")),
+                kubeadm::judge_settings(&Wanted::of(config, &facts.files), &question("the configuration")),
                 true,
             ));
         }
         if let Some(Ok(cluster)) = &self.cluster {
-            let verdict = kubeadm::judge(&cluster.after.text, &asker(KUBEADM_CONFIG)).unwrap_or_default();
+            let verdict = kubeadm::judge(&cluster.after.text, &question(KUBEADM_CONFIG)).unwrap_or_default();
             self.referenced.extend(verdict.asked.iter().cloned());
             if let Some(why) = verdict.faults.iter().chain(&verdict.missing).next() {
                 self.cluster = Some(Err(why.clone()));
@@ -489,7 +509,7 @@ mod tests {
         let files = BTreeMap::from([("/w/conf".to_owned(), Seen::File(Box::new(seen)))]);
         let facts = Facts { kubeadm: vec![file("/k", text)], files, ..facts(None) };
         let files = Ok(Some(vec![("/p/kube-apiserver.yaml".to_owned(), patch.to_owned())]));
-        let directories = vec![PatchDirectory { path: "/p".to_owned(), files }];
+        let directories = vec![PatchDirectory { path: "/p".to_owned(), leads_to: None, files }];
         let patches = PatchFacts { directories, certificates: Vec::new() };
         wire(&intent, &facts, &patches, identify(&intent, &facts).unwrap()).unwrap()
     }
@@ -590,6 +610,13 @@ mod tests {
             let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts);
             assert_eq!(wiring.is_err(), is_refused, "{joined} {occasion:?}");
         }
+        // It writes its own manifest anew at each start.
+        let manifest_path = "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml".to_owned();
+        let own = Facts { distribution: rke2, joined: true, manifest_path, ..facts(Some(API_SERVER)) };
+        let why = wired(&intent(&Config::default()), &own).unwrap_err().to_string();
+        assert!(why.contains("\n    kube-apiserver-arg:\n    - audit-log-path=/var/log"), "{why}");
+        let agent = Facts { distribution: rke2, is_agent: true, ..facts(None) };
+        assert_eq!(wired(&intent(&Config::default()), &agent).unwrap().role, Role::Worker);
         for (live, occasion, asks) in
             [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]
         {

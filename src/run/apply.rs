@@ -272,7 +272,7 @@ impl Changed<'_> {
         // If an earlier run was interrupted while it waited, this run continues its proof.
         let set = pending::unproved_set(self.root)?;
         if let (None, Some(set)) = (&self.backup, &set) {
-            before = Before::of_killed(set, &self.manifest);
+            before = Before::of_killed(self.root, set, &self.manifest);
         }
         before.exclude(self.plan.in_force.outdated());
         before.drain = prove::drain_of(&self.plan, self.restart);

@@ -26,18 +26,19 @@ use misuse::Misuse;
 
 use crate::audit;
 use crate::audit::version::Version;
-use crate::config::Config;
+use crate::config::{Config, Existing};
+use crate::facts::PatchFacts;
 use crate::facts::file::Files;
 use crate::node::root::Root;
-use crate::node::{kubelet, observe, obstacle};
+use crate::node::{container, kubelet, observe, obstacle};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
-use crate::plan::steps::plan;
+use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
 use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
 use crate::wiring::manifest;
-use crate::wiring::references::Asker;
+use crate::wiring::references::Question;
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -86,6 +87,19 @@ impl Run<'_> {
     pub fn version(&self) -> Option<Version> {
         let facts = observe::observe(self.root, &self.config, self.required).ok()?;
         identify(&self.intent(), &facts).ok()?.version
+    }
+
+    /// The path of the node's policy: with `existing: keep`, of the one that its files name.
+    pub fn policy_path(&self) -> String {
+        let kept = || {
+            let facts = observe::observe(self.root, &self.config, self.required).ok()?;
+            let intent = self.intent();
+            let identity = identify(&intent, &facts).ok()?;
+            let wiring = wire(&intent, &facts, &PatchFacts::default(), identity).ok()?;
+            wiring.paths.policies.first().cloned()
+        };
+        let keeps = self.config.existing == Existing::Keep;
+        keeps.then(kept).flatten().unwrap_or_else(|| self.config.policy_path.clone())
     }
 
     /// Reads the node and plans the changes. Changes nothing. This may run two programs: the kubelet for its version,
@@ -147,10 +161,17 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     let Ok(Some(text)) = observe::manifest(root, path) else { return error };
     let mut files = Files::new();
     loop {
-        let asker = Asker { files: &files, path, keeps: true, is_ours: false };
-        let Ok(verdict) = manifest::judge(&text.text, &asker) else { return error };
+        let question = Question { files: &files, path, keeps: true, is_ours: false };
+        let Ok(verdict) = manifest::judge(&text.text, &question) else { return error };
         if !look_at(root, &verdict.asked, &mut files) {
-            let why = verdict.faults.into_iter().chain(verdict.missing).next();
+            let link = || {
+                verdict.opened.iter().find_map(|opened| {
+                    let link = container::misleading_link(root, opened)?;
+                    let what = misleading(&opened.on_host, &link);
+                    Some(format!("{what}; mount the directory that it leads to at the same path"))
+                })
+            };
+            let why = verdict.faults.into_iter().chain(verdict.missing).next().or_else(link);
             return match why {
                 Some(why) => anyhow!("{error:#}; {why}"),
                 None => error,
@@ -201,4 +222,24 @@ pub fn is_worker(root: &Root) -> Result<bool> {
 /// The kubelet's configuration can't be read.
 pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
     kubelet::manifest_path(root, config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::testing::Node;
+
+    #[test]
+    fn a_link_that_leads_the_api_server_elsewhere_explains_why_it_does_not_start() {
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
+                        command: [kube-apiserver, --audit-policy-file=/etc/audit/now/p.yaml]\n    volumeMounts: [{mountPath: /etc/audit, \
+                        name: a}]\n  volumes: [{name: a, hostPath: {path: /etc/audit}}]\n";
+        for (target, is_explained) in [("/data", true), ("new", false)] {
+            let node = Node::with(&[("/m", manifest), ("/data/p.yaml", ""), ("/etc/audit/new/p.yaml", "")]);
+            node.link("/etc/audit/now", target);
+            let error = explain(&node.root, "/m", anyhow!("no proof")).to_string();
+            let why = "/etc/audit/now is a symbolic link, which the API server's container resolves in itself";
+            assert_eq!(error.contains(why), is_explained, "{target}: {error}");
+        }
+    }
 }

@@ -286,8 +286,7 @@ impl Watch {
             proof = proof.ending(outgoing.process.clone(), *drain, outgoing.listened);
         }
         loop {
-            let Processes { api_servers: mut processes, has_kubelet: kubelet } = apiserver::find_processes();
-            processes.retain(|process| self.container.may_have(process));
+            let Processes { api_servers: processes, has_kubelet: kubelet } = self.container.processes();
             match self.reread(root)? {
                 Reread::Same => {}
                 Reread::Changed => {
@@ -345,8 +344,9 @@ impl Watch {
     }
 
     fn end_outgoing(&mut self, after: Duration) {
-        match self.outgoing.as_mut().map_or(Ok(()), |(outgoing, _)| outgoing.end()) {
-            Ok(()) => progress(after, "the previous API server is ended"),
+        match self.outgoing.as_mut().map_or(Ok(false), |(outgoing, _)| outgoing.end()) {
+            Ok(true) => progress(after, "the previous API server is ended"),
+            Ok(false) => progress(after, "the previous API server has ended"),
             Err(why) => progress(after, &format!("the previous API server is left to the kubelet: {why:#}")),
         }
     }
@@ -551,8 +551,8 @@ impl Before {
     /// have to end, if the program ends the API server.
     fn of_change(root: &Root, change: &Change, drain: Option<Duration>) -> Option<Before> {
         let Change::WriteFile { path, before: Some(old), bytes, .. } = change else { return None };
-        let processes = apiserver::find_processes().api_servers;
         let container = text_of(&old.bytes).ok().and_then(|text| Container::of(root, text).ok());
+        let processes = container.as_ref().map(|container| container.processes().api_servers).unwrap_or_default();
         let ends =
             drain.and_then(|drain| Some((find_ending(&old.bytes, &processes)?, container.as_ref()?, drain)));
         let outgoing =
@@ -578,8 +578,8 @@ impl Before {
     }
 
     /// The processes that still run and are older than this backup of an interrupted run.
-    pub fn of_killed(set: &Set, manifest: &str) -> Before {
-        let mut processes = apiserver::find_processes().api_servers;
+    pub fn of_killed(root: &Root, set: &Set, manifest: &str) -> Before {
+        let mut processes = processes_of(root, manifest);
         let changed = set.records.iter().any(|record| record.path == manifest);
         let made = time::seconds(&set.when).map(time::at);
         processes.retain(|process| changed && apiserver::start_time(process) < made);
@@ -589,6 +589,12 @@ impl Before {
     }
 }
 
+/// The API servers of the manifest at a path; those of all manifests, if nothing can be read there.
+fn processes_of(root: &Root, path: &str) -> Vec<Process> {
+    let container = root.text(path).ok().flatten().and_then(|text| Container::of(root, &text.text).ok());
+    container.map_or_else(apiserver::find_processes, |container| container.processes()).api_servers
+}
+
 /// The error of a proof, with what the node shows of its cause. `advice`: as for [`doubts`].
 fn explained(
     root: &Root,
@@ -596,7 +602,14 @@ fn explained(
     error: anyhow::Error,
     advice: &dyn Fn(State) -> &'static str,
 ) -> anyhow::Error {
-    let error = super::explain(root, path, error);
+    let mut error = super::explain(root, path, error);
+    // Somebody may have deleted the policy, or written something else there, since the proof began.
+    let auditing = root.text(path).ok().flatten().and_then(|text| manifest::read_auditing(&text.text).ok());
+    if let Some(Err(why)) = auditing.map(|auditing| policy_of(root, &auditing))
+        && !format!("{error:#}").contains(&why.to_string())
+    {
+        error = anyhow!("{error:#}; {why:#}");
+    }
     doubts(root, path, advice).into_iter().fold(error, |error, doubt| anyhow!("{error:#}; {doubt}"))
 }
 
@@ -605,10 +618,7 @@ fn explained(
 fn doubts(root: &Root, path: &str, advice: &dyn Fn(State) -> &'static str) -> Vec<String> {
     let Ok(Some(manifest)) = root.text(path) else { return Vec::new() };
     let Some(running) = in_force::look(root, &manifest) else { return Vec::new() };
-    let policy = manifest::read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
-    let policy = policy.and_then(|policy| Some((root.read(&policy, MAX_BYTES).ok()??, policy)));
-    let policy = policy.as_ref().map(|(there, path)| (path.as_str(), there.bytes.as_slice()));
-    let found = judge(&running, &manifest.text, policy);
+    let found = judge(&running, &manifest.text, &|path| Some(root.read(path, MAX_BYTES).ok()??.bytes));
     found.reasons.iter().map(|reason| format!("{}{}", reason.text, advice(found.state))).collect()
 }
 
@@ -617,7 +627,7 @@ fn advice(state: State) -> &'static str {
     match state {
         State::Differs => "; run kube-audit-bootstrap apply --wait 5m, which restarts it",
         State::Pending => "; the kubelet is about to restart it",
-        State::Ok | State::Unknown => "",
+        State::Ok | State::Silent | State::Unknown => "",
     }
 }
 
@@ -728,7 +738,7 @@ pub fn prove_or_go_back(
     }
     progress(start.elapsed(), &format!("{why}; rolling back"));
     // A process that failed must not count as the one that returns.
-    let mut failed = apiserver::find_processes().api_servers;
+    let mut failed = processes_of(root, path);
     failed.retain(|process| !processes.contains(process));
     let (RollBack { changes, mut left, shared, keeps_settings }, mut back) = match put_back(root, path, id, drain)
     {

@@ -14,7 +14,7 @@ use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
-use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced};
+use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced, tell_of_auditing};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
 
@@ -74,9 +74,10 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
     keep_referenced(&mut restore, &manifest_path, present);
+    tell_of_auditing(&back, &mut restore, &manifest_path, present);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
-            bail!(refusal(&restore.foreign));
+            bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref()));
         }
         // What --force would do.
         let foreign = restore.foreign;
@@ -133,14 +134,17 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
 
-/// Why nothing is put back, whose change it is that stands there, and what to do.
-fn refusal(foreign: &[Foreign]) -> String {
+/// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.
+fn refusal(program: &str, foreign: &[Foreign], id: Option<&str>) -> String {
     let list: Vec<_> = foreign.iter().map(Foreign::to_string).collect();
     let until = foreign.iter().filter_map(|foreign| foreign.until.as_ref()).max();
-    let until = until.map(|id| format!(" restore {id} to go back to that change,")).unwrap_or_default();
+    let until = until
+        .map(|id| format!(" to undo only the runs after that change, run {program} restore {id};"))
+        .unwrap_or_default();
+    let id = id.map(|id| format!(" {id}")).unwrap_or_default();
     format!(
-        "{}; nothing was put back: look at the changes with restore --dry-run, and use{until} --force to undo what \
-         something else changed, too",
+        "{}; nothing was put back:{until} to see what would be undone, run {program} restore{id} --dry-run; to undo \
+         what something else changed, too, run {program} restore{id} --force",
         list.join("; ")
     )
 }

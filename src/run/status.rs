@@ -1,13 +1,19 @@
 //! Reports what is in place on a node, and what earlier runs did to it.
 
+use std::fs;
+
 use anyhow::Result;
 
 use super::Run;
-use crate::facts::backup::Set;
+use crate::change::KUBEADM_CONFIG;
+use crate::facts::backup::{Set, Why};
+use crate::facts::in_force::Away;
 use crate::facts::repairs::RepairHistory;
-use crate::facts::server::Lost;
-use crate::node::{apiserver, backup, healing, pending};
-use crate::plan::{Plan, Role};
+use crate::facts::server::{Lost, Process};
+use crate::node::pod::Container;
+use crate::node::{apiserver, backup, healing, kubelet, observe, pending};
+use crate::plan::{LogStorage, Plan, Role, Step};
+use crate::wiring::manifest;
 
 /// The state of a node.
 #[derive(Debug)]
@@ -24,30 +30,88 @@ pub struct Report {
     pub unproved: Option<String>,
     /// The events that the API server lost; `None` if no API server could be asked.
     pub lost: Option<Lost>,
+    /// The ID of the run whose settings are still in the cluster's kubeadm configuration, although the node was put back.
+    pub left_in_cluster: Option<String>,
 }
+
+/// The API server of the manifest, and why it is of no use at this moment.
+type Seen = (Option<Process>, Option<Away>);
 
 /// Reads the state of a node. Changes nothing.
 ///
 /// # Errors
 ///
 /// As [`Run::survey`]. The program's own files on the node can't be read.
-pub fn status(run: &Run<'_>) -> Result<Report> {
-    let (plan, root) = (run.survey()?, run.root);
+pub fn status(mut run: Run<'_>) -> Result<Report> {
+    let root = run.root;
+    let (process, away) = look(&run)?;
+    // An API server that does not answer is asked once: nobody should wait for each of the questions.
+    let asks_cluster = run.config.cluster;
+    run.config.cluster &= away.is_none();
+    let mut plan = run.survey()?;
+    if let Some(away) = away.as_ref().filter(|_| plan.role == Role::ControlPlane) {
+        let path = kubelet::manifest_path(root, &run.config)?;
+        let age = fs::metadata(&path).ok().and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
+        let pid = process.as_ref().map(|process| process.pid);
+        plan.tell_away(&path, pid, away, age, asks_cluster);
+    }
+    let asked = process.filter(|_| plan.role == Role::ControlPlane && away.is_none());
+    let (backups, history) = (backup::list(root)?, healing::history(root)?);
+    let is_back = history.restored.is_some() && plan.touches(Step::Manifest) && plan.has_cluster_settings();
     Ok(Report {
-        backups: backup::list(root)?,
+        left_in_cluster: is_back.then(|| edit_of_cluster(&backups)).flatten(),
+        backups,
         interrupted: backup::is_unfinished(root)?,
         heals: healing::is_enabled(root),
-        history: healing::history(root)?,
+        history,
         unproved: pending::unproved_set(root)?.map(|set| set.id),
-        lost: if plan.role == Role::ControlPlane && root.is_host() { apiserver::count_lost() } else { None },
+        lost: asked.as_ref().and_then(apiserver::count_lost),
         plan,
     })
 }
 
+/// Looks for the API server of the manifest, and asks it whether it answers.
+fn look(run: &Run<'_>) -> Result<Seen> {
+    let root = run.root;
+    let manifest = match root.is_host() {
+        true => observe::manifest(root, &kubelet::manifest_path(root, &run.config)?)?,
+        false => None,
+    };
+    let Some((container, auditing)) = manifest.and_then(|manifest| {
+        let container = Container::of(root, &manifest.text).ok()?;
+        Some((container, manifest::read_auditing(&manifest.text).ok()?))
+    }) else {
+        return Ok((None, None));
+    };
+    Ok(match container.api_server(&auditing) {
+        Some((process, _)) => {
+            let away = apiserver::away(&process);
+            (Some(process), away)
+        }
+        None => {
+            let here = container.processes();
+            // Its program may have another name, and only its listener shows it.
+            let is_gone =
+                here.has_kubelet && here.api_servers.is_empty() && !apiserver::is_served(&auditing.words);
+            (None, is_gone.then_some(Away::Gone))
+        }
+    })
+}
+
+/// The newest run of an `apply` that edited the cluster's kubeadm configuration.
+fn edit_of_cluster(backups: &[Set]) -> Option<String> {
+    let edited =
+        |set: &&Set| set.why != Why::Restore && set.records.iter().any(|record| record.path == KUBEADM_CONFIG);
+    backups.iter().find(edited).map(|set| set.id.clone())
+}
+
 impl Report {
-    /// Whether everything is in place, and in force.
+    /// Whether everything is in place and in force, and events can be written.
     pub fn is_in_place(&self) -> bool {
-        self.plan.is_empty() && self.plan.refusal.is_none() && !self.interrupted && self.plan.in_force.is_settled()
+        let plan = &self.plan;
+        let has_room =
+            plan.role != Role::ControlPlane || plan.storage.as_ref().is_none_or(LogStorage::takes_events);
+        plan.is_empty() && plan.refusal.is_none() && !self.interrupted && plan.in_force.is_settled() && has_room
     }
 
     /// Why `apply` would change nothing.

@@ -146,7 +146,15 @@ pub struct Disk {
     pub eviction: u64,
 }
 
+/// With less room than this, in bytes, it is useless to start a log.
+const MIN_ROOM: u64 = 1 << 20;
+
 impl Disk {
+    /// Can an event be written?
+    pub fn has_room(&self) -> bool {
+        self.available >= MIN_ROOM
+    }
+
     /// The bytes that can be written before the kubelet evicts pods, or the disk is full.
     pub fn free(&self) -> u64 {
         self.available.saturating_sub(self.eviction)

@@ -26,6 +26,9 @@ impl Lasting {
     }
 }
 
+/// What a container's files are on, unless a volume is mounted there. They survive a reboot, and not the container.
+pub const LAYER: &str = "a container's own layer";
+
 /// Whether a directory survives a reboot, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
@@ -168,10 +171,9 @@ fn judge_overlay(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: u
             let found = judge_mount(mounts, below, devices, depth - 1);
             judgement(found.lasting, format!("{at}, written to {upper} on {}", found.reason))
         }
-        _ if is_container => judgement(
-            Lasting::Volatile,
-            format!("{at}, a container's own layer, which is deleted with the container"),
-        ),
+        _ if is_container => {
+            judgement(Lasting::Volatile, format!("{at}, {LAYER}, which is deleted with the container"))
+        }
         _ if has(LIVE) => judgement(Lasting::Volatile, format!("{at}, the layer of a live system, in memory")),
         _ => judgement(Lasting::Unknown, format!("{at}, written to {upper}, which is not visible here")),
     }

@@ -51,6 +51,11 @@ pub(super) fn runs_api_server(container: &Node) -> bool {
     command_line::start(&all).is_some() || all.iter().any(|word| in_shell_line(word))
 }
 
+/// Is a word alone the program of the API server?
+pub(super) fn is_own_word(word: &str) -> bool {
+    command_line::is_program(word, "kube-apiserver")
+}
+
 /// Is a word a whole shell line, and does one of its commands seem to be the API server?
 fn in_shell_line(word: &str) -> bool {
     let without_comment = |line: &str| {
@@ -158,8 +163,14 @@ pub(super) fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
         Some(_) => command_line::read(&texts[first..]),
         None => command_line::read_of_wrapper(&texts),
     };
-    if own.is_some() {
-        check(&arguments, &words[first..], &texts[first..])?;
+    match (own, arguments.end) {
+        (Some(_), _) => check(&arguments, &words[first..], &texts[first..])?,
+        (None, Some(at)) => {
+            let reason = "another program starts the API server, and only that program knows whose words stand after \
+                          `--`; write the path of kube-apiserver after it";
+            return Err(Refusal::new(words[at].node.position, reason));
+        }
+        (None, None) => {}
     }
     let audit = arguments.flags.iter().filter(|flag| flags::is_audit(&flags::normal(flag.written)));
     let args = audit.map(|flag| {
@@ -280,6 +291,8 @@ mod tests {
             ("{command: [kube-apiserver, ^-audit-log-path=/a]}", "two dashes"),
             ("{command: [kube-apiserver, ^--=x]}", "is no flag"),
             ("{args: [--a=1, ^x]}", "takes flags alone"),
+            ("{command: [/entry, --a=1, ^--]}", "whose words stand after `--`"),
+            ("{command: [/entry, ^--, --audit-log-path=/a]}", "whose words stand after `--`"),
             ("{command: [sh, -c, ^\"kube-apiserver $X\"]}", "known only to the shell"),
             ("{command: [sh, -c, ^\"kube-apiserver --audit-log-path=$X\"]}", "the value of --audit-log-path"),
             ("{command: [^sh, /kube-apiserver.sh, --a=1]}", "in a file"),

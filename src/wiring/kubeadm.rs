@@ -4,7 +4,7 @@ use super::mounts::{
     Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over, to_wired,
     with_names,
 };
-use super::references::{self, Asker, Container, Verdict, missing_mounts, wanted_mounts};
+use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
@@ -12,32 +12,30 @@ use crate::config::{Config, Existing};
 use crate::facts::file::Files;
 use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
-use crate::yaml::scalar::{Type, resolve};
+use crate::yaml::fields::likely;
+use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, Position};
 
-/// The directories of certificates that kubeadm mounts if the node has them (`phases/controlplane/volumes.go`). Up to
-/// 1.30, it mounts [`PKI`] whole, and from then on the two directories in it.
-pub(super) const CERTIFICATES: [&str; 6] = [
-    PKI,
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/etc/ca-certificates",
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
+/// The volumes of directories that kubeadm gives the API server (`phases/controlplane/volumes.go`): the name, the path,
+/// and `Some` if not each kubeadm has it: `true` up to 1.30, when /etc/pki is mounted whole, `false` from then on. All
+/// but the first two are there if the node has the directory.
+pub(super) const VOLUMES: [(&str, &str, Option<bool>); 8] = [
+    // The path is `certificatesDir`, if that is set.
+    ("k8s-certs", "/etc/kubernetes/pki", None),
+    ("ca-certs", "/etc/ssl/certs", None),
+    ("etc-pki", "/etc/pki", Some(true)),
+    ("etc-pki-ca-trust", "/etc/pki/ca-trust", Some(false)),
+    ("etc-pki-tls-certs", "/etc/pki/tls/certs", Some(false)),
+    ("etc-ca-certificates", "/etc/ca-certificates", None),
+    ("usr-share-ca-certificates", "/usr/share/ca-certificates", None),
+    ("usr-local-share-ca-certificates", "/usr/local/share/ca-certificates", None),
 ];
-/// A kubeadm that is one version newer than the API server may not mount it, so nothing relies on this mount.
-pub(super) const PKI: &str = "/etc/pki";
-
-/// The volume of a directory of certificates.
-pub(super) fn certificates_volume(path: &str) -> String {
-    path.trim_start_matches('/').replace('/', "-")
-}
 
 /// The names of the volumes that kubeadm gives the API server. kubeadm keeps volumes by name, so an extra volume with
 /// one of these names would silently replace kubeadm's own.
 fn built_in_volumes() -> Vec<String> {
-    let fixed = ["k8s-certs", "ca-certs", "etcd-certs-0", "etcd-certs-1", "etcd-certs-2"].map(str::to_owned);
-    fixed.into_iter().chain(CERTIFICATES.into_iter().map(certificates_volume)).collect()
+    let known = VOLUMES.iter().map(|(name, ..)| *name).chain(["etcd-certs-0", "etcd-certs-1", "etcd-certs-2"]);
+    known.map(str::to_owned).collect()
 }
 
 /// What a file is for.
@@ -78,6 +76,17 @@ pub struct KubeadmFile {
     pub patches: Vec<NamedPatches>,
 }
 
+/// The group of kubeadm's documents, and their kinds.
+const GROUP: &str = "kubeadm.k8s.io";
+const KINDS: &[&str] = &[
+    "ClusterConfiguration",
+    "ClusterStatus",
+    "InitConfiguration",
+    "JoinConfiguration",
+    "ResetConfiguration",
+    "UpgradeConfiguration",
+];
+
 /// Which command of kubeadm applies the patches of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchUser {
@@ -114,6 +123,25 @@ fn named_patches(kind: &str, root: &Node) -> Vec<NamedPatches> {
     named.collect()
 }
 
+/// Refuses a document that is meant for kubeadm, and that kubeadm ignores because its group or its kind is misspelt.
+fn expect_spelled(root: &Node, api_version: &str, kind: &str) -> Result<(), Refusal> {
+    let refused = |field: &str, reason: String| {
+        Err(Refusal::new(root.get(field).map_or(root.position, |node| node.position), reason))
+    };
+    let group = api_version.split('/').next().unwrap_or_default();
+    let is_group = group == GROUP;
+    match likely(kind, KINDS) {
+        Some(likely) if is_group && likely != kind => {
+            refused("kind", format!("kubeadm ignores a document of the kind {kind}; did you mean {likely}?"))
+        }
+        Some(found) if !is_group && found == kind && likely(group, &[GROUP]).is_some() => refused(
+            "apiVersion",
+            format!("kubeadm ignores a document of {api_version}; did you mean {GROUP}/v1beta4?"),
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a kubeadm configuration file.
 ///
 /// `path`: to recognise kind's file, which has the documents of all roles on every node.
@@ -146,6 +174,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
                 "this document has no apiVersion or no kind, which kubeadm refuses; add both",
             ));
         };
+        expect_spelled(root, api_version, kind)?;
         let Some(version) = api_version.strip_prefix("kubeadm.k8s.io/") else {
             continue;
         };
@@ -166,6 +195,11 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
             ));
         }
         filled_in(root)?;
+        // In quotes, too, a version is never like this.
+        if let Some(version) = root.get("kubernetesVersion").filter(|node| node.scalar().is_some_and(has_mark)) {
+            let reason = "kubernetesVersion is a placeholder of a template; fill it in";
+            return Err(Refusal::new(version.position, reason));
+        }
         file.patches.extend(named_patches(kind, root));
         match kind {
             "ClusterConfiguration" => {
@@ -259,11 +293,16 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let flags = effective(wanted, &edits.present_flags);
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
     edits.set_flags(wanted);
-    let mut notes = Vec::new();
+    let is_misspelt = |name: &str| name != "apiServer" && likely(name, &["apiServer"]).is_some();
+    let keys = root.entries().into_iter().filter_map(|(key, _)| Some((key.position, key.scalar()?)));
+    let misspelt = keys.filter(|(_, name)| is_misspelt(name));
+    let mut notes: Vec<_> = misspelt
+        .map(|(position, name)| format!("{position}: kubeadm reads no field {name:?}; did you mean apiServer?"))
+        .collect();
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
-    let before: flags::Flags = present.iter().cloned().collect();
+    let before = flags::from_pairs(present.iter().cloned());
     if ops.is_empty() {
         references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
@@ -285,21 +324,24 @@ fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, 
     }
 }
 
-/// The mounts that kubeadm's manifest has anyway (`phases/controlplane/volumes.go`). Those of certificate authorities
-/// are there only if the directory is on the host; else there is no file in it that the API server could lack.
+/// The mounts that kubeadm's manifest has anyway. Those of certificate authorities are there only if the directory is
+/// on the host; else there is no file in it that the API server could lack. A kubeadm that is one version newer than the
+/// API server may not mount /etc/pki whole, so nothing relies on that mount.
 pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
     let certificates =
         cluster.and_then(|root| root.get("certificatesDir")?.str()).filter(|path| path.starts_with('/'));
-    let authorities = CERTIFICATES.into_iter().filter(|path| *path != PKI).chain(["/etc/ssl/certs"]);
-    let mount = |path: &str| Present {
-        position: cluster.map_or(Position::START, |root| root.position),
-        name: String::new(),
-        container: clean(path),
-        host: Some(clean(path)),
-        read_only: true,
-        closed: true,
+    let mount = |(name, path, _): &(&str, &str, Option<bool>)| {
+        let path = clean(certificates.filter(|_| *name == VOLUMES[0].0).unwrap_or(path));
+        Present {
+            position: cluster.map_or(Position::START, |root| root.position),
+            name: String::new(),
+            container: path.clone(),
+            host: Some(path),
+            read_only: true,
+            closed: true,
+        }
     };
-    authorities.chain([certificates.unwrap_or("/etc/kubernetes/pki")]).map(mount).collect()
+    VOLUMES.iter().filter(|(.., is_whole)| *is_whole != Some(true)).map(mount).collect()
 }
 
 /// Judges whether the API server, with the manifest that kubeadm makes of a file, finds the files that its flags name.
@@ -307,7 +349,7 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
 /// # Errors
 ///
 /// kubeadm refuses the file.
-pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let file = read(text, "", Reader::Init)?;
     let Some((root, api)) = file.cluster.map(|index| &file.documents[index].root).zip(file.api_version.as_deref())
     else {
@@ -315,14 +357,14 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
     };
     let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
-    let flags = edits.present_flags.iter().cloned().collect();
+    let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
-    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker))
+    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
-pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
-    let flags: flags::Flags = wanted.flags.iter().cloned().collect();
+pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
+    let flags = flags::from_pairs(wanted.flags.iter().cloned());
     let mut present = built_in(None);
     for mount in wanted_mounts(&flags, &flags::Flags::new(), wanted, &present) {
         present.push(Present {
@@ -334,7 +376,7 @@ pub fn judge_settings(wanted: &Wanted, asker: &Asker<'_>) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, asker)
+    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question)
 }
 
 struct KubeadmEdits<'n> {
@@ -528,7 +570,7 @@ impl<'n> KubeadmEdits<'n> {
         let items = self.volumes.and_then(Node::items).unwrap_or_default();
         let mut taken = built_in_volumes();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
-        let before = self.present_flags.iter().cloned().collect();
+        let before = flags::from_pairs(self.present_flags.iter().cloned());
         let log_flag = self.flag_position("audit-log-path");
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
             match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {

@@ -1,11 +1,11 @@
 //! The static pod manifest of the API server.
 
-use super::command::{CommandLine, command_line, runs_api_server};
+use super::command::{CommandLine, command_line, is_own_word, runs_api_server};
 use super::mounts::{
     Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
     serves, tell_left_over, to_wired, with_names,
 };
-use super::references::{self, Asker, Container, FileUser, Verdict, missing_mounts, wanted_mounts};
+use super::references::{self, Container, FileUser, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
@@ -152,6 +152,26 @@ fn image_version(image: &str) -> Option<Version> {
     Version::parse(tag)
 }
 
+/// The volumes with a type, in a manifest or in a kubeadm configuration: the position, the path on the host, and the
+/// type.
+pub fn typed_volumes(text: &str) -> Vec<(Position, String, String)> {
+    let documents = crate::yaml::parse(text).unwrap_or_default();
+    let volumes = documents.iter().flat_map(|document| {
+        let of = |path: &[&str]| document.root.at(path).and_then(Node::items).unwrap_or_default();
+        let pod = of(&["spec", "volumes"])
+            .iter()
+            .map(|volume| (volume.at(&["hostPath", "path"]), volume.at(&["hostPath", "type"])));
+        let extra = of(&["apiServer", "extraVolumes"]).iter();
+        pod.chain(extra.map(|volume| (volume.get("hostPath"), volume.get("pathType")))).collect::<Vec<_>>()
+    });
+    let typed = volumes.filter_map(|(path, kind)| {
+        let (path, kind) = (path?.str()?, kind?);
+        let word = kind.str().filter(|word| !word.is_empty() && path.starts_with('/'))?;
+        Some((kind.position, clean(path), word.to_owned()))
+    });
+    typed.collect()
+}
+
 /// What a manifest says about auditing.
 #[derive(Clone, Debug, Default)]
 pub struct Auditing {
@@ -182,7 +202,7 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
         return Ok(Auditing::default());
     };
     let CommandLine { args, words, .. } = command_line(container)?;
-    let flags: Flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
+    let flags = flags::from_pairs(args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)));
     let present = mounts_of(&manifest);
     // Where no mount shows a file, somebody forgot the mount: nothing appears at that path of the host, and a proof that
     // looks there fails.
@@ -203,7 +223,7 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
 /// # Errors
 ///
 /// The manifest cannot be read, or starts no API server.
-pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
+pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let manifest = read(text)?;
     let root = &manifest.documents[0].root;
     let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
@@ -211,10 +231,10 @@ pub fn judge(text: &str, asker: &Asker<'_>) -> Result<Verdict, Refusal> {
         return Ok(Verdict::default());
     };
     let args = command_line(container)?.args;
-    let flags = args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)).collect();
+    let flags = flags::from_pairs(args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)));
     let present = Lists::of(container, spec).present;
     let reader = reader(container, spec, manifest.run_as);
-    Ok(references::judge(&Container { flags, present, reader }, asker))
+    Ok(references::judge(&Container { flags, present, reader }, question))
 }
 
 /// The user that the API server runs as, for the permissions of files.
@@ -333,9 +353,9 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let log = line.args.iter().rfind(|arg| flags::normal(&arg.written) == "audit-log-path");
     let log = log.and_then(|arg| container.get(arg.list)?.items()?.get(arg.index));
     let log_flag = log.map_or(container.position, |node| node.position);
-    edits.mount(&flags, &present.iter().cloned().collect(), wanted, &mut notes, log_flag)?;
+    let before = flags::from_pairs(present.iter().cloned());
+    edits.mount(&flags, &before, wanted, &mut notes, log_flag)?;
     let ops = edits.finish();
-    let before: Flags = present.iter().cloned().collect();
     if ops.is_empty() {
         references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
@@ -448,8 +468,21 @@ impl ManifestEdits<'_> {
             return Ok(());
         }
         if let Some(position) = line.shell {
-            let reason = "a shell starts the API server, and this program does not edit shell lines; add the flags to that \
-                          line, after kube-apiserver";
+            // `sh -c 'exec "$@"' -- kube-apiserver --a=b`: the words are items of the list.
+            let words = |list: &str| self.container.get(list).and_then(Node::items).unwrap_or_default();
+            let is_word = |list: &str| words(list).iter().any(|word| word.scalar().is_some_and(is_own_word));
+            let last = if words("args").is_empty() { "command" } else { "args" };
+            let reason = match is_word("command") || is_word("args") {
+                false => {
+                    "a shell starts the API server, and this program does not edit shell lines; add the flags to \
+                          that line, after kube-apiserver"
+                        .to_owned()
+                }
+                true => format!(
+                    "a shell starts the API server with the items after its line, and this program does not edit them; \
+                     add each flag as an item at the end of {last}"
+                ),
+            };
             return Err(Refusal::new(position, reason));
         }
         let list = |name: &str| self.container.get(name).filter(|node| !node.is_null());

@@ -123,17 +123,13 @@ impl Eq for Present {}
 /// CRI-O make outer mounts before inner ones.
 pub(super) fn place_of<'p>(present: &'p [Present], path: &str) -> Place<'p> {
     let path = clean(path);
-    let Some(one) =
-        innermost(present.iter().map(|one| one.container.as_str()), &path).map(|index| &present[index])
-    else {
+    let Some((index, rest)) = innermost(present.iter().map(|one| one.container.as_str()), &path) else {
         return Place::Image;
     };
+    let one = &present[index];
     match &one.host {
         None => Place::Pod(one),
-        Some(host) => {
-            let rest = &path[one.container.trim_end_matches('/').len()..];
-            Place::Host(clean(&format!("{host}/{rest}")), one)
-        }
+        Some(host) => Place::Host(clean(&format!("{host}/{rest}")), one),
     }
 }
 
@@ -232,6 +228,17 @@ fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Resu
             "{position}: the log file itself is mounted, which makes its rotation fail; mount its directory"
         ));
     }
+    if let Place::Host(host, _) = place
+        && mount.log.as_ref().is_some_and(|log| *log != by.container)
+        && log_directory_fault(parent(host)).is_some()
+    {
+        notes.push(format!(
+            "{position}: the log {host} stays in {}, which belongs to the system or to other programs: the program \
+             neither closes this directory nor looks after its other files; for a log of its own, remove `existing: \
+             keep`, and set log.path to a file such as /var/log/kubernetes/audit/audit.log",
+            parent(host)
+        ));
+    }
     if let Place::Pod(_) = place {
         let what = match mount.read_only {
             true => "this program cannot see it, and neither checks nor installs it",
@@ -284,7 +291,10 @@ fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> R
         return Err(Refusal::new(by.position, reason));
     }
     if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
-        let reason = format!("the log of the existing flag --audit-log-path {fault}");
+        let reason = format!(
+            "no mount shows the log of --audit-log-path, so its events are lost at each restart of the API server, and \
+             it can't stay where it is: it {fault}; set --audit-log-path to such a path, or remove `existing: keep`"
+        );
         return Err(Refusal::new(log_flag, reason));
     }
     let of_ours = |one: &Present| {
@@ -356,9 +366,8 @@ pub(super) fn to_wired(
         place_of(present, path).on_host()
     };
     let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
-    let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
     let replaced = Replaced::of((before, mounted), (flags, present));
-    Wired { text, policy, log, flags: flags.clone(), mounts, notes, replaced, patched: None }
+    Wired { text, policy, log, flags: flags.clone(), notes, replaced, patched: None }
 }
 
 impl Replaced {
@@ -371,7 +380,8 @@ impl Replaced {
         let [policy, log] = ["audit-policy-file", "audit-log-path"].map(|flag| {
             let path = |flags: &Flags, present: &[Present]| {
                 let path = flags.get(flag)?;
-                Some(place_of(present, path).on_host().unwrap_or_else(|| path.clone()))
+                let written = || if path.starts_with('/') { clean(path) } else { path.clone() };
+                Some(place_of(present, path).on_host().unwrap_or_else(written))
             };
             let (old, new) = (path(before, mounted)?, path(flags, present).unwrap_or_else(|| "-".to_owned()));
             (old != new).then_some((old, new))
@@ -468,13 +478,31 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_written_otherwise_is_no_other_path() {
+        let mounted = present(&[("/var/log/kube", "/var/log/kube", false)]);
+        for (path, is_other) in [
+            ("//var/log/kube/a.log", false),
+            ("/var/log/../log/kube/./a.log", false),
+            ("/var/log/kube/b.log", true),
+        ] {
+            let flags = |log: &str| -> Flags {
+                [("audit-policy-file", "-"), ("audit-log-path", log)]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into()
+            };
+            let replaced = Replaced::of((&flags(path), &[]), (&flags("/var/log/kube/a.log"), &mounted));
+            assert_eq!(replaced.log.is_some(), is_other, "{path}: {replaced:?}");
+        }
+    }
+
+    #[test]
     fn what_shows_the_path_of_a_kept_flag_stays() {
         let (audit, read_only) = ("/var/log/kubernetes/audit", true);
         for (is_known, mounts, expected, noted) in [
             // Nothing shows it: the mount is added.
             (true, &[][..], Some(Match::Missing), None),
             (true, &[("/var/log", "/data", false)], Some(Match::Served), None),
-            (true, &[(audit, "/data", false)], Some(Match::Served), None),
+            (true, &[(audit, "/data", false)], Some(Match::Served), Some("stays in /data, which belongs to")),
             (true, &[("/var/log", "/data", false), (audit, audit, false)], Some(Match::Served), None),
             (true, &[(LOG, "/data/x.log", false)], Some(Match::Served), Some("rotation fail")),
             (true, &[("/var/log", "", false)], Some(Match::Served), Some("events are lost with the pod")),
@@ -484,7 +512,7 @@ mod tests {
             (true, &[("/var/log", "/data", read_only)], None, None),
             // The flag is new: the path is the configuration's.
             (false, &[("/var/log", "/data", false)], Some(Match::Missing), None),
-            (false, &[(audit, "/data", false)], Some(Match::Served), None),
+            (false, &[(audit, "/data", false)], Some(Match::Served), Some("stays in /data")),
             (false, &[(audit, "/data", read_only)], None, None),
             (false, &[("/var/log", "/var/log", false)], Some(Match::Served), None),
         ] {

@@ -51,7 +51,7 @@ pub struct Verdict {
     pub missing: Vec<String>,
     /// The API server starts, and events may not arrive.
     pub warnings: Vec<String>,
-    /// The files of the webhook: links may lead the container elsewhere.
+    /// The policy, the log, and the files of the webhook: links may lead the container elsewhere.
     pub opened: Vec<Opened>,
 }
 
@@ -219,7 +219,7 @@ fn is_private(file: &SeenFile, directory: &str, own: &[String]) -> bool {
 
 /// Who asks whether an API server finds its files.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub struct Question<'a> {
     /// What is at the paths of the host.
     pub files: &'a Files,
     /// The file that has the flags, for messages.
@@ -231,10 +231,15 @@ pub struct Asker<'a> {
 }
 
 /// Judges what an API server meets in its container.
-pub(super) fn judge(container: &Container, asker: &Asker<'_>) -> Verdict {
-    let Asker { files, path: origin, keeps, is_ours } = *asker;
+pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
+    let Question { files, path: origin, keeps, is_ours } = *question;
     let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
-    if let Some(policy) = container.flags.get("audit-policy-file").filter(|path| path.starts_with('/')) {
+    let file = |flag: &str| container.flags.get(flag).filter(|path| path.starts_with('/'));
+    // The log need not exist.
+    for path in ["audit-policy-file", "audit-log-path"].into_iter().filter_map(file) {
+        judge.remember(path);
+    }
+    if let Some(policy) = file("audit-policy-file") {
         // A policy that is missing is installed, and one that does not stay gets its owner.
         judge.gets_owner = !keeps;
         judge.open(policy, &format!("{origin}: --audit-policy-file"), false);
@@ -292,10 +297,16 @@ impl<'j> Judge<'j> {
     /// As [`Judge::open`], and remembers the file.
     fn open_of_webhook(&mut self, path: &str, what: &str, is_needed: bool) -> Option<(String, &'j SeenFile)> {
         let found = self.open(path, what, is_needed)?;
-        let mounts = self.container.present.iter().map(|one| (one.container.clone(), one.host.clone()));
-        let opened = Opened { in_container: path.to_owned(), on_host: found.0.clone(), mounts: mounts.collect() };
-        self.verdict.opened.push(opened);
+        self.remember(path);
         Some(found)
+    }
+
+    /// Remembers a file that the API server opens, for the links on the way to it.
+    fn remember(&mut self, path: &str) {
+        let present = &self.container.present;
+        let Some(on_host) = place_of(present, path).on_host() else { return };
+        let mounts = present.iter().map(|one| (one.container.clone(), one.host.clone())).collect();
+        self.verdict.opened.push(Opened { in_container: path.to_owned(), on_host, mounts });
     }
 
     /// Follows a path of the container to a file of the host: its path there, and the file. `what` names the path.
@@ -352,16 +363,6 @@ impl<'j> Judge<'j> {
     fn access_fault(&self, mount: &Present, host: &str, file: &SeenFile) -> Option<String> {
         let reader = &self.container.reader;
         let top = mount.host.as_deref().unwrap_or_default();
-        if host != top && file.real != host && !is_within(&file.real, top) {
-            let is_seen = place_of(&self.container.present, &file.real).on_host().as_ref() == Some(&file.real)
-                && mount_of(&self.container.present, &file.real).is_some();
-            if !is_seen {
-                return Some(format!(
-                    "it is a link to {}, which is not mounted; name that path instead, or mount it",
-                    file.real
-                ));
-            }
-        }
         let attributes = &file.snapshot.attributes;
         let has_list = |path: &str| file.lists.iter().any(|listed| listed == path);
         if !self.gets_owner && !reader.may(4, attributes) && !has_list(host) {
@@ -522,32 +523,17 @@ mod tests {
                 files(&[plain("/h/w", &KUBECONFIG.replace("/t/token", "token")), missing("/h/token")]),
                 "tokenFile is /c/token (/h/token on the host), which does not exist",
             ),
-            // A link out of what is mounted leads to nothing in the container.
-            (
-                flags,
-                "/w=/w /t=/t",
-                files(&[both[0].clone(), file("/t/token", "t", 0o600, "/secret/token", &[], &[])]),
-                "it is a link to /secret/token, which is not mounted",
-            ),
-            (
-                flags,
-                "/w=/w /t=/t /secret=/secret",
-                files(&[both[0].clone(), file("/t/token", "t", 0o600, "/secret/token", &[], &[])]),
-                "",
-            ),
-            (
-                flags,
-                "/w=/w /t/token=/t/token",
-                files(&[both[0].clone(), file("/t/token", "t", 0o600, "/s", &[], &[])]),
-                "",
-            ),
         ] {
-            let asker = Asker { files: &files, path: "/m", keeps: false, is_ours: false };
-            let verdict = manifest::judge(&pod(flags, mounts, ""), &asker).unwrap();
+            let question = Question { files: &files, path: "/m", keeps: false, is_ours: false };
+            let verdict = manifest::judge(&pod(flags, mounts, ""), &question).unwrap();
             let found = [verdict.faults, verdict.missing].concat();
             assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
             assert!(found.iter().all(|line| line.contains(fault)), "{flags} {mounts}: {found:?}");
             assert!(verdict.asked.iter().all(|path| path.starts_with('/')), "{:?}", verdict.asked);
+            // All files that the API server opens are remembered, also a policy that does not exist yet.
+            let opened: Vec<_> = verdict.opened.iter().map(|opened| opened.in_container.as_str()).collect();
+            let all: &[_] = if mounts.is_empty() { &[] } else { &["/p", "/w", "/t/token"] };
+            assert!(!fault.is_empty() || opened == all, "{flags} {mounts}: {opened:?}");
         }
     }
 
@@ -572,8 +558,8 @@ mod tests {
         ] {
             let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
             let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
-            let asker = Asker { files: &seen, path: "/m", keeps: true, is_ours: false };
-            let verdict = manifest::judge(&pod(flags, mount, lines), &asker).unwrap();
+            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let verdict = manifest::judge(&pod(flags, mount, lines), &question).unwrap();
             assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
         }
         let dropped = pod(flags, "/d=/d", "")
@@ -584,8 +570,8 @@ mod tests {
                 file.snapshot.attributes.uid = uid;
             }
             let seen: Files = [(path, seen)].into_iter().collect();
-            let asker = Asker { files: &seen, path: "/m", keeps: true, is_ours: false };
-            assert_eq!(manifest::judge(&dropped, &asker).unwrap().faults.is_empty(), is_right, "{uid}");
+            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            assert_eq!(manifest::judge(&dropped, &question).unwrap().faults.is_empty(), is_right, "{uid}");
         }
     }
 

@@ -49,8 +49,6 @@ pub struct Wired {
     pub log: Option<String>,
     /// The audit flags that the API server will have.
     pub flags: Flags,
-    /// The mounts of the API server's container: the path in it, and the path on the host, if it is one.
-    pub mounts: Vec<(String, Option<String>)>,
     /// What a person should know about this file.
     pub notes: Vec<String>,
     /// What the edit puts out of use.
@@ -87,23 +85,26 @@ pub struct Replaced {
 pub struct Refusal {
     pub position: Position,
     pub reason: String,
+    /// Where the first one of two things is that can't both be there.
+    pub first: Option<Position>,
     /// The YAML to add by hand, if that helps.
     pub by_hand: Option<String>,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.position, self.reason)
+        write!(f, "{}: {}", self.position, self.reason)?;
+        self.first.map_or(Ok(()), |first| write!(f, "; the first is at {first}"))
     }
 }
 
 impl Refusal {
     pub(super) fn new(position: Position, reason: impl Into<String>) -> Refusal {
-        Refusal { position, reason: reason.into(), by_hand: None }
+        Refusal { position, reason: reason.into(), first: None, by_hand: None }
     }
 
     pub(super) fn from_edit(refused: RefusedEdit, by_hand: String) -> Refusal {
-        Refusal { position: refused.position, reason: refused.reason, by_hand: Some(by_hand) }
+        Refusal { position: refused.position, reason: refused.reason, first: None, by_hand: Some(by_hand) }
     }
 }
 
@@ -127,7 +128,7 @@ impl From<YamlFault> for Refusal {
 /// The flags that the API server will have: the wanted flags replace existing ones, or existing ones stay, as
 /// `wanted.existing` says.
 pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags {
-    let mut all: Flags = present.iter().cloned().collect();
+    let mut all = flags::from_pairs(present.iter().cloned());
     for (name, value) in &wanted.flags {
         if wanted.existing == Existing::Replace || !all.contains_key(name) {
             all.insert(name.clone(), value.clone());
@@ -150,7 +151,9 @@ pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags 
 pub(super) fn check(flags: &Flags, version: Option<Version>, position: Position) -> Result<(), Refusal> {
     for name in ["audit-policy-file", "audit-log-path"] {
         if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
-            let reason = format!("--{name} stays, but {path:?} is not an absolute path; correct or remove it");
+            let reason = format!(
+                "--{name} stays, and {path:?} is not an absolute path; write one there, or remove `existing: keep`"
+            );
             return Err(Refusal::new(position, reason));
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::node::{Node, Position};
-use super::scalar::{Type, resolve};
+use super::scalar::{MARKS, Type, resolve};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,10 @@ impl Decoder {
     pub fn string(&mut self, node: &Node, path: &str) -> Option<String> {
         self.positions.push((path.to_owned(), node.position));
         match resolve(node) {
+            Type::Str if is_placeholder(node) => {
+                self.wrong_type(node, path, "a string");
+                None
+            }
             Type::Str => node.scalar().map(str::to_owned),
             Type::Null => None,
             Type::Collection => {
@@ -163,6 +167,10 @@ impl Decoder {
 
     /// Adds the error that a value has the wrong type.
     pub fn wrong_type(&mut self, node: &Node, path: &str, expected: &str) {
+        if is_placeholder(node) {
+            let message = format!("{} is a placeholder of a template; fill it in", named(path));
+            return self.error(node.position, message);
+        }
         let found = match resolve(node) {
             Type::Collection if node.items().is_some() => "a list".to_owned(),
             Type::Collection => "a mapping".to_owned(),
@@ -174,6 +182,11 @@ impl Decoder {
         };
         self.error(node.position, format!("{} must be {expected}, not {found}", named(path)));
     }
+}
+
+/// Is a value a placeholder of a template, in quotes or not?
+fn is_placeholder(node: &Node) -> bool {
+    node.scalar().is_some_and(|text| MARKS.iter().any(|mark| text.contains(mark)))
 }
 
 fn decimal(text: &str) -> Option<i64> {

@@ -140,6 +140,9 @@ pub fn template_mark(node: &Node) -> Option<&Node> {
     }
 }
 
+/// What begins a placeholder in a template, in no matter which word.
+pub const MARKS: [&str; 4] = ["${", "{{", "{%", "<%"];
+
 /// Whether a word has a template's mark: `${x}`, `{{x}}`, `{%x%}`, `<%x%>`, or `{X}`, `<X>`, `__X__` around a name in
 /// capitals.
 pub fn has_mark(word: &str) -> bool {
@@ -152,10 +155,7 @@ pub fn has_mark(word: &str) -> bool {
                 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
         })
     };
-    ["${", "{{", "{%", "<%"].iter().any(|mark| word.contains(mark))
-        || name("{", "}")
-        || name("<", ">")
-        || name("__", "__")
+    MARKS.iter().any(|mark| word.contains(mark)) || name("{", "}") || name("<", ">") || name("__", "__")
 }
 
 /// Writes a string so that every YAML reader, 1.1 or 1.2, reads back the same string: without quotes only if no reader

@@ -12,7 +12,7 @@ use std::slice;
 use libyaml_rs as sys;
 
 use super::node::{Document, Node, NodeKind, Position, Style, YamlFault, position_at};
-use super::scalar::tag_fault;
+use super::scalar::{MARKS, tag_fault};
 
 /// The largest text that is read, in bytes. The API server limits a ConfigMap, where a kubeadm configuration is
 /// stored, to 1 MiB. Manifests and policies are much smaller.
@@ -286,9 +286,13 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
 fn advice(text: &str, position: Position) -> &'static str {
     let lines = text.lines().skip(position.line.saturating_sub(2)).take(2);
     let is_indented = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
-    let is_template = |line: &str| ["{{", "{%", "<%", "${"].iter().any(|mark| line.contains(mark));
+    let is_template = |line: &str| MARKS.iter().any(|mark| line.contains(mark));
+    // A comment of a template is the start of a mapping, which ends elsewhere.
+    let is_comment = |line: &str| line.trim_start().starts_with("{#");
     match () {
-        () if lines.clone().any(is_template) => "if this is a template, fill it in",
+        () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => {
+            "if this is a template, fill it in"
+        }
         () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
         () => "correct what is here, or put it in quotes",
     }

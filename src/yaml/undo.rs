@@ -137,7 +137,10 @@ impl Sides<'_> {
     /// Refuses an edit that removed something: to undo it, something would have to be added, and it isn't known where.
     fn check_removed(self, now: &Node, old: Vec<String>, new: &[String]) -> Result<(), RefusedEdit> {
         match old.into_iter().find(|name| !new.contains(name)) {
-            Some(name) => Err(refused(now, &format!("{name} would have to be added here"))),
+            Some(name) => Err(refused(
+                now,
+                &format!("a run had removed {name} here, and it is not known where it belongs now"),
+            )),
             None => Ok(()),
         }
     }
@@ -306,7 +309,7 @@ mod tests {
         for (previous, written, now, why) in [
             ("a: [--x=1]\n", "a: [--x=9]\n", "a: [--x=5]\n", "1:5: somebody has changed what was written here"),
             ("a: 1\n", "a: 1\nb: {c: 1}\n", "a: 1\nb: 2\n", "2:4: somebody has changed what was written here"),
-            ("a: [x]\n", "a: [y]\n", "a: [y, z]\n", "1:4: x would have to be added here"),
+            ("a: [x]\n", "a: [y]\n", "a: [y, z]\n", "1:4: a run had removed x here"),
             (
                 "a: [--x=1]\n",
                 "a: [--x=1, --y=1]\n",

@@ -65,12 +65,24 @@ impl ControlPlane {
         for name in ["kubelet", "kube-apiserver", "kubeadm"] {
             fs::copy("/bin/sh", node.at(&format!("programs/{name}"))).unwrap();
         }
-        let (ending, ended) = (node.at("ending"), node.at("ended"));
+        let (ending, ended, listens) = (node.at("ending"), node.at("ended"), node.at("listens"));
+        fs::write(&listens, "").unwrap();
+        // The port of the API server, which it closes when it is being ended.
         let closes = thread::spawn(move || {
-            while !ending.exists() && !ended.exists() {
-                thread::sleep(Duration::from_millis(20));
+            let mut listener = Some(listener);
+            while !ended.exists() {
+                match (ending.exists(), listener.is_some()) {
+                    (true, true) => {
+                        listener = None;
+                        fs::remove_file(&listens).unwrap();
+                    }
+                    (false, false) => {
+                        listener = Some(TcpListener::bind(("127.0.0.1", port)).unwrap());
+                        fs::write(&listens, "").unwrap();
+                    }
+                    _ => thread::sleep(Duration::from_millis(20)),
+                }
             }
-            drop(listener);
         });
         // If one of the scripts dies, the test fails, and does not wait.
         let run = unshare(&["--mount", "--pid", "--fork", "--kill-child"]);

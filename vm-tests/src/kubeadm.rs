@@ -198,8 +198,10 @@ impl KubeadmJudge<'_> {
         };
         let made = |root: &Path| -> Made {
             let error = |error: anyhow::Error| format!("{error:#}");
-            run_init_phase(&self.kubeadm, root, &format!("/{USUAL_PATH}"), &["control-plane", "apiserver"])
-                .map_err(error)?;
+            // The other parts of the control plane, too: `init` stops if one can't be made.
+            for phase in [["control-plane", "all"], ["etcd", "local"]] {
+                run_init_phase(&self.kubeadm, root, &format!("/{USUAL_PATH}"), &phase).map_err(error)?;
+            }
             let text = fs::read_to_string(manifest_path(root)).map_err(|fault| fault.to_string())?;
             serde_yaml::from_str(&text).map_err(|fault| fault.to_string())
         };
@@ -214,6 +216,10 @@ impl KubeadmJudge<'_> {
         let output = Command::new(self.program).arg("apply").arg("--root").arg(&root).output()?;
         let says = String::from_utf8_lossy(&output.stderr);
         ensure!(!says.contains("can't be checked"), "the program has no judgement: {says}");
+        if sample.stops {
+            ensure!(patched.is_err(), "kubeadm does not stop");
+            ensure!(output.status.code() == Some(1), "the program does not say that kubeadm stops");
+        }
         match (output.status.code(), &right) {
             (Some(0), Right::No(why)) => bail!("the program says done, but {why}"),
             (Some(0), _) => {

@@ -22,7 +22,20 @@ pub struct Sample {
     pub patches: Vec<(String, String)>,
     /// The directories that the node has.
     pub directories: Vec<&'static str>,
+    /// There is a patch at which kubeadm stops.
+    pub stops: bool,
 }
+
+/// Patches at which each kubeadm stops.
+const STOPS: [(&str, &str); 7] = [
+    ("etcd+.yaml", "spec: {priority: 1}\n"),
+    ("kube-scheduler1+patch.json", ""),
+    ("kube-apiserver2+other.yaml", "spec: {priority: 1}\n"),
+    ("kube-controller-manager+json.yaml", "spec: {priority: 1}\n"),
+    ("kube-scheduler+json.yaml", "- {op: put, path: /spec/priority, value: 1}\n"),
+    ("kube-scheduler.yaml", "- {op: add, path: /spec/priority, value: 1}\n"),
+    ("kube-apiserver3+merge.yaml", "# nothing\n"),
+];
 
 struct Draw(Random);
 
@@ -50,9 +63,15 @@ pub fn draw(seed: u64, api: &str, version: &str, has_lists: bool) -> Sample {
     let mut draw = Draw(Random::new(seed));
     let config = config(&mut draw, api, version, has_lists);
     let count = 1 + draw.below(3);
-    let patches = (0..count).map(|_| patch(&mut draw)).collect::<BTreeMap<_, _>>().into_iter().collect();
+    let mut patches: BTreeMap<_, _> = (0..count).map(|_| patch(&mut draw)).collect();
+    let stops = draw.once_in(8);
+    if stops {
+        let (name, text) = draw.one(&STOPS);
+        patches.insert(name.to_owned(), text.to_owned());
+    }
+    let patches = patches.into_iter().collect();
     let pki = ["etc/pki/ca-trust", "etc/pki/tls/certs", "etc/ca-certificates", "usr/share/ca-certificates"];
-    Sample { config, patches, directories: draw.some(&pki, 2) }
+    Sample { config, patches, directories: draw.some(&pki, 2), stops }
 }
 
 fn config(draw: &mut Draw, api: &str, version: &str, has_lists: bool) -> String {
@@ -108,7 +127,12 @@ fn patch(draw: &mut Draw) -> (String, String) {
     let end = draw.one(&["yaml", "json"]);
     let (kind, document) = match draw.below(10) {
         0 => return ("etcd0.yaml".to_owned(), "spec: {containers: null}\n".to_owned()),
-        1 => return ("README.md".to_owned(), "spec: {containers: null}\n".to_owned()),
+        // kubeadm ignores these.
+        1 => {
+            let name = draw.one(&["README.md", "kube-apiserver.yml", "kube-proxy+.yaml", "etcd3.json"]);
+            let text = if name == "etcd3.json" { "" } else { "spec: {containers: null}\n" };
+            return (name.to_owned(), text.to_owned());
+        }
         2..5 => ("+json", json!((0..=draw.below(4)).map(|_| operation(draw)).collect::<Vec<_>>())),
         5..7 => ("+merge", tree(draw, false)),
         7 => ("+strategic", tree(draw, true)),
@@ -291,6 +315,12 @@ pub fn judge(patched: &Made, audited: &Value, plain: &Made) -> Right {
     if let Err(why) = valid(patched) {
         return no(why);
     }
+    // kube-apiserver takes no arguments besides flags, and ends (`cmd/kube-apiserver/app/server.go`).
+    if let Some(word) =
+        all_words(container).iter().skip(1).find(|word| !word.is_empty() && !word.starts_with("--"))
+    {
+        return no(format!("it has the word {word:?}"));
+    }
     let (policy, log) = (seen(patched, container, POLICY), seen(patched, container, LOG));
     match (&policy, &log) {
         (Some((POLICY, _)), Some((LOG, false))) => {}
@@ -362,7 +392,8 @@ fn valid(manifest: &Value) -> Result<(), String> {
     let mut names = BTreeSet::new();
     for volume in volumes(manifest) {
         let sources = volume.as_object().map_or(0, |fields| fields.keys().filter(|key| *key != "name").count());
-        if !names.insert(volume["name"].to_string()) || sources != 1 {
+        // Without a source, the kubelet takes an emptyDir (`SetDefaults_Volume`).
+        if !names.insert(volume["name"].to_string()) || sources > 1 {
             return Err(format!("the volume {volume} is not valid"));
         }
     }

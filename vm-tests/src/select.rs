@@ -281,7 +281,7 @@ mod tests {
     }
 
     /// The cases that every change must pass: one that is made long, or to run elsewhere alone, is missed here.
-    const EVERY_CHANGE: [&str; 14] = [
+    const EVERY_CHANGE: [&str; 15] = [
         "admin-conf-of-no-use",
         "baked-image",
         "baked-repairs",
@@ -292,6 +292,7 @@ mod tests {
         "join",
         "reboot",
         "sidecars",
+        "silent",
         "storage-bind",
         "storage-devices",
         "wait",
@@ -340,6 +341,7 @@ mod tests {
         "rsyslog",
         "runcmd",
         "sidecars",
+        "silent",
         "storage",
         "storage-bind",
         "storage-devices",
@@ -353,7 +355,7 @@ mod tests {
         "webhook-files",
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
-    const NAMESPACES_ONLY: [&str; 1] = ["restart"];
+    const NAMESPACES_ONLY: [&str; 2] = ["ipv6", "restart"];
     const MACHINE_ONLY: [&str; 6] =
         ["disk", "kind", "kind-worker", "power-cut", "power-cut-files", "power-cut-hidden"];
 

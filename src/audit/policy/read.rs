@@ -77,7 +77,10 @@ impl Reader {
     /// Checks a file that begins with a brace: the API server reads it only as JSON, never as YAML
     /// (`k8s.io/apimachinery/pkg/runtime/serializer/json`, `RecognizesData`).
     fn json(&mut self, text: &str) {
+        // A template is no JSON, and its fault as YAML says so.
+        let is_template = ["{{", "{%"].iter().any(|mark| text.trim_start().starts_with(mark));
         if is_json(text)
+            && !is_template
             && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
         {
             let position = Position { line: error.line().max(1), column: error.column().max(1) };
@@ -139,32 +142,33 @@ impl Reader {
         }
         if let Some(kind) = self.header(node, "kind", "Policy") {
             let found = brief(&kind.text);
-            if !kind.text.eq_ignore_ascii_case("policy") {
+            if likely(&kind.text, &["Policy"]).is_none() {
                 self.decoder.error(
                     kind.position,
                     format!("this is not an audit policy: its kind is {found}, not Policy; name another file"),
                 );
                 return false;
             }
-            self.decoder.error(kind.position, format!("kind must be Policy, not {found}"));
+            self.decoder.error(kind.position, format!("kind must be Policy, not {found}; write kind: Policy"));
         }
         let Some(version) = self.header(node, "apiVersion", API_VERSION) else {
             return true;
         };
         let found = brief(&version.text);
         let known = version.text.strip_prefix("audit.k8s.io/");
+        let is_typo = likely(&version.text, &[API_VERSION]).is_some();
         let message = match known {
             Some("v1alpha1" | "v1beta1") => format!(
                 "apiVersion {found} was removed in Kubernetes 1.24; write {API_VERSION}, which every version \
                  since 1.12 reads"
             ),
-            Some(_) => format!("unknown apiVersion {found}; write {API_VERSION}"),
-            None => format!(
+            _ if known.is_some() || is_typo => format!("unknown apiVersion {found}; write {API_VERSION}"),
+            _ => format!(
                 "this is not an audit policy: its apiVersion is {found}, not {API_VERSION}; name another file"
             ),
         };
         self.decoder.error(version.position, message);
-        known.is_some()
+        known.is_some() || is_typo
     }
 
     /// The value of a field that must be `expected`, if it is something else. A missing field is an error.

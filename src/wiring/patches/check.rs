@@ -6,12 +6,13 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::file::{Kind, PatchFile};
+use super::file::{Kind, PatchFile, broken};
 use super::pod::{Kubeadm, pod};
 use super::value::{is_small, value_of};
 use super::{merge, operations};
 use crate::audit::flags::{Flags, is_audit, is_equivalent, normal};
 use crate::audit::version::Version;
+use crate::config::Existing;
 use crate::wiring::manifest::{self, RunAs};
 use crate::wiring::pod as kubelet;
 use crate::wiring::settings::{Refusal, Wanted, Wired};
@@ -43,8 +44,8 @@ pub struct Patched<'p> {
 }
 
 /// The directories of certificates on which the pod depends.
-pub fn certificates() -> &'static [&'static str] {
-    &crate::wiring::kubeadm::CERTIFICATES
+pub fn certificates() -> impl Iterator<Item = &'static str> {
+    crate::wiring::kubeadm::VOLUMES[2..].iter().map(|(_, path, _)| *path)
 }
 
 /// What the manifest says that kubeadm makes with the patches.
@@ -110,7 +111,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Broken(why) => write!(f, "kubeadm can't apply this patch: {why}; correct it"),
+            Fault::Broken(why) => f.write_str(&broken(why)),
             Fault::Flag { name, found: None, .. } => write!(
                 f,
                 "with this patch, the API server has no --{name}; remove the list of flags from the patch, and put \
@@ -124,12 +125,13 @@ impl fmt::Display for Fault {
             ),
             Fault::Mount(path) => write!(
                 f,
-                "with this patch, {path} is not mounted as the audit settings need it; remove that from the patch"
+                "with this patch, {path} is not mounted as the audit settings need it; remove that from the patch, or \
+                 add the volume and its mount to the patch"
             ),
             Fault::Invalid(why) => write!(
                 f,
-                "with this patch, the kubelet refuses the API server's pod: {why}; remove it from the patch, or \
-                 rename it: the audit settings add the mounts that they need"
+                "with this patch, the kubelet refuses the API server's pod: {why}; or remove that from the patch: the \
+                 audit settings add the mounts that they need"
             ),
             Fault::Unfit(why) => {
                 write!(f, "with this patch, the API server can't audit: {why}; correct the patch")
@@ -205,6 +207,12 @@ impl Patched<'_> {
                 && self.judge(&start, &pods).is_ok()
         };
         let position = if file.kind == Kind::Json { part.position } else { blame(part, &is_right_without) };
+        let fault = match fault {
+            Fault::Flag { name, found: None, .. } if file.kind == Kind::Json && names_an_item(part) => {
+                Fault::Shifted(format!("takes --{name} away"))
+            }
+            fault => fault,
+        };
         Err(refused(file, position, &fault))
     }
 
@@ -255,8 +263,7 @@ impl Patched<'_> {
         if !manifest::identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs)) {
             return Err(Fault::Unfit("no container starts kube-apiserver".to_owned()));
         }
-        check_volumes(pod).map_err(Fault::Invalid)?;
-        kubelet::check(&text, self.version).map_err(|refusal| Fault::Invalid(refusal.reason))?;
+        kubelet::judge(&text, self.version).map_err(|refusal| Fault::Invalid(refusal.reason))?;
         let flags = manifest::read_auditing(&text).map_err(unfit)?.flags;
         let wired = match manifest::wire(&text, &read, self.wanted, self.version) {
             Ok(wired) => wired,
@@ -272,7 +279,8 @@ impl Patched<'_> {
             return Err(Fault::Flag { name: name.clone(), found, wanted });
         }
         // The last one of a name counts, but a later run would change the others, too.
-        if let Some(fault) = overruled_flag(pod, &wired.flags).filter(|_| wired.text != text) {
+        let is_replaced = self.wanted.existing == Existing::Replace && wired.text != text;
+        if let Some(fault) = overruled_flag(pod, &wired.flags).filter(|_| is_replaced) {
             return Err(fault);
         }
         if wired.text != text {
@@ -313,6 +321,12 @@ fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<
     Ok(())
 }
 
+/// Whether an operation names an item of a list by its number.
+fn names_an_item(operation: &Node) -> bool {
+    let path = operation.get("path").and_then(Node::scalar).unwrap_or_default();
+    path.rsplit('/').next().is_some_and(|last| last.parse::<i64>().is_ok())
+}
+
 /// Whether an operation is about a part of the pod that auditing depends on.
 fn concerns_auditing(operation: &Value) -> bool {
     if operation.get("path").is_none() {
@@ -348,37 +362,6 @@ fn list<'v>(value: &'v Value, path: &str) -> &'v [Value] {
 
 fn word<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Checks what patches most often break, in words without a position: the pod is in no file. `kubelet::check` knows the
-/// other rules.
-fn check_volumes(pod: &Value) -> Result<(), String> {
-    let mut names = BTreeSet::new();
-    for volume in list(pod, "/spec/volumes") {
-        let name = word(volume, "name");
-        if !names.insert(name) {
-            return Err(format!("two volumes have the name {name:?}"));
-        }
-        let sources = volume.as_object().into_iter().flatten();
-        match sources.filter(|(key, value)| *key != "name" && !value.is_null()).count() {
-            1 => {}
-            0 => return Err(format!("the volume {name:?} has no source")),
-            _ => return Err(format!("the volume {name:?} has two sources")),
-        }
-    }
-    for container in ["/spec/containers", "/spec/initContainers"].into_iter().flat_map(|path| list(pod, path)) {
-        let mut paths = BTreeSet::new();
-        for mount in list(container, "/volumeMounts") {
-            let (path, name) = (word(mount, "mountPath"), word(mount, "name"));
-            if !paths.insert(path) {
-                return Err(format!("{path} is mounted twice"));
-            }
-            if !names.contains(name) {
-                return Err(format!("{path} is the mount of a volume {name:?} that the pod does not have"));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The names of the volumes, and the paths of the mounts, that differ between two pods.
@@ -527,8 +510,10 @@ mod tests {
     /// What is said of patches, each a name and a text: the manifest, or the fault and its place.
     fn judged(patches: &[(&str, &str)], existing: Existing, minor: u32, by_patch: bool) -> Result<Made, String> {
         let (config, version) = (Config { existing, ..Config::default() }, Some(Version::new(minor)));
-        let (wanted, files) =
-            (Wanted::of(&config, &Files::new()), super::super::file::read(patches.iter().copied()).unwrap());
+        let (wanted, files) = (
+            Wanted::of(&config, &Files::new()),
+            super::super::file::read(patches.iter().copied(), version).unwrap(),
+        );
         let after =
             kubeadm::wire(CLUSTER, &kubeadm::read(CLUSTER, "", kubeadm::Reader::Init).unwrap(), &wanted, version)
                 .unwrap()
@@ -580,7 +565,7 @@ mod tests {
             (
                 json,
                 "- {op: add, path: /spec/volumes/-, value: {name: audit-log, emptyDir: {}}}\n",
-                "1:3: with this patch, the kubelet refuses the API server's pod: two volumes have the name \"audit-log\"",
+                "1:3: with this patch, the kubelet refuses the API server's pod: volumes: two have the name \"audit-log\"; rename",
             ),
             (
                 json,
@@ -597,7 +582,7 @@ mod tests {
             (
                 strategic,
                 "spec: {volumes: [{name: audit, emptyDir: {}}]}\n",
-                "1:32: with this patch, the kubelet refuses the API server's pod: the volume \"audit\" has two sources",
+                "1:32: with this patch, the kubelet refuses the API server's pod: this can't have both emptyDir and hostPath; remove one of them; or",
             ),
             (
                 strategic,
@@ -620,7 +605,21 @@ mod tests {
                 "1:26: with this patch, the API server can't audit: runAsUser must be a plain decimal number",
             ),
             // kubeadm stops.
-            (json, "- {op: remove, path: /spec/volumes/99}\n", "1:3: kubeadm can't apply this patch: "),
+            (
+                json,
+                "- {op: remove, path: /spec/volumes/99}\n",
+                "1:3: kubeadm can't apply this patch: \"99\" names no item of a list with the items 0 to ",
+            ),
+            (
+                json,
+                "- {op: add, path: /spec/containers/0/command/99, value: --v=7}\n",
+                "1:3: kubeadm can't apply this patch: \"99\" names no item of a list with the items 0 to ",
+            ),
+            (
+                json,
+                "- {op: add, path: /spec/containers/1/command/-, value: --v=7}\n",
+                "1:3: kubeadm can't apply this patch: in \"/spec/containers/1/command/-\", \"1\" names no item of a list that has only the item 0",
+            ),
             (strategic, "spec: {volumes: [{emptyDir: {}}]}\n", "1:1: kubeadm can't apply this patch: "),
             (json, "a: 1\n", "1:1: kubeadm can't apply this patch: "),
         ] {
@@ -718,6 +717,32 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_hits_a_flag_of_the_settings_is_the_reason() {
+        let patch = "- {op: replace, path: /spec/containers/0/command/3, value: --v=7}\n";
+        let found = judged(&[("kube-apiserver+json.yaml", patch)], Existing::Replace, 31, false).unwrap_err();
+        assert!(found.contains("1:3: with the audit settings, this patch takes --audit-"), "{found}");
+        // The whole list is no item of one.
+        let patch = "- {op: replace, path: /spec/containers/0/command, value: [kube-apiserver]}\n";
+        let found = judged(&[("kube-apiserver+json.yaml", patch)], Existing::Replace, 31, false).unwrap_err();
+        assert!(found.contains("remove the list of flags from the patch"), "{found}");
+    }
+
+    #[test]
+    fn a_path_of_a_patch_that_is_kept_needs_its_mount() {
+        let patch = "- {op: add, path: /spec/containers/0/command/-, value: --audit-log-path=/var/log/x/y.log}\n";
+        for (existing, fault) in [
+            (
+                Existing::Replace,
+                "has --audit-log-path=/var/log/x/y.log, and the audit settings say /var/log/kubernetes",
+            ),
+            (Existing::Keep, "/var/log/x is not mounted as the audit settings need it"),
+        ] {
+            let found = judged(&[("kube-apiserver+json.yaml", patch)], existing, 37, false).unwrap_err();
+            assert!(found.contains(fault), "{existing:?}: {found}");
+        }
+    }
+
+    #[test]
     fn what_patches_say_counts_where_existing_settings_stay() {
         let patch = "- {op: add, path: /spec/containers/0/command/-, value: --audit-log-maxage=7}\n\
                      - {op: add, path: /spec/securityContext/runAsUser, value: 1001}\n";
@@ -742,7 +767,7 @@ mod tests {
     fn what_cannot_be_judged_and_what_differs_is_told_in_words_without_secrets() {
         let wanted = Wanted::of(&Config::default(), &Files::new());
         let patch = [("kube-apiserver+json.yaml", "- {op: remove, path: /spec/containers/0/command/1}\n")];
-        let files = super::super::file::read(patch.into_iter()).unwrap();
+        let files = super::super::file::read(patch.into_iter(), None).unwrap();
         let flag = format!("{CLUSTER}apiServer: {{extraArgs: [{{name: audit-log-maxage, value: \"1\"}}]}}\n");
         for (text, words) in [
             (CLUSTER, "without the patches, the API server has no --audit-policy-file"),

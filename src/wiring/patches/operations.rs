@@ -37,6 +37,17 @@ pub fn apply(document: &mut Value, operation: &Value) -> Result<(), String> {
     }
 }
 
+/// Why an operation can't be applied to anything.
+pub fn shape_fault(operation: &Value) -> Option<String> {
+    let text = |name: &str| operation.get(name).and_then(Value::as_str);
+    match text("op").unwrap_or("unknown") {
+        "add" | "replace" | "remove" | "move" | "copy" | "test" => {
+            text("path").is_none().then(|| "it has no path".to_owned())
+        }
+        op => Some(format!("{op:?} is no operation")),
+    }
+}
+
 /// Whether a test succeeds, if the operation is a test.
 pub fn test(document: &Value, operation: &Value) -> Option<bool> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
@@ -63,7 +74,11 @@ fn find<'d>(document: &'d mut Value, path: &str) -> Result<(&'d mut Value, Strin
         let part = decoded(part);
         at = match at {
             Value::Object(map) => map.get_mut(&part),
-            Value::Array(items) => index(&part, items.len()).and_then(|index| items.get_mut(index)),
+            Value::Array(items) => {
+                let length = items.len();
+                let item = index(&part, length).and_then(|index| items.get_mut(index));
+                Some(item.ok_or_else(|| format!("in {path:?}, {}", no_index(&part, length)))?)
+            }
             _ => None,
         }
         .filter(|next| !next.is_null())
@@ -93,7 +108,11 @@ fn get<'v>(parent: &'v Value, key: &str) -> Result<&'v Value, String> {
 }
 
 fn no_index(key: &str, length: usize) -> String {
-    format!("{key:?} is no index into a list of {length}")
+    match length {
+        1 => format!("{key:?} names no item of a list that has only the item 0"),
+        0 => format!("{key:?} names an item of a list, and the list is empty"),
+        _ => format!("{key:?} names no item of a list with the items 0 to {}", length - 1),
+    }
 }
 
 fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
@@ -103,7 +122,9 @@ fn add(document: &mut Value, path: &str, value: Value) -> Result<(), String> {
         }
         (Value::Array(items), key) if key == "-" => items.push(value),
         (Value::Array(items), key) => {
-            let at = index(&key, items.len() + 1).ok_or_else(|| no_index(&key, items.len()))?;
+            let length = items.len();
+            let at = index(&key, length + 1)
+                .ok_or_else(|| format!("{}; write - to add an item at its end", no_index(&key, length)))?;
             items.insert(at, value);
         }
         _ => return Err(format!("the manifest has no {path:?}")),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::audit::version::Version;
-use crate::wiring::kubeadm::{CERTIFICATES, PKI, certificates_volume};
+use crate::wiring::kubeadm::VOLUMES;
 use crate::yaml::Node;
 
 /// In what the versions of kubeadm differ.
@@ -84,8 +84,8 @@ struct Extra {
     method: String,
 }
 
-/// The pod for a ClusterConfiguration; `None` is an empty one. `certificates`: those of [`CERTIFICATES`] that the node
-/// has.
+/// The pod for a ClusterConfiguration; `None` is an empty one. `certificates`: the directories of
+/// [`VOLUMES`] that the node has.
 pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], version: Option<Version>) -> Value {
     let text =
         |path: &[&str]| cluster.and_then(|cluster| cluster.at(path)?.scalar()).filter(|text| !text.is_empty());
@@ -236,17 +236,16 @@ fn volumes(
         kind: "DirectoryOrCreate".to_owned(),
     };
     let mut volumes = BTreeMap::new();
-    volumes.insert("k8s-certs".to_owned(), own(directory));
-    volumes.insert("ca-certs".to_owned(), own("/etc/ssl/certs"));
-    let known: Vec<&str> = CERTIFICATES
-        .into_iter()
-        .filter(|path| !path.starts_with(PKI) || (*path == PKI) == kubeadm.mounts_pki)
-        .collect();
-    for path in certificates.iter().filter(|path| known.contains(&path.as_str())) {
-        volumes.insert(certificates_volume(path), own(path));
+    let known = VOLUMES.iter().filter(|(.., is_whole)| is_whole.is_none_or(|whole| whole == kubeadm.mounts_pki));
+    for (index, (name, path, _)) in known.clone().enumerate() {
+        if index < 2 || certificates.iter().any(|one| one == path) {
+            volumes.insert((*name).to_owned(), own(if index == 0 { directory } else { path }));
+        }
     }
+    let known: Vec<_> =
+        known.enumerate().map(|(at, (_, path, _))| if at == 0 { directory } else { path }).collect();
     let external = cluster.and_then(|cluster| cluster.at(&["etcd", "external"]));
-    for (index, path) in etcd_directories(external, directory, &known).iter().enumerate() {
+    for (index, path) in etcd_directories(external, &known).iter().enumerate() {
         volumes.insert(format!("etcd-certs-{index}"), own(path));
     }
     let extra = cluster.and_then(|cluster| cluster.at(&["apiServer", "extraVolumes"])).and_then(Node::items);
@@ -270,12 +269,12 @@ fn volumes(
 
 /// The directories of an external etcd's certificates that are mounted nowhere else, sorted
 /// (`getEtcdCertVolumes`).
-fn etcd_directories(external: Option<&Node>, directory: &str, known: &[&str]) -> Vec<String> {
+fn etcd_directories(external: Option<&Node>, known: &[&str]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for file in ["caFile", "certFile", "keyFile"] {
         let path = external.and_then(|node| node.get(file)?.scalar()).unwrap_or_default();
         let Some((parent, _)) = path.rsplit_once('/') else { continue };
-        let is_mounted = known.iter().chain(&["/etc/ssl/certs", directory]).any(|top| parent.starts_with(top));
+        let is_mounted = known.iter().any(|top| parent.starts_with(top));
         if is_mounted || found.iter().any(|other| parent.starts_with(other.as_str())) {
             continue;
         }
@@ -293,7 +292,7 @@ mod tests {
     fn made(text: &str, minor: u32) -> Value {
         let documents = crate::yaml::parse(text).unwrap();
         let version = Some(Version::new(minor));
-        let certificates = CERTIFICATES.map(str::to_owned);
+        let certificates = VOLUMES.map(|(_, path, _)| path.to_owned());
         pod(documents.first().map(|document| &document.root), Kubeadm::of(version)[0], &certificates, version)
     }
 

@@ -46,4 +46,4 @@ rotated_since() {
     n=$(rotations | awk -v first="$1" '$1 > first' | wc -l) && echo "$n files" && [ "$n" -ge "$2" ]
 }
 # Waits until status reports lost events: the API server counts an event that it couldn't write.
-eventually_told() { until kube-audit-bootstrap status 2>&1 | grep 'lost '; do nap 10; done; }
+eventually_told() { until { kube-audit-bootstrap status 2>&1 || [ $? -eq 3 ]; } | grep 'lost '; do nap 10; done; }
