@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 36] = [
+    const EVERY_VERSION: [&str; 37] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
