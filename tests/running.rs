@@ -666,12 +666,22 @@ fn a_process_that_only_has_the_name_does_not_count() {
              /mnt/fake/$name upgrade apply & eval \"fake_${name##*-}=\\$!\"
          done
          until [ \"$(cat /proc/$fake_kubelet/comm)\" = kubelet ]; do sleep 0.05; done
+         # A real program of that name, in a root directory of its own, as in a container that is somebody's node.
+         mkdir /mnt/container; mount -t tmpfs tmpfs /mnt/container; mkfifo /mnt/container/never
+         for folder in bin lib lib64 usr; do
+             [ -e /$folder ] || continue
+             if [ -L /$folder ]; then cp -P /$folder /mnt/container; continue; fi
+             mkdir /mnt/container/$folder; mount --rbind /$folder /mnt/container/$folder
+         done
+         cp /bin/sh /mnt/container/kubeadm
+         chroot /mnt/container /kubeadm -c 'read -r _ </never' upgrade apply & contained=$!
+         until [ \"$(cat /proc/$contained/comm)\" = kubeadm ]; do sleep 0.05; done
          run status status
          cp /mnt/manifest \"$manifest\"; settle
          run heal apply --heal --wait 1m
          rm \"$manifest\"; : >/etc/kubernetes/kubelet.conf
          run verify verify
-         kill $fake_kubeadm $fake_apiserver $fake_kubelet",
+         kill $fake_kubeadm $fake_apiserver $fake_kubelet $contained",
     );
     // The API server here was asked, and it is the only one.
     let status = node.text("status/stdout");

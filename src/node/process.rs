@@ -110,11 +110,14 @@ pub enum Runs {
 
 /// Where a process runs.
 pub fn place(pid: i32) -> Runs {
-    // proc_pid_status(5): the process's ID in the namespace of `/proc`, and in each that is nested in it. A container of
-    // this node's kubelet has at most one of its own.
-    let depth = || status(pid, "NSpid:").map_or(1, |ids| ids.split_whitespace().count());
-    match pod_of(pid) {
-        Some(uid) if is_static(&uid) && depth() <= 2 => Runs::StaticPod,
+    place_in(pod_of(pid).as_deref(), &status(pid, "NSpid:").unwrap_or_default())
+}
+
+/// Where a process runs. `pod`: the UID of its pod. `ids`: its ID in the namespace of `/proc`, and in each that is nested
+/// in it (proc_pid_status(5), `NSpid`). A container of this node's kubelet has at most one of its own.
+fn place_in(pod: Option<&str>, ids: &str) -> Runs {
+    match pod {
+        Some(uid) if is_static(uid) && ids.split_whitespace().count() <= 2 => Runs::StaticPod,
         Some(_) => Runs::OtherPod,
         None => Runs::Outside,
     }
@@ -319,7 +322,16 @@ mod tests {
         let group = format!("/kubepods/pod{hash}");
         let expected = ["cpu,cpuacct", "systemd"].map(|controllers| (controllers.to_owned(), group.clone()));
         assert_eq!(groups_in(&groups), expected);
-        assert_eq!([is_static(hash), is_static(uid)], [true, false]);
+        for (pod, ids, expected) in [
+            (Some(hash), "71", Runs::StaticPod),
+            (Some(hash), "\t71\t1", Runs::StaticPod),
+            // The kubelet of a node in a container.
+            (Some(hash), "\t71\t60\t1", Runs::OtherPod),
+            (Some(uid), "71\t1", Runs::OtherPod),
+            (None, "71", Runs::Outside),
+        ] {
+            assert_eq!(place_in(pod, ids), expected, "{pod:?} {ids:?}");
+        }
     }
 
     #[test]
