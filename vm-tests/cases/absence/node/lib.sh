@@ -25,9 +25,9 @@ has_no_net() {
 }
 
 # are_short SECONDS SECONDS THIRD FLOOR: two absences in which the manifest is hidden take less than one of a bare edit.
-# On a quiet machine each takes a quarter; most of it is the time of running requests, and the start of the new API
-# server, which takes three times as long on a busy machine. The third is only told: without hiding, the kubelet may look
-# again soon, by chance.
+# On a quiet machine each takes a quarter. Most of it is the time of running requests, and the start of the new API
+# server, which takes three times as long on a busy machine. The third is only told: where nothing is hidden, the
+# kubelet may look again soon, by chance.
 are_short() {
     awk -v a="$1" -v b="$2" -v third="$3" -v floor="$4" \
         'BEGIN { print a / floor, b / floor, third / floor; exit !(a > 0 && b > 0 && a + b <= floor * 0.9) }'
