@@ -670,6 +670,22 @@ mod tests {
         }
     }
 
+    /// The directory that is judged is the one in which the file was found, not that of a link to it.
+    #[test]
+    fn a_file_with_a_second_name_is_changed_only_where_no_other_user_can_have_made_that() {
+        let node = Node::with(&[("/logs/audit.log", ""), ("/links/x", "")]);
+        node.link("/links/log", "/logs/audit.log");
+        fs::hard_link(node.host("/logs/audit.log"), node.host("/second")).unwrap();
+        for (logs, links, is_held) in [(0o755, 0o755, true), (0o775, 0o755, false), (0o755, 0o775, true)] {
+            node.chmod("/logs", logs);
+            node.chmod("/links", links);
+            for path in ["/logs/audit.log", "/links/log"] {
+                assert_eq!(hold(&node.root, path).is_ok(), is_held, "{path} {logs:o} {links:o}");
+            }
+            assert!(hold(&node.root, "/logs").is_ok());
+        }
+    }
+
     /// Somebody may have made a small file a large one before a restore with `--force`.
     #[test]
     fn a_file_of_any_size_is_replaced_and_put_back() {
