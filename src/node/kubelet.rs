@@ -186,8 +186,11 @@ pub fn pod_logs(root: &Root) -> String {
 /// Kubernetes' packages take its flags, in their order.
 fn words(root: &Root) -> Vec<String> {
     let running = || {
-        let (pid, _) = process::running().find(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid))?;
-        Some(process::words(pid).split_off(1))
+        let kubelets = process::running().filter(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid));
+        // A process that ends has no words.
+        let mut all = kubelets.map(|(pid, _)| process::words(pid));
+        let words = all.find(|words| !words.is_empty())?;
+        Some(words.into_iter().skip(1).collect())
     };
     root.is_host().then(running).flatten().unwrap_or_else(|| {
         let texts = FLAG_FILES.iter().filter_map(|path| root.text(path).ok()?).map(|file| file.text);

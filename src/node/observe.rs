@@ -36,10 +36,8 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let usual = kubelet.manifest(root)?;
     let manifest_path = config.manifest_path.as_ref().unwrap_or(&usual).clone();
     let manifest = manifest(root, &manifest_path)?;
-    if manifest.is_none() && config.manifest_path.is_some() {
-        if root.stat(&usual)?.is_some() {
-            bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
-        }
+    if manifest.is_none() && config.manifest_path.is_some() && root.stat(&usual)?.is_some() {
+        bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
     }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());

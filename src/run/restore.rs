@@ -107,16 +107,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Err(why) => bail!("nothing was put back: {why}"),
         Ok(()) => {}
     }
-    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
-    notes.extend(gone.iter().map(removed));
-    notes.extend(foreign.iter().map(|foreign| match terms.force {
-        true => foreign.to_string(),
-        false => format!("{foreign}; only --force undoes that, as shown here"),
-    }));
-    let others = |path: &String| {
-        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
-    };
-    notes.extend(shared.iter().map(others));
+    notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
     let mut is_whole = true;
     let backup = match terms.dry_run {
         true => None,
@@ -139,6 +130,19 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         }
     }
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// What is said of the files that somebody else changed or removed.
+fn tell_of_others(foreign: &[Foreign], shared: &[String], gone: &[String], force: bool) -> Vec<String> {
+    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
+    let undone = |foreign: &Foreign| match force {
+        true => foreign.to_string(),
+        false => format!("{foreign}; only --force undoes that, as shown here"),
+    };
+    let others = |path: &String| {
+        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
+    };
+    gone.iter().map(removed).chain(foreign.iter().map(undone)).chain(shared.iter().map(others)).collect()
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.
