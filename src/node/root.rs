@@ -899,6 +899,18 @@ mod label {
     }
 }
 
+/// Whether the last link of `link`, or `link` itself, leads to the name `path`, and not to another name of the same file.
+///
+/// # Errors
+///
+/// A path can't be looked at.
+pub fn leads_to(root: &Root, link: &str, path: &str) -> Result<bool> {
+    let real = root.real(link)?;
+    let ((directory, name), (parent, other)) = (split(&real)?, split(path)?);
+    let identity = |path: &str| Ok::<_, anyhow::Error>(root.stat(path)?.map(|entry| entry.identity));
+    Ok(name == other && identity(directory)? == identity(parent)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Node, mode};

@@ -10,7 +10,7 @@ use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::DiskState;
 use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
-use crate::facts::{Directory, Facts, KubeletPods, PatchFacts, Targets};
+use crate::facts::{Directory, Facts, KubeletFacts, PatchFacts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
@@ -57,7 +57,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         running: None,
         readers: Vec::new(),
         unfinished: Vec::new(),
-        kubelet: KubeletPods::default(),
+        kubelet: KubeletFacts::default(),
     }
 }
 

@@ -290,8 +290,12 @@ impl Back<'_> {
             self.restore.gone.push(path.clone());
         }
         self.restore.foreign.extend(unwound.foreign);
-        if unwound.shared && !self.force {
-            self.restore.shared.push(path.clone());
+        match self.force {
+            true if unwound.shared && unwound.content != oldest.before => {
+                self.note(format!("{path}: something else changed this, too, and --force undoes that as well"))
+            }
+            false if unwound.shared => self.restore.shared.push(path.clone()),
+            _ => {}
         }
         let (content, is_whole) = match self.force {
             true => (oldest.before.clone(), true),
@@ -739,6 +743,32 @@ mod tests {
             after: None,
         };
         ContentStep { set: set.to_owned(), record, before: bytes(before), after: bytes(after) }
+    }
+
+    #[test]
+    fn a_forced_restore_says_whose_lines_it_undoes() {
+        for (now, told) in [
+            ("a: [x, --y=1]\nv: 2\n", true),
+            ("a: [x, --y=1]\n", false),
+            // This is not undone by anything but force, and is told as that.
+            ("a: [x, --y=2]\n", false),
+        ] {
+            let step = step("1", Some("a: [x]\n"), Some("a: [x, --y=1]\n"));
+            let now = Now {
+                file: Some(Snapshot {
+                    bytes: now.into(),
+                    attributes: Attributes::new(0o600, 0, 0),
+                    identity: FileIdentity { device: 1, inode: 1 },
+                }),
+                ..Now::default()
+            };
+            let goal = Goal { set: "1".to_owned(), record: step.record.clone(), steps: vec![step], now };
+            let way = WayBack { goals: vec![goal], ..WayBack::default() };
+            let note = "/x: something else changed this, too, and --force undoes that as well".to_owned();
+            let forced = plan(&way, true);
+            assert_eq!((forced.notes, forced.changes.len()), (if told { vec![note] } else { vec![] }, 1));
+            assert_eq!(plan(&way, false).notes, [""; 0]);
+        }
     }
 
     #[test]

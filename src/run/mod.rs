@@ -83,16 +83,22 @@ impl Run<'_> {
         Intent { config: &self.config, occasion: self.occasion, required: self.required, kubeadm: &self.kubeadm }
     }
 
+    /// What the node's files say. The cluster is not asked, because its API server may hang.
+    fn files(&self) -> Option<Facts> {
+        let config = Config { cluster: false, ..self.config.clone() };
+        observe::observe(self.root, &config, self.required).ok()
+    }
+
     /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
     pub fn version(&self) -> Option<Version> {
-        let facts = observe::observe(self.root, &self.config, self.required).ok()?;
+        let facts = self.files()?;
         identify(&self.intent(), &facts).ok()?.version
     }
 
     /// The path of the node's policy: with `existing: keep`, of the one that its files name.
     pub fn policy_path(&self) -> String {
         let kept = || {
-            let facts = observe::observe(self.root, &self.config, self.required).ok()?;
+            let facts = self.files()?;
             let intent = self.intent();
             let identity = identify(&intent, &facts).ok()?;
             let wiring = wire(&intent, &facts, &PatchFacts::default(), identity).ok()?;
