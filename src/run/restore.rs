@@ -11,10 +11,10 @@ use crate::facts::backup::{Set, Why};
 use crate::facts::file::Text;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
-use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced, tell_of_auditing};
+use crate::plan::way_back::{self, Foreign, Present, Restore, keep_for_others, keep_referenced, tell_of_auditing};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
 
@@ -73,7 +73,15 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    keep_referenced(&mut restore, &manifest_path, present);
+    let beside = match observe::beside(root, &manifest_path, manifest).map_err(told) {
+        Ok(beside) if is_known => beside,
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    let keep = |restore: &mut Restore| {
+        keep_referenced(restore, &manifest_path, present);
+        keep_for_others(restore, &manifest_path, &beside);
+    };
+    keep(&mut restore);
     tell_of_auditing(&back, &mut restore, &manifest_path, present);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
@@ -82,7 +90,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         // What --force would do.
         let foreign = restore.foreign;
         restore = way_back::plan(&back, true);
-        keep_referenced(&mut restore, &manifest_path, present);
+        keep(&mut restore);
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
