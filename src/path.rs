@@ -106,9 +106,14 @@ pub fn policy_place_fault(path: &str) -> Option<String> {
         .iter()
         .filter(|tree| !["/etc/kubernetes/pki", "/etc/kubernetes/manifests", STATE].contains(tree));
     let name = path.rsplit('/').next().unwrap_or_default();
-    let is_named_for_it =
-        [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end)) || names(name, &["audit", "policy"]);
-    let is_taken = trees.clone().any(|tree| is_within(path, tree)) || is_within(path, "/etc") && !is_named_for_it;
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    let is_named_for_it = ends(&[".yaml", ".yml", ".json"]) || names(name, &["audit", "policy"]);
+    // The files of kubeadm, and those of other programs.
+    let is_of_others = match is_within(path, "/etc/kubernetes") {
+        true => ends(&[".conf", ".crt", ".key", ".pub"]),
+        false => is_within(path, "/etc") && !is_named_for_it,
+    };
+    let is_taken = is_of_others || trees.clone().any(|tree| is_within(path, tree));
     is_taken.then(|| {
         format!(
             "policy.path must not be {path}, a place of the system or of other programs; use for example \
@@ -280,7 +285,7 @@ mod tests {
     #[test]
     fn a_policy_has_no_place_among_files_of_the_system() {
         for path in
-            ["/etc/shadow", "/etc/kubernetes/admin.conf", "/usr/bin/p.yaml", "/dev/p.yaml", "/etc/ssl/p.yaml"]
+            ["/etc/shadow", "/etc/kubernetes/admin.conf", "/etc/kubernetes/pki/ca.crt", "/usr/bin/p.yaml", "/dev/p.yaml", "/etc/ssl/p.yaml"]
         {
             assert!(policy_place_fault(path).is_some(), "{path}");
         }
