@@ -458,6 +458,26 @@ fn restore_leaves_what_the_manifest_still_points_at() {
 }
 
 #[test]
+fn restore_leaves_what_another_manifest_mounts() {
+    let node = control_plane();
+    let root = node.path();
+    let manifests = root.join("etc/kubernetes/manifests");
+    assert!(run(root, &["apply"]).status.success());
+    let edited = fs::read_to_string(manifests.join("kube-apiserver.yaml")).unwrap();
+    fs::write(manifests.join("two.yaml"), edited.replace("name: kube-apiserver\n", "name: kube-apiserver-two\n"))
+        .unwrap();
+    let restored = json_of(&run(root, &["restore", "--output", "json"]));
+    let notes = restored["notes"].to_string();
+    for path in ["/etc/kubernetes/audit-policy.yaml", "/var/log/kubernetes/audit"] {
+        assert!(root.join(&path[1..]).exists(), "{path}: {notes}");
+        let told = format!("{path} stays, because /etc/kubernetes/manifests/two.yaml mounts it");
+        assert!(notes.contains(&told), "{notes}");
+    }
+    let manifest = fs::read_to_string(manifests.join("kube-apiserver.yaml")).unwrap();
+    assert!(!manifest.contains("audit-policy-file"), "{manifest}");
+}
+
+#[test]
 fn restore_leaves_what_a_manifest_may_need_that_cannot_be_read() {
     let shell = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: \
                  kube-apiserver\n    image: i\n    command: [sh, -c, 'exec kube-apiserver $FLAGS']\n";

@@ -280,6 +280,32 @@ fn a_worker_joins_whatever_the_configuration_is() {
     }
 }
 
+/// kubeadm judges its own file.
+#[test]
+fn a_join_stops_only_if_it_makes_a_control_plane_for_sure() {
+    let join = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+    let twice = "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\na: 1\na: 2\n";
+    for (file, code) in [
+        (format!("{join}{twice}"), 7),
+        (format!("{join}---\n# nothing\n"), 7),
+        (format!("{join}a: [\n"), 7),
+        (format!("{join}controlPlane: {{}}\na: [\n"), 1),
+        (format!("{join}controlPlane: {{}}\n---\n# nothing\n"), 1),
+    ] {
+        let node = Node::new(&file, REAL);
+        let output = node.run(&["join", "--config", FILE]);
+        assert_eq!(output.status.code(), Some(code), "{file} {output:?}");
+    }
+    for (other, code) in [(&[][..], 7), (&["--control-plane"][..], 1)] {
+        let node = Node::new("", REAL);
+        fs::create_dir(node.on_host("/hook-test/unreadable")).unwrap();
+        let output = node.run(&[&["join", "--config", "/hook-test/unreadable"], other].concat());
+        assert_eq!(output.status.code(), Some(code), "{other:?} {output:?}");
+        let goes_on = text(&output.stderr).contains("kubeadm join starts all the same");
+        assert_eq!(goes_on, code == 7, "{output:?}");
+    }
+}
+
 #[test]
 fn a_webhook_must_be_there_when_kubeadm_starts() {
     let node = Node::new(INIT, REAL);

@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::audit::flags;
-use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault};
+use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault, policy_place_fault};
 use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
 
@@ -30,6 +30,9 @@ impl Config {
             && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
         {
             faults.push(("log.path".to_owned(), format!("log.path {fault}")));
+        }
+        if let Some(fault) = policy_place_fault(&self.policy_path) {
+            faults.push(("policy.path".to_owned(), fault));
         }
         if is_within(&self.policy_path, STATE) {
             faults.push((

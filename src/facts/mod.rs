@@ -19,7 +19,7 @@ use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
-use file::{Attributes, FileKind, Files, Owner, Snapshot, Text};
+use file::{Attributes, FileKind, FileUser, Files, Owner, Snapshot, Text};
 use in_force::Running;
 
 /// What a plan is made from.
@@ -122,6 +122,9 @@ pub struct Targets {
     /// The files that the API server opens when it starts and that are lost at a reboot, while its manifest stays: the
     /// path on the host, and what it is on.
     pub fleeting: Vec<(String, String)>,
+    /// The logs, and the directories above them, also where links lead: their attributes, and whether an access control
+    /// list may allow more.
+    pub around_logs: BTreeMap<String, (Attributes, bool)>,
     /// The first bytes of each log.
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.
@@ -169,6 +172,18 @@ pub struct Opened {
     pub mounts: Vec<(String, Option<String>)>,
 }
 
+/// A log that an API server opens when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What names the log, for messages.
+    pub what: String,
+    /// The path on the host.
+    pub host: String,
+    /// Where the mount that shows it begins on the host.
+    pub top: String,
+    pub user: FileUser,
+}
+
 /// A volume of a path of the host with a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typed {
@@ -186,6 +201,8 @@ pub struct Paths {
     pub policies: Vec<String>,
     /// The files that the API server opens.
     pub opened: Vec<Opened>,
+    /// The logs, as the API server opens them.
+    pub written: Vec<Written>,
     /// The log directories.
     pub directories: Vec<String>,
     /// The log files.

@@ -218,21 +218,30 @@ pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     root.text(path)
 }
 
+/// The directories above these files.
+fn above(root: &Root, files: [&str; 2]) -> Result<BTreeMap<String, Attributes>> {
+    let mut directories = BTreeMap::new();
+    for file in files {
+        let mut directory = parent(file);
+        while directories.len() < MAX_DIRECTORIES && !directories.contains_key(directory) {
+            if let Some(entry) = root.stat(directory)? {
+                directories.insert(directory.to_owned(), entry.attributes);
+            }
+            if directory == "/" {
+                break;
+            }
+            directory = parent(directory);
+        }
+    }
+    Ok(directories)
+}
+
 /// Looks at a file that a flag or a kubeconfig names.
 pub fn named_file(root: &Root, path: &str) -> Seen {
     let look = || -> Result<Seen> {
         let Some(snapshot) = root.read(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
         let real = root.real(path)?;
-        let mut directories = BTreeMap::new();
-        for file in [path, &real] {
-            let mut directory = parent(file);
-            while directories.len() < MAX_DIRECTORIES && !directories.contains_key(directory) {
-                if let Some(entry) = root.stat(directory)? {
-                    directories.insert(directory.to_owned(), entry.attributes);
-                }
-                directory = parent(directory);
-            }
-        }
+        let directories = above(root, [path, &real])?;
         let lists = directories.keys().map(String::as_str).chain([path]).filter(|path| root.has_acl(path));
         let lists = lists.map(str::to_owned).collect();
         let beside = root.list(parent(path))?.unwrap_or_default();
@@ -297,6 +306,17 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.elsewhere.push((opened.on_host.clone(), link));
         }
     }
+    for written in &paths.written {
+        let log = &written.host;
+        let is_file = |entry: &Entry| entry.kind == FileKind::File;
+        let there = root.stat(log).ok().flatten().filter(is_file).map(|entry| (log.clone(), entry.attributes));
+        // Where it can't be read, nothing is said of it.
+        let above = root.real(log).and_then(|real| above(root, [log, &real])).unwrap_or_default();
+        targets.around_logs.extend(above.into_iter().chain(there).map(|(path, attributes)| {
+            let has_list = root.has_acl(&path);
+            (path, (attributes, has_list))
+        }));
+    }
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
     let Some(log) = paths.logs.first() else { return Ok(targets) };
     let (directory, name) = split(log)?;
@@ -348,7 +368,7 @@ fn log_fault(entry: &Entry, directory: &Attributes) -> Option<String> {
 ///
 /// If the manifest is a link, what it leads to is left out, too: that is the manifest. Another name of the same file
 /// would keep the previous text when the manifest is replaced, so it is one of the others.
-fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<Vec<Text>> {
+pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
     let is_link = manifest.is_some() && root.real(manifest_path)? != manifest_path;
     let is_manifest = |entry: &Entry, path: &str| -> Result<bool> {

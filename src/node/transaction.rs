@@ -562,7 +562,12 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
             (slot.path, "is new and may still be there", done)
         }
         Undo::SetAttributes(path, held, before) => {
+            // What the kernel refused to change, it refuses to change back.
+            let is_back = fstat(&held).is_ok_and(|stat| {
+                (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == (before.mode, before.uid, before.gid)
+            });
             let done = set_attributes(&held, &before).and_then(|()| fsync(&held));
+            let done = if is_back { Ok(()) } else { done };
             (path, "may have another owner or mode", done.map(|()| Taken::Back))
         }
         Undo::Formatted(_) => return Ok(Taken::Back),

@@ -11,9 +11,10 @@ use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
-use crate::facts::{Facts, Paths, Targets, Typed};
+use crate::facts::{Facts, Paths, Targets, Typed, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
+use crate::wiring::references::write_fault;
 use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
 
@@ -48,6 +49,7 @@ pub fn plan(
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
+    planner.judge_around_logs(&wiring.paths.written, mounting);
     for path in &wiring.paths.policies {
         planner.install_policy(path, policy_text)?;
     }
@@ -108,18 +110,19 @@ impl Planner<'_> {
     }
 
     /// A link on the way to a file that the container resolves in itself leads the API server to another file, or to
-    /// none. What is kept is told only: that API server runs, or not, as before.
+    /// none: it does not start, or its events are lost.
     fn refuse_misleading_links(&mut self) {
         for (path, link) in &self.targets.elsewhere {
             let what = misleading(path, link);
-            if self.keeps() {
-                self.warn(format!("{what}; mount the directory that it leads to at the same path"));
-            } else {
-                self.plan.refuse(format!(
+            self.plan.refuse(match self.keeps() {
+                true => {
+                    format!("{what}; mount the directory that it leads to at the same path, or remove the link")
+                }
+                false => format!(
                     "{what}; name the path that it leads to in the setting of this file (policy.path, log.path, \
                      --audit-webhook-config-file or the webhook's kubeconfig), or remove the link"
-                ));
-            }
+                ),
+            });
         }
     }
 
@@ -256,6 +259,45 @@ impl Planner<'_> {
                 self.add(Step::Storage, Change::SetAttributes { path, before, after });
             }
         }
+    }
+
+    /// Refuses a log that the API server can't write, and warns of one whose directory another user can replace. What the
+    /// plan changes counts as changed.
+    fn judge_around_logs(&mut self, written: &[Written], mounting: Mounting) {
+        let changed = |path: &str| {
+            self.plan.changes.iter().find_map(|planned| match &planned.change {
+                Change::SetAttributes { path: of, after: attributes, .. }
+                | Change::WriteFile { path: of, before: None, attributes, .. }
+                | Change::CreateDirectory { path: of, attributes }
+                    if of == path =>
+                {
+                    Some(attributes.clone())
+                }
+                _ => None,
+            })
+        };
+        let attributes = |path: &str| {
+            let there = || self.targets.around_logs.get(path).filter(|(_, has_list)| !has_list);
+            changed(path).or_else(|| there().map(|(attributes, _)| attributes.clone()))
+        };
+        let fault = written.iter().filter(|_| !mounting.is_new).find_map(|log| write_fault(log, attributes));
+        let owners = [0, self.owner.uid, self.facts.owner.uid];
+        let others = self.targets.around_logs.iter().filter(|(path, (on, _))| {
+            let is_above = written.iter().all(|log| log.host != **path && parent(&log.host) != path.as_str());
+            is_above && (!owners.contains(&on.uid) || on.mode & 0o1002 == 0o002)
+        });
+        let warnings: Vec<_> = others
+            .map(|(path, (on, _))| {
+                format!(
+                    "{path}: the log is below this directory, which has the mode {:04o} and the owner {}:{}, so that \
+                     another user can put a link in the place of the log; let only root write to it, or set log.path to \
+                     a file elsewhere",
+                    on.mode, on.uid, on.gid
+                )
+            })
+            .collect();
+        fault.into_iter().for_each(|why| self.plan.refuse(why));
+        warnings.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Installs the policy, or checks the existing one if it stays.
@@ -680,13 +722,64 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_the_container_elsewhere_is_refused_or_told() {
-        for (lines, is_refused) in [("", true), ("existing: keep", false)] {
+    fn a_link_that_leads_the_container_elsewhere_is_refused() {
+        for (lines, advice) in
+            [("", "name the path that it leads to"), ("existing: keep", "mount the directory that it leads to")]
+        {
             let (facts, mut targets) = audited(&config(""));
             targets.elsewhere.push(("/etc/kubernetes/audit-policy.yaml".to_owned(), "/etc/link".to_owned()));
             let plan = planned(&config(lines), &facts, &targets);
-            assert_eq!(plan.refusal.is_some(), is_refused, "{lines}");
-            assert_eq!(warns(&plan, "/etc/link is a symbolic link"), !is_refused, "{lines}");
+            let refusal = plan.refusal.unwrap_or_default();
+            assert!(refusal.contains("/etc/link is a symbolic link") && refusal.contains(advice), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_the_api_server_cannot_write_is_refused() {
+        let (log, above) = ("/var/log/kubernetes/audit/audit.log", "/var/log/kubernetes/audit");
+        let user = "    securityContext: {runAsUser: 1234}\n    command:";
+        let dropped = "    securityContext: {capabilities: {drop: [ALL]}}\n    command:";
+        for (security, lines, directory, file, fault) in [
+            ("    command:", "existing: keep", (0o700, 0), Some((0o600, 7)), ""),
+            (user, "existing: keep", (0o700, 0), None, "audit has the mode 0700 and the owner 0:0"),
+            (user, "existing: keep", (0o755, 0), None, "audit has the mode 0755 and the owner 0:0"),
+            (user, "existing: keep", (0o700, 1234), None, ""),
+            (user, "existing: keep", (0o755, 0), Some((0o600, 0)), "audit.log has the mode 0600"),
+            (user, "existing: keep", (0o755, 0), Some((0o600, 1234)), ""),
+            (user, "existing: keep", (0o700, 0), Some((0o600, 1234)), "audit has the mode 0700"),
+            (dropped, "existing: keep", (0o755, 1000), None, "audit has the mode 0755 and the owner 1000:0"),
+            (dropped, "existing: keep", (0o755, 0), None, ""),
+            // apply gives it to the API server's user.
+            (user, "", (0o700, 0), Some((0o600, 0)), ""),
+        ] {
+            let (mut facts, mut targets) = audited(&config(""));
+            let manifest = facts.manifest.as_mut().unwrap();
+            manifest.text = manifest.text.replacen("    command:", security, 1);
+            let of = |(mode, uid)| Attributes::new(mode, uid, 0);
+            if let Some(Some(there)) = targets.directories.get_mut(above) {
+                there.attributes = of(directory);
+            }
+            targets.around_logs.insert(above.to_owned(), (of(directory), false));
+            if let Some(file) = file {
+                targets.around_logs.insert(log.to_owned(), (of(file), false));
+                targets.logs.insert(log.to_owned(), Some(of(file)));
+            }
+            let refusal = planned(&config(lines), &facts, &targets).refusal.unwrap_or_default();
+            let told = refusal.lines().find(|line| line.contains("can't write")).unwrap_or_default();
+            assert_eq!(told.is_empty(), fault.is_empty(), "{security} {lines} {directory:?} {file:?}: {refusal}");
+            assert!(told.contains(fault), "{fault}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_directory_above_the_log_that_another_user_can_change_is_told() {
+        for (mode, uid, is_told) in
+            [(0o755, 0, false), (0o755, 1000, true), (0o777, 0, true), (0o1777, 0, false), (0o775, 0, false)]
+        {
+            let (facts, mut targets) = audited(&config(""));
+            targets.around_logs.insert("/data".to_owned(), (Attributes::new(mode, uid, 0), false));
+            let plan = planned(&config(""), &facts, &targets);
+            assert_eq!(warns(&plan, "/data: the log is below this directory"), is_told, "{mode:o} {uid}");
         }
     }
 

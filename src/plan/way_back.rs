@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::backup::{Action, BACKUPS, Record, fingerprint};
-use crate::facts::file::{FileKind, lossy, text_of};
+use crate::facts::file::{FileKind, Text, lossy, text_of};
 use crate::facts::way_back::{ContentStep, Goal, WayBack};
 use crate::path::is_within;
 use crate::wiring::{manifest, pod};
@@ -484,6 +484,43 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
         ),
     };
     restore.notes.extend(kept.iter().map(note));
+}
+
+/// Removes from a restore all changes that would remove what another manifest in the directory of `manifest_path`
+/// mounts, such as that of a second API server: its pod would not start. `beside`: the other manifests. Adds a note for
+/// each.
+pub fn keep_for_others(restore: &mut Restore, manifest_path: &str, beside: &[Text]) {
+    for other in beside.iter().filter(|other| other.path != manifest_path) {
+        let mounted = match manifest::host_paths(&other.text) {
+            Some(paths) => paths,
+            None => continue,
+        };
+        let mut kept = BTreeSet::new();
+        restore.changes.retain(|change| {
+            let path = match change {
+                Change::RemoveFile { path, .. }
+                | Change::RemoveDirectory { path, .. }
+                | Change::Unmount { path } => path,
+                _ => return true,
+            };
+            // A directory goes only if it is empty, so a mount above it needs nothing of it.
+            let is_needed = path != manifest_path
+                && path != &other.path
+                && mounted.iter().any(|mounted| is_within(mounted, path));
+            if is_needed {
+                kept.insert(path.clone());
+            }
+            !is_needed
+        });
+        restore.foreign.retain(|foreign| {
+            let stays = foreign.is_new && mounted.contains(&foreign.path) && foreign.path != manifest_path;
+            if stays {
+                kept.insert(foreign.path.clone());
+            }
+            !stays
+        });
+        restore.notes.extend(kept.iter().map(|path| format!("{path} stays, because {} mounts it", other.path)));
+    }
 }
 
 /// Says that the API server goes on auditing after a restore: kubeadm made the manifest of a file that had the settings,

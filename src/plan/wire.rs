@@ -127,6 +127,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         paths: Paths {
             policies: Vec::new(),
             opened: Vec::new(),
+            written: Vec::new(),
             directories: Vec::new(),
             logs: Vec::new(),
             typed: Vec::new(),
@@ -374,6 +375,7 @@ impl Wiring {
         for (verdict, is_next) in met {
             self.referenced.extend(verdict.asked);
             self.paths.opened.extend(verdict.opened.into_iter().filter(|_| is_next));
+            self.paths.written.extend(verdict.written.filter(|_| is_next));
             let tell = |lines: Vec<String>, into: &mut Vec<String>| {
                 lines.into_iter().for_each(|line| {
                     if !into.contains(&line) {

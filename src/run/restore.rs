@@ -12,10 +12,10 @@ use crate::facts::file::Text;
 use crate::node::kubelet::Kubelet;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
-use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced, tell_of_auditing};
+use crate::plan::way_back::{self, Foreign, Present, Restore, keep_for_others, keep_referenced, tell_of_auditing};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
 
@@ -76,9 +76,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
+    let beside = match observe::beside(root, &manifest_path, manifest).map_err(told) {
+        Ok(beside) if is_known => beside,
+        Ok(_) | Err(_) => Vec::new(),
+    };
     let planned = |force: bool| {
         let mut restore = way_back::plan(&back, force);
         keep_referenced(&mut restore, &manifest_path, present);
+        keep_for_others(&mut restore, &manifest_path, &beside);
         tell_of_auditing(&back, &mut restore, &manifest_path, present);
         restore
     };

@@ -9,10 +9,11 @@ use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
-use crate::facts::file::Files;
+use crate::facts::file::{FileUser, Files};
 use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::fields::likely;
+use crate::yaml::node::YamlFault;
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, Position};
 
@@ -74,6 +75,8 @@ pub struct KubeadmFile {
     pub version: Option<Version>,
     /// The directories of patches that the documents name.
     pub patches: Vec<NamedPatches>,
+    /// The keys that are there twice, of which kubeadm only warns.
+    repeated: Vec<YamlFault>,
 }
 
 /// The group of kubeadm's documents, and their kinds.
@@ -151,7 +154,8 @@ fn expect_spelled(root: &Node, api_version: &str, kind: &str) -> Result<(), Refu
 /// kubeadm itself refuses the file: a document without apiVersion or kind, a kind that is there twice, an API version
 /// that no supported kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
 pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refusal> {
-    let documents = crate::yaml::parse(text)?;
+    let (documents, repeated) = crate::yaml::parse_lenient(text)?;
+    refuse_empty_documents(text)?;
     let mut file = KubeadmFile {
         documents: Vec::new(),
         cluster: None,
@@ -159,6 +163,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         purpose: Purpose::Other,
         version: None,
         patches: Vec::new(),
+        repeated: Vec::new(),
     };
     let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
     let mut kinds: Vec<String> = Vec::new();
@@ -225,7 +230,56 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         _ => Purpose::Other,
     };
     file.documents = documents;
+    // kubeadm only warns, and takes the last one. In what decides or is edited, it is not known which one is meant.
+    let matters = |fault: &&YamlFault| {
+        let of_edited = file.cluster.and_then(|index| file.documents[index].root.own("apiServer"));
+        let names = ["apiServer", "apiVersion", "kind", "controlPlane"];
+        let is_root = |document: &Document| {
+            let own = |(key, _): &(Node, Node)| {
+                key.position == fault.position && key.scalar().is_some_and(|name| names.contains(&name))
+            };
+            document.root.pairs().unwrap_or_default().iter().any(own)
+        };
+        of_edited.is_some_and(|node| has_key_at(node, fault.position)) || file.documents.iter().any(is_root)
+    };
+    if let Some(fault) = repeated.iter().find(matters) {
+        return Err(Refusal::new(fault.position, fault.message.clone()));
+    }
+    file.repeated = repeated;
     Ok(file)
+}
+
+/// Is there a key at this position in a node, or in what it holds?
+fn has_key_at(node: &Node, position: Position) -> bool {
+    let in_items = node.items().unwrap_or_default().iter().any(|item| has_key_at(item, position));
+    let pairs = node.pairs().unwrap_or_default();
+    in_items || pairs.iter().any(|(key, value)| key.position == position || has_key_at(value, position))
+}
+
+/// Refuses a document without a value, such as one of comments only: kubeadm reads the text between two `---` lines, or
+/// before the first one, as a document, unless it has no line at all (`YAMLReader`, and `SplitConfigDocuments`).
+fn refuse_empty_documents(text: &str) -> Result<(), Refusal> {
+    let (mut document, mut start) = (String::new(), 1);
+    for (at, line) in text.lines().chain(["---"]).enumerate() {
+        let ends = line.strip_prefix("---").map(str::trim_start);
+        if !document.is_empty() && ends.is_some_and(|rest| rest.is_empty() || rest.starts_with('#')) {
+            let says_nothing = crate::yaml::parse_lenient(&document)
+                .is_ok_and(|(found, _)| found.iter().all(|document| document.root.is_null()));
+            if says_nothing {
+                return Err(Refusal::new(
+                    Position { line: start, column: 1 },
+                    "this document is empty or has only comments, which kubeadm refuses; remove it, with one of the \
+                     `---` lines around it",
+                ));
+            }
+            document.clear();
+            start = at + 2;
+        } else {
+            document += line;
+            document.push('\n');
+        }
+    }
+    Ok(())
 }
 
 /// The form of `extraArgs` in an API version.
@@ -296,9 +350,13 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let is_misspelt = |name: &str| name != "apiServer" && likely(name, &["apiServer"]).is_some();
     let keys = root.entries().into_iter().filter_map(|(key, _)| Some((key.position, key.scalar()?)));
     let misspelt = keys.filter(|(_, name)| is_misspelt(name));
-    let mut notes: Vec<_> = misspelt
-        .map(|(position, name)| format!("{position}: kubeadm reads no field {name:?}; did you mean apiServer?"))
-        .collect();
+    let told = |fault: &YamlFault| format!("{}: {}; kubeadm takes the last one", fault.position, fault.message);
+    let mut notes: Vec<_> = file.repeated.iter().map(told).collect();
+    notes.extend(
+        misspelt.map(|(position, name)| {
+            format!("{position}: kubeadm reads no field {name:?}; did you mean apiServer?")
+        }),
+    );
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
@@ -306,6 +364,10 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     if ops.is_empty() {
         references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
+    }
+    // What an edit does to the other keys can't be proved then.
+    if let Some(fault) = file.repeated.first() {
+        return Err(Refusal::new(fault.position, fault.message.clone()));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
@@ -359,7 +421,7 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
     let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
-    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question))
+    Ok(references::judge(&Container { flags, present, reader: FileUser::ROOT }, question))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
@@ -376,7 +438,7 @@ pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question)
+    references::judge(&Container { flags, present, reader: FileUser::ROOT }, question)
 }
 
 struct KubeadmEdits<'n> {
@@ -719,6 +781,60 @@ mod tests {
             assert_eq!(found.as_deref(), Ok(text), "{version} {existing:?}");
         }
         assert!(wired("v1beta3", wrong, Existing::Replace, &[("audit-log-maxage", "30")]).is_err(), "merged in");
+    }
+
+    #[test]
+    fn a_document_without_a_value_is_refused_where_kubeadm_refuses_it() {
+        let one = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        let two = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n";
+        for (text, line) in [
+            (format!("{one}---\n{two}"), None),
+            (format!("# c\n{one}---\n# d\n{two}"), None),
+            (format!("---\n{one}---\n---\n{two}---\n"), None),
+            (format!("--- # c\n{one}--- # d\n{two}--- # e\n"), None),
+            (format!("{one}...\n---\n{two}..."), None),
+            (String::new(), None),
+            ("# c\n".to_owned(), Some(1)),
+            (format!("# c\n---\n{one}"), Some(1)),
+            (format!("\n---\n{one}"), Some(1)),
+            (format!("---\n# c\n---\n{one}"), Some(1)),
+            (format!("{one}---\n# c\n---\n{two}"), Some(4)),
+            (format!("{one}---\n---\n---\n{two}"), Some(4)),
+            (format!("{one}---\n\n---\n{two}"), Some(4)),
+            (format!("{one}---\r\n# c\r\n---\r\n{two}"), Some(4)),
+            (format!("{one}---\n{two}---\n# c\n"), Some(7)),
+            (format!("{one}---\n{two}---\nnull\n"), Some(7)),
+        ] {
+            let found = read(&text, "", Reader::Init).err().map(|refusal| refusal.position.line);
+            assert_eq!(found, line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_where_the_program_needs_it() {
+        let cluster = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        let join = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+        let kubelet = "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\na: 1\na: 2\n";
+        for (text, is_read, is_wired) in [
+            (format!("{join}{kubelet}"), true, false),
+            (format!("{join}controlPlane: {{}}\ncontrolPlane:\n"), false, false),
+            (format!("{cluster}apiServer: {{}}\napiServer: {{}}\n"), false, false),
+            (format!("{cluster}apiServer: {{certSANs: [a], certSANs: [b]}}\n"), false, false),
+            (format!("{cluster}kind: ClusterConfiguration\n"), false, false),
+            (format!("{cluster}clusterName: a\nclusterName: b\n"), true, false),
+            (format!("{cluster}clusterName: a\n"), true, true),
+        ] {
+            let file = read(&text, "", Reader::Unknown);
+            assert_eq!(file.is_ok(), is_read, "{text} {file:?}");
+            let wanted = Wanted {
+                flags: vec![("audit-log-maxage".to_owned(), "30".to_owned())],
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: Files::new(),
+            };
+            let wired = file.and_then(|file| wire(&text, &file, &wanted, None));
+            assert_eq!(wired.is_ok(), is_wired, "{text}");
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@ use super::mounts::{
     Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
     serves, tell_left_over, to_wired, with_names,
 };
-use super::references::{self, Container, FileUser, Question, Verdict, missing_mounts, wanted_mounts};
+use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::Existing;
+use crate::facts::file::FileUser;
 use crate::path::{clean, is_within, parent};
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
@@ -170,6 +171,18 @@ pub fn typed_volumes(text: &str) -> Vec<(Position, String, String)> {
         Some((kind.position, clean(path), word.to_owned()))
     });
     typed.collect()
+}
+
+/// The paths of the host that a pod mounts or, if it runs an API server, that its audit flags name. `None`: the text is no
+/// pod that can be read.
+pub fn host_paths(text: &str) -> Option<Vec<String>> {
+    let (documents, _) = crate::yaml::parse_lenient(text).ok()?;
+    let volumes = documents.first()?.root.at(&["spec", "volumes"]).and_then(Node::items).unwrap_or_default();
+    let path =
+        |volume: &Node| volume.at(&["hostPath", "path"])?.str().filter(|path| path.starts_with('/')).map(clean);
+    let mut paths: Vec<_> = volumes.iter().filter_map(path).collect();
+    paths.extend(read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default());
+    Some(paths)
 }
 
 /// What a manifest says about auditing.

@@ -11,33 +11,29 @@ use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
 use crate::config::Existing;
-use crate::facts::Opened;
-use crate::facts::file::{Attributes, Files, Seen, SeenFile, lossy};
+use crate::facts::file::{Attributes, FileUser, Files, Seen, SeenFile, lossy};
+use crate::facts::{Opened, Written};
 use crate::path::{clean, is_within, parent};
 use crate::yaml::fields::{Finding, Severity};
 
-/// The user that the API server runs as, for the permissions of files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileUser {
-    pub user: u32,
-    pub groups: Vec<u32>,
-    /// The permissions of files don't matter: `CAP_DAC_OVERRIDE`.
-    pub overrides: bool,
-}
-
-impl FileUser {
-    /// The root user, as kubeadm's manifest has it.
-    pub const ROOT: FileUser = FileUser { user: 0, groups: Vec::new(), overrides: true };
-
-    /// Does the user have a permission: 4 reads, 1 passes a directory?
-    fn may(&self, permission: u32, on: &Attributes) -> bool {
-        let shift = match () {
-            () if self.user == on.uid => 6,
-            () if self.groups.contains(&on.gid) => 3,
-            () => 0,
-        };
-        self.overrides || on.mode >> shift & permission == permission
-    }
+/// Why the API server would end when it opens its log (`AuditLogOptions.ensureLogFile`): it creates a log that is
+/// missing. `attributes`: of a path that exists, unless an access control list may allow more.
+pub fn write_fault(log: &Written, attributes: impl Fn(&str) -> Option<Attributes>) -> Option<String> {
+    let Written { what, host, top, user } = log;
+    let refused_at = |path: &str, permissions: u32, advice: &str| {
+        let on = attributes(path).filter(|on| !user.may(permissions, on))?;
+        Some(refused(user, path, &on, advice))
+    };
+    let own = format!("chown {}", user.user);
+    // Above a mount, the container has its own directories.
+    let above = std::iter::successors(Some(parent(host)), |path| (*path != "/").then(|| parent(path)));
+    let above: Vec<_> = above.take_while(|path| host != top && is_within(path, top)).collect();
+    let why = match attributes(host) {
+        Some(_) => refused_at(host, 6, &own),
+        None => above.first().and_then(|directory| refused_at(directory, 3, &own)),
+    };
+    let why = why.or_else(|| above.iter().find_map(|directory| refused_at(directory, 1, "chmod o+x")));
+    why.map(|why| format!("{what}: the API server can't write {host}: {why}"))
 }
 
 /// What an API server meets when it opens its files.
@@ -53,6 +49,8 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// The policy, the log, and the files of the webhook: links may lead the container elsewhere.
     pub opened: Vec<Opened>,
+    /// The log.
+    pub written: Option<Written>,
 }
 
 /// A container, as far as it matters which files the API server finds in it.
@@ -239,6 +237,15 @@ pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
     for path in ["audit-policy-file", "audit-log-path"].into_iter().filter_map(file) {
         judge.remember(path);
     }
+    judge.verdict.written = file("audit-log-path").and_then(|log| {
+        let by = mount_of(&container.present, log)?;
+        Some(Written {
+            what: format!("{origin}: --audit-log-path"),
+            host: place_of(&container.present, log).on_host()?,
+            top: by.host.clone()?,
+            user: container.reader.clone(),
+        })
+    });
     if let Some(policy) = file("audit-policy-file") {
         // A policy that is missing is installed, and one that does not stay gets its owner.
         judge.gets_owner = !keeps;

@@ -146,7 +146,8 @@ impl Node {
 
     /// The value of a key that the mapping itself has, not one that `<<` brings in.
     pub fn own(&self, name: &str) -> Option<&Node> {
-        self.pairs()?.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
+        // Of a key that is there twice, the last one counts.
+        self.pairs()?.iter().rfind(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
     }
 
     /// The value at the end of a path of keys.
