@@ -60,6 +60,8 @@ case $prefix in
 esac
 case $root in /*) ;; *) root=./$root ;; esac
 umask 022
+# Probably the image is not mounted there.
+[ -n "$(ls -A "$root")" ] || fail "$root: --root is empty; mount the image first"
 # No slash at the end, so this is empty for the root directory of this system.
 root=$(cd -- "$root" && pwd -P)
 root=${root%/}
@@ -211,6 +213,8 @@ if [ -n "$uninstall" ]; then
 fi
 
 [ -f "$program" ] || fail "$program does not exist: use the tarball that \`make packages\` writes, or --program FILE"
+[ "$(dd if="$program" bs=1 skip=1 count=3 2>/dev/null)" = ELF ] ||
+    fail "$program is not the program: name the binary kube-audit-bootstrap with --program"
 if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
     fail "$hook_directory/kubeadm exists and is not a link to this program: move it to /usr/bin or /opt/bin first"
 fi

@@ -25,6 +25,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, link
 use super::names::temporary_name;
 use super::opening::reopen;
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
+use crate::path::{program, typed};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); this program follows as many.
@@ -83,8 +84,12 @@ impl Root {
 
     /// This program with the option that names this root directory, for commands in messages.
     pub fn program(&self) -> String {
-        let option = if self.host { String::new() } else { format!(" --root {}", self.path.display()) };
-        format!("kube-audit-bootstrap{option}")
+        program(&self.on_machine())
+    }
+
+    /// Where this directory is on this machine, for paths in commands; empty for the running system.
+    pub fn on_machine(&self) -> String {
+        if self.host { String::new() } else { self.path.display().to_string().trim_end_matches('/').to_owned() }
     }
 
     /// `path` for messages: as the node sees it, with its path on the host in parentheses if that differs.
@@ -490,9 +495,10 @@ impl Root {
             let Attributes { mode, uid, .. } = entry.attributes;
             ensure!(
                 self.trusts(uid) && mode & 0o022 == 0,
-                "{}: other users can write here, and the program keeps its own files here; run: chown root {path}; \
-                 chmod go-w {path}",
-                self.shown(path)
+                "{}: other users can write here, and the program keeps its own files here; run: chown root {typed}; \
+                 chmod go-w {typed}",
+                self.shown(path),
+                typed = typed(&self.on_machine(), path)
             );
             return Ok(());
         }

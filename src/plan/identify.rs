@@ -9,7 +9,7 @@ use crate::audit::version::Version;
 use crate::facts::Facts;
 use crate::facts::distribution::Distribution;
 use crate::facts::file::Text;
-use crate::path::{is_within, parent};
+use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent, program};
 use crate::wiring::Refusal;
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, Manifest};
@@ -40,6 +40,9 @@ pub struct Identity<'f> {
 pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f>> {
     let manifest = match &facts.manifest {
         Some(text) => {
+            if text.text.trim().is_empty() {
+                bail!("{}:1:1: this file is empty; {}", text.path, regain(facts));
+            }
             let manifest = manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?;
             pod::check(&text.text, manifest.version).map_err(|refusal| refuse(&text.path, &refusal))?;
             Some(manifest)
@@ -124,9 +127,12 @@ impl<'f> Identity<'f> {
     fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
         if self.manifest.is_none() && facts.joined && facts.certified {
             let mut message = format!(
-                "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in \
-                 another file, set manifest.path to it",
-                facts.manifest_path
+                "{}: the manifest does not exist, but the node has an API server's certificate ({}) and has joined a \
+                 cluster ({}); {}; if this is no control plane any more, remove the certificate",
+                facts.manifest_path,
+                facts.shown(API_SERVER_CERTIFICATE),
+                facts.shown(KUBELET_KUBECONFIG),
+                regain(facts)
             );
             if facts.kubelet.has_url {
                 let _ = write!(
@@ -144,14 +150,15 @@ impl<'f> Identity<'f> {
         if self.manifest.is_some() && facts.running.is_none() {
             let (manifest, config) = (&facts.manifest_path, facts.kubelet.config);
             let directory = parent(manifest);
+            let restart = if facts.live { ", and run systemctl restart kubelet" } else { "" };
             self.warnings.extend(facts.kubelet.elsewhere.as_deref().map(|path| match path {
                 "" => format!(
                     "{config}: staticPodPath is missing or empty, so the kubelet starts no API server from {manifest}; \
-                     write staticPodPath: {directory}, and run systemctl restart kubelet"
+                     write staticPodPath: {directory}{restart}"
                 ),
                 path => format!(
                     "{manifest}: the kubelet does not read this file, because its path of static pods is {path}; correct \
-                     manifest.path, or write staticPodPath: {directory} in {config}, and run systemctl restart kubelet"
+                     manifest.path, or write staticPodPath: {directory} in {config}{restart}"
                 ),
             }));
         }
@@ -207,6 +214,18 @@ impl<'f> Identity<'f> {
             (self.version, self.version_source) = (version, "as installed");
         }
     }
+}
+
+/// How to get back a manifest that is lost.
+fn regain(facts: &Facts) -> String {
+    let program = program(&facts.root);
+    let way = match &facts.backed_up {
+        Some(id) => format!(
+            "run {program} restore {id} --force, which puts it back as it was before that run, and then {program} apply"
+        ),
+        None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver".to_owned(),
+    };
+    format!("if it is in another file, set manifest.path to that file; if it is lost, {way}")
 }
 
 /// The error for a refused file: one line, and below it the YAML to add by hand, if that helps.

@@ -34,6 +34,7 @@ pub fn plan(
     if wiring.role == Role::Worker {
         return Ok(planner.plan);
     }
+    planner.remark_on_image();
     let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(WiredFile::is_edited)
         || intent.is_without_file(Occasion::Init);
     let logs = &wiring.paths.logs;
@@ -81,6 +82,23 @@ pub fn plan(
 }
 
 impl Planner<'_> {
+    /// Nothing in an image starts an API server, so a "done" there is less than it seems.
+    fn remark_on_image(&mut self) {
+        // On a running system, a warning says it.
+        if self.plan.role != Role::Image || self.facts.live {
+            return;
+        }
+        let what = match &self.config().kubeadm_configs {
+            Some(paths) if !paths.is_empty() => format!("at {}", paths.join(", ")),
+            Some(_) => "named".to_owned(),
+            None => "at the default paths".to_owned(),
+        };
+        self.plan.remark = Some(format!(
+            "no kubeadm configuration is {what}: a node from this image does not audit until kube-audit-bootstrap apply \
+             has run on it, too"
+        ));
+    }
+
     /// Files of another user than root are not what a node needs, if there are any.
     fn tell_who_owns_what(&mut self) {
         let Owner { uid, gid } = self.owner;
@@ -196,12 +214,12 @@ impl Planner<'_> {
                 _ if attributes.met_by(&there.attributes) => {}
                 Fit::Shared(other) if self.is_closed_to_the_api_server(&there.attributes) => {
                     let Attributes { mode, uid, gid, .. } = there.attributes;
-                    let user = self.owner.uid;
+                    let (user, typed) = (self.owner.uid, self.facts.shown(&path));
                     self.plan.refuse(format!(
                         "{path}: the API server runs as the user {user}, who can't write to this directory (mode \
                          {mode:04o}, owner {uid}:{gid}), and there is more than the audit log in it ({other:?}), so its \
                          owner does not change; set log.path to a file in a directory of its own, or let that user in, \
-                         with chown {user} {path}"
+                         with chown {user} {typed}"
                     ));
                 }
                 // Other users of a directory would lose access.
@@ -265,8 +283,10 @@ impl Planner<'_> {
             return self.check_policy(path, text);
         }
         self.check_policy(&policy_text.name, &policy_text.text)?;
-        if let Some(before) = &before {
-            check_replaceable(path, &before.bytes)?;
+        // What a run wrote where the settings still name it is the policy, whatever has become of it.
+        let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
+        if let Some(before) = before.as_ref().filter(|_| !is_ours) {
+            check_replaceable(&self.facts.shown(path), path, &before.bytes)?;
         }
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
@@ -326,6 +346,9 @@ impl Planner<'_> {
     /// need it.
     fn edit_cluster(&mut self, cluster: Option<Result<WiredCluster, String>>) {
         match cluster {
+            None if self.plan.role == Role::ControlPlane && self.config().cluster && !self.facts.live => {
+                self.plan.unknown = Some("it is in the cluster, and --root asks none".to_owned());
+            }
             None => {}
             Some(Ok(WiredCluster { before, after: wired })) => {
                 self.look_at(Step::Kubeadm, KUBEADM_CONFIG);
@@ -382,9 +405,13 @@ impl Planner<'_> {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;
+                    let how = match self.facts.live {
+                        true => "; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        false => "",
+                    };
                     self.warn(format!(
                         "{}:{refusal}; the API server reads its policy, opens its log, and sees a new mount, only when \
-                         it starts; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                         it starts{how}",
                         file.before.path
                     ));
                 }
@@ -395,10 +422,8 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm \
-                 upgrade removes the audit settings from the manifest, unless they are there already; run \
-                 kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl and \
-                 {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
+                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
+                 kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
             ));
         }
     }
@@ -487,14 +512,17 @@ impl Planner<'_> {
 /// # Errors
 ///
 /// The file is not a policy.
-fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
-    if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
-        bail!("{path}: this is a {kind}, not an audit policy; set policy.path to another file");
-    }
-    if !lossy(bytes).contains("Policy") && !says_nothing(bytes) {
-        bail!("{path}: this is not an audit policy; set policy.path to another file");
-    }
-    Ok(())
+fn check_replaceable(typed: &str, path: &str, bytes: &[u8]) -> Result<()> {
+    let what = match kind_of(bytes) {
+        Some(kind) if kind == "Policy" => return Ok(()),
+        Some(kind) => format!("this is a {kind}, not an audit policy"),
+        None if lossy(bytes).contains("Policy") || says_nothing(bytes) => return Ok(()),
+        None => "this is not an audit policy".to_owned(),
+    };
+    bail!(
+        "{path}: {what}, and it may be somebody's file; if nobody needs it here, move it away (mv {typed} \
+         {typed}.old), and run apply again; otherwise set policy.path to another file"
+    )
 }
 
 /// The `kind` of a file, if it is a YAML document that has one.

@@ -164,8 +164,24 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
              kube-audit-bootstrap verify"
         ));
     }
-    if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
-        let named = intent.config.kubeadm_configs.as_deref();
+    if node.role != Role::Image {
+        return;
+    }
+    for (text, _) in node.kubeadm.iter().filter(|(_, file)| file.purpose == Purpose::Other) {
+        node.warnings.push(format!(
+            "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file, so it does not \
+             change; write one, or name the file that kubeadm reads in kubeadm.configs",
+            text.path
+        ));
+    }
+    let named = intent.config.kubeadm_configs.as_deref();
+    // At a boot, something may still write a file at a default path; one that is named should be there.
+    let tells = match intent.occasion {
+        Occasion::Any => node.kubeadm.is_empty(),
+        Occasion::Boot => node.kubeadm.is_empty() && named.is_some_and(|paths| !paths.is_empty()),
+        _ => false,
+    };
+    if facts.live && tells {
         node.warnings.push(format!(
             "there is no kubeadm configuration file at the paths where it is expected ({}); if kubeadm init comes \
              next, name its file with --kubeadm-config",

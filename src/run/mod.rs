@@ -16,6 +16,7 @@ pub mod status;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -25,7 +26,7 @@ use misuse::Misuse;
 use crate::audit;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
-use crate::facts::PatchFacts;
+use crate::facts::{Facts, PatchFacts};
 use crate::facts::file::Files;
 use crate::node::root::Root;
 use crate::node::{container, kubelet, observe, obstacle};
@@ -110,12 +111,14 @@ impl Run<'_> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
         let mut facts = observe::observe(root, config, self.required)?;
+        let role = expected_role(&facts);
+        let unplannable = |error: anyhow::Error| Unplannable { role, why: format!("{error:#}") };
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
         // A flag names a kubeconfig, and that names further files: each round looks at what the one before asked for.
         let (wiring, lenient) = loop {
-            let mut identity = identify(&intent, &facts)?;
+            let mut identity = identify(&intent, &facts).map_err(unplannable)?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -124,7 +127,7 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, &facts, patches, identity)?;
+            let wiring = wire(&intent, &facts, patches, identity).map_err(unplannable)?;
             if !look_at(root, &wiring.referenced, &mut facts.files) {
                 break (wiring, lenient);
             }
@@ -135,10 +138,36 @@ impl Run<'_> {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
         };
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy)?;
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
-        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, root.is_host());
+        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         Ok(plan)
+    }
+}
+
+/// No plan can be made of what the node's files say.
+#[derive(Debug)]
+pub struct Unplannable {
+    /// The role that the files let expect.
+    role: Role,
+    why: String,
+}
+
+impl fmt::Display for Unplannable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Unplannable {}
+
+/// The role of a node as its files let expect, whatever is in them.
+fn expected_role(facts: &Facts) -> Role {
+    match () {
+        () if facts.manifest.is_some() || facts.joined && facts.certified => Role::ControlPlane,
+        () if facts.joined || facts.is_agent => Role::Worker,
+        () if facts.kubeadm.is_empty() && facts.unreadable.is_empty() => Role::Image,
+        () => Role::FirstBoot,
     }
 }
 

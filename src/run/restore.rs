@@ -86,14 +86,12 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
-        restore.notes.push(format!(
-            "{manifest_path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl \
-             stop $(crictl ps -q --name kube-apiserver)"
-        ));
+        let how = if root.is_host() { ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)" } else { "" };
+        restore.notes.push(format!("{manifest_path}:{refusal}; the API server goes on with the policy that it has{how}"));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;
-    let (stay, met) = meet_back(&mut changes, obstacles);
+    let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
     notes.extend(stay.into_iter().map(|(_, note)| note));
     match met {
         Err(why) if terms.dry_run => notes.push(format!("restore would put nothing back: {why}")),
@@ -110,7 +108,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
     };
     notes.extend(shared.iter().map(others));
-    let mut is_whole = true;
+    let mut is_whole = gone.is_empty();
     let backup = match terms.dry_run {
         true => None,
         false => {
@@ -131,7 +129,26 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
             );
         }
     }
+    if changes.is_empty() && terms.id.is_none() {
+        notes.extend(older(root, &sets)?);
+    }
+    if backup.is_some() && healing::is_enabled(root) && healing::history(root)?.restored.is_some() {
+        let program = root.program();
+        notes.push(format!("self-healing and boots change nothing on this node until you run {program} apply"));
+    }
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// Says which run before those of `sets` is still in place.
+fn older(root: &Root, sets: &[String]) -> Result<Option<String>> {
+    let all = backup::list(root)?;
+    let before = all.iter().skip_while(|set| !sets.contains(&set.id)).skip_while(|set| sets.contains(&set.id));
+    let Some(next) = before.into_iter().find(|set| !set.why.is_way_back()) else { return Ok(None) };
+    let (program, id) = (root.program(), &next.id);
+    Ok(Some(format!(
+        "an earlier run may still be in place: to undo it, too, run {program} restore {id}; {program} restore --list lists \
+         all"
+    )))
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.

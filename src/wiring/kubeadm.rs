@@ -289,6 +289,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
                       a policy that is written now; run kube-audit-bootstrap apply after kubeadm init";
         return Err(Refusal::new(gate.position, reason));
     }
+    expect_no_others(root)?;
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
     check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
@@ -313,6 +314,33 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
+}
+
+/// The other programs that kubeadm starts with `extraArgs`. None of them has an audit flag.
+const OTHERS: [(&str, &[&str], &str); 3] = [
+    ("scheduler", &["scheduler", "extraArgs"], "kube-scheduler"),
+    ("controllerManager", &["controllerManager", "extraArgs"], "kube-controller-manager"),
+    ("etcd.local", &["etcd", "local", "extraArgs"], "etcd"),
+];
+
+/// Refuses audit flags of another program: it would not start, and kubeadm would wait for it until it gives up.
+fn expect_no_others(root: &Node) -> Result<(), Refusal> {
+    for (field, path, program) in OTHERS {
+        let Some(args) = root.at(path) else { continue };
+        let keys = args.entries().into_iter().map(|(key, _)| key);
+        let names = args.items().unwrap_or_default().iter().filter_map(|item| item.get("name"));
+        let audit = |node: &&Node| {
+            node.scalar().is_some_and(|name| flags::is_audit(flags::normal(name).trim_start_matches('-')))
+        };
+        if let Some(name) = keys.chain(names).find(audit) {
+            let reason = format!(
+                "{program} has no flag --{}, and would not start; remove the audit flags from {field}.extraArgs",
+                name.scalar().unwrap_or_default().trim_start_matches('-')
+            );
+            return Err(Refusal::new(name.position, reason));
+        }
+    }
+    Ok(())
 }
 
 /// The mounts of the API server in the text of a file.
@@ -730,6 +758,28 @@ mod tests {
             let text = format!("apiServer: {{extraArgs: {extra_args}}}\n");
             let found = wired(version, &text, Existing::Replace, &[("audit-log-maxage", "30")]);
             assert_eq!(found, Ok(text.replace(['7', '8'], "30")), "{version}");
+        }
+    }
+
+    #[test]
+    fn audit_flags_of_another_program_are_refused_where_they_stand() {
+        let flags = [("audit-log-maxage", "30")];
+        for (version, text, expected) in [
+            ("v1beta3", "scheduler: {extraArgs: {audit-log-path: /a}}", Some("3:25: kube-scheduler has no flag")),
+            ("v1beta3", "scheduler: {extraArgs: {v: \"2\"}}", None),
+            (
+                "v1beta4",
+                "controllerManager: {extraArgs: [{name: v, value: \"2\"}, {name: audit_policy_file, value: /a}]}",
+                Some("kube-controller-manager has no flag --audit_policy_file"),
+            ),
+            ("v1beta4", "etcd: {local: {extraArgs: [{name: audit-x, value: a}]}}", Some("from etcd.local.extraArgs")),
+            ("v1beta4", "apiServer: {extraArgs: &b [{name: audit-log-maxage, value: \"30\"}]}\nscheduler: {extraArgs: *b}", Some("kube-scheduler")),
+        ] {
+            let found = wired(version, &format!("{text}\n"), Existing::Replace, &flags).map_err(|why| why.to_string());
+            match expected {
+                Some(expected) => assert!(found.as_ref().is_err_and(|why| why.contains(expected)), "{text}: {found:?}"),
+                None => assert!(found.is_ok(), "{text}: {found:?}"),
+            }
         }
     }
 
