@@ -209,6 +209,7 @@ if [ -n "$uninstall" ]; then
     rm -f "$marker" "$list"
     rmdir "$state" 2>/dev/null || :
     if runs && has_systemctl; then systemctl daemon-reload || :; fi
+    say "removed kube-audit-bootstrap from ${root:-/}; the configuration and the backups stay"
     exit
 fi
 
@@ -260,6 +261,12 @@ if has_systemctl && [ "$(within $links)" = "$root$links" ] &&
     [ "$(within "$prefix/lib/systemd/system")" = "$root$prefix/lib/systemd/system" ]; then
     has_presets=1
 fi
+# systemctl says of each unit that it is added to a target that the image lacks, which is no fault.
+enable() { # UNIT
+    if told=$(LC_ALL=C systemctl --root="${root:-/}" preset "$1" 2>&1); then enabled=0; else enabled=1; fi
+    printf '%s\n' "$told" | grep -v -e '^$' -e 'as a dependency to a non-existent unit' >&2 || :
+    return $enabled
+}
 failed=''
 for unit in $units; do
     if is_preset "$unit"; then continue; fi
@@ -267,7 +274,7 @@ for unit in $units; do
         say "$unit is masked, and stays so"
     elif [ -z "$has_presets" ]; then
         link "$prefix/lib/systemd/system/$unit" "$(within $links)" "$unit"
-    elif ! systemctl --root="${root:-/}" preset "$unit"; then
+    elif ! enable "$unit"; then
         failed="$failed $unit"
         continue
     fi

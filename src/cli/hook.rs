@@ -299,7 +299,7 @@ impl Given {
 
 /// Prepares the node as `apply` does. The output goes to stderr, because another program may read kubeadm's stdout.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
-    let root = open_root(call.root())?;
+    let root = open_root(call.root(), "--rootfs")?;
     let mut overrides = Overrides::default();
     // An `init` without a configuration file gets the settings as a patch.
     let is_patched = call.config.is_none() && call.occasion == Occasion::Init;
@@ -396,7 +396,7 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
     let verb = call.verb();
     let is_required = || {
         let overrides = Overrides::default();
-        let config = open_root(call.root()).and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
+        let config = open_root(call.root(), "--rootfs").and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
         // A configuration that can't be read does not allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };
@@ -423,7 +423,7 @@ fn joins_as_worker(call: &Call, given: &Given) -> bool {
         Some(bytes) => text_of(bytes).map(|text| (text.to_owned(), file.clone())).ok(),
         None => {
             let path = call.path(file).map(|path| path.display().to_string());
-            let text = path.and_then(|path| open_root(call.root())?.text(&path));
+            let text = path.and_then(|path| open_root(call.root(), "--rootfs")?.text(&path));
             text.ok().flatten().map(|text| (text.text, text.path))
         }
     };

@@ -243,7 +243,7 @@ impl Root {
                 }
                 Ok(None) => return Ok(at),
                 Err(Errno::ENOENT) if links == 0 => return Ok(at),
-                Err(Errno::ENOENT) => bail!(dangling(&self.shown(path))),
+                Err(Errno::ENOENT) => bail!(self.dangling(path)),
                 Err(Errno::EILSEQ) => {
                     bail!("{} is a link to a name that isn't UTF-8; correct the link", self.shown(&at))
                 }
@@ -530,13 +530,20 @@ impl Root {
         Ok(())
     }
 
+    /// What is wrong with a link to a missing file.
+    fn dangling(&self, path: &str) -> String {
+        let target = self.link(path).ok().flatten().map(|target| format!(", {target}")).unwrap_or_default();
+        let shown = self.shown(path);
+        format!("{shown} is a symbolic link to nothing{target}; remove it, or create the file that it points to")
+    }
+
     /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path`
     /// and then at its parents for the first that exists.
     fn check_missing(&self, path: &str) -> Result<()> {
         let mut at = path.trim_end_matches('/');
         while !at.is_empty() {
             if self.find_name(at).is_ok() {
-                ensure!(!matches!(self.find(at), Err(Errno::ENOENT)), dangling(&self.shown(at)));
+                ensure!(!matches!(self.find(at), Err(Errno::ENOENT)), self.dangling(at));
                 return Ok(());
             }
             at = split(at)?.0.trim_end_matches('/');
@@ -761,10 +768,6 @@ fn open_found_directory(found: &OwnedFd) -> nix::Result<OwnedFd> {
 
 fn identity(stat: &FileStat) -> FileIdentity {
     FileIdentity { device: stat.st_dev, inode: stat.st_ino }
-}
-
-fn dangling(shown: &str) -> String {
-    format!("{shown} is a symbolic link to nothing; remove it, or create the file that it points to")
 }
 
 /// What `errno` means and, if this is known, what to do.

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::{Intent, Occasion, Role};
 use crate::audit::version::Version;
 use crate::facts::Facts;
-use crate::facts::distribution::Distribution;
+use crate::facts::distribution::{Distribution, Form};
 use crate::facts::file::Text;
 use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent, program};
 use crate::wiring::Refusal;
@@ -64,7 +64,6 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
     identity.expect_manifest(facts)?;
     identity.expect_kubeadm(intent, facts)?;
     (identity.version, identity.version_source) = identity.find_version(intent);
-    log::info!("this is {}", identity.role.description());
     Ok(identity)
 }
 
@@ -173,19 +172,14 @@ impl<'f> Identity<'f> {
         if !is_its_manifest && (self.role != Role::Image || intent.occasion.is_kubeadm()) {
             return Ok(());
         }
-        let Distribution { name, advice, own, .. } = known;
+        let Distribution { name, advice, form, .. } = known;
         let mut message = format!(
             "this is a node of {name}, which starts the API server without kubeadm, so this program can't make it \
              audit; {advice}"
         );
-        if let Some(own) = own {
-            let (own, arguments): (Vec<_>, Vec<_>) =
-                intent.config.flags().into_iter().partition(|(flag, _)| own.contains(&flag.as_str()));
-            let own = own.into_iter().map(|(flag, value)| (flag, New::Str(value)));
-            let arguments = arguments.into_iter().map(|(flag, value)| New::Str(format!("{flag}={value}")));
-            let arguments = ("kube-apiserver-arg".to_owned(), New::List(arguments.collect()));
-            let lines = render(&own.chain([arguments]).collect::<Vec<_>>());
-            let lines: String = lines.lines().map(|line| format!("\n    {line}")).collect();
+        let lines = settings_of(form, intent.config.flags());
+        let lines: String = lines.lines().map(|line| format!("\n    {line}")).collect();
+        if !lines.is_empty() {
             let _ = write!(message, ":{lines}");
         }
         bail!(message)
@@ -213,6 +207,27 @@ impl<'f> Identity<'f> {
         if version.is_some() {
             (self.version, self.version_source) = (version, "as installed");
         }
+    }
+}
+
+/// The flags as a distribution writes them.
+fn settings_of(form: &Form, flags: Vec<(String, String)>) -> String {
+    let word = |(flag, value): (String, String)| format!("{flag}={value}");
+    match form {
+        Form::Items(own) => {
+            let (own, arguments): (Vec<_>, Vec<_>) =
+                flags.into_iter().partition(|(flag, _)| own.contains(&flag.as_str()));
+            let own = own.into_iter().map(|(flag, value)| (flag, New::Str(value)));
+            let arguments = New::List(arguments.into_iter().map(word).map(New::Str).collect());
+            render(&own.chain([("kube-apiserver-arg".to_owned(), arguments)]).collect::<Vec<_>>())
+        }
+        Form::Mapping => {
+            let flags = New::Map(flags.into_iter().map(|(flag, value)| (flag, New::Str(value))).collect());
+            let spec = New::map([("api", New::map([("extraArgs", flags)]))]);
+            render(&[("spec".to_owned(), spec)])
+        }
+        Form::Words => flags.into_iter().map(|flag| format!("--{}\n", word(flag))).collect(),
+        Form::Own => String::new(),
     }
 }
 

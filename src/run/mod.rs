@@ -132,6 +132,7 @@ impl Run<'_> {
                 break (wiring, lenient);
             }
         };
+        log::info!("this is {}", wiring.role.description());
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {

@@ -257,7 +257,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let shape = shape_of(api_version);
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
-        check(&flags, version, Position::START)?;
+        check(&flags, version, &|_| Position::START)?;
         let api_server = New::map([
             ("extraArgs", args_value(&wanted.flags, shape)),
             (
@@ -292,7 +292,8 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     expect_no_others(root)?;
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
-    check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
+    let api_server = root.get("apiServer").map_or(root.position, |node| node.position);
+    check(&flags, version, &|flag| edits.flag_position(flag).unwrap_or(api_server))?;
     edits.set_flags(wanted);
     let is_misspelt = |name: &str| name != "apiServer" && likely(name, &["apiServer"]).is_some();
     let keys = root.entries().into_iter().filter_map(|(key, _)| Some((key.position, key.scalar()?)));
@@ -451,7 +452,12 @@ impl<'n> KubeadmEdits<'n> {
                 Shape::Map => "a mapping in v1beta3 and earlier",
                 Shape::List => "a list of name and value from v1beta4 on",
             };
-            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it"))
+            let own = node.entries().into_iter().find_map(|(key, _)| key.scalar());
+            let own = own.filter(|_| shape == Shape::List).map(|name| {
+                format!("; write each entry as an item: {name} becomes `- name: {name}`, with `value:` and its value below")
+            });
+            let own = own.unwrap_or_default();
+            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it{own}"))
         })? {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
                 let node = value.or(args).unwrap_or(root);
@@ -586,11 +592,11 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Where the value of a flag is that is there already.
-    fn flag_position(&self, flag: &str) -> Position {
+    fn flag_position(&self, flag: &str) -> Option<Position> {
         let is_flag = |name: &str| flags::normal(name) == flag;
         let pairs = self.args_pairs().unwrap_or_default().into_iter();
         let value = pairs.rev().find(|(name, _)| is_flag(name)).and_then(|(_, value)| value);
-        value.or(self.args).map_or(Position::START, |node| node.position)
+        value.or(self.args).map(|node| node.position)
     }
 
     /// Sets and adds the volumes that `extraVolumes` lacks.
@@ -599,7 +605,7 @@ impl<'n> KubeadmEdits<'n> {
         let mut taken = built_in_volumes();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         let before = flags::from_pairs(self.present_flags.iter().cloned());
-        let log_flag = self.flag_position("audit-log-path");
+        let log_flag = self.flag_position("audit-log-path").unwrap_or(Position::START);
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
             match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {
                 Match::Served => {}
