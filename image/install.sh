@@ -61,7 +61,12 @@ esac
 case $root in /*) ;; *) root=./$root ;; esac
 umask 022
 # Probably the image is not mounted there.
-[ -n "$(ls -A "$root")" ] || fail "$root: --root is empty; mount the image first"
+is_empty() {
+    for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then return 1; fi
+    done
+}
+! is_empty "$root" || fail "$root: --root is empty; mount the image first"
 # No slash at the end, so this is empty for the root directory of this system.
 root=$(cd -- "$root" && pwd -P)
 root=${root%/}
@@ -214,8 +219,11 @@ if [ -n "$uninstall" ]; then
 fi
 
 [ -f "$program" ] || fail "$program does not exist: use the tarball that \`make packages\` writes, or --program FILE"
-[ "$(dd if="$program" bs=1 skip=1 count=3 2>/dev/null)" = ELF ] ||
-    fail "$program is not the program: name the binary kube-audit-bootstrap with --program"
+IFS= read -r start <"$program" || :
+case $start in
+    "$(printf '\177')ELF"*) ;;
+    *) fail "$program is not the program: name the binary kube-audit-bootstrap with --program" ;;
+esac
 if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
     fail "$hook_directory/kubeadm exists and is not a link to this program: move it to /usr/bin or /opt/bin first"
 fi
@@ -264,7 +272,12 @@ fi
 # systemctl says of each unit that it is added to a target that the image lacks, which is no fault.
 enable() { # UNIT
     if told=$(LC_ALL=C systemctl --root="${root:-/}" preset "$1" 2>&1); then enabled=0; else enabled=1; fi
-    printf '%s\n' "$told" | grep -v -e '^$' -e 'as a dependency to a non-existent unit' >&2 || :
+    printf '%s\n' "$told" | while IFS= read -r line; do
+        case $line in
+            '' | *'as a dependency to a non-existent unit'*) ;;
+            *) echo "$line" >&2 ;;
+        esac
+    done
     return $enabled
 }
 failed=''

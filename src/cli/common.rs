@@ -35,7 +35,7 @@ pub struct Common {
     /// Work on the node whose files are in this directory, such as a mounted image
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Read this configuration instead of ROOT/etc/kube-audit-bootstrap/config.yaml
+    /// Read this configuration (- for standard input) instead of ROOT/etc/kube-audit-bootstrap/config.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print text for people, or JSON for programs

@@ -396,7 +396,8 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
     let verb = call.verb();
     let is_required = || {
         let overrides = Overrides::default();
-        let config = open_root(call.root(), "--rootfs").and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
+        let config = open_root(call.root(), "--rootfs")
+            .and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
         // A configuration that can't be read does not allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };

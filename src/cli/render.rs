@@ -50,7 +50,9 @@ impl RenderArgs {
             false if self.policy.is_some() => {
                 let sourced = Config { policy_source: "/".to_owned(), ..config };
                 let reason = match self.kind.holds_policy(&sourced) {
-                    true => "--policy: policy.source names no file, so this snippet holds no policy; set it, or leave out --policy",
+                    true => {
+                        "--policy: policy.source names no file, so this snippet holds no policy; set it, or leave out --policy"
+                    }
                     false => "--policy: this snippet never holds a policy; leave out --policy",
                 };
                 return Err(Misuse(reason.to_owned()).into());

@@ -374,6 +374,17 @@ mod tests {
             assert_eq!(found.is_some(), fault.is_some(), "{storage}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{storage}");
         }
+        for (policy, is_refused) in
+            [("/var/log/kubernetes/audit/policy.yaml", true), ("/var/log/kubernetes/p.yaml", false)]
+        {
+            let text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\npolicy: {{path: {policy}}}\n");
+            let found = Config::parse(&text, "config").err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(
+                found.starts_with("config:3:16: policy.path must not be in /var/log/kubernetes/audit,"),
+                is_refused,
+                "{found}"
+            );
+        }
         let text = format!(
             "apiVersion: {API_VERSION}\nkind: {KIND}\nstorage: {{bind: /data/audit}}\nlog: {{path: '-'}}\n"
         );

@@ -241,9 +241,7 @@ mod tests {
             format!(
                 "{STRAY} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{FIRST}/8-backup"
             ),
-            format!(
-                "{LOGS} stays: \"audit.log\" is in it; a log is never deleted"
-            ),
+            format!("{LOGS} stays: \"audit.log\" is in it; a log is never deleted"),
         ];
         assert_eq!(restore.notes, notes);
         for (path, text) in [(MANIFEST, "0"), (POLICY, "0"), ("/etc/attributes", "x")] {

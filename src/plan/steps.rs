@@ -513,16 +513,22 @@ impl Planner<'_> {
 ///
 /// The file is not a policy.
 fn check_replaceable(typed: &str, path: &str, bytes: &[u8]) -> Result<()> {
-    let what = match kind_of(bytes) {
-        Some(kind) if kind == "Policy" => return Ok(()),
-        Some(kind) => format!("this is a {kind}, not an audit policy"),
-        None if lossy(bytes).contains("Policy") || says_nothing(bytes) => return Ok(()),
-        None => "this is not an audit policy".to_owned(),
-    };
-    bail!(
-        "{path}: {what}, and it may be somebody's file; if nobody needs it here, move it away (mv {typed} \
-         {typed}.old), and run apply again; otherwise set policy.path to another file"
-    )
+    let text = lossy(bytes);
+    let kind = kind_of(bytes).filter(|kind| kind != "Policy");
+    let what =
+        kind.as_ref().map_or("not an audit policy".to_owned(), |kind| format!("a {kind}, not an audit policy"));
+    match kind {
+        None if text.contains("Policy") || says_nothing(bytes) => Ok(()),
+        Some(_) if !text.contains("audit.k8s.io") => {
+            bail!("{path}: this is {what}; set policy.path to another file")
+        }
+        // A certificate, or a key.
+        None if text.contains("-----BEGIN") => bail!("{path}: this is {what}; set policy.path to another file"),
+        _ => bail!(
+            "{path}: this is {what}, and may be somebody's file; if nobody needs it, move it away (mv {typed} \
+             {typed}.old), and run apply again; otherwise set policy.path to another file"
+        ),
+    }
 }
 
 /// The `kind` of a file, if it is a YAML document that has one.
@@ -825,7 +831,7 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
-        let unknown = "the cluster's kubeadm configuration is not edited";
+        let unknown = "kubeadm-config: not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [
             (None, "", facts(Some(BARE)), true),
@@ -888,6 +894,24 @@ mod tests {
             let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_run_wrote_is_its_policy_whatever_has_become_of_it() {
+        let path = Config::default().policy_path;
+        let (facts, mut targets) = audited(&config(""));
+        for text in ["foo: [", "foo\n", "apiVersion: audit.k8s.io/v1\nkind: Pol"] {
+            targets.policies.insert(path.clone(), Some(snapshot(text)));
+            targets.written.clear();
+            let refused = planned_for(&intent(&config("")), &facts, &targets).unwrap_err().to_string();
+            assert!(refused.contains(&format!("move it away (mv {path} {path}.old)")), "{text}: {refused}");
+            let image = Facts { root: "/mnt/image".to_owned(), ..facts.clone() };
+            let refused = planned_for(&intent(&config("")), &image, &targets).unwrap_err().to_string();
+            assert!(refused.contains(&format!("(mv /mnt/image{path} /mnt/image{path}.old)")), "{text}: {refused}");
+            targets.written.insert(path.clone());
+            let plan = planned(&config(""), &facts, &targets);
+            assert!(actions(&plan).starts_with("edit-file"), "{text}: {}", actions(&plan));
         }
     }
 

@@ -626,6 +626,18 @@ mod tests {
             let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts);
             assert_eq!(wiring.is_err(), is_refused, "{joined} {occasion:?}");
         }
+        for (name, expected) in [
+            (
+                "k0s",
+                "systemctl restart k0scontroller:\n    spec:\n      api:\n        extraArgs:\n          audit-policy-file: /etc",
+            ),
+            ("MicroK8s", "snap restart microk8s.daemon-kubelite:\n    --audit-policy-file=/etc"),
+            ("Talos", "auditPolicy in the machine configuration"),
+        ] {
+            let distribution = DISTRIBUTIONS.iter().find(|known| known.name == name);
+            let why = wired(&intent(&Config::default()), &Facts { distribution, ..facts(None) }).unwrap_err();
+            assert!(why.to_string().contains(expected), "{why}");
+        }
         // It writes its own manifest anew at each start.
         let manifest_path = "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml".to_owned();
         let own = Facts { distribution: rke2, joined: true, manifest_path, ..facts(Some(API_SERVER)) };
@@ -633,10 +645,14 @@ mod tests {
         assert!(why.contains("\n    kube-apiserver-arg:\n    - audit-log-path=/var/log"), "{why}");
         let agent = Facts { distribution: rke2, is_agent: true, ..facts(None) };
         assert_eq!(wired(&intent(&Config::default()), &agent).unwrap().role, Role::Worker);
-        for (live, occasion, asks) in
-            [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]
-        {
-            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &Facts { live, ..facts(None) });
+        let named = || Config { kubeadm_configs: Some(vec!["/run/k".to_owned()]), ..Config::default() };
+        for (live, config, occasion, asks) in [
+            (true, Config::default(), Occasion::Any, true),
+            (false, Config::default(), Occasion::Any, false),
+            (true, Config::default(), Occasion::Boot, false),
+            (true, named(), Occasion::Boot, true),
+        ] {
+            let wiring = wired(&Intent { occasion, ..intent(&config) }, &Facts { live, ..facts(None) });
             assert_eq!(wiring.unwrap().warnings.len(), usize::from(asks), "{live} {occasion:?}");
         }
     }

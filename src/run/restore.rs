@@ -86,8 +86,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
-        let how = if root.is_host() { ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)" } else { "" };
-        restore.notes.push(format!("{manifest_path}:{refusal}; the API server goes on with the policy that it has{how}"));
+        let how = if root.is_host() {
+            ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)"
+        } else {
+            ""
+        };
+        restore
+            .notes
+            .push(format!("{manifest_path}:{refusal}; the API server goes on with the policy that it has{how}"));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;

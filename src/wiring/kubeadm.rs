@@ -768,6 +768,32 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_how_an_entry_is_written_and_where_a_bad_flag_stands() {
+        for (version, text, expected) in [
+            (
+                "v1beta4",
+                "apiServer: {extraArgs: {v: \"2\"}}",
+                "3:24: apiServer.extraArgs must be a list of name and value from \
+              v1beta4 on, or kubeadm does not read it; write each entry as an item: v becomes `- name: v`,",
+            ),
+            (
+                "v1beta3",
+                "apiServer: {extraArgs: [{name: v}]}",
+                "a mapping in v1beta3 and earlier, or kubeadm does not read it",
+            ),
+            (
+                "v1beta3",
+                "apiServer: {extraArgs: {v: \"2\", audit-log-max-age: \"3\"}}",
+                "3:52: the API server would not start",
+            ),
+        ] {
+            let found = wired(version, &format!("{text}\n"), Existing::Replace, &[("audit-log-maxage", "30")]);
+            let found = found.map_err(|why| why.to_string()).unwrap_err();
+            assert!(found.contains(expected), "{text}: {found}");
+        }
+    }
+
+    #[test]
     fn audit_flags_of_another_program_are_refused_where_they_stand() {
         let flags = [("audit-log-maxage", "30")];
         for (version, text, expected) in [
@@ -778,12 +804,23 @@ mod tests {
                 "controllerManager: {extraArgs: [{name: v, value: \"2\"}, {name: audit_policy_file, value: /a}]}",
                 Some("kube-controller-manager has no flag --audit_policy_file"),
             ),
-            ("v1beta4", "etcd: {local: {extraArgs: [{name: audit-x, value: a}]}}", Some("from etcd.local.extraArgs")),
-            ("v1beta4", "apiServer: {extraArgs: &b [{name: audit-log-maxage, value: \"30\"}]}\nscheduler: {extraArgs: *b}", Some("kube-scheduler")),
+            (
+                "v1beta4",
+                "etcd: {local: {extraArgs: [{name: audit-x, value: a}]}}",
+                Some("from etcd.local.extraArgs"),
+            ),
+            (
+                "v1beta4",
+                "apiServer: {extraArgs: &b [{name: audit-log-maxage, value: \"30\"}]}\nscheduler: {extraArgs: *b}",
+                Some("kube-scheduler"),
+            ),
         ] {
-            let found = wired(version, &format!("{text}\n"), Existing::Replace, &flags).map_err(|why| why.to_string());
+            let found =
+                wired(version, &format!("{text}\n"), Existing::Replace, &flags).map_err(|why| why.to_string());
             match expected {
-                Some(expected) => assert!(found.as_ref().is_err_and(|why| why.contains(expected)), "{text}: {found:?}"),
+                Some(expected) => {
+                    assert!(found.as_ref().is_err_and(|why| why.contains(expected)), "{text}: {found:?}")
+                }
                 None => assert!(found.is_ok(), "{text}: {found:?}"),
             }
         }

@@ -682,7 +682,11 @@ fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present], is
     let container = New::Map(container.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     let spec = New::map([("containers", New::List(vec![container])), ("volumes", New::List(volumes.collect()))]);
     let line = if is_shell { format!("{}\n", args.join(" ")) } else { String::new() };
-    let yaml = if mounts.is_empty() && is_shell { String::new() } else { crate::yaml::edit::render(&[("spec".to_owned(), spec)]) };
+    let yaml = if mounts.is_empty() && is_shell {
+        String::new()
+    } else {
+        crate::yaml::edit::render(&[("spec".to_owned(), spec)])
+    };
     line + &yaml
 }
 
