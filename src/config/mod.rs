@@ -119,6 +119,8 @@ impl Log {
 pub struct Webhook {
     /// The path of a kubeconfig on the node.
     pub config_file: String,
+    /// Where that is written, for messages: `PATH:LINE:COLUMN`.
+    pub place: String,
     /// A duration as Go writes it.
     pub initial_backoff: Option<String>,
     pub backend: Backend,

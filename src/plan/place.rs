@@ -45,8 +45,8 @@ pub(super) fn fit(there: &Directory, log: &str, head: &[u8], is_in_use: bool, wa
         "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
     if !is_in_use && !may_be_events(head) {
         return Fit::Foreign(format!(
-            "{log}: there is no audit event in this file, so another program may write it; if nobody needs it, move it \
-             away; otherwise set log.path to a file in another directory"
+            "{log}: another program writes this file, as it has no audit event; if nobody needs it, move it away; \
+             otherwise {use_another}"
         ));
     }
     if there.leads_to.is_some() && log_directory_fault(directory).is_some() {

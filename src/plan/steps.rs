@@ -210,7 +210,8 @@ impl Planner<'_> {
                 false => fit(there, log, head, is_in_use, &attributes),
             };
             match fit {
-                Fit::Foreign(why) => self.plan.refuse(why),
+                // The path in its command is one of the node, and the user types on this machine.
+                Fit::Foreign(why) => self.plan.refuse(why.replace("(rmdir /", &format!("(rmdir {}", self.facts.shown("/")))),
                 _ if attributes.met_by(&there.attributes) => {}
                 Fit::Shared(other) if self.is_closed_to_the_api_server(&there.attributes) => {
                     let Attributes { mode, uid, gid, .. } = there.attributes;

@@ -347,8 +347,9 @@ impl Wiring {
     /// refusal where it starts next, and else a warning. `made`: the manifest that kubeadm makes without a file.
     fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
-        let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
-        let question = |path| Question { files: &facts.files, path, keeps, is_ours };
+        let keeps = config.existing == Existing::Keep;
+        let webhook = config.webhook.as_ref().map(|webhook| webhook.place.as_str());
+        let question = |path| Question { files: &facts.files, path, keeps, webhook };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
             // An edited manifest can be read: each edit is checked.

@@ -189,7 +189,7 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     let Ok(Some(text)) = observe::manifest(root, path) else { return error };
     let mut files = Files::new();
     loop {
-        let question = Question { files: &files, path, keeps: true, is_ours: false };
+        let question = Question { files: &files, path, keeps: true, webhook: None };
         let Ok(verdict) = manifest::judge(&text.text, &question) else { return error };
         if !look_at(root, &verdict.asked, &mut files) {
             let link = || {
