@@ -35,6 +35,8 @@ use clap::{Parser, Subcommand};
 
 use common::{Common, Outcome, outcome_of, without_mask};
 
+use crate::run::guard;
+
 /// The version, and the commit that it was built from, if build.rs found one.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("BUILT_FROM"));
 
@@ -65,6 +67,13 @@ pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     if arguments.next().is_some_and(|name| hook::is_meant(&name)) {
         return hook::main(&arguments.collect::<Vec<_>>());
+    }
+    let words = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    if words().next().as_deref() == Some(guard::GUARD) {
+        log::init(0);
+        let ended = guard::guard(&words().skip(1).collect::<Vec<_>>());
+        let failed = ended.inspect_err(|error| ::log::error!("{error:#}")).is_err();
+        return ExitCode::from(u8::from(failed));
     }
     #[cfg(feature = "docs")]
     if let [verb, folder] = std::env::args_os().skip(1).collect::<Vec<_>>().as_slice()

@@ -32,6 +32,15 @@ pub struct Listener {
     pub port: u16,
 }
 
+/// What the kubelet still has of a pod that it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// Does the pod have a control group?
+    pub group: bool,
+    /// Does it have a directory in the kubelet's own?
+    pub directory: bool,
+}
+
 impl Process {
     /// Does the process have exactly these audit flags, and all of these words of the manifest's command line, each
     /// `--NAME=VALUE`?

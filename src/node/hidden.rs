@@ -1,16 +1,162 @@
-//! Hides a manifest from the kubelet for a moment, so that the kubelet restarts its pod.
+//! Hides a manifest from the kubelet, so that the kubelet ends its pod, or restarts it.
+//!
+//! While it is hidden, nothing would start the API server again, so a [`Net`] is spread before. These are the states
+//! of the directory in which a run or the power can end, in their order. In each of them, one manifest is in place, or
+//! the net puts one there. *Hidden* is the name that hides, *kept* the name of the previous file.
+//!
+//! | state | the manifest | hidden | kept | what comes next, by the run, the guard, the next boot or the next run |
+//! |---|---|---|---|---|
+//! | staged | previous | | previous | the previous manifest stays |
+//! | spread | previous | | previous | the same; the next run removes the line for the next boot |
+//! | both | previous | new | previous | the same; the next run removes what is hidden (`leftovers`) |
+//! | bare | previous | new | | the same |
+//! | hidden | | new | previous | the guard, the boot or the next run puts the new one in place |
+//! | shown | new | | previous | the new manifest stays; the next run removes the line |
+//! | booted | new | new | previous | systemd has copied it; the next run removes what is hidden, and the line |
+//!
+//! The new manifest is whole and durable before it gets the name that hides. No state has another manifest hidden than
+//! the one that the kubelet must run next: [`show_again`] hides the one that was there, a [`Hide`] the new one. What
+//! somebody else writes at the manifest's own name meanwhile counts, and what is hidden then goes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
-use super::names::hidden_name;
-use super::root::Root;
+use super::leaving::Traces;
+use super::names::{hidden_name, kept_name};
+use super::net::{self, Net};
+use super::root::{Root, Slot, warn_on_error};
+use crate::facts::file::Attributes;
+use crate::facts::server::Remains;
 
-/// How long the manifest is hidden: long enough for the kubelet to notice.
+/// How long [`show_again`] hides the manifest: long enough for the kubelet to notice.
 const HIDDEN: Duration = Duration::from_secs(2);
+
+/// What spreads a net under a manifest: [`Net::spread`], or in tests, nothing.
+type Spread = fn(&Root, &Slot, &Attributes, &[String]) -> Result<Option<Net>>;
+
+/// How a manifest is hidden while a new one takes its place.
+#[derive(Debug)]
+pub struct Hide {
+    path: String,
+    traces: Traces,
+    /// The words by which the guard ends the previous API server if the run can't; none if it does not.
+    ends: Vec<String>,
+    spread: Spread,
+}
+
+impl Hide {
+    /// How the manifest at `path` is hidden, until the kubelet has finished the previous pod, whose traces these are.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not hidden.
+    pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Vec<String>) -> Result<Hide> {
+        net::check(root, path)?;
+        let traces = traces.context("the control group of its pod can't be seen")?;
+        let spread: Spread = |root, slot, attributes, ends| Net::spread(root, slot, attributes, ends).map(Some);
+        Ok(Hide { path: path.to_owned(), traces, ends, spread })
+    }
+
+    /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had.
+    #[cfg(test)]
+    pub(super) fn in_test(path: &str, has_net: bool) -> Hide {
+        let none: Spread = |_, _, _, _| Err(anyhow!("no net"));
+        let some: Spread = |_, _, _, _| Ok(None);
+        let spread = if has_net { some } else { none };
+        Hide { path: path.to_owned(), traces: Traces::none(), ends: Vec::new(), spread }
+    }
+
+    /// Is it the manifest at this path that is hidden?
+    pub(super) fn is_of(&self, slot: &Slot) -> bool {
+        self.path == slot.path
+    }
+
+    /// Spreads the net. The temporary file `new` beside the manifest gets the name that hides.
+    ///
+    /// # Errors
+    ///
+    /// There is no net, or the file system reports an error. Then `new` has its name again.
+    pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str, to: &Attributes) -> Result<Hidden> {
+        let net = (self.spread)(root, slot, to, &self.ends)?;
+        let hidden = hidden_name(&slot.name);
+        let staged = slot.rename(new, &hidden).and_then(|()| {
+            slot.sync().inspect_err(|_| {
+                // The first error is the one to report.
+                let _ = slot.rename(&hidden, new);
+            })
+        });
+        staged.map_err(|errno| root.error("hide the new manifest beside", &slot.path, errno))?;
+        Ok(Hidden { slot: Rc::clone(slot), traces: self.traces, net, is_shown: false })
+    }
+}
+
+/// A manifest that is hidden from the kubelet. When this value goes, the manifest is in place.
+#[derive(Debug)]
+pub struct Hidden {
+    slot: Rc<Slot>,
+    traces: Traces,
+    net: Option<Net>,
+    is_shown: bool,
+}
+
+impl Hidden {
+    /// Takes the previous manifest away. It keeps its second name.
+    pub(super) fn take_away(&self) -> nix::Result<()> {
+        let (slot, kept) = (&self.slot, kept_name(&self.slot.name));
+        // If a kept file were the same file, rename(2) would do nothing.
+        slot.remove(&kept).and_then(|()| slot.rename(&slot.name, &kept))
+    }
+
+    /// What the kubelet still has of the previous pod.
+    pub fn remains(&self) -> Remains {
+        self.traces.look()
+    }
+
+    /// Puts the manifest in place.
+    ///
+    /// # Errors
+    ///
+    /// The file system reports an error. The net stays.
+    pub fn show(&mut self) -> Result<()> {
+        if self.is_shown {
+            return Ok(());
+        }
+        let shown = show(&self.slot);
+        self.is_shown = shown.is_ok();
+        if let Some(net) = &mut self.net {
+            net.stays = shown.is_err();
+        }
+        shown.map_err(|errno| {
+            anyhow!(
+                "{}: can't put it in place ({}); run kube-audit-bootstrap apply, which tries again",
+                self.slot.path,
+                errno.desc()
+            )
+        })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        warn_on_error(self.show());
+    }
+}
+
+/// Gives what is hidden the manifest's own name. What another program wrote there meanwhile counts.
+fn show(slot: &Slot) -> nix::Result<()> {
+    let hidden = hidden_name(&slot.name);
+    match slot.rename_new(&hidden, &slot.name) {
+        Err(Errno::EEXIST) => slot.remove(&hidden)?,
+        // The guard was quicker.
+        Err(Errno::ENOENT) => {}
+        other => other?,
+    }
+    slot.sync()
+}
 
 /// Hides a manifest from the kubelet for a moment, so that the kubelet restarts the pod even if it sees no change
 /// (kubernetes/kubernetes#109596). Only SIGKILL can interrupt this; [`unhide`] repairs that.
@@ -26,18 +172,13 @@ pub fn show_again(root: &Root, path: &str) -> Result<()> {
     let shown = || -> nix::Result<()> {
         slot.rename(&slot.name, &hidden)?;
         std::thread::sleep(HIDDEN);
-        match slot.rename_new(&hidden, &slot.name) {
-            // Another program wrote a manifest meanwhile, and that one counts.
-            Err(Errno::EEXIST) => slot.remove(&hidden)?,
-            other => other?,
-        }
-        slot.sync()
+        show(&slot)
     }();
     all.thread_unblock()?;
     shown.map_err(|errno| root.error("restart the pod of", path, errno))
 }
 
-/// Whether the manifest is hidden: a run is in [`show_again`], or was interrupted there.
+/// Whether the manifest is hidden: by a run that still works, or that was interrupted.
 pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
     let Some((dir, name)) = path.rsplit_once('/') else { return Ok(false) };
     let hidden = format!("{dir}/{}", hidden_name(name));
@@ -52,10 +193,19 @@ pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
 pub fn unhide(root: &Root, path: &str) -> Result<()> {
     if is_hidden(root, path)? {
         log::warn!("{path}: an interrupted run left it hidden from the kubelet; putting it back");
-        let slot = root.slot(path)?;
-        let hidden = hidden_name(&slot.name);
-        let shown = slot.rename(&hidden, &slot.name).and_then(|()| slot.sync());
-        shown.map_err(|errno| root.error("put back", path, errno))?;
+        put_in_place(root, path)?;
+    }
+    Ok(())
+}
+
+/// Puts a manifest in place if it is hidden.
+///
+/// # Errors
+///
+/// The file system reports an error.
+pub fn put_in_place(root: &Root, path: &str) -> Result<()> {
+    if is_hidden(root, path)? {
+        show(&root.slot(path)?).map_err(|errno| root.error("put back", path, errno))?;
     }
     Ok(())
 }
@@ -64,8 +214,114 @@ pub fn unhide(root: &Root, path: &str) -> Result<()> {
 mod tests {
     use nix::sys::signal::Signal;
 
-    use super::super::testing::{MANIFEST, Node};
+    use super::super::leftovers;
+    use super::super::net::LINE;
+    use super::super::testing::{MANIFEST, Node, POLICY, at};
+    use super::super::transaction::execute_hiding;
     use super::*;
+    use crate::facts::backup::Why;
+
+    const NAME: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden";
+    const KEPT: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-old";
+
+    /// Hides `new` in the place of what is there.
+    fn hide(node: &Node, has_net: bool) -> Option<Hidden> {
+        let changes = [node.write(MANIFEST, "new")];
+        let hide = Hide::in_test(MANIFEST, has_net);
+        execute_hiding(&node.root, &changes, &Why::Apply, at(0), Some(hide)).unwrap().hidden
+    }
+
+    fn node() -> Node {
+        Node::with(&[(MANIFEST, "old")])
+    }
+
+    #[test]
+    fn a_new_manifest_is_hidden_until_it_is_shown_or_forgotten() {
+        for is_shown in [true, false] {
+            let node = node();
+            let names = node.names();
+            let mut hidden = hide(&node, true).unwrap();
+            assert!(is_hidden(&node.root, MANIFEST).unwrap());
+            assert_eq!((node.text(NAME).as_str(), node.mode(NAME), node.exists(KEPT)), ("new", 0o600, false));
+            assert_eq!(node.sets(), ["20261124T121326Z"], "the backup is whole");
+            if is_shown {
+                hidden.show().unwrap();
+                assert_eq!(node.text(MANIFEST), "new");
+            }
+            drop(hidden);
+            assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("new", names));
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_not_hidden_without_a_net_nor_is_another_file() {
+        let node = node();
+        let names = node.names();
+        assert!(hide(&node, false).is_none());
+        assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("new", names));
+        node.put(POLICY, "old");
+        let policy = [node.write(POLICY, "new")];
+        let other = execute_hiding(&node.root, &policy, &Why::Apply, at(1), Some(Hide::in_test(MANIFEST, true)));
+        assert!(other.unwrap().hidden.is_none());
+        assert_eq!(node.text(POLICY), "new");
+    }
+
+    #[test]
+    fn what_somebody_else_puts_in_place_counts() {
+        let node = node();
+        let hidden = hide(&node, true).unwrap();
+        node.put(MANIFEST, "by somebody else");
+        drop(hidden);
+        assert_eq!((node.text(MANIFEST).as_str(), node.exists(NAME)), ("by somebody else", false));
+        // The guard, the boot or another run was quicker, and its manifest was changed since.
+        let hidden = hide(&node, true).unwrap();
+        put_in_place(&node.root, MANIFEST).unwrap();
+        node.put(MANIFEST, "changed since");
+        drop(hidden);
+        assert_eq!((node.text(MANIFEST).as_str(), node.exists(NAME)), ("changed since", false));
+    }
+
+    #[test]
+    fn a_run_that_fails_while_the_manifest_is_hidden_puts_the_previous_one_back() {
+        let node = node();
+        node.put("/var/lib/y", "");
+        let before = node.names();
+        let changes = [node.write(MANIFEST, "new"), node.fail_late("/var/lib/y")];
+        let hide = Some(Hide::in_test(MANIFEST, true));
+        let error = execute_hiding(&node.root, &changes, &Why::Apply, at(0), hide).unwrap_err().to_string();
+        assert!(error.ends_with("the node is as it was"), "{error}");
+        assert_eq!((node.text(MANIFEST).as_str(), node.names()), ("old", before));
+    }
+
+    /// The states of this module's head, each as a run or the power left it.
+    #[test]
+    fn in_each_state_one_manifest_is_in_place_after_the_next_run() {
+        for (state, there, hidden, kept, comes) in [
+            ("staged", Some("old"), None, Some("old"), "old"),
+            ("both", Some("old"), Some("new"), Some("old"), "old"),
+            ("bare", Some("old"), Some("new"), None, "old"),
+            ("hidden", None, Some("new"), Some("old"), "new"),
+            ("shown", Some("new"), None, Some("old"), "new"),
+            ("booted", Some("new"), Some("new"), Some("old"), "new"),
+        ] {
+            let node = node();
+            node.apply(&[node.write(MANIFEST, "first")], 0).unwrap();
+            std::fs::remove_file(node.host(MANIFEST)).unwrap();
+            for (path, text) in [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("C a"))] {
+                text.inspect(|text| node.put(path, text));
+            }
+            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), there.is_none(), "{state}");
+            assert!(leftovers::exist(&node.root).unwrap(), "{state}");
+            unhide(&node.root, MANIFEST).unwrap();
+            assert_eq!(node.text(MANIFEST), comes, "{state}");
+            node.apply(&[], 1).unwrap();
+            assert_eq!(node.text(MANIFEST), comes, "{state}");
+            assert!(!leftovers::exist(&node.root).unwrap(), "{state}");
+            for path in [NAME, KEPT, LINE] {
+                assert!(!node.exists(path), "{state}: {path}");
+            }
+        }
+    }
 
     #[test]
     fn a_manifest_that_is_hidden_comes_back() {

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::backup;
 use super::names::{hidden_name, kept_name, temporary_name, unproved_name};
+use super::net::LINE;
 use super::pending;
 use super::root::{Root, split};
 
@@ -40,6 +41,7 @@ fn find(root: &Root) -> Result<Vec<String>> {
     }
     let is_unproved = pending::is_marked(root)?;
     let mut found = Vec::new();
+    found.extend(root.look(LINE)?.map(|_| LINE.to_owned()));
     let mut listed: Option<(String, Vec<String>)> = None;
     for path in beside {
         let (directory, name) = split(&path)?;

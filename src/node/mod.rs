@@ -16,8 +16,8 @@
 //! * [`process`] runs other programs, and lists those that run.
 //! * [`apiserver`] looks at the running API server, [`pod`] at the logs of its container, and [`in_force`] at the files
 //!   and the log that it has. [`outgoing`] is the API server that a changed manifest replaces, and [`hidden`] makes the
-//!   kubelet restart it. [`kubectl`] sends requests to it, and [`cluster`] reads and writes kubeadm's configuration in
-//!   it, a ConfigMap.
+//!   kubelet restart it, over a [`net`]; [`leaving`] is what the kubelet still has of its pod. [`kubectl`] sends
+//!   requests to it, and [`cluster`] reads and writes kubeadm's configuration in it, a ConfigMap.
 //! * `testing` is a node in a temporary directory, for tests.
 //!
 //! Nothing here decides what to change: that is `plan`, which this folder doesn't import.
@@ -35,9 +35,11 @@ pub mod hidden;
 pub mod in_force;
 pub mod kubectl;
 pub mod kubelet;
+pub mod leaving;
 pub mod leftovers;
 pub mod lock;
 pub mod names;
+pub mod net;
 pub mod observe;
 pub mod obstacle;
 pub mod opening;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
@@ -56,9 +57,17 @@ pub struct Outgoing {
 /// messages show whether the audit backend is closed.
 #[derive(Debug)]
 struct Canary {
-    client: Child,
+    client: Client,
     mark: String,
     messages: Tail,
+}
+
+/// The process that watches.
+#[derive(Debug)]
+enum Client {
+    Own(Child),
+    /// Of a run that has ended: its number and its start.
+    Other(i32, u64),
 }
 
 impl Outgoing {
@@ -78,6 +87,41 @@ impl Outgoing {
     /// Whether it accepts connections.
     pub fn listens(&self) -> bool {
         apiserver::is_listening(&self.process)
+    }
+
+    /// The words by which another process takes it over if this one ends: the API server and its start, and if that
+    /// audits, the log, the client that watches and its start, the mark of its request, and the API server's messages.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec![self.process.pid.to_string(), self.process.started.to_string()];
+        if let (EventSink::Log(log), Some(canary)) = (&self.events, &self.canary)
+            && let Some((pid, started)) = canary.client.process()
+        {
+            let messages = canary.messages.path();
+            words.extend([log, &pid.to_string(), &started.to_string(), &canary.mark, messages].map(str::to_owned));
+        }
+        words
+    }
+
+    /// Takes over from another process. `None` if the API server has ended, or the words are wrong.
+    pub fn taken_over(words: &[String]) -> Option<Outgoing> {
+        let [pid, started, rest @ ..] = words else { return None };
+        let started: u64 = started.parse().ok()?;
+        let process = apiserver::read_process(pid.parse().ok()?).filter(|process| process.started == started)?;
+        let (events, canary) = match rest {
+            [] => (EventSink::None, None),
+            [log, pid, started, mark, messages] => {
+                let client = Client::Other(pid.parse().ok()?, started.parse().ok()?);
+                let messages = Tail::from_now(messages);
+                (EventSink::Log(log.clone()), Some(Canary { client, mark: mark.clone(), messages }))
+            }
+            _ => return None,
+        };
+        Some(Outgoing { process, listened: true, events, canary })
+    }
+
+    /// Whether [`Outgoing::end`] may succeed.
+    pub fn may_end(&self) -> bool {
+        self.events == EventSink::None || self.canary.is_some()
     }
 
     /// Ends the API server early, if no event is lost by that: it writes none; or its running requests have ended,
@@ -108,9 +152,10 @@ impl Canary {
         let log = container.log_of(process).context("its container has no log")?;
         let messages = Tail::from_now(&log.path.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
-        let client = command.stdout(Stdio::piped()).spawn()?;
-        let mut canary = Canary { client, mark, messages };
-        let first = read_on(canary.client.stdout.take().context("kubectl has no output")?);
+        let mut client = command.stdout(Stdio::piped()).spawn()?;
+        let output = client.stdout.take();
+        let canary = Canary { client: Client::Own(client), mark, messages };
+        let first = read_on(output.context("kubectl has no output")?);
         first.recv_timeout(BEGINNING).context("the watch did not start")?;
         Ok(canary)
     }
@@ -130,8 +175,30 @@ impl Canary {
 
     fn stop(&mut self) {
         // kubectl may have ended already.
-        let _ = self.client.kill();
-        let _ = self.client.wait();
+        match &mut self.client {
+            Client::Own(client) => {
+                let _ = client.kill();
+                let _ = client.wait();
+            }
+            Client::Other(pid, started) => {
+                if apiserver::read_process(*pid).is_some_and(|process| process.started == *started) {
+                    let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Its number and its start; `None` if it has ended.
+    fn process(&self) -> Option<(i32, u64)> {
+        match self {
+            Client::Own(client) => {
+                let pid = i32::try_from(client.id()).ok()?;
+                Some((pid, apiserver::read_process(pid)?.started))
+            }
+            Client::Other(pid, started) => Some((*pid, *started)),
+        }
     }
 }
 
@@ -293,6 +360,33 @@ mod tests {
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
         // It has ended, and been waited for, which is no error.
         assert!(!terminate(&process).unwrap());
+    }
+
+    #[test]
+    fn another_process_takes_over_the_one_that_it_is_told_of() {
+        let ((mut server, process), (client, _)) = (sleeper(), sleeper());
+        let events = EventSink::Log("/audit.log".to_owned());
+        let canary =
+            Canary { client: Client::Own(client), mark: "m=1".to_owned(), messages: Tail::from_now("/messages") };
+        let mut first =
+            Outgoing { process: process.clone(), listened: true, events: events.clone(), canary: Some(canary) };
+        let words = first.words();
+        let second = Outgoing::taken_over(&words).unwrap();
+        assert_eq!((&second.process, &second.events, second.words()), (&process, &events, words.clone()));
+        // It ends the client of the first one, too.
+        drop(second);
+        let Some(Canary { client: Client::Own(client), .. }) = &mut first.canary else { panic!() };
+        assert_eq!(client.wait().unwrap().signal(), Some(libc::SIGKILL));
+        let silent = Outgoing { events: EventSink::None, canary: None, ..first };
+        let second = Outgoing::taken_over(&silent.words()).unwrap();
+        assert_eq!((second.events, second.canary.is_none(), silent.words().len()), (EventSink::None, true, 2));
+        let mut others = words.clone();
+        others[1] = "1".to_owned();
+        for wrong in [&words[..1], &words[..4], &others] {
+            assert!(Outgoing::taken_over(wrong).is_none(), "{wrong:?}");
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
     }
 
     #[test]

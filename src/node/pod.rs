@@ -114,6 +114,11 @@ impl Container {
             .collect()
     }
 
+    /// The UIDs of this manifest's pods whose logs are there. At most one of them runs.
+    pub fn uids(&self) -> Vec<String> {
+        self.pods().into_iter().map(|(uid, _)| uid).collect()
+    }
+
     /// The API servers that run in a pod of this manifest's name, or of which nothing shows that they do not, such as with
     /// a container runtime that names its control groups in its own way; and whether a kubelet runs.
     pub fn processes(&self) -> Processes {

@@ -129,6 +129,25 @@ pub fn is_static(uid: &str) -> bool {
     uid.len() == 32
 }
 
+/// The control groups of the pod that a process runs in, each as the controllers of its hierarchy, and its path there.
+pub fn groups_of_pod(pid: i32) -> Vec<(String, String)> {
+    groups_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
+}
+
+/// The same in the text of a `/proc/PID/cgroup`.
+fn groups_in(groups: &str) -> Vec<(String, String)> {
+    let group = |line: &str| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        let all: Vec<_> = path.split('/').collect();
+        let pod = all.iter().rposition(|part| uid_in(part).is_some())?;
+        // A group outside the namespace of groups that this process is in.
+        let is_here = !all.contains(&"..");
+        is_here.then(|| (controllers.trim_start_matches("name=").to_owned(), all[..=pod].join("/")))
+    };
+    groups.lines().filter_map(group).collect()
+}
+
 /// The UID of the pod that a process runs in, by its control group. `None` if it runs in none.
 pub fn pod_of(pid: i32) -> Option<String> {
     pod_in(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
@@ -138,16 +157,18 @@ pub fn pod_of(pid: i32) -> Option<String> {
 /// with systemd `kubepods-burstable-podUID.slice` or the like, where each dash of the UID is an underscore
 /// (kubernetes `pkg/kubelet/cm/cgroup_manager_linux.go`).
 fn pod_in(groups: &str) -> Option<String> {
-    let uid = |part: &str| {
-        let part = part.strip_suffix(".slice").unwrap_or(part);
-        let (before, uid) = part.rsplit_once("pod")?;
-        let is_named = before.is_empty() || before.ends_with('-');
-        let digits = uid.chars().filter(char::is_ascii_hexdigit).count();
-        let others = uid.chars().filter(|char| matches!(char, '-' | '_')).count();
-        (is_named && digits == 32 && matches!(others, 0 | 4) && digits + others == uid.len())
-            .then(|| uid.replace('_', "-"))
-    };
-    groups.lines().find_map(|line| line.splitn(3, ':').nth(2)?.split('/').rev().find_map(uid))
+    groups.lines().find_map(|line| line.splitn(3, ':').nth(2)?.split('/').rev().find_map(uid_in))
+}
+
+/// The UID of the pod whose control group has this name.
+fn uid_in(part: &str) -> Option<String> {
+    let part = part.strip_suffix(".slice").unwrap_or(part);
+    let (before, uid) = part.rsplit_once("pod")?;
+    let is_named = before.is_empty() || before.ends_with('-');
+    let digits = uid.chars().filter(char::is_ascii_hexdigit).count();
+    let others = uid.chars().filter(|char| matches!(char, '-' | '_')).count();
+    (is_named && digits == 32 && matches!(others, 0 | 4) && digits + others == uid.len())
+        .then(|| uid.replace('_', "-"))
 }
 
 /// A command without input and output, and without proxies.
@@ -193,11 +214,18 @@ pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<Stri
 ///
 /// It is not installed, and the errors of [`output`].
 pub fn run(program: &str, arguments: &[&str], limit: Duration) -> Result<String> {
+    output(command(&installed(program)?, arguments), "", limit)
+}
+
+/// The path of a program in the system directories.
+///
+/// # Errors
+///
+/// It is not installed.
+pub fn installed(program: &str) -> Result<String> {
     let path =
         DIRECTORIES.iter().map(|directory| format!("{directory}/{program}")).find(|path| Path::new(path).exists());
-    let path =
-        path.with_context(|| format!("there is no {program} in any of {}; install it", DIRECTORIES.join(", ")))?;
-    output(command(&path, arguments), "", limit)
+    path.with_context(|| format!("there is no {program} in any of {}; install it", DIRECTORIES.join(", ")))
 }
 
 fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
@@ -281,7 +309,19 @@ mod tests {
             (String::new(), None),
         ] {
             assert_eq!(pod_in(&groups).as_deref(), expected, "{groups}");
+            let found = groups_in(&groups);
+            assert_eq!(found.is_empty(), expected.is_none(), "{groups}");
+            assert!(
+                found.iter().all(|(_, group)| pod_in(&format!("0::{group}")).as_deref() == expected),
+                "{found:?}"
+            );
         }
+        let groups = format!(
+            "9:cpu,cpuacct:/kubepods/pod{hash}/{uid}\n8:name=systemd:/kubepods/pod{hash}/{uid}\n7:pids:/\n6:rdma:/../pod{hash}\n"
+        );
+        let group = format!("/kubepods/pod{hash}");
+        let expected = ["cpu,cpuacct", "systemd"].map(|controllers| (controllers.to_owned(), group.clone()));
+        assert_eq!(groups_in(&groups), expected);
         for (pod, ids, expected) in [
             (Some(hash), "71", Runs::StaticPod),
             (Some(hash), "\t71\t1", Runs::StaticPod),

@@ -19,6 +19,7 @@ use super::backup;
 use super::cluster;
 use super::device;
 use super::disk::{self, MountStep};
+use super::hidden::{Hidden, Hide};
 use super::leftovers;
 use super::names::{kept_name, temporary_name};
 use super::obstacle;
@@ -37,6 +38,8 @@ pub struct Executed {
     pub backup: Option<String>,
     /// The directories that could not be removed, each with the reason.
     pub left: Vec<(String, String)>,
+    /// The new manifest, if it is hidden.
+    pub hidden: Option<Hidden>,
 }
 
 /// Executes `changes` in their order. Call it with the lock held. It first cleans up after earlier runs. On success all
@@ -47,6 +50,21 @@ pub struct Executed {
 /// A path changed since the changes were planned; a change failed. In both cases the node is as it was, unless the
 /// error says what is not, and where its copy is.
 pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> Result<Executed> {
+    execute_hiding(root, changes, why, now, None)
+}
+
+/// Does as [`execute`], and hides the new manifest from the kubelet, where `hide` says how, and if its net can be had.
+///
+/// # Errors
+///
+/// As [`execute`]. The manifest is not hidden then.
+pub fn execute_hiding(
+    root: &Root,
+    changes: &[Change],
+    why: &Why,
+    now: SystemTime,
+    hide: Option<Hide>,
+) -> Result<Executed> {
     backup::recover(root)?;
     warn_on_error(leftovers::clear(root));
     if changes.is_empty() {
@@ -68,9 +86,15 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
     }
     let set = backup::begin(root, changes, why, now)?;
     let mut undo = Vec::new();
-    let kept = match stage(root, changes, &mut undo).and_then(|slots| commit(root, changes, slots, &mut undo)) {
+    let mut hiding = Hiding { hide, hidden: None };
+    let staged = stage(root, changes, &mut undo);
+    let kept = match staged.and_then(|slots| commit(root, changes, slots, &mut undo, &mut hiding)) {
         Ok(kept) => kept,
-        Err(error) => return Err(take_back(root, undo, &set, error)),
+        Err(error) => {
+            // Only what is in place can be undone.
+            drop(hiding);
+            return Err(take_back(root, undo, &set, error));
+        }
     };
     for slot in kept {
         let removed = slot.remove(&kept_name(&slot.name));
@@ -92,10 +116,17 @@ pub fn execute(root: &Root, changes: &[Change], why: &Why, now: SystemTime) -> R
     }
     if left.len() == changes.len() {
         warn_on_error(backup::abandon(root, &set));
-        return Ok(Executed { backup: None, left });
+        return Ok(Executed { left, ..Executed::default() });
     }
     warn_on_error(backup::finish(root, &set));
-    Ok(Executed { backup: Some(set.id), left })
+    Ok(Executed { backup: Some(set.id), left, hidden: hiding.hidden })
+}
+
+/// The manifest that is to be hidden, or is hidden.
+#[derive(Default)]
+struct Hiding {
+    hide: Option<Hide>,
+    hidden: Option<Hidden>,
 }
 
 /// Why a change does not fit any more.
@@ -282,6 +313,7 @@ fn commit(
     changes: &[Change],
     slots: Vec<Option<Rc<Slot>>>,
     undo: &mut Vec<Undo>,
+    hiding: &mut Hiding,
 ) -> Result<Vec<Rc<Slot>>> {
     let mut kept = Vec::new();
     for (change, slot) in changes.iter().zip(slots) {
@@ -298,8 +330,8 @@ fn commit(
             _ => {}
         }
         match (change, slot) {
-            (Change::WriteFile { before, .. }, Some(slot)) => {
-                replace(root, &slot, before.as_ref(), undo)?;
+            (Change::WriteFile { before, attributes, .. }, Some(slot)) => {
+                replace(root, &slot, (before.as_ref(), attributes), undo, hiding)?;
                 kept.extend(before.is_some().then_some(slot));
             }
             (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(slot)) => {
@@ -352,18 +384,39 @@ fn commit(
     Ok(kept)
 }
 
-/// Renames the temporary file to the name of the slot. `before`: the file that it replaces.
+/// Renames the temporary file to the name of the slot, or hides it. `before`: the file that it replaces; `to`: the new
+/// attributes.
 ///
 /// # Errors
 ///
 /// Another program made or changed the file meanwhile; the file system reports an error.
-fn replace(root: &Root, slot: &Rc<Slot>, before: Option<&Snapshot>, undo: &mut Vec<Undo>) -> Result<()> {
+fn replace(
+    root: &Root,
+    slot: &Rc<Slot>,
+    (before, to): (Option<&Snapshot>, &Attributes),
+    undo: &mut Vec<Undo>,
+    hiding: &mut Hiding,
+) -> Result<()> {
     let failed = |errno| root.error("replace", &slot.path, errno);
     let new = temporary_name(&slot.name);
     let standing = Standing::of(slot, &new).map_err(failed)?;
     let standing = standing.ok_or_else(|| failed(Errno::ENOENT))?;
     match before {
-        Some(_) => slot.rename(&new, &slot.name),
+        Some(before) => {
+            let staged = hiding.hide.take_if(|hide| hide.is_of(slot)).map(|hide| hide.stage(root, slot, &new, to));
+            match staged {
+                Some(Ok(hidden)) => {
+                    // The net took its time.
+                    expect_unchanged(root, slot, before)?;
+                    hiding.hidden.insert(hidden).take_away()
+                }
+                Some(Err(why)) => {
+                    log::info!("{}: not hidden: {why:#}", slot.path);
+                    slot.rename(&new, &slot.name)
+                }
+                None => slot.rename(&new, &slot.name),
+            }
+        }
         // Another program may have made a file there meanwhile; it must not be replaced.
         None => slot.rename_new(&new, &slot.name),
     }
@@ -558,7 +611,8 @@ mod tests {
             let mut undo = Vec::new();
             let slots = stage(&node.root, &changes, &mut undo).unwrap();
             node.put(edited, "saved by hand");
-            let error = commit(&node.root, &changes, slots, &mut undo).unwrap_err().to_string();
+            let error =
+                commit(&node.root, &changes, slots, &mut undo, &mut Hiding::default()).unwrap_err().to_string();
             assert!(error.contains(edited) && error.contains("run again"), "{error}");
             assert_eq!(node.text(edited), "saved by hand");
             assert_eq!(node.text(if edited == POLICY { MANIFEST } else { POLICY }), left);
@@ -570,7 +624,7 @@ mod tests {
         let set = backup::begin(&node.root, changes, &Why::Apply, at(0)).unwrap();
         let mut undo = Vec::new();
         let slots = stage(&node.root, changes, &mut undo).unwrap();
-        commit(&node.root, changes, slots, &mut undo).unwrap();
+        commit(&node.root, changes, slots, &mut undo, &mut Hiding::default()).unwrap();
         meanwhile(node);
         take_back(&node.root, undo, &set, anyhow!("the cause")).to_string()
     }
@@ -622,7 +676,7 @@ mod tests {
         fs::remove_file(&kept).unwrap();
         fs::write(&kept, "saved by hand").unwrap();
         let set = backup::begin(&node.root, &changes, &Why::Apply, at(0)).unwrap();
-        let error = commit(&node.root, &changes, slots, &mut undo).unwrap_err();
+        let error = commit(&node.root, &changes, slots, &mut undo, &mut Hiding::default()).unwrap_err();
         assert!(take_back(&node.root, undo, &set, error).to_string().contains("by another program meanwhile"));
         assert_eq!(node.text(POLICY), "saved by hand");
     }

@@ -9,8 +9,10 @@
 //! * [`way_back`] decides what `restore` and a rollback do.
 //! * [`patches`] judges the manifests that kubeadm makes with patches.
 //! * [`in_force`] decides whether the running API server has what the files say.
-//! * [`proof`] decides when it is proved that the API server audits.
+//! * [`proof`] decides when it is proved that the API server audits, and [`hiding`] when a manifest that is hidden for
+//!   that comes back.
 
+pub mod hiding;
 pub mod identify;
 pub mod in_force;
 pub mod obstacle;

@@ -10,7 +10,9 @@ use crate::audit::flags::Flags;
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
 use crate::audit::policy::{Level, Policy, Stage};
 use crate::facts::asker::Asker;
-use crate::facts::server::Process;
+use crate::facts::server::{Process, Remains};
+
+use super::hiding::{Back, HiddenSight, Hiding};
 
 /// The proof fails early if the API server was started at least [`STARTS`] times, and none has run for [`ENDED`]. The
 /// kubelet restarts a container at once, then after 10 s, after 20 s and so on.
@@ -81,6 +83,8 @@ pub struct Sight {
     pub starts: usize,
     /// The last one ended because it found no etcd, which says nothing about its flags.
     pub lacks_etcd: bool,
+    /// What the kubelet still has of the previous pod, if the manifest is hidden.
+    pub remains: Option<Remains>,
 }
 
 /// What to do next.
@@ -95,6 +99,8 @@ pub enum Next {
     Closed(Duration),
     /// That time is over: end the previous process.
     End,
+    /// The manifest is hidden: put it in place.
+    Show(Back),
     Proved,
     /// Why there is no proof.
     Failed(String),
@@ -152,6 +158,7 @@ pub struct Proof {
     without_kubelet: Option<Duration>,
     nudged: bool,
     ending: Option<Ending>,
+    hiding: Hiding,
     /// The processes that ran when the manifest was changed during the proof. They count from `settled` on.
     earlier: Vec<Process>,
     settled: Duration,
@@ -173,6 +180,7 @@ impl Proof {
             without_kubelet: None,
             nudged: false,
             ending: None,
+            hiding: Hiding::default(),
             earlier: Vec::new(),
             settled: Duration::ZERO,
         }
@@ -209,6 +217,14 @@ impl Proof {
         self.stage
     }
 
+    /// Whether a hidden manifest comes back now, and why.
+    fn back(&mut self, seen: &Sight, after: Duration) -> Option<Back> {
+        let remains = seen.remains?;
+        let runs = self.ending.as_ref().is_some_and(|ending| seen.processes.contains(&ending.process));
+        let sight = HiddenSight { runs, listens: seen.listens, kubelet: seen.kubelet, remains };
+        self.hiding.next(sight, after)
+    }
+
     /// Decides what to do next. `seen`: what was observed; `after`: the time since the proof began.
     pub fn next(&mut self, seen: &Sight, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
@@ -240,6 +256,9 @@ impl Proof {
             }
             (ProofStage::Answer | ProofStage::Event, true) => return Next::Proved,
             (_, false) => {}
+        }
+        if let Some(back) = self.back(seen, after) {
+            return Next::Show(back);
         }
         if let Some(next) = self.ending.as_mut().and_then(|ending| ending.next(seen, after)) {
             return next;
@@ -525,6 +544,30 @@ mod tests {
             (3, Next::Closed(five)),
             (8, Next::End),
             (14, Next::Reached(ProofStage::Process)),
+        ];
+        assert_eq!(story(&mut proof, &moments), wanted);
+    }
+
+    #[test]
+    fn a_hidden_manifest_comes_back_between_the_end_of_the_old_process_and_the_new_one() {
+        let drain = Duration::from_secs(2);
+        let mut proof = proof().ending(old(), drain, true);
+        let remains = |group| Some(Remains { group, directory: true });
+        let moments = [
+            (0, Sight { listens: true, remains: remains(true), ..seen(&[old()]) }),
+            (1, Sight { remains: remains(true), ..seen(&[old()]) }),
+            (3, Sight { remains: remains(true), ..seen(&[old()]) }),
+            (4, Sight { remains: remains(true), ..seen(&[]) }),
+            (5, Sight { remains: remains(false), ..seen(&[]) }),
+            // It is hidden no more.
+            (6, seen(&[])),
+            (7, seen(&[new()])),
+        ];
+        let wanted = [
+            (1, Next::Closed(drain)),
+            (3, Next::End),
+            (5, Next::Show(Back::Finished)),
+            (7, Next::Reached(ProofStage::Process)),
         ];
         assert_eq!(story(&mut proof, &moments), wanted);
     }

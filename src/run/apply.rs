@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use super::Run;
 use super::prove::{self, Before, Verdict};
 use crate::change::Change;
+use crate::config::Restart;
 use crate::facts::backup::Why;
 use crate::facts::repairs::{REPAIRS, RepairHistory};
 use crate::node::healing;
@@ -65,6 +66,7 @@ pub struct Changed<'r> {
     manifest: String,
     /// What ran before the change, and how long to wait for a proof.
     proof: Option<(Before, Duration)>,
+    restart: Restart,
     is_boot: bool,
     /// The ID of the backup because of which nothing was repaired before this `apply` of the user.
     past: Option<String>,
@@ -103,6 +105,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         root: run.root,
         manifest,
         proof: wait.map(|limit| (Before::default(), limit)),
+        restart: run.config.restart,
         is_boot: terms.why == Why::Boot,
         past,
         lock: None,
@@ -186,9 +189,13 @@ impl Changed<'_> {
             }
             let changes = self.plan.changes();
             self.announce_proof(run)?;
-            match transaction::execute(self.root, &changes, &terms.why, SystemTime::now()) {
+            let hide = self.proof.as_mut().and_then(|(before, _)| before.hide.take());
+            match transaction::execute_hiding(self.root, &changes, &terms.why, SystemTime::now(), hide) {
                 Ok(executed) => {
                     self.backup = executed.backup;
+                    if let Some((before, _)) = &mut self.proof {
+                        before.hidden = executed.hidden;
+                    }
                     break;
                 }
                 Err(error) if tries < TRIES && self.may_try_again(&changes) => {
@@ -268,6 +275,7 @@ impl Changed<'_> {
             before = Before::of_killed(self.root, set, &self.manifest);
         }
         before.exclude(self.plan.in_force.outdated());
+        before.drain = prove::drain_of(&self.plan, self.restart);
         let id = set.as_ref().map(|set| set.id.as_str());
         prove::prove_or_go_back(self.root, &self.manifest, before, id, limit)
     }

@@ -3,12 +3,14 @@
 //!
 //! * [`Run`] is one run of the program. [`apply`] changes the node, [`prove`] proves that its API server audits,
 //!   [`restore`] puts back what was changed, and [`status`] reports what is in place.
+//! * [`guard`] watches over a run that hides the manifest from the kubelet.
 //! * [`given`] reads the files that the user names on this machine; [`misuse`] marks the user's mistakes.
 //!
 //! Nothing here writes to stdout. Progress lines of a wait go to stderr; warnings about the node are returned.
 
 pub mod apply;
 pub mod given;
+pub mod guard;
 pub mod misuse;
 pub mod prove;
 pub mod restore;

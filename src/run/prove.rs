@@ -6,21 +6,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::guard;
 use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
 use crate::facts::asker::Answered;
 use crate::facts::backup::{BACKUPS, Set, Why};
-use crate::facts::file::{Snapshot, text_of};
+use crate::facts::file::text_of;
 use crate::facts::server::Process;
 use crate::node::apiserver::{self, Processes, Tail};
+use crate::node::hidden::{self, Hidden, Hide};
 use crate::node::kubectl::{self, Answer};
+use crate::node::leaving::Traces;
 use crate::node::lock::Lock;
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
-use crate::node::{hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
+use crate::node::{in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
 use crate::plan::obstacle::meet_back;
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
@@ -45,8 +48,9 @@ const REMOVED: &str = "removed the audit flags from the manifest during the wait
 
 const POLICY_FLAG: &str = "audit-policy-file";
 
-/// The pause between two looks.
+/// The pause between two looks, and while the manifest is hidden.
 const PAUSE: Duration = Duration::from_millis(200);
+const SHORT_PAUSE: Duration = Duration::from_millis(30);
 
 /// How `verify` ended.
 #[derive(Debug)]
@@ -170,6 +174,8 @@ pub struct Watch {
     old: Vec<Process>,
     /// The previous API server, if the program ends it early, and how long running requests have to end.
     outgoing: Option<(Outgoing, Duration)>,
+    /// The manifest, if it is hidden until the kubelet has finished the previous pod.
+    hidden: Option<Hidden>,
     starts: Starts,
     source: EventSource,
     /// A random text in the URL of the program's request, by which its event is recognised.
@@ -192,12 +198,16 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches for the return of an API server after a rollback. Its events do not matter. A process from before the
-    /// run counts, because the kubelet may not have ended it; the processes in `failed` do not.
-    fn for_return(root: &Root, path: &str, failed: Vec<Process>) -> Result<Watch> {
-        let text = root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text;
-        let before = Before { processes: failed, ..Before::default() };
-        Ok(Watch { is_return: true, ..Watch::new(root, path, text, &before)? })
+    /// Watches for the return of an API server after a rollback, or after a change of somebody else. Its events do not
+    /// matter. A process from before the run counts, because the kubelet may not have ended it; the processes in `back`
+    /// do not.
+    fn for_return(root: &Root, path: &str, back: Before) -> Result<Watch> {
+        let text = match &back.written {
+            Some(written) => written.clone(),
+            None => root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text,
+        };
+        let watch = Watch::new(root, path, text, &back)?;
+        Ok(Watch { is_return: true, outgoing: back.outgoing, hidden: back.hidden, ..watch })
     }
 
     fn new(root: &Root, path: &str, text: String, before: &Before) -> Result<Watch> {
@@ -216,6 +226,7 @@ impl Watch {
             is_return: false,
             old: before.processes.clone(),
             outgoing: None,
+            hidden: None,
             source: EventSource::Nowhere,
             mark: kubectl::mark(),
             heard: None,
@@ -319,7 +330,11 @@ impl Watch {
                     ),
                 ),
                 Next::End => self.end_outgoing(after),
-                Next::Wait => thread::sleep(PAUSE),
+                Next::Show(back) => {
+                    self.show()?;
+                    progress(start.elapsed(), back.reason());
+                }
+                Next::Wait => thread::sleep(if self.hidden.is_some() { SHORT_PAUSE } else { PAUSE }),
                 Next::Failed(why) => {
                     let heard = self.heard.take().map(|heard| format!(" ({heard})")).unwrap_or_default();
                     bail!("{why}{heard}{}", self.last_words(&seen.processes))
@@ -336,13 +351,19 @@ impl Watch {
         }
     }
 
+    /// Puts a hidden manifest in place.
+    fn show(&mut self) -> Result<()> {
+        self.hidden.take().map_or(Ok(()), |mut hidden| hidden.show())
+    }
+
     /// What can be seen at this moment.
     fn look(&mut self, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
         let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
         let starts = self.starts.count(&self.container.logs());
         let ended = if processes.is_empty() { self.newest_words(&processes) } else { None };
         let lacks_etcd = ended.is_some_and(|words| lacks_etcd(&words));
-        let mut seen = Sight { processes, kubelet, starts, lacks_etcd, listens, ..Sight::default() };
+        let remains = self.hidden.as_ref().map(Hidden::remains);
+        let mut seen = Sight { processes, kubelet, starts, lacks_etcd, listens, remains, ..Sight::default() };
         let Some(process) = proof.process().filter(|process| seen.processes.contains(process)) else {
             return seen;
         };
@@ -369,7 +390,15 @@ impl Watch {
     ///
     /// The manifest that is there now has no audit flags, or names no log, or a policy that is no policy.
     fn reread(&mut self, root: &Root) -> Result<Reread> {
-        let now = match root.text(&self.path) {
+        let read = root.text(&self.path);
+        if self.hidden.is_some() {
+            match read {
+                Ok(None) => return Ok(Reread::Same),
+                // Something else put a manifest in place, or the guard did.
+                _ => self.show()?,
+            }
+        }
+        let now = match read {
             Ok(Some(now)) if now.text == self.text => {
                 self.next = None;
                 return Ok(Reread::Same);
@@ -490,12 +519,17 @@ pub fn await_kubelet() -> bool {
     true
 }
 
-/// What there is before a run changes anything. It is read early, because the kubelet may be quick.
+/// What there is before a run changes the manifest. It is read early, because the kubelet may be quick.
 #[derive(Debug, Default)]
 pub struct Before {
     /// The API servers that run.
     processes: Vec<Process>,
     outgoing: Option<(Outgoing, Duration)>,
+    /// How the new manifest is hidden until the kubelet has finished the previous pod.
+    pub hide: Option<Hide>,
+    pub hidden: Option<Hidden>,
+    /// How long running requests have to end, if a rollback ends the API server, too.
+    pub drain: Option<Duration>,
     /// The manifest that the run writes, if it does.
     written: Option<String>,
     /// The starts of the API server count from this time on; without it, from the beginning of the wait.
@@ -505,13 +539,37 @@ pub struct Before {
 impl Before {
     /// Reads what runs, and begins to watch the API server that `plan` replaces, if the program ends it early.
     pub fn of(root: &Root, plan: &Plan, restart: Restart) -> Before {
-        let Some((old, new)) = change_of_manifest(plan) else { return Before::default() };
+        let changes = plan.changes.iter().filter(|planned| planned.step == Step::Manifest);
+        let drain = drain_of(plan, restart);
+        changes
+            .map(|planned| &planned.change)
+            .find_map(|one| Before::of_change(root, one, drain))
+            .unwrap_or_default()
+    }
+
+    /// The same for one change of the manifest; `None` if it makes or removes it. `drain`: how long running requests
+    /// have to end, if the program ends the API server.
+    fn of_change(root: &Root, change: &Change, drain: Option<Duration>) -> Option<Before> {
+        let Change::WriteFile { path, before: Some(old), bytes, .. } = change else { return None };
         let container = text_of(&old.bytes).ok().and_then(|text| Container::of(root, text).ok());
         let processes = container.as_ref().map(|container| container.processes().api_servers).unwrap_or_default();
-        let ends = ends_early(plan, restart, &processes).zip(container);
+        let ends =
+            drain.and_then(|drain| Some((find_ending(&old.bytes, &processes)?, container.as_ref()?, drain)));
         let outgoing =
-            ends.map(|((process, events, drain), container)| (Outgoing::of(process, events, &container), drain));
-        Before { processes, outgoing, written: text_of(new).ok().map(str::to_owned), since: None }
+            ends.map(|((process, events), container, drain)| (Outgoing::of(process, events, container), drain));
+        let traces = match &outgoing {
+            Some((outgoing, _)) => outgoing.may_end().then(|| Traces::of(outgoing.process.pid)),
+            // An API server that ends each time that it starts.
+            None => drain.filter(|_| processes.is_empty()).and(container).map(|own| Traces::of_pods(&own.uids())),
+        };
+        let hide = traces.and_then(|traces| {
+            let ends =
+                outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
+            let hide = Hide::of(root, path, traces, ends);
+            hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
+        });
+        let written = text_of(bytes).ok().map(str::to_owned);
+        Some(Before { processes, outgoing, hide, written, ..Before::default() })
     }
 
     /// Also counts this process as one from before.
@@ -573,26 +631,19 @@ fn advice(state: State) -> &'static str {
     }
 }
 
-/// The previous manifest and the new one, if the plan changes it.
-fn change_of_manifest(plan: &Plan) -> Option<(&Snapshot, &[u8])> {
-    plan.changes.iter().find_map(|planned| match &planned.change {
-        Change::WriteFile { before, bytes, .. } if planned.step == Step::Manifest => {
-            Some((before.as_ref()?, &bytes[..]))
-        }
-        _ => None,
-    })
+/// How long running requests have to end before the program ends the API server that a plan replaces; `None` if the
+/// program does not end it.
+pub fn drain_of(plan: &Plan, restart: Restart) -> Option<Duration> {
+    match restart {
+        // An API server whose log is moved away must have its time to write it.
+        Restart::Quick(drain) if plan.follow_up.is_none() => Some(drain),
+        Restart::Quick(_) | Restart::Graceful => None,
+    }
 }
 
-/// The process that the program ends early, if any, where its events go, and how long running requests have to end.
-fn ends_early(plan: &Plan, restart: Restart, processes: &[Process]) -> Option<(Process, EventSink, Duration)> {
-    let Restart::Quick(drain) = restart else { return None };
-    // An API server whose log is moved away must have its time to write it.
-    if plan.follow_up.is_some() {
-        return None;
-    }
-    let auditing = manifest::read_auditing(text_of(&change_of_manifest(plan)?.0.bytes).ok()?).ok()?;
-    let (process, events) = find_replaced(processes, &auditing)?;
-    Some((process, events, drain))
+/// The process of the previous manifest, and where its events go.
+fn find_ending(manifest: &[u8], processes: &[Process]) -> Option<(Process, EventSink)> {
+    find_replaced(processes, &manifest::read_auditing(text_of(manifest).ok()?).ok()?)
 }
 
 /// The process that runs with the flags of the previous manifest, and where its events go. `None` if no process does,
@@ -653,13 +704,16 @@ pub fn prove_or_go_back(
     let read =
         || Ok::<_, anyhow::Error>(root.text(path)?.with_context(|| format!("{path}: the manifest is gone"))?.text);
     let processes = before.processes.clone();
+    let drain = before.drain;
     let mut written = before.written.clone();
     let prove = || -> Result<Proved> {
-        let text = read()?;
-        // Something else may have changed the manifest already.
-        let text = written.get_or_insert(text).clone();
+        // Something else may have changed the manifest already, or it is hidden.
+        let text = match &written {
+            Some(written) => written.clone(),
+            None => written.insert(read()?).clone(),
+        };
         let mut watch = Watch::begin(root, path, text, &before)?;
-        watch.outgoing = before.outgoing;
+        (watch.outgoing, watch.hidden) = (before.outgoing, before.hidden);
         watch.prove(root, limit)
     };
     let why = match prove() {
@@ -672,10 +726,10 @@ pub fn prove_or_go_back(
             "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
         )
     };
-    let returned = |failed| Watch::for_return(root, path, failed).and_then(|watch| watch.prove(root, limit));
+    let returned = |back| Watch::for_return(root, path, back).and_then(|watch| watch.prove(root, limit));
     if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
-        if returned(Vec::new()).is_ok() {
+        if returned(Before::default()).is_ok() {
             bail!(
                 "{why}; the API server of the manifest that is there now answers, so nothing is rolled back; look at {path}, \
                  and run apply --wait 5m, or restore {id} to put back what this run changed"
@@ -686,7 +740,8 @@ pub fn prove_or_go_back(
     // A process that failed must not count as the one that returns.
     let mut failed = processes_of(root, path);
     failed.retain(|process| !processes.contains(process));
-    let RollBack { changes, mut left, shared, keeps_settings } = match put_back(root, path, id) {
+    let (RollBack { changes, mut left, shared, keeps_settings }, mut back) = match put_back(root, path, id, drain)
+    {
         Ok(done) => done,
         Err(error) => {
             let rest = format!(
@@ -694,16 +749,14 @@ pub fn prove_or_go_back(
             );
             pending::put_manifest_back(root, path)
                 .with_context(|| format!("{why}; and the rollback failed: {error:#}; {rest}"))?;
-            let api_server = match returned(failed) {
+            let api_server = match returned(Before { processes: failed, ..Before::default() }) {
                 Ok(_) => "the API server answers again".to_owned(),
                 Err(error) => format!("the API server has not returned: {error:#}"),
             };
             bail!("{why}; only the manifest could be rolled back ({error:#}), and {api_server}; {rest}");
         }
     };
-    if !changes.iter().any(|change| change.path() == path) {
-        failed.clear();
-    }
+    back.processes = if changes.iter().any(|change| change.path() == path) { failed } else { Vec::new() };
     // A manifest that stays with its settings needs the same settings at the next upgrade.
     let audits = |text: &String| {
         manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
@@ -713,7 +766,7 @@ pub fn prove_or_go_back(
         left.push(KUBEADM_CONFIG.to_owned());
     }
     let but = exceptions(&left, &shared);
-    let returned = returned(failed);
+    let returned = returned(back);
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
@@ -728,12 +781,13 @@ pub fn prove_or_go_back(
     Ok(Verdict::PutBack(format!("{why}; {ended}")))
 }
 
-/// Rolls back the files of the backup `id`, and returns what was done.
+/// Rolls back the files of the backup `id`, and returns what was done, and what there was before. `drain`: as for
+/// [`Before::of_change`].
 ///
 /// # Errors
 ///
 /// The rollback failed.
-fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
+fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Result<(RollBack, Before)> {
     hidden::unhide(root, path)?;
     let restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.notes.iter().for_each(|note| log::info!("{note}"));
@@ -753,9 +807,13 @@ fn put_back(root: &Root, path: &str, id: &str) -> Result<RollBack> {
         log::warn!("{note}");
         back.left.push(path);
     }
-    let executed = transaction::execute(root, &back.changes, &Why::Restore, SystemTime::now())?;
+    let change = back.changes.iter().find(|change| change.path() == path);
+    let mut before = change.and_then(|change| Before::of_change(root, change, drain)).unwrap_or_default();
+    let now = SystemTime::now();
+    let executed = transaction::execute_hiding(root, &back.changes, &Why::Restore, now, before.hide.take())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
-    Ok(back)
+    before.hidden = executed.hidden;
+    Ok((back, before))
 }
 
 /// Puts back the cluster's kubeadm configuration from the backup `id`, because its API server answers again.
@@ -828,6 +886,13 @@ mod tests {
             Process { pid: 7, started: 1, arguments: vec!["kube-apiserver".to_owned(), "--v=2".to_owned()] };
         let disk = || DiskState { content: Some(Content::Blank), ..disk_state() };
         let moves = "storage: {device: /dev/disk/by-id/x, format: ext4}";
+        let ends = |config: &Config, plan: &Plan| {
+            let drain = drain_of(plan, config.restart)?;
+            let change = plan.changes.iter().find(|planned| planned.step == Step::Manifest)?;
+            let Change::WriteFile { before: Some(old), .. } = &change.change else { return None };
+            let (process, events) = find_ending(&old.bytes, std::slice::from_ref(&process))?;
+            Some((process, events, drain))
+        };
         for (lines, disk, drain) in [
             ("", None, Some(5)),
             ("restart: {mode: quick}", None, Some(5)),
@@ -840,13 +905,13 @@ mod tests {
         ] {
             let config = config(lines);
             let plan = planned(&config, &facts(Some(manifest)), &Targets { disk, ..Targets::default() });
-            let ends = ends_early(&plan, config.restart, std::slice::from_ref(&process));
+            let ends = ends(&config, &plan);
             let wanted = drain.map(|drain| (process.clone(), EventSink::None, Duration::from_secs(drain)));
             assert_eq!(ends, wanted, "{lines}");
         }
         let config = config("");
         let worker = planned(&config, &facts(None), &Targets::default());
-        assert_eq!(ends_early(&worker, config.restart, &[process]), None, "no manifest is changed");
+        assert_eq!(ends(&config, &worker), None, "no manifest is changed");
     }
 
     #[test]

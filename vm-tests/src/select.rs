@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 36] = [
+    const EVERY_VERSION: [&str; 37] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -329,6 +329,7 @@ mod tests {
         "existing-cluster",
         "first-boot",
         "heal",
+        "hidden",
         "hook",
         "hook-join",
         "in-force",
@@ -355,7 +356,8 @@ mod tests {
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
     const NAMESPACES_ONLY: [&str; 2] = ["ipv6", "restart"];
-    const MACHINE_ONLY: [&str; 5] = ["disk", "kind", "kind-worker", "power-cut", "power-cut-files"];
+    const MACHINE_ONLY: [&str; 6] =
+        ["disk", "kind", "kind-worker", "power-cut", "power-cut-files", "power-cut-hidden"];
 
     #[test]
     fn all_is_everything_with_every_version() {

@@ -23,11 +23,10 @@ is_as_it_was() { is_still manifest manifest && [ ! -e /etc/kubernetes/audit-poli
 # How long apply --wait waits before it puts the log back.
 a_while() { emulated && echo 10m || echo 2m; }
 
-# are_bounded REFUSED UNWRITABLE FLOOR: the two absences are bounded by that of a bare edit. apply --wait knows after
-# its second end that an API server doesn't start, so the API server is away for less than two bare edits. An API server
-# that can't write its log answers, so each way is a restart of its own, for which the kubelet needs a quarter more or
-# less, by chance.
+# are_bounded REFUSED UNWRITABLE FLOOR: the two absences are bounded by that of a bare edit. An API server that can't
+# write its log answers, so each way is a restart of its own. The rollback hides the manifest, too, so none waits for
+# the kubelet's back-off.
 are_bounded() {
     awk -v a="$1" -v b="$2" -v floor="$3" \
-        'BEGIN { print a / floor, b / floor; exit !(a > 0 && b > 0 && a <= floor * 2 && b <= floor * 1.5) }'
+        'BEGIN { print a / floor, b / floor; exit !(a > 0 && b > 0 && a <= floor && b <= floor * 0.7) }'
 }

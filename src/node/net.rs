@@ -1,0 +1,169 @@
+//! What puts a hidden manifest in place if the run that hid it can't.
+//!
+//! * **A guard**: this program as a service of systemd, for which no unit file is written. It waits for the end of the
+//!   run. systemd starts it again if somebody kills it, and it is in another control group than the run.
+//! * **A line for the next boot**, in `/etc/tmpfiles.d`: systemd copies the hidden manifest to its place, before it
+//!   starts the kubelet.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::Pid;
+
+use super::apiserver::read_process;
+use super::leaving::is_watched;
+use super::names::hidden_name;
+use super::process::{self, running, words};
+use super::root::{Root, Slot, split, warn_on_error};
+use crate::facts::file::Attributes;
+
+/// The word by which this program is called as the guard.
+pub const GUARD: &str = "guard-hidden-manifest";
+
+/// The file with the line for the next boot.
+pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf";
+
+/// How long systemd may take to start the guard.
+const START: Duration = Duration::from_secs(5);
+
+/// The settings of the guard's service: it ends only by itself, or when the machine shuts down. What can't be run is
+/// not tried for ever.
+const SETTINGS: [&str; 6] = [
+    "--property=Restart=on-failure",
+    "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
+    "--property=RestartSec=100ms",
+    "--property=StartLimitIntervalSec=1min",
+    "--property=StartLimitBurst=30",
+    "--property=TimeoutStopSec=5s",
+];
+
+/// The net under a hidden manifest, for as long as this value exists.
+#[derive(Debug)]
+pub struct Net {
+    /// Whether the line for the next boot stays, because the manifest is still hidden.
+    pub stays: bool,
+}
+
+/// Whether a net can be had for the manifest at `path`, and whether the kubelet notices at once that it is hidden.
+///
+/// # Errors
+///
+/// Why not.
+pub fn check(root: &Root, path: &str) -> Result<()> {
+    ensure!(root.is_host(), "this is not the running system");
+    ensure!(root.real(path)? == path && root.leads_to(path).is_none(), "{path} is a link, or below one");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@,".contains(&byte);
+    ensure!(path.bytes().all(is_plain), "systemd can't have this path in its configuration");
+    let identity =
+        |path: &str| -> Result<_> { Ok(root.stat(path)?.with_context(|| format!("{path}: missing"))?.identity) };
+    let directory = identity(split(path)?.0)?;
+    ensure!(directory.device == identity("/")?.device, "the manifest directory is on a file system of its own");
+    ensure!(is_watched(directory.inode), "nothing tells the kubelet of changes in the manifest directory");
+    // sd_booted(3)
+    ensure!(Path::new("/run/systemd/system").is_dir(), "systemd doesn't run");
+    process::installed("systemd-run")?;
+    process::installed("systemd-tmpfiles")?;
+    identity(split(LINE)?.0).map(drop)
+}
+
+impl Net {
+    /// Spreads the net under a manifest that is about to be hidden. `attributes` are those of the manifest, `ends` the
+    /// words of [`words_of`]. Call it with the lock held.
+    ///
+    /// # Errors
+    ///
+    /// A part of it can't be had. Then nothing of it is left but a guard, which ends with this program.
+    pub(super) fn spread(root: &Root, slot: &Slot, attributes: &Attributes, ends: &[String]) -> Result<Net> {
+        check(root, &slot.path)?;
+        start_guard(&words_of(&slot.path, ends)?)?;
+        let net = Net { stays: false };
+        root.replace(LINE, &line(&slot.path, &slot.name, attributes)?)?;
+        Ok(net)
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        if !self.stays {
+            warn_on_error(Root::open(Path::new("/")).and_then(|root| remove_line(&root)));
+        }
+    }
+}
+
+/// The text of the file for the next boot (tmpfiles.d(5)). systemd copies nothing if the manifest is there.
+fn line(path: &str, name: &str, attributes: &Attributes) -> Result<String> {
+    let Attributes { mode, uid, gid, .. } = attributes;
+    let hidden = format!("{}/{}", split(path)?.0, hidden_name(name));
+    Ok(format!(
+        "# kube-audit-bootstrap hides the manifest while it restarts the API server. It then removes this file.\n\
+         C {path} {mode:04o} {uid} {gid} - {hidden}\n"
+    ))
+}
+
+/// Removes the line for the next boot.
+///
+/// # Errors
+///
+/// The file system reports an error.
+pub fn remove_line(root: &Root) -> Result<()> {
+    if root.look(LINE)?.is_none() {
+        return Ok(());
+    }
+    let slot = root.slot(LINE)?;
+    slot.remove(&slot.name).and_then(|()| slot.sync()).map_err(|errno| root.error("remove", LINE, errno))
+}
+
+/// The words of a guard: the process of this run and its start, the path of the manifest, and how the guard ends the
+/// previous API server, if it does.
+fn words_of(path: &str, ends: &[String]) -> Result<Vec<String>> {
+    let run = read_process(Pid::this().as_raw()).context("/proc is not mounted, or not that of this program")?;
+    let words = [GUARD, &run.pid.to_string(), &run.started.to_string(), path].map(str::to_owned);
+    Ok(words.into_iter().chain(ends.iter().cloned()).collect())
+}
+
+/// Starts the guard, and waits until it runs.
+fn start_guard(guard: &[String]) -> Result<()> {
+    let program = std::fs::read_link("/proc/self/exe")?;
+    let program = program.to_str().context("the path of this program is not UTF-8")?;
+    let is_guard = || running().any(|(pid, _)| words(pid).get(1..) == Some(guard));
+    // A run that goes back has a second one.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let unit = format!("--unit=kube-audit-bootstrap-guard-{}-{}", Pid::this(), now.as_nanos());
+    let mut arguments = vec!["--quiet", "--collect", &unit];
+    arguments.extend(SETTINGS);
+    arguments.push(program);
+    arguments.extend(guard.iter().map(String::as_str));
+    process::run("systemd-run", &arguments, START)?;
+    let start = Instant::now();
+    while !is_guard() {
+        if start.elapsed() > START {
+            bail!("systemd has not started the guard of the hidden manifest");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{MANIFEST, Node, mode};
+    use super::*;
+
+    const HIDDEN: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden";
+
+    #[test]
+    fn the_next_boot_copies_the_hidden_manifest_with_its_owner_and_mode() {
+        let attributes = Attributes { uid: 7, gid: 8, ..mode(0o600) };
+        let text = line(MANIFEST, "kube-apiserver.yaml", &attributes).unwrap();
+        assert_eq!(text.lines().last(), Some(format!("C {MANIFEST} 0600 7 8 - {HIDDEN}").as_str()));
+        assert!(text.starts_with('#') && text.lines().count() == 2, "{text}");
+    }
+
+    #[test]
+    fn there_is_no_net_below_another_root() {
+        let node = Node::with(&[(MANIFEST, "old")]);
+        assert!(check(&node.root, MANIFEST).unwrap_err().to_string().contains("running system"));
+    }
+}
