@@ -245,20 +245,25 @@ pub fn named_file(root: &Root, path: &str) -> Seen {
     look().unwrap_or_else(|error| Seen::Wrong(format!("{error:#}")))
 }
 
+/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
+    let sets = backup::list(root).unwrap_or_default();
+    let is_ours = |path: &&String| {
+        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
+        // The newest run that touched a path tells whose file it is.
+        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
+        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
+    };
+    paths.iter().filter(is_ours).cloned().collect()
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
         targets.policies.insert(path.clone(), root.read(path, MAX_BYTES)?);
     }
-    // The newest run that touched a path tells whose file it is. Without the backups, nobody knows.
-    let sets = backup::list(root).unwrap_or_default();
-    targets.written.extend(paths.policies.iter().filter_map(|path| {
-        let of = |set: &Set| set.records.iter().find(|record| record.path == *path).map(|record| record.action);
-        let (set, action) = sets.iter().find_map(|set| Some((set, of(set)?)))?;
-        let is_ours = !set.why.is_way_back() && action != Action::Removed;
-        is_ours.then(|| path.clone())
-    }));
+    targets.written = written(root, &paths.policies);
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
             None => None,

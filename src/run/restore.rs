@@ -86,14 +86,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
-        let how = if root.is_host() {
-            ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)"
-        } else {
-            ""
-        };
-        restore
-            .notes
-            .push(format!("{manifest_path}:{refusal}; the API server goes on with the policy that it has{how}"));
+        restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;
@@ -135,14 +128,27 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
             );
         }
     }
-    if changes.is_empty() && terms.id.is_none() {
-        notes.extend(older(root, &sets)?);
-    }
-    if backup.is_some() && healing::is_enabled(root) && healing::history(root)?.restored.is_some() {
-        let program = root.program();
-        notes.push(format!("self-healing and boots change nothing on this node until you run {program} apply"));
-    }
+    notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some())?);
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// The note about an API server that nothing restarts.
+fn goes_on(root: &Root, path: &str, refusal: &Refusal) -> String {
+    let how = match root.is_host() {
+        true => ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)",
+        false => "",
+    };
+    format!("{path}:{refusal}; the API server goes on with the policy that it has{how}")
+}
+
+/// What to say at the end. `is_empty`: there was nothing to do for a restore without an ID; `is_done`: it changed files.
+fn closing(root: &Root, sets: &[String], is_empty: bool, is_done: bool) -> Result<Option<String>> {
+    if is_empty {
+        return older(root, sets);
+    }
+    let stops = is_done && healing::is_enabled(root) && healing::history(root)?.restored.is_some();
+    let program = root.program();
+    Ok(stops.then(|| format!("self-healing and boots change nothing on this node until you run {program} apply")))
 }
 
 /// Says which run before those of `sets` is still in place.

@@ -408,6 +408,17 @@ pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
     references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question)
 }
 
+/// How the first entry of a mapping is written where a list is expected.
+fn own_entry(node: &Node, shape: Shape) -> String {
+    let first = node.entries().into_iter().find_map(|(key, _)| key.scalar()).filter(|_| shape == Shape::List);
+    let how = first.map(|name| {
+        format!(
+            "; write each entry as an item: {name} becomes `- name: {name}`, with `value:` and its value below"
+        )
+    });
+    how.unwrap_or_default()
+}
+
 struct KubeadmEdits<'n> {
     shape: Shape,
     args: Option<&'n Node>,
@@ -452,11 +463,7 @@ impl<'n> KubeadmEdits<'n> {
                 Shape::Map => "a mapping in v1beta3 and earlier",
                 Shape::List => "a list of name and value from v1beta4 on",
             };
-            let own = node.entries().into_iter().find_map(|(key, _)| key.scalar());
-            let own = own.filter(|_| shape == Shape::List).map(|name| {
-                format!("; write each entry as an item: {name} becomes `- name: {name}`, with `value:` and its value below")
-            });
-            let own = own.unwrap_or_default();
+            let own = own_entry(node, shape);
             refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it{own}"))
         })? {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {

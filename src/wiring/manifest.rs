@@ -675,7 +675,7 @@ fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present], is
             ("name", New::str(name)),
         ])
     });
-    let command = ("command", New::List(args.iter().map(|arg| New::str(arg)).collect()));
+    let command = ("command", New::List(args.iter().map(New::str).collect()));
     let mut container = vec![("name", New::str("kube-apiserver"))];
     container.extend(Some(command).filter(|_| !is_shell));
     container.push(("volumeMounts", New::List(volume_mounts.collect())));
