@@ -306,7 +306,12 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         let is_file = |entry: &Entry| entry.kind == FileKind::File;
         let there = root.stat(log).ok().flatten().filter(is_file).map(|entry| (log.clone(), entry.attributes));
         // Where it can't be read, nothing is said of it.
-        let above = root.real(log).and_then(|real| above(root, [log, &real])).unwrap_or_default();
+        let mut there_is = parent(log);
+        while there_is != "/" && matches!(root.stat(there_is), Ok(None)) {
+            there_is = parent(there_is);
+        }
+        let real = root.real(there_is).map(|real| format!("{}/log", real.trim_end_matches('/')));
+        let above = real.and_then(|real| above(root, [log, &real])).unwrap_or_default();
         targets.around_logs.extend(above.into_iter().chain(there).map(|(path, attributes)| {
             let has_list = root.has_acl(&path);
             (path, (attributes, has_list))
