@@ -402,6 +402,32 @@ fn two_runs_at_once_do_the_job_once() {
     assert_eq!(backups, 1);
 }
 
+const GOES_ON: &str = "kube-apiserver.yaml: the API server goes on auditing, because kubeadm";
+
+#[test]
+fn a_dry_run_that_shows_what_force_would_do_says_that_auditing_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let (kubeadm, manifests) = (root.join("etc/kubeadm/kubeadm.yaml"), root.join("etc/kubernetes/manifests"));
+    fs::create_dir_all(kubeadm.parent().unwrap()).unwrap();
+    fs::create_dir_all(&manifests).unwrap();
+    fs::write(&kubeadm, "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n").unwrap();
+    assert!(run(root, &["apply"]).status.success());
+    let edited = fs::read_to_string(&kubeadm).unwrap().replace("\"30\"", "\"7\"");
+    fs::write(&kubeadm, edited).unwrap();
+    let wired = control_plane();
+    assert!(run(wired.path(), &["apply"]).status.success());
+    fs::copy(
+        wired.path().join("etc/kubernetes/manifests/kube-apiserver.yaml"),
+        manifests.join("kube-apiserver.yaml"),
+    )
+    .unwrap();
+    let shown = run(root, &["restore", "--dry-run", "--output", "json"]);
+    assert_eq!(shown.status.code(), Some(3), "{shown:?}");
+    let notes = json_of(&shown)["notes"].to_string();
+    assert!(notes.contains("only --force undoes that") && notes.contains(GOES_ON), "{notes}");
+}
+
 #[test]
 fn restore_leaves_what_the_manifest_still_points_at() {
     let directory = tempfile::tempdir().unwrap();
@@ -425,7 +451,7 @@ fn restore_leaves_what_the_manifest_still_points_at() {
         );
     }
     let notes = restored["notes"].to_string();
-    assert!(notes.contains("kube-apiserver.yaml: the API server goes on auditing, because kubeadm"), "{notes}");
+    assert!(notes.contains(GOES_ON), "{notes}");
     // What restore undoes on the other node ends auditing.
     let restored = json_of(&run(wired.path(), &["restore", "--output", "json"]));
     assert!(!restored["notes"].to_string().contains("goes on auditing"), "{restored}");

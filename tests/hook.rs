@@ -328,12 +328,21 @@ fn a_webhook_must_be_there_when_kubeadm_starts() {
 
 #[test]
 fn a_user_that_kubeadm_draws_is_refused() {
-    let node = Node::new(INIT, REAL);
-    let before = node.tree();
-    let output = node.run(&["init", "--feature-gates=RootlessControlPlane=true"]);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
-    assert!(text(&output.stderr).contains("--feature-gates: with RootlessControlPlane"), "{output:?}");
-    assert_eq!(node.tree(), before);
+    for (gates, is_refused) in [
+        ("RootlessControlPlane=true", true),
+        ("RootlessControlPlane=1", true),
+        ("A=false, RootlessControlPlane = True", true),
+        ("RootlessControlPlane=true,RootlessControlPlane=false", false),
+        ("RootlessControlPlane=false", false),
+        ("NotRootlessControlPlane=true", false),
+    ] {
+        let node = Node::new(INIT, REAL);
+        let before = node.tree();
+        let output = node.run(&["init", "--feature-gates", gates]);
+        let told = text(&output.stderr).contains("--feature-gates: with RootlessControlPlane");
+        assert_eq!((told, node.tree() == before), (is_refused, is_refused), "{gates}: {output:?}");
+        assert_eq!(output.status.code() == Some(1) && output.stdout.is_empty(), is_refused, "{gates}: {output:?}");
+    }
 }
 
 #[test]

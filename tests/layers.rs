@@ -10,25 +10,26 @@ use std::path::{Path, PathBuf};
 /// The layers of `src/`, the lowest first: each folder or file, and the folders and files that it can use.
 ///
 /// The list is exact: a use that is not in it is a fault, and so is an entry that no file needs.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     // Text and numbers.
     ("path", &[]),
     ("pflag", &[]),
+    ("quantity", &[]),
     ("time", &[]),
     ("yaml", &[]),
     ("audit", &["pflag", "yaml"]),
     // What is known about the log directory, and the configuration.
-    ("storage", &["audit", "path", "time", "yaml"]),
+    ("storage", &["audit", "path", "quantity", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
     // What passes between `plan` and `node`: what was observed, and what to do.
     ("facts", &["audit", "storage", "time", "yaml"]),
     ("change", &["facts", "storage"]),
     // Edits of files of kubeadm and of administrators, and snippets for other programs.
-    ("wiring", &["audit", "config", "facts", "path", "pflag", "yaml"]),
+    ("wiring", &["audit", "config", "facts", "path", "pflag", "quantity", "yaml"]),
     ("render", &["config", "path", "storage", "wiring", "yaml"]),
     // `plan` decides, and touches no node. `node` touches the node, and decides nothing.
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
-    ("node", &["audit", "change", "config", "facts", "path", "storage", "time", "wiring", "yaml"]),
+    ("node", &["audit", "change", "config", "facts", "path", "pflag", "storage", "time", "wiring", "yaml"]),
     // `run` leads, and knows both.
     ("run", &["audit", "change", "config", "facts", "node", "path", "plan", "time", "wiring", "yaml"]),
     // `cli` faces the user: it prints what passes between the others, and calls `run`. It knows only two files of
@@ -374,6 +375,41 @@ fn each_folder_uses_what_it_may() {
     let source = crate_at("src");
     let faults = faults(&source, &source.uses(), &LAYERS);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The words that a part of `src/` does not have: those parts, the files in them that may have them, the words, and why.
+const WITHOUT: [(&str, &str, &[&str], &str); 2] = [
+    (
+        "run/",
+        "run/given.rs",
+        &["fs::", ".exists()", ".is_file()", ".is_dir()", ".metadata()", "canonicalize"],
+        "only `node` reads the files of a node, where a link of somebody else is not followed",
+    ),
+    ("", "node/process.rs", &["thread::spawn", "Builder::new()"], "a thread takes no signal: process::spawn"),
+];
+
+fn forbidden(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in source.files.values() {
+        let name = path.strip_prefix(&source.folder).unwrap().to_str().unwrap();
+        for (part, except, words, why) in WITHOUT {
+            let words =
+                words.iter().filter(|word| name.starts_with(part) && name != except && text.contains(**word));
+            found.extend(words.map(|word| format!("{name} has {word}: {why}")));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_one_part_does_for_all_no_other_does() {
+    assert_eq!(forbidden(&crate_at("src")), [] as [&str; 0]);
+    let text = "fn f() { fs::read(x); thread::spawn(g); }\n#[cfg(test)]\nmod tests { fn f() { p.exists() } }";
+    let files = ["lib.rs", "run/a.rs", "run/given.rs", "node/process.rs"];
+    let (_directory, source) = written(&files.map(|name| (name, text)));
+    let found: Vec<_> = forbidden(&source).iter().map(|one| one.split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(found, ["lib.rs has thread", "run/a.rs has fs", "run/a.rs has thread", "run/given.rs has thread"]);
 }
 
 #[test]

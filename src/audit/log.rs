@@ -1,26 +1,32 @@
 //! Reads lines of logs: when an event was received or written, and why an API server ended.
 
-/// The line of a container's log that best explains why the container ended: the last error, or else the last line.
+/// The line of a container's log that best explains why the container ended: the error after which it did nothing more,
+/// or else the last line. Whoever is killed has no such error, and an error from its start explains nothing.
 /// If the container still runs (`runs`), only an error about auditing counts, because a healthy API server logs
 /// other errors, too, and every request.
 pub fn last_words(log: &str, runs: bool) -> Option<String> {
     // In CRI's log format, the time, the stream and a tag (full or partial line) stand before each line.
     let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
     // klog's levels.
-    let is_klog_error = |line: &&&str| {
-        ["E", "F"].iter().any(|level| {
-            line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        })
+    let is_of = |levels: &str, line: &str| {
+        let mut start = line.chars();
+        start.next().is_some_and(|level| levels.contains(level))
+            && start.next().is_some_and(|c| c.is_ascii_digit())
     };
-    let is_error = |line: &&&str| {
+    // Other threads may still log something after these.
+    let is_end = |line: &&&str| {
         line.starts_with("Error:")
             || line.starts_with("panic:")
             || line.contains("\"command failed\"")
-            || is_klog_error(line)
+            || is_of("F", line)
     };
+    let newest = || lines.iter().rev();
     let found = match runs {
-        true => lines.iter().rev().find(|line| is_klog_error(line) && line.contains("audit")),
-        false => lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty())),
+        true => newest().find(|line| is_of("EF", line) && line.contains("audit")),
+        false => newest()
+            .find(is_end)
+            .or_else(|| newest().find(|line| is_of("IWE", line)).filter(|line| is_of("E", line)))
+            .or_else(|| newest().find(|line| !line.is_empty())),
     };
     found.map(|line| (*line).to_owned())
 }
@@ -49,14 +55,20 @@ pub fn event_time(line: &str, before: &str) -> Option<String> {
     Some(plain + "Z")
 }
 
-/// Can a file with these first bytes be a log of an API server's events? It cannot if it has whole lines, and none of
-/// them is an event, in JSON or in the legacy format.
+/// How each event begins in JSON: the type comes first (`k8s.io/apimachinery/pkg/apis/meta/v1` `TypeMeta`).
+const EVENT: &str = "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/";
+
+/// What comes after the time in the legacy format (`k8s.io/apiserver/pkg/audit/format.go`).
+const LEGACY_EVENT: &str = " AUDIT: id=\"";
+
+/// Can a file with these first bytes be a log of an API server's events? It can if it is empty, or if a line is an
+/// event. A full disk and a crash leave NULs, and parts of an event.
 pub fn may_be_events(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let mut lines = text.lines().map(|line| line.trim_matches(['\0', ' '])).filter(|line| !line.is_empty());
-    whole.trim_matches(['\0', ' ', '\n']).is_empty()
-        || lines.any(|line| line.starts_with('{') || line.contains(" AUDIT: "))
+    let mut lines =
+        text.lines().map(|line| line.trim_matches(['\0', ' '])).filter(|line| !line.is_empty()).peekable();
+    lines.peek().is_none()
+        || lines.any(|line| line.starts_with(EVENT) || EVENT.starts_with(line) || line.contains(LEGACY_EVENT))
 }
 
 #[cfg(test)]
@@ -78,6 +90,10 @@ mod tests {
                 "E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\"",
             ),
             (&["Etcd is there", "I0101 last", ""], "I0101 last"),
+            (&["F0101 1 a.go:1] no", "goroutine 1 [running]:", "I0101 x"], "F0101 1 a.go:1] no"),
+            (&["E0101 1 a.go:1] bind: in use", "goroutine 1 [running]:"], "E0101 1 a.go:1] bind: in use"),
+            // It was killed long after this error.
+            (&["E0101 1 a.go:1] The manifest file is empty, ignoring.", "I0101 \"HTTP\""], "I0101 \"HTTP\""),
         ] {
             assert_eq!(last_words(&log(lines), false).as_deref(), Some(wanted));
         }
@@ -116,13 +132,21 @@ mod tests {
     fn a_log_of_another_program_is_known() {
         for (head, expected) in [
             ("", true),
-            ("{\"kind\":\"Event\",\"level\":\"Metadata\"}\n", true),
-            ("{\"kind\":\"Event\",\"le", true),
+            ("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"Metadata\"}\n", true),
+            ("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1beta1\",\"le", true),
+            ("{\"kind\":\"Event\",\"api", true),
             ("2026-11-24T12:13:26.123456Z AUDIT: id=\"x\"\n", true),
             // What a full disk and a crash leave.
-            ("rest of a line\n{\"kind\":\"Event\"}\n", true),
+            ("rest of a line\n{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", true),
             ("\0\0\0\0", true),
-            ("\0\0{\"kind\":\"Event\"}\n", true),
+            ("\0\0{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", true),
+            // What others write.
+            ("{\"level\":\"info\",\"msg\":\"started\"}\n", false),
+            ("{\"level\":\"info\",\"msg\":\"sta", false),
+            ("{\"kind\":\"Event\",\"apiVersion\":\"v1\",\"reason\":\"Pulled\"}\n", false),
+            ("{\"apiVersion\":\"audit.k8s.io/v1\",\"kind\":\"Policy\"}\n", false),
+            ("2026-11-24 12:13:26 AUDIT: alice has logged in\n", false),
+            ("a line without an end", false),
             ("type=DAEMON_START msg=audit(1795522406.123:1): op=start\n", false),
             ("Nov 30 11:00:00 host sshd[1]: x\nNov", false),
             ("I1130 1 server.go] x\n", false),

@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::apply::{LOCK_TIMEOUT, text};
 use super::common::{Outcome, Overrides, configuration, open_root, outcome_of, run_of, without_mask};
 use super::log;
+use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::facts::backup::Why;
 use crate::facts::file::text_of;
@@ -354,7 +355,10 @@ fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<S
 ///
 /// The call has the feature gate RootlessControlPlane.
 fn refuse_drawn_user(call: &Call) -> Result<()> {
-    if call.gates.as_deref().is_some_and(|gates| gates.contains("RootlessControlPlane=true")) {
+    // As kubeadm reads them (`cmd/kubeadm/app/features/features.go`): of two values, the last one counts.
+    let gates = call.gates.as_deref().unwrap_or_default().split(',').filter_map(|gate| gate.split_once('='));
+    let mut drawn = gates.filter(|(name, _)| name.trim() == "RootlessControlPlane");
+    if drawn.next_back().is_some_and(|(_, value)| flags::boolean(value.trim()) == Some(true)) {
         bail!(
             "--feature-gates: with RootlessControlPlane, the API server runs as a user that is not known yet, so it could \
              not read its policy; leave out this feature gate"

@@ -30,7 +30,7 @@ pub struct Facts {
     pub manifest: Option<Text>,
     /// The other files in the manifest directory that the kubelet would read.
     pub beside: Vec<Text>,
-    pub kubelet: KubeletPods,
+    pub kubelet: KubeletFacts,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
     /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
@@ -60,15 +60,30 @@ pub struct Facts {
     pub unfinished: Vec<String>,
 }
 
-/// From where else than from the manifest the kubelet takes static pods.
+/// The kubelet of the node.
 #[derive(Clone, Debug, Default)]
-pub struct KubeletPods {
+pub struct KubeletFacts {
     /// The path of its configuration.
-    pub config: &'static str,
-    /// Its path of static pods, if the manifest is elsewhere; an empty text if it has none.
-    pub elsewhere: Option<String>,
-    /// It reads a URL.
+    pub config: String,
+    /// Why its configuration does not count: its path, the position, and the reason.
+    pub fault: Option<String>,
+    pub reads: Reads,
+    /// It takes static pods from a URL, too.
     pub has_url: bool,
+    /// What it keeps free of its file system, if its configuration can be read.
+    pub eviction: Option<Share>,
+}
+
+/// How the kubelet reads the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// With all other files in its directory.
+    #[default]
+    Directory,
+    /// As its only file.
+    File,
+    /// Not at all. `path`: its path of static pods, if it has one.
+    Not { path: Option<String> },
 }
 
 /// kubeadm's patches, and what of a node they are applied to.
@@ -195,7 +210,7 @@ pub struct Paths {
     /// The volumes of a path of the host whose kind the kubelet checks when it starts the API server's pod.
     pub typed: Vec<Typed>,
     pub manifest: String,
-    /// The part of its file system that the kubelet will keep free, from the KubeletConfiguration in kubeadm's file.
+    /// The part of its file system that the kubelet keeps free, or will keep free.
     pub eviction: Share,
 }
 

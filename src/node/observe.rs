@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, anyhow, bail};
 
 use super::hidden;
-use super::kubelet::{KUBELET_CONFIG, StaticPods};
-use super::root::{Root, is_planted, split, stays_wrong};
+use super::kubelet::Kubelet;
+use super::root::{Root, is_planted, leads_to, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
-use crate::facts::{Directory, Facts, KubeletPods, PatchDirectory, PatchFacts, Paths, Targets, Unit, Written};
+use crate::facts::{
+    Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
+};
 use crate::path::{is_within, parent};
-use crate::storage::persistence::{self, LAYER, Lasting};
+use crate::storage::persistence::{self, Lasting};
 use crate::storage::{rotation, unit};
 use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
@@ -32,14 +34,12 @@ const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 ///
 /// A file can't be read as text, or a file that was named doesn't exist.
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
-    let pods = StaticPods::of(root)?;
-    let manifest_path = config.manifest_path.clone().map_or_else(|| pods.manifest(root), Ok)?;
+    let kubelet = Kubelet::of(root)?;
+    let usual = kubelet.manifest(root)?;
+    let manifest_path = config.manifest_path.as_ref().unwrap_or(&usual).clone();
     let manifest = manifest(root, &manifest_path)?;
-    if manifest.is_none() && config.manifest_path.is_some() {
-        let usual = pods.manifest(root)?;
-        if root.stat(&usual)?.is_some() {
-            bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
-        }
+    if manifest.is_none() && config.manifest_path.is_some() && root.stat(&usual)?.is_some() {
+        bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
     }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
@@ -65,17 +65,24 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         }
     }
     let distribution = distribution(root)?;
-    let elsewhere = pods.elsewhere(root, &manifest_path).unwrap_or_default();
+    // What can't be looked at is taken for what kubeadm makes.
+    let reads = kubelet.reads(root, &manifest_path).unwrap_or_default();
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: match pods.is_directory_of(&manifest_path) {
-            true => beside(root, &manifest_path, manifest.as_ref())?,
-            false => Vec::new(),
+        beside: match reads {
+            Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
+            Reads::File | Reads::Not { .. } => Vec::new(),
         },
-        kubelet: KubeletPods { config: KUBELET_CONFIG, elsewhere, has_url: pods.has_url },
+        kubelet: KubeletFacts {
+            config: kubelet.config,
+            fault: kubelet.fault,
+            reads,
+            has_url: kubelet.has_url,
+            eviction: kubelet.eviction,
+        },
         running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
         readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),
@@ -140,16 +147,16 @@ fn fleeting(root: &Root, paths: &Paths) -> Result<Vec<(String, String)>> {
         }
         let real = storage::resolve(root, path).ok()?;
         let judgement = persistence::judge(&mounts, &real, &storage::read_block);
-        (judgement.lasting == Lasting::Volatile).then_some(judgement.reason)
+        (judgement.lasting == Lasting::Volatile).then_some(judgement)
     };
     // Where the whole system is in memory, all is lost together. The layer of a container is lost later.
-    if on(parent(&paths.manifest)).is_some_and(|reason| !reason.contains(LAYER)) {
+    if on(parent(&paths.manifest)).is_some_and(|found| !found.is_layer) {
         return Ok(Vec::new());
     }
     let judge = |path: &str| {
         let cleared = CLEARED.iter().find(|directory| is_within(path, directory));
         let cleared = cleared.map(|directory| format!("files in {directory} are removed at a boot, or in time"));
-        on(path).filter(|reason| !reason.contains(LAYER)).or(cleared)
+        on(path).filter(|found| !found.is_layer).map(|found| found.reason).or(cleared)
     };
     let opened = paths.opened.iter().map(|opened| &opened.on_host);
     let files: BTreeSet<_> =
@@ -410,12 +417,4 @@ pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Resu
         }
     }
     Ok(texts)
-}
-
-/// Whether the last link of `link` leads to the name `path`, and not to another name of the same file.
-fn leads_to(root: &Root, link: &str, path: &str) -> Result<bool> {
-    let real = root.real(link)?;
-    let ((directory, name), (parent, other)) = (split(&real)?, split(path)?);
-    let identity = |path: &str| Ok::<_, anyhow::Error>(root.stat(path)?.map(|entry| entry.identity));
-    Ok(name == other && identity(directory)? == identity(parent)?)
 }

@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 
 use super::{Intent, Occasion, Role};
 use crate::audit::version::Version;
-use crate::facts::Facts;
 use crate::facts::distribution::Distribution;
 use crate::facts::file::Text;
+use crate::facts::{Facts, Reads};
 use crate::path::{is_within, parent};
 use crate::wiring::Refusal;
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -56,6 +56,12 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
         skipped: Vec::new(),
         warnings: Vec::new(),
     };
+    if let Some(fault) = facts.kubelet.fault.as_ref().filter(|_| intent.config.manifest_path.is_none()) {
+        let directory = parent(&facts.manifest_path);
+        identity.warnings.push(format!(
+            "{fault}; using {directory} as the manifest directory; if it is another one, set manifest.path"
+        ));
+    }
     identity.read_kubeadm_files(intent, facts)?;
     identity.role = identity.find_role(intent, facts);
     identity.expect_manifest(facts)?;
@@ -142,18 +148,19 @@ impl<'f> Identity<'f> {
             self.warnings.push(message);
         }
         if self.manifest.is_some() && facts.running.is_none() {
-            let (manifest, config) = (&facts.manifest_path, facts.kubelet.config);
+            let (manifest, config) = (&facts.manifest_path, &facts.kubelet.config);
             let directory = parent(manifest);
-            self.warnings.extend(facts.kubelet.elsewhere.as_deref().map(|path| match path {
-                "" => format!(
+            self.warnings.extend(match &facts.kubelet.reads {
+                Reads::Directory | Reads::File => None,
+                Reads::Not { path: None } => Some(format!(
                     "{config}: staticPodPath is missing or empty, so the kubelet starts no API server from {manifest}; \
                      write staticPodPath: {directory}, and run systemctl restart kubelet"
-                ),
-                path => format!(
+                )),
+                Reads::Not { path: Some(path) } => Some(format!(
                     "{manifest}: the kubelet does not read this file, because its path of static pods is {path}; correct \
                      manifest.path, or write staticPodPath: {directory} in {config}, and run systemctl restart kubelet"
-                ),
-            }));
+                )),
+            });
         }
         Ok(())
     }

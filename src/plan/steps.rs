@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::in_force::{State, judge};
-use super::place::{Fit, Mounting, fit};
+use super::place::{Fit, Log, Mounting, OTHER_LOG, fit};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
@@ -45,7 +45,7 @@ pub fn plan(
     let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
     planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
-    planner.make_directories(logs, wiring.logs_in.as_deref());
+    planner.make_directories(logs, wiring.log_before.as_deref());
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
@@ -158,8 +158,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Creates the log directories, or closes them to other users.
-    fn make_directories(&mut self, logs: &[String], logs_in: Option<&str>) {
+    /// Creates the log directories, or closes them to other users. `before`: the log of the API server until now.
+    fn make_directories(&mut self, logs: &[String], before: Option<&str>) {
         for (index, log) in logs.iter().enumerate() {
             let path = parent(log).to_owned();
             if logs[..index].iter().any(|other| parent(other) == path) {
@@ -176,11 +176,13 @@ impl Planner<'_> {
                 continue;
             };
             let head = self.targets.heads.get(log).map(Vec::as_slice).unwrap_or_default();
-            let is_in_use = logs_in == Some(path.as_str());
-            if (self.keeps() || is_in_use) && !may_be_events(head) {
+            let uid = self.targets.logs.get(log).and_then(Option::as_ref).map(|file| file.uid);
+            let seen = Log { path: log, head, uid, before };
+            if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
+                let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
                     "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; set log.path to a file in a directory of its own, and remove `existing: keep`"
+                     away; {OTHER_LOG}{also}"
                 ));
             }
             if let Some(why) = self.targets.blocked.get(log) {
@@ -192,7 +194,7 @@ impl Planner<'_> {
             // Everything on a disk that is mounted for the log belongs to the log.
             let fit = match self.targets.disk.as_ref().is_some_and(|disk| disk.is_right) {
                 true => Fit::Own,
-                false => fit(there, log, head, is_in_use, &attributes),
+                false => fit(there, &seen, &attributes, OTHER_LOG),
             };
             match fit {
                 Fit::Foreign(why) => self.plan.refuse(why),
@@ -501,7 +503,7 @@ impl Planner<'_> {
             State::Differs => true,
             // The API server that starts next may read the policy before it is written.
             State::Pending => is_written,
-            State::Silent | State::Unknown => {
+            State::Starting | State::Silent | State::Unknown => {
                 is_written || is_marked.map_or_else(|| self.is_half_done(path), |is_marked| !is_marked)
             }
         }
@@ -704,6 +706,18 @@ mod tests {
             let plan = planned(&config("existing: keep"), &facts(Some(&manifest)), &Targets::default());
             let Change::CreateDirectory { attributes, .. } = &plan.changes[0].change else { panic!("{plan:?}") };
             assert_eq!(attributes.mode, mode, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_kubelet_configuration_that_does_not_count_is_a_warning_of_the_plan() {
+        for (lines, times) in [("", 1), ("manifest: {path: /etc/pods/a.yaml}", 0)] {
+            let mut facts = facts(None);
+            facts.kubelet.fault = Some("/var/lib/kubelet/config.yaml:2:1: why".to_owned());
+            let plan = planned(&config(lines), &facts, &Targets::default());
+            let start = "/var/lib/kubelet/config.yaml:2:1: why; using ";
+            let told = plan.warnings.iter().filter(|line| line.starts_with(start)).count();
+            assert_eq!(told, times, "{lines}: {:?}", plan.warnings);
         }
     }
 

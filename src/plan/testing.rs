@@ -10,7 +10,7 @@ use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::DiskState;
 use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
-use crate::facts::{Directory, Facts, KubeletPods, PatchFacts, Targets};
+use crate::facts::{Directory, Facts, KubeletFacts, PatchFacts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
@@ -57,7 +57,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         running: None,
         readers: Vec::new(),
         unfinished: Vec::new(),
-        kubelet: KubeletPods::default(),
+        kubelet: KubeletFacts::default(),
     }
 }
 
@@ -99,7 +99,11 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
 
 /// A log directory about which everything is known.
 pub fn seen() -> LogPlace {
-    let judgement = Judgement { lasting: Lasting::Persistent, reason: "ext4 at / on the disk vda1".to_owned() };
+    let judgement = Judgement {
+        lasting: Lasting::Persistent,
+        reason: "ext4 at / on the disk vda1".to_owned(),
+        is_layer: false,
+    };
     let disk = Some(Disk { total: 40 << 30, available: 31 << 30, eviction: 4 << 30 });
     // One file each hour, from 2026-11-24T12:13:26Z.
     let start = 1_795_522_406;

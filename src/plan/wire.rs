@@ -1,7 +1,6 @@
 //! Adds the settings to the texts of a node's files.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use anyhow::{Result, anyhow, bail};
 
@@ -9,7 +8,7 @@ use super::identify::{Identity, refuse};
 use super::patches::{self, EditedFile};
 use super::{Intent, Occasion, Role};
 use crate::audit::flags::{self, Flags};
-use crate::audit::version::Version;
+use crate::audit::version::{SUPPORTED, Version};
 use crate::change::KUBEADM_CONFIG;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
@@ -22,9 +21,6 @@ use crate::wiring::pod;
 use crate::wiring::references::{Question, Verdict};
 use crate::wiring::{Wanted, Wired};
 use crate::yaml::Node as Yaml;
-
-/// The supported versions of Kubernetes.
-const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 
 /// A file, before and after the edit.
 #[derive(Clone, Debug)]
@@ -60,8 +56,8 @@ pub struct Wiring {
     pub(super) manifest: Option<WiredFile>,
     pub(super) strays: Vec<Text>,
     pub(super) run_as: RunAs,
-    /// The directory where the manifest has the log before the edit.
-    pub(super) logs_in: Option<String>,
+    /// The log of the manifest before the edit.
+    pub(super) log_before: Option<String>,
     /// The policy that the manifest names before the edit.
     policy_before: Option<String>,
     pub paths: Paths,
@@ -110,6 +106,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         .flat_map(|(_, file)| &file.documents)
         .find(|document| document.root.get("kind").and_then(Yaml::scalar) == Some("KubeletConfiguration"))
         .map_or(EVICTION, |document| eviction(&document.root));
+    let eviction = facts.kubelet.eviction.unwrap_or(eviction);
     let before =
         facts.manifest.as_ref().and_then(|text| manifest::read_auditing(&text.text).ok()).unwrap_or_default();
     let mut wiring = Wiring {
@@ -125,7 +122,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
             .map(|manifest| manifest.run_as)
             .or(made.as_ref().map(|made| made.run_as))
             .unwrap_or_default(),
-        logs_in: before.log.as_ref().map(|log| parent(log).to_owned()),
+        log_before: before.log,
         policy_before: before.policy,
         paths: Paths {
             policies: Vec::new(),

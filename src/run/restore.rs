@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
 use crate::facts::file::Text;
+use crate::node::kubelet::Kubelet;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, restore, transaction};
@@ -57,6 +58,9 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     };
     // A broken manifest or kubelet configuration must not prevent a restore, because it may be the reason for it.
     let told = |error| log::warn!("{error:#}; restore continues");
+    if let Some(fault) = Kubelet::of(root).ok().and_then(|kubelet| kubelet.fault) {
+        told(anyhow!(fault));
+    }
     let known_path = kubelet::manifest_path(root, &configured()).map_err(told).ok();
     let is_known = known_path.is_some();
     let manifest_path = known_path.unwrap_or_else(kubelet::default_manifest_path);
@@ -65,7 +69,6 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     }
     let back = restore::look(root, terms.id.as_deref())?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
-    let mut restore = way_back::plan(&back, terms.force);
     let read = root.text(&manifest_path).map_err(told);
     let present = match &read {
         Ok(Some(manifest)) if is_known => Present::Text(&manifest.text),
@@ -73,24 +76,22 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let beside = match observe::beside(root, &manifest_path, manifest).map_err(told) {
-        Ok(beside) if is_known => beside,
-        Ok(_) | Err(_) => Vec::new(),
+    let beside = observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default();
+    let planned = |force: bool| {
+        let mut restore = way_back::plan(&back, force);
+        keep_referenced(&mut restore, &manifest_path, present);
+        keep_for_others(&mut restore, &manifest_path, &beside);
+        tell_of_auditing(&back, &mut restore, &manifest_path, present);
+        restore
     };
-    let keep = |restore: &mut Restore| {
-        keep_referenced(restore, &manifest_path, present);
-        keep_for_others(restore, &manifest_path, &beside);
-    };
-    keep(&mut restore);
-    tell_of_auditing(&back, &mut restore, &manifest_path, present);
+    let mut restore = planned(terms.force);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
             bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref()));
         }
         // What --force would do.
         let foreign = restore.foreign;
-        restore = way_back::plan(&back, true);
-        keep(&mut restore);
+        restore = planned(true);
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
@@ -99,7 +100,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
              stop $(crictl ps -q --name kube-apiserver)"
         ));
     }
-    let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
+    let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;
     let (stay, met) = meet_back(&mut changes, obstacles);
     notes.extend(stay.into_iter().map(|(_, note)| note));
@@ -108,16 +109,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Err(why) => bail!("nothing was put back: {why}"),
         Ok(()) => {}
     }
-    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
-    notes.extend(gone.iter().map(removed));
-    notes.extend(foreign.iter().map(|foreign| match terms.force {
-        true => foreign.to_string(),
-        false => format!("{foreign}; only --force undoes that, as shown here"),
-    }));
-    let others = |path: &String| {
-        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
-    };
-    notes.extend(shared.iter().map(others));
+    notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
     let mut is_whole = true;
     let backup = match terms.dry_run {
         true => None,
@@ -140,6 +132,19 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         }
     }
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// What is said of the files that somebody else changed or removed.
+fn tell_of_others(foreign: &[Foreign], shared: &[String], gone: &[String], force: bool) -> Vec<String> {
+    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
+    let undone = |foreign: &Foreign| match force {
+        true => foreign.to_string(),
+        false => format!("{foreign}; only --force undoes that, as shown here"),
+    };
+    let others = |path: &String| {
+        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
+    };
+    gone.iter().map(removed).chain(foreign.iter().map(undone)).chain(shared.iter().map(others)).collect()
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.
