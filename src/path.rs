@@ -300,9 +300,14 @@ mod tests {
 
     #[test]
     fn a_policy_has_no_place_among_files_of_the_system() {
-        for path in
-            ["/etc/shadow", "/etc/kubernetes/admin.conf", "/etc/kubernetes/pki/ca.crt", "/usr/bin/p.yaml", "/dev/p.yaml", "/etc/ssl/p.yaml"]
-        {
+        for path in [
+            "/etc/shadow",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/pki/ca.crt",
+            "/usr/bin/p.yaml",
+            "/dev/p.yaml",
+            "/etc/ssl/p.yaml",
+        ] {
             assert!(policy_place_fault(path).is_some(), "{path}");
         }
         for path in [

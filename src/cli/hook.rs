@@ -428,7 +428,16 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
 /// worker.
 fn may_join_as_worker(call: &Call, given: &Given) -> bool {
     let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
-    !call.is_control_plane && read_as_kubeadm(call, file, given).is_none_or(|text| may_be_workers(&text))
+    let is_missing = || {
+        let path = call.path(file).ok()?;
+        let entry = open_root(call.root()).ok()?.stat(&path.display().to_string()).ok()?;
+        Some(entry.is_none())
+    };
+    !call.is_control_plane
+        && match read_as_kubeadm(call, file, given) {
+            Some(text) => may_be_workers(&text),
+            None => is_missing() != Some(true),
+        }
 }
 
 /// What kubeadm finds in its file. Unlike this program, it follows a link of another user.

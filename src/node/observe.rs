@@ -12,7 +12,9 @@ use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
-use crate::facts::{Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit};
+use crate::facts::{
+    Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
+};
 use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent};
 use crate::storage::persistence::{self, Lasting};
 use crate::storage::{rotation, unit};
@@ -271,6 +273,28 @@ fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
     paths.iter().filter(is_ours).cloned().collect()
 }
 
+/// The attributes of logs and of the directories above them, and whether an access control list may allow more. Where
+/// they can't be read, nothing is said of them.
+fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes, bool)> {
+    let mut around = BTreeMap::new();
+    for written in written {
+        let log = &written.host;
+        let is_file = |entry: &Entry| entry.kind == FileKind::File;
+        let there = root.stat(log).ok().flatten().filter(is_file).map(|entry| (log.clone(), entry.attributes));
+        let mut there_is = parent(log);
+        while there_is != "/" && matches!(root.stat(there_is), Ok(None)) {
+            there_is = parent(there_is);
+        }
+        let real = root.real(there_is).map(|real| format!("{}/log", real.trim_end_matches('/')));
+        let above = real.and_then(|real| above(root, [log, &real])).unwrap_or_default();
+        around.extend(above.into_iter().chain(there).map(|(path, attributes)| {
+            let has_list = root.has_acl(&path);
+            (path, (attributes, has_list))
+        }));
+    }
+    around
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
@@ -328,17 +352,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.elsewhere.push((opened.on_host.clone(), link));
         }
     }
-    for written in &paths.written {
-        let log = &written.host;
-        let is_file = |entry: &Entry| entry.kind == FileKind::File;
-        let there = root.stat(log).ok().flatten().filter(is_file).map(|entry| (log.clone(), entry.attributes));
-        // Where it can't be read, nothing is said of it.
-        let above = root.real(log).and_then(|real| above(root, [log, &real])).unwrap_or_default();
-        targets.around_logs.extend(above.into_iter().chain(there).map(|(path, attributes)| {
-            let has_list = root.has_acl(&path);
-            (path, (attributes, has_list))
-        }));
-    }
+    targets.around_logs = around_logs(root, &paths.written);
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
     let Some(log) = paths.logs.first() else { return Ok(targets) };
     let (directory, name) = split(log)?;

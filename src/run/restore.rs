@@ -76,10 +76,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let beside = match observe::beside(root, &manifest_path, manifest).map_err(told) {
-        Ok(beside) if is_known => beside,
-        Ok(_) | Err(_) => Vec::new(),
-    };
+    let beside = observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default();
     let planned = |force: bool| {
         let mut restore = way_back::plan(&back, force);
         keep_referenced(&mut restore, &manifest_path, present);

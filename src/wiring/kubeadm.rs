@@ -230,7 +230,14 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         _ => Purpose::Other,
     };
     file.documents = documents;
-    // kubeadm only warns, and takes the last one. In what decides or is edited, it is not known which one is meant.
+    refuse_repeated(&file, &repeated)?;
+    file.repeated = repeated;
+    Ok(file)
+}
+
+/// Refuses a key that is there twice in what decides or is edited: kubeadm only warns, and takes the last one, and it is not
+/// known which one is meant.
+fn refuse_repeated(file: &KubeadmFile, repeated: &[YamlFault]) -> Result<(), Refusal> {
     let matters = |fault: &&YamlFault| {
         let of_edited = file.cluster.and_then(|index| file.documents[index].root.own("apiServer"));
         let names = ["apiServer", "apiVersion", "kind", "controlPlane"];
@@ -245,8 +252,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
     if let Some(fault) = repeated.iter().find(matters) {
         return Err(Refusal::new(fault.position, fault.message.clone()));
     }
-    file.repeated = repeated;
-    Ok(file)
+    Ok(())
 }
 
 /// Is there a key at this position in a node, or in what it holds?
