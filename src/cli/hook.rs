@@ -430,7 +430,7 @@ fn may_join_as_worker(call: &Call, given: &Given) -> bool {
     let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
     let is_missing = || {
         let path = call.path(file).ok()?;
-        let entry = open_root(call.root()).ok()?.stat(&path.display().to_string()).ok()?;
+        let entry = open_root(call.root(), "--rootfs").ok()?.stat(&path.display().to_string()).ok()?;
         Some(entry.is_none())
     };
     !call.is_control_plane
