@@ -376,6 +376,41 @@ fn each_folder_uses_what_it_may() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The words that a part of `src/` does not have: those parts, the files in them that may have them, the words, and why.
+const WITHOUT: [(&str, &str, &[&str], &str); 2] = [
+    (
+        "run/",
+        "run/given.rs",
+        &["fs::", ".exists()", ".is_file()", ".is_dir()", ".metadata()", "canonicalize"],
+        "only `node` reads the files of a node, where a link of somebody else is not followed",
+    ),
+    ("", "node/process.rs", &["thread::spawn", "Builder::new()"], "a thread takes no signal: process::spawn"),
+];
+
+fn forbidden(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in source.files.values() {
+        let name = path.strip_prefix(&source.folder).unwrap().to_str().unwrap();
+        for (part, except, words, why) in WITHOUT {
+            let words =
+                words.iter().filter(|word| name.starts_with(part) && name != except && text.contains(**word));
+            found.extend(words.map(|word| format!("{name} has {word}: {why}")));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_one_part_does_for_all_no_other_does() {
+    assert_eq!(forbidden(&crate_at("src")), [] as [&str; 0]);
+    let text = "fn f() { fs::read(x); thread::spawn(g); }\n#[cfg(test)]\nmod tests { fn f() { p.exists() } }";
+    let files = ["lib.rs", "run/a.rs", "run/given.rs", "node/process.rs"];
+    let (_directory, source) = written(&files.map(|name| (name, text)));
+    let found: Vec<_> = forbidden(&source).iter().map(|one| one.split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(found, ["lib.rs has thread", "run/a.rs has fs", "run/a.rs has thread", "run/given.rs has thread"]);
+}
+
 #[test]
 fn no_file_needs_itself_by_way_of_others() {
     for folder in WITHOUT_CIRCLES {

@@ -178,8 +178,8 @@ fn an_api_server_that_does_not_answer_is_told_and_asked_once() {
     assert_eq!(node.json("unready", 0)["running"]["state"], "ok");
     for (run, state, why) in [
         ("silent", "silent", "does not answer (/usr/bin/kubectl: "),
-        ("closed", "pending", "takes no requests: it is being started or ended"),
-        ("starting", "pending", "the kubelet has not started the API server yet"),
+        ("closed", "starting", "takes no requests: it is being started or ended"),
+        ("starting", "starting", "the kubelet has not started the API server yet"),
         ("gone", "silent", "no API server of this manifest runs; see the kubelet's log"),
     ] {
         let status = node.json(run, 3);

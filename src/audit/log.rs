@@ -1,26 +1,32 @@
 //! Reads lines of logs: when an event was received or written, and why an API server ended.
 
-/// The line of a container's log that best explains why the container ended: the last error, or else the last line.
+/// The line of a container's log that best explains why the container ended: the error after which it did nothing more,
+/// or else the last line. Whoever is killed has no such error, and an error from its start explains nothing.
 /// If the container still runs (`runs`), only an error about auditing counts, because a healthy API server logs
 /// other errors, too, and every request.
 pub fn last_words(log: &str, runs: bool) -> Option<String> {
     // In CRI's log format, the time, the stream and a tag (full or partial line) stand before each line.
     let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
     // klog's levels.
-    let is_klog_error = |line: &&&str| {
-        ["E", "F"].iter().any(|level| {
-            line.strip_prefix(level).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        })
+    let is_of = |levels: &str, line: &str| {
+        let mut start = line.chars();
+        start.next().is_some_and(|level| levels.contains(level))
+            && start.next().is_some_and(|c| c.is_ascii_digit())
     };
-    let is_error = |line: &&&str| {
+    // Other threads may still log something after these.
+    let is_end = |line: &&&str| {
         line.starts_with("Error:")
             || line.starts_with("panic:")
             || line.contains("\"command failed\"")
-            || is_klog_error(line)
+            || is_of("F", line)
     };
+    let newest = || lines.iter().rev();
     let found = match runs {
-        true => lines.iter().rev().find(|line| is_klog_error(line) && line.contains("audit")),
-        false => lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(|line| !line.is_empty())),
+        true => newest().find(|line| is_of("EF", line) && line.contains("audit")),
+        false => newest()
+            .find(is_end)
+            .or_else(|| newest().find(|line| is_of("IWE", line)).filter(|line| is_of("E", line)))
+            .or_else(|| newest().find(|line| !line.is_empty())),
     };
     found.map(|line| (*line).to_owned())
 }
@@ -78,6 +84,10 @@ mod tests {
                 "E0101 00:00:00.1 1 run.go:72] \"command failed\" err=\"no\"",
             ),
             (&["Etcd is there", "I0101 last", ""], "I0101 last"),
+            (&["F0101 1 a.go:1] no", "goroutine 1 [running]:", "I0101 x"], "F0101 1 a.go:1] no"),
+            (&["E0101 1 a.go:1] bind: in use", "goroutine 1 [running]:"], "E0101 1 a.go:1] bind: in use"),
+            // It was killed long after this error.
+            (&["E0101 1 a.go:1] The manifest file is empty, ignoring.", "I0101 \"HTTP\""], "I0101 \"HTTP\""),
         ] {
             assert_eq!(last_words(&log(lines), false).as_deref(), Some(wanted));
         }

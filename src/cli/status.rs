@@ -153,13 +153,14 @@ fn running(plan: &Plan) -> String {
     let InForce { state, process, reasons } = &plan.in_force;
     let process = match (process, state) {
         (Some(process), _) => format!(" ({process})"),
-        (None, State::Pending | State::Silent) => String::new(),
+        (None, State::Starting | State::Silent) => String::new(),
         (None, _) => return String::new(),
     };
     let detail = match state {
         State::Ok => "has this policy, and writes this log",
         State::Pending => "does not have all of this yet; the kubelet restarts it",
         State::Differs => "does not have all of this",
+        State::Starting => "takes no requests yet, or does not run yet",
         State::Silent => "does not answer",
         State::Unknown => "may not have all of this",
     };
@@ -273,6 +274,10 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             (
                 State::Pending,
                 "pending  kube-apiserver (7)  does not have all of this yet; the kubelet restarts it; see the warning",
+            ),
+            (
+                State::Starting,
+                "starting kube-apiserver (7)  takes no requests yet, or does not run yet; see the warning",
             ),
             (State::Silent, "silent   kube-apiserver (7)  does not answer; see the warning"),
             (State::Unknown, "unknown  kube-apiserver (7)  may not have all of this; see the warning"),

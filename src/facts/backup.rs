@@ -150,9 +150,12 @@ impl Record {
 /// Shows whether a file is still what a run wrote: FNV-1a, 64 bits. It is no protection against a forged file: a
 /// program that can write there needs no forgery.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fingerprint_on(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+/// The fingerprint of a content that goes on with these bytes. `before`: that of what comes before them.
+pub fn fingerprint_on(before: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(before, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// A backup.

@@ -8,11 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::OFlag;
-
 use super::kubectl::{self, Answer};
-use super::opening::{Expected, open_known};
 use super::process::{Runs, is_kubelet, is_of_user, place, program, running, started, words};
 use super::root::Root;
 use crate::audit::command_line;
@@ -22,6 +18,7 @@ use crate::facts::file::FileIdentity;
 use crate::facts::in_force::Away;
 use crate::facts::server::{Listener, Lost, Process};
 use crate::path::{ADMIN_CONF, parent};
+use anyhow::{Result, bail, ensure};
 
 /// The names of processes.
 const API_SERVER: &str = "kube-apiserver";
@@ -181,19 +178,24 @@ fn address_of(text: &str) -> Option<IpAddr> {
     <[u8; 4]>::try_from(bytes.as_slice()).ok().map(IpAddr::from)
 }
 
-/// The part of a log file that is written after some moment.
+/// The part of a log file that is written after some moment, read piece by piece.
 #[derive(Clone, Debug)]
 pub struct Tail {
     path: String,
-    inode: u64,
-    start: u64,
+    /// The file that was read last, and how far; `None`: there was none.
+    read: Option<(FileIdentity, u64)>,
 }
 
 impl Tail {
     /// A tail that starts at the present end of the file.
-    pub fn from_now(path: &str) -> Tail {
-        let (inode, start) = fs::metadata(path).map_or((0, 0), |metadata| (metadata.ino(), metadata.len()));
-        Tail { path: path.to_owned(), inode, start }
+    pub fn from_now(root: &Root, path: &str) -> Tail {
+        let read = root.stat(path).ok().flatten().map(|entry| (entry.identity, entry.size));
+        Tail { path: path.to_owned(), read }
+    }
+
+    /// A tail that starts at the beginning of the file.
+    pub fn from_start(path: String) -> Tail {
+        Tail { path, read: None }
     }
 
     /// The path of the log.
@@ -201,22 +203,35 @@ impl Tail {
         &self.path
     }
 
-    /// What was written since. If the file was rotated meanwhile, the text of the new file.
-    pub fn text(&self) -> Result<String> {
-        let file = open_known(Path::new(&self.path), Expected::File, OFlag::empty())
-            .with_context(|| self.path.clone())?;
-        let metadata = file.metadata()?;
-        let is_same = metadata.ino() == self.inode && metadata.len() >= self.start;
-        let start = if is_same { self.start } else { 0 }.max(metadata.len().saturating_sub(LOG_LIMIT));
-        read_from(file, start, LOG_LIMIT)
+    /// Whether the log is there.
+    pub fn exists(&self, root: &Root) -> bool {
+        root.stat(&self.path).is_ok_and(|entry| entry.is_some())
     }
-}
 
-fn read_from(mut file: File, start: u64, limit: u64) -> Result<String> {
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    /// The whole lines that were written since the last call. If the file was rotated meanwhile, those of the new file.
+    ///
+    /// # Errors
+    ///
+    /// The log can't be read.
+    pub fn read_on(&mut self, root: &Root) -> Result<String> {
+        let failed = |errno| root.error("read", &self.path, errno);
+        let found = root.find(&self.path).map_err(failed)?;
+        let mut file = File::from(root.reopen_found(&self.path, &found).map_err(failed)?);
+        let metadata = file.metadata()?;
+        let identity = FileIdentity { device: metadata.dev(), inode: metadata.ino() };
+        let at = match self.read {
+            Some((read, at)) if read == identity && metadata.len() >= at => at,
+            _ => 0,
+        };
+        let at = at.max(metadata.len().saturating_sub(LOG_LIMIT));
+        file.seek(SeekFrom::Start(at))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_LIMIT).read_to_end(&mut bytes)?;
+        // The rest of a line comes with the next call.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        self.read = Some((identity, at + bytes.len() as u64));
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
 }
 
 /// The device and inode of the directory that an API server logs to, as its container sees it.
@@ -229,6 +244,7 @@ pub fn log_of(process: &Process) -> Option<FileIdentity> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::Node;
     use super::*;
 
     #[test]
@@ -294,7 +310,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(Tail::from_now(path.to_str().unwrap()).text().is_err());
+        let root = Root::open(Path::new("/")).unwrap();
+        assert!(Tail::from_now(&root, path.to_str().unwrap()).read_on(&root).is_err());
     }
 
     #[test]
@@ -302,16 +319,43 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let name = path.to_str().unwrap();
-        let before = Tail::from_now(name);
+        let root = Root::open(Path::new("/")).unwrap();
+        let mut before = Tail::from_now(&root, name);
+        assert!(!before.exists(&root));
         fs::write(&path, "one\n").unwrap();
-        assert_eq!(before.text().unwrap(), "one\n");
-        let tail = Tail::from_now(name);
-        assert_eq!(tail.text().unwrap(), "");
-        fs::write(&path, "one\ntwo\n").unwrap();
-        assert_eq!(tail.text().unwrap(), "two\n");
+        let mut tail = Tail::from_now(&root, name);
+        for (text, more) in [
+            ("one\n", ""),
+            ("one\ntwo\n", "two\n"),
+            // Nothing is read twice, and no half of a line.
+            ("one\ntwo\nthree\nfo", "three\n"),
+            ("one\ntwo\nthree\nfour\n", "four\n"),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(tail.read_on(&root).unwrap(), more, "{text}");
+        }
+        assert_eq!(before.read_on(&root).unwrap(), "one\ntwo\nthree\nfour\n");
         // The log is rotated.
         fs::rename(&path, dir.path().join("audit-1.log")).unwrap();
-        fs::write(&path, "three\n").unwrap();
-        assert_eq!(tail.text().unwrap(), "three\n");
+        fs::write(&path, "five\n").unwrap();
+        assert_eq!(tail.read_on(&root).unwrap(), "five\n");
+        assert!(tail.exists(&root));
+    }
+
+    /// Whoever can write there could make this program read another file.
+    #[test]
+    fn a_log_is_not_read_through_somebodys_link() {
+        let node = Node::with(&[("/secret", "secret\n"), ("/log/x", "")]);
+        node.chmod("/log", 0o777);
+        node.link("/log/audit.log", "/secret");
+        let mut tail = Tail::from_start("/log/audit.log".to_owned());
+        let is_read = |tail: &mut Tail| tail.read_on(&node.root).is_ok();
+        assert!(is_read(&mut tail), "the user's own link");
+        if nix::unistd::geteuid().is_root() {
+            let other = Some(nix::unistd::Uid::from_raw(12345));
+            let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
+            nix::unistd::fchownat(nix::fcntl::AT_FDCWD, &node.host("/log/audit.log"), other, None, flags).unwrap();
+            assert!(!is_read(&mut tail));
+        }
     }
 }

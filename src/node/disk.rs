@@ -2,7 +2,6 @@
 //! directory are kept in the directory [`aside`] until they are moved to the disk. Works only on the running system, so
 //! some paths here are not below a [`Root`].
 
-use std::fs;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ pub fn look(root: &Root, source: &MountSource, log: &str, manifest: &str) -> Res
             && root.stat(&aside)?.is_some()
             && !has_left
             && has_files(root, directory)?,
-        blind: if is_right { find_blind(directory, manifest) } else { None },
+        blind: if is_right { find_blind(root, directory, manifest) } else { None },
         mounted: mounted.map(|mount| format!("{} on {}", mount.file_system, mount.source)),
     })
 }
@@ -72,10 +71,10 @@ fn has_files(root: &Root, directory: &str) -> Result<bool> {
 
 /// An API server that started before the disk was mounted, and still logs to the directory below the mount: its
 /// container keeps what was there when it started.
-fn find_blind(directory: &str, manifest: &str) -> Option<Blind> {
+fn find_blind(root: &Root, directory: &str, manifest: &str) -> Option<Blind> {
     let here = identity(directory)?;
     let since = mounted_since(directory)?;
-    let written = fs::metadata(manifest).ok()?.modified().ok()?;
+    let written = root.written(manifest)?;
     apiserver::find_processes().api_servers.iter().find_map(|process| {
         let began = Duration::from_millis(process.started.checked_mul(10)?);
         let is_blind = began < since && apiserver::log_of(process).is_some_and(|log| log != here);
@@ -199,6 +198,7 @@ pub fn put_back(root: &Root, directory: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::super::testing::Node;

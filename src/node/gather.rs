@@ -1,6 +1,6 @@
 //! Moves the previous log files to the dedicated disk, from the directory that was renamed when the disk was mounted.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::time::SystemTime;
@@ -13,7 +13,6 @@ use super::apiserver::{self, log_of};
 use super::names::temporary_name;
 use super::process;
 use super::root::{Root, Slot, split};
-use super::storage::identity;
 use crate::facts::file::Attributes;
 use crate::facts::server::Process;
 use crate::path::aside;
@@ -29,21 +28,9 @@ fn find_writer(directory: &Slot, names: &[String]) -> Result<Option<String>> {
     }
     let files: Vec<_> = names.iter().filter_map(|name| directory.identity_of(name).ok()).collect();
     Ok(process::running().find_map(|(pid, name)| {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let writes = |fd: fs::DirEntry| {
-            let number = fd.file_name().to_string_lossy().into_owned();
-            (is_written(pid, &number) && files.contains(&identity(fd.path())?)).then_some(())
-        };
-        open.filter_map(writes).next().map(|()| format!("{name} ({pid})"))
+        let mut open = process::open_files(pid);
+        open.any(|open| files.contains(&open.identity()) && open.is_written()).then(|| format!("{name} ({pid})"))
     }))
-}
-
-/// Whether a process has a descriptor open for writing.
-pub fn is_written(pid: i32, descriptor: &str) -> bool {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
-    // proc_pid_fdinfo(5): the flags are octal, and the last digit is the access mode; 0 is reading alone.
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")?.trim().chars().last());
-    flags.is_some_and(|flags| flags != '0')
 }
 
 /// Moves the previous log files to the directory of `log`, each in full or not at all. A rotated file keeps its name,
@@ -122,7 +109,26 @@ fn move_log(source: &File, target: &Slot, log: &str, name: &str, attributes: Opt
         name = rotation::name(log, (seconds, is_compressed));
     }
     let staged = temporary_name(&name);
-    let mut to = target.open_new(&staged)?;
+    let copied = copy_log(source, &before, target, &staged, attributes)
+        .and_then(|()| Ok(target.rename_new(&staged, &name)?))
+        .inspect_err(|_| {
+            // The first error is the one to report. The disk may be full of it.
+            let _ = target.remove(&staged);
+        });
+    copied?;
+    target.sync()?;
+    Ok(true)
+}
+
+/// Copies a log as it was `before`, durably.
+fn copy_log(
+    source: &File,
+    before: &Metadata,
+    target: &Slot,
+    staged: &str,
+    attributes: Option<&Attributes>,
+) -> Result<()> {
+    let mut to = target.open_new(staged)?;
     let mut from = source;
     from.rewind()?;
     std::io::copy(&mut from.take(before.len()), &mut to)?;
@@ -139,9 +145,7 @@ fn move_log(source: &File, target: &Slot, log: &str, name: &str, attributes: Opt
         (after.len(), after.modified()?) == (before.len(), before.modified()?),
         "something wrote to it meanwhile; run apply again"
     );
-    target.rename_new(&staged, &name)?;
-    target.sync()?;
-    Ok(true)
+    Ok(())
 }
 
 /// Whether two files have the same bytes.
@@ -165,6 +169,8 @@ fn is_same_content(a: &File, b: &File) -> std::io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::testing::Node;
     use super::*;
 
@@ -228,6 +234,19 @@ mod tests {
         assert_eq!(gather(&node.root, &log, None).unwrap(), 0);
         assert_eq!(names(&node, LOGS), [OLD, later]);
         assert!(!node.exists(&aside));
+    }
+
+    /// As on a full disk.
+    #[test]
+    fn a_copy_that_fails_leaves_nothing() {
+        let node = Node::new();
+        let log = log(&node);
+        node.put(&format!("{LOGS}.before-mount/{OLD}"), "old");
+        // It can't be read.
+        let source = File::options().append(true).open(node.host(&format!("{LOGS}.before-mount/{OLD}"))).unwrap();
+        let target = node.root.slot(&log).unwrap();
+        assert!(move_log(&source, &target, "audit.log", OLD, None).is_err());
+        assert_eq!(names(&node, LOGS), [] as [&str; 0]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::obstacle;
 use super::opening::{Expected, open_known};
-use super::root::{Root, split};
+use super::root::{MAX_LINKS, Root, split};
 use crate::facts::file::{Attributes, FileKind};
 use crate::path::path_fault;
 use crate::wiring::patches::file::{is_misnamed, is_patch};
@@ -161,7 +161,7 @@ pub fn is_stream(path: &Path) -> bool {
 
 fn leads_through_proc(path: &Path) -> bool {
     let mut at = path.to_owned();
-    for _ in 0..40 {
+    for _ in 0..MAX_LINKS {
         // The links before the last name, too.
         if let (Some(parent), Some(name)) = (at.parent(), at.file_name())
             && let Ok(real) = fs::canonicalize(parent)

@@ -111,6 +111,12 @@ impl Hidden {
         slot.remove(&kept).and_then(|()| slot.rename(&slot.name, &kept))
     }
 
+    /// Removes the new manifest, which never gets its place.
+    pub(super) fn discard(mut self) -> nix::Result<()> {
+        self.is_shown = true;
+        self.slot.remove(&hidden_name(&self.slot.name))
+    }
+
     /// What the kubelet still has of the previous pod.
     pub fn remains(&self) -> Remains {
         self.traces.look()
@@ -264,6 +270,27 @@ mod tests {
         let other = execute_hiding(&node.root, &policy, &Why::Apply, at(1), Some(Hide::in_test(MANIFEST, true)));
         assert!(other.unwrap().hidden.is_none());
         assert_eq!(node.text(POLICY), "new");
+    }
+
+    /// systemd takes its time to start the guard.
+    #[test]
+    fn what_somebody_does_while_the_net_is_spread_is_not_lost() {
+        let saves: Spread = |_, slot, _, _| Ok(slot.create(&slot.name, b"saved", None).map(|()| None)?);
+        let saves_without_net: Spread = |_, slot, _, _| {
+            slot.create(&slot.name, b"saved", None)?;
+            Err(anyhow!("no net"))
+        };
+        let removes: Spread = |_, slot, _, _| Ok(slot.remove(&slot.name).map(|()| None)?);
+        for (spread, left) in [(saves, Some("saved")), (saves_without_net, Some("saved")), (removes, None)] {
+            let node = node();
+            let changes = [node.write(MANIFEST, "new")];
+            let hide = Hide { spread, ..Hide::in_test(MANIFEST, true) };
+            let error =
+                execute_hiding(&node.root, &changes, &Why::Apply, at(0), Some(hide)).unwrap_err().to_string();
+            assert!(error.contains("changed by another program meanwhile"), "{error}");
+            assert_eq!(node.exists(MANIFEST).then(|| node.text(MANIFEST)).as_deref(), left);
+            assert!(![NAME, KEPT].iter().any(|name| node.exists(name)), "{:?}", node.names());
+        }
     }
 
     #[test]

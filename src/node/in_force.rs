@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::apiserver;
-use super::gather::is_written;
 use super::pod::Container;
 use super::process;
 use super::root::Root;
@@ -42,7 +41,7 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
     } else {
         None
     };
-    let manifest_written = fs::metadata(&manifest.path).ok()?.modified().ok()?;
+    let manifest_written = root.written(&manifest.path)?;
     let started = apiserver::start_time(process).or_else(|| (unreadable("when it started"), None).1)?;
     // An API server that ended meanwhile has nothing.
     apiserver::read_process(process.pid).filter(|now| now == process)?;
@@ -55,9 +54,8 @@ pub fn readers(root: &Root, manifest: &Text, config: &Config) -> Vec<String> {
     let Some(log) = log.filter(|log| root.is_host() && config.log.file() != Some(log)) else { return Vec::new() };
     let Some(there) = identity(&log) else { return Vec::new() };
     let reads = |(pid, name): (i32, String)| {
-        let mut open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
-        let its = open.find(|entry| identity(entry.path()) == Some(there))?;
-        (!is_written(pid, its.file_name().to_str()?)).then(|| format!("{name} ({pid})"))
+        let its = process::open_files(pid).find(|open| open.identity() == there)?;
+        (!its.is_written()).then(|| format!("{name} ({pid})"))
     };
     process::running().filter_map(reads).collect()
 }
@@ -154,18 +152,12 @@ fn log_state(pid: i32, inside: &Root, held: &str, path: &str) -> LogState {
 
 /// The regular files that a process has open for writing.
 fn open_files(pid: i32) -> Vec<Open> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let open = entries.filter_map(|entry| {
-        let number = entry.file_name().to_str()?.to_owned();
-        let metadata = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file)?;
-        let target = fs::read_link(entry.path()).ok()?.to_str()?.to_owned();
-        if !is_written(pid, &number) {
-            return None;
-        }
+    let open = process::open_files(pid).filter(|open| open.metadata.is_file() && open.is_written());
+    let open = open.filter_map(|open| {
+        let target = fs::read_link(open.path()).ok()?.to_str()?.to_owned();
         let path = target.strip_suffix(" (deleted)").unwrap_or(&target).to_owned();
-        let identity = FileIdentity { device: metadata.dev(), inode: metadata.ino() };
-        let is_deleted = metadata.nlink() == 0 || target.len() > path.len();
-        Some(Open { descriptor: format!("/proc/{pid}/fd/{number}"), path, is_deleted, identity })
+        let is_deleted = open.metadata.nlink() == 0 || target.len() > path.len();
+        Some(Open { descriptor: open.path(), path, is_deleted, identity: open.identity() })
     });
     open.collect()
 }

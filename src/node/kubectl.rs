@@ -1,6 +1,7 @@
 //! Runs kubectl against one API server of this node, not the cluster's shared address: as the cluster's administrator,
 //! and where that is of no use, with the client certificates that the node has for its API server and its kubelet.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -30,11 +31,6 @@ const OVERHEAD: Duration = Duration::from_secs(5);
 /// How often kubectl may fail to end in time before the program asks it no more.
 const PATIENCE: usize = 2;
 
-/// The words of kubectl where the API server does not answer in time.
-const TIMED_OUT: &str = "timed out";
-/// The words of a program that did not end in time.
-const NO_END: &str = "did not end within";
-
 /// What this run has found out about kubectl and its credentials. It only saves time.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
 /// The askers that were of no use when another one had an answer, as bits: they are asked last.
@@ -59,6 +55,18 @@ pub enum Answer {
     Unusable(String),
 }
 
+/// That the API server took the connection, and kubectl ended too late.
+#[derive(Debug)]
+struct NoAnswer(String);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NoAnswer {}
+
 /// What kubectl's last line means, after it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
@@ -78,7 +86,7 @@ fn failure(line: &str) -> Failure {
     const AWAY: [&str; 9] = [
         "connection to the server",
         "Unable to connect",
-        TIMED_OUT,
+        "timed out",
         "timeout",
         "Timeout",
         "request canceled",
@@ -86,9 +94,8 @@ fn failure(line: &str) -> Failure {
         "connection refused",
         "EOF",
     ];
-    // A plugin, a proxy, a certificate, and a program that does not end.
-    const ASKER: [&str; 7] =
-        ["Unauthorized", "x509:", "tls:", "getting credentials", "exec:", "proxyconnect", NO_END];
+    // A plugin, a proxy, and a certificate.
+    const ASKER: [&str; 6] = ["Unauthorized", "x509:", "tls:", "getting credentials", "exec:", "proxyconnect"];
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     match () {
         () if has(&ASKER) => Failure::Asker,
@@ -177,7 +184,7 @@ impl Kubectl {
         let limit = if self.is_direct { limit + OVERHEAD } else { ANSWER_LIMIT };
         let output = process::output(self.command(&words), input, limit);
         let Err(why) = &output else { return output };
-        if !why.to_string().contains(NO_END) {
+        if !process::is_late(why) {
             return output;
         }
         if !self.is_direct {
@@ -188,17 +195,21 @@ impl Kubectl {
         // that does not answer. Without a server to ask, kubectl ends at once.
         let alone = process::command(self.program, &["version", "--client"]);
         match process::output(alone, "", OVERHEAD) {
-            Err(why) if why.to_string().contains(NO_END) => {
+            Err(why) if process::is_late(&why) => {
                 STUCK.fetch_add(1, Ordering::Relaxed);
                 output
             }
-            _ => bail!("{}: no answer within {} s: {TIMED_OUT}", self.program, limit.as_secs()),
+            _ => Err(NoAnswer(format!("{}: no answer within {} s", self.program, limit.as_secs())).into()),
         }
     }
 
     /// What a failure says of the API server. A plugin or a proxy has errors of its own, in any words.
     fn failure(&self, why: &anyhow::Error) -> Failure {
-        if self.is_direct { failure(&format!("{why:#}")) } else { Failure::Asker }
+        match self.is_direct && !process::is_late(why) {
+            true if why.is::<NoAnswer>() => Failure::Away,
+            true => failure(&format!("{why:#}")),
+            false => Failure::Asker,
+        }
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -388,9 +399,6 @@ mod tests {
             ),
             ("Unable to connect to the server: proxyconnect tcp: dial tcp 192.0.2.1:3128: i/o timeout", Asker),
             ("Unable to connect to the server: remote error: tls: expired certificate", Asker),
-            ("/usr/bin/kubectl: did not end within 10 s", Asker),
-            // kubectl works, and the API server takes the connection and answers nothing.
-            ("/usr/bin/kubectl: no answer within 10 s: timed out", Away),
             (
                 "error: Get \"https://10.0.0.1:6443/readyz\": net/http: request canceled (Client.Timeout exceeded)",
                 Away,
@@ -404,6 +412,18 @@ mod tests {
         ] {
             assert_eq!(failure(line), wanted, "{line}");
         }
+    }
+
+    /// Whatever words they have.
+    #[test]
+    fn a_kubectl_that_does_not_end_is_told_from_an_api_server_that_does_not_answer() {
+        let kubectl = |is_direct| Kubectl { program: "/bin/sh", asker: Asker::Admin, options: vec![], is_direct };
+        let script = process::command("/bin/sh", &["-c", "echo Timeout >&2; exec sleep 60"]);
+        let late = process::output(script, "", Duration::from_millis(500)).unwrap_err();
+        let silent = || NoAnswer("Unauthorized".to_owned()).into();
+        assert_eq!([true, false].map(|direct| kubectl(direct).failure(&late)), [Failure::Asker; 2]);
+        assert_eq!(kubectl(true).failure(&silent()), Failure::Away);
+        assert_eq!(kubectl(false).failure(&silent()), Failure::Asker);
     }
 
     fn kubeconfig(cluster: &str, user: &str) -> String {

@@ -13,7 +13,7 @@
 //!   previous log files to it.
 //! * [`handover`] finds the real kubeadm, and writes the files that only kubeadm reads.
 //! * [`lock`] lets one run at a time work on a node.
-//! * [`process`] runs other programs, and lists those that run.
+//! * [`process`] runs other programs, and lists those that run and what they have open.
 //! * [`apiserver`] looks at the running API server, [`pod`] at the logs of its container, and [`in_force`] at the files
 //!   and the log that it has. [`outgoing`] is the API server that a changed manifest replaces, and [`hidden`] makes the
 //!   kubelet restart it, over a [`net`]; [`leaving`] is what the kubelet still has of its pod. [`kubectl`] sends

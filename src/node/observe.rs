@@ -13,7 +13,7 @@ use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{Directory, Facts, KubeletPods, PatchDirectory, PatchFacts, Paths, Targets, Unit};
 use crate::path::{is_within, parent};
-use crate::storage::persistence::{self, LAYER, Lasting};
+use crate::storage::persistence::{self, Lasting};
 use crate::storage::{rotation, unit};
 use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
@@ -140,16 +140,16 @@ fn fleeting(root: &Root, paths: &Paths) -> Result<Vec<(String, String)>> {
         }
         let real = storage::resolve(root, path).ok()?;
         let judgement = persistence::judge(&mounts, &real, &storage::read_block);
-        (judgement.lasting == Lasting::Volatile).then_some(judgement.reason)
+        (judgement.lasting == Lasting::Volatile).then_some(judgement)
     };
     // Where the whole system is in memory, all is lost together. The layer of a container is lost later.
-    if on(parent(&paths.manifest)).is_some_and(|reason| !reason.contains(LAYER)) {
+    if on(parent(&paths.manifest)).is_some_and(|found| !found.is_layer) {
         return Ok(Vec::new());
     }
     let judge = |path: &str| {
         let cleared = CLEARED.iter().find(|directory| is_within(path, directory));
         let cleared = cleared.map(|directory| format!("files in {directory} are removed at a boot, or in time"));
-        on(path).filter(|reason| !reason.contains(LAYER)).or(cleared)
+        on(path).filter(|found| !found.is_layer).map(|found| found.reason).or(cleared)
     };
     let opened = paths.opened.iter().map(|opened| &opened.on_host);
     let files: BTreeSet<_> =

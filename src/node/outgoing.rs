@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -13,12 +14,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
 use super::pod::Container;
+use super::process::spawn;
+use super::root::Root;
 use crate::facts::server::Process;
 
 /// The request that is watched: one small object that every cluster has.
@@ -111,7 +114,7 @@ impl Outgoing {
             [] => (EventSink::None, None),
             [log, pid, started, mark, messages] => {
                 let client = Client::Other(pid.parse().ok()?, started.parse().ok()?);
-                let messages = Tail::from_now(messages);
+                let messages = Tail::from_now(&Root::open(Path::new("/")).ok()?, messages);
                 (EventSink::Log(log.clone()), Some(Canary { client, mark: mark.clone(), messages }))
             }
             _ => return None,
@@ -150,12 +153,12 @@ impl Canary {
     fn begin(process: &Process, container: &Container) -> Result<Canary> {
         let mark = kubectl::mark();
         let log = container.log_of(process).context("its container has no log")?;
-        let messages = Tail::from_now(&log.path.to_string_lossy());
+        let messages = Tail::from_now(&Root::open(Path::new("/"))?, &log.path.to_string_lossy());
         let mut command = Kubectl::of(process)?.watch(&format!("{WATCH}&{mark}"));
         let mut client = command.stdout(Stdio::piped()).spawn()?;
         let output = client.stdout.take();
         let canary = Canary { client: Client::Own(client), mark, messages };
-        let first = read_on(output.context("kubectl has no output")?);
+        let first = read_on(output.context("kubectl has no output")?)?;
         first.recv_timeout(BEGINNING).context("the watch did not start")?;
         Ok(canary)
     }
@@ -163,9 +166,11 @@ impl Canary {
     /// Ends the watch. Returns true if the event of its end came after the audit backend was closed.
     fn ends_unheard(&mut self) -> Result<bool> {
         self.stop();
-        let end = Instant::now() + PATIENCE;
+        let root = Root::open(Path::new("/"))?;
+        let (end, mut said) = (Instant::now() + PATIENCE, String::new());
         while Instant::now() < end {
-            if is_unheard(&self.messages.text()?, &self.mark) {
+            said += &self.messages.read_on(&root)?;
+            if is_unheard(&said, &self.mark) {
                 return Ok(true);
             }
             thread::sleep(PAUSE);
@@ -208,19 +213,16 @@ impl Drop for Canary {
     }
 }
 
-/// Reads to the end, so that the writer never waits, and sends a message for each part. Takes no signal: a signal that
-/// `hidden::show_again` blocks in its own thread must not end the process through this thread.
-fn read_on(mut from: impl Read + Send + 'static) -> mpsc::Receiver<()> {
+/// Reads to the end, so that the writer never waits, and sends a message for each part.
+fn read_on(mut from: impl Read + Send + 'static) -> Result<mpsc::Receiver<()>> {
     let (began, parts) = mpsc::channel();
-    thread::spawn(move || {
-        SigSet::all().thread_block().ok()?;
+    spawn(move || {
         let mut bytes = [0; 4096];
-        while from.read(&mut bytes).ok()? > 0 {
+        while from.read(&mut bytes).is_ok_and(|number| number > 0) {
             let _ = began.send(());
         }
-        Some(())
-    });
-    parts
+    })?;
+    Ok(parts)
 }
 
 /// Whether a container's log says that the event of the request with this mark came too late. A closed backend in batch
@@ -302,28 +304,6 @@ mod tests {
         (child, process)
     }
 
-    /// A reader that reports which signals its thread blocks.
-    struct Mask(mpsc::Sender<String>);
-
-    impl Read for Mask {
-        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-            let status = fs::read_to_string("/proc/thread-self/status")?;
-            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
-            self.0.send(mask.trim().to_owned()).map_err(std::io::Error::other)?;
-            Ok(0)
-        }
-    }
-
-    #[test]
-    fn who_reads_in_the_background_takes_no_signal() {
-        let (sender, masks) = mpsc::channel();
-        assert!(read_on(Mask(sender)).recv().is_err(), "it came to its end");
-        let mask = u64::from_str_radix(&masks.recv().unwrap(), 16).unwrap();
-        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
-            assert_eq!(mask >> (signal - 1) & 1, 1, "{signal}");
-        }
-    }
-
     #[test]
     fn an_event_that_came_too_late_is_known_by_its_request() {
         let late = "E1126 1 metrics.go:110] \"Error in audit plugin\" err=\"audit backend shut down\"\n\
@@ -366,8 +346,8 @@ mod tests {
     fn another_process_takes_over_the_one_that_it_is_told_of() {
         let ((mut server, process), (client, _)) = (sleeper(), sleeper());
         let events = EventSink::Log("/audit.log".to_owned());
-        let canary =
-            Canary { client: Client::Own(client), mark: "m=1".to_owned(), messages: Tail::from_now("/messages") };
+        let messages = Tail::from_start("/messages".to_owned());
+        let canary = Canary { client: Client::Own(client), mark: "m=1".to_owned(), messages };
         let mut first =
             Outgoing { process: process.clone(), listened: true, events: events.clone(), canary: Some(canary) };
         let words = first.words();

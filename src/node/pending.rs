@@ -1,11 +1,12 @@
 //! Remembers that a run is not proved yet: which run it is, and what a rollback needs.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
+use nix::errno::Errno;
 
 use super::backup::{FILE_LIMIT, Id, list, newest_id};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
-use crate::facts::backup::{Set, Why, fingerprint};
+use crate::facts::backup::{Set, Why};
 use crate::path::STATE;
 
 /// Exists while a run waits for its proof, or if such a run was interrupted. It has the ID of the newest backup before
@@ -72,15 +73,16 @@ fn forget(root: &Root, path: &str) -> Result<()> {
 /// The previous manifest was not kept, as on a file system without hard links. Something else changed the manifest
 /// since.
 pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
-    let now = root.read(manifest, FILE_LIMIT)?.map(|now| fingerprint(&now.bytes));
+    let failed = |errno| match errno {
+        Errno::EEXIST => anyhow!("{manifest}: something else changed this since, so it stays"),
+        errno => root.error("put back", manifest, errno),
+    };
+    let slot = root.slot(&root.real(manifest)?)?;
+    let now = slot.standing(&slot.name).map_err(failed)?;
     let sets = list(root)?;
     let mut written = sets.iter().flat_map(|set| &set.records).filter(|record| record.path == manifest);
-    if !written.any(|record| now.is_some() && record.left(now)) {
-        bail!("{manifest}: something else changed this since, so it stays");
-    }
-    let slot = root.slot(&root.real(manifest)?)?;
-    let renamed = slot.rename(&unproved_name(&slot.name), &slot.name).and_then(|()| slot.sync());
-    renamed.map_err(|errno| root.error("put back", manifest, errno))
+    let ours = now.filter(|now| written.any(|record| record.left(Some(now.print))));
+    slot.put_back(&unproved_name(&slot.name), &ours.ok_or(Errno::EEXIST).map_err(failed)?).map_err(failed)
 }
 
 /// The backup that a rollback goes back to: that of the run that is to be proved, or of the first interrupted run

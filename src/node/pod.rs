@@ -24,7 +24,6 @@ use crate::facts::server::Process;
 use crate::wiring::manifest::{self, Auditing};
 
 /// How many bytes at the end of a log are read.
-const LIMIT: u64 = 64 << 20;
 const LAST_WORDS_LIMIT: u64 = 64 << 10;
 
 /// The container that a manifest defines for the API server.
@@ -233,14 +232,9 @@ pub fn newest_words(mut logs: Vec<Log>, runs: &dyn Fn(&Log) -> bool) -> Option<S
     logs.into_iter().find_map(|log| last_words(&end_of(&log.path, LAST_WORDS_LIMIT).ok()?, runs(&log)))
 }
 
-/// The lines on standard output in a log: the events. The API server's own messages are on standard error.
-pub fn output(log: &Log) -> Result<String> {
-    Ok(standard_output(&end_of(&log.path, LIMIT)?))
-}
-
-fn standard_output(log: &str) -> String {
-    let is_output = |line: &&str| line.split(' ').nth(1) == Some("stdout");
-    log.lines().filter(is_output).fold(String::new(), |text, line| text + line + "\n")
+/// Whether a line of a log was written to standard output: an event. The API server's own messages are on standard error.
+pub fn is_output(line: &str) -> bool {
+    line.split(' ').nth(1) == Some("stdout")
 }
 
 fn end_of(path: &Path, limit: u64) -> Result<String> {
@@ -437,6 +431,7 @@ mod tests {
     fn messages_are_no_output() {
         let log = "2026-01-01T00:00:00.1Z stderr F I0101 httplog.go:135] URI=\"/version?m=1\"\n\
                    2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\nbroken\n";
-        assert_eq!(standard_output(log), "2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}\n");
+        let output: Vec<_> = log.lines().filter(|line| is_output(line)).collect();
+        assert_eq!(output, ["2026-01-01T00:00:00.2Z stdout F {\"kind\":\"Event\"}"]);
     }
 }

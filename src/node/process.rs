@@ -1,17 +1,20 @@
-//! Runs other programs: by absolute path, without a shell, and with a time limit.
+//! Runs other programs: by absolute path, without a shell, and with a time limit. Lists those that run.
 
+use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::{Pid, geteuid};
+
+use crate::facts::file::FileIdentity;
 
 /// Environment variables that would send a request for this node through a proxy.
 const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
@@ -181,30 +184,106 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// A file that a process has open.
+pub struct OpenFile {
+    pid: i32,
+    number: String,
+    pub metadata: fs::Metadata,
+}
+
+impl OpenFile {
+    /// Where it can be read, even if it was deleted.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", self.pid, self.number)
+    }
+
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity { device: self.metadata.dev(), inode: self.metadata.ino() }
+    }
+
+    /// Whether it is open for writing.
+    pub fn is_written(&self) -> bool {
+        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{}", self.pid, self.number)).unwrap_or_default();
+        // proc_pid_fdinfo(5): the flags are octal, and the last digit is the access mode; 0 is reading alone.
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")?.trim().chars().last());
+        flags.is_some_and(|flags| flags != '0')
+    }
+}
+
+/// What a process has open.
+pub fn open_files(pid: i32) -> impl Iterator<Item = OpenFile> {
+    fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().filter_map(move |entry| {
+        let number = entry.file_name().to_str()?.to_owned();
+        Some(OpenFile { pid, number, metadata: fs::metadata(entry.path()).ok()? })
+    })
+}
+
+/// Starts a thread that takes no signal: one that another thread blocks must not end this process through it.
+///
+/// # Errors
+///
+/// There can be no more threads.
+pub fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
+    // A thread begins with the mask of the one that starts it.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let started = thread::Builder::new().spawn(work);
+    before.thread_set_mask()?;
+    started.map(drop).context("can't start a thread")
+}
+
+/// That a program did not end in time, with its last words.
+#[derive(Debug)]
+struct Late(String);
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Late {}
+
+/// Whether an error of [`output`] is that the program did not end in time.
+pub fn is_late(error: &anyhow::Error) -> bool {
+    error.is::<Late>()
+}
+
 /// Runs a program with `input`, and returns its standard output as text. Kills the program after `limit`, with the
 /// processes that it started. Doesn't wait for processes that outlive it.
 ///
 /// # Errors
 ///
-/// It can't be run, doesn't end in time, or fails; with the last line of its standard error.
+/// It can't be run, doesn't end in time (see [`is_late`]), or fails; with the last line of its standard error. A process
+/// that outlives it still holds its output.
 pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("{program}: can't be run"))?;
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    if let Some(mut stdin) = child.stdin.take() {
+    let fed = child.stdin.take().map_or(Ok(()), |mut stdin| {
         let input = input.to_owned();
         // A program that doesn't read its input reports why, or doesn't need it.
-        thread::spawn(move || stdin.write_all(input.as_bytes()));
+        spawn(move || drop(stdin.write_all(input.as_bytes())))
+    });
+    // Whatever failed, the program is waited for.
+    let ended = wait(&mut child, limit)?;
+    fed?;
+    let mut why = match ended {
+        Some(status) if status.success() => {
+            return stdout
+                .recv_timeout(REST)
+                .with_context(|| format!("{program}: it has ended, but its output has not: a process holds it"));
+        }
+        Some(status) => format!("{program}: failed with {status}"),
+        None => format!("{program}: did not end within {} s", limit.as_secs()),
+    };
+    let said = stderr.recv_timeout(REST).unwrap_or_default();
+    if let Some(said) = said.lines().rfind(|line| !line.trim().is_empty()) {
+        why = format!("{why}: {}", said.trim());
     }
-    let ended = wait(&program, &mut child, limit);
-    let text = |reader: mpsc::Receiver<String>| reader.recv_timeout(REST).unwrap_or_default();
     match ended {
-        Ok(()) => Ok(text(stdout)),
-        Err(error) => match text(stderr).lines().rfind(|line| !line.trim().is_empty()) {
-            Some(said) => bail!("{error:#}: {}", said.trim()),
-            None => Err(error),
-        },
+        Some(_) => bail!(why),
+        None => Err(Late(why).into()),
     }
 }
 
@@ -230,20 +309,23 @@ pub fn installed(program: &str) -> Result<String> {
 
 fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    // Without a thread, there is no output.
+    let _ = spawn(move || {
         let mut bytes = Vec::new();
-        // After a kill, the output doesn't matter.
-        let _ = pipe?.take(LIMIT).read_to_end(&mut bytes);
-        sender.send(String::from_utf8_lossy(&bytes).into_owned()).ok()
+        // An output that can't be read to its end is none.
+        if pipe.is_some_and(|pipe| pipe.take(LIMIT).read_to_end(&mut bytes).is_ok()) {
+            let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+        }
     });
     receiver
 }
 
-fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
+/// Waits for the end of a program; `None`: it was killed, because it did not end in time.
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let end = Instant::now() + limit;
-    let status = loop {
+    loop {
         if let Some(status) = child.try_wait()? {
-            break status;
+            return Ok(Some(status));
         }
         if Instant::now() >= end {
             // Its own children, too, such as a plugin of kubectl that waits for a browser.
@@ -253,14 +335,10 @@ fn wait(program: &str, child: &mut Child, limit: Duration) -> Result<()> {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
             child.wait()?;
-            bail!("{program}: did not end within {} s", limit.as_secs());
+            return Ok(None);
         }
         thread::sleep(Duration::from_millis(5));
-    };
-    if !status.success() {
-        bail!("{program}: failed with {status}");
     }
-    Ok(())
 }
 
 /// The processes that a process has started, and those that these have started.
@@ -316,12 +394,6 @@ mod tests {
                 "{found:?}"
             );
         }
-        let groups = format!(
-            "9:cpu,cpuacct:/kubepods/pod{hash}/{uid}\n8:name=systemd:/kubepods/pod{hash}/{uid}\n7:pids:/\n6:rdma:/../pod{hash}\n"
-        );
-        let group = format!("/kubepods/pod{hash}");
-        let expected = ["cpu,cpuacct", "systemd"].map(|controllers| (controllers.to_owned(), group.clone()));
-        assert_eq!(groups_in(&groups), expected);
         for (pod, ids, expected) in [
             (Some(hash), "71", Runs::StaticPod),
             (Some(hash), "\t71\t1", Runs::StaticPod),
@@ -332,6 +404,13 @@ mod tests {
         ] {
             assert_eq!(place_in(pod, ids), expected, "{pod:?} {ids:?}");
         }
+        let groups = format!(
+            "9:cpu,cpuacct:/kubepods/pod{hash}/{uid}\n8:name=systemd:/kubepods/pod{hash}/{uid}\n7:pids:/\n6:rdma:/../pod{hash}\n"
+        );
+        let group = format!("/kubepods/pod{hash}");
+        let expected = ["cpu,cpuacct", "systemd"].map(|controllers| (controllers.to_owned(), group.clone()));
+        assert_eq!(groups_in(&groups), expected);
+        assert_eq!([is_static(hash), is_static(uid)], [true, false]);
     }
 
     #[test]
@@ -403,6 +482,31 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_spawned_takes_no_signal() {
+        let (sender, receiver) = mpsc::channel();
+        spawn(move || sender.send(SigSet::thread_get_mask().unwrap()).unwrap()).unwrap();
+        let (mask, own) = (receiver.recv().unwrap(), SigSet::thread_get_mask().unwrap());
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+            assert_eq!((mask.contains(signal), own.contains(signal)), (true, false), "{signal}");
+        }
+    }
+
+    #[test]
+    fn what_a_process_has_open_is_known_and_whether_it_writes_there() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let reading = fs::File::open(file.path()).unwrap();
+        let here = fs::metadata(file.path()).unwrap();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let mut open: Vec<_> = open_files(pid)
+            .filter(|open| open.identity() == FileIdentity { device: here.dev(), inode: here.ino() })
+            .map(|open| (open.is_written(), fs::metadata(open.path()).unwrap().ino()))
+            .collect();
+        open.sort_unstable();
+        assert_eq!(open, [(false, here.ino()), (true, here.ino())]);
+        drop(reading);
+    }
+
+    #[test]
     fn what_it_says_last_is_why_it_failed() {
         let error = sh("echo first >&2; echo why >&2; echo >&2; exit 3", "", Duration::from_secs(10)).unwrap_err();
         assert_eq!(error.to_string(), "/bin/sh: failed with exit status: 3: why");
@@ -421,8 +525,8 @@ mod tests {
         let script = |then: &str| format!("sleep 60 & echo $! >{}; {then}", file.display());
         let mut limit = Duration::from_millis(100);
         let pid = loop {
-            let error = sh(&script("wait"), "", limit).unwrap_err().to_string();
-            assert!(error.contains("did not end"), "{error}");
+            let error = sh(&script("wait"), "", limit).unwrap_err();
+            assert!(is_late(&error) && error.to_string().contains("did not end"), "{error}");
             match fs::read_to_string(&file) {
                 Ok(pid) if pid.ends_with('\n') => break pid,
                 // On a slow machine, the shell is killed before it starts its child.
@@ -435,7 +539,12 @@ mod tests {
             assert!(Instant::now() < end, "{pid} still runs");
             thread::sleep(Duration::from_millis(5));
         }
-        sh(&script("true"), "", Duration::from_secs(60)).unwrap();
+        // It may have more to say, so what it said is not taken for all.
+        let error = sh(&script("echo half"), "", Duration::from_secs(60)).unwrap_err();
+        assert!(
+            error.to_string().contains("its output has not: a process holds it") && !is_late(&error),
+            "{error}"
+        );
         let pid = fs::read_to_string(&file).unwrap();
         assert!(still_runs(&pid), "{pid} was waited for");
         kill(Pid::from_raw(pid.trim_end().parse().unwrap()), Signal::SIGKILL).unwrap();

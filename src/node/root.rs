@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::dir::Dir;
@@ -24,14 +25,12 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, getegid, geteuid, link
 
 use super::names::temporary_name;
 use super::opening::reopen;
+use crate::facts::backup::{fingerprint, fingerprint_on};
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); this program follows as many.
 pub(super) const MAX_LINKS: usize = 40;
-
-/// The largest file that this program writes or replaces: one that it read, with the settings.
-const MAX_WRITTEN: usize = 2 * MAX_BYTES;
 
 /// A system call that failed, with its error number for callers that need it.
 #[derive(Debug)]
@@ -191,6 +190,14 @@ impl Root {
         }
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         Ok(Entry { kind, attributes, size, identity: identity(&stat), is_linked: stat.st_nlink > 1 })
+    }
+
+    /// When the content of what is at `path` was last changed, as far as the file tells; `None` if nothing can be seen
+    /// there.
+    pub fn written(&self, path: &str) -> Option<SystemTime> {
+        let stat = fstat(self.find(path).ok()?).ok()?;
+        let since = Duration::new(stat.st_mtime.try_into().ok()?, stat.st_mtime_nsec.try_into().ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
     /// Does an access control list say more about the file or directory at `path` than its mode does?
@@ -354,6 +361,13 @@ impl Root {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = openat(&self.fd, ".", flags, Mode::empty())?;
         Ok(Found { stat: fstat(&fd)?, fd, name: String::new() })
+    }
+
+    /// Finds what is at `path`, through links, and the directory in which it is, if it is not a directory itself. Nobody
+    /// can exchange one of them meanwhile.
+    pub(super) fn find_in(&self, path: &str) -> nix::Result<(OwnedFd, Option<OwnedFd>)> {
+        let place = self.walk(path, true).map_err(|stop| stop.errno)?;
+        Ok((place.found.fd, place.directory))
     }
 
     /// Opens the directory `path`.
@@ -574,6 +588,15 @@ impl From<Errno> for Stop {
     }
 }
 
+/// Which file it is, and its content, at one moment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    identity: FileIdentity,
+    size: i64,
+    /// The fingerprint of the content.
+    pub print: u64,
+}
+
 /// A name in an open directory. The methods don't follow a link with that name.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -599,19 +622,56 @@ impl Slot {
         })
     }
 
-    /// The identity and the bytes of the regular file `name` of this directory; `None` if there is none. A link is
-    /// none, and so is a file that is larger than any file that this program writes.
-    pub fn content(&self, name: &str) -> nix::Result<Option<(FileIdentity, Vec<u8>)>> {
-        let mut file = match self.open(name) {
+    /// What the regular file `name` of this directory is now; `None` if there is none. A link is none.
+    pub fn standing(&self, name: &str) -> nix::Result<Option<Standing>> {
+        self.standing_of(name, None)
+    }
+
+    /// Has the regular file `name` of this directory these bytes?
+    pub fn has(&self, name: &str, bytes: &[u8]) -> nix::Result<bool> {
+        let found = self.standing_of(name, i64::try_from(bytes.len()).ok())?;
+        Ok(found.is_some_and(|found| found.print == fingerprint(bytes)))
+    }
+
+    /// With `size`, a file of another size is none, and is not read: it may be of any size.
+    fn standing_of(&self, name: &str, size: Option<i64>) -> nix::Result<Option<Standing>> {
+        let file = match self.open(name) {
             Ok(file) => file,
             Err(Errno::ENOENT | Errno::EINVAL) => return Ok(None),
             Err(errno) => return Err(errno),
         };
-        let identity = identity(&fstat(&file)?);
-        let mut bytes = Vec::new();
-        let mut some = (&mut file).take(MAX_WRITTEN as u64 + 1);
-        some.read_to_end(&mut bytes).map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))?;
-        Ok(Some((identity, bytes)).filter(|(_, bytes)| bytes.len() <= MAX_WRITTEN))
+        let stat = fstat(&file)?;
+        if size.is_some_and(|size| size != stat.st_size) {
+            return Ok(None);
+        }
+        let (mut print, mut bytes) = (fingerprint(b""), vec![0; 1 << 16]);
+        let mut rest = file.take(u64::try_from(stat.st_size).unwrap_or_default());
+        loop {
+            match rest.read(&mut bytes) {
+                Ok(0) => return Ok(Some(Standing { identity: identity(&stat), size: stat.st_size, print })),
+                Ok(number) => print = fingerprint_on(print, bytes.get(..number).unwrap_or_default()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Errno::try_from(error).unwrap_or(Errno::EIO)),
+            }
+        }
+    }
+
+    /// Is the file in this slot still the one that this was?
+    pub fn is_still(&self, was: &Standing) -> nix::Result<bool> {
+        Ok(self.standing_of(&self.name, Some(was.size))?.as_ref() == Some(was))
+    }
+
+    /// Renames `from` to the name of this slot, over a file that must be `over`. `RENAME_EXCHANGE` would leave no moment
+    /// between the look and the rename, but it tells the kubelet that the manifest is gone.
+    ///
+    /// # Errors
+    ///
+    /// Among others, EEXIST: something else is there.
+    pub fn put_back(&self, from: &str, over: &Standing) -> nix::Result<()> {
+        match self.is_still(over)? {
+            true => self.rename(from, &self.name).and_then(|()| self.sync()),
+            false => Err(Errno::EEXIST),
+        }
     }
 
     /// Creates an empty file that only this user can read, and opens it for writing. First removes a file with that
@@ -670,9 +730,21 @@ impl Slot {
     /// Renames within the directory, unless the new name exists.
     pub fn rename_new(&self, from: &str, to: &str) -> nix::Result<()> {
         match renameat2(&self.dir, from, &self.dir, to, RenameFlags::RENAME_NOREPLACE) {
-            // The file system doesn't support this flag.
-            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename(from, to),
+            // The file system doesn't support this flag, as NFS.
+            Err(Errno::EINVAL | Errno::ENOSYS) => self.rename_by_link(from, to),
             other => other,
+        }
+    }
+
+    /// A new link is never made over a file. A directory has no second name, and some file systems have no links.
+    fn rename_by_link(&self, from: &str, to: &str) -> nix::Result<()> {
+        match linkat(&self.dir, from, &self.dir, to, AtFlags::empty()) {
+            Ok(()) => self.remove(from),
+            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::EMLINK | Errno::ENOSYS) => match self.identity_of(to) {
+                Err(Errno::ENOENT) => self.rename(from, to),
+                other => other.and(Err(Errno::EEXIST)),
+            },
+            Err(errno) => Err(errno),
         }
     }
 
@@ -920,12 +992,22 @@ mod tests {
     }
 
     #[test]
-    fn what_this_program_cannot_have_written_is_not_read_as_its_own() {
-        let node = Node::with(&[("/d/file", "")]);
+    fn a_file_of_any_size_is_known_again() {
+        let node = Node::with(&[("/d/file", ""), ("/d/other", "")]);
+        node.link("/d/link", "file");
         let slot = node.root.slot("/d/file").unwrap();
-        for (size, is_read) in [(MAX_WRITTEN, true), (MAX_WRITTEN + 1, false)] {
-            std::fs::write(node.host("/d/file"), vec![b'x'; size]).unwrap();
-            assert_eq!(slot.content("file").unwrap().is_some(), is_read, "{size}");
+        for size in [0, 5, 3 * MAX_BYTES] {
+            let bytes = vec![b'x'; size];
+            std::fs::write(node.host("/d/file"), &bytes).unwrap();
+            std::fs::write(node.host("/d/other"), &bytes).unwrap();
+            let standing = slot.standing("file").unwrap().unwrap();
+            assert!(standing.print == fingerprint(&bytes) && slot.is_still(&standing).unwrap(), "{size}");
+            assert!(slot.has("file", &bytes).unwrap() && !slot.has("file", b"other").unwrap(), "{size}");
+            // The same content, but another file.
+            assert_ne!(slot.standing("other").unwrap().unwrap(), standing, "{size}");
+            assert_eq!(slot.standing("link").unwrap(), None);
+            std::fs::write(node.host("/d/file"), [&bytes[..], b"y"].concat()).unwrap();
+            assert!(!slot.is_still(&standing).unwrap() && !slot.has("file", &bytes).unwrap(), "{size}");
         }
     }
 
@@ -971,10 +1053,18 @@ mod tests {
     fn what_somebody_made_meanwhile_is_not_written_over() {
         let node = Node::with(&[("/d/new", "ours"), ("/d/there", "theirs")]);
         let slot = node.root.slot("/d/there").unwrap();
-        assert_eq!(slot.rename_new("new", "there"), Err(Errno::EEXIST));
-        assert_eq!((node.text("/d/new").as_str(), node.text("/d/there").as_str()), ("ours", "theirs"));
-        slot.rename_new("new", "free").unwrap();
-        assert_eq!(node.root.list("/d").unwrap().unwrap(), ["free", "there"]);
+        // On some file systems, it is done by a link.
+        for rename in [Slot::rename_new, Slot::rename_by_link] {
+            assert_eq!(rename(&slot, "new", "there"), Err(Errno::EEXIST));
+            assert_eq!((node.text("/d/new").as_str(), node.text("/d/there").as_str()), ("ours", "theirs"));
+            rename(&slot, "new", "free").unwrap();
+            assert_eq!(node.root.list("/d").unwrap().unwrap(), ["free", "there"]);
+            slot.rename("free", "new").unwrap();
+        }
+        std::fs::create_dir(node.host("/d/directory")).unwrap();
+        assert_eq!(slot.rename_by_link("directory", "there"), Err(Errno::EEXIST));
+        slot.rename_by_link("directory", "renamed").unwrap();
+        assert_eq!(node.root.list("/d").unwrap().unwrap(), ["new", "renamed", "there"]);
     }
 
     #[test]

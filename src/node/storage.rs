@@ -50,10 +50,8 @@ pub fn look(
         Some((MountSource::Device { name, .. }, state)) => {
             let judgement = match (mounts(), read_block(&device_path(name))) {
                 (Ok(mounts), Some(block)) => persistence::judge_device(&mounts, &block, &read_block),
-                (Err(why), _) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
-                (_, None) => {
-                    Judgement { lasting: Lasting::Unknown, reason: format!("{name}, which does not exist") }
-                }
+                (Err(why), _) => unknown(format!("{why:#}")),
+                (_, None) => unknown(format!("{name}, which does not exist")),
             };
             // The file system will use a part of the device for itself.
             let room = state.size / 100 * 93;
@@ -74,7 +72,7 @@ pub fn look(
     // The list of mounts has paths without links.
     let judgement = match (mounts(), resolve(root, place)) {
         (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &read_block),
-        (Err(why), _) | (_, Err(why)) => Judgement { lasting: Lasting::Unknown, reason: format!("{why:#}") },
+        (Err(why), _) | (_, Err(why)) => unknown(format!("{why:#}")),
     };
     Ok(LogPlace {
         judgement,
@@ -83,6 +81,10 @@ pub fn look(
         is_read_only: stat.flags().contains(FsFlags::ST_RDONLY),
         history,
     })
+}
+
+fn unknown(reason: String) -> Judgement {
+    Judgement { lasting: Lasting::Unknown, reason, is_layer: false }
 }
 
 /// All mounts that this process sees.

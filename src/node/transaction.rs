@@ -23,11 +23,11 @@ use super::hidden::{Hidden, Hide};
 use super::leftovers;
 use super::names::{kept_name, temporary_name};
 use super::obstacle;
-use super::root::{Root, Slot, set_attributes, split, warn_on_error};
+use super::root::{Root, Slot, Standing, set_attributes, split, warn_on_error};
 use super::storage::mounted_at;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::backup::{Set, Why, fingerprint};
-use crate::facts::file::{Attributes, FileIdentity, FileKind, Snapshot};
+use crate::facts::backup::{Set, Why};
+use crate::facts::file::{Attributes, FileKind, Snapshot};
 use crate::storage::blank::Content;
 use crate::storage::unit::UNITS;
 
@@ -163,10 +163,7 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
         Change::SetAttributes { before, .. } => root.stat(path)?.is_some_and(|entry| entry.attributes == *before),
         Change::WriteFile { before: Some(before), .. }
         | Change::MoveAway { before, .. }
-        | Change::RemoveFile { before, .. } => {
-            let now = root.read(path, before.bytes.len());
-            matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
-        }
+        | Change::RemoveFile { before, .. } => is_as_before(root, path, before),
         // `cluster::replace` compares it once more.
         Change::WriteCluster { .. } => true,
         Change::Format { device, .. } => device::judge_content(device)? == Content::Blank,
@@ -176,6 +173,11 @@ fn holds(root: &Root, change: &Change) -> Result<bool> {
             root.stat(path)?.is_some_and(|entry| entry.kind == FileKind::Directory && entry.attributes == *before)
         }
     })
+}
+
+fn is_as_before(root: &Root, path: &str, before: &Snapshot) -> bool {
+    let now = root.read(path, before.bytes.len());
+    matches!(now, Ok(Some(now)) if now.bytes == before.bytes && now.attributes == before.attributes)
 }
 
 /// What undoes one step.
@@ -200,26 +202,6 @@ enum Undo {
     Unmount(String),
     /// Put back the text of the cluster's kubeadm configuration: the new text, and the previous one.
     Cluster(String, String),
-}
-
-/// What a run wrote to a file.
-#[derive(Debug, PartialEq, Eq)]
-struct Standing {
-    identity: FileIdentity,
-    print: u64,
-}
-
-impl Standing {
-    /// What is under a name of a directory; `None` if nothing is there that a run can have written.
-    fn of(slot: &Slot, name: &str) -> nix::Result<Option<Standing>> {
-        let found = slot.content(name)?;
-        Ok(found.map(|(identity, bytes)| Standing { identity, print: fingerprint(&bytes) }))
-    }
-
-    /// Is this still there?
-    fn stands(&self, slot: &Slot) -> nix::Result<bool> {
-        Ok(Standing::of(slot, &slot.name)?.as_ref() == Some(self))
-    }
 }
 
 /// Makes the directories, writes the temporary files and keeps the previous ones. Returns the slot of each change to
@@ -322,11 +304,7 @@ fn commit(
         // check.
         match (change, &slot) {
             (Change::WriteFile { before: Some(before), .. }, Some(slot)) => expect_unchanged(root, slot, before)?,
-            (Change::WriteFile { .. } | Change::MoveAway { .. } | Change::RemoveFile { .. }, _)
-                if !holds(root, change)? =>
-            {
-                bail!("{path} was changed by another program meanwhile; run again")
-            }
+            (Change::WriteFile { .. }, _) if !holds(root, change)? => bail!(changed_meanwhile(root, path)),
             _ => {}
         }
         match (change, slot) {
@@ -334,13 +312,8 @@ fn commit(
                 replace(root, &slot, (before.as_ref(), attributes), undo, hiding)?;
                 kept.extend(before.is_some().then_some(slot));
             }
-            (Change::MoveAway { .. } | Change::RemoveFile { .. }, Some(slot)) => {
-                let failed = |errno| root.error("move away", path, errno);
-                let name = kept_name(&slot.name);
-                // If a kept file of an earlier run were the same file, rename(2) would do nothing.
-                slot.remove(&name).and_then(|()| slot.rename(&slot.name, &name)).map_err(failed)?;
-                undo.push(Undo::Return(Rc::clone(&slot)));
-                slot.sync().map_err(failed)?;
+            (Change::MoveAway { before, .. } | Change::RemoveFile { before, .. }, Some(slot)) => {
+                move_away(root, &slot, before, undo)?;
                 kept.push(slot);
             }
             (Change::SetAttributes { before, after, .. }, _) => {
@@ -399,21 +372,25 @@ fn replace(
 ) -> Result<()> {
     let failed = |errno| root.error("replace", &slot.path, errno);
     let new = temporary_name(&slot.name);
-    let standing = Standing::of(slot, &new).map_err(failed)?;
+    let standing = slot.standing(&new).map_err(failed)?;
     let standing = standing.ok_or_else(|| failed(Errno::ENOENT))?;
     match before {
         Some(before) => {
-            let staged = hiding.hide.take_if(|hide| hide.is_of(slot)).map(|hide| hide.stage(root, slot, &new, to));
-            match staged {
-                Some(Ok(hidden)) => {
+            let hide = hiding.hide.take_if(|hide| hide.is_of(slot));
+            let hidden = match hide.map(|hide| hide.stage(root, slot, &new, to)) {
+                None => None,
+                Some(staged) => {
+                    let staged = staged.inspect_err(|why| log::info!("{}: not hidden: {why:#}", slot.path)).ok();
                     // The net took its time.
-                    expect_unchanged(root, slot, before)?;
-                    hiding.hidden.insert(hidden).take_away()
+                    if let Err(changed) = expect_unchanged(root, slot, before) {
+                        staged.map_or(Ok(()), Hidden::discard).map_err(failed)?;
+                        return Err(changed);
+                    }
+                    staged
                 }
-                Some(Err(why)) => {
-                    log::info!("{}: not hidden: {why:#}", slot.path);
-                    slot.rename(&new, &slot.name)
-                }
+            };
+            match hidden {
+                Some(hidden) => hiding.hidden.insert(hidden).take_away(),
                 None => slot.rename(&new, &slot.name),
             }
         }
@@ -428,11 +405,39 @@ fn replace(
     slot.sync().map_err(failed)?;
     // An editor may have saved into the previous file after the check; then that comes back.
     let Some(before) = before else { return Ok(()) };
-    let kept = slot.content(&kept_name(&slot.name)).map_err(failed)?;
-    if kept.is_none_or(|(_, kept)| kept != before.bytes) {
-        bail!("{} was changed by another program meanwhile; run again", slot.path);
-    }
+    let is_kept = slot.has(&kept_name(&slot.name), &before.bytes).map_err(failed)?;
+    ensure!(is_kept, changed_meanwhile(root, &slot.path));
     Ok(())
+}
+
+/// Renames a file, or a link to one, to its kept name.
+///
+/// # Errors
+///
+/// Another program changed it meanwhile; the file system reports an error.
+fn move_away(root: &Root, slot: &Rc<Slot>, before: &Snapshot, undo: &mut Vec<Undo>) -> Result<()> {
+    let failed = |errno| root.error("move away", &slot.path, errno);
+    let changed = || changed_meanwhile(root, &slot.path);
+    let identity = slot.identity_of(&slot.name);
+    // A link goes, and its target stays.
+    let is_link = matches!(slot.open(&slot.name), Err(Errno::EINVAL));
+    match is_link {
+        true => ensure!(is_as_before(root, &slot.path, before), changed()),
+        false => expect_unchanged(root, slot, before)?,
+    }
+    let kept = kept_name(&slot.name);
+    // If a kept file of an earlier run were the same file, rename(2) would do nothing.
+    slot.remove(&kept).and_then(|()| slot.rename(&slot.name, &kept)).map_err(failed)?;
+    undo.push(Undo::Return(Rc::clone(slot)));
+    slot.sync().map_err(failed)?;
+    // An editor may have saved after the check; then that comes back.
+    let is_same = slot.identity_of(&kept) == identity;
+    ensure!(is_same && (is_link || slot.has(&kept, &before.bytes).map_err(failed)?), changed());
+    Ok(())
+}
+
+fn changed_meanwhile(root: &Root, path: &str) -> String {
+    format!("{} was changed by another program meanwhile; run again", root.shown(path))
 }
 
 /// Fails if the file in a held directory is not the one that was read: the same file, with the same bytes and
@@ -440,7 +445,7 @@ fn replace(
 fn expect_unchanged(root: &Root, slot: &Slot, before: &Snapshot) -> Result<()> {
     match slot.read(root, before.bytes.len()) {
         Ok(Some(now)) if now == *before => Ok(()),
-        _ => bail!("{} was changed by another program meanwhile; run again", root.shown(&slot.path)),
+        _ => bail!(changed_meanwhile(root, &slot.path)),
     }
 }
 
@@ -448,12 +453,15 @@ fn expect_unchanged(root: &Root, slot: &Slot, before: &Snapshot) -> Result<()> {
 /// user may have made it.
 fn hold(root: &Root, path: &str) -> Result<OwnedFd> {
     let failed = |errno| root.error("set the owner, mode or label of", path, errno);
-    let found = root.find(path).map_err(failed)?;
-    let stat = fstat(&found).map_err(failed)?;
-    let is_file = FileKind::of(stat.st_mode) == FileKind::File;
-    let directory = root.slot(&root.real(path)?)?.dir;
+    let (found, directory) = root.find_in(path).map_err(failed)?;
+    let is_linked = fstat(&found).map_err(failed)?.st_nlink > 1;
+    let is_shared = match directory {
+        Some(directory) => root.is_shared(&fstat(&directory).map_err(failed)?),
+        // A directory has no second name.
+        None => false,
+    };
     ensure!(
-        !is_file || stat.st_nlink == 1 || !root.is_shared(&fstat(&directory).map_err(failed)?),
+        !is_linked || !is_shared,
         "{} has a second name (a hard link), and others than root can write to its directory; remove one of the names",
         root.shown(path)
     );
@@ -526,10 +534,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
             (slot.path.clone(), "may have a temporary file beside it", done)
         }
         Undo::PutBack(slot, written) => {
-            let done = written.stands(&slot).and_then(|stands| match stands {
-                true => slot.rename(&kept_name(&slot.name), &slot.name).and_then(|()| slot.sync()),
-                false => Err(Errno::EEXIST),
-            });
+            let done = slot.put_back(&kept_name(&slot.name), &written);
             (slot.path.clone(), "may not be the previous file", unless_foreign(&slot, done))
         }
         Undo::Return(slot) => {
@@ -542,7 +547,7 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
             (slot.path.clone(), "may not be the previous file", done)
         }
         Undo::Remove(slot, written) => {
-            let done = written.stands(&slot).and_then(|stands| match stands {
+            let done = slot.is_still(&written).and_then(|stands| match stands {
                 true => slot.remove(&slot.name).and_then(|()| slot.sync()),
                 false => Err(Errno::EEXIST),
             });
@@ -662,6 +667,57 @@ mod tests {
             // The previous files are in a complete backup, and no temporary file is left.
             assert_eq!(node.sets(), ["20261124T121326Z"], "{path}");
             assert!(!node.names().iter().any(|name| name.contains("kube-audit-bootstrap")), "{:?}", node.names());
+        }
+    }
+
+    /// Somebody may have made a small file a large one before a restore with `--force`.
+    #[test]
+    fn a_file_of_any_size_is_replaced_and_put_back() {
+        let (node, large) = (node(), "x".repeat(3 << 20));
+        node.put(POLICY, &large);
+        let write = |path: &str, text: &str| {
+            let before = node.root.read(path, 4 << 20).unwrap();
+            Change::WriteFile { path: path.into(), before, bytes: text.into(), attributes: mode(0o600) }
+        };
+        let changes = [write(POLICY, "policy"), write("/etc/new/file", &large), node.fail_late("/var/lib/x")];
+        let error = node.apply(&changes, 0).unwrap_err().to_string();
+        assert!(error.ends_with("the node is as it was"), "{error}");
+        assert!(node.text(POLICY) == large && !node.exists("/etc/new/file"));
+        node.apply(&changes[..2], 1).unwrap();
+        assert!(node.text(POLICY) == "policy" && node.text("/etc/new/file") == large);
+        node.apply(&[write(POLICY, &large)], 2).unwrap();
+        assert!(node.text(POLICY) == large);
+    }
+
+    /// The directory of a path may be another one than the one that a run holds since it was staged.
+    #[test]
+    fn what_is_moved_away_is_the_file_that_was_looked_at() {
+        let directory = "/etc/kubernetes/manifests";
+        for is_link in [false, true] {
+            let node = node();
+            if is_link {
+                fs::rename(node.host(STRAY), node.host("/stray")).unwrap();
+                node.link(STRAY, "/stray");
+            }
+            let changes = [node.move_away(STRAY)];
+            let mut undo = Vec::new();
+            let slots = stage(&node.root, &changes, &mut undo).unwrap();
+            // Another directory takes its name, and an editor saves in the one that is held.
+            fs::rename(node.host(directory), node.host("/held")).unwrap();
+            if is_link {
+                node.put("/stray", "saved by hand");
+            } else {
+                node.put(STRAY, "stray");
+                node.put("/held/kube-apiserver.yaml.bak", "saved by hand");
+            }
+            let set = backup::begin(&node.root, &changes, &Why::Apply, at(0)).unwrap();
+            let error = commit(&node.root, &changes, slots, &mut undo, &mut Hiding::default()).unwrap_err();
+            assert!(take_back(&node.root, undo, &set, error).to_string().contains("by another program meanwhile"));
+            assert_eq!(
+                node.text(if is_link { "/stray" } else { "/held/kube-apiserver.yaml.bak" }),
+                "saved by hand"
+            );
+            assert!(node.exists("/held/kube-apiserver.yaml.bak"));
         }
     }
 
@@ -867,7 +923,7 @@ mod tests {
         let set = backup::begin(&node.root, &[node.write(POLICY, "policy")], &Why::Apply, at(0)).unwrap();
         // There is no kept file to put back.
         let slot = Rc::new(node.root.slot(POLICY).unwrap());
-        let standing = Standing::of(&slot, &slot.name).unwrap().unwrap();
+        let standing = slot.standing(&slot.name).unwrap().unwrap();
         let undo = vec![Undo::PutBack(slot, standing)];
         let error = take_back(&node.root, undo, &set, anyhow!("the cause")).to_string();
         let copies = format!("{BACKUPS}/20261124T121326Z.partial");

@@ -24,6 +24,8 @@ pub enum State {
     Differs,
     /// It has something else, and the manifest was written after it started, so the kubelet is about to restart it.
     Pending,
+    /// It takes no requests, because it is being started or ended, or it is not started yet.
+    Starting,
     /// It does not answer, or it does not run and nothing is about to start it.
     Silent,
     /// No API server runs, it is not known which one is that of the manifest, or its files do not tell.
@@ -38,6 +40,7 @@ impl State {
             State::Ok => "ok",
             State::Differs => "differs",
             State::Pending => "pending",
+            State::Starting => "starting",
             State::Silent => "silent",
             State::Unknown => "unknown",
         }
@@ -81,12 +84,12 @@ impl InForce {
         let logs = "see the kubelet's log (journalctl -u kubelet) and its own (crictl ps -a, crictl logs)";
         let (state, text) = match why {
             Away::Gone if is_new => (
-                State::Pending,
+                State::Starting,
                 format!("{path}: the kubelet has not started the API server yet; look again in a minute"),
             ),
             Away::Gone => (State::Silent, format!("{path}: no API server of this manifest runs; {logs}")),
             Away::Closed => (
-                State::Pending,
+                State::Starting,
                 format!(
                     "{path}: the API server (process {pid}) takes no requests: it is being started or ended; look again \
                      in a minute"
@@ -369,6 +372,23 @@ mod tests {
         {
             let found = judge(&running(manifest, None), "", &|_| None);
             assert_eq!((found.state, found.process, found.outdated()), (state, process, process), "{manifest}");
+        }
+    }
+
+    #[test]
+    fn an_api_server_that_is_being_started_is_not_one_to_replace() {
+        let silent = Away::Silent("why".to_owned());
+        let (new, old) = (Some(Duration::from_secs(10)), Some(SETTLED));
+        for (why, age, state) in [
+            (&Away::Gone, new, State::Starting),
+            (&Away::Gone, old, State::Silent),
+            (&Away::Closed, old, State::Starting),
+            (&silent, new, State::Silent),
+        ] {
+            let mut found = InForce { state: State::Pending, ..InForce::default() };
+            found.add_away("/m", Some(7), why, age);
+            assert_eq!((found.state, found.process, found.outdated()), (state, Some(7), None), "{why:?} {age:?}");
+            assert!(!found.is_settled());
         }
     }
 

@@ -410,7 +410,7 @@ mod tests {
                         kube-apiserver\n    command:\n    - kube-apiserver\n    image: registry.k8s.io/kube-apiserver:v1.31.4\n";
 
     fn seen(lasting: Lasting, available: u64) -> LogPlace {
-        let judgement = Judgement { lasting, reason: "somewhere".to_owned() };
+        let judgement = Judgement { lasting, reason: "somewhere".to_owned(), is_layer: false };
         let disk = Some(Disk { total: 100 << 30, available, eviction: 0 });
         LogPlace { judgement, disk, capacity: 100 << 30, is_read_only: false, history: LogHistory::default() }
     }

@@ -459,7 +459,7 @@ impl Planner<'_> {
             State::Differs => true,
             // The API server that starts next may read the policy before it is written.
             State::Pending => is_written,
-            State::Silent | State::Unknown => {
+            State::Starting | State::Silent | State::Unknown => {
                 is_written || is_marked.map_or_else(|| self.is_half_done(path), |is_marked| !is_marked)
             }
         }

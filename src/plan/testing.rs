@@ -99,7 +99,11 @@ pub fn audited(config: &Config) -> (Facts, Targets) {
 
 /// A log directory about which everything is known.
 pub fn seen() -> LogPlace {
-    let judgement = Judgement { lasting: Lasting::Persistent, reason: "ext4 at / on the disk vda1".to_owned() };
+    let judgement = Judgement {
+        lasting: Lasting::Persistent,
+        reason: "ext4 at / on the disk vda1".to_owned(),
+        is_layer: false,
+    };
     let disk = Some(Disk { total: 40 << 30, available: 31 << 30, eviction: 4 << 30 });
     // One file each hour, from 2026-11-24T12:13:26Z.
     let start = 1_795_522_406;

@@ -27,6 +27,8 @@ pub struct Restore {
     pub gone: Vec<String>,
     /// What does not change, and why.
     pub notes: Vec<String>,
+    /// The note that says why the cluster's kubeadm configuration is not put back.
+    pub cluster_stays: Option<String>,
 }
 
 /// A file that somebody else changed.
@@ -247,7 +249,7 @@ impl Back<'_> {
     fn put_cluster_back(&mut self, goal: &Goal) {
         let path = &goal.record.path;
         let Some(now) = &goal.now.cluster else {
-            return self.note(format!(
+            return self.cluster_stays(format!(
                 "{path} is not put back, because it is in the cluster, and this is not a running node"
             ));
         };
@@ -260,8 +262,13 @@ impl Back<'_> {
                 }
                 self.restore.changes.insert(0, change);
             }
-            Err(note) => self.note(note),
+            Err(note) => self.cluster_stays(note),
         }
+    }
+
+    fn cluster_stays(&mut self, why: String) {
+        self.restore.cluster_stays = Some(why.clone());
+        self.note(why);
     }
 
     fn put_back(&mut self, goal: &Goal) {
@@ -865,6 +872,33 @@ mod tests {
         let step = step("ID", None, text);
         let record = Record { path: path.to_owned(), action, attributes, ..step.record.clone() };
         Goal { record, set: "ID".to_owned(), steps: text.map(|_| step).into_iter().collect(), now }
+    }
+
+    /// A rollback is not whole without it, and its note need not begin with its name.
+    #[test]
+    fn why_the_clusters_configuration_is_not_put_back_is_known_as_such() {
+        let cut = "is not put back";
+        for (now, why) in [
+            (Some(Ok("after".to_owned())), None),
+            (Some(Ok("upgraded".to_owned())), Some(cut)),
+            (
+                Some(Err("kubectl: connection refused".to_owned())),
+                Some("kubectl: connection refused, so it is not"),
+            ),
+            (None, Some(cut)),
+        ] {
+            let attributes = Attributes::new(0, 0, 0);
+            let steps = vec![step("ID", Some("before"), Some("after"))];
+            let path = KUBEADM_CONFIG.to_owned();
+            let record = Record { path, action: Action::Cluster, attributes, ..steps[0].record.clone() };
+            let case = format!("{now:?}");
+            let now = Now { cluster: now, ..Now::default() };
+            let goals = vec![Goal { record, set: "ID".to_owned(), steps, now }];
+            let restore = plan(&WayBack { sets: vec![], goals, is_host: true }, false);
+            assert_eq!(restore.cluster_stays.is_some(), why.is_some(), "{case}");
+            assert!(restore.cluster_stays.iter().all(|stays| stays.contains(why.unwrap_or_default())), "{case}");
+            assert_eq!(restore.notes, Vec::from_iter(restore.cluster_stays), "{case}");
+        }
     }
 
     #[test]

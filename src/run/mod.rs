@@ -27,8 +27,8 @@ use misuse::Misuse;
 use crate::audit;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
-use crate::facts::PatchFacts;
 use crate::facts::file::Files;
+use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
 use crate::node::{container, kubelet, observe, obstacle};
 use crate::path::STATE;
@@ -115,9 +115,8 @@ impl Run<'_> {
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
-        // A flag names a kubeconfig, and that names further files: each round looks at what the one before asked for.
-        let (wiring, lenient) = loop {
-            let mut identity = identify(&intent, &facts)?;
+        let judge = |facts: &Facts| {
+            let mut identity = identify(&intent, facts)?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -126,11 +125,11 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, &facts, patches, identity)?;
-            if !look_at(root, &wiring.referenced, &mut facts.files) {
-                break (wiring, lenient);
-            }
+            let wiring = wire(&intent, facts, patches, identity)?;
+            let asked = wiring.referenced.clone();
+            Ok(((wiring, lenient), asked))
         };
+        let (wiring, lenient) = settle(root, &mut facts, |facts| &mut facts.files, judge)?;
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
@@ -144,39 +143,54 @@ impl Run<'_> {
     }
 }
 
-/// Looks at the paths that were asked for and are not known yet. Returns whether there were any.
-fn look_at(root: &Root, asked: &BTreeSet<String>, files: &mut Files) -> bool {
-    let unknown: Vec<_> = asked.iter().filter(|path| !files.contains_key(*path)).cloned().collect();
-    let is_any = !unknown.is_empty();
-    files.extend(unknown.into_iter().map(|path| {
-        let seen = observe::named_file(root, &path);
-        (path, seen)
-    }));
-    is_any
+/// Judges what is known until nothing more is asked for: a flag names a kubeconfig, and that names further files, so each
+/// round looks at what the one before asked for. `judge` returns its verdict, and the paths that it asks for.
+fn settle<K, V>(
+    root: &Root,
+    known: &mut K,
+    files: fn(&mut K) -> &mut Files,
+    mut judge: impl FnMut(&K) -> Result<(V, BTreeSet<String>)>,
+) -> Result<V> {
+    loop {
+        let (verdict, mut asked) = judge(known)?;
+        let files = files(known);
+        asked.retain(|path| !files.contains_key(path));
+        if asked.is_empty() {
+            return Ok(verdict);
+        }
+        files.extend(asked.into_iter().map(|path| {
+            let seen = observe::named_file(root, &path);
+            (path, seen)
+        }));
+    }
 }
 
 /// The error of a proof, and why the API server of the manifest can't start, if a file that its flags name is the
 /// reason.
 pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     let Ok(Some(text)) = observe::manifest(root, path) else { return error };
-    let mut files = Files::new();
-    loop {
-        let question = Question { files: &files, path, keeps: true, is_ours: false };
-        let Ok(verdict) = manifest::judge(&text.text, &question) else { return error };
-        if !look_at(root, &verdict.asked, &mut files) {
-            let link = || {
-                verdict.opened.iter().find_map(|opened| {
-                    let link = container::misleading_link(root, opened)?;
-                    let what = misleading(&opened.on_host, &link);
-                    Some(format!("{what}; mount the directory that it leads to at the same path"))
-                })
-            };
-            let why = verdict.faults.into_iter().chain(verdict.missing).next().or_else(link);
-            return match why {
-                Some(why) => anyhow!("{error:#}; {why}"),
-                None => error,
-            };
-        }
+    let judged = settle(
+        root,
+        &mut Files::new(),
+        |files| files,
+        |files| {
+            let question = Question { files, path, keeps: true, is_ours: false };
+            let mut verdict = manifest::judge(&text.text, &question).map_err(|refusal| anyhow!("{refusal}"))?;
+            let asked = std::mem::take(&mut verdict.asked);
+            Ok((verdict, asked))
+        },
+    );
+    let Ok(verdict) = judged else { return error };
+    let link = || {
+        verdict.opened.iter().find_map(|opened| {
+            let link = container::misleading_link(root, opened)?;
+            let what = misleading(&opened.on_host, &link);
+            Some(format!("{what}; mount the directory that it leads to at the same path"))
+        })
+    };
+    match verdict.faults.into_iter().chain(verdict.missing).next().or_else(link) {
+        Some(why) => anyhow!("{error:#}; {why}"),
+        None => error,
     }
 }
 

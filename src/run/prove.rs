@@ -1,6 +1,5 @@
 //! Proves that the API server on this node audits, and rolls back if there is no proof.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -138,9 +137,34 @@ pub enum Evidence {
 #[derive(Debug)]
 enum EventSource {
     File(Tail),
-    /// The container's standard output, which the container runtime writes to a file.
-    Container,
+    /// The container's standard output, which the container runtime writes to a file: that of the last process.
+    Container(Option<Tail>),
     Nowhere,
+}
+
+/// What was seen of the events of one process.
+#[derive(Debug)]
+struct Events {
+    /// A random text in the URL of the program's request, by which its event is recognised.
+    mark: String,
+    /// The event of that request was seen.
+    is_marked: bool,
+    /// When the newest request with an event was received, as [`event_time`] has it.
+    newest: Option<String>,
+    /// Since when the program waits for events of what the cluster does.
+    quiet: Option<Instant>,
+}
+
+impl Events {
+    fn none() -> Events {
+        Events { mark: kubectl::mark(), is_marked: false, newest: None, quiet: None }
+    }
+
+    fn add(&mut self, line: &str) {
+        let Some(time) = event_time(line, RECEIVED) else { return };
+        self.is_marked |= line.contains(&self.mark);
+        self.newest = self.newest.take().max(Some(time));
+    }
 }
 
 /// What is at the path of the manifest, compared with what the proof is about.
@@ -178,12 +202,9 @@ pub struct Watch {
     hidden: Option<Hidden>,
     starts: Starts,
     source: EventSource,
-    /// A random text in the URL of the program's request, by which its event is recognised.
-    mark: String,
+    events: Events,
     /// The last error of a request.
     heard: Option<String>,
-    /// Since when the program waits for events of what the cluster does.
-    quiet: Option<Instant>,
 }
 
 impl Watch {
@@ -228,9 +249,8 @@ impl Watch {
             outgoing: None,
             hidden: None,
             source: EventSource::Nowhere,
-            mark: kubectl::mark(),
+            events: Events::none(),
             heard: None,
-            quiet: None,
         })
     }
 
@@ -238,8 +258,8 @@ impl Watch {
     fn find_events(&mut self, root: &Root) -> Result<()> {
         let Auditing { flags, log, .. } = &self.auditing;
         self.source = match (log, flags.get("audit-log-path").map(String::as_str)) {
-            (Some(log), _) => EventSource::File(Tail::from_now(log)),
-            (None, Some("-")) => EventSource::Container,
+            (Some(log), _) => EventSource::File(Tail::from_now(root, log)),
+            (None, Some("-")) => EventSource::Container(None),
             // A webhook has them, or a volume of the pod that this program cannot see.
             (None, path) if path.is_some() || flags.contains_key("audit-webhook-config-file") => {
                 EventSource::Nowhere
@@ -251,6 +271,7 @@ impl Watch {
             ),
         };
         self.policy = policy_of(root, &self.auditing)?;
+        self.events = Events::none();
         self.evidence = self.expected();
         Ok(())
     }
@@ -300,7 +321,7 @@ impl Watch {
                     continue;
                 }
             }
-            let seen = self.look(&proof, processes, kubelet);
+            let seen = self.look(root, &proof, processes, kubelet);
             let after = start.elapsed();
             match proof.next(&seen, after) {
                 Next::Reached(reached) => progress(after, reached.reached()),
@@ -312,7 +333,7 @@ impl Watch {
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // The program could make no request.
-                        Evidence::Question(_) if !self.is_recorded(&process) => Evidence::Traffic,
+                        Evidence::Question(_) if !self.events.is_marked => Evidence::Traffic,
                         evidence => evidence,
                     };
                     let answered = self.answered.unwrap_or(Answered::ByItsPort);
@@ -357,7 +378,7 @@ impl Watch {
     }
 
     /// What can be seen at this moment.
-    fn look(&mut self, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
+    fn look(&mut self, root: &Root, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
         let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
         let starts = self.starts.count(&self.container.logs());
         let ended = if processes.is_empty() { self.newest_words(&processes) } else { None };
@@ -370,6 +391,8 @@ impl Watch {
         match proof.stage() {
             ProofStage::Process => {}
             ProofStage::Answer => {
+                // What another process did is no evidence of this one.
+                self.events = Events::none();
                 let answers = apiserver::check_answers(process);
                 seen.answers = answers.is_ok();
                 self.answered = answers.as_ref().ok().copied();
@@ -378,7 +401,7 @@ impl Watch {
                     self.evidence = self.expected();
                 }
             }
-            ProofStage::Event => seen.event = self.has_event(process),
+            ProofStage::Event => seen.event = self.has_event(root, process),
         }
         seen
     }
@@ -437,17 +460,21 @@ impl Watch {
     }
 
     /// Whether the log has the event of this proof.
-    fn has_event(&mut self, process: &Process) -> bool {
+    fn has_event(&mut self, root: &Root, process: &Process) -> bool {
         if !self.wants_event() {
             return true;
         }
+        self.read_events(root, process);
         if let Evidence::Question(path) = self.evidence {
-            if self.is_recorded(process) {
+            if self.events.is_marked {
                 return true;
             }
             // Ask again each time, because an API server that has just started may refuse a request.
-            match kubectl::ask(process, &format!("{path}?{}", self.mark)) {
-                Answer::Text(..) => return self.is_recorded(process),
+            match kubectl::ask(process, &format!("{path}?{}", self.events.mark)) {
+                Answer::Text(..) => {
+                    self.read_events(root, process);
+                    return self.events.is_marked;
+                }
                 Answer::Missing(why) => {
                     self.heard = Some(why);
                     return false;
@@ -456,14 +483,14 @@ impl Watch {
             }
         }
         let Some(start) = apiserver::start_time(process).map(time::stamp) else { return false };
-        if self.text_of(process).lines().any(|line| event_time(line, RECEIVED).is_some_and(|time| time > start)) {
+        if self.events.newest.as_ref().is_some_and(|time| *time > start) {
             return true;
         }
         // The policy may record only rare requests, such as exec. The API server creates the file when it starts, and
         // reports an error if it can't write to it.
         let EventSource::File(log) = &self.source else { return false };
-        let is_rare = self.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
-            && Path::new(log.path()).exists()
+        let is_rare = self.events.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
+            && log.exists(root)
             && pod::newest_words(self.new_logs(), &|_| true).is_none();
         if is_rare {
             self.evidence = Evidence::Rare;
@@ -471,21 +498,25 @@ impl Watch {
         is_rare
     }
 
-    /// Whether the log has the event of the program's own request.
-    fn is_recorded(&self, process: &Process) -> bool {
-        // Other lines of a container's log also have requests.
-        self.text_of(process).lines().any(|line| line.contains(&self.mark) && event_time(line, RECEIVED).is_some())
-    }
-
-    /// What was written to the log since the start; for standard output, what the container of this process wrote.
-    fn text_of(&self, process: &Process) -> String {
-        match &self.source {
-            EventSource::File(tail) => tail.text().unwrap_or_default(),
-            EventSource::Container => {
-                self.container.log_of(process).and_then(|log| pod::output(&log).ok()).unwrap_or_default()
+    /// Reads on in the log; for standard output, in what the container of this process wrote.
+    fn read_events(&mut self, root: &Root, process: &Process) {
+        let (tail, is_mixed) = match &mut self.source {
+            EventSource::File(tail) => (tail, false),
+            EventSource::Container(tail) => {
+                let Some(log) = self.container.log_of(process) else { return };
+                let path = log.path.to_string_lossy().into_owned();
+                let tail = match tail.take().filter(|tail| tail.path() == path) {
+                    Some(same) => tail.insert(same),
+                    None => tail.insert(Tail::from_start(path)),
+                };
+                (tail, true)
             }
-            EventSource::Nowhere => String::new(),
-        }
+            EventSource::Nowhere => return,
+        };
+        // A log that can't be read has no event.
+        let text = tail.read_on(root).unwrap_or_default();
+        let lines = text.lines().filter(|line| !is_mixed || pod::is_output(line));
+        lines.for_each(|line| self.events.add(line));
     }
 
     /// The logs of the starts since the beginning.
@@ -627,7 +658,7 @@ fn advice(state: State) -> &'static str {
     match state {
         State::Differs => "; run kube-audit-bootstrap apply --wait 5m, which restarts it",
         State::Pending => "; the kubelet is about to restart it",
-        State::Ok | State::Silent | State::Unknown => "",
+        State::Ok | State::Starting | State::Silent | State::Unknown => "",
     }
 }
 
@@ -825,10 +856,7 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     let mut restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
     transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
-    match restore.notes.into_iter().find(|note| note.starts_with(KUBEADM_CONFIG)) {
-        Some(note) => bail!(note),
-        None => Ok(()),
-    }
+    restore.cluster_stays.map_or(Ok(()), |why| Err(anyhow!(why)))
 }
 
 /// The policy that the flags name; `None` if they name none on this node.
@@ -859,6 +887,7 @@ mod tests {
     use super::*;
     use crate::facts::DiskState;
     use crate::facts::Targets;
+    use crate::node::testing::Node;
     use crate::plan::testing::{config, disk_state, facts, planned};
     use crate::storage::blank::Content;
 
@@ -876,6 +905,63 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("--audit-webhook-config-file"), "{error}");
+    }
+
+    const AUDITED: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                           command: [kube-apiserver, --audit-policy-file=/p, --audit-log-path=/l]\n    volumeMounts:\n    - {name: l, \
+                           mountPath: /l}\n    - {name: p, mountPath: /p}\n  volumes:\n  - {name: l, hostPath: {path: /l}}\n  \
+                           - {name: p, hostPath: {path: /p}}\n";
+
+    /// A watch of the API server of [`AUDITED`], and a process that could be one.
+    fn watched(node: &Node) -> (Watch, Process) {
+        node.put("/p", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n");
+        node.put("/l", "");
+        let arguments = ["kube-apiserver", "--audit-policy-file=/p", "--audit-log-path=/l"].map(str::to_owned);
+        let watch = Watch::begin(&node.root, "/m", AUDITED.to_owned(), &Before::default()).unwrap();
+        (watch, Process { pid: i32::MAX, started: 1, arguments: arguments.to_vec() })
+    }
+
+    #[test]
+    fn what_another_process_did_is_no_evidence_of_the_one_that_answers_now() {
+        let node = Node::new();
+        let (mut watch, process) = watched(&node);
+        let Auditing { flags, words, .. } = watch.auditing.clone();
+        let mut proof = Proof::new(flags, words, vec![], true, RARE);
+        let running = Sight { processes: vec![process.clone()], kubelet: true, ..Sight::default() };
+        assert_eq!(proof.next(&running, Duration::ZERO), Next::Reached(ProofStage::Process));
+        let before = watch.events.mark.clone();
+        watch.events =
+            Events { is_marked: true, newest: Some("9".to_owned()), quiet: Some(Instant::now()), ..watch.events };
+        let seen = watch.look(&node.root, &proof, vec![process], true);
+        assert!(!seen.answers && !watch.events.is_marked, "{seen:?}");
+        assert_eq!((watch.events.newest, watch.events.quiet), (None, None));
+        assert_ne!(watch.events.mark, before, "the event of a request to the other one may come late");
+    }
+
+    #[test]
+    fn each_event_is_read_once() {
+        let node = Node::new();
+        let (mut watch, process) = watched(&node);
+        let event = |second: u32, uri: &str| {
+            format!("{{\"requestURI\":\"{uri}\",\"requestReceivedTimestamp\":\"2026-11-24T12:13:{second}.1Z\"}}\n")
+        };
+        let marked = format!("/version?{}", watch.events.mark);
+        let mut log = String::new();
+        for (more, newest, is_marked) in [
+            (event(26, "/livez"), Some("20261124T121326Z"), false),
+            (event(25, "/livez"), Some("20261124T121326Z"), false),
+            (format!("{marked}\n"), Some("20261124T121326Z"), false),
+            (event(27, &marked), Some("20261124T121327Z"), true),
+            (event(28, "/livez"), Some("20261124T121328Z"), true),
+        ] {
+            log += &more;
+            node.put("/l", &log);
+            watch.read_events(&node.root, &process);
+            assert_eq!((watch.events.newest.as_deref(), watch.events.is_marked), (newest, is_marked), "{log}");
+        }
+        watch.events = Events::none();
+        watch.read_events(&node.root, &process);
+        assert_eq!(watch.events.newest, None, "nothing is new");
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
              stop $(crictl ps -q --name kube-apiserver)"
         ));
     }
-    let Restore { sets, mut changes, foreign, shared, gone, mut notes } = restore;
+    let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;
     let (stay, met) = meet_back(&mut changes, obstacles);
     notes.extend(stay.into_iter().map(|(_, note)| note));

@@ -1,6 +1,6 @@
 //! Reports what is in place on a node, and what earlier runs did to it.
 
-use std::fs;
+use std::time::SystemTime;
 
 use anyhow::Result;
 
@@ -51,7 +51,7 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     let mut plan = run.survey()?;
     if let Some(away) = away.as_ref().filter(|_| plan.role == Role::ControlPlane) {
         let path = kubelet::manifest_path(root, &run.config)?;
-        let age = fs::metadata(&path).ok().and_then(|metadata| metadata.modified().ok()?.elapsed().ok());
+        let age = root.written(&path).and_then(|written| SystemTime::now().duration_since(written).ok());
         let pid = process.as_ref().map(|process| process.pid);
         plan.tell_away(&path, pid, away, age, asks_cluster);
     }

@@ -27,7 +27,7 @@ impl Lasting {
 }
 
 /// What a container's files are on, unless a volume is mounted there. They survive a reboot, and not the container.
-pub const LAYER: &str = "a container's own layer";
+const LAYER: &str = "a container's own layer";
 
 /// Whether a directory survives a reboot, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Judgement {
     pub lasting: Lasting,
     /// What the directory is on, in a few words.
     pub reason: String,
+    /// It is on a container's own layer.
+    pub is_layer: bool,
 }
 
 impl fmt::Display for Judgement {
@@ -109,7 +111,7 @@ pub fn judge_device(mounts: &[Mount], block: &Block, devices: Devices<'_>) -> Ju
 }
 
 fn judgement(lasting: Lasting, reason: impl Into<String>) -> Judgement {
-    Judgement { lasting, reason: reason.into() }
+    Judgement { lasting, reason: reason.into(), is_layer: false }
 }
 
 fn judge_mount(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: usize) -> Judgement {
@@ -134,13 +136,13 @@ fn judge_mount(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: usi
             match block {
                 Some(block) => {
                     let found = judge_block(mounts, &block, devices, depth - 1);
-                    judgement(found.lasting, format!("{at} on {}", found.reason))
+                    Judgement { reason: format!("{at} on {}", found.reason), ..found }
                 }
                 // A container sees no devices, but a part of a disk that it is given is still on that disk.
                 None if mount.source.starts_with("/dev/") => {
                     let name = mount.source.trim_start_matches("/dev/");
                     let found = judge_name(name);
-                    judgement(found.lasting, format!("{at} on {}", found.reason))
+                    Judgement { reason: format!("{at} on {}", found.reason), ..found }
                 }
                 None => {
                     judgement(Lasting::Unknown, format!("{at} on {}, which is not visible here", mount.source))
@@ -169,10 +171,12 @@ fn judge_overlay(mounts: &[Mount], mount: &Mount, devices: Devices<'_>, depth: u
         // An upper layer can't be on its own overlay. If it seems so, it was made where other mounts are visible.
         Some(below) if below.id != mount.id && below.file_system != mount.file_system => {
             let found = judge_mount(mounts, below, devices, depth - 1);
-            judgement(found.lasting, format!("{at}, written to {upper} on {}", found.reason))
+            Judgement { reason: format!("{at}, written to {upper} on {}", found.reason), ..found }
         }
         _ if is_container => {
-            judgement(Lasting::Volatile, format!("{at}, {LAYER}, which is deleted with the container"))
+            let found =
+                judgement(Lasting::Volatile, format!("{at}, {LAYER}, which is deleted with the container"));
+            Judgement { is_layer: true, ..found }
         }
         _ if has(LIVE) => judgement(Lasting::Volatile, format!("{at}, the layer of a live system, in memory")),
         _ => judgement(Lasting::Unknown, format!("{at}, written to {upper}, which is not visible here")),
@@ -189,7 +193,7 @@ fn judge_block(mounts: &[Mount], block: &Block, devices: Devices<'_>, depth: usi
             return judgement(Lasting::Volatile, format!("{name}, whose file was removed"));
         }
         let found = judge_depth(mounts, file, devices, depth - 1);
-        return judgement(found.lasting, format!("{name}, the file {file} in {}", found.reason));
+        return Judgement { reason: format!("{name}, the file {file} in {}", found.reason), ..found };
     }
     if block.uuid.as_ref().is_some_and(|uuid| uuid.starts_with("CRYPT-PLAIN")) {
         return judgement(Lasting::Unknown, format!("{name}, encrypted with a key that may change at each boot"));
@@ -208,7 +212,7 @@ fn judge_block(mounts: &[Mount], block: &Block, devices: Devices<'_>, depth: usi
         if rank(&part) > rank(&worst) { part } else { worst }
     });
     match found {
-        Some(found) => judgement(found.lasting, format!("{name}, made of {}", found.reason)),
+        Some(found) => Judgement { reason: format!("{name}, made of {}", found.reason), ..found },
         None => judge_name(name),
     }
 }
@@ -258,6 +262,7 @@ mod tests {
     fn found(text: &str, path: &str, devices: &[(&str, Block)]) -> (Lasting, String) {
         let devices: HashMap<_, _> = devices.iter().cloned().collect();
         let judgement = judge(&parse(text).unwrap(), path, &|name| devices.get(name).cloned());
+        assert_eq!(judgement.is_layer, judgement.reason.contains(LAYER), "{text}");
         (judgement.lasting, judgement.reason)
     }
 

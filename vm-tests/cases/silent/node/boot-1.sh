@@ -16,4 +16,4 @@ step 'status finds all in place' eventually says '^running +ok' kube-audit-boots
 kubectl get --raw '/api/v1/namespaces?watch=true&timeoutSeconds=600' >/dev/null &
 step 'somebody watches' sleep 1
 step 'it is being ended' kill -TERM "$PROCESS"
-step 'status tells it' eventually says '^running +pending' exits 3 kube-audit-bootstrap status
+step 'status tells it' eventually says '^running +starting' exits 3 kube-audit-bootstrap status
