@@ -95,6 +95,8 @@ pub struct PatchDirectory {
 pub struct Targets {
     /// By path; `None` if there is no file.
     pub policies: BTreeMap<String, Option<Snapshot>>,
+    /// The paths of those at which an empty directory stands in for the missing file.
+    pub stand_ins: Vec<String>,
     /// By path; `None` if there is no directory.
     pub directories: BTreeMap<String, Option<Directory>>,
     /// The existing logs, with rotated ones; `None` for anything that is not a regular file.

@@ -84,6 +84,7 @@ fn look_inside(root: &Root, process: &Process, auditing: &Auditing) -> Option<Ho
 fn stamped(root: &Root, path: &str) -> Found<Stamped> {
     match root.stat(path) {
         Ok(None) => Found::Nothing,
+        Ok(Some(_)) if root.is_stand_in(path) => Found::Nothing,
         Ok(Some(entry)) if entry.kind == FileKind::File => {
             read_stamped(root, path).map_or(Found::Unreadable, Found::This)
         }

@@ -216,7 +216,7 @@ pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
 /// Looks at a file that a flag or a kubeconfig names.
 pub fn named_file(root: &Root, path: &str) -> Seen {
     let look = || -> Result<Seen> {
-        let Some(snapshot) = root.read(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
+        let Some(snapshot) = root.read_target(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
         let real = root.real(path)?;
         let mut directories = BTreeMap::new();
         for file in [path, &real] {
@@ -240,7 +240,8 @@ pub fn named_file(root: &Root, path: &str) -> Seen {
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
-        targets.policies.insert(path.clone(), root.read(path, MAX_BYTES)?);
+        targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
+        targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
@@ -284,6 +285,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     for typed in &paths.typed {
         // Like the kubelet, this follows links.
         if let Ok(entry) = root.stat(&typed.path) {
+            let entry = entry.filter(|_| !targets.stand_ins.contains(&typed.path));
             targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }
@@ -297,7 +299,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let (directory, name) = split(log)?;
     let source = config.storage.source.as_ref();
     for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
-        let before = root.read(&path, MAX_BYTES)?;
+        let before = root.read_target(&path, MAX_BYTES)?;
         targets.units.push(Unit { path, text, before });
     }
     let unit = format!("{}/{}", unit::UNITS, unit::name(directory));

@@ -268,6 +268,12 @@ impl Planner<'_> {
         if let Some(before) = &before {
             check_replaceable(path, &before.bytes)?;
         }
+        if self.targets.stand_ins.iter().any(|stand_in| stand_in == path) {
+            self.warn(format!(
+                "{path}: there is an empty directory, which the container runtime made because the policy was missing; \
+                 apply removes it, and writes the policy"
+            ));
+        }
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
         match before {

@@ -11,7 +11,7 @@ use crate::facts::backup::{Set, Why};
 use crate::facts::file::Text;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, pending, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
 use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced, tell_of_auditing};
@@ -119,6 +119,10 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
                 changes.retain(|change| change.path() != path);
                 log::warn!("{path} stays: {why}");
                 is_whole = false;
+            }
+            // It is this restore now that says what the cluster has.
+            if pending::unfinished_rollback(root)?.is_some() {
+                pending::end(root, &manifest_path);
             }
             executed.backup
         }
