@@ -144,7 +144,12 @@ fn log_state(pid: i32, inside: &Root, held: &str, path: &str) -> LogState {
     match its {
         Some(file) if !is_same => LogState::OtherDirectory(Some(file.descriptor.clone())),
         Some(file) if file.is_deleted => LogState::Deleted(file.descriptor.clone()),
-        Some(file) => LogState::Renamed(file.path.clone()),
+        Some(file) => {
+            // The path of an open file is one of the container's, and says nothing on the host.
+            let beside = format!("{}/{}", parent(path), file.path.rsplit_once('/').unwrap_or_default().1);
+            let is_it = identity(&beside) == Some(file.identity);
+            LogState::Renamed(if is_it { beside } else { file.descriptor.clone() })
+        }
         // The API server opens its log at its first event.
         None if is_same => LogState::InPlace,
         None => LogState::OtherDirectory(None),

@@ -295,7 +295,8 @@ impl Changed<'_> {
             _ => planned.step != Step::Kubeadm,
         };
         let changed = plan.changes.iter().filter(counts).map(|planned| planned.change.path().to_owned());
-        let mut why: Vec<_> = changed.map(|path| format!("{path}: something else changed this during the wait")).collect();
+        let told = changed.map(|path| format!("{path}: something else changed this during the wait"));
+        let mut why: Vec<_> = told.collect();
         if plan.in_force.outdated().is_some() {
             why.extend(plan.in_force.reasons.iter().map(|reason| reason.text.clone()));
         }
