@@ -166,7 +166,9 @@ fn running(plan: &Plan) -> String {
     };
     // What is about a policy that apply writes is in no warning.
     let see = match reasons.first() {
-        Some(_) if reasons.iter().any(|reason| plan.warnings.contains(&reason.text)) => "; see the warning".to_owned(),
+        Some(_) if reasons.iter().any(|reason| plan.warnings.contains(&reason.text)) => {
+            "; see the warning".to_owned()
+        }
         Some(reason) => format!(": {}", reason.text),
         None => String::new(),
     };

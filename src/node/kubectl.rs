@@ -197,12 +197,12 @@ impl Kubectl {
         process::spawn(move || {
             if end.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
                 let alone = process::command(program, &["version", "--client"]);
-                let is_late = process::output(alone, "", ANSWER_LIMIT - SLOW).is_err_and(|why| process::is_late(&why));
+                let is_late =
+                    process::output(alone, "", ANSWER_LIMIT - SLOW).is_err_and(|why| process::is_late(&why));
                 found.store(is_late, Ordering::Relaxed);
             }
         })?;
-        let output =
-            process::output_unless(self.command(&words), input, limit, &|| hangs.load(Ordering::Relaxed));
+        let output = process::output_unless(self.command(&words), input, limit, &|| hangs.load(Ordering::Relaxed));
         drop(ended);
         let Err(why) = &output else {
             ENDS.store(true, Ordering::Relaxed);

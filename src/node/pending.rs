@@ -67,7 +67,8 @@ const ROLLBACK: &str = "rollback ";
 ///
 /// The file system reports an error.
 pub fn mark_rollback(root: &Root, id: Option<&str>) -> Result<()> {
-    let record = root.read(UNPROVED, FILE_LIMIT)?.map(|record| String::from_utf8_lossy(&record.bytes).into_owned());
+    let record =
+        root.read(UNPROVED, FILE_LIMIT)?.map(|record| String::from_utf8_lossy(&record.bytes).into_owned());
     let before = record.as_ref().and_then(|record| record.lines().next()).unwrap_or_default();
     match id {
         None if record.is_none() => Ok(()),

@@ -408,6 +408,12 @@ mod tests {
                 "{found:?}"
             );
         }
+        let groups = format!(
+            "9:cpu,cpuacct:/kubepods/pod{hash}/{uid}\n8:name=systemd:/kubepods/pod{hash}/{uid}\n7:pids:/\n6:rdma:/../pod{hash}\n"
+        );
+        let group = format!("/kubepods/pod{hash}");
+        let expected = ["cpu,cpuacct", "systemd"].map(|controllers| (controllers.to_owned(), group.clone()));
+        assert_eq!(groups_in(&groups), expected);
         for (pod, ids, expected) in [
             (Some(hash), "71", Runs::StaticPod),
             (Some(hash), "\t71\t1", Runs::StaticPod),
@@ -418,13 +424,6 @@ mod tests {
         ] {
             assert_eq!(place_in(pod, ids), expected, "{pod:?} {ids:?}");
         }
-        let groups = format!(
-            "9:cpu,cpuacct:/kubepods/pod{hash}/{uid}\n8:name=systemd:/kubepods/pod{hash}/{uid}\n7:pids:/\n6:rdma:/../pod{hash}\n"
-        );
-        let group = format!("/kubepods/pod{hash}");
-        let expected = ["cpu,cpuacct", "systemd"].map(|controllers| (controllers.to_owned(), group.clone()));
-        assert_eq!(groups_in(&groups), expected);
-        assert_eq!([is_static(hash), is_static(uid)], [true, false]);
     }
 
     #[test]

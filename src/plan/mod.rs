@@ -288,7 +288,8 @@ impl Plan {
             _ => None,
         });
         let Some(path) = written.filter(|_| self.in_force.state == State::Ok) else { return };
-        let text = format!("{path}: the API server has the policy that apply would write, and not what is there now");
+        let text =
+            format!("{path}: the API server has the policy that apply would write, and not what is there now");
         self.in_force.state = State::Differs;
         self.in_force.reasons.push(Reason { path, text });
     }

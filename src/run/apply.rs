@@ -283,7 +283,8 @@ impl Changed<'_> {
     ///
     /// Something else changed what the run left, or the API server runs with something else.
     fn look_once_more(&self, run: &Run<'_>) -> Result<()> {
-        let until = "nothing is rolled back; look at what changed it, then run kube-audit-bootstrap apply --wait 5m";
+        let until =
+            "nothing is rolled back; look at what changed it, then run kube-audit-bootstrap apply --wait 5m";
         let plan = run.survey().with_context(|| {
             format!("the API server audits, but something else changed the node during the wait; {until}")
         })?;

@@ -894,8 +894,8 @@ pub fn finish_rollback(root: &Root, path: &str, patience: Duration) -> Result<()
 fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let Some(path) = &auditing.policy else { return Ok(None) };
     let text = if root.is_stand_in(path) { None } else { root.text(path)? };
-    let text = text
-        .with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
+    let text =
+        text.with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
     let (policy, findings) = policy::read::parse(&text.text, None);
     let why = || match findings.first() {
         Some(finding) => format!("{path}:{finding}"),

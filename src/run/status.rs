@@ -126,7 +126,12 @@ impl Report {
         let plan = &self.plan;
         let has_room =
             plan.role != Role::ControlPlane || plan.storage.as_ref().is_none_or(LogStorage::takes_events);
-        plan.is_empty() && plan.refusal.is_none() && !self.interrupted && plan.in_force.is_settled() && has_room && self.left_in_cluster.is_none()
+        plan.is_empty()
+            && plan.refusal.is_none()
+            && !self.interrupted
+            && plan.in_force.is_settled()
+            && has_room
+            && self.left_in_cluster.is_none()
     }
 
     /// Why `apply` would change nothing.
