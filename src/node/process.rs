@@ -280,6 +280,7 @@ pub fn output_unless(
         spawn(move || drop(stdin.write_all(input.as_bytes())))
     });
     // Whatever failed, the program is waited for.
+    let start = Instant::now();
     let ended = wait(&mut child, limit, is_off)?;
     fed?;
     let mut why = match ended {
@@ -289,7 +290,7 @@ pub fn output_unless(
                 .with_context(|| format!("{program}: it has ended, but its output has not: a process holds it"));
         }
         Some(status) => format!("{program}: failed with {status}"),
-        None => format!("{program}: did not end within {} s", limit.as_secs()),
+        None => format!("{program}: did not end within {} s", limit.min(start.elapsed()).as_secs()),
     };
     let said = stderr.recv_timeout(REST).unwrap_or_default();
     if let Some(said) = said.lines().rfind(|line| !line.trim().is_empty()) {
