@@ -299,7 +299,7 @@ fn a_manifest_that_somebody_puts_back_after_a_rollback_has_the_settings() {
         0,
         ": >/mnt/deaf; run apply apply --wait 4s & apply=$!
          until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
-         mv \"$manifest\" /mnt/away; wait $apply; mv /mnt/away \"$manifest\"; settle
+         : >/mnt/stuck; mv \"$manifest\" /mnt/away; wait $apply; mv /mnt/away \"$manifest\"; rm /mnt/stuck; settle
          rm -f /etc/kubernetes/audit-policy.yaml; run status status --output json",
     );
     node.stdout("apply", 4);

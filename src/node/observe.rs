@@ -284,8 +284,9 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     }
     for typed in &paths.typed {
         // Like the kubelet, this follows links.
-        if let Ok(entry) = root.stat(&typed.path) {
-            let entry = entry.filter(|_| !targets.stand_ins.contains(&typed.path));
+        if !targets.stand_ins.contains(&typed.path)
+            && let Ok(entry) = root.stat(&typed.path)
+        {
             targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }

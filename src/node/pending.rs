@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use super::backup::{FILE_LIMIT, Id, list, newest_id};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
-use crate::facts::backup::{Set, Why};
+use crate::facts::backup::{Set, Why, fingerprint};
 use crate::path::STATE;
 
 /// Exists while a run waits for its proof, or if such a run was interrupted. It has the ID of the newest backup before
@@ -80,17 +80,23 @@ pub fn mark_rollback(root: &Root, id: Option<&str>) -> Result<()> {
     }
 }
 
-/// The run whose rollback has put the files back, and not yet the cluster's kubeadm configuration.
+/// The run whose rollback has put the files back, and not yet the cluster's kubeadm configuration. `None` also if the
+/// manifest is what the run wrote: somebody put that back, and the cluster's settings fit.
 ///
 /// # Errors
 ///
 /// The record or a backup can't be read.
-pub fn unfinished_rollback(root: &Root) -> Result<Option<String>> {
+pub fn unfinished_rollback(root: &Root, manifest: &str) -> Result<Option<String>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&text.bytes);
     let id = text.lines().find_map(|line| line.strip_prefix(ROLLBACK)).map(str::to_owned);
+    let Some(id) = id else { return Ok(None) };
+    let now = root.read(manifest, FILE_LIMIT).ok().flatten().map(|now| fingerprint(&now.bytes));
+    let sets = list(root)?;
+    let mut written = sets.iter().filter(|set| set.id == id).flat_map(|set| &set.records);
+    let stands = now.is_some() && written.any(|record| record.path == manifest && record.left(now));
     // Until the files are back, the whole rollback is to be made.
-    Ok(id.filter(|_| matches!(unproved_set(root), Ok(None))))
+    Ok(Some(id).filter(|_| !stands && matches!(unproved_set(root), Ok(None))))
 }
 
 fn forget(root: &Root, path: &str) -> Result<()> {
@@ -187,7 +193,7 @@ mod tests {
     #[test]
     fn a_rollback_is_not_finished_until_the_cluster_is_put_back() {
         let node = node();
-        let unfinished = || unfinished_rollback(&node.root).unwrap();
+        let unfinished = || unfinished_rollback(&node.root, MANIFEST).unwrap();
         mark_rollback(&node.root, None).unwrap();
         assert_eq!(unfinished(), None);
         begin(&node.root, MANIFEST).unwrap();
@@ -197,6 +203,9 @@ mod tests {
         assert_eq!(unproved_set(&node.root).unwrap().map(|set| set.id), Some(id.clone()));
         node.restore(Some(&id), 1);
         assert_eq!((unfinished(), unproved_set(&node.root).unwrap()), (Some(id.clone()), None));
+        node.put(MANIFEST, "new");
+        assert_eq!(unfinished(), None, "somebody put back what the run wrote");
+        node.put(MANIFEST, "old");
         mark_rollback(&node.root, None).unwrap();
         assert_eq!(unfinished(), None);
         end(&node.root, MANIFEST);

@@ -255,7 +255,7 @@ impl Changed<'_> {
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
         if self.lock.is_some() && !self.is_boot {
-            let rolled_back = pending::unfinished_rollback(self.root)?.filter(|_| is_put_back);
+            let rolled_back = pending::unfinished_rollback(self.root, &self.manifest)?.filter(|_| is_put_back);
             pending::end(self.root, &self.manifest);
             if rolled_back.is_some() {
                 pending::mark_rollback(self.root, rolled_back.as_deref())?;

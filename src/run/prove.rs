@@ -873,12 +873,12 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
 ///
 /// The records can't be read, or another run has the lock for longer than `patience`.
 pub fn finish_rollback(root: &Root, path: &str, patience: Duration) -> Result<()> {
-    if pending::unfinished_rollback(root)?.is_none() {
+    if pending::unfinished_rollback(root, path)?.is_none() {
         return Ok(());
     }
     let _lock = Lock::take(root, patience)?;
     // The run that had the lock may have been that one.
-    let Some(id) = pending::unfinished_rollback(root)? else { return Ok(()) };
+    let Some(id) = pending::unfinished_rollback(root, path)? else { return Ok(()) };
     match put_cluster_back(root, &id) {
         Ok(()) => pending::end(root, path),
         Err(why) => log::warn!("the rollback of {id} is not finished: {why:#}"),

@@ -120,10 +120,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
                 log::warn!("{path} stays: {why}");
                 is_whole = false;
             }
-            // It is this restore now that says what the cluster has.
-            if pending::unfinished_rollback(root)?.is_some() {
-                pending::end(root, &manifest_path);
-            }
+            forget_rollback(root, &manifest_path)?;
             executed.backup
         }
     };
@@ -136,6 +133,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         }
     }
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// It is the restore now that decides what the cluster has, and not a rollback that is not finished.
+fn forget_rollback(root: &Root, manifest: &str) -> Result<()> {
+    if pending::unfinished_rollback(root, manifest)?.is_some() {
+        pending::end(root, manifest);
+    }
+    Ok(())
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.

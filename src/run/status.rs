@@ -59,7 +59,7 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     let asked = process.filter(|_| plan.role == Role::ControlPlane && away.is_none());
     let (backups, history) = (backup::list(root)?, healing::history(root)?);
     let is_back = history.restored.is_some() && loses_settings(&plan) && plan.has_cluster_settings();
-    let unfinished = pending::unfinished_rollback(root)?;
+    let unfinished = pending::unfinished_rollback(root, &kubelet::manifest_path(root, &run.config)?)?;
     plan.tell_replaced_policy();
     Ok(Report {
         left_in_cluster: unfinished.or_else(|| is_back.then(|| edit_of_cluster(&backups)).flatten()),
