@@ -4,7 +4,16 @@ use std::path::Path;
 use std::process::Command;
 
 /// The files and folders that the program is built from.
-const SOURCES: [&str; 6] = ["src", "image/systemd", "build.rs", "Cargo.toml", "Cargo.lock", ".cargo"];
+const SOURCES: [&str; 8] = [
+    "src",
+    "image/systemd",
+    "image/build.sh",
+    "image/no-unwinding.ld",
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo",
+];
 
 /// The variables by which git names its repository to a hook. They would override the folder.
 pub const ANOTHER_REPOSITORY: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];

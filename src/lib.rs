@@ -20,7 +20,7 @@
 //! | [`config`] | reads the program's own configuration file |
 //! | [`audit`] | knows the API server's audit flags and the audit policy |
 //! | [`yaml`] | reads YAML as Kubernetes does, and edits it so that nothing else changes |
-//! | [`path`], [`pflag`], [`time`](mod@time) | paths of a node and arguments of a program as text, and points in time |
+//! | [`path`], [`pflag`], [`quantity`], [`time`](mod@time) | paths of a node, arguments of a program and quantities of Kubernetes as text, and points in time |
 //!
 //! `cli`, `run` and `node` are private, so that the compiler reports unused code in them; `cargo doc
 //! --document-private-items` shows them.
@@ -38,6 +38,7 @@ mod node;
 pub mod path;
 pub mod pflag;
 pub mod plan;
+pub mod quantity;
 pub mod render;
 mod run;
 pub mod storage;

@@ -99,6 +99,29 @@ pub fn log_directory_fault(directory: &str) -> Option<String> {
     })
 }
 
+/// Why a policy cannot be at a path; `None` if it can. Administrators put policies among the certificates of the cluster,
+/// because these are mounted already.
+pub fn policy_place_fault(path: &str) -> Option<String> {
+    let trees = SYSTEM_TREES
+        .iter()
+        .filter(|tree| !["/etc/kubernetes/pki", "/etc/kubernetes/manifests", STATE].contains(tree));
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    let is_named_for_it = ends(&[".yaml", ".yml", ".json"]) || names(name, &["audit", "policy"]);
+    // The files of kubeadm, and those of other programs.
+    let is_of_others = match is_within(path, "/etc/kubernetes") {
+        true => ends(&[".conf", ".crt", ".key", ".pub"]),
+        false => is_within(path, "/etc") && !is_named_for_it,
+    };
+    let is_taken = is_of_others || trees.clone().any(|tree| is_within(path, tree));
+    is_taken.then(|| {
+        format!(
+            "policy.path must not be {path}, a place of the system or of other programs; use for example \
+             /etc/kubernetes/audit-policy.yaml"
+        )
+    })
+}
+
 /// Words in the name of a directory that is for Kubernetes.
 const KUBERNETES: [&str; 3] = ["kube", "k8s", "apiserver"];
 
@@ -181,8 +204,24 @@ pub fn aside(directory: &str) -> String {
     format!("{directory}.before-mount")
 }
 
+/// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
+pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// The API server's certificate, which only control planes have.
+pub const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 /// The kubeconfig of the cluster's administrator, which kubeadm writes.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// A path of a node as a user types it in a command. `root`: where the node's root directory is on this machine; empty
+/// for the running system.
+pub fn typed(root: &str, path: &str) -> String {
+    format!("{root}{path}")
+}
+
+/// This program as a user types it, for the node whose root directory is there on this machine.
+pub fn program(root: &str) -> String {
+    let option = if root.is_empty() { String::new() } else { format!(" --root {root}") };
+    format!("kube-audit-bootstrap{option}")
+}
 
 #[cfg(test)]
 mod tests {
@@ -256,6 +295,30 @@ mod tests {
             "/var/lib/kube-audit",
         ] {
             assert_eq!(log_directory_fault(directory), None, "{directory}");
+        }
+    }
+
+    #[test]
+    fn a_policy_has_no_place_among_files_of_the_system() {
+        for path in [
+            "/etc/shadow",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/pki/ca.crt",
+            "/usr/bin/p.yaml",
+            "/dev/p.yaml",
+            "/etc/ssl/p.yaml",
+        ] {
+            assert!(policy_place_fault(path).is_some(), "{path}");
+        }
+        for path in [
+            "/etc/kubernetes/audit-policy.yaml",
+            "/etc/kubernetes/pki/p.yaml",
+            "/etc/kubernetes/audit/policy",
+            "/etc/p.yml",
+            "/srv/p",
+            "/var/lib/kube-audit/p.json",
+        ] {
+            assert_eq!(policy_place_fault(path), None, "{path}");
         }
     }
 

@@ -280,6 +280,32 @@ fn a_worker_joins_whatever_the_configuration_is() {
     }
 }
 
+/// kubeadm judges its own file.
+#[test]
+fn a_join_stops_only_if_it_makes_a_control_plane_for_sure() {
+    let join = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+    let twice = "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\na: 1\na: 2\n";
+    for (file, code) in [
+        (format!("{join}{twice}"), 7),
+        (format!("{join}---\n# nothing\n"), 7),
+        (format!("{join}a: [\n"), 7),
+        (format!("{join}controlPlane: {{}}\na: [\n"), 1),
+        (format!("{join}controlPlane: {{}}\n---\n# nothing\n"), 1),
+    ] {
+        let node = Node::new(&file, REAL);
+        let output = node.run(&["join", "--config", FILE]);
+        assert_eq!(output.status.code(), Some(code), "{file} {output:?}");
+    }
+    for (other, code) in [(&[][..], 7), (&["--control-plane"][..], 1)] {
+        let node = Node::new("", REAL);
+        fs::create_dir(node.on_host("/hook-test/unreadable")).unwrap();
+        let output = node.run(&[&["join", "--config", "/hook-test/unreadable"], other].concat());
+        assert_eq!(output.status.code(), Some(code), "{other:?} {output:?}");
+        let goes_on = text(&output.stderr).contains("kubeadm join starts all the same");
+        assert_eq!(goes_on, code == 7, "{output:?}");
+    }
+}
+
 #[test]
 fn a_webhook_must_be_there_when_kubeadm_starts() {
     let node = Node::new(INIT, REAL);
@@ -302,12 +328,21 @@ fn a_webhook_must_be_there_when_kubeadm_starts() {
 
 #[test]
 fn a_user_that_kubeadm_draws_is_refused() {
-    let node = Node::new(INIT, REAL);
-    let before = node.tree();
-    let output = node.run(&["init", "--feature-gates=RootlessControlPlane=true"]);
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
-    assert!(text(&output.stderr).contains("--feature-gates: with RootlessControlPlane"), "{output:?}");
-    assert_eq!(node.tree(), before);
+    for (gates, is_refused) in [
+        ("RootlessControlPlane=true", true),
+        ("RootlessControlPlane=1", true),
+        ("A=false, RootlessControlPlane = True", true),
+        ("RootlessControlPlane=true,RootlessControlPlane=false", false),
+        ("RootlessControlPlane=false", false),
+        ("NotRootlessControlPlane=true", false),
+    ] {
+        let node = Node::new(INIT, REAL);
+        let before = node.tree();
+        let output = node.run(&["init", "--feature-gates", gates]);
+        let told = text(&output.stderr).contains("--feature-gates: with RootlessControlPlane");
+        assert_eq!((told, node.tree() == before), (is_refused, is_refused), "{gates}: {output:?}");
+        assert_eq!(output.status.code() == Some(1) && output.stdout.is_empty(), is_refused, "{gates}: {output:?}");
+    }
 }
 
 #[test]

@@ -340,7 +340,11 @@ fn what_cannot_be_the_log_is_refused() {
             }
             _ => {
                 put(root, "/var/log/kubernetes/audit/notes", b"x");
-                put(root, "/var/log/kubernetes/audit/audit.log", b"{\"kind\":\"Event\"}\n");
+                put(
+                    root,
+                    "/var/log/kubernetes/audit/audit.log",
+                    b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n",
+                );
                 fs::set_permissions(&logs, fs::Permissions::from_mode(0o700)).unwrap();
                 // An ordinary user can't give its files to another one.
                 if me != 0 {

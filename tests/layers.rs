@@ -10,25 +10,26 @@ use std::path::{Path, PathBuf};
 /// The layers of `src/`, the lowest first: each folder or file, and the folders and files that it can use.
 ///
 /// The list is exact: a use that is not in it is a fault, and so is an entry that no file needs.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     // Text and numbers.
     ("path", &[]),
     ("pflag", &[]),
+    ("quantity", &[]),
     ("time", &[]),
     ("yaml", &[]),
     ("audit", &["pflag", "yaml"]),
     // What is known about the log directory, and the configuration.
-    ("storage", &["audit", "path", "time", "yaml"]),
+    ("storage", &["audit", "path", "quantity", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
     // What passes between `plan` and `node`: what was observed, and what to do.
     ("facts", &["audit", "storage", "time", "yaml"]),
     ("change", &["facts", "storage"]),
     // Edits of files of kubeadm and of administrators, and snippets for other programs.
-    ("wiring", &["audit", "config", "facts", "path", "pflag", "yaml"]),
+    ("wiring", &["audit", "config", "facts", "path", "pflag", "quantity", "yaml"]),
     ("render", &["config", "path", "storage", "wiring", "yaml"]),
     // `plan` decides, and touches no node. `node` touches the node, and decides nothing.
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
-    ("node", &["audit", "change", "config", "facts", "path", "storage", "time", "wiring", "yaml"]),
+    ("node", &["audit", "change", "config", "facts", "path", "pflag", "storage", "time", "wiring", "yaml"]),
     // `run` leads, and knows both.
     ("run", &["audit", "change", "config", "facts", "node", "path", "plan", "time", "wiring", "yaml"]),
     // `cli` faces the user: it prints what passes between the others, and calls `run`. It knows only two files of

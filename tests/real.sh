@@ -45,8 +45,8 @@ for minor in $minors; do
 done
 newest=${minors##* }
 build "$(echo vm-tests/components/kubernetes-1."$newest".*)" kubelet-1."$newest" kubelet/main.go
-if ! "target/kubelet-1.$newest" fields | diff src/wiring/pod-fields.txt -; then
-    echo "src/wiring/pod-fields.txt: a pod has other fields in 1.$newest; write what the kubelet's judge prints" >&2
+if ! "target/kubelet-1.$newest" fields | diff src/wiring/pod/pod-fields.txt -; then
+    echo "src/wiring/pod/pod-fields.txt: a pod has other fields in 1.$newest; write what the kubelet's judge prints" >&2
     exit 1
 fi
 # Each commit tests other examples.

@@ -167,7 +167,10 @@ fn an_api_server_that_does_not_answer_is_told_and_asked_once() {
         "run apply apply; settle; run unaware status
          : >/mnt/sick; run unready status --output json; rm /mnt/sick
          : >/mnt/hangs; mv /mnt/asked /mnt/before; run silent status --output json; run told status
-         mv /mnt/asked /mnt/asks; run plan plan; rm /mnt/hangs
+         mv /mnt/asked /mnt/asks
+         run checked policy check; run explained policy explain --user a --verb get --path /x
+         : >/mnt/policy-asked; [ ! -e /mnt/asked ] || mv /mnt/asked /mnt/policy-asked
+         run plan plan; rm /mnt/hangs
          : >/mnt/ending; while [ -e /mnt/listens ]; do sleep 0.05; done; run closed status --output json
          kill -9 $(cat /mnt/pid); while [ -s /proc/$(cat /mnt/pid)/cmdline ]; do sleep 0.05; done
          run starting status --output json; touch -d '10 minutes ago' \"$manifest\"; run gone status --output json",
@@ -192,6 +195,10 @@ fn an_api_server_that_does_not_answer_is_told_and_asked_once() {
             1
         );
     }
+    // A policy is read from the node's files alone.
+    node.stdout("checked", 0);
+    node.stdout("explained", 0);
+    assert_eq!(node.text("policy-asked"), "");
     let told = node.stdout("told", 3);
     assert!(
         told.contains("\nrunning   silent   kube-apiserver (")

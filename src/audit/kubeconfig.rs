@@ -119,15 +119,20 @@ const KUBECONFIG: Shape = One(&[
 /// Reads the kubeconfig in a directory of the API server's container.
 pub fn read(text: &str, directory: &str) -> Kubeconfig {
     let mut kubeconfig = Kubeconfig::default();
-    match crate::yaml::parse(text) {
+    match crate::yaml::parse_lenient(text) {
         Err(fault) => kubeconfig.fault(fault.position, fault.message),
-        Ok(documents) => match documents.first().map(|document| &document.root) {
-            Some(root) => kubeconfig.look(root, directory),
-            None => kubeconfig.fault(
-                Position::START,
-                "the file is empty; write a kubeconfig with a cluster, a context and current-context",
-            ),
-        },
+        Ok((documents, repeated)) => {
+            for fault in repeated {
+                kubeconfig.warn(fault.position, format!("{}; the API server takes the last one", fault.message));
+            }
+            match documents.first().map(|document| &document.root) {
+                Some(root) => kubeconfig.look(root, directory),
+                None => kubeconfig.fault(
+                    Position::START,
+                    "the file is empty; write a kubeconfig with a cluster, a context and current-context",
+                ),
+            }
+        }
     }
     kubeconfig
 }
@@ -505,6 +510,21 @@ pub fn absolute(directory: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_key_that_is_there_twice_the_last_one_counts() {
+        for (server, kinds) in [
+            ("server: 'https://a', server: 'https:///b'", vec![Severity::Warning, Severity::Error]),
+            ("server: 'https:///b', server: 'https://a'", vec![Severity::Warning]),
+        ] {
+            let text = format!(
+                "clusters: [{{name: a, cluster: {{{server}}}}}]\ncontexts: [{{name: a, context: {{cluster: a}}}}]\ncurrent-context: a\n"
+            );
+            let found = read(&text, "/").findings;
+            assert_eq!(found.iter().map(|one| one.severity).collect::<Vec<_>>(), kinds, "{found:?}");
+            assert!(found[0].message.ends_with("the API server takes the last one"), "{found:?}");
+        }
+    }
 
     #[test]
     fn a_server_that_gets_no_event_is_told() {

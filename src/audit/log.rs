@@ -55,14 +55,20 @@ pub fn event_time(line: &str, before: &str) -> Option<String> {
     Some(plain + "Z")
 }
 
-/// Can a file with these first bytes be a log of an API server's events? It cannot if it has whole lines, and none of
-/// them is an event, in JSON or in the legacy format.
+/// How each event begins in JSON: the type comes first (`k8s.io/apimachinery/pkg/apis/meta/v1` `TypeMeta`).
+const EVENT: &str = "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/";
+
+/// What comes after the time in the legacy format (`k8s.io/apiserver/pkg/audit/format.go`).
+const LEGACY_EVENT: &str = " AUDIT: id=\"";
+
+/// Can a file with these first bytes be a log of an API server's events? It can if it is empty, or if a line is an
+/// event. A full disk and a crash leave NULs, and parts of an event.
 pub fn may_be_events(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let mut lines = text.lines().map(|line| line.trim_matches(['\0', ' '])).filter(|line| !line.is_empty());
-    whole.trim_matches(['\0', ' ', '\n']).is_empty()
-        || lines.any(|line| line.starts_with('{') || line.contains(" AUDIT: "))
+    let mut lines =
+        text.lines().map(|line| line.trim_matches(['\0', ' '])).filter(|line| !line.is_empty()).peekable();
+    lines.peek().is_none()
+        || lines.any(|line| line.starts_with(EVENT) || EVENT.starts_with(line) || line.contains(LEGACY_EVENT))
 }
 
 #[cfg(test)]
@@ -126,13 +132,21 @@ mod tests {
     fn a_log_of_another_program_is_known() {
         for (head, expected) in [
             ("", true),
-            ("{\"kind\":\"Event\",\"level\":\"Metadata\"}\n", true),
-            ("{\"kind\":\"Event\",\"le", true),
+            ("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"Metadata\"}\n", true),
+            ("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1beta1\",\"le", true),
+            ("{\"kind\":\"Event\",\"api", true),
             ("2026-11-24T12:13:26.123456Z AUDIT: id=\"x\"\n", true),
             // What a full disk and a crash leave.
-            ("rest of a line\n{\"kind\":\"Event\"}\n", true),
+            ("rest of a line\n{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", true),
             ("\0\0\0\0", true),
-            ("\0\0{\"kind\":\"Event\"}\n", true),
+            ("\0\0{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", true),
+            // What others write.
+            ("{\"level\":\"info\",\"msg\":\"started\"}\n", false),
+            ("{\"level\":\"info\",\"msg\":\"sta", false),
+            ("{\"kind\":\"Event\",\"apiVersion\":\"v1\",\"reason\":\"Pulled\"}\n", false),
+            ("{\"apiVersion\":\"audit.k8s.io/v1\",\"kind\":\"Policy\"}\n", false),
+            ("2026-11-24 12:13:26 AUDIT: alice has logged in\n", false),
+            ("a line without an end", false),
             ("type=DAEMON_START msg=audit(1795522406.123:1): op=start\n", false),
             ("Nov 30 11:00:00 host sshd[1]: x\nNov", false),
             ("I1130 1 server.go] x\n", false),

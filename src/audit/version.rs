@@ -1,6 +1,7 @@
 //! Kubernetes versions.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// A minor version of Kubernetes 1; no rule here depends on the patch version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,9 @@ impl Version {
         (patch.is_empty() || patch.starts_with(['.', '+', '-'])).then_some(Version { minor })
     }
 }
+
+/// The tested versions. The program knows what each of them has in other ways than the ones before.
+pub const SUPPORTED: RangeInclusive<Version> = Version::new(26)..=Version::new(37);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

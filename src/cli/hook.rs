@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::apply::{LOCK_TIMEOUT, text};
 use super::common::{Outcome, Overrides, configuration, open_root, outcome_of, run_of, without_mask};
 use super::log;
+use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::facts::backup::Why;
 use crate::facts::file::text_of;
@@ -81,6 +82,8 @@ struct Call {
     version: Option<String>,
     gates: Option<String>,
     rootfs: Option<String>,
+    /// The command line says that `join` makes a control plane.
+    is_control_plane: bool,
     /// The position in the arguments at which the hook can insert an option.
     end: usize,
 }
@@ -128,6 +131,7 @@ impl Call {
             version: value("kubernetes-version"),
             gates: value("feature-gates"),
             rootfs: value("rootfs"),
+            is_control_plane: scan.is_on("control-plane"),
             end: scan.end + 1,
         };
         Some(call).filter(|_| is_prepared_for && !scan.is_on("help") && !scan.is_on("dry-run"))
@@ -299,7 +303,7 @@ impl Given {
 
 /// Prepares the node as `apply` does. The output goes to stderr, because another program may read kubeadm's stdout.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
-    let root = open_root(call.root())?;
+    let root = open_root(call.root(), "--rootfs")?;
     let mut overrides = Overrides::default();
     // An `init` without a configuration file gets the settings as a patch.
     let is_patched = call.config.is_none() && call.occasion == Occasion::Init;
@@ -351,7 +355,10 @@ fn editable(call: &Call, file: &str, root: &Root, given: &mut Given) -> Result<S
 ///
 /// The call has the feature gate RootlessControlPlane.
 fn refuse_drawn_user(call: &Call) -> Result<()> {
-    if call.gates.as_deref().is_some_and(|gates| gates.contains("RootlessControlPlane=true")) {
+    // As kubeadm reads them (`cmd/kubeadm/app/features/features.go`): of two values, the last one counts.
+    let gates = call.gates.as_deref().unwrap_or_default().split(',').filter_map(|gate| gate.split_once('='));
+    let mut drawn = gates.filter(|(name, _)| name.trim() == "RootlessControlPlane");
+    if drawn.next_back().is_some_and(|(_, value)| flags::boolean(value.trim()) == Some(true)) {
         bail!(
             "--feature-gates: with RootlessControlPlane, the API server runs as a user that is not known yet, so it could \
              not read its policy; leave out this feature gate"
@@ -396,13 +403,14 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
     let verb = call.verb();
     let is_required = || {
         let overrides = Overrides::default();
-        let config = open_root(call.root()).and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
+        let config = open_root(call.root(), "--rootfs")
+            .and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
         // A configuration that can't be read does not allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };
     if call.occasion == Occasion::Upgrade {
         ::log::warn!("{error:#}; kubeadm upgrade starts all the same; see kube-audit-bootstrap status");
-    } else if joins_as_worker(call, given) {
+    } else if may_join_as_worker(call, given) {
         ::log::warn!("{error:#}; kubeadm join starts all the same, because a worker needs no preparation");
     } else if is_required() {
         if let (Some(directory), None) = (&given.directory, &call.rootfs) {
@@ -415,20 +423,33 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
     Ok(())
 }
 
-/// Whether the kubeadm configuration file makes the node a worker. The program's configuration may be only for control
-/// planes, so an error in it must not stop the worker.
-fn joins_as_worker(call: &Call, given: &Given) -> bool {
+/// Whether `join` makes a worker, or nothing shows that it makes a control plane: kubeadm then judges a file that this
+/// program can't use. The program's configuration may be only for control planes, so an error in it must not stop a
+/// worker.
+fn may_join_as_worker(call: &Call, given: &Given) -> bool {
     let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
-    let text = match &given.read {
-        Some(bytes) => text_of(bytes).map(|text| (text.to_owned(), file.clone())).ok(),
-        None => {
-            let path = call.path(file).map(|path| path.display().to_string());
-            let text = path.and_then(|path| open_root(call.root())?.text(&path));
-            text.ok().flatten().map(|text| (text.text, text.path))
-        }
+    !call.is_control_plane && read_as_kubeadm(call, file, given).is_none_or(|text| may_be_workers(&text))
+}
+
+/// What kubeadm finds in its file. Unlike this program, it follows a link of another user.
+fn read_as_kubeadm(call: &Call, file: &str, given: &Given) -> Option<String> {
+    let path = call.path(file).ok()?;
+    let read = || {
+        let text = open_root(call.root(), "--rootfs").ok()?.text(&path.display().to_string()).ok()?;
+        text.map(|text| text.text.into_bytes())
     };
-    let Some((text, path)) = text else { return false };
-    kubeadm::read(&text, &path, Reader::Join).is_ok_and(|file| file.purpose == Purpose::JoinWorker)
+    let follow = || (call.rootfs.is_none() && path.is_file()).then(|| handover::read(&path).ok())?;
+    let bytes = given.read.clone().or_else(read).or_else(follow)?;
+    text_of(&bytes).map(str::to_owned).ok()
+}
+
+/// Whether `kubeadm join` makes no control plane of this file for sure.
+fn may_be_workers(text: &str) -> bool {
+    match kubeadm::read(text, "", Reader::Join) {
+        Ok(file) => file.purpose == Purpose::JoinWorker,
+        // A text that is broken for this program may not be so for kubeadm.
+        Err(_) => !text.contains("controlPlane") && text.contains("JoinConfiguration"),
+    }
 }
 
 /// `error`, with what it means for the caller of kubeadm. The last line can be understood alone.

@@ -36,7 +36,7 @@ const NAMES: [&str; 16] = [
 /// any text.
 pub fn hide(text: &str) -> Vec<String> {
     let mut values = Vec::new();
-    for document in yaml::parse(text).unwrap_or_default() {
+    for document in yaml::parse_lenient(text).unwrap_or_default().0 {
         find_values(&document.root, &mut values);
     }
     values.sort_unstable();

@@ -2,7 +2,7 @@
 
 use super::Config;
 use crate::audit::flags;
-use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault};
+use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault, policy_place_fault};
 use crate::storage::unit::MountSource;
 use crate::yaml::fields::join;
 
@@ -31,12 +31,27 @@ impl Config {
         {
             faults.push(("log.path".to_owned(), format!("log.path {fault}")));
         }
+        if let Some(fault) = policy_place_fault(&self.policy_path) {
+            faults.push(("policy.path".to_owned(), fault));
+        }
         if is_within(&self.policy_path, STATE) {
             faults.push((
                 "policy.path".to_owned(),
                 format!(
                     "policy.path must not be in {STATE}; set it to a file elsewhere, such as \
                      /etc/kubernetes/audit-policy.yaml"
+                ),
+            ));
+        }
+        if let Some(directory) = self.log.file().map(|log| parent(log)).filter(|_| faults.is_empty())
+            && is_within(&self.policy_path, directory)
+            && self.log.file() != Some(&self.policy_path)
+        {
+            faults.push((
+                "policy.path".to_owned(),
+                format!(
+                    "policy.path must not be in {directory}, which is for the log alone; set it to a file elsewhere, such \
+                     as /etc/kubernetes/audit-policy.yaml"
                 ),
             ));
         }

@@ -128,6 +128,30 @@ pub struct SeenFile {
     pub beside: Vec<String>,
 }
 
+/// The user that the API server runs as, for the permissions of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileUser {
+    pub user: u32,
+    pub groups: Vec<u32>,
+    /// The permissions of files don't matter: `CAP_DAC_OVERRIDE`.
+    pub overrides: bool,
+}
+
+impl FileUser {
+    /// The root user, as kubeadm's manifest has it.
+    pub const ROOT: FileUser = FileUser { user: 0, groups: Vec::new(), overrides: true };
+
+    /// Does the user have these permissions: 4 reads, 2 writes, 1 passes a directory?
+    pub fn may(&self, permission: u32, on: &Attributes) -> bool {
+        let shift = match () {
+            () if self.user == on.uid => 6,
+            () if self.groups.contains(&on.gid) => 3,
+            () => 0,
+        };
+        self.overrides || on.mode >> shift & permission == permission
+    }
+}
+
 /// What is at the paths of the host that flags and kubeconfigs name, as far as it was looked at.
 pub type Files = BTreeMap<String, Seen>;
 

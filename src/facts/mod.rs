@@ -11,15 +11,16 @@ pub mod repairs;
 pub mod server;
 pub mod way_back;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
+use crate::path::typed;
 use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
-use file::{Attributes, FileKind, Files, Owner, Snapshot, Text};
+use file::{Attributes, FileKind, FileUser, Files, Owner, Snapshot, Text};
 use in_force::Running;
 
 /// What a plan is made from.
@@ -30,7 +31,7 @@ pub struct Facts {
     pub manifest: Option<Text>,
     /// The other files in the manifest directory that the kubelet would read.
     pub beside: Vec<Text>,
-    pub kubelet: KubeletPods,
+    pub kubelet: KubeletFacts,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
     /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
@@ -47,6 +48,10 @@ pub struct Facts {
     pub is_agent: bool,
     /// The node is the running system, not an image.
     pub live: bool,
+    /// Where the root directory of the node is on this machine; empty for the running system.
+    pub root: String,
+    /// The newest run with a backup of the manifest, if the manifest is lost.
+    pub backed_up: Option<String>,
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
     /// an image.
     pub owner: Owner,
@@ -60,15 +65,37 @@ pub struct Facts {
     pub unfinished: Vec<String>,
 }
 
-/// From where else than from the manifest the kubelet takes static pods.
+impl Facts {
+    /// The path of a file of the node where the user types a command.
+    pub fn shown(&self, path: &str) -> String {
+        typed(&self.root, path)
+    }
+}
+
+/// The kubelet of the node.
 #[derive(Clone, Debug, Default)]
-pub struct KubeletPods {
+pub struct KubeletFacts {
     /// The path of its configuration.
-    pub config: &'static str,
-    /// Its path of static pods, if the manifest is elsewhere; an empty text if it has none.
-    pub elsewhere: Option<String>,
-    /// It reads a URL.
+    pub config: String,
+    /// Why its configuration does not count: its path, the position, and the reason.
+    pub fault: Option<String>,
+    pub reads: Reads,
+    /// It takes static pods from a URL, too.
     pub has_url: bool,
+    /// What it keeps free of its file system, if its configuration can be read.
+    pub eviction: Option<Share>,
+}
+
+/// How the kubelet reads the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// With all other files in its directory.
+    #[default]
+    Directory,
+    /// As its only file.
+    File,
+    /// Not at all. `path`: its path of static pods, if it has one.
+    Not { path: Option<String> },
 }
 
 /// kubeadm's patches, and what of a node they are applied to.
@@ -97,6 +124,8 @@ pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
     /// The paths of those at which an empty directory stands in for the missing file.
     pub stand_ins: Vec<String>,
+    /// The policies that a run wrote, and that no restore has put back since.
+    pub written: BTreeSet<String>,
     /// By path; `None` if there is no directory.
     pub directories: BTreeMap<String, Option<Directory>>,
     /// The existing logs, with rotated ones; `None` for anything that is not a regular file.
@@ -109,6 +138,9 @@ pub struct Targets {
     /// The files that the API server opens when it starts and that are lost at a reboot, while its manifest stays: the
     /// path on the host, and what it is on.
     pub fleeting: Vec<(String, String)>,
+    /// The logs, and the directories above them, also where links lead: their attributes, and whether an access control
+    /// list may allow more.
+    pub around_logs: BTreeMap<String, (Attributes, bool)>,
     /// The first bytes of each log.
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.
@@ -156,6 +188,18 @@ pub struct Opened {
     pub mounts: Vec<(String, Option<String>)>,
 }
 
+/// A log that an API server opens when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What names the log, for messages.
+    pub what: String,
+    /// The path on the host.
+    pub host: String,
+    /// Where the mount that shows it begins on the host.
+    pub top: String,
+    pub user: FileUser,
+}
+
 /// A volume of a path of the host with a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typed {
@@ -173,6 +217,8 @@ pub struct Paths {
     pub policies: Vec<String>,
     /// The files that the API server opens.
     pub opened: Vec<Opened>,
+    /// The logs, as the API server opens them.
+    pub written: Vec<Written>,
     /// The log directories.
     pub directories: Vec<String>,
     /// The log files.
@@ -180,7 +226,7 @@ pub struct Paths {
     /// The volumes of a path of the host whose kind the kubelet checks when it starts the API server's pod.
     pub typed: Vec<Typed>,
     pub manifest: String,
-    /// The part of its file system that the kubelet will keep free, from the KubeletConfiguration in kubeadm's file.
+    /// The part of its file system that the kubelet keeps free, or will keep free.
     pub eviction: Share,
 }
 

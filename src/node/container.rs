@@ -46,7 +46,7 @@ fn follow(root: &Root, directory: &str, rest: &str) -> (String, Option<(usize, S
 }
 
 /// Do two paths lead to the same file, or, if it does not exist yet, to the same name in the same directory?
-fn is_same(root: &Root, one: &str, other: &str) -> bool {
+pub fn is_same(root: &Root, one: &str, other: &str) -> bool {
     let identity = |path: &str| root.stat(path).ok().flatten().map(|entry| entry.identity);
     match (identity(one), identity(other)) {
         (Some(one), Some(other)) => one == other,

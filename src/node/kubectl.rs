@@ -377,7 +377,7 @@ fn credentials(asker: Asker, process: &Process) -> Option<(Vec<String>, bool)> {
 /// Whether kubectl connects to the API server itself with a kubeconfig: its current user has a certificate or a token,
 /// and no plugin, and its cluster has no proxy.
 fn is_direct(kubeconfig: &str) -> bool {
-    let Ok(documents) = crate::yaml::parse(kubeconfig) else { return kubeconfig.trim().is_empty() };
+    let Ok((documents, _)) = crate::yaml::parse_lenient(kubeconfig) else { return kubeconfig.trim().is_empty() };
     let Some(root) = documents.first().map(|document| &document.root) else { return true };
     let entry = |list: &str, name: &str, kind: &str| -> Option<Node> {
         let items = root.get(list).and_then(Node::items).unwrap_or_default();

@@ -1,25 +1,30 @@
-//! The kubelet of a node: its version, its manifest directory, and how much of its file system it keeps free.
+//! The kubelet of a node: its version, and what its flags and its configuration say.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
+use super::container::is_same;
 use super::process;
-use super::root::Root;
+use super::root::{Root, leads_to};
+use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::Config;
+use crate::facts::Reads;
 use crate::facts::file::FileKind;
 use crate::path::{clean, parent};
+use crate::pflag::Arguments;
 use crate::storage::forecast::{self, Share};
 use crate::wiring::manifest::identify_pod;
 
 const MANIFEST_DIRECTORY: &str = "/etc/kubernetes/manifests";
 const MANIFEST: &str = "kube-apiserver.yaml";
 
-/// Where the kubelet writes the logs of containers, unless `podLogsDir` of its configuration says otherwise.
+/// Where the kubelet writes the logs of containers, unless its configuration says otherwise.
 const POD_LOGS: &str = "/var/log/pods";
 
-pub const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+/// Where kubeadm puts its configuration.
+const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 
 /// The files with the kubelet's flags, in the order in which they come on its command line
 /// (`kubernetes/release`, `10-kubeadm.conf`).
@@ -36,10 +41,10 @@ const KUBELETS: &[&str] = &["/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/
 
 /// The path of the manifest: `manifest.path` of the configuration, or else in the kubelet's manifest directory.
 pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
-    Ok(match &config.manifest_path {
-        Some(path) => path.clone(),
-        None => StaticPods::of(root)?.manifest(root)?,
-    })
+    match &config.manifest_path {
+        Some(path) => Ok(path.clone()),
+        None => Kubelet::of(root)?.manifest(root),
+    }
 }
 
 /// The path of the manifest where nothing says another one.
@@ -66,75 +71,100 @@ pub fn installed_version(root: &Root) -> Option<Version> {
     Version::parse(output.trim().rsplit(' ').next()?)
 }
 
-/// Where the kubelet of a node looks for static pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaticPods {
+/// The settings of a node's kubelet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kubelet {
+    /// The path of its configuration.
+    pub config: String,
+    /// Why its configuration does not count.
+    pub fault: Option<String>,
     /// Its path of static pods; `None` if it has none.
     path: Option<String>,
     /// Its settings are there; if not, the path is kubeadm's.
     is_known: bool,
     /// It also takes static pods from a URL.
     pub has_url: bool,
+    /// The directory of the logs of containers.
+    pub pod_logs: String,
+    /// What it keeps free of its file system, by its configuration.
+    pub eviction: Option<Share>,
 }
 
-impl StaticPods {
-    /// Reads the settings of the kubelet. Its flag comes before its configuration.
+impl Kubelet {
+    /// Reads the settings of the kubelet: its flags come before its configuration.
     ///
     /// # Errors
     ///
     /// Its configuration can't be read.
-    pub fn of(root: &Root) -> Result<StaticPods> {
+    pub fn of(root: &Root) -> Result<Kubelet> {
+        let words = words(root);
         let absolute = |base: &str, path: &str| match path {
             "" => None,
             _ if path.starts_with('/') => Some(clean(path)),
             _ => Some(clean(&format!("{base}/{path}"))),
         };
-        let config = root.text(KUBELET_CONFIG)?;
+        // systemd starts the kubelet in /.
+        let named = flag(&words, "config").and_then(|path| absolute("/", path));
+        let config = named.unwrap_or_else(|| KUBELET_CONFIG.to_owned());
+        let given = flag(&words, "pod-manifest-path");
+        let mut kubelet = Kubelet {
+            fault: None,
+            path: given.map_or(Some(MANIFEST_DIRECTORY.to_owned()), |path| absolute("/", path)),
+            is_known: given.is_some(),
+            has_url: false,
+            pod_logs: POD_LOGS.to_owned(),
+            eviction: None,
+            config,
+        };
+        let Some(text) = root.text(&kubelet.config)? else { return Ok(kubelet) };
         // The kubelet accepts more YAML than this program, and a worker's boot must not fail because of that.
-        let documents = config.as_ref().map(|config| {
-            crate::yaml::parse(&config.text).inspect_err(|fault| {
-                log::warn!(
-                    "{KUBELET_CONFIG}:{fault}; using {MANIFEST_DIRECTORY} as the manifest directory; if it is another \
-                     one, set manifest.path"
-                );
-            })
-        });
-        let documents = match documents {
-            Some(Ok(documents)) => documents,
-            Some(Err(_)) | None => {
-                let flag = flag(root);
-                let is_known = flag.is_some();
-                let path = flag.map_or(Some(MANIFEST_DIRECTORY.to_owned()), |path| absolute("/", &path));
-                return Ok(StaticPods { path, is_known, has_url: false });
+        let documents = match crate::yaml::parse(&text.text) {
+            Ok(documents) => documents,
+            Err(fault) => {
+                kubelet.fault = Some(format!("{}:{fault}", kubelet.config));
+                return Ok(kubelet);
             }
         };
-        let field = |name: &str| documents.first().and_then(|document| document.root.get(name)?.str());
-        let path = match flag(root) {
-            Some(path) => absolute("/", &path),
+        let document = documents.first().map(|document| &document.root);
+        let field = |name: &str| document.and_then(|root| root.get(name)?.str()).unwrap_or_default();
+        if given.is_none() {
             // A relative path begins at the directory of the configuration (`cmd/kubelet/app/server.go`).
-            None => absolute(parent(KUBELET_CONFIG), field("staticPodPath").unwrap_or_default()),
-        };
-        Ok(StaticPods { path, is_known: true, has_url: field("staticPodURL").is_some_and(|url| !url.is_empty()) })
+            kubelet.path = absolute(parent(&kubelet.config), field("staticPodPath"));
+        }
+        kubelet.is_known = true;
+        kubelet.has_url = !field("staticPodURL").is_empty();
+        if field("podLogsDir").starts_with('/') {
+            kubelet.pod_logs = field("podLogsDir").to_owned();
+        }
+        kubelet.eviction = document.map(forecast::eviction);
+        Ok(kubelet)
     }
 
-    /// The kubelet's path, if it does not read this manifest by it; an empty text if it has no path.
+    /// How the kubelet reads a manifest.
     ///
     /// # Errors
     ///
     /// A link that leads nowhere.
-    pub fn elsewhere(&self, root: &Root, manifest: &str) -> Result<Option<String>> {
-        let Some(path) = &self.path else { return Ok(Some(String::new())) };
-        if !self.is_known {
-            return Ok(None);
+    pub fn reads(&self, root: &Root, manifest: &str) -> Result<Reads> {
+        let Some(path) = &self.path else { return Ok(Reads::Not { path: None }) };
+        if !self.is_known || path == parent(manifest) {
+            return Ok(Reads::Directory);
         }
-        let reads = [manifest, parent(manifest)].contains(&path.as_str())
-            || root.stat(path)?.is_some()
-                && [root.real(manifest)?.as_str(), &root.real(parent(manifest))?]
-                    .contains(&root.real(path)?.as_str());
-        Ok((!reads).then(|| path.clone()))
+        Ok(match root.stat(path)?.map(|entry| entry.kind) {
+            Some(FileKind::Directory) if is_same(root, path, parent(manifest)) => Reads::Directory,
+            Some(FileKind::Directory) => Reads::Not { path: Some(path.clone()) },
+            _ if path == manifest => Reads::File,
+            // Another name of the same file would keep the previous text when the manifest is replaced.
+            Some(_) if leads_to(root, path, &root.real(manifest)?)? => Reads::File,
+            _ => Reads::Not { path: Some(path.clone()) },
+        })
     }
 
     /// The path of the API server's manifest. The kubelet's path can be that of a single file.
+    ///
+    /// # Errors
+    ///
+    /// The path can't be looked at.
     pub fn manifest(&self, root: &Root) -> Result<String> {
         let path = self.path.as_deref().unwrap_or(MANIFEST_DIRECTORY);
         if !self.is_known || root.stat(path)?.is_none_or(|entry| entry.kind != FileKind::File) {
@@ -145,50 +175,46 @@ impl StaticPods {
         let is_other = identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| !runs));
         Ok(if is_other { default_manifest_path() } else { path.to_owned() })
     }
-
-    /// Does the kubelet read the other files in the directory of this manifest?
-    pub fn is_directory_of(&self, manifest: &str) -> bool {
-        self.path.as_deref() != Some(manifest)
-    }
 }
 
-/// The kubelet's flag `--pod-manifest-path`: of the running kubelet, or else in the files from which the units of
+/// The directory of the logs of containers. If the kubelet's configuration can't be read, its default.
+pub fn pod_logs(root: &Root) -> String {
+    Kubelet::of(root).map_or_else(|_| POD_LOGS.to_owned(), |kubelet| kubelet.pod_logs)
+}
+
+/// The words of the kubelet's command line: of the running kubelet, or else those in the files from which the units of
 /// Kubernetes' packages take its flags, in their order.
-fn flag(root: &Root) -> Option<String> {
+fn words(root: &Root) -> Vec<String> {
     let running = || {
-        let (pid, _) = process::running().find(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid))?;
-        Some(process::words(pid))
+        let kubelets = process::running().filter(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid));
+        // A process that ends has no words.
+        let mut all = kubelets.map(|(pid, _)| process::words(pid));
+        let words = all.find(|words| !words.is_empty())?;
+        Some(words.into_iter().skip(1).collect())
     };
-    let words = root.is_host().then(running).flatten().unwrap_or_else(|| {
+    root.is_host().then(running).flatten().unwrap_or_else(|| {
         let texts = FLAG_FILES.iter().filter_map(|path| root.text(path).ok()?).map(|file| file.text);
         let values = |text: String| -> Vec<String> {
             let values = text.lines().filter_map(|line| line.trim_start().split_once('='));
             let values = values.filter(|(name, _)| !name.starts_with('#')).map(|(_, value)| value);
-            values.flat_map(|value| value.split(SEPARATORS)).map(str::to_owned).collect()
+            let words = values.flat_map(|value| value.split(SEPARATORS)).filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect()
         };
         texts.flat_map(values).collect()
-    });
-    let mut given = words.iter().enumerate().filter_map(|(at, word)| {
-        let rest = word.strip_prefix("--pod-manifest-path")?;
-        rest.strip_prefix('=').or_else(|| words.get(at + 1).map(String::as_str).filter(|_| rest.is_empty()))
-    });
-    given.next_back().map(str::to_owned)
+    })
 }
 
-/// The directory of the logs of containers: `podLogsDir` of the kubelet's configuration, or else its default.
-pub fn pod_logs(root: &Root) -> String {
-    let read = || {
-        let config = root.text(KUBELET_CONFIG).ok()??;
-        let path = crate::yaml::parse(&config.text).ok()?.first()?.root.get("podLogsDir")?.scalar()?.to_owned();
-        path.starts_with('/').then_some(path)
-    };
-    read().unwrap_or_else(|| POD_LOGS.to_owned())
-}
-
-/// What the kubelet keeps free of its file system. `None` if it has no configuration that can be read.
-pub fn eviction(root: &Root) -> Option<Share> {
-    let config = root.text(KUBELET_CONFIG).ok()??;
-    Some(forecast::eviction(&crate::yaml::parse(&config.text).ok()?.first()?.root))
+/// The value of a flag among the kubelet's words, as it reads them. A kubelet with other words than flags ends, so a word
+/// after a flag is its value, and a flag with none after it is a switch.
+pub fn flag<'w>(words: &'w [String], name: &str) -> Option<&'w str> {
+    let is_flag = |word: &String| word.starts_with('-');
+    let switches: Vec<_> = (0..words.len())
+        .filter(|at| words.get(at + 1).is_none_or(is_flag))
+        .filter_map(|at| words[at].strip_prefix("--"))
+        .collect();
+    let read = Arguments::of(words, |name| switches.contains(&name), &[('h', "help")]);
+    let found = read.flags.iter().rev().find(|flag| flags::normal(flag.written) == name)?;
+    Some(found.value)
 }
 
 #[cfg(test)]
@@ -199,50 +225,130 @@ mod tests {
     #[test]
     fn the_manifest_is_where_the_kubelet_reads_it() {
         let usual = default_manifest_path();
-        for (config, flags, wanted, elsewhere_is) in [
-            (None, "", usual.as_str(), None),
-            (Some("staticPodPath: /etc/pods"), "", "/etc/pods/kube-apiserver.yaml", None),
-            (Some("staticPodPath: /etc//pods/"), "", "/etc/pods/kube-apiserver.yaml", None),
-            (Some("staticPodPath: pods"), "", "/var/lib/kubelet/pods/kube-apiserver.yaml", None),
-            (Some("staticPodPath: /etc/one.yaml"), "", "/etc/one.yaml", None),
-            (Some("staticPodPath: /etc/other.yaml"), "", &usual, Some("/etc/other.yaml")),
-            (Some("staticPodPath: \"\""), "", &usual, Some("")),
-            (Some("kind: KubeletConfiguration"), "", &usual, Some("")),
-            (Some("staticPodPath: ~"), "", &usual, Some("")),
-            (Some("staticPodPath: /a"), "X=\"--v=2 --pod-manifest-path=/b\"", "/b/kube-apiserver.yaml", None),
-            (Some("kind: x"), "X=--pod-manifest-path /b", "/b/kube-apiserver.yaml", None),
-            (None, "X=--pod-manifest-path=/etc/one.yaml", "/etc/one.yaml", None),
-            (None, "# X=--pod-manifest-path=/b", &usual, None),
-            (None, "X=--pod-manifest-path=/a\nY='--pod-manifest-path=/b'", "/b/kube-apiserver.yaml", None),
-            (Some("staticPodPath: /a"), "X=--pod-manifest-path=", &usual, Some("")),
-            (Some("staticPodPath: /a"), "X=--pod-manifest-path-of=/b", "/a/kube-apiserver.yaml", None),
+        let no = |path: &str| Reads::Not { path: Some(path).filter(|path| !path.is_empty()).map(str::to_owned) };
+        for (config, flags, wanted, expected) in [
+            (None, "", usual.as_str(), Reads::Directory),
+            (Some("staticPodPath: /etc/pods"), "", "/etc/pods/kube-apiserver.yaml", Reads::Directory),
+            (Some("staticPodPath: /etc//pods/"), "", "/etc/pods/kube-apiserver.yaml", Reads::Directory),
+            (Some("staticPodPath: pods"), "", "/var/lib/kubelet/pods/kube-apiserver.yaml", Reads::Directory),
+            (Some("staticPodPath: /etc/one.yaml"), "", "/etc/one.yaml", Reads::File),
+            (Some("staticPodPath: /etc/other.yaml"), "", &usual, no("/etc/other.yaml")),
+            (Some("staticPodPath: \"\""), "", &usual, no("")),
+            (Some("kind: KubeletConfiguration"), "", &usual, no("")),
+            (Some("staticPodPath: ~"), "", &usual, no("")),
+            (
+                Some("staticPodPath: /a"),
+                "X=\"--v=2 --pod-manifest-path=/b\"",
+                "/b/kube-apiserver.yaml",
+                Reads::Directory,
+            ),
+            (Some("kind: x"), "X=--pod-manifest-path /b", "/b/kube-apiserver.yaml", Reads::Directory),
+            (None, "X=--pod-manifest-path=/etc/one.yaml", "/etc/one.yaml", Reads::File),
+            (None, "# X=--pod-manifest-path=/b", &usual, Reads::Directory),
+            (
+                None,
+                "X=--pod-manifest-path=/a\nY='--pod-manifest-path=/b'",
+                "/b/kube-apiserver.yaml",
+                Reads::Directory,
+            ),
+            (Some("staticPodPath: /a"), "X=--pod-manifest-path=", &usual, no("")),
+            (Some("staticPodPath: /a"), "X=--pod-manifest-path-of=/b", "/a/kube-apiserver.yaml", Reads::Directory),
         ] {
             let runs = "kind: Pod\nspec: {containers: [{name: a, command: [kube-apiserver]}]}\n";
             let other = "kind: Pod\nspec: {containers: [{name: a, command: [nginx]}]}\n";
             let node = Node::with(&[("/etc/one.yaml", runs), ("/etc/other.yaml", other)]);
             config.inspect(|config| node.put(KUBELET_CONFIG, config));
             node.put("/etc/default/kubelet", flags);
-            let pods = StaticPods::of(&node.root).unwrap();
-            let manifest = pods.manifest(&node.root).unwrap();
-            let elsewhere = pods.elsewhere(&node.root, &manifest).unwrap();
-            assert_eq!((manifest.as_str(), elsewhere.as_deref()), (wanted, elsewhere_is), "{config:?} {flags}");
-            assert_eq!(pods.is_directory_of(wanted), wanted != "/etc/one.yaml", "{config:?} {flags}");
+            let kubelet = Kubelet::of(&node.root).unwrap();
+            let manifest = kubelet.manifest(&node.root).unwrap();
+            let reads = kubelet.reads(&node.root, &manifest).unwrap();
+            assert_eq!((manifest.as_str(), &reads), (wanted, &expected), "{config:?} {flags}");
         }
     }
 
     #[test]
-    fn a_manifest_that_the_kubelet_does_not_read_is_known() {
-        let node = Node::with(&[("/etc/pods/a.yaml", ""), (KUBELET_CONFIG, "staticPodPath: /etc/pods")]);
-        node.link("/etc/link", "/etc/pods");
-        let pods = StaticPods::of(&node.root).unwrap();
-        for (manifest, reads) in [
-            ("/etc/pods/a.yaml", true),
-            ("/etc/link/a.yaml", true),
-            ("/etc/pods/b/a.yaml", false),
-            ("/etc/a.yaml", false),
+    fn how_the_kubelet_reads_a_manifest_does_not_depend_on_links_in_its_path() {
+        let no = |path: &str| Reads::Not { path: Some(path.to_owned()) };
+        for (path, manifest, expected) in [
+            ("/etc/pods", "/etc/pods/a.yaml", Reads::Directory),
+            ("/etc/pods", "/etc/link/a.yaml", Reads::Directory),
+            ("/etc/link", "/etc/pods/a.yaml", Reads::Directory),
+            ("/short/pods", "/etc/pods/a.yaml", Reads::Directory),
+            ("/etc/pods", "/short/pods/a.yaml", Reads::Directory),
+            ("/short/pods", "/etc/pods/missing.yaml", Reads::Directory),
+            ("/etc/none", "/etc/none/a.yaml", Reads::Directory),
+            ("/etc/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
+            ("/short/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
+            ("/etc/one.yaml", "/etc/pods/a.yaml", Reads::File),
+            ("/etc/pods", "/etc/pods/b/a.yaml", no("/etc/pods")),
+            ("/etc/pods", "/etc/a.yaml", no("/etc/pods")),
+            ("/etc/pods", "/srv/m", no("/etc/pods")),
+            ("/etc/none", "/etc/pods/a.yaml", no("/etc/none")),
+            ("/etc/pods/b.yaml", "/etc/pods/a.yaml", no("/etc/pods/b.yaml")),
+            ("", "/etc/pods/a.yaml", Reads::Not { path: None }),
         ] {
-            assert_eq!(pods.elsewhere(&node.root, manifest).unwrap().is_none(), reads, "{manifest}");
+            let config = format!("staticPodPath: {path:?}\n");
+            let files = [("/etc/pods/a.yaml", ""), ("/etc/pods/b.yaml", ""), (KUBELET_CONFIG, config.as_str())];
+            let node = Node::with(&files);
+            node.link("/etc/link", "pods");
+            node.link("/short", "etc");
+            node.link("/etc/one.yaml", "/short/pods/a.yaml");
+            let kubelet = Kubelet::of(&node.root).unwrap();
+            assert_eq!(kubelet.reads(&node.root, manifest).unwrap(), expected, "{path} {manifest}");
         }
+    }
+
+    #[test]
+    fn the_configuration_that_counts_is_the_one_that_the_kubelet_is_told() {
+        for (flags, config, wanted) in [
+            ("", KUBELET_CONFIG, "/a"),
+            ("X=--config=/etc/own.yaml", "/etc/own.yaml", "/b"),
+            ("X=--fail-swap-on --config /etc/own.yaml", "/etc/own.yaml", "/b"),
+            ("X=--config=/etc/own.yaml --pod_manifest_path=/c", "/etc/own.yaml", "/c"),
+            ("X=--config=etc/own.yaml", "/etc/own.yaml", "/b"),
+            ("X=--config=/etc/none.yaml", "/etc/none.yaml", MANIFEST_DIRECTORY),
+        ] {
+            let own = "staticPodPath: /b\npodLogsDir: /logs\nevictionHard: {nodefs.available: 1Gi}\n";
+            let node = Node::with(&[
+                (KUBELET_CONFIG, "staticPodPath: /a\n"),
+                ("/etc/own.yaml", own),
+                ("/etc/default/kubelet", flags),
+            ]);
+            let kubelet = Kubelet::of(&node.root).unwrap();
+            let path = kubelet.path.as_deref();
+            assert_eq!((kubelet.config.as_str(), path), (config, Some(wanted)), "{flags}");
+            if config == "/etc/own.yaml" {
+                let expected = ("/logs", Some(Share::Bytes(1 << 30)));
+                assert_eq!((kubelet.pod_logs.as_str(), kubelet.eviction), expected, "{flags}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_read_as_the_kubelet_reads_them() {
+        for (line, expected) in [
+            ("--a-b=1", Some("1")),
+            ("--a_b=1", Some("1")),
+            ("--a-b 1", Some("1")),
+            ("--a-b=1 --a_b 2", Some("2")),
+            ("--switch --a-b=1", Some("1")),
+            ("-v 2 --a-b 1", Some("1")),
+            ("--a-b=", Some("")),
+            ("--a-b-c=1", None),
+            ("-a-b=1", None),
+            ("--c=--a-b=1", None),
+        ] {
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(flag(&words, "a-b"), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_is_no_yaml_is_told_once() {
+        let node = Node::with(&[(KUBELET_CONFIG, "staticPodPath: [\n")]);
+        let kubelet = Kubelet::of(&node.root).unwrap();
+        assert!(kubelet.fault.is_some_and(|fault| fault.starts_with("/var/lib/kubelet/config.yaml:")));
+        assert_eq!(kubelet.path.as_deref(), Some(MANIFEST_DIRECTORY));
     }
 
     #[test]
@@ -256,7 +362,7 @@ mod tests {
         ] {
             let node = Node::new();
             config.inspect(|config| node.put(KUBELET_CONFIG, config));
-            assert_eq!(pod_logs(&node.root), wanted, "{config:?}");
+            assert_eq!(Kubelet::of(&node.root).unwrap().pod_logs, wanted, "{config:?}");
         }
     }
 }

@@ -5,26 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, anyhow, bail};
 
 use super::hidden;
-use super::kubelet::{KUBELET_CONFIG, StaticPods};
-use super::root::{Root, is_planted, split, stays_wrong};
+use super::kubelet::Kubelet;
+use super::root::{Root, is_planted, leads_to, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
+use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
-use crate::facts::{Directory, Facts, KubeletPods, PatchDirectory, PatchFacts, Paths, Targets, Unit};
-use crate::path::{is_within, parent};
+use crate::facts::{Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit};
+use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent};
 use crate::storage::persistence::{self, Lasting};
 use crate::storage::{rotation, unit};
 use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
 
-/// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
-const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// What is cleared at a boot, or in time, on most systems (file-hierarchy(7), tmpfiles.d(5)), whatever is mounted there.
 const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
-const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 
 /// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
 ///
@@ -32,14 +30,12 @@ const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 ///
 /// A file can't be read as text, or a file that was named doesn't exist.
 pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
-    let pods = StaticPods::of(root)?;
-    let manifest_path = config.manifest_path.clone().map_or_else(|| pods.manifest(root), Ok)?;
+    let kubelet = Kubelet::of(root)?;
+    let usual = kubelet.manifest(root)?;
+    let manifest_path = config.manifest_path.as_ref().unwrap_or(&usual).clone();
     let manifest = manifest(root, &manifest_path)?;
-    if manifest.is_none() && config.manifest_path.is_some() {
-        let usual = pods.manifest(root)?;
-        if root.stat(&usual)?.is_some() {
-            bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
-        }
+    if manifest.is_none() && config.manifest_path.is_some() && root.stat(&usual)?.is_some() {
+        bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
     }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
@@ -64,18 +60,27 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             Err(error) => return Err(error),
         }
     }
+    let is_lost = manifest.as_ref().is_none_or(|text| text.text.trim().is_empty());
+    let backed_up = is_lost.then(|| backup_of(root, &manifest_path)).flatten();
     let distribution = distribution(root)?;
-    let elsewhere = pods.elsewhere(root, &manifest_path).unwrap_or_default();
+    // What can't be looked at is taken for what kubeadm makes.
+    let reads = kubelet.reads(root, &manifest_path).unwrap_or_default();
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: match pods.is_directory_of(&manifest_path) {
-            true => beside(root, &manifest_path, manifest.as_ref())?,
-            false => Vec::new(),
+        beside: match reads {
+            Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
+            Reads::File | Reads::Not { .. } => Vec::new(),
         },
-        kubelet: KubeletPods { config: KUBELET_CONFIG, elsewhere, has_url: pods.has_url },
+        kubelet: KubeletFacts {
+            config: kubelet.config,
+            fault: kubelet.fault,
+            reads,
+            has_url: kubelet.has_url,
+            eviction: kubelet.eviction,
+        },
         running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
         readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),
@@ -87,9 +92,18 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         distribution,
         is_agent: is_agent(root, distribution)?,
         live: root.is_host(),
+        root: root.on_machine(),
+        backed_up,
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// The newest run, other than a restore, with a copy of the file of before.
+fn backup_of(root: &Root, path: &str) -> Option<String> {
+    let has = |set: &Set| set.records.iter().any(|record| record.path == path && record.file.is_some());
+    let sets = backup::list(root).unwrap_or_default();
+    sets.into_iter().find(|set| !set.why.is_way_back() && has(set)).map(|set| set.id)
 }
 
 /// Reads the patches in these directories, and what they are applied to.
@@ -213,27 +227,48 @@ pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     root.text(path)
 }
 
+/// The directories above these files.
+fn above(root: &Root, files: [&str; 2]) -> Result<BTreeMap<String, Attributes>> {
+    let mut directories = BTreeMap::new();
+    for file in files {
+        let mut directory = parent(file);
+        while directories.len() < MAX_DIRECTORIES && !directories.contains_key(directory) {
+            if let Some(entry) = root.stat(directory)? {
+                directories.insert(directory.to_owned(), entry.attributes);
+            }
+            if directory == "/" {
+                break;
+            }
+            directory = parent(directory);
+        }
+    }
+    Ok(directories)
+}
+
 /// Looks at a file that a flag or a kubeconfig names.
 pub fn named_file(root: &Root, path: &str) -> Seen {
     let look = || -> Result<Seen> {
         let Some(snapshot) = root.read_target(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
         let real = root.real(path)?;
-        let mut directories = BTreeMap::new();
-        for file in [path, &real] {
-            let mut directory = parent(file);
-            while directories.len() < MAX_DIRECTORIES && !directories.contains_key(directory) {
-                if let Some(entry) = root.stat(directory)? {
-                    directories.insert(directory.to_owned(), entry.attributes);
-                }
-                directory = parent(directory);
-            }
-        }
+        let directories = above(root, [path, &real])?;
         let lists = directories.keys().map(String::as_str).chain([path]).filter(|path| root.has_acl(path));
         let lists = lists.map(str::to_owned).collect();
         let beside = root.list(parent(path))?.unwrap_or_default();
         Ok(Seen::File(Box::new(SeenFile { snapshot, real, directories, lists, beside })))
     };
     look().unwrap_or_else(|error| Seen::Wrong(format!("{error:#}")))
+}
+
+/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
+    let sets = backup::list(root).unwrap_or_default();
+    let is_ours = |path: &&String| {
+        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
+        // The newest run that touched a path tells whose file it is.
+        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
+        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
+    };
+    paths.iter().filter(is_ours).cloned().collect()
 }
 
 /// Reads what is at the paths that a plan may write.
@@ -243,6 +278,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
         targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
+    targets.written = written(root, &paths.policies);
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
             None => None,
@@ -295,6 +331,17 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.elsewhere.push((opened.on_host.clone(), link));
         }
     }
+    for written in &paths.written {
+        let log = &written.host;
+        let is_file = |entry: &Entry| entry.kind == FileKind::File;
+        let there = root.stat(log).ok().flatten().filter(is_file).map(|entry| (log.clone(), entry.attributes));
+        // Where it can't be read, nothing is said of it.
+        let above = root.real(log).and_then(|real| above(root, [log, &real])).unwrap_or_default();
+        targets.around_logs.extend(above.into_iter().chain(there).map(|(path, attributes)| {
+            let has_list = root.has_acl(&path);
+            (path, (attributes, has_list))
+        }));
+    }
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
     let Some(log) = paths.logs.first() else { return Ok(targets) };
     let (directory, name) = split(log)?;
@@ -346,7 +393,7 @@ fn log_fault(entry: &Entry, directory: &Attributes) -> Option<String> {
 ///
 /// If the manifest is a link, what it leads to is left out, too: that is the manifest. Another name of the same file
 /// would keep the previous text when the manifest is replaced, so it is one of the others.
-fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<Vec<Text>> {
+pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<Vec<Text>> {
     let directory = parent(manifest_path);
     let is_link = manifest.is_some() && root.real(manifest_path)? != manifest_path;
     let is_manifest = |entry: &Entry, path: &str| -> Result<bool> {
@@ -381,12 +428,4 @@ fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Result<V
         }
     }
     Ok(texts)
-}
-
-/// Whether the last link of `link` leads to the name `path`, and not to another name of the same file.
-fn leads_to(root: &Root, link: &str, path: &str) -> Result<bool> {
-    let real = root.real(link)?;
-    let ((directory, name), (parent, other)) = (split(&real)?, split(path)?);
-    let identity = |path: &str| Ok::<_, anyhow::Error>(root.stat(path)?.map(|entry| entry.identity));
-    Ok(name == other && identity(directory)? == identity(parent)?)
 }

@@ -251,12 +251,8 @@ fn node_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (pid, _) in running().filter(|(pid, _)| is_kubelet(*pid)) {
         let words = words(pid);
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let Some(rest) = word.trim_start_matches('-').strip_prefix("hostname-override") else { continue };
-            let name = rest.strip_prefix('=').or_else(|| words.next().map(String::as_str));
-            names.extend(name.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()));
-        }
+        let name = kubelet::flag(words.get(1..).unwrap_or_default(), "hostname-override");
+        names.extend(name.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()));
     }
     if names.is_empty() {
         let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

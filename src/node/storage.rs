@@ -8,7 +8,6 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use super::kubelet::eviction;
 use super::root::Root;
 use crate::audit::log::{WRITTEN, event_time};
 use crate::facts::file::FileIdentity;
@@ -68,7 +67,7 @@ pub fn look(
     let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     let total = bytes(stat.blocks());
     let shares = file_system(root, KUBELET)? == Some(stat.filesystem_id());
-    let eviction = if shares { eviction(root).unwrap_or(kubelet).of(total) } else { 0 };
+    let eviction = if shares { kubelet.of(total) } else { 0 };
     // The list of mounts has paths without links.
     let judgement = match (mounts(), resolve(root, place)) {
         (Ok(mounts), Ok(real)) => persistence::judge(&mounts, &real, &read_block),

@@ -575,7 +575,12 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
             (slot.path.clone(), "was an empty directory", unless_foreign(&slot, done))
         }
         Undo::SetAttributes(path, held, before) => {
+            // What the kernel refused to change, it refuses to change back.
+            let is_back = fstat(&held).is_ok_and(|stat| {
+                (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid) == (before.mode, before.uid, before.gid)
+            });
             let done = set_attributes(&held, &before).and_then(|()| fsync(&held));
+            let done = if is_back { Ok(()) } else { done };
             (path, "may have another owner or mode", done.map(|()| Taken::Back))
         }
         Undo::Formatted(_) => return Ok(Taken::Back),
@@ -680,6 +685,22 @@ mod tests {
             // The previous files are in a complete backup, and no temporary file is left.
             assert_eq!(node.sets(), ["20261124T121326Z"], "{path}");
             assert!(!node.names().iter().any(|name| name.contains("kube-audit-bootstrap")), "{:?}", node.names());
+        }
+    }
+
+    /// The directory that is judged is the one in which the file was found, not that of a link to it.
+    #[test]
+    fn a_file_with_a_second_name_is_changed_only_where_no_other_user_can_have_made_that() {
+        let node = Node::with(&[("/logs/audit.log", ""), ("/links/x", "")]);
+        node.link("/links/log", "/logs/audit.log");
+        fs::hard_link(node.host("/logs/audit.log"), node.host("/second")).unwrap();
+        for (logs, links, is_held) in [(0o755, 0o755, true), (0o775, 0o755, false), (0o755, 0o775, true)] {
+            node.chmod("/logs", logs);
+            node.chmod("/links", links);
+            for path in ["/logs/audit.log", "/links/log"] {
+                assert_eq!(hold(&node.root, path).is_ok(), is_held, "{path} {logs:o} {links:o}");
+            }
+            assert!(hold(&node.root, "/logs").is_ok());
         }
     }
 

@@ -56,7 +56,8 @@ fn absolute(intent: &Intent<'_>, directory: &str) -> Option<String> {
     Some(format!("{}/{directory}", start.trim_end_matches('/')))
 }
 
-/// Judges the manifests that kubeadm is about to make, and puts what they say into `files`, which it reads. On a running control plane, warns of the patches with which an upgrade would end auditing.
+/// Judges the manifests that kubeadm is about to make, and puts what they say into `files`, which it reads. On a running
+/// control plane, warns of the patches with which an upgrade would end auditing.
 ///
 /// # Errors
 ///

@@ -34,24 +34,54 @@ fn is_nobodys(name: &str) -> bool {
         || name.starts_with('.') && name.contains("kube-audit-bootstrap")
 }
 
-/// Decides what an existing directory is to the log at `log`. `is_in_use`: the API server has its log there.
+/// What is known of a log before the plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log<'l> {
+    pub path: &'l str,
+    /// Its first bytes.
+    pub head: &'l [u8],
+    /// The user whose file it is, if it exists.
+    pub uid: Option<u32>,
+    /// The log of the API server until now.
+    pub before: Option<&'l str>,
+}
+
+/// What to do where the directory of `log.path` is not for the log.
+pub(super) const OTHER_LOG: &str =
+    "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
+
+impl Log<'_> {
+    /// The API server has written this file until now.
+    pub fn is_in_use(&self) -> bool {
+        self.before == Some(self.path)
+    }
+}
+
+/// Decides what an existing directory is to a log. `use_another`: what to do if it is not for the log.
 ///
 /// A directory is the log's if the API server's log is there. An empty one is, too, unless another program or another
 /// user may have made it.
-pub(super) fn fit(there: &Directory, log: &str, head: &[u8], is_in_use: bool, wanted: &Attributes) -> Fit {
-    let name = log.rsplit('/').next().unwrap_or_default();
-    let directory = there.leads_to.as_deref().unwrap_or(parent(log));
-    let use_another =
-        "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
-    if !is_in_use && !may_be_events(head) {
-        return Fit::Foreign(format!(
-            "{log}: another program writes this file, as it has no audit event; {use_another}"
-        ));
+pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_another: &str) -> Fit {
+    let Log { path, head, uid, before } = *log;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let directory = there.leads_to.as_deref().unwrap_or(parent(path));
+    let is_in_use = before.is_some_and(|before| parent(before) == parent(path));
+    let is_others = |uid: u32| ![0, wanted.uid].contains(&uid);
+    if !log.is_in_use() {
+        if !may_be_events(head) {
+            return Fit::Foreign(format!(
+                "{path}: another program writes this file, as it has no audit event; if nobody needs it, move it away; \
+                 otherwise {use_another}"
+            ));
+        }
+        if let Some(uid) = uid.filter(|uid| is_others(*uid)) {
+            return Fit::Foreign(format!("{path}: this file belongs to the user {uid}; {use_another}"));
+        }
     }
     if there.leads_to.is_some() && log_directory_fault(directory).is_some() {
         return Fit::Foreign(format!(
             "{}: this is a link to {directory}, which belongs to the system or to other programs; {use_another}",
-            parent(log)
+            parent(path)
         ));
     }
     let is_logs = is_in_use || there.names.iter().any(|other| rotation::is_of(name, other));
@@ -59,10 +89,9 @@ pub(super) fn fit(there: &Directory, log: &str, head: &[u8], is_in_use: bool, wa
     let why = match other {
         Some(other) if is_logs || is_named_for_logs(directory) => return Fit::Shared(other.clone()),
         Some(other) => format!("it has no audit log in it, and other files ({other:?})"),
-        None if is_logs || wanted.met_by(&there.attributes) => return Fit::Own,
-        None if ![0, wanted.uid].contains(&there.attributes.uid) => {
-            format!("it belongs to the user {}", there.attributes.uid)
-        }
+        None if is_in_use || wanted.met_by(&there.attributes) => return Fit::Own,
+        None if is_others(there.attributes.uid) => format!("it belongs to the user {}", there.attributes.uid),
+        None if is_logs => return Fit::Own,
         // A directory that is named for the log is closed, whoever could write in it until now.
         None if there.attributes.mode & 0o7022 != 0 && !is_named_for_logs(directory) => {
             format!("other users may write in it (mode {:04o})", there.attributes.mode)
@@ -223,16 +252,15 @@ impl Planner<'_> {
             return Ok(());
         };
         let name = log.rsplit('/').next().unwrap_or_default();
-        match fit(there, &format!("{from}/{name}"), &[], false, &wanted) {
+        let log = Log { path: &format!("{from}/{name}"), head: &[], uid: None, before: None };
+        match fit(there, &log, &wanted, "name another directory in storage.bind, such as /data/audit") {
             Fit::Own if wanted.met_by(&there.attributes) => {}
             Fit::Own => self.close(from, &there.attributes, wanted),
             Fit::Shared(other) => self.plan.refuse(format!(
                 "{from}: storage.bind has other files in it ({other:?}), and apply would close it to other users; \
                  name a directory that only the log uses"
             )),
-            Fit::Foreign(why) => {
-                self.plan.refuse(format!("storage.bind {why}; or name another directory in storage.bind"))
-            }
+            Fit::Foreign(why) => self.plan.refuse(format!("storage.bind {why}")),
         }
         Ok(())
     }
@@ -584,7 +612,7 @@ mod tests {
         let of_user =
             |mode, uid| Directory { attributes: Attributes::new(mode, uid, uid), ..directory(0, 0, &[]) };
         let leads = |to: &str| Directory { leads_to: Some(to.to_owned()), ..directory(0o755, 0, &[]) };
-        let (own, json): (_, &[u8]) = ("own", b"{\"kind\":\"Event\"}\n");
+        let (own, json): (_, &[u8]) = ("own", b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n");
         let auditd: &[u8] = b"type=USER_LOGIN msg=audit(1795522406.123:1)\n";
         for (path, there, head, is_in_use, expected) in [
             // Empty directories.
@@ -618,13 +646,54 @@ mod tests {
             ("/var/log/nginx", directory(0o755, 0, &["access.log"]), json, false, "other files"),
             ("/srv/x", directory(0o700, 0, &[".ssh"]), json, false, "other files"),
         ] {
-            let found = match fit(&there, &log(path), head, is_in_use, &Attributes::new(0o700, 65, 65)) {
+            let file = log(path);
+            let log = Log { path: &file, head, uid: None, before: is_in_use.then_some(file.as_str()) };
+            let found = match fit(&there, &log, &Attributes::new(0o700, 65, 65), OTHER_LOG) {
                 Fit::Own => "own".to_owned(),
                 Fit::Shared(name) => format!("shared {name}"),
                 Fit::Foreign(why) => why,
             };
             assert!(found.contains(expected), "{path} {there:?} {is_in_use}: {found}");
         }
+    }
+
+    #[test]
+    fn a_log_is_the_api_servers_by_its_name_and_a_directory_by_its_log() {
+        let (json, syslog): (&[u8], &[u8]) =
+            (b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", b"Nov 30 host sshd[1]: x\n");
+        let (there, of_user) = (directory(0o755, 0, &["audit.log"]), Attributes::new(0o755, 1000, 1000));
+        let users = Directory { attributes: of_user, ..there.clone() };
+        for (there, path, head, uid, before, expected) in [
+            (&there, "/srv/x/audit.log", syslog, Some(105), Some("/srv/x/audit.log"), "own"),
+            (&there, "/srv/x/other.log", syslog, Some(105), Some("/srv/x/audit.log"), "another program writes"),
+            (&there, "/srv/x/other.log", json, Some(105), Some("/srv/x/audit.log"), "belongs to the user 105"),
+            (&there, "/srv/x/other.log", &[], Some(105), Some("/srv/x/audit.log"), "belongs to the user 105"),
+            (&there, "/srv/x/other.log", &[], None, Some("/srv/x/audit.log"), "shared audit.log"),
+            (&there, "/srv/x/audit.log", &[], Some(1000), None, "belongs to the user 1000"),
+            (&there, "/srv/x/audit.log", &[], Some(65), None, "own"),
+            (&users, "/srv/x/audit.log", json, Some(0), None, "it belongs to the user 1000"),
+            (&users, "/srv/x/audit.log", json, Some(0), Some("/srv/x/audit.log"), "own"),
+        ] {
+            let log = Log { path, head, uid, before };
+            let found = match fit(there, &log, &Attributes::new(0o700, 65, 65), OTHER_LOG) {
+                Fit::Own => "own".to_owned(),
+                Fit::Shared(name) => format!("shared {name}"),
+                Fit::Foreign(why) => why,
+            };
+            assert!(found.contains(expected), "{log:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_bound_directory_of_others_is_refused_with_what_helps() {
+        let wanted = config("storage: {bind: /data/audit}");
+        let of_user = Attributes::new(0o755, 1000, 1000);
+        let bound = Some(Directory { attributes: of_user, ..directory(0o755, 0, &[]) });
+        let plan =
+            planned(&wanted, &facts(None), &Targets { bound, disk: Some(disk_state()), ..Targets::default() });
+        let refusal = plan.refusal.unwrap_or_default();
+        assert!(refusal.contains("name another directory in storage.bind"), "{refusal}");
+        assert!(!refusal.contains("log.path"), "{refusal}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::in_force::{State, judge};
-use super::place::{Fit, Mounting, fit};
+use super::place::{Fit, Log, Mounting, OTHER_LOG, fit};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
@@ -11,9 +11,10 @@ use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
-use crate::facts::{Facts, Paths, Targets, Typed};
+use crate::facts::{Facts, Paths, Targets, Typed, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
+use crate::wiring::references::write_fault;
 use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
 
@@ -34,6 +35,7 @@ pub fn plan(
     if wiring.role == Role::Worker {
         return Ok(planner.plan);
     }
+    planner.remark_on_image();
     let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(WiredFile::is_edited)
         || intent.is_without_file(Occasion::Init);
     let logs = &wiring.paths.logs;
@@ -44,10 +46,11 @@ pub fn plan(
     let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
     planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
-    planner.make_directories(logs, wiring.logs_in.as_deref());
+    planner.make_directories(logs, wiring.log_before.as_deref());
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
+    planner.judge_around_logs(&wiring.paths.written, mounting);
     for path in &wiring.paths.policies {
         planner.install_policy(path, policy_text)?;
     }
@@ -81,6 +84,23 @@ pub fn plan(
 }
 
 impl Planner<'_> {
+    /// Nothing in an image starts an API server, so a "done" there is less than it seems.
+    fn remark_on_image(&mut self) {
+        // On a running system, a warning says it.
+        if self.plan.role != Role::Image || self.facts.live {
+            return;
+        }
+        let what = match &self.config().kubeadm_configs {
+            Some(paths) if !paths.is_empty() => format!("at {}", paths.join(", ")),
+            Some(_) => "named".to_owned(),
+            None => "at the default paths".to_owned(),
+        };
+        self.plan.remark = Some(format!(
+            "no kubeadm configuration is {what}: a node from this image does not audit until kube-audit-bootstrap apply \
+             has run on it, too"
+        ));
+    }
+
     /// Files of another user than root are not what a node needs, if there are any.
     fn tell_who_owns_what(&mut self) {
         let Owner { uid, gid } = self.owner;
@@ -108,18 +128,19 @@ impl Planner<'_> {
     }
 
     /// A link on the way to a file that the container resolves in itself leads the API server to another file, or to
-    /// none. What is kept is told only: that API server runs, or not, as before.
+    /// none: it does not start, or its events are lost.
     fn refuse_misleading_links(&mut self) {
         for (path, link) in &self.targets.elsewhere {
             let what = misleading(path, link);
-            if self.keeps() {
-                self.warn(format!("{what}; mount the directory that it leads to at the same path"));
-            } else {
-                self.plan.refuse(format!(
+            self.plan.refuse(match self.keeps() {
+                true => {
+                    format!("{what}; mount the directory that it leads to at the same path, or remove the link")
+                }
+                false => format!(
                     "{what}; name the path that it leads to in the setting of this file (policy.path, log.path, \
                      --audit-webhook-config-file or the webhook's kubeconfig), or remove the link"
-                ));
-            }
+                ),
+            });
         }
     }
 
@@ -155,8 +176,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Creates the log directories, or closes them to other users.
-    fn make_directories(&mut self, logs: &[String], logs_in: Option<&str>) {
+    /// Creates the log directories, or closes them to other users. `before`: the log of the API server until now.
+    fn make_directories(&mut self, logs: &[String], before: Option<&str>) {
         for (index, log) in logs.iter().enumerate() {
             let path = parent(log).to_owned();
             if logs[..index].iter().any(|other| parent(other) == path) {
@@ -173,11 +194,13 @@ impl Planner<'_> {
                 continue;
             };
             let head = self.targets.heads.get(log).map(Vec::as_slice).unwrap_or_default();
-            let is_in_use = logs_in == Some(path.as_str());
-            if (self.keeps() || is_in_use) && !may_be_events(head) {
+            let uid = self.targets.logs.get(log).and_then(Option::as_ref).map(|file| file.uid);
+            let seen = Log { path: log, head, uid, before };
+            if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
+                let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
                     "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; set log.path to a file in a directory of its own, and remove `existing: keep`"
+                     away; {OTHER_LOG}{also}"
                 ));
             }
             if let Some(why) = self.targets.blocked.get(log) {
@@ -189,19 +212,20 @@ impl Planner<'_> {
             // Everything on a disk that is mounted for the log belongs to the log.
             let fit = match self.targets.disk.as_ref().is_some_and(|disk| disk.is_right) {
                 true => Fit::Own,
-                false => fit(there, log, head, is_in_use, &attributes),
+                false => fit(there, &seen, &attributes, OTHER_LOG),
             };
             match fit {
-                Fit::Foreign(why) => self.plan.refuse(why),
+                // The path in its command is one of the node, and the user types on this machine.
+                Fit::Foreign(why) => self.plan.refuse(why.replace("(rmdir /", &format!("(rmdir {}", self.facts.shown("/")))),
                 _ if attributes.met_by(&there.attributes) => {}
                 Fit::Shared(other) if self.is_closed_to_the_api_server(&there.attributes) => {
                     let Attributes { mode, uid, gid, .. } = there.attributes;
-                    let user = self.owner.uid;
+                    let (user, typed) = (self.owner.uid, self.facts.shown(&path));
                     self.plan.refuse(format!(
                         "{path}: the API server runs as the user {user}, who can't write to this directory (mode \
                          {mode:04o}, owner {uid}:{gid}), and there is more than the audit log in it ({other:?}), so its \
                          owner does not change; set log.path to a file in a directory of its own, or let that user in, \
-                         with chown {user} {path}"
+                         with chown {user} {typed}"
                     ));
                 }
                 // Other users of a directory would lose access.
@@ -256,6 +280,45 @@ impl Planner<'_> {
         }
     }
 
+    /// Refuses a log that the API server can't write, and warns of one whose directory another user can replace. What the
+    /// plan changes counts as changed.
+    fn judge_around_logs(&mut self, written: &[Written], mounting: Mounting) {
+        let changed = |path: &str| {
+            self.plan.changes.iter().find_map(|planned| match &planned.change {
+                Change::SetAttributes { path: of, after: attributes, .. }
+                | Change::WriteFile { path: of, before: None, attributes, .. }
+                | Change::CreateDirectory { path: of, attributes }
+                    if of == path =>
+                {
+                    Some(attributes.clone())
+                }
+                _ => None,
+            })
+        };
+        let attributes = |path: &str| {
+            let there = || self.targets.around_logs.get(path).filter(|(_, has_list)| !has_list);
+            changed(path).or_else(|| there().map(|(attributes, _)| attributes.clone()))
+        };
+        let fault = written.iter().filter(|_| !mounting.is_new).find_map(|log| write_fault(log, attributes));
+        let owners = [0, self.owner.uid, self.facts.owner.uid];
+        let others = self.targets.around_logs.iter().filter(|(path, (on, _))| {
+            let is_above = written.iter().all(|log| log.host != **path && parent(&log.host) != path.as_str());
+            is_above && (!owners.contains(&on.uid) || on.mode & 0o1002 == 0o002)
+        });
+        let warnings: Vec<_> = others
+            .map(|(path, (on, _))| {
+                format!(
+                    "{path}: the log is below this directory, which has the mode {:04o} and the owner {}:{}, so that \
+                     another user can put a link in the place of the log; let only root write to it, or set log.path to \
+                     a file elsewhere",
+                    on.mode, on.uid, on.gid
+                )
+            })
+            .collect();
+        fault.into_iter().for_each(|why| self.plan.refuse(why));
+        warnings.into_iter().for_each(|warning| self.warn(warning));
+    }
+
     /// Installs the policy, or checks the existing one if it stays.
     fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
         self.look_at(Step::Policy, path);
@@ -265,8 +328,10 @@ impl Planner<'_> {
             return self.check_policy(path, text);
         }
         self.check_policy(&policy_text.name, &policy_text.text)?;
-        if let Some(before) = &before {
-            check_replaceable(path, &before.bytes)?;
+        // What a run wrote where the settings still name it is the policy, whatever has become of it.
+        let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
+        if let Some(before) = before.as_ref().filter(|_| !is_ours) {
+            check_replaceable(&self.facts.shown(path), path, &before.bytes)?;
         }
         if self.targets.stand_ins.iter().any(|stand_in| stand_in == path) {
             self.warn(format!(
@@ -332,6 +397,9 @@ impl Planner<'_> {
     /// need it.
     fn edit_cluster(&mut self, cluster: Option<Result<WiredCluster, String>>) {
         match cluster {
+            None if self.plan.role == Role::ControlPlane && self.config().cluster && !self.facts.live => {
+                self.plan.unknown = Some("it is in the cluster, and --root asks none".to_owned());
+            }
             None => {}
             Some(Ok(WiredCluster { before, after: wired })) => {
                 self.look_at(Step::Kubeadm, KUBEADM_CONFIG);
@@ -388,9 +456,13 @@ impl Planner<'_> {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;
+                    let how = match self.facts.live {
+                        true => "; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        false => "",
+                    };
                     self.warn(format!(
                         "{}:{refusal}; the API server reads its policy, opens its log, and sees a new mount, only when \
-                         it starts; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                         it starts{how}",
                         file.before.path
                     ));
                 }
@@ -401,10 +473,8 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm \
-                 upgrade removes the audit settings from the manifest, unless they are there already; run \
-                 kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl and \
-                 {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
+                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
+                 kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
             ));
         }
     }
@@ -493,14 +563,23 @@ impl Planner<'_> {
 /// # Errors
 ///
 /// The file is not a policy.
-fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
-    if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
-        bail!("{path}: this is a {kind}, not an audit policy; set policy.path to another file");
+fn check_replaceable(typed: &str, path: &str, bytes: &[u8]) -> Result<()> {
+    let text = lossy(bytes);
+    let kind = kind_of(bytes).filter(|kind| kind != "Policy");
+    let what =
+        kind.as_ref().map_or("not an audit policy".to_owned(), |kind| format!("a {kind}, not an audit policy"));
+    match kind {
+        None if text.contains("Policy") || says_nothing(bytes) => Ok(()),
+        Some(_) if !text.contains("audit.k8s.io") => {
+            bail!("{path}: this is {what}; set policy.path to another file")
+        }
+        // A certificate, or a key.
+        None if text.contains("-----BEGIN") => bail!("{path}: this is {what}; set policy.path to another file"),
+        _ => bail!(
+            "{path}: this is {what}, and may be somebody's file; if nobody needs it, move it away (mv {typed} \
+             {typed}.old), and run apply again; otherwise set policy.path to another file"
+        ),
     }
-    if !lossy(bytes).contains("Policy") && !says_nothing(bytes) {
-        bail!("{path}: this is not an audit policy; set policy.path to another file");
-    }
-    Ok(())
 }
 
 /// The `kind` of a file, if it is a YAML document that has one.
@@ -672,13 +751,76 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_the_container_elsewhere_is_refused_or_told() {
-        for (lines, is_refused) in [("", true), ("existing: keep", false)] {
+    fn a_kubelet_configuration_that_does_not_count_is_a_warning_of_the_plan() {
+        for (lines, times) in [("", 1), ("manifest: {path: /etc/pods/a.yaml}", 0)] {
+            let mut facts = facts(None);
+            facts.kubelet.fault = Some("/var/lib/kubelet/config.yaml:2:1: why".to_owned());
+            let plan = planned(&config(lines), &facts, &Targets::default());
+            let start = "/var/lib/kubelet/config.yaml:2:1: why; using ";
+            let told = plan.warnings.iter().filter(|line| line.starts_with(start)).count();
+            assert_eq!(told, times, "{lines}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_the_container_elsewhere_is_refused() {
+        for (lines, advice) in
+            [("", "name the path that it leads to"), ("existing: keep", "mount the directory that it leads to")]
+        {
             let (facts, mut targets) = audited(&config(""));
             targets.elsewhere.push(("/etc/kubernetes/audit-policy.yaml".to_owned(), "/etc/link".to_owned()));
             let plan = planned(&config(lines), &facts, &targets);
-            assert_eq!(plan.refusal.is_some(), is_refused, "{lines}");
-            assert_eq!(warns(&plan, "/etc/link is a symbolic link"), !is_refused, "{lines}");
+            let refusal = plan.refusal.unwrap_or_default();
+            assert!(refusal.contains("/etc/link is a symbolic link") && refusal.contains(advice), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_the_api_server_cannot_write_is_refused() {
+        let (log, above) = ("/var/log/kubernetes/audit/audit.log", "/var/log/kubernetes/audit");
+        let user = "    securityContext: {runAsUser: 1234}\n    command:";
+        let dropped = "    securityContext: {capabilities: {drop: [ALL]}}\n    command:";
+        for (security, lines, directory, file, fault) in [
+            ("    command:", "existing: keep", (0o700, 0), Some((0o600, 7)), ""),
+            (user, "existing: keep", (0o700, 0), None, "audit has the mode 0700 and the owner 0:0"),
+            (user, "existing: keep", (0o755, 0), None, "audit has the mode 0755 and the owner 0:0"),
+            (user, "existing: keep", (0o700, 1234), None, ""),
+            (user, "existing: keep", (0o755, 0), Some((0o600, 0)), "audit.log has the mode 0600"),
+            (user, "existing: keep", (0o755, 0), Some((0o600, 1234)), ""),
+            (user, "existing: keep", (0o700, 0), Some((0o600, 1234)), "audit has the mode 0700"),
+            (dropped, "existing: keep", (0o755, 1000), None, "audit has the mode 0755 and the owner 1000:0"),
+            (dropped, "existing: keep", (0o755, 0), None, ""),
+            // apply gives it to the API server's user.
+            (user, "", (0o700, 0), Some((0o600, 0)), ""),
+        ] {
+            let (mut facts, mut targets) = audited(&config(""));
+            let manifest = facts.manifest.as_mut().unwrap();
+            manifest.text = manifest.text.replacen("    command:", security, 1);
+            let of = |(mode, uid)| Attributes::new(mode, uid, 0);
+            if let Some(Some(there)) = targets.directories.get_mut(above) {
+                there.attributes = of(directory);
+            }
+            targets.around_logs.insert(above.to_owned(), (of(directory), false));
+            if let Some(file) = file {
+                targets.around_logs.insert(log.to_owned(), (of(file), false));
+                targets.logs.insert(log.to_owned(), Some(of(file)));
+            }
+            let refusal = planned(&config(lines), &facts, &targets).refusal.unwrap_or_default();
+            let told = refusal.lines().find(|line| line.contains("can't write")).unwrap_or_default();
+            assert_eq!(told.is_empty(), fault.is_empty(), "{security} {lines} {directory:?} {file:?}: {refusal}");
+            assert!(told.contains(fault), "{fault}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_directory_above_the_log_that_another_user_can_change_is_told() {
+        for (mode, uid, is_told) in
+            [(0o755, 0, false), (0o755, 1000, true), (0o777, 0, true), (0o1777, 0, false), (0o775, 0, false)]
+        {
+            let (facts, mut targets) = audited(&config(""));
+            targets.around_logs.insert("/data".to_owned(), (Attributes::new(mode, uid, 0), false));
+            let plan = planned(&config(""), &facts, &targets);
+            assert_eq!(warns(&plan, "/data: the log is below this directory"), is_told, "{mode:o} {uid}");
         }
     }
 
@@ -803,7 +945,7 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
-        let unknown = "the cluster's kubeadm configuration is not edited";
+        let unknown = "kubeadm-config: not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [
             (None, "", facts(Some(BARE)), true),
@@ -866,6 +1008,24 @@ mod tests {
             let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_run_wrote_is_its_policy_whatever_has_become_of_it() {
+        let path = Config::default().policy_path;
+        let (facts, mut targets) = audited(&config(""));
+        for text in ["foo: [", "foo\n", "apiVersion: audit.k8s.io/v1\nkind: Pol"] {
+            targets.policies.insert(path.clone(), Some(snapshot(text)));
+            targets.written.clear();
+            let refused = planned_for(&intent(&config("")), &facts, &targets).unwrap_err().to_string();
+            assert!(refused.contains(&format!("move it away (mv {path} {path}.old)")), "{text}: {refused}");
+            let image = Facts { root: "/mnt/image".to_owned(), ..facts.clone() };
+            let refused = planned_for(&intent(&config("")), &image, &targets).unwrap_err().to_string();
+            assert!(refused.contains(&format!("(mv /mnt/image{path} /mnt/image{path}.old)")), "{text}: {refused}");
+            targets.written.insert(path.clone());
+            let plan = planned(&config(""), &facts, &targets);
+            assert!(actions(&plan).starts_with("edit-file"), "{text}: {}", actions(&plan));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::audit::policy;
 use crate::config::Config;
 use crate::facts::DiskState;
 use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
-use crate::facts::{Directory, Facts, KubeletPods, PatchFacts, Targets};
+use crate::facts::{Directory, Facts, KubeletFacts, PatchFacts, Targets};
 use crate::path::parent;
 use crate::storage::forecast::{Disk, EventTimes, LogHistory, Rotated};
 use crate::storage::persistence::{Judgement, Lasting};
@@ -52,12 +52,14 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         is_agent: false,
         certified: false,
         live: true,
+        root: String::new(),
+        backed_up: None,
         owner: Owner { uid: 0, gid: 0 },
         files: BTreeMap::new(),
         running: None,
         readers: Vec::new(),
         unfinished: Vec::new(),
-        kubelet: KubeletPods::default(),
+        kubelet: KubeletFacts::default(),
     }
 }
 

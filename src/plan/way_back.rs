@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::backup::{Action, BACKUPS, Record, fingerprint};
-use crate::facts::file::{FileKind, lossy, text_of};
+use crate::facts::file::{FileKind, Text, lossy, text_of};
 use crate::facts::way_back::{ContentStep, Goal, WayBack};
 use crate::path::is_within;
 use crate::wiring::{manifest, pod};
@@ -290,8 +290,12 @@ impl Back<'_> {
             self.restore.gone.push(path.clone());
         }
         self.restore.foreign.extend(unwound.foreign);
-        if unwound.shared && !self.force {
-            self.restore.shared.push(path.clone());
+        match self.force {
+            true if unwound.shared && unwound.content != oldest.before => {
+                self.note(format!("{path}: something else changed this, too, and --force undoes that as well"))
+            }
+            false if unwound.shared => self.restore.shared.push(path.clone()),
+            _ => {}
         }
         let (content, is_whole) = match self.force {
             true => (oldest.before.clone(), true),
@@ -382,9 +386,11 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
             let (count, first) = (rest.len(), rest.swap_remove(0));
             let is_log = [&first].into_iter().chain(&rest).any(|name| name.contains(".log"));
             let why = if is_log { "; a log is never deleted" } else { "" };
-            restore.notes.push(format!(
-                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}{why}"
-            ));
+            let what = match count {
+                1 => format!("{first:?} is in it"),
+                _ => format!("{count} files or directories are in it, such as {first:?}"),
+            };
+            restore.notes.push(format!("{path} stays: {what}{why}"));
         }
     }
 }
@@ -480,6 +486,43 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
         ),
     };
     restore.notes.extend(kept.iter().map(note));
+}
+
+/// Removes from a restore all changes that would remove what another manifest in the directory of `manifest_path`
+/// mounts, such as that of a second API server: its pod would not start. `beside`: the other manifests. Adds a note for
+/// each.
+pub fn keep_for_others(restore: &mut Restore, manifest_path: &str, beside: &[Text]) {
+    for other in beside.iter().filter(|other| other.path != manifest_path) {
+        let mounted = match manifest::host_paths(&other.text) {
+            Some(paths) => paths,
+            None => continue,
+        };
+        let mut kept = BTreeSet::new();
+        restore.changes.retain(|change| {
+            let path = match change {
+                Change::RemoveFile { path, .. }
+                | Change::RemoveDirectory { path, .. }
+                | Change::Unmount { path } => path,
+                _ => return true,
+            };
+            // A directory goes only if it is empty, so a mount above it needs nothing of it.
+            let is_needed = path != manifest_path
+                && path != &other.path
+                && mounted.iter().any(|mounted| is_within(mounted, path));
+            if is_needed {
+                kept.insert(path.clone());
+            }
+            !is_needed
+        });
+        restore.foreign.retain(|foreign| {
+            let stays = foreign.is_new && mounted.contains(&foreign.path) && foreign.path != manifest_path;
+            if stays {
+                kept.insert(foreign.path.clone());
+            }
+            !stays
+        });
+        restore.notes.extend(kept.iter().map(|path| format!("{path} stays, because {} mounts it", other.path)));
+    }
 }
 
 /// Says that the API server goes on auditing after a restore: kubeadm made the manifest of a file that had the settings,
@@ -739,6 +782,32 @@ mod tests {
             after: None,
         };
         ContentStep { set: set.to_owned(), record, before: bytes(before), after: bytes(after) }
+    }
+
+    #[test]
+    fn a_forced_restore_says_whose_lines_it_undoes() {
+        for (now, told) in [
+            ("a: [x, --y=1]\nv: 2\n", true),
+            ("a: [x, --y=1]\n", false),
+            // This is not undone by anything but force, and is told as that.
+            ("a: [x, --y=2]\n", false),
+        ] {
+            let step = step("1", Some("a: [x]\n"), Some("a: [x, --y=1]\n"));
+            let now = Now {
+                file: Some(Snapshot {
+                    bytes: now.into(),
+                    attributes: Attributes::new(0o600, 0, 0),
+                    identity: FileIdentity { device: 1, inode: 1 },
+                }),
+                ..Now::default()
+            };
+            let goal = Goal { set: "1".to_owned(), record: step.record.clone(), steps: vec![step], now };
+            let way = WayBack { goals: vec![goal], ..WayBack::default() };
+            let note = "/x: something else changed this, too, and --force undoes that as well".to_owned();
+            let forced = plan(&way, true);
+            assert_eq!((forced.notes, forced.changes.len()), (if told { vec![note] } else { vec![] }, 1));
+            assert_eq!(plan(&way, false).notes, [""; 0]);
+        }
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
 use crate::facts::backup::{Set, Why};
 use crate::facts::file::Text;
+use crate::node::kubelet::Kubelet;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, in_force, kubelet, obstacle, pending, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
-use crate::plan::way_back::{self, Foreign, Present, Restore, keep_referenced, tell_of_auditing};
+use crate::plan::way_back::{self, Foreign, Present, Restore, keep_for_others, keep_referenced, tell_of_auditing};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
 
@@ -57,6 +58,9 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     };
     // A broken manifest or kubelet configuration must not prevent a restore, because it may be the reason for it.
     let told = |error| log::warn!("{error:#}; restore continues");
+    if let Some(fault) = Kubelet::of(root).ok().and_then(|kubelet| kubelet.fault) {
+        told(anyhow!(fault));
+    }
     let known_path = kubelet::manifest_path(root, &configured()).map_err(told).ok();
     let is_known = known_path.is_some();
     let manifest_path = known_path.unwrap_or_else(kubelet::default_manifest_path);
@@ -65,7 +69,6 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     }
     let back = restore::look(root, terms.id.as_deref())?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
-    let mut restore = way_back::plan(&back, terms.force);
     let read = root.text(&manifest_path).map_err(told);
     let present = match &read {
         Ok(Some(manifest)) if is_known => Present::Text(&manifest.text),
@@ -73,44 +76,41 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    keep_referenced(&mut restore, &manifest_path, present);
-    tell_of_auditing(&back, &mut restore, &manifest_path, present);
+    let beside = match observe::beside(root, &manifest_path, manifest).map_err(told) {
+        Ok(beside) if is_known => beside,
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    let planned = |force: bool| {
+        let mut restore = way_back::plan(&back, force);
+        keep_referenced(&mut restore, &manifest_path, present);
+        keep_for_others(&mut restore, &manifest_path, &beside);
+        tell_of_auditing(&back, &mut restore, &manifest_path, present);
+        restore
+    };
+    let mut restore = planned(terms.force);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
             bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref()));
         }
         // What --force would do.
         let foreign = restore.foreign;
-        restore = way_back::plan(&back, true);
-        keep_referenced(&mut restore, &manifest_path, present);
+        restore = planned(true);
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
-        restore.notes.push(format!(
-            "{manifest_path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl \
-             stop $(crictl ps -q --name kube-apiserver)"
-        ));
+        restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;
-    let (stay, met) = meet_back(&mut changes, obstacles);
+    let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
     notes.extend(stay.into_iter().map(|(_, note)| note));
     match met {
         Err(why) if terms.dry_run => notes.push(format!("restore would put nothing back: {why}")),
         Err(why) => bail!("nothing was put back: {why}"),
         Ok(()) => {}
     }
-    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
-    notes.extend(gone.iter().map(removed));
-    notes.extend(foreign.iter().map(|foreign| match terms.force {
-        true => foreign.to_string(),
-        false => format!("{foreign}; only --force undoes that, as shown here"),
-    }));
-    let others = |path: &String| {
-        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
-    };
-    notes.extend(shared.iter().map(others));
-    let mut is_whole = true;
+    notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
+    let mut is_whole = gone.is_empty();
     let backup = match terms.dry_run {
         true => None,
         false => {
@@ -132,6 +132,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
             );
         }
     }
+    notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some())?);
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
 
@@ -141,6 +142,50 @@ fn forget_rollback(root: &Root, manifest: &str) -> Result<()> {
         pending::end(root, manifest);
     }
     Ok(())
+}
+
+/// What is said of the files that somebody else changed or removed.
+fn tell_of_others(foreign: &[Foreign], shared: &[String], gone: &[String], force: bool) -> Vec<String> {
+    let removed = |path: &String| format!("{path}: something else removed this since; use --force to put it back");
+    let undone = |foreign: &Foreign| match force {
+        true => foreign.to_string(),
+        false => format!("{foreign}; only --force undoes that, as shown here"),
+    };
+    let others = |path: &String| {
+        format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
+    };
+    gone.iter().map(removed).chain(foreign.iter().map(undone)).chain(shared.iter().map(others)).collect()
+}
+
+/// The note about an API server that nothing restarts.
+fn goes_on(root: &Root, path: &str, refusal: &Refusal) -> String {
+    let how = match root.is_host() {
+        true => ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)",
+        false => "",
+    };
+    format!("{path}:{refusal}; the API server goes on with the policy that it has{how}")
+}
+
+/// What to say at the end. `is_empty`: there was nothing to do for a restore without an ID; `is_done`: it changed files.
+fn closing(root: &Root, sets: &[String], is_empty: bool, is_done: bool) -> Result<Option<String>> {
+    if is_empty {
+        return older(root, sets);
+    }
+    let stops = is_done && healing::is_enabled(root) && healing::history(root)?.restored.is_some();
+    let program = root.program();
+    Ok(stops.then(|| format!("self-healing and boots change nothing on this node until you run {program} apply")))
+}
+
+/// Says which run before those of `sets` is still in place.
+fn older(root: &Root, sets: &[String]) -> Result<Option<String>> {
+    let all = backup::list(root)?;
+    let before = all.iter().skip_while(|set| !sets.contains(&set.id)).skip_while(|set| sets.contains(&set.id));
+    let Some(next) = before.into_iter().find(|set| !set.why.is_way_back()) else { return Ok(None) };
+    let (program, id) = (root.program(), &next.id);
+    Ok(Some(format!(
+        "an earlier run may still be in place: to undo it, too, run {program} restore {id}; {program} restore --list lists \
+         all"
+    )))
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.

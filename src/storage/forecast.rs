@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
+use crate::quantity::thousandths;
 use crate::yaml::Node;
 
 const MIB: u64 = 1 << 20;
@@ -265,23 +266,9 @@ impl Share {
             let percent: f64 = percent.parse().ok()?;
             return (0.0..=100.0).contains(&percent).then_some(Share::Percent(percent));
         }
-        const UNITS: [(&str, u64); 12] = [
-            ("Ki", 1 << 10),
-            ("Mi", 1 << 20),
-            ("Gi", 1 << 30),
-            ("Ti", 1 << 40),
-            ("Pi", 1 << 50),
-            ("k", 1000),
-            ("K", 1000),
-            ("M", 1_000_000),
-            ("G", 1_000_000_000),
-            ("T", 1_000_000_000_000),
-            ("P", 1_000_000_000_000_000),
-            ("", 1),
-        ];
-        let (digits, unit) = UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-        let number: f64 = digits.parse().ok().filter(|_| digits.starts_with(|c: char| c.is_ascii_digit()))?;
-        Some(Share::Bytes((number * *unit as f64) as u64))
+        // The kubelet rounds up.
+        let bytes = thousandths(text).filter(|size| *size >= 0)?.unsigned_abs().div_ceil(1000);
+        Some(Share::Bytes(u64::try_from(bytes).ok()?))
     }
 
     /// The share of `total` bytes, in bytes.
@@ -582,7 +569,10 @@ mod tests {
             ("2Ti", Some(Share::Bytes(2 << 40))),
             ("2Pi", Some(Share::Bytes(2 << 50))),
             ("2k", Some(Share::Bytes(2000))),
-            ("2K", Some(Share::Bytes(2000))),
+            ("2K", None),
+            ("1Ei", Some(Share::Bytes(1 << 60))),
+            ("1e3", Some(Share::Bytes(1000))),
+            ("1500m", Some(Share::Bytes(2))),
             ("100M", Some(Share::Bytes(100_000_000))),
             ("2G", Some(Share::Bytes(2_000_000_000))),
             ("2T", Some(Share::Bytes(2_000_000_000_000))),

@@ -9,10 +9,11 @@ use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
-use crate::facts::file::Files;
+use crate::facts::file::{FileUser, Files};
 use crate::path::clean;
 use crate::yaml::edit::{New, Op, PathStep, append_document, edit};
 use crate::yaml::fields::likely;
+use crate::yaml::node::YamlFault;
 use crate::yaml::scalar::{Type, has_mark, resolve};
 use crate::yaml::{Document, Node, Position};
 
@@ -74,6 +75,8 @@ pub struct KubeadmFile {
     pub version: Option<Version>,
     /// The directories of patches that the documents name.
     pub patches: Vec<NamedPatches>,
+    /// The keys that are there twice, of which kubeadm only warns.
+    repeated: Vec<YamlFault>,
 }
 
 /// The group of kubeadm's documents, and their kinds.
@@ -151,7 +154,8 @@ fn expect_spelled(root: &Node, api_version: &str, kind: &str) -> Result<(), Refu
 /// kubeadm itself refuses the file: a document without apiVersion or kind, a kind that is there twice, an API version
 /// that no supported kubeadm reads (`app/util/marshal.go`, `app/util/config/common.go`).
 pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refusal> {
-    let documents = crate::yaml::parse(text)?;
+    let (documents, repeated) = crate::yaml::parse_lenient(text)?;
+    refuse_empty_documents(text)?;
     let mut file = KubeadmFile {
         documents: Vec::new(),
         cluster: None,
@@ -159,6 +163,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         purpose: Purpose::Other,
         version: None,
         patches: Vec::new(),
+        repeated: Vec::new(),
     };
     let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
     let mut kinds: Vec<String> = Vec::new();
@@ -225,7 +230,56 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         _ => Purpose::Other,
     };
     file.documents = documents;
+    // kubeadm only warns, and takes the last one. In what decides or is edited, it is not known which one is meant.
+    let matters = |fault: &&YamlFault| {
+        let of_edited = file.cluster.and_then(|index| file.documents[index].root.own("apiServer"));
+        let names = ["apiServer", "apiVersion", "kind", "controlPlane"];
+        let is_root = |document: &Document| {
+            let own = |(key, _): &(Node, Node)| {
+                key.position == fault.position && key.scalar().is_some_and(|name| names.contains(&name))
+            };
+            document.root.pairs().unwrap_or_default().iter().any(own)
+        };
+        of_edited.is_some_and(|node| has_key_at(node, fault.position)) || file.documents.iter().any(is_root)
+    };
+    if let Some(fault) = repeated.iter().find(matters) {
+        return Err(Refusal::new(fault.position, fault.message.clone()));
+    }
+    file.repeated = repeated;
     Ok(file)
+}
+
+/// Is there a key at this position in a node, or in what it holds?
+fn has_key_at(node: &Node, position: Position) -> bool {
+    let in_items = node.items().unwrap_or_default().iter().any(|item| has_key_at(item, position));
+    let pairs = node.pairs().unwrap_or_default();
+    in_items || pairs.iter().any(|(key, value)| key.position == position || has_key_at(value, position))
+}
+
+/// Refuses a document without a value, such as one of comments only: kubeadm reads the text between two `---` lines, or
+/// before the first one, as a document, unless it has no line at all (`YAMLReader`, and `SplitConfigDocuments`).
+fn refuse_empty_documents(text: &str) -> Result<(), Refusal> {
+    let (mut document, mut start) = (String::new(), 1);
+    for (at, line) in text.lines().chain(["---"]).enumerate() {
+        let ends = line.strip_prefix("---").map(str::trim_start);
+        if !document.is_empty() && ends.is_some_and(|rest| rest.is_empty() || rest.starts_with('#')) {
+            let says_nothing = crate::yaml::parse_lenient(&document)
+                .is_ok_and(|(found, _)| found.iter().all(|document| document.root.is_null()));
+            if says_nothing {
+                return Err(Refusal::new(
+                    Position { line: start, column: 1 },
+                    "this document is empty or has only comments, which kubeadm refuses; remove it, with one of the \
+                     `---` lines around it",
+                ));
+            }
+            document.clear();
+            start = at + 2;
+        } else {
+            document += line;
+            document.push('\n');
+        }
+    }
+    Ok(())
 }
 
 /// The form of `extraArgs` in an API version.
@@ -257,7 +311,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let shape = shape_of(api_version);
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
-        check(&flags, version, Position::START)?;
+        check(&flags, version, &|_| Position::START)?;
         let api_server = New::map([
             ("extraArgs", args_value(&wanted.flags, shape)),
             (
@@ -289,16 +343,22 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
                       a policy that is written now; run kube-audit-bootstrap apply after kubeadm init";
         return Err(Refusal::new(gate.position, reason));
     }
+    expect_no_others(root)?;
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
-    check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
+    let api_server = root.get("apiServer").map_or(root.position, |node| node.position);
+    check(&flags, version, &|flag| edits.flag_position(flag).unwrap_or(api_server))?;
     edits.set_flags(wanted);
     let is_misspelt = |name: &str| name != "apiServer" && likely(name, &["apiServer"]).is_some();
     let keys = root.entries().into_iter().filter_map(|(key, _)| Some((key.position, key.scalar()?)));
     let misspelt = keys.filter(|(_, name)| is_misspelt(name));
-    let mut notes: Vec<_> = misspelt
-        .map(|(position, name)| format!("{position}: kubeadm reads no field {name:?}; did you mean apiServer?"))
-        .collect();
+    let told = |fault: &YamlFault| format!("{}: {}; kubeadm takes the last one", fault.position, fault.message);
+    let mut notes: Vec<_> = file.repeated.iter().map(told).collect();
+    notes.extend(
+        misspelt.map(|(position, name)| {
+            format!("{position}: kubeadm reads no field {name:?}; did you mean apiServer?")
+        }),
+    );
     edits.mount(&flags, wanted, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
@@ -307,12 +367,43 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
     }
+    // What an edit does to the other keys can't be proved then.
+    if let Some(fault) = file.repeated.first() {
+        return Err(Refusal::new(fault.position, fault.message.clone()));
+    }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
     let after = mounts_in(&edited, shape, wanted)?;
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
+}
+
+/// The other programs that kubeadm starts with `extraArgs`. None of them has an audit flag.
+const OTHERS: [(&str, &[&str], &str); 3] = [
+    ("scheduler", &["scheduler", "extraArgs"], "kube-scheduler"),
+    ("controllerManager", &["controllerManager", "extraArgs"], "kube-controller-manager"),
+    ("etcd.local", &["etcd", "local", "extraArgs"], "etcd"),
+];
+
+/// Refuses audit flags of another program: it would not start, and kubeadm would wait for it until it gives up.
+fn expect_no_others(root: &Node) -> Result<(), Refusal> {
+    for (field, path, program) in OTHERS {
+        let Some(args) = root.at(path) else { continue };
+        let keys = args.entries().into_iter().map(|(key, _)| key);
+        let names = args.items().unwrap_or_default().iter().filter_map(|item| item.get("name"));
+        let audit = |node: &&Node| {
+            node.scalar().is_some_and(|name| flags::is_audit(flags::normal(name).trim_start_matches('-')))
+        };
+        if let Some(name) = keys.chain(names).find(audit) {
+            let reason = format!(
+                "{program} has no flag --{}, and would not start; remove the audit flags from {field}.extraArgs",
+                name.scalar().unwrap_or_default().trim_start_matches('-')
+            );
+            return Err(Refusal::new(name.position, reason));
+        }
+    }
+    Ok(())
 }
 
 /// The mounts of the API server in the text of a file.
@@ -359,7 +450,7 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
     let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
-    Ok(references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question))
+    Ok(references::judge(&Container { flags, present, reader: FileUser::ROOT }, question))
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
@@ -376,7 +467,18 @@ pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
             closed: mount.read_only,
         });
     }
-    references::judge(&Container { flags, present, reader: references::FileUser::ROOT }, question)
+    references::judge(&Container { flags, present, reader: FileUser::ROOT }, question)
+}
+
+/// How the first entry of a mapping is written where a list is expected.
+fn own_entry(node: &Node, shape: Shape) -> String {
+    let first = node.entries().into_iter().find_map(|(key, _)| key.scalar()).filter(|_| shape == Shape::List);
+    let how = first.map(|name| {
+        format!(
+            "; write each entry as an item: {name} becomes `- name: {name}`, with `value:` and its value below"
+        )
+    });
+    how.unwrap_or_default()
 }
 
 struct KubeadmEdits<'n> {
@@ -423,7 +525,8 @@ impl<'n> KubeadmEdits<'n> {
                 Shape::Map => "a mapping in v1beta3 and earlier",
                 Shape::List => "a list of name and value from v1beta4 on",
             };
-            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it"))
+            let own = own_entry(node, shape);
+            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it{own}"))
         })? {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
                 let node = value.or(args).unwrap_or(root);
@@ -558,11 +661,11 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Where the value of a flag is that is there already.
-    fn flag_position(&self, flag: &str) -> Position {
+    fn flag_position(&self, flag: &str) -> Option<Position> {
         let is_flag = |name: &str| flags::normal(name) == flag;
         let pairs = self.args_pairs().unwrap_or_default().into_iter();
         let value = pairs.rev().find(|(name, _)| is_flag(name)).and_then(|(_, value)| value);
-        value.or(self.args).map_or(Position::START, |node| node.position)
+        value.or(self.args).map(|node| node.position)
     }
 
     /// Sets and adds the volumes that `extraVolumes` lacks.
@@ -571,7 +674,7 @@ impl<'n> KubeadmEdits<'n> {
         let mut taken = built_in_volumes();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         let before = flags::from_pairs(self.present_flags.iter().cloned());
-        let log_flag = self.flag_position("audit-log-path");
+        let log_flag = self.flag_position("audit-log-path").unwrap_or(Position::START);
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
             match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {
                 Match::Served => {}
@@ -722,6 +825,60 @@ mod tests {
     }
 
     #[test]
+    fn a_document_without_a_value_is_refused_where_kubeadm_refuses_it() {
+        let one = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        let two = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n";
+        for (text, line) in [
+            (format!("{one}---\n{two}"), None),
+            (format!("# c\n{one}---\n# d\n{two}"), None),
+            (format!("---\n{one}---\n---\n{two}---\n"), None),
+            (format!("--- # c\n{one}--- # d\n{two}--- # e\n"), None),
+            (format!("{one}...\n---\n{two}..."), None),
+            (String::new(), None),
+            ("# c\n".to_owned(), Some(1)),
+            (format!("# c\n---\n{one}"), Some(1)),
+            (format!("\n---\n{one}"), Some(1)),
+            (format!("---\n# c\n---\n{one}"), Some(1)),
+            (format!("{one}---\n# c\n---\n{two}"), Some(4)),
+            (format!("{one}---\n---\n---\n{two}"), Some(4)),
+            (format!("{one}---\n\n---\n{two}"), Some(4)),
+            (format!("{one}---\r\n# c\r\n---\r\n{two}"), Some(4)),
+            (format!("{one}---\n{two}---\n# c\n"), Some(7)),
+            (format!("{one}---\n{two}---\nnull\n"), Some(7)),
+        ] {
+            let found = read(&text, "", Reader::Init).err().map(|refusal| refusal.position.line);
+            assert_eq!(found, line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_where_the_program_needs_it() {
+        let cluster = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        let join = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n";
+        let kubelet = "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\na: 1\na: 2\n";
+        for (text, is_read, is_wired) in [
+            (format!("{join}{kubelet}"), true, false),
+            (format!("{join}controlPlane: {{}}\ncontrolPlane:\n"), false, false),
+            (format!("{cluster}apiServer: {{}}\napiServer: {{}}\n"), false, false),
+            (format!("{cluster}apiServer: {{certSANs: [a], certSANs: [b]}}\n"), false, false),
+            (format!("{cluster}kind: ClusterConfiguration\n"), false, false),
+            (format!("{cluster}clusterName: a\nclusterName: b\n"), true, false),
+            (format!("{cluster}clusterName: a\n"), true, true),
+        ] {
+            let file = read(&text, "", Reader::Unknown);
+            assert_eq!(file.is_ok(), is_read, "{text} {file:?}");
+            let wanted = Wanted {
+                flags: vec![("audit-log-maxage".to_owned(), "30".to_owned())],
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: Files::new(),
+            };
+            let wired = file.and_then(|file| wire(&text, &file, &wanted, None));
+            assert_eq!(wired.is_ok(), is_wired, "{text}");
+        }
+    }
+
+    #[test]
     fn each_spelling_of_a_flag_gets_the_value() {
         for (version, extra_args) in [
             ("v1beta3", "{audit-log-maxage: \"7\", audit_log_maxage: \"8\"}"),
@@ -730,6 +887,65 @@ mod tests {
             let text = format!("apiServer: {{extraArgs: {extra_args}}}\n");
             let found = wired(version, &text, Existing::Replace, &[("audit-log-maxage", "30")]);
             assert_eq!(found, Ok(text.replace(['7', '8'], "30")), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_an_entry_is_written_and_where_a_bad_flag_stands() {
+        for (version, text, expected) in [
+            (
+                "v1beta4",
+                "apiServer: {extraArgs: {v: \"2\"}}",
+                "3:24: apiServer.extraArgs must be a list of name and value from \
+              v1beta4 on, or kubeadm does not read it; write each entry as an item: v becomes `- name: v`,",
+            ),
+            (
+                "v1beta3",
+                "apiServer: {extraArgs: [{name: v}]}",
+                "a mapping in v1beta3 and earlier, or kubeadm does not read it",
+            ),
+            (
+                "v1beta3",
+                "apiServer: {extraArgs: {v: \"2\", audit-log-max-age: \"3\"}}",
+                "3:52: the API server would not start",
+            ),
+        ] {
+            let found = wired(version, &format!("{text}\n"), Existing::Replace, &[("audit-log-maxage", "30")]);
+            let found = found.map_err(|why| why.to_string()).unwrap_err();
+            assert!(found.contains(expected), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn audit_flags_of_another_program_are_refused_where_they_stand() {
+        let flags = [("audit-log-maxage", "30")];
+        for (version, text, expected) in [
+            ("v1beta3", "scheduler: {extraArgs: {audit-log-path: /a}}", Some("3:25: kube-scheduler has no flag")),
+            ("v1beta3", "scheduler: {extraArgs: {v: \"2\"}}", None),
+            (
+                "v1beta4",
+                "controllerManager: {extraArgs: [{name: v, value: \"2\"}, {name: audit_policy_file, value: /a}]}",
+                Some("kube-controller-manager has no flag --audit_policy_file"),
+            ),
+            (
+                "v1beta4",
+                "etcd: {local: {extraArgs: [{name: audit-x, value: a}]}}",
+                Some("from etcd.local.extraArgs"),
+            ),
+            (
+                "v1beta4",
+                "apiServer: {extraArgs: &b [{name: audit-log-maxage, value: \"30\"}]}\nscheduler: {extraArgs: *b}",
+                Some("kube-scheduler"),
+            ),
+        ] {
+            let found =
+                wired(version, &format!("{text}\n"), Existing::Replace, &flags).map_err(|why| why.to_string());
+            match expected {
+                Some(expected) => {
+                    assert!(found.as_ref().is_err_and(|why| why.contains(expected)), "{text}: {found:?}")
+                }
+                None => assert!(found.is_ok(), "{text}: {found:?}"),
+            }
         }
     }
 

@@ -188,7 +188,21 @@ pub(super) fn find_match(
     log_flag: Position,
 ) -> Result<Match, Refusal> {
     if existing == Existing::Replace {
-        return match_anew(mount, present, log_flag);
+        let found = match_anew(mount, present, log_flag)?;
+        // What a flag named before is told as replaced.
+        if let Match::Taken(index) = found
+            && let Some(one) = present.get(index).filter(|_| !mount.is_known)
+        {
+            let shown = one.host.clone().unwrap_or_else(|| format!("the volume {}", one.name));
+            notes.push(format!(
+                "{}: {shown} was mounted at {}, and {} is mounted there now; to keep that mount, set {} to another path",
+                one.position,
+                one.container,
+                mount.host,
+                mount.option()
+            ));
+        }
+        return Ok(found);
     }
     if mount.is_known {
         return match place_of(present, mount.file()) {
@@ -379,7 +393,7 @@ impl Replaced {
         }
         let [policy, log] = ["audit-policy-file", "audit-log-path"].map(|flag| {
             let path = |flags: &Flags, present: &[Present]| {
-                let path = flags.get(flag)?;
+                let path = flags.get(flag).filter(|path| !path.is_empty())?;
                 let written = || if path.starts_with('/') { clean(path) } else { path.clone() };
                 Some(place_of(present, path).on_host().unwrap_or_else(written))
             };
@@ -493,6 +507,8 @@ mod tests {
             let replaced = Replaced::of((&flags(path), &[]), (&flags("/var/log/kube/a.log"), &mounted));
             assert_eq!(replaced.log.is_some(), is_other, "{path}: {replaced:?}");
         }
+        let flags = |policy: &str| Flags::from([("audit-policy-file".to_owned(), policy.to_owned())]);
+        assert_eq!(Replaced::of((&flags(""), &[]), (&flags("/p"), &[])), Replaced::default());
     }
 
     #[test]

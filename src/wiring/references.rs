@@ -11,33 +11,29 @@ use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
 use crate::config::Existing;
-use crate::facts::Opened;
-use crate::facts::file::{Attributes, Files, Seen, SeenFile, lossy};
+use crate::facts::file::{Attributes, FileUser, Files, Seen, SeenFile, lossy};
+use crate::facts::{Opened, Written};
 use crate::path::{clean, is_within, parent};
 use crate::yaml::fields::{Finding, Severity};
 
-/// The user that the API server runs as, for the permissions of files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileUser {
-    pub user: u32,
-    pub groups: Vec<u32>,
-    /// The permissions of files don't matter: `CAP_DAC_OVERRIDE`.
-    pub overrides: bool,
-}
-
-impl FileUser {
-    /// The root user, as kubeadm's manifest has it.
-    pub const ROOT: FileUser = FileUser { user: 0, groups: Vec::new(), overrides: true };
-
-    /// Does the user have a permission: 4 reads, 1 passes a directory?
-    fn may(&self, permission: u32, on: &Attributes) -> bool {
-        let shift = match () {
-            () if self.user == on.uid => 6,
-            () if self.groups.contains(&on.gid) => 3,
-            () => 0,
-        };
-        self.overrides || on.mode >> shift & permission == permission
-    }
+/// Why the API server would end when it opens its log (`AuditLogOptions.ensureLogFile`): it creates a log that is
+/// missing. `attributes`: of a path that exists, unless an access control list may allow more.
+pub fn write_fault(log: &Written, attributes: impl Fn(&str) -> Option<Attributes>) -> Option<String> {
+    let Written { what, host, top, user } = log;
+    let refused_at = |path: &str, permissions: u32, advice: &str| {
+        let on = attributes(path).filter(|on| !user.may(permissions, on))?;
+        Some(refused(user, path, &on, advice))
+    };
+    let own = format!("chown {}", user.user);
+    // Above a mount, the container has its own directories.
+    let above = std::iter::successors(Some(parent(host)), |path| (*path != "/").then(|| parent(path)));
+    let above: Vec<_> = above.take_while(|path| host != top && is_within(path, top)).collect();
+    let why = match attributes(host) {
+        Some(_) => refused_at(host, 6, &own),
+        None => above.first().and_then(|directory| refused_at(directory, 3, &own)),
+    };
+    let why = why.or_else(|| above.iter().find_map(|directory| refused_at(directory, 1, "chmod o+x")));
+    why.map(|why| format!("{what}: the API server can't write {host}: {why}"))
 }
 
 /// What an API server meets when it opens its files.
@@ -53,6 +49,8 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// The policy, the log, and the files of the webhook: links may lead the container elsewhere.
     pub opened: Vec<Opened>,
+    /// The log.
+    pub written: Option<Written>,
 }
 
 /// A container, as far as it matters which files the API server finds in it.
@@ -226,19 +224,28 @@ pub struct Question<'a> {
     pub path: &'a str,
     /// The existing policy stays.
     pub keeps: bool,
-    /// The configuration names the webhook.
-    pub is_ours: bool,
+    /// Where the configuration names the webhook, if it does.
+    pub webhook: Option<&'a str>,
 }
 
 /// Judges what an API server meets in its container.
 pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
-    let Question { files, path: origin, keeps, is_ours } = *question;
+    let Question { files, path: origin, keeps, webhook } = *question;
     let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
     let file = |flag: &str| container.flags.get(flag).filter(|path| path.starts_with('/'));
     // The log need not exist.
     for path in ["audit-policy-file", "audit-log-path"].into_iter().filter_map(file) {
         judge.remember(path);
     }
+    judge.verdict.written = file("audit-log-path").and_then(|log| {
+        let by = mount_of(&container.present, log)?;
+        Some(Written {
+            what: format!("{origin}: --audit-log-path"),
+            host: place_of(&container.present, log).on_host()?,
+            top: by.host.clone()?,
+            user: container.reader.clone(),
+        })
+    });
     if let Some(policy) = file("audit-policy-file") {
         // A policy that is missing is installed, and one that does not stay gets its owner.
         judge.gets_owner = !keeps;
@@ -247,9 +254,9 @@ pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
     }
     if let Some(path) = webhook_of(&container.flags) {
         // The setting is in the program's configuration, not in the file that has the flag.
-        let what = match is_ours {
-            true => "webhook.configFile".to_owned(),
-            false => format!("{origin}: --audit-webhook-config-file"),
+        let what = match webhook {
+            Some(place) => format!("{place}: webhook.configFile"),
+            None => format!("{origin}: --audit-webhook-config-file"),
         };
         judge.follow_webhook(&path, &what);
     }
@@ -524,7 +531,7 @@ mod tests {
                 "tokenFile is /c/token (/h/token on the host), which does not exist",
             ),
         ] {
-            let question = Question { files: &files, path: "/m", keeps: false, is_ours: false };
+            let question = Question { files: &files, path: "/m", keeps: false, webhook: None };
             let verdict = manifest::judge(&pod(flags, mounts, ""), &question).unwrap();
             let found = [verdict.faults, verdict.missing].concat();
             assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
@@ -558,7 +565,7 @@ mod tests {
         ] {
             let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
             let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
             let verdict = manifest::judge(&pod(flags, mount, lines), &question).unwrap();
             assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
         }
@@ -570,7 +577,7 @@ mod tests {
                 file.snapshot.attributes.uid = uid;
             }
             let seen: Files = [(path, seen)].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
             assert_eq!(manifest::judge(&dropped, &question).unwrap().faults.is_empty(), is_right, "{uid}");
         }
     }

@@ -16,4 +16,4 @@ pub mod tree;
 pub mod undo;
 
 pub use node::{Document, Node, NodeKind, Position};
-pub use tree::{is_json, parse};
+pub use tree::{is_json, parse, parse_lenient};

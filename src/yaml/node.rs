@@ -6,7 +6,7 @@ use std::fmt;
 use std::slice;
 
 /// A line and a column in a text, both from 1; the column counts characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub line: usize,
     pub column: usize,
@@ -15,6 +15,12 @@ pub struct Position {
 impl Position {
     /// The start of a text.
     pub const START: Position = Position { line: 1, column: 1 };
+}
+
+impl Default for Position {
+    fn default() -> Position {
+        Position::START
+    }
 }
 
 impl fmt::Display for Position {
@@ -146,7 +152,8 @@ impl Node {
 
     /// The value of a key that the mapping itself has, not one that `<<` brings in.
     pub fn own(&self, name: &str) -> Option<&Node> {
-        self.pairs()?.iter().find(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
+        // Of a key that is there twice, the last one counts.
+        self.pairs()?.iter().rfind(|(key, _)| key.scalar() == Some(name)).map(|(_, value)| value)
     }
 
     /// The value at the end of a path of keys.

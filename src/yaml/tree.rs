@@ -34,6 +34,17 @@ fn fault<T>(position: Position, message: impl Into<String>) -> Result<T> {
 ///
 /// Bad syntax, a duplicate key, an undefined alias, or more than one of the limits above allows, with line and column.
 pub fn parse(text: &str) -> Result<Vec<Document>> {
+    let (documents, mut repeated) = parse_lenient(text)?;
+    if repeated.is_empty() { Ok(documents) } else { Err(repeated.swap_remove(0)) }
+}
+
+/// As [`parse`], for what a reader of Kubernetes takes that is not strict: of a key that is there twice, the last value
+/// counts. Returns each such key, too, as a fault.
+///
+/// # Errors
+///
+/// As [`parse`], except for a duplicate key.
+pub fn parse_lenient(text: &str) -> Result<(Vec<Document>, Vec<YamlFault>)> {
     if text.len() > MAX_BYTES {
         return fault(
             Position::START,
@@ -52,6 +63,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>> {
         events: ParserEvents::new(text)?,
         text,
         anchors: HashMap::new(),
+        repeated: Vec::new(),
         used: Vec::new(),
         nodes: 0,
         flows: 0,
@@ -89,13 +101,15 @@ struct Builder<'t> {
     anchors: HashMap<String, Node>,
     /// The start of each node whose anchor an alias uses.
     used: Vec<usize>,
+    /// The keys that are there twice.
+    repeated: Vec<YamlFault>,
     nodes: usize,
     /// How many flow collections are open.
     flows: usize,
 }
 
 impl Builder<'_> {
-    fn documents(mut self) -> Result<Vec<Document>> {
+    fn documents(mut self) -> Result<(Vec<Document>, Vec<YamlFault>)> {
         let mut documents = Vec::new();
         loop {
             let event = self.events.next()?;
@@ -118,7 +132,7 @@ impl Builder<'_> {
         for document in &mut documents {
             mark_shared(&mut document.root, &self.used);
         }
-        Ok(documents)
+        Ok((documents, self.repeated))
     }
 
     fn node(&mut self, event: Event, depth: usize) -> Result<Node> {
@@ -205,7 +219,7 @@ impl Builder<'_> {
                 break event.end;
             }
             let key = self.node(event, depth + 1)?;
-            check_key(&key, &mut known)?;
+            self.repeated.extend(check_key(&key, &mut known)?);
             let event = self.events.next()?;
             let value = self.node(event, depth + 1)?;
             let mut sources = value.items().unwrap_or(slice::from_ref(&value)).iter();
@@ -264,9 +278,9 @@ impl Builder<'_> {
     }
 }
 
-/// go-yaml converts a mapping to JSON, so a key must be a word and come once. `{{ .Name }}` is also YAML: a mapping
-/// whose key is not a word.
-fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
+/// go-yaml converts a mapping to JSON, so a key must be a word. `{{ .Name }}` is also YAML: a mapping whose key is not a
+/// word. Returns what is wrong with a key that is there twice.
+fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<Option<YamlFault>> {
     let Some(name) = key.scalar().filter(|_| !key.is_null()) else {
         return fault(
             key.position,
@@ -276,9 +290,10 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<()> {
     if !key.is_merge()
         && let Some(first) = known.insert(name.to_owned(), key.position)
     {
-        return fault(key.position, format!("the key {name:?} is there twice, first at {first}; remove one"));
+        let message = format!("the key {name:?} is there twice, first at {first}; remove one");
+        return Ok(Some(YamlFault { position: key.position, message }));
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What to do about a text that is no YAML at a position. libyaml's own words name neither tabs nor templates, which

@@ -219,7 +219,7 @@ impl Patched<'_> {
     /// The pods as kubeadm makes them, without patches of others.
     fn pods(&self, kubeadm: Kubeadm) -> Result<Pods, Fault> {
         let made = |text: &str| {
-            let documents = crate::yaml::parse(text).unwrap_or_default();
+            let (documents, _) = crate::yaml::parse_lenient(text).unwrap_or_default();
             let cluster = documents
                 .iter()
                 .map(|document| &document.root)
@@ -257,7 +257,10 @@ impl Patched<'_> {
     fn judge_pod(&self, pod: &Value) -> Result<Made, Fault> {
         let pod = &with_words(pod);
         let text = format!("{pod:#}\n");
-        let unfit = |refusal: Refusal| Fault::Unfit(refusal.reason);
+        // What to do about a manifest is not what to do about a patch.
+        let unfit = |refusal: Refusal| {
+            Fault::Unfit(refusal.reason.split("; set manifest.path").next().unwrap_or_default().to_owned())
+        };
         let read = manifest::read(&text).map_err(unfit)?;
         // Not a container that only has its name.
         if !manifest::identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs)) {
@@ -310,6 +313,9 @@ fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<
     {
         return Err(Fault::Shifted("is refused by its own test".to_owned()));
     }
+    if kind == Kind::Json && surely_fails(&pods.after, part) {
+        return Err(Fault::Broken("its test fails, because the manifest has another value there".to_owned()));
+    }
     match one(&mut pods.after) {
         Ok(()) if is_small(&pods.after) => {}
         Ok(()) => return Err(Fault::Broken("the manifest becomes too large".to_owned())),
@@ -319,6 +325,27 @@ fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<
     // Without the settings, kubeadm could not apply it, so there is nothing to compare with.
     pods.before = pods.before.take().and_then(|mut pod| one(&mut pod).is_ok().then_some(pod));
     Ok(())
+}
+
+/// Whether an operation is a test that fails on every node. What kubeadm knows only when it runs is a sample in
+/// `manifest`, and kubeadm says whether such a test fails.
+fn surely_fails(manifest: &Value, operation: &Value) -> bool {
+    if operations::test(manifest, operation) != Some(false) {
+        return false;
+    }
+    let text = |name: &str| operation.get(name).and_then(Value::as_str).unwrap_or_default();
+    match text("path").split('/').skip(1).collect::<Vec<_>>().as_slice() {
+        // The flags have their places, and some values are samples.
+        ["spec", "containers", "0", "command", _] => {
+            let found = manifest.pointer(text("path")).and_then(Value::as_str).unwrap_or_default();
+            found.split('=').next() != text("value").split('=').next()
+        }
+        ["spec", "containers", _, field, ..] => ["name", "args", "volumeMounts"].contains(field),
+        ["metadata", field, ..] => ["name", "namespace", "labels"].contains(field),
+        ["spec", field, ..] => ["volumes", "hostNetwork"].contains(field),
+        ["kind" | "apiVersion"] => true,
+        _ => false,
+    }
 }
 
 /// Whether an operation names an item of a list by its number.
@@ -622,6 +649,26 @@ mod tests {
             ),
             (strategic, "spec: {volumes: [{emptyDir: {}}]}\n", "1:1: kubeadm can't apply this patch: "),
             (json, "a: 1\n", "1:1: kubeadm can't apply this patch: "),
+            (
+                json,
+                "- {op: test, path: /metadata/name, value: other}\n",
+                "1:3: kubeadm can't apply this patch: its test fails",
+            ),
+            (
+                json,
+                "- {op: test, path: /spec/containers/0/command/0, value: sh}\n",
+                "1:3: kubeadm can't apply this patch: its test fails",
+            ),
+            (
+                json,
+                "- {op: test, path: /spec/volumes, value: []}\n",
+                "1:3: kubeadm can't apply this patch: its test fails",
+            ),
+            (
+                merge,
+                "spec: {containers: []}\n",
+                "1:8: with this patch, the API server can't audit: no container of this pod runs kube-apiserver; correct the patch",
+            ),
         ] {
             for minor in [26, 31, 37] {
                 let found = judged(&[("/p/other.yaml", "x"), (name, text)], Existing::Replace, minor, false);
@@ -656,7 +703,7 @@ mod tests {
             (merge, "spec: {priority: 1, dnsPolicy: Default}\n"),
             (
                 json,
-                "- {op: add, path: /spec/containers/0/command/-, value: --v=2}\n- {op: test, path: /spec/volumes, value: []}\n",
+                "- {op: add, path: /spec/containers/0/command/-, value: --v=2}\n- {op: test, path: /metadata/name, value: kube-apiserver}\n",
             ),
             (json, "- {op: add, path: /spec/containers/0/livenessProbe/initialDelaySeconds, value: 2}\n"),
             // kubeadm writes an empty word for it.
@@ -665,6 +712,9 @@ mod tests {
             (json, "- {op: remove, path: /spec/containers/0/env/0}\n"),
             (json, "- {op: replace, path: /spec/containers/0/command/1, value: --advertise-address=10.0.0.1}\n"),
             (json, "- {op: move, from: /spec/volumes/-1, path: /spec/volumes/0}\n"),
+            // Its value is only known when kubeadm runs.
+            (json, "- {op: test, path: /spec/containers/0/command/1, value: --advertise-address=10.0.0.1}\n"),
+            (json, "- {op: test, path: /spec/containers/0/image, value: mirror/kube-apiserver}\n"),
         ] {
             for (minor, by_patch) in [(26, false), (31, false), (37, false), (37, true)] {
                 let found = judged(&[(name, text)], Existing::Replace, minor, by_patch);

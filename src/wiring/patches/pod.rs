@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::audit::version::Version;
+use crate::audit::version::{SUPPORTED, Version};
 use crate::wiring::kubeadm::VOLUMES;
 use crate::yaml::Node;
 
@@ -26,10 +26,9 @@ pub struct Kubeadm {
 impl Kubeadm {
     /// What kubeadm can be, if it deploys this version: one of the same version, or one version newer.
     pub fn of(version: Option<Version>) -> Vec<Kubeadm> {
-        let newest = 37;
         let minors = match version.map(|version| version.minor) {
             Some(minor) => vec![minor, minor.saturating_add(1)],
-            None => vec![newest, 31, 27],
+            None => vec![SUPPORTED.end().minor, 31, 27],
         };
         let mut all = Vec::new();
         for minor in minors {
@@ -133,7 +132,7 @@ pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], ve
     let image = format!(
         "{}/kube-apiserver:v{}.0",
         text(&["imageRepository"]).unwrap_or("registry.k8s.io"),
-        version.unwrap_or(Version::new(37))
+        version.unwrap_or(*SUPPORTED.end())
     );
     json!({
         "apiVersion": "v1",

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::audit::flags;
 use crate::yaml::Node;
 use crate::yaml::scalar::{Type, resolve};
 
@@ -42,19 +43,7 @@ fn scalar(node: &Node) -> Value {
 /// The number that Go reads (`strconv.ParseInt(text, 0, 64)`, or else `ParseFloat`): a 0 at the start makes it octal.
 fn number(text: &str) -> Value {
     let digits = text.replace('_', "");
-    let (sign, unsigned) = match digits.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", digits.strip_prefix('+').unwrap_or(&digits)),
-    };
-    let lower = unsigned.to_ascii_lowercase();
-    let (radix, rest) = match lower.get(..2) {
-        Some("0x") => (16, &lower[2..]),
-        Some("0b") => (2, &lower[2..]),
-        Some("0o") => (8, &lower[2..]),
-        _ if lower.len() > 1 && lower.starts_with('0') => (8, &lower[1..]),
-        _ => (10, lower.as_str()),
-    };
-    let whole = i64::from_str_radix(&format!("{sign}{rest}"), radix).ok().map(Number::from);
+    let whole = flags::integer(&digits).map(Number::from);
     let number = whole.or_else(|| digits.parse().ok().and_then(Number::from_f64));
     number.map_or_else(|| text.into(), Value::Number)
 }

@@ -12,14 +12,15 @@ mod tables;
 
 use super::settings::Refusal;
 use crate::audit::version::Version;
+use crate::quantity::thousandths;
 use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, NodeKind, Position, is_json};
 use forms::{Form, is_time};
-use tables::{FORMS, LABELS, MOST, NUMBERS, OF_POD, OF_RESOURCES, ONE_OF, REQUIRED, UNIQUE, WORDS};
+use tables::{FORMS, LABELS, MOST, NUMBERS, ONE_OF, POD_FIELDS, REQUIRED, RESOURCE_FIELDS, UNIQUE, WORDS};
 
 /// The fields of a pod: the name of a type, and below it its fields, each with what it takes. `vm-tests/oracle/kubelet`
 /// prints them from the types of Kubernetes.
-const FIELDS: &str = concat!("\n", include_str!("../pod-fields.txt"));
+const FIELDS: &str = concat!("\n", include_str!("pod-fields.txt"));
 
 /// Volumes that a static pod cannot have, because their content comes from the API. The kubelet refuses them since
 /// 1.34; a kubelet can be three minors older than the API server.
@@ -65,7 +66,7 @@ pub fn judge(text: &str, version: Option<Version>) -> Check {
     let Some(document) = documents.first() else { return Ok(()) };
     let root = &document.root;
     can_be_json(root)?;
-    of_type("Pod", root, "the manifest")?;
+    check_type("Pod", root, "the manifest")?;
     let missing = empty(root);
     let spec = field(root, "spec").unwrap_or(&missing);
     metadata(field(root, "metadata").unwrap_or(&missing), spec)?;
@@ -139,7 +140,7 @@ fn is_false(node: Option<&Node>) -> bool {
 }
 
 /// Checks that a value has a type, and so on to its end. Null is a value of every type.
-fn of_type(kind: &str, node: &Node, name: &str) -> Check {
+fn check_type(kind: &str, node: &Node, name: &str) -> Check {
     let wrong = |expected: &str| {
         let quotes = if expected == "a string" { "; put it in quotes" } else { "; correct it" };
         refuse(node.position, format!("{name} must be {expected}, and this is {}{quotes}", resolve(node).name()))
@@ -152,15 +153,15 @@ fn of_type(kind: &str, node: &Node, name: &str) -> Check {
         // A null in a list counts as an item without fields.
         let is_empty = |item: &Node| item.is_null() && fields_of(kind).next().is_some();
         return items.iter().try_for_each(|item| match is_empty(item) {
-            true => of_type(kind, &empty(item), name),
-            false => of_type(kind, item, name),
+            true => check_type(kind, &empty(item), name),
+            false => check_type(kind, item, name),
         });
     }
     if let Some(kind) = kind.strip_prefix("map ") {
         if node.pairs().is_none() {
             return wrong("a mapping");
         }
-        return node.entries().into_iter().try_for_each(|(_, value)| of_type(kind, value, name));
+        return node.entries().into_iter().try_for_each(|(_, value)| check_type(kind, value, name));
     }
     let found = resolve(node);
     match kind {
@@ -181,22 +182,28 @@ fn of_type(kind: &str, node: &Node, name: &str) -> Check {
             for (key, value) in node.entries() {
                 let name = key.scalar().unwrap_or_default();
                 if let Some((_, of)) = fields_of(kind).find(|(known, _)| *known == name) {
-                    of_type(of, value, name)?;
+                    check_type(of, value, name)?;
                 }
             }
-            of_fields(kind, node)?;
+            check_fields(kind, node)?;
             several_fields(kind, node)
         }
     }
 }
+
+/// The end of the integers of 64 bits, 2 to the power of 63.
+const I64_END: f64 = 9_223_372_036_854_775_808.0;
 
 /// Go reads `0x10` and `1e3`, too.
 fn number(node: &Node) -> Option<i64> {
     let text = node.scalar()?.replace('_', "");
     match resolve(node) {
         Type::Int => crate::audit::flags::integer(&text),
-        // The largest number that JSON writes without an exponent.
-        Type::Float => text.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && n.abs() < 1e21).map(|n| n as i64),
+        // JSON writes it without an exponent, and larger ones are not read as integers.
+        Type::Float => {
+            let whole = text.parse::<f64>().ok().filter(|n| n.fract() == 0.0)?;
+            (-I64_END..I64_END).contains(&whole).then_some(whole as i64)
+        }
         _ => None,
     }
 }
@@ -210,14 +217,14 @@ fn quantity(node: &Node) -> Option<i128> {
     match resolve(node) {
         Type::Null => Some(0),
         Type::Int => number(node).map(|number| i128::from(number) * 1000),
-        Type::Float => forms::quantity(&node.scalar()?.replace('_', "")),
-        Type::Str => forms::quantity(node.scalar()?),
+        Type::Float => thousandths(&node.scalar()?.replace('_', "")),
+        Type::Str => thousandths(node.scalar()?),
         _ => None,
     }
 }
 
 /// The rules of the tables.
-fn of_fields(kind: &str, node: &Node) -> Check {
+fn check_fields(kind: &str, node: &Node) -> Check {
     for (_, name) in REQUIRED.iter().filter(|(of, _)| *of == kind) {
         let found = field(node, name);
         if found.is_none_or(|node| node.scalar() == Some("") || node.items().is_some_and(<[Node]>::is_empty)) {
@@ -314,8 +321,8 @@ fn several_fields(kind: &str, node: &Node) -> Check {
             ),
             None => Ok(()),
         },
-        "EnvVarSource" => of_pod(node, false),
-        "DownwardAPIVolumeFile" => of_pod(node, true),
+        "EnvVarSource" => reference(node, false),
+        "DownwardAPIVolumeFile" => reference(node, true),
         "SeccompProfile" | "AppArmorProfile" => profile(node),
         "Toleration" => toleration(node),
         "PodAffinityTerm" | "TopologySpreadConstraint" => topology(node),
@@ -370,6 +377,7 @@ fn mount(node: &Node) -> Check {
     Ok(())
 }
 
+/// The image, the mounts and the security of a container, and what else is to be checked in it.
 fn container(node: &Node) -> Check {
     if let Some(image) = field(node, "image").filter(|_| word(node, "image").trim() != word(node, "image")) {
         return refuse(image.position, "the image has blanks at an end; remove them");
@@ -386,16 +394,16 @@ fn container(node: &Node) -> Check {
         let other = match added.iter().any(|one| text(one) == "CAP_SYS_ADMIN") {
             _ if is_privileged => "privileged: true",
             true => "the capability CAP_SYS_ADMIN",
-            false => return of_container(node),
+            false => return lifecycle_and_resources(node),
         };
         let reason = format!("allowPrivilegeEscalation: false does not fit {other}; remove one of them");
         return refuse(found.position, reason);
     }
-    of_container(node)
+    lifecycle_and_resources(node)
 }
 
 /// More rules about a container.
-fn of_container(node: &Node) -> Check {
+fn lifecycle_and_resources(node: &Node) -> Check {
     for probe in ["livenessProbe", "startupProbe"] {
         if let Some(found) = at(node, &[probe, "successThreshold"]).filter(|found| !is_number(found, 0, 1)) {
             return refuse(found.position, format!("successThreshold of a {probe} must be 1"));
@@ -427,15 +435,15 @@ fn of_container(node: &Node) -> Check {
     resources(&entries(found, "limits"), &entries(found, "requests"), false)
 }
 
-/// Sizes of resources (`validateResourceRequirements`). `of_pod`: they are those of the whole pod.
-fn resources(limits: &[(&Node, &Node)], requests: &[(&Node, &Node)], of_pod: bool) -> Check {
+/// Sizes of resources (`validateResourceRequirements`). `is_whole_pod`: they are those of the pod, and not of a container.
+fn resources(limits: &[(&Node, &Node)], requests: &[(&Node, &Node)], is_whole_pod: bool) -> Check {
     let is_page = |name: &str| name.starts_with("hugepages-");
     let is_native = |name: &str| !name.contains('/') || name.contains("kubernetes.io/");
     for (key, value) in limits.iter().chain(requests) {
         let name = key.scalar().unwrap_or_default();
         let is_known = match name.contains('/') {
             _ if is_page(name) || ["cpu", "memory"].contains(&name) => true,
-            _ if of_pod => false,
+            _ if is_whole_pod => false,
             true => {
                 is_native(name) || !name.starts_with("requests.") && Form::Key.fits(&format!("requests.{name}"))
             }
@@ -448,7 +456,7 @@ fn resources(limits: &[(&Node, &Node)], requests: &[(&Node, &Node)], of_pod: boo
             );
         }
         let amount = quantity(value).unwrap_or_default();
-        let size = name.strip_prefix("hugepages-").map(|size| forms::quantity(size).unwrap_or_default());
+        let size = name.strip_prefix("hugepages-").map(|size| thousandths(size).unwrap_or_default());
         if amount < 0
             || !is_native(name) && amount % 1000 != 0
             || size.is_some_and(|size| size < 1000 || size % 1000 != 0 || whole(amount) % whole(size) != 0)
@@ -499,15 +507,15 @@ fn port(node: &Node) -> Check {
     if fits { Ok(()) } else { refuse(found.position, "port must be a number from 1 to 65535, or a port's name") }
 }
 
-/// What a variable or a file has of the pod.
-fn of_pod(node: &Node, is_file: bool) -> Check {
+/// A reference to a field or a resource of the pod, in a variable or a file.
+fn reference(node: &Node, is_file: bool) -> Check {
     if let Some(reference) = field(node, "fieldRef") {
         let path = word(reference, "fieldPath");
         let subscript = |name: &str| path.strip_prefix(name)?.strip_prefix("['")?.strip_suffix("']");
         let fits = match (subscript("metadata.labels"), subscript("metadata.annotations")) {
             (Some(key), _) => Form::Key.fits(key),
             (_, Some(key)) => Form::Key.fits(&key.to_ascii_lowercase()),
-            _ => OF_POD[usize::from(is_file)].contains(&path),
+            _ => POD_FIELDS[usize::from(is_file)].contains(&path),
         };
         if !fits || !["", "v1"].contains(&word(reference, "apiVersion")) {
             let at = field(reference, "fieldPath").unwrap_or(reference);
@@ -520,7 +528,7 @@ fn of_pod(node: &Node, is_file: bool) -> Check {
     }
     let of = word(reference, "resource");
     let name = of.strip_prefix("limits.").or_else(|| of.strip_prefix("requests.")).unwrap_or_default();
-    if !OF_RESOURCES.contains(&name) && !name.starts_with("hugepages-") {
+    if !RESOURCE_FIELDS.contains(&name) && !name.starts_with("hugepages-") {
         return refuse(reference.position, format!("resource {of:?} is not known here; correct it"));
     }
     let Some(divisor) = field(reference, "divisor") else { return Ok(()) };
@@ -650,12 +658,12 @@ fn metadata(node: &Node, spec: &Node) -> Check {
 fn annotation(name: &str, value: &Node, spec: &Node) -> Check {
     const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
     let containers = || items(spec, "containers").iter().chain(items(spec, "initContainers"));
-    let of_container = |prefix: &str| {
+    let named_by = |prefix: &str| {
         let of = name.strip_prefix(prefix)?;
         Some((containers().find(|one| word(one, "name") == of), of))
     };
     let profile = text(value);
-    let (fits, of) = match (name, of_container(APPARMOR)) {
+    let (fits, of) = match (name, named_by(APPARMOR)) {
         ("controller.kubernetes.io/pod-deletion-cost", _) => {
             let digits = profile.strip_prefix('-').unwrap_or(profile);
             let is_plain = !digits.starts_with('+') && (digits == "0" || !digits.starts_with('0'));
@@ -672,7 +680,7 @@ fn annotation(name: &str, value: &Node, spec: &Node) -> Check {
             (is_known || profile.starts_with("localhost/"), of)
         }
         ("seccomp.security.alpha.kubernetes.io/pod", _) => (is_seccomp(profile), Some(spec)),
-        _ => match of_container("container.seccomp.security.alpha.kubernetes.io/") {
+        _ => match named_by("container.seccomp.security.alpha.kubernetes.io/") {
             Some((of, _)) => (is_seccomp(profile), of),
             None => return Ok(()),
         },
@@ -748,7 +756,7 @@ fn pod_spec(spec: &Node) -> Check {
             return refuse(found.position, format!("a static pod cannot have {name}; remove it"));
         }
     }
-    of_node(spec)?;
+    placement(spec)?;
     life(spec)?;
     host_ports(spec, containers, false)?;
     // These run one after the other.
@@ -801,7 +809,7 @@ fn namespaces(spec: &Node) -> Check {
 }
 
 /// Where the pod runs, and with which names and sizes.
-fn of_node(spec: &Node) -> Check {
+fn placement(spec: &Node) -> Check {
     if word(spec, "dnsPolicy") == "None"
         && at(spec, &["dnsConfig"]).is_none_or(|of| items(of, "nameservers").is_empty())
     {
@@ -824,8 +832,8 @@ fn of_node(spec: &Node) -> Check {
         .filter_map(|one| field(one, "resources"))
         .flat_map(|of| entries(of, "limits"))
     {
-        let of_pod = entries(found, "limits").into_iter().find(|(name, _)| name.scalar() == key.scalar());
-        if of_pod.is_some_and(|(_, most)| quantity(limit) > quantity(most)) {
+        let of_all = entries(found, "limits").into_iter().find(|(name, _)| name.scalar() == key.scalar());
+        if of_all.is_some_and(|(_, most)| quantity(limit) > quantity(most)) {
             return refuse(limit.position, "this limit is above the limit of the pod; lower it");
         }
     }
@@ -1075,6 +1083,8 @@ spec:
                 "the operator In needs at least one value",
             ),
             ("spec:\n", "spec:\n  readinessGates: [{conditionType: ^a b}]\n", "must be a key of labels"),
+            ("spec:\n", "spec:\n  terminationGracePeriodSeconds: ^1e20\n", "must be a whole number"),
+            ("spec:\n", "spec:\n  terminationGracePeriodSeconds: ^1e19\n", "must be a whole number"),
             // What a container has.
             (
                 "image: a",
@@ -1135,6 +1145,7 @@ spec:
             ("image: a", "image: a, resources: {limits: {cpu: 1, a.b/c: 2}, requests: {cpu: 1000m}}"),
             ("spec:\n", "spec:\n  hostNetwork: on\n  restartPolicy: ~\n"),
             ("spec:\n", "spec:\n  terminationGracePeriodSeconds: -5\n"),
+            ("spec:\n", "spec:\n  terminationGracePeriodSeconds: 1e18\n"),
             ("spec:\n", "spec:\n  hostUsers: false\n"),
             ("spec:\n", "spec:\n  tolerations: [{operator: Exists}, {key: a, value: b}]\n"),
         ] {

@@ -259,7 +259,7 @@ pub const MOST: &[(&str, &str, usize)] = &[
 ];
 
 /// What a variable, and a file of a downwardAPI volume, can have of the pod.
-pub const OF_POD: [&[&str]; 2] = [
+pub const POD_FIELDS: [&[&str]; 2] = [
     &[
         "metadata.name",
         "metadata.namespace",
@@ -276,4 +276,4 @@ pub const OF_POD: [&[&str]; 2] = [
 ];
 
 /// What they can have of the resources of a container, besides hugepages.
-pub const OF_RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+pub const RESOURCE_FIELDS: &[&str] = &["cpu", "memory", "ephemeral-storage"];
