@@ -60,6 +60,13 @@ case $prefix in
 esac
 case $root in /*) ;; *) root=./$root ;; esac
 umask 022
+# Probably the image is not mounted there.
+is_empty() {
+    for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then return 1; fi
+    done
+}
+! is_empty "$root" || fail "$root: --root is empty; mount the image first"
 # No slash at the end, so this is empty for the root directory of this system.
 root=$(cd -- "$root" && pwd -P)
 root=${root%/}
@@ -207,10 +214,16 @@ if [ -n "$uninstall" ]; then
     rm -f "$marker" "$list"
     rmdir "$state" 2>/dev/null || :
     if runs && has_systemctl; then systemctl daemon-reload || :; fi
+    say "removed kube-audit-bootstrap from ${root:-/}; the configuration and the backups stay"
     exit
 fi
 
 [ -f "$program" ] || fail "$program does not exist: use the tarball that \`make packages\` writes, or --program FILE"
+IFS= read -r start <"$program" || :
+case $start in
+    "$(printf '\177')ELF"*) ;;
+    *) fail "$program is not the program: name the binary kube-audit-bootstrap with --program" ;;
+esac
 if [ -n "$hook" ] && ! is_our_hook && { [ -e "$hook_directory/kubeadm" ] || [ -L "$hook_directory/kubeadm" ]; }; then
     fail "$hook_directory/kubeadm exists and is not a link to this program: move it to /usr/bin or /opt/bin first"
 fi
@@ -256,6 +269,17 @@ if has_systemctl && [ "$(within $links)" = "$root$links" ] &&
     [ "$(within "$prefix/lib/systemd/system")" = "$root$prefix/lib/systemd/system" ]; then
     has_presets=1
 fi
+# systemctl says of each unit that it is added to a target that the image lacks, which is no fault.
+enable() { # UNIT
+    if told=$(LC_ALL=C systemctl --root="${root:-/}" preset "$1" 2>&1); then enabled=0; else enabled=1; fi
+    printf '%s\n' "$told" | while IFS= read -r line; do
+        case $line in
+            '' | *'as a dependency to a non-existent unit'*) ;;
+            *) echo "$line" >&2 ;;
+        esac
+    done
+    return $enabled
+}
 failed=''
 for unit in $units; do
     if is_preset "$unit"; then continue; fi
@@ -263,7 +287,7 @@ for unit in $units; do
         say "$unit is masked, and stays so"
     elif [ -z "$has_presets" ]; then
         link "$prefix/lib/systemd/system/$unit" "$(within $links)" "$unit"
-    elif ! systemctl --root="${root:-/}" preset "$unit"; then
+    elif ! enable "$unit"; then
         failed="$failed $unit"
         continue
     fi

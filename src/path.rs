@@ -204,8 +204,24 @@ pub fn aside(directory: &str) -> String {
     format!("{directory}.before-mount")
 }
 
+/// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
+pub const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+/// The API server's certificate, which only control planes have.
+pub const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 /// The kubeconfig of the cluster's administrator, which kubeadm writes.
 pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+
+/// A path of a node as a user types it in a command. `root`: where the node's root directory is on this machine; empty
+/// for the running system.
+pub fn typed(root: &str, path: &str) -> String {
+    format!("{root}{path}")
+}
+
+/// This program as a user types it, for the node whose root directory is there on this machine.
+pub fn program(root: &str) -> String {
+    let option = if root.is_empty() { String::new() } else { format!(" --root {root}") };
+    format!("kube-audit-bootstrap{option}")
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{program, run, tree};
+use common::{program, put, run, tree};
 use serde_json::{Value, json};
 
 mod common;
@@ -84,7 +84,7 @@ fn json_says_what_the_readme_says() {
         status["steps"].as_array().unwrap().iter().map(|one| (&one["step"], &one["state"])).collect();
     assert_eq!(
         json!(states),
-        json!([["storage", "ok"], ["policy", "ok"], ["kubeadm", "none"], ["manifest", "ok"]])
+        json!([["storage", "ok"], ["policy", "ok"], ["kubeadm", "unknown"], ["manifest", "ok"]])
     );
 
     let list = json_of(&run(root, &["restore", "--list", "--output", "json"]));
@@ -131,8 +131,8 @@ fn exit_codes_tell_usage_from_failure() {
         (&["plan", "--kubeadm-config", "/no/such/file"], 1),
         (&["restore", "20000101T000000Z"], 1),
         (&["restore"], 1),
-        (&["policy", "check"], 1),
-        (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods"], 1),
+        (&["policy", "check"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods", "--path", "/x"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods/"], 2),
@@ -171,7 +171,7 @@ fn only_what_runs_is_verified() {
     let node = control_plane();
     let output = run(node.path(), &["verify"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(stderr.contains("a proof needs a running API server; leave out --root"), "{stderr}");
     // "5m": an image has nobody to wait for.
     for wrong in ["5m", "5", "soon", "0s"] {
@@ -317,7 +317,10 @@ fn a_second_run_waits_for_the_first_and_gives_up_in_time() {
         let output = run(root, &[verb, "--lock-timeout", "1"]);
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(stderr.contains("another run has held") && stderr.contains("for 1.0 s; wait"), "{stderr}");
+        assert!(
+            stderr.contains("another run holds") && stderr.contains(", and 1 s were not enough; wait"),
+            "{stderr}"
+        );
         assert_eq!(stderr.matches("waiting for up to").count(), 1, "{stderr}");
     };
     let wait = |verb, lock: fs::File| {
@@ -475,6 +478,156 @@ fn restore_leaves_what_another_manifest_mounts() {
     }
     let manifest = fs::read_to_string(manifests.join("kube-apiserver.yaml")).unwrap();
     assert!(!manifest.contains("audit-policy-file"), "{manifest}");
+}
+
+#[test]
+fn status_tells_what_it_can_where_no_plan_can_be_made() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    let manifest = root.join("etc/kubernetes/manifests/kube-apiserver.yaml");
+    let path = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+    for (text, why) in [(Some(""), "this file is empty"), (Some("foo: ["), "not YAML"), (None, "does not exist")] {
+        match text {
+            Some(text) => fs::write(&manifest, text).unwrap(),
+            None => fs::remove_file(&manifest).unwrap(),
+        }
+        put(root, "/etc/kubernetes/pki/apiserver.crt", "", 0o644);
+        put(root, "/etc/kubernetes/kubelet.conf", "", 0o600);
+        let output = run(root, &["status", "--output", "json"]);
+        assert_eq!(output.status.code(), Some(3), "{why}: {output:?}");
+        let status = json_of(&output);
+        assert_eq!((&status["role"], &status["inPlace"]), (&json!("control-plane"), &json!(false)), "{status}");
+        let refusal = status["refusal"].as_str().unwrap();
+        assert!(refusal.starts_with(path) && refusal.contains(why), "{refusal}");
+        let id = status["backups"][0].as_str().unwrap();
+        // A file that is no YAML may be mended by hand.
+        let regains = format!("--root {} restore {id} --force", root.display());
+        assert_eq!(refusal.contains(&regains), text != Some("foo: ["), "{refusal}");
+        let table = run(root, &["status"]);
+        let text = String::from_utf8(table.stdout).unwrap();
+        assert!(
+            text.contains("manifest  unknown  -  not known; see the warning\n") && text.contains(id),
+            "{text}"
+        );
+        assert_eq!(run(root, &["apply"]).status.code(), Some(1));
+    }
+    assert_eq!(json_of(&run(root, &["status", "--output", "json"]))["running"]["state"], json!("none"));
+    // What restore says of a manifest that is gone, and what it does by force.
+    let told = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
+    assert!(!told.contains("nothing to do") && told.contains("use --force to put it back"), "{told}");
+    assert!(run(root, &["restore", "--force"]).status.success());
+    assert!(manifest.exists());
+}
+
+#[test]
+fn what_was_typed_is_named() {
+    let node = control_plane();
+    for (words, code, said) in [
+        (&["plan", "--log-path", "x"][..], 2, "--log-path must be an absolute path"),
+        (&["plan", "--kubeadm-config", "x"], 2, "--kubeadm-config must be an absolute path"),
+        (&["verify"], 2, "a proof needs a running API server"),
+        (&["apply", "--wait", "5s"], 2, "a proof needs a running API server"),
+        (&["render", "kind", "--policy", "/x"], 2, "this snippet never holds a policy"),
+        (&["render", "cloud-init", "--policy", "/x"], 2, "policy.source names no file"),
+    ] {
+        let output = run(node.path(), words);
+        let found = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {found}");
+        assert!(found.contains(said), "{words:?}: {found}");
+    }
+    // In an image, the ConfigMap is not known.
+    let status = String::from_utf8(run(node.path(), &["status"]).stdout).unwrap();
+    assert!(status.contains("kubeadm   unknown  kube-system/configmaps/kubeadm-config"), "{status}");
+}
+
+#[test]
+fn a_damaged_policy_of_a_run_is_replaced() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    let policy = root.join("etc/kubernetes/audit-policy.yaml");
+    let right = fs::read_to_string(&policy).unwrap();
+    let cut = right.find("kind: Pol").unwrap() + "kind: Pol".len();
+    for text in ["foo: [", "foo", &right[..cut]] {
+        fs::write(&policy, text).unwrap();
+        let output = run(root, &["apply"]);
+        assert_eq!(output.status.code(), Some(0), "{text}: {output:?}");
+        assert_eq!(fs::read_to_string(&policy).unwrap(), right);
+    }
+    // After a restore, what stands there is somebody's.
+    assert!(run(root, &["restore"]).status.success());
+    fs::write(&policy, "foo").unwrap();
+    let output = run(root, &["apply"]);
+    let typed = policy.display();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("(mv {typed} {typed}.old)")), "{said}");
+}
+
+#[test]
+fn a_second_restore_names_the_run_before() {
+    let directory = control_plane();
+    let root = directory.path();
+    let id = |words: &[&str]| json_of(&run(root, words))["backup"].as_str().unwrap().to_owned();
+    let first = id(&["apply", "--output", "json"]);
+    fs::write(root.join("etc/kubernetes/audit-policy.yaml"), "").unwrap();
+    let second = id(&["apply", "--output", "json"]);
+    let preview = json_of(&run(root, &["restore", "--dry-run", "--output", "json"]));
+    assert_eq!(preview["restored"], json!([]), "{preview}");
+    let restored = json_of(&run(root, &["restore", "--output", "json"]));
+    assert_eq!(restored["restored"], json!([second]), "{restored}");
+    let again = json_of(&run(root, &["restore", "--output", "json"]));
+    assert_eq!((&again["restored"], &again["changes"]), (&json!([]), &json!([])), "{again}");
+    let told = again["notes"].to_string();
+    assert!(told.contains(&format!("--root {} restore {first};", root.display())), "{told}");
+}
+
+#[test]
+fn a_restore_says_that_it_switches_self_healing_off() {
+    for is_enabled in [true, false] {
+        let directory = control_plane();
+        let root = directory.path();
+        if is_enabled {
+            let unit = "/etc/systemd/system/multi-user.target.wants/kube-audit-bootstrap-heal.path";
+            put(root, unit, "", 0o644);
+        }
+        assert!(run(root, &["apply"]).status.success());
+        let told = String::from_utf8(run(root, &["restore"]).stdout).unwrap();
+        assert_eq!(
+            told.contains("self-healing and boots change nothing on this node until"),
+            is_enabled,
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_done_in_an_image_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir_all(root.join("run/kubeadm")).unwrap();
+    let text = |words: &[&str]| {
+        let output = run(root, words);
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    // A typo in the path of a kubeadm file.
+    fs::write(root.join("run/kubeadm/kubeadm.yml"), "").unwrap();
+    let said = text(&["plan"]);
+    assert!(said.contains("note: no kubeadm configuration is at the default paths: a node from this"), "{said}");
+    put(
+        root,
+        "/etc/kube-audit-bootstrap/config.yaml",
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: \
+        AuditBootstrapConfiguration\nkubeadm: {configs: [/run/nofile.yaml]}\n",
+        0o644,
+    );
+    let said = text(&["apply"]);
+    assert!(said.contains("note: no kubeadm configuration is at /run/nofile.yaml: a node from this"), "{said}");
+    assert!(text(&["status"]).contains("note: no kubeadm configuration"));
+    // A file that has nothing in it.
+    put(root, "/run/nofile.yaml", "", 0o644);
+    let said = text(&["plan"]);
+    assert!(said.contains("warning: /run/nofile.yaml:1:1: there is no ClusterConfiguration"), "{said}");
 }
 
 #[test]
@@ -782,7 +935,7 @@ fn an_apply_by_hand_ends_that_a_node_was_put_back_even_if_it_finds_nothing_to_do
     fs::set_permissions(root.join("var/log/kubernetes/audit"), fs::Permissions::from_mode(0o700)).unwrap();
     history.write(&history.wired);
     let told = format!(
-        "healing   off      0 repairs since apply; neither self-healing nor a boot repairs anything until you run \
+        "healing   off      neither self-healing nor a boot repairs anything until you run \
          apply: {id} restored the node or rolled it back"
     );
     assert_eq!((history.told(), history.is_repaired_by_a_boot()), (Some(told), false));
@@ -1156,9 +1309,7 @@ fn the_clusters_own_configuration_is_left_where_somebody_says_so() {
             let warnings: Vec<_> =
                 document["warnings"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
             // Nobody can be asked in a root, which is told to who wants it asked.
-            let told = warnings
-                .iter()
-                .any(|warning| warning.contains("the cluster's kubeadm configuration is not edited"));
+            let told = warnings.iter().any(|warning| warning.contains("kubeadm-config: not edited"));
             assert_eq!(told, is_asked, "{words:?}, cluster: {cluster}: {warnings:?}");
         }
     }

@@ -414,6 +414,12 @@ check 'the hook is also inside' there /opt/bin/kubeadm
 case='install-usage'
 check '--root is required' [ "$("$install" >/dev/null 2>&1 || echo $?)" = 2 ]
 check '--root must be a directory' [ "$("$install" --root "$scratch/none" >/dev/null 2>&1 || echo $?)" = 1 ]
+mkdir "$scratch/empty" "$scratch/image" && touch "$scratch/image/file"
+check 'an empty root directory is refused' [ "$("$install" --root "$scratch/empty" >/dev/null 2>&1 || echo $?)" = 1 ]
+check 'and nothing is in it' [ -z "$(ls -A "$scratch/empty")" ]
+check 'what is no program is refused' \
+    [ "$("$install" --root "$scratch/image" --program README.md >/dev/null 2>&1 || echo $?)" = 1 ]
+check 'and nothing is installed' [ "$(ls -A "$scratch/image")" = file ]
 check 'systemd must find the units' [ "$("$install" --root / --prefix /opt >/dev/null 2>&1 || echo $?)" = 2 ]
 check 'an unknown option is refused' [ "$("$install" --root / --rot >/dev/null 2>&1 || echo $?)" = 2 ]
 

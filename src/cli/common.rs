@@ -35,7 +35,7 @@ pub struct Common {
     /// Work on the node whose files are in this directory, such as a mounted image
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Read this configuration instead of ROOT/etc/kube-audit-bootstrap/config.yaml
+    /// Read this configuration (- for standard input) instead of ROOT/etc/kube-audit-bootstrap/config.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print text for people, or JSON for programs
@@ -125,7 +125,7 @@ impl Common {
     ///
     /// As [`open_root`].
     pub fn open_root(&self) -> Result<Root> {
-        open_root(&self.root)
+        open_root(&self.root, "--root")
     }
 
     /// Whether to print JSON.
@@ -134,12 +134,12 @@ impl Common {
     }
 }
 
-/// Opens the root directory of a node.
+/// Opens the root directory of a node, which `option` names.
 ///
 /// # Errors
 ///
 /// It is not a directory, or it is empty (a [`Misuse`]), or it can't be opened.
-pub fn open_root(path: &Path) -> Result<Root> {
+pub fn open_root(path: &Path, option: &str) -> Result<Root> {
     let shown = path.display();
     // A disk that fails is no mistake of the caller: opening the directory reports it.
     let is_no_directory = match path.metadata() {
@@ -148,14 +148,14 @@ pub fn open_root(path: &Path) -> Result<Root> {
     };
     if is_no_directory {
         return Err(
-            Misuse(format!("{shown}: --root is not a directory; name the root directory of a node")).into()
+            Misuse(format!("{shown}: {option} is not a directory; name the root directory of a node")).into()
         );
     }
     let root = Root::open(path)?;
     // Probably the image is not mounted there.
     if root.list("/")?.is_some_and(|names| names.is_empty()) {
         return Err(Misuse(format!(
-            "{shown}: --root is not the root directory of a node: it is empty; mount the image first"
+            "{shown}: {option} is not the root directory of a node: it is empty; mount the image first"
         ))
         .into());
     }
@@ -232,7 +232,16 @@ pub fn configuration(
     match config.faults().as_slice() {
         [] => Ok(config),
         faults => {
-            let faults: Vec<_> = faults.iter().map(|(_, fault)| fault.as_str()).collect();
+            // The user typed an option, and no field.
+            let typed = [
+                ("log.path", "--log-path", overrides.log_path.is_some()),
+                ("kubeadm.configs[]", "--kubeadm-config", !overrides.kubeadm_config.is_empty()),
+            ];
+            let named = |fault: &str| {
+                let is_typed = typed.iter().filter(|(.., is_typed)| *is_typed);
+                is_typed.fold(fault.to_owned(), |fault, (field, option, _)| fault.replace(field, option))
+            };
+            let faults: Vec<_> = faults.iter().map(|(_, fault)| named(fault)).collect();
             Err(Misuse(faults.join("; ")).into())
         }
     }

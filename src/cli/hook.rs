@@ -303,7 +303,7 @@ impl Given {
 
 /// Prepares the node as `apply` does. The output goes to stderr, because another program may read kubeadm's stdout.
 fn prepare(call: &Call, given: &mut Given) -> Result<()> {
-    let root = open_root(call.root())?;
+    let root = open_root(call.root(), "--rootfs")?;
     let mut overrides = Overrides::default();
     // An `init` without a configuration file gets the settings as a patch.
     let is_patched = call.config.is_none() && call.occasion == Occasion::Init;
@@ -403,7 +403,8 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
     let verb = call.verb();
     let is_required = || {
         let overrides = Overrides::default();
-        let config = open_root(call.root()).and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
+        let config = open_root(call.root(), "--rootfs")
+            .and_then(|root| configuration(&root, None, &overrides, Occasion::Any));
         // A configuration that can't be read does not allow it.
         config.map_or(true, |config| config.kubeadm_required)
     };
@@ -429,7 +430,7 @@ fn may_join_as_worker(call: &Call, given: &Given) -> bool {
     let Some(file) = call.config.as_ref().filter(|_| call.occasion == Occasion::Join) else { return false };
     let is_missing = || {
         let path = call.path(file).ok()?;
-        let entry = open_root(call.root()).ok()?.stat(&path.display().to_string()).ok()?;
+        let entry = open_root(call.root(), "--rootfs").ok()?.stat(&path.display().to_string()).ok()?;
         Some(entry.is_none())
     };
     !call.is_control_plane
@@ -443,7 +444,7 @@ fn may_join_as_worker(call: &Call, given: &Given) -> bool {
 fn read_as_kubeadm(call: &Call, file: &str, given: &Given) -> Option<String> {
     let path = call.path(file).ok()?;
     let read = || {
-        let text = open_root(call.root()).ok()?.text(&path.display().to_string()).ok()?;
+        let text = open_root(call.root(), "--rootfs").ok()?.text(&path.display().to_string()).ok()?;
         text.map(|text| text.text.into_bytes())
     };
     let follow = || (call.rootfs.is_none() && path.is_file()).then(|| handover::read(&path).ok())?;

@@ -303,7 +303,9 @@ fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
     let path = run.policy_path();
     let Some(text) = root.text(&path)? else {
-        anyhow::bail!("{}: the node has no policy there; name a policy file", root.shown(&path));
+        return Err(
+            Misuse(format!("{}: the node has no policy there; name a policy file", root.shown(&path))).into()
+        );
     };
     Ok((path, text.text, run.version()))
 }

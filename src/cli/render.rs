@@ -48,7 +48,13 @@ impl RenderArgs {
         let policy = match self.kind.holds_policy(&config) {
             true => checked_policy(&root, &config, self.policy)?,
             false if self.policy.is_some() => {
-                let reason = "--policy: this snippet holds no policy, or the configuration has no policy.source; leave out --policy";
+                let sourced = Config { policy_source: "/".to_owned(), ..config };
+                let reason = match self.kind.holds_policy(&sourced) {
+                    true => {
+                        "--policy: policy.source names no file, so this snippet holds no policy; set it, or leave out --policy"
+                    }
+                    false => "--policy: this snippet never holds a policy; leave out --policy",
+                };
                 return Err(Misuse(reason.to_owned()).into());
             }
             false => String::new(),

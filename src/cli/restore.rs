@@ -58,11 +58,12 @@ impl RestoreArgs {
         let Restored { sets, changes, notes, backup, is_whole } = restore::restore(&root, &terms, &configured)?;
         let differs = dry_run && !changes.is_empty();
         if common.json() {
+            let put_back = if dry_run || changes.is_empty() { Vec::new() } else { sets };
             let changes: Vec<_> = changes
                 .iter()
                 .map(|change| json!({"action": change.action(), "path": change.path(), "diff": diff(change)}))
                 .collect();
-            let document = json!({"restored": sets, "changes": changes, "notes": notes, "backup": backup});
+            let document = json!({"restored": put_back, "changes": changes, "notes": notes, "backup": backup});
             let _ = writeln!(out, "{document:#}");
         } else {
             let _ = writeln!(out, "restore to the state before {}", sets.last().map_or("-", String::as_str));

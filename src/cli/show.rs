@@ -36,7 +36,8 @@ pub fn headline(plan: &Plan) -> String {
         Some(version) => format!("Kubernetes {version} {}", plan.version_source),
         None => "Kubernetes version not known".to_owned(),
     };
-    format!("{}; {version}\n", plan.role.description())
+    let remark = plan.remark.as_ref().map(|remark| format!("note: {remark}\n")).unwrap_or_default();
+    format!("{}; {version}\n{remark}", plan.role.description())
 }
 
 /// What a change does, in words.

@@ -72,7 +72,7 @@ pub fn document(report: &Report) -> Value {
         "storage": plan.storage.as_ref().map(storage_document),
         "refusal": report.refusal(),
         "running": {
-            "state": plan.in_force.state.name(),
+            "state": if report.judges { plan.in_force.state.name() } else { "none" },
             "process": plan.in_force.process,
             "reasons": plan.in_force.reasons.iter().map(|reason| &reason.text).collect::<Vec<_>>(),
         },
@@ -128,7 +128,13 @@ pub fn text(report: &Report) -> String {
             ),
             None => String::new(),
         };
-        let _ = writeln!(out, "healing   {state:8} {repairs} repairs since apply{stopped}");
+        let count = match (report.heals, repairs) {
+            (false, 0) => String::new(),
+            (_, 1) => "1 repair since apply".to_owned(),
+            (_, repairs) => format!("{repairs} repairs since apply"),
+        };
+        let line = format!("{count}{stopped}");
+        let _ = writeln!(out, "healing   {state:8} {}", line.trim_start_matches("; "));
     }
     if let Some(id) = &report.unproved {
         let _ = writeln!(
@@ -199,6 +205,11 @@ fn lines(report: &Report) -> Vec<Line> {
     for step in Step::ALL {
         if !lines.iter().any(|line| line.step == step) && step != Step::Strays {
             let detail = match plan.role {
+                _ if plan.is_unread => {
+                    let (path, detail) = ("-".to_owned(), "not known; see the warning".to_owned());
+                    lines.push(Line { step, path, state: "unknown", detail });
+                    continue;
+                }
                 Role::Worker => "a worker has no API server",
                 _ => "not on this node",
             };
@@ -248,6 +259,7 @@ mod tests {
             unproved: None,
             lost: None,
             left_in_cluster: None,
+            judges: true,
         }
     }
 
@@ -339,7 +351,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
                 false,
                 &[],
                 Some("R"),
-                "off      0 repairs since apply; neither self-healing nor a boot repairs anything until you run apply: R restored the node or \
+                "off      neither self-healing nor a boot repairs anything until you run apply: R restored the node or \
                  rolled it back",
             ),
         ] {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -11,6 +11,7 @@ use super::common::{Common, Outcome, Overrides, configuration};
 use crate::audit::flags;
 use crate::facts::asker::{Answered, Asker};
 use crate::plan::Occasion;
+use crate::run::misuse::Misuse;
 use crate::run::prove::{self, Evidence, Proved, Verified};
 
 /// Prove that the API server of this node audits: it runs with the manifest's flags, answers, and writes an event
@@ -41,7 +42,8 @@ impl VerifyArgs {
         let root = common.open_root()?;
         let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
         if !root.is_host() {
-            bail!("{}: a proof needs a running API server; leave out --root", common.root.display());
+            let why = "a proof needs a running API server; leave out --root";
+            return Err(Misuse(format!("{}: {why}", common.root.display())).into());
         }
         match prove::verify(&root, &config, self.wait)? {
             Verified::NoApiServer(why) => print(common, out, &why, nothing_to_prove(&why)),

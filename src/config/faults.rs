@@ -43,6 +43,18 @@ impl Config {
                 ),
             ));
         }
+        if let Some(directory) = self.log.file().map(|log| parent(log)).filter(|_| faults.is_empty())
+            && is_within(&self.policy_path, directory)
+            && self.log.file() != Some(&self.policy_path)
+        {
+            faults.push((
+                "policy.path".to_owned(),
+                format!(
+                    "policy.path must not be in {directory}, which is for the log alone; set it to a file elsewhere, such \
+                     as /etc/kubernetes/audit-policy.yaml"
+                ),
+            ));
+        }
         let webhook = self.webhook.as_ref().map(|webhook| &webhook.config_file);
         for (name, other) in [
             ("webhook.configFile", webhook),

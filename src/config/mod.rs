@@ -119,6 +119,8 @@ impl Log {
 pub struct Webhook {
     /// The path of a kubeconfig on the node.
     pub config_file: String,
+    /// Where that is written, for messages: `PATH:LINE:COLUMN`.
+    pub place: String,
     /// A duration as Go writes it.
     pub initial_backoff: Option<String>,
     pub backend: Backend,
@@ -373,6 +375,17 @@ mod tests {
             let found = Config::parse(&text, "config").err().map(|error| format!("{error:#}"));
             assert_eq!(found.is_some(), fault.is_some(), "{storage}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{storage}");
+        }
+        for (policy, is_refused) in
+            [("/var/log/kubernetes/audit/policy.yaml", true), ("/var/log/kubernetes/p.yaml", false)]
+        {
+            let text = format!("apiVersion: {API_VERSION}\nkind: {KIND}\npolicy: {{path: {policy}}}\n");
+            let found = Config::parse(&text, "config").err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(
+                found.starts_with("config:3:16: policy.path must not be in /var/log/kubernetes/audit,"),
+                is_refused,
+                "{found}"
+            );
         }
         let text = format!(
             "apiVersion: {API_VERSION}\nkind: {KIND}\nstorage: {{bind: /data/audit}}\nlog: {{path: '-'}}\n"

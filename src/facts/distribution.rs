@@ -17,8 +17,21 @@ pub struct Distribution {
     pub os: Option<&'static str>,
     /// Where its audit settings go, in the imperative.
     pub advice: &'static str,
-    /// The flags are items of `kube-apiserver-arg`, and these are settings of their own.
-    pub own: Option<&'static [&'static str]>,
+    /// How its settings are written.
+    pub form: Form,
+}
+
+/// How a distribution writes the flags of its API server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As items of `kube-apiserver-arg`; these are settings of their own.
+    Items(&'static [&'static str]),
+    /// As `spec.api.extraArgs`, a mapping.
+    Mapping,
+    /// As they are, one a line.
+    Words,
+    /// It has settings of its own.
+    Own,
 }
 
 /// The known distributions. Their documentation names the settings.
@@ -32,7 +45,7 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         os: None,
         advice: "write a policy to the path that is named below, add these lines to /etc/rancher/rke2/config.yaml on \
                  each server, and run systemctl restart rke2-server",
-        own: Some(&["audit-policy-file"]),
+        form: Form::Items(&["audit-policy-file"]),
     },
     Distribution {
         name: "K3s",
@@ -43,7 +56,7 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         os: None,
         advice: "write a policy to the path that is named below, add these lines to /etc/rancher/k3s/config.yaml on \
                  each server, and run systemctl restart k3s",
-        own: Some(&[]),
+        form: Form::Items(&[]),
     },
     Distribution {
         name: "k0s",
@@ -52,8 +65,10 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         server: &[],
         manifests: None,
         os: None,
-        advice: "set spec.api.extraArgs in /etc/k0s/k0s.yaml",
-        own: None,
+        advice: "write a policy to the path that is named below, make the log directory, let the user kube-apiserver \
+                 read the one and write in the other (no mounts are needed), add these lines to /etc/k0s/k0s.yaml on each \
+                 controller, and run systemctl restart k0scontroller",
+        form: Form::Mapping,
     },
     Distribution {
         name: "MicroK8s",
@@ -62,8 +77,10 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         server: &[],
         manifests: None,
         os: None,
-        advice: "add the flags to /var/snap/microk8s/current/args/kube-apiserver",
-        own: None,
+        advice: "write a policy to the path that is named below, make the log directory (no mounts are needed), add these \
+                 lines to /var/snap/microk8s/current/args/kube-apiserver on each node, and run snap restart \
+                 microk8s.daemon-kubelite",
+        form: Form::Words,
     },
     Distribution {
         name: "Talos",
@@ -73,6 +90,6 @@ pub const DISTRIBUTIONS: &[Distribution] = &[
         manifests: None,
         os: Some("talos"),
         advice: "set cluster.apiServer.auditPolicy in the machine configuration",
-        own: None,
+        form: Form::Own,
     },
 ];

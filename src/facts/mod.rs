@@ -11,10 +11,11 @@ pub mod repairs;
 pub mod server;
 pub mod way_back;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
+use crate::path::typed;
 use crate::storage::blank::Content;
 use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
@@ -47,6 +48,10 @@ pub struct Facts {
     pub is_agent: bool,
     /// The node is the running system, not an image.
     pub live: bool,
+    /// Where the root directory of the node is on this machine; empty for the running system.
+    pub root: String,
+    /// The newest run with a backup of the manifest, if the manifest is lost.
+    pub backed_up: Option<String>,
     /// The owner of new files, unless the API server's pod runs as another user: the root user, or the user who builds
     /// an image.
     pub owner: Owner,
@@ -58,6 +63,13 @@ pub struct Facts {
     pub readers: Vec<String>,
     /// The paths that an interrupted run may have changed.
     pub unfinished: Vec<String>,
+}
+
+impl Facts {
+    /// The path of a file of the node where the user types a command.
+    pub fn shown(&self, path: &str) -> String {
+        typed(&self.root, path)
+    }
 }
 
 /// The kubelet of the node.
@@ -110,6 +122,8 @@ pub struct PatchDirectory {
 pub struct Targets {
     /// By path; `None` if there is no file.
     pub policies: BTreeMap<String, Option<Snapshot>>,
+    /// The policies that a run wrote, and that no restore has put back since.
+    pub written: BTreeSet<String>,
     /// By path; `None` if there is no directory.
     pub directories: BTreeMap<String, Option<Directory>>,
     /// The existing logs, with rotated ones; `None` for anything that is not a regular file.

@@ -43,14 +43,17 @@ impl Lock {
             }
             let left = timeout.saturating_sub(start.elapsed());
             if left.is_zero() {
+                let time = match timeout.as_secs() {
+                    0 => String::new(),
+                    seconds => format!(", and {seconds} s were not enough"),
+                };
                 bail!(
-                    "another run has held {} for {:.1} s; wait for it to end (fuser names it), then run again",
-                    root.shown(&path),
-                    timeout.as_secs_f64()
+                    "another run holds {}{time}; wait for it to end (fuser names it), then run again",
+                    root.shown(&path)
                 );
             }
             if !told {
-                log::warn!("another run holds {}; waiting for up to {left:.1?}", root.shown(&path));
+                log::warn!("another run holds {}; waiting for up to {} s", root.shown(&path), timeout.as_secs());
                 told = true;
             }
             sleep(POLL.min(left));

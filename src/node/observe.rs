@@ -9,24 +9,22 @@ use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
+use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
 use crate::facts::{
     Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
 };
-use crate::path::{is_within, parent};
+use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent};
 use crate::storage::persistence::{self, Lasting};
 use crate::storage::{rotation, unit};
 use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
 
-/// The kubelet's kubeconfig, which kubeadm writes when a node joins or is initialised.
-const KUBELET_KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// What is cleared at a boot, or in time, on most systems (file-hierarchy(7), tmpfiles.d(5)), whatever is mounted there.
 const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
-const API_SERVER_CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 
 /// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
 ///
@@ -64,6 +62,8 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             Err(error) => return Err(error),
         }
     }
+    let is_lost = manifest.as_ref().is_none_or(|text| text.text.trim().is_empty());
+    let backed_up = is_lost.then(|| backup_of(root, &manifest_path)).flatten();
     let distribution = distribution(root)?;
     // What can't be looked at is taken for what kubeadm makes.
     let reads = kubelet.reads(root, &manifest_path).unwrap_or_default();
@@ -94,9 +94,18 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         distribution,
         is_agent: is_agent(root, distribution)?,
         live: root.is_host(),
+        root: root.on_machine(),
+        backed_up,
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// The newest run, other than a restore, with a copy of the file of before.
+fn backup_of(root: &Root, path: &str) -> Option<String> {
+    let has = |set: &Set| set.records.iter().any(|record| record.path == path && record.file.is_some());
+    let sets = backup::list(root).unwrap_or_default();
+    sets.into_iter().find(|set| !set.why.is_way_back() && has(set)).map(|set| set.id)
 }
 
 /// Reads the patches in these directories, and what they are applied to.
@@ -274,12 +283,25 @@ fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes
     around
 }
 
+/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
+    let sets = backup::list(root).unwrap_or_default();
+    let is_ours = |path: &&String| {
+        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
+        // The newest run that touched a path tells whose file it is.
+        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
+        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
+    };
+    paths.iter().filter(is_ours).cloned().collect()
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
         targets.policies.insert(path.clone(), root.read(path, MAX_BYTES)?);
     }
+    targets.written = written(root, &paths.policies);
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
             None => None,

@@ -155,10 +155,10 @@ mod tests {
         let node = Node::new();
         node.apply(&[node.create_directory("/srv/a/b")], 0).unwrap();
         node.put("/srv/a/b/x", "");
-        let note = "/srv/a/b stays: it has 1 file(s) or directories in it, such as \"x\"";
+        let note = "/srv/a/b stays: \"x\" is in it";
         assert_eq!(way_back(&node.root, None).unwrap().notes, [note]);
         node.put("/srv/y", "");
-        let outer = "/srv stays: it has 2 file(s) or directories in it, ";
+        let outer = "/srv stays: 2 files or directories are in it, ";
         let notes = way_back(&node.root, None).unwrap().notes;
         assert!(notes.len() == 2 && notes[0] == note && notes[1].starts_with(outer), "{notes:?}");
     }
@@ -241,9 +241,7 @@ mod tests {
             format!(
                 "{STRAY} is not put back, because the kubelet would run it; its copy is {BACKUPS}/{FIRST}/8-backup"
             ),
-            format!(
-                "{LOGS} stays: it has 1 file(s) or directories in it, such as \"audit.log\"; a log is never deleted"
-            ),
+            format!("{LOGS} stays: \"audit.log\" is in it; a log is never deleted"),
         ];
         assert_eq!(restore.notes, notes);
         for (path, text) in [(MANIFEST, "0"), (POLICY, "0"), ("/etc/attributes", "x")] {

@@ -27,6 +27,7 @@ use super::names::temporary_name;
 use super::opening::reopen;
 use crate::facts::backup::{fingerprint, fingerprint_on};
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
+use crate::path::{program, typed};
 use crate::yaml::tree::MAX_BYTES;
 
 /// How many links the kernel follows in one path (path_resolution(7)); this program follows as many.
@@ -82,8 +83,12 @@ impl Root {
 
     /// This program with the option that names this root directory, for commands in messages.
     pub fn program(&self) -> String {
-        let option = if self.host { String::new() } else { format!(" --root {}", self.path.display()) };
-        format!("kube-audit-bootstrap{option}")
+        program(&self.on_machine())
+    }
+
+    /// Where this directory is on this machine, for paths in commands; empty for the running system.
+    pub fn on_machine(&self) -> String {
+        if self.host { String::new() } else { self.path.display().to_string().trim_end_matches('/').to_owned() }
     }
 
     /// `path` for messages: as the node sees it, with its path on the host in parentheses if that differs.
@@ -245,7 +250,7 @@ impl Root {
                 }
                 Ok(None) => return Ok(at),
                 Err(Errno::ENOENT) if links == 0 => return Ok(at),
-                Err(Errno::ENOENT) => bail!(dangling(&self.shown(path))),
+                Err(Errno::ENOENT) => bail!(self.dangling(path)),
                 Err(Errno::EILSEQ) => {
                     bail!("{} is a link to a name that isn't UTF-8; correct the link", self.shown(&at))
                 }
@@ -504,9 +509,10 @@ impl Root {
             let Attributes { mode, uid, .. } = entry.attributes;
             ensure!(
                 self.trusts(uid) && mode & 0o022 == 0,
-                "{}: other users can write here, and the program keeps its own files here; run: chown root {path}; \
-                 chmod go-w {path}",
-                self.shown(path)
+                "{}: other users can write here, and the program keeps its own files here; run: chown root {typed}; \
+                 chmod go-w {typed}",
+                self.shown(path),
+                typed = typed(&self.on_machine(), path)
             );
             return Ok(());
         }
@@ -538,13 +544,20 @@ impl Root {
         Ok(())
     }
 
+    /// What is wrong with a link to a missing file.
+    fn dangling(&self, path: &str) -> String {
+        let target = self.link(path).ok().flatten().map(|target| format!(", {target}")).unwrap_or_default();
+        let shown = self.shown(path);
+        format!("{shown} is a symbolic link to nothing{target}; remove it, or create the file that it points to")
+    }
+
     /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path`
     /// and then at its parents for the first that exists.
     fn check_missing(&self, path: &str) -> Result<()> {
         let mut at = path.trim_end_matches('/');
         while !at.is_empty() {
             if self.find_name(at).is_ok() {
-                ensure!(!matches!(self.find(at), Err(Errno::ENOENT)), dangling(&self.shown(at)));
+                ensure!(!matches!(self.find(at), Err(Errno::ENOENT)), self.dangling(at));
                 return Ok(());
             }
             at = split(at)?.0.trim_end_matches('/');
@@ -827,10 +840,6 @@ fn open_found_directory(found: &OwnedFd) -> nix::Result<OwnedFd> {
 
 fn identity(stat: &FileStat) -> FileIdentity {
     FileIdentity { device: stat.st_dev, inode: stat.st_ino }
-}
-
-fn dangling(shown: &str) -> String {
-    format!("{shown} is a symbolic link to nothing; remove it, or create the file that it points to")
 }
 
 /// What `errno` means and, if this is known, what to do.

@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 
 use super::{Intent, Occasion, Role};
 use crate::audit::version::Version;
-use crate::facts::distribution::Distribution;
+use crate::facts::distribution::{Distribution, Form};
 use crate::facts::file::Text;
 use crate::facts::{Facts, Reads};
-use crate::path::{is_within, parent};
+use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent, program};
 use crate::wiring::Refusal;
 use crate::wiring::kubeadm::{self, Purpose, Reader};
 use crate::wiring::manifest::{self, Manifest};
@@ -40,6 +40,9 @@ pub struct Identity<'f> {
 pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f>> {
     let manifest = match &facts.manifest {
         Some(text) => {
+            if text.text.trim().is_empty() {
+                bail!("{}:1:1: this file is empty; {}", text.path, regain(facts));
+            }
             let manifest = manifest::read(&text.text).map_err(|refusal| refuse(&text.path, &refusal))?;
             pod::check(&text.text, manifest.version).map_err(|refusal| refuse(&text.path, &refusal))?;
             Some(manifest)
@@ -67,7 +70,6 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
     identity.expect_manifest(facts)?;
     identity.expect_kubeadm(intent, facts)?;
     (identity.version, identity.version_source) = identity.find_version(intent);
-    log::info!("this is {}", identity.role.description());
     Ok(identity)
 }
 
@@ -130,9 +132,12 @@ impl<'f> Identity<'f> {
     fn expect_manifest(&mut self, facts: &Facts) -> Result<()> {
         if self.manifest.is_none() && facts.joined && facts.certified {
             let mut message = format!(
-                "{}: the manifest does not exist, but the node has an API server's certificate; if the manifest is in \
-                 another file, set manifest.path to it",
-                facts.manifest_path
+                "{}: the manifest does not exist, but the node has an API server's certificate ({}) and has joined a \
+                 cluster ({}); {}; if this is no control plane any more, remove the certificate",
+                facts.manifest_path,
+                facts.shown(API_SERVER_CERTIFICATE),
+                facts.shown(KUBELET_KUBECONFIG),
+                regain(facts)
             );
             if facts.kubelet.has_url {
                 let _ = write!(
@@ -150,15 +155,16 @@ impl<'f> Identity<'f> {
         if self.manifest.is_some() && facts.running.is_none() {
             let (manifest, config) = (&facts.manifest_path, &facts.kubelet.config);
             let directory = parent(manifest);
+            let restart = if facts.live { ", and run systemctl restart kubelet" } else { "" };
             self.warnings.extend(match &facts.kubelet.reads {
                 Reads::Directory | Reads::File => None,
                 Reads::Not { path: None } => Some(format!(
                     "{config}: staticPodPath is missing or empty, so the kubelet starts no API server from {manifest}; \
-                     write staticPodPath: {directory}, and run systemctl restart kubelet"
+                     write staticPodPath: {directory}{restart}"
                 )),
                 Reads::Not { path: Some(path) } => Some(format!(
                     "{manifest}: the kubelet does not read this file, because its path of static pods is {path}; correct \
-                     manifest.path, or write staticPodPath: {directory} in {config}, and run systemctl restart kubelet"
+                     manifest.path, or write staticPodPath: {directory} in {config}{restart}"
                 )),
             });
         }
@@ -173,19 +179,14 @@ impl<'f> Identity<'f> {
         if !is_its_manifest && (self.role != Role::Image || intent.occasion.is_kubeadm()) {
             return Ok(());
         }
-        let Distribution { name, advice, own, .. } = known;
+        let Distribution { name, advice, form, .. } = known;
         let mut message = format!(
             "this is a node of {name}, which starts the API server without kubeadm, so this program can't make it \
              audit; {advice}"
         );
-        if let Some(own) = own {
-            let (own, arguments): (Vec<_>, Vec<_>) =
-                intent.config.flags().into_iter().partition(|(flag, _)| own.contains(&flag.as_str()));
-            let own = own.into_iter().map(|(flag, value)| (flag, New::Str(value)));
-            let arguments = arguments.into_iter().map(|(flag, value)| New::Str(format!("{flag}={value}")));
-            let arguments = ("kube-apiserver-arg".to_owned(), New::List(arguments.collect()));
-            let lines = render(&own.chain([arguments]).collect::<Vec<_>>());
-            let lines: String = lines.lines().map(|line| format!("\n    {line}")).collect();
+        let lines = settings_of(form, intent.config.flags());
+        let lines: String = lines.lines().map(|line| format!("\n    {line}")).collect();
+        if !lines.is_empty() {
             let _ = write!(message, ":{lines}");
         }
         bail!(message)
@@ -214,6 +215,39 @@ impl<'f> Identity<'f> {
             (self.version, self.version_source) = (version, "as installed");
         }
     }
+}
+
+/// The flags as a distribution writes them.
+fn settings_of(form: &Form, flags: Vec<(String, String)>) -> String {
+    let word = |(flag, value): (String, String)| format!("{flag}={value}");
+    match form {
+        Form::Items(own) => {
+            let (own, arguments): (Vec<_>, Vec<_>) =
+                flags.into_iter().partition(|(flag, _)| own.contains(&flag.as_str()));
+            let own = own.into_iter().map(|(flag, value)| (flag, New::Str(value)));
+            let arguments = New::List(arguments.into_iter().map(word).map(New::Str).collect());
+            render(&own.chain([("kube-apiserver-arg".to_owned(), arguments)]).collect::<Vec<_>>())
+        }
+        Form::Mapping => {
+            let flags = New::Map(flags.into_iter().map(|(flag, value)| (flag, New::Str(value))).collect());
+            let spec = New::map([("api", New::map([("extraArgs", flags)]))]);
+            render(&[("spec".to_owned(), spec)])
+        }
+        Form::Words => flags.into_iter().map(|flag| format!("--{}\n", word(flag))).collect(),
+        Form::Own => String::new(),
+    }
+}
+
+/// How to get back a manifest that is lost.
+fn regain(facts: &Facts) -> String {
+    let program = program(&facts.root);
+    let way = match &facts.backed_up {
+        Some(id) => format!(
+            "run {program} restore {id} --force, which puts it back as it was before that run, and then {program} apply"
+        ),
+        None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver".to_owned(),
+    };
+    format!("if it is in another file, set manifest.path to that file; if it is lost, {way}")
 }
 
 /// The error for a refused file: one line, and below it the YAML to add by hand, if that helps.

@@ -219,6 +219,10 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What was seen of the files that flags and kubeconfigs name.
     pub files: Files,
+    /// What a person should know about the whole, although nothing is wrong.
+    pub remark: Option<String>,
+    /// No plan could be made of what the node's files say: `refusal` says why.
+    pub is_unread: bool,
 }
 
 /// Previous log files move to the dedicated disk. This comes after the transaction, as no change needs it, and no run
@@ -263,6 +267,29 @@ impl LogStorage {
 }
 
 impl Plan {
+    /// No plan can be made of what the node's files say: why. The role is what the files let expect.
+    pub fn unread(role: Role, why: String) -> Plan {
+        Plan {
+            role,
+            version: None,
+            version_source: "not known",
+            changes: Vec::new(),
+            follow_up: None,
+            subjects: Vec::new(),
+            skipped: Vec::new(),
+            unknown: None,
+            by_hand: false,
+            storage: None,
+            in_force: InForce::default(),
+            refusal: Some(why),
+            objection: None,
+            warnings: Vec::new(),
+            files: Files::new(),
+            remark: None,
+            is_unread: true,
+        }
+    }
+
     /// Says that the API server of the manifest at `path` is of no use at this moment. `age`: how long ago its manifest
     /// was written. `asks_cluster`: it would have been asked for the cluster's kubeadm configuration, too.
     pub fn tell_away(

@@ -4,14 +4,15 @@
 use super::{Plan, Planned, Step, Subject};
 use crate::change::Change;
 use crate::facts::obstacle::Obstacle;
-use crate::path::STATE;
+use crate::path::{STATE, typed};
 
 impl Plan {
     /// Takes note of what stands in the way of each change, in the order of the changes, and of the program's own files
     /// (`state`). Owners and modes that cannot be set stay. A kubeadm configuration file that nobody named stays on a
-    /// node of a cluster (`lenient`). In an image (not `live`), a read-only mount is a warning: people look at images
+    /// node of a cluster (`lenient`). In an image (`root` is its path on this machine), a read-only mount is a warning: people look at images
     /// and at the nodes below a container before they mount them read-write. Anything else refuses the plan.
-    pub fn meet(&mut self, obstacles: Vec<Option<Obstacle>>, state: Option<Obstacle>, lenient: bool, live: bool) {
+    pub fn meet(&mut self, obstacles: Vec<Option<Obstacle>>, state: Option<Obstacle>, lenient: bool, root: &str) {
+        let live = root.is_empty();
         let read_only = |obstacle: &&Obstacle| matches!(obstacle, Obstacle::ReadOnly(_));
         if !live && let Some(obstacle) = obstacles.iter().flatten().chain(&state).find(read_only) {
             self.warnings.push(format!("{obstacle}, so apply will change nothing; mount it read-write for apply"));
@@ -26,16 +27,16 @@ impl Plan {
                 None => self.changes.push(planned),
                 Some(obstacle) if matches!(planned.change, Change::SetAttributes { .. }) => {
                     let what = keeps_attributes(path, &obstacle);
-                    let advice = advice(&planned, &obstacle);
+                    let advice = advice(&planned, &obstacle, root);
                     self.skip(planned.step, path, format!("{what}; if the API server cannot use it, {advice}"));
                 }
                 Some(obstacle) if planned.step == Step::Kubeadm && lenient => {
-                    let advice = advice(&planned, &obstacle);
+                    let advice = advice(&planned, &obstacle, root);
                     let what = format!("{path}: {obstacle}; this file does not change");
                     self.skip(planned.step, path, format!("{what}; if kubeadm reads it again, {advice}"));
                 }
                 Some(obstacle) => {
-                    let advice = advice(&planned, &obstacle);
+                    let advice = advice(&planned, &obstacle, root);
                     self.refuse(format!("{path}: {obstacle}; {advice}"));
                     self.changes.push(planned);
                 }
@@ -63,6 +64,7 @@ impl Plan {
 pub fn meet_back(
     changes: &mut Vec<Change>,
     obstacles: Vec<Option<Obstacle>>,
+    root: &str,
 ) -> (Vec<(String, String)>, Result<(), String>) {
     let (mut stay, mut refusal) = (Vec::new(), Ok(()));
     for (change, obstacle) in std::mem::take(changes).into_iter().zip(obstacles) {
@@ -74,7 +76,7 @@ pub fn meet_back(
                 continue;
             }
             Some(obstacle) if refusal.is_ok() => {
-                let way = remove(&path, &obstacle);
+                let way = remove(&path, &obstacle, root);
                 refusal = Err(format!("{path}: {obstacle}; {way}, and run this again"));
             }
             _ => {}
@@ -89,17 +91,17 @@ fn keeps_attributes(path: &str, obstacle: &Obstacle) -> String {
 }
 
 /// How to remove an obstacle.
-fn remove(path: &str, obstacle: &Obstacle) -> String {
+fn remove(path: &str, obstacle: &Obstacle, root: &str) -> String {
     match obstacle {
-        Obstacle::MountPoint => format!("unmount it (umount {path})"),
+        Obstacle::MountPoint => format!("unmount it (umount {})", typed(root, path)),
         Obstacle::ReadOnly(at) => format!("mount it read-write (mount -o remount,rw {at})"),
     }
 }
 
 /// What to do about an obstacle of a plan.
-fn advice(planned: &Planned, obstacle: &Obstacle) -> String {
+fn advice(planned: &Planned, obstacle: &Obstacle, root: &str) -> String {
     let path = planned.change.path();
-    let mount = remove(path, obstacle);
+    let mount = remove(path, obstacle, root);
     match (planned.step, obstacle) {
         (Step::Policy, Obstacle::MountPoint) => format!(
             "to keep the policy that is mounted, use --existing keep (existing: keep); to install another one, {mount}, \
@@ -141,7 +143,7 @@ mod tests {
         ] {
             let mut plan = planned(&config(""), &facts(Some(BARE)), &Targets::default());
             let does = actions(&plan);
-            plan.meet(obstacles.clone(), state, false, true);
+            plan.meet(obstacles.clone(), state, false, "");
             assert_eq!(plan.refusal.is_some(), !words.is_empty(), "{obstacles:?}");
             assert!(plan.refusal.clone().unwrap_or_default().contains(words), "{obstacles:?}: {:?}", plan.refusal);
             assert_eq!(actions(&plan), does);
@@ -155,7 +157,7 @@ mod tests {
         audited.1.directories.insert("/var/log/kubernetes/audit".to_owned(), Some(open));
         let mut plan = planned(&config(""), &audited.0, &audited.1);
         assert_eq!(actions(&plan), "set-attributes");
-        plan.meet(vec![Some(Obstacle::ReadOnly("/var/log".to_owned()))], None, false, true);
+        plan.meet(vec![Some(Obstacle::ReadOnly("/var/log".to_owned()))], None, false, "");
         assert_eq!((actions(&plan).as_str(), plan.refusal.is_some()), ("", false));
         assert!(
             plan.warnings.iter().any(|line| line.contains("/var/log is mounted read-only")),
@@ -180,7 +182,7 @@ mod tests {
             is_met.then_some(Obstacle::MountPoint)
         };
         let obstacles = plan.changes.iter().map(obstacle).collect();
-        plan.meet(obstacles, None, true, true);
+        plan.meet(obstacles, None, true, "");
         for path in ["/k", "/var/log/kubernetes/audit"] {
             assert!(!plan.subjects.iter().any(|subject| subject.path == path), "{path}: {:?}", plan.subjects);
             assert!(plan.skipped.iter().any(|subject| subject.path == path), "{path}: {:?}", plan.skipped);

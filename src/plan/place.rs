@@ -70,7 +70,8 @@ pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_ano
     if !log.is_in_use() {
         if !may_be_events(head) {
             return Fit::Foreign(format!(
-                "{path}: another program writes this file, as it has no audit event; {use_another}"
+                "{path}: another program writes this file, as it has no audit event; if nobody needs it, move it away; \
+                 otherwise {use_another}"
             ));
         }
         if let Some(uid) = uid.filter(|uid| is_others(*uid)) {

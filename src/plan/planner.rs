@@ -55,6 +55,8 @@ impl<'p> Planner<'p> {
             objection: None,
             warnings: wiring.warnings.clone(),
             files: facts.files.clone(),
+            remark: None,
+            is_unread: false,
         };
         Planner {
             before_kubeadm: intent.occasion.is_kubeadm() && plan.role == Role::ControlPlane,

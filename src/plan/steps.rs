@@ -35,6 +35,7 @@ pub fn plan(
     if wiring.role == Role::Worker {
         return Ok(planner.plan);
     }
+    planner.remark_on_image();
     let is_edited = wiring.kubeadm.iter().chain(&wiring.manifest).any(WiredFile::is_edited)
         || intent.is_without_file(Occasion::Init);
     let logs = &wiring.paths.logs;
@@ -83,6 +84,23 @@ pub fn plan(
 }
 
 impl Planner<'_> {
+    /// Nothing in an image starts an API server, so a "done" there is less than it seems.
+    fn remark_on_image(&mut self) {
+        // On a running system, a warning says it.
+        if self.plan.role != Role::Image || self.facts.live {
+            return;
+        }
+        let what = match &self.config().kubeadm_configs {
+            Some(paths) if !paths.is_empty() => format!("at {}", paths.join(", ")),
+            Some(_) => "named".to_owned(),
+            None => "at the default paths".to_owned(),
+        };
+        self.plan.remark = Some(format!(
+            "no kubeadm configuration is {what}: a node from this image does not audit until kube-audit-bootstrap apply \
+             has run on it, too"
+        ));
+    }
+
     /// Files of another user than root are not what a node needs, if there are any.
     fn tell_who_owns_what(&mut self) {
         let Owner { uid, gid } = self.owner;
@@ -197,16 +215,17 @@ impl Planner<'_> {
                 false => fit(there, &seen, &attributes, OTHER_LOG),
             };
             match fit {
-                Fit::Foreign(why) => self.plan.refuse(why),
+                // The path in its command is one of the node, and the user types on this machine.
+                Fit::Foreign(why) => self.plan.refuse(why.replace("(rmdir /", &format!("(rmdir {}", self.facts.shown("/")))),
                 _ if attributes.met_by(&there.attributes) => {}
                 Fit::Shared(other) if self.is_closed_to_the_api_server(&there.attributes) => {
                     let Attributes { mode, uid, gid, .. } = there.attributes;
-                    let user = self.owner.uid;
+                    let (user, typed) = (self.owner.uid, self.facts.shown(&path));
                     self.plan.refuse(format!(
                         "{path}: the API server runs as the user {user}, who can't write to this directory (mode \
                          {mode:04o}, owner {uid}:{gid}), and there is more than the audit log in it ({other:?}), so its \
                          owner does not change; set log.path to a file in a directory of its own, or let that user in, \
-                         with chown {user} {path}"
+                         with chown {user} {typed}"
                     ));
                 }
                 // Other users of a directory would lose access.
@@ -309,8 +328,10 @@ impl Planner<'_> {
             return self.check_policy(path, text);
         }
         self.check_policy(&policy_text.name, &policy_text.text)?;
-        if let Some(before) = &before {
-            check_replaceable(path, &before.bytes)?;
+        // What a run wrote where the settings still name it is the policy, whatever has become of it.
+        let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
+        if let Some(before) = before.as_ref().filter(|_| !is_ours) {
+            check_replaceable(&self.facts.shown(path), path, &before.bytes)?;
         }
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
@@ -370,6 +391,9 @@ impl Planner<'_> {
     /// need it.
     fn edit_cluster(&mut self, cluster: Option<Result<WiredCluster, String>>) {
         match cluster {
+            None if self.plan.role == Role::ControlPlane && self.config().cluster && !self.facts.live => {
+                self.plan.unknown = Some("it is in the cluster, and --root asks none".to_owned());
+            }
             None => {}
             Some(Ok(WiredCluster { before, after: wired })) => {
                 self.look_at(Step::Kubeadm, KUBEADM_CONFIG);
@@ -426,9 +450,13 @@ impl Planner<'_> {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;
+                    let how = match self.facts.live {
+                        true => "; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                        false => "",
+                    };
                     self.warn(format!(
                         "{}:{refusal}; the API server reads its policy, opens its log, and sees a new mount, only when \
-                         it starts; restart it by hand, with crictl stop $(crictl ps -q --name kube-apiserver)",
+                         it starts{how}",
                         file.before.path
                     ));
                 }
@@ -439,10 +467,8 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: the cluster's kubeadm configuration is not edited{why}, so the next kubeadm \
-                 upgrade removes the audit settings from the manifest, unless they are there already; run \
-                 kube-audit-bootstrap apply again when the API server answers, on a control plane with kubectl and \
-                 {ADMIN_CONF}, or add the settings by hand, with kubectl -n kube-system edit configmap kubeadm-config"
+                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
+                 kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
             ));
         }
     }
@@ -531,14 +557,23 @@ impl Planner<'_> {
 /// # Errors
 ///
 /// The file is not a policy.
-fn check_replaceable(path: &str, bytes: &[u8]) -> Result<()> {
-    if let Some(kind) = kind_of(bytes).filter(|kind| kind != "Policy") {
-        bail!("{path}: this is a {kind}, not an audit policy; set policy.path to another file");
+fn check_replaceable(typed: &str, path: &str, bytes: &[u8]) -> Result<()> {
+    let text = lossy(bytes);
+    let kind = kind_of(bytes).filter(|kind| kind != "Policy");
+    let what =
+        kind.as_ref().map_or("not an audit policy".to_owned(), |kind| format!("a {kind}, not an audit policy"));
+    match kind {
+        None if text.contains("Policy") || says_nothing(bytes) => Ok(()),
+        Some(_) if !text.contains("audit.k8s.io") => {
+            bail!("{path}: this is {what}; set policy.path to another file")
+        }
+        // A certificate, or a key.
+        None if text.contains("-----BEGIN") => bail!("{path}: this is {what}; set policy.path to another file"),
+        _ => bail!(
+            "{path}: this is {what}, and may be somebody's file; if nobody needs it, move it away (mv {typed} \
+             {typed}.old), and run apply again; otherwise set policy.path to another file"
+        ),
     }
-    if !lossy(bytes).contains("Policy") && !says_nothing(bytes) {
-        bail!("{path}: this is not an audit policy; set policy.path to another file");
-    }
-    Ok(())
 }
 
 /// The `kind` of a file, if it is a YAML document that has one.
@@ -904,7 +939,7 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
-        let unknown = "the cluster's kubeadm configuration is not edited";
+        let unknown = "kubeadm-config: not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [
             (None, "", facts(Some(BARE)), true),
@@ -967,6 +1002,24 @@ mod tests {
             let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_run_wrote_is_its_policy_whatever_has_become_of_it() {
+        let path = Config::default().policy_path;
+        let (facts, mut targets) = audited(&config(""));
+        for text in ["foo: [", "foo\n", "apiVersion: audit.k8s.io/v1\nkind: Pol"] {
+            targets.policies.insert(path.clone(), Some(snapshot(text)));
+            targets.written.clear();
+            let refused = planned_for(&intent(&config("")), &facts, &targets).unwrap_err().to_string();
+            assert!(refused.contains(&format!("move it away (mv {path} {path}.old)")), "{text}: {refused}");
+            let image = Facts { root: "/mnt/image".to_owned(), ..facts.clone() };
+            let refused = planned_for(&intent(&config("")), &image, &targets).unwrap_err().to_string();
+            assert!(refused.contains(&format!("(mv /mnt/image{path} /mnt/image{path}.old)")), "{text}: {refused}");
+            targets.written.insert(path.clone());
+            let plan = planned(&config(""), &facts, &targets);
+            assert!(actions(&plan).starts_with("edit-file"), "{text}: {}", actions(&plan));
         }
     }
 

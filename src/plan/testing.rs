@@ -52,6 +52,8 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         is_agent: false,
         certified: false,
         live: true,
+        root: String::new(),
+        backed_up: None,
         owner: Owner { uid: 0, gid: 0 },
         files: BTreeMap::new(),
         running: None,

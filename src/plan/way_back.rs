@@ -386,9 +386,11 @@ fn remove_directories(way: &WayBack, restore: &mut Restore) {
             let (count, first) = (rest.len(), rest.swap_remove(0));
             let is_log = [&first].into_iter().chain(&rest).any(|name| name.contains(".log"));
             let why = if is_log { "; a log is never deleted" } else { "" };
-            restore.notes.push(format!(
-                "{path} stays: it has {count} file(s) or directories in it, such as {first:?}{why}"
-            ));
+            let what = match count {
+                1 => format!("{first:?} is in it"),
+                _ => format!("{count} files or directories are in it, such as {first:?}"),
+            };
+            restore.notes.push(format!("{path} stays: {what}{why}"));
         }
     }
 }

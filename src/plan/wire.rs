@@ -162,8 +162,24 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
              kube-audit-bootstrap verify"
         ));
     }
-    if node.role == Role::Image && facts.live && intent.occasion == Occasion::Any {
-        let named = intent.config.kubeadm_configs.as_deref();
+    if node.role != Role::Image {
+        return;
+    }
+    for (text, _) in node.kubeadm.iter().filter(|(_, file)| file.purpose == Purpose::Other) {
+        node.warnings.push(format!(
+            "{}:1:1: there is no ClusterConfiguration, InitConfiguration or JoinConfiguration in this file, so it does not \
+             change; write one, or name the file that kubeadm reads in kubeadm.configs",
+            text.path
+        ));
+    }
+    let named = intent.config.kubeadm_configs.as_deref();
+    // At a boot, something may still write a file at a default path; one that is named should be there.
+    let tells = match intent.occasion {
+        Occasion::Any => node.kubeadm.is_empty(),
+        Occasion::Boot => node.kubeadm.is_empty() && named.is_some_and(|paths| !paths.is_empty()),
+        _ => false,
+    };
+    if facts.live && tells {
         node.warnings.push(format!(
             "there is no kubeadm configuration file at the paths where it is expected ({}); if kubeadm init comes \
              next, name its file with --kubeadm-config",
@@ -329,8 +345,9 @@ impl Wiring {
     /// refusal where it starts next, and else a warning. `made`: the manifest that kubeadm makes without a file.
     fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
-        let (keeps, is_ours) = (config.existing == Existing::Keep, config.webhook.is_some());
-        let question = |path| Question { files: &facts.files, path, keeps, is_ours };
+        let keeps = config.existing == Existing::Keep;
+        let webhook = config.webhook.as_ref().map(|webhook| webhook.place.as_str());
+        let question = |path| Question { files: &facts.files, path, keeps, webhook };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
             // An edited manifest can be read: each edit is checked.
@@ -609,6 +626,18 @@ mod tests {
             let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts);
             assert_eq!(wiring.is_err(), is_refused, "{joined} {occasion:?}");
         }
+        for (name, expected) in [
+            (
+                "k0s",
+                "systemctl restart k0scontroller:\n    spec:\n      api:\n        extraArgs:\n          audit-policy-file: /etc",
+            ),
+            ("MicroK8s", "snap restart microk8s.daemon-kubelite:\n    --audit-policy-file=/etc"),
+            ("Talos", "auditPolicy in the machine configuration"),
+        ] {
+            let distribution = DISTRIBUTIONS.iter().find(|known| known.name == name);
+            let why = wired(&intent(&Config::default()), &Facts { distribution, ..facts(None) }).unwrap_err();
+            assert!(why.to_string().contains(expected), "{why}");
+        }
         // It writes its own manifest anew at each start.
         let manifest_path = "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml".to_owned();
         let own = Facts { distribution: rke2, joined: true, manifest_path, ..facts(Some(API_SERVER)) };
@@ -616,10 +645,14 @@ mod tests {
         assert!(why.contains("\n    kube-apiserver-arg:\n    - audit-log-path=/var/log"), "{why}");
         let agent = Facts { distribution: rke2, is_agent: true, ..facts(None) };
         assert_eq!(wired(&intent(&Config::default()), &agent).unwrap().role, Role::Worker);
-        for (live, occasion, asks) in
-            [(true, Occasion::Any, true), (false, Occasion::Any, false), (true, Occasion::Boot, false)]
-        {
-            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &Facts { live, ..facts(None) });
+        let named = || Config { kubeadm_configs: Some(vec!["/run/k".to_owned()]), ..Config::default() };
+        for (live, config, occasion, asks) in [
+            (true, Config::default(), Occasion::Any, true),
+            (false, Config::default(), Occasion::Any, false),
+            (true, Config::default(), Occasion::Boot, false),
+            (true, named(), Occasion::Boot, true),
+        ] {
+            let wiring = wired(&Intent { occasion, ..intent(&config) }, &Facts { live, ..facts(None) });
             assert_eq!(wiring.unwrap().warnings.len(), usize::from(asks), "{live} {occasion:?}");
         }
     }

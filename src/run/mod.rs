@@ -18,6 +18,7 @@ pub mod status;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
@@ -118,11 +119,13 @@ impl Run<'_> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
         let mut facts = observe::observe(root, config, self.required)?;
+        let role = expected_role(&facts);
+        let unplannable = |error: anyhow::Error| Unplannable { role, why: format!("{error:#}") };
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts)?;
+            let mut identity = identify(&intent, facts).map_err(unplannable)?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -131,20 +134,21 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, facts, patches, identity)?;
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable)?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
         let (wiring, lenient) = settle(root, &mut facts, |facts| &mut facts.files, judge)?;
+        log::info!("this is {}", wiring.role.description());
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
         };
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy)?;
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
-        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, root.is_host());
+        plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         Ok(plan)
     }
 }
@@ -171,6 +175,32 @@ fn settle<K, V>(
     }
 }
 
+/// No plan can be made of what the node's files say.
+#[derive(Debug)]
+pub struct Unplannable {
+    /// The role that the files let expect.
+    role: Role,
+    why: String,
+}
+
+impl fmt::Display for Unplannable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Unplannable {}
+
+/// The role of a node as its files let expect, whatever is in them.
+fn expected_role(facts: &Facts) -> Role {
+    match () {
+        () if facts.manifest.is_some() || facts.joined && facts.certified => Role::ControlPlane,
+        () if facts.joined || facts.is_agent => Role::Worker,
+        () if facts.kubeadm.is_empty() && facts.unreadable.is_empty() => Role::Image,
+        () => Role::FirstBoot,
+    }
+}
+
 /// The error of a proof, and why the API server of the manifest can't start, if a file that its flags name is the
 /// reason.
 pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
@@ -180,7 +210,7 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
         &mut Files::new(),
         |files| files,
         |files| {
-            let question = Question { files, path, keeps: true, is_ours: false };
+            let question = Question { files, path, keeps: true, webhook: None };
             let mut verdict = manifest::judge(&text.text, &question).map_err(|refusal| anyhow!("{refusal}"))?;
             let asked = std::mem::take(&mut verdict.asked);
             Ok((verdict, asked))

@@ -832,7 +832,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
         );
     }
     let obstacles = obstacle::of_changes(root, &back.changes)?;
-    let (stay, met) = meet_back(&mut back.changes, obstacles);
+    let (stay, met) = meet_back(&mut back.changes, obstacles, "");
     met.map_err(|why| anyhow!(why))?;
     for (path, note) in stay {
         log::warn!("{note}");

@@ -95,14 +95,11 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         restore.foreign = foreign;
     }
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
-        restore.notes.push(format!(
-            "{manifest_path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl \
-             stop $(crictl ps -q --name kube-apiserver)"
-        ));
+        restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
     let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
     let obstacles = obstacle::of_changes(root, &changes)?;
-    let (stay, met) = meet_back(&mut changes, obstacles);
+    let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
     notes.extend(stay.into_iter().map(|(_, note)| note));
     match met {
         Err(why) if terms.dry_run => notes.push(format!("restore would put nothing back: {why}")),
@@ -110,7 +107,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(()) => {}
     }
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
-    let mut is_whole = true;
+    let mut is_whole = gone.is_empty();
     let backup = match terms.dry_run {
         true => None,
         false => {
@@ -131,6 +128,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
             );
         }
     }
+    notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some())?);
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
 
@@ -145,6 +143,37 @@ fn tell_of_others(foreign: &[Foreign], shared: &[String], gone: &[String], force
         format!("{path}: something else changed this, too, and that stays; only what the program wrote is undone")
     };
     gone.iter().map(removed).chain(foreign.iter().map(undone)).chain(shared.iter().map(others)).collect()
+}
+
+/// The note about an API server that nothing restarts.
+fn goes_on(root: &Root, path: &str, refusal: &Refusal) -> String {
+    let how = match root.is_host() {
+        true => ": restart it, with crictl stop $(crictl ps -q --name kube-apiserver)",
+        false => "",
+    };
+    format!("{path}:{refusal}; the API server goes on with the policy that it has{how}")
+}
+
+/// What to say at the end. `is_empty`: there was nothing to do for a restore without an ID; `is_done`: it changed files.
+fn closing(root: &Root, sets: &[String], is_empty: bool, is_done: bool) -> Result<Option<String>> {
+    if is_empty {
+        return older(root, sets);
+    }
+    let stops = is_done && healing::is_enabled(root) && healing::history(root)?.restored.is_some();
+    let program = root.program();
+    Ok(stops.then(|| format!("self-healing and boots change nothing on this node until you run {program} apply")))
+}
+
+/// Says which run before those of `sets` is still in place.
+fn older(root: &Root, sets: &[String]) -> Result<Option<String>> {
+    let all = backup::list(root)?;
+    let before = all.iter().skip_while(|set| !sets.contains(&set.id)).skip_while(|set| sets.contains(&set.id));
+    let Some(next) = before.into_iter().find(|set| !set.why.is_way_back()) else { return Ok(None) };
+    let (program, id) = (root.program(), &next.id);
+    Ok(Some(format!(
+        "an earlier run may still be in place: to undo it, too, run {program} restore {id}; {program} restore --list lists \
+         all"
+    )))
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.

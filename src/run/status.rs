@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 
-use super::Run;
+use super::{Run, Unplannable};
 use crate::change::KUBEADM_CONFIG;
 use crate::facts::backup::{Set, Why};
 use crate::facts::in_force::Away;
@@ -30,6 +30,8 @@ pub struct Report {
     pub unproved: Option<String>,
     /// The events that the API server lost; `None` if no API server could be asked.
     pub lost: Option<Lost>,
+    /// The node has an API server whose process can be judged: a control plane that is the running system.
+    pub judges: bool,
     /// The ID of the run whose settings are still in the cluster's kubeadm configuration, although the node was put back.
     pub left_in_cluster: Option<String>,
 }
@@ -44,11 +46,15 @@ type Seen = (Option<Process>, Option<Away>);
 /// As [`Run::survey`]. The program's own files on the node can't be read.
 pub fn status(mut run: Run<'_>) -> Result<Report> {
     let root = run.root;
-    let (process, away) = look(&run)?;
+    // What is wrong with the manifest is told by the survey.
+    let (process, away) = look(&run).unwrap_or((None, None));
     // An API server that does not answer is asked once: nobody should wait for each of the questions.
     let asks_cluster = run.config.cluster;
     run.config.cluster &= away.is_none();
-    let mut plan = run.survey()?;
+    let mut plan = run.survey().or_else(|error| match error.downcast::<Unplannable>() {
+        Ok(unplannable) => Ok(Plan::unread(unplannable.role, unplannable.why)),
+        Err(error) => Err(error),
+    })?;
     if let Some(away) = away.as_ref().filter(|_| plan.role == Role::ControlPlane) {
         let path = kubelet::manifest_path(root, &run.config)?;
         let age = root.written(&path).and_then(|written| SystemTime::now().duration_since(written).ok());
@@ -65,6 +71,7 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
         heals: healing::is_enabled(root),
         history,
         unproved: pending::unproved_set(root)?.map(|set| set.id),
+        judges: plan.role == Role::ControlPlane && root.is_host(),
         lost: asked.as_ref().and_then(apiserver::count_lost),
         plan,
     })

@@ -32,6 +32,14 @@ pub(super) struct CommandLine {
     pub shell: Option<Position>,
 }
 
+impl CommandLine {
+    /// Are the flags in a shell line itself? With `sh -c 'exec "$@"' -- kube-apiserver --a=b`, they are items of the list.
+    pub fn is_in_line(&self, container: &Node) -> bool {
+        let is_item = |list: &str| words_of(container, list).into_iter().any(is_own_word);
+        self.shell.is_some() && !is_item("command") && !is_item("args")
+    }
+}
+
 /// A word in a list of a container.
 struct Word<'n> {
     list: &'static str,

@@ -317,7 +317,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     let shape = shape_of(api_version);
     let Some(cluster) = file.cluster else {
         let flags = effective(wanted, &[]);
-        check(&flags, version, Position::START)?;
+        check(&flags, version, &|_| Position::START)?;
         let api_server = New::map([
             ("extraArgs", args_value(&wanted.flags, shape)),
             (
@@ -349,9 +349,11 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
                       a policy that is written now; run kube-audit-bootstrap apply after kubeadm init";
         return Err(Refusal::new(gate.position, reason));
     }
+    expect_no_others(root)?;
     let mut edits = KubeadmEdits::new(root, shape, wanted)?;
     let flags = effective(wanted, &edits.present_flags);
-    check(&flags, version, root.get("apiServer").map_or(root.position, |node| node.position))?;
+    let api_server = root.get("apiServer").map_or(root.position, |node| node.position);
+    check(&flags, version, &|flag| edits.flag_position(flag).unwrap_or(api_server))?;
     edits.set_flags(wanted);
     let is_misspelt = |name: &str| name != "apiServer" && likely(name, &["apiServer"]).is_some();
     let keys = root.entries().into_iter().filter_map(|(key, _)| Some((key.position, key.scalar()?)));
@@ -381,6 +383,33 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
+}
+
+/// The other programs that kubeadm starts with `extraArgs`. None of them has an audit flag.
+const OTHERS: [(&str, &[&str], &str); 3] = [
+    ("scheduler", &["scheduler", "extraArgs"], "kube-scheduler"),
+    ("controllerManager", &["controllerManager", "extraArgs"], "kube-controller-manager"),
+    ("etcd.local", &["etcd", "local", "extraArgs"], "etcd"),
+];
+
+/// Refuses audit flags of another program: it would not start, and kubeadm would wait for it until it gives up.
+fn expect_no_others(root: &Node) -> Result<(), Refusal> {
+    for (field, path, program) in OTHERS {
+        let Some(args) = root.at(path) else { continue };
+        let keys = args.entries().into_iter().map(|(key, _)| key);
+        let names = args.items().unwrap_or_default().iter().filter_map(|item| item.get("name"));
+        let audit = |node: &&Node| {
+            node.scalar().is_some_and(|name| flags::is_audit(flags::normal(name).trim_start_matches('-')))
+        };
+        if let Some(name) = keys.chain(names).find(audit) {
+            let reason = format!(
+                "{program} has no flag --{}, and would not start; remove the audit flags from {field}.extraArgs",
+                name.scalar().unwrap_or_default().trim_start_matches('-')
+            );
+            return Err(Refusal::new(name.position, reason));
+        }
+    }
+    Ok(())
 }
 
 /// The mounts of the API server in the text of a file.
@@ -447,6 +476,17 @@ pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
     references::judge(&Container { flags, present, reader: FileUser::ROOT }, question)
 }
 
+/// How the first entry of a mapping is written where a list is expected.
+fn own_entry(node: &Node, shape: Shape) -> String {
+    let first = node.entries().into_iter().find_map(|(key, _)| key.scalar()).filter(|_| shape == Shape::List);
+    let how = first.map(|name| {
+        format!(
+            "; write each entry as an item: {name} becomes `- name: {name}`, with `value:` and its value below"
+        )
+    });
+    how.unwrap_or_default()
+}
+
 struct KubeadmEdits<'n> {
     shape: Shape,
     args: Option<&'n Node>,
@@ -491,7 +531,8 @@ impl<'n> KubeadmEdits<'n> {
                 Shape::Map => "a mapping in v1beta3 and earlier",
                 Shape::List => "a list of name and value from v1beta4 on",
             };
-            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it"))
+            let own = own_entry(node, shape);
+            refuse(node, format!("apiServer.extraArgs must be {expected}, or kubeadm does not read it{own}"))
         })? {
             if name.starts_with('-') && flags::is_audit(flags::normal(name).trim_start_matches('-')) {
                 let node = value.or(args).unwrap_or(root);
@@ -626,11 +667,11 @@ impl<'n> KubeadmEdits<'n> {
     }
 
     /// Where the value of a flag is that is there already.
-    fn flag_position(&self, flag: &str) -> Position {
+    fn flag_position(&self, flag: &str) -> Option<Position> {
         let is_flag = |name: &str| flags::normal(name) == flag;
         let pairs = self.args_pairs().unwrap_or_default().into_iter();
         let value = pairs.rev().find(|(name, _)| is_flag(name)).and_then(|(_, value)| value);
-        value.or(self.args).map_or(Position::START, |node| node.position)
+        value.or(self.args).map(|node| node.position)
     }
 
     /// Sets and adds the volumes that `extraVolumes` lacks.
@@ -639,7 +680,7 @@ impl<'n> KubeadmEdits<'n> {
         let mut taken = built_in_volumes();
         taken.extend(items.iter().filter_map(|item| item.get("name").and_then(Node::scalar)).map(str::to_owned));
         let before = flags::from_pairs(self.present_flags.iter().cloned());
-        let log_flag = self.flag_position("audit-log-path");
+        let log_flag = self.flag_position("audit-log-path").unwrap_or(Position::START);
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
             match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {
                 Match::Served => {}
@@ -852,6 +893,65 @@ mod tests {
             let text = format!("apiServer: {{extraArgs: {extra_args}}}\n");
             let found = wired(version, &text, Existing::Replace, &[("audit-log-maxage", "30")]);
             assert_eq!(found, Ok(text.replace(['7', '8'], "30")), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_an_entry_is_written_and_where_a_bad_flag_stands() {
+        for (version, text, expected) in [
+            (
+                "v1beta4",
+                "apiServer: {extraArgs: {v: \"2\"}}",
+                "3:24: apiServer.extraArgs must be a list of name and value from \
+              v1beta4 on, or kubeadm does not read it; write each entry as an item: v becomes `- name: v`,",
+            ),
+            (
+                "v1beta3",
+                "apiServer: {extraArgs: [{name: v}]}",
+                "a mapping in v1beta3 and earlier, or kubeadm does not read it",
+            ),
+            (
+                "v1beta3",
+                "apiServer: {extraArgs: {v: \"2\", audit-log-max-age: \"3\"}}",
+                "3:52: the API server would not start",
+            ),
+        ] {
+            let found = wired(version, &format!("{text}\n"), Existing::Replace, &[("audit-log-maxage", "30")]);
+            let found = found.map_err(|why| why.to_string()).unwrap_err();
+            assert!(found.contains(expected), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn audit_flags_of_another_program_are_refused_where_they_stand() {
+        let flags = [("audit-log-maxage", "30")];
+        for (version, text, expected) in [
+            ("v1beta3", "scheduler: {extraArgs: {audit-log-path: /a}}", Some("3:25: kube-scheduler has no flag")),
+            ("v1beta3", "scheduler: {extraArgs: {v: \"2\"}}", None),
+            (
+                "v1beta4",
+                "controllerManager: {extraArgs: [{name: v, value: \"2\"}, {name: audit_policy_file, value: /a}]}",
+                Some("kube-controller-manager has no flag --audit_policy_file"),
+            ),
+            (
+                "v1beta4",
+                "etcd: {local: {extraArgs: [{name: audit-x, value: a}]}}",
+                Some("from etcd.local.extraArgs"),
+            ),
+            (
+                "v1beta4",
+                "apiServer: {extraArgs: &b [{name: audit-log-maxage, value: \"30\"}]}\nscheduler: {extraArgs: *b}",
+                Some("kube-scheduler"),
+            ),
+        ] {
+            let found =
+                wired(version, &format!("{text}\n"), Existing::Replace, &flags).map_err(|why| why.to_string());
+            match expected {
+                Some(expected) => {
+                    assert!(found.as_ref().is_err_and(|why| why.contains(expected)), "{text}: {found:?}")
+                }
+                None => assert!(found.is_ok(), "{text}: {found:?}"),
+            }
         }
     }
 

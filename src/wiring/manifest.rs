@@ -1,6 +1,6 @@
 //! The static pod manifest of the API server.
 
-use super::command::{CommandLine, command_line, is_own_word, runs_api_server};
+use super::command::{CommandLine, command_line, runs_api_server};
 use super::mounts::{
     Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
     serves, tell_left_over, to_wired, with_names,
@@ -350,22 +350,25 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         in_spec: Vec::new(),
     };
     let mounts = mounts_of(manifest);
-    let refuse = |refusal: Refusal, present: &[(String, String)]| {
-        let by_hand = refusal.by_hand.or_else(|| Some(by_hand(wanted, present, &mounts)));
+    let refuse = |refusal: Refusal, present: &[(String, String)], is_shell: bool| {
+        let by_hand = refusal.by_hand.or_else(|| Some(by_hand(wanted, present, &mounts, is_shell)));
         Refusal { by_hand, ..refusal }
     };
-    let line = command_line(container).map_err(|refusal| refuse(refusal, &[]))?;
+    let line = command_line(container).map_err(|refusal| refuse(refusal, &[], false))?;
     let present: Vec<_> = line.args.iter().map(|arg| (flags::normal(&arg.written), arg.value.clone())).collect();
     let flags = effective(wanted, &present);
-    check(&flags, version.or(manifest.version), container.position)?;
-    edits.set_flags(&line, wanted).map_err(|refusal| refuse(refusal, &present))?;
+    let place_of_flag = |flag: &str| {
+        let arg = line.args.iter().rfind(|arg| flags::normal(&arg.written) == flag);
+        let item = arg.and_then(|arg| container.get(arg.list)?.items()?.get(arg.index));
+        line.shell.or(item.map(|node| node.position)).unwrap_or(container.position)
+    };
+    check(&flags, version.or(manifest.version), &place_of_flag)?;
+    edits.set_flags(&line, wanted).map_err(|refusal| refuse(refusal, &present, line.is_in_line(container)))?;
     for (node, list) in [(container, "volumeMounts"), (edits.spec, "volumes")] {
-        check_list(node, list).map_err(|refusal| refuse(refusal, &present))?;
+        check_list(node, list).map_err(|refusal| refuse(refusal, &present, false))?;
     }
     let mut notes = Vec::new();
-    let log = line.args.iter().rfind(|arg| flags::normal(&arg.written) == "audit-log-path");
-    let log = log.and_then(|arg| container.get(arg.list)?.items()?.get(arg.index));
-    let log_flag = log.map_or(container.position, |node| node.position);
+    let log_flag = place_of_flag("audit-log-path");
     let before = flags::from_pairs(present.iter().cloned());
     edits.mount(&flags, &before, wanted, &mut notes, log_flag)?;
     let ops = edits.finish();
@@ -374,7 +377,7 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
         return Ok(to_wired(text.to_owned(), (&before, &mounts), (&flags, &mounts), notes));
     }
     let edited = edit(text, &manifest.documents, 0, &ops)
-        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts)))?;
+        .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, &present, &mounts, false)))?;
     let after = mounts_of(&read(&edited)?);
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     references::tell_left_over_files(&flags, wanted, &after, &mut notes);
@@ -481,17 +484,15 @@ impl ManifestEdits<'_> {
             return Ok(());
         }
         if let Some(position) = line.shell {
-            // `sh -c 'exec "$@"' -- kube-apiserver --a=b`: the words are items of the list.
             let words = |list: &str| self.container.get(list).and_then(Node::items).unwrap_or_default();
-            let is_word = |list: &str| words(list).iter().any(|word| word.scalar().is_some_and(is_own_word));
             let last = if words("args").is_empty() { "command" } else { "args" };
-            let reason = match is_word("command") || is_word("args") {
-                false => {
+            let reason = match line.is_in_line(self.container) {
+                true => {
                     "a shell starts the API server, and this program does not edit shell lines; add the flags to \
                           that line, after kube-apiserver"
                         .to_owned()
                 }
-                true => format!(
+                false => format!(
                     "a shell starts the API server with the items after its line, and this program does not edit them; \
                      add each flag as an item at the end of {last}"
                 ),
@@ -666,10 +667,13 @@ impl ManifestEdits<'_> {
 }
 
 /// The settings as YAML, for a person to add: with the values of the flags that stay, and the mounts that are missing.
-fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present]) -> String {
+/// `is_shell`: the flags belong into a shell line, so those that are missing stand on one line, before the mounts.
+fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present], is_shell: bool) -> String {
     let flags = effective(wanted, present);
     let value = |name: &String| flags.get(name).map(String::as_str).unwrap_or_default();
-    let args = wanted.flags.iter().map(|(name, _)| New::Str(format!("--{name}={}", value(name)))).collect();
+    let is_there = |name: &String| present.iter().any(|(there, found)| there == name && found == value(name));
+    let args = wanted.flags.iter().filter(|(name, _)| !is_shell || !is_there(name));
+    let args: Vec<_> = args.map(|(name, _)| format!("--{name}={}", value(name))).collect();
     let mounts = with_names(missing_mounts(&flags, wanted, mounts));
     let volume_mounts = mounts.iter().map(|(mount, name)| {
         New::map([
@@ -684,13 +688,19 @@ fn by_hand(wanted: &Wanted, present: &[(String, String)], mounts: &[Present]) ->
             ("name", New::str(name)),
         ])
     });
-    let container = New::map([
-        ("name", New::str("kube-apiserver")),
-        ("command", New::List(args)),
-        ("volumeMounts", New::List(volume_mounts.collect())),
-    ]);
+    let command = ("command", New::List(args.iter().map(New::str).collect()));
+    let mut container = vec![("name", New::str("kube-apiserver"))];
+    container.extend(Some(command).filter(|_| !is_shell));
+    container.push(("volumeMounts", New::List(volume_mounts.collect())));
+    let container = New::Map(container.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     let spec = New::map([("containers", New::List(vec![container])), ("volumes", New::List(volumes.collect()))]);
-    crate::yaml::edit::render(&[("spec".to_owned(), spec)])
+    let line = if is_shell { format!("{}\n", args.join(" ")) } else { String::new() };
+    let yaml = if mounts.is_empty() && is_shell {
+        String::new()
+    } else {
+        crate::yaml::edit::render(&[("spec".to_owned(), spec)])
+    };
+    line + &yaml
 }
 
 #[cfg(test)]

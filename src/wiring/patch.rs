@@ -27,7 +27,7 @@ pub const NAME: &str = "kube-apiserver+json.json";
 pub fn patch(config: &Config, version: Option<Version>, files: &Files) -> Result<String, Refusal> {
     let wanted = Wanted::of(config, files);
     let flags = effective(&wanted, &[]);
-    check(&flags, version, Position::START)?;
+    check(&flags, version, &|_| Position::START)?;
     let container = "/spec/containers/0";
     let add = |path: String, value: Value| json!({"op": "add", "path": path, "value": value});
     let mut operations = Vec::new();

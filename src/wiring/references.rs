@@ -224,13 +224,13 @@ pub struct Question<'a> {
     pub path: &'a str,
     /// The existing policy stays.
     pub keeps: bool,
-    /// The configuration names the webhook.
-    pub is_ours: bool,
+    /// Where the configuration names the webhook, if it does.
+    pub webhook: Option<&'a str>,
 }
 
 /// Judges what an API server meets in its container.
 pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
-    let Question { files, path: origin, keeps, is_ours } = *question;
+    let Question { files, path: origin, keeps, webhook } = *question;
     let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
     let file = |flag: &str| container.flags.get(flag).filter(|path| path.starts_with('/'));
     // The log need not exist.
@@ -254,9 +254,9 @@ pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
     }
     if let Some(path) = webhook_of(&container.flags) {
         // The setting is in the program's configuration, not in the file that has the flag.
-        let what = match is_ours {
-            true => "webhook.configFile".to_owned(),
-            false => format!("{origin}: --audit-webhook-config-file"),
+        let what = match webhook {
+            Some(place) => format!("{place}: webhook.configFile"),
+            None => format!("{origin}: --audit-webhook-config-file"),
         };
         judge.follow_webhook(&path, &what);
     }
@@ -531,7 +531,7 @@ mod tests {
                 "tokenFile is /c/token (/h/token on the host), which does not exist",
             ),
         ] {
-            let question = Question { files: &files, path: "/m", keeps: false, is_ours: false };
+            let question = Question { files: &files, path: "/m", keeps: false, webhook: None };
             let verdict = manifest::judge(&pod(flags, mounts, ""), &question).unwrap();
             let found = [verdict.faults, verdict.missing].concat();
             assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
@@ -565,7 +565,7 @@ mod tests {
         ] {
             let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
             let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
             let verdict = manifest::judge(&pod(flags, mount, lines), &question).unwrap();
             assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
         }
@@ -577,7 +577,7 @@ mod tests {
                 file.snapshot.attributes.uid = uid;
             }
             let seen: Files = [(path, seen)].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, is_ours: false };
+            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
             assert_eq!(manifest::judge(&dropped, &question).unwrap().faults.is_empty(), is_right, "{uid}");
         }
     }

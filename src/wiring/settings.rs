@@ -143,23 +143,28 @@ pub(super) fn effective(wanted: &Wanted, present: &[(String, String)]) -> Flags 
     all
 }
 
-/// Checks that an API server starts with these flags.
+/// Checks that an API server starts with these flags. `position`: where a flag stands.
 ///
 /// # Errors
 ///
 /// It would not start: why.
-pub(super) fn check(flags: &Flags, version: Option<Version>, position: Position) -> Result<(), Refusal> {
+pub(super) fn check(
+    flags: &Flags,
+    version: Option<Version>,
+    position: &dyn Fn(&str) -> Position,
+) -> Result<(), Refusal> {
     for name in ["audit-policy-file", "audit-log-path"] {
         if let Some(path) = flags.get(name).filter(|path| !path.starts_with('/') && *path != "-") {
             let reason = format!(
                 "--{name} stays, and {path:?} is not an absolute path; write one there, or remove `existing: keep`"
             );
-            return Err(Refusal::new(position, reason));
+            return Err(Refusal::new(position(name), reason));
         }
     }
     match flags::faults(flags, version).as_slice() {
         [] => Ok(()),
-        faults => {
+        faults @ [first, ..] => {
+            let position = position(&first.flag);
             let faults: Vec<_> = faults.iter().map(flags::FlagFault::to_string).collect();
             Err(Refusal::new(position, format!("the API server would not start: {}", faults.join("; "))))
         }

@@ -366,6 +366,36 @@ fn rest_is_blank(text: &str, at: usize) -> bool {
     rest.is_empty() || rest.starts_with('#')
 }
 
+/// Refuses a value that is also used at another place of the document, whose other places would change, too.
+fn unshared(root: &Node, node: &Node) -> Result<(), RefusedEdit> {
+    let reason = match &node.kind {
+        NodeKind::Alias(target) => {
+            let other = target.position;
+            format!("this is an alias of the value at {other}; first write out here what stands there")
+        }
+        _ if node.shared => {
+            let mut others = Vec::new();
+            find_aliases(root, node.start, &mut others);
+            let others = others.join(" and ");
+            format!("this has an anchor, and its value is also used at {others}; first write it out there")
+        }
+        _ => return Ok(()),
+    };
+    Err(refused(node.position, reason))
+}
+
+/// Finds where aliases stand for the value that begins at `start`.
+fn find_aliases(node: &Node, start: usize, found: &mut Vec<String>) {
+    match &node.kind {
+        NodeKind::Alias(target) if target.start == start => found.push(node.position.to_string()),
+        NodeKind::Sequence { items, .. } => items.iter().for_each(|item| find_aliases(item, start, found)),
+        NodeKind::Mapping { pairs, .. } => {
+            pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|node| find_aliases(node, start, found));
+        }
+        NodeKind::Alias(_) | NodeKind::Scalar { .. } => {}
+    }
+}
+
 /// Refuses a node with a tag: the tag would stay before the new value and give it another type.
 fn untagged(node: &Node) -> Result<(), RefusedEdit> {
     match node.tag.as_deref().filter(|tag| *tag != "tag:yaml.org,2002:str") {
@@ -534,7 +564,7 @@ impl Editor<'_> {
         let mut node = root;
         let mut context = Context { key: None, indent: 0, flow: false };
         for step in path {
-            self.unshared(node)?;
+            unshared(root, node)?;
             context.flow |=
                 matches!(node.kind, NodeKind::Mapping { flow: true, .. } | NodeKind::Sequence { flow: true, .. });
             let next = match (step, &node.kind) {
@@ -559,20 +589,8 @@ impl Editor<'_> {
             };
             node = next.ok_or_else(missing)?;
         }
-        self.unshared(node)?;
+        unshared(root, node)?;
         Ok((node, context))
-    }
-
-    fn unshared(&self, node: &Node) -> Result<(), RefusedEdit> {
-        match node.kind {
-            NodeKind::Alias(_) => {
-                Err(refused(node.position, "this is an alias, and its value is also used elsewhere"))
-            }
-            _ if node.shared => {
-                Err(refused(node.position, "this has an anchor, and its value is also used elsewhere"))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Whether an empty collection spreads over lines, or holds a comment.
@@ -745,8 +763,12 @@ mod tests {
     #[test]
     fn what_can_not_be_proved_is_refused() {
         for (text, op, reason) in [
-            ("a: &x [i]\nb: *x\n", append("a"), "1:4: this has an anchor, and its value is also used elsewhere"),
-            ("a: &x [i]\nb: *x\n", append("b"), "is an alias"),
+            (
+                "a: &x [i]\nb: *x\nc: [*x]\n",
+                append("a"),
+                "1:4: this has an anchor, and its value is also used at 2:4 and 3:5; first write it out there",
+            ),
+            ("a: &x [i]\nb: *x\n", append("b"), "2:4: this is an alias of the value at 1:4; first write out here"),
             ("a: {}\n", append("a"), "a list is expected"),
             ("a: []\n", insert("a"), "a mapping is expected"),
             ("a: b\n", append("a"), "a list is expected"),

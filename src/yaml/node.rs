@@ -6,7 +6,7 @@ use std::fmt;
 use std::slice;
 
 /// A line and a column in a text, both from 1; the column counts characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub line: usize,
     pub column: usize,
@@ -15,6 +15,12 @@ pub struct Position {
 impl Position {
     /// The start of a text.
     pub const START: Position = Position { line: 1, column: 1 };
+}
+
+impl Default for Position {
+    fn default() -> Position {
+        Position::START
+    }
 }
 
 impl fmt::Display for Position {
