@@ -347,11 +347,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }
-    for opened in &paths.opened {
-        if let Some(link) = container::misleading_link(root, opened) {
-            targets.elsewhere.push((opened.on_host.clone(), link));
-        }
-    }
+    let elsewhere = paths.opened.iter().map(|opened| (opened, container::misleading_link(root, opened)));
+    targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
     targets.around_logs = around_logs(root, &paths.written);
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
     let Some(log) = paths.logs.first() else { return Ok(targets) };
