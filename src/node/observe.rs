@@ -261,18 +261,6 @@ pub fn named_file(root: &Root, path: &str) -> Seen {
     look().unwrap_or_else(|error| Seen::Wrong(format!("{error:#}")))
 }
 
-/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
-fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
-    let sets = backup::list(root).unwrap_or_default();
-    let is_ours = |path: &&String| {
-        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
-        // The newest run that touched a path tells whose file it is.
-        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
-        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
-    };
-    paths.iter().filter(is_ours).cloned().collect()
-}
-
 /// The attributes of logs and of the directories above them, and whether an access control list may allow more. Where
 /// they can't be read, nothing is said of them.
 fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes, bool)> {
@@ -293,6 +281,18 @@ fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes
         }));
     }
     around
+}
+
+/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
+    let sets = backup::list(root).unwrap_or_default();
+    let is_ours = |path: &&String| {
+        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
+        // The newest run that touched a path tells whose file it is.
+        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
+        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
+    };
+    paths.iter().filter(is_ours).cloned().collect()
 }
 
 /// Reads what is at the paths that a plan may write.
@@ -350,11 +350,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }
-    for opened in &paths.opened {
-        if let Some(link) = container::misleading_link(root, opened) {
-            targets.elsewhere.push((opened.on_host.clone(), link));
-        }
-    }
+    let elsewhere = paths.opened.iter().map(|opened| (opened, container::misleading_link(root, opened)));
+    targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
     targets.around_logs = around_logs(root, &paths.written);
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
     let Some(log) = paths.logs.first() else { return Ok(targets) };

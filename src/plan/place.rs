@@ -100,9 +100,9 @@ pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_ano
         None => return Fit::Own,
     };
     let remove = if there.names.is_empty() {
-        format!("if nothing needs it, remove it (rmdir {directory}), and apply creates it for the log; otherwise ")
+        "if nothing needs it, remove it with rmdir, and apply creates it for the log; otherwise "
     } else {
-        String::new()
+        ""
     };
     Fit::Foreign(format!(
         "{directory}: this directory may belong to another program: {why}; {remove}{use_another}"
@@ -620,7 +620,7 @@ mod tests {
             ("/var/log/kube-audit", directory(0o755, 0, &["lost+found"]), json, false, own),
             ("/srv/x", directory(0o755, 0, &[]), json, false, own),
             ("/var/log/kube", of_user(0o755, 65), json, false, own),
-            ("/var/log/chrony", directory(0o755, 0, &[]), json, false, "rmdir /var/log/chrony"),
+            ("/var/log/chrony", directory(0o755, 0, &[]), json, false, "with rmdir"),
             ("/var/log/chrony", directory(0o755, 0, &[]), json, true, own),
             ("/var/log/chrony", of_user(0o700, 65), json, false, own),
             ("/var/log/kube", of_user(0o755, 1000), json, false, "belongs to the user 1000"),
@@ -630,7 +630,7 @@ mod tests {
             // Directories behind links.
             ("/srv/x", leads("/etc/cron.d"), json, false, "this is a link to /etc/cron.d"),
             ("/srv/x", leads("/etc/cron.d"), json, true, "this is a link to /etc/cron.d"),
-            ("/srv/x", leads("/var/lib/x"), json, false, "rmdir /var/lib/x"),
+            ("/srv/x", leads("/var/lib/x"), json, false, "with rmdir"),
             ("/var/log/x", leads("/data/x"), json, false, own),
             // Directories with the log.
             ("/srv/x", directory(0o755, 0, &["audit.log"]), json, false, own),

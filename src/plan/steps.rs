@@ -215,8 +215,7 @@ impl Planner<'_> {
                 false => fit(there, &seen, &attributes, OTHER_LOG),
             };
             match fit {
-                // The path in its command is one of the node, and the user types on this machine.
-                Fit::Foreign(why) => self.plan.refuse(why.replace("(rmdir /", &format!("(rmdir {}", self.facts.shown("/")))),
+                Fit::Foreign(why) => self.plan.refuse(why),
                 _ if attributes.met_by(&there.attributes) => {}
                 Fit::Shared(other) if self.is_closed_to_the_api_server(&there.attributes) => {
                     let Attributes { mode, uid, gid, .. } = there.attributes;
