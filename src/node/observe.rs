@@ -342,14 +342,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             }
         }
     }
-    for typed in &paths.typed {
-        // Like the kubelet, this follows links.
-        if !targets.stand_ins.contains(&typed.path)
-            && let Ok(entry) = root.stat(&typed.path)
-        {
-            targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
-        }
-    }
+    targets.kinds = kinds(root, paths, &targets.stand_ins);
     let elsewhere = paths.opened.iter().map(|opened| (opened, container::misleading_link(root, opened)));
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
     targets.around_logs = around_logs(root, &paths.written);
@@ -381,6 +374,14 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// What is at the paths of volumes with a type, except where an empty directory stands in for a file.
+fn kinds(root: &Root, paths: &Paths, stand_ins: &[String]) -> BTreeMap<String, Option<FileKind>> {
+    let typed = paths.typed.iter().filter(|typed| !stand_ins.contains(&typed.path));
+    // Like the kubelet, this follows links.
+    let kind = |path: &str| root.stat(path).ok().map(|entry| entry.map(|entry| entry.kind));
+    typed.filter_map(|typed| Some((typed.path.clone(), kind(&typed.path)?))).collect()
 }
 
 /// Why what is at the path of a log can't be the API server's log. `directory`: the attributes of its directory. A link
