@@ -275,6 +275,145 @@ fn settings_that_a_rollback_leaves_in_the_cluster_are_told_with_the_way_back() {
     assert!(detail("after").starts_with("apply would edit the cluster's"));
 }
 
+/// Power fails, or somebody ends the run, when the files are back and the API server does not answer yet.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_rollback_that_is_killed_before_the_api_server_answers_is_finished_by_the_next_run() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "signal() { for one in /proc/[0-9]*; do [ \"$(cat $one/comm)\" != kubelet ] || kill -$1 ${one#/proc/}; done; }
+         : >/mnt/broken; /mnt/bin/kube-audit-bootstrap apply --wait 2s 2>/mnt/told & apply=$!
+         until grep -q audit-log-path /mnt/running; do sleep 0.05; done; signal STOP
+         while grep -q audit-log-path \"$manifest\"; do sleep 0.05; done; kill -KILL $apply; wait $apply || :
+         cp /mnt/configmap /mnt/left; signal CONT; settle; run status status --output json
+         run next apply --heal --wait 1m; run after status --output json",
+    );
+    assert!(node.cluster("left").contains("audit-policy-file"));
+    let told = node.json("status", 3).to_string();
+    assert!(told.contains("still has the settings, and the node does not: run restore 20"), "{told}");
+    node.stdout("next", 0);
+    assert_eq!(node.cluster("configmap"), CLUSTER);
+    let after = node.json("after", 3).to_string();
+    assert!(!after.contains("still has the settings"), "{after}");
+}
+
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_manifest_that_somebody_puts_back_after_a_rollback_has_the_settings() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        ": >/mnt/deaf; run apply apply --wait 4s & apply=$!
+         until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
+         : >/mnt/stuck; mv \"$manifest\" /mnt/away; wait $apply; mv /mnt/away \"$manifest\"; rm /mnt/stuck; settle
+         rm -f /etc/kubernetes/audit-policy.yaml; run status status --output json",
+    );
+    node.stdout("apply", 4);
+    let status = node.text("status/stdout");
+    assert!(!status.contains("still has the settings"), "{status}");
+}
+
+/// The container runtime makes the directory where the policy is missing when a container starts.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn an_empty_directory_in_place_of_the_policy_is_told_and_gives_way() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "policy=/etc/kubernetes/audit-policy.yaml; empty() { rm -f $policy; mkdir $policy; }
+         run apply apply --wait 1m; empty; run status status --output json; run heal apply --heal --wait 1m; cp $policy /mnt/healed
+         empty; run restore restore --force; [ -e $policy ] || : >/mnt/gone
+         : >/mnt/broken
+         (until grep -q audit-log-path \"$manifest\"; do sleep 0.05; done; empty) &
+         run again apply --wait 2s; run full status --output json",
+    );
+    node.stdout("apply", 0);
+    let status = node.json("status", 3);
+    let policy = status["steps"].as_array().unwrap().iter().find(|step| step["step"] == "policy").unwrap().clone();
+    assert_eq!(policy["state"], "differs", "{policy}");
+    assert!(status["warnings"].to_string().contains("there is an empty directory"), "{status}");
+    node.stdout("heal", 0);
+    assert!(node.text("healed").contains("kind: Policy"));
+    node.stdout("restore", 0);
+    node.stdout("again", 4);
+    node.stdout("full", 3);
+}
+
+/// The API server audits, but what stands there is not what the run left.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_somebody_changes_during_the_wait_is_told_in_place_of_a_proof() {
+    let policy = "/etc/kubernetes/audit-policy.yaml";
+    let logs = "/var/log/kubernetes/audit";
+    for (change, path) in [
+        (format!("sed 's/Metadata/Request/' {policy} >/mnt/new; cp /mnt/new {policy}"), policy),
+        (format!("rm {policy}"), policy),
+        (format!("mv {logs} {logs}.old; mkdir -m 755 {logs}; cp -p {logs}.old/* {logs}"), logs),
+    ] {
+        let node = ControlPlane::tell(
+            "restart: {drain: 0s}",
+            0,
+            &format!(
+                ": >/mnt/deaf; run apply apply --wait 1m & apply=$!
+                 until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
+                 {change}; rm /mnt/deaf; wait $apply; run again apply --wait 1m; run status status"
+            ),
+        );
+        node.stdout("apply", 1);
+        let stderr = node.stderr("apply");
+        let words = format!("not as this run left it: {path}: ");
+        assert!(stderr.contains(&words) && stderr.contains("nothing is rolled back"), "{change}: {stderr}");
+        node.stdout("again", 0);
+        node.stdout("status", 0);
+    }
+}
+
+/// kubectl would wait for a FIFO, or hangs whatever it is asked.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_kubectl_that_hangs_is_asked_once_and_gets_no_file_without_an_end() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "admin=/etc/kubernetes/admin.conf; rm $admin; mkfifo $admin; : >/mnt/asked; run fifo status; cp /mnt/asked /mnt/none
+         rm $admin; : >$admin
+         for kubectl in /usr/bin/kubectl /usr/local/bin/kubectl /opt/bin/kubectl; do
+             [ ! -e $kubectl ] || printf '#!/bin/sh\\necho \"$*\" >>/mnt/calls; exec sleep 300\\n' >$kubectl
+         done
+         run hangs status",
+    );
+    node.stdout("fifo", 3);
+    assert_eq!(node.lines("none"), [""; 0]);
+    node.stdout("hangs", 3);
+    let calls = node.lines("calls");
+    assert!(calls.len() == 2 && calls[1] == "version --client", "{calls:?}");
+}
+
+/// Neither its times nor another file with its content make a policy another one.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_policy_with_the_content_that_the_api_server_started_with_is_in_force() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "policy=/etc/kubernetes/audit-policy.yaml; run apply apply --wait 1m; age; cp /mnt/pid /mnt/first
+         touch $policy; run touched status --output json; run heal apply --heal --wait 1m
+         cp -p $policy $policy.q; rm $policy; cp $policy.q $policy; chmod 600 $policy; run anew status --output json
+         run heals apply --heal --wait 1m; settle; cp /mnt/pid /mnt/same
+         sed 's/Metadata/Request/' $policy >$policy.q; mv $policy.q $policy; run other status",
+    );
+    for run in ["touched", "anew"] {
+        assert_eq!(node.json(run, 0)["running"]["state"], "ok", "{run}");
+    }
+    for run in ["heal", "heals"] {
+        node.stdout(run, 0);
+    }
+    assert_eq!(node.text("same"), node.text("first"));
+    let told = node.stdout("other", 3);
+    assert!(told.lines().any(|line| line.starts_with("running   differs")), "{told}");
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {

@@ -138,7 +138,7 @@ impl ApplyArgs {
         })?;
         // They are printed before the wait for the proof.
         warn(common, &changed.plan.warnings);
-        let mut done = changed.finish()?;
+        let mut done = changed.finish(run)?;
         warn(common, &done.warnings);
         done.plan.warnings.append(&mut done.warnings);
         print(&done, run.root, common, out)

@@ -376,7 +376,7 @@ fn make(run: &Run<'_>) -> Result<String> {
         refused.error
     })?;
     tell(&changed.plan.warnings);
-    let done = changed.finish()?;
+    let done = changed.finish(run)?;
     tell(&done.warnings);
     Ok(text(&done, run.root))
 }

@@ -170,9 +170,14 @@ fn running(plan: &Plan) -> String {
         State::Silent => "does not answer",
         State::Unknown => "may not have all of this",
     };
-    // A policy that apply writes is in the line of the policy, and in no warning.
-    let told = reasons.iter().any(|reason| plan.warnings.contains(&reason.text));
-    let see = if told { "; see the warning" } else { "" };
+    // What is about a policy that apply writes is in no warning.
+    let see = match reasons.first() {
+        Some(_) if reasons.iter().any(|reason| plan.warnings.contains(&reason.text)) => {
+            "; see the warning".to_owned()
+        }
+        Some(reason) => format!(": {}", reason.text),
+        None => String::new(),
+    };
     format!("{:9} {:8} kube-apiserver{process}  {detail}{see}\n", "running", state.name())
 }
 
@@ -296,7 +301,11 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         ] {
             let mut report = self::report();
             // No line says that there is a warning where there is none.
-            for (reason, line) in [("why", line), ("another", line.trim_end_matches("; see the warning"))] {
+            let bare = match line.strip_suffix("; see the warning") {
+                Some(line) => format!("{line}: another"),
+                None => line.to_owned(),
+            };
+            for (reason, line) in [("why", line), ("another", bare.as_str())] {
                 report.plan.warnings = vec!["why".to_owned()];
                 let mut reasons = vec![Reason { path: "/l".to_owned(), text: reason.to_owned() }];
                 reasons.retain(|_| state != State::Ok);

@@ -122,6 +122,8 @@ pub struct PatchDirectory {
 pub struct Targets {
     /// By path; `None` if there is no file.
     pub policies: BTreeMap<String, Option<Snapshot>>,
+    /// The paths of those at which an empty directory stands in for the missing file.
+    pub stand_ins: Vec<String>,
     /// The policies that a run wrote, and that no restore has put back since.
     pub written: BTreeSet<String>,
     /// By path; `None` if there is no directory.

@@ -84,6 +84,7 @@ fn look_inside(root: &Root, process: &Process, auditing: &Auditing) -> Option<Ho
 fn stamped(root: &Root, path: &str) -> Found<Stamped> {
     match root.stat(path) {
         Ok(None) => Found::Nothing,
+        Ok(Some(_)) if root.is_stand_in(path) => Found::Nothing,
         Ok(Some(entry)) if entry.kind == FileKind::File => {
             read_stamped(root, path).map_or(Found::Unreadable, Found::This)
         }
@@ -143,7 +144,12 @@ fn log_state(pid: i32, inside: &Root, held: &str, path: &str) -> LogState {
     match its {
         Some(file) if !is_same => LogState::OtherDirectory(Some(file.descriptor.clone())),
         Some(file) if file.is_deleted => LogState::Deleted(file.descriptor.clone()),
-        Some(file) => LogState::Renamed(file.path.clone()),
+        Some(file) => {
+            // The path of an open file is one of the container's, and says nothing on the host.
+            let beside = format!("{}/{}", parent(path), file.path.rsplit_once('/').unwrap_or_default().1);
+            let is_it = identity(&beside) == Some(file.identity);
+            LogState::Renamed(if is_it { beside } else { file.descriptor.clone() })
+        }
         // The API server opens its log at its first event.
         None if is_same => LogState::InPlace,
         None => LogState::OtherDirectory(None),
@@ -174,6 +180,7 @@ mod tests {
         let root = Root::open(directory.path()).unwrap();
         fs::write(directory.path().join("file"), "text").unwrap();
         fs::create_dir(directory.path().join("directory")).unwrap();
+        fs::create_dir_all(directory.path().join("full/of")).unwrap();
         symlink("file", directory.path().join("link")).unwrap();
         symlink("loop", directory.path().join("loop")).unwrap();
         for (path, found) in [
@@ -181,7 +188,9 @@ mod tests {
             ("/link", Found::This(b"text".to_vec())),
             ("/missing", Found::Nothing),
             ("/missing/file", Found::Nothing),
-            ("/directory", Found::Unreadable),
+            // The container runtime made it for a missing file.
+            ("/directory", Found::Nothing),
+            ("/full", Found::Unreadable),
             ("/loop", Found::Unreadable),
             ("/file/file", Found::Unreadable),
         ] {

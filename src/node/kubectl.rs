@@ -5,7 +5,9 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -31,8 +33,13 @@ const OVERHEAD: Duration = Duration::from_secs(5);
 /// How often kubectl may fail to end in time before the program asks it no more.
 const PATIENCE: usize = 2;
 
+/// How long kubectl may run until it is found out whether it hangs.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// What this run has found out about kubectl and its credentials. It only saves time.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
+/// kubectl ended in time, once.
+static ENDS: AtomicBool = AtomicBool::new(false);
 /// The askers that were of no use when another one had an answer, as bits: they are asked last.
 static OF_NO_USE: AtomicUsize = AtomicUsize::new(0);
 /// The administrator's plugin did not end in time: it is not run again.
@@ -134,8 +141,8 @@ impl Kubectl {
         let program = KUBECTLS.into_iter().find(|path| Path::new(path).exists());
         let program = program
             .with_context(|| format!("kubectl is not installed: there is none of {}", KUBECTLS.join(", ")))?;
-        if STUCK.load(Ordering::Relaxed) >= PATIENCE {
-            bail!("{program}: it did not end in time {PATIENCE} times, so it is not asked again");
+        if is_stuck() {
+            bail!("{program}: it does not end, so it is not asked again");
         }
         let address = process.value("advertise-address");
         let address = address.context("the API server was started without --advertise-address=...")?;
@@ -181,10 +188,28 @@ impl Kubectl {
     fn run(&self, limit: Duration, words: &[&str], input: &str) -> Result<String> {
         let timeout = format!("{}s", limit.as_secs());
         let words = [&["--request-timeout", &timeout], words].concat();
+        let asked = limit;
         let limit = if self.is_direct { limit + OVERHEAD } else { ANSWER_LIMIT };
-        let output = process::output(self.command(&words), input, limit);
-        let Err(why) = &output else { return output };
+        let (ended, end) = mpsc::channel::<()>();
+        let (hangs, program) = (Arc::new(AtomicBool::new(false)), self.program);
+        let found = Arc::clone(&hangs);
+        // A kubectl that hangs whatever it is asked is not waited for as long as an API server.
+        process::spawn(move || {
+            if end.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
+                let alone = process::command(program, &["version", "--client"]);
+                let is_late =
+                    process::output(alone, "", ANSWER_LIMIT - SLOW).is_err_and(|why| process::is_late(&why));
+                found.store(is_late, Ordering::Relaxed);
+            }
+        })?;
+        let output = process::output_unless(self.command(&words), input, limit, &|| hangs.load(Ordering::Relaxed));
+        drop(ended);
+        let Err(why) = &output else {
+            ENDS.store(true, Ordering::Relaxed);
+            return output;
+        };
         if !process::is_late(why) {
+            ENDS.store(true, Ordering::Relaxed);
             return output;
         }
         if !self.is_direct {
@@ -193,14 +218,11 @@ impl Kubectl {
         }
         // kubectl also ends late if the API server takes the connection and answers nothing. Then it is the API server
         // that does not answer. Without a server to ask, kubectl ends at once.
-        let alone = process::command(self.program, &["version", "--client"]);
-        match process::output(alone, "", OVERHEAD) {
-            Err(why) if process::is_late(&why) => {
-                STUCK.fetch_add(1, Ordering::Relaxed);
-                output
-            }
-            _ => Err(NoAnswer(format!("{}: no answer within {} s", self.program, limit.as_secs())).into()),
+        if hangs.load(Ordering::Relaxed) {
+            STUCK.fetch_add(1, Ordering::Relaxed);
+            return output;
         }
+        Err(NoAnswer(format!("{program}: no answer within {} s", asked.as_secs())).into())
     }
 
     /// What a failure says of the API server. A plugin or a proxy has errors of its own, in any words.
@@ -295,7 +317,7 @@ fn try_each(
                 useless.get_or_insert(why);
             }
         }
-        if STUCK.load(Ordering::Relaxed) >= PATIENCE {
+        if is_stuck() {
             break;
         }
     }
@@ -304,6 +326,11 @@ fn try_each(
         (None, Some(why)) => Err((why, Failure::Asker)),
         (None, None) => Err((anyhow!("there are no credentials to ask with"), Failure::Asker)),
     }
+}
+
+/// Does kubectl hang? A busy machine lets one that has ended before be late, once.
+fn is_stuck() -> bool {
+    STUCK.load(Ordering::Relaxed) >= if ENDS.load(Ordering::Relaxed) { PATIENCE } else { 1 }
 }
 
 fn bit(asker: Asker) -> usize {
@@ -325,18 +352,19 @@ fn credentials(asker: Asker, process: &Process) -> Option<(Vec<String>, bool)> {
     let in_container = |flag: &str| {
         let path = process.value(flag).filter(|path| path.starts_with('/'))?;
         let path = format!("/proc/{}/root{path}", process.pid);
-        Path::new(&path).exists().then_some(path)
+        Path::new(&path).is_file().then_some(path)
     };
     let (certificate, key) = match asker {
         Asker::Admin => {
-            let file = fs::metadata(ADMIN_CONF).ok()?;
-            let is_readable = file.is_file() && file.len() <= MAX_BYTES as u64;
+            // kubectl would wait for a FIFO, and read a device without an end.
+            let file = fs::metadata(ADMIN_CONF).ok().filter(fs::Metadata::is_file)?;
+            let is_readable = file.len() <= MAX_BYTES as u64;
             let text = is_readable.then(|| fs::read_to_string(ADMIN_CONF).ok()).flatten();
             return Some((vec![ADMIN_CONF.to_owned()], text.is_some_and(|text| is_direct(&text))));
         }
         Asker::ApiServer => (in_container("kubelet-client-certificate")?, in_container("kubelet-client-key")?),
         Asker::Kubelet => {
-            Path::new(KUBELET_CLIENT).exists().then(|| (KUBELET_CLIENT.to_owned(), KUBELET_CLIENT.to_owned()))?
+            Path::new(KUBELET_CLIENT).is_file().then(|| (KUBELET_CLIENT.to_owned(), KUBELET_CLIENT.to_owned()))?
         }
     };
     // Only the server that has exactly this certificate is this API server, whoever signed it.

@@ -250,7 +250,7 @@ fn above(root: &Root, files: [&str; 2]) -> Result<BTreeMap<String, Attributes>> 
 /// Looks at a file that a flag or a kubeconfig names.
 pub fn named_file(root: &Root, path: &str) -> Seen {
     let look = || -> Result<Seen> {
-        let Some(snapshot) = root.read(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
+        let Some(snapshot) = root.read_target(path, MAX_BYTES)? else { return Ok(Seen::Missing) };
         let real = root.real(path)?;
         let directories = above(root, [path, &real])?;
         let lists = directories.keys().map(String::as_str).chain([path]).filter(|path| root.has_acl(path));
@@ -259,6 +259,18 @@ pub fn named_file(root: &Root, path: &str) -> Seen {
         Ok(Seen::File(Box::new(SeenFile { snapshot, real, directories, lists, beside })))
     };
     look().unwrap_or_else(|error| Seen::Wrong(format!("{error:#}")))
+}
+
+/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
+    let sets = backup::list(root).unwrap_or_default();
+    let is_ours = |path: &&String| {
+        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
+        // The newest run that touched a path tells whose file it is.
+        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
+        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
+    };
+    paths.iter().filter(is_ours).cloned().collect()
 }
 
 /// The attributes of logs and of the directories above them, and whether an access control list may allow more. Where
@@ -283,23 +295,12 @@ fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes
     around
 }
 
-/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
-fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
-    let sets = backup::list(root).unwrap_or_default();
-    let is_ours = |path: &&String| {
-        let of = |set: &Set| set.records.iter().find(|record| record.path == **path).map(|record| record.action);
-        // The newest run that touched a path tells whose file it is.
-        let newest = sets.iter().find_map(|set| Some((set, of(set)?)));
-        newest.is_some_and(|(set, action)| !set.why.is_way_back() && action != Action::Removed)
-    };
-    paths.iter().filter(is_ours).cloned().collect()
-}
-
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
-        targets.policies.insert(path.clone(), root.read(path, MAX_BYTES)?);
+        targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
+        targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
     targets.written = written(root, &paths.policies);
     for path in &paths.directories {
@@ -343,7 +344,9 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     }
     for typed in &paths.typed {
         // Like the kubelet, this follows links.
-        if let Ok(entry) = root.stat(&typed.path) {
+        if !targets.stand_ins.contains(&typed.path)
+            && let Ok(entry) = root.stat(&typed.path)
+        {
             targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }
@@ -355,7 +358,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let (directory, name) = split(log)?;
     let source = config.storage.source.as_ref();
     for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
-        let before = root.read(&path, MAX_BYTES)?;
+        let before = root.read_target(&path, MAX_BYTES)?;
         targets.units.push(Unit { path, text, before });
     }
     let unit = format!("{}/{}", unit::UNITS, unit::name(directory));

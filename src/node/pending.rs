@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use super::backup::{FILE_LIMIT, Id, list, newest_id};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
-use crate::facts::backup::{Set, Why};
+use crate::facts::backup::{Set, Why, fingerprint};
 use crate::path::STATE;
 
 /// Exists while a run waits for its proof, or if such a run was interrupted. It has the ID of the newest backup before
@@ -57,6 +57,48 @@ pub(super) fn is_marked(root: &Root) -> Result<bool> {
     Ok(root.stat(UNPROVED)?.is_some())
 }
 
+/// Begins the second line of the record: the ID of the run whose rollback is not finished.
+const ROLLBACK: &str = "rollback ";
+
+/// Records that the settings of the run `id` are still in the cluster's kubeadm configuration while the files go back,
+/// or, with `None`, that they are not. The next run finishes an interrupted rollback.
+///
+/// # Errors
+///
+/// The file system reports an error.
+pub fn mark_rollback(root: &Root, id: Option<&str>) -> Result<()> {
+    let record =
+        root.read(UNPROVED, FILE_LIMIT)?.map(|record| String::from_utf8_lossy(&record.bytes).into_owned());
+    let before = record.as_ref().and_then(|record| record.lines().next()).unwrap_or_default();
+    match id {
+        None if record.is_none() => Ok(()),
+        None => root.replace(UNPROVED, before),
+        Some(id) => {
+            root.make_private(STATE)?;
+            root.replace(UNPROVED, &format!("{before}\n{ROLLBACK}{id}"))
+        }
+    }
+}
+
+/// The run whose rollback has put the files back, and not yet the cluster's kubeadm configuration. `None` also if the
+/// manifest is what the run wrote: somebody put that back, and the cluster's settings fit.
+///
+/// # Errors
+///
+/// The record or a backup can't be read.
+pub fn unfinished_rollback(root: &Root, manifest: &str) -> Result<Option<String>> {
+    let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&text.bytes);
+    let id = text.lines().find_map(|line| line.strip_prefix(ROLLBACK)).map(str::to_owned);
+    let Some(id) = id else { return Ok(None) };
+    let now = root.read(manifest, FILE_LIMIT).ok().flatten().map(|now| fingerprint(&now.bytes));
+    let sets = list(root)?;
+    let mut written = sets.iter().filter(|set| set.id == id).flat_map(|set| &set.records);
+    let stands = now.is_some() && written.any(|record| record.path == manifest && record.left(now));
+    // Until the files are back, the whole rollback is to be made.
+    Ok(Some(id).filter(|_| !stands && matches!(unproved_set(root), Ok(None))))
+}
+
 fn forget(root: &Root, path: &str) -> Result<()> {
     if root.stat(path)?.is_none() {
         return Ok(());
@@ -93,7 +135,7 @@ pub fn put_manifest_back(root: &Root, manifest: &str) -> Result<()> {
 /// A backup can't be read.
 pub fn unproved_set(root: &Root) -> Result<Option<Set>> {
     let Some(text) = root.read(UNPROVED, FILE_LIMIT)? else { return Ok(None) };
-    let before = Id::parse(&String::from_utf8_lossy(&text.bytes));
+    let before = Id::parse(String::from_utf8_lossy(&text.bytes).lines().next().unwrap_or_default());
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
     let later = list(root)?.into_iter().take_while(is_later);
     // An interrupted restore may not have reached the manifest.
@@ -146,6 +188,30 @@ mod tests {
         end(&node.root, MANIFEST);
         assert!(!node.names().iter().any(|name| name.contains("unproved")), "{:?}", node.names());
         assert!(node.root.stat("/var/lib/kube-audit-bootstrap/unproved").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_rollback_is_not_finished_until_the_cluster_is_put_back() {
+        let node = node();
+        let unfinished = || unfinished_rollback(&node.root, MANIFEST).unwrap();
+        mark_rollback(&node.root, None).unwrap();
+        assert_eq!(unfinished(), None);
+        begin(&node.root, MANIFEST).unwrap();
+        let id = node.apply(&[node.write(MANIFEST, "new")], 0).unwrap().unwrap();
+        mark_rollback(&node.root, Some(&id)).unwrap();
+        assert_eq!(unfinished(), None, "nothing is back yet");
+        assert_eq!(unproved_set(&node.root).unwrap().map(|set| set.id), Some(id.clone()));
+        node.restore(Some(&id), 1);
+        assert_eq!((unfinished(), unproved_set(&node.root).unwrap()), (Some(id.clone()), None));
+        node.put(MANIFEST, "new");
+        assert_eq!(unfinished(), None, "somebody put back what the run wrote");
+        node.put(MANIFEST, "old");
+        mark_rollback(&node.root, None).unwrap();
+        assert_eq!(unfinished(), None);
+        end(&node.root, MANIFEST);
+        // The wait is over, and the cluster could not be asked.
+        mark_rollback(&node.root, Some(&id)).unwrap();
+        assert_eq!(unfinished(), Some(id));
     }
 
     #[test]

@@ -255,7 +255,21 @@ pub fn is_late(error: &anyhow::Error) -> bool {
 ///
 /// It can't be run, doesn't end in time (see [`is_late`]), or fails; with the last line of its standard error. A process
 /// that outlives it still holds its output.
-pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<String> {
+pub fn output(command: Command, input: &str, limit: Duration) -> Result<String> {
+    output_unless(command, input, limit, &|| false)
+}
+
+/// Does as [`output`], and ends the program early if `is_off` says so.
+///
+/// # Errors
+///
+/// As [`output`].
+pub fn output_unless(
+    mut command: Command,
+    input: &str,
+    limit: Duration,
+    is_off: &dyn Fn() -> bool,
+) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("{program}: can't be run"))?;
@@ -266,7 +280,8 @@ pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<Stri
         spawn(move || drop(stdin.write_all(input.as_bytes())))
     });
     // Whatever failed, the program is waited for.
-    let ended = wait(&mut child, limit)?;
+    let start = Instant::now();
+    let ended = wait(&mut child, limit, is_off)?;
     fed?;
     let mut why = match ended {
         Some(status) if status.success() => {
@@ -275,7 +290,7 @@ pub fn output(mut command: Command, input: &str, limit: Duration) -> Result<Stri
                 .with_context(|| format!("{program}: it has ended, but its output has not: a process holds it"));
         }
         Some(status) => format!("{program}: failed with {status}"),
-        None => format!("{program}: did not end within {} s", limit.as_secs()),
+        None => format!("{program}: did not end within {} s", limit.min(start.elapsed()).as_secs()),
     };
     let said = stderr.recv_timeout(REST).unwrap_or_default();
     if let Some(said) = said.lines().rfind(|line| !line.trim().is_empty()) {
@@ -321,13 +336,13 @@ fn reader(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
 }
 
 /// Waits for the end of a program; `None`: it was killed, because it did not end in time.
-fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration, is_off: &dyn Fn() -> bool) -> Result<Option<ExitStatus>> {
     let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= end {
+        if Instant::now() >= end || is_off() {
             // Its own children, too, such as a plugin of kubectl that waits for a browser.
             let below = descendants(child.id());
             child.kill()?;

@@ -76,12 +76,12 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
         }
         Action::Created | Action::Replaced | Action::Removed | Action::Attributes => {
             goal.steps = steps(root, known)?;
-            now.entry = root.stat(path)?;
+            now.entry = root.stat(path)?.filter(|_| !root.is_stand_in(path));
             // A log that the program created may have grown larger than what is read.
             let began_empty = goal.steps.iter().any(|step| step.record.written == Some(fingerprint(b"")));
             let has_events = began_empty && now.entry.as_ref().is_some_and(|entry| entry.size > 0);
             if !goal.steps.is_empty() && !has_events {
-                now.file = root.read(path, FILE_LIMIT)?;
+                now.file = root.read_target(path, FILE_LIMIT)?;
             }
         }
     }

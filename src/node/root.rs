@@ -115,6 +115,23 @@ impl Root {
         self.read_found(path, &fd, limit).map(Some)
     }
 
+    /// Reads a file that a run may write. What stands in for a missing file counts as nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::read`].
+    pub fn read_target(&self, path: &str, limit: usize) -> Result<Option<Snapshot>> {
+        if self.is_stand_in(path) { Ok(None) } else { self.read(path, limit) }
+    }
+
+    /// Is there an empty directory at the path of a file? The container runtime makes one where the file is missing when
+    /// the API server starts, and then neither starts. A run that writes the file removes it.
+    pub fn is_stand_in(&self, path: &str) -> bool {
+        let is_directory =
+            self.stat(path).is_ok_and(|entry| entry.is_some_and(|entry| entry.kind == FileKind::Directory));
+        is_directory && self.list(path).is_ok_and(|names| names.is_some_and(|names| names.is_empty()))
+    }
+
     /// Reads the regular file that was found at `path`.
     fn read_found(&self, path: &str, found: &OwnedFd, limit: usize) -> Result<Snapshot> {
         let failed = |errno| self.error("read", path, errno);

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use nix::errno::Errno;
-use nix::sys::stat::fstat;
+use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fsync, getegid, geteuid, unlinkat};
 
 use super::backup;
@@ -159,7 +159,8 @@ pub fn first_stale<'c>(root: &Root, changes: &'c [Change]) -> Result<Option<Stal
 fn holds(root: &Root, change: &Change) -> Result<bool> {
     let path = change.path();
     Ok(match change {
-        Change::CreateDirectory { .. } | Change::WriteFile { before: None, .. } => root.stat(path)?.is_none(),
+        Change::CreateDirectory { .. } => root.stat(path)?.is_none(),
+        Change::WriteFile { before: None, .. } => root.stat(path)?.is_none() || root.is_stand_in(path),
         Change::SetAttributes { before, .. } => root.stat(path)?.is_some_and(|entry| entry.attributes == *before),
         Change::WriteFile { before: Some(before), .. }
         | Change::MoveAway { before, .. }
@@ -192,6 +193,8 @@ enum Undo {
     Remove(Rc<Slot>, Standing),
     /// Remove a created directory.
     RemoveDirectory(Slot),
+    /// Make the empty directory again that stood in for a file.
+    MakeDirectory(Rc<Slot>),
     /// Set the previous attributes of a file or directory that is held open.
     SetAttributes(String, OwnedFd, Attributes),
     /// A device was formatted, in full or in part. This can't be undone.
@@ -395,7 +398,13 @@ fn replace(
             }
         }
         // Another program may have made a file there meanwhile; it must not be replaced.
-        None => slot.rename_new(&new, &slot.name),
+        None => {
+            // This fails for all but an empty directory.
+            if unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir).is_ok() {
+                undo.push(Undo::MakeDirectory(Rc::clone(slot)));
+            }
+            slot.rename_new(&new, &slot.name)
+        }
     }
     .map_err(failed)?;
     undo.push(match before {
@@ -560,6 +569,10 @@ fn take_back_step(root: &Root, step: Undo) -> std::result::Result<Taken, String>
                 other => other.map(|()| Taken::Back),
             };
             (slot.path, "is new and may still be there", done)
+        }
+        Undo::MakeDirectory(slot) => {
+            let done = mkdirat(&slot.dir, slot.name.as_str(), Mode::from_bits_truncate(0o755));
+            (slot.path.clone(), "was an empty directory", unless_foreign(&slot, done))
         }
         Undo::SetAttributes(path, held, before) => {
             // What the kernel refused to change, it refuses to change back.
@@ -810,6 +823,48 @@ mod tests {
             node.move_away(STRAY),
             node.write(MANIFEST, "manifest"),
         ]
+    }
+
+    /// The container runtime makes it where the policy is missing when the API server starts.
+    #[test]
+    fn an_empty_directory_in_place_of_a_file_gives_way_and_comes_back_with_the_rest() {
+        for (inside, fails) in [(None, false), (None, true), (Some("mine"), false)] {
+            let node = Node::with(&[(MANIFEST, "old")]);
+            let directory = node.host("/etc/kubernetes/policy");
+            fs::create_dir_all(&directory).unwrap();
+            if let Some(name) = inside {
+                fs::write(directory.join(name), "").unwrap();
+            }
+            let path = "/etc/kubernetes/policy".to_owned();
+            let new = Change::WriteFile { path, before: None, bytes: b"new".to_vec(), attributes: mode(0o600) };
+            let mut changes = vec![new];
+            if fails {
+                changes.push(Change::WriteCluster { before: String::new(), after: String::new() });
+            }
+            let done = match inside {
+                None if !fails => node.apply(&changes, 0).map(|_| ()),
+                _ => {
+                    let mut undo = Vec::new();
+                    let staged = stage(&node.root, &changes, &mut undo);
+                    let none = &mut Hiding { hide: None, hidden: None };
+                    let done = staged.and_then(|slots| commit(&node.root, &changes, slots, &mut undo, none));
+                    assert!(done.is_err());
+                    for step in undo.into_iter().rev() {
+                        assert!(matches!(take_back_step(&node.root, step), Ok(Taken::Back)));
+                    }
+                    Err(anyhow!("undone"))
+                }
+            };
+            assert_eq!(directory.is_dir(), done.is_err(), "{inside:?} {fails}");
+            if let Some(name) = inside {
+                assert!(directory.join(name).exists());
+            }
+            if done.is_ok() {
+                assert_eq!(node.text("/etc/kubernetes/policy"), "new");
+                node.restore(None, 1);
+                assert!(!directory.exists());
+            }
+        }
     }
 
     #[test]

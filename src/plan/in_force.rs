@@ -171,6 +171,12 @@ enum Sight {
 fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Option<bool>) -> Sight {
     let (pid, path) = (running.pid, &file.path);
     let reason = |text: String| Reason { path: path.clone(), text };
+    let stale = || {
+        reason(format!(
+            "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
+             starts"
+        ))
+    };
     let wanted = match (new, &file.there) {
         (Some(new), _) => new,
         (None, Found::This(there)) => there,
@@ -186,13 +192,9 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
         }
     };
     let held = match &file.held {
-        Found::This(held) if held.bytes == wanted && !is_later(running, held.written) => held,
-        Found::This(_) | Found::Nothing => {
-            return Sight::Wrong(reason(format!(
-                "{path}: the API server (process {pid}) started before this file was written, and reads it only when it \
-                 starts"
-            )));
-        }
+        // Only for a policy does a mark tell whether the process has the content that an edit in place left.
+        Found::This(held) if held.bytes == wanted && (new.is_some() || !is_later(running, held.written)) => held,
+        Found::This(_) | Found::Nothing => return Sight::Wrong(stale()),
         // A restart might not help.
         Found::Unreadable => {
             return Sight::Doubtful(reason(format!(
@@ -201,15 +203,15 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
             )));
         }
     };
-    if !is_later(running, held.touched) {
+    if !is_later(running, held.touched.max(held.written)) {
         return Sight::Right;
     }
-    // The mode, the owner or the name of a file can change without its content.
+    // A time, the mode, the owner or the name of a file can change without its content. The mark of a manifest that was
+    // written later is not that of this process.
+    let is_rewritten = is_later(running, held.written) && is_later(running, running.manifest_written);
     match is_marked.filter(|_| new.is_some()) {
-        Some(true) => Sight::Right,
-        Some(false) => Sight::Wrong(reason(format!(
-            "{path}: this file was changed after the API server (process {pid}) started with another policy"
-        ))),
+        Some(true) if !is_rewritten => Sight::Right,
+        Some(_) => Sight::Wrong(stale()),
         None => Sight::Doubtful(reason(format!(
             "{path}: something touched this file after the API server (process {pid}) started; if it changed the content, \
              and not only the mode or the owner, the API server does not have it yet: restart it, with crictl stop \
@@ -306,10 +308,14 @@ mod tests {
         for (held, there, new, is_marked, manifest, state) in [
             (Some(("a", 900, 900)), Some("a"), None, None, 900, Ok),
             // Edited in place.
+            (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(false), 900, Differs),
+            // Touched, or edited in place: only the mark can tell.
+            (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 900, Ok),
+            (Some(("b", 1500, 1500)), Some("b"), Some("b"), None, 900, Unknown),
             (Some(("b", 1500, 1500)), Some("b"), None, None, 900, Differs),
             // The kubelet is about to restart the API server, or has not noticed the manifest.
-            (Some(("b", 1500, 1500)), Some("b"), None, None, 1950, Pending),
-            (Some(("b", 1500, 1500)), Some("b"), None, None, 1500, Differs),
+            (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 1950, Pending),
+            (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 1500, Differs),
             // Removed and made anew: the mount holds the previous file.
             (Some(("a", 900, 1500)), Some("b"), None, None, 900, Differs),
             (Some(("a", 900, 900)), Some("a"), Some("a"), None, 900, Ok),

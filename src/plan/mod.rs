@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use in_force::InForce;
+use in_force::{InForce, Reason, State};
 
 use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -306,6 +306,19 @@ impl Plan {
                 .get_or_insert_with(|| "not asked, as the API server does not answer; see the warning".to_owned());
         }
         self.warnings.push(why);
+    }
+
+    /// Says that the API server has the policy that `apply` would write, and not the one that is in the file.
+    pub fn tell_replaced_policy(&mut self) {
+        let written = self.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteFile { path, .. } if planned.step == Step::Policy => Some(path.clone()),
+            _ => None,
+        });
+        let Some(path) = written.filter(|_| self.in_force.state == State::Ok) else { return };
+        let text =
+            format!("{path}: the API server has the policy that apply would write, and not what is there now");
+        self.in_force.state = State::Differs;
+        self.in_force.reasons.push(Reason { path, text });
     }
 
     /// Does the cluster's kubeadm configuration have the settings already?

@@ -333,6 +333,12 @@ impl Planner<'_> {
         if let Some(before) = before.as_ref().filter(|_| !is_ours) {
             check_replaceable(&self.facts.shown(path), path, &before.bytes)?;
         }
+        if self.targets.stand_ins.iter().any(|stand_in| stand_in == path) {
+            self.warn(format!(
+                "{path}: there is an empty directory, which the container runtime made because the policy was missing; \
+                 apply removes it, and writes the policy"
+            ));
+        }
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
         match before {

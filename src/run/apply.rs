@@ -3,20 +3,21 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::Run;
 use super::prove::{self, Before, Verdict};
 use crate::change::Change;
 use crate::config::Restart;
 use crate::facts::backup::Why;
+use crate::facts::file::FileKind;
 use crate::facts::repairs::{REPAIRS, RepairHistory};
 use crate::node::healing;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, leftovers, pending, transaction};
 use crate::plan::in_force::State;
-use crate::plan::{FollowUp, Occasion, Plan, Role, Step};
+use crate::plan::{FollowUp, Occasion, Plan, Planned, Role, Step};
 
 /// How often a run tries, if another program changes a file or the cluster's kubeadm configuration in the meantime.
 const TRIES: usize = 3;
@@ -95,6 +96,7 @@ pub struct Done {
 pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refused> {
     let manifest = kubelet::manifest_path(run.root, &run.config)?;
     unhide(run.root, &manifest, terms.patience)?;
+    prove::finish_rollback(run.root, &manifest, terms.patience)?;
     // A restore that comes after this look counts.
     let is_by_hand = terms.why == Why::Apply && run.occasion == Occasion::Any;
     let past = if is_by_hand { healing::history(run.root)?.newest().map(str::to_owned) } else { None };
@@ -243,15 +245,22 @@ impl Changed<'_> {
     /// # Errors
     ///
     /// There is no proof, and the rollback failed, or there was nothing to roll back.
-    pub fn finish(mut self) -> Result<Done> {
+    pub fn finish(mut self, run: &Run<'_>) -> Result<Done> {
         let proof = match self.proof.take() {
             Some((before, limit)) => Some(self.prove(before, limit)?),
             None => None,
         };
-        if self.lock.is_some() && !self.is_boot {
-            pending::end(self.root, &self.manifest);
+        if matches!(proof, Some(Verdict::Proved(_))) {
+            self.look_once_more(run)?;
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
+        if self.lock.is_some() && !self.is_boot {
+            let rolled_back = pending::unfinished_rollback(self.root, &self.manifest)?.filter(|_| is_put_back);
+            pending::end(self.root, &self.manifest);
+            if rolled_back.is_some() {
+                pending::mark_rollback(self.root, rolled_back.as_deref())?;
+            }
+        }
         let mut warnings = Vec::new();
         if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
             // The node is changed and proved already.
@@ -266,6 +275,34 @@ impl Changed<'_> {
             done.follow_up(self.root);
         }
         Ok(done)
+    }
+
+    /// Looks whether the node is still as the run left it, as `status` does.
+    ///
+    /// # Errors
+    ///
+    /// Something else changed what the run left, or the API server runs with something else.
+    fn look_once_more(&self, run: &Run<'_>) -> Result<()> {
+        let until =
+            "nothing is rolled back; look at what changed it, then run kube-audit-bootstrap apply --wait 5m";
+        let plan = run.survey().with_context(|| {
+            format!("the API server audits, but something else changed the node during the wait; {until}")
+        })?;
+        let counts = |planned: &&Planned| match &planned.change {
+            // The API server makes and rotates the logs.
+            Change::SetAttributes { path, .. } if planned.step == Step::Storage => {
+                matches!(self.root.stat(path), Ok(Some(entry)) if entry.kind == FileKind::Directory)
+            }
+            _ => planned.step != Step::Kubeadm,
+        };
+        let changed = plan.changes.iter().filter(counts).map(|planned| planned.change.path().to_owned());
+        let told = changed.map(|path| format!("{path}: something else changed this during the wait"));
+        let mut why: Vec<_> = told.collect();
+        if plan.in_force.outdated().is_some() {
+            why.extend(plan.in_force.reasons.iter().map(|reason| reason.text.clone()));
+        }
+        ensure!(why.is_empty(), "the API server audits, but not as this run left it: {}; {until}", why.join("; "));
+        Ok(())
     }
 
     fn prove(&self, mut before: Before, limit: Duration) -> Result<Verdict> {
@@ -311,6 +348,7 @@ pub enum Look<'r> {
 pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Result<Run<'r>>) -> Result<Look<'r>> {
     let manifest = kubelet::manifest_path(root, &configured()?.config)?;
     unhide(root, &manifest, patience)?;
+    prove::finish_rollback(root, &manifest, patience)?;
     healing::wait_until_quiet(root, &manifest)?;
     // A run that is under way makes its proof or its rollback itself.
     if pending::unproved_set(root)?.is_some() {

@@ -800,6 +800,9 @@ pub fn prove_or_go_back(
     let returned = returned(back);
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
+    if cluster.is_ok() {
+        pending::mark_rollback(root, None)?;
+    }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
     let ended = match problems.as_slice() {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
@@ -824,6 +827,8 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     restore.notes.iter().for_each(|note| log::info!("{note}"));
     let manifest = root.text(path)?;
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
+    let is_in_cluster = restore.cluster_stays.is_some()
+        || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
     let mut back = way_back::roll_back(restore, path, present);
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!(
@@ -841,6 +846,9 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let change = back.changes.iter().find(|change| change.path() == path);
     let mut before = change.and_then(|change| Before::of_change(root, change, drain)).unwrap_or_default();
     let now = SystemTime::now();
+    if is_in_cluster && !back.keeps_settings {
+        pending::mark_rollback(root, Some(id))?;
+    }
     let executed = transaction::execute_hiding(root, &back.changes, &Why::Restore, now, before.hide.take())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
     before.hidden = executed.hidden;
@@ -859,6 +867,25 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     restore.cluster_stays.map_or(Ok(()), |why| Err(anyhow!(why)))
 }
 
+/// Puts back the cluster's kubeadm configuration, if a rollback was interrupted before it did that.
+///
+/// # Errors
+///
+/// The records can't be read, or another run has the lock for longer than `patience`.
+pub fn finish_rollback(root: &Root, path: &str, patience: Duration) -> Result<()> {
+    if pending::unfinished_rollback(root, path)?.is_none() {
+        return Ok(());
+    }
+    let _lock = Lock::take(root, patience)?;
+    // The run that had the lock may have been that one.
+    let Some(id) = pending::unfinished_rollback(root, path)? else { return Ok(()) };
+    match put_cluster_back(root, &id) {
+        Ok(()) => pending::end(root, path),
+        Err(why) => log::warn!("the rollback of {id} is not finished: {why:#}"),
+    }
+    Ok(())
+}
+
 /// The policy that the flags name; `None` if they name none on this node.
 ///
 /// # Errors
@@ -866,9 +893,9 @@ fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
 /// It does not exist, or is not a policy.
 fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let Some(path) = &auditing.policy else { return Ok(None) };
-    let text = root
-        .text(path)?
-        .with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
+    let text = if root.is_stand_in(path) { None } else { root.text(path)? };
+    let text =
+        text.with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
     let (policy, findings) = policy::read::parse(&text.text, None);
     let why = || match findings.first() {
         Some(finding) => format!("{path}:{finding}"),

@@ -12,7 +12,7 @@ use crate::facts::file::Text;
 use crate::node::kubelet::Kubelet;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
-use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, restore, transaction};
+use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
 use crate::plan::way_back::{self, Foreign, Present, Restore, keep_for_others, keep_referenced, tell_of_auditing};
@@ -117,6 +117,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
                 log::warn!("{path} stays: {why}");
                 is_whole = false;
             }
+            forget_rollback(root, &manifest_path)?;
             executed.backup
         }
     };
@@ -130,6 +131,14 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     }
     notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some())?);
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// It is the restore now that decides what the cluster has, and not a rollback that is not finished.
+fn forget_rollback(root: &Root, manifest: &str) -> Result<()> {
+    if pending::unfinished_rollback(root, manifest)?.is_some() {
+        pending::end(root, manifest);
+    }
+    Ok(())
 }
 
 /// What is said of the files that somebody else changed or removed.

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use anyhow::Result;
 
 use super::{Run, Unplannable};
-use crate::change::KUBEADM_CONFIG;
+use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::backup::{Set, Why};
+use crate::facts::file::text_of;
 use crate::facts::in_force::Away;
 use crate::facts::repairs::RepairHistory;
 use crate::facts::server::{Lost, Process};
@@ -63,9 +64,14 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     }
     let asked = process.filter(|_| plan.role == Role::ControlPlane && away.is_none());
     let (backups, history) = (backup::list(root)?, healing::history(root)?);
-    let is_back = history.restored.is_some() && plan.touches(Step::Manifest) && plan.has_cluster_settings();
+    let is_back = history.restored.is_some() && loses_settings(&plan) && plan.has_cluster_settings();
+    let unfinished = match kubelet::manifest_path(root, &run.config) {
+        Ok(path) => pending::unfinished_rollback(root, &path)?,
+        Err(_) => None,
+    };
+    plan.tell_replaced_policy();
     Ok(Report {
-        left_in_cluster: is_back.then(|| edit_of_cluster(&backups)).flatten(),
+        left_in_cluster: unfinished.or_else(|| is_back.then(|| edit_of_cluster(&backups)).flatten()),
         backups,
         interrupted: backup::is_unfinished(root)?,
         heals: healing::is_enabled(root),
@@ -105,6 +111,18 @@ fn look(run: &Run<'_>) -> Result<Seen> {
     })
 }
 
+/// Has the manifest other audit flags than `apply` would write? What else it would edit there is no setting.
+fn loses_settings(plan: &Plan) -> bool {
+    let flags = |bytes: &[u8]| {
+        let flags = manifest::read_auditing(text_of(bytes).ok()?).ok()?.flags;
+        Some(flags.into_iter().filter(|(name, _)| name.starts_with("audit-")).collect::<Vec<_>>())
+    };
+    plan.changes.iter().filter(|planned| planned.step == Step::Manifest).any(|planned| match &planned.change {
+        Change::WriteFile { before: Some(before), bytes, .. } => flags(&before.bytes) != flags(bytes),
+        _ => true,
+    })
+}
+
 /// The newest run of an `apply` that edited the cluster's kubeadm configuration.
 fn edit_of_cluster(backups: &[Set]) -> Option<String> {
     let edited =
@@ -118,7 +136,12 @@ impl Report {
         let plan = &self.plan;
         let has_room =
             plan.role != Role::ControlPlane || plan.storage.as_ref().is_none_or(LogStorage::takes_events);
-        plan.is_empty() && plan.refusal.is_none() && !self.interrupted && plan.in_force.is_settled() && has_room
+        plan.is_empty()
+            && plan.refusal.is_none()
+            && !self.interrupted
+            && plan.in_force.is_settled()
+            && has_room
+            && self.left_in_cluster.is_none()
     }
 
     /// Why `apply` would change nothing.
