@@ -344,9 +344,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     }
     for typed in &paths.typed {
         // Like the kubelet, this follows links.
-        if !targets.stand_ins.contains(&typed.path)
-            && let Ok(entry) = root.stat(&typed.path)
-        {
+        if let (false, Ok(entry)) = (targets.stand_ins.contains(&typed.path), root.stat(&typed.path)) {
             targets.kinds.insert(typed.path.clone(), entry.map(|entry| entry.kind));
         }
     }
