@@ -7,7 +7,7 @@
 //! At last, the kubelet removes the control group of the previous pod (`SyncTerminatedPod` in `kubelet.go`). Its
 //! housekeeping, every 2 s, may remove the group earlier, while the pod still waits for the next look at the
 //! containers. It removes the pod's directory just before that (`HandlePodCleanups` in `kubelet_pods.go`). So if the
-//! group goes while the directory is there, the kubelet has finished. If both are gone, it needs up to [`RELIST`] more.
+//! group goes while the directory is there, the kubelet has finished. If both are gone, it needs up to `RELIST` more.
 //!
 //! Measured in one run on a busy machine (1.37.2, running requests had 3 s): the API was away for 8.4 to 11.2 s by these
 //! rules, for 12 to 13 s if the manifest came 4 s after the end of the process, for 18.8 s if it was not hidden, and for
