@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use super::{PolicySource, Run};
 use crate::change::Change;
 use crate::config::Config;
+use crate::facts::Reads;
 use crate::facts::backup::{Set, Why};
 use crate::facts::file::Text;
 use crate::node::kubelet::Kubelet;
@@ -58,7 +59,8 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     };
     // A broken manifest or kubelet configuration must not prevent a restore, because it may be the reason for it.
     let told = |error| log::warn!("{error:#}; restore continues");
-    if let Some(fault) = Kubelet::of(root).ok().and_then(|kubelet| kubelet.fault) {
+    let kubelet = Kubelet::of(root).ok();
+    if let Some(fault) = kubelet.as_ref().and_then(|kubelet| kubelet.fault.clone()) {
         told(anyhow!(fault));
     }
     let known_path = kubelet::manifest_path(root, &configured()).map_err(told).ok();
@@ -76,7 +78,10 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let beside = observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default();
+    let beside = match kubelet.and_then(|kubelet| kubelet.reads(root, &manifest_path).ok()).unwrap_or_default() {
+        Reads::Directory => observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default(),
+        Reads::File | Reads::Not { .. } => Vec::new(),
+    };
     let planned = |force: bool| {
         let mut restore = way_back::plan(&back, force);
         keep_referenced(&mut restore, &manifest_path, present);
