@@ -323,7 +323,8 @@ fn several_fields(kind: &str, node: &Node) -> Check {
         },
         "EnvVarSource" => reference(node, false),
         "DownwardAPIVolumeFile" => reference(node, true),
-        "SeccompProfile" | "AppArmorProfile" => profile(node),
+        "SeccompProfile" => profile(node, false),
+        "AppArmorProfile" => profile(node, true),
         "Toleration" => toleration(node),
         "PodAffinityTerm" | "TopologySpreadConstraint" => topology(node),
         "LabelSelectorRequirement" => requirement(node),
@@ -542,7 +543,7 @@ fn reference(node: &Node, is_file: bool) -> Check {
     }
 }
 
-fn profile(node: &Node) -> Check {
+fn profile(node: &Node, is_app_armor: bool) -> Check {
     let is_local = word(node, "type") == "Localhost";
     let found = field(node, "localhostProfile");
     let name = found.map(text).unwrap_or_default();
@@ -551,7 +552,7 @@ fn profile(node: &Node) -> Check {
         Some(found) if !is_local => {
             refuse(found.position, "localhostProfile needs type: Localhost; remove one of them")
         }
-        Some(found) if name.trim() != name || name.len() > 4095 => {
+        Some(found) if is_app_armor && (name.trim() != name || name.len() > 4095) => {
             refuse(found.position, "localhostProfile must be a name without blanks at an end; correct it")
         }
         _ => Ok(()),
@@ -1099,6 +1100,11 @@ spec:
             ),
             (
                 "image: a",
+                "image: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: ^\" x \"}}",
+                "without blanks",
+            ),
+            (
+                "image: a",
                 "image: a, securityContext: {seccompProfile: ^{type: Localhost}}",
                 "needs a localhostProfile",
             ),
@@ -1147,6 +1153,10 @@ spec:
             ("spec:\n", "spec:\n  terminationGracePeriodSeconds: -5\n"),
             ("spec:\n", "spec:\n  terminationGracePeriodSeconds: 1e18\n"),
             ("spec:\n", "spec:\n  hostUsers: false\n"),
+            (
+                "image: a",
+                "image: a, securityContext: {seccompProfile: {type: Localhost, localhostProfile: \" x \"}}",
+            ),
             ("spec:\n", "spec:\n  tolerations: [{operator: Exists}, {key: a, value: b}]\n"),
         ] {
             let (refusal, text) = found(from, to);
