@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("storage", &["audit", "path", "quantity", "time", "yaml"]),
     ("config", &["audit", "path", "storage", "yaml"]),
     // What passes between `plan` and `node`: what was observed, and what to do.
-    ("facts", &["audit", "storage", "time", "yaml"]),
+    ("facts", &["audit", "path", "storage", "time", "yaml"]),
     ("change", &["facts", "storage"]),
     // Edits of files of kubeadm and of administrators, and snippets for other programs.
     ("wiring", &["audit", "config", "facts", "path", "pflag", "quantity", "yaml"]),

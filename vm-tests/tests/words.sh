@@ -127,11 +127,11 @@ as_ever
 
 # The absences of a quick API server and of a slow one.
 the_case absence/node
-yes 'are_short 16.1 16.8 36.2' 'are_short 21.3 26.5 45.2'
-no 'are_short 41.8 45.4 39.6' 'are_short 16.1 16.8 20.0' 'are_short 0.0 16.8 36.2' 'are_short 16.1 "" 36.2'
+yes 'are_short 10.7 12.9 18.4 42.5' 'are_short 12.1 13.4 18.9 39.7'
+no 'are_short 41.8 45.4 18.0 39.6' 'are_short 12.1 13.4 18.9 20.0' 'are_short 0.0 12.9 18.4 42.5' 'are_short 10.7 "" 18.4 42.5'
 the_case rollback/node
-yes 'are_bounded 55.2 48.2 45.3'
-no 'are_bounded 110.4 48.2 45.3' 'are_bounded 55.2 120.7 45.3' 'are_bounded 0.0 48.2 45.3' 'are_bounded 55.2 48.2 ""'
+yes 'are_bounded 18.9 14.2 40.8'
+no 'are_bounded 55.2 14.2 40.8' 'are_bounded 18.9 48.2 40.8' 'are_bounded 0.0 14.2 40.8' 'are_bounded 18.9 14.2 ""'
 
 # kind tries once more if its first try hit a limit that is too short for an emulated machine, and in no other case.
 the_case kind/node
