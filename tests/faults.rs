@@ -458,8 +458,8 @@ fn a_restore_puts_back_what_can_be_and_foresees_what_stands_in_its_way() {
     for (script, path, arguments, code, words) in [
         (read_only, LOGS, &["restore", "--dry-run"][..], 3, "its owner and mode do not change"),
         (read_only, LOGS, &["restore"], 0, "its owner and mode do not change"),
-        (mounted, MANIFEST, &["restore", "--dry-run"], 3, "unmount it (umount /etc/kubernetes/manifests/"),
-        (mounted, MANIFEST, &["restore"], 1, "unmount it (umount /etc/kubernetes/manifests/"),
+        (mounted, MANIFEST, &["restore", "--dry-run"], 3, "unmount it (umount "),
+        (mounted, MANIFEST, &["restore"], 1, "unmount it (umount "),
     ] {
         let directory = scratch();
         let root = directory.path().join("root");
@@ -567,9 +567,9 @@ fn a_file_that_is_mounted_stays_and_the_plan_foresees_it() {
         (POLICY, &["apply"], 1, "to keep the policy that is mounted, use --existing keep"),
         (POLICY, &["status"], 3, "to keep the policy that is mounted, use --existing keep"),
         (POLICY, &["apply", "--existing", "keep"], 0, ""),
-        (MANIFEST, &["plan"], 1, "unmount it (umount /etc/kubernetes/manifests/kube-apiserver.yaml)"),
+        (MANIFEST, &["plan"], 1, "/etc/kubernetes/manifests/kube-apiserver.yaml), and run this again"),
         (MANIFEST, &["apply"], 1, "a file is mounted here"),
-        (STRAY, &["apply"], 1, "unmount it (umount /etc/kubernetes/manifests/kube-apiserver.backup)"),
+        (STRAY, &["apply"], 1, "/etc/kubernetes/manifests/kube-apiserver.backup), and run this again"),
         (KUBEADM, &["plan", "--kubeadm-config", KUBEADM], 1, "name that with --kubeadm-config"),
         (KUBEADM, &["apply", "--kubeadm-config", KUBEADM], 1, "a file is mounted here"),
         // Nobody named it, and the node belongs to a cluster.

@@ -33,8 +33,8 @@ const OVERHEAD: Duration = Duration::from_secs(5);
 /// How often kubectl may fail to end in time before the program asks it no more.
 const PATIENCE: usize = 2;
 
-/// How long kubectl may run until it is found out whether it hangs.
-const SLOW: Duration = Duration::from_secs(1);
+/// How long kubectl may run until it is found out whether it hangs. On a busy machine, it takes seconds to start.
+const SLOW: Duration = ANSWER_LIMIT;
 
 /// What this run has found out about kubectl and its credentials. It only saves time.
 static STUCK: AtomicUsize = AtomicUsize::new(0);
@@ -197,8 +197,8 @@ impl Kubectl {
         process::spawn(move || {
             if end.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
                 let alone = process::command(program, &["version", "--client"]);
-                let is_late =
-                    process::output(alone, "", ANSWER_LIMIT - SLOW).is_err_and(|why| process::is_late(&why));
+                let rest = limit.saturating_sub(SLOW);
+                let is_late = process::output(alone, "", rest).is_err_and(|why| process::is_late(&why));
                 found.store(is_late, Ordering::Relaxed);
             }
         })?;

@@ -399,9 +399,11 @@ fn replace(
         }
         // Another program may have made a file there meanwhile; it must not be replaced.
         None => {
-            // This fails for all but an empty directory.
-            if unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir).is_ok() {
-                undo.push(Undo::MakeDirectory(Rc::clone(slot)));
+            match unlinkat(&slot.dir, slot.name.as_str(), UnlinkatFlags::RemoveDir) {
+                Ok(()) => undo.push(Undo::MakeDirectory(Rc::clone(slot))),
+                // It is no empty directory.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENOTEMPTY | Errno::EEXIST) => {}
+                Err(errno) => return Err(failed(errno)),
             }
             slot.rename_new(&new, &slot.name)
         }

@@ -270,9 +270,9 @@ impl Planner<'_> {
         let loses_group = there.mode & 0o070 != 0 && there.gid != wanted.gid;
         if there.mode & 0o077 & !wanted.mode != 0 || loses_group {
             self.warn(format!(
-                "{path}: apply closes this directory to other users (until now, it has the mode {:04o} and the group \
-                 {}); if one of them reads the log, set storage.group to the number of a group of that user",
-                there.mode, there.gid
+                "{path}: apply closes this directory to other users (until now, it has the mode {:04o}); if one of them \
+                 reads the log, set storage.group to the number of a group of that user",
+                there.mode
             ));
         }
         let (path, before) = (path.to_owned(), there.clone());

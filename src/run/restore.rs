@@ -122,7 +122,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
                 log::warn!("{path} stays: {why}");
                 is_whole = false;
             }
-            forget_rollback(root, &manifest_path)?;
+            forget_rollback(root, &manifest_path);
             executed.backup
         }
     };
@@ -134,16 +134,18 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
             );
         }
     }
-    notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some())?);
+    notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some()));
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
 
 /// It is the restore now that decides what the cluster has, and not a rollback that is not finished.
-fn forget_rollback(root: &Root, manifest: &str) -> Result<()> {
-    if pending::unfinished_rollback(root, manifest)?.is_some() {
-        pending::end(root, manifest);
+/// The node is put back already, so an error is told and no more.
+fn forget_rollback(root: &Root, manifest: &str) {
+    match pending::unfinished_rollback(root, manifest) {
+        Ok(Some(_)) => pending::end(root, manifest),
+        Ok(None) => {}
+        Err(error) => log::warn!("{error:#}; run kube-audit-bootstrap restore again"),
     }
-    Ok(())
 }
 
 /// What is said of the files that somebody else changed or removed.
@@ -169,13 +171,18 @@ fn goes_on(root: &Root, path: &str, refusal: &Refusal) -> String {
 }
 
 /// What to say at the end. `is_empty`: there was nothing to do for a restore without an ID; `is_done`: it changed files.
-fn closing(root: &Root, sets: &[String], is_empty: bool, is_done: bool) -> Result<Option<String>> {
-    if is_empty {
-        return older(root, sets);
-    }
-    let stops = is_done && healing::is_enabled(root) && healing::history(root)?.restored.is_some();
-    let program = root.program();
-    Ok(stops.then(|| format!("self-healing and boots change nothing on this node until you run {program} apply")))
+fn closing(root: &Root, sets: &[String], is_empty: bool, is_done: bool) -> Option<String> {
+    let says = || {
+        if is_empty {
+            return older(root, sets);
+        }
+        let stops = is_done && healing::is_enabled(root) && healing::history(root)?.restored.is_some();
+        let program = root.program();
+        Ok(stops
+            .then(|| format!("self-healing and boots change nothing on this node until you run {program} apply")))
+    };
+    // The node is put back already.
+    says().unwrap_or_else(|error| Some(format!("{error:#}; see restore --list")))
 }
 
 /// Says which run before those of `sets` is still in place.
