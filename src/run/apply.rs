@@ -255,11 +255,7 @@ impl Changed<'_> {
         }
         let is_put_back = matches!(proof, Some(Verdict::PutBack(_)));
         if self.lock.is_some() && !self.is_boot {
-            let rolled_back = pending::unfinished_rollback(self.root, &self.manifest)?.filter(|_| is_put_back);
-            pending::end(self.root, &self.manifest);
-            if rolled_back.is_some() {
-                pending::mark_rollback(self.root, rolled_back.as_deref())?;
-            }
+            self.end_record(is_put_back);
         }
         let mut warnings = Vec::new();
         if let Some(id) = self.past.filter(|_| self.backup.is_none() && !is_put_back) {
@@ -303,6 +299,22 @@ impl Changed<'_> {
         }
         ensure!(why.is_empty(), "the API server audits, but not as this run left it: {}; {until}", why.join("; "));
         Ok(())
+    }
+
+    /// Removes the record of the proof, but not that of a rollback that is not finished. The files are as they will be,
+    /// so an error is told and no more.
+    fn end_record(&self, is_put_back: bool) {
+        let rolled_back = match is_put_back {
+            true => pending::unfinished_rollback(self.root, &self.manifest),
+            false => Ok(None),
+        };
+        let ended = rolled_back.and_then(|rolled_back| {
+            pending::end(self.root, &self.manifest);
+            rolled_back.map_or(Ok(()), |id| pending::mark_rollback(self.root, Some(&id)))
+        });
+        if let Err(error) = ended {
+            log::warn!("{error:#}; run kube-audit-bootstrap apply again");
+        }
     }
 
     fn prove(&self, mut before: Before, limit: Duration) -> Result<Verdict> {
