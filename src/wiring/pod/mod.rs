@@ -245,7 +245,9 @@ fn check_fields(kind: &str, node: &Node) -> Check {
         }
     }
     for (_, name, least, most) in NUMBERS.iter().filter(|(of, ..)| *of == kind) {
-        if let Some(found) = each(node, name).find(|found| !is_number(found, *least, *most)) {
+        // A null in a list is 0.
+        let fits = |found: &&Node| is_number(found, *least, *most) || found.is_null() && *least <= 0;
+        if let Some(found) = each(node, name).find(|found| !fits(found)) {
             return refuse(found.position, format!("{name} must be a number from {least} to {most}"));
         }
     }
@@ -1153,6 +1155,7 @@ spec:
             ("spec:\n", "spec:\n  terminationGracePeriodSeconds: -5\n"),
             ("spec:\n", "spec:\n  terminationGracePeriodSeconds: 1e18\n"),
             ("spec:\n", "spec:\n  hostUsers: false\n"),
+            ("spec:\n", "spec:\n  securityContext: {supplementalGroups: [null, 1]}\n"),
             (
                 "image: a",
                 "image: a, securityContext: {seccompProfile: {type: Localhost, localhostProfile: \" x \"}}",
