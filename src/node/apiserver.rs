@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::kubectl::{self, Answer};
-use super::process::{Runs, is_kubelet, is_of_user, place, program, running, started, words};
+use super::process::{Runs, is_kubelet, is_of_user, kubelets, place, program, running, started, words};
 use super::root::Root;
 use crate::audit::command_line;
 use crate::audit::metrics;
@@ -65,7 +65,7 @@ pub fn find_processes() -> Processes {
 
 /// When this node's kubelet started; `None` if none runs.
 pub fn kubelet_start() -> Option<SystemTime> {
-    running().filter(|(pid, _)| is_kubelet(*pid)).find_map(|(pid, _)| start_time(&read_process(pid)?))
+    kubelets().find_map(|pid| start_time(&read_process(pid)?))
 }
 
 /// Reads a process from `/proc`. `None` if it has ended.

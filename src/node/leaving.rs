@@ -1,10 +1,10 @@
 //! What the kubelet still has of a pod that it ends. `plan::hiding` says what that shows.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::apiserver::read_process;
-use super::process::{groups_of_pod, is_kubelet, is_static, pod_of, running};
+use super::process::{groups_of_pod, is_static, kubelets, pod_of, running};
 use crate::facts::server::Remains;
 
 /// The kubelet's own directory, unless `--root-dir` says otherwise.
@@ -38,7 +38,7 @@ impl Traces {
     }
 
     fn of_groups(uid: &str, groups: &[(String, String)]) -> Option<Traces> {
-        let kubelet = kubelet()?;
+        let kubelet = kubelets().next()?;
         // The kubelet may see other file systems of control groups than this program does.
         let seen = |path: &str| PathBuf::from(format!("/proc/{kubelet}/root{path}"));
         let groups = groups.iter().map(|(controllers, path)| seen(&format!("/sys/fs/cgroup/{controllers}{path}")));
@@ -63,7 +63,7 @@ impl Traces {
 
 /// Whether the kernel tells the kubelet of changes in a directory.
 pub fn is_watched(inode: u64) -> bool {
-    let Some(kubelet) = kubelet() else { return false };
+    let Some(kubelet) = kubelets().next() else { return false };
     let entries = fs::read_dir(format!("/proc/{kubelet}/fdinfo")).into_iter().flatten().flatten();
     entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| watches(&text, inode))
 }
@@ -72,11 +72,6 @@ pub fn is_watched(inode: u64) -> bool {
 fn watches(text: &str, inode: u64) -> bool {
     let inode = format!("ino:{inode:x}");
     text.lines().any(|line| line.starts_with("inotify ") && line.split(' ').any(|word| word == inode))
-}
-
-/// The process of this node's kubelet.
-pub fn kubelet() -> Option<i32> {
-    running().map(|(pid, _)| pid).find(|pid| is_kubelet(*pid) && Path::new(&format!("/proc/{pid}/root")).exists())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use super::apiserver::{self, Processes};
 use super::kubelet;
 use super::opening::{Expected, open_known};
-use super::process::{is_kubelet, is_static, pod_of, running, words};
+use super::process::{is_static, kubelets, pod_of, words};
 use super::root::Root;
 use crate::audit::log::last_words;
 use crate::facts::server::Process;
@@ -249,7 +249,7 @@ fn end_of(path: &Path, limit: u64) -> Result<String> {
 /// `pkg/util/node`).
 fn node_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (pid, _) in running().filter(|(pid, _)| is_kubelet(*pid)) {
+    for pid in kubelets() {
         let words = words(pid);
         let name = kubelet::flag(words.get(1..).unwrap_or_default(), "hostname-override");
         names.extend(name.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty()));

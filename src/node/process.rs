@@ -51,6 +51,11 @@ pub fn is_kubelet(pid: i32) -> bool {
     program(pid).as_deref() == Some("kubelet") && is_of_node(pid)
 }
 
+/// The processes of this node's kubelet.
+pub fn kubelets() -> impl Iterator<Item = i32> {
+    running().map(|(pid, _)| pid).filter(|pid| is_kubelet(*pid))
+}
+
 /// Whether the user of this program, the root user, runs a process.
 pub fn is_of_user(pid: i32) -> bool {
     user_of(pid) == Some(geteuid().as_raw())

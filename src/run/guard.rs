@@ -12,11 +12,12 @@ use anyhow::{Result, bail};
 
 use crate::node::apiserver::read_process;
 use crate::node::hidden;
-use crate::node::leaving::{Traces, kubelet};
+use crate::node::leaving::Traces;
 use crate::node::lock::Lock;
 pub use crate::node::net::GUARD;
 use crate::node::net::remove_line;
 use crate::node::outgoing::Outgoing;
+use crate::node::process::kubelets;
 use crate::node::root::Root;
 use crate::plan::hiding::{HiddenSight, Hiding};
 
@@ -104,8 +105,12 @@ impl Successor {
             }
             self.ended = Some(Instant::now());
         }
-        let sight =
-            HiddenSight { runs, listens: false, kubelet: kubelet().is_some(), remains: self.traces.look() };
+        let sight = HiddenSight {
+            runs,
+            listens: false,
+            kubelet: kubelets().next().is_some(),
+            remains: self.traces.look(),
+        };
         let is_late = self.ended.is_some_and(|ended| ended.elapsed() >= FINISHED);
         is_late || self.hiding.next(sight, after).is_some()
     }

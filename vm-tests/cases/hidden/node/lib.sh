@@ -1,19 +1,6 @@
 HIDDEN=/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden
 LINE=/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf
 
-# policy USER: configures a policy that names a user, and so differs from another one.
-policy() {
-    configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}'
-    cat >/etc/kube-audit-bootstrap/policy.yaml <<END
-apiVersion: audit.k8s.io/v1
-kind: Policy
-rules:
-- level: Metadata
-  users: [$1]
-- level: Metadata
-END
-}
-
 # The processes that guard the hidden manifest.
 guards() { pgrep -f '^[^ ]*kube-audit-bootstrap guard-hidden-manifest '; }
 is_hidden() { [ -e "$HIDDEN" ] && [ ! -e "$MANIFEST" ]; }
