@@ -200,8 +200,9 @@ impl<'a> Scan<'a> {
     fn of(arguments: &'a [String], switches: &[&str]) -> Scan<'a> {
         let found = Arguments::of(arguments, |name| switches.contains(&name), LETTERS);
         let end = found.end.unwrap_or(arguments.len());
-        // cobra takes no empty word for a command.
-        let words = found.words.iter().copied().filter(|at| *at < end && !arguments[*at].is_empty()).collect();
+        // cobra takes no empty word and no lone dash for a command.
+        let is_command = |at: &usize| *at < end && !["", "-"].contains(&arguments[*at].as_str());
+        let words = found.words.iter().copied().filter(is_command).collect();
         Scan { words, arguments: found, end }
     }
 
@@ -582,6 +583,7 @@ mod tests {
             ("join 10.0.0.1:6443 --token t --control-plane", "join"),
             ("upgrade apply v1.37.2", "upgrade"),
             ("upgrade --yes apply", "upgrade"),
+            ("- --v=6 upgrade apply", "upgrade"),
             ("upgrade apply -y --force v1.37.2 --config f", "upgrade"),
             ("upgrade node", "upgrade"),
             ("init phase control-plane apiserver", "init"),
