@@ -12,11 +12,12 @@
 //! | bare | previous | new | | the same |
 //! | hidden | | new | previous | the guard, the boot or the next run puts the new one in place |
 //! | shown | new | | previous | the new manifest stays; the next run removes the line |
-//! | booted | new | new | previous | systemd has copied it; the next run removes what is hidden, and the line |
+//! | booted | link to hidden | new | previous | the kubelet reads the link; the next run puts the new one in place |
 //!
 //! The new manifest is whole and durable before it gets the name that hides. No state has another manifest hidden than
 //! the one that the kubelet must run next: [`show_again`] hides the one that was there, a [`Hide`] the new one. What
-//! somebody else writes at the manifest's own name meanwhile counts, and what is hidden then goes.
+//! somebody else writes at the manifest's own name meanwhile counts, and what is hidden then goes. The link that a boot
+//! makes there is no such thing ([`net`]).
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,17 +27,16 @@ use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
 use super::leaving::Traces;
-use super::names::{hidden_name, kept_name};
+use super::names::{hidden_name, hidden_path, kept_name};
 use super::net::{self, Net};
 use super::root::{Root, Slot, warn_on_error};
-use crate::facts::file::Attributes;
 use crate::facts::server::Remains;
 
 /// How long [`show_again`] hides the manifest: long enough for the kubelet to notice.
 const HIDDEN: Duration = Duration::from_secs(2);
 
 /// What spreads a net under a manifest: [`Net::spread`], or in tests, nothing.
-type Spread = fn(&Root, &Slot, &Attributes, &[String]) -> Result<Option<Net>>;
+type Spread = fn(&Root, &Slot, &[String]) -> Result<Net>;
 
 /// How a manifest is hidden while a new one takes its place.
 #[derive(Debug)]
@@ -57,15 +57,15 @@ impl Hide {
     pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Vec<String>) -> Result<Hide> {
         net::check(root, path)?;
         let traces = traces.context("the control group of its pod can't be seen")?;
-        let spread: Spread = |root, slot, attributes, ends| Net::spread(root, slot, attributes, ends).map(Some);
+        let spread: Spread = |root, slot, ends| Net::spread(root, &slot.path, ends);
         Ok(Hide { path: path.to_owned(), traces, ends, spread })
     }
 
-    /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had.
+    /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had, without a guard.
     #[cfg(test)]
     pub(super) fn in_test(path: &str, has_net: bool) -> Hide {
-        let none: Spread = |_, _, _, _| Err(anyhow!("no net"));
-        let some: Spread = |_, _, _, _| Ok(None);
+        let none: Spread = |_, _, _| Err(anyhow!("no net"));
+        let some: Spread = |root, slot, _| Net::with_line(root, &slot.path);
         let spread = if has_net { some } else { none };
         Hide { path: path.to_owned(), traces: Traces::none(), ends: Vec::new(), spread }
     }
@@ -80,8 +80,8 @@ impl Hide {
     /// # Errors
     ///
     /// There is no net, or the file system reports an error. Then `new` has its name again.
-    pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str, to: &Attributes) -> Result<Hidden> {
-        let net = (self.spread)(root, slot, to, &self.ends)?;
+    pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str) -> Result<Hidden> {
+        let net = (self.spread)(root, slot, &self.ends)?;
         let hidden = hidden_name(&slot.name);
         let staged = slot.rename(new, &hidden).and_then(|()| {
             slot.sync().inspect_err(|_| {
@@ -99,7 +99,7 @@ impl Hide {
 pub struct Hidden {
     slot: Rc<Slot>,
     traces: Traces,
-    net: Option<Net>,
+    net: Net,
     is_shown: bool,
 }
 
@@ -133,9 +133,7 @@ impl Hidden {
         }
         let shown = show(&self.slot);
         self.is_shown = shown.is_ok();
-        if let Some(net) = &mut self.net {
-            net.stays = shown.is_err();
-        }
+        self.net.stays = shown.is_err();
         shown.map_err(|errno| {
             anyhow!(
                 "{}: can't put it in place ({}); run kube-audit-bootstrap apply, which tries again",
@@ -156,12 +154,18 @@ impl Drop for Hidden {
 fn show(slot: &Slot) -> nix::Result<()> {
     let hidden = hidden_name(&slot.name);
     match slot.rename_new(&hidden, &slot.name) {
+        Err(Errno::EEXIST) if is_link_to_hidden(slot) => slot.rename(&hidden, &slot.name)?,
         Err(Errno::EEXIST) => slot.remove(&hidden)?,
         // The guard was quicker.
         Err(Errno::ENOENT) => {}
         other => other?,
     }
     slot.sync()
+}
+
+/// Whether a boot has made a link to what is hidden (`net`).
+fn is_link_to_hidden(slot: &Slot) -> bool {
+    hidden_path(&slot.path).is_ok_and(|hidden| slot.is_link_to(&hidden))
 }
 
 /// Hides a manifest from the kubelet for a moment, so that the kubelet restarts the pod even if it sees no change
@@ -184,11 +188,13 @@ pub fn show_again(root: &Root, path: &str) -> Result<()> {
     shown.map_err(|errno| root.error("restart the pod of", path, errno))
 }
 
-/// Whether the manifest is hidden: by a run that still works, or that was interrupted.
+/// Whether the manifest is hidden: by a run that still works, or that was interrupted. A link that a boot has made to it
+/// counts as hidden, too.
 pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
-    let Some((dir, name)) = path.rsplit_once('/') else { return Ok(false) };
-    let hidden = format!("{dir}/{}", hidden_name(name));
-    Ok(root.stat(path)?.is_none() && root.stat(&hidden)?.is_some())
+    if root.stat(&hidden_path(path)?)?.is_none() {
+        return Ok(false);
+    }
+    Ok(root.stat(path)?.is_none() || is_link_to_hidden(&root.slot(path)?))
 }
 
 /// Puts back a manifest that an interrupted run left hidden. Call it with the lock held.
@@ -237,8 +243,9 @@ mod tests {
         execute_hiding(&node.root, &changes, &Why::Apply, at(0), Some(hide)).unwrap().hidden
     }
 
+    /// systemd has a directory for the line of the next boot.
     fn node() -> Node {
-        Node::with(&[(MANIFEST, "old")])
+        Node::with(&[(MANIFEST, "old"), ("/etc/tmpfiles.d/other.conf", "")])
     }
 
     #[test]
@@ -249,6 +256,7 @@ mod tests {
             let mut hidden = hide(&node, true).unwrap();
             assert!(is_hidden(&node.root, MANIFEST).unwrap());
             assert_eq!((node.text(NAME).as_str(), node.mode(NAME), node.exists(KEPT)), ("new", 0o600, false));
+            assert!(node.exists(LINE));
             assert_eq!(node.sets(), ["20261124T121326Z"], "the backup is whole");
             if is_shown {
                 hidden.show().unwrap();
@@ -275,12 +283,18 @@ mod tests {
     /// systemd takes its time to start the guard.
     #[test]
     fn what_somebody_does_while_the_net_is_spread_is_not_lost() {
-        let saves: Spread = |_, slot, _, _| Ok(slot.create(&slot.name, b"saved", None).map(|()| None)?);
-        let saves_without_net: Spread = |_, slot, _, _| {
+        let saves: Spread = |root, slot, _| {
+            slot.create(&slot.name, b"saved", None)?;
+            Net::with_line(root, &slot.path)
+        };
+        let saves_without_net: Spread = |_, slot, _| {
             slot.create(&slot.name, b"saved", None)?;
             Err(anyhow!("no net"))
         };
-        let removes: Spread = |_, slot, _, _| Ok(slot.remove(&slot.name).map(|()| None)?);
+        let removes: Spread = |root, slot, _| {
+            slot.remove(&slot.name)?;
+            Net::with_line(root, &slot.path)
+        };
         for (spread, left) in [(saves, Some("saved")), (saves_without_net, Some("saved")), (removes, None)] {
             let node = node();
             let changes = [node.write(MANIFEST, "new")];
@@ -289,7 +303,7 @@ mod tests {
                 execute_hiding(&node.root, &changes, &Why::Apply, at(0), Some(hide)).unwrap_err().to_string();
             assert!(error.contains("changed by another program meanwhile"), "{error}");
             assert_eq!(node.exists(MANIFEST).then(|| node.text(MANIFEST)).as_deref(), left);
-            assert!(![NAME, KEPT].iter().any(|name| node.exists(name)), "{:?}", node.names());
+            assert!(![NAME, KEPT, LINE].iter().any(|name| node.exists(name)), "{:?}", node.names());
         }
     }
 
@@ -329,18 +343,27 @@ mod tests {
             ("bare", Some("old"), Some("new"), None, "old"),
             ("hidden", None, Some("new"), Some("old"), "new"),
             ("shown", Some("new"), None, Some("old"), "new"),
-            ("booted", Some("new"), Some("new"), Some("old"), "new"),
+            ("booted", Some("-> hidden"), Some("new"), Some("old"), "new"),
         ] {
             let node = node();
             node.apply(&[node.write(MANIFEST, "first")], 0).unwrap();
             std::fs::remove_file(node.host(MANIFEST)).unwrap();
-            for (path, text) in [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("C a"))] {
-                text.inspect(|text| node.put(path, text));
+            for (path, text) in [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("L a"))] {
+                match text {
+                    Some("-> hidden") => node.link(path, NAME),
+                    Some(text) => node.put(path, text),
+                    None => {}
+                }
             }
-            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), there.is_none(), "{state}");
+            let is_away = ["hidden", "booted"].contains(&state);
+            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), is_away, "{state}");
             assert!(leftovers::exist(&node.root).unwrap(), "{state}");
+            // A run may tidy up before it looks at the manifest.
+            leftovers::clear(&node.root).unwrap();
+            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), is_away, "{state}");
             unhide(&node.root, MANIFEST).unwrap();
             assert_eq!(node.text(MANIFEST), comes, "{state}");
+            assert!(node.host(MANIFEST).symlink_metadata().unwrap().is_file(), "{state}");
             node.apply(&[], 1).unwrap();
             assert_eq!(node.text(MANIFEST), comes, "{state}");
             assert!(!leftovers::exist(&node.root).unwrap(), "{state}");

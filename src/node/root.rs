@@ -737,6 +737,11 @@ impl Slot {
         fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| identity(&stat))
     }
 
+    /// Whether this is a link with this target.
+    pub fn is_link_to(&self, target: &str) -> bool {
+        readlinkat(&self.dir, self.name.as_str()).is_ok_and(|found| found == target)
+    }
+
     /// Reads the regular file with this name. `None` if there is none.
     pub fn read(&self, root: &Root, limit: usize) -> Result<Option<Snapshot>> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

@@ -47,4 +47,6 @@ step 'another API server runs' another_api_is_ready
 step 'the guard is gone, and the line for the next boot' eventually has_no_net
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-step 'systemd copies the hidden manifest to its place at a boot' copies_at_boot
+policy fifth
+LIMIT=200 step 'a run hides the manifest' hide
+step 'its node goes down then' cut_off

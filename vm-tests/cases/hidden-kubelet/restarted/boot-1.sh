@@ -1,0 +1,24 @@
+step 'the API server answers' eventually api_is_ready
+step 'its pod is ready' eventually api_pod_is_ready
+ask_api
+LIMIT=300 step 'apply --wait proves the API server' kube-audit-bootstrap apply --wait "$LONG"
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+policy today
+mv /etc/tmpfiles.d /etc/tmpfiles.away
+forget_answers
+LIMIT=300 step 'without a net nothing is hidden' \
+    says_nothing_of 'has finished the previous pod' kube-audit-bootstrap apply --wait "$LONG"
+today=$(absence)
+mv /etc/tmpfiles.away /etc/tmpfiles.d
+LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
+
+ask_numbers 500
+disturbed 'stops for 5 s' without_kubelet 5
+ask_no_more
+step 'every request that was answered has one event' eventually all_are_recorded
+
+# A kubelet that starts gives a pod without a manifest one second to end (kubernetes `pkg/kubelet/kubelet.go`,
+# `SyncTerminatingRuntimePod`), and so the API server may lose events. So nobody asks it.
+disturbed restarts systemctl restart kubelet
+disturbed 'stops for 1 s' without_kubelet 1
