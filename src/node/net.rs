@@ -97,7 +97,12 @@ impl Drop for Net {
     fn drop(&mut self) {
         if !self.stays {
             let removed = self.line.remove(&self.line.name).and_then(|()| self.line.sync());
-            warn_on_error(removed.map_err(|errno| anyhow!("can't remove {LINE} ({})", errno.desc())));
+            warn_on_error(removed.map_err(|errno| {
+                anyhow!(
+                    "can't remove {LINE} ({}); run kube-audit-bootstrap apply, which tries again",
+                    errno.desc()
+                )
+            }));
         }
     }
 }

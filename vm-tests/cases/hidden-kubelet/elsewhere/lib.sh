@@ -33,5 +33,8 @@ unbind() { umount /etc/kubernetes/manifests && in_place "/etc/kubernetes/bound/$
 in_memory() {
     cp -a /etc/kubernetes/manifests /etc/kubernetes/copy &&
         mount -t tmpfs -o mode=0700 tmpfs /etc/kubernetes/manifests &&
-        cp -a /etc/kubernetes/copy/. /etc/kubernetes/manifests/ && systemctl restart kubelet
+        cp -a /etc/kubernetes/copy/. /etc/kubernetes/manifests/ && systemctl restart kubelet && eventually is_watched
+}
+is_watched() {
+    grep -q "^inotify .*ino:$(printf %x "$(stat -c %i /etc/kubernetes/manifests)") " "/proc/$(pgrep -x kubelet)/fdinfo/"*
 }

@@ -22,3 +22,13 @@ step 'every request that was answered has one event' eventually all_are_recorded
 # `SyncTerminatingRuntimePod`), and so the API server may lose events. So nobody asks it.
 disturbed restarts systemctl restart kubelet
 disturbed 'stops for 1 s' without_kubelet 1
+
+bad_webhook
+edit_in_rollback &
+LIMIT=400 step 'a rollback hides the manifest, and somebody else writes one' \
+    exits 4 kube-audit-bootstrap apply --wait "$LONG"
+step 'it did so while it was hidden' test -e "$WORK/edited"
+step 'an API server runs with what somebody else wrote' eventually has_word --v=3
+step 'it has no webhook' lacks audit-webhook "$MANIFEST"
+step 'it answers' eventually api_is_ready
+step 'nothing is left' eventually has_no_net
