@@ -22,15 +22,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
-use super::leaving::Traces;
+use super::leaving::{Traces, is_watched};
 use super::names::{hidden_name, hidden_path, kept_name};
 use super::net::{self, Net};
-use super::root::{Root, Slot, warn_on_error};
+use super::root::{Root, Slot, split, warn_on_error};
+use crate::facts::file::Snapshot;
 use crate::facts::server::Remains;
+use crate::yaml::tree::MAX_BYTES;
 
 /// How long [`show_again`] hides the manifest: long enough for the kubelet to notice.
 const HIDDEN: Duration = Duration::from_secs(2);
@@ -56,6 +58,11 @@ impl Hide {
     /// Why it is not hidden.
     pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Vec<String>) -> Result<Hide> {
         net::check(root, path)?;
+        let directory = root.stat(split(path)?.0)?.map(|directory| directory.identity.inode);
+        ensure!(
+            directory.is_some_and(is_watched),
+            "nothing tells the kubelet of changes in the manifest directory"
+        );
         let traces = traces.context("the control group of its pod can't be seen")?;
         let spread: Spread = |root, slot, ends| Net::spread(root, &slot.path, ends);
         Ok(Hide { path: path.to_owned(), traces, ends, spread })
@@ -83,14 +90,19 @@ impl Hide {
     pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str) -> Result<Hidden> {
         let net = (self.spread)(root, slot, &self.ends)?;
         let hidden = hidden_name(&slot.name);
-        let staged = slot.rename(new, &hidden).and_then(|()| {
-            slot.sync().inspect_err(|_| {
-                // The first error is the one to report.
-                let _ = slot.rename(&hidden, new);
-            })
+        let content = slot
+            .rename(new, &hidden)
+            .and_then(|()| slot.sync())
+            .map_err(|errno| root.error("hide the new manifest beside", &slot.path, errno));
+        let content = content.and_then(|()| {
+            let content = root.read(&hidden_path(&slot.path)?, MAX_BYTES)?;
+            content.with_context(|| format!("{}: something removes what is hidden", slot.path))
         });
-        staged.map_err(|errno| root.error("hide the new manifest beside", &slot.path, errno))?;
-        Ok(Hidden { slot: Rc::clone(slot), traces: self.traces, net, is_shown: false })
+        let content = content.inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = slot.rename(&hidden, new);
+        })?;
+        Ok(Hidden { slot: Rc::clone(slot), content, traces: self.traces, net, is_shown: false })
     }
 }
 
@@ -98,6 +110,7 @@ impl Hide {
 #[derive(Debug)]
 pub struct Hidden {
     slot: Rc<Slot>,
+    content: Snapshot,
     traces: Traces,
     net: Net,
     is_shown: bool,
@@ -131,7 +144,7 @@ impl Hidden {
         if self.is_shown {
             return Ok(());
         }
-        let shown = show(&self.slot);
+        let shown = show(&self.slot, Some(&self.content));
         self.is_shown = shown.is_ok();
         self.net.stays = shown.is_err();
         shown.map_err(|errno| {
@@ -150,12 +163,19 @@ impl Drop for Hidden {
     }
 }
 
-/// Gives what is hidden the manifest's own name. What another program wrote there meanwhile counts.
-fn show(slot: &Slot) -> nix::Result<()> {
+/// Gives what is hidden the manifest's own name. What another program wrote there meanwhile counts. `content`: what is
+/// hidden, as far as it is known: another program may remove a file that it does not know.
+fn show(slot: &Slot, content: Option<&Snapshot>) -> nix::Result<()> {
     let hidden = hidden_name(&slot.name);
     match slot.rename_new(&hidden, &slot.name) {
         Err(Errno::EEXIST) if is_link_to_hidden(slot) => slot.rename(&hidden, &slot.name)?,
         Err(Errno::EEXIST) => slot.remove(&hidden)?,
+        Err(Errno::ENOENT) if slot.identity_of(&slot.name) == Err(Errno::ENOENT) => {
+            let content = content.ok_or(Errno::ENOENT)?;
+            log::warn!("{}: something else removed it while it was hidden; writing it again", slot.path);
+            slot.create(&hidden, &content.bytes, Some(&content.attributes))?;
+            slot.rename_new(&hidden, &slot.name)?;
+        }
         // The guard was quicker.
         Err(Errno::ENOENT) => {}
         other => other?,
@@ -169,7 +189,7 @@ fn is_link_to_hidden(slot: &Slot) -> bool {
 }
 
 /// Hides a manifest from the kubelet for a moment, so that the kubelet restarts the pod even if it sees no change
-/// (kubernetes/kubernetes#109596). Only SIGKILL can interrupt this; [`unhide`] repairs that.
+/// (kubernetes/kubernetes#109596). Only SIGKILL can interrupt this; where a net can be had, it repairs that.
 ///
 /// # Errors
 ///
@@ -177,14 +197,20 @@ fn is_link_to_hidden(slot: &Slot) -> bool {
 pub fn show_again(root: &Root, path: &str) -> Result<()> {
     let slot = root.slot(path)?;
     let hidden = hidden_name(&slot.name);
+    let net = Net::spread(root, path, &[]);
+    let mut net = net.inspect_err(|why| log::info!("{path}: hidden without a net: {why:#}")).ok();
+    let content = root.read(path, MAX_BYTES)?;
     let all = SigSet::all();
     all.thread_block()?;
     let shown = || -> nix::Result<()> {
         slot.rename(&slot.name, &hidden)?;
         std::thread::sleep(HIDDEN);
-        show(&slot)
+        show(&slot, content.as_ref())
     }();
     all.thread_unblock()?;
+    if let Some(net) = &mut net {
+        net.stays = shown.is_err();
+    }
     shown.map_err(|errno| root.error("restart the pod of", path, errno))
 }
 
@@ -217,7 +243,7 @@ pub fn unhide(root: &Root, path: &str) -> Result<()> {
 /// The file system reports an error.
 pub fn put_in_place(root: &Root, path: &str) -> Result<()> {
     if is_hidden(root, path)? {
-        show(&root.slot(path)?).map_err(|errno| root.error("put back", path, errno))?;
+        show(&root.slot(path)?, None).map_err(|errno| root.error("put back", path, errno))?;
     }
     Ok(())
 }
@@ -320,6 +346,17 @@ mod tests {
         node.put(MANIFEST, "changed since");
         drop(hidden);
         assert_eq!((node.text(MANIFEST).as_str(), node.exists(NAME)), ("changed since", false));
+    }
+
+    /// Such as `rsync --delete`.
+    #[test]
+    fn what_something_else_removes_while_it_is_hidden_is_written_again() {
+        let node = node();
+        let names = node.names();
+        let mut hidden = hide(&node, true).unwrap();
+        std::fs::remove_file(node.host(NAME)).unwrap();
+        hidden.show().unwrap();
+        assert_eq!((node.text(MANIFEST).as_str(), node.mode(MANIFEST), node.names()), ("new", 0o600, names));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
 use super::apiserver::read_process;
-use super::leaving::is_watched;
 use super::names::hidden_path;
 use super::process::{self, running, words};
 use super::root::{Root, Slot, split, warn_on_error};
@@ -30,15 +29,17 @@ pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf"
 /// How long systemd may take to start the guard.
 const START: Duration = Duration::from_secs(5);
 
-/// The settings of the guard's service: it ends only by itself, or when the machine shuts down. What can't be run is
-/// not tried for ever.
-const SETTINGS: [&str; 6] = [
+/// The settings of the guard's service: it ends only by itself. It does not heed a stop ([`crate::run::guard`]), after
+/// which systemd would not start it again, and has this time to put the manifest in place. What can't be run is not tried
+/// for ever.
+const SETTINGS: [&str; 7] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
     "--property=RestartSec=100ms",
     "--property=StartLimitIntervalSec=1min",
     "--property=StartLimitBurst=30",
-    "--property=TimeoutStopSec=5s",
+    "--property=TimeoutStopSec=90s",
+    "--property=IgnoreOnIsolate=yes",
 ];
 
 /// The net under a hidden manifest, for as long as this value exists.
@@ -50,7 +51,7 @@ pub struct Net {
     pub stays: bool,
 }
 
-/// Whether a net can be had for the manifest at `path`, and whether the kubelet notices at once that it is hidden.
+/// Whether a net can be had for the manifest at `path`.
 ///
 /// # Errors
 ///
@@ -64,7 +65,6 @@ pub fn check(root: &Root, path: &str) -> Result<()> {
         |path: &str| -> Result<_> { Ok(root.stat(path)?.with_context(|| format!("{path}: missing"))?.identity) };
     let directory = identity(split(path)?.0)?;
     ensure!(directory.device == identity("/")?.device, "the manifest directory is on a file system of its own");
-    ensure!(is_watched(directory.inode), "nothing tells the kubelet of changes in the manifest directory");
     // sd_booted(3)
     ensure!(Path::new("/run/systemd/system").is_dir(), "systemd doesn't run");
     process::installed("systemd-run")?;

@@ -87,6 +87,11 @@ impl Outgoing {
         outgoing
     }
 
+    /// Whether it has begun to end: it accepts no connections any more.
+    pub fn is_ending(&self) -> bool {
+        self.listened && !self.listens()
+    }
+
     /// Whether it accepts connections.
     pub fn listens(&self) -> bool {
         apiserver::is_listening(&self.process)

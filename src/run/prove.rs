@@ -91,7 +91,7 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
     let proved = Watch::begin(root, &path, manifest.text, &Before::default())
-        .and_then(|watch| watch.prove(root, limit))
+        .and_then(|mut watch| watch.prove(root, limit))
         .map_err(|error| explained(root, &path, error, &advice))?;
     let warnings = doubts(root, &path, &advice);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
@@ -299,7 +299,7 @@ impl Watch {
     /// # Errors
     ///
     /// There is no proof. The error says why, with the last message of an API server that ended.
-    pub fn prove(mut self, root: &Root, limit: Duration) -> Result<Proved> {
+    pub fn prove(&mut self, root: &Root, limit: Duration) -> Result<Proved> {
         let start = Instant::now();
         let Auditing { flags, words, .. } = self.auditing.clone();
         let mut proof = Proof::new(flags, words, self.old.clone(), self.wants_event(), limit);
@@ -727,7 +727,7 @@ fn exceptions(left: &[String], shared: &[String]) -> String {
 pub fn prove_or_go_back(
     root: &Root,
     path: &str,
-    before: Before,
+    mut before: Before,
     id: Option<&str>,
     limit: Duration,
 ) -> Result<Verdict> {
@@ -737,15 +737,18 @@ pub fn prove_or_go_back(
     let processes = before.processes.clone();
     let drain = before.drain;
     let mut written = before.written.clone();
-    let prove = || -> Result<Proved> {
+    let mut outgoing = None;
+    let mut prove = || -> Result<Proved> {
         // Something else may have changed the manifest already, or it is hidden.
         let text = match &written {
             Some(written) => written.clone(),
             None => written.insert(read()?).clone(),
         };
         let mut watch = Watch::begin(root, path, text, &before)?;
-        (watch.outgoing, watch.hidden) = (before.outgoing, before.hidden);
-        watch.prove(root, limit)
+        (watch.outgoing, watch.hidden) = (before.outgoing.take(), before.hidden.take());
+        let proved = watch.prove(root, limit);
+        outgoing = watch.outgoing.take();
+        proved
     };
     let why = match prove() {
         Ok(proved) => return Ok(Verdict::Proved(proved)),
@@ -757,7 +760,7 @@ pub fn prove_or_go_back(
             "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
         )
     };
-    let returned = |back| Watch::for_return(root, path, back).and_then(|watch| watch.prove(root, limit));
+    let returned = |back| Watch::for_return(root, path, back).and_then(|mut watch| watch.prove(root, limit));
     if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
         if returned(Before::default()).is_ok() {
@@ -768,9 +771,12 @@ pub fn prove_or_go_back(
         }
     }
     progress(start.elapsed(), &format!("{why}; rolling back"));
-    // A process that failed must not count as the one that returns.
+    // A process that failed must not count as the one that returns, nor one that ends because its manifest was changed.
+    let outgoing = outgoing.filter(|(outgoing, _)| outgoing.is_ending());
+    let is_ending =
+        |process: &Process| outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.process == *process);
     let mut failed = processes_of(root, path);
-    failed.retain(|process| !processes.contains(process));
+    failed.retain(|process| !processes.contains(process) || is_ending(process));
     let (RollBack { changes, mut left, shared, keeps_settings }, mut back) = match put_back(root, path, id, drain)
     {
         Ok(done) => done,
@@ -788,6 +794,7 @@ pub fn prove_or_go_back(
         }
     };
     back.processes = if changes.iter().any(|change| change.path() == path) { failed } else { Vec::new() };
+    back.outgoing = outgoing.or(back.outgoing);
     // A manifest that stays with its settings needs the same settings at the next upgrade.
     let audits = |text: &String| {
         manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
