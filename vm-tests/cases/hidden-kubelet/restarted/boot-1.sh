@@ -13,13 +13,10 @@ today=$(absence)
 mv /etc/tmpfiles.away /etc/tmpfiles.d
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-ask_numbers 500
+# A kubelet that starts gives a pod whose manifest is gone one second to end, and starts the new one beside it
+# (kubernetes `pkg/kubelet/kubelet.go`, `SyncTerminatingRuntimePod`). The API server may lose events by that, and the
+# new one may find its port taken, and start again. So neither is judged here.
 disturbed 'stops for 5 s' without_kubelet 5
-ask_no_more
-step 'every request that was answered has one event' eventually all_are_recorded
-
-# A kubelet that starts gives a pod without a manifest one second to end (kubernetes `pkg/kubelet/kubelet.go`,
-# `SyncTerminatingRuntimePod`), and so the API server may lose events. So nobody asks it.
 disturbed restarts systemctl restart kubelet
 disturbed 'stops for 1 s' without_kubelet 1
 
