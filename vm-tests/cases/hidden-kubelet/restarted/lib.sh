@@ -18,11 +18,12 @@ disturbed() {
 }
 # is_not_longer SECONDS TODAY: but for chance. Where nothing is hidden, the kubelet looks again after 10 to 15 s.
 is_not_longer() { awk -v a="$1" -v today="$2" 'BEGIN { exit !(a > 0 && today > 0 && a <= today + 8) }'; }
-# edit_in_rollback: writes another manifest as soon as a rollback has hidden the previous one.
+# edit_in_rollback: writes another manifest as soon as a rollback has hidden the previous one, which has no webhook.
 edit_in_rollback() {
-    until is_hidden && grep audit-webhook-config-file "$HIDDEN" >"$WORK/hides"; do sleep 0.02; done
-    until is_hidden && ! grep audit-webhook-config-file "$HIDDEN" >"$WORK/hides"; do sleep 0.02; done
-    sed 's/^    - --allow-privileged=true$/&\n    - --v=3/' "$HIDDEN" >/etc/kubernetes/manifests/.edited &&
+    # Read once: the run may rename it between two looks.
+    until is_hidden && cp "$HIDDEN" "$WORK/hides" && grep -q image: "$WORK/hides" &&
+        ! grep -q audit-webhook-config-file "$WORK/hides"; do sleep 0.02; done
+    sed 's/^    - --allow-privileged=true$/&\n    - --v=3/' "$WORK/hides" >/etc/kubernetes/manifests/.edited &&
         mv /etc/kubernetes/manifests/.edited "$MANIFEST" && touch "$WORK/edited"
 }
 # has_word WORD: the API server that runs has the word on its command line.
