@@ -262,6 +262,9 @@ mod tests {
     const NAME: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden";
     const KEPT: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-old";
 
+    /// The line, before it has its name.
+    const NEW_LINE: &str = "/etc/tmpfiles.d/.kube-audit-bootstrap-hidden.conf.kube-audit-bootstrap";
+
     /// Hides `new` in the place of what is there.
     fn hide(node: &Node, has_net: bool) -> Option<Hidden> {
         let changes = [node.write(MANIFEST, "new")];
@@ -385,7 +388,9 @@ mod tests {
             let node = node();
             node.apply(&[node.write(MANIFEST, "first")], 0).unwrap();
             std::fs::remove_file(node.host(MANIFEST)).unwrap();
-            for (path, text) in [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("L a"))] {
+            for (path, text) in
+                [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("L a")), (NEW_LINE, Some("L"))]
+            {
                 match text {
                     Some("-> hidden") => node.link(path, NAME),
                     Some(text) => node.put(path, text),
@@ -404,7 +409,7 @@ mod tests {
             node.apply(&[], 1).unwrap();
             assert_eq!(node.text(MANIFEST), comes, "{state}");
             assert!(!leftovers::exist(&node.root).unwrap(), "{state}");
-            for path in [NAME, KEPT, LINE] {
+            for path in [NAME, KEPT, LINE, NEW_LINE] {
                 assert!(!node.exists(path), "{state}: {path}");
             }
         }

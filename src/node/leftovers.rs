@@ -42,7 +42,10 @@ fn find(root: &Root) -> Result<Vec<String>> {
     }
     let is_unproved = pending::is_marked(root)?;
     let mut found = Vec::new();
-    found.extend(root.look(LINE)?.map(|_| LINE.to_owned()));
+    let (directory, name) = split(LINE)?;
+    for path in [LINE.to_owned(), format!("{directory}/{}", temporary_name(name))] {
+        found.extend(root.look(&path)?.map(|_| path));
+    }
     let mut listed: Option<(String, Vec<String>)> = None;
     for path in beside {
         let (directory, name) = split(&path)?;

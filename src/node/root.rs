@@ -516,8 +516,11 @@ impl Root {
         let slot = self.slot(path)?;
         let new = temporary_name(&slot.name);
         let written = slot.remove(&new).and_then(|()| slot.create(&new, text.as_bytes(), None));
-        let done = written.and_then(|()| slot.rename(&new, &slot.name)).and_then(|()| slot.sync());
-        done.map_err(|errno| self.error("write", path, errno))
+        let named = written.and_then(|()| slot.rename(&new, &slot.name)).inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = slot.remove(&new);
+        });
+        named.and_then(|()| slot.sync()).map_err(|errno| self.error("write", path, errno))
     }
 
     /// Makes a directory that only this user can enter, if it doesn't exist.

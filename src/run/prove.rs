@@ -803,8 +803,11 @@ pub fn prove_or_go_back(
     if keeps {
         left.push(KUBEADM_CONFIG.to_owned());
     }
-    let but = exceptions(&left, &shared);
+    let written = back.written.clone();
     let returned = returned(back);
+    // What somebody else wrote while the kubelet ended the pod counts.
+    left.extend(written.filter(|written| read().is_ok_and(|now| now != *written)).map(|_| path.to_owned()));
+    let but = exceptions(&left, &shared);
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
     if cluster.is_ok() {

@@ -13,19 +13,17 @@ today=$(absence)
 mv /etc/tmpfiles.away /etc/tmpfiles.d
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
-ask_numbers 500
+# A kubelet that starts gives a pod whose manifest is gone one second to end, and starts the new one beside it
+# (kubernetes `pkg/kubelet/kubelet.go`, `SyncTerminatingRuntimePod`). The API server may lose events by that, and the
+# new one may find its port taken, and start again. So neither is judged here.
 disturbed 'stops for 5 s' without_kubelet 5
-ask_no_more
-step 'every request that was answered has one event' eventually all_are_recorded
-
-# A kubelet that starts gives a pod without a manifest one second to end (kubernetes `pkg/kubelet/kubelet.go`,
-# `SyncTerminatingRuntimePod`), and so the API server may lose events. So nobody asks it.
 disturbed restarts systemctl restart kubelet
 disturbed 'stops for 1 s' without_kubelet 1
 
 bad_webhook
 edit_in_rollback &
 LIMIT=400 step 'a rollback hides the manifest, and somebody else writes one' \
+    says 'everything is as it was.*except for [^ ]*/kube-apiserver.yaml, which something else has changed' \
     exits 4 kube-audit-bootstrap apply --wait "$LONG"
 step 'it did so while it was hidden' test -e "$WORK/edited"
 step 'an API server runs with what somebody else wrote' eventually has_word --v=3
