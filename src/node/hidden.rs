@@ -359,6 +359,7 @@ mod tests {
         let mut hidden = hide(&node, true).unwrap();
         std::fs::remove_file(node.host(NAME)).unwrap();
         hidden.show().unwrap();
+        drop(hidden);
         assert_eq!((node.text(MANIFEST).as_str(), node.mode(MANIFEST), node.names()), ("new", 0o600, names));
     }
 
