@@ -41,6 +41,71 @@ fn control_plane() -> tempfile::TempDir {
     directory
 }
 
+/// Nobody can change the file, or remove it, as long as this lives.
+struct Immutable(std::path::PathBuf);
+
+impl Immutable {
+    /// `None` where this needs a right or a file system that is not here.
+    fn of(path: std::path::PathBuf) -> Option<Immutable> {
+        chattr("+i", &path).then_some(Immutable(path))
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        chattr("-i", &self.0);
+    }
+}
+
+fn chattr(change: &str, path: &Path) -> bool {
+    Command::new("chattr").arg(change).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
+/// An administrator protects a file by `chattr +i`.
+#[test]
+fn an_immutable_log_or_policy_stops_apply_before_it_has_changed_anything() {
+    for (path, text) in
+        [("/var/log/kubernetes/audit/audit.log", ""), ("/etc/kubernetes/audit-policy.yaml", "kind: Policy\n")]
+    {
+        let node = control_plane();
+        put(node.path(), path, text, 0o644);
+        let Some(_held) = Immutable::of(node.path().join(&path[1..])) else {
+            println!("NOT RUN: chattr +i does not work here");
+            return;
+        };
+        let before = tree(&node.path().join("etc"));
+        let refused = run(node.path(), &["apply"]);
+        let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{path}: {stderr}");
+        assert!(stderr.contains(path) && stderr.contains("check with lsattr whether it is immutable"), "{stderr}");
+        let after = tree(&node.path().join("etc"));
+        let contents = |tree: &common::Tree| {
+            tree.iter().map(|(path, entry)| (path.clone(), entry.content.clone(), entry.mode)).collect::<Vec<_>>()
+        };
+        assert_eq!(contents(&after), contents(&before), "{path}");
+        assert!(
+            !node.path().join(STATE).join("backups").exists()
+                || fs::read_dir(node.path().join(STATE).join("backups")).unwrap().next().is_none(),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn an_option_that_names_a_place_among_the_manifests_is_the_one_that_is_told() {
+    let node = control_plane();
+    let manifest = fs::read(node.path().join("etc/kubernetes/manifests/kube-apiserver.yaml")).unwrap();
+    put(node.path(), "/srv/pods/kube-apiserver.yaml", manifest, 0o600);
+    put(node.path(), "/var/lib/kubelet/config.yaml", "staticPodPath: /srv/pods\n", 0o600);
+    let refused = run(node.path(), &["plan", "--log-path", "/srv/pods/x/audit.log"]);
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("error: --log-path: /srv/pods/x: the log must not be in the manifest directory"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn json_says_what_the_readme_says() {
     let node = control_plane();

@@ -142,12 +142,17 @@ fn an_edit_of_the_webhooks_kubeconfig_is_told_and_restarts_the_api_server() {
     let story = format!(
         "webhook=/etc/kubernetes/webhook.yaml; echo '{kubeconfig}' >$webhook; chmod 600 $webhook
          run apply apply; settle; run right status --output json; cp /mnt/pid /mnt/first
-         age; sed -i 's/192.0.2.1/192.0.2.2/' $webhook; run edited status --output json
+         age; touch $webhook; run touched status --output json; run heal apply --heal --wait 1m; cp /mnt/pid /mnt/same
+         sed -i 's/192.0.2.1/192.0.2.2/' $webhook; run edited status --output json
          run mends apply; settle; run after status --output json; cp /mnt/pid /mnt/second"
     );
     let node =
         ControlPlane::tell("restart: {drain: 0s}\nwebhook: {configFile: /etc/kubernetes/webhook.yaml}", 0, &story);
-    assert_eq!(node.json("right", 0)["running"]["state"], "ok");
+    for run in ["right", "touched"] {
+        assert_eq!(node.json(run, 0)["running"]["state"], "ok", "{run}");
+    }
+    node.stdout("heal", 0);
+    assert_eq!(node.text("same"), node.text("first"), "its times alone are no other kubeconfig");
     let running = node.json("edited", 3)["running"].clone();
     let why = "/etc/kubernetes/webhook.yaml: the API server (process ";
     assert_eq!(running["state"], "differs", "{running}");
@@ -455,6 +460,27 @@ fn what_somebody_changes_during_the_wait_stays_when_the_rest_is_put_back() {
     assert_eq!(node.cluster("configmap"), CLUSTER);
 }
 
+/// Such as a second API server, which an administrator has added during the wait.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn what_another_manifest_mounts_stays_when_the_rest_is_put_back() {
+    let policy = "/etc/kubernetes/audit-policy.yaml";
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        &format!(
+            ": >/mnt/broken; others=/etc/kubernetes/manifests
+             echo '{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{containers: [{{name: a, image: a}}], \
+                   volumes: [{{name: p, hostPath: {{path: {policy}}}}}]}}}}' >$others/second.yaml
+             run apply apply --wait 2s; cp {policy} /mnt/left; settle"
+        ),
+    );
+    node.stdout("apply", 4);
+    assert!(node.text("left").contains("kind: Policy"));
+    let stderr = node.stderr("apply");
+    assert!(stderr.contains(&format!("except for {policy}")), "{stderr}");
+}
+
 /// The API server that is to be seen again is the one that runs, as its manifest is as it was.
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
@@ -505,6 +531,26 @@ fn a_manifest_that_is_edited_during_the_wait_is_judged_as_it_is_and_left() {
         let unproved = node.json("status", if code == 0 { 0 } else { 3 })["unproved"].clone();
         assert_eq!(unproved.is_string(), code == 1, "{edit}: {unproved}");
     }
+}
+
+/// Somebody tries another flag, and takes it back, while the program waits for an event.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn an_edit_that_is_undone_during_the_wait_leaves_a_proof_of_what_stands_there() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        ": >/mnt/deaf; run apply apply --wait 1m & apply=$!
+         until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
+         cp \"$manifest\" /mnt/ours; new=/etc/kubernetes/manifests/.new
+         sed 's/^ *- --secure-port/    - --v=3\\n&/' /mnt/ours >$new; mv $new \"$manifest\"; settle
+         until grep -q 'something else changed' /mnt/apply/stderr || [ -e /mnt/apply/code ]; do sleep 0.1; done
+         cp /mnt/ours $new; mv $new \"$manifest\"; settle; rm /mnt/deaf; wait $apply
+         cp \"$manifest\" /mnt/after; run status status",
+    );
+    node.stdout("apply", 0);
+    assert_eq!(node.text("after"), node.text("ours"));
+    node.stdout("status", 0);
 }
 
 #[test]

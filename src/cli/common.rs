@@ -216,6 +216,7 @@ pub fn configuration(
     };
     if let Some(path) = &overrides.log_path {
         config.log.path.clone_from(path);
+        config.places.insert("log.path", "--log-path".to_owned());
     }
     // kubeadm reads only the file that the command line names.
     if !overrides.kubeadm_config.is_empty() || occasion.is_kubeadm() {

@@ -99,7 +99,7 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
             .iter()
             .map(|set| {
                 let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-                json!({"id": set.id, "when": set.when, "why": set.why.word(), "paths": paths})
+                json!({"id": set.id, "when": set.when, "why": set.why.word(), "complete": set.complete, "paths": paths})
             })
             .collect();
         let _ = writeln!(out, "{:#}", json!({ "backups": sets }));
@@ -110,7 +110,8 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
     }
     for set in sets {
         let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-        let _ = writeln!(out, "{}  {:8} {}", set.id, set.why, paths.join(" "));
+        let why = format!("{}{}", set.why, if set.complete { "" } else { ", interrupted" });
+        let _ = writeln!(out, "{}  {why:8} {}", set.id, paths.join(" "));
     }
     Ok(Outcome::Done)
 }
@@ -122,7 +123,29 @@ mod tests {
     use super::super::common::OutputFormat;
     use super::super::contract;
     use super::*;
+    use crate::facts::backup::BACKUPS;
     use crate::node::testing::{LOGS, MANIFEST, Node, POLICY, STRAY};
+
+    #[test]
+    fn a_rollback_and_a_run_that_was_interrupted_are_listed_as_such() {
+        let node = Node::new();
+        for (name, why) in [
+            ("20261124T121326Z", "apply"),
+            ("20261124T121327Z", "rollback"),
+            ("20261124T121328Z.partial", "rollback"),
+        ] {
+            let index = format!(
+                "{{\"version\": 1, \"when\": \"2026-11-24T12:13:26Z\", \"why\": \"{why}\", \"entries\": []}}"
+            );
+            node.put(&format!("{BACKUPS}/{name}/index.json"), &index);
+        }
+        let common = Common { root: node.host("/"), config: None, output: OutputFormat::Text, verbose: 0 };
+        let mut out = String::new();
+        list(&restore::list(&node.root).unwrap(), &common, &mut out).unwrap();
+        let wanted =
+            "20261124T121328Z  rollback, interrupted \n20261124T121327Z  rollback \n20261124T121326Z  apply    \n";
+        assert_eq!(out, wanted);
+    }
 
     #[test]
     fn a_way_back_is_printed_as_the_readme_says() {

@@ -38,9 +38,9 @@ impl Config {
             [_, second, ..] => decoder
                 .error(second.root.position, "the file must have one document; here is a second one; remove it"),
         }
-        if let Some(webhook) = &mut config.webhook {
-            let position = decoder.position("webhook.configFile").unwrap_or(Position::START);
-            webhook.place = format!("{name}:{position}");
+        for field in ["policy.path", "log.path", "webhook.configFile"] {
+            let place = decoder.own_position(field).map(|position| (field, format!("{name}:{position}")));
+            config.places.extend(place);
         }
         if !decoder.failed() {
             for (field, fault) in config.faults() {
@@ -170,12 +170,7 @@ fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
     if node.is_null() {
         return None;
     }
-    let mut webhook = Webhook {
-        config_file: String::new(),
-        place: String::new(),
-        initial_backoff: None,
-        backend: Backend::NONE,
-    };
+    let mut webhook = Webhook { config_file: String::new(), initial_backoff: None, backend: Backend::NONE };
     let known = ["configFile", "initialBackoff", "mode", "batch", "truncate", "version"];
     for (name, node) in decoder.mapping(node, "webhook", &known) {
         let path = join("webhook", name);

@@ -5,6 +5,7 @@
 mod decode;
 mod faults;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::audit::version::Version;
@@ -119,8 +120,6 @@ impl Log {
 pub struct Webhook {
     /// The path of a kubeconfig on the node.
     pub config_file: String,
-    /// Where that is written, for messages: `PATH:LINE:COLUMN`.
-    pub place: String,
     /// A duration as Go writes it.
     pub initial_backoff: Option<String>,
     pub backend: Backend,
@@ -171,6 +170,8 @@ pub struct Config {
     pub manifest_path: Option<String>,
     pub strays: Strays,
     pub restart: Restart,
+    /// Where some fields are written, see [`Config::place`].
+    pub places: BTreeMap<&'static str, String>,
 }
 
 /// The default of `restart.drain`.
@@ -214,6 +215,7 @@ impl Default for Config {
             manifest_path: None,
             strays: Strays::Move,
             restart: Restart::Quick(DRAIN),
+            places: BTreeMap::new(),
         }
     }
 }
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn the_default_is_what_the_readme_shows() {
         let shown = shown();
-        let read = Config::parse(&shown, "README.md").unwrap();
+        let read = Config { places: BTreeMap::new(), ..Config::parse(&shown, "README.md").unwrap() };
         assert_eq!(format!("{read:#?}"), format!("{:#?}", Config::default()));
         let packaged: String = shown.lines().map(|line| format!("# {line}\n")).collect();
         assert!(include_str!("../../image/config.yaml").ends_with(&format!("#\n{packaged}")), "{packaged}");
@@ -499,7 +501,8 @@ mod tests {
         for (lines, change) in cases {
             let mut expected = Config::default();
             change(&mut expected);
-            assert_eq!(format!("{:#?}", read(lines).unwrap()), format!("{expected:#?}"), "{lines}");
+            let found = Config { places: BTreeMap::new(), ..read(lines).unwrap() };
+            assert_eq!(format!("{found:#?}"), format!("{expected:#?}"), "{lines}");
         }
         assert_eq!(format!("{:?}", Config::parse("", "config").unwrap()), format!("{:?}", Config::default()));
     }

@@ -145,7 +145,7 @@ pub(super) fn complete_partial(root: &Root, why: &Why) -> Result<()> {
     let names = Names::read(root)?;
     let mut sets = names.partial.iter().filter_map(|id| load_partial(root, id));
     // If this run is a restore, the interrupted restore has reached its end.
-    sets.try_for_each(|set| if *why == Why::Restore { complete(root, &set) } else { cut_off(root, set) })?;
+    sets.try_for_each(|set| if why.is_restore() { complete(root, &set) } else { cut_off(root, set) })?;
     prune(root)
 }
 
@@ -155,7 +155,7 @@ fn write_index(root: &Root, set: &Set) -> Result<()> {
 
 /// Completes the backup of an interrupted run that this run does not continue.
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
-    if set.why == Why::Restore {
+    if set.why.is_restore() {
         set.why = Why::CutOff;
         write_index(root, &set)?;
     }
@@ -177,7 +177,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime)
     for set in names.partial.iter().filter_map(|id| load_partial(root, id)) {
         // A restore goes back to a state before the interrupted run, so it does not continue it. Neither does an apply
         // after an interrupted restore, nor a run that finds the text of somebody else.
-        if *why == Why::Restore || set.why == Why::Restore || !is_undisturbed(root, &set)? {
+        if why.is_restore() || set.why.is_restore() || !is_undisturbed(root, &set)? {
             cut_off(root, set)?;
             continue;
         }

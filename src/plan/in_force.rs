@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::change::Change;
 use crate::facts::file::Text;
-use crate::facts::in_force::{Away, Found, HeldFile, HeldLog, LogState, Running};
+use crate::facts::in_force::{Away, Found, HeldFile, HeldLog, LogState, Running, Stamped};
 use crate::path::parent;
+use crate::wiring::Refusal;
 use crate::wiring::manifest::read_auditing;
-use crate::wiring::{Refusal, mark};
+use crate::wiring::mark::{self, Contents};
 
 /// How far the times of a process and of a file may differ.
 const CLOCK: Duration = Duration::from_millis(200);
@@ -114,11 +115,18 @@ pub fn judge(running: &Running, manifest: &str, after: &dyn Fn(&str) -> Option<V
     let path = read_auditing(manifest).ok().and_then(|auditing| auditing.policy);
     let policy = path.as_deref().and_then(|path| Some((path, after(path)?)));
     let policy = policy.as_ref().map(|(path, bytes)| (*path, bytes.as_slice()));
-    judge_marked(running, policy, policy.and_then(|(_, bytes)| mark::is_marked(manifest, bytes)))
+    judge_marked(running, policy, &|file, bytes| match Some(&file.path) == path.as_ref() {
+        true => mark::has_policy(manifest, bytes),
+        false => mark::has_webhook(manifest, bytes),
+    })
 }
 
-/// `is_marked`: the manifest is marked with this policy; `None`: it has no mark.
-fn judge_marked(running: &Running, policy: Option<(&str, &[u8])>, is_marked: Option<bool>) -> InForce {
+/// `is_marked`: the manifest is marked with this content of a file; `None`: its mark does not tell.
+fn judge_marked(
+    running: &Running,
+    policy: Option<(&str, &[u8])>,
+    is_marked: &dyn Fn(&HeldFile, &[u8]) -> Option<bool>,
+) -> InForce {
     let Running { pid, now, manifest_written, .. } = *running;
     let is_replaced = is_later(running, manifest_written);
     let mut is_doubtful = None;
@@ -168,7 +176,12 @@ enum Sight {
 }
 
 /// `new`: the content after the run, if it is not the present content.
-fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Option<bool>) -> Sight {
+fn look_at(
+    running: &Running,
+    file: &HeldFile,
+    new: Option<&[u8]>,
+    is_marked: &dyn Fn(&HeldFile, &[u8]) -> Option<bool>,
+) -> Sight {
     let (pid, path) = (running.pid, &file.path);
     let reason = |text: String| Reason { path: path.clone(), text };
     let stale = || {
@@ -191,9 +204,11 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
             )));
         }
     };
+    let is_marked = is_marked(file, wanted);
+    // Without a mark, nothing tells whether the process has the content that an edit in place left.
+    let is_certain = |held: &Stamped| new.is_some() || is_marked.is_some() || !is_later(running, held.written);
     let held = match &file.held {
-        // Only for a policy does a mark tell whether the process has the content that an edit in place left.
-        Found::This(held) if held.bytes == wanted && (new.is_some() || !is_later(running, held.written)) => held,
+        Found::This(held) if held.bytes == wanted && is_certain(held) => held,
         Found::This(_) | Found::Nothing => return Sight::Wrong(stale()),
         // A restart might not help.
         Found::Unreadable => {
@@ -209,7 +224,7 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
     // A time, the mode, the owner or the name of a file can change without its content. The mark of a manifest that was
     // written later is not that of this process.
     let is_rewritten = is_later(running, held.written) && is_later(running, running.manifest_written);
-    match is_marked.filter(|_| new.is_some()) {
+    match is_marked {
         Some(true) if !is_rewritten => Sight::Right,
         Some(_) => Sight::Wrong(stale()),
         None => Sight::Doubtful(reason(format!(
@@ -256,9 +271,9 @@ pub fn restart_for_policy(
     let Some(manifest) = manifest.filter(|text| !changes.iter().any(|change| change.path() == text.path)) else {
         return Ok(());
     };
-    let policy = read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
+    let auditing = read_auditing(&manifest.text).unwrap_or_default();
     let Some(bytes) = changes.iter().find_map(|change| match change {
-        Change::WriteFile { path, bytes, .. } if Some(path) == policy.as_ref() => Some(bytes),
+        Change::WriteFile { path, bytes, .. } if Some(path) == auditing.policy.as_ref() => Some(bytes),
         _ => None,
     }) else {
         return Ok(());
@@ -268,7 +283,13 @@ pub fn restart_for_policy(
         return Ok(());
     }
     let (path, before) = (manifest.path.clone(), manifest.snapshot.clone());
-    let (bytes, attributes) = (mark::mark(&manifest.text, bytes)?.into_bytes(), before.attributes.clone());
+    let files = running.and_then(|running| running.holding.as_ref()).map(|holding| holding.files.as_slice());
+    let webhook = files.unwrap_or_default().iter().find_map(|file| match &file.there {
+        Found::This(there) if Some(&file.path) == auditing.webhook.as_ref() => Some(there.as_slice()),
+        _ => None,
+    });
+    let contents = Contents { policy: bytes, webhook };
+    let (bytes, attributes) = (mark::mark(&manifest.text, &contents)?.into_bytes(), before.attributes.clone());
     changes.push(Change::WriteFile { path, before: Some(before), bytes, attributes });
     Ok(())
 }
@@ -276,7 +297,7 @@ pub fn restart_for_policy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::in_force::{Holding, Stamped};
+    use crate::facts::in_force::Holding;
 
     const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
 
@@ -313,6 +334,10 @@ mod tests {
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 900, Ok),
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), None, 900, Unknown),
             (Some(("b", 1500, 1500)), Some("b"), None, None, 900, Differs),
+            // The webhook's kubeconfig, which the program does not write, but marks.
+            (Some(("b", 1500, 1500)), Some("b"), None, Some(true), 900, Ok),
+            (Some(("b", 1500, 1500)), Some("b"), None, Some(false), 900, Differs),
+            (Some(("b", 1500, 1500)), Some("b"), None, Some(true), 1500, Differs),
             // The kubelet is about to restart the API server, or has not noticed the manifest.
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 1950, Pending),
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 1500, Differs),
@@ -335,7 +360,7 @@ mod tests {
         ] {
             let holding = Holding { files: vec![file(held, there)], log: None };
             let new = new.map(|new: &str| (POLICY, new.as_bytes()));
-            let found = judge_marked(&running(manifest, Some(holding)), new, is_marked);
+            let found = judge_marked(&running(manifest, Some(holding)), new, &|_, _| is_marked);
             assert_eq!(found.state, state, "{held:?} {there:?} {new:?} {is_marked:?} {manifest}: {found:?}");
             assert_eq!(found.reasons.is_empty(), state == Ok, "{found:?}");
         }
@@ -361,7 +386,7 @@ mod tests {
             let holding = Holding { files: vec![file], log: None };
             let new = new.map(|new: &str| (POLICY, new.as_bytes()));
             for is_marked in [None, Some(true), Some(false)] {
-                let found = judge_marked(&running(900, Some(holding.clone())), new, is_marked);
+                let found = judge_marked(&running(900, Some(holding.clone())), new, &|_, _| is_marked);
                 assert_eq!(
                     (found.state, found.reasons.is_empty()),
                     (state, state == State::Ok),

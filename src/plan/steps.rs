@@ -10,12 +10,14 @@ use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
+use crate::facts::file::{Attributes, FileKind, Owner, Seen, Text, lossy, text_of};
 use crate::facts::{Facts, Paths, Targets, Typed, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
+use crate::wiring::Replaced;
+use crate::wiring::manifest::read_auditing;
+use crate::wiring::mark::{self, Contents};
 use crate::wiring::references::write_fault;
-use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
@@ -439,19 +441,28 @@ impl Planner<'_> {
         // A policy that is not on the host is not this program's.
         let path = file.after.policy.clone().unwrap_or_default();
         let (policy, is_written) = self.policy_after(&path);
-        let is_marked = policy.as_ref().and_then(|policy| mark::is_marked(&file.before.text, policy));
+        let is_marked = policy.as_ref().and_then(|policy| mark::has_policy(&file.before.text, policy));
+        let facts = self.facts;
+        let webhook = read_auditing(&file.after.text).ok().and_then(|auditing| auditing.webhook);
+        let webhook = match webhook.and_then(|path| facts.files.get(&path)) {
+            Some(Seen::File(seen)) => Some(seen.snapshot.bytes.as_slice()),
+            _ => None,
+        };
+        let contents = Contents { policy: policy.as_deref().unwrap_or_default(), webhook };
         if is_edited {
             self.tell_of_replaced(&file);
             self.tell_of_lost_log();
             // The edit restarts the API server, so a manifest that takes no mark needs none now.
-            let policy = policy.filter(|_| is_marked != Some(true));
-            if let Some(marked) = policy.and_then(|policy| mark::mark(&file.after.text, &policy).ok()) {
+            if policy.is_some()
+                && !mark::is_marked(&file.before.text, &contents)
+                && let Ok(marked) = mark::mark(&file.after.text, &contents)
+            {
                 file.after.text = marked;
             }
         } else if self.needs_restart(&file.before.text, (&path, policy.as_deref()), is_written, is_marked)
             || mounting.needs_restart
         {
-            match mark::mark(&file.before.text, policy.as_deref().unwrap_or_default()) {
+            match mark::mark(&file.before.text, &contents) {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;

@@ -436,10 +436,18 @@ impl Referenced {
     }
 }
 
+/// Removes from a restore or a rollback what would take a file from a pod that needs it afterwards: that of the
+/// manifest at `manifest_path`, which is `manifest` now, and those of the other manifests that the kubelet reads,
+/// `beside`. Adds a note for each.
+pub fn keep_needed(restore: &mut Restore, manifest_path: &str, manifest: Present<'_>, beside: &[Text]) {
+    keep_referenced(restore, manifest_path, manifest);
+    keep_for_others(restore, manifest_path, beside);
+}
+
 /// Removes from a restore all changes that would remove a file or directory that the manifest names after the restore:
 /// without it, the API server would not start. If the program can't read that manifest, everything stays that would be
 /// removed. `manifest`: the present one. Adds a note for each.
-pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
+fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
     let changed = restore.changes.iter().find_map(|change| match change {
         Change::WriteFile { path, bytes, .. } if path == manifest_path => Some(Some(lossy(bytes))),
         Change::RemoveFile { path, .. } if path == manifest_path => Some(None),
@@ -491,7 +499,7 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
 /// Removes from a restore all changes that would remove what another manifest in the directory of `manifest_path`
 /// mounts, such as that of a second API server: its pod would not start. `beside`: the other manifests. Adds a note for
 /// each.
-pub fn keep_for_others(restore: &mut Restore, manifest_path: &str, beside: &[Text]) {
+fn keep_for_others(restore: &mut Restore, manifest_path: &str, beside: &[Text]) {
     for other in beside.iter().filter(|other| other.path != manifest_path) {
         let mounted = match manifest::host_paths(&other.text) {
             Some(paths) => paths,
@@ -555,16 +563,16 @@ pub struct RollBack {
     pub keeps_settings: bool,
 }
 
-/// Plans a rollback. `manifest`: the present one. The cluster's kubeadm configuration is put back later, when the API
-/// server answers.
-pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Present<'_>) -> RollBack {
+/// Plans a rollback. `manifest` and `beside`: as for [`keep_needed`]. The cluster's kubeadm configuration is put back
+/// later, when the API server answers.
+pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Present<'_>, beside: &[Text]) -> RollBack {
     let mut left: Vec<String> = restore.foreign.iter().map(|foreign| foreign.path.clone()).collect();
     let keeps_settings = left.iter().any(|path| path == manifest_path);
     restore.changes.retain(|change| !matches!(change, Change::WriteCluster { .. }));
     restore.shared.retain(|path| path != KUBEADM_CONFIG);
     let before: Vec<_> = restore.changes.iter().map(|change| change.path().to_owned()).collect();
     restore.changes.retain(|change| !(keeps_settings && is_of_kubeadm(change)));
-    keep_referenced(&mut restore, manifest_path, manifest);
+    keep_needed(&mut restore, manifest_path, manifest, beside);
     let kept = |path: &String| !restore.changes.iter().any(|change| change.path() == path);
     left.extend(restore.gone.iter().cloned());
     for path in before.into_iter().filter(kept) {
@@ -621,9 +629,17 @@ mod tests {
             ..Restore::default()
         };
         let paths = |changes: &[Change]| changes.iter().map(|change| change.path().to_owned()).collect::<Vec<_>>();
-        let back = roll_back(restore.clone(), MANIFEST, Present::Text(audited));
+        let back = roll_back(restore.clone(), MANIFEST, Present::Text(audited), &[]);
         assert_eq!((paths(&back.changes), back.left), (vec![MANIFEST.to_owned(), POLICY.to_owned()], vec![]));
         assert!(!back.keeps_settings);
+        // Another pod needs the policy, too.
+        let other = Text {
+            path: "/etc/kubernetes/manifests/second.yaml".to_owned(),
+            text: audited.to_owned(),
+            snapshot: snapshot(audited),
+        };
+        let back = roll_back(restore.clone(), MANIFEST, Present::Text(audited), &[other]);
+        assert_eq!((paths(&back.changes), back.left), (vec![MANIFEST.to_owned()], vec![POLICY.to_owned()]));
         let kubeadm = Change::WriteFile {
             path: "/k".to_owned(),
             before: Some(snapshot("apiVersion: kubeadm.k8s.io/v1beta4")),
@@ -635,6 +651,7 @@ mod tests {
             Restore { foreign: vec![foreign(MANIFEST)], changes, ..restore },
             MANIFEST,
             Present::Text(audited),
+            &[],
         );
         let left = [MANIFEST, POLICY, "/k"].map(str::to_owned).to_vec();
         assert_eq!((paths(&back.changes), back.left, back.keeps_settings), (vec![], left, true));
@@ -677,7 +694,7 @@ mod tests {
             (vec![write("/p/policy", 0)], vec![write("/p/policy", 7)], vec![]),
         ] {
             let restore = Restore { changes: changes.clone(), ..Restore::default() };
-            let back = roll_back(restore, MANIFEST, Present::Text(audited));
+            let back = roll_back(restore, MANIFEST, Present::Text(audited), &[]);
             assert_eq!(
                 (back.changes, back.left),
                 (done, left.into_iter().map(str::to_owned).collect()),
@@ -743,7 +760,7 @@ mod tests {
                     note.starts_with(&format!("{path} stays, because the API server may need it ({MANIFEST}:"))
                 );
             }
-            let left = roll_back(Restore { foreign: vec![], ..restore }, MANIFEST, manifest).left;
+            let left = roll_back(Restore { foreign: vec![], ..restore }, MANIFEST, manifest, &[]).left;
             assert_eq!(left.is_empty(), !is_kept, "{case}: {left:?}");
         }
         let mut restore = Restore { changes: vec![write("/p/policy", "old", 0)], ..Restore::default() };

@@ -145,7 +145,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         let made = made.map(|made| made.wired);
         let made = made.filter(|_| wiring.kubeadm.is_empty() && wiring.manifest.is_none());
         wiring.collect_paths(intent.config, made.as_ref());
-        wiring.keep_out_of_manifests(intent.config.existing)?;
+        wiring.keep_out_of_manifests(intent.config)?;
         wiring.follow_references(intent, facts, made.as_ref());
         wiring.collect_typed(made.as_ref());
     }
@@ -346,7 +346,7 @@ impl Wiring {
     fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
         let keeps = config.existing == Existing::Keep;
-        let webhook = config.webhook.as_ref().map(|webhook| webhook.place.as_str());
+        let webhook = config.places.get("webhook.configFile").map(String::as_str);
         let question = |path| Question { files: &facts.files, path, keeps, webhook };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
@@ -409,16 +409,23 @@ impl Wiring {
     /// # Errors
     ///
     /// The policy or the log would be in the manifest directory.
-    fn keep_out_of_manifests(&mut self, existing: Existing) -> Result<()> {
+    fn keep_out_of_manifests(&mut self, config: &Config) -> Result<()> {
         let manifests = parent(&self.paths.manifest);
+        // Where the path is written, unless it is that of a file of the node.
+        let placed = |path: &str, field: &str, own: Option<&str>| match config.places.get(field) {
+            Some(place) if own == Some(path) => format!("{place}: {path}"),
+            _ => path.to_owned(),
+        };
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
+            let own = config.log.file().map(|log| parent(log));
             bail!(
-                "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; \
-                 set log.path to a file in another directory"
+                "{}: the log must not be in the manifest directory, because the kubelet reads every file there; \
+                 set log.path to a file in another directory",
+                placed(path, "log.path", own)
             );
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
-            let advice = match existing {
+            let advice = match config.existing {
                 Existing::Replace => "set policy.path to a file in another directory",
                 Existing::Keep => {
                     "move it to another directory, and change --audit-policy-file and its mount, or remove \
@@ -426,8 +433,9 @@ impl Wiring {
                 }
             };
             bail!(
-                "{path}: the policy must not be in the manifest directory, because the kubelet reads every file \
-                 there; {advice}"
+                "{}: the policy must not be in the manifest directory, because the kubelet reads every file \
+                 there; {advice}",
+                placed(path, "policy.path", Some(&config.policy_path))
             );
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
@@ -447,9 +455,9 @@ mod tests {
     use super::super::identify::identify;
     use super::super::testing::{config, facts, intent, snapshot, wired};
     use super::*;
-    use crate::facts::PatchDirectory;
     use crate::facts::distribution::DISTRIBUTIONS;
     use crate::facts::file::{Seen, SeenFile};
+    use crate::facts::{KubeletFacts, PatchDirectory};
     use crate::storage::forecast::Share;
 
     const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
@@ -675,6 +683,12 @@ mod tests {
             };
             assert_eq!(found.map(told), expected, "{joined} {certified}");
         }
+        for has_url in [false, true] {
+            let kubelet = KubeletFacts { has_url, ..KubeletFacts::default() };
+            let facts = Facts { joined: true, certified: true, kubelet, ..facts(None) };
+            let error = wired(&intent(&config("")), &facts).unwrap_err().to_string();
+            assert_eq!(error.contains("if the kubelet takes it from staticPodURL"), has_url, "{error}");
+        }
         let facts = Facts { joined: true, certified: true, ..facts(Some(API_SERVER)) };
         assert_eq!(wired(&intent(&config("")), &facts).unwrap().warnings, [""; 0]);
     }
@@ -723,6 +737,19 @@ mod tests {
             let found = wired(&intent(&config("")), &with(directory)).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{directory}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn a_path_among_the_manifests_is_refused_where_it_is_written() {
+        let among = "/srv/pods/x";
+        let facts = Facts { manifest_path: "/srv/pods/m.yaml".to_owned(), ..facts(None) };
+        for (lines, place) in [
+            (format!("policy: {{path: {among}}}"), "config:3:16: /srv/pods/x: the policy"),
+            (format!("log: {{path: {among}/a.log}}"), "config:3:13: /srv/pods/x: the log"),
+        ] {
+            let error = wired(&intent(&config(&lines)), &facts).unwrap_err().to_string();
+            assert!(error.starts_with(place), "{lines}: {error}");
         }
     }
 }

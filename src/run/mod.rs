@@ -90,23 +90,17 @@ impl Run<'_> {
         observe::observe(self.root, &config, self.required).ok()
     }
 
-    /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
-    pub fn version(&self) -> Option<Version> {
-        let facts = self.files()?;
-        identify(&self.intent(), &facts).ok()?.version
-    }
-
-    /// The path of the node's policy: with `existing: keep`, of the one that its files name.
-    pub fn policy_path(&self) -> String {
-        let kept = || {
-            let facts = self.files()?;
-            let intent = self.intent();
-            let identity = identify(&intent, &facts).ok()?;
-            let wiring = wire(&intent, &facts, &PatchFacts::default(), identity).ok()?;
+    /// The path of the node's policy: with `existing: keep`, of the one that its files name. And the Kubernetes version
+    /// that the node's files give; `None` if they give none, or have faults.
+    pub fn policy(&self) -> (String, Option<Version>) {
+        let (facts, intent) = (self.files(), self.intent());
+        let identity = facts.as_ref().and_then(|facts| Some((facts, identify(&intent, facts).ok()?)));
+        let version = identity.as_ref().and_then(|(_, identity)| identity.version);
+        let kept = identity.filter(|_| self.config.existing == Existing::Keep).and_then(|(facts, identity)| {
+            let wiring = wire(&intent, facts, &PatchFacts::default(), identity).ok()?;
             wiring.paths.policies.first().cloned()
-        };
-        let keeps = self.config.existing == Existing::Keep;
-        keeps.then(kept).flatten().unwrap_or_else(|| self.config.policy_path.clone())
+        });
+        (kept.unwrap_or_else(|| self.config.policy_path.clone()), version)
     }
 
     /// Reads the node and plans the changes. Changes nothing. This may run two programs: the kubelet for its version,

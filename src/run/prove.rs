@@ -839,7 +839,8 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
     let is_in_cluster = restore.cluster_stays.is_some()
         || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
-    let mut back = way_back::roll_back(restore, path, present);
+    let beside = super::restore::beside(root, kubelet::Kubelet::of(root).ok().as_ref(), path, manifest.as_ref());
+    let mut back = way_back::roll_back(restore, path, present, &beside);
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!(
             "{path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl stop \
@@ -859,7 +860,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     if is_in_cluster && !back.keeps_settings {
         pending::mark_rollback(root, Some(id))?;
     }
-    let executed = transaction::execute_hiding(root, &back.changes, &Why::Restore, now, before.hide.take())?;
+    let executed = transaction::execute_hiding(root, &back.changes, &Why::RollBack, now, before.hide.take())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
     before.hidden = executed.hidden;
     Ok((back, before))
@@ -873,7 +874,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     let mut restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
-    transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
+    transaction::execute(root, &restore.changes, &Why::RollBack, SystemTime::now())?;
     restore.cluster_stays.map_or(Ok(()), |why| Err(anyhow!(why)))
 }
 

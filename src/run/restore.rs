@@ -16,7 +16,7 @@ use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
 use crate::plan::obstacle::meet_back;
-use crate::plan::way_back::{self, Foreign, Present, Restore, keep_for_others, keep_referenced, tell_of_auditing};
+use crate::plan::way_back::{self, Foreign, Present, Restore, keep_needed, tell_of_auditing};
 use crate::plan::{KubeadmCall, Occasion};
 use crate::wiring::Refusal;
 
@@ -70,7 +70,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
     let back = restore::look(root, terms.id.as_deref())?;
-    let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
+    let undoes_restore = back.sets.last().is_some_and(|set| set.why.is_restore());
     let read = root.text(&manifest_path).map_err(told);
     let present = match &read {
         Ok(Some(manifest)) if is_known => Present::Text(&manifest.text),
@@ -78,14 +78,10 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let beside = match kubelet.and_then(|kubelet| kubelet.reads(root, &manifest_path).ok()).unwrap_or_default() {
-        Reads::Directory => observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default(),
-        Reads::File | Reads::Not { .. } => Vec::new(),
-    };
+    let beside = beside(root, kubelet.as_ref(), &manifest_path, manifest);
     let planned = |force: bool| {
         let mut restore = way_back::plan(&back, force);
-        keep_referenced(&mut restore, &manifest_path, present);
-        keep_for_others(&mut restore, &manifest_path, &beside);
+        keep_needed(&mut restore, &manifest_path, present, &beside);
         tell_of_auditing(&back, &mut restore, &manifest_path, present);
         restore
     };
@@ -136,6 +132,17 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     }
     notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some()));
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// The other manifests that the kubelet reads. What can't be read must not prevent a way back.
+pub(super) fn beside(root: &Root, kubelet: Option<&Kubelet>, path: &str, manifest: Option<&Text>) -> Vec<Text> {
+    match kubelet.and_then(|kubelet| kubelet.reads(root, path).ok()).unwrap_or_default() {
+        Reads::Directory => observe::beside(root, path, manifest).unwrap_or_else(|error| {
+            log::warn!("{error:#}; the way back continues");
+            Vec::new()
+        }),
+        Reads::File | Reads::Not { .. } => Vec::new(),
+    }
 }
 
 /// It is the restore now that decides what the cluster has, and not a rollback that is not finished.

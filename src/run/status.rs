@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Run, Unplannable};
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::backup::{Set, Why};
+use crate::facts::backup::Set;
 use crate::facts::file::text_of;
 use crate::facts::in_force::Away;
 use crate::facts::repairs::RepairHistory;
@@ -126,7 +126,7 @@ fn loses_settings(plan: &Plan) -> bool {
 /// The newest run of an `apply` that edited the cluster's kubeadm configuration.
 fn edit_of_cluster(backups: &[Set]) -> Option<String> {
     let edited =
-        |set: &&Set| set.why != Why::Restore && set.records.iter().any(|record| record.path == KUBEADM_CONFIG);
+        |set: &&Set| !set.why.is_restore() && set.records.iter().any(|record| record.path == KUBEADM_CONFIG);
     backups.iter().find(edited).map(|set| set.id.clone())
 }
 

@@ -249,10 +249,14 @@ fn refuse_repeated(file: &KubeadmFile, repeated: &[YamlFault]) -> Result<(), Ref
         };
         of_edited.is_some_and(|node| has_key_at(node, fault.position)) || file.documents.iter().any(is_root)
     };
-    if let Some(fault) = repeated.iter().find(matters) {
-        return Err(Refusal::new(fault.position, fault.message.clone()));
-    }
-    Ok(())
+    repeated.iter().find(matters).map_or(Ok(()), |fault| Err(twice(fault)))
+}
+
+/// The refusal of a key that is there twice. kubeadm reads such a file twice: strictly, for a warning, and then so that
+/// the last one counts (`documentMapToInitConfiguration` of `app/util/config/initconfiguration.go`).
+fn twice(fault: &YamlFault) -> Refusal {
+    let what = fault.message.trim_end_matches("; remove one");
+    Refusal::new(fault.position, format!("{what}; kubeadm warns, and takes this one: remove the other one"))
 }
 
 /// Is there a key at this position in a node, or in what it holds?
@@ -263,12 +267,19 @@ fn has_key_at(node: &Node, position: Position) -> bool {
 }
 
 /// Refuses a document without a value, such as one of comments only: kubeadm reads the text between two `---` lines, or
-/// before the first one, as a document, unless it has no line at all (`YAMLReader`, and `SplitConfigDocuments`).
+/// before the first one, as a document, unless it has no line at all (`YAMLReader`, and `SplitConfigDocuments`). It
+/// stops at what follows `---` on its line.
 fn refuse_empty_documents(text: &str) -> Result<(), Refusal> {
     let (mut document, mut start) = (String::new(), 1);
     for (at, line) in text.lines().chain(["---"]).enumerate() {
-        let ends = line.strip_prefix("---").map(str::trim_start);
-        if !document.is_empty() && ends.is_some_and(|rest| rest.is_empty() || rest.starts_with('#')) {
+        let ends = line.strip_prefix("---").map(str::trim);
+        if let Some(rest) = ends.filter(|rest| !rest.is_empty() && !rest.starts_with('#')) {
+            return Err(Refusal::new(
+                Position { line: at + 1, column: line.find(rest).unwrap_or_default() + 1 },
+                "kubeadm refuses a file with words after `---` on its line; write them on the next line",
+            ));
+        }
+        if !document.is_empty() && ends.is_some() {
             let says_nothing = crate::yaml::parse_lenient(&document)
                 .is_ok_and(|(found, _)| found.iter().all(|document| document.root.is_null()));
             if says_nothing {
@@ -375,7 +386,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     }
     // What an edit does to the other keys can't be proved then.
     if let Some(fault) = file.repeated.first() {
-        return Err(Refusal::new(fault.position, fault.message.clone()));
+        return Err(twice(fault));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
@@ -840,6 +851,9 @@ mod tests {
             (format!("---\n{one}---\n---\n{two}---\n"), None),
             (format!("--- # c\n{one}--- # d\n{two}--- # e\n"), None),
             (format!("{one}...\n---\n{two}..."), None),
+            // kubeadm stops at words on the line of a separator.
+            (format!("--- {{apiVersion: v1, kind: X}}\n---\n{one}"), Some(1)),
+            (format!("{one}--- {{apiVersion: v1, kind: X}}\n"), Some(3)),
             (String::new(), None),
             ("# c\n".to_owned(), Some(1)),
             (format!("# c\n---\n{one}"), Some(1)),
@@ -873,6 +887,8 @@ mod tests {
         ] {
             let file = read(&text, "", Reader::Unknown);
             assert_eq!(file.is_ok(), is_read, "{text} {file:?}");
+            let is_told = |why: &Refusal| why.reason.ends_with("takes this one: remove the other one");
+            assert!(file.as_ref().err().is_none_or(is_told), "{text} {file:?}");
             let wanted = Wanted {
                 flags: vec![("audit-log-maxage".to_owned(), "30".to_owned())],
                 off: Vec::new(),

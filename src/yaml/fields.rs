@@ -56,9 +56,13 @@ impl Decoder {
     pub fn position(&self, path: &str) -> Option<Position> {
         let beside = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
         let find = |wanted: &dyn Fn(&str) -> bool| self.positions.iter().find(|(known, _)| wanted(known));
-        find(&|known| known == path)
-            .or_else(|| find(&|known| known.strip_prefix(beside).is_some_and(|rest| rest.starts_with('.'))))
-            .map(|(_, position)| *position)
+        let beside = || find(&|known| known.strip_prefix(beside).is_some_and(|rest| rest.starts_with('.')));
+        self.own_position(path).or_else(|| beside().map(|(_, position)| *position))
+    }
+
+    /// The position of the value at this path alone.
+    pub fn own_position(&self, path: &str) -> Option<Position> {
+        self.positions.iter().find(|(known, _)| known == path).map(|(_, position)| *position)
     }
 
     /// Whether any finding is an error.

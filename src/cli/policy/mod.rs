@@ -77,13 +77,13 @@ fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
 fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
     let root = common.open_root()?;
     let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let path = run.policy_path();
+    let (path, version) = run.policy();
     let Some(text) = root.text(&path)? else {
         return Err(
             Misuse(format!("{}: the node has no policy there; name a policy file", root.shown(&path))).into()
         );
     };
-    Ok((path, text.text, run.version()))
+    Ok((path, text.text, version))
 }
 
 #[cfg(test)]
