@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, Outcome, Overrides, configuration};
+use super::common::{Common, Outcome, Overrides, configuration, seconds};
 use super::show::{describe, diff, restore_command};
 use crate::config::Config;
 use crate::facts::backup::Set;
@@ -29,7 +29,7 @@ pub struct RestoreArgs {
     #[arg(long)]
     force: bool,
     /// How long to wait for another run of the program to end
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds)]
     lock_timeout: u64,
 }
 
@@ -42,7 +42,10 @@ impl RestoreArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
-            return list(&restore::list(&root)?, common, out);
+            let unreadable = restore::unreadable(&root)?;
+            list(&restore::list(&root)?, &unreadable, common, out);
+            // The list is not whole.
+            return Ok(if unreadable.is_empty() { Outcome::Done } else { Outcome::Failed });
         }
         // A configuration that is wrong by now must not prevent a restore.
         let configured = || {
@@ -93,7 +96,7 @@ impl RestoreArgs {
 }
 
 /// Prints the backups.
-fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
+fn list(sets: &[Set], unreadable: &[String], common: &Common, out: &mut String) {
     if common.json() {
         let sets: Vec<_> = sets
             .iter()
@@ -103,16 +106,18 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
             })
             .collect();
         let _ = writeln!(out, "{:#}", json!({ "backups": sets }));
-        return Ok(Outcome::Done);
+        return;
     }
-    if sets.is_empty() {
+    if sets.is_empty() && unreadable.is_empty() {
         out.push_str("no backups\n");
     }
     for set in sets {
         let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
         let _ = writeln!(out, "{}  {:8} {}", set.id, set.why, paths.join(" "));
     }
-    Ok(Outcome::Done)
+    for id in unreadable {
+        let _ = writeln!(out, "{id}  can't be read; see the warning");
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod decode;
 mod faults;
+pub mod misuse;
 
 use std::time::Duration;
 
@@ -163,6 +164,8 @@ pub struct Config {
     pub storage: Storage,
     /// `None`: those of [`KUBEADM_CONFIGS`] that exist.
     pub kubeadm_configs: Option<Vec<String>>,
+    /// The directory that kubeadm gets with its own `--patches`.
+    pub kubeadm_patches: Option<String>,
     /// If the program is called as kubeadm: do not start kubeadm if the node can't be prepared.
     pub kubeadm_required: bool,
     /// Also edit the cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`.
@@ -209,6 +212,7 @@ impl Default for Config {
             webhook: None,
             storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
+            kubeadm_patches: None,
             kubeadm_required: true,
             cluster: true,
             manifest_path: None,

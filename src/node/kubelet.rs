@@ -152,7 +152,7 @@ impl Kubelet {
         }
         Ok(match root.stat(path)?.map(|entry| entry.kind) {
             Some(FileKind::Directory) if is_same(root, path, parent(manifest)) => Reads::Directory,
-            Some(FileKind::Directory) => Reads::Not { path: Some(path.clone()) },
+            Some(FileKind::Directory) => Reads::Elsewhere { directory: path.clone() },
             _ if path == manifest => Reads::File,
             // Another name of the same file would keep the previous text when the manifest is replaced.
             Some(_) if leads_to(root, path, &root.real(manifest)?)? => Reads::File,

@@ -76,7 +76,9 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
         }
         Action::Created | Action::Replaced | Action::Removed | Action::Attributes => {
             goal.steps = steps(root, known)?;
-            now.entry = root.stat(path)?.filter(|_| !root.is_stand_in(path));
+            // An empty directory stands in for a file only. Of a directory, only its attributes were changed.
+            let was_directory = goal.steps.is_empty() && record.attributes.mode & 0o100 != 0;
+            now.entry = root.stat(path)?.filter(|_| was_directory || !root.is_stand_in(path));
             // A log that the program created may have grown larger than what is read.
             let began_empty = goal.steps.iter().any(|step| step.record.written == Some(fingerprint(b"")));
             let has_events = began_empty && now.entry.as_ref().is_some_and(|entry| entry.size > 0);

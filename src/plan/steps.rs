@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 
 use super::in_force::{State, judge};
-use super::place::{Fit, Log, Mounting, OTHER_LOG, fit};
+use super::place::{Fit, Log, Mounting, fit, other_log};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
+use super::{Asked, Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -68,7 +68,7 @@ pub fn plan(
         planner.edit_manifest(file, mounting);
     }
     if let (Some(seen), Some(log)) = (&targets.storage, logs.first()) {
-        let limits = Limits::of(&wiring.flags, wiring.version);
+        let limits = Limits::of(&wiring.flags, wiring.other_version.or(wiring.version));
         planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
     }
     if wiring.role == Role::Joining {
@@ -95,8 +95,12 @@ impl Planner<'_> {
             Some(_) => "named".to_owned(),
             None => "at the default paths".to_owned(),
         };
+        let what = match self.facts.kubeadm.is_empty() {
+            true => format!("no kubeadm configuration is {what}"),
+            false => "the kubeadm configuration has nothing for init or join".to_owned(),
+        };
         self.plan.remark = Some(format!(
-            "no kubeadm configuration is {what}: a node from this image does not audit until kube-audit-bootstrap apply \
+            "{what}: a node from this image does not audit until kube-audit-bootstrap apply \
              has run on it, too"
         ));
     }
@@ -189,18 +193,21 @@ impl Planner<'_> {
                 None => self.directory_attributes.clone(),
             };
             self.look_at(Step::Storage, &path);
+            self.tell_of_odd_name(log, before);
             let Some(there) = self.targets.directories.get(&path).and_then(Option::as_ref) else {
                 self.add(Step::Storage, Change::CreateDirectory { path, attributes });
                 continue;
             };
             let head = self.targets.heads.get(log).map(Vec::as_slice).unwrap_or_default();
             let uid = self.targets.logs.get(log).and_then(Option::as_ref).map(|file| file.uid);
-            let seen = Log { path: log, head, uid, before };
+            let is_made = self.targets.written.contains(&path);
+            let seen = Log { path: log, head, uid, before, is_made };
             if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
                 let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
                     "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; {OTHER_LOG}{also}"
+                     away; {}{also}",
+                    other_log(log)
                 ));
             }
             if let Some(why) = self.targets.blocked.get(log) {
@@ -212,7 +219,7 @@ impl Planner<'_> {
             // Everything on a disk that is mounted for the log belongs to the log.
             let fit = match self.targets.disk.as_ref().is_some_and(|disk| disk.is_right) {
                 true => Fit::Own,
-                false => fit(there, &seen, &attributes, OTHER_LOG),
+                false => fit(there, &seen, &attributes, &other_log(log)),
             };
             match fit {
                 Fit::Foreign(why) => self.plan.refuse(why),
@@ -235,6 +242,18 @@ impl Planner<'_> {
                 )),
                 Fit::Own => self.close(&path, &there.attributes, attributes),
             }
+        }
+    }
+
+    /// A log without an ending, which does not exist yet, was probably meant as the directory of the log.
+    fn tell_of_odd_name(&mut self, log: &str, before: Option<&str>) {
+        let name = log.rsplit('/').next().unwrap_or_default();
+        if !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
+            self.warn(format!(
+                "{log}: this will be the log file, and {} its directory; if {log} is meant as the directory, set log.path \
+                 to {log}/audit.log",
+                parent(log)
+            ));
         }
     }
 
@@ -322,7 +341,14 @@ impl Planner<'_> {
     fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
-        if let Some(before) = before.as_ref().filter(|_| self.keeps()) {
+        if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy_text)) {
+            if policy_text.asked != Asked::Nobody && before.bytes != policy_text.text.as_bytes() {
+                self.warn(format!(
+                    "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
+                     apply with --policy FILE once",
+                    policy_text.name
+                ));
+            }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
             return self.check_policy(path, text);
         }
@@ -349,9 +375,9 @@ impl Planner<'_> {
             }
             before => {
                 if before.is_some() {
+                    let stays = if self.keeps() { "" } else { " (with --existing keep, it stays)" };
                     self.warn(format!(
-                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with \
-                         --existing keep, it stays)"
+                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
                 let bytes = policy_text.text.clone().into_bytes();
@@ -361,9 +387,28 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Does an existing policy stay? One that the user names does replace it, and so does one of the configuration, if the
+    /// existing policy is this program's.
+    fn keeps_policy(&self, path: &str, policy_text: &PolicyText) -> bool {
+        self.keeps()
+            && match policy_text.asked {
+                Asked::Nobody => true,
+                Asked::Configuration => !self.targets.written.contains(path),
+                Asked::CommandLine => false,
+            }
+    }
+
     /// An error in a policy ends the run. Each warning is reported once.
     fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
-        let findings = policy::lint::check(text, self.plan.version);
+        let mut findings = policy::lint::check(text, self.plan.version);
+        // What starts is the API server of the files, whatever the configuration says.
+        if let Some(other) = self.other_version {
+            for finding in policy::lint::check(text, Some(other)) {
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
+        }
         let (errors, warnings): (Vec<_>, Vec<_>) =
             findings.iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -472,7 +517,7 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
+                "{KUBEADM_CONFIG}: not edited{why}, so a kubeadm upgrade may remove the audit settings that apply adds; run \
                  kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
             ));
         }
@@ -1036,7 +1081,7 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned() };
+            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned(), asked: Asked::Nobody };
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }

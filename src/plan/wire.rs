@@ -10,9 +10,10 @@ use super::{Intent, Occasion, Role};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::{SUPPORTED, Version};
 use crate::change::KUBEADM_CONFIG;
+use crate::config::misuse::Misuse;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, PatchFacts, Paths, Typed};
+use crate::facts::{Facts, PatchFacts, Paths, Reads, Typed};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -49,6 +50,8 @@ pub struct Wiring {
     pub role: Role,
     pub version: Option<Version>,
     pub version_source: &'static str,
+    /// The version that the node's files say, if that is another one.
+    pub(super) other_version: Option<Version>,
     /// The files that `kubeadm init` reads.
     pub(super) kubeadm: Vec<WiredFile>,
     /// The cluster's kubeadm configuration, or why it is not known; `None`: it was not asked for.
@@ -113,6 +116,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         role: node.role,
         version: node.version,
         version_source: node.version_source,
+        other_version: node.other_version,
         kubeadm,
         cluster,
         manifest,
@@ -145,7 +149,8 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         let made = made.map(|made| made.wired);
         let made = made.filter(|_| wiring.kubeadm.is_empty() && wiring.manifest.is_none());
         wiring.collect_paths(intent.config, made.as_ref());
-        wiring.keep_out_of_manifests(intent.config.existing)?;
+        wiring.refuse_unread(intent, facts);
+        wiring.keep_out_of_manifests(intent.config.existing, &facts.kubelet.reads)?;
         wiring.follow_references(intent, facts, made.as_ref());
         wiring.collect_typed(made.as_ref());
     }
@@ -173,6 +178,12 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
         ));
     }
     let named = intent.config.kubeadm_configs.as_deref();
+    for path in facts.unnamed.iter().filter(|_| !intent.occasion.is_kubeadm()) {
+        node.warnings.push(format!(
+            "{path}: this looks like a kubeadm configuration file, and it was not looked at; if kubeadm is to read it, name \
+             it with --kubeadm-config, or in kubeadm.configs"
+        ));
+    }
     // At a boot, something may still write a file at a default path; one that is named should be there.
     let tells = match intent.occasion {
         Occasion::Any => node.kubeadm.is_empty(),
@@ -216,7 +227,8 @@ fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Resu
 
 fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<Option<WiredFile>> {
     let (Some(text), Some(manifest)) = (&facts.manifest, &node.manifest) else { return Ok(None) };
-    let wired = manifest::wire(&text.text, manifest, wanted, node.version);
+    // What starts is the API server of this image.
+    let wired = manifest::wire(&text.text, manifest, wanted, manifest.version.or(node.version));
     let after = wired.map_err(|refusal| refuse(&text.path, &refusal))?;
     // The kubelet runs the text of before, so what it refuses comes from the settings. The position is in their text.
     if let Err(refusal) = pod::check(&after.text, manifest.version) {
@@ -406,16 +418,47 @@ impl Wiring {
         }
     }
 
+    /// Refuses a manifest that the kubelet does not read, while it reads another directory: nothing that is written
+    /// there starts an API server. At a boot, the kubelet does not run yet, and only its files tell what it will read.
+    fn refuse_unread(&mut self, intent: &Intent<'_>, facts: &Facts) {
+        let (Reads::Elsewhere { directory }, Some(manifest)) = (&facts.kubelet.reads, &self.manifest) else {
+            return;
+        };
+        if facts.running.is_some() {
+            return;
+        }
+        let (path, config) = (&manifest.before.path, &facts.kubelet.config);
+        let why = format!(
+            "{path}: the kubelet does not read this file, because its directory of static pods is {directory}, so it starts \
+             no API server from it; move it there (mv {} {}/), and correct or remove manifest.path; if the kubelet is to \
+             read another directory, set staticPodPath in {config}",
+            facts.shown(path),
+            facts.shown(directory)
+        );
+        match intent.occasion {
+            Occasion::Boot => self.warnings.push(why),
+            _ => self.unmet.push(why),
+        }
+    }
+
     /// # Errors
     ///
     /// The policy or the log would be in the manifest directory.
-    fn keep_out_of_manifests(&mut self, existing: Existing) -> Result<()> {
+    fn keep_out_of_manifests(&mut self, existing: Existing, reads: &Reads) -> Result<()> {
+        if *reads != Reads::Directory {
+            return Ok(());
+        }
         let manifests = parent(&self.paths.manifest);
+        // Where the settings stay, they are in the manifest.
+        let wrong = |why: String| match existing {
+            Existing::Replace => Misuse(why).into(),
+            Existing::Keep => anyhow!(why),
+        };
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
-            bail!(
+            return Err(wrong(format!(
                 "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; \
                  set log.path to a file in another directory"
-            );
+            )));
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
             let advice = match existing {
@@ -425,10 +468,10 @@ impl Wiring {
                      `existing: keep`"
                 }
             };
-            bail!(
+            return Err(wrong(format!(
                 "{path}: the policy must not be in the manifest directory, because the kubelet reads every file \
                  there; {advice}"
-            );
+            )));
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
             self.warnings.push(format!(

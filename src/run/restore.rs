@@ -80,7 +80,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
     let beside = match kubelet.and_then(|kubelet| kubelet.reads(root, &manifest_path).ok()).unwrap_or_default() {
         Reads::Directory => observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default(),
-        Reads::File | Reads::Not { .. } => Vec::new(),
+        Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
     };
     let planned = |force: bool| {
         let mut restore = way_back::plan(&back, force);
@@ -230,6 +230,15 @@ fn is_in_place(root: &Root, config: Config) -> bool {
         policy: PolicySource::new(None),
     };
     run.survey().is_ok_and(|plan| plan.is_empty() && plan.refusal.is_none())
+}
+
+/// The IDs of the backups that can't be read, newest first.
+///
+/// # Errors
+///
+/// The directory of the backups can't be read.
+pub fn unreadable(root: &Root) -> Result<Vec<String>> {
+    backup::unreadable(root)
 }
 
 /// The backups, newest first, also those of interrupted runs.

@@ -71,7 +71,9 @@ impl Decoder {
     pub fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
         if node.pairs().is_none() {
             if !node.is_null() {
-                self.wrong_type(node, path, "a mapping of fields");
+                let example = known.first().copied().unwrap_or_default();
+                let wanted = format!("a mapping of fields, such as {{{example}: ...}}");
+                self.wrong_type(node, path, &wanted);
             }
             return Vec::new();
         }
@@ -98,7 +100,11 @@ impl Decoder {
             Some(items) => items,
             None => {
                 if !node.is_null() {
-                    self.wrong_type(node, path, "a list");
+                    let wanted = match node.scalar() {
+                        Some(text) => format!("a list, such as [{}]", brief_plain(text)),
+                        None => "a list".to_owned(),
+                    };
+                    self.wrong_type(node, path, &wanted);
                 }
                 &[]
             }
@@ -159,7 +165,11 @@ impl Decoder {
                 None
             }),
             _ => {
-                self.wrong_type(node, path, "a whole number");
+                // 100M, 30d: the unit is that of the field.
+                let digits = node.scalar().unwrap_or_default();
+                let digits = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
+                let example = decimal(digits).unwrap_or(4);
+                self.wrong_type(node, path, &format!("a whole number without a unit, such as {example}"));
                 None
             }
         }
@@ -202,6 +212,12 @@ pub fn join(path: &str, name: &str) -> String {
 
 fn named(path: &str) -> &str {
     if path.is_empty() { "the document" } else { path }
+}
+
+/// A text as an item of an example: cut as by [`brief`], and in quotes only if it needs them.
+fn brief_plain(text: &str) -> String {
+    let is_plain = text.len() <= 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if is_plain { text.to_owned() } else { brief(text) }
 }
 
 /// A text for an error message: in quotes, and cut after 60 characters.

@@ -304,12 +304,19 @@ fn advice(text: &str, position: Position) -> &'static str {
     let is_template = |line: &str| MARKS.iter().any(|mark| line.contains(mark));
     // A comment of a template is the start of a mapping, which ends elsewhere.
     let is_comment = |line: &str| line.trim_start().starts_with("{#");
+    // git writes these around both sides of a conflict.
+    let is_conflict = |line: &str| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark));
     match () {
+        () if text.lines().any(is_conflict) => {
+            "the file has the marks of a conflict of git (<<<<<<<, =======, >>>>>>>): choose one of the sides, and remove them"
+        }
         () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => {
             "if this is a template, fill it in"
         }
         () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
-        () => "correct what is here, or put it in quotes",
+        () => {
+            "write this line and those around it with the right indentation, close what is open, or put the value in quotes"
+        }
     }
 }
 
