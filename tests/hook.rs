@@ -503,7 +503,7 @@ fn without_rootfs_it_is_the_running_system() {
         let mut command = node.command(&["join", "--config", file, "--rootfs="]);
         let output = command.current_dir(node.at("root")).output().unwrap();
         let stderr = text(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{stderr}");
         assert!(stderr.contains(&format!("{}: there is no such file", named.display())), "{stderr}");
     }
 }

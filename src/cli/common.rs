@@ -148,11 +148,15 @@ impl Common {
     }
 }
 
+/// The directories of which the root directory of a node has one, even before anything is installed in it.
+const OF_A_NODE: &[&str] =
+    &["bin", "boot", "data", "etc", "home", "kind", "lib", "opt", "root", "run", "srv", "tmp", "usr", "var"];
+
 /// Opens the root directory of a node, which `option` names.
 ///
 /// # Errors
 ///
-/// It is not a directory, or it has no `etc` (a [`Misuse`]), or it can't be opened.
+/// It is not a directory, or it has nothing of a node in it (a [`Misuse`]), or it can't be opened.
 pub fn open_root(path: &Path, option: &str) -> Result<Root> {
     let shown = path.display();
     // A disk that fails is no mistake of the caller: opening the directory reports it.
@@ -166,12 +170,13 @@ pub fn open_root(path: &Path, option: &str) -> Result<Root> {
         );
     }
     let root = Root::open(path)?;
-    // Probably the image is not mounted there, or it is mounted below. The container image of this program has no /etc.
-    let names = if root.is_host() { None } else { root.list("/")? };
-    if names.is_some_and(|names| !names.iter().any(|name| name == "etc")) {
+    // Probably the image is not mounted there, or below. The container image of this program has nothing of a node in it.
+    let is_named = option == "--root" && !root.is_host();
+    let names = if is_named { root.list("/")? } else { None };
+    if names.is_some_and(|names| !names.iter().any(|name| OF_A_NODE.contains(&name.as_str()))) {
         return Err(Misuse(format!(
-            "{shown}: {option} is not the root directory of a node: it has no directory etc; mount the image first, or name \
-             the directory in it that has etc"
+            "{shown}: {option} is not the root directory of a node: it has neither etc nor var nor another directory of a \
+             system; mount the image first, or name the directory in it that has them"
         ))
         .into());
     }

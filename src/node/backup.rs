@@ -458,7 +458,7 @@ fn discard(root: &Root, name: &str) -> Result<()> {
 
 /// Reads a partial backup. If it can't be read, warns and keeps it: this must not stop a run.
 fn load_partial(root: &Root, id: &Id) -> Option<Set> {
-    load(root, id, false).inspect_err(|error| log::warn!("{error:#}")).ok()
+    load(root, id, false).inspect_err(warn_once).ok()
 }
 
 fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {

@@ -269,6 +269,7 @@ mod tests {
     #[test]
     fn how_the_kubelet_reads_a_manifest_does_not_depend_on_links_in_its_path() {
         let no = |path: &str| Reads::Not { path: Some(path.to_owned()) };
+        let elsewhere = || Reads::Elsewhere { directory: "/etc/pods".to_owned() };
         for (path, manifest, expected) in [
             ("/etc/pods", "/etc/pods/a.yaml", Reads::Directory),
             ("/etc/pods", "/etc/link/a.yaml", Reads::Directory),
@@ -280,9 +281,9 @@ mod tests {
             ("/etc/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/short/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/etc/one.yaml", "/etc/pods/a.yaml", Reads::File),
-            ("/etc/pods", "/etc/pods/b/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/etc/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/srv/m", no("/etc/pods")),
+            ("/etc/pods", "/etc/pods/b/a.yaml", elsewhere()),
+            ("/etc/pods", "/etc/a.yaml", elsewhere()),
+            ("/etc/pods", "/srv/m", elsewhere()),
             ("/etc/none", "/etc/pods/a.yaml", no("/etc/none")),
             ("/etc/pods/b.yaml", "/etc/pods/a.yaml", no("/etc/pods/b.yaml")),
             ("", "/etc/pods/a.yaml", Reads::Not { path: None }),

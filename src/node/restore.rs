@@ -101,6 +101,7 @@ fn steps(root: &Root, known: &Known<'_>) -> Result<Vec<ContentStep>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::super::backup::{begin, finish, list};
     use super::super::testing::{FIRST, KUBEADM, LOGS, MANIFEST, Node, POLICY, STRAY, at, way_back};
@@ -138,6 +139,19 @@ mod tests {
             finish(&node.root, &set).unwrap();
             let restore = way_back(&node.root, None).unwrap();
             assert_eq!((restore.changes, restore.notes), (vec![], vec![]), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_behind_a_link_gets_its_mode_back() {
+        let node = Node::with(&[("/etc/x", "")]);
+        fs::create_dir_all(node.host("/data/audit")).unwrap();
+        node.link("/logs", "/data/audit");
+        for path in ["/data/audit", "/logs"] {
+            fs::set_permissions(node.host("/data/audit"), fs::Permissions::from_mode(0o755)).unwrap();
+            node.apply(&[node.set_mode(path, 0o700)], 0).unwrap();
+            assert_eq!(node.restore(None, 1).notes, [""; 0], "{path}");
+            assert_eq!(node.mode("/data/audit"), 0o755, "{path}");
         }
     }
 

@@ -695,6 +695,32 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_a_run_made_for_another_user_is_the_logs() {
+        let of =
+            |uid| Directory { attributes: Attributes::new(0o700, uid, uid), ..directory(0, 0, &["audit.log"]) };
+        for (there, uid, is_made, expected) in [
+            (of(65534), 65534, true, Fit::Own),
+            // Somebody else has put this log there.
+            (of(65534), 1000, true, Fit::Foreign(String::new())),
+            (of(65534), 65534, false, Fit::Foreign(String::new())),
+        ] {
+            let log = Log { path: "/var/log/k/audit.log", head: &[], uid: Some(uid), before: None, is_made };
+            let found = fit(&there, &log, &Attributes::new(0o700, 0, 0), &other_log("/var/log/k/audit.log"));
+            assert_eq!(
+                std::mem::discriminant(&found),
+                std::mem::discriminant(&expected),
+                "{uid} {is_made}: {found:?}"
+            );
+        }
+        for (log, other) in [
+            ("/x/y", "/var/log/kubernetes/audit/"),
+            ("/var/log/kubernetes/audit/audit.log", "/var/log/kube-audit/"),
+        ] {
+            assert!(other_log(log).contains(other), "{log}");
+        }
+    }
+
+    #[test]
     fn a_bound_directory_of_others_is_refused_with_what_helps() {
         let wanted = config("storage: {bind: /data/audit}");
         let of_user = Attributes::new(0o755, 1000, 1000);

@@ -517,7 +517,7 @@ impl Planner<'_> {
         if is_edited && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             self.warn(format!(
-                "{KUBEADM_CONFIG}: not edited{why}, so a kubeadm upgrade may remove the audit settings that apply adds; run \
+                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
                  kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
             ));
         }
@@ -1052,6 +1052,64 @@ mod tests {
             let found = planned_for(&intent(&config("")), &facts, &targets).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{text}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn with_keep_only_a_policy_that_is_asked_for_replaces_another() {
+        let wanted = config("existing: keep");
+        let good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+        for (asked, is_ours, replaces, is_told) in [
+            (Asked::Nobody, true, false, false),
+            (Asked::Configuration, true, true, false),
+            (Asked::Configuration, false, false, true),
+            (Asked::CommandLine, false, true, false),
+        ] {
+            let (facts, mut targets) = audited(&config(""));
+            if is_ours {
+                targets.written.insert(wanted.policy_path.clone());
+            }
+            let intent = intent(&wanted);
+            let policy = PolicyText { name: "mine".to_owned(), text: good.to_owned(), asked };
+            let plan = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).unwrap();
+            assert_eq!(plan.touches(Step::Policy), replaces, "{asked:?} {is_ours}");
+            assert_eq!(
+                warns(&plan, "this policy stays, because of `existing: keep`"),
+                is_told,
+                "{asked:?} {is_ours}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_must_be_right_for_what_the_files_start_too() {
+        let star = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  resources: [{group: \"*\"}]\n";
+        let (facts, targets) = audited(&config(""));
+        for (lines, text, is_refused, is_told) in [
+            ("kubernetesVersion: v1.37.0", star, true, true),
+            ("kubernetesVersion: v1.37.0", policy::DEFAULT, false, true),
+            ("kubernetesVersion: v1.31.9", policy::DEFAULT, false, false),
+        ] {
+            let wanted = config(lines);
+            let intent = intent(&wanted);
+            let policy =
+                PolicyText { name: "mine".to_owned(), text: text.to_owned(), asked: Asked::Configuration };
+            let wiring = wired(&intent, &facts).unwrap();
+            let told = wiring
+                .warnings
+                .iter()
+                .any(|line| line.contains("but the node has 1.31, from the manifest's image"));
+            assert_eq!(told, is_told, "{lines}");
+            let found = plan(&intent, &facts, wiring, &targets, &policy).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), is_refused, "{lines}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_may_be_meant_as_a_directory_is_told() {
+        for (path, is_told) in [("/var/log/kubernetes/audit", true), ("/var/log/kubernetes/x/audit.log", false)] {
+            let plan = planned(&config(&format!("log: {{path: {path}}}")), &facts(None), &Targets::default());
+            assert_eq!(warns(&plan, "this will be the log file"), is_told, "{path}");
         }
     }
 

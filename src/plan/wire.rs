@@ -756,6 +756,34 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_that_the_kubelet_does_not_read_is_refused_except_at_a_boot() {
+        let reads = || Reads::Elsewhere { directory: "/etc/kubernetes/manifests".to_owned() };
+        for (reads, occasion, unmet, warned) in [
+            (reads(), Occasion::Any, 1, 0),
+            (reads(), Occasion::Boot, 0, 1),
+            (Reads::Directory, Occasion::Any, 0, 0),
+        ] {
+            let mut facts =
+                Facts { manifest_path: "/etc/kubernetes/m.yaml".to_owned(), ..facts(Some(API_SERVER)) };
+            facts.kubelet.reads = reads;
+            let config = config("policy: {path: /etc/kubernetes/p/p.yaml}");
+            let wiring = wired(&Intent { occasion, ..intent(&config) }, &facts).unwrap();
+            let count = |lines: &[String]| lines.iter().filter(|line| line.contains("move it there (mv ")).count();
+            assert_eq!((count(&wiring.unmet), count(&wiring.warnings)), (unmet, warned), "{occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_kubeadms_that_nobody_named_is_told() {
+        for (occasion, is_told) in [(Occasion::Any, true), (Occasion::Boot, true), (Occasion::Init, false)] {
+            let facts = Facts { unnamed: vec!["/etc/kubernetes/kubeadm-init.yaml".to_owned()], ..facts(None) };
+            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
+            let told = wiring.warnings.iter().any(|line| line.contains("kubeadm-init.yaml: this looks like"));
+            assert_eq!(told, is_told, "{occasion:?}");
+        }
+    }
+
+    #[test]
     fn neither_policy_nor_log_may_lie_among_the_manifests() {
         let with = |directory: &str| Facts { manifest_path: format!("{directory}/m.yaml"), ..facts(None) };
         for (directory, fault) in [

@@ -211,7 +211,7 @@ pub fn warnings(kind: Snippet, config: &Config, files: &Files) -> Vec<String> {
                     webhook.config_file
                 ));
                 if kind.mounts_webhook(config) {
-                    warnings.extend(warnings_of_webhook(&webhook.config_file, files));
+                    warnings.extend(warnings_of_webhook(&webhook.config_file, &config.policy_path, files));
                 }
             }
         }
@@ -234,14 +234,14 @@ pub fn warnings(kind: Snippet, config: &Config, files: &Files) -> Vec<String> {
 }
 
 /// What is left to do for the files that the kubeconfig of the webhook names. Nothing on the node finds them.
-fn warnings_of_webhook(kubeconfig: &str, files: &Files) -> Vec<String> {
+fn warnings_of_webhook(kubeconfig: &str, policy: &str, files: &Files) -> Vec<String> {
     if !matches!(files.get(kubeconfig), Some(Seen::File(_))) {
         return vec![format!(
             "{kubeconfig}: webhook.configFile is not there to be read, so the snippet mounts no file that it names; \
              put it below --root and run render again, or add an extraVolume for each of them"
         )];
     }
-    let named = files.keys().filter(|path| *path != kubeconfig);
+    let named = files.keys().filter(|path| ![kubeconfig, policy].contains(&path.as_str()));
     let tell =
         |path: &String| format!("{path}: the kubeconfig of the webhook names this; put it on the node yourself");
     named.map(tell).collect()

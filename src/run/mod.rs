@@ -29,7 +29,7 @@ use misuse::Misuse;
 use crate::audit;
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
-use crate::facts::file::Files;
+use crate::facts::file::{Files, Seen};
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
 use crate::node::{container, kubelet, observe, obstacle};
@@ -119,7 +119,7 @@ impl Run<'_> {
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
-        named::check(self)?;
+        named::check(root, &intent)?;
         let mut facts = observe::observe(root, config, self.required)?;
         let role = expected_role(&facts);
         let unplannable = |error: anyhow::Error| Unplannable {
@@ -147,7 +147,7 @@ impl Run<'_> {
         let (wiring, lenient) = settle(root, &mut facts, |facts| &mut facts.files, judge)?;
         log::info!("this is {}", wiring.role.description());
         if wiring.role != Role::Worker {
-            named::check_paths(self, &wiring.paths)?;
+            named::check_paths(root, config, &wiring.paths)?;
         }
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
@@ -261,6 +261,12 @@ pub fn webhook_files(root: &Root, config: &Config) -> Result<(Files, Verdict)> {
             Ok((verdict, asked))
         },
     )?;
+    // What else is in their directories on the node is not known, so that no directory is mounted as a whole.
+    for seen in files.values_mut() {
+        if let Seen::File(file) = seen {
+            file.beside.push("unknown".to_owned());
+        }
+    }
     match verdict.faults.as_slice() {
         [] => Ok((files, verdict)),
         faults => bail!("{}", faults.join("\n")),

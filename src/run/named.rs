@@ -3,12 +3,13 @@
 
 use anyhow::Result;
 
-use super::Run;
 use super::misuse::Misuse;
+use crate::config::Config;
 use crate::facts::Paths;
 use crate::facts::file::FileKind;
 use crate::node::root::Root;
 use crate::path::parent;
+use crate::plan::Intent;
 use crate::storage::unit::MountSource;
 
 /// Looks at what is read first: the manifest, the kubeadm configuration files, and the patches.
@@ -17,19 +18,18 @@ use crate::storage::unit::MountSource;
 ///
 /// A setting names a directory instead of a file, or a file instead of a directory, or a file that is not there (a
 /// [`Misuse`]).
-pub(super) fn check(run: &Run<'_>) -> Result<()> {
-    let root = run.root;
-    if let Some(path) = &run.config.manifest_path {
+pub(super) fn check(root: &Root, intent: &Intent<'_>) -> Result<()> {
+    if let Some(path) = &intent.config.manifest_path {
         file(root, "manifest.path", path, "kube-apiserver.yaml")?;
     }
-    let setting = match (run.occasion.is_kubeadm(), run.required) {
+    let setting = match (intent.occasion.is_kubeadm(), intent.required) {
         (true, _) => "--config",
         (false, true) => "--kubeadm-config",
         (false, false) => "kubeadm.configs",
     };
-    for path in run.config.kubeadm_configs.iter().flatten() {
+    for path in intent.config.kubeadm_configs.iter().flatten() {
         file(root, setting, path, "kubeadm.yaml")?;
-        if run.required && matches!(root.stat(path), Ok(None)) {
+        if intent.required && matches!(root.stat(path), Ok(None)) {
             return Err(Misuse(format!(
                 "{}: there is no such file; name an existing kubeadm configuration file",
                 root.shown(path)
@@ -37,7 +37,7 @@ pub(super) fn check(run: &Run<'_>) -> Result<()> {
             .into());
         }
     }
-    run.kubeadm.patches.as_ref().map_or(Ok(()), |path| directory(root, "--patches", path))
+    intent.kubeadm.patches.as_ref().map_or(Ok(()), |path| directory(root, "--patches", path))
 }
 
 /// Looks at what is written, and at what the API server reads.
@@ -45,8 +45,7 @@ pub(super) fn check(run: &Run<'_>) -> Result<()> {
 /// # Errors
 ///
 /// As [`check`].
-pub(super) fn check_paths(run: &Run<'_>, paths: &Paths) -> Result<()> {
-    let (root, config) = (run.root, &run.config);
+pub(super) fn check_paths(root: &Root, config: &Config, paths: &Paths) -> Result<()> {
     let policy = &config.policy_path;
     if paths.policies.contains(policy) && !root.is_stand_in(policy) {
         file(root, "policy.path", policy, "audit-policy.yaml")?;

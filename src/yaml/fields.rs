@@ -71,9 +71,9 @@ impl Decoder {
     pub fn mapping<'n>(&mut self, node: &'n Node, path: &str, known: &[&str]) -> Vec<(&'n str, &'n Node)> {
         if node.pairs().is_none() {
             if !node.is_null() {
+                self.wrong_type(node, path, "a mapping of fields");
                 let example = known.first().copied().unwrap_or_default();
-                let wanted = format!("a mapping of fields, such as {{{example}: ...}}");
-                self.wrong_type(node, path, &wanted);
+                self.advise(&format!("write it as {{{example}: ...}}"));
             }
             return Vec::new();
         }
@@ -100,11 +100,10 @@ impl Decoder {
             Some(items) => items,
             None => {
                 if !node.is_null() {
-                    let wanted = match node.scalar() {
-                        Some(text) => format!("a list, such as [{}]", brief_plain(text)),
-                        None => "a list".to_owned(),
-                    };
-                    self.wrong_type(node, path, &wanted);
+                    self.wrong_type(node, path, "a list");
+                    if let Some(text) = node.scalar() {
+                        self.advise(&format!("write [{}]", brief_plain(text)));
+                    }
                 }
                 &[]
             }
@@ -165,13 +164,22 @@ impl Decoder {
                 None
             }),
             _ => {
+                self.wrong_type(node, path, "a whole number");
                 // 100M, 30d: the unit is that of the field.
-                let digits = node.scalar().unwrap_or_default();
-                let digits = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
-                let example = decimal(digits).unwrap_or(4);
-                self.wrong_type(node, path, &format!("a whole number without a unit, such as {example}"));
+                let text = node.scalar().unwrap_or_default();
+                let digits = &text[..text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())];
+                if decimal(digits).is_some() {
+                    self.advise(&format!("write {digits}"));
+                }
                 None
             }
+        }
+    }
+
+    /// Adds what to type to the error that was added last, unless that says what to do.
+    fn advise(&mut self, what: &str) {
+        if let Some(last) = self.findings.last_mut().filter(|last| !last.message.contains(';')) {
+            last.message = format!("{}; {what}", last.message);
         }
     }
 
@@ -317,7 +325,9 @@ mod tests {
             ("0644", Err(format!("1:1: {digits}0644"))),
             ("-01", Err(format!("1:1: {digits}-01"))),
             ("1_000", Err(format!("1:1: {digits}1_000"))),
-            ("1.5", Err("1:1: n must be a whole number, not 1.5".to_owned())),
+            ("1.5", Err("1:1: n must be a whole number, not 1.5; write 1".to_owned())),
+            ("100M", Err("1:1: n must be a whole number, not a string (\"100M\"); write 100".to_owned())),
+            ("x", Err("1:1: n must be a whole number, not a string (\"x\")".to_owned())),
             ("[]", Err("1:1: n must be a whole number, not a list".to_owned())),
         ] {
             let mut decoder = Decoder::default();

@@ -314,9 +314,7 @@ fn advice(text: &str, position: Position) -> &'static str {
             "if this is a template, fill it in"
         }
         () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
-        () => {
-            "write this line and those around it with the right indentation, close what is open, or put the value in quotes"
-        }
+        () => "correct what is here or its indentation, or put it in quotes",
     }
 }
 
@@ -578,7 +576,11 @@ mod tests {
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes reads the comma as a part of the tag"),
             ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
-            ("a: b: c\n", "; correct what is here, or put it in quotes"),
+            ("a: b: c\n", "; correct what is here or its indentation, or put it in quotes"),
+            (
+                "a: b\n<<<<<<< HEAD\nc: d\n=======\nc: e\n>>>>>>> main\n",
+                "; the file has the marks of a conflict of git",
+            ),
             ("a:\n\tb: c\n", "; indent with spaces instead of tabs"),
             ("a: b\n\tc: d\n", "; indent with spaces instead of tabs"),
             ("a: b\n{% if c %}\n", "; if this is a template, fill it in"),
