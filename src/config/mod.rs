@@ -149,6 +149,16 @@ pub struct Storage {
     pub headroom: Option<Share>,
 }
 
+impl Storage {
+    /// The directory on another disk that is mounted at the log directory, if it is one.
+    pub fn bind(&self) -> Option<&String> {
+        match &self.source {
+            Some(MountSource::Bind(path)) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {

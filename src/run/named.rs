@@ -10,7 +10,6 @@ use crate::facts::file::FileKind;
 use crate::node::root::Root;
 use crate::path::parent;
 use crate::plan::Intent;
-use crate::storage::unit::MountSource;
 
 /// Looks at what is read first: the manifest, the kubeadm configuration files, and the patches.
 ///
@@ -53,10 +52,7 @@ pub(super) fn check_paths(root: &Root, config: &Config, paths: &Paths) -> Result
     if let Some(webhook) = &config.webhook {
         file(root, "webhook.configFile", &webhook.config_file, "audit-webhook.conf")?;
     }
-    match &config.storage.source {
-        Some(MountSource::Bind(path)) => directory(root, "storage.bind", path),
-        _ => Ok(()),
-    }
+    config.storage.bind().map_or(Ok(()), |path| directory(root, "storage.bind", path))
 }
 
 /// # Errors
