@@ -193,7 +193,7 @@ fn exit_codes_tell_usage_from_failure() {
         (&["plan", "--log-path", "/var/log/audit.log"], 2),
         (&["plan", "--config", "/no/such/file"], 2),
         (&["plan", "--policy", "/no/such/file"], 2),
-        (&["plan", "--kubeadm-config", "/no/such/file"], 1),
+        (&["plan", "--kubeadm-config", "/no/such/file"], 2),
         (&["restore", "20000101T000000Z"], 1),
         (&["restore"], 1),
         (&["policy", "check"], 2),
@@ -282,7 +282,7 @@ fn what_is_wrong_is_said_with_its_causes() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = stderr.lines().find(|line| line.starts_with(words)).unwrap();
         for part in [
-            "this backup can't be read; move its directory away: ",
+            "this backup can't be read; the copies beside it are whole: put back by hand what you need",
             "version: not 1, the only version that this program reads",
         ] {
             assert!(line.contains(part), "{stderr}");
@@ -1520,5 +1520,161 @@ fn a_link_that_leads_the_container_away_from_a_webhooks_file_is_refused() {
             );
             assert!(stderr.contains(&words), "{kubeconfig} {token} {target}: {stderr}");
         }
+    }
+}
+
+/// What a setting names is told with the setting, and nobody is told to move away what the node needs.
+#[test]
+fn a_setting_that_names_a_directory_says_which_file_to_name() {
+    let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    for (lines, options, told, code) in [
+        (
+            "manifest: {path: /etc/kubernetes/manifests}",
+            &[][..],
+            "manifest.path names this directory; name a file in it",
+            2,
+        ),
+        ("policy: {source: /etc/kubernetes}", &[], "policy.source names this directory", 2),
+        ("policy: {path: /etc/kubernetes}", &[], "policy.path names this directory", 2),
+        ("kubeadm: {configs: [/etc/kubernetes]}", &[], "kubeadm.configs names this directory", 2),
+        ("webhook: {configFile: /etc/kubernetes}", &[], "webhook.configFile names this directory", 2),
+        ("", &["--kubeadm-config", "/etc/kubernetes"], "--kubeadm-config names this directory", 2),
+        ("", &["--kubeadm-config", "/etc/none"], "there is no such file; name an existing kubeadm", 2),
+        (
+            "",
+            &["--patches", "/etc/kubernetes/manifests/kube-apiserver.yaml"],
+            "takes a directory; name one, such as /etc",
+            2,
+        ),
+        ("manifest: {path: /etc/none.yaml}", &[], "correct manifest.path", 2),
+        (
+            "policy: {path: /etc/kubernetes/manifests/audit-policy.yaml}",
+            &[],
+            "must not be in the manifest directory",
+            2,
+        ),
+        ("log: {path: /var/log/kubernetes/audit}", &[], "name a file in it, such as audit.log in it", 1),
+    ] {
+        let node = control_plane();
+        let root = node.path();
+        put(root, "/etc/kube-audit-bootstrap/config.yaml", format!("{head}{lines}\n"), 0o644);
+        fs::create_dir_all(root.join("var/log/kubernetes/audit")).unwrap();
+        let before = tree(root);
+        let output = run(root, &[&["apply"], options].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{lines} {options:?}: {stderr}");
+        assert!(stderr.contains(told) && !stderr.contains("move it away"), "{lines} {options:?}: {stderr}");
+        assert_eq!(tree(root), before, "{lines}");
+    }
+}
+
+#[test]
+fn status_says_why_no_plan_can_be_made_whatever_is_at_a_path() {
+    for (path, target) in [
+        ("etc/kubernetes/manifests/kube-apiserver.yaml", Some("nothing")),
+        ("etc/kubernetes/manifests/kube-apiserver.yaml", None),
+        ("etc/kubernetes/audit-policy.yaml", Some("nothing")),
+        ("var/log/kubernetes/audit", Some("/nothing")),
+    ] {
+        let node = control_plane();
+        let at = node.path().join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&at);
+        match target {
+            Some(target) => std::os::unix::fs::symlink(target, &at).unwrap(),
+            None => fs::create_dir(&at).unwrap(),
+        }
+        let output = run(node.path(), &["status", "--output", "json"]);
+        let case = format!("{path} {target:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(3), "{case}");
+        let document = json_of(&output);
+        assert!(document["refusal"].as_str().unwrap().contains(path), "{case}{document}");
+        assert_eq!(document["role"], "control-plane", "{case}");
+    }
+}
+
+#[test]
+fn a_root_without_etc_is_no_node() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("image")).unwrap();
+    let output = run(directory.path(), &["apply"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("; mount the image first, or name the directory in it")
+    );
+    assert_eq!(tree(directory.path()).len(), 1);
+}
+
+#[test]
+fn a_configuration_under_another_name_and_a_kubeadm_file_that_nobody_names_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    put(root, "/etc/kube-audit-bootstrap/config.yml", "existing: keep\n", 0o644);
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+    put(root, "/etc/kubernetes/kubeadm-init.yaml", text, 0o600);
+    let told = String::from_utf8_lossy(&run(root, &["plan"]).stderr).into_owned();
+    for words in
+        ["config.yml", "name it config.yaml", "/etc/kubernetes/kubeadm-init.yaml: this looks like a kubeadm"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // Misspelt beyond a letter or two.
+    put(root, "/etc/kubernetes/kubeadm.yaml", text.replace("Configuration", "Config"), 0o600);
+    let output = run(root, &["plan"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("did you mean ClusterConfiguration?"), "{told}");
+}
+
+#[test]
+fn the_snippet_without_the_program_mounts_what_the_kubeconfig_of_the_webhook_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    put(
+        root,
+        "/etc/kube-audit-bootstrap/config.yaml",
+        format!("{head}webhook: {{configFile: /etc/kubernetes/wh.conf}}\n"),
+        0o644,
+    );
+    let render = || run(root, &["render", "cluster-api-files"]);
+    let told = String::from_utf8_lossy(&render().stderr).into_owned();
+    assert!(told.contains("is not there to be read, so the snippet mounts no file that it names"), "{told}");
+    put(
+        root,
+        "/etc/kubernetes/audit-ca.crt",
+        include_str!("cases/control-plane-webhook-names-files/before/etc/kubernetes/collector/ca.crt"),
+        0o644,
+    );
+    let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://10.0.0.9', certificate-authority: \
+                      /etc/kubernetes/audit-ca.crt}}]\nusers: [{name: u, user: {token: t}}]\ncontexts: [{name: x, context: {cluster: c, \
+                      user: u}}]\ncurrent-context: x\n";
+    put(root, "/etc/kubernetes/wh.conf", kubeconfig, 0o600);
+    let output = render();
+    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("mountPath: /etc/kubernetes/audit-ca.crt"), "{text}{told}");
+    assert!(told.contains("/etc/kubernetes/audit-ca.crt: the kubeconfig of the webhook names this"), "{told}");
+}
+
+#[test]
+fn a_backup_that_cannot_be_read_is_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    put(root, "/etc/x", "", 0o644);
+    put(root, "/var/lib/kube-audit-bootstrap/backups/20261124T121326Z/index.json", "{", 0o600);
+    let output = run(root, &["restore", "--list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "20261124T121326Z  can't be read; see the warning\n");
+    let told = String::from_utf8_lossy(&run(root, &["status"]).stderr).into_owned();
+    assert_eq!(told.matches("this backup can't be read").count(), 1, "{told}");
+}
+
+#[test]
+fn a_time_with_a_unit_is_no_number_of_seconds() {
+    let node = control_plane();
+    for verb in ["apply", "restore"] {
+        let output = run(node.path(), &[verb, "--lock-timeout", "5m"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("write a number of seconds, such as 300"));
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, Outcome, Overrides, configuration};
+use super::common::{Common, Outcome, Overrides, configuration, seconds};
 use super::show::{describe, diff, restore_command};
 use crate::config::Config;
 use crate::facts::backup::Set;
@@ -29,7 +29,7 @@ pub struct RestoreArgs {
     #[arg(long)]
     force: bool,
     /// How long to wait for another run of the program to end
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds)]
     lock_timeout: u64,
 }
 
@@ -42,7 +42,10 @@ impl RestoreArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
-            return list(&restore::list(&root)?, common, out);
+            let unreadable = restore::unreadable(&root)?;
+            list(&restore::list(&root)?, &unreadable, common, out);
+            // The list is not whole.
+            return Ok(if unreadable.is_empty() { Outcome::Done } else { Outcome::Failed });
         }
         // A configuration that is wrong by now must not prevent a restore.
         let configured = || {
@@ -93,7 +96,7 @@ impl RestoreArgs {
 }
 
 /// Prints the backups.
-fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
+fn list(sets: &[Set], unreadable: &[String], common: &Common, out: &mut String) {
     if common.json() {
         let sets: Vec<_> = sets
             .iter()
@@ -103,9 +106,9 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
             })
             .collect();
         let _ = writeln!(out, "{:#}", json!({ "backups": sets }));
-        return Ok(Outcome::Done);
+        return;
     }
-    if sets.is_empty() {
+    if sets.is_empty() && unreadable.is_empty() {
         out.push_str("no backups\n");
     }
     for set in sets {
@@ -113,7 +116,9 @@ fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
         let why = format!("{}{}", set.why, if set.complete { "" } else { ", interrupted" });
         let _ = writeln!(out, "{}  {why:8} {}", set.id, paths.join(" "));
     }
-    Ok(Outcome::Done)
+    for id in unreadable {
+        let _ = writeln!(out, "{id}  can't be read; see the warning");
+    }
 }
 
 #[cfg(test)]
@@ -141,7 +146,7 @@ mod tests {
         }
         let common = Common { root: node.host("/"), config: None, output: OutputFormat::Text, verbose: 0 };
         let mut out = String::new();
-        list(&restore::list(&node.root).unwrap(), &common, &mut out).unwrap();
+        list(&restore::list(&node.root).unwrap(), &[], &common, &mut out);
         let wanted =
             "20261124T121328Z  rollback, interrupted \n20261124T121327Z  rollback \n20261124T121326Z  apply    \n";
         assert_eq!(out, wanted);

@@ -34,6 +34,8 @@ pub struct Facts {
     pub kubelet: KubeletFacts,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
+    /// The paths of other files that look like kubeadm configuration files, where no configuration was found.
+    pub unnamed: Vec<String>,
     /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
     pub cluster: Option<Result<String, String>>,
     /// For each file at a default path that cannot be read, why.
@@ -94,6 +96,8 @@ pub enum Reads {
     Directory,
     /// As its only file.
     File,
+    /// Not at all: it reads all files in another directory.
+    Elsewhere { directory: String },
     /// Not at all. `path`: its path of static pods, if it has one.
     Not { path: Option<String> },
 }
@@ -124,7 +128,7 @@ pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
     /// The paths of those at which an empty directory stands in for the missing file.
     pub stand_ins: Vec<String>,
-    /// The policies that a run wrote, and that no restore has put back since.
+    /// The policies that a run wrote, and the log directories that a run made, and that no restore has put back since.
     pub written: BTreeSet<String>,
     /// By path; `None` if there is no directory.
     pub directories: BTreeMap<String, Option<Directory>>,

@@ -6,7 +6,9 @@
 //! over the records of the partial backup. So a backup always has the state before the *job*, however often the job
 //! was interrupted.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -42,12 +44,31 @@ pub fn list(root: &Root) -> Result<Vec<Set>> {
         let is_moved = all.iter().any(|loaded| loaded.as_ref().is_err_and(is_vanished));
         if !is_moved || tries == TRIES {
             let all = all.into_iter().filter(|loaded| !loaded.as_ref().is_err_and(is_vanished));
-            return Ok(all
-                .filter_map(|loaded| loaded.inspect_err(|error| log::warn!("{error:#}")).ok())
-                .collect());
+            return Ok(all.filter_map(|loaded| loaded.inspect_err(warn_once).ok()).collect());
         }
         tries += 1;
     }
+}
+
+/// Warns of a backup that can't be read. A run reads the backups several times.
+fn warn_once(error: &anyhow::Error) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = format!("{error:#}");
+    // A thread that ended while it held the lock left the set whole.
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        log::warn!("{text}");
+    }
+}
+
+/// The IDs of the backups that can't be read, newest first.
+///
+/// # Errors
+///
+/// The directory of the backups can't be read.
+pub fn unreadable(root: &Root) -> Result<Vec<String>> {
+    let names = Names::read(root)?;
+    let is_broken = |id: &&Id| load(root, id, true).is_err_and(|error| !is_vanished(&error));
+    Ok(names.complete.iter().rev().filter(is_broken).map(Id::to_string).collect())
 }
 
 /// How often the backups are read, if another run changes them in the meantime.
@@ -437,13 +458,19 @@ fn discard(root: &Root, name: &str) -> Result<()> {
 
 /// Reads a partial backup. If it can't be read, warns and keeps it: this must not stop a run.
 fn load_partial(root: &Root, id: &Id) -> Option<Set> {
-    load(root, id, false).inspect_err(|error| log::warn!("{error:#}")).ok()
+    load(root, id, false).inspect_err(warn_once).ok()
 }
 
 fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let name = Set { id: id.to_string(), when: String::new(), why: Why::Apply, complete, records: vec![] };
     let path = format!("{}/{INDEX}", name.directory());
-    let broken = || format!("{}: this backup can't be read; move its directory away", root.shown(&path));
+    let broken = || {
+        format!(
+            "{}: this backup can't be read; the copies beside it are whole: put back by hand what you need, then move the \
+             directory out of {BACKUPS}",
+            root.shown(&path)
+        )
+    };
     let index = root.read(&path, INDEX_LIMIT).with_context(broken)?;
     if index.is_none() && root.stat(&name.directory())?.is_none() {
         return Err(Vanished.into());

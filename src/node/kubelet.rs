@@ -167,7 +167,7 @@ impl Kubelet {
         }
         Ok(match root.stat(path)?.map(|entry| entry.kind) {
             Some(FileKind::Directory) if is_same(root, path, parent(manifest)) => Reads::Directory,
-            Some(FileKind::Directory) => Reads::Not { path: Some(path.clone()) },
+            Some(FileKind::Directory) => Reads::Elsewhere { directory: path.clone() },
             _ if path == manifest => Reads::File,
             // Another name of the same file would keep the previous text when the manifest is replaced.
             Some(_) if leads_to(root, path, &root.real(manifest)?)? => Reads::File,
@@ -301,6 +301,7 @@ mod tests {
     #[test]
     fn how_the_kubelet_reads_a_manifest_does_not_depend_on_links_in_its_path() {
         let no = |path: &str| Reads::Not { path: Some(path.to_owned()) };
+        let elsewhere = || Reads::Elsewhere { directory: "/etc/pods".to_owned() };
         for (path, manifest, expected) in [
             ("/etc/pods", "/etc/pods/a.yaml", Reads::Directory),
             ("/etc/pods", "/etc/link/a.yaml", Reads::Directory),
@@ -312,9 +313,9 @@ mod tests {
             ("/etc/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/short/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/etc/one.yaml", "/etc/pods/a.yaml", Reads::File),
-            ("/etc/pods", "/etc/pods/b/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/etc/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/srv/m", no("/etc/pods")),
+            ("/etc/pods", "/etc/pods/b/a.yaml", elsewhere()),
+            ("/etc/pods", "/etc/a.yaml", elsewhere()),
+            ("/etc/pods", "/srv/m", elsewhere()),
             ("/etc/none", "/etc/pods/a.yaml", no("/etc/none")),
             ("/etc/pods/b.yaml", "/etc/pods/a.yaml", no("/etc/pods/b.yaml")),
             ("", "/etc/pods/a.yaml", Reads::Not { path: None }),

@@ -8,6 +8,7 @@ use super::hidden;
 use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, storage};
+use crate::config::misuse::Misuse;
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
@@ -25,6 +26,8 @@ use crate::yaml::tree::MAX_BYTES;
 const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
+/// The most files in a directory that are looked at for a kubeadm configuration that nobody names.
+const MAX_NAMES: usize = 100;
 
 /// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
 ///
@@ -37,7 +40,10 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let manifest_path = config.manifest_path.as_ref().unwrap_or(&usual).clone();
     let manifest = manifest(root, &manifest_path)?;
     if manifest.is_none() && config.manifest_path.is_some() && root.stat(&usual)?.is_some() {
-        bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
+        return Err(Misuse(format!(
+            "{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path"
+        ))
+        .into());
     }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
@@ -70,11 +76,15 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
     Ok(Facts {
+        unnamed: match manifest.is_none() && kubeadm.is_empty() {
+            true => unnamed(root, configured),
+            false => Vec::new(),
+        },
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
         beside: match reads {
             Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
-            Reads::File | Reads::Not { .. } => Vec::new(),
+            Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
         },
         kubelet: KubeletFacts {
             config: kubelet.config,
@@ -99,6 +109,33 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// The files that look as kubeadm's, in the directories where its file usually is, and that are not among the named
+/// ones.
+fn unnamed(root: &Root, configured: Option<&[String]>) -> Vec<String> {
+    let directories: BTreeSet<_> = KUBEADM_CONFIGS.iter().map(|path| parent(path)).collect();
+    let mut found = Vec::new();
+    for directory in directories {
+        let names = root.list(directory).ok().flatten().unwrap_or_default();
+        let is_config = |name: &&String| [".yaml", ".yml", ".conf"].iter().any(|end| name.ends_with(end));
+        for name in names.iter().filter(is_config).take(MAX_NAMES) {
+            let path = format!("{}/{name}", directory.trim_end_matches('/'));
+            let is_looked_at = match configured {
+                Some(paths) => paths.contains(&path),
+                None => KUBEADM_CONFIGS.contains(&path.as_str()),
+            };
+            let names_kind = |text: &str| {
+                let kinds = ["ClusterConfiguration", "InitConfiguration", "JoinConfiguration"];
+                text.contains("kubeadm.k8s.io/") && kinds.iter().any(|kind| text.contains(kind))
+            };
+            if !is_looked_at && root.text(&path).is_ok_and(|text| text.is_some_and(|text| names_kind(&text.text)))
+            {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 /// The newest run, other than a restore, with a copy of the file of before.
@@ -283,7 +320,8 @@ fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes
     around
 }
 
-/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+/// The files and directories that a run wrote or made, and that no restore has put back since. Without the backups, nobody
+/// knows.
 fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
     let sets = backup::list(root).unwrap_or_default();
     let is_ours = |path: &&String| {
@@ -302,7 +340,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
         targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
-    targets.written = written(root, &paths.policies);
+    targets.written = written(root, &[paths.policies.as_slice(), &paths.directories].concat());
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
             None => None,
@@ -311,7 +349,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
                 Some(Directory { attributes: entry.attributes, names, leads_to })
             }
             Some(entry) => bail!(
-                "{}: this is {}, and the audit log needs a directory here; move it away",
+                "{}: this is {}, and the audit log needs a directory here; set log.path to a file in another directory, or, if \
+                 nothing needs this, move it away",
                 root.shown(path),
                 entry.kind
             ),
@@ -395,7 +434,15 @@ fn log_fault(entry: &Entry, directory: &Attributes) -> Option<String> {
                 .to_owned(),
         ),
         FileKind::File | FileKind::Link => None,
-        kind => Some(format!("this is {kind}, and the API server needs a file here; move it away")),
+        FileKind::Directory => Some(
+            "this is a directory, and the API server needs a file here; name a file in it, such as audit.log in it, in \
+             log.path (or --log-path)"
+                .to_owned(),
+        ),
+        kind => Some(format!(
+            "this is {kind}, and the API server needs a file here; set log.path to another file, or, if nothing needs \
+             this, move it away"
+        )),
     }
 }
 

@@ -560,7 +560,11 @@ impl Root {
 
     /// An error if `path` is not of the expected kind.
     pub(super) fn expect(&self, path: &str, kind: FileKind, expected: FileKind) -> Result<()> {
-        ensure!(kind == expected, "{} is {kind}, not {expected}; move it away", self.shown(path));
+        ensure!(
+            kind == expected,
+            "{} is {kind}, not {expected}; correct the path, or, if nothing needs what is there, move it away",
+            self.shown(path)
+        );
         Ok(())
     }
 
@@ -875,7 +879,9 @@ fn describe(errno: Errno) -> anyhow::Error {
         Errno::EROFS => "; mount it read-write",
         Errno::ENOSPC | Errno::EDQUOT => "; make room",
         Errno::ELOOP => "; its links lead in a circle, or there are too many: correct the links",
-        Errno::ENOTDIR => "; a part of this path should be a directory: move the file there away",
+        Errno::ENOTDIR => {
+            "; a part of this path should be a directory: correct the path, or, if nothing needs the file there, move it away"
+        }
         Errno::EBUSY | Errno::EXDEV => {
             "; something is mounted there: change the mounted file or directory instead"
         }

@@ -249,6 +249,18 @@ pub struct PolicyText {
     /// The file or the profile that the policy is from, for messages.
     pub name: String,
     pub text: String,
+    pub asked: Asked,
+}
+
+/// Who asked for a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nobody: it is the default.
+    Nobody,
+    /// The configuration names it.
+    Configuration,
+    /// The user named it on the command line.
+    CommandLine,
 }
 
 /// The log directory, and the forecast for it.

@@ -6,6 +6,7 @@ use super::planner::Planner;
 use super::{FollowUp, LogStorage, Occasion, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::change::Change;
+use crate::config::misuse::Misuse;
 use crate::facts::file::Attributes;
 use crate::facts::{Directory, DiskState, LogPlace, Unit};
 use crate::path::{aside, is_named_for_logs, is_within, log_directory_fault, may_be_of_others, parent};
@@ -44,11 +45,16 @@ pub(super) struct Log<'l> {
     pub uid: Option<u32>,
     /// The log of the API server until now.
     pub before: Option<&'l str>,
+    /// A run of this program made the directory, or gave it its owner.
+    pub is_made: bool,
 }
 
 /// What to do where the directory of `log.path` is not for the log.
-pub(super) const OTHER_LOG: &str =
-    "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
+pub(super) fn other_log(log: &str) -> String {
+    let examples = ["/var/log/kubernetes/audit", "/var/log/kube-audit"];
+    let other = examples.into_iter().find(|example| *example != parent(log)).unwrap_or_default();
+    format!("set log.path to a file in a directory of its own, such as {other}/audit.log")
+}
 
 impl Log<'_> {
     /// The API server has written this file until now.
@@ -62,11 +68,13 @@ impl Log<'_> {
 /// A directory is the log's if the API server's log is there. An empty one is, too, unless another program or another
 /// user may have made it.
 pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_another: &str) -> Fit {
-    let Log { path, head, uid, before } = *log;
+    let Log { path, head, uid, before, is_made } = *log;
     let name = path.rsplit('/').next().unwrap_or_default();
     let directory = there.leads_to.as_deref().unwrap_or(parent(path));
     let is_in_use = before.is_some_and(|before| parent(before) == parent(path));
-    let is_others = |uid: u32| ![0, wanted.uid].contains(&uid);
+    // The user may have been that of an API server with other patches.
+    let is_known = |uid: u32| is_made && uid == there.attributes.uid;
+    let is_others = |uid: u32| ![0, wanted.uid].contains(&uid) && !is_known(uid);
     if !log.is_in_use() {
         if !may_be_events(head) {
             return Fit::Foreign(format!(
@@ -235,10 +243,11 @@ impl Planner<'_> {
     /// Creates or closes the directory on another disk, which only the log uses.
     fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
-            bail!(
+            return Err(Misuse(format!(
                 "{from}: storage.bind must not be in the manifest directory, because the kubelet reads every file \
                  there; name another directory"
-            );
+            ))
+            .into());
         }
         let wanted = self.directory_attributes.clone();
         let Some(there) = &self.targets.bound else {
@@ -252,7 +261,7 @@ impl Planner<'_> {
             return Ok(());
         };
         let name = log.rsplit('/').next().unwrap_or_default();
-        let log = Log { path: &format!("{from}/{name}"), head: &[], uid: None, before: None };
+        let log = Log { path: &format!("{from}/{name}"), head: &[], uid: None, before: None, is_made: false };
         match fit(there, &log, &wanted, "name another directory in storage.bind, such as /data/audit") {
             Fit::Own if wanted.met_by(&there.attributes) => {}
             Fit::Own => self.close(from, &there.attributes, wanted),
@@ -647,8 +656,9 @@ mod tests {
             ("/srv/x", directory(0o700, 0, &[".ssh"]), json, false, "other files"),
         ] {
             let file = log(path);
-            let log = Log { path: &file, head, uid: None, before: is_in_use.then_some(file.as_str()) };
-            let found = match fit(&there, &log, &Attributes::new(0o700, 65, 65), OTHER_LOG) {
+            let log =
+                Log { path: &file, head, uid: None, before: is_in_use.then_some(file.as_str()), is_made: false };
+            let found = match fit(&there, &log, &Attributes::new(0o700, 65, 65), &other_log("/x/y")) {
                 Fit::Own => "own".to_owned(),
                 Fit::Shared(name) => format!("shared {name}"),
                 Fit::Foreign(why) => why,
@@ -674,13 +684,39 @@ mod tests {
             (&users, "/srv/x/audit.log", json, Some(0), None, "it belongs to the user 1000"),
             (&users, "/srv/x/audit.log", json, Some(0), Some("/srv/x/audit.log"), "own"),
         ] {
-            let log = Log { path, head, uid, before };
-            let found = match fit(there, &log, &Attributes::new(0o700, 65, 65), OTHER_LOG) {
+            let log = Log { path, head, uid, before, is_made: false };
+            let found = match fit(there, &log, &Attributes::new(0o700, 65, 65), &other_log("/x/y")) {
                 Fit::Own => "own".to_owned(),
                 Fit::Shared(name) => format!("shared {name}"),
                 Fit::Foreign(why) => why,
             };
             assert!(found.contains(expected), "{log:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_a_run_made_for_another_user_is_the_logs() {
+        let of =
+            |uid| Directory { attributes: Attributes::new(0o700, uid, uid), ..directory(0, 0, &["audit.log"]) };
+        for (there, uid, is_made, expected) in [
+            (of(65534), 65534, true, Fit::Own),
+            // Somebody else has put this log there.
+            (of(65534), 1000, true, Fit::Foreign(String::new())),
+            (of(65534), 65534, false, Fit::Foreign(String::new())),
+        ] {
+            let log = Log { path: "/var/log/k/audit.log", head: &[], uid: Some(uid), before: None, is_made };
+            let found = fit(&there, &log, &Attributes::new(0o700, 0, 0), &other_log("/var/log/k/audit.log"));
+            assert_eq!(
+                std::mem::discriminant(&found),
+                std::mem::discriminant(&expected),
+                "{uid} {is_made}: {found:?}"
+            );
+        }
+        for (log, other) in [
+            ("/x/y", "/var/log/kubernetes/audit/"),
+            ("/var/log/kubernetes/audit/audit.log", "/var/log/kube-audit/"),
+        ] {
+            assert!(other_log(log).contains(other), "{log}");
         }
     }
 

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 
 use super::in_force::{State, judge};
-use super::place::{Fit, Log, Mounting, OTHER_LOG, fit};
+use super::place::{Fit, Log, Mounting, fit, other_log};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
+use super::{Asked, Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -70,7 +70,7 @@ pub fn plan(
         planner.edit_manifest(file, mounting);
     }
     if let (Some(seen), Some(log)) = (&targets.storage, logs.first()) {
-        let limits = Limits::of(&wiring.flags, wiring.version);
+        let limits = Limits::of(&wiring.flags, wiring.other_version.or(wiring.version));
         planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
     }
     if wiring.role == Role::Joining {
@@ -97,8 +97,12 @@ impl Planner<'_> {
             Some(_) => "named".to_owned(),
             None => "at the default paths".to_owned(),
         };
+        let what = match self.facts.kubeadm.is_empty() {
+            true => format!("no kubeadm configuration is {what}"),
+            false => "the kubeadm configuration has nothing for init or join".to_owned(),
+        };
         self.plan.remark = Some(format!(
-            "no kubeadm configuration is {what}: a node from this image does not audit until kube-audit-bootstrap apply \
+            "{what}: a node from this image does not audit until kube-audit-bootstrap apply \
              has run on it, too"
         ));
     }
@@ -191,18 +195,21 @@ impl Planner<'_> {
                 None => self.directory_attributes.clone(),
             };
             self.look_at(Step::Storage, &path);
+            self.tell_of_odd_name(log, before);
             let Some(there) = self.targets.directories.get(&path).and_then(Option::as_ref) else {
                 self.add(Step::Storage, Change::CreateDirectory { path, attributes });
                 continue;
             };
             let head = self.targets.heads.get(log).map(Vec::as_slice).unwrap_or_default();
             let uid = self.targets.logs.get(log).and_then(Option::as_ref).map(|file| file.uid);
-            let seen = Log { path: log, head, uid, before };
+            let is_made = self.targets.written.contains(&path);
+            let seen = Log { path: log, head, uid, before, is_made };
             if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
                 let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
                     "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; {OTHER_LOG}{also}"
+                     away; {}{also}",
+                    other_log(log)
                 ));
             }
             if let Some(why) = self.targets.blocked.get(log) {
@@ -214,7 +221,7 @@ impl Planner<'_> {
             // Everything on a disk that is mounted for the log belongs to the log.
             let fit = match self.targets.disk.as_ref().is_some_and(|disk| disk.is_right) {
                 true => Fit::Own,
-                false => fit(there, &seen, &attributes, OTHER_LOG),
+                false => fit(there, &seen, &attributes, &other_log(log)),
             };
             match fit {
                 Fit::Foreign(why) => self.plan.refuse(why),
@@ -237,6 +244,18 @@ impl Planner<'_> {
                 )),
                 Fit::Own => self.close(&path, &there.attributes, attributes),
             }
+        }
+    }
+
+    /// A log without an ending, which does not exist yet, was probably meant as the directory of the log.
+    fn tell_of_odd_name(&mut self, log: &str, before: Option<&str>) {
+        let name = log.rsplit('/').next().unwrap_or_default();
+        if !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
+            self.warn(format!(
+                "{log}: this will be the log file, and {} its directory; if {log} is meant as the directory, set log.path \
+                 to {log}/audit.log",
+                parent(log)
+            ));
         }
     }
 
@@ -324,7 +343,14 @@ impl Planner<'_> {
     fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
-        if let Some(before) = before.as_ref().filter(|_| self.keeps()) {
+        if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy_text)) {
+            if policy_text.asked != Asked::Nobody && before.bytes != policy_text.text.as_bytes() {
+                self.warn(format!(
+                    "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
+                     apply with --policy FILE once",
+                    policy_text.name
+                ));
+            }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
             return self.check_policy(path, text);
         }
@@ -351,9 +377,9 @@ impl Planner<'_> {
             }
             before => {
                 if before.is_some() {
+                    let stays = if self.keeps() { "" } else { " (with --existing keep, it stays)" };
                     self.warn(format!(
-                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with \
-                         --existing keep, it stays)"
+                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
                 let bytes = policy_text.text.clone().into_bytes();
@@ -363,9 +389,28 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Does an existing policy stay? One that the user names does replace it, and so does one of the configuration, if the
+    /// existing policy is this program's.
+    fn keeps_policy(&self, path: &str, policy_text: &PolicyText) -> bool {
+        self.keeps()
+            && match policy_text.asked {
+                Asked::Nobody => true,
+                Asked::Configuration => !self.targets.written.contains(path),
+                Asked::CommandLine => false,
+            }
+    }
+
     /// An error in a policy ends the run. Each warning is reported once.
     fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
-        let findings = policy::lint::check(text, self.plan.version);
+        let mut findings = policy::lint::check(text, self.plan.version);
+        // What starts is the API server of the files, whatever the configuration says.
+        if let Some(other) = self.other_version {
+            for finding in policy::lint::check(text, Some(other)) {
+                if !findings.contains(&finding) {
+                    findings.push(finding);
+                }
+            }
+        }
         let (errors, warnings): (Vec<_>, Vec<_>) =
             findings.iter().partition(|finding| finding.severity == Severity::Error);
         if !errors.is_empty() {
@@ -1022,6 +1067,64 @@ mod tests {
     }
 
     #[test]
+    fn with_keep_only_a_policy_that_is_asked_for_replaces_another() {
+        let wanted = config("existing: keep");
+        let good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+        for (asked, is_ours, replaces, is_told) in [
+            (Asked::Nobody, true, false, false),
+            (Asked::Configuration, true, true, false),
+            (Asked::Configuration, false, false, true),
+            (Asked::CommandLine, false, true, false),
+        ] {
+            let (facts, mut targets) = audited(&config(""));
+            if is_ours {
+                targets.written.insert(wanted.policy_path.clone());
+            }
+            let intent = intent(&wanted);
+            let policy = PolicyText { name: "mine".to_owned(), text: good.to_owned(), asked };
+            let plan = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).unwrap();
+            assert_eq!(plan.touches(Step::Policy), replaces, "{asked:?} {is_ours}");
+            assert_eq!(
+                warns(&plan, "this policy stays, because of `existing: keep`"),
+                is_told,
+                "{asked:?} {is_ours}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_must_be_right_for_what_the_files_start_too() {
+        let star = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  resources: [{group: \"*\"}]\n";
+        let (facts, targets) = audited(&config(""));
+        for (lines, text, is_refused, is_told) in [
+            ("kubernetesVersion: v1.37.0", star, true, true),
+            ("kubernetesVersion: v1.37.0", policy::DEFAULT, false, true),
+            ("kubernetesVersion: v1.31.9", policy::DEFAULT, false, false),
+        ] {
+            let wanted = config(lines);
+            let intent = intent(&wanted);
+            let policy =
+                PolicyText { name: "mine".to_owned(), text: text.to_owned(), asked: Asked::Configuration };
+            let wiring = wired(&intent, &facts).unwrap();
+            let told = wiring
+                .warnings
+                .iter()
+                .any(|line| line.contains("but the node has 1.31, from the manifest's image"));
+            assert_eq!(told, is_told, "{lines}");
+            let found = plan(&intent, &facts, wiring, &targets, &policy).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), is_refused, "{lines}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_may_be_meant_as_a_directory_is_told() {
+        for (path, is_told) in [("/var/log/kubernetes/audit", true), ("/var/log/kubernetes/x/audit.log", false)] {
+            let plan = planned(&config(&format!("log: {{path: {path}}}")), &facts(None), &Targets::default());
+            assert_eq!(warns(&plan, "this will be the log file"), is_told, "{path}");
+        }
+    }
+
+    #[test]
     fn what_a_run_wrote_is_its_policy_whatever_has_become_of_it() {
         let path = Config::default().policy_path;
         let (facts, mut targets) = audited(&config(""));
@@ -1047,7 +1150,7 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned() };
+            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned(), asked: Asked::Nobody };
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }

@@ -10,9 +10,10 @@ use super::{Intent, Occasion, Role};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::{SUPPORTED, Version};
 use crate::change::KUBEADM_CONFIG;
+use crate::config::misuse::Misuse;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, PatchFacts, Paths, Typed};
+use crate::facts::{Facts, PatchFacts, Paths, Reads, Typed};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -49,6 +50,8 @@ pub struct Wiring {
     pub role: Role,
     pub version: Option<Version>,
     pub version_source: &'static str,
+    /// The version that the node's files say, if that is another one.
+    pub(super) other_version: Option<Version>,
     /// The files that `kubeadm init` reads.
     pub(super) kubeadm: Vec<WiredFile>,
     /// The cluster's kubeadm configuration, or why it is not known; `None`: it was not asked for.
@@ -113,6 +116,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         role: node.role,
         version: node.version,
         version_source: node.version_source,
+        other_version: node.other_version,
         kubeadm,
         cluster,
         manifest,
@@ -145,7 +149,8 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         let made = made.map(|made| made.wired);
         let made = made.filter(|_| wiring.kubeadm.is_empty() && wiring.manifest.is_none());
         wiring.collect_paths(intent.config, made.as_ref());
-        wiring.keep_out_of_manifests(intent.config)?;
+        wiring.refuse_unread(intent, facts);
+        wiring.keep_out_of_manifests(intent.config, &facts.kubelet.reads)?;
         wiring.follow_references(intent, facts, made.as_ref());
         wiring.collect_typed(made.as_ref());
     }
@@ -173,6 +178,12 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
         ));
     }
     let named = intent.config.kubeadm_configs.as_deref();
+    for path in facts.unnamed.iter().filter(|_| !intent.occasion.is_kubeadm()) {
+        node.warnings.push(format!(
+            "{path}: this looks like a kubeadm configuration file, and it was not looked at; if kubeadm is to read it, name \
+             it with --kubeadm-config, or in kubeadm.configs"
+        ));
+    }
     // At a boot, something may still write a file at a default path; one that is named should be there.
     let tells = match intent.occasion {
         Occasion::Any => node.kubeadm.is_empty(),
@@ -216,7 +227,8 @@ fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Resu
 
 fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<Option<WiredFile>> {
     let (Some(text), Some(manifest)) = (&facts.manifest, &node.manifest) else { return Ok(None) };
-    let wired = manifest::wire(&text.text, manifest, wanted, node.version);
+    // What starts is the API server of this image.
+    let wired = manifest::wire(&text.text, manifest, wanted, manifest.version.or(node.version));
     let after = wired.map_err(|refusal| refuse(&text.path, &refusal))?;
     // The kubelet runs the text of before, so what it refuses comes from the settings. The position is in their text.
     if let Err(refusal) = pod::check(&after.text, manifest.version) {
@@ -406,23 +418,54 @@ impl Wiring {
         }
     }
 
+    /// Refuses a manifest that the kubelet does not read, while it reads another directory: nothing that is written
+    /// there starts an API server. At a boot, the kubelet does not run yet, and only its files tell what it will read.
+    fn refuse_unread(&mut self, intent: &Intent<'_>, facts: &Facts) {
+        let (Reads::Elsewhere { directory }, Some(manifest)) = (&facts.kubelet.reads, &self.manifest) else {
+            return;
+        };
+        if facts.running.is_some() {
+            return;
+        }
+        let (path, config) = (&manifest.before.path, &facts.kubelet.config);
+        let why = format!(
+            "{path}: the kubelet does not read this file, because its directory of static pods is {directory}, so it starts \
+             no API server from it; move it there (mv {} {}/), and correct or remove manifest.path; if the kubelet is to \
+             read another directory, set staticPodPath in {config}",
+            facts.shown(path),
+            facts.shown(directory)
+        );
+        match intent.occasion {
+            Occasion::Boot => self.warnings.push(why),
+            _ => self.unmet.push(why),
+        }
+    }
+
     /// # Errors
     ///
     /// The policy or the log would be in the manifest directory.
-    fn keep_out_of_manifests(&mut self, config: &Config) -> Result<()> {
+    fn keep_out_of_manifests(&mut self, config: &Config, reads: &Reads) -> Result<()> {
+        if *reads != Reads::Directory {
+            return Ok(());
+        }
         let manifests = parent(&self.paths.manifest);
         // Where the path is written, unless it is that of a file of the node.
         let placed = |path: &str, field: &str, own: Option<&str>| match config.places.get(field) {
             Some(place) if own == Some(path) => format!("{place}: {path}"),
             _ => path.to_owned(),
         };
+        // Where the settings stay, they are in the manifest.
+        let wrong = |why: String| match config.existing {
+            Existing::Replace => Misuse(why).into(),
+            Existing::Keep => anyhow!(why),
+        };
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
             let own = config.log.file().map(|log| parent(log));
-            bail!(
+            return Err(wrong(format!(
                 "{}: the log must not be in the manifest directory, because the kubelet reads every file there; \
                  set log.path to a file in another directory",
                 placed(path, "log.path", own)
-            );
+            )));
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
             let advice = match config.existing {
@@ -432,11 +475,11 @@ impl Wiring {
                      `existing: keep`"
                 }
             };
-            bail!(
+            return Err(wrong(format!(
                 "{}: the policy must not be in the manifest directory, because the kubelet reads every file \
                  there; {advice}",
                 placed(path, "policy.path", Some(&config.policy_path))
-            );
+            )));
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
             self.warnings.push(format!(
@@ -723,6 +766,34 @@ mod tests {
         for (text, expected) in [(text.as_str(), Share::Bytes(2 << 30)), (INIT, EVICTION)] {
             let wiring = wired(&intent(&config("")), &Facts { kubeadm: vec![file("/k", text)], ..facts(None) });
             assert_eq!(wiring.unwrap().paths.eviction, expected);
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_the_kubelet_does_not_read_is_refused_except_at_a_boot() {
+        let reads = || Reads::Elsewhere { directory: "/etc/kubernetes/manifests".to_owned() };
+        for (reads, occasion, unmet, warned) in [
+            (reads(), Occasion::Any, 1, 0),
+            (reads(), Occasion::Boot, 0, 1),
+            (Reads::Directory, Occasion::Any, 0, 0),
+        ] {
+            let mut facts =
+                Facts { manifest_path: "/etc/kubernetes/m.yaml".to_owned(), ..facts(Some(API_SERVER)) };
+            facts.kubelet.reads = reads;
+            let config = config("policy: {path: /etc/kubernetes/p/p.yaml}");
+            let wiring = wired(&Intent { occasion, ..intent(&config) }, &facts).unwrap();
+            let count = |lines: &[String]| lines.iter().filter(|line| line.contains("move it there (mv ")).count();
+            assert_eq!((count(&wiring.unmet), count(&wiring.warnings)), (unmet, warned), "{occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_kubeadms_that_nobody_named_is_told() {
+        for (occasion, is_told) in [(Occasion::Any, true), (Occasion::Boot, true), (Occasion::Init, false)] {
+            let facts = Facts { unnamed: vec!["/etc/kubernetes/kubeadm-init.yaml".to_owned()], ..facts(None) };
+            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
+            let told = wiring.warnings.iter().any(|line| line.contains("kubeadm-init.yaml: this looks like"));
+            assert_eq!(told, is_told, "{occasion:?}");
         }
     }
 

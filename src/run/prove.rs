@@ -32,8 +32,7 @@ use crate::time;
 use crate::wiring::manifest::{self, Auditing};
 use crate::yaml::tree::MAX_BYTES;
 
-/// The log target of the progress lines of a wait, which are printed without `-v`.
-pub const PROGRESS: &str = "progress";
+pub use crate::node::outgoing::PROGRESS;
 
 /// How long to wait for events of what the cluster does anyway: leases are renewed every 10 s at least.
 const RARE: Duration = Duration::from_secs(25);
@@ -597,7 +596,13 @@ impl Before {
             let ends =
                 outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
             let hide = Hide::of(root, path, traces, ends);
-            hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
+            hide.inspect_err(|why| {
+                log::info!(
+                    target: PROGRESS,
+                    "{path}: the kubelet sees the new manifest at once, so the API server may be away for 10 to 15 s more: {why:#}"
+                );
+            })
+            .ok()
         });
         let written = text_of(bytes).ok().map(str::to_owned);
         Some(Before { processes, outgoing, hide, written, ..Before::default() })

@@ -141,7 +141,7 @@ pub(super) fn beside(root: &Root, kubelet: Option<&Kubelet>, path: &str, manifes
             log::warn!("{error:#}; the way back continues");
             Vec::new()
         }),
-        Reads::File | Reads::Not { .. } => Vec::new(),
+        Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
     }
 }
 
@@ -237,6 +237,15 @@ fn is_in_place(root: &Root, config: Config) -> bool {
         policy: PolicySource::new(None),
     };
     run.survey().is_ok_and(|plan| plan.is_empty() && plan.refusal.is_none())
+}
+
+/// The IDs of the backups that can't be read, newest first.
+///
+/// # Errors
+///
+/// The directory of the backups can't be read.
+pub fn unreadable(root: &Root) -> Result<Vec<String>> {
+    backup::unreadable(root)
 }
 
 /// The backups, newest first, also those of interrupted runs.

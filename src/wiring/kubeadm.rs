@@ -141,8 +141,20 @@ fn expect_spelled(root: &Node, api_version: &str, kind: &str) -> Result<(), Refu
             "apiVersion",
             format!("kubeadm ignores a document of {api_version}; did you mean {GROUP}/v1beta4?"),
         ),
+        None if is_group => match KINDS.iter().find(|known| begins_as(kind, known)) {
+            Some(known) => {
+                refused("kind", format!("kubeadm ignores a document of the kind {kind}; did you mean {known}?"))
+            }
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// Does a kind begin with the word that tells a known one from the others, as ClusterConfig does?
+fn begins_as(kind: &str, known: &str) -> bool {
+    let word = known.strip_suffix("Configuration").unwrap_or(known).to_lowercase();
+    kind.to_lowercase().starts_with(&word)
 }
 
 /// Reads a kubeadm configuration file.
@@ -793,8 +805,9 @@ fn volume(mount: &NeededMount, name: &str) -> New {
 }
 
 /// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
-pub fn settings(config: &Config) -> String {
-    by_hand(&Wanted::of(config, &Files::new()), Shape::List, &[], &built_in(None))
+/// `files`: what the kubeconfig of the webhook names, which is mounted, too.
+pub fn settings(config: &Config, files: &Files) -> String {
+    by_hand(&Wanted::of(config, files), Shape::List, &[], &built_in(None))
 }
 
 /// The settings as YAML, to add by hand: with the values of the flags that stay, and the mounts that are missing.

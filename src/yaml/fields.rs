@@ -76,6 +76,8 @@ impl Decoder {
         if node.pairs().is_none() {
             if !node.is_null() {
                 self.wrong_type(node, path, "a mapping of fields");
+                let example = known.first().copied().unwrap_or_default();
+                self.advise(&format!("write it as {{{example}: ...}}"));
             }
             return Vec::new();
         }
@@ -103,6 +105,9 @@ impl Decoder {
             None => {
                 if !node.is_null() {
                     self.wrong_type(node, path, "a list");
+                    if let Some(text) = node.scalar() {
+                        self.advise(&format!("write [{}]", brief_plain(text)));
+                    }
                 }
                 &[]
             }
@@ -164,8 +169,21 @@ impl Decoder {
             }),
             _ => {
                 self.wrong_type(node, path, "a whole number");
+                // 100M, 30d: the unit is that of the field.
+                let text = node.scalar().unwrap_or_default();
+                let digits = &text[..text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())];
+                if decimal(digits).is_some() {
+                    self.advise(&format!("write {digits}"));
+                }
                 None
             }
+        }
+    }
+
+    /// Adds what to type to the error that was added last, unless that says what to do.
+    fn advise(&mut self, what: &str) {
+        if let Some(last) = self.findings.last_mut().filter(|last| !last.message.contains(';')) {
+            last.message = format!("{}; {what}", last.message);
         }
     }
 
@@ -206,6 +224,12 @@ pub fn join(path: &str, name: &str) -> String {
 
 fn named(path: &str) -> &str {
     if path.is_empty() { "the document" } else { path }
+}
+
+/// A text as an item of an example: cut as by [`brief`], and in quotes only if it needs them.
+fn brief_plain(text: &str) -> String {
+    let is_plain = text.len() <= 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if is_plain { text.to_owned() } else { brief(text) }
 }
 
 /// A text for an error message: in quotes, and cut after 60 characters.
@@ -305,7 +329,9 @@ mod tests {
             ("0644", Err(format!("1:1: {digits}0644"))),
             ("-01", Err(format!("1:1: {digits}-01"))),
             ("1_000", Err(format!("1:1: {digits}1_000"))),
-            ("1.5", Err("1:1: n must be a whole number, not 1.5".to_owned())),
+            ("1.5", Err("1:1: n must be a whole number, not 1.5; write 1".to_owned())),
+            ("100M", Err("1:1: n must be a whole number, not a string (\"100M\"); write 100".to_owned())),
+            ("x", Err("1:1: n must be a whole number, not a string (\"x\")".to_owned())),
             ("[]", Err("1:1: n must be a whole number, not a list".to_owned())),
         ] {
             let mut decoder = Decoder::default();

@@ -304,12 +304,17 @@ fn advice(text: &str, position: Position) -> &'static str {
     let is_template = |line: &str| MARKS.iter().any(|mark| line.contains(mark));
     // A comment of a template is the start of a mapping, which ends elsewhere.
     let is_comment = |line: &str| line.trim_start().starts_with("{#");
+    // git writes these around both sides of a conflict.
+    let is_conflict = |line: &str| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark));
     match () {
+        () if text.lines().any(is_conflict) => {
+            "the file has the marks of a conflict of git (<<<<<<<, =======, >>>>>>>): choose one of the sides, and remove them"
+        }
         () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => {
             "if this is a template, fill it in"
         }
         () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
-        () => "correct what is here, or put it in quotes",
+        () => "correct what is here or its indentation, or put it in quotes",
     }
 }
 
@@ -571,7 +576,11 @@ mod tests {
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes reads the comma as a part of the tag"),
             ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
-            ("a: b: c\n", "; correct what is here, or put it in quotes"),
+            ("a: b: c\n", "; correct what is here or its indentation, or put it in quotes"),
+            (
+                "a: b\n<<<<<<< HEAD\nc: d\n=======\nc: e\n>>>>>>> main\n",
+                "; the file has the marks of a conflict of git",
+            ),
             ("a:\n\tb: c\n", "; indent with spaces instead of tabs"),
             ("a: b\n\tc: d\n", "; indent with spaces instead of tabs"),
             ("a: b\n{% if c %}\n", "; if this is a template, fill it in"),

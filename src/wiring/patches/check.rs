@@ -121,7 +121,8 @@ impl fmt::Display for Fault {
             Fault::Flag { name, found: Some(found), wanted } => write!(
                 f,
                 "with this patch, the API server has --{name}={found}, and the audit settings say {wanted}; remove \
-                 the flag from the patch, or keep the flags that there are with --existing keep (existing: keep)"
+                 the flag from the patch, or keep the flags that there are: set existing: keep in the configuration, because \
+                 --existing keep counts for one run alone, and not for the kubeadm hook"
             ),
             Fault::Mount(path) => write!(
                 f,
@@ -139,8 +140,9 @@ impl fmt::Display for Fault {
             Fault::Shifted(what) => write!(
                 f,
                 "with the audit settings, this patch {what}, because it names an item of a list by its number, which \
-                 is another item then; use a strategic patch, or set the flag or the volume in kubeadm's \
-                 configuration file"
+                 is another item then; set a flag in apiServer.extraArgs of kubeadm's configuration file, or add it at \
+                 the end (op add, path /spec/containers/0/command/-); name a volume, a mount or a variable by its name, \
+                 with a strategic patch"
             ),
         }
     }
@@ -266,6 +268,12 @@ impl Patched<'_> {
         if !manifest::identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs)) {
             return Err(Fault::Unfit("no container starts kube-apiserver".to_owned()));
         }
+        if let Some(name) = without_image(pod) {
+            return Err(Fault::Invalid(format!(
+                "the container {name:?} has no image; if the patch is for the container of the API server, write name: \
+                 kube-apiserver there; if it adds a container, add its image"
+            )));
+        }
         kubelet::judge(&text, self.version).map_err(|refusal| Fault::Invalid(refusal.reason))?;
         let flags = manifest::read_auditing(&text).map_err(unfit)?.flags;
         let wired = match manifest::wire(&text, &read, self.wanted, self.version) {
@@ -297,6 +305,14 @@ impl Patched<'_> {
         let (name, wanted) = self.wanted.flags.iter().find(|(name, _)| !flags.contains_key(name))?;
         Some(Fault::Flag { name: name.clone(), found: None, wanted: wanted.clone() })
     }
+}
+
+/// The name of a container that a patch made, because it misspells the one that it means.
+fn without_image(pod: &Value) -> Option<&str> {
+    let containers = pod.pointer("/spec/containers")?.as_array()?;
+    let lacks = |one: &&Value| one.get("image").and_then(Value::as_str).unwrap_or_default().is_empty();
+    let name = containers.iter().find(lacks)?.get("name")?.as_str()?;
+    Some(name).filter(|name| *name != "kube-apiserver")
 }
 
 /// Applies a part of a patch to both pods. An operation that fails at what auditing does not depend on is left to
