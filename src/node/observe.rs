@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use super::hidden;
 use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
-use super::{backup, cluster, container, disk, handover, in_force, storage};
+use super::{backup, cluster, container, disk, handover, in_force, obstacle, storage};
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
@@ -79,6 +79,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         kubelet: KubeletFacts {
             config: kubelet.config,
             fault: kubelet.fault,
+            unread: super::kubelet::unread(root),
             reads,
             has_url: kubelet.has_url,
             eviction: kubelet.eviction,
@@ -320,6 +321,12 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     }
     for log in &paths.logs {
         let (directory, name) = split(log)?;
+        // What a directory that is not there yet meets is told of the change that makes it.
+        if targets.directories.get(directory).is_some_and(Option::is_some)
+            && let Some(found) = obstacle::of_file(root, log)?
+        {
+            targets.log_obstacles.insert(log.clone(), found);
+        }
         for other in
             targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
         {
@@ -358,6 +365,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     targets.has_unit =
         root.text(&unit).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)));
     if !root.is_host() {
+        let is_cleared = CLEARED.iter().any(|cleared| is_within(directory, cleared));
+        targets.is_log_cleared = is_cleared && source.is_none();
         return Ok(targets);
     }
     if let Some(source) = source {
@@ -413,7 +422,9 @@ pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Resu
         Ok(is_link && is_same && (root.real(path)? != path || leads_to(root, manifest_path, path)?))
     };
     let mut texts = Vec::new();
-    for name in root.list(directory)?.unwrap_or_default() {
+    let unread = "a file here has a name that isn't UTF-8, so it is not read, and the kubelet may run an API server from \
+                  it; rename it, or move it out of the directory";
+    for name in root.list_or_tell(directory, unread)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
         if name.starts_with('.') || path == manifest_path {
             continue;

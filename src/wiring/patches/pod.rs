@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::value::value_of;
 use crate::audit::version::{SUPPORTED, Version};
 use crate::wiring::kubeadm::VOLUMES;
 use crate::yaml::Node;
@@ -134,7 +135,7 @@ pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], ve
         text(&["imageRepository"]).unwrap_or("registry.k8s.io"),
         version.unwrap_or(*SUPPORTED.end())
     );
-    json!({
+    let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -164,7 +165,13 @@ pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], ve
                 json!({"name": name, "hostPath": {"path": volume.host, "type": volume.kind}})
             }).collect::<Vec<_>>()
         }
-    })
+    });
+    let variables = cluster.and_then(|cluster| cluster.at(&["apiServer", "extraEnvs"]));
+    if let Some(variables) = variables.filter(|variables| variables.items().is_some_and(|items| !items.is_empty()))
+    {
+        pod["spec"]["containers"][0]["env"] = value_of(variables, None);
+    }
+    pod
 }
 
 /// The names and values in `apiServer.extraArgs`: a mapping, or a list.
