@@ -792,6 +792,13 @@ mod tests {
                 None,
                 "only the kubelet knows",
             ),
+            (
+                "value: n1",
+                "/var/log/api/a.log",
+                mounted.replace("/var/log/api}", "/var/log/api, subPathExpr: $(NODE)}").as_str(),
+                None,
+                "at a path of the host that only the kubelet knows (subPathExpr), so this program cannot see it",
+            ),
             ("value: n1", "/var/log/api/$(NODE)/a.log", mounted, Some("/data/n1/a.log"), ""),
             (
                 "valueFrom: {fieldRef: {fieldPath: spec.nodeName}}",
