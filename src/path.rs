@@ -141,8 +141,8 @@ pub fn policy_place_fault(path: &str) -> Option<String> {
     };
     // Another program reads each file there.
     let mut directories = path.split('/').rev().skip(1);
-    let is_of_reader = directories
-        .any(|name| name.ends_with(".d") || [".ssh", ".gnupg", ".config"].contains(&name))
+    let is_drop_in = |name: &str| name.ends_with(".d") && is_within(path, "/etc") && !names(name, &["audit"]);
+    let is_of_reader = directories.any(|name| is_drop_in(name) || [".ssh", ".gnupg", ".config"].contains(&name))
         || READ_BY_OTHERS.iter().any(|tree| is_within(path, tree))
         || TREES_OF_USERS.iter().any(|tree| is_within(path, tree)) && name.starts_with('.')
         || is_within(path, "/var/lib/kubelet") && !names(name, &["audit", "policy"]);
@@ -363,6 +363,7 @@ mod tests {
             "/var/lib/kubelet/audit-policy.yaml",
             "/root/audit-policy.yaml",
             "/etc/example/audit-policy.yaml",
+            "/etc/kubernetes/audit.d/policy.yaml",
         ] {
             assert_eq!(policy_place_fault(path), None, "{path}");
         }

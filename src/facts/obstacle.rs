@@ -28,7 +28,7 @@ impl Obstacle {
     pub fn remedy(&self, path: &str, root: &str) -> String {
         match self {
             Obstacle::MountPoint => format!("unmount it (umount {})", typed(root, path)),
-            Obstacle::ReadOnly(at) => format!("mount it read-write (mount -o remount,rw {})", typed(root, at)),
+            Obstacle::ReadOnly(at) => format!("mount it read-write (mount -o remount,rw {at})"),
             Obstacle::Locked { path, lock } => {
                 let letter = if *lock == Lock::Immutable { 'i' } else { 'a' };
                 format!("take the attribute away (chattr -{letter} {})", typed(root, path))

@@ -12,6 +12,7 @@ use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::obstacle::Obstacle;
 use crate::facts::{
     Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
 };
@@ -321,12 +322,6 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     }
     for log in &paths.logs {
         let (directory, name) = split(log)?;
-        // What a directory that is not there yet meets is told of the change that makes it.
-        if targets.directories.get(directory).is_some_and(Option::is_some)
-            && let Some(found) = obstacle::of_file(root, log)?
-        {
-            targets.log_obstacles.insert(log.clone(), found);
-        }
         for other in
             targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
         {
@@ -349,6 +344,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             }
         }
     }
+    targets.log_obstacles = log_obstacles(root, &paths.logs, &targets.directories)?;
     targets.kinds = kinds(root, paths, &targets.stand_ins);
     let elsewhere = paths.opened.iter().map(|opened| (opened, container::misleading_link(root, opened)));
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
@@ -383,6 +379,19 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// Finds `Targets::log_obstacles`. What a directory that is not there yet meets is told of the change that makes it.
+fn log_obstacles(
+    root: &Root,
+    logs: &[String],
+    directories: &BTreeMap<String, Option<Directory>>,
+) -> Result<BTreeMap<String, Obstacle>> {
+    let mut obstacles = BTreeMap::new();
+    for log in logs.iter().filter(|log| directories.get(parent(log)).is_some_and(Option::is_some)) {
+        obstacles.extend(obstacle::of_file(root, log)?.map(|found| (log.clone(), found)));
+    }
+    Ok(obstacles)
 }
 
 /// What is at the paths of volumes with a type, except where an empty directory stands in for a file.

@@ -8,8 +8,8 @@ use crate::audit::version::Version;
 use crate::facts::file::{Files, Text};
 use crate::facts::{PatchDirectory, PatchFacts};
 use crate::wiring::kubeadm::{self, KubeadmFile, NamedPatches, PatchUser, Purpose, Reader};
-use crate::wiring::patches::{Base, Beside, Made, Patched, beside, check, file};
-use crate::wiring::{Wanted, Wired, patch};
+use crate::wiring::patches::{Base, Made, Patched, beside, check, file};
+use crate::wiring::{Beside, Wanted, Wired, patch};
 
 /// The directory that kubeadm's documentation and installers use. A later `kubeadm upgrade` may be given it.
 const USUAL: &str = "/etc/kubernetes/patches";

@@ -637,6 +637,14 @@ mod tests {
             ),
             // A mount of a later patch takes the place of the file's.
             (
+                with(&log_flag)
+                    + "  extraVolumes: [{name: mine, hostPath: /data/log, mountPath: /var/log/kube, readOnly: true}]\n",
+                "spec: {containers: [{name: kube-apiserver, volumeMounts: [{mountPath: /var/log/kube, readOnly: false}]}]}\n"
+                    .to_owned(),
+                ["", "/data/log/audit/audit.log"],
+                vec!["/var/log/kube", usual],
+            ),
+            (
                 with(&policy_flag)
                     + "  extraVolumes: [{name: mine, hostPath: /old, mountPath: /etc/kubernetes/audit, readOnly: true}]\n",
                 "spec: {volumes: [{name: mine, hostPath: {path: /new}}]}\n".to_owned(),
@@ -650,8 +658,10 @@ mod tests {
             let expected = [0, 1].map(|at| [on_host[at], expected[at]].into_iter().find(|path| !path.is_empty()));
             assert_eq!([after.policy.as_deref(), after.log.as_deref()], expected, "{text}{patch}");
             let lines = after.text.split("extraVolumes:").nth(1).unwrap().split(['\n', ',']);
-            let found: Vec<_> =
-                lines.filter_map(|line| line.split_once("mountPath: ")).map(|(_, path)| path.trim()).collect();
+            let found: Vec<_> = lines
+                .filter_map(|line| line.split_once("mountPath: "))
+                .map(|(_, path)| path.trim().trim_matches('"'))
+                .collect();
             assert_eq!(found, mounted, "{patch}\n{}", after.text);
             let told: Vec<_> = wiring.warnings.iter().chain(&wiring.unmet).collect();
             assert!(told.is_empty(), "{patch}: {told:?}");

@@ -1,11 +1,11 @@
 //! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
+use super::beside::Beside;
 use super::command::{expand, variables};
 use super::mounts::{
     Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over,
     tell_of_unknown_paths, to_wired, with_names,
 };
-use super::patches::Beside;
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;
@@ -586,7 +586,16 @@ impl<'n> KubeadmEdits<'n> {
                 return Err(refuse(method, format!("--{name} takes one value; remove mergeMethod")));
             }
         }
-        if let Some(node) = volumes {
+        edits.read_volumes(&refuse)?;
+        edits.present_mounts.extend(built_in(Some(root)));
+        edits.present_flags.extend(beside.flags.iter().cloned());
+        beside.join(&mut edits.present_mounts);
+        Ok(edits)
+    }
+
+    /// Reads the mounts in `extraVolumes`.
+    fn read_volumes(&mut self, refuse: &dyn Fn(&Node, String) -> Refusal) -> Result<(), Refusal> {
+        if let Some(node) = self.volumes {
             let Some(items) = node.items() else {
                 return Err(refuse(node, "apiServer.extraVolumes must be a list".to_owned()));
             };
@@ -598,7 +607,7 @@ impl<'n> KubeadmEdits<'n> {
                         format!("two volumes have the name {name:?}, and kubeadm keeps only the last; rename one");
                     return Err(refuse(item, reason));
                 }
-                edits.present_mounts.push(Present {
+                self.present_mounts.push(Present {
                     position: item.position,
                     name: name.to_owned(),
                     container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
@@ -609,10 +618,7 @@ impl<'n> KubeadmEdits<'n> {
                 });
             }
         }
-        edits.present_mounts.extend(built_in(Some(root)));
-        edits.present_flags.extend(beside.flags.iter().cloned());
-        beside.join(&mut edits.present_mounts);
-        Ok(edits)
+        Ok(())
     }
 
     /// The names and values in `extraArgs`.

@@ -17,5 +17,5 @@ mod operations;
 mod pod;
 mod value;
 
-pub use beside::{Beside, beside};
+pub use beside::beside;
 pub use check::{Base, Made, Patched, check};

@@ -87,6 +87,22 @@ struct Extra {
 /// The pod for a ClusterConfiguration; `None` is an empty one. `certificates`: the directories of
 /// [`VOLUMES`] that the node has.
 pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], version: Option<Version>) -> Value {
+    let mut pod = without_variables(cluster, kubeadm, certificates, version);
+    let variables = cluster.and_then(|cluster| cluster.at(&["apiServer", "extraEnvs"]));
+    if let Some(variables) = variables.filter(|variables| variables.items().is_some_and(|items| !items.is_empty()))
+    {
+        pod["spec"]["containers"][0]["env"] = value_of(variables, None);
+    }
+    pod
+}
+
+/// As [`pod`], without the variables of `extraEnvs`.
+fn without_variables(
+    cluster: Option<&Node>,
+    kubeadm: Kubeadm,
+    certificates: &[String],
+    version: Option<Version>,
+) -> Value {
     let text =
         |path: &[&str]| cluster.and_then(|cluster| cluster.at(path)?.scalar()).filter(|text| !text.is_empty());
     let directory = text(&["certificatesDir"]).unwrap_or("/etc/kubernetes/pki");
@@ -135,7 +151,7 @@ pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], ve
         text(&["imageRepository"]).unwrap_or("registry.k8s.io"),
         version.unwrap_or(*SUPPORTED.end())
     );
-    let mut pod = json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -165,13 +181,7 @@ pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], ve
                 json!({"name": name, "hostPath": {"path": volume.host, "type": volume.kind}})
             }).collect::<Vec<_>>()
         }
-    });
-    let variables = cluster.and_then(|cluster| cluster.at(&["apiServer", "extraEnvs"]));
-    if let Some(variables) = variables.filter(|variables| variables.items().is_some_and(|items| !items.is_empty()))
-    {
-        pod["spec"]["containers"][0]["env"] = value_of(variables, None);
-    }
-    pod
+    })
 }
 
 /// The names and values in `apiServer.extraArgs`: a mapping, or a list.
