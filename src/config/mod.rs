@@ -562,7 +562,7 @@ mod tests {
                 "log: {path: /var/log/audit.log}",
                 "3:13: log.path must be in a directory of its own, not in /var/log:",
             ),
-            ("log: {path: /usr/x/audit.log}", "3:13: log.path must be in a directory of its own, not in /usr/x:"),
+            ("log: {path: /usr/x/audit.log}", "3:13: log.path must not be in /usr/x, a place of the system"),
             ("kubeadm: {configs: [k]}", "kubeadm.configs[] must be an absolute path"),
             ("restart: {drain: 31s}", "3:18: restart.drain \"31s\" must be from 0s to 30s"),
             ("storage: {group: 4294967295}", "3:18: storage.group 4294967295 is not the number of a group"),

@@ -22,6 +22,7 @@ use crate::storage::persistence::Judgement;
 use distribution::Distribution;
 use file::{Attributes, FileKind, FileUser, Files, Owner, Snapshot, Text};
 use in_force::Running;
+use obstacle::Obstacle;
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
@@ -81,6 +82,8 @@ pub struct KubeletFacts {
     pub config: String,
     /// Why its configuration does not count: its path, the position, and the reason.
     pub fault: Option<String>,
+    /// The places of its flags that are not read, and why.
+    pub unread: Vec<String>,
     pub reads: Reads,
     /// It takes static pods from a URL, too.
     pub has_url: bool,
@@ -145,6 +148,10 @@ pub struct Targets {
     /// The logs, and the directories above them, also where links lead: their attributes, and whether an access control
     /// list may allow more.
     pub around_logs: BTreeMap<String, (Attributes, bool)>,
+    /// What keeps the API server from renaming a log, which its rotation does, or from creating it.
+    pub log_obstacles: BTreeMap<String, Obstacle>,
+    /// In an image, the directory of the log is cleared at a boot, or in time.
+    pub is_log_cleared: bool,
     /// The first bytes of each log.
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.

@@ -7,12 +7,13 @@ use anyhow::{Result, anyhow, bail};
 use super::hidden;
 use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
-use super::{backup, cluster, container, disk, handover, in_force, storage};
+use super::{backup, cluster, container, disk, handover, in_force, obstacle, storage};
 use crate::config::misuse::Misuse;
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::obstacle::Obstacle;
 use crate::facts::{
     Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
 };
@@ -89,6 +90,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         kubelet: KubeletFacts {
             config: kubelet.config,
             fault: kubelet.fault,
+            unread: super::kubelet::unread(root),
             reads,
             has_url: kubelet.has_url,
             eviction: kubelet.eviction,
@@ -381,6 +383,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             }
         }
     }
+    targets.log_obstacles = log_obstacles(root, &paths.logs, &targets.directories)?;
     targets.kinds = kinds(root, paths, &targets.stand_ins);
     let elsewhere = paths.opened.iter().map(|opened| (opened, container::misleading_link(root, opened)));
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
@@ -397,6 +400,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     targets.has_unit =
         root.text(&unit).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)));
     if !root.is_host() {
+        let is_cleared = CLEARED.iter().any(|cleared| is_within(directory, cleared));
+        targets.is_log_cleared = is_cleared && source.is_none();
         return Ok(targets);
     }
     if let Some(source) = source {
@@ -413,6 +418,19 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// Finds `Targets::log_obstacles`. What a directory that is not there yet meets is told of the change that makes it.
+fn log_obstacles(
+    root: &Root,
+    logs: &[String],
+    directories: &BTreeMap<String, Option<Directory>>,
+) -> Result<BTreeMap<String, Obstacle>> {
+    let mut obstacles = BTreeMap::new();
+    for log in logs.iter().filter(|log| directories.get(parent(log)).is_some_and(Option::is_some)) {
+        obstacles.extend(obstacle::of_file(root, log)?.map(|found| (log.clone(), found)));
+    }
+    Ok(obstacles)
 }
 
 /// What is at the paths of volumes with a type, except where an empty directory stands in for a file.
@@ -460,7 +478,9 @@ pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Resu
         Ok(is_link && is_same && (root.real(path)? != path || leads_to(root, manifest_path, path)?))
     };
     let mut texts = Vec::new();
-    for name in root.list(directory)?.unwrap_or_default() {
+    let unread = "a file here has a name that isn't UTF-8, so it is not read, and the kubelet may run an API server from \
+                  it; rename it, or move it out of the directory";
+    for name in root.list_or_tell(directory, unread)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
         if name.starts_with('.') || path == manifest_path {
             continue;

@@ -68,6 +68,9 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
             "{fault}; using {directory} as the manifest directory; if it is another one, set manifest.path"
         ));
     }
+    if intent.config.manifest_path.is_none() {
+        identity.warnings.extend(facts.kubelet.unread.iter().cloned());
+    }
     identity.read_kubeadm_files(intent, facts)?;
     identity.role = identity.find_role(intent, facts);
     identity.expect_manifest(facts)?;

@@ -92,8 +92,12 @@ pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_ano
             parent(path)
         ));
     }
-    let is_logs = is_in_use || there.names.iter().any(|other| rotation::is_of(name, other));
-    let other = there.names.iter().find(|other| !rotation::is_of(name, other) && !is_nobodys(other));
+    // logrotate gives the logs of other programs such names, too.
+    let is_named_by_logrotate = |other: &str| other != name && rotation::time(name, other).is_none();
+    let is_known = is_in_use || !head.is_empty();
+    let is_of = |other: &str| rotation::is_of(name, other) && (is_known || !is_named_by_logrotate(other));
+    let is_logs = is_in_use || there.names.iter().any(|other| is_of(other));
+    let other = there.names.iter().find(|other| !is_of(other) && !is_nobodys(other));
     let why = match other {
         Some(other) if is_logs || is_named_for_logs(directory) => return Fit::Shared(other.clone()),
         Some(other) => format!("it has no audit log in it, and other files ({other:?})"),
@@ -361,6 +365,19 @@ impl Planner<'_> {
         }
     }
 
+    /// Judges a log in a directory that is cleared at a boot, or in time, of a node that does not run.
+    pub fn judge_cleared(&mut self, log: &str, changed: bool) {
+        let why = format!("{log}: files here are removed at a boot, or in time, and the log would be lost");
+        match self.config().storage.may_be_volatile {
+            true => self.warn(why),
+            false => self.object(
+                changed,
+                why,
+                "set log.path to a directory that survives a reboot, or set storage.require to any",
+            ),
+        }
+    }
+
     /// Judges the log directory, and whether the logs that the flags allow fit there. `changed`: the plan changes the
     /// flags or mounts something.
     pub fn judge_place(&mut self, directory: &str, seen: &LogPlace, limits: &Limits, changed: bool) {
@@ -419,7 +436,7 @@ impl Planner<'_> {
 
     /// Objects to the log directory. In an image this is a warning, as the image runs on another machine. It is also a
     /// warning if the plan changes nothing about the log: a known problem must not prevent other changes.
-    fn object(&mut self, changed: bool, why: String, advice: &str) {
+    pub(super) fn object(&mut self, changed: bool, why: String, advice: &str) {
         match self.plan.role {
             Role::Image => self.warn(why),
             _ if !changed => self.warn(format!("{why}; {advice}")),
@@ -673,7 +690,16 @@ mod tests {
             (b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", b"Nov 30 host sshd[1]: x\n");
         let (there, of_user) = (directory(0o755, 0, &["audit.log"]), Attributes::new(0o755, 1000, 1000));
         let users = Directory { attributes: of_user, ..there.clone() };
+        let none: &[u8] = &[];
+        let by_logrotate = directory(0o750, 4, &["audit.log.1", "audit.log.2.gz"]);
+        let also = directory(0o750, 4, &["audit.log", "audit.log.1"]);
         for (there, path, head, uid, before, expected) in [
+            // Another program's logs can have such names.
+            (&by_logrotate, "/srv/x/audit.log", none, None, None, "and other files (\"audit.log.1\")"),
+            (&by_logrotate, "/srv/kube/audit.log", &[], None, None, "shared audit.log.1"),
+            (&by_logrotate, "/srv/x/audit.log", &[], None, Some("/srv/x/audit.log"), "own"),
+            (&also, "/srv/x/audit.log", &[], Some(0), None, "shared audit.log.1"),
+            (&also, "/srv/x/audit.log", json, Some(0), None, "own"),
             (&there, "/srv/x/audit.log", syslog, Some(105), Some("/srv/x/audit.log"), "own"),
             (&there, "/srv/x/other.log", syslog, Some(105), Some("/srv/x/audit.log"), "another program writes"),
             (&there, "/srv/x/other.log", json, Some(105), Some("/srv/x/audit.log"), "belongs to the user 105"),

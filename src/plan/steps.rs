@@ -11,6 +11,7 @@ use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Seen, Text, lossy, text_of};
+use crate::facts::obstacle::{Lock, Obstacle};
 use crate::facts::{Facts, Paths, Targets, Typed, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
@@ -53,6 +54,7 @@ pub fn plan(
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
     planner.judge_around_logs(&wiring.paths.written, mounting);
+    planner.judge_rotation(logs, is_edited, mounting);
     for path in &wiring.paths.policies {
         planner.install_policy(path, policy_text)?;
     }
@@ -72,6 +74,9 @@ pub fn plan(
     if let (Some(seen), Some(log)) = (&targets.storage, logs.first()) {
         let limits = Limits::of(&wiring.flags, wiring.other_version.or(wiring.version));
         planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
+    }
+    if let Some(log) = logs.first().filter(|_| targets.is_log_cleared) {
+        planner.judge_cleared(log, is_edited);
     }
     if wiring.role == Role::Joining {
         planner.warn(
@@ -321,12 +326,16 @@ impl Planner<'_> {
         };
         let fault = written.iter().filter(|_| !mounting.is_new).find_map(|log| write_fault(log, attributes));
         let owners = [0, self.owner.uid, self.facts.owner.uid];
-        let others = self.targets.around_logs.iter().filter(|(path, (on, _))| {
-            let is_above = written.iter().all(|log| log.host != **path && parent(&log.host) != path.as_str());
-            is_above && (!owners.contains(&on.uid) || on.mode & 0o1002 == 0o002)
-        });
+        let is_log = |path: &String| written.iter().any(|log| log.host == *path);
+        let directories = self.targets.around_logs.iter().filter(|(path, _)| !is_log(path));
+        // A disk covers the directory of the log.
+        let directories = directories
+            .filter(|(path, _)| !mounting.is_new || written.iter().all(|log| parent(&log.host) != *path));
+        let others = directories
+            .map(|(path, (on, _))| (path, changed(path).unwrap_or_else(|| on.clone())))
+            .filter(|(_, on)| !owners.contains(&on.uid) || on.mode & 0o1002 == 0o002);
         let warnings: Vec<_> = others
-            .map(|(path, (on, _))| {
+            .map(|(path, on)| {
                 format!(
                     "{path}: the log is below this directory, which has the mode {:04o} and the owner {}:{}, so that \
                      another user can put a link in the place of the log; let only root write to it, or set log.path to \
@@ -337,6 +346,37 @@ impl Planner<'_> {
             .collect();
         fault.into_iter().for_each(|why| self.plan.refuse(why));
         warnings.into_iter().for_each(|warning| self.warn(warning));
+    }
+
+    /// Objects to a log that the API server can't create or open, and to one that its rotation can't rename: then it writes
+    /// no event any more as soon as the log has its largest size. `changed`: the plan changes the flags.
+    fn judge_rotation(&mut self, logs: &[String], changed: bool, mounting: Mounting) {
+        for log in logs.iter().filter(|_| !mounting.is_new) {
+            let Some(obstacle) = self.targets.log_obstacles.get(log) else { continue };
+            let remedy = obstacle.remedy(log, &self.facts.root);
+            let is_there = self.targets.logs.contains_key(log);
+            match obstacle {
+                // This is told of the whole file system.
+                Obstacle::ReadOnly(_) => {}
+                Obstacle::Locked { path, lock: Lock::Immutable } if path == log || !is_there => self.plan.refuse(format!(
+                    "{log}: the API server does not start, because it can't open its log: {path} is immutable; {remedy}"
+                )),
+                _ => {
+                    let why = match obstacle {
+                        Obstacle::Locked { path, lock: Lock::Immutable } => format!("{path} is immutable"),
+                        Obstacle::Locked { path, lock: Lock::AppendOnly } => format!("{path} is append-only"),
+                        _ => "it is a mount of its own".to_owned(),
+                    };
+                    let what = format!(
+                        "{log}: {why}, so the API server can't rename it for the rotation, and when it has its largest size \
+                         (log.maxSize), all events are lost"
+                    );
+                    let elsewhere = "or set log.path to a file elsewhere";
+                    let also = if matches!(obstacle, Obstacle::MountPoint) { ", and mount its directory instead" } else { "" };
+                    self.object(changed, what, &format!("{remedy}{also}, {elsewhere}"));
+                }
+            }
+        }
     }
 
     /// Installs the policy, or checks the existing one if it stays.
@@ -876,6 +916,72 @@ mod tests {
             targets.around_logs.insert("/data".to_owned(), (Attributes::new(mode, uid, 0), false));
             let plan = planned(&config(""), &facts, &targets);
             assert_eq!(warns(&plan, "/data: the log is below this directory"), is_told, "{mode:o} {uid}");
+        }
+    }
+
+    #[test]
+    fn the_directory_of_the_log_counts_as_the_plan_leaves_it() {
+        let above = "/var/log/kubernetes/audit";
+        for (names, is_told) in [(vec!["audit.log"], false), (vec!["audit.log", "other"], true)] {
+            let (facts, mut targets) = audited(&config(""));
+            let there = Attributes::new(0o777, 0, 0);
+            targets.around_logs.insert(above.to_owned(), (there.clone(), false));
+            let names = names.into_iter().map(str::to_owned).collect();
+            let seen = crate::facts::Directory { attributes: there, names, leads_to: None };
+            targets.directories.insert(above.to_owned(), Some(seen));
+            let plan = planned(&config(""), &facts, &targets);
+            assert_eq!(warns(&plan, "another user can put a link"), is_told, "{:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_renamed_or_opened_is_told() {
+        let (log, above) = ("/var/log/kubernetes/audit/audit.log", "/var/log/kubernetes/audit");
+        let locked = |path: &str, lock| Obstacle::Locked { path: path.to_owned(), lock };
+        let no_start = "does not start, because it can't open its log";
+        for (obstacle, is_there, new, running) in [
+            (Obstacle::MountPoint, true, "umount /var/log/kubernetes/audit/audit.log", "is a mount of its own"),
+            (
+                locked(log, Lock::AppendOnly),
+                true,
+                "chattr -a /var/log/kubernetes/audit/audit.log",
+                "all events are lost",
+            ),
+            (locked(above, Lock::AppendOnly), false, "/audit is append-only", "all events are lost"),
+            (locked(above, Lock::Immutable), true, "/audit is immutable", "all events are lost"),
+            (Obstacle::ReadOnly("/var".to_owned()), true, "", ""),
+            (locked(log, Lock::Immutable), true, no_start, no_start),
+            (locked(above, Lock::Immutable), false, no_start, no_start),
+        ] {
+            let seen = |targets: Targets| {
+                let mut targets = targets;
+                targets.log_obstacles.insert(log.to_owned(), obstacle.clone());
+                targets.logs.clear();
+                if is_there {
+                    targets.logs.insert(log.to_owned(), Some(Attributes::new(0o600, 0, 0)));
+                }
+                targets
+            };
+            // An API server that gets its flags now must not lose its events; one that has them is not stopped.
+            let plan = planned(&config(""), &facts(Some(BARE)), &seen(Targets::default()));
+            let told = plan.refusal.or(plan.objection).unwrap_or_default();
+            assert!(told.contains(new) && told.is_empty() == new.is_empty(), "{obstacle:?}: {told}");
+            let (facts, targets) = audited(&config(""));
+            let plan = planned(&config(""), &facts, &seen(targets));
+            let refusal = plan.refusal.clone().unwrap_or_default();
+            assert_eq!(refusal.is_empty(), running != no_start, "{obstacle:?}: {refusal}");
+            assert!(warns(&plan, running) || refusal.contains(running), "{obstacle:?}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn a_log_of_an_image_among_files_that_are_cleared_is_refused() {
+        for (lines, is_refused) in [("", true), ("storage: {require: any}", false)] {
+            let targets = Targets { is_log_cleared: true, ..Targets::default() };
+            let plan = planned(&config(lines), &facts(Some(BARE)), &targets);
+            let told = plan.objection.clone().unwrap_or_default();
+            assert_eq!(told.contains("files here are removed at a boot"), is_refused, "{told}");
+            assert_eq!(warns(&plan, "files here are removed at a boot"), !is_refused, "{:?}", plan.warnings);
         }
     }
 

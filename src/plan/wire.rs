@@ -90,7 +90,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
     } else {
         let wanted = Wanted::of(intent.config, &facts.files);
         (
-            wire_kubeadm_files(&mut node, &wanted)?,
+            wire_kubeadm_files(intent, patches, &mut node, &wanted)?,
             facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version)),
             find_strays(intent.config, facts, &mut node)?,
             wire_manifest(facts, &node, &wanted)?,
@@ -200,10 +200,18 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
 }
 
 /// Adds the settings to the files that `kubeadm init` reads.
-fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<WiredFile>> {
+fn wire_kubeadm_files(
+    intent: &Intent<'_>,
+    patches: &PatchFacts,
+    node: &mut Identity<'_>,
+    wanted: &Wanted,
+) -> Result<Vec<WiredFile>> {
     let mut edited = Vec::new();
-    let files = std::mem::take(&mut node.kubeadm);
-    for (text, file) in files.iter().filter(|(_, file)| file.purpose == Purpose::Init) {
+    let mut files = std::mem::take(&mut node.kubeadm);
+    for (text, file) in files.iter_mut().filter(|(_, file)| file.purpose == Purpose::Init) {
+        if wanted.existing == Existing::Keep {
+            file.beside = patches::beside_file(intent, patches, wanted, node.version, (text, file));
+        }
         match kubeadm::wire(&text.text, file, wanted, node.version) {
             Ok(after) => edited.push(WiredFile { before: (*text).clone(), after }),
             Err(refusal) => node.skip(text, &refusal)?,
@@ -621,6 +629,94 @@ mod tests {
         }
         let file = &wiring.kubeadm[0].after;
         assert!(file.text.starts_with(INIT) && !file.text.contains("/mine"), "{}", file.text);
+    }
+
+    #[test]
+    fn what_patches_bring_stays_where_existing_settings_stay() {
+        let init = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {directory: /p}\n";
+        let flag = |name: &str, path: &str| format!("  - {{name: {name}, value: {path}}}\n");
+        let with = |flags: &str| format!("{init}---\n{INIT}apiServer:\n  extraArgs:\n{flags}");
+        let (policy, log) = ("/etc/kubernetes/audit/policy.yaml", "/var/log/kube/audit/audit.log");
+        let (policy_flag, log_flag) = (flag("audit-policy-file", policy), flag("audit-log-path", log));
+        let patch = |words: &str, mounts: &str, volumes: &str| {
+            format!(
+                "spec:\n  containers:\n  - name: kube-apiserver\n    args: [{words}]\n    volumeMounts: [{mounts}]\n  volumes: \
+                 [{volumes}]\n"
+            )
+        };
+        let policies = "{mountPath: /etc/kubernetes/audit, name: mine, readOnly: true}";
+        let one_file = "{mountPath: /etc/kubernetes/audit/policy.yaml, name: mine, readOnly: true}";
+        let logs = "{mountPath: /var/log/kube, name: mine}";
+        let conf = "{name: mine, hostPath: {path: /data/conf}}";
+        let by_flag = patch(&format!("--audit-policy-file={policy}"), policies, conf);
+        let usual = "/etc/kubernetes/audit-policy.yaml";
+        // The file, the patch, where the policy and the log are, and the paths that the file mounts.
+        for (text, patch, on_host, mounted) in [
+            // The flag in the patch, the flag in the file.
+            (init.to_owned(), by_flag.clone(), ["/data/conf/policy.yaml", ""], vec!["/var/log/kubernetes/audit"]),
+            (
+                with("  - {name: v, value: \"2\"}\n"),
+                by_flag,
+                ["/data/conf/policy.yaml", ""],
+                vec!["/var/log/kubernetes/audit"],
+            ),
+            (
+                with(&policy_flag),
+                patch("", policies, conf),
+                ["/data/conf/policy.yaml", ""],
+                vec!["/var/log/kubernetes/audit"],
+            ),
+            (with(&policy_flag), patch("", one_file, conf), ["/data/conf", ""], vec!["/var/log/kubernetes/audit"]),
+            (with(&log_flag), patch("", logs, conf), ["", "/data/conf/audit/audit.log"], vec![usual]),
+            // What no patch mounts is mounted.
+            (
+                init.to_owned(),
+                patch("--audit-log-path=/var/log/x/y.log", "", ""),
+                ["", "/var/log/x/y.log"],
+                vec![usual, "/var/log/x"],
+            ),
+            // A new flag has a mount without the patches, too.
+            (
+                init.to_owned(),
+                patch(
+                    "",
+                    "{mountPath: /etc/kubernetes, name: mine, readOnly: true}",
+                    "{name: mine, hostPath: {path: /etc/kubernetes}}",
+                ),
+                ["", ""],
+                vec![usual, "/var/log/kubernetes/audit"],
+            ),
+            // A mount of a later patch takes the place of the file's.
+            (
+                with(&log_flag)
+                    + "  extraVolumes: [{name: mine, hostPath: /data/log, mountPath: /var/log/kube, readOnly: true}]\n",
+                "spec: {containers: [{name: kube-apiserver, volumeMounts: [{mountPath: /var/log/kube, readOnly: false}]}]}\n"
+                    .to_owned(),
+                ["", "/data/log/audit/audit.log"],
+                vec!["/var/log/kube", usual],
+            ),
+            (
+                with(&policy_flag)
+                    + "  extraVolumes: [{name: mine, hostPath: /old, mountPath: /etc/kubernetes/audit, readOnly: true}]\n",
+                "spec: {volumes: [{name: mine, hostPath: {path: /new}}]}\n".to_owned(),
+                ["/new/policy.yaml", ""],
+                vec!["/etc/kubernetes/audit", "/var/log/kubernetes/audit"],
+            ),
+        ] {
+            let wiring = patched(&text, "existing: keep", &patch);
+            let after = &wiring.kubeadm[0].after;
+            let expected = [usual, "/var/log/kubernetes/audit/audit.log"];
+            let expected = [0, 1].map(|at| [on_host[at], expected[at]].into_iter().find(|path| !path.is_empty()));
+            assert_eq!([after.policy.as_deref(), after.log.as_deref()], expected, "{text}{patch}");
+            let lines = after.text.split("extraVolumes:").nth(1).unwrap().split(['\n', ',']);
+            let found: Vec<_> = lines
+                .filter_map(|line| line.split_once("mountPath: "))
+                .map(|(_, path)| path.trim().trim_matches('"'))
+                .collect();
+            assert_eq!(found, mounted, "{patch}\n{}", after.text);
+            let told: Vec<_> = wiring.warnings.iter().chain(&wiring.unmet).collect();
+            assert!(told.is_empty(), "{patch}: {told:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::slice;
 
 use libyaml_rs as sys;
 
-use super::node::{Document, Node, NodeKind, Position, Style, YamlFault, position_at};
+use super::node::{Document, NOT_YAML, Node, NodeKind, Position, Style, YamlFault, position_at};
 use super::scalar::{MARKS, tag_fault};
 
 /// The largest text that is read, in bytes. The API server limits a ConfigMap, where a kubeadm configuration is
@@ -439,7 +439,7 @@ impl<'t> ParserEvents<'t> {
         };
         let context = if context.is_empty() { context } else { format!(" ({context})") };
         let advice = advice(self.text, mark);
-        YamlFault { position: mark, message: format!("not YAML: {problem}{context}; {advice}") }
+        YamlFault { position: mark, message: format!("{NOT_YAML} {problem}{context}; {advice}") }
     }
 }
 
