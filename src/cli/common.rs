@@ -51,7 +51,14 @@ pub struct Common {
 pub enum OutputFormat {
     Text,
     Json,
+    /// Only `policy check`: SARIF 2.1.0, which programs for the review of code read
+    Sarif,
+    /// Only `policy check`: commands that GitHub shows at the line of a pull request
+    Github,
 }
+
+/// What every verb can print.
+pub const TEXT_AND_JSON: &[OutputFormat] = &[OutputFormat::Text, OutputFormat::Json];
 
 /// The options that override the configuration.
 #[derive(Debug, Default, Args)]
@@ -126,6 +133,23 @@ impl Common {
     /// As [`open_root`].
     pub fn open_root(&self) -> Result<Root> {
         open_root(&self.root, "--root")
+    }
+
+    /// Checks that a verb that has these formats can print what `--output` asks for.
+    ///
+    /// # Errors
+    ///
+    /// It can't.
+    pub fn check_output(&self, formats: &[OutputFormat]) -> Result<()> {
+        if formats.contains(&self.output) {
+            return Ok(());
+        }
+        let name = |format: &OutputFormat| {
+            format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        };
+        let known: Vec<_> = formats.iter().map(name).collect();
+        let (asked, known) = (name(&self.output), known.join(", "));
+        Err(Misuse(format!("--output {asked}: this verb prints {known}; name one of them")).into())
     }
 
     /// Whether to print JSON.

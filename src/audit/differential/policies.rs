@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::{Oracle, Random, number};
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
+use crate::audit::policy::findings::Finding;
 use crate::audit::policy::read::parse;
 use crate::audit::version::Version;
 use crate::yaml;
-use crate::yaml::fields::{Finding, Severity};
+use crate::yaml::fields::Severity;
 
 /// Requests for each policy.
 const REQUESTS: usize = 20;

@@ -3,9 +3,10 @@
 
 use super::super::version::Version;
 use super::evaluate::{Request, Target, contains, group_matches, resource_matches, url_matches};
-use super::read::parse;
-use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
-use crate::yaml::fields::{Decoder, Finding, brief, likely};
+use super::findings::{Finding, Id, Report};
+use super::read::{Reading, read};
+use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word, allow};
+use crate::yaml::fields::{brief, likely};
 
 /// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
 const RESOURCE_VERBS: [&str; 9] =
@@ -136,26 +137,28 @@ const SHORT_NAMES: [(&str, &str); 28] = [
 /// file. An error means that the file must not be used. A warning means that it is legal, but probably a mistake.
 /// Without a version, the policy must be right for every supported version.
 pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
-    let (policy, findings) = parse(text, version);
-    let mut decoder = Decoder::default();
-    decoder.findings = findings;
-    if let Some(policy) = policy {
-        lint(&policy, &mut decoder);
-        decoder.findings.sort_by_key(|finding| finding.position);
+    check_as(text, version, Reading::Strict).1
+}
+
+/// As [`check`], with the policy if it has no error, and for a [`Reading`].
+pub fn check_as(text: &str, version: Option<Version>, reading: Reading) -> (Option<Policy>, Vec<Finding>) {
+    let (policy, mut report, allows) = read(text, version, reading);
+    if let Some(policy) = &policy {
+        lint(policy, &mut report);
+        allow::apply(policy, &allows, &mut report);
+        report.findings.sort_by_key(|finding| finding.position);
     }
-    decoder.findings
+    (policy, report.findings)
 }
 
 /// Adds the warnings about a valid policy to `out`.
-fn lint(policy: &Policy, out: &mut Decoder) {
+fn lint(policy: &Policy, out: &mut Report<'_>) {
     unreachable_rules(policy, out);
     for (i, rule) in policy.rules.iter().enumerate() {
         for verb in &rule.verbs {
             if let Some(advice) = verb_advice(&verb.text, rule.scope()) {
-                out.warning(
-                    verb.position,
-                    format!("rules[{i}].verbs: no request has {}; {advice}", brief(&verb.text)),
-                );
+                let message = format!("rules[{i}].verbs: no request has {}; {advice}", brief(&verb.text));
+                out.add(Id::UnknownVerb, verb, message);
             }
         }
         no_wildcard(&rule.users, &format!("rules[{i}].users"), out);
@@ -164,14 +167,12 @@ fn lint(policy: &Policy, out: &mut Decoder) {
         for (j, entry) in rule.resources.iter().enumerate() {
             let path = format!("rules[{i}].resources[{j}]");
             if let Some(advice) = group_advice(&entry.group) {
-                out.warning(
-                    entry.position,
-                    format!("{path}.group: no request has {}; {advice}", brief(&entry.group)),
-                );
+                let message = format!("{path}.group: no request has {}; {advice}", brief(&entry.group));
+                out.add(Id::UnknownGroup, entry, message);
             }
             for resource in &entry.resources {
                 if let Some(advice) = resource_advice(&entry.group, &resource.text) {
-                    out.warning(resource.position, format!("{path}.resources: {advice}"));
+                    out.add(Id::UnknownResource, resource, format!("{path}.resources: {advice}"));
                 }
             }
             no_wildcard(&entry.resource_names, &format!("{path}.resourceNames"), out);
@@ -202,7 +203,7 @@ pub fn doubts(request: &Request) -> Vec<String> {
 }
 
 /// Warns about rules that no request reaches, and about a policy that records nothing.
-fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
+fn unreachable_rules(policy: &Policy, out: &mut Report<'_>) {
     let rules = &policy.rules;
     let catch_all = rules.iter().position(|rule| {
         rule.scope() == Scope::Everything
@@ -214,13 +215,14 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     {
         let message = "matches every request, and the first match decides: no later rule is ever used; move it to \
                        the end, or remove the rules after it";
-        out.warning(rules[at].position, format!("rules[{at}] {message}"));
+        out.add(Id::BeforeOthers, &rules[at], format!("rules[{at}] {message}"));
     }
     let mut records = false;
     for (i, rule) in rules[..end].iter().enumerate() {
         match rules[..i].iter().position(|earlier| covers(earlier, rule)) {
-            Some(at) => out.warning(
-                rule.position,
+            Some(at) => out.add(
+                Id::NeverUsed,
+                rule,
                 format!(
                     "rules[{i}] is never used: rules[{at}] ({}) comes first and matches every request that it matches; \
                       move it up, or remove it",
@@ -235,7 +237,7 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     {
         let message = "this policy records nothing: each rule that is used has level None or omits every stage; \
              set a level such as Metadata, or omit fewer stages";
-        out.warning(first.position, message);
+        out.add(Id::RecordsNothing, first, message);
     }
 }
 
@@ -312,10 +314,10 @@ fn pattern_covers(earlier: &str, later: &str) -> bool {
     earlier == later || (earlier != "*/*" && resource_matches(earlier, resource, subresource))
 }
 
-fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
+fn no_wildcard(words: &[Word], path: &str, out: &mut Report<'_>) {
     for word in words.iter().filter(|word| word.text.contains('*')) {
         let message = "this field has no wildcards; write the full names, or remove the field to match all";
-        out.warning(word.position, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
+        out.add(Id::Wildcard, word, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
     }
 }
 

@@ -1,9 +1,12 @@
 //! The audit policy (`audit.k8s.io/v1`), as types.
 //!
-//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes.
+//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes. [`findings`] is
+//!   the table of all that they can find, and [`allow`] reads the comments that allow a finding.
 //! * [`evaluate`] finds the rule that decides how a request is recorded.
 
+pub mod allow;
 pub mod evaluate;
+pub mod findings;
 pub mod lint;
 pub mod read;
 
@@ -63,6 +66,8 @@ impl fmt::Display for Stage {
 pub struct Word {
     pub text: String,
     pub position: Position,
+    /// The byte offset in the file after it.
+    pub end: usize,
 }
 
 /// A policy: the first rule that matches a request decides. If no rule matches, the request is not recorded.
@@ -77,6 +82,8 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub position: Position,
+    /// The byte offset in the file after its last value.
+    pub end: usize,
     pub level: Level,
     pub users: Vec<Word>,
     pub user_groups: Vec<Word>,
@@ -95,7 +102,9 @@ pub struct Rule {
 pub struct GroupResources {
     /// `""` is the core group. `"*"` is every group, from Kubernetes 1.36 on.
     pub group: String,
+    /// Where the group is written, or else the entry.
     pub position: Position,
+    pub end: usize,
     pub resources: Vec<Word>,
     pub resource_names: Vec<Word>,
 }
