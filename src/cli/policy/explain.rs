@@ -106,7 +106,7 @@ impl Explain {
             verb: self.verb.clone(),
             target,
         };
-        warnings.extend(policy::lint::doubts(&request));
+        warnings.extend(policy::words::doubts(&request));
         Ok((request, warnings))
     }
 

@@ -103,7 +103,7 @@ mod tests {
         };
         let good = file(
             "good",
-            "omitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
+            "# kube-audit-bootstrap: allow PA121 PA122\nomitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
         );
         let bad = file(
             "bad",

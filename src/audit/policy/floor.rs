@@ -1,0 +1,330 @@
+//! The floor: the requests that each audit log must have, as data, and what a policy loses of it.
+//!
+//! A rule sees no response. So that refused requests are in the log, reads of people are a part of the floor.
+
+use std::fmt::Write as _;
+
+use super::evaluate::{Request, Target, combined, evaluate, group_matches, groups_of, resource_matches};
+use super::findings::{Id, Report};
+use super::identity::{Who, is_group, is_user, who};
+use super::words::resource_advice;
+use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
+
+/// A part of the floor: every request of one of these, with one of these verbs, for one of these resources.
+#[derive(Debug)]
+pub struct Demand {
+    /// A word for it. The documentation says more.
+    pub name: &'static str,
+    pub who: &'static [Who],
+    pub verbs: &'static [&'static str],
+    pub what: What,
+}
+
+/// The resources of a [`Demand`].
+#[derive(Debug)]
+pub enum What {
+    /// Each resource of each group.
+    Each,
+    /// Each resource but those in [`QUIET`].
+    Loud,
+    /// These: the group, the resource and the subresource.
+    These(&'static [(&'static str, &'static str, &'static str)]),
+}
+
+const ANYBODY: &[Who] = &[Who::Person, Who::Account, Who::Stranger, Who::Component];
+const WRITES: &[&str] = &["create", "update", "patch"];
+const RBAC: &str = "rbac.authorization.k8s.io";
+const CERTIFICATES: &str = "certificates.k8s.io";
+
+/// The floor.
+pub const FLOOR: [Demand; 9] = [
+    Demand { name: "writes", who: &[Who::Person, Who::Account], verbs: WRITES, what: What::Loud },
+    Demand { name: "deletes", who: ANYBODY, verbs: &["delete", "deletecollection"], what: What::Each },
+    Demand {
+        name: "secrets",
+        who: ANYBODY,
+        verbs: &["get", "list", "watch", "create", "update", "patch"],
+        what: What::These(&[("", "secrets", "")]),
+    },
+    Demand {
+        name: "RBAC",
+        who: ANYBODY,
+        verbs: WRITES,
+        what: What::These(&[
+            (RBAC, "roles", ""),
+            (RBAC, "rolebindings", ""),
+            (RBAC, "clusterroles", ""),
+            (RBAC, "clusterrolebindings", ""),
+        ]),
+    },
+    Demand {
+        name: "exec",
+        who: ANYBODY,
+        verbs: &["get", "create"],
+        what: What::These(&[("", "pods", "exec"), ("", "pods", "attach"), ("", "pods", "portforward")]),
+    },
+    Demand {
+        name: "proxies",
+        who: ANYBODY,
+        verbs: &["get", "create", "update", "patch"],
+        what: What::These(&[("", "pods", "proxy"), ("", "services", "proxy"), ("", "nodes", "proxy")]),
+    },
+    Demand {
+        name: "tokens",
+        who: ANYBODY,
+        verbs: &["create"],
+        what: What::These(&[("", "serviceaccounts", "token")]),
+    },
+    Demand {
+        name: "certificates",
+        who: ANYBODY,
+        verbs: WRITES,
+        what: What::These(&[
+            (CERTIFICATES, "certificatesigningrequests", ""),
+            (CERTIFICATES, "certificatesigningrequests", "approval"),
+            (CERTIFICATES, "certificatesigningrequests", "status"),
+        ]),
+    },
+    Demand {
+        name: "reads of people",
+        who: &[Who::Person, Who::Stranger],
+        verbs: &["get", "list", "watch"],
+        what: What::Loud,
+    },
+];
+
+/// Resources that are written and read all the time: the group, and the resource, or all resources of the group.
+const QUIET: [(&str, Option<&str>); 7] = [
+    ("", Some("events")),
+    ("events.k8s.io", None),
+    ("coordination.k8s.io", None),
+    ("discovery.k8s.io", None),
+    // Reviews change nothing.
+    ("authorization.k8s.io", None),
+    ("authentication.k8s.io", None),
+    ("metrics.k8s.io", None),
+];
+
+/// Names that a policy does not have.
+const SOMEBODY: &str = "jane";
+const NAMESPACE: &str = "team-7f3a";
+const OBJECT: &str = "object-7f3a";
+const GROUP: &str = "example-7f3a.com";
+const RESOURCE: &str = "widgets7f3a";
+
+/// How many rules are asked about requests, at most. A policy of people needs a small part of it.
+const MOST: usize = 4_000_000;
+
+/// What a policy loses of the floor.
+#[derive(Debug)]
+pub struct Loss {
+    pub demand: &'static Demand,
+    /// The rule that drops it. `None`: no rule matches it.
+    pub rule: Option<usize>,
+    /// A request that is lost.
+    pub witness: Request,
+}
+
+/// What the policy loses of the floor: for each rule, and for the requests that no rule matches, each demand once.
+///
+/// A rule that matches a name which the policy does not have matches every name. So the rule's own names, and one that
+/// the policy does not have, stand for all.
+pub fn lost(policy: &Policy) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    let mut left = MOST;
+    let rules = policy.rules.iter().enumerate().filter(|(_, rule)| !is_recorded(policy, rule));
+    for (at, rule) in rules.map(|(at, rule)| (Some(at), Some(rule))).chain([(None, None)]) {
+        for demand in &FLOOR {
+            let mut is_lost = |request: &Request| {
+                left = left.saturating_sub(policy.rules.len().max(1));
+                left > 0 && evaluate(policy, request).rule == at
+            };
+            if let Some(witness) = find(demand, rule, &mut is_lost) {
+                losses.push(Loss { demand, rule: at, witness });
+            }
+        }
+    }
+    losses
+}
+
+/// Is there an event with the response, or with the request, of what the rule matches?
+fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
+    let omits = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
+    let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete];
+    rule.level != Level::None && !stages.iter().all(omits)
+}
+
+/// A request of the demand that the rule can match, and for which `is_lost` holds. Without a rule, any.
+fn find(demand: &Demand, rule: Option<&Rule>, is_lost: &mut dyn FnMut(&Request) -> bool) -> Option<Request> {
+    if rule.is_some_and(|rule| rule.scope() == Scope::NonResourceUrls) {
+        return None;
+    }
+    let own = |words: Option<&Vec<Word>>, other: &str| match words.filter(|words| !words.is_empty()) {
+        Some(words) => words.iter().map(|word| word.text.clone()).collect(),
+        None => vec![other.to_owned()],
+    };
+    let namespaces: Vec<String> = own(rule.map(|rule| &rule.namespaces), NAMESPACE);
+    let objects = objects(demand, rule);
+    for (user, groups) in identities(rule).into_iter().filter(|(user, _)| demand.who.contains(&who(user))) {
+        for verb in demand.verbs {
+            for (group, resource, subresource, name) in &objects {
+                for namespace in &namespaces {
+                    let is_unnamed = ["list", "watch", "deletecollection"].contains(verb)
+                        || *verb == "create" && subresource.is_empty();
+                    let target = Target::Resource {
+                        group: group.clone(),
+                        resource: resource.clone(),
+                        subresource: subresource.clone(),
+                        namespace: namespace.clone(),
+                        name: if is_unnamed { String::new() } else { name.clone() },
+                    };
+                    let request =
+                        Request { user: user.clone(), groups: groups.clone(), verb: (*verb).to_owned(), target };
+                    if is_lost(&request) {
+                        return Some(request);
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Users that a rule can match, with their groups.
+fn identities(rule: Option<&Rule>) -> Vec<(String, Vec<String>)> {
+    let known = |user: &str, group: Option<&str>| {
+        (user.to_owned(), groups_of(user, group.map(str::to_owned).into_iter().collect()))
+    };
+    let all = |group| {
+        let users = [
+            SOMEBODY,
+            "system:serviceaccount:team-7f3a:robot",
+            "system:anonymous",
+            "system:kube-controller-manager",
+            "system:serviceaccount:kube-system:robot",
+            "system:node:node-7f3a",
+        ];
+        users.into_iter().map(move |user| known(user, group)).collect::<Vec<_>>()
+    };
+    let Some(rule) = rule else { return all(None) };
+    let groups: Vec<Option<&str>> = match rule.user_groups.as_slice() {
+        [] => vec![None],
+        groups => {
+            groups.iter().map(|group| group.text.as_str()).filter(|group| is_group(group)).map(Some).collect()
+        }
+    };
+    let users = rule.users.iter().map(|user| user.text.as_str()).filter(|user| is_user(user));
+    if !rule.users.is_empty() {
+        return users.flat_map(|user| groups.iter().map(move |group| known(user, *group))).collect();
+    }
+    let of_group = |group: &Option<&str>| match group.unwrap_or_default() {
+        "" | "system:serviceaccounts" => all(None),
+        "system:nodes" => vec![known("system:node:node-7f3a", *group)],
+        "system:unauthenticated" => vec![known("system:anonymous", None)],
+        "system:authenticated" => all(None).into_iter().filter(|(user, _)| who(user) != Who::Stranger).collect(),
+        name => match name.strip_prefix("system:serviceaccounts:") {
+            Some(namespace) => vec![known(&format!("system:serviceaccount:{namespace}:robot"), None)],
+            None => vec![known(SOMEBODY, *group)],
+        },
+    };
+    groups.iter().flat_map(of_group).collect()
+}
+
+/// Resources of a demand that a rule can match: group, resource, subresource, and the name of an object.
+fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String, String)> {
+    let entries = rule.map(|rule| rule.resources.as_slice()).unwrap_or_default();
+    let names = |entry: Option<&GroupResources>| match entry.map(|entry| entry.resource_names.as_slice()) {
+        None | Some([]) => vec![OBJECT.to_owned()],
+        Some(names) => names.iter().map(|name| name.text.clone()).collect(),
+    };
+    let mut found = Vec::new();
+    let mut add = |group: &str, resource: &str, subresource: &str, entry: Option<&GroupResources>| {
+        for name in names(entry) {
+            found.push((group.to_owned(), resource.to_owned(), subresource.to_owned(), name));
+        }
+    };
+    if let What::These(these) = &demand.what {
+        for (group, resource, subresource) in *these {
+            let has = |word: &Word| resource_matches(&word.text, resource, subresource);
+            for entry in entries.iter().filter(|entry| group_matches(&entry.group, group)) {
+                if entry.resources.is_empty() || entry.resources.iter().any(has) {
+                    add(group, resource, subresource, Some(entry));
+                }
+            }
+            if entries.is_empty() {
+                add(group, resource, subresource, None);
+            }
+        }
+        return found;
+    }
+    let is_quiet = |group: &str, resource: &str| {
+        let quiet = |(at, name): &(&str, Option<&str>)| *at == group && name.is_none_or(|name| name == resource);
+        matches!(demand.what, What::Loud) && QUIET.iter().any(quiet)
+    };
+    for entry in entries {
+        let group = if entry.group == "*" { GROUP } else { &entry.group };
+        let words = entry.resources.iter().map(|word| word.text.as_str());
+        let words: Vec<_> = if entry.resources.is_empty() { vec!["*"] } else { words.collect() };
+        for word in words.into_iter().filter(|word| resource_advice(&entry.group, word).is_none()) {
+            let (resource, subresource) = word.split_once('/').unwrap_or((word, ""));
+            let resource = if resource == "*" { RESOURCE } else { resource };
+            let subresource = if subresource == "*" { "" } else { subresource };
+            if !is_quiet(group, resource) {
+                add(group, resource, subresource, Some(entry));
+            }
+        }
+    }
+    if entries.is_empty() {
+        add(GROUP, RESOURCE, "", None);
+    }
+    found
+}
+
+/// Adds a finding for each rule that drops a part of the floor, and one for what no rule matches. `with_pods`: that exec
+/// is lost is told already.
+pub fn check(policy: &Policy, with_pods: bool, out: &mut Report<'_>) {
+    let losses = lost(policy);
+    for (at, rule) in policy.rules.iter().enumerate() {
+        let of_rule = losses.iter().filter(|loss| loss.rule == Some(at) && is_meant(loss, rule));
+        let parts = parts(of_rule);
+        if !parts.is_empty() {
+            let message = format!(
+                "rules[{at}] drops what an audit log needs: {parts}; limit the rule by users, verbs or resources, or set its \
+                 level to Metadata"
+            );
+            out.add(Id::DropsFloor, rule, message);
+        }
+    }
+    let is_told = |loss: &&Loss| with_pods && loss.demand.name.starts_with("exec");
+    let parts = parts(losses.iter().filter(|loss| loss.rule.is_none() && !is_told(loss)));
+    if let Some(last) = policy.rules.last().filter(|_| !parts.is_empty()) {
+        let message = format!(
+            "no rule matches what an audit log needs: {parts}; end the policy with a rule that has only level: Metadata"
+        );
+        out.add(Id::CatchesNoRest, last, message);
+    }
+}
+
+/// A rule that names single objects, or single users who only read, is meant so.
+fn is_meant(loss: &Loss, rule: &Rule) -> bool {
+    let names_objects = rule.resources.iter().all(|entry| !entry.resource_names.is_empty());
+    let is_general = !matches!(loss.demand.what, What::These(_));
+    let is_read = loss.demand.verbs.contains(&"get");
+    !(is_general && (!rule.resources.is_empty() && names_objects || is_read && !rule.users.is_empty()))
+}
+
+/// The parts that are lost, with the first example that says more than the part.
+fn parts<'l>(losses: impl Iterator<Item = &'l Loss>) -> String {
+    let mut text = String::new();
+    let mut example = None;
+    for Loss { demand, witness, .. } in losses {
+        let _ = write!(text, "{}{}", if text.is_empty() { "" } else { ", " }, demand.name);
+        if let Target::Resource { resource, subresource, .. } = &witness.target
+            && !matches!(demand.what, What::These(_))
+            && resource != RESOURCE
+        {
+            example.get_or_insert(format!("{} {}", witness.verb, combined(resource, subresource)));
+        }
+    }
+    text + &example.map(|example| format!(" (such as {example})")).unwrap_or_default()
+}
