@@ -138,6 +138,8 @@ fn exit_codes_tell_usage_from_failure() {
         (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods/"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "healthz"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "/api/v1/pods"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "GET", "--resource", "pods"], 2),
+        (&["policy", "explain", "--user", "system:serviceaccount:a", "--verb", "get", "--resource", "pods"], 2),
         (&["plan"], 3),
         (&["apply", "--dry-run"], 3),
     ] {
@@ -1202,6 +1204,7 @@ rules:
 - level: None
   userGroups: [system:authenticated]
   nonResourceURLs: [/healthz*]
+# kube-audit-bootstrap: allow PA109, PA121, PA122
 ";
 
 #[test]
@@ -1299,20 +1302,39 @@ fn a_policy_is_explained() {
 }
 
 #[test]
-fn a_policy_that_is_refused_is_not_explained() {
+fn what_the_api_server_makes_of_a_policy_is_explained_unless_strict() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("p.yaml");
     fs::write(&file, EXPLAINED.replace("verbs:", "verb:")).unwrap();
     let name = file.to_str().unwrap();
     let request = ["--user", "alice", "--verb", "get", "--path", "/healthz"];
-    let output = run(directory.path(), &[&["policy", "explain", name], &request[..]].concat());
+    let explain =
+        |options: &[&str]| run(directory.path(), &[&["policy", "explain", name], &request[..], options].concat());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let output = explain(&["--strict"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = text(&output.stderr);
     assert!(stderr.starts_with(&format!("error: {name}:8:3: unknown field \"rules[1].verb\"")), "{stderr}");
-    let output = run(directory.path(), &[&["policy", "explain", "--output", "json", name], &request[..]].concat());
+    let output = explain(&["--strict", "--output", "json"]);
     assert_eq!(output.status.code(), Some(1));
     let document = json_of(&output);
     assert_eq!((&document["accepted"], &document["findings"][0]["line"]), (&json!(false), &json!(8)));
+    // The API server drops the field, so that the rule matches each verb.
+    let output = explain(&[]);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        stderr.contains(&format!(
+            "warning: {name}:8:3: unknown field \"rules[1].verb\"; did you mean \"verbs\"? The API server drops it"
+        )),
+        "{stderr}"
+    );
+    assert!(
+        output.status.code() == Some(0) && stdout.contains("rule 2 at 7:3 decides\nlevel: Metadata"),
+        "{stdout}"
+    );
+    // What the API server refuses is refused.
+    fs::write(&file, EXPLAINED.replace("level: Metadata", "level: All")).unwrap();
+    assert_eq!((explain(&[]).status.code(), explain(&[]).stdout.len()), (Some(1), 0));
 }
 
 #[test]

@@ -84,6 +84,9 @@ pub struct Overrides {
     /// What to do with audit flags that the node's files already have
     #[arg(long, value_name = "WHAT")]
     pub existing: Option<ExistingArg>,
+    /// Refuse a policy that --existing keep keeps if the API server reads it in another way than it says
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The values of `--existing`, see [`Existing`].
@@ -248,6 +251,7 @@ pub fn configuration(
     // At a boot, and before kubeadm, no API server runs yet.
     config.cluster &= occasion == Occasion::Any && !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
+    config.strict = overrides.strict;
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,
         Some(ExistingArg::Keep) => Existing::Keep,

@@ -195,6 +195,7 @@ impl<'t> Report<'t> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lint::check;
     use super::*;
 
     #[test]
@@ -208,6 +209,42 @@ mod tests {
             assert!(at == 0 || KINDS[at - 1].code < kind.code, "{}", kind.code);
         }
         assert_eq!(Id::of_code("PA999"), None);
+    }
+
+    /// The first and the second example of each section of the documentation, by the heading.
+    fn pages() -> Vec<(&'static str, &'static str, Vec<String>)> {
+        let text = include_str!("../../../docs/policy-findings.md");
+        let section = |section: &'static str| {
+            let (heading, body) = section.split_once('\n').unwrap();
+            let examples = body.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+            let whole = |rules: &str| match rules.contains("kind") {
+                true => rules.to_owned(),
+                false => format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}- level: Metadata\n"),
+            };
+            (heading, body, examples.map(whole).collect())
+        };
+        text.split("\n## ").skip(1).map(section).collect()
+    }
+
+    #[test]
+    fn each_id_has_its_page_and_each_page_its_id() {
+        let pages = pages();
+        let headings: Vec<_> = pages.iter().map(|(heading, ..)| (*heading).to_owned()).collect();
+        let kinds: Vec<_> = KINDS.iter().map(|kind| format!("{} {}", kind.code, kind.name)).collect();
+        assert_eq!(headings, kinds);
+        for ((_, body, _), kind) in pages.iter().zip(KINDS) {
+            assert!(body.trim_start().starts_with(&format!("{}.\n", kind.summary)), "{}: {body}", kind.code);
+        }
+    }
+
+    #[test]
+    fn the_first_example_of_a_page_has_its_finding_and_the_second_has_none() {
+        for ((_, _, examples), kind) in pages().iter().zip(KINDS) {
+            let [bad, good] = examples.as_slice() else { panic!("{}: {examples:?}", kind.code) };
+            let ids = |text: &str| check(text, None).iter().map(|found| found.id).collect::<Vec<_>>();
+            assert_eq!(ids(bad), [kind.id], "{bad}");
+            assert_eq!(check(good, None), [], "{good}");
+        }
     }
 
     #[test]

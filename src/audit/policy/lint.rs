@@ -234,7 +234,7 @@ fn no_wildcard(words: &[Word], path: &str, out: &mut Report<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
-    use super::super::words::doubts;
+    use super::super::words::{doubts, refusal};
     use super::{Id, Request, Target, check};
 
     /// The warnings for a policy with these rules, each the text of a flow mapping. A rule without a level gets
@@ -432,6 +432,7 @@ mod tests {
                 "\"serviceaccounts/token\" is in group \"\"",
             ),
             ("resources: [secrest]", "did you mean \"secrets\"?"),
+            ("resources: [pods/logs]", "\"pods/logs\" matches nothing; write \"pods/log\""),
             ("resources: [deployments.apps]", "write \"deployments\", and group: \"apps\""),
             ("resources: [pods/]", "\"pods/\" matches nothing; write a resource, or resource/subresource"),
             ("resources: [pods/exec/x]", "write a resource, or resource/subresource"),
@@ -469,20 +470,61 @@ mod tests {
             ("get", "apps", "deployments", ""),
             ("get", "example.com", "deploy", ""),
             ("get", "", "somethingnew", ""),
-            ("POST", "", "pods", "no request has the verb \"POST\"; for resources, write create"),
+            ("post", "", "pods", "no request has the verb \"post\"; for resources, write create"),
+            ("get", "", "deployments.apps", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "po", "there are no \"po\" in group \"\"; did you mean pods in group \"\"?"),
+            ("get", "apps", "Deployment", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "svc", "did you mean services in group \"\"?"),
+            ("get", "", "pods/logs", "there is no subresource \"logs\"; did you mean log?"),
+            ("get", "example.com", "Widget", "requests have the plural in lower case"),
             ("get", "", "deployments", "did you mean deployments in group \"apps\"?"),
             ("get", "", "Pod", "there are no \"Pod\" in group \"\"; did you mean pods in group \"\"?"),
         ] {
             let target = Target::Resource {
                 group: group.into(),
-                resource: resource.into(),
-                subresource: String::new(),
+                resource: resource.split('/').next().unwrap().into(),
+                subresource: resource.split('/').nth(1).unwrap_or_default().into(),
                 namespace: String::new(),
                 name: String::new(),
             };
             let request = Request { user: "a".into(), groups: Vec::new(), verb: verb.into(), target };
             let found = doubts(&request).join("\n");
             assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{resource}: {found}");
+        }
+        for (user, verb, expected) in [
+            ("a", "", Some("the verb is empty; write one such as get")),
+            ("a", "GET", Some("no request has the verb \"GET\": verbs are in lower case; write get")),
+            (
+                "a",
+                "POST",
+                Some("no request has the verb \"POST\": verbs are in lower case; for resources, write create"),
+            ),
+            (
+                "system:serviceaccount:web",
+                "get",
+                Some(
+                    "the user \"system:serviceaccount:web\" is no service account; write system:serviceaccount:NAMESPACE:NAME",
+                ),
+            ),
+            (
+                "system:serviceaccount:web:a:b",
+                "get",
+                Some(
+                    "the user \"system:serviceaccount:web:a:b\" is no service account; write system:serviceaccount:NAMESPACE:NAME",
+                ),
+            ),
+            ("system:serviceaccount:web:robot.x", "get", None),
+            ("", "frobnicate", None),
+        ] {
+            let target = Target::Resource {
+                group: String::new(),
+                resource: "pods".into(),
+                subresource: String::new(),
+                namespace: String::new(),
+                name: String::new(),
+            };
+            let request = Request { user: user.into(), groups: Vec::new(), verb: verb.into(), target };
+            assert_eq!(refusal(&request).as_deref(), expected, "{user} {verb}");
         }
         let target = Target::Url("/healthz".into());
         let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };

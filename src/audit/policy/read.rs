@@ -515,7 +515,8 @@ impl Reader<'_> {
                 message.push_str(&format!("; {name} is a field of the rule, so write it beside its resources"));
             }
             let rule = if path.starts_with("rules") { ", and the rule could match more than it says" } else { "" };
-            message.push_str(&format!("{stop} The API server would drop it with only a warning in its log{rule}"));
+            let drops = if self.reading == Reading::Strict { "would drop" } else { "drops" };
+            message.push_str(&format!("{stop} The API server {drops} it with only a warning in its log{rule}"));
             self.loaded(id, place, message);
         }
         self.merges(node);

@@ -2,6 +2,7 @@
 
 use super::Scope;
 use super::evaluate::{Request, Target};
+use super::identity::account_fault;
 use crate::yaml::fields::{brief, likely};
 
 /// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
@@ -104,6 +105,19 @@ pub const GONE_GROUPS: [(&str, &str); 3] = [
     ("settings.k8s.io", "Kubernetes 1.20 removed it"),
 ];
 
+/// Words of kubectl, and plurals, for subresources.
+const SUBRESOURCES: [(&str, &str); 9] = [
+    ("approve", "approval"),
+    ("attaches", "attach"),
+    ("evict", "eviction"),
+    ("execs", "exec"),
+    ("logs", "log"),
+    ("port-forward", "portforward"),
+    ("portforwards", "portforward"),
+    ("statuses", "status"),
+    ("tokens", "token"),
+];
+
 /// kubectl's short names.
 const SHORT_NAMES: [(&str, &str); 28] = [
     ("cj", "cronjobs"),
@@ -136,24 +150,47 @@ const SHORT_NAMES: [(&str, &str); 28] = [
     ("svc", "services"),
 ];
 
+/// Why this can't be a request at all, and what to write; `None` if it can be one.
+pub fn refusal(request: &Request) -> Option<String> {
+    let verb = &request.verb;
+    if verb.is_empty() {
+        return Some("the verb is empty; write one such as get".to_owned());
+    }
+    if verb.contains(|c: char| c.is_ascii_uppercase()) {
+        let lower = verb.to_ascii_lowercase();
+        let advice = verb_advice(&lower, request.target.scope()).unwrap_or_else(|| format!("write {lower}"));
+        return Some(format!("no request has the verb {}: verbs are in lower case; {advice}", brief(verb)));
+    }
+    let account = account_fault(&request.user)?;
+    Some(format!("the user {} {account}", brief(&request.user)))
+}
+
 /// Warnings about a request for `policy explain`: a verb or a resource that no request has.
 pub fn doubts(request: &Request) -> Vec<String> {
     let mut doubts = Vec::new();
-    let scope = match &request.target {
-        Target::Resource { .. } => Scope::Resources,
-        Target::Url(_) => Scope::NonResourceUrls,
-    };
-    if let Some(advice) = verb_advice(&request.verb, scope) {
+    if let Some(advice) = verb_advice(&request.verb, request.target.scope()) {
         doubts.push(format!("no request has the verb {}; {advice}", brief(&request.verb)));
     }
-    if let Target::Resource { group, resource, .. } = &request.target
-        && builtin_resources(group).is_some_and(|known| !known.contains(&resource.as_str()))
+    let Target::Resource { group, resource, subresource, .. } = &request.target else { return doubts };
+    if let Some((name, rest)) = resource.split_once('.') {
+        doubts.push(format!(
+            "no resource has a dot in its name, as in {}; did you mean {name} in group {rest:?}?",
+            brief(resource)
+        ));
+    }
+    if let Some((_, right)) = SUBRESOURCES.iter().find(|(word, _)| word == subresource) {
+        doubts.push(format!("there is no subresource {}; did you mean {right}?", brief(subresource)));
+    }
+    if builtin_resources(group).is_some_and(|known| !known.contains(&resource.as_str()))
         && let Some((home, plural)) = builtin(group, &resource.to_ascii_lowercase())
     {
         doubts.push(format!(
             "there are no {} in group {group:?}; did you mean {plural} in group {home:?}?",
             brief(resource)
         ));
+    } else if resource.contains(|c: char| c.is_ascii_uppercase()) {
+        let found = brief(resource);
+        doubts.push(format!("{found} is a kind, or has capital letters; requests have the plural in lower case"));
     }
     doubts
 }
@@ -260,7 +297,10 @@ pub fn resource_advice(group: &str, word: &str) -> Option<String> {
         _ => builtin_resources(group)?.to_vec(),
     };
     match (builtin, instead) {
-        _ if known.contains(&resource) => None,
+        _ if known.contains(&resource) => {
+            let right = SUBRESOURCES.iter().find(|(word, _)| Some(*word) == subresource)?.1;
+            Some(format!("{found} matches nothing; write \"{resource}/{right}\""))
+        }
         (Some((home, plural)), _) if plural == resource => {
             Some(format!("{found} is in group {home:?}, not in {group:?}; give it its own entry with that group"))
         }
