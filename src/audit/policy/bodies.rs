@@ -17,6 +17,9 @@ struct Secret {
     responses: &'static [&'static str],
 }
 
+/// How many pairs of rules are compared, at most: those of 2000 rules.
+const MOST: usize = 2_000_000;
+
 const WRITES: &[&str] = &["create", "update", "patch"];
 
 const SECRETS: [Secret; 3] = [
@@ -48,6 +51,7 @@ const SECRETS: [Secret; 3] = [
 
 /// Adds a finding for each rule that records what is secret.
 pub fn check(policy: &Policy, out: &mut Report<'_>) {
+    let mut left = MOST;
     for (i, rule) in policy.rules.iter().enumerate() {
         // Bodies are in the events of the later stages.
         let is_omitted =
@@ -55,6 +59,8 @@ pub fn check(policy: &Policy, out: &mut Report<'_>) {
         if rule.level < Level::Request || is_omitted {
             continue;
         }
+        let Some(rest) = left.checked_sub(i) else { return };
+        left = rest;
         let earlier = &policy.rules[..i];
         let found = SECRETS.iter().filter(|secret| is_recorded(secret, rule, earlier)).map(|secret| secret.name);
         let kubeconfigs = is_of_kubeconfigs(rule, earlier).then_some("kubeconfigs");
@@ -117,4 +123,56 @@ fn part(rule: &Rule, group: &str, resource: &str, names: &[Word], verb: Option<&
     };
     let verbs = verb.map_or(rule.verbs.clone(), |verb| vec![word(verb)]);
     Rule { verbs, resources: vec![entry], ..rule.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::findings::Id;
+    use super::super::lint::check;
+
+    #[test]
+    fn what_is_secret_is_found_where_a_body_has_it() {
+        let (secrets, tokens, reviews) =
+            ("secrets", "the tokens of service accounts", "the tokens in tokenreviews");
+        let core = "resources: [{group: \"\"}]";
+        let named = |resource: &str| format!("resources: [{{resources: [{resource}]}}]");
+        for (earlier, rule, expected) in [
+            ("", "level: RequestResponse".to_owned(), vec![secrets, tokens, reviews]),
+            ("", "level: Request".to_owned(), vec![secrets, reviews]),
+            ("", "level: Metadata".to_owned(), vec![]),
+            ("", format!("level: RequestResponse, {core}"), vec![secrets, tokens]),
+            ("", format!("level: Request, {core}, verbs: [get, list, watch, delete]"), vec![]),
+            ("", format!("level: RequestResponse, {core}, verbs: [watch, delete]"), vec![]),
+            ("", format!("level: RequestResponse, {core}, verbs: [deletecollection]"), vec![secrets]),
+            ("", format!("level: RequestResponse, {}", named("pods, \"*/status\"")), vec![]),
+            ("", format!("level: RequestResponse, {}", named("\"*/token\"")), vec![tokens]),
+            ("", "level: RequestResponse, namespaces: [team]".to_owned(), vec![secrets, tokens, reviews]),
+            ("", "level: RequestResponse, nonResourceURLs: [/x]".to_owned(), vec![]),
+            ("", "level: Request, omitStages: [ResponseComplete]".to_owned(), vec![]),
+            ("level: Metadata, resources: [{resources: [secrets]}]", format!("level: Request, {core}"), vec![]),
+            ("level: None, users: [a], resources: [{resources: [secrets]}]", format!("level: Request, {core}"), vec![secrets]),
+            ("level: None, users: [a, b], resources: [{resources: [secrets]}]", format!("level: Request, users: [b], {core}"), vec![]),
+            ("level: Metadata, verbs: [create], resources: [{resources: [secrets]}]", format!("level: Request, {core}"), vec![secrets]),
+            (
+                "level: Metadata, resources: [{resources: [secrets], resourceNames: [a]}]",
+                "level: Request, resources: [{resources: [secrets], resourceNames: [a]}]".to_owned(),
+                vec![],
+            ),
+            (
+                "",
+                "level: RequestResponse, resources: [{group: core.gardener.cloud, resources: [shoots/adminkubeconfig]}]".to_owned(),
+                vec!["kubeconfigs"],
+            ),
+        ] {
+            let earlier = if earlier.is_empty() { String::new() } else { format!("- {{{earlier}}}\n") };
+            let text = format!(
+                "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{earlier}- {{{rule}}}\n- level: Metadata\n"
+            );
+            let found = check(&text, None).into_iter().find(|found| found.id == Id::Bodies);
+            let expected = (!expected.is_empty()).then(|| format!("requests for {} into", expected.join(", ")));
+            assert_eq!(found.is_some(), expected.is_some(), "{text}{found:?}");
+            let (found, expected) = (found.map(|found| found.message), expected.unwrap_or_default());
+            assert!(found.unwrap_or_default().contains(&expected), "{text}{expected}");
+        }
+    }
 }

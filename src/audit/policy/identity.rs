@@ -124,3 +124,66 @@ fn group_fault(group: &str) -> Option<(Id, String)> {
     };
     Some((Id::ImpossibleName, advice.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_has_are_found() {
+        for (user, expected) in [
+            ("alice", None),
+            ("system:masters", Some(Id::GroupAsUser)),
+            ("system:serviceaccounts:team", Some(Id::GroupAsUser)),
+            ("system:kube-proxy", None),
+            ("system:admin", None),
+            ("system:unsecured", Some(Id::GoneIdentity)),
+            ("system:serviceaccount:team:robot", None),
+            ("system:serviceaccount:team:robot.x", None),
+            ("system:serviceaccount:team", Some(Id::ImpossibleName)),
+            ("system:serviceaccount:team:", Some(Id::ImpossibleName)),
+            ("system:serviceaccount:Team:robot", Some(Id::ImpossibleName)),
+            ("system:serviceaccount:a.b:robot", Some(Id::ImpossibleName)),
+            ("system:serviceaccount:team:robot:x", Some(Id::ImpossibleName)),
+            ("system:node:web-1.example.com", None),
+            ("system:node:Web", Some(Id::ImpossibleName)),
+            ("system:node:", Some(Id::ImpossibleName)),
+            ("system:node", Some(Id::ImpossibleName)),
+            // A role of Kubernetes has this name; a user may have it, too.
+            ("system:node-problem-detector", None),
+        ] {
+            assert_eq!(user_fault(user).map(|(id, _)| id), expected, "{user}");
+        }
+        for (group, expected) in [
+            ("ops", None),
+            ("system:nodes", None),
+            ("system:node", Some(Id::ImpossibleName)),
+            ("system:node:a", Some(Id::UserAsGroup)),
+            ("system:anonymous", Some(Id::UserAsGroup)),
+            ("system:serviceaccount:team:robot", Some(Id::UserAsGroup)),
+            ("system:serviceaccount", Some(Id::ImpossibleName)),
+            ("system:serviceaccounts:team", None),
+            ("system:serviceaccounts:team:robot", Some(Id::ImpossibleName)),
+            // Certificates that are made by hand have such organizations.
+            ("system:kube-controller-manager", None),
+        ] {
+            assert_eq!(group_fault(group).map(|(id, _)| id), expected, "{group}");
+        }
+    }
+
+    #[test]
+    fn who_somebody_is_follows_from_the_name() {
+        for (user, expected) in [
+            ("", Who::Stranger),
+            ("system:anonymous", Who::Stranger),
+            ("jane", Who::Person),
+            ("system:admin", Who::Person),
+            ("system:serviceaccount:team:robot", Who::Account),
+            ("system:serviceaccount:kube-system:robot", Who::Component),
+            ("system:node:a", Who::Component),
+            ("system:apiserver", Who::Component),
+        ] {
+            assert_eq!(who(user), expected, "{user}");
+        }
+    }
+}

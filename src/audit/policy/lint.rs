@@ -532,6 +532,100 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_resources_stand_apart_from_other_urls() {
+        let found = "is the path of resources";
+        for (url, expected) in [
+            ("/api*", ""),
+            ("/api/*", ""),
+            ("/api/v1", ""),
+            ("/api/v1*", ""),
+            ("/api/v1/*", found),
+            ("/api/v1/pods", found),
+            ("/api/v1/pods*", found),
+            ("/apis/*", ""),
+            ("/apis/apps/*", ""),
+            ("/apis/apps/v1", ""),
+            ("/apis/apps/v1/*", found),
+            ("/apis/apps/v1/deployments", found),
+            ("/openapi/v3/apis/apps/v1", ""),
+            ("\"*\"", ""),
+        ] {
+            assert_warns(&[&format!("nonResourceURLs: [{url}]")], expected);
+        }
+        assert_warns(
+            &["resources: [{resources: [/healthz]}]"],
+            "\"/healthz\" is a path; write it in nonResourceURLs",
+        );
+    }
+
+    #[test]
+    fn names_of_objects_are_for_requests_that_have_one() {
+        let create = "a request to create an object has no name";
+        for (verbs, resources, expected) in [
+            ("create", "deployments], resourceNames: [web", create),
+            ("create", "deployments", ""),
+            ("create, get", "deployments], resourceNames: [web", create),
+            // A subresource of an object that exists.
+            ("create", "deployments/scale], resourceNames: [web", ""),
+            ("create", "\"*\"], resourceNames: [web", ""),
+            ("create", "deployments], resourceNames: [web, \"\"", ""),
+            ("get, list", "deployments], resourceNames: [web", "list has a name only with the field selector"),
+            ("deletecollection", "deployments], resourceNames: [web", "deletecollection has a name only"),
+            // So do the reflectors of client-go.
+            ("get, list, watch", "deployments], resourceNames: [web", ""),
+            ("get, update", "deployments], resourceNames: [web", ""),
+        ] {
+            assert_warns(
+                &[&format!("verbs: [{verbs}], resources: [{{group: apps, resources: [{resources}]}}]")],
+                expected,
+            );
+        }
+        let unnamed =
+            "verbs: [create], resources: [{resources: [pods], resourceNames: [a]}, {resources: [secrets]}]";
+        assert_warns(&[unnamed], "");
+    }
+
+    #[test]
+    fn pods_stand_for_themselves_alone() {
+        let text = |rules: &str| format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}");
+        let pods = "- {level: Metadata, resources: [{resources: [secrets, pods]}]}\n";
+        for (rules, expected) in [
+            (pods.to_owned(), Some("5:57")),
+            (pods.replace("pods", "pods/*"), None),
+            (pods.replace("level", "verbs: [get, delete], level"), None),
+            (pods.replace("level", "verbs: [create], level"), Some("5:74")),
+            (pods.replace("Metadata", "None"), None),
+            (format!("{pods}- {{level: Metadata, resources: [{{resources: [pods/exec]}}]}}\n"), None),
+            (format!("{pods}- {{level: Metadata, users: [a]}}\n"), Some("5:57")),
+            (format!("{pods}- {{level: None}}\n"), None),
+            (format!("{pods}- {{level: Metadata}}\n"), None),
+        ] {
+            let findings = check(&text(&format!("- {{level: None, users: [x]}}\n{rules}")), None);
+            let found = findings.iter().find(|found| found.id == Id::WithoutSubresources);
+            assert_eq!(found.map(|found| found.position.to_string()).as_deref(), expected, "{rules}");
+            // Exec is told once.
+            let rest = findings.iter().find(|found| found.id == Id::CatchesNoRest);
+            assert!(!(found.is_some() && rest.is_some_and(|rest| rest.message.contains("exec"))), "{rules}");
+        }
+    }
+
+    #[test]
+    fn stages_of_the_policy_and_of_the_rule_count_together() {
+        for (stages, expected) in [
+            (
+                "[RequestReceived, ResponseComplete, ResponseStarted, Panic]",
+                "omits, with the policy's omitStages, every stage",
+            ),
+            ("[RequestReceived, ResponseComplete, ResponseStarted]", "every stage"),
+            ("[RequestReceived, ResponseComplete]", ""),
+            ("[ResponseComplete, Panic]", ""),
+        ] {
+            assert_warns(&[&format!("users: [a], omitStages: {stages}"), "level: Metadata"], expected);
+            assert_warns(&[&format!("level: None, users: [a], omitStages: {stages}"), "level: Metadata"], "");
+        }
+    }
+
+    #[test]
     fn names_have_no_wildcard() {
         for (fields, expected) in [
             (
