@@ -114,7 +114,7 @@ const GROUP: &str = "example-7f3a.com";
 const RESOURCE: &str = "widgets7f3a";
 
 /// How many words of rules are compared with requests, at most. A policy of people needs a small part of it.
-const MOST: usize = 50_000_000;
+const MOST: usize = 20_000_000;
 
 /// What a policy loses of the floor.
 #[derive(Debug)]
