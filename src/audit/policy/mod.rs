@@ -2,7 +2,8 @@
 //!
 //! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes. [`findings`] is
 //!   the table of all that they can find, and [`allow`] reads the comments that allow a finding.
-//! * [`evaluate`] finds the rule that decides how a request is recorded. [`floor`] has the requests that each log needs.
+//! * [`evaluate`] finds the rule that decides how a request is recorded. [`floor`] has the requests that each log
+//!   needs.
 //! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and [`bodies`] what is
 //!   secret. [`cover`] compares two rules.
 
