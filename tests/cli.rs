@@ -203,6 +203,8 @@ fn exit_codes_tell_usage_from_failure() {
         (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods/"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "healthz"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "/api/v1/pods"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "GET", "--resource", "pods"], 2),
+        (&["policy", "explain", "--user", "system:serviceaccount:a", "--verb", "get", "--resource", "pods"], 2),
         (&["plan"], 3),
         (&["apply", "--dry-run"], 3),
     ] {
@@ -220,8 +222,13 @@ fn a_policy_is_checked_on_its_own() {
     let name = file.to_str().unwrap();
     let output = run(directory.path(), &["policy", "check", name]);
     assert_eq!(output.status.code(), Some(1));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(stderr.starts_with(&format!("error: {name}:5:3: unknown field")), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.starts_with(&format!("{name}:5:3: error: unknown field")), "{stdout}");
+    assert!(
+        stdout.ends_with(
+            " [PA009]\n   5 |   verb: [get]\n     |   ^^^^\n1 policy: 1 refused, 1 error, 0 warnings\n"
+        )
+    );
     let document = json_of(&run(directory.path(), &["policy", "check", name, "--output", "json"]));
     assert_eq!(document["accepted"], false);
     let finding = &document["findings"][0];
@@ -229,6 +236,71 @@ fn a_policy_is_checked_on_its_own() {
         (&finding["severity"], &finding["line"], &finding["column"]),
         (&json!("error"), &json!(5), &json!(3))
     );
+}
+
+#[test]
+fn many_policies_are_checked_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
+    for (name, rules) in [
+        ("good.yaml", "- level: Metadata\n"),
+        ("doubtful.yaml", "- {level: Metadata, verbs: []}\n"),
+        ("bad.yaml", "- {level: Metadata, verbs: []}\n- level: All\n"),
+    ] {
+        fs::write(directory.path().join(name), format!("{head}{rules}")).unwrap();
+    }
+    let check = |words: &str| {
+        let output = program()
+            .current_dir(directory.path())
+            .args(["policy", "check"])
+            .args(words.split_whitespace())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    for (words, code, last) in [
+        ("good.yaml", 0, "good.yaml: accepted"),
+        ("good.yaml good.yaml", 0, "good.yaml: accepted"),
+        ("good.yaml doubtful.yaml", 0, "2 policies: 0 refused, 0 errors, 1 warning"),
+        (
+            "good.yaml doubtful.yaml --deny warnings",
+            1,
+            "2 policies: 0 refused, 0 errors, 1 warning, which --deny does not let pass",
+        ),
+        ("good.yaml --deny warnings", 0, "good.yaml: accepted"),
+        ("bad.yaml good.yaml doubtful.yaml", 1, "3 policies: 1 refused, 1 error, 2 warnings"),
+    ] {
+        let (found, stdout, _) = check(words);
+        assert_eq!((found, stdout.lines().last()), (code, Some(last)), "{words}: {stdout}");
+    }
+    let (_, stdout, stderr) = check("bad.yaml good.yaml --output github");
+    let (first, second) = stdout.split_once('\n').unwrap();
+    assert!(
+        first.starts_with(
+            "::warning file=bad.yaml,line=4,col=28,endLine=4,endColumn=30,title=PA101 empty-list::rules[0]"
+        ),
+        "{first}"
+    );
+    assert!(
+        second.starts_with("::error file=bad.yaml,line=5,col=10,endLine=5,endColumn=13,title=PA013"),
+        "{second}"
+    );
+    assert_eq!((second.lines().count(), stderr.as_str()), (1, ""));
+    let document: Value = serde_json::from_str(&check("bad.yaml good.yaml --output json").1).unwrap();
+    assert_eq!((&document["file"], &document["accepted"]), (&Value::Null, &json!(false)));
+    assert_eq!(document["files"][1], json!({"file": "good.yaml", "accepted": true}));
+    for (words, said) in [
+        (". good.yaml", "error: .: this is a directory; name the policies in it, such as ./*.yaml\n"),
+        ("good.yaml none.yaml", "error: none.yaml: No such file or directory"),
+        ("good.yaml --deny errors", "error: invalid value 'errors' for '--deny <WHAT>'"),
+    ] {
+        let (code, stdout, stderr) = check(words);
+        assert!(code == 2 && stdout.is_empty() && stderr.starts_with(said), "{words}: {code} {stdout}{stderr}");
+    }
+    let plan = run(directory.path(), &["plan", "--output", "sarif"]);
+    let said = "error: --output sarif: this verb prints text, json; name one of them\n";
+    assert_eq!((plan.status.code(), String::from_utf8(plan.stderr).unwrap().as_str()), (Some(2), said));
 }
 
 #[test]
@@ -1197,6 +1269,7 @@ rules:
 - level: None
   userGroups: [system:authenticated]
   nonResourceURLs: [/healthz*]
+# kube-audit-bootstrap: allow PA109, PA121, PA122
 ";
 
 #[test]
@@ -1294,20 +1367,39 @@ fn a_policy_is_explained() {
 }
 
 #[test]
-fn a_policy_that_is_refused_is_not_explained() {
+fn what_the_api_server_makes_of_a_policy_is_explained_unless_strict() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("p.yaml");
     fs::write(&file, EXPLAINED.replace("verbs:", "verb:")).unwrap();
     let name = file.to_str().unwrap();
     let request = ["--user", "alice", "--verb", "get", "--path", "/healthz"];
-    let output = run(directory.path(), &[&["policy", "explain", name], &request[..]].concat());
+    let explain =
+        |options: &[&str]| run(directory.path(), &[&["policy", "explain", name], &request[..], options].concat());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let output = explain(&["--strict"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = text(&output.stderr);
     assert!(stderr.starts_with(&format!("error: {name}:8:3: unknown field \"rules[1].verb\"")), "{stderr}");
-    let output = run(directory.path(), &[&["policy", "explain", "--output", "json", name], &request[..]].concat());
+    let output = explain(&["--strict", "--output", "json"]);
     assert_eq!(output.status.code(), Some(1));
     let document = json_of(&output);
     assert_eq!((&document["accepted"], &document["findings"][0]["line"]), (&json!(false), &json!(8)));
+    // The API server drops the field, so that the rule matches each verb.
+    let output = explain(&[]);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        stderr.contains(&format!(
+            "warning: {name}:8:3: unknown field \"rules[1].verb\"; did you mean \"verbs\"? The API server drops it"
+        )),
+        "{stderr}"
+    );
+    assert!(
+        output.status.code() == Some(0) && stdout.contains("rule 2 at 7:3 decides\nlevel: Metadata"),
+        "{stdout}"
+    );
+    // What the API server refuses is refused.
+    fs::write(&file, EXPLAINED.replace("level: Metadata", "level: All")).unwrap();
+    assert_eq!((explain(&[]).status.code(), explain(&[]).stdout.len()), (Some(1), 0));
 }
 
 #[test]

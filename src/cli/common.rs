@@ -52,7 +52,14 @@ pub struct Common {
 pub enum OutputFormat {
     Text,
     Json,
+    /// Only `policy check`: SARIF 2.1.0, which programs for the review of code read
+    Sarif,
+    /// Only `policy check`: commands that GitHub shows at the line of a pull request
+    Github,
 }
+
+/// What every verb can print.
+pub const TEXT_AND_JSON: &[OutputFormat] = &[OutputFormat::Text, OutputFormat::Json];
 
 /// The options that override the configuration.
 #[derive(Debug, Default, Args)]
@@ -78,6 +85,9 @@ pub struct Overrides {
     /// What to do with audit flags that the node's files already have
     #[arg(long, value_name = "WHAT")]
     pub existing: Option<ExistingArg>,
+    /// Refuse a policy that --existing keep keeps if the API server reads it in another way than it says
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The values of `--existing`, see [`Existing`].
@@ -140,6 +150,23 @@ impl Common {
     /// As [`open_root`].
     pub fn open_root(&self) -> Result<Root> {
         open_root(&self.root, "--root")
+    }
+
+    /// Checks that a verb that has these formats can print what `--output` asks for.
+    ///
+    /// # Errors
+    ///
+    /// It can't.
+    pub fn check_output(&self, formats: &[OutputFormat]) -> Result<()> {
+        if formats.contains(&self.output) {
+            return Ok(());
+        }
+        let name = |format: &OutputFormat| {
+            format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        };
+        let known: Vec<_> = formats.iter().map(name).collect();
+        let (asked, known) = (name(&self.output), known.join(", "));
+        Err(Misuse(format!("--output {asked}: this verb prints {known}; name one of them")).into())
     }
 
     /// Whether to print JSON.
@@ -259,6 +286,7 @@ pub fn configuration(
     // At a boot, and before kubeadm, no API server runs yet.
     config.cluster &= occasion == Occasion::Any && !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
+    config.strict = overrides.strict;
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,
         Some(ExistingArg::Keep) => Existing::Keep,

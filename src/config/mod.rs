@@ -164,6 +164,8 @@ pub struct Config {
     /// `None`: the version is found on the node.
     pub kubernetes_version: Option<Version>,
     pub existing: Existing,
+    /// Refuse a policy that stays if the API server reads it in another way than it says. Only `--strict` sets it.
+    pub strict: bool,
     /// Where the policy is installed.
     pub policy_path: String,
     /// The path of a file on the node, or `default`.
@@ -200,6 +202,7 @@ impl Default for Config {
         Config {
             kubernetes_version: None,
             existing: Existing::Replace,
+            strict: false,
             policy_path: "/etc/kubernetes/audit-policy.yaml".to_owned(),
             policy_source: "default".to_owned(),
             log: Log {

@@ -9,6 +9,7 @@ use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Asked, Intent, Occasion, Plan, PolicyText, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy;
+use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Seen, Text, lossy, text_of};
 use crate::facts::obstacle::{Lock, Obstacle};
@@ -392,9 +393,11 @@ impl Planner<'_> {
                 ));
             }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
-            return self.check_policy(path, text);
+            // The API server runs with what it reads of this policy, and that stays.
+            let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
+            return self.check_policy(path, text, reading);
         }
-        self.check_policy(&policy_text.name, &policy_text.text)?;
+        self.check_policy(&policy_text.name, &policy_text.text, Reading::Strict)?;
         // What a run wrote where the settings still name it is the policy, whatever has become of it.
         let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
         if let Some(before) = before.as_ref().filter(|_| !is_ours) {
@@ -441,11 +444,11 @@ impl Planner<'_> {
     }
 
     /// An error in a policy ends the run. Each warning is reported once.
-    fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
-        let mut findings = policy::lint::check(text, self.plan.version);
+    fn check_policy(&mut self, name: &str, text: &str, reading: Reading) -> Result<()> {
+        let (_, mut findings) = policy::lint::check_as(text, self.plan.version, reading);
         // What starts is the API server of the files, whatever the configuration says.
         if let Some(other) = self.other_version {
-            for finding in policy::lint::check(text, Some(other)) {
+            for finding in policy::lint::check_as(text, Some(other), reading).1 {
                 if !findings.contains(&finding) {
                     findings.push(finding);
                 }
@@ -1266,6 +1269,9 @@ mod tests {
         assert_eq!(install(good).unwrap(), [""; 0]);
         let error = install(&good.replace("Metadata", "Everything")).unwrap_err().to_string();
         assert!(error.starts_with("mine:4:10: "), "{error}");
+        // A policy that is installed is right.
+        let lenient = good.replace("level: Metadata", "level: Metadata\n  verb: [get]\n- level: Metadata");
+        assert!(install(&lenient).unwrap_err().to_string().starts_with("mine:5:3: unknown field"));
         // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
         assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");

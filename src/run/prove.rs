@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::guard;
 use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
+use crate::audit::policy::read::Reading;
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
@@ -30,6 +31,7 @@ use crate::plan::way_back::{Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
+use crate::yaml::fields::Severity;
 use crate::yaml::tree::MAX_BYTES;
 
 pub use crate::node::outgoing::PROGRESS;
@@ -912,8 +914,8 @@ fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let text = if root.is_stand_in(path) { None } else { root.text(path)? };
     let text =
         text.with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
-    let (policy, findings) = policy::read::parse(&text.text, None);
-    let why = || match findings.first() {
+    let (policy, findings) = policy::read::parse_as(&text.text, None, Reading::AsServed);
+    let why = || match findings.iter().find(|finding| finding.severity == Severity::Error) {
         Some(finding) => format!("{path}:{finding}"),
         None => format!("{path}: this is not a policy; run kube-audit-bootstrap apply"),
     };

@@ -295,7 +295,7 @@ impl<'j> Judge<'j> {
     }
 
     fn tell(&mut self, host: &str, findings: &[Finding]) {
-        for Finding { position, severity, message } in findings {
+        for Finding { position, severity, message, .. } in findings {
             match severity {
                 Severity::Error => self.verdict.faults.push(format!(
                     "{host}:{position}: {message}; with this kubeconfig of the audit webhook, the API server does not \

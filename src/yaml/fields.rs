@@ -14,12 +14,33 @@ pub enum Severity {
     Warning,
 }
 
+/// What the decoder itself finds wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A field that is not known.
+    Field,
+    /// A value of another type.
+    Type,
+    /// A value of a template that nobody filled in.
+    Template,
+}
+
 /// What is wrong at a position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub position: Position,
+    /// The byte offset after the text that it is about, if the decoder itself found it.
+    pub end: Option<usize>,
+    pub fault: Option<Fault>,
     pub severity: Severity,
     pub message: String,
+}
+
+impl Finding {
+    /// A finding of a caller of the decoder.
+    pub fn new(position: Position, severity: Severity, message: impl Into<String>) -> Finding {
+        Finding { position, end: None, fault: None, severity, message: message.into() }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -43,12 +64,18 @@ pub struct Decoder {
 impl Decoder {
     /// Adds an error at a position.
     pub fn error(&mut self, position: Position, message: impl Into<String>) {
-        self.findings.push(Finding { position, severity: Severity::Error, message: message.into() });
+        self.findings.push(Finding::new(position, Severity::Error, message));
     }
 
     /// Adds a warning at a position.
     pub fn warning(&mut self, position: Position, message: impl Into<String>) {
-        self.findings.push(Finding { position, severity: Severity::Warning, message: message.into() });
+        self.findings.push(Finding::new(position, Severity::Warning, message));
+    }
+
+    fn fault(&mut self, fault: Fault, node: &Node, message: String) {
+        let (end, fault) = (Some(node.end), Some(fault));
+        let found = Finding::new(node.position, Severity::Error, message);
+        self.findings.push(Finding { end, fault, ..found });
     }
 
     /// The position of the value at a path such as `log.maxAge`, or else of a value beside it. `None` if neither was
@@ -90,9 +117,11 @@ impl Decoder {
                         Some(likely) => format!("did you mean {likely:?}?"),
                         None => format!("the known fields are {}", known.join(", ")),
                     };
-                    self.error(key.position, format!("unknown field {:?}; {hint}", join(path, name)));
+                    self.fault(Fault::Field, key, format!("unknown field {:?}; {hint}", join(path, name)));
                 }
-                None => self.error(key.position, format!("a field's name in {} must be a word", named(path))),
+                None => {
+                    self.fault(Fault::Type, key, format!("a field's name in {} must be a word", named(path)));
+                }
             }
         }
         fields
@@ -131,14 +160,12 @@ impl Decoder {
             }
             other => {
                 let text = node.scalar().unwrap_or_default();
-                self.error(
-                    node.position,
-                    format!(
-                        "{} must be a string, but {text} is {} in YAML; put it in quotes",
-                        named(path),
-                        other.name()
-                    ),
+                let message = format!(
+                    "{} must be a string, but {text} is {} in YAML; put it in quotes",
+                    named(path),
+                    other.name()
                 );
+                self.fault(Fault::Type, node, message);
                 None
             }
         }
@@ -191,7 +218,7 @@ impl Decoder {
     pub fn wrong_type(&mut self, node: &Node, path: &str, expected: &str) {
         if is_placeholder(node) {
             let message = format!("{} is a placeholder of a template; fill it in", named(path));
-            return self.error(node.position, message);
+            return self.fault(Fault::Template, node, message);
         }
         let found = match resolve(node) {
             Type::Collection if node.items().is_some() => "a list".to_owned(),
@@ -202,7 +229,7 @@ impl Decoder {
                 Some(text) => format!("{} ({})", other.name(), brief(text)),
             },
         };
-        self.error(node.position, format!("{} must be {expected}, not {found}", named(path)));
+        self.fault(Fault::Type, node, format!("{} must be {expected}, not {found}", named(path)));
     }
 }
 

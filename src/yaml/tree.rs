@@ -296,6 +296,10 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<Option
     Ok(None)
 }
 
+/// The end of each fault's message that a template causes, and of each that tabs cause.
+pub const IS_TEMPLATE: &str = "if this is a template, fill it in";
+pub const HAS_TABS: &str = "indent with spaces instead of tabs";
+
 /// What to do about a text that is no YAML at a position. libyaml's own words name neither tabs nor templates, which
 /// are what people mostly have there.
 fn advice(text: &str, position: Position) -> &'static str {
@@ -310,10 +314,8 @@ fn advice(text: &str, position: Position) -> &'static str {
         () if text.lines().any(is_conflict) => {
             "the file has the marks of a conflict of git (<<<<<<<, =======, >>>>>>>): choose one of the sides, and remove them"
         }
-        () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => {
-            "if this is a template, fill it in"
-        }
-        () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
+        () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => IS_TEMPLATE,
+        () if lines.clone().any(is_indented) => HAS_TABS,
         () => "correct what is here or its indentation, or put it in quotes",
     }
 }
