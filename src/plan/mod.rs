@@ -243,14 +243,6 @@ impl FollowUp {
     pub const ACTION: &str = "gather";
 }
 
-/// The policy to install.
-#[derive(Clone, Debug)]
-pub struct PolicyText {
-    /// The file or the profile that the policy is from, for messages.
-    pub name: String,
-    pub text: String,
-}
-
 /// The log directory, and the forecast for it.
 #[derive(Clone, Debug)]
 pub struct LogStorage {

@@ -6,9 +6,9 @@ use super::in_force::{State, judge};
 use super::place::{Fit, Log, Mounting, OTHER_LOG, fit};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
+use super::{Intent, Occasion, Plan, Role, Step};
 use crate::audit::log::may_be_events;
-use crate::audit::policy;
+use crate::audit::policy::compose::{Composed, Sources};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
 use crate::facts::{Facts, Paths, Targets, Typed, Written};
@@ -16,7 +16,6 @@ use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
 use crate::wiring::references::write_fault;
 use crate::wiring::{Replaced, mark};
-use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
 ///
@@ -29,7 +28,7 @@ pub fn plan(
     facts: &Facts,
     wiring: Wiring,
     targets: &Targets,
-    policy_text: &PolicyText,
+    policy: &Sources,
 ) -> Result<Plan> {
     let mut planner = Planner::new(intent, facts, targets, &wiring);
     if wiring.role == Role::Worker {
@@ -52,7 +51,7 @@ pub fn plan(
     planner.open_logs(logs, mounting);
     planner.judge_around_logs(&wiring.paths.written, mounting);
     for path in &wiring.paths.policies {
-        planner.install_policy(path, policy_text)?;
+        planner.install_policy(path, policy)?;
     }
     for file in wiring.kubeadm {
         // On a control plane, this is told of the manifest.
@@ -319,14 +318,21 @@ impl Planner<'_> {
     }
 
     /// Installs the policy, or checks the existing one if it stays.
-    fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
+    fn install_policy(&mut self, path: &str, policy: &Sources) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
         if let Some(before) = before.as_ref().filter(|_| self.keeps()) {
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
-            return self.check_policy(path, text);
+            if let Some(fragment) = policy.fragments.first() {
+                self.warn(format!(
+                    "{}: the fragments are not used, because existing: keep keeps the policy {path}; add their rules \
+                     there, or set existing: replace",
+                    fragment.name
+                ));
+            }
+            return self.check_policy(&Sources::of(path, text)).map(drop);
         }
-        self.check_policy(&policy_text.name, &policy_text.text)?;
+        let text = self.check_policy(policy)?.text;
         // What a run wrote where the settings still name it is the policy, whatever has become of it.
         let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
         if let Some(before) = before.as_ref().filter(|_| !is_ours) {
@@ -341,7 +347,7 @@ impl Planner<'_> {
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
         match before {
-            Some(before) if before.bytes == policy_text.text.as_bytes() => {
+            Some(before) if before.bytes == text.as_bytes() => {
                 let before = before.attributes;
                 if !attributes.met_by(&before) {
                     self.add(Step::Policy, Change::SetAttributes { path, before, after: attributes });
@@ -354,29 +360,25 @@ impl Planner<'_> {
                          --existing keep, it stays)"
                     ));
                 }
-                let bytes = policy_text.text.clone().into_bytes();
+                let bytes = text.into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
         }
         Ok(())
     }
 
-    /// An error in a policy ends the run. Each warning is reported once.
-    fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
-        let findings = policy::lint::check(text, self.plan.version);
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            findings.iter().partition(|finding| finding.severity == Severity::Error);
-        if !errors.is_empty() {
-            let lines: Vec<_> = errors.iter().map(|finding| format!("{name}:{finding}")).collect();
-            bail!("{}", lines.join("\n"));
-        }
-        for finding in warnings {
-            let line = format!("{name}:{}: {}", finding.position, finding.message);
-            if !self.plan.warnings.contains(&line) {
-                self.warn(line);
+    /// Puts the policy together. An error in it ends the run. Each warning is reported once.
+    fn check_policy(&mut self, policy: &Sources) -> Result<Composed> {
+        let composed = match policy.compose(self.plan.version) {
+            Ok(composed) => composed,
+            Err(faults) => bail!("{}", faults.join("\n")),
+        };
+        for line in &composed.warnings {
+            if !self.plan.warnings.contains(line) {
+                self.warn(line.clone());
             }
         }
-        Ok(())
+        Ok(composed)
     }
 
     /// Replaces a file's text if it differs. The owner and the mode stay.
@@ -607,6 +609,7 @@ mod tests {
         actions, audited, config, directory, disk_state, facts, intent, planned, planned_for, snapshot, wired,
     };
     use super::*;
+    use crate::audit::policy;
     use crate::config::Config;
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
@@ -1036,7 +1039,7 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned() };
+            let policy = Sources::of("mine", text);
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }

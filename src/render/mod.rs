@@ -56,6 +56,11 @@ impl Snippet {
         matches!(self, Snippet::Systemd | Snippet::Ignition)
     }
 
+    /// Whether the program is on the node that the snippet is for.
+    pub fn needs_program(self) -> bool {
+        self != Snippet::ClusterApiFiles
+    }
+
     /// Whether the snippet has the text of the policy.
     pub fn holds_policy(self, config: &Config) -> bool {
         match self {

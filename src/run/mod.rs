@@ -25,19 +25,20 @@ use anyhow::{Result, anyhow};
 
 use misuse::Misuse;
 
-use crate::audit;
+use crate::audit::policy::compose::{Composed, Origin, Sources};
+use crate::audit::profiles::{self, PROFILES};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
 use crate::facts::file::Files;
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
-use crate::node::{container, kubelet, observe, obstacle};
+use crate::node::{container, fragments, kubelet, observe, obstacle};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
 use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
-use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
+use crate::plan::{Intent, KubeadmCall, Occasion, Plan, Role};
 use crate::wiring::manifest;
 use crate::wiring::references::Question;
 
@@ -60,7 +61,7 @@ pub struct Run<'r> {
 #[derive(Debug, Default)]
 pub struct PolicySource {
     given: Option<PathBuf>,
-    read: OnceCell<PolicyText>,
+    read: OnceCell<Sources>,
 }
 
 impl PolicySource {
@@ -70,11 +71,11 @@ impl PolicySource {
     }
 
     /// The policy, read at the first call.
-    fn text(&self, root: &Root, config: &Config) -> Result<&PolicyText> {
+    fn sources(&self, root: &Root, config: &Config) -> Result<&Sources> {
         if let Some(read) = self.read.get() {
             return Ok(read);
         }
-        let read = policy_text(root, config, self.given.as_deref())?;
+        let read = policy_sources(root, config, self.given.as_deref())?;
         Ok(self.read.get_or_init(|| read))
     }
 }
@@ -96,8 +97,46 @@ impl Run<'_> {
         identify(&self.intent(), &facts).ok()?.version
     }
 
+    /// The policy that `apply` installs, for an API server of that version.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or has faults: one line for each.
+    pub fn composed(&self, version: Option<Version>) -> Result<Composed> {
+        let composed = self.policy.sources(self.root, &self.config)?.compose(version);
+        composed.map_err(|faults| anyhow!("{}", faults.join("\n")))
+    }
+
+    /// The node's own policy: the one that is installed or, where it is made of fragments, what those make now.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, the fragments have faults, or there is none (a [`Misuse`]).
+    pub fn own_policy(&self) -> Result<OwnPolicy> {
+        let (path, version) = (self.policy_path(), self.version());
+        let installed = self.root.text(&path)?.map(|text| text.text);
+        let is_kept = self.config.existing == Existing::Keep && installed.is_some();
+        let is_composed = !is_kept && !fragments::fragments(self.root)?.0.is_empty();
+        match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
+            (Some(composed), installed) => {
+                if installed.is_some_and(|installed| installed != composed.text) {
+                    log::warn!(
+                        "{path}: this is about what apply would install there, and not about the policy that is there now; \
+                         run kube-audit-bootstrap apply, or name the file"
+                    );
+                }
+                Ok(OwnPolicy { path, text: composed.text, version, origins: composed.origins })
+            }
+            (None, Some(text)) => Ok(OwnPolicy { path, text, version, origins: Vec::new() }),
+            (None, None) => {
+                let shown = self.root.shown(&path);
+                Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into())
+            }
+        }
+    }
+
     /// The path of the node's policy: with `existing: keep`, of the one that its files name.
-    pub fn policy_path(&self) -> String {
+    fn policy_path(&self) -> String {
         let kept = || {
             let facts = self.files()?;
             let intent = self.intent();
@@ -143,8 +182,8 @@ impl Run<'_> {
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
-            Role::Worker => &default_policy(),
-            _ => self.policy.text(root, config)?,
+            Role::Worker => &Sources::of(PROFILES[0].name, PROFILES[0].text),
+            _ => self.policy.sources(root, config)?,
         };
         let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
@@ -230,30 +269,45 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The default policy.
-fn default_policy() -> PolicyText {
-    PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() }
+/// The node's own policy.
+#[derive(Debug)]
+pub struct OwnPolicy {
+    /// Where it is installed.
+    pub path: String,
+    pub text: String,
+    /// The Kubernetes version that the node's files give.
+    pub version: Option<Version>,
+    /// Where each rule is from, if it is made of fragments.
+    pub origins: Vec<Origin>,
 }
 
-/// The policy to install: the file of the command line (`given`), the configuration's, or the default policy.
+/// What the policy to install is made of: the base is the file or the profile of the command line (`given`), or else what
+/// the configuration says; the fragments are the node's.
 ///
 /// # Errors
 ///
-/// The file can't be read, or `policy.source` does not exist (a [`Misuse`]).
-pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result<PolicyText> {
-    match (given, config.policy_source.as_str()) {
-        (Some(path), _) if path.as_os_str() == "default" => Ok(default_policy()),
-        (Some(path), _) => Ok(PolicyText { name: path.display().to_string(), text: given::read(path)? }),
-        (None, "default") => Ok(default_policy()),
+/// A file can't be read, or `policy.source` does not exist (a [`Misuse`]).
+pub fn policy_sources(root: &Root, config: &Config, given: Option<&Path>) -> Result<Sources> {
+    let of_profile = |profile: &profiles::Profile| Sources::of(&profile.to_string(), profile.text);
+    let sources = match (given, config.policy_source.as_str()) {
+        (Some(path), _) => {
+            let (name, text) = given::policy(path)?;
+            Sources::of(&name, &text)
+        }
+        (None, "default") => of_profile(config.profile),
         (None, path) => match root.text(path)? {
-            Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
-            None => Err(Misuse(format!(
-                "{}: policy.source does not exist; create it, or name a policy with --policy",
-                root.shown(path)
-            ))
-            .into()),
+            Some(text) => Sources::of(path, &text.text),
+            None => {
+                return Err(Misuse(format!(
+                    "{}: policy.source does not exist; create it, or name a policy with --policy",
+                    root.shown(path)
+                ))
+                .into());
+            }
         },
-    }
+    };
+    let (fragments, left_alone) = fragments::fragments(root)?;
+    Ok(Sources { fragments, left_alone, ..sources })
 }
 
 /// Whether the node has joined a cluster and is not a control plane. This does not need the configuration.

@@ -233,10 +233,20 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     if let Some(first) = rules.first()
         && !records
     {
-        let message = "this policy records nothing: each rule that is used has level None or omits every stage; \
-             set a level such as Metadata, or omit fewer stages";
+        let message = format!(
+            "{NOTHING}: each rule that is used has level None or omits every stage; set a level such as Metadata, or \
+             omit fewer stages"
+        );
         out.warning(first.position, message);
     }
+}
+
+/// How the warning about a policy as a whole begins.
+const NOTHING: &str = "this policy records nothing";
+
+/// Whether a finding is about all that is recorded, and so not about a fragment of a policy.
+pub(super) fn is_about_the_whole(finding: &Finding) -> bool {
+    finding.message.starts_with(NOTHING)
 }
 
 /// Whether at least one event is recorded for a request that the rule matches.
@@ -248,7 +258,7 @@ fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
 
 /// Whether `earlier` matches every request that `later` matches: [`super::evaluate::mismatch`] for sets of requests.
 /// False if in doubt.
-fn covers(earlier: &Rule, later: &Rule) -> bool {
+pub(super) fn covers(earlier: &Rule, later: &Rule) -> bool {
     // A request matches if one of its groups is in the list, so a shorter list is covered by a longer one, too.
     list_covers(&earlier.users, &later.users)
         && list_covers(&earlier.user_groups, &later.user_groups)

@@ -1,8 +1,10 @@
 //! The audit policy (`audit.k8s.io/v1`), as types.
 //!
 //! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes.
+//! * [`compose`] puts a policy together of several files.
 //! * [`evaluate`] finds the rule that decides how a request is recorded.
 
+pub mod compose;
 pub mod evaluate;
 pub mod lint;
 pub mod read;

@@ -15,7 +15,7 @@ use crate::yaml::fields::Severity;
 /// Check an audit policy; exit 1 if the API server would refuse it, or read it in another way than it says
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The policy file, or - for standard input; by default, the node's own policy
+    /// A policy file, - for standard input, or a profile; by default, the node's own policy
     file: Option<PathBuf>,
     /// The Kubernetes version to check for; by default, the node's version for the node's own policy, and all supported
     /// versions for a file

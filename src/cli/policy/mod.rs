@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod show;
 
 use std::path::PathBuf;
 
@@ -10,17 +11,18 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::common::{Common, Outcome, Overrides, run_of};
+use crate::audit::policy::compose::Origin;
 use crate::audit::version::Version;
 use crate::plan::Occasion;
 use crate::run::given;
-use crate::run::misuse::Misuse;
 use crate::yaml::fields::{Finding, Severity};
 
-/// Check an audit policy, or explain what it does with a request
+/// Check an audit policy, explain what it does with a request, or print it
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     Check(check::Check),
     Explain(explain::Explain),
+    Show(show::Show),
 }
 
 impl PolicyVerb {
@@ -33,16 +35,35 @@ impl PolicyVerb {
         match self {
             PolicyVerb::Check(check) => check.run(common, out),
             PolicyVerb::Explain(explain) => explain.run(common, out),
+            PolicyVerb::Show(show) => show.run(common, out),
         }
     }
 }
 
-/// The name of a policy, its text, and its Kubernetes version if that is known.
-fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
-    match file {
-        Some(path) => Ok((path.display().to_string(), given::read(&path)?, None)),
-        None => nodes_own(common),
+/// A policy that is asked about.
+struct Asked {
+    name: String,
+    text: String,
+    /// The Kubernetes version, if it is known.
+    version: Option<Version>,
+    /// Where each rule is from, if the policy is made of fragments.
+    origins: Vec<Origin>,
+}
+
+/// The policy of a file, of `-`, of a profile, or else the node's own one.
+fn asked(file: Option<PathBuf>, common: &Common) -> Result<Asked> {
+    if let Some(path) = file {
+        let (name, text) = given::policy(&path)?;
+        return Ok(Asked { name, text, version: None, origins: Vec::new() });
     }
+    let root = common.open_root()?;
+    let own = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?.own_policy()?;
+    Ok(Asked { name: own.path, text: own.text, version: own.version, origins: own.origins })
+}
+
+/// The name of a policy, its text, and its Kubernetes version if that is known, see [`asked`].
+fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
+    asked(file, common).map(|asked| (asked.name, asked.text, asked.version))
 }
 
 fn log(name: &str, findings: &[Finding]) {
@@ -73,19 +94,6 @@ fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
     json!({"file": name, "accepted": accepted, "findings": findings})
 }
 
-/// The node's own policy: its path, its text, and the Kubernetes version that the node's other files give.
-fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
-    let root = common.open_root()?;
-    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let path = run.policy_path();
-    let Some(text) = root.text(&path)? else {
-        return Err(
-            Misuse(format!("{}: the node has no policy there; name a policy file", root.shown(&path))).into()
-        );
-    };
-    Ok((path, text.text, run.version()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -110,8 +118,17 @@ mod tests {
             "bad",
             "rules:\n- {level: Metadata, resources: [{resources: [pod]}]}\n- {level: Metadata, verb: [get]}\n",
         );
+        // A node whose policy has a fragment, with something to warn of.
+        let fragments = directory.path().join("node/etc/kube-audit-bootstrap/policy.d");
+        fs::create_dir_all(&fragments).unwrap();
+        for name in ["a.yaml", "b.yml"] {
+            let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [bob]}\n";
+            fs::write(fragments.join(name), text).unwrap();
+        }
+        let node = format!("--root {}", directory.path().join("node").display());
         let printed = |line: &str| {
-            let words = format!("program policy {line} --output json --kubernetes-version 1.33");
+            let version = if line.starts_with("show") { "" } else { " --kubernetes-version 1.33" };
+            let words = format!("program policy {line} --output json{version}");
             let cli = Cli::try_parse_from(words.split(' ')).expect(line);
             let Verb::Policy(verb) = cli.verb else { panic!("{line}") };
             let mut out = String::new();
@@ -137,6 +154,10 @@ mod tests {
         let mut of_resource = explain.clone();
         // A URL has no warnings.
         explain.insert("warnings".to_owned(), json!([]));
+        contract::holds(&contract::shape("show"), &[printed(&format!("show {node}")), printed("show cis")]);
+        let file =
+            &printed(&format!("explain {node} --user a --verb get --path /x"))["passedOver"][0]["from"]["file"];
+        assert_eq!(file, "/etc/kube-audit-bootstrap/policy.d/a.yaml");
         let request = of_resource["request"].as_object_mut().unwrap();
         request.remove("path").unwrap();
         request.extend(contract::shape("resource").as_object().unwrap().clone());
@@ -147,13 +168,16 @@ mod tests {
                 printed(&format!("{url} --user alice")),
                 printed(&format!("{url} --user carol")),
                 printed(&format!("explain {good} --user alice --verb get --path /x")),
+                printed(&format!("explain {node} --user alice --verb get --path /x")),
             ],
         );
         contract::holds(
             &Value::Object(of_resource),
-            &[printed(&format!(
-                "explain {good} --user alice --verb create --resource pod --namespace a --name b"
-            ))],
+            &[&good, &node].map(|policy| {
+                printed(&format!(
+                    "explain {policy} --user alice --verb create --resource pod --namespace a --name b"
+                ))
+            }),
         );
     }
 }
