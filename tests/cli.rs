@@ -1224,7 +1224,7 @@ fn a_policy_is_explained() {
     assert_eq!(document["omitStages"], json!(["RequestReceived"]));
     assert_eq!(
         document["passedOver"][2],
-        json!({"number": 3, "line": 9, "column": 3, "reason": "resources: group \"batch\" is not in [\"\"]"})
+        json!({"number": 3, "line": 9, "column": 3, "from": null, "reason": "resources: group \"batch\" is not in [\"\"]"})
     );
 }
 

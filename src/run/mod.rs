@@ -122,7 +122,7 @@ impl Run<'_> {
                 if installed.is_some_and(|installed| installed != composed.text) {
                     log::warn!(
                         "{path}: this is about what apply would install there, and not about the policy that is there now; \
-                         run kube-audit-bootstrap apply, or name the file"
+                         run kube-audit-bootstrap apply, or name that file"
                     );
                 }
                 Ok(OwnPolicy { path, text: composed.text, version, origins: composed.origins })

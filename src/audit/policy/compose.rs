@@ -202,7 +202,7 @@ fn hidden(parts: &[Part]) -> Vec<String> {
             let advice = match later.place {
                 Place::After => format!("remove the rule, or its annotation {POSITION}"),
                 Place::Before => "rename the fragments to change their order, or remove the rule".to_owned(),
-                Place::Base => "let that rule match less, or take it for granted".to_owned(),
+                Place::Base => "if this is not meant, let that rule match less".to_owned(),
             };
             let Origin { name, number, position } = later.origin(rule);
             warnings.push(format!(
@@ -400,7 +400,7 @@ mod tests {
                 "rules: [{level: None, users: [a]}, {level: None, users: [b]}, {level: Metadata}]",
                 vec![("f", "rules: [{level: Metadata, verbs: [get]}, {level: Request, users: [a, b]}]")],
                 "base:3:9: rule 1 is never used (and so is another rule of this file): f:3:42, rule 2 comes first and \
-                 matches every request that it matches; let that rule match less",
+                 matches every request that it matches; if this is not meant, let that rule match less",
             ),
             // What an earlier fragment hides of a fragment.
             (

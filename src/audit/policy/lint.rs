@@ -233,20 +233,15 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     if let Some(first) = rules.first()
         && !records
     {
-        let message = format!(
-            "{NOTHING}: each rule that is used has level None or omits every stage; set a level such as Metadata, or \
-             omit fewer stages"
-        );
+        let message = "this policy records nothing: each rule that is used has level None or omits every stage; \
+             set a level such as Metadata, or omit fewer stages";
         out.warning(first.position, message);
     }
 }
 
-/// How the warning about a policy as a whole begins.
-const NOTHING: &str = "this policy records nothing";
-
 /// Whether a finding is about all that is recorded, and so not about a fragment of a policy.
 pub(super) fn is_about_the_whole(finding: &Finding) -> bool {
-    finding.message.starts_with(NOTHING)
+    finding.message.starts_with("this policy records nothing")
 }
 
 /// Whether at least one event is recorded for a request that the rule matches.
