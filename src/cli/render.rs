@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::common::{Common, Outcome, configuration_text, parse};
 use super::show::warn;
-use crate::config::Config;
+use crate::config::{Config, FRAGMENTS};
 use crate::node::root::Root;
 use crate::render::{self, Ingredients, Snippet};
 use crate::run::misuse::Misuse;
-use crate::run::{manifest_path, policy_sources};
+use crate::run::{has_fragments, manifest_path, policy_sources};
 
 /// Print a snippet for cloud-init, Cluster API, kind, Flatcar, image builders, systemd or a log shipper
 #[derive(Debug, Args)]
@@ -64,7 +64,12 @@ impl RenderArgs {
             manifest: &manifest,
         };
         let text = render::render(self.kind, &facts).map_err(Misuse)?;
-        let warnings = render::warnings(self.kind, &config);
+        let mut warnings = render::warnings(self.kind, &config);
+        if self.kind.brings_settings() && has_fragments(&root)? {
+            warnings.push(format!(
+                "{FRAGMENTS}: the fragments are not in the snippet; put them on the node yourself"
+            ));
+        }
         warn(common, &warnings);
         if common.json() {
             out.push_str(&format!("{:#}\n", json!({"text": text, "warnings": warnings})));
@@ -83,7 +88,7 @@ impl RenderArgs {
 /// The policy can't be read, or has faults: one line each.
 fn checked_policy(root: &Root, config: &Config, kind: Snippet, given: Option<PathBuf>) -> Result<String> {
     let mut sources = policy_sources(root, config, given.as_deref())?;
-    if kind.needs_program() {
+    if kind.brings_settings() {
         sources.fragments.clear();
     }
     match sources.compose(config.kubernetes_version) {

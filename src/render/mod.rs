@@ -56,9 +56,17 @@ impl Snippet {
         matches!(self, Snippet::Systemd | Snippet::Ignition)
     }
 
-    /// Whether the program is on the node that the snippet is for.
-    pub fn needs_program(self) -> bool {
-        self != Snippet::ClusterApiFiles
+    /// Whether the snippet brings the settings to a node that has the program.
+    pub fn brings_settings(self) -> bool {
+        !matches!(
+            self,
+            Snippet::ClusterApiFiles
+                | Snippet::Systemd
+                | Snippet::Rsyslog
+                | Snippet::Vector
+                | Snippet::FluentBit
+                | Snippet::OtelCollector
+        )
     }
 
     /// Whether the snippet has the text of the policy.

@@ -116,7 +116,7 @@ impl Run<'_> {
         let (path, version) = (self.policy_path(), self.version());
         let installed = self.root.text(&path)?.map(|text| text.text);
         let is_kept = self.config.existing == Existing::Keep && installed.is_some();
-        let is_composed = !is_kept && !fragments::fragments(self.root)?.0.is_empty();
+        let is_composed = !is_kept && has_fragments(self.root)?;
         match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
             (Some(composed), installed) => {
                 if installed.is_some_and(|installed| installed != composed.text) {
@@ -308,6 +308,15 @@ pub fn policy_sources(root: &Root, config: &Config, given: Option<&Path>) -> Res
     };
     let (fragments, left_alone) = fragments::fragments(root)?;
     Ok(Sources { fragments, left_alone, ..sources })
+}
+
+/// Whether the policy of the node has fragments.
+///
+/// # Errors
+///
+/// They can't be read.
+pub fn has_fragments(root: &Root) -> Result<bool> {
+    Ok(!fragments::fragments(root)?.0.is_empty())
 }
 
 /// Whether the node has joined a cluster and is not a control plane. This does not need the configuration.

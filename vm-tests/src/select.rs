@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 37] = [
+    const EVERY_VERSION: [&str; 38] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -336,6 +336,7 @@ mod tests {
         "join",
         "keep",
         "killed",
+        "profiles",
         "reboot",
         "rollback",
         "rsyslog",
