@@ -66,9 +66,8 @@ impl RenderArgs {
         let text = render::render(self.kind, &facts).map_err(Misuse)?;
         let mut warnings = render::warnings(self.kind, &config);
         if self.kind.brings_settings() && has_fragments(&root)? {
-            warnings.push(format!(
-                "{FRAGMENTS}: the fragments are not in the snippet; put them on the node yourself"
-            ));
+            warnings
+                .push(format!("{FRAGMENTS}: the fragments are not in the snippet; put them on the node yourself"));
         }
         warn(common, &warnings);
         if common.json() {

@@ -6,8 +6,9 @@ use super::root::Root;
 use crate::audit::policy::compose::Source;
 use crate::config::FRAGMENTS;
 use crate::path::typed;
+use crate::yaml::tree::MAX_BYTES;
 
-/// How many fragments there can be. The text of each has its limit, and so has what they make together.
+/// How many fragments there can be. Together, they can have as many bytes as one text.
 const MOST: usize = 100;
 
 /// The ending of a fragment's name.
@@ -37,7 +38,7 @@ pub fn fragments(root: &Root) -> Result<(Vec<Source>, Vec<String>)> {
         root.shown(FRAGMENTS),
         names.len()
     );
-    let mut fragments = Vec::new();
+    let (mut fragments, mut bytes) = (Vec::new(), 0);
     for name in names {
         let path = format!("{FRAGMENTS}/{name}");
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
@@ -55,6 +56,11 @@ pub fn fragments(root: &Root) -> Result<(Vec<Source>, Vec<String>)> {
                 found.gid
             );
         }
+        bytes += text.text.len();
+        ensure!(
+            bytes <= MAX_BYTES,
+            "{path}: up to this one, the fragments have more than {MAX_BYTES} bytes together; remove rules"
+        );
         fragments.push(Source { name: path, text: text.text });
     }
     Ok((fragments, warnings))
@@ -95,6 +101,10 @@ mod tests {
         assert_eq!(fragments(&node.root).unwrap().0.len(), MOST);
         let refused = |node: &Node| format!("{:#}", fragments(&node.root).unwrap_err());
         assert!(refused(&Node::with(&all)).contains("there are 101 fragments, and at most 100 are read"));
+
+        let long = "x".repeat(MAX_BYTES / 2 + 1);
+        let large = Node::with(&[(&all[1].0, long.as_str()), (&all[2].0, long.as_str())]);
+        assert!(refused(&large).contains("/2.yaml: up to this one, the fragments have more than 1048576 bytes"));
 
         let one = path("1.yaml");
         let node = || Node::with(&[(one.as_str(), "text"), ("/outside", "text")]);

@@ -117,22 +117,26 @@ impl Run<'_> {
         let installed = self.root.text(&path)?.map(|text| text.text);
         let is_kept = self.config.existing == Existing::Keep && installed.is_some();
         let is_composed = !is_kept && has_fragments(self.root)?;
-        match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
-            (Some(composed), installed) => {
-                if installed.is_some_and(|installed| installed != composed.text) {
-                    log::warn!(
-                        "{path}: this is about what apply would install there, and not about the policy that is there now; \
-                         run kube-audit-bootstrap apply, or name that file"
-                    );
-                }
-                Ok(OwnPolicy { path, text: composed.text, version, origins: composed.origins })
-            }
-            (None, Some(text)) => Ok(OwnPolicy { path, text, version, origins: Vec::new() }),
+        let own = match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
+            (Some(composed), installed) => OwnPolicy {
+                warning: installed.filter(|installed| *installed != composed.text).map(|_| {
+                    format!(
+                        "{path}: this is about what apply would install there, and not about the policy that is there \
+                         now; run kube-audit-bootstrap apply, or name that file"
+                    )
+                }),
+                path,
+                text: composed.text,
+                version,
+                origins: composed.origins,
+            },
+            (None, Some(text)) => OwnPolicy { path, text, version, origins: Vec::new(), warning: None },
             (None, None) => {
                 let shown = self.root.shown(&path);
-                Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into())
+                return Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into());
             }
-        }
+        };
+        Ok(own)
     }
 
     /// The path of the node's policy: with `existing: keep`, of the one that its files name.
@@ -279,6 +283,8 @@ pub struct OwnPolicy {
     pub version: Option<Version>,
     /// Where each rule is from, if it is made of fragments.
     pub origins: Vec<Origin>,
+    /// Another policy is installed.
+    pub warning: Option<String>,
 }
 
 /// What the policy to install is made of: the base is the file or the profile of the command line (`given`), or else what

@@ -476,12 +476,17 @@ fn request(random: &mut Random) -> Request {
 /// A request with the names that the profiles have.
 fn request_for_profiles(random: &mut Random) -> Request {
     let target = if random.one_in(4) {
-        Target::Url(random.pick(&["/livez", "/livez/ping", "/metrics", "/openapi/v3", "/version", "/apis"]).to_owned())
+        Target::Url(
+            random.pick(&["/livez", "/livez/ping", "/metrics", "/openapi/v3", "/version", "/apis"]).to_owned(),
+        )
     } else {
         let (group, resources): (_, &[&str]) = match random.below(6) {
             0 => ("coordination.k8s.io", &["leases", "leasecandidates"]),
             1 => ("authentication.k8s.io", &["tokenreviews"]),
-            2 => (random.pick(&["rbac.authorization.k8s.io", "certificates.k8s.io", "apps"]), &["roles", "deployments"]),
+            2 => (
+                random.pick(&["rbac.authorization.k8s.io", "certificates.k8s.io", "apps"]),
+                &["roles", "deployments"],
+            ),
             3 => (random.pick(&["discovery.k8s.io", "events.k8s.io"]), &["endpointslices", "events"]),
             _ => ("", &["secrets", "serviceaccounts", "pods", "nodes", "services", "events", "configmaps"]),
         };
@@ -493,7 +498,8 @@ fn request_for_profiles(random: &mut Random) -> Request {
             name: random.pick(&NAMES).to_owned(),
         }
     };
-    let groups = ["system:nodes", "system:authenticated", "system:monitoring", "system:serviceaccounts:kube-system"];
+    let groups =
+        ["system:nodes", "system:authenticated", "system:monitoring", "system:serviceaccounts:kube-system"];
     let groups = random.some(3, &groups).into_iter().skip(1).map(str::to_owned).collect();
     let user = random.pick(&["alice", "system:apiserver", "system:kube-scheduler", ""]).to_owned();
     let verb = random.pick(&["get", "watch", "list", "create", "patch", "delete", "deletecollection"]).to_owned();
@@ -535,7 +541,9 @@ fn composed(random: &mut Random, version: Version) -> Option<(String, Vec<Policy
 
 /// The first request for which a composed policy does not decide as the first of its parts that has a rule for it.
 fn misplaced(text: &str, parts: &[Policy], requests: &[Request], version: Version) -> Option<String> {
-    let Some(policy) = parse(text, Some(version)).0 else { return Some("we refuse what we put together".to_owned()) };
+    let Some(policy) = parse(text, Some(version)).0 else {
+        return Some("we refuse what we put together".to_owned());
+    };
     requests.iter().find_map(|request| {
         let expected = parts.iter().map(|part| evaluate(part, request)).find(|decision| decision.rule.is_some());
         let found = evaluate(&policy, request);

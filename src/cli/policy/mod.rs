@@ -11,6 +11,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::common::{Common, Outcome, Overrides, run_of};
+use super::show::warn;
 use crate::audit::policy::compose::Origin;
 use crate::audit::version::Version;
 use crate::plan::Occasion;
@@ -58,6 +59,7 @@ fn asked(file: Option<PathBuf>, common: &Common) -> Result<Asked> {
     }
     let root = common.open_root()?;
     let own = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?.own_policy()?;
+    warn(common, own.warning.as_slice());
     Ok(Asked { name: own.path, text: own.text, version: own.version, origins: own.origins })
 }
 
