@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn fragments_come_before_the_base_or_behind_it_and_keep_what_holds_for_all_their_rules() {
         let composed = sources(
-            "omitStages: [RequestReceived]\nrules:\n- level: Metadata # all\n  omitStages: [Panic, RequestReceived]\n  verbs: [get]\n",
+            "omitStages: [RequestReceived]\nrules:\n- level: Metadata # all\n  omitStages: [Panic]\n  verbs: [get]\n",
             &[
                 ("a", &format!("{AFTER}rules: [{{level: Request}}]\n")),
                 (

@@ -53,4 +53,4 @@ step 'the fragment drops the lease' has_no_events "${FLOOR[5]}"
 rm /etc/kube-audit-bootstrap/policy.d/10-operator.yaml
 step 'without the fragment, status finds a difference' says '^policy +differs' exits 3 kube-audit-bootstrap status
 LIMIT=300 step 'apply puts the base back' kube-audit-bootstrap apply --wait "$LONG"
-step 'it is the profile' cmp /etc/kubernetes/audit-policy.yaml <(kube-audit-bootstrap policy show low-noise)
+step 'it is the profile' is_profile low-noise
