@@ -26,17 +26,9 @@ impl Config {
             let fault = path_fault("policy.source", &self.policy_source);
             faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         }
-        for (name, path) in [("policy.path", &self.policy_path), ("policy.source", &self.policy_source)] {
-            if is_within(path, FRAGMENTS) {
-                faults.push((
-                    name.to_owned(),
-                    format!(
-                        "{name} must not be in {FRAGMENTS}, whose files are put together with it; set it to a file \
-                         elsewhere"
-                    ),
-                ));
-            }
-        }
+        let places = [("policy.path", &self.policy_path), ("policy.source", &self.policy_source)];
+        let among = places.into_iter().filter(|(_, path)| is_within(path, FRAGMENTS));
+        faults.extend(among.map(|(name, _)| (name.to_owned(), among_fragments(name))));
         if faults.is_empty()
             && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
         {
@@ -96,6 +88,11 @@ impl Config {
         faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
         faults
     }
+}
+
+/// The fault of a policy whose path is among the fragments.
+fn among_fragments(name: &str) -> String {
+    format!("{name} must not be in {FRAGMENTS}, whose files are put together with it; set it to a file elsewhere")
 }
 
 /// Why a dedicated disk can't be mounted at the log directory: the field to blame, and a message.

@@ -103,7 +103,7 @@ mod tests {
         assert!(refused(&Node::with(&all)).contains("there are 101 fragments, and at most 100 are read"));
 
         let long = "x".repeat(MAX_BYTES / 2 + 1);
-        let large = Node::with(&[(&all[1].0, long.as_str()), (&all[2].0, long.as_str())]);
+        let large = Node::with(&[(all[1].0, long.as_str()), (all[2].0, long.as_str())]);
         assert!(refused(&large).contains("/2.yaml: up to this one, the fragments have more than 1048576 bytes"));
 
         let one = path("1.yaml");
