@@ -77,7 +77,12 @@ fn an_immutable_log_or_policy_stops_apply_before_it_has_changed_anything() {
         let refused = run(node.path(), &["apply"]);
         let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(1), "{path}: {stderr}");
-        assert!(stderr.contains(path) && stderr.contains("immutable") && (stderr.contains("chattr -i") || stderr.contains("lsattr")), "{stderr}");
+        assert!(
+            stderr.contains(path)
+                && stderr.contains("immutable")
+                && (stderr.contains("chattr -i") || stderr.contains("lsattr")),
+            "{stderr}"
+        );
         let after = tree(&node.path().join("etc"));
         let contents = |tree: &common::Tree| {
             tree.iter().map(|(path, entry)| (path.clone(), entry.content.clone(), entry.mode)).collect::<Vec<_>>()
@@ -1362,7 +1367,7 @@ fn a_policy_is_explained() {
     assert_eq!(document["omitStages"], json!(["RequestReceived"]));
     assert_eq!(
         document["passedOver"][2],
-        json!({"number": 3, "line": 9, "column": 3, "reason": "resources: group \"batch\" is not in [\"\"]"})
+        json!({"number": 3, "line": 9, "column": 3, "from": null, "reason": "resources: group \"batch\" is not in [\"\"]"})
     );
 }
 

@@ -64,7 +64,8 @@ pub const TEXT_AND_JSON: &[OutputFormat] = &[OutputFormat::Text, OutputFormat::J
 /// The options that override the configuration.
 #[derive(Debug, Default, Args)]
 pub struct Overrides {
-    /// Install this audit policy: a file on the machine that runs the program, - for standard input, or `default`
+    /// Install this audit policy: a file on the machine that runs the program, - for standard input, or a
+    /// profile
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Let the API server write its audit log to this file on the node

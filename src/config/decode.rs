@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{Backend, Config, DRAIN, Existing, Log, Restart, Storage, Strays, Webhook};
-use crate::audit::flags;
 use crate::audit::version::Version;
+use crate::audit::{flags, profiles};
 use crate::storage::forecast::Share;
 use crate::storage::unit::{FileSystem, MountSource};
 use crate::yaml::fields::{Decoder, Severity, join, likely};
@@ -82,12 +82,18 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
         return;
     }
     let (mut api_version, mut kind) = (None, None);
+    // The profile comes first, wherever it is written: the other fields win over it.
+    if let Some(profile) = root.get("profile").and_then(Node::scalar).and_then(profiles::named) {
+        config.profile = profile;
+        (config.log.max_age, config.log.max_backup, config.log.max_size) =
+            (profile.max_age, profile.max_backup, profile.max_size);
+    }
     for (name, node) in decoder.mapping(root, "", &known) {
         match name {
             "apiVersion" => api_version = read_word(decoder, node, name, &[API_VERSION]),
             "kind" => kind = read_word(decoder, node, name, &[KIND]),
             "profile" => {
-                read_word(decoder, node, name, &["default"]);
+                read_word(decoder, node, name, &profiles::names());
             }
             "kubernetesVersion" => {
                 if let Some(text) = decoder.string(node, name) {

@@ -1,6 +1,6 @@
 //! Finds what is wrong in a configuration on any node.
 
-use super::Config;
+use super::{Config, FRAGMENTS};
 use crate::audit::flags;
 use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault, policy_place_fault};
 use crate::storage::unit::MountSource;
@@ -29,6 +29,14 @@ impl Config {
         if self.policy_source != "default" {
             let fault = path_fault("policy.source", &self.policy_source);
             faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
+        }
+        if is_within(&self.policy_source, FRAGMENTS) {
+            faults.push((
+                "policy.source".to_owned(),
+                format!(
+                    "policy.source must not be in {FRAGMENTS}, whose files are put together with it; set it to a file elsewhere"
+                ),
+            ));
         }
         if faults.is_empty()
             && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))

@@ -9,12 +9,16 @@ pub mod misuse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::audit::profiles::{PROFILES, Profile};
 use crate::audit::version::Version;
 use crate::storage::forecast::Share;
 use crate::storage::unit::MountSource;
 
 /// The path of the configuration file on the node.
 pub const DEFAULT_PATH: &str = "/etc/kube-audit-bootstrap/config.yaml";
+
+/// The directory of the fragments on the node: policies that are put together with the policy of the configuration.
+pub const FRAGMENTS: &str = "/etc/kube-audit-bootstrap/policy.d";
 
 /// The default paths of the kubeadm configuration file, and what puts the file there.
 pub const KUBEADM_CONFIGS: &[&str] = &[
@@ -161,6 +165,8 @@ impl Storage {
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Sets the limits of the log, if their own fields do not.
+    pub profile: &'static Profile,
     /// `None`: the version is found on the node.
     pub kubernetes_version: Option<Version>,
     pub existing: Existing,
@@ -168,7 +174,7 @@ pub struct Config {
     pub strict: bool,
     /// Where the policy is installed.
     pub policy_path: String,
-    /// The path of a file on the node, or `default`.
+    /// The path of a file on the node, or `default`, the policy of the profile.
     pub policy_source: String,
     pub log: Log,
     pub webhook: Option<Webhook>,
@@ -199,7 +205,9 @@ impl Default for Config {
     /// The values of the guide that administrators follow by hand, and `maxWait`, see
     /// [`is_busy`](crate::audit::flags::is_busy).
     fn default() -> Self {
+        let profile = &PROFILES[0];
         Config {
+            profile,
             kubernetes_version: None,
             existing: Existing::Replace,
             strict: false,
@@ -208,9 +216,9 @@ impl Default for Config {
             log: Log {
                 path: "/var/log/kubernetes/audit/audit.log".to_owned(),
                 format: "json".to_owned(),
-                max_age: 30,
-                max_backup: 100,
-                max_size: 50,
+                max_age: profile.max_age,
+                max_backup: profile.max_backup,
+                max_size: profile.max_size,
                 compress: true,
                 backend: Backend {
                     mode: Some("batch".to_owned()),
@@ -473,6 +481,14 @@ mod tests {
         let cases: &[(&str, Change)] = &[
             ("", |_| {}),
             ("profile: default", |_| {}),
+            ("profile: null", |_| {}),
+            ("profile: low-noise", |c| c.profile = &PROFILES[1]),
+            ("log: {maxSize: 7, maxAge: null}\nprofile: cis", |c| {
+                (c.profile, c.log.max_backup, c.log.max_size) = (&PROFILES[3], 10, 7);
+            }),
+            ("policy: {source: default}\nprofile: stig", |c| {
+                (c.profile, c.log.max_backup, c.log.max_size) = (&PROFILES[4], 10, 100);
+            }),
             ("kubernetesVersion: v1.30.2", |c| c.kubernetes_version = Some(Version::new(30))),
             ("existing: replace", |_| {}),
             ("existing: keep", |c| c.existing = Existing::Keep),
@@ -531,7 +547,20 @@ mod tests {
         for (lines, fault) in [
             ("log: {path: /dev/stdout}", "; for the standard output of the API server's container, write -"),
             (long(1025).as_str(), "3:18: manifest.path must have at most 1024 bytes"),
-            ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
+            (
+                "profile: other",
+                "3:10: profile \"other\" is not known; it takes default, low-noise, writes, cis, stig",
+            ),
+            ("profile: [cis]", "3:10: profile must be a string"),
+            ("policy: {source: cis}", "3:18: policy.source must be an absolute path"),
+            (
+                "policy: {path: /etc/kube-audit-bootstrap/policy.d/p.yaml}",
+                "3:16: policy.path must not be /etc/kube-audit-bootstrap/policy.d/p.yaml, a place of the system",
+            ),
+            (
+                "policy: {source: /etc/kube-audit-bootstrap/policy.d/p.yaml}",
+                "3:18: policy.source must not be in /etc/kube-audit-bootstrap/policy.d",
+            ),
             ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),
             ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
             ("log: {maxBackup: -1}", "3:18: log.maxBackup must be 0 or more"),

@@ -32,6 +32,7 @@ use anyhow::{Result, bail};
 
 use in_force::{InForce, Reason, State};
 
+use crate::audit::policy::compose::Sources;
 use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::Config;
@@ -245,17 +246,15 @@ impl FollowUp {
 
 /// The policy to install.
 #[derive(Clone, Debug)]
-pub struct PolicyText {
-    /// The file or the profile that the policy is from, for messages.
-    pub name: String,
-    pub text: String,
+pub struct AskedPolicy {
+    pub sources: Sources,
     pub asked: Asked,
 }
 
 /// Who asked for a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Nobody: it is the default.
+    /// Nobody: it is that of the default profile.
     Nobody,
     /// The configuration names it.
     Configuration,

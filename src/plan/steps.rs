@@ -6,9 +6,9 @@ use super::in_force::{State, judge};
 use super::place::{Fit, Log, Mounting, fit, other_log};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Asked, Intent, Occasion, Plan, PolicyText, Role, Step};
+use super::{Asked, AskedPolicy, Intent, Occasion, Plan, Role, Step};
 use crate::audit::log::may_be_events;
-use crate::audit::policy;
+use crate::audit::policy::compose::{Composed, Sources};
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Seen, Text, lossy, text_of};
@@ -20,7 +20,6 @@ use crate::wiring::Replaced;
 use crate::wiring::manifest::read_auditing;
 use crate::wiring::mark::{self, Contents};
 use crate::wiring::references::write_fault;
-use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
 ///
@@ -33,7 +32,7 @@ pub fn plan(
     facts: &Facts,
     wiring: Wiring,
     targets: &Targets,
-    policy_text: &PolicyText,
+    policy: &AskedPolicy,
 ) -> Result<Plan> {
     let mut planner = Planner::new(intent, facts, targets, &wiring);
     if wiring.role == Role::Worker {
@@ -57,7 +56,7 @@ pub fn plan(
     planner.judge_around_logs(&wiring.paths.written, mounting);
     planner.judge_rotation(logs, is_edited, mounting);
     for path in &wiring.paths.policies {
-        planner.install_policy(path, policy_text)?;
+        planner.install_policy(path, policy)?;
     }
     for file in wiring.kubeadm {
         // On a control plane, this is told of the manifest.
@@ -381,23 +380,30 @@ impl Planner<'_> {
     }
 
     /// Installs the policy, or checks the existing one if it stays.
-    fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
+    fn install_policy(&mut self, path: &str, policy: &AskedPolicy) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
-        if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy_text)) {
-            if policy_text.asked != Asked::Nobody && before.bytes != policy_text.text.as_bytes() {
+        if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy)) {
+            if policy.asked != Asked::Nobody && before.bytes != policy.sources.base.text.as_bytes() {
                 self.warn(format!(
                     "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
                      apply with --policy FILE once",
-                    policy_text.name
+                    policy.sources.base.name
                 ));
             }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
+            if let Some(fragment) = policy.sources.fragments.first() {
+                self.warn(format!(
+                    "{}: the fragments are not used, because existing: keep keeps the policy {path}; add their rules \
+                     there, or set existing: replace",
+                    fragment.name
+                ));
+            }
             // The API server runs with what it reads of this policy, and that stays.
             let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
-            return self.check_policy(path, text, reading);
+            return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
-        self.check_policy(&policy_text.name, &policy_text.text, Reading::Strict)?;
+        let text = self.check_policy(&policy.sources, Reading::Strict)?.text;
         // What a run wrote where the settings still name it is the policy, whatever has become of it.
         let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
         if let Some(before) = before.as_ref().filter(|_| !is_ours) {
@@ -412,7 +418,7 @@ impl Planner<'_> {
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
         match before {
-            Some(before) if before.bytes == policy_text.text.as_bytes() => {
+            Some(before) if before.bytes == text.as_bytes() => {
                 let before = before.attributes;
                 if !attributes.met_by(&before) {
                     self.add(Step::Policy, Change::SetAttributes { path, before, after: attributes });
@@ -425,7 +431,7 @@ impl Planner<'_> {
                         "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
-                let bytes = policy_text.text.clone().into_bytes();
+                let bytes = text.into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
         }
@@ -434,39 +440,42 @@ impl Planner<'_> {
 
     /// Does an existing policy stay? One that the user names does replace it, and so does one of the configuration, if the
     /// existing policy is this program's.
-    fn keeps_policy(&self, path: &str, policy_text: &PolicyText) -> bool {
+    fn keeps_policy(&self, path: &str, policy: &AskedPolicy) -> bool {
         self.keeps()
-            && match policy_text.asked {
+            && match policy.asked {
                 Asked::Nobody => true,
                 Asked::Configuration => !self.targets.written.contains(path),
                 Asked::CommandLine => false,
             }
     }
 
-    /// An error in a policy ends the run. Each warning is reported once.
-    fn check_policy(&mut self, name: &str, text: &str, reading: Reading) -> Result<()> {
-        let (_, mut findings) = policy::lint::check_as(text, self.plan.version, reading);
+    /// Puts the policy together. An error in it ends the run. Each warning is reported once.
+    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<Composed> {
+        let mut composed = policy.compose(self.plan.version, reading);
         // What starts is the API server of the files, whatever the configuration says.
         if let Some(other) = self.other_version {
-            for finding in policy::lint::check_as(text, Some(other), reading).1 {
-                if !findings.contains(&finding) {
-                    findings.push(finding);
+            composed = match (composed, policy.compose(Some(other), reading)) {
+                (Ok(mut composed), Ok(other)) => {
+                    composed.warnings.extend(other.warnings);
+                    Ok(composed)
                 }
+                (Err(mut faults), Err(others)) => {
+                    faults.extend(others.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
+                    Err(faults)
+                }
+                (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+            };
+        }
+        let composed = match composed {
+            Ok(composed) => composed,
+            Err(faults) => bail!("{}", faults.join("\n")),
+        };
+        for line in &composed.warnings {
+            if !self.plan.warnings.contains(line) {
+                self.warn(line.clone());
             }
         }
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            findings.iter().partition(|finding| finding.severity == Severity::Error);
-        if !errors.is_empty() {
-            let lines: Vec<_> = errors.iter().map(|finding| format!("{name}:{finding}")).collect();
-            bail!("{}", lines.join("\n"));
-        }
-        for finding in warnings {
-            let line = format!("{name}:{}: {}", finding.position, finding.message);
-            if !self.plan.warnings.contains(&line) {
-                self.warn(line);
-            }
-        }
-        Ok(())
+        Ok(composed)
     }
 
     /// Replaces a file's text if it differs. The owner and the mode stay.
@@ -706,6 +715,7 @@ mod tests {
         actions, audited, config, directory, disk_state, facts, intent, planned, planned_for, snapshot, wired,
     };
     use super::*;
+    use crate::audit::policy;
     use crate::config::Config;
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
@@ -1190,7 +1200,7 @@ mod tests {
                 targets.written.insert(wanted.policy_path.clone());
             }
             let intent = intent(&wanted);
-            let policy = PolicyText { name: "mine".to_owned(), text: good.to_owned(), asked };
+            let policy = AskedPolicy { sources: Sources::of("mine", good), asked };
             let plan = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).unwrap();
             assert_eq!(plan.touches(Step::Policy), replaces, "{asked:?} {is_ours}");
             assert_eq!(
@@ -1212,8 +1222,7 @@ mod tests {
         ] {
             let wanted = config(lines);
             let intent = intent(&wanted);
-            let policy =
-                PolicyText { name: "mine".to_owned(), text: text.to_owned(), asked: Asked::Configuration };
+            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Configuration };
             let wiring = wired(&intent, &facts).unwrap();
             let told = wiring
                 .warnings
@@ -1259,7 +1268,7 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned(), asked: Asked::Nobody };
+            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Nobody };
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }

@@ -7,6 +7,7 @@ use super::steps::plan;
 use super::wire::{Wiring, wire};
 use super::*;
 use crate::audit::policy;
+use crate::audit::policy::compose::Sources;
 use crate::config::Config;
 use crate::facts::DiskState;
 use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
@@ -78,7 +79,7 @@ pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
 }
 
 pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Result<Plan> {
-    let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned(), asked: Asked::Nobody };
+    let policy = AskedPolicy { sources: Sources::of("default", policy::DEFAULT), asked: Asked::Nobody };
     plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 

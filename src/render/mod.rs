@@ -62,6 +62,19 @@ impl Snippet {
         self == Snippet::ClusterApiFiles && config.webhook.is_some()
     }
 
+    /// Whether the snippet brings the settings to a node that has the program.
+    pub fn brings_settings(self) -> bool {
+        !matches!(
+            self,
+            Snippet::ClusterApiFiles
+                | Snippet::Systemd
+                | Snippet::Rsyslog
+                | Snippet::Vector
+                | Snippet::FluentBit
+                | Snippet::OtelCollector
+        )
+    }
+
     /// Whether the snippet has the text of the policy.
     pub fn holds_policy(self, config: &Config) -> bool {
         match self {

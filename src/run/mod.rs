@@ -26,19 +26,21 @@ use anyhow::{Result, anyhow, bail};
 pub use crate::config::misuse;
 use misuse::Misuse;
 
-use crate::audit;
+use crate::audit::policy::compose::{Composed, Origin, Sources};
+use crate::audit::policy::read::Reading;
+use crate::audit::profiles::PROFILES;
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
 use crate::facts::file::{Files, Seen};
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
-use crate::node::{container, kubelet, observe, obstacle};
+use crate::node::{container, fragments, kubelet, observe, obstacle};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
 use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
-use crate::plan::{Asked, Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
+use crate::plan::{Asked, AskedPolicy, Intent, KubeadmCall, Occasion, Plan, Role};
 use crate::wiring::references::{Question, Verdict};
 use crate::wiring::{Wanted, kubeadm, manifest};
 
@@ -61,7 +63,7 @@ pub struct Run<'r> {
 #[derive(Debug, Default)]
 pub struct PolicySource {
     given: Option<PathBuf>,
-    read: OnceCell<PolicyText>,
+    read: OnceCell<AskedPolicy>,
 }
 
 impl PolicySource {
@@ -71,11 +73,11 @@ impl PolicySource {
     }
 
     /// The policy, read at the first call.
-    fn text(&self, root: &Root, config: &Config) -> Result<&PolicyText> {
+    fn read(&self, root: &Root, config: &Config) -> Result<&AskedPolicy> {
         if let Some(read) = self.read.get() {
             return Ok(read);
         }
-        let read = policy_text(root, config, self.given.as_deref())?;
+        let read = asked_policy(root, config, self.given.as_deref())?;
         Ok(self.read.get_or_init(|| read))
     }
 }
@@ -91,9 +93,56 @@ impl Run<'_> {
         observe::observe(self.root, &config, self.required).ok()
     }
 
+    /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
+    pub fn version(&self) -> Option<Version> {
+        self.policy_place().1
+    }
+
+    /// The policy that `apply` installs, for an API server of that version.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or has faults: one line for each.
+    pub fn composed(&self, version: Option<Version>) -> Result<Composed> {
+        let composed = self.policy.read(self.root, &self.config)?.sources.compose(version, Reading::Strict);
+        composed.map_err(|faults| anyhow!("{}", faults.join("\n")))
+    }
+
+    /// The node's own policy: the one that is installed or, where it is made of fragments, what those make now.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, the fragments have faults, or there is none (a [`Misuse`]).
+    pub fn own_policy(&self) -> Result<OwnPolicy> {
+        let (path, version) = self.policy_place();
+        let installed = self.root.text(&path)?.map(|text| text.text);
+        let is_kept = self.config.existing == Existing::Keep && installed.is_some();
+        let is_composed = !is_kept && has_fragments(self.root)?;
+        let own = match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
+            (Some(composed), installed) => OwnPolicy {
+                warning: installed.filter(|installed| *installed != composed.text).map(|_| {
+                    format!(
+                        "{path}: this is about what apply would install there, and not about the policy that is there \
+                         now; run kube-audit-bootstrap apply, or name that file"
+                    )
+                }),
+                path,
+                text: composed.text,
+                version,
+                origins: composed.origins,
+            },
+            (None, Some(text)) => OwnPolicy { path, text, version, origins: Vec::new(), warning: None },
+            (None, None) => {
+                let shown = self.root.shown(&path);
+                return Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into());
+            }
+        };
+        Ok(own)
+    }
+
     /// The path of the node's policy: with `existing: keep`, of the one that its files name. And the Kubernetes version
     /// that the node's files give; `None` if they give none, or have faults.
-    pub fn policy(&self) -> (String, Option<Version>) {
+    fn policy_place(&self) -> (String, Option<Version>) {
         let (facts, intent) = (self.files(), self.intent());
         let identity = facts.as_ref().and_then(|facts| Some((facts, identify(&intent, facts).ok()?)));
         let version = identity.as_ref().and_then(|(_, identity)| identity.version);
@@ -146,8 +195,10 @@ impl Run<'_> {
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
-            Role::Worker => &default_policy(),
-            _ => self.policy.text(root, config)?,
+            Role::Worker => {
+                &AskedPolicy { sources: Sources::of(PROFILES[0].name, PROFILES[0].text), asked: Asked::Nobody }
+            }
+            _ => self.policy.read(root, config)?,
         };
         let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
@@ -267,39 +318,59 @@ pub fn webhook_files(root: &Root, config: &Config) -> Result<(Files, Verdict)> {
     }
 }
 
-/// The default policy.
-fn default_policy() -> PolicyText {
-    let name = "the policy of profile default".to_owned();
-    PolicyText { name, text: audit::policy::DEFAULT.to_owned(), asked: Asked::Nobody }
+/// The node's own policy.
+#[derive(Debug)]
+pub struct OwnPolicy {
+    /// Where it is installed.
+    pub path: String,
+    pub text: String,
+    /// The Kubernetes version that the node's files give.
+    pub version: Option<Version>,
+    /// Where each rule is from, if it is made of fragments.
+    pub origins: Vec<Origin>,
+    /// Another policy is installed.
+    pub warning: Option<String>,
 }
 
-/// The policy to install: the file of the command line (`given`), the configuration's, or the default policy.
+/// What the policy to install is made of: the base is the file or the profile of the command line (`given`), or else what
+/// the configuration says; the fragments are the node's.
 ///
 /// # Errors
 ///
-/// The file can't be read, or `policy.source` does not exist (a [`Misuse`]).
-pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result<PolicyText> {
-    match (given, config.policy_source.as_str()) {
-        (Some(path), _) if path.as_os_str() == "default" => {
-            Ok(PolicyText { asked: Asked::CommandLine, ..default_policy() })
+/// A file can't be read, or `policy.source` does not exist (a [`Misuse`]).
+pub fn asked_policy(root: &Root, config: &Config, given: Option<&Path>) -> Result<AskedPolicy> {
+    let (base, asked) = match (given, config.policy_source.as_str()) {
+        (Some(path), _) => (given::policy(path)?, Asked::CommandLine),
+        (None, "default") => {
+            let is_default = config.profile.name == PROFILES[0].name;
+            let asked = if is_default { Asked::Nobody } else { Asked::Configuration };
+            ((config.profile.to_string(), config.profile.text.to_owned()), asked)
         }
-        (Some(path), _) => Ok(PolicyText {
-            name: path.display().to_string(),
-            text: given::read(path)?,
-            asked: Asked::CommandLine,
-        }),
-        (None, "default") => Ok(default_policy()),
-        (None, path) => match named::file(root, "policy.source", path, "audit-policy.yaml")
-            .and_then(|()| root.text(path))?
-        {
-            Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text, asked: Asked::Configuration }),
-            None => Err(Misuse(format!(
-                "{}: policy.source does not exist; create it, or name a policy with --policy",
-                root.shown(path)
-            ))
-            .into()),
-        },
-    }
+        (None, path) => {
+            match named::file(root, "policy.source", path, "audit-policy.yaml").and_then(|()| root.text(path))? {
+                Some(text) => ((path.to_owned(), text.text), Asked::Configuration),
+                None => {
+                    return Err(Misuse(format!(
+                        "{}: policy.source does not exist; create it, or name a policy with --policy",
+                        root.shown(path)
+                    ))
+                    .into());
+                }
+            }
+        }
+    };
+    let (fragments, left_alone) = fragments::fragments(root)?;
+    let sources = Sources { fragments, left_alone, ..Sources::of(&base.0, &base.1) };
+    Ok(AskedPolicy { sources, asked })
+}
+
+/// Whether the policy of the node has fragments.
+///
+/// # Errors
+///
+/// They can't be read.
+pub fn has_fragments(root: &Root) -> Result<bool> {
+    Ok(!fragments::fragments(root)?.0.is_empty())
 }
 
 /// Whether the node has joined a cluster and is not a control plane. This does not need the configuration.

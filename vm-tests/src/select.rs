@@ -337,6 +337,7 @@ mod tests {
         "keep",
         "killed",
         "mended",
+        "profiles",
         "reboot",
         "rollback",
         "rsyslog",

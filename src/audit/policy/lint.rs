@@ -28,6 +28,26 @@ pub fn check_as(text: &str, version: Option<Version>, reading: Reading) -> (Opti
     (policy, report.findings)
 }
 
+/// The findings in one of the texts that a policy is made of. `of_whole`: what is found in its rules because of the rules of
+/// all texts, with the number of the rule in this text, from 0. The comments of the text allow that, too.
+pub(super) fn check_part(text: &str, version: Option<Version>, of_whole: &[(usize, Id, String)]) -> Vec<Finding> {
+    let (policy, mut report, allows) = read(text, version, Reading::Strict);
+    let Some(policy) = policy else { return report.findings };
+    lint(&policy, &mut report);
+    report.findings.retain(|finding| !is_about_the_whole(finding.id));
+    for (at, id, message) in of_whole {
+        if let Some(rule) = policy.rules.get(*at) {
+            report.add(*id, rule, message);
+        }
+    }
+    allow::apply(&policy, &allows, &mut report);
+    // A comment that is of use for the text alone may stay.
+    let alone = check(text, version);
+    report.findings.retain(|finding| finding.id != Id::IdleAllow || alone.contains(finding));
+    report.findings.sort_by_key(|finding| finding.position);
+    report.findings
+}
+
 /// Adds the warnings about a valid policy to `out`.
 fn lint(policy: &Policy, out: &mut Report<'_>) {
     if unreachable_rules(policy, out) {
@@ -215,6 +235,12 @@ fn unreachable_rules(policy: &Policy, out: &mut Report<'_>) -> bool {
         out.add(Id::RecordsNothing, first, message);
     }
     records
+}
+
+/// Whether a finding of a rule depends on the rules before it or behind it, in whatever file they are.
+pub(super) fn is_about_the_whole(id: Id) -> bool {
+    use Id::{Bodies, CatchesNoRest, DropsFloor, NoStage, RecordsNothing, WithoutSubresources};
+    matches!(id, RecordsNothing | NoStage | Bodies | WithoutSubresources | DropsFloor | CatchesNoRest)
 }
 
 /// Whether at least one event is recorded for a request that the rule matches.

@@ -2,6 +2,7 @@
 //!
 //! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes. [`findings`] is
 //!   the table of all that they can find, and [`allow`] reads the comments that allow a finding.
+//! * [`compose`] puts a policy together of several files.
 //! * [`evaluate`] finds the rule that decides how a request is recorded. [`floor`] has the requests that each log
 //!   needs.
 //! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and [`bodies`] what is
@@ -9,6 +10,7 @@
 
 pub mod allow;
 mod bodies;
+pub mod compose;
 mod cover;
 pub mod evaluate;
 pub mod findings;

@@ -6,8 +6,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::report::{Checked, print};
-use super::source;
+use super::source::{Asked, asked};
 use crate::audit::policy::lint;
+use crate::audit::profiles;
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, kubernetes_version};
 use crate::run::misuse::Misuse;
@@ -16,7 +17,7 @@ use crate::yaml::fields::Severity;
 /// Check audit policies; exit 1 if the API server would refuse one, or read it in another way than it says
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The policy files, or - for standard input; by default, the node's own policy
+    /// The policy files, - for standard input, or profiles; by default, the node's own policy
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The Kubernetes version to check for; by default, the node's version for the node's own policy, and all supported
@@ -39,7 +40,8 @@ impl Check {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let mut files: Vec<Option<PathBuf>> = Vec::new();
         for file in self.files {
-            if file.is_dir() {
+            let is_profile = file.to_str().and_then(profiles::named).is_some();
+            if !is_profile && file.is_dir() {
                 let name = file.display();
                 let message =
                     format!("{name}: this is a directory; name the policies in it, such as {name}/*.yaml");
@@ -55,7 +57,7 @@ impl Check {
         }
         let mut checked = Vec::new();
         for file in files {
-            let (name, text, version) = source(file, common)?;
+            let Asked { name, text, version, .. } = asked(file, common)?;
             let findings = lint::check(&text, self.kubernetes_version.or(version));
             checked.push(Checked { name, text, findings });
         }

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::{document, log, source};
+use super::source::{Asked, asked, document, log};
+use crate::audit::policy::compose::Origin;
 use crate::audit::policy::evaluate::{self, Decision, Request, Target};
 use crate::audit::policy::read::Reading;
 use crate::audit::policy::{self, Level};
@@ -21,7 +22,7 @@ use crate::yaml::Position;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("target").required(true).args(["resource", "path"])))]
 pub struct Explain {
-    /// The policy file, or - for standard input; by default, the node's own policy
+    /// A policy file, - for standard input, or a profile; by default, the node's own policy
     file: Option<PathBuf>,
     /// The user who makes the request
     #[arg(long, value_name = "NAME")]
@@ -59,7 +60,7 @@ pub struct Explain {
 impl Explain {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let (request, warnings) = self.request()?;
-        let (name, text, version) = source(self.file, common)?;
+        let Asked { name, text, version, origins } = asked(self.file, common)?;
         let version = self.kubernetes_version.or(version);
         let reading = if self.strict { Reading::Strict } else { Reading::AsServed };
         let (policy, findings) = policy::lint::check_as(&text, version, reading);
@@ -78,10 +79,10 @@ impl Explain {
             let mut document = document(&name, true, &findings);
             document["request"] = request_json(&request);
             document["warnings"] = json!(warnings);
-            explain_json(&policy, &request, &decision, &mut document);
+            explain_json(&policy, &request, &decision, &origins, &mut document);
             let _ = writeln!(out, "{document:#}");
         } else {
-            explain_text(&policy, &request, &decision, out);
+            explain_text(&policy, &request, &decision, &origins, out);
         }
         Ok(Outcome::Done)
     }
@@ -171,12 +172,22 @@ fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Posi
     Some((index + 1, policy.rules.get(index)?.position))
 }
 
-fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision, out: &mut String) {
+fn explain_text(
+    policy: &policy::Policy,
+    request: &Request,
+    decision: &Decision,
+    origins: &[Origin],
+    out: &mut String,
+) {
+    let named = |number: usize, position: Position| match origins.get(number - 1) {
+        Some(origin) => format!("rule {number} at {position} ({origin})"),
+        None => format!("rule {number} at {position}"),
+    };
     for (number, position, why) in passed_over(policy, request, decision) {
-        let _ = writeln!(out, "rule {number} at {position}: {why}");
+        let _ = writeln!(out, "{}: {why}", named(number, position));
     }
     let _ = match decisive(policy, decision) {
-        Some((number, position)) => writeln!(out, "rule {number} at {position} decides"),
+        Some((number, position)) => writeln!(out, "{} decides", named(number, position)),
         None => writeln!(out, "no rule matches"),
     };
     if decision.level == Level::None {
@@ -189,8 +200,23 @@ fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision,
     let _ = writeln!(out, "level: {}\nstages not recorded: {stages}\nmanaged fields: {fields}", decision.level);
 }
 
-fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision, document: &mut Value) {
-    let rule = |number: usize, position: Position| json!({"number": number, "line": position.line, "column": position.column});
+fn explain_json(
+    policy: &policy::Policy,
+    request: &Request,
+    decision: &Decision,
+    origins: &[Origin],
+    document: &mut Value,
+) {
+    let at = |number: usize, position: Position| json!({"number": number, "line": position.line, "column": position.column});
+    let rule = |number: usize, position: Position| {
+        let mut rule = at(number, position);
+        rule["from"] = origins.get(number - 1).map_or(Value::Null, |origin| {
+            let mut from = at(origin.number, origin.position);
+            from["file"] = json!(origin.name);
+            from
+        });
+        rule
+    };
     document["rule"] = decisive(policy, decision).map_or(Value::Null, |(number, position)| rule(number, position));
     document["level"] = json!(decision.level.to_string());
     document["omitStages"] = decision.omit_stages.iter().map(ToString::to_string).collect();

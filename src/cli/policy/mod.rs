@@ -3,26 +3,20 @@
 mod check;
 mod explain;
 mod report;
-
-use std::path::PathBuf;
+mod show;
+mod source;
 
 use anyhow::Result;
 use clap::Subcommand;
-use serde_json::{Value, json};
 
-use super::common::{Common, Outcome, OutputFormat, Overrides, TEXT_AND_JSON, run_of};
-use crate::audit::policy::findings::Finding;
-use crate::audit::version::Version;
-use crate::plan::Occasion;
-use crate::run::given;
-use crate::run::misuse::Misuse;
-use crate::yaml::fields::Severity;
+use super::common::{Common, Outcome, OutputFormat, TEXT_AND_JSON};
 
-/// Check an audit policy, or explain what it does with a request
+/// Check an audit policy, explain what it does with a request, or print it
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     Check(check::Check),
     Explain(explain::Explain),
+    Show(show::Show),
 }
 
 impl PolicyVerb {
@@ -45,44 +39,9 @@ impl PolicyVerb {
         match self {
             PolicyVerb::Check(check) => check.run(common, out),
             PolicyVerb::Explain(explain) => explain.run(common, out),
+            PolicyVerb::Show(show) => show.run(common, out),
         }
     }
-}
-
-/// The name of a policy, its text, and its Kubernetes version if that is known.
-fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
-    match file {
-        Some(path) => Ok((path.display().to_string(), given::read(&path)?, None)),
-        None => nodes_own(common),
-    }
-}
-
-fn log(name: &str, findings: &[Finding]) {
-    for finding in findings {
-        let line = format!("{name}:{}: {}", finding.position, finding.message);
-        match finding.severity {
-            Severity::Error => log::error!("{line}"),
-            Severity::Warning => log::warn!("{line}"),
-        }
-    }
-}
-
-fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
-    let findings: Vec<_> = findings.iter().map(|finding| report::finding(name, finding)).collect();
-    json!({"file": name, "accepted": accepted, "findings": findings})
-}
-
-/// The node's own policy: its path, its text, and the Kubernetes version that the node's other files give.
-fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
-    let root = common.open_root()?;
-    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let (path, version) = run.policy();
-    let Some(text) = root.text(&path)? else {
-        return Err(
-            Misuse(format!("{}: the node has no policy there; name a policy file", root.shown(&path))).into()
-        );
-    };
-    Ok((path, text.text, version))
 }
 
 #[cfg(test)]
@@ -90,8 +49,8 @@ mod tests {
     use std::fs;
 
     use super::super::{Cli, Verb, contract};
-    use super::*;
     use clap::Parser as _;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_check_and_an_explanation_are_printed_as_the_readme_says() {
@@ -109,8 +68,17 @@ mod tests {
             "bad",
             "rules:\n- {level: Metadata, resources: [{resources: [pod]}]}\n- {level: Metadata, verb: [get]}\n",
         );
+        // A node whose policy has a fragment, with something to warn of.
+        let fragments = directory.path().join("node/etc/kube-audit-bootstrap/policy.d");
+        fs::create_dir_all(&fragments).unwrap();
+        for name in ["a.yaml", "b.yml"] {
+            let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [bob], nonResourceURLs: [/healthz]}\n";
+            fs::write(fragments.join(name), text).unwrap();
+        }
+        let node = format!("--root {}", directory.path().join("node").display());
         let printed = |line: &str| {
-            let words = format!("program policy {line} --output json --kubernetes-version 1.33");
+            let version = if line.starts_with("show") { "" } else { " --kubernetes-version 1.33" };
+            let words = format!("program policy {line} --output json{version}");
             let cli = Cli::try_parse_from(words.split(' ')).expect(line);
             let Verb::Policy(verb) = cli.verb else { panic!("{line}") };
             let mut out = String::new();
@@ -137,6 +105,10 @@ mod tests {
         let mut of_resource = explain.clone();
         // A URL has no warnings.
         explain.insert("warnings".to_owned(), json!([]));
+        contract::holds(&contract::shape("show"), &[printed(&format!("show {node}")), printed("show cis")]);
+        let file =
+            &printed(&format!("explain {node} --user a --verb get --path /x"))["passedOver"][0]["from"]["file"];
+        assert_eq!(file, "/etc/kube-audit-bootstrap/policy.d/a.yaml");
         let request = of_resource["request"].as_object_mut().unwrap();
         request.remove("path").unwrap();
         request.extend(contract::shape("resource").as_object().unwrap().clone());
@@ -147,13 +119,16 @@ mod tests {
                 printed(&format!("{url} --user alice")),
                 printed(&format!("{url} --user carol")),
                 printed(&format!("explain {good} --user alice --verb get --path /x")),
+                printed(&format!("explain {node} --user alice --verb get --path /x")),
             ],
         );
         contract::holds(
             &Value::Object(of_resource),
-            &[printed(&format!(
-                "explain {good} --user alice --verb create --resource pod --namespace a --name b"
-            ))],
+            &[&good, &node].map(|policy| {
+                printed(&format!(
+                    "explain {policy} --user alice --verb create --resource pod --namespace a --name b"
+                ))
+            }),
         );
     }
 }
