@@ -272,6 +272,18 @@ fn hide_line(line: &str, is_secret: bool) -> String {
     hide_key(hide_user_info(&(shown + rest)))
 }
 
+/// A message without the secrets that their shape shows. The words of a message are no fields, so what stands behind them
+/// is no secret, and 64 hexadecimal digits are the ID of a container.
+pub fn hide_shapes(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    for word in message.split_inclusive(|char| !is_word(char)) {
+        let (word, end) = word.split_at(word.trim_end_matches(|char| !is_word(char)).len());
+        shown.push_str(if is_secret_shape(word, true) { HIDDEN } else { word });
+        shown.push_str(end);
+    }
+    hide_user_info(&shown)
+}
+
 /// Hides a private key in PEM that is whole in one line, as in JSON.
 fn hide_key(line: String) -> String {
     const BEGIN: &str = "PRIVATE KEY-----";
@@ -371,16 +383,17 @@ fn is_secret_shape(word: &str, is_digest: bool) -> bool {
         || !is_digest && word.split(['-', '_', '.']).any(is_key)
 }
 
-/// Hides the user and the password of URLs: `https://user:password@host`.
+/// Hides the user and the password of URLs: `https://user:password@host`, also where a URL was taken for a path, and so
+/// has one slash.
 fn hide_user_info(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (before, behind) = rest.split_at(at + 3);
+    while let Some(at) = rest.find(":/") {
+        let (before, behind) = rest.split_at(at + if rest[at..].starts_with("://") { 3 } else { 2 });
         shown.push_str(before);
         // A password may have a comma, which also separates URLs.
         let end = behind.find(|char: char| char.is_whitespace() || char == '"').unwrap_or(behind.len());
-        let end = behind[..end].find("://").unwrap_or(end);
+        let end = behind[..end].find(":/").unwrap_or(end);
         rest = behind;
         if let Some(at) = behind[..end].rfind('@') {
             let user = &behind[..at];
@@ -426,6 +439,24 @@ mod tests {
         ] {
             assert_eq!(hide_alone(line), shown);
         }
+    }
+
+    #[test]
+    fn a_message_shows_no_secret_that_was_taken_for_a_path() {
+        let signed = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+        for (message, shown) in [
+            (
+                "/m: --f is /https:/u:pass@h/x, which does not exist",
+                "/m: --f is /https:/<hidden>@h/x, which does not exist",
+            ),
+            ("token: not a text; correct it", "token: not a text; correct it"),
+            ("/m:3:4: a (b), \u{e9} c://d", "/m:3:4: a (b), \u{e9} c://d"),
+        ] {
+            assert_eq!(hide_shapes(message), shown);
+        }
+        let message = format!("/etc/wh.yaml:2:3: tokenFile is /etc/{signed}, which does not exist");
+        let shown = "/etc/wh.yaml:2:3: tokenFile is /etc/<hidden>, which does not exist";
+        assert_eq!(hide_shapes(&message), shown);
     }
 
     #[test]

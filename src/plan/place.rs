@@ -14,6 +14,7 @@ use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::rotation;
+use crate::storage::unit::NOTE;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
 /// What an existing directory is to the log.
@@ -196,6 +197,14 @@ impl Planner<'_> {
     fn write_units(&mut self) {
         for Unit { path, text, before } in &self.targets.units {
             self.look_at(Step::Storage, path);
+            if before.as_ref().is_some_and(|before| !before.bytes.starts_with(NOTE.as_bytes())) {
+                let typed = self.facts.shown(path);
+                self.plan.refuse(format!(
+                    "{path}: this unit is somebody else's, and apply would replace it; if nobody needs it, move it away \
+                     (mv {typed} {typed}.old); otherwise remove storage.bind and storage.device, and let your own unit \
+                     mount the disk"
+                ));
+            }
             if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
                 let new = Attributes::new(0o644, self.facts.owner.uid, self.facts.owner.gid);
                 let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());

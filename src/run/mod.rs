@@ -119,13 +119,13 @@ impl Run<'_> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
         let mut facts = observe::observe(root, config, self.required)?;
-        let role = expected_role(&facts);
-        let unplannable = |error: anyhow::Error| Unplannable { role, why: format!("{error:#}") };
+        let expected = expected_role(&facts);
+        let unplannable = |role: Role| move |error: anyhow::Error| Unplannable { role, why: format!("{error:#}") };
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts).map_err(unplannable)?;
+            let mut identity = identify(&intent, facts).map_err(unplannable(expected))?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -134,7 +134,8 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable)?;
+            let role = identity.role;
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role))?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
@@ -146,7 +147,8 @@ impl Run<'_> {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
         };
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
+        let role = wiring.role;
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         Ok(plan)

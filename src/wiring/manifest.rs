@@ -10,7 +10,7 @@ use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::Existing;
-use crate::facts::file::FileUser;
+use crate::facts::file::{FileUser, Files};
 use crate::path::{clean, is_within, parent};
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
@@ -183,6 +183,26 @@ pub fn host_paths(text: &str) -> Option<Vec<String>> {
     let mut paths: Vec<_> = volumes.iter().filter_map(path).collect();
     paths.extend(read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default());
     Some(paths)
+}
+
+/// The paths of the host without which the pod of an API server does not start: what its audit flags name, its log, and
+/// what it mounts, except for what the kubelet makes where it is missing.
+///
+/// # Errors
+///
+/// The manifest cannot be read, or starts no API server.
+pub fn needed_paths(text: &str) -> Result<Vec<String>, Refusal> {
+    let question = Question { files: &Files::new(), path: "", keeps: true, webhook: None };
+    let opened = judge(text, &question)?.on_host();
+    let documents = crate::yaml::parse(text)?;
+    let volumes = documents.first().and_then(|pod| pod.root.at(&["spec", "volumes"])?.items()).unwrap_or_default();
+    let path = |volume: &Node| {
+        let kind = volume.at(&["hostPath", "type"]).and_then(Node::str).unwrap_or_default();
+        let path = volume.at(&["hostPath", "path"])?.str().filter(|path| path.starts_with('/'))?;
+        (!kind.ends_with("OrCreate")).then(|| clean(path))
+    };
+    let volumes = volumes.iter().filter_map(path);
+    Ok(opened.into_iter().chain(volumes).collect())
 }
 
 /// What a manifest says about auditing.

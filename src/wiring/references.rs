@@ -53,6 +53,14 @@ pub struct Verdict {
     pub written: Option<Written>,
 }
 
+impl Verdict {
+    /// The paths of the host that the API server opens: the files, and the directory of the log.
+    pub(super) fn on_host(self) -> Vec<String> {
+        let log = self.written.map(|log| parent(&log.host).to_owned());
+        self.opened.into_iter().map(|opened| opened.on_host).chain(log).collect()
+    }
+}
+
 /// A container, as far as it matters which files the API server finds in it.
 pub(super) struct Container {
     pub flags: Flags,
