@@ -27,7 +27,7 @@ pub fn faults(path: &str, text: &str, changes: &[Change], sight: &Sight<'_>) -> 
     }
     let mut files = Files::new();
     let verdict = loop {
-        let question = Question { files: &files, path, keeps: true, webhook: None };
+        let question = Question { files: &files, path, keeps: true, installs: false, webhook: None };
         let Ok(verdict) = manifest::judge(text, &question) else { return Vec::new() };
         let asked: Vec<_> = verdict.asked.iter().filter(|path| !files.contains_key(*path)).cloned().collect();
         if asked.is_empty() {

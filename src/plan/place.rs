@@ -197,7 +197,8 @@ impl Planner<'_> {
     fn write_units(&mut self) {
         for Unit { path, text, before } in &self.targets.units {
             self.look_at(Step::Storage, path);
-            if before.as_ref().is_some_and(|before| !before.bytes.starts_with(NOTE.as_bytes())) {
+            let is_foreign = |bytes: &[u8]| !bytes.starts_with(NOTE.as_bytes()) && bytes != text.as_bytes();
+            if before.as_ref().is_some_and(|before| is_foreign(&before.bytes)) {
                 let typed = self.facts.shown(path);
                 self.plan.refuse(format!(
                     "{path}: this unit is somebody else's, and apply would replace it; if nobody needs it, move it away \

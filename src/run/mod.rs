@@ -212,7 +212,7 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
         &mut Files::new(),
         |files| files,
         |files| {
-            let question = Question { files, path, keeps: true, webhook: None };
+            let question = Question { files, path, keeps: true, installs: true, webhook: None };
             let mut verdict = manifest::judge(&text.text, &question).map_err(|refusal| anyhow!("{refusal}"))?;
             let asked = std::mem::take(&mut verdict.asked);
             Ok((verdict, asked))

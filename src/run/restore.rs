@@ -115,16 +115,19 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     let starts = judge(root, &manifest_path, present, &restore.changes);
     let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
     match starts {
-        Err(why) if !why.is_new => notes.push(format!("the API server does not start: {}", why.why)),
-        Err(why) if terms.force => notes.push(format!("the API server will not start: {}", why.why)),
-        Err(why) => {
-            let why = cannot_start(&root.program(), &why.why, terms.id.as_deref());
+        Ok(()) => {}
+        Err(Unstarted { is_new: false, why }) => notes.push(format!("the API server does not start: {why}")),
+        // In an image, no API server stops now.
+        Err(Unstarted { why, .. }) if terms.force || !root.is_host() => {
+            notes.push(format!("the API server will not start: {why}"))
+        }
+        Err(Unstarted { why, .. }) => {
+            let why = cannot_start(&root.program(), &why, terms.id.as_deref());
             match terms.dry_run {
                 true => notes.push(format!("restore would put nothing back: {why}")),
                 false => bail!("nothing was put back: {why}"),
             }
         }
-        Ok(()) => {}
     }
     let obstacles = obstacle::of_changes(root, &changes)?;
     let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());

@@ -173,6 +173,12 @@ pub fn typed_volumes(text: &str) -> Vec<(Position, String, String)> {
     typed.collect()
 }
 
+/// The paths of volumes whose type says that something must be there already.
+pub(super) fn must_exist(text: &str) -> impl Iterator<Item = String> {
+    let typed = typed_volumes(text).into_iter().filter(|(.., kind)| !kind.ends_with("OrCreate"));
+    typed.map(|(_, path, _)| path)
+}
+
 /// The paths of the host that a pod mounts or, if it runs an API server, that its audit flags name. `None`: the text is no
 /// pod that can be read.
 pub fn host_paths(text: &str) -> Option<Vec<String>> {
@@ -186,23 +192,15 @@ pub fn host_paths(text: &str) -> Option<Vec<String>> {
 }
 
 /// The paths of the host without which the pod of an API server does not start: what its audit flags name, its log, and
-/// what it mounts, except for what the kubelet makes where it is missing.
+/// what it mounts with a type that must exist.
 ///
 /// # Errors
 ///
 /// The manifest cannot be read, or starts no API server.
 pub fn needed_paths(text: &str) -> Result<Vec<String>, Refusal> {
-    let question = Question { files: &Files::new(), path: "", keeps: true, webhook: None };
+    let question = Question { files: &Files::new(), path: "", keeps: true, installs: true, webhook: None };
     let opened = judge(text, &question)?.on_host();
-    let documents = crate::yaml::parse(text)?;
-    let volumes = documents.first().and_then(|pod| pod.root.at(&["spec", "volumes"])?.items()).unwrap_or_default();
-    let path = |volume: &Node| {
-        let kind = volume.at(&["hostPath", "type"]).and_then(Node::str).unwrap_or_default();
-        let path = volume.at(&["hostPath", "path"])?.str().filter(|path| path.starts_with('/'))?;
-        (!kind.ends_with("OrCreate")).then(|| clean(path))
-    };
-    let volumes = volumes.iter().filter_map(path);
-    Ok(opened.into_iter().chain(volumes).collect())
+    Ok(opened.into_iter().chain(must_exist(text)).collect())
 }
 
 /// What a manifest says about auditing.
