@@ -30,6 +30,9 @@ const NAMES: [&str; 16] = [
     "authorization",
 ];
 
+/// How the tokens of GitHub and GitLab begin.
+const FORGES: [&str; 6] = ["ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-"];
+
 /// The lines of a text, without the secrets in them. The number of lines and their indentation stay.
 ///
 /// If the text is YAML, its fields show what is a secret, however they are written. What looks like one is hidden in
@@ -365,7 +368,7 @@ fn in_quotes(value: &str) -> String {
 }
 
 /// Whether a word is a bootstrap token (`abcdef.0123456789abcdef`), a certificate key (64 hexadecimal digits), a signed
-/// token (JWT), or a private key in base64.
+/// token (JWT), a token of a forge, or a private key in base64.
 fn is_secret_shape(word: &str, is_digest: bool) -> bool {
     let is_token = |word: &str| {
         let word = word.trim_matches(['.', '-', '_']);
@@ -377,7 +380,9 @@ fn is_secret_shape(word: &str, is_digest: bool) -> bool {
     let is_signed = word.starts_with("eyJ") && word.len() >= 20;
     // In base64: "-----BEGIN", and "CERTIFICATE".
     let is_pem = word.strip_prefix("LS0tLS1CRUdJTi").is_some_and(|rest| !rest.starts_with("BDRVJUSUZJQ0FUR"));
+    let is_of_forge = FORGES.iter().any(|prefix| word.starts_with(prefix)) && word.len() >= 20;
     is_signed
+        || is_of_forge
         || is_pem
         || word.split(['-', '_']).any(is_token)
         || !is_digest && word.split(['-', '_', '.']).any(is_key)
@@ -427,6 +432,7 @@ mod tests {
             (&format!(" {{x: {key}}}"), " {x: <hidden>}".to_owned()),
             (&format!(" {{certificateKey: {key}}}"), " {certificateKey: <hidden>}".to_owned()),
             (&format!(" echo {signed}"), " echo <hidden>".to_owned()),
+            (&format!(" value: ghp_{}", "a1B2".repeat(9)), " value: <hidden>".to_owned()),
             (
                 " - --etcd-servers=https://me:p,w@10.0.0.1:2379,https://10.0.0.2:2379",
                 " - --etcd-servers=https://<hidden>@10.0.0.1:2379,https://10.0.0.2:2379".to_owned(),

@@ -650,6 +650,27 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_of_somebody_else_stays_until_kubeadm_has_ended() {
+        let config = config("");
+        let (facts, mut targets) = audited(&config);
+        let others = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: RequestResponse\n";
+        for (occasion, text, is_written, stays) in [
+            (Occasion::Upgrade, others, false, true),
+            // The API server would not start with it.
+            (Occasion::Upgrade, "apiVersion: audit.k8s.io/v1\nkind: Policy\n", false, false),
+            (Occasion::Upgrade, others, true, false),
+            (Occasion::Any, others, false, false),
+        ] {
+            targets.policies.insert(config.policy_path.clone(), Some(snapshot(text)));
+            targets.written = is_written.then(|| config.policy_path.clone()).into_iter().collect();
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts, &targets).unwrap();
+            let writes = plan.changes.iter().any(|planned| planned.step == Step::Policy);
+            let is_told = warns(&plan, "it stays, because kubeadm upgrade may fail");
+            assert_eq!((!writes, is_told), (stays, stays), "{occasion:?} {text}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
     fn what_is_odd_about_the_clusters_own_configuration_is_told_with_its_name() {
         let config = config("existing: keep");
         let (mut facts, targets) = audited(&config);
