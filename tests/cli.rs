@@ -1464,7 +1464,7 @@ const AT_CONFIG: &str = "/etc/kube-audit-bootstrap/config.yaml";
 
 fn configure(root: &Path, lines: &str) {
     let kind = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
-    put(root, AT_CONFIG, &format!("{kind}{lines}"), 0o644);
+    put(root, AT_CONFIG, format!("{kind}{lines}"), 0o644);
 }
 
 fn text_at(root: &Path, path: &str) -> String {
@@ -1515,7 +1515,7 @@ fn a_restore_that_would_stop_the_api_server_is_told() {
         let node = control_plane();
         let root = node.path();
         for directory in ["/etc/a", "/etc/b"] {
-            put(root, &format!("{directory}/w.yaml"), &webhook(directory.trim_start_matches("/etc/"), ""), 0o600);
+            put(root, &format!("{directory}/w.yaml"), webhook(directory.trim_start_matches("/etc/"), ""), 0o600);
         }
         put(root, "/etc/t/token", "token", 0o600);
         configure(root, first);
@@ -1632,7 +1632,7 @@ fn a_broken_configuration_takes_no_file_from_the_manifest_that_it_named() {
             // kubeadm made it of a file that had the settings.
             let wired = control_plane();
             assert!(run(wired.path(), &["apply"]).status.success());
-            put(root, elsewhere, &text_at(wired.path(), AT_MANIFEST), 0o600);
+            put(root, elsewhere, text_at(wired.path(), AT_MANIFEST), 0o600);
         }
         configure(root, &format!("manifest: {{path: {elsewhere}}}\nnope: 1\n"));
         let output = run(root, &["restore"]);

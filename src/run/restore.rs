@@ -114,21 +114,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     }
     let starts = judge(root, &manifest_path, present, &restore.changes);
     let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
-    match starts {
-        Ok(()) => {}
-        Err(Unstarted { is_new: false, why }) => notes.push(format!("the API server does not start: {why}")),
-        // In an image, no API server stops now.
-        Err(Unstarted { why, .. }) if terms.force || !root.is_host() => {
-            notes.push(format!("the API server will not start: {why}"))
-        }
-        Err(Unstarted { why, .. }) => {
-            let why = cannot_start(&root.program(), &why, terms.id.as_deref());
-            match terms.dry_run {
-                true => notes.push(format!("restore would put nothing back: {why}")),
-                false => bail!("nothing was put back: {why}"),
-            }
-        }
-    }
+    notes.extend(tell_of_start(root, terms, starts)?);
     let obstacles = obstacle::of_changes(root, &changes)?;
     let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
     notes.extend(stay.into_iter().map(|(_, note)| note));
@@ -138,32 +124,61 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         Ok(()) => {}
     }
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
-    let mut is_whole = gone.is_empty();
-    let backup = match terms.dry_run {
-        true => None,
+    let (backup, is_whole) = match terms.dry_run {
+        true => (None, gone.is_empty()),
         false => {
-            let executed = transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?;
-            for (path, why) in executed.left {
-                changes.retain(|change| change.path() != path);
-                log::warn!("{path} stays: {why}");
-                is_whole = false;
-            }
-            forget_rollback(root, &manifest_path);
-            executed.backup
+            let (backup, is_done) = execute(root, &mut changes, &manifest_path)?;
+            (backup, is_done && gone.is_empty())
         }
     };
-    if let Some(id) =
-        backup.as_deref().filter(|_| undoes_restore && config.is_some_and(|config| is_in_place(root, config)))
-    {
-        // The node is put back already.
-        if let Err(error) = healing::forget(root, id) {
-            log::warn!(
-                "{error:#}; the next boot changes nothing on this node until you run kube-audit-bootstrap apply"
-            );
-        }
+    let is_in_place = || config.is_some_and(|config| is_in_place(root, config));
+    if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place()) {
+        allow_boots(root, id);
     }
     notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some()));
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// What is said of an API server that does not start after the restore.
+///
+/// # Errors
+///
+/// It would stop, and nobody asked for that.
+fn tell_of_start(root: &Root, terms: &RestoreTerms, starts: Result<(), Unstarted>) -> Result<Option<String>> {
+    let Err(Unstarted { is_new, why }) = starts else { return Ok(None) };
+    Ok(Some(match is_new {
+        false => format!("the API server does not start: {why}"),
+        // In an image, no API server stops now.
+        true if terms.force || !root.is_host() => format!("the API server will not start: {why}"),
+        true => {
+            let why = cannot_start(&root.program(), &why, terms.id.as_deref());
+            if !terms.dry_run {
+                bail!("nothing was put back: {why}");
+            }
+            format!("restore would put nothing back: {why}")
+        }
+    }))
+}
+
+/// Makes the changes: the ID of the backup, and whether all were made. Those that were not are taken out.
+fn execute(root: &Root, changes: &mut Vec<Change>, manifest_path: &str) -> Result<(Option<String>, bool)> {
+    let executed = transaction::execute(root, changes, &Why::Restore, SystemTime::now())?;
+    let is_done = executed.left.is_empty();
+    for (path, why) in executed.left {
+        changes.retain(|change| change.path() != path);
+        log::warn!("{path} stays: {why}");
+    }
+    forget_rollback(root, manifest_path);
+    Ok((executed.backup, is_done))
+}
+
+/// Lets boots and self-healing go on after the restore with the backup `id`. The node is put back already.
+fn allow_boots(root: &Root, id: &str) {
+    if let Err(error) = healing::forget(root, id) {
+        log::warn!(
+            "{error:#}; the next boot changes nothing on this node until you run kube-audit-bootstrap apply"
+        );
+    }
 }
 
 /// The path of the manifest that the runs of a way back changed.
