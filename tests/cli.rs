@@ -970,7 +970,7 @@ fn what_became_wrong_since_does_not_bar_the_way_back() {
             "etc/kube-audit-bootstrap/config.yaml",
             &b"log: [\n"[..],
             None,
-            "restore continues with the default configuration",
+            "restore continues, with what the backups say about the manifest",
         ),
         ("var/lib/kubelet/config.yaml", b"\xff", None, "var/lib/kubelet/config.yaml:1:1: this is no text file"),
         (MANIFEST, b"\xff", Some("--force"), "kube-apiserver.yaml:1:1: this is no text file"),
@@ -1774,4 +1774,230 @@ fn a_time_with_a_unit_is_no_number_of_seconds() {
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains("write a number of seconds, such as 300"));
     }
+}
+const AT_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const AT_POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+const AT_CONFIG: &str = "/etc/kube-audit-bootstrap/config.yaml";
+
+fn configure(root: &Path, lines: &str) {
+    let kind = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    put(root, AT_CONFIG, format!("{kind}{lines}"), 0o644);
+}
+
+fn text_at(root: &Path, path: &str) -> String {
+    fs::read_to_string(root.join(&path[1..])).unwrap()
+}
+
+/// What counts is the manifest that a restore leaves, and what its API server finds then. On a running node, this is a
+/// refusal.
+#[test]
+fn a_restore_that_would_stop_the_api_server_is_told() {
+    let webhook = |server: &str, files: &str| {
+        format!(
+            "clusters: [{{name: c, cluster: {{server: 'https://{server}'}}}}]\nusers: [{{name: u, user: {{{files}}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\n"
+        )
+    };
+    // Each: the configuration of two runs, what is done before the second and before the restore, and what is told.
+    type Act = fn(&Path);
+    let nothing: Act = |_| {};
+    let cases: [(&str, &str, Act, Act, &str); 3] = [
+        (
+            "policy: {path: /etc/a/p.yaml}\n",
+            "policy: {path: /etc/b/p.yaml}\n",
+            nothing,
+            |root| fs::remove_file(root.join("etc/a/p.yaml")).unwrap(),
+            "--audit-policy-file is /etc/a/p.yaml, which does not exist",
+        ),
+        (
+            "webhook: {configFile: /etc/a/w.yaml}\n",
+            "webhook: {configFile: /etc/b/w.yaml}\n",
+            nothing,
+            |root| fs::remove_file(root.join("etc/a/w.yaml")).unwrap(),
+            "--audit-webhook-config-file is /etc/a/w.yaml, which does not exist",
+        ),
+        // The administrator's kubeconfig names another file, and the restore takes the mount of it.
+        (
+            "webhook: {configFile: /etc/a/w.yaml}\n",
+            "webhook: {configFile: /etc/a/w.yaml}\n",
+            |root| {
+                let text = text_at(root, "/etc/a/w.yaml").replace("{}", "{tokenFile: /etc/t/token}");
+                put(root, "/etc/a/w.yaml", &text, 0o600);
+            },
+            nothing,
+            "/etc/a/w.yaml:2:37: tokenFile: no mount of the API server's container has /etc/t/token",
+        ),
+    ];
+    for (first, second, between, then, told) in cases {
+        let node = control_plane();
+        let root = node.path();
+        for directory in ["/etc/a", "/etc/b"] {
+            put(root, &format!("{directory}/w.yaml"), webhook(directory.trim_start_matches("/etc/"), ""), 0o600);
+        }
+        put(root, "/etc/t/token", "token", 0o600);
+        configure(root, first);
+        assert!(run(root, &["apply"]).status.success());
+        configure(root, second);
+        between(root);
+        assert!(run(root, &["apply"]).status.success());
+        then(root);
+        let before = text_at(root, AT_MANIFEST);
+        let shown = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
+        assert!(shown.contains("note: the API server will not start: ") && shown.contains(told), "{shown}");
+        let output = run(root, &["restore"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("the API server will not start: "), "{output:?}");
+        assert!(said.contains(told), "{said}");
+        assert_ne!(text_at(root, AT_MANIFEST), before);
+    }
+}
+
+/// It makes nothing worse, and what somebody needs at such a time is not refused.
+#[test]
+fn an_api_server_that_does_not_start_anyway_bars_no_restore() {
+    let node = control_plane();
+    let root = node.path();
+    for path in ["/etc/a/p.yaml", "/etc/b/p.yaml"] {
+        configure(root, &format!("policy: {{path: {path}}}\n"));
+        assert!(run(root, &["apply"]).status.success());
+    }
+    fs::remove_file(root.join("etc/a/p.yaml")).unwrap();
+    fs::remove_file(root.join("etc/b/p.yaml")).unwrap();
+    let output = run(root, &["restore"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("note: the API server does not start: ") && said.contains("/etc/a/p.yaml"), "{said}");
+}
+
+#[test]
+fn restore_leaves_what_a_pod_needs_to_start() {
+    let pod = |volumes: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: kube-apiserver}}\nspec:\n  containers:\n  - name: \
+             kube-apiserver\n    image: i\n    command: [kube-apiserver]\n  volumes: [{volumes}]\n"
+        )
+    };
+    let typed = |path: &str, kind: &str| pod(&format!("{{name: p, hostPath: {{path: {path}, type: {kind}}}}}"));
+    let kubeadm = format!(
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraVolumes: [{{name: a, \
+         hostPath: {AT_POLICY}, mountPath: {AT_POLICY}, pathType: File}}]\n"
+    );
+    let unmounted =
+        pod("").replace("[kube-apiserver]", &format!("[kube-apiserver, --audit-policy-file={AT_POLICY}]"));
+    const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
+    for (path, text, stays) in [
+        (AT_MANIFEST, typed(AT_POLICY, "File"), true),
+        (AT_MANIFEST, typed("/opt/link", "File"), true),
+        // The kubelet makes it.
+        (AT_MANIFEST, typed(AT_POLICY, "FileOrCreate"), false),
+        (AT_MANIFEST, pod(""), false),
+        // No mount shows it.
+        (AT_MANIFEST, unmounted, false),
+        (KUBEADM, kubeadm.clone(), true),
+        (KUBEADM, kubeadm.replace("pathType: File", "pathType: FileOrCreate"), false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("etc/kubernetes/manifests")).unwrap();
+        assert!(run(root, &["apply"]).status.success());
+        put(root, path, &text, 0o600);
+        fs::create_dir_all(root.join("opt")).unwrap();
+        std::os::unix::fs::symlink(AT_POLICY, root.join("opt/link")).unwrap();
+        let output = run(root, &["restore"]);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(root.join(&AT_POLICY[1..]).exists(), stays, "{text}{said}");
+        assert_eq!(said.contains(&format!("note: {AT_POLICY} stays")), stays, "{text}{said}");
+    }
+}
+
+#[test]
+fn restore_leaves_the_log_to_the_user_that_writes_it() {
+    const LOG: &str = "/var/log/kubernetes/audit/audit.log";
+    let node = control_plane();
+    let root = node.path();
+    if fs::metadata(root).unwrap().uid() != 0 {
+        return;
+    }
+    assert!(run(root, &["apply"]).status.success());
+    put(root, LOG, "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", 0o600);
+    let manifest = text_at(root, AT_MANIFEST).replace("spec:\n", "spec:\n  securityContext: {runAsUser: 2000}\n");
+    put(root, AT_MANIFEST, &manifest, 0o600);
+    assert!(run(root, &["apply"]).status.success());
+    assert!(run(root, &["restore"]).status.success());
+    for path in [AT_POLICY, "/var/log/kubernetes/audit", LOG] {
+        assert_eq!(fs::metadata(root.join(&path[1..])).unwrap().uid(), 2000, "{path}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_takes_no_file_from_the_manifest_that_it_named() {
+    let elsewhere = "/opt/m/kube-apiserver.yaml";
+    for is_recorded in [false, true] {
+        let node = control_plane();
+        let root = node.path();
+        let bare = text_at(root, AT_MANIFEST);
+        configure(root, &format!("manifest: {{path: {elsewhere}}}\n"));
+        if is_recorded {
+            fs::remove_file(root.join(&AT_MANIFEST[1..])).unwrap();
+            put(root, elsewhere, &bare, 0o600);
+        } else {
+            fs::remove_dir_all(root.join("etc/kubernetes/manifests")).unwrap();
+        }
+        assert!(run(root, &["apply"]).status.success());
+        if !is_recorded {
+            // kubeadm made it of a file that had the settings.
+            let wired = control_plane();
+            assert!(run(wired.path(), &["apply"]).status.success());
+            put(root, elsewhere, text_at(wired.path(), AT_MANIFEST), 0o600);
+        }
+        configure(root, &format!("manifest: {{path: {elsewhere}}}\nnope: 1\n"));
+        let output = run(root, &["restore"]);
+        let (said, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && warned.contains("config.yaml:4:1"), "{output:?}");
+        let told =
+            format!("{AT_POLICY} stays, because the API server may need it ({AT_MANIFEST}: the configuration");
+        assert_eq!(said.contains(&told), !is_recorded, "{said}");
+        assert_eq!(root.join(&AT_POLICY[1..]).exists(), !is_recorded, "{said}");
+        assert_eq!(text_at(root, elsewhere) == bare, is_recorded, "{said}");
+    }
+}
+
+#[test]
+fn a_damaged_copy_is_not_put_back() {
+    for damage in ["", "apiVersion: v1\nkind: Pod\n"] {
+        let node = control_plane();
+        let root = node.path();
+        assert!(run(root, &["apply"]).status.success());
+        let before = text_at(root, AT_MANIFEST);
+        let sets: Vec<_> = fs::read_dir(root.join("var/lib/kube-audit-bootstrap/backups")).unwrap().collect();
+        let set = sets[0].as_ref().unwrap().path();
+        let index: Value = serde_json::from_slice(&fs::read(set.join("index.json")).unwrap()).unwrap();
+        let entries = index["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["path"] == AT_MANIFEST).unwrap();
+        let copy = set.join(entry["file"].as_str().unwrap());
+        let whole = fs::read(&copy).unwrap();
+        fs::write(&copy, damage).unwrap();
+        for options in [&["restore"][..], &["restore", "--force"]] {
+            let output = run(root, options);
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{error}");
+            assert!(error.contains(&format!("this copy of {AT_MANIFEST} is damaged: ")), "{error}");
+            assert_eq!(text_at(root, AT_MANIFEST), before);
+        }
+        fs::write(&copy, whole).unwrap();
+        assert!(run(root, &["restore"]).status.success());
+    }
+}
+
+#[test]
+fn status_says_that_a_node_joins_even_if_its_patch_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\npatches: {directory: /p}\n";
+    put(root, "/run/kubeadm/kubeadm-join-config.yaml", text, 0o600);
+    put(root, "/p/kube-apiserver.yaml", "spec: {containers: [{name: kube-apiserver, command: [sh]}]}\n", 0o600);
+    let output = run(root, &["status"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(3) && said.contains("a control plane about to join"), "{output:?}");
 }

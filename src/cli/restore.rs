@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::common::{Common, Outcome, Overrides, configuration, seconds};
 use super::show::{describe, diff, restore_command};
-use crate::config::Config;
 use crate::facts::backup::Set;
 use crate::plan::Occasion;
 use crate::run::restore::{self, RestoreTerms, Restored};
@@ -25,7 +24,7 @@ pub struct RestoreArgs {
     /// Change nothing; show what would change, and exit 3 if anything would
     #[arg(long)]
     dry_run: bool,
-    /// Also put back files that something else changed or removed since
+    /// Also put back files that something else changed or removed since, and a manifest whose API server does not start
     #[arg(long)]
     force: bool,
     /// How long to wait for another run of the program to end
@@ -47,14 +46,7 @@ impl RestoreArgs {
             // The list is not whole.
             return Ok(if unreadable.is_empty() { Outcome::Done } else { Outcome::Failed });
         }
-        // A configuration that is wrong by now must not prevent a restore.
-        let configured = || {
-            let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
-            config.unwrap_or_else(|error| {
-                log::warn!("{error:#}; restore continues with the default configuration");
-                Config::default()
-            })
-        };
+        let configured = || configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
         let dry_run = self.dry_run;
         let patience = Duration::from_secs(self.lock_timeout);
         let terms = RestoreTerms { id: self.id, dry_run, force: self.force, patience };

@@ -26,18 +26,8 @@ impl Config {
             let fault = path_fault("kubeadm.patches", path.trim_end_matches('/'));
             faults.extend(fault.map(|fault| ("kubeadm.patches".to_owned(), fault)));
         }
-        if self.policy_source != "default" {
-            let fault = path_fault("policy.source", &self.policy_source);
-            faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
-        }
-        if is_within(&self.policy_source, FRAGMENTS) {
-            faults.push((
-                "policy.source".to_owned(),
-                format!(
-                    "policy.source must not be in {FRAGMENTS}, whose files are put together with it; set it to a file elsewhere"
-                ),
-            ));
-        }
+        let fault = source_of_policy_fault(&self.policy_source);
+        faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         if faults.is_empty()
             && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
         {
@@ -97,6 +87,19 @@ impl Config {
         faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), with_fields(&fault.to_string()))));
         faults
     }
+}
+
+/// Why a policy can't be from this path.
+fn source_of_policy_fault(path: &str) -> Option<String> {
+    if path == "default" {
+        return None;
+    }
+    let among = || {
+        format!(
+            "policy.source must not be in {FRAGMENTS}, whose files are put together with it; set it to a file elsewhere"
+        )
+    };
+    path_fault("policy.source", path).or_else(|| is_within(path, FRAGMENTS).then(among))
 }
 
 /// Why a dedicated disk can't be mounted at the log directory: the field to blame, and a message.

@@ -221,6 +221,30 @@ pub struct Typed {
     pub kind: String,
 }
 
+impl Typed {
+    /// Why the kubelet does not start the pod, if this is found at the path; `None`: nothing is there.
+    pub fn fault(&self, found: Option<FileKind>) -> Option<String> {
+        let Typed { place, path, kind } = self;
+        let fits = match (kind.trim_end_matches("OrCreate"), found) {
+            (_, None) => kind.ends_with("OrCreate"),
+            ("Directory", Some(found)) => found == FileKind::Directory,
+            ("File", Some(found)) => found == FileKind::File,
+            ("Socket", Some(found)) => found == FileKind::Socket,
+            ("CharDevice", Some(found)) => found == FileKind::CharacterDevice,
+            ("BlockDevice", Some(found)) => found == FileKind::BlockDevice,
+            // The kubelet refuses the manifest.
+            _ => true,
+        };
+        let found = found.map_or("missing".to_owned(), |kind| kind.to_string());
+        (!fits).then(|| {
+            format!(
+                "{place}: the kubelet does not start the API server's pod, because {path} is {found}, and the type of \
+                 its volume is {kind}; correct the type, or remove it"
+            )
+        })
+    }
+}
+
 /// The paths that a plan is about, before it is known what exists there.
 #[derive(Clone, Debug)]
 pub struct Paths {

@@ -272,7 +272,9 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<Entry>> {
     let mut add = |path: &str, action, attributes: &Attributes, bytes: Option<&Vec<u8>>, new: Option<&Vec<u8>>| {
         let written = new.map(|new| fingerprint(new));
         let (path, attributes) = (path.to_owned(), attributes.clone());
-        let record = Record { path, action, attributes, file: None, written, later: Vec::new(), after: None };
+        let copied = bytes.map(|bytes| fingerprint(bytes));
+        let record =
+            Record { path, action, attributes, file: None, copied, written, later: Vec::new(), after: None };
         // A directory may be a parent of several changes.
         if action != Action::Directory || !records.iter().any(|other| other.record.path == record.path) {
             // What a run made anew is undone as a whole, so its text is not needed.
@@ -487,6 +489,7 @@ fn to_json(set: &Set) -> Value {
             "path": record.path,
             "action": record.action.word(),
             "file": record.file,
+            "copied": record.copied.map(|copied| format!("{copied:016x}")),
             "written": record.written.map(|written| format!("{written:016x}")),
             "later": record.later.iter().map(|later| format!("{later:016x}")).collect::<Vec<_>>(),
             "after": record.after,
@@ -524,6 +527,7 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
             let text = value.as_str().context("written: not a text")?;
             u64::from_str_radix(text, 16).context("written: not a fingerprint")
         };
+        let print_at = |field: &str| entry.get(field).filter(|value| value.is_string()).map(print).transpose();
         let word = text(entry, "action")?;
         let action = Action::of(&word);
         let record = Record {
@@ -536,8 +540,9 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
                 label: entry.get("selinux").and_then(Value::as_str).map(|label| label.as_bytes().to_vec()),
             },
             file: entry.get("file").and_then(Value::as_str).map(str::to_owned),
-            written: entry.get("written").filter(|written| written.is_string()).map(print).transpose()?,
+            written: print_at("written")?,
             // Older versions of the program write none of these.
+            copied: print_at("copied")?,
             later: entry
                 .get("later")
                 .and_then(Value::as_array)
@@ -626,18 +631,33 @@ impl Names {
 
 /// The copy of a file that a backup has for one of its records; `None` if the record has no copy.
 pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
-    read_copy(root, set, record.file.as_deref())
+    read_copy(root, set, record, record.file.as_deref(), record.copied)
 }
 
 /// The copy of what the run wrote; `None` if the record has no such copy.
 pub(super) fn copy_of_after(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
-    read_copy(root, set, record.after.as_deref())
+    read_copy(root, set, record, record.after.as_deref(), record.written)
 }
 
-fn read_copy(root: &Root, set: &Set, file: Option<&str>) -> Result<Option<Vec<u8>>> {
+/// `print`: the fingerprint of the copy, if it is known.
+fn read_copy(
+    root: &Root,
+    set: &Set,
+    record: &Record,
+    file: Option<&str>,
+    print: Option<u64>,
+) -> Result<Option<Vec<u8>>> {
     let Some(file) = file else { return Ok(None) };
     let path = format!("{}/{file}", set.directory());
     match root.read(&path, FILE_LIMIT)? {
+        Some(copy) if print.is_some_and(|print| print != fingerprint(&copy.bytes)) => bail!(
+            "{}: this copy of {} is damaged: its checksum is not that in {INDEX}; correct {} by hand, or move the \
+             directory of this backup away, and go back by the others (see {} restore --list)",
+            root.shown(&path),
+            record.path,
+            root.shown(&record.path),
+            root.program()
+        ),
         Some(copy) => Ok(Some(copy.bytes)),
         None => bail!(
             "{} is missing, so this backup can't be restored; list the others with {} restore --list",
@@ -698,6 +718,7 @@ mod tests {
                 path: path.into(),
                 action,
                 attributes,
+                copied: None,
                 file: file.map(str::to_owned),
                 written: None,
                 later: vec![],

@@ -27,8 +27,8 @@ use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
 use super::leaving::{Traces, is_watched};
-use super::names::{hidden_name, hidden_path, kept_name};
-use super::net::{self, Net};
+use super::names::{hidden_name, kept_name};
+use super::net::{self, Net, hidden_path};
 use super::root::{Root, Slot, split, warn_on_error};
 use crate::facts::file::Snapshot;
 use crate::facts::server::Remains;

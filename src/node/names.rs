@@ -1,10 +1,6 @@
 //! The names of the temporary files that a run makes beside a file. Each begins with a dot, because the kubelet ignores
 //! such names in its manifest directory.
 
-use anyhow::Result;
-
-use super::root::split;
-
 /// The name of the file with the new content of `name`, until it is renamed to `name`.
 pub(super) fn temporary_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap")
@@ -23,10 +19,4 @@ pub(super) fn unproved_name(name: &str) -> String {
 /// The name that hides `name` from the kubelet.
 pub(super) fn hidden_name(name: &str) -> String {
     format!(".{name}.kube-audit-bootstrap-hidden")
-}
-
-/// The path that hides the file at a path.
-pub(super) fn hidden_path(path: &str) -> Result<String> {
-    let (directory, name) = split(path)?;
-    Ok(format!("{directory}/{}", hidden_name(name)))
 }

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
 use super::apiserver::read_process;
-use super::names::hidden_path;
+use super::names::hidden_name;
 use super::process::{self, running, words};
 use super::root::{Root, Slot, split, warn_on_error};
 
@@ -158,6 +158,12 @@ fn start_guard(guard: &[String]) -> Result<()> {
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// The path that hides the file at a path.
+pub(super) fn hidden_path(path: &str) -> Result<String> {
+    let (directory, name) = split(path)?;
+    Ok(format!("{directory}/{}", hidden_name(name)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //!   be there.
 //! * `obstacle` decides what to do about changes that this node does not allow.
 //! * [`way_back`] decides what `restore` and a rollback do.
+//! * [`left`] judges whether the API server starts on the node that a restore or a rollback leaves.
 //! * [`patches`] judges the manifests that kubeadm makes with patches.
 //! * [`in_force`] decides whether the running API server has what the files say.
 //! * [`proof`] decides when it is proved that the API server audits, and [`hiding`] when a manifest that is hidden for
@@ -15,6 +16,7 @@
 pub mod hiding;
 pub mod identify;
 pub mod in_force;
+pub mod left;
 pub mod obstacle;
 pub mod patches;
 pub mod place;

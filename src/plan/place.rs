@@ -15,6 +15,7 @@ use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::rotation;
+use crate::storage::unit::NOTE;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
 /// What an existing directory is to the log.
@@ -208,6 +209,15 @@ impl Planner<'_> {
     fn write_units(&mut self) {
         for Unit { path, text, before } in &self.targets.units {
             self.look_at(Step::Storage, path);
+            let is_foreign = |bytes: &[u8]| !bytes.starts_with(NOTE.as_bytes()) && bytes != text.as_bytes();
+            if before.as_ref().is_some_and(|before| is_foreign(&before.bytes)) {
+                let typed = self.facts.shown(path);
+                self.plan.refuse(format!(
+                    "{path}: this unit is somebody else's, and apply would replace it; if nobody needs it, move it away \
+                     (mv {typed} {typed}.old); otherwise remove storage.bind and storage.device, and let your own unit \
+                     mount the disk"
+                ));
+            }
             if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
                 let new = Attributes::new(0o644, self.facts.owner.uid, self.facts.owner.gid);
                 let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());

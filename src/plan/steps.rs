@@ -9,17 +9,19 @@ use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Asked, AskedPolicy, Intent, Occasion, Plan, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::audit::policy::compose::{Composed, Sources};
+use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, FileKind, Owner, Seen, Text, lossy, text_of};
+use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
 use crate::facts::obstacle::{Lock, Obstacle};
-use crate::facts::{Facts, Paths, Targets, Typed, Written};
+use crate::facts::{Facts, Paths, Targets, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
 use crate::wiring::Replaced;
 use crate::wiring::manifest::read_auditing;
 use crate::wiring::mark::{self, Contents};
 use crate::wiring::references::write_fault;
+use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
 ///
@@ -162,25 +164,8 @@ impl Planner<'_> {
         let is_made = |path: &String| paths.policies.contains(path) || paths.directories.contains(path);
         let wrong = paths.typed.iter().filter_map(|typed| {
             let found = *self.targets.kinds.get(&typed.path)?;
-            let is_created = typed.kind.ends_with("OrCreate");
-            let fits = match (typed.kind.trim_end_matches("OrCreate"), found) {
-                (_, None) => is_created || !is_running || !self.facts.live || is_made(&typed.path),
-                ("Directory", Some(kind)) => kind == FileKind::Directory,
-                ("File", Some(kind)) => kind == FileKind::File,
-                ("Socket", Some(kind)) => kind == FileKind::Socket,
-                ("CharDevice", Some(kind)) => kind == FileKind::CharacterDevice,
-                ("BlockDevice", Some(kind)) => kind == FileKind::BlockDevice,
-                // The kubelet refuses the manifest.
-                _ => true,
-            };
-            let found = found.map_or("missing".to_owned(), |kind| kind.to_string());
-            let Typed { place, path, kind } = typed;
-            (!fits).then(|| {
-                format!(
-                    "{place}: the kubelet does not start the API server's pod, because {path} is {found}, and the type \
-                     of its volume is {kind}; correct the type, or remove it"
-                )
-            })
+            let comes = found.is_none() && (!is_running || !self.facts.live || is_made(&typed.path));
+            typed.fault(found).filter(|_| !comes)
         });
         if let Some(why) = wrong.collect::<Vec<_>>().into_iter().next() {
             self.plan.refuse(why);
@@ -404,6 +389,15 @@ impl Planner<'_> {
             return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
         let text = self.check_policy(&policy.sources, Reading::Strict)?.text;
+        if let Some(before) = &before
+            && self.stays_for_upgrade(path, &before.bytes)
+        {
+            self.warn(format!(
+                "{path}: another policy is here, and it stays, because kubeadm upgrade may fail; run \
+                 kube-audit-bootstrap apply after kubeadm, to replace it"
+            ));
+            return Ok(());
+        }
         // What a run wrote where the settings still name it is the policy, whatever has become of it.
         let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
         if let Some(before) = before.as_ref().filter(|_| !is_ours) {
@@ -447,6 +441,15 @@ impl Planner<'_> {
                 Asked::Configuration => !self.targets.written.contains(path),
                 Asked::CommandLine => false,
             }
+    }
+
+    /// Does a policy stay before `kubeadm upgrade`? The API server may read it whether kubeadm fails or not, and it is not
+    /// this program's.
+    fn stays_for_upgrade(&self, path: &str, bytes: &[u8]) -> bool {
+        let is_read = self.intent.occasion == Occasion::Upgrade && self.facts.manifest.is_some();
+        let version = self.plan.version;
+        let starts = |text: &str| check(text, version).iter().all(|finding| finding.severity != Severity::Error);
+        is_read && !self.targets.written.contains(path) && text_of(bytes).is_ok_and(starts)
     }
 
     /// Puts the policy together. An error in it ends the run. Each warning is reported once.
@@ -756,6 +759,27 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_of_somebody_else_stays_until_kubeadm_has_ended() {
+        let config = config("");
+        let (facts, mut targets) = audited(&config);
+        let others = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: RequestResponse\n";
+        for (occasion, text, is_written, stays) in [
+            (Occasion::Upgrade, others, false, true),
+            // The API server would not start with it.
+            (Occasion::Upgrade, "apiVersion: audit.k8s.io/v1\nkind: Policy\n", false, false),
+            (Occasion::Upgrade, others, true, false),
+            (Occasion::Any, others, false, false),
+        ] {
+            targets.policies.insert(config.policy_path.clone(), Some(snapshot(text)));
+            targets.written = is_written.then(|| config.policy_path.clone()).into_iter().collect();
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts, &targets).unwrap();
+            let writes = plan.changes.iter().any(|planned| planned.step == Step::Policy);
+            let is_told = warns(&plan, "it stays, because kubeadm upgrade may fail");
+            assert_eq!((!writes, is_told), (stays, stays), "{occasion:?} {text}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
     fn what_is_odd_about_the_clusters_own_configuration_is_told_with_its_name() {
         let config = config("existing: keep");
         let (mut facts, targets) = audited(&config);
@@ -1000,7 +1024,7 @@ mod tests {
 
     #[test]
     fn a_volume_whose_path_is_of_another_kind_than_its_type_is_refused() {
-        use FileKind::{CharacterDevice, Directory, Fifo, File, Socket};
+        use crate::facts::file::FileKind::{CharacterDevice, Directory, Fifo, File, Socket};
         for (kind, found, is_refused) in [
             ("File", Some(Directory), true),
             ("File", Some(Fifo), true),
@@ -1072,6 +1096,7 @@ mod tests {
         let (facts, targets) = audited(&fresh);
         let mounted = Some("ext4 on /dev/sdb".to_owned());
         let disk = Some(DiskState { mounted, is_right: true, ..disk_state() });
+        let ours = format!("{}old", crate::storage::unit::NOTE);
         let unit = |before: Option<&str>| Unit {
             path: "/u".to_owned(),
             text: "new".to_owned(),
@@ -1079,17 +1104,20 @@ mod tests {
         };
         for (policy, units, does) in [
             (policy::DEFAULT, vec![unit(Some("new"))], ""),
-            (policy::DEFAULT, vec![unit(Some("old"))], "edit-file"),
+            (policy::DEFAULT, vec![unit(Some(&ours))], "edit-file"),
             (policy::DEFAULT, vec![unit(None)], "create-file"),
             // The policy, and the annotation of the manifest.
             ("kind: Policy\n", vec![unit(Some("new"))], "edit-file edit-file"),
-            ("# none\n", vec![unit(Some("old"))], "edit-file edit-file edit-file"),
+            ("# none\n", vec![unit(Some(&ours))], "edit-file edit-file edit-file"),
         ] {
             let mut targets = Targets { units, disk: disk.clone(), ..targets.clone() };
             targets.policies.insert(fresh.policy_path.clone(), Some(snapshot(policy)));
             let plan = planned(&fresh, &facts, &targets);
-            assert_eq!((actions(&plan).as_str(), plan.by_hand), (does, false), "{policy}");
+            assert_eq!((actions(&plan).as_str(), plan.by_hand, plan.refusal), (does, false, None), "{policy}");
         }
+        let targets = Targets { units: vec![unit(Some("[Mount]\n"))], disk, ..targets.clone() };
+        let refusal = planned(&fresh, &facts, &targets).refusal.unwrap_or_default();
+        assert!(refusal.contains("/u: this unit is somebody else's"), "{refusal}");
     }
 
     #[test]

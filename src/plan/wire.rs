@@ -367,7 +367,7 @@ impl Wiring {
         let config = intent.config;
         let keeps = config.existing == Existing::Keep;
         let webhook = config.places.get("webhook.configFile").map(String::as_str);
-        let question = |path| Question { files: &facts.files, path, keeps, webhook };
+        let question = |path| Question { files: &facts.files, path, keeps, installs: true, webhook };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
             // An edited manifest can be read: each edit is checked.

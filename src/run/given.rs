@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::misuse::Misuse;
 use crate::audit::profiles;
+use crate::config::misuse::Misuse;
 use crate::facts::file::text_of;
 use crate::node::opening::{Expected, open_known};
 use crate::yaml::tree::MAX_BYTES;

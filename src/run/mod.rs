@@ -164,17 +164,19 @@ impl Run<'_> {
         let intent = self.intent();
         named::check(root, &intent)?;
         let mut facts = observe::observe(root, config, self.required)?;
-        let role = expected_role(&facts);
-        let unplannable = |error: anyhow::Error| Unplannable {
-            role,
-            is_misuse: error.chain().any(|cause| cause.is::<Misuse>()),
-            why: format!("{error:#}"),
+        let expected = expected_role(&facts);
+        let unplannable = |role: Role| {
+            move |error: anyhow::Error| Unplannable {
+                role,
+                is_misuse: error.chain().any(|cause| cause.is::<Misuse>()),
+                why: format!("{error:#}"),
+            }
         };
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts).map_err(unplannable)?;
+            let mut identity = identify(&intent, facts).map_err(unplannable(expected))?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -183,7 +185,8 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable)?;
+            let role = identity.role;
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role))?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
@@ -200,7 +203,8 @@ impl Run<'_> {
             }
             _ => self.policy.read(root, config)?,
         };
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
+        let role = wiring.role;
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         Ok(plan)
@@ -266,7 +270,7 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
         &mut Files::new(),
         |files| files,
         |files| {
-            let question = Question { files, path, keeps: true, webhook: None };
+            let question = Question { files, path, keeps: true, installs: true, webhook: None };
             let mut verdict = manifest::judge(&text.text, &question).map_err(|refusal| anyhow!("{refusal}"))?;
             let asked = std::mem::take(&mut verdict.asked);
             Ok((verdict, asked))
@@ -300,7 +304,7 @@ pub fn webhook_files(root: &Root, config: &Config) -> Result<(Files, Verdict)> {
         &mut files,
         |files| files,
         |files| {
-            let question = Question { files, path: config::DEFAULT_PATH, keeps: false, webhook };
+            let question = Question { files, path: config::DEFAULT_PATH, keeps: false, installs: true, webhook };
             let mut verdict = kubeadm::judge_settings(&Wanted::of(config, files), &question);
             let asked = std::mem::take(&mut verdict.asked);
             Ok((verdict, asked))

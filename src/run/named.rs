@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
-use super::misuse::Misuse;
 use crate::config::Config;
+use crate::config::misuse::Misuse;
 use crate::facts::Paths;
 use crate::facts::file::FileKind;
 use crate::node::root::Root;

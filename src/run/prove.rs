@@ -27,7 +27,7 @@ use crate::node::{in_force, kubelet, observe, obstacle, pending, restore, transa
 use crate::plan::in_force::{State, judge};
 use crate::plan::obstacle::meet_back;
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
-use crate::plan::way_back::{Present, RollBack};
+use crate::plan::way_back::{Around, Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
@@ -821,15 +821,20 @@ pub fn prove_or_go_back(
         pending::mark_rollback(root, None)?;
     }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
-    let ended = match problems.as_slice() {
+    let ended = ended(path, id, &but, &problems);
+    Ok(Verdict::PutBack(format!("{why}; {ended}")))
+}
+
+/// How a rollback ended. `but`: what is not as it was before.
+fn ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
+    match problems {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
             "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \
              at {path}, and run restore {id} --dry-run, which shows what else is to be put back",
             problems.iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("; ")
         ),
-    };
-    Ok(Verdict::PutBack(format!("{why}; {ended}")))
+    }
 }
 
 /// Rolls back the files of the backup `id`, and returns what was done, and what there was before. `drain`: as for
@@ -846,8 +851,13 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
     let is_in_cluster = restore.cluster_stays.is_some()
         || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
+    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
     let beside = super::restore::beside(root, kubelet::Kubelet::of(root).ok().as_ref(), path, manifest.as_ref());
-    let mut back = way_back::roll_back(restore, path, present, &beside);
+    let around = Around { beside: &beside, kubeadm: &[], real: &real };
+    let mut back = way_back::roll_back(restore, path, present, &around);
+    if let Err(unstarted) = super::restore::judge(root, path, present, &back.changes) {
+        log::warn!("the API server that is put back does not start: {}", unstarted.why);
+    }
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!(
             "{path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl stop \

@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 
-use super::misuse::Misuse;
 use super::{Run, Unplannable};
 use crate::change::{Change, KUBEADM_CONFIG};
+use crate::config::misuse::Misuse;
 use crate::facts::backup::Set;
 use crate::facts::file::text_of;
 use crate::facts::in_force::Away;

@@ -2,6 +2,7 @@
 
 use super::beside::Beside;
 use super::command::{expand, variables};
+use super::manifest::must_exist;
 use super::mounts::{
     Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over,
     tell_of_unknown_paths, to_wired, with_names,
@@ -502,6 +503,21 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
     Ok(references::judge(&Container { flags, present, reader: FileUser::ROOT }, question))
+}
+
+/// The paths of the host without which the API server that kubeadm makes of a file does not start: the files that its
+/// audit flags name, and what it mounts with a type that must exist.
+///
+/// # Errors
+///
+/// kubeadm refuses the file.
+pub fn needed_paths(text: &str) -> Result<Vec<String>, Refusal> {
+    let question = Question { files: &Files::new(), path: "", keeps: true, installs: true, webhook: None };
+    let Verdict { opened, written, .. } = judge(text, &question)?;
+    // The API server makes its log.
+    let log = written.map(|log| log.host);
+    let opened = opened.into_iter().map(|opened| opened.on_host).filter(|path| Some(path) != log.as_ref());
+    Ok(opened.chain(must_exist(text)).collect())
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.

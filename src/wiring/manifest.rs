@@ -10,7 +10,7 @@ use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::Existing;
-use crate::facts::file::FileUser;
+use crate::facts::file::{FileUser, Files};
 use crate::path::{clean, is_within, parent};
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
@@ -173,6 +173,12 @@ pub fn typed_volumes(text: &str) -> Vec<(Position, String, String)> {
     typed.collect()
 }
 
+/// The paths of volumes whose type says that something must be there already.
+pub(super) fn must_exist(text: &str) -> impl Iterator<Item = String> {
+    let typed = typed_volumes(text).into_iter().filter(|(.., kind)| !kind.ends_with("OrCreate"));
+    typed.map(|(_, path, _)| path)
+}
+
 /// The paths of the host that a pod mounts or, if it runs an API server, that its audit flags name. `None`: the text is no
 /// pod that can be read.
 pub fn host_paths(text: &str) -> Option<Vec<String>> {
@@ -183,6 +189,18 @@ pub fn host_paths(text: &str) -> Option<Vec<String>> {
     let mut paths: Vec<_> = volumes.iter().filter_map(path).collect();
     paths.extend(read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default());
     Some(paths)
+}
+
+/// The paths of the host without which the pod of an API server does not start: what its audit flags name, its log, and
+/// what it mounts with a type that must exist.
+///
+/// # Errors
+///
+/// The manifest cannot be read, or starts no API server.
+pub fn needed_paths(text: &str) -> Result<Vec<String>, Refusal> {
+    let question = Question { files: &Files::new(), path: "", keeps: true, installs: true, webhook: None };
+    let opened = judge(text, &question)?.on_host();
+    Ok(opened.into_iter().chain(must_exist(text)).collect())
 }
 
 /// What a manifest says about auditing.

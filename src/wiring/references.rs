@@ -53,6 +53,14 @@ pub struct Verdict {
     pub written: Option<Written>,
 }
 
+impl Verdict {
+    /// The paths of the host that the API server opens: the files, and the directory of the log.
+    pub(super) fn on_host(self) -> Vec<String> {
+        let log = self.written.map(|log| parent(&log.host).to_owned());
+        self.opened.into_iter().map(|opened| opened.on_host).chain(log).collect()
+    }
+}
+
 /// A container, as far as it matters which files the API server finds in it.
 pub(super) struct Container {
     pub flags: Flags,
@@ -229,13 +237,15 @@ pub struct Question<'a> {
     pub path: &'a str,
     /// The existing policy stays.
     pub keeps: bool,
+    /// A policy that is missing is installed.
+    pub installs: bool,
     /// Where the configuration names the webhook, if it does.
     pub webhook: Option<&'a str>,
 }
 
 /// Judges what an API server meets in its container.
 pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
-    let Question { files, path: origin, keeps, webhook } = *question;
+    let Question { files, path: origin, keeps, installs, webhook } = *question;
     let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
     let file = |flag: &str| container.flags.get(flag).filter(|path| is_known(path));
     // The log need not exist.
@@ -252,9 +262,9 @@ pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
         })
     });
     if let Some(policy) = file("audit-policy-file") {
-        // A policy that is missing is installed, and one that does not stay gets its owner.
+        // One that does not stay gets its owner.
         judge.gets_owner = !keeps;
-        judge.open(policy, &format!("{origin}: --audit-policy-file"), false);
+        judge.open(policy, &format!("{origin}: --audit-policy-file"), !installs);
         judge.gets_owner = false;
     }
     if let Some(path) = webhook_of(&container.flags) {
@@ -556,7 +566,7 @@ mod tests {
                 "tokenFile is /c/token (/h/token on the host), which does not exist",
             ),
         ] {
-            let question = Question { files: &files, path: "/m", keeps: false, webhook: None };
+            let question = Question { files: &files, path: "/m", keeps: false, installs: true, webhook: None };
             let verdict = manifest::judge(&pod(flags, mounts, ""), &question).unwrap();
             let found = [verdict.faults, verdict.missing].concat();
             assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
@@ -590,7 +600,7 @@ mod tests {
         ] {
             let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
             let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
+            let question = Question { files: &seen, path: "/m", keeps: true, installs: true, webhook: None };
             let verdict = manifest::judge(&pod(flags, mount, lines), &question).unwrap();
             assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
         }
@@ -602,7 +612,7 @@ mod tests {
                 file.snapshot.attributes.uid = uid;
             }
             let seen: Files = [(path, seen)].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
+            let question = Question { files: &seen, path: "/m", keeps: true, installs: true, webhook: None };
             assert_eq!(manifest::judge(&dropped, &question).unwrap().faults.is_empty(), is_right, "{uid}");
         }
     }
