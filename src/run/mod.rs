@@ -401,6 +401,24 @@ mod tests {
     use crate::node::testing::Node;
 
     #[test]
+    fn a_policy_is_asked_for_by_an_option_a_source_or_another_profile_than_the_default() {
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
+        let node = Node::with(&[("/srv/p.yaml", text)]);
+        let default = Config::default();
+        let stig = Config { profile: &PROFILES[4], ..default.clone() };
+        let sourced = Config { policy_source: "/srv/p.yaml".to_owned(), ..stig.clone() };
+        for (config, given, name, asked) in [
+            (&default, None, "profile default", Asked::Nobody),
+            (&stig, None, "profile stig", Asked::Configuration),
+            (&sourced, None, "/srv/p.yaml", Asked::Configuration),
+            (&sourced, Some("default"), "profile default", Asked::CommandLine),
+        ] {
+            let found = asked_policy(&node.root, config, given.map(Path::new)).unwrap();
+            assert_eq!((found.sources.base.name.as_str(), found.asked), (name, asked));
+        }
+    }
+
+    #[test]
     fn a_link_that_leads_the_api_server_elsewhere_explains_why_it_does_not_start() {
         let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
                         command: [kube-apiserver, --audit-policy-file=/etc/audit/now/p.yaml]\n    volumeMounts: [{mountPath: /etc/audit, \
