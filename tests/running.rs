@@ -418,6 +418,32 @@ fn a_policy_with_the_content_that_the_api_server_started_with_is_in_force() {
     assert!(told.lines().any(|line| line.starts_with("running   differs")), "{told}");
 }
 
+/// The file and the mark say one policy, and the API server has the one that was there when its container was restarted.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_policy_that_stood_there_only_while_the_container_was_restarted_is_told_and_mended() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "policy=/etc/kubernetes/audit-policy.yaml; run apply apply --wait 1m; age; cp $policy /mnt/policy
+         sed 's/Metadata/Request/' /mnt/policy >$policy; old=$(cat /mnt/pid); : >/mnt/restarts; kill -9 $old
+         until [ \"$(cat /mnt/pid)\" != $old ]; do sleep 0.05; done; settle; age; run edited status
+         cat /mnt/policy >$policy; run back status --output json; run verify verify
+         run heal apply --heal --wait 1m; settle; rm -r /var/log/pods; run after status --output json
+         touch $policy; run touched status --output json",
+    );
+    node.stdout("apply", 0);
+    node.stdout("edited", 3);
+    let running = node.json("back", 3)["running"].clone();
+    assert_eq!(running["state"], "differs", "{running}");
+    node.stdout("verify", 0);
+    assert!(node.stderr("verify").contains("started before this file was written"), "{}", node.stderr("verify"));
+    assert!(node.stdout("heal", 0).contains("manifest  edit "));
+    for run in ["after", "touched"] {
+        assert_eq!(node.json(run, 0)["running"]["state"], "ok", "{run}");
+    }
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {

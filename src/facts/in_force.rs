@@ -12,6 +12,12 @@ pub struct Running {
     pub now: SystemTime,
     /// When the manifest was written.
     pub manifest_written: SystemTime,
+    /// How often its container was restarted in its pod; `None` if the runtime keeps no log that tells.
+    pub restarts: Option<u32>,
+    /// When the kubelet started that runs now.
+    pub kubelet_started: Option<SystemTime>,
+    /// A run began that has not proved yet what it left.
+    pub is_unproved: bool,
     /// `None`: it runs with other flags than those of the manifest.
     pub holding: Option<Holding>,
 }

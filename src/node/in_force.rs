@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::apiserver;
+use super::pending;
 use super::pod::Container;
 use super::process;
 use super::root::Root;
@@ -43,9 +44,19 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
     };
     let manifest_written = root.written(&manifest.path)?;
     let started = apiserver::start_time(process).or_else(|| (unreadable("when it started"), None).1)?;
+    let restarts = container.log_of(process).map(|log| log.restarts);
     // An API server that ended meanwhile has nothing.
     apiserver::read_process(process.pid).filter(|now| now == process)?;
-    Some(Running { pid: process.pid, started, now: SystemTime::now(), manifest_written, holding })
+    Some(Running {
+        pid: process.pid,
+        started,
+        now: SystemTime::now(),
+        manifest_written,
+        restarts,
+        kubelet_started: apiserver::kubelet_start(),
+        is_unproved: matches!(pending::unproved_set(root), Ok(Some(_))),
+        holding,
+    })
 }
 
 /// The programs that read the log of a manifest, as `NAME (PID)`, if the configuration names another log.

@@ -95,7 +95,8 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         .map_err(|error| explained(root, &path, error, &advice))?;
     let warnings = doubts(root, &path, &advice);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
-    if pending::unproved_set(root)?.is_some()
+    if warnings.is_empty()
+        && pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
     {
         pending::end(root, &path);
