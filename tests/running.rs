@@ -444,6 +444,27 @@ fn a_policy_that_stood_there_only_while_the_container_was_restarted_is_told_and_
     }
 }
 
+/// The files that they lead to are older than the API server.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_link_that_leads_to_another_policy_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "run first apply; settle
+         policy=/etc/kubernetes/audit-policy.yaml; cp $policy /etc/kubernetes/v1.yaml
+         sed 's/Metadata/Request/' $policy >/etc/kubernetes/v2.yaml; ln -s v1.yaml $policy.new; mv -T $policy.new $policy
+         age; run apply apply --existing keep --wait 1m; settle; age; run right status --existing keep --output json
+         ln -s v2.yaml $policy.new; mv -T $policy.new $policy; run switched status --existing keep --output json
+         run mends apply --existing keep --wait 1m; settle; run after status --existing keep --output json",
+    );
+    node.stdout("apply", 0);
+    assert_eq!(node.json("right", 0)["running"]["state"], "ok");
+    assert_eq!(node.json("switched", 3)["running"]["state"], "differs");
+    assert!(node.stdout("mends", 0).contains("manifest  edit "));
+    assert_eq!(node.json("after", 0)["running"]["state"], "ok");
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {

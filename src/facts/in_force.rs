@@ -66,10 +66,12 @@ impl<T> Found<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamped {
     pub bytes: Vec<u8>,
-    /// When its content was written, as far as the file tells: programs can set this time.
+    /// When its content, or a link that leads to it, was written, as far as that tells: programs can set this time.
     pub written: SystemTime,
-    /// When its content, mode, owner or name was last changed.
+    /// When its content, mode, owner or name, or that of such a link, was last changed.
     pub touched: SystemTime,
+    /// When a directory on the way to it was last changed: another one may have taken its name.
+    pub around: SystemTime,
 }
 
 /// The log of an API server, against the path of the log.

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::stat::fstat;
+
 use super::apiserver;
 use super::pending;
 use super::pod::Container;
 use super::process;
-use super::root::Root;
+use super::root::{Root, kind_of, times};
 use super::storage::identity;
 use crate::config::Config;
 use crate::facts::file::{FileIdentity, FileKind, Text};
@@ -106,11 +108,20 @@ fn stamped(root: &Root, path: &str) -> Found<Stamped> {
 fn read_stamped(root: &Root, path: &str) -> Option<Stamped> {
     let fd = root.find(path).and_then(|found| root.reopen_found(path, &found)).ok()?;
     let mut file = File::from(fd);
-    let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let stat = fstat(&file).ok().filter(|stat| kind_of(stat) == FileKind::File)?;
     let mut bytes = Vec::new();
     file.by_ref().take(MAX_BYTES as u64).read_to_end(&mut bytes).ok()?;
-    let since = Duration::new(metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
-    Some(Stamped { bytes, written: metadata.modified().ok()?, touched: SystemTime::UNIX_EPOCH + since })
+    let (mut written, mut touched) = times(&stat)?;
+    let mut around = SystemTime::UNIX_EPOCH;
+    for stat in root.way(path).ok()? {
+        let (its_written, its_touched) = times(&stat)?;
+        if kind_of(&stat) == FileKind::Link {
+            (written, touched) = (written.max(its_written), touched.max(its_touched));
+        } else {
+            around = around.max(its_touched);
+        }
+    }
+    Some(Stamped { bytes, written, touched, around })
 }
 
 /// A file that a process has open for writing.
@@ -184,6 +195,44 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    /// A link has times of its own, and a directory does, too.
+    #[test]
+    fn the_times_of_a_file_are_also_those_of_the_links_that_lead_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let at = |path: &str| directory.path().join(path);
+        let touch = |path: &str, seconds: i64| {
+            let time = nix::sys::time::TimeSpec::new(seconds, 0);
+            let flags = nix::sys::stat::UtimensatFlags::NoFollowSymlink;
+            nix::sys::stat::utimensat(nix::fcntl::AT_FDCWD, &at(path), &time, &time, flags).unwrap();
+        };
+        fs::create_dir_all(at("v1")).unwrap();
+        fs::write(at("v1/file"), "text").unwrap();
+        touch("v1/file", 1000);
+        let look = || read_stamped(&root, "/current/link").unwrap();
+        symlink("file", at("v1/link")).unwrap();
+        symlink("v1", at("current")).unwrap();
+        for (link, directory, written) in [(900, 900, 1000), (1100, 900, 1100), (900, 1200, 1200)] {
+            touch("v1/link", link);
+            touch("current", directory);
+            let seconds = look().written.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+            assert_eq!(seconds, written, "{link} {directory}");
+        }
+        // Each time, only one of them changes, and no program can set the time of that.
+        let mut before = look();
+        for change in ["v1/link", "current"] {
+            while look().touched == before.touched {
+                touch(change, 900);
+            }
+            before = look();
+        }
+        while look().around == before.around {
+            fs::rename(at("v1"), at("v2")).unwrap();
+            fs::rename(at("v2"), at("v1")).unwrap();
+        }
+        assert_eq!(look().touched, before.touched);
+    }
 
     #[test]
     fn a_file_that_cannot_be_read_is_not_one_that_is_gone() {

@@ -216,8 +216,14 @@ fn look_at(
             )));
         }
     };
-    let is_written = is_later(running, held.written);
-    if !is_written && !is_later(running, held.touched) {
+    let (is_written, is_touched) = (is_later(running, held.written), is_later(running, held.touched));
+    if !is_written && !is_touched && is_marked == Some(false) && is_later(running, held.around) {
+        return Sight::Wrong(reason(format!(
+            "{path}: a directory on its path changed after the API server (process {pid}) started, and the mark of its pod \
+             names another content than this file has, so the API server may have that one"
+        )));
+    }
+    if !is_written && !is_touched {
         return Sight::Right;
     }
     // A time, the mode, the owner or the name of a file can change without its content, and the mark tells the content
@@ -329,6 +335,7 @@ mod tests {
             bytes: text.into(),
             written: at(written),
             touched: at(touched),
+            around: at(written),
         };
         HeldFile {
             path: POLICY.to_owned(),
@@ -407,6 +414,26 @@ mod tests {
                     assert_eq!(found.state, state, "{what} {written} {touched} {is_marked:?}: {found:?}");
                 }
             }
+        }
+    }
+
+    /// Many files of a healthy node lie in the same directory, so its time alone says nothing.
+    #[test]
+    fn a_directory_that_was_exchanged_is_told_by_the_mark() {
+        for (around, is_marked, state) in [
+            (900, None, State::Ok),
+            (900, Some(true), State::Ok),
+            // The container was restarted with it, or somebody named this file in the manifest.
+            (900, Some(false), State::Ok),
+            (1500, None, State::Ok),
+            (1500, Some(true), State::Ok),
+            (1500, Some(false), State::Differs),
+        ] {
+            let held = Stamped { bytes: b"a".to_vec(), written: at(900), touched: at(900), around: at(around) };
+            let files = vec![HeldFile { held: Found::This(held), ..file(None, Some("a")) }];
+            let holding = Holding { files, log: None };
+            let found = judge_marked(&running(900, Some(holding)), Some((POLICY, b"a")), &|_, _| is_marked);
+            assert_eq!(found.state, state, "{around} {is_marked:?}: {found:?}");
         }
     }
 
