@@ -16,7 +16,7 @@ pub struct Running {
     pub restarts: Option<u32>,
     /// When the kubelet started that runs now.
     pub kubelet_started: Option<SystemTime>,
-    /// A run began that has not proved yet what it left.
+    /// It started in a run that has not proved yet what it left.
     pub is_unproved: bool,
     /// `None`: it runs with other flags than those of the manifest.
     pub holding: Option<Holding>,

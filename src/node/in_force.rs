@@ -21,6 +21,7 @@ use crate::facts::in_force::{Found, HeldFile, HeldLog, Holding, LogState, Runnin
 use crate::facts::server::Process;
 use crate::path::parent;
 use crate::storage::rotation;
+use crate::time;
 use crate::wiring::manifest::{self, Auditing};
 use crate::yaml::tree::MAX_BYTES;
 
@@ -47,6 +48,7 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
     let manifest_written = root.written(&manifest.path)?;
     let started = apiserver::start_time(process).or_else(|| (unreadable("when it started"), None).1)?;
     let restarts = container.log_of(process).map(|log| log.restarts);
+    let unproved = pending::unproved_set(root).ok()?.and_then(|set| time::seconds(&set.when)).map(time::at);
     // An API server that ended meanwhile has nothing.
     apiserver::read_process(process.pid).filter(|now| now == process)?;
     Some(Running {
@@ -56,7 +58,7 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
         manifest_written,
         restarts,
         kubelet_started: apiserver::kubelet_start(),
-        is_unproved: matches!(pending::unproved_set(root), Ok(Some(_))),
+        is_unproved: unproved.is_some_and(|began| began <= started),
         holding,
     })
 }
@@ -93,6 +95,54 @@ fn look_inside(root: &Root, process: &Process, auditing: &Auditing) -> Option<Ho
     })
 }
 
+/// What shows that a file was written, even if its content is the same again.
+#[derive(Debug)]
+struct Stamp {
+    path: String,
+    /// Its identity, its size and its times; `None` if nothing can be seen there.
+    seen: Option<(FileIdentity, u64, SystemTime, SystemTime)>,
+}
+
+/// A manifest as a run left it, and the files that its API server is to start with.
+#[derive(Debug, Default)]
+pub struct LeftFiles {
+    manifest: String,
+    stamps: Vec<Stamp>,
+}
+
+impl LeftFiles {
+    /// What there is now, with this text of the manifest.
+    pub fn of(root: &Root, manifest: String) -> LeftFiles {
+        LeftFiles { stamps: Stamp::of(root, &manifest), manifest }
+    }
+
+    /// Whether the manifest has still the same text.
+    pub fn has(&self, manifest: Option<&Text>) -> bool {
+        manifest.is_some_and(|manifest| manifest.text == self.manifest)
+    }
+
+    /// The files that something wrote since, even if their content is the same again.
+    pub fn written_since(&self, root: &Root) -> Vec<&str> {
+        let changed = |stamp: &&Stamp| Stamp::see(root, &stamp.path) != stamp.seen;
+        self.stamps.iter().filter(changed).map(|stamp| stamp.path.as_str()).collect()
+    }
+}
+
+impl Stamp {
+    /// The stamps of the policy and of the webhook's kubeconfig that a manifest names.
+    fn of(root: &Root, manifest: &str) -> Vec<Stamp> {
+        let auditing = manifest::read_auditing(manifest).unwrap_or_default();
+        let paths = [auditing.policy, auditing.webhook].into_iter().flatten();
+        paths.map(|path| Stamp { seen: Stamp::see(root, &path), path }).collect()
+    }
+
+    fn see(root: &Root, path: &str) -> Option<(FileIdentity, u64, SystemTime, SystemTime)> {
+        let entry = root.stat(path).ok()??;
+        let (written, touched, _) = times_at(root, path)?;
+        Some((entry.identity, entry.size, written, touched))
+    }
+}
+
 /// A regular file with its times.
 fn stamped(root: &Root, path: &str) -> Found<Stamped> {
     match root.stat(path) {
@@ -108,10 +158,16 @@ fn stamped(root: &Root, path: &str) -> Found<Stamped> {
 fn read_stamped(root: &Root, path: &str) -> Option<Stamped> {
     let fd = root.find(path).and_then(|found| root.reopen_found(path, &found)).ok()?;
     let mut file = File::from(fd);
-    let stat = fstat(&file).ok().filter(|stat| kind_of(stat) == FileKind::File)?;
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
     let mut bytes = Vec::new();
     file.by_ref().take(MAX_BYTES as u64).read_to_end(&mut bytes).ok()?;
-    let (mut written, mut touched) = times(&stat)?;
+    let (written, touched, around) = times_at(root, path)?;
+    Some(Stamped { bytes, written, touched, around })
+}
+
+/// When the file at a path was written and touched, and when a directory around it was, as in [`Stamped`].
+fn times_at(root: &Root, path: &str) -> Option<(SystemTime, SystemTime, SystemTime)> {
+    let (mut written, mut touched) = times(&fstat(root.find(path).ok()?).ok()?)?;
     let mut around = SystemTime::UNIX_EPOCH;
     for stat in root.way(path).ok()? {
         let (its_written, its_touched) = times(&stat)?;
@@ -121,7 +177,7 @@ fn read_stamped(root: &Root, path: &str) -> Option<Stamped> {
             around = around.max(its_touched);
         }
     }
-    Some(Stamped { bytes, written, touched, around })
+    Some((written, touched, around))
 }
 
 /// A file that a process has open for writing.
@@ -232,6 +288,31 @@ mod tests {
             fs::rename(at("v2"), at("v1")).unwrap();
         }
         assert_eq!(look().touched, before.touched);
+    }
+
+    #[test]
+    fn a_policy_that_has_its_content_again_was_written() {
+        let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
+                        command: [kube-apiserver, --audit-policy-file=/p]\n    volumeMounts:\n    - {name: p, mountPath: /p}\n  \
+                        volumes:\n  - {name: p, hostPath: {path: /p}}\n";
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let (policy, other) = (directory.path().join("p"), directory.path().join("q"));
+        let put = |bytes: &str| fs::write(&policy, bytes).unwrap();
+        let again = || put("policy");
+        let anew = || fs::write(&other, "policy").and_then(|()| fs::rename(&other, &policy)).unwrap();
+        let chmod = || fs::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        put("policy");
+        for change in [&again as &dyn Fn(), &anew, &chmod, &|| fs::remove_file(&policy).unwrap()] {
+            let left = LeftFiles::of(&root, manifest.to_owned());
+            assert_eq!(left.written_since(&root), [""; 0]);
+            change();
+            // The kernel's clock for files has steps.
+            while left.written_since(&root).is_empty() && policy.exists() {
+                change();
+            }
+            assert_eq!(left.written_since(&root), ["/p"]);
+        }
     }
 
     #[test]

@@ -604,6 +604,11 @@ impl Before {
         Some(Before { processes, outgoing, hide, written, ..Before::default() })
     }
 
+    /// The manifest that the run writes, if it does.
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
+    }
+
     /// Also counts this process as one from before.
     pub fn exclude(&mut self, pid: Option<i32>) {
         self.processes.extend(pid.and_then(apiserver::read_process));
