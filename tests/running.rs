@@ -495,6 +495,38 @@ fn a_policy_that_is_written_back_during_the_wait_is_told_and_started_with_anew()
     assert_eq!((&status["running"]["state"], &status["unproved"]), (&json!("ok"), &Value::Null), "{status}");
 }
 
+/// The program restarts only the API server of its manifest.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn another_api_server_that_has_the_previous_policy_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "sed -i 's/- --secure-port/- --v=2\\n    &/' \"$manifest\"; settle; run first apply --wait 1m
+         second=/etc/kubernetes/manifests/second.yaml
+         sed '0,/name: kube-apiserver/s//name: second/; s/--v=2/--v=3/; /kube-audit-bootstrap.policy/d' \
+             \"$manifest\" >$second
+         /mnt/programs/kube-apiserver /mnt/bin/kube-apiserver $(sed -n 's/^ *- --/--/p' $second) <>/mnt/never \
+             4>>/var/log/kubernetes/audit/audit.log & other=$!; echo $other >/mnt/other
+         until grep -q audit-log-path /proc/$other/cmdline; do sleep 0.05; done
+         run before status --output json; age
+         sed 's/Metadata/Request/' /etc/kubernetes/audit-policy.yaml >/mnt/policy.yaml
+         run apply apply --policy /mnt/policy.yaml --wait 1m --output json
+         run after status --policy /mnt/policy.yaml --output json; kill $other",
+    );
+    let other = node.text("other").trim().to_owned();
+    let warnings = |run: &str| node.json(run, 0)["warnings"].to_string();
+    let second = "/etc/kubernetes/manifests/second.yaml";
+    for (run, has_previous) in [("before", false), ("apply", true), ("after", true)] {
+        let warnings = warnings(run);
+        let told = format!("this is the API server of {second}, which this program does not restart");
+        assert_eq!(warnings.contains(&told), has_previous, "{run}: {warnings}");
+        assert_eq!(warnings.contains(&format!("the API server (process {other}) started before")), run == "apply");
+        let log = format!("{second}: the API server of this file writes the same log, /var/log/kubernetes/audit/");
+        assert!(warnings.contains(&log), "{run}: {warnings}");
+    }
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {

@@ -3,6 +3,8 @@
 
 use std::time::SystemTime;
 
+use super::file::Text;
+
 /// The one API server of the manifest that runs here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
@@ -20,6 +22,14 @@ pub struct Running {
     pub is_unproved: bool,
     /// `None`: it runs with other flags than those of the manifest.
     pub holding: Option<Holding>,
+}
+
+/// Another API server of this node.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    pub manifest: Text,
+    /// `None` if none of this manifest is known to run with its flags.
+    pub running: Option<Running>,
 }
 
 /// What an API server that runs with the flags of the manifest has.

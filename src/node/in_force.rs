@@ -17,7 +17,7 @@ use super::root::{Root, kind_of, times};
 use super::storage::identity;
 use crate::config::Config;
 use crate::facts::file::{FileIdentity, FileKind, Text};
-use crate::facts::in_force::{Found, HeldFile, HeldLog, Holding, LogState, Running, Stamped};
+use crate::facts::in_force::{Found, HeldFile, HeldLog, Holding, LogState, Neighbour, Running, Stamped};
 use crate::facts::server::Process;
 use crate::path::parent;
 use crate::storage::rotation;
@@ -61,6 +61,19 @@ pub fn look(root: &Root, manifest: &Text) -> Option<Running> {
         is_unproved: unproved.is_some_and(|began| began <= started),
         holding,
     })
+}
+
+/// The API servers of the manifests beside that of `own`, if they audit.
+pub fn neighbours(root: &Root, beside: &[Text], own: Option<&Running>) -> Vec<Neighbour> {
+    let audits = |manifest: &&Text| {
+        let flags = manifest::read_auditing(&manifest.text).map(|auditing| auditing.flags);
+        flags.is_ok_and(|flags| flags.contains_key("audit-policy-file"))
+    };
+    let is_other = |running: &Running| running.holding.is_some() && own.is_none_or(|own| own.pid != running.pid);
+    let found = beside.iter().filter(audits);
+    found
+        .map(|manifest| Neighbour { manifest: manifest.clone(), running: look(root, manifest).filter(is_other) })
+        .collect()
 }
 
 /// The programs that read the log of a manifest, as `NAME (PID)`, if the configuration names another log.

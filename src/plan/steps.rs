@@ -11,6 +11,7 @@ use crate::audit::log::may_be_events;
 use crate::audit::policy;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, FileKind, Owner, Seen, Text, lossy, text_of};
+use crate::facts::in_force::Neighbour;
 use crate::facts::{Facts, Paths, Targets, Typed, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
@@ -478,6 +479,7 @@ impl Planner<'_> {
                 }
             }
         }
+        self.tell_of_neighbours(&file.after.text);
         self.edit(Step::Manifest, file);
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
         if is_edited && !is_known && self.config().cluster {
@@ -523,6 +525,32 @@ impl Planner<'_> {
         let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
         let reasons = judge(running, "", &|_| None).reasons.into_iter();
         self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
+    }
+
+    /// Says what another API server of this node has of the same policy and log. The program restarts only its own.
+    fn tell_of_neighbours(&mut self, manifest: &str) {
+        let own = read_auditing(manifest).unwrap_or_default();
+        let facts = self.facts;
+        for Neighbour { manifest, running } in &facts.neighbours {
+            let (path, its) = (&manifest.path, read_auditing(&manifest.text).unwrap_or_default());
+            if let Some(log) = its.log.filter(|log| Some(log) == own.log.as_ref()) {
+                self.warn(format!(
+                    "{path}: the API server of this file writes the same log, {log}, so each of the two rotates and removes \
+                     files of the other; name another file in its --audit-log-path"
+                ));
+            }
+            let after = |path: &str| self.policy_after(path).0;
+            let found = running.as_ref().map(|running| judge(running, &manifest.text, &after));
+            let reasons = found.map(|found| found.reasons).unwrap_or_default();
+            let about_policy = reasons.into_iter().filter(|reason| Some(&reason.path) == own.policy.as_ref());
+            for reason in about_policy.collect::<Vec<_>>() {
+                self.warn(format!(
+                    "{}; this is the API server of {path}, which this program does not restart: set an annotation of its \
+                     pod there to another value, and the kubelet does",
+                    reason.text
+                ));
+            }
+        }
     }
 
     /// Must the API server be restarted, so that it has what the files say? `is_written`: the plan writes the policy.
