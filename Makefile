@@ -87,6 +87,7 @@ test-program: check judge
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
 	tests/demo.sh $(RELEASE) quietly
+	tests/sarif.sh $(RELEASE)
 	tests/bench/bench.sh $(RELEASE) 3
 
 judge: build ## Judge each case's files, and the program's edits of many kubeadm files, by Kubernetes' own YAML reader

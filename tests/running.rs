@@ -1023,3 +1023,32 @@ fn what_is_no_log_among_the_logs_is_not_opened() {
         |line: &&&str| line.contains("= ") && (line.contains("</dev/zero") || line.contains("14-00-00.000.log>"));
     assert_eq!(opened.iter().filter(planted).collect::<Vec<_>>(), [] as [&&str; 0]);
 }
+
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_restore_that_would_stop_the_api_server_is_refused() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}\npolicy: {path: /etc/a/p.yaml}",
+        0,
+        "run first apply --wait 1m; settle
+         sed -i 's,/etc/a/,/etc/b/,' /etc/kube-audit-bootstrap/config.yaml; run second apply --wait 1m; settle
+         rm /etc/a/p.yaml; cp \"$manifest\" /mnt/before
+         run refused restore; run preview restore --dry-run; cp \"$manifest\" /mnt/after
+         run forced restore --force; cp \"$manifest\" /mnt/back",
+    );
+    for run in ["first", "second"] {
+        node.stdout(run, 0);
+    }
+    let told = "--audit-policy-file is /etc/a/p.yaml, which does not exist";
+    node.stdout("refused", 1);
+    let error = node.stderr("refused");
+    assert!(error.contains("nothing was put back: ") && error.contains(told), "{error}");
+    assert!(error.contains("run kube-audit-bootstrap restore --force"), "{error}");
+    let preview = node.stdout("preview", 3);
+    assert!(preview.contains("restore would put nothing back: ") && preview.contains(told), "{preview}");
+    assert_eq!(node.text("after"), node.text("before"));
+    // The way on that the error names.
+    let forced = node.stdout("forced", 0);
+    assert!(forced.contains("the API server will not start: ") && forced.contains(told), "{forced}");
+    assert!(node.text("back").contains("--audit-policy-file=/etc/a/p.yaml"));
+}

@@ -33,7 +33,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap::{Parser, Subcommand};
 
-use common::{Common, Outcome, outcome_of, without_mask};
+use common::{Common, Outcome, TEXT_AND_JSON, outcome_of, without_mask};
 
 use crate::run::guard;
 
@@ -91,7 +91,11 @@ pub fn main() -> ExitCode {
     };
     log::init(cli.common.verbose);
     let mut out = String::new();
+    let quotes_node = !matches!(cli.verb, Verb::Policy(_) | Verb::Render(_));
     let result = execute(cli, &mut out);
+    if quotes_node {
+        out = secrets::hide_shapes(&out);
+    }
     // If the reader is gone (`| head`), the job is done all the same.
     let _ = std::io::stdout().lock().write_all(out.as_bytes());
     let outcome = result.unwrap_or_else(|error| {
@@ -103,6 +107,10 @@ pub fn main() -> ExitCode {
 
 /// Runs the verb. What it prints on stdout goes to `out`.
 fn execute(cli: Cli, out: &mut String) -> Result<Outcome> {
+    cli.common.check_output(match &cli.verb {
+        Verb::Policy(verb) => verb.formats(),
+        _ => TEXT_AND_JSON,
+    })?;
     without_mask(|| match cli.verb {
         Verb::Apply(verb) => verb.run(&cli.common, out),
         Verb::Plan(verb) => verb.run(&cli.common, out),

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::node::root::Root;
 use crate::render::{self, Ingredients, Snippet};
 use crate::run::misuse::Misuse;
-use crate::run::{manifest_path, policy_text};
+use crate::run::{manifest_path, policy_text, webhook_files};
 use crate::yaml::fields::Severity;
 
 /// Print a snippet for cloud-init, Cluster API, kind, Flatcar, image builders, systemd or a log shipper
@@ -59,14 +59,19 @@ impl RenderArgs {
             }
             false => String::new(),
         };
+        let (files, told) = match self.kind.mounts_webhook(&config) {
+            true => webhook_files(&root, &config).map(|(files, verdict)| (files, verdict.warnings))?,
+            false => Default::default(),
+        };
         let facts = Ingredients {
             config: &config,
             configuration: read.as_ref().map(|(_, text)| text.as_str()),
             policy: &policy,
             manifest: &manifest,
+            files: &files,
         };
         let text = render::render(self.kind, &facts).map_err(Misuse)?;
-        let warnings = render::warnings(self.kind, &config);
+        let warnings = [render::warnings(self.kind, &config, &files), told].concat();
         warn(common, &warnings);
         if common.json() {
             out.push_str(&format!("{:#}\n", json!({"text": text, "warnings": warnings})));

@@ -10,6 +10,7 @@ use crate::audit::version::Version;
 use crate::storage::forecast::Share;
 use crate::storage::unit::{FileSystem, MountSource};
 use crate::yaml::fields::{Decoder, Severity, join, likely};
+use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, Position};
 
 pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
@@ -113,7 +114,9 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
             "log" => decode_log(node, &mut config.log, decoder),
             "webhook" => config.webhook = decode_webhook(node, decoder),
             "kubeadm" => {
-                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster", "required"]) {
+                for (name, node) in
+                    decoder.mapping(node, "kubeadm", &["configs", "patches", "cluster", "required"])
+                {
                     let switch = match name {
                         "cluster" => Some(("kubeadm.cluster", &mut config.cluster)),
                         "required" => Some(("kubeadm.required", &mut config.kubeadm_required)),
@@ -121,6 +124,10 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                     };
                     if let Some((name, switch)) = switch {
                         *switch = decoder.boolean(node, name).unwrap_or(*switch);
+                        continue;
+                    }
+                    if name == "patches" {
+                        config.kubeadm_patches = decoder.string(node, "kubeadm.patches");
                         continue;
                     }
                     let items = decoder.list(node, "kubeadm.configs");
@@ -224,6 +231,14 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
             "device" => device = decoder.string(node, &path),
             "format" => format = read_word(decoder, node, &path, &["ext4", "xfs"]),
             "group" => {
+                let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+                if let (Type::Str, Some(name)) = (resolve(node), node.scalar().filter(|name| is_name(name))) {
+                    let message = format!(
+                        "{path} must be the number of a group, not its name; write the one that getent group {name} shows"
+                    );
+                    decoder.error(node.position, message);
+                    continue;
+                }
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),

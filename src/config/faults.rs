@@ -22,6 +22,10 @@ impl Config {
         for (name, path) in paths.filter_map(|(name, path)| path.map(|path| (name, path))) {
             faults.extend(path_fault(name, path).map(|fault| (name.to_owned(), fault)));
         }
+        if let Some(path) = &self.kubeadm_patches {
+            let fault = path_fault("kubeadm.patches", path.trim_end_matches('/'));
+            faults.extend(fault.map(|fault| ("kubeadm.patches".to_owned(), fault)));
+        }
         if self.policy_source != "default" {
             let fault = path_fault("policy.source", &self.policy_source);
             faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
@@ -82,7 +86,7 @@ impl Config {
         }
         let flags = flags::from_pairs(self.flags());
         let would_fail = flags::faults(&flags, self.kubernetes_version);
-        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
+        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), with_fields(&fault.to_string()))));
         faults
     }
 }
@@ -140,11 +144,29 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
     }
 }
 
+/// A message with the field of each flag that it names: the user wrote fields, and no flags.
+fn with_fields(message: &str) -> String {
+    let mut parts = message.split("--audit-");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(part.len());
+        text += &field_of(&part[..end]);
+        text += &part[end..];
+    }
+    text
+}
+
 /// The field of the configuration that sets a flag.
 fn field_of(flag: &str) -> String {
     let flag = flag.strip_prefix("audit-").unwrap_or(flag);
     let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));
+    if flag == "policy-file" {
+        return "policy.path".to_owned();
+    }
     let field = match option {
+        "config-file" => "configFile",
+        "initial-backoff" => "initialBackoff",
+        "truncate-enabled" => "truncate.enabled",
         "maxage" => "maxAge",
         "maxbackup" => "maxBackup",
         "maxsize" => "maxSize",

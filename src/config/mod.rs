@@ -4,6 +4,7 @@
 
 mod decode;
 mod faults;
+pub mod misuse;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -147,12 +148,24 @@ pub struct Storage {
     pub headroom: Option<Share>,
 }
 
+impl Storage {
+    /// The directory on another disk that is mounted at the log directory, if it is one.
+    pub fn bind(&self) -> Option<&String> {
+        match &self.source {
+            Some(MountSource::Bind(path)) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `None`: the version is found on the node.
     pub kubernetes_version: Option<Version>,
     pub existing: Existing,
+    /// Refuse a policy that stays if the API server reads it in another way than it says. Only `--strict` sets it.
+    pub strict: bool,
     /// Where the policy is installed.
     pub policy_path: String,
     /// The path of a file on the node, or `default`.
@@ -162,6 +175,8 @@ pub struct Config {
     pub storage: Storage,
     /// `None`: those of [`KUBEADM_CONFIGS`] that exist.
     pub kubeadm_configs: Option<Vec<String>>,
+    /// The directory that kubeadm gets with its own `--patches`.
+    pub kubeadm_patches: Option<String>,
     /// If the program is called as kubeadm: do not start kubeadm if the node can't be prepared.
     pub kubeadm_required: bool,
     /// Also edit the cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`.
@@ -187,6 +202,7 @@ impl Default for Config {
         Config {
             kubernetes_version: None,
             existing: Existing::Replace,
+            strict: false,
             policy_path: "/etc/kubernetes/audit-policy.yaml".to_owned(),
             policy_source: "default".to_owned(),
             log: Log {
@@ -210,6 +226,7 @@ impl Default for Config {
             webhook: None,
             storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
+            kubeadm_patches: None,
             kubeadm_required: true,
             cluster: true,
             manifest_path: None,
@@ -517,8 +534,19 @@ mod tests {
             ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
             ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),
             ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
-            ("log: {maxBackup: -1}", "3:18: --audit-log-maxbackup must be 0 or more"),
-            ("log: {batch: {maxSize: 0}}", "3:24: --audit-log-batch-max-size must be more than 0"),
+            ("log: {maxBackup: -1}", "3:18: log.maxBackup must be 0 or more"),
+            ("log: {batch: {maxSize: 0}}", "3:24: log.batch.maxSize must be more than 0"),
+            ("log: {truncate: {enabled: true, maxEventSize: 20971520}}", "log.truncate.maxEventSize"),
+            (
+                "storage: {group: adm}",
+                "3:18: storage.group must be the number of a group, not its name; write the one that getent group adm shows",
+            ),
+            ("kubeadm: {configs: /x}", "3:20: kubeadm.configs must be a list, not a string (\"/x\"); write [/x]"),
+            (
+                "policy: /x",
+                "3:9: policy must be a mapping of fields, not a string (\"/x\"); write it as {path: ...}",
+            ),
+            ("kubeadm: {patches: p}", "3:20: kubeadm.patches must be an absolute path"),
             ("log: {batch: {maxWait: soon}}", "3:24: log.batch.maxWait \"soon\" is not a duration"),
             ("log: {batch: {throttleQPS: fast}}", "3:28: log.batch.throttleQPS must be a number"),
             ("log: {batch: {throttleQPS: 1e99}}", "3:28: log.batch.throttleQPS must be a number"),
@@ -537,7 +565,7 @@ mod tests {
                 "log: {path: /var/log/audit.log}",
                 "3:13: log.path must be in a directory of its own, not in /var/log:",
             ),
-            ("log: {path: /usr/x/audit.log}", "3:13: log.path must be in a directory of its own, not in /usr/x:"),
+            ("log: {path: /usr/x/audit.log}", "3:13: log.path must not be in /usr/x, a place of the system"),
             ("kubeadm: {configs: [k]}", "kubeadm.configs[] must be an absolute path"),
             ("restart: {drain: 31s}", "3:18: restart.drain \"31s\" must be from 0s to 30s"),
             ("storage: {group: 4294967295}", "3:18: storage.group 4294967295 is not the number of a group"),

@@ -131,6 +131,8 @@ pub struct Record {
     pub attributes: Attributes,
     /// The name of the copy in the backup, if there was a file.
     pub file: Option<String>,
+    /// The fingerprint of that copy. Backups of older versions have none.
+    pub copied: Option<u64>,
     /// The fingerprint of the file that the run wrote, if it wrote one.
     pub written: Option<u64>,
     /// The fingerprints of what later runs made of that, whose backups were removed because of their age.

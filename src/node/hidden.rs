@@ -96,7 +96,9 @@ impl Hide {
             .map_err(|errno| root.error("hide the new manifest beside", &slot.path, errno));
         let content = content.and_then(|()| {
             let content = root.read(&hidden_path(&slot.path)?, MAX_BYTES)?;
-            content.with_context(|| format!("{}: something removes what is hidden", slot.path))
+            content.with_context(|| {
+                format!("{}: something removes what is hidden, so the manifest is not hidden", slot.path)
+            })
         });
         let content = content.inspect_err(|_| {
             // The first error is the one to report.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::container::is_same;
+use super::kubelet_unit;
 use super::process;
 use super::root::{Root, leads_to};
 use crate::audit::flags;
@@ -167,7 +168,7 @@ impl Kubelet {
         }
         Ok(match root.stat(path)?.map(|entry| entry.kind) {
             Some(FileKind::Directory) if is_same(root, path, parent(manifest)) => Reads::Directory,
-            Some(FileKind::Directory) => Reads::Not { path: Some(path.clone()) },
+            Some(FileKind::Directory) => Reads::Elsewhere { directory: path.clone() },
             _ if path == manifest => Reads::File,
             // Another name of the same file would keep the previous text when the manifest is replaced.
             Some(_) if leads_to(root, path, &root.real(manifest)?)? => Reads::File,
@@ -214,8 +215,8 @@ pub fn pod_logs(root: &Root) -> String {
     Kubelet::of(root).map_or_else(|_| POD_LOGS.to_owned(), |kubelet| kubelet.pod_logs)
 }
 
-/// The words of the kubelet's command line: of the running kubelet, or else those in the files from which the units of
-/// Kubernetes' packages take its flags, in their order.
+/// The words of the kubelet's command line: of the running kubelet, or else of its units. Without a unit, those in the
+/// files from which the units of Kubernetes' packages take its flags, in their order.
 fn words(root: &Root) -> Vec<String> {
     let running = || {
         let kubelets = process::running().filter(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid));
@@ -225,6 +226,10 @@ fn words(root: &Root) -> Vec<String> {
         Some(words.into_iter().skip(1).collect())
     };
     root.is_host().then(running).flatten().unwrap_or_else(|| {
+        let units = kubelet_unit::read(root);
+        if let Some(words) = units.words {
+            return words;
+        }
         let texts = FLAG_FILES.iter().filter_map(|path| root.text(path).ok()?).map(|file| file.text);
         let values = |text: String| -> Vec<String> {
             let values = text.lines().filter_map(|line| line.trim_start().split_once('='));
@@ -232,8 +237,16 @@ fn words(root: &Root) -> Vec<String> {
             let words = values.flat_map(|value| value.split(SEPARATORS)).filter(|word| !word.is_empty());
             words.map(str::to_owned).collect()
         };
-        texts.flat_map(values).collect()
+        let words = |value: &String| value.split(SEPARATORS).map(str::to_owned).collect::<Vec<_>>();
+        let of_units = units.values.iter().flat_map(words).filter(|word| !word.is_empty());
+        of_units.chain(texts.flat_map(values)).collect()
     })
+}
+
+/// The places of the kubelet's flags that are not read, and why. None, if a kubelet runs.
+pub fn unread(root: &Root) -> Vec<String> {
+    let runs = || process::running().any(|(pid, name)| name == "kubelet" && process::is_kubelet(pid));
+    if root.is_host() && runs() { Vec::new() } else { kubelet_unit::read(root).unread }
 }
 
 /// The value of a flag among the kubelet's words, as it reads them. A kubelet with other words than flags ends, so a word
@@ -301,6 +314,7 @@ mod tests {
     #[test]
     fn how_the_kubelet_reads_a_manifest_does_not_depend_on_links_in_its_path() {
         let no = |path: &str| Reads::Not { path: Some(path.to_owned()) };
+        let elsewhere = || Reads::Elsewhere { directory: "/etc/pods".to_owned() };
         for (path, manifest, expected) in [
             ("/etc/pods", "/etc/pods/a.yaml", Reads::Directory),
             ("/etc/pods", "/etc/link/a.yaml", Reads::Directory),
@@ -312,9 +326,9 @@ mod tests {
             ("/etc/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/short/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/etc/one.yaml", "/etc/pods/a.yaml", Reads::File),
-            ("/etc/pods", "/etc/pods/b/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/etc/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/srv/m", no("/etc/pods")),
+            ("/etc/pods", "/etc/pods/b/a.yaml", elsewhere()),
+            ("/etc/pods", "/etc/a.yaml", elsewhere()),
+            ("/etc/pods", "/srv/m", elsewhere()),
             ("/etc/none", "/etc/pods/a.yaml", no("/etc/none")),
             ("/etc/pods/b.yaml", "/etc/pods/a.yaml", no("/etc/pods/b.yaml")),
             ("", "/etc/pods/a.yaml", Reads::Not { path: None }),

@@ -4,7 +4,7 @@
 //!   says where a path of the node leads. [`names`] has the names of the temporary files beside a file, [`leftovers`]
 //!   removes those that a run has left. [`opening`] opens a file only if it is of the expected kind.
 //! * [`observe`] reads everything that a plan depends on, [`container`] where a path leads in the API server's
-//!   container, [`kubelet`] the kubelet's configuration, and [`storage`] the file system of the log directory.
+//!   container, [`kubelet`] the kubelet's configuration (`kubelet_unit`: its units), and [`storage`] the file system of the log directory.
 //! * [`transaction`] executes changes: all of them, or none. [`obstacle`] finds out what stands in their way.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
 //!   not proved yet.
@@ -35,6 +35,7 @@ pub mod hidden;
 pub mod in_force;
 pub mod kubectl;
 pub mod kubelet;
+mod kubelet_unit;
 pub mod leaving;
 pub mod leftovers;
 pub mod lock;

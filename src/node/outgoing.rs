@@ -66,6 +66,9 @@ struct Canary {
     messages: Tail,
 }
 
+/// The log target of the progress lines of a wait, which are printed without `-v`.
+pub const PROGRESS: &str = "progress";
+
 /// The process that watches.
 #[derive(Debug)]
 enum Client {
@@ -79,7 +82,12 @@ impl Outgoing {
     pub fn of(process: Process, events: EventSink, container: &Container) -> Outgoing {
         let canary = match events {
             EventSink::Log(_) => Canary::begin(&process, container)
-                .inspect_err(|error| log::info!("can't watch the running API server: {error:#}"))
+                .inspect_err(|error| {
+                    log::info!(
+                        target: PROGRESS,
+                        "the program can't watch the API server that runs, so it leaves its end to the kubelet: {error:#}"
+                    );
+                })
                 .ok(),
             EventSink::None | EventSink::Elsewhere => None,
         };

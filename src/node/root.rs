@@ -27,6 +27,7 @@ use super::names::temporary_name;
 use super::opening::reopen;
 use crate::facts::backup::{fingerprint, fingerprint_on};
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
+use crate::facts::obstacle::Lock;
 use crate::path::{program, typed};
 use crate::yaml::tree::MAX_BYTES;
 
@@ -231,9 +232,21 @@ impl Root {
         fd.is_ok_and(|fd| label::attribute(fd, c"system.posix_acl_access").is_ok_and(|found| found.is_some()))
     }
 
+    /// The attribute of chattr(1) that keeps the file or directory at `path` from changes. `None`: it has none, or the file
+    /// system knows none.
+    pub fn lock(&self, path: &str) -> Option<Lock> {
+        let fd = self.find(path).and_then(|found| self.reopen_found(path, &found)).ok()?;
+        label::lock(fd)
+    }
+
     /// The names in the directory `path`, sorted, without `.` and `..`. `None` if nothing is there. A name that isn't
     /// UTF-8 is left out, with a warning.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
+        self.list_or_tell(path, "ignoring a file name that isn't UTF-8; rename the file")
+    }
+
+    /// As [`Root::list`], with the warning of a name that isn't UTF-8.
+    pub fn list_or_tell(&self, path: &str, warning: &str) -> Result<Option<Vec<String>>> {
         let failed = |errno| self.error("list", path, errno);
         let fd = match self.open_directory(path) {
             Ok(fd) => fd,
@@ -245,9 +258,7 @@ impl Root {
             match entry.map_err(failed)?.file_name().to_str() {
                 Ok("." | "..") => {}
                 Ok(name) => names.push(name.to_owned()),
-                Err(_) => {
-                    log::warn!("{}: ignoring a file name that isn't UTF-8; rename the file", self.shown(path))
-                }
+                Err(_) => log::warn!("{}: {warning}", self.shown(path)),
             }
         }
         names.sort_unstable();
@@ -566,7 +577,11 @@ impl Root {
 
     /// An error if `path` is not of the expected kind.
     pub(super) fn expect(&self, path: &str, kind: FileKind, expected: FileKind) -> Result<()> {
-        ensure!(kind == expected, "{} is {kind}, not {expected}; move it away", self.shown(path));
+        ensure!(
+            kind == expected,
+            "{} is {kind}, not {expected}; correct the path, or, if nothing needs what is there, move it away",
+            self.shown(path)
+        );
         Ok(())
     }
 
@@ -892,7 +907,9 @@ fn describe(errno: Errno) -> anyhow::Error {
         Errno::EROFS => "; mount it read-write",
         Errno::ENOSPC | Errno::EDQUOT => "; make room",
         Errno::ELOOP => "; its links lead in a circle, or there are too many: correct the links",
-        Errno::ENOTDIR => "; a part of this path should be a directory: move the file there away",
+        Errno::ENOTDIR => {
+            "; a part of this path should be a directory: correct the path, or, if nothing needs the file there, move it away"
+        }
         Errno::EBUSY | Errno::EXDEV => {
             "; something is mounted there: change the mounted file or directory instead"
         }
@@ -902,7 +919,7 @@ fn describe(errno: Errno) -> anyhow::Error {
     anyhow!("{}{next}", errno.desc())
 }
 
-/// The extended attribute `security.selinux`, for which nix has no calls.
+/// The extended attribute `security.selinux`, and the attributes of chattr(1), for which nix has no calls.
 #[allow(unsafe_code)]
 mod label {
     use std::ffi::CStr;
@@ -910,6 +927,8 @@ mod label {
 
     use nix::errno::Errno;
     use nix::libc;
+
+    use crate::facts::obstacle::Lock;
 
     const NAME: &CStr = c"security.selinux";
 
@@ -935,6 +954,23 @@ mod label {
             }
             Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(None),
             Err(errno) => Err(errno),
+        }
+    }
+
+    /// The attribute of an open file that keeps it from changes.
+    pub fn lock(fd: impl AsFd) -> Option<Lock> {
+        // As in linux/fs.h.
+        const IMMUTABLE: libc::c_int = 0x10;
+        const APPEND_ONLY: libc::c_int = 0x20;
+        // Whatever the type says, the kernel writes an int; there is room for a long.
+        let mut flags: [libc::c_int; 2] = [0; 2];
+        // SAFETY: the kernel writes one int into `flags`, which lives until the call returns.
+        let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FS_IOC_GETFLAGS as _, flags.as_mut_ptr()) };
+        Errno::result(done).ok()?;
+        match flags[0] {
+            flags if flags & IMMUTABLE != 0 => Some(Lock::Immutable),
+            flags if flags & APPEND_ONLY != 0 => Some(Lock::AppendOnly),
+            _ => None,
         }
     }
 

@@ -80,8 +80,9 @@ pub fn execute_hiding(
     }
     if let Some((path, obstacle)) = obstacle::first(root, changes)? {
         bail!(
-            "{}: {obstacle}; nothing was written; run kube-audit-bootstrap plan, which says what to do",
-            root.shown(path)
+            "{}: {obstacle}; nothing was written; {}, and run this again",
+            root.shown(path),
+            obstacle.remedy(path, &root.on_machine())
         );
     }
     let set = backup::begin(root, changes, why, now)?;

@@ -47,6 +47,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         kubeadm: Vec::new(),
         cluster: None,
         unreadable: Vec::new(),
+        unnamed: Vec::new(),
         joined: false,
         distribution: None,
         is_agent: false,
@@ -78,7 +79,7 @@ pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
 }
 
 pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Result<Plan> {
-    let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+    let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned(), asked: Asked::Nobody };
     plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 

@@ -384,6 +384,9 @@ pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Res
     let plan = run.survey()?;
     // A repair that was interrupted before its proof is continued.
     let is_whole = pending::unproved_set(root)?.is_none() && !needs_repair(&plan);
+    if is_whole && plan.role != Role::ControlPlane {
+        return Ok(Look::Leave(format!("there is no API server to repair: this is {}", plan.role.description())));
+    }
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
 }

@@ -4,14 +4,14 @@
 //! * [`Run`] is one run of the program. [`apply`] changes the node, [`prove`] proves that its API server audits,
 //!   [`restore`] puts back what was changed, and [`status`] reports what is in place.
 //! * [`guard`] watches over a run that hides the manifest from the kubelet.
-//! * [`given`] reads the files that the user names on this machine; [`misuse`] marks the user's mistakes.
+//! * [`given`] reads the files that the user names on this machine, and `named` looks at what is named on the node.
 //!
 //! Nothing here writes to stdout. Progress lines of a wait go to stderr; warnings about the node are returned.
 
 pub mod apply;
 pub mod given;
 pub mod guard;
-pub mod misuse;
+mod named;
 pub mod prove;
 pub mod restore;
 pub mod status;
@@ -21,14 +21,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
+pub use crate::config::misuse;
 use misuse::Misuse;
 
 use crate::audit;
 use crate::audit::version::Version;
-use crate::config::{Config, Existing};
-use crate::facts::file::Files;
+use crate::config::{self, Config, Existing};
+use crate::facts::file::{Files, Seen};
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
 use crate::node::{container, kubelet, observe, obstacle};
@@ -37,9 +38,9 @@ use crate::plan::identify::identify;
 use crate::plan::patches;
 use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
-use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
-use crate::wiring::manifest;
-use crate::wiring::references::Question;
+use crate::plan::{Asked, Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
+use crate::wiring::references::{Question, Verdict};
+use crate::wiring::{Wanted, kubeadm, manifest};
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -112,14 +113,21 @@ impl Run<'_> {
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
+        named::check(root, &intent)?;
         let mut facts = observe::observe(root, config, self.required)?;
-        let role = expected_role(&facts);
-        let unplannable = |error: anyhow::Error| Unplannable { role, why: format!("{error:#}") };
+        let expected = expected_role(&facts);
+        let unplannable = |role: Role| {
+            move |error: anyhow::Error| Unplannable {
+                role,
+                is_misuse: error.chain().any(|cause| cause.is::<Misuse>()),
+                why: format!("{error:#}"),
+            }
+        };
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts).map_err(unplannable)?;
+            let mut identity = identify(&intent, facts).map_err(unplannable(expected))?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -128,19 +136,24 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable)?;
+            let role = identity.role;
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role))?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
         let (wiring, lenient) = settle(root, &mut facts, |facts| &mut facts.files, judge)?;
         log::info!("this is {}", wiring.role.description());
+        if wiring.role != Role::Worker {
+            named::check_paths(root, config, &wiring.paths)?;
+        }
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
             Role::Worker => &default_policy(),
             _ => self.policy.text(root, config)?,
         };
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
+        let role = wiring.role;
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         Ok(plan)
@@ -174,6 +187,8 @@ fn settle<K, V>(
 pub struct Unplannable {
     /// The role that the files let expect.
     role: Role,
+    /// The configuration is wrong on this node.
+    pub is_misuse: bool,
     why: String,
 }
 
@@ -204,7 +219,7 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
         &mut Files::new(),
         |files| files,
         |files| {
-            let question = Question { files, path, keeps: true, webhook: None };
+            let question = Question { files, path, keeps: true, installs: true, webhook: None };
             let mut verdict = manifest::judge(&text.text, &question).map_err(|refusal| anyhow!("{refusal}"))?;
             let asked = std::mem::take(&mut verdict.asked);
             Ok((verdict, asked))
@@ -224,9 +239,42 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
+/// What the kubeconfig of the webhook names, and what an API server with the settings would meet there, on a node whose
+/// files are below `root`.
+///
+/// # Errors
+///
+/// The API server would not start with this kubeconfig.
+pub fn webhook_files(root: &Root, config: &Config) -> Result<(Files, Verdict)> {
+    let mut files = Files::new();
+    let webhook = config.places.get("webhook.configFile").map(String::as_str);
+    let verdict = settle(
+        root,
+        &mut files,
+        |files| files,
+        |files| {
+            let question = Question { files, path: config::DEFAULT_PATH, keeps: false, installs: true, webhook };
+            let mut verdict = kubeadm::judge_settings(&Wanted::of(config, files), &question);
+            let asked = std::mem::take(&mut verdict.asked);
+            Ok((verdict, asked))
+        },
+    )?;
+    // What else is in their directories on the node is not known, so that no directory is mounted as a whole.
+    for seen in files.values_mut() {
+        if let Seen::File(file) = seen {
+            file.beside.push("unknown".to_owned());
+        }
+    }
+    match verdict.faults.as_slice() {
+        [] => Ok((files, verdict)),
+        faults => bail!("{}", faults.join("\n")),
+    }
+}
+
 /// The default policy.
 fn default_policy() -> PolicyText {
-    PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() }
+    let name = "the policy of profile default".to_owned();
+    PolicyText { name, text: audit::policy::DEFAULT.to_owned(), asked: Asked::Nobody }
 }
 
 /// The policy to install: the file of the command line (`given`), the configuration's, or the default policy.
@@ -236,11 +284,19 @@ fn default_policy() -> PolicyText {
 /// The file can't be read, or `policy.source` does not exist (a [`Misuse`]).
 pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result<PolicyText> {
     match (given, config.policy_source.as_str()) {
-        (Some(path), _) if path.as_os_str() == "default" => Ok(default_policy()),
-        (Some(path), _) => Ok(PolicyText { name: path.display().to_string(), text: given::read(path)? }),
+        (Some(path), _) if path.as_os_str() == "default" => {
+            Ok(PolicyText { asked: Asked::CommandLine, ..default_policy() })
+        }
+        (Some(path), _) => Ok(PolicyText {
+            name: path.display().to_string(),
+            text: given::read(path)?,
+            asked: Asked::CommandLine,
+        }),
         (None, "default") => Ok(default_policy()),
-        (None, path) => match root.text(path)? {
-            Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
+        (None, path) => match named::file(root, "policy.source", path, "audit-policy.yaml")
+            .and_then(|()| root.text(path))?
+        {
+            Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text, asked: Asked::Configuration }),
             None => Err(Misuse(format!(
                 "{}: policy.source does not exist; create it, or name a policy with --policy",
                 root.shown(path)

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::guard;
 use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
+use crate::audit::policy::read::Reading;
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
@@ -26,14 +27,14 @@ use crate::node::{in_force, kubelet, observe, obstacle, pending, restore, transa
 use crate::plan::in_force::{State, judge};
 use crate::plan::obstacle::meet_back;
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
-use crate::plan::way_back::{Present, RollBack};
+use crate::plan::way_back::{Around, Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
+use crate::yaml::fields::Severity;
 use crate::yaml::tree::MAX_BYTES;
 
-/// The log target of the progress lines of a wait, which are printed without `-v`.
-pub const PROGRESS: &str = "progress";
+pub use crate::node::outgoing::PROGRESS;
 
 /// How long to wait for events of what the cluster does anyway: leases are renewed every 10 s at least.
 const RARE: Duration = Duration::from_secs(25);
@@ -598,7 +599,13 @@ impl Before {
             let ends =
                 outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
             let hide = Hide::of(root, path, traces, ends);
-            hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
+            hide.inspect_err(|why| {
+                log::info!(
+                    target: PROGRESS,
+                    "{path}: the kubelet sees the new manifest at once, so the API server may be away for 10 to 15 s more: {why:#}"
+                );
+            })
+            .ok()
         });
         let written = text_of(bytes).ok().map(str::to_owned);
         Some(Before { processes, outgoing, hide, written, ..Before::default() })
@@ -820,15 +827,19 @@ pub fn prove_or_go_back(
         pending::mark_rollback(root, None)?;
     }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
-    let ended = match problems.as_slice() {
+    Ok(Verdict::PutBack(format!("{why}; {}", end_of_rollback(path, id, &but, &problems))))
+}
+
+/// How a rollback ended, for people. `but`: what it left.
+fn end_of_rollback(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
+    match problems {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
             "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \
              at {path}, and run restore {id} --dry-run, which shows what else is to be put back",
             problems.iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("; ")
         ),
-    };
-    Ok(Verdict::PutBack(format!("{why}; {ended}")))
+    }
 }
 
 /// Rolls back the files of the backup `id`, and returns what was done, and what there was before. `drain`: as for
@@ -845,8 +856,13 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
     let is_in_cluster = restore.cluster_stays.is_some()
         || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
+    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
     let beside = super::restore::beside(root, kubelet::Kubelet::of(root).ok().as_ref(), path, manifest.as_ref());
-    let mut back = way_back::roll_back(restore, path, present, &beside);
+    let around = Around { beside: &beside, kubeadm: &[], real: &real };
+    let mut back = way_back::roll_back(restore, path, present, &around);
+    if let Err(unstarted) = super::restore::judge(root, path, present, &back.changes) {
+        log::warn!("the API server that is put back does not start: {}", unstarted.why);
+    }
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!(
             "{path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl stop \
@@ -913,8 +929,8 @@ fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let text = if root.is_stand_in(path) { None } else { root.text(path)? };
     let text =
         text.with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
-    let (policy, findings) = policy::read::parse(&text.text, None);
-    let why = || match findings.first() {
+    let (policy, findings) = policy::read::parse_as(&text.text, None, Reading::AsServed);
+    let why = || match findings.iter().find(|finding| finding.severity == Severity::Error) {
         Some(finding) => format!("{path}:{finding}"),
         None => format!("{path}: this is not a policy; run kube-audit-bootstrap apply"),
     };

@@ -6,11 +6,13 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{Oracle, Random, number};
+use crate::audit::policy::Policy;
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
-use crate::audit::policy::read::parse;
+use crate::audit::policy::findings::Finding;
+use crate::audit::policy::read::{Reading, parse, parse_as};
 use crate::audit::version::Version;
 use crate::yaml;
-use crate::yaml::fields::{Finding, Severity};
+use crate::yaml::fields::Severity;
 
 /// Requests for each policy.
 const REQUESTS: usize = 20;
@@ -513,6 +515,11 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
         }
         let about_it = ["unknown field", "is there twice", "<< brings in a field"];
         let lenient = answer["lenient"] == true;
+        // What is kept is explained as the API server reads it.
+        let served = parse_as(text, Some(oracle.version), Reading::AsServed).0;
+        if let Some(Err(how)) = served.map(|served| same_decisions(&served, &answer, requests)) {
+            return Outcome::Differs(how);
+        }
         if lenient && about_it.iter().any(|about| told.contains(about)) {
             return Outcome::Same("taken leniently, and refused by us for that");
         }
@@ -537,10 +544,18 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
     if answer["lenient"] == true {
         return Outcome::Differs("taken leniently, and accepted by us".to_owned());
     }
+    match same_decisions(&policy, &answer, requests) {
+        Ok(matched) => Outcome::Pairs(matched),
+        Err(how) => Outcome::Differs(how),
+    }
+}
+
+/// The number of requests for which a rule decides, if both sides decide the same for each.
+fn same_decisions(policy: &Policy, answer: &Value, requests: &[Request]) -> Result<usize, String> {
     let mut matched = 0;
     for (i, request) in requests.iter().enumerate() {
         let theirs = &answer["decisions"][i];
-        let ours = evaluate(&policy, request);
+        let ours = evaluate(policy, request);
         matched += usize::from(ours.rule.is_some());
         let mut stages: Vec<_> =
             theirs["omitStages"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -553,10 +568,10 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
             || stages != our_stages
             || theirs["omitManagedFields"] != ours.omit_managed_fields
         {
-            return Outcome::Differs(format!("{request:?}: {theirs}, and {ours:?} by us"));
+            return Err(format!("{request:?}: {theirs}, and {ours:?} by us"));
         }
     }
-    Outcome::Pairs(matched)
+    Ok(matched)
 }
 
 #[test]

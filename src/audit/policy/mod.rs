@@ -1,11 +1,22 @@
 //! The audit policy (`audit.k8s.io/v1`), as types.
 //!
-//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes.
-//! * [`evaluate`] finds the rule that decides how a request is recorded.
+//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes. [`findings`] is
+//!   the table of all that they can find, and [`allow`] reads the comments that allow a finding.
+//! * [`evaluate`] finds the rule that decides how a request is recorded. [`floor`] has the requests that each log
+//!   needs.
+//! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and [`bodies`] what is
+//!   secret. [`cover`] compares two rules.
 
+pub mod allow;
+mod bodies;
+mod cover;
 pub mod evaluate;
+pub mod findings;
+pub mod floor;
+pub mod identity;
 pub mod lint;
 pub mod read;
+pub mod words;
 
 use std::fmt;
 
@@ -63,6 +74,8 @@ impl fmt::Display for Stage {
 pub struct Word {
     pub text: String,
     pub position: Position,
+    /// The byte offset in the file after it.
+    pub end: usize,
 }
 
 /// A policy: the first rule that matches a request decides. If no rule matches, the request is not recorded.
@@ -77,6 +90,8 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub position: Position,
+    /// The byte offset in the file after its last value.
+    pub end: usize,
     pub level: Level,
     pub users: Vec<Word>,
     pub user_groups: Vec<Word>,
@@ -95,7 +110,9 @@ pub struct Rule {
 pub struct GroupResources {
     /// `""` is the core group. `"*"` is every group, from Kubernetes 1.36 on.
     pub group: String,
+    /// Where the group is written, or else the entry.
     pub position: Position,
+    pub end: usize,
     pub resources: Vec<Word>,
     pub resource_names: Vec<Word>,
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{document, log, source};
 use crate::audit::policy::evaluate::{self, Decision, Request, Target};
+use crate::audit::policy::read::Reading;
 use crate::audit::policy::{self, Level};
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, kubernetes_version};
@@ -25,7 +26,8 @@ pub struct Explain {
     /// The user who makes the request
     #[arg(long, value_name = "NAME")]
     user: String,
-    /// A group of the user; may be repeated. system:authenticated and the groups of a service account are always added
+    /// A group of the user; may be repeated. system:authenticated and the groups of a service account and of a node are
+    /// always added
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// The verb, such as get, list or create; for a path the HTTP method, in lower case
@@ -49,6 +51,9 @@ pub struct Explain {
     /// The Kubernetes version to check the policy for; the default is as for `policy check`
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
+    /// Refuse a policy that the API server reads in another way than it says, instead of a warning
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Explain {
@@ -56,11 +61,12 @@ impl Explain {
         let (request, warnings) = self.request()?;
         let (name, text, version) = source(self.file, common)?;
         let version = self.kubernetes_version.or(version);
-        let findings = policy::lint::check(&text, version);
+        let reading = if self.strict { Reading::Strict } else { Reading::AsServed };
+        let (policy, findings) = policy::lint::check_as(&text, version, reading);
         if !common.json() {
             log(&name, &findings);
         }
-        let Some(policy) = policy::read::parse(&text, version).0 else {
+        let Some(policy) = policy else {
             if common.json() {
                 let _ = writeln!(out, "{:#}", document(&name, false, &findings));
             }
@@ -106,7 +112,10 @@ impl Explain {
             verb: self.verb.clone(),
             target,
         };
-        warnings.extend(policy::lint::doubts(&request));
+        if let Some(why) = policy::words::refusal(&request) {
+            return Err(Misuse(why).into());
+        }
+        warnings.extend(policy::words::doubts(&request));
         Ok((request, warnings))
     }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod report;
 
 use std::path::PathBuf;
 
@@ -9,12 +10,13 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::common::{Common, Outcome, Overrides, run_of};
+use super::common::{Common, Outcome, OutputFormat, Overrides, TEXT_AND_JSON, run_of};
+use crate::audit::policy::findings::Finding;
 use crate::audit::version::Version;
 use crate::plan::Occasion;
 use crate::run::given;
 use crate::run::misuse::Misuse;
-use crate::yaml::fields::{Finding, Severity};
+use crate::yaml::fields::Severity;
 
 /// Check an audit policy, or explain what it does with a request
 #[derive(Debug, Subcommand)]
@@ -24,6 +26,16 @@ pub enum PolicyVerb {
 }
 
 impl PolicyVerb {
+    /// What the verb can print.
+    pub fn formats(&self) -> &'static [OutputFormat] {
+        match self {
+            PolicyVerb::Check(_) => {
+                &[OutputFormat::Text, OutputFormat::Json, OutputFormat::Sarif, OutputFormat::Github]
+            }
+            _ => TEXT_AND_JSON,
+        }
+    }
+
     /// Runs the verb. What it prints on stdout goes to `out`.
     ///
     /// # Errors
@@ -56,20 +68,7 @@ fn log(name: &str, findings: &[Finding]) {
 }
 
 fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
-    let findings: Vec<_> = findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "severity": match finding.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                },
-                "line": finding.position.line,
-                "column": finding.position.column,
-                "message": finding.message,
-            })
-        })
-        .collect();
+    let findings: Vec<_> = findings.iter().map(|finding| report::finding(name, finding)).collect();
     json!({"file": name, "accepted": accepted, "findings": findings})
 }
 
@@ -104,7 +103,7 @@ mod tests {
         };
         let good = file(
             "good",
-            "omitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
+            "# kube-audit-bootstrap: allow PA121 PA122\nomitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
         );
         let bad = file(
             "bad",
@@ -132,6 +131,7 @@ mod tests {
         let mut explain = contract::shape("explain");
         let explain = explain.as_object_mut().unwrap();
         explain.extend(check.as_object().unwrap().clone());
+        explain.remove("files").unwrap();
         // A good policy has no findings.
         explain.insert("findings".to_owned(), json!([]));
         let mut of_resource = explain.clone();
