@@ -738,8 +738,56 @@ mod tests {
     };
     use super::*;
     use crate::config::Config;
+    use crate::facts::in_force::{Found, HeldFile, Holding, Running, Stamped};
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
+
+    /// The program restarts only the API server of its own manifest.
+    #[test]
+    fn an_api_server_beside_is_told_what_it_does_not_have() {
+        let config = config("");
+        let (mut facts, targets) = audited(&config);
+        let own = facts.manifest.clone().unwrap();
+        let audited = read_auditing(&own.text).unwrap();
+        let (policy, log) = (audited.policy.unwrap(), audited.log.unwrap());
+        let there = targets.policies[&policy].as_ref().unwrap().bytes.clone();
+        let at = |seconds| std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let (told, one_log) =
+            ("this is the API server of /m/b.yaml", "/m/b.yaml: the API server of this file writes");
+        for (its_log, held, expected) in [
+            (log.as_str(), None, [false, true]),
+            (&log, Some(there.as_slice()), [false, true]),
+            (&log, Some(b"previous"), [true, true]),
+            ("/var/log/b.log", Some(b"previous"), [true, false]),
+        ] {
+            let held =
+                held.map(|held| Stamped { bytes: held.to_vec(), written: at(1), touched: at(1), around: at(1) });
+            let running = held.map(|held| {
+                let (held, there) = (Found::This(held), Found::This(there.clone()));
+                let files = vec![HeldFile { path: policy.clone(), held, there }];
+                Running {
+                    pid: 8,
+                    started: at(5),
+                    now: at(900),
+                    manifest_written: at(1),
+                    restarts: Some(0),
+                    kubelet_started: None,
+                    is_unproved: false,
+                    holding: Some(Holding { files, log: None }),
+                }
+            });
+            let manifest = Text {
+                path: "/m/b.yaml".to_owned(),
+                text: own.text.replace(&log, its_log).replace("name: kube-apiserver", "name: b"),
+                ..own.clone()
+            };
+            facts.neighbours = vec![Neighbour { manifest, running }];
+            let plan = planned(&config, &facts, &targets);
+            let found = [told, one_log].map(|words| plan.warnings.iter().any(|warning| warning.contains(words)));
+            assert_eq!(found, expected, "{its_log}: {:?}", plan.warnings);
+            assert!(plan.is_empty(), "{:?}", plan.changes);
+        }
+    }
 
     #[test]
     fn what_a_node_needs_depends_on_the_occasion() {
