@@ -418,6 +418,115 @@ fn a_policy_with_the_content_that_the_api_server_started_with_is_in_force() {
     assert!(told.lines().any(|line| line.starts_with("running   differs")), "{told}");
 }
 
+/// The file and the mark say one policy, and the API server has the one that was there when its container was restarted.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_policy_that_stood_there_only_while_the_container_was_restarted_is_told_and_mended() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "policy=/etc/kubernetes/audit-policy.yaml; run apply apply --wait 1m; age; cp $policy /mnt/policy
+         sed 's/Metadata/Request/' /mnt/policy >$policy; old=$(cat /mnt/pid); : >/mnt/restarts; kill -9 $old
+         until [ \"$(cat /mnt/pid)\" != $old ]; do sleep 0.05; done; settle; age; run edited status
+         cat /mnt/policy >$policy; run back status --output json; run verify verify
+         run heal apply --heal --wait 1m; settle; rm -r /var/log/pods; run after status --output json
+         touch $policy; run touched status --output json",
+    );
+    node.stdout("apply", 0);
+    node.stdout("edited", 3);
+    let running = node.json("back", 3)["running"].clone();
+    assert_eq!(running["state"], "differs", "{running}");
+    node.stdout("verify", 0);
+    assert!(node.stderr("verify").contains("started before this file was written"), "{}", node.stderr("verify"));
+    assert!(node.stdout("heal", 0).contains("manifest  edit "));
+    for run in ["after", "touched"] {
+        assert_eq!(node.json(run, 0)["running"]["state"], "ok", "{run}");
+    }
+}
+
+/// The files that they lead to are older than the API server.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_link_that_leads_to_another_policy_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "run first apply; settle
+         policy=/etc/kubernetes/audit-policy.yaml; cp $policy /etc/kubernetes/v1.yaml
+         sed 's/Metadata/Request/' $policy >/etc/kubernetes/v2.yaml; ln -s v1.yaml $policy.new; mv -T $policy.new $policy
+         age; run apply apply --existing keep --wait 1m; settle; age; run right status --existing keep --output json
+         ln -s v2.yaml $policy.new; mv -T $policy.new $policy; run switched status --existing keep --output json
+         run mends apply --existing keep --wait 1m; settle; run after status --existing keep --output json",
+    );
+    node.stdout("apply", 0);
+    assert_eq!(node.json("right", 0)["running"]["state"], "ok");
+    assert_eq!(node.json("switched", 3)["running"]["state"], "differs");
+    assert!(node.stdout("mends", 0).contains("manifest  edit "));
+    assert_eq!(node.json("after", 0)["running"]["state"], "ok");
+}
+
+/// The API server may have started with another one. Neither the file nor the mark of its pod tells that later.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_policy_that_is_written_back_during_the_wait_is_told_and_started_with_anew() {
+    let policy = "/etc/kubernetes/audit-policy.yaml";
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        &format!(
+            ": >/mnt/deaf; run apply apply --wait 1m & apply=$!
+             until grep -q 'it answers' /mnt/apply/stderr; do sleep 0.1; done
+             age; cp {policy} /mnt/policy; sed 's/Metadata/Request/' /mnt/policy >{policy}; cat /mnt/policy >{policy}
+             rm /mnt/deaf; wait $apply; run verify verify; run told status --output json
+             run again apply --wait 1m; cp /mnt/pid /mnt/second; run status status --output json"
+        ),
+    );
+    node.stdout("apply", 1);
+    let stderr = node.stderr("apply");
+    assert!(
+        stderr.contains(&format!("not as this run left it: {policy}: something else changed this")),
+        "{stderr}"
+    );
+    assert!(node.stderr("verify").contains("started before this file was written"), "{}", node.stderr("verify"));
+    let told = node.json("told", 3);
+    assert_eq!((&told["running"]["state"], told["unproved"].is_string()), (&json!("differs"), true), "{told}");
+    assert!(node.stdout("again", 0).contains("manifest  edit "));
+    let status = node.json("status", 0);
+    assert_eq!((&status["running"]["state"], &status["unproved"]), (&json!("ok"), &Value::Null), "{status}");
+}
+
+/// The program restarts only the API server of its manifest.
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn another_api_server_that_has_the_previous_policy_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}",
+        0,
+        "sed -i 's/- --secure-port/- --v=2\\n    &/' \"$manifest\"; settle; run first apply --wait 1m
+         second=/etc/kubernetes/manifests/second.yaml
+         sed '0,/name: kube-apiserver/s//name: second/; s/--v=2/--v=3/; /kube-audit-bootstrap.policy/d' \
+             \"$manifest\" >$second
+         /mnt/programs/kube-apiserver /mnt/bin/kube-apiserver $(sed -n 's/^ *- --/--/p' $second) <>/mnt/never \
+             4>>/var/log/kubernetes/audit/audit.log & other=$!; echo $other >/mnt/other
+         until grep -q audit-log-path /proc/$other/cmdline; do sleep 0.05; done
+         run before status --output json; age
+         sed 's/Metadata/Request/' /etc/kubernetes/audit-policy.yaml >/mnt/policy.yaml
+         run apply apply --policy /mnt/policy.yaml --wait 1m --output json
+         run after status --policy /mnt/policy.yaml --output json; kill $other",
+    );
+    let other = node.text("other").trim().to_owned();
+    let warnings = |run: &str| node.json(run, 0)["warnings"].to_string();
+    let second = "/etc/kubernetes/manifests/second.yaml";
+    for (run, has_previous) in [("before", false), ("apply", true), ("after", true)] {
+        let warnings = warnings(run);
+        let told = format!("this is the API server of {second}, which this program does not restart");
+        assert_eq!(warnings.contains(&told), has_previous, "{run}: {warnings}");
+        assert_eq!(warnings.contains(&format!("the API server (process {other}) started before")), run == "apply");
+        let log = format!("{second}: the API server of this file writes the same log, /var/log/kubernetes/audit/");
+        assert!(warnings.contains(&log), "{run}: {warnings}");
+    }
+}
+
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]
 fn what_cannot_be_proved_is_put_back_in_the_cluster_too() {

@@ -21,7 +21,7 @@ use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
 use file::{Attributes, FileKind, FileUser, Files, Owner, Snapshot, Text};
-use in_force::Running;
+use in_force::{Neighbour, Running};
 use obstacle::Obstacle;
 
 /// What a plan is made from.
@@ -62,6 +62,8 @@ pub struct Facts {
     pub files: Files,
     /// The API server that runs here, if it is known.
     pub running: Option<Running>,
+    /// The other API servers that audit by manifests beside.
+    pub neighbours: Vec<Neighbour>,
     /// The programs that read the log of the manifest, if the configuration names another one.
     pub readers: Vec<String>,
     /// The paths that an interrupted run may have changed.

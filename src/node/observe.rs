@@ -76,6 +76,11 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let reads = kubelet.reads(root, &manifest_path).unwrap_or_default();
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
+    let beside = match reads {
+        Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
+        Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
+    };
+    let running = manifest.as_ref().and_then(|manifest| in_force::look(root, manifest));
     Ok(Facts {
         unnamed: match manifest.is_none() && kubeadm.is_empty() {
             true => unnamed(root, configured),
@@ -83,10 +88,6 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         },
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: match reads {
-            Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
-            Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
-        },
         kubelet: KubeletFacts {
             config: kubelet.config,
             fault: kubelet.fault,
@@ -95,7 +96,9 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
             has_url: kubelet.has_url,
             eviction: kubelet.eviction,
         },
-        running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
+        neighbours: in_force::neighbours(root, &beside, running.as_ref()),
+        beside,
+        running,
         readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),
         manifest,

@@ -218,9 +218,12 @@ impl Root {
     /// When the content of what is at `path` was last changed, as far as the file tells; `None` if nothing can be seen
     /// there.
     pub fn written(&self, path: &str) -> Option<SystemTime> {
-        let stat = fstat(self.find(path).ok()?).ok()?;
-        let since = Duration::new(stat.st_mtime.try_into().ok()?, stat.st_mtime_nsec.try_into().ok()?);
-        SystemTime::UNIX_EPOCH.checked_add(since)
+        times(&fstat(self.find(path).ok()?).ok()?).map(|(written, _)| written)
+    }
+
+    /// The links and directories by which `path` leads to what is there.
+    pub(super) fn way(&self, path: &str) -> nix::Result<Vec<FileStat>> {
+        self.walk(path, true).map(|place| place.way).map_err(|stop| stop.errno)
     }
 
     /// Does an access control list say more about the file or directory at `path` than its mode does?
@@ -349,7 +352,7 @@ impl Root {
             let names = path.split('/').chain([end]).filter(|name| !name.is_empty());
             names.rev().map(str::to_owned).collect()
         };
-        let (mut rest, mut links) = (names(path), 0);
+        let (mut rest, mut links, mut way) = (names(path), 0, Vec::new());
         // The directories above the one that was reached, from the root directory on, and the one that was reached.
         let (mut above, mut at): (Vec<Found>, Found) = (Vec::new(), self.top()?);
         while let Some(name) = rest.pop() {
@@ -362,6 +365,9 @@ impl Root {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let fd = openat(&at.fd, name.as_str(), flags, Mode::empty())?;
             let stat = fstat(&fd)?;
+            if matches!(kind_of(&stat), FileKind::Link | FileKind::Directory) {
+                way.push(stat);
+            }
             match kind_of(&stat) {
                 FileKind::Link if !rest.is_empty() || follow => {
                     if !self.follows(&at.stat, &stat) {
@@ -382,12 +388,12 @@ impl Root {
                 FileKind::Directory => above.push(std::mem::replace(&mut at, Found { fd, stat, name })),
                 _ if rest.is_empty() => {
                     let path = path_of(&above, &[&at.name, &name]);
-                    return Ok(Place { path, directory: Some(at.fd), found: Found { fd, stat, name } });
+                    return Ok(Place { path, way, directory: Some(at.fd), found: Found { fd, stat, name } });
                 }
                 _ => return Err(Errno::ENOTDIR.into()),
             }
         }
-        Ok(Place { path: path_of(&above, &[&at.name]), directory: None, found: at })
+        Ok(Place { path: path_of(&above, &[&at.name]), way, directory: None, found: at })
     }
 
     /// The root directory as the start of a search.
@@ -602,6 +608,15 @@ impl Root {
     }
 }
 
+/// When the content of a file was last changed, as far as it tells, and when anything of it was. `None` if these are no
+/// times.
+pub(super) fn times(stat: &FileStat) -> Option<(SystemTime, SystemTime)> {
+    let at = |seconds: i64, rest: i64| {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.try_into().ok()?, rest.try_into().ok()?))
+    };
+    Some((at(stat.st_mtime, stat.st_mtime_nsec)?, at(stat.st_ctime, stat.st_ctime_nsec)?))
+}
+
 /// What a search reached, or passed: a descriptor that only stands for it, and its name.
 struct Found {
     fd: OwnedFd,
@@ -620,6 +635,8 @@ fn path_of(above: &[Found], names: &[&str]) -> String {
 struct Place {
     /// The path of it, without links.
     path: String,
+    /// The links and directories that the search passed.
+    way: Vec<FileStat>,
     directory: Option<OwnedFd>,
     found: Found,
 }
@@ -871,7 +888,7 @@ fn plain_attributes(stat: &FileStat) -> Attributes {
     Attributes::new(stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)
 }
 
-fn kind_of(stat: &FileStat) -> FileKind {
+pub(super) fn kind_of(stat: &FileStat) -> FileKind {
     FileKind::of(stat.st_mode)
 }
 

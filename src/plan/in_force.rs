@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::change::Change;
 use crate::facts::file::Text;
-use crate::facts::in_force::{Away, Found, HeldFile, HeldLog, LogState, Running, Stamped};
+use crate::facts::in_force::{Away, Found, HeldFile, HeldLog, LogState, Running};
 use crate::path::parent;
 use crate::wiring::Refusal;
 use crate::wiring::manifest::read_auditing;
@@ -205,10 +205,8 @@ fn look_at(
         }
     };
     let is_marked = is_marked(file, wanted);
-    // Without a mark, nothing tells whether the process has the content that an edit in place left.
-    let is_certain = |held: &Stamped| new.is_some() || is_marked.is_some() || !is_later(running, held.written);
     let held = match &file.held {
-        Found::This(held) if held.bytes == wanted && is_certain(held) => held,
+        Found::This(held) if held.bytes == wanted => held,
         Found::This(_) | Found::Nothing => return Sight::Wrong(stale()),
         // A restart might not help.
         Found::Unreadable => {
@@ -218,21 +216,40 @@ fn look_at(
             )));
         }
     };
-    if !is_later(running, held.touched.max(held.written)) {
+    let (is_written, is_touched) = (is_later(running, held.written), is_later(running, held.touched));
+    if !is_written && !is_touched && is_marked == Some(false) && is_later(running, held.around) {
+        return Sight::Wrong(reason(format!(
+            "{path}: a directory on its path changed after the API server (process {pid}) started, and the mark of its pod \
+             names another content than this file has, so the API server may have that one"
+        )));
+    }
+    if !is_written && !is_touched {
         return Sight::Right;
     }
-    // A time, the mode, the owner or the name of a file can change without its content. The mark of a manifest that was
-    // written later is not that of this process.
-    let is_rewritten = is_later(running, held.written) && is_later(running, running.manifest_written);
+    // A time, the mode, the owner or the name of a file can change without its content, and the mark tells the content
+    // with which the process started.
     match is_marked {
-        Some(true) if !is_rewritten => Sight::Right,
-        Some(_) => Sight::Wrong(stale()),
-        None => Sight::Doubtful(reason(format!(
+        Some(true) if is_started_with_mark(running) => Sight::Right,
+        Some(true) if is_written => Sight::Wrong(stale()),
+        Some(false) => Sight::Wrong(stale()),
+        // Nothing tells whether the process has the content that an edit in place left.
+        None if is_written && new.is_none() => Sight::Wrong(stale()),
+        Some(true) | None => Sight::Doubtful(reason(format!(
             "{path}: something touched this file after the API server (process {pid}) started; if it changed the content, \
              and not only the mode or the owner, the API server does not have it yet: restart it, with crictl stop \
              $(crictl ps -q --name kube-apiserver)"
         ))),
     }
+}
+
+/// Does the mark in the manifest tell what the process started with? Only the first process of a pod did surely start
+/// with that: one that the kubelet restarted read what was there then, and so did one whose run was not proved.
+fn is_started_with_mark(running: &Running) -> bool {
+    let Running { started, manifest_written, restarts, kubelet_started, is_unproved, .. } = *running;
+    // After a boot, the container runtime may have forgotten its restarts.
+    let is_revived = kubelet_started.is_some_and(|kubelet| manifest_written < kubelet && kubelet < started);
+    let is_first = restarts.map_or(started <= manifest_written + SETTLED, |restarts| restarts == 0);
+    is_first && !is_revived && !is_unproved && !is_later(running, manifest_written)
 }
 
 fn tell_of_log(pid: i32, HeldLog { path, state }: &HeldLog) -> Option<Reason> {
@@ -297,7 +314,7 @@ pub fn restart_for_policy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::in_force::Holding;
+    use crate::facts::in_force::{Holding, Stamped};
 
     const POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
 
@@ -307,7 +324,10 @@ mod tests {
     }
 
     fn running(manifest_written: u64, holding: Option<Holding>) -> Running {
-        Running { pid: 7, started: at(1000), now: at(2000), manifest_written: at(manifest_written), holding }
+        let (restarts, kubelet_started) = (Some(0), Some(at(100)));
+        let (started, now, manifest_written) = (at(1000), at(2000), at(manifest_written));
+        let is_unproved = false;
+        Running { pid: 7, started, now, manifest_written, restarts, kubelet_started, is_unproved, holding }
     }
 
     fn file(held: Option<(&str, u64, u64)>, there: Option<&str>) -> HeldFile {
@@ -315,6 +335,7 @@ mod tests {
             bytes: text.into(),
             written: at(written),
             touched: at(touched),
+            around: at(written),
         };
         HeldFile {
             path: POLICY.to_owned(),
@@ -363,6 +384,56 @@ mod tests {
             let found = judge_marked(&running(manifest, Some(holding)), new, &|_, _| is_marked);
             assert_eq!(found.state, state, "{held:?} {there:?} {new:?} {is_marked:?} {manifest}: {found:?}");
             assert_eq!(found.reasons.is_empty(), state == Ok, "{found:?}");
+        }
+    }
+
+    /// The kubelet starts a container anew with what the files say then.
+    #[test]
+    fn the_mark_tells_only_what_the_first_process_of_its_pod_started_with() {
+        use State::{Differs, Ok, Unknown};
+        let first = || running(900, None);
+        for (what, running) in [
+            ("restarted", Running { restarts: Some(1), ..first() }),
+            ("much later than the manifest", Running { restarts: None, manifest_written: at(800), ..first() }),
+            ("after a boot", Running { kubelet_started: Some(at(950)), ..first() }),
+            ("not proved", Running { is_unproved: true, ..first() }),
+            ("a later manifest", Running { manifest_written: at(1500), ..first() }),
+        ] {
+            for (running, (written, touched), states) in [
+                (&first(), (900, 900), [Ok, Ok, Ok]),
+                (&first(), (1500, 1500), [Unknown, Ok, Differs]),
+                (&first(), (900, 1500), [Unknown, Ok, Differs]),
+                (&running, (900, 900), [Ok, Ok, Ok]),
+                (&running, (1500, 1500), [Unknown, Differs, Differs]),
+                (&running, (900, 1500), [Unknown, Unknown, Differs]),
+            ] {
+                for (is_marked, state) in [None, Some(true), Some(false)].into_iter().zip(states) {
+                    let files = vec![file(Some(("a", written, touched)), Some("a"))];
+                    let running = Running { holding: Some(Holding { files, log: None }), ..running.clone() };
+                    let found = judge_marked(&running, Some((POLICY, b"a")), &|_, _| is_marked);
+                    assert_eq!(found.state, state, "{what} {written} {touched} {is_marked:?}: {found:?}");
+                }
+            }
+        }
+    }
+
+    /// Many files of a healthy node lie in the same directory, so its time alone says nothing.
+    #[test]
+    fn a_directory_that_was_exchanged_is_told_by_the_mark() {
+        for (around, is_marked, state) in [
+            (900, None, State::Ok),
+            (900, Some(true), State::Ok),
+            // The container was restarted with it, or somebody named this file in the manifest.
+            (900, Some(false), State::Ok),
+            (1500, None, State::Ok),
+            (1500, Some(true), State::Ok),
+            (1500, Some(false), State::Differs),
+        ] {
+            let held = Stamped { bytes: b"a".to_vec(), written: at(900), touched: at(900), around: at(around) };
+            let files = vec![HeldFile { held: Found::This(held), ..file(None, Some("a")) }];
+            let holding = Holding { files, log: None };
+            let found = judge_marked(&running(900, Some(holding)), Some((POLICY, b"a")), &|_, _| is_marked);
+            assert_eq!(found.state, state, "{around} {is_marked:?}: {found:?}");
         }
     }
 

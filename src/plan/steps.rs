@@ -13,6 +13,7 @@ use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
+use crate::facts::in_force::Neighbour;
 use crate::facts::obstacle::{Lock, Obstacle};
 use crate::facts::{Facts, Paths, Targets, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
@@ -578,6 +579,7 @@ impl Planner<'_> {
                 }
             }
         }
+        self.tell_of_neighbours(&file.after.text);
         self.edit(Step::Manifest, file);
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
         if is_edited && !is_known && self.config().cluster {
@@ -623,6 +625,32 @@ impl Planner<'_> {
         let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
         let reasons = judge(running, "", &|_| None).reasons.into_iter();
         self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
+    }
+
+    /// Says what another API server of this node has of the same policy and log. The program restarts only its own.
+    fn tell_of_neighbours(&mut self, manifest: &str) {
+        let own = read_auditing(manifest).unwrap_or_default();
+        let facts = self.facts;
+        for Neighbour { manifest, running } in &facts.neighbours {
+            let (path, its) = (&manifest.path, read_auditing(&manifest.text).unwrap_or_default());
+            if let Some(log) = its.log.filter(|log| Some(log) == own.log.as_ref()) {
+                self.warn(format!(
+                    "{path}: the API server of this file writes the same log, {log}, so each of the two rotates and removes \
+                     files of the other; name another file in its --audit-log-path"
+                ));
+            }
+            let after = |path: &str| self.policy_after(path).0;
+            let found = running.as_ref().map(|running| judge(running, &manifest.text, &after));
+            let reasons = found.map(|found| found.reasons).unwrap_or_default();
+            let about_policy = reasons.into_iter().filter(|reason| Some(&reason.path) == own.policy.as_ref());
+            for reason in about_policy.collect::<Vec<_>>() {
+                self.warn(format!(
+                    "{}; this is the API server of {path}, which this program does not restart: set an annotation of its \
+                     pod there to another value, and the kubelet does",
+                    reason.text
+                ));
+            }
+        }
     }
 
     /// Must the API server be restarted, so that it has what the files say? `is_written`: the plan writes the policy.
@@ -720,8 +748,56 @@ mod tests {
     use super::*;
     use crate::audit::policy;
     use crate::config::Config;
+    use crate::facts::in_force::{Found, HeldFile, Holding, Running, Stamped};
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
+
+    /// The program restarts only the API server of its own manifest.
+    #[test]
+    fn an_api_server_beside_is_told_what_it_does_not_have() {
+        let config = config("");
+        let (mut facts, targets) = audited(&config);
+        let own = facts.manifest.clone().unwrap();
+        let audited = read_auditing(&own.text).unwrap();
+        let (policy, log) = (audited.policy.unwrap(), audited.log.unwrap());
+        let there = targets.policies[&policy].as_ref().unwrap().bytes.clone();
+        let at = |seconds| std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let (told, one_log) =
+            ("this is the API server of /m/b.yaml", "/m/b.yaml: the API server of this file writes");
+        for (its_log, held, expected) in [
+            (log.as_str(), None, [false, true]),
+            (&log, Some(there.as_slice()), [false, true]),
+            (&log, Some(b"previous"), [true, true]),
+            ("/var/log/b.log", Some(b"previous"), [true, false]),
+        ] {
+            let held =
+                held.map(|held| Stamped { bytes: held.to_vec(), written: at(1), touched: at(1), around: at(1) });
+            let running = held.map(|held| {
+                let (held, there) = (Found::This(held), Found::This(there.clone()));
+                let files = vec![HeldFile { path: policy.clone(), held, there }];
+                Running {
+                    pid: 8,
+                    started: at(5),
+                    now: at(900),
+                    manifest_written: at(1),
+                    restarts: Some(0),
+                    kubelet_started: None,
+                    is_unproved: false,
+                    holding: Some(Holding { files, log: None }),
+                }
+            });
+            let manifest = Text {
+                path: "/m/b.yaml".to_owned(),
+                text: own.text.replace(&log, its_log).replace("name: kube-apiserver", "name: b"),
+                ..own.clone()
+            };
+            facts.neighbours = vec![Neighbour { manifest, running }];
+            let plan = planned(&config, &facts, &targets);
+            let found = [told, one_log].map(|words| plan.warnings.iter().any(|warning| warning.contains(words)));
+            assert_eq!(found, expected, "{its_log}: {:?}", plan.warnings);
+            assert!(plan.is_empty(), "{:?}", plan.changes);
+        }
+    }
 
     #[test]
     fn what_a_node_needs_depends_on_the_occasion() {

@@ -59,6 +59,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         owner: Owner { uid: 0, gid: 0 },
         files: BTreeMap::new(),
         running: None,
+        neighbours: Vec::new(),
         readers: Vec::new(),
         unfinished: Vec::new(),
         kubelet: KubeletFacts::default(),

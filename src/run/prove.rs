@@ -39,6 +39,9 @@ pub use crate::node::outgoing::PROGRESS;
 /// How long to wait for events of what the cluster does anyway: leases are renewed every 10 s at least.
 const RARE: Duration = Duration::from_secs(25);
 
+/// How long an API server takes to start at most, after a rollback that came while the previous one ended.
+const RETURN: Duration = Duration::from_secs(30);
+
 /// How long a manifest that something else changes must stay unchanged before it counts.
 const WRITTEN: Duration = Duration::from_secs(1);
 
@@ -96,7 +99,8 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         .map_err(|error| explained(root, &path, error, &advice))?;
     let warnings = doubts(root, &path, &advice);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
-    if pending::unproved_set(root)?.is_some()
+    if warnings.is_empty()
+        && pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
     {
         pending::end(root, &path);
@@ -610,6 +614,11 @@ impl Before {
         Some(Before { processes, outgoing, hide, written, ..Before::default() })
     }
 
+    /// The manifest that the run writes, if it does.
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
+    }
+
     /// Also counts this process as one from before.
     pub fn exclude(&mut self, pid: Option<i32>) {
         self.processes.extend(pid.and_then(apiserver::read_process));
@@ -767,7 +776,9 @@ pub fn prove_or_go_back(
             "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
         )
     };
-    let returned = |back| Watch::for_return(root, path, back).and_then(|mut watch| watch.prove(root, limit));
+    let returned_in =
+        |back, limit| Watch::for_return(root, path, back).and_then(|mut watch| watch.prove(root, limit));
+    let returned = |back| returned_in(back, limit);
     if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
         if returned(Before::default()).is_ok() {
@@ -793,14 +804,13 @@ pub fn prove_or_go_back(
             );
             pending::put_manifest_back(root, path)
                 .with_context(|| format!("{why}; and the rollback failed: {error:#}; {rest}"))?;
-            let api_server = match returned(Before { processes: failed, ..Before::default() }) {
-                Ok(_) => "the API server answers again".to_owned(),
-                Err(error) => format!("the API server has not returned: {error:#}"),
-            };
-            bail!("{why}; only the manifest could be rolled back ({error:#}), and {api_server}; {rest}");
+            let returned = returned(Before { processes: failed, ..Before::default() });
+            bail!("{why}; {}; {rest}", manifest_alone(&error, returned.map(drop)));
         }
     };
     back.processes = if changes.iter().any(|change| change.path() == path) { failed } else { Vec::new() };
+    // One that has begun to end must have the time to end, and the next one the time to start.
+    let ending = outgoing.as_ref().map(|(_, drain)| *drain + RETURN);
     back.outgoing = outgoing.or(back.outgoing);
     // A manifest that stays with its settings needs the same settings at the next upgrade.
     let audits = |text: &String| {
@@ -811,7 +821,7 @@ pub fn prove_or_go_back(
         left.push(KUBEADM_CONFIG.to_owned());
     }
     let written = back.written.clone();
-    let returned = returned(back);
+    let returned = returned_in(back, ending.map_or(limit, |ending| limit.max(ending)));
     // What somebody else wrote while the kubelet ended the pod counts.
     left.extend(written.filter(|written| read().is_ok_and(|now| now != *written)).map(|_| path.to_owned()));
     let but = exceptions(&left, &shared);
@@ -821,12 +831,20 @@ pub fn prove_or_go_back(
         pending::mark_rollback(root, None)?;
     }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
-    let ended = ended(path, id, &but, &problems);
-    Ok(Verdict::PutBack(format!("{why}; {ended}")))
+    Ok(Verdict::PutBack(format!("{why}; {}", how_it_ended(path, id, &but, &problems))))
 }
 
-/// How a rollback ended. `but`: what is not as it was before.
-fn ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
+/// What a rollback says that could put back nothing but the manifest.
+fn manifest_alone(error: &anyhow::Error, returned: Result<()>) -> String {
+    let api_server = match returned {
+        Ok(()) => "the API server answers again".to_owned(),
+        Err(error) => format!("the API server has not returned: {error:#}"),
+    };
+    format!("only the manifest could be rolled back ({error:#}), and {api_server}")
+}
+
+/// What a rollback of the backup `id` says at its end. `but`: the exceptions.
+fn how_it_ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
     match problems {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(

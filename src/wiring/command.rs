@@ -181,6 +181,15 @@ pub(super) fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
                           `--`; write the path of kube-apiserver after it";
             return Err(Refusal::new(words[at].node.position, reason));
         }
+        // An audit flag that is added behind it would be its value.
+        (None, None) if let Some((at, Fault::NoValue)) = arguments.fault => {
+            let name = texts[at].split('=').next().unwrap_or_default();
+            let reason = format!(
+                "{name} is the last word, and may take the next one as its value; give it its value, or put it before \
+                 another word"
+            );
+            return Err(Refusal::new(words[at].node.position, reason));
+        }
         (None, None) => {}
     }
     let audit = arguments.flags.iter().filter(|flag| flags::is_audit(&flags::normal(flag.written)));
@@ -303,6 +312,8 @@ mod tests {
             ("{command: [kube-apiserver, ^--=x]}", "is no flag"),
             ("{args: [--a=1, ^x]}", "takes flags alone"),
             ("{command: [/entry, --a=1, ^--]}", "whose words stand after `--`"),
+            ("{command: [/entry, --a=1, ^-v]}", "may take the next one as its value"),
+            ("{command: [/entry, ^--audit-log-path]}", "may take the next one as its value"),
             ("{command: [/entry, ^--, --audit-log-path=/a]}", "whose words stand after `--`"),
             ("{command: [sh, -c, ^\"kube-apiserver $X\"]}", "known only to the shell"),
             ("{command: [sh, -c, ^\"kube-apiserver --audit-log-path=$X\"]}", "the value of --audit-log-path"),

@@ -17,7 +17,9 @@ killed_while_hidden() {
 # cut_off: ends a run and its guard as a shutdown does, or a cut of the power. Nothing is left that puts the hidden
 # manifest in place but the line for the next boot.
 cut_off() {
-    systemctl stop 'kube-audit-bootstrap-guard-*' && kill -KILL "$(cat "$WORK/run")" && is_hidden && ! guards &&
+    # A guard does not heed a stop, and systemd starts none again that was stopped.
+    systemctl stop --no-block 'kube-audit-bootstrap-guard-*' && kill -KILL $(guards) "$(cat "$WORK/run")" &&
+        eventually exits 1 guards && is_hidden &&
         cp "$HIDDEN_LINE" "$WORK/line"
 }
 # With the line of the run, the tool of a boot makes no link over a manifest that is there, and makes the link again
