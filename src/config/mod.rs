@@ -191,7 +191,7 @@ pub struct Config {
     pub manifest_path: Option<String>,
     pub strays: Strays,
     pub restart: Restart,
-    /// Where some fields are written, see [`Config::place`].
+    /// Where some fields are written, as `FILE:LINE:COLUMN` or `--OPTION`.
     pub places: BTreeMap<&'static str, String>,
 }
 

@@ -229,12 +229,13 @@ fn look_at(
     // A time, the mode, the owner or the name of a file can change without its content, and the mark tells the content
     // with which the process started.
     match is_marked {
-        Some(true) if is_started_with_mark(running) => Sight::Right,
-        Some(true) if is_written => Sight::Wrong(stale()),
+        // A mode or an owner that is set again is no new content.
+        Some(true) if !is_written || is_started_with_mark(running) => Sight::Right,
+        Some(true) => Sight::Wrong(stale()),
         Some(false) => Sight::Wrong(stale()),
         // Nothing tells whether the process has the content that an edit in place left.
         None if is_written && new.is_none() => Sight::Wrong(stale()),
-        Some(true) | None => Sight::Doubtful(reason(format!(
+        None => Sight::Doubtful(reason(format!(
             "{path}: something touched this file after the API server (process {pid}) started; if it changed the content, \
              and not only the mode or the owner, the API server does not have it yet: restart it, with crictl stop \
              $(crictl ps -q --name kube-apiserver)"
@@ -405,7 +406,7 @@ mod tests {
                 (&first(), (900, 1500), [Unknown, Ok, Differs]),
                 (&running, (900, 900), [Ok, Ok, Ok]),
                 (&running, (1500, 1500), [Unknown, Differs, Differs]),
-                (&running, (900, 1500), [Unknown, Unknown, Differs]),
+                (&running, (900, 1500), [Unknown, Ok, Differs]),
             ] {
                 for (is_marked, state) in [None, Some(true), Some(false)].into_iter().zip(states) {
                     let files = vec![file(Some(("a", written, touched)), Some("a"))];

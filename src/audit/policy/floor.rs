@@ -25,7 +25,7 @@ pub struct Demand {
 pub enum What {
     /// Each resource of each group.
     Each,
-    /// Each resource but those in [`QUIET`].
+    /// Each resource but those in `QUIET`.
     Loud,
     /// These: the group, the resource and the subresource.
     These(&'static [(&'static str, &'static str, &'static str)]),

@@ -5,8 +5,8 @@
 //! * [`compose`] puts a policy together of several files.
 //! * [`evaluate`] finds the rule that decides how a request is recorded. [`floor`] has the requests that each log
 //!   needs.
-//! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and [`bodies`] what is
-//!   secret. [`cover`] compares two rules.
+//! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and `bodies` what is
+//!   secret. `cover` compares two rules.
 
 pub mod allow;
 mod bodies;
