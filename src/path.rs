@@ -110,7 +110,6 @@ const READ_BY_OTHERS: &[&str] = &[
     "/etc/apt",
     "/etc/cloud",
     "/etc/cni",
-    "/etc/containerd",
     "/etc/containers",
     "/etc/cron.daily",
     "/etc/cron.hourly",
@@ -141,7 +140,13 @@ pub fn policy_place_fault(path: &str) -> Option<String> {
     };
     // Another program reads each file there.
     let mut directories = path.split('/').rev().skip(1);
-    let is_drop_in = |name: &str| name.ends_with(".d") && is_within(path, "/etc") && !names(name, &["audit"]);
+    let is_ours = is_within(path, "/etc/kubernetes");
+    let is_drop_in = |name: &str| {
+        name.ends_with(".d")
+            && is_within(path, "/etc")
+            && !names(name, &["audit"])
+            && (!is_ours || names(name, &["kubelet"]))
+    };
     let is_of_reader = directories.any(|name| is_drop_in(name) || [".ssh", ".gnupg", ".config"].contains(&name))
         || READ_BY_OTHERS.iter().any(|tree| is_within(path, tree))
         || TREES_OF_USERS.iter().any(|tree| is_within(path, tree)) && name.starts_with('.')
@@ -364,6 +369,8 @@ mod tests {
             "/root/audit-policy.yaml",
             "/etc/example/audit-policy.yaml",
             "/etc/kubernetes/audit.d/policy.yaml",
+            "/etc/kubernetes/policy.d/audit-policy.yaml",
+            "/etc/containerd/audit-policy.yaml",
         ] {
             assert_eq!(policy_place_fault(path), None, "{path}");
         }

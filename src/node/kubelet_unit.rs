@@ -117,13 +117,19 @@ impl Service {
             return found;
         };
         let words = split_words(command.trim_start_matches(['@', '-', ':', '+', '!', '|']));
-        let is_kubelet = words.first().is_some_and(|program| program.rsplit('/').next() == Some("kubelet"));
-        if !is_kubelet {
+        // Another program may hand its words to the kubelet.
+        let is_kubelet =
+            |word: &String| word.rsplit_once('/').is_some_and(|(_, name)| name.starts_with("kubelet"));
+        let Some(start) = words.iter().position(is_kubelet).filter(|_| !words.iter().any(|word| word == "-c"))
+        else {
             found.unread.push(unread(place, "another program starts the kubelet"));
             found.values = self.variables.into_values().collect();
             return found;
+        };
+        if !words.iter().any(|word| word.contains('$')) {
+            found.unread.clear();
         }
-        found.words = Some(words[1..].iter().flat_map(|word| self.expand(word)).collect());
+        found.words = Some(words[start + 1..].iter().flat_map(|word| self.expand(word)).collect());
         found
     }
 
@@ -226,6 +232,19 @@ mod tests {
                 "--pod-manifest-path=/p/m --v 2".to_owned(),
             ),
             (own, "[Unit]\nExecStart=/usr/bin/kubelet --no\n", "", usual.to_owned()),
+            (
+                own,
+                "[Service]\nExecStart=\nExecStart=/usr/bin/numactl -m 0 /usr/bin/kubelet-1.31 --x\n",
+                "",
+                "--x".to_owned(),
+            ),
+            // Without a variable, no file of variables matters.
+            (
+                own,
+                "[Service]\nEnvironmentFile=/x/*\nExecStart=\nExecStart=/bin/kubelet --x\n",
+                "",
+                "--x".to_owned(),
+            ),
             // The file of this name in /etc is the one that counts.
             ("/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", "[Service]\n", "", String::new()),
             (

@@ -68,11 +68,11 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
             "{fault}; using {directory} as the manifest directory; if it is another one, set manifest.path"
         ));
     }
-    if intent.config.manifest_path.is_none() {
-        identity.warnings.extend(facts.kubelet.unread.iter().cloned());
-    }
     identity.read_kubeadm_files(intent, facts)?;
     identity.role = identity.find_role(intent, facts);
+    if intent.config.manifest_path.is_none() && identity.role != Role::Worker {
+        identity.warnings.extend(facts.kubelet.unread.iter().cloned());
+    }
     identity.expect_manifest(facts)?;
     identity.expect_kubeadm(intent, facts)?;
     identity.find_version(intent);

@@ -79,7 +79,8 @@ pub fn plan(
         planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
     }
     if let Some(log) = logs.first().filter(|_| targets.is_log_cleared) {
-        planner.judge_cleared(log, is_edited);
+        // What stays was there before.
+        planner.judge_cleared(log, is_edited && !planner.keeps());
     }
     if wiring.role == Role::Joining {
         planner.warn(

@@ -264,7 +264,9 @@ pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
     if let Some(policy) = file("audit-policy-file") {
         // One that does not stay gets its owner.
         judge.gets_owner = !keeps;
-        judge.open(policy, &format!("{origin}: --audit-policy-file"), !installs);
+        // An image may have a policy of its own, which no mount shows.
+        let is_needed = !installs && mount_of(&container.present, policy).is_some();
+        judge.open(policy, &format!("{origin}: --audit-policy-file"), is_needed);
         judge.gets_owner = false;
     }
     if let Some(path) = webhook_of(&container.flags) {
