@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 39] = [
+    const EVERY_VERSION: [&str; 40] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -330,6 +330,7 @@ mod tests {
         "first-boot",
         "heal",
         "hidden",
+        "hidden-stopped",
         "hook",
         "hook-join",
         "in-force",
