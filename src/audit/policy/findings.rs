@@ -106,11 +106,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "",
-            Severity::Warning => "warning: ",
-        };
-        write!(f, "{}: {severity}{}", self.position, self.message)
+        write!(f, "{}: {}{}", self.position, self.severity.prefix(), self.message)
     }
 }
 
