@@ -478,6 +478,17 @@ run_ends_well() {
 # At the end of a run, or after the next one, nothing of the net is left.
 has_no_net() { [ ! -e "$HIDDEN" ] && [ ! -e "$HIDDEN_LINE" ] && ! guards; }
 
+# mends ARGUMENT...: apply with these arguments restarts the API server once.
+mends() {
+    watch_api
+    kube-audit-bootstrap apply --wait "$LONG" "$@" && another_api_is_ready && is "$(api_starts)" 1
+}
+# mends_nothing ARGUMENT...: apply with these arguments does not restart it.
+mends_nothing() {
+    local before
+    before=$(api_pid) && kube-audit-bootstrap apply --wait "$LONG" "$@" && is "$(api_pid)" "$before"
+}
+
 # edit_manifest SCRIPT: edits the API server's manifest by a script of sed, and puts it in place by one rename.
 edit_manifest() {
     sed "$1" "$MANIFEST" >/etc/kubernetes/manifests/.edited

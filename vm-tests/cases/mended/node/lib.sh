@@ -29,16 +29,6 @@ edits_at_the_end() {
     sed -i 's/- level: Metadata/- level: Request/' "$POLICY"
     exits 1 wait "$(cat "$WORK/run-pid")" && told "not as this run left it: $POLICY: .*nothing is rolled back"
 }
-# mends ARGUMENT...: apply with these arguments restarts the API server once.
-mends() {
-    watch_api
-    kube-audit-bootstrap apply --wait "$LONG" "$@" && another_api_is_ready && is "$(api_starts)" 1
-}
-# mends_nothing ARGUMENT...: apply with these arguments does not restart it.
-mends_nothing() {
-    local before
-    before=$(api_pid) && kube-audit-bootstrap apply --wait "$LONG" "$@" && is "$(api_pid)" "$before"
-}
 
 # The container runtime makes such a directory where a policy is missing.
 is_empty_directory() { rm -f "$POLICY" && mkdir "$POLICY"; }
