@@ -493,9 +493,13 @@ impl Watch {
         }
         // The policy may record only rare requests, such as exec. The API server creates the file when it starts, and
         // reports an error if it can't write to it.
-        let EventSource::File(log) = &self.source else { return false };
+        let is_there = match &self.source {
+            EventSource::File(log) => log.exists(root),
+            EventSource::Container(_) => true,
+            EventSource::Nowhere => false,
+        };
         let is_rare = self.events.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
-            && log.exists(root)
+            && is_there
             && pod::newest_words(self.new_logs(), &|_| true).is_none();
         if is_rare {
             self.evidence = Evidence::Rare;
