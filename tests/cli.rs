@@ -2001,3 +2001,21 @@ fn status_says_that_a_node_joins_even_if_its_patch_is_refused() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(3) && said.contains("a control plane about to join"), "{output:?}");
 }
+
+#[test]
+fn status_says_what_a_node_becomes_whose_kubeadm_file_is_broken() {
+    for (kinds, expected) in [
+        ("ClusterConfiguration", "a first boot, before kubeadm init"),
+        ("JoinConfiguration\ncontrolPlane: {}", "a control plane about to join"),
+        ("JoinConfiguration", "a worker"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("etc/kubernetes/kubeadm.yaml");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, format!("apiVersion: kubeadm.k8s.io/v1beta4\nkind: {kinds}\na: [\n")).unwrap();
+        let output = command(directory.path(), &["status"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.starts_with(&format!("{expected};")), "{kinds}: {output:?}");
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    }
+}

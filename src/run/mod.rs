@@ -253,10 +253,14 @@ impl std::error::Error for Unplannable {}
 
 /// The role of a node as its files let expect, whatever is in them.
 fn expected_role(facts: &Facts) -> Role {
+    let says = |word: &str| facts.kubeadm.iter().any(|text| text.text.contains(word));
     match () {
         () if facts.manifest.is_some() || facts.joined && facts.certified => Role::ControlPlane,
         () if facts.joined || facts.is_agent => Role::Worker,
         () if facts.kubeadm.is_empty() && facts.unreadable.is_empty() => Role::Image,
+        () if ["Init", "Cluster"].iter().any(|kind| says(&format!("{kind}Configuration"))) => Role::FirstBoot,
+        () if says("JoinConfiguration") && says("controlPlane") => Role::Joining,
+        () if says("JoinConfiguration") => Role::Worker,
         () => Role::FirstBoot,
     }
 }
