@@ -598,7 +598,7 @@ fn a_rollback_after_which_the_api_server_cannot_start_is_told() {
         0,
         "run first apply --wait 1m; settle; cp \"$manifest\" /mnt/before
          sed -i 's,/etc/a/,/etc/b/,' /etc/kube-audit-bootstrap/config.yaml; rm /etc/a/p.yaml; : >/mnt/broken
-         run second apply --wait 2s; cp \"$manifest\" /mnt/after; settle",
+         run second apply --wait 2s; cp \"$manifest\" /mnt/after",
     );
     node.stdout("first", 0);
     node.stdout("second", 4);
