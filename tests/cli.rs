@@ -138,6 +138,15 @@ fn exit_codes_tell_usage_from_failure() {
         (&["policy", "explain", "--user", "a", "--verb", "get", "--resource", "pods/"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "healthz"], 2),
         (&["policy", "explain", "--user", "a", "--verb", "get", "--path", "/api/v1/pods"], 2),
+        (&["policy", "test"], 2),
+        (&["policy", "test", "/no/such/file"], 2),
+        (&["policy", "test", "-", "--policy", "-"], 2),
+        (&["policy", "test", "-", "--coverage", "--output", "junit"], 2),
+        (&["policy", "diff"], 2),
+        (&["policy", "diff", "-", "-"], 2),
+        (&["policy", "diff", "/no/such/file", "-"], 2),
+        (&["policy", "check", "--output", "junit"], 2),
+        (&["plan", "--output", "junit"], 2),
         (&["plan"], 3),
         (&["apply", "--dry-run"], 3),
     ] {
@@ -164,6 +173,132 @@ fn a_policy_is_checked_on_its_own() {
         (&finding["severity"], &finding["line"], &finding["column"]),
         (&json!("error"), &json!(5), &json!(3))
     );
+}
+
+/// The folder with the tests of the profiles.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies");
+
+#[test]
+fn each_profile_passes_its_tests_and_each_of_its_rules_has_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let entries = fs::read_dir(POLICIES).unwrap().map(|entry| entry.unwrap().path().display().to_string());
+    let mut files: Vec<_> = entries.filter(|path| path.ends_with(".yaml")).collect();
+    files.sort();
+    assert!(files.iter().any(|path| path.ends_with("/default.yaml")), "{files:?}");
+    for file in files {
+        let output = run(directory.path(), &["policy", "test", &file, "--coverage"]);
+        let told = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{file}: {told}");
+        assert!(!told.contains("no test reaches it") && told.contains(" 0 failed, "), "{file}: {told}");
+    }
+}
+
+/// A folder with a policy and tests of it, of which one fails.
+fn tested() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [bob]}\n- {level: Request, \
+                  verbs: [create]}\n- {level: Metadata, verbs: [get]}\n";
+    let tests = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditPolicyTest\npolicy: p.yaml\ntests:\n- name: no \
+                 <bodies>\n  requests: [{user: [bob, \"it's\"], verb: [get, create], resource: secrets}]\n  expect:\n    \
+                 level: [None, Metadata]\n- requests: [{user: al, verb: put, path: /x}]\n  expect: {rule: none}\n";
+    fs::write(directory.path().join("p.yaml"), policy).unwrap();
+    fs::write(directory.path().join("t.yaml"), tests).unwrap();
+    directory
+}
+
+fn policy_test(folder: &Path, arguments: &[&str]) -> Output {
+    program().args(["policy", "test"]).args(arguments).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn a_failed_expectation_is_told_with_its_place_and_the_rule_that_decides() {
+    let folder = tested();
+    let output = policy_test(folder.path(), &["t.yaml", "--coverage"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "t.yaml:8:12: no <bodies>: level: expected None or Metadata, got Request by rule 2 at p.yaml:5:3: --user \
+         'it'\\''s' --verb create --resource secrets\n2 tests, 5 requests, 1 failed, 3 of 3 rules reached\n"
+    );
+    assert!(output.stderr.is_empty());
+
+    // The policy of the command line instead; the tests come from standard input.
+    let other = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n- level: None\n";
+    fs::write(folder.path().join("other.yaml"), other).unwrap();
+    let mut child = program()
+        .args(["policy", "test", "-", "--policy", "other.yaml", "--coverage"])
+        .current_dir(folder.path())
+        .stdin(fs::File::open(folder.path().join("t.yaml")).unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(
+        told,
+        "-:10:18: tests[1]: rule: expected none, got 1 by rule 1 at other.yaml:4:3: --user al --verb put --path \
+         /x\nother.yaml:5:3: rule 2: no test reaches it\n2 tests, 5 requests, 1 failed, 1 of 2 rules reached\n"
+    );
+}
+
+#[test]
+fn junit_has_a_suite_for_each_file_and_a_case_for_each_test() {
+    let folder = tested();
+    let output = policy_test(folder.path(), &["t.yaml", "t.yaml", "--output", "junit"]);
+    assert_eq!(output.status.code(), Some(1));
+    let suite = "  <testsuite name=\"t.yaml\" tests=\"2\" failures=\"1\">\n    <testcase classname=\"t.yaml\" name=\"no \
+                 &lt;bodies&gt;\">\n      <failure message=\"1 of 4 requests\">t.yaml:8:12: no &lt;bodies&gt;: level: \
+                 expected None or Metadata, got Request by rule 2 at p.yaml:5:3: --user 'it'\\''s' --verb create \
+                 --resource secrets\n</failure>\n    </testcase>\n    <testcase classname=\"t.yaml\" \
+                 name=\"tests[1]\"/>\n  </testsuite>\n";
+    let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"4\" failures=\"2\">\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{head}{suite}{suite}</testsuites>\n"));
+}
+
+#[test]
+fn tests_that_cannot_be_run_are_refused_by_their_place() {
+    let folder = tested();
+    let text = fs::read_to_string(folder.path().join("t.yaml")).unwrap();
+    for (from, to, code, told) in [
+        ("policy: p.yaml", "policy: none.yaml", 2, "error: none.yaml: "),
+        (
+            "policy: p.yaml\n",
+            "",
+            2,
+            "error: t.yaml: policy is missing; write the name of the policy's file, or use --policy",
+        ),
+        ("policy: p.yaml", "policy: t.yaml", 1, "error: t.yaml:2:7: this is not an audit policy"),
+        ("verb: put", "verbs: put", 2, "error: t.yaml:9:25: unknown field"),
+        ("rule: none", "", 2, "error: t.yaml:10:11: tests[1].expect says nothing"),
+        ("path: /x", "path: x", 2, "error: t.yaml:9:42: tests[1].requests[0].path x: the path must begin"),
+    ] {
+        fs::write(folder.path().join("t.yaml"), text.replace(from, to)).unwrap();
+        for output in ["text", "json", "junit"] {
+            let output = policy_test(folder.path(), &["t.yaml", "--output", output]);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{to}: {stderr}");
+            assert!(output.stdout.is_empty() && stderr.starts_with(told), "{to}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_is_compared_with_the_nodes_own() {
+    let node = control_plane();
+    let file = node.path().join("p.yaml");
+    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n").unwrap();
+    let compare = ["policy", "diff", file.to_str().unwrap()];
+    assert_eq!(run(node.path(), &compare).status.code(), Some(2), "the node has no policy yet");
+    assert_eq!(run(node.path(), &["apply"]).status.code(), Some(0));
+    let output = run(node.path(), &compare);
+    assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8(output.stdout).unwrap();
+    let first = "> more is recorded: Metadata by rule 1 at /etc/kubernetes/audit-policy.yaml:";
+    assert!(told.starts_with(first) && told.ends_with("\n1 difference\n"), "{told}");
+    let same = [compare[0], compare[1], compare[2], compare[2]];
+    let output = run(node.path(), &same);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"no differences\n"[..]));
 }
 
 #[test]
@@ -1181,7 +1316,7 @@ fn a_policy_is_explained() {
             format!(
                 "{first}rule 2 at 7:3 decides\nlevel: Metadata\nstages not recorded: RequestReceived\nmanaged fields: kept\n"
             ),
-            "warning: the API server doesn't look at the name of an object that a request creates: --name is ignored\nwarning: there are \
+            "warning: the API server doesn't look at the name of an object that a request creates: the name is ignored\nwarning: there are \
              no \"deployment\" in group \"\"; did you mean deployments in group \"apps\"?\n",
         ),
     ] {

@@ -51,7 +51,12 @@ pub struct Common {
 pub enum OutputFormat {
     Text,
     Json,
+    /// Only `policy test`: the XML that programs for continuous integration read
+    Junit,
 }
+
+/// What every verb can print.
+pub const TEXT_AND_JSON: &[OutputFormat] = &[OutputFormat::Text, OutputFormat::Json];
 
 /// The options that override the configuration.
 #[derive(Debug, Default, Args)]
@@ -126,6 +131,27 @@ impl Common {
     /// As [`open_root`].
     pub fn open_root(&self) -> Result<Root> {
         open_root(&self.root, "--root")
+    }
+
+    /// Checks that a verb that has these formats can print what `--output` asks for.
+    ///
+    /// # Errors
+    ///
+    /// It can't.
+    pub fn check_output(&self, formats: &[OutputFormat]) -> Result<()> {
+        if formats.contains(&self.output) {
+            return Ok(());
+        }
+        let name = |format: &OutputFormat| {
+            format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        };
+        let known: Vec<_> = formats.iter().map(name).collect();
+        Err(Misuse(format!(
+            "--output {}: this verb prints {}; name one of them",
+            name(&self.output),
+            known.join(", ")
+        ))
+        .into())
     }
 
     /// Whether to print JSON.

@@ -5,8 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 /// The names of the shapes, in the order in which README.md has them.
-const NAMES: [&str; 10] =
-    ["plan", "proof", "no proof", "nothing to prove", "status", "restore", "list", "check", "explain", "resource"];
+const NAMES: [&str; 12] = [
+    "plan",
+    "proof",
+    "no proof",
+    "nothing to prove",
+    "status",
+    "restore",
+    "list",
+    "check",
+    "explain",
+    "resource",
+    "test",
+    "diff",
+];
 
 /// The keys that a change has only if its action has them.
 const OPTIONAL: [&str; 4] = ["mode", "uid", "gid", "diff"];

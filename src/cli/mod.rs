@@ -33,7 +33,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap::{Parser, Subcommand};
 
-use common::{Common, Outcome, outcome_of, without_mask};
+use common::{Common, Outcome, TEXT_AND_JSON, outcome_of, without_mask};
 
 use crate::run::guard;
 
@@ -103,6 +103,10 @@ pub fn main() -> ExitCode {
 
 /// Runs the verb. What it prints on stdout goes to `out`.
 fn execute(cli: Cli, out: &mut String) -> Result<Outcome> {
+    cli.common.check_output(match &cli.verb {
+        Verb::Policy(verb) => verb.formats(),
+        _ => TEXT_AND_JSON,
+    })?;
     without_mask(|| match cli.verb {
         Verb::Apply(verb) => verb.run(&cli.common, out),
         Verb::Plan(verb) => verb.run(&cli.common, out),

@@ -41,7 +41,7 @@ const STRICTER: [(&str, Kind); 10] = [
 
 /// A part of a YAML text.
 #[derive(Clone, Debug)]
-enum Tree {
+pub(super) enum Tree {
     /// A scalar as it is written.
     Word(String),
     List(Vec<Tree>),
@@ -101,7 +101,7 @@ const NAMES: [&str; 3] = ["a", "b", ""];
 const URLS: [&str; 9] = ["*", "/", "/*", "/healthz", "/healthz*", "/healthz/*", "/version", "/api*", "/health"];
 const PATHS: [&str; 8] = ["/", "/healthz", "/healthz/", "/healthz/etcd", "/version", "/api", "/health*", "*"];
 
-fn sound_rule(random: &mut Random, version: Version) -> Tree {
+pub(super) fn sound_rule(random: &mut Random, version: Version) -> Tree {
     let level = random.pick(&LEVELS);
     let mut fields = vec![("level", word(random, level))];
     if random.one_in(3) {
@@ -153,7 +153,7 @@ fn entry(random: &mut Random, version: Version) -> Tree {
     map(fields)
 }
 
-fn sound_policy(random: &mut Random, version: Version) -> Tree {
+pub(super) fn sound_policy(random: &mut Random, version: Version) -> Tree {
     let rules = (0..1 + random.below(5)).map(|_| sound_rule(random, version)).collect();
     let mut fields = vec![
         ("apiVersion", word(random, "audit.k8s.io/v1")),
@@ -337,7 +337,7 @@ fn break_tree(random: &mut Random, tree: &mut Tree) {
 }
 
 /// Writes a node after `key:` or `-`, or at the top, in block or flow style.
-fn write(random: &mut Random, tree: &Tree, indent: usize, flow: bool, out: &mut String) {
+pub(super) fn write(random: &mut Random, tree: &Tree, indent: usize, flow: bool, out: &mut String) {
     let flow = flow || (indent > 0 && random.one_in(4));
     let start = |out: &mut String| {
         if indent > 0 && !flow {
@@ -454,7 +454,7 @@ fn break_text(random: &mut Random, text: &mut String) {
     }
 }
 
-fn request(random: &mut Random) -> Request {
+pub(super) fn request(random: &mut Random) -> Request {
     let target = if random.one_in(3) {
         Target::Url(random.pick(&PATHS).to_owned())
     } else {
@@ -470,7 +470,7 @@ fn request(random: &mut Random) -> Request {
     Request { user: random.pick(&USERS).to_owned(), groups, verb: random.pick(&VERBS).to_owned(), target }
 }
 
-fn question(text: &str, requests: &[Request]) -> Value {
+pub(super) fn question(text: &str, requests: &[Request]) -> Value {
     let requests: Vec<_> = requests
         .iter()
         .map(|request| {

@@ -8,11 +8,12 @@ use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
 use crate::yaml::fields::{Decoder, Finding, brief, likely};
 
 /// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
-const RESOURCE_VERBS: [&str; 9] =
+pub(super) const RESOURCE_VERBS: [&str; 9] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
 
 /// The verbs of all other requests: the HTTP method in lower case.
-const URL_VERBS: [&str; 9] = ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
+pub(super) const URL_VERBS: [&str; 9] =
+    ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
 
 /// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own groups come
 /// first, so that `pods` means the core group, not the metrics server.
@@ -363,7 +364,7 @@ fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
     })
 }
 
-fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
+pub(super) fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
     GROUPS.iter().find(|(name, _)| *name == group).map(|(_, resources)| *resources)
 }
 

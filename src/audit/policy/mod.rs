@@ -1,11 +1,16 @@
 //! The audit policy (`audit.k8s.io/v1`), as types.
 //!
 //! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes.
-//! * [`evaluate`] finds the rule that decides how a request is recorded.
+//! * [`evaluate`] finds the rule that decides how a request is recorded; [`request`] is a request as people write it.
+//! * [`diff`] finds the requests for which two policies differ.
+//! * [`test`] is what people expect of a policy, request by request.
 
+pub mod diff;
 pub mod evaluate;
 pub mod lint;
 pub mod read;
+pub mod request;
+pub mod test;
 
 use std::fmt;
 

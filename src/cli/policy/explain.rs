@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::{document, log, source};
-use crate::audit::policy::evaluate::{self, Decision, Request, Target};
+use super::{decisive, document, log, request_json, rule_json, source};
+use crate::audit::policy::evaluate::{self, Decision, Request};
+use crate::audit::policy::request::Asked;
 use crate::audit::policy::{self, Level};
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, kubernetes_version};
@@ -86,60 +87,17 @@ impl Explain {
     ///
     /// An option is wrong.
     fn request(&self) -> Result<(Request, Vec<String>)> {
-        let mut warnings = Vec::new();
-        let target = match (&self.resource, &self.path) {
-            (_, Some(path)) if !path.starts_with('/') || path.contains('?') => {
-                let message = format!("--path {path}: the path must begin with \"/\", and have no query");
-                return Err(Misuse(message).into());
-            }
-            (_, Some(path)) if evaluate::is_resource_path(path) => {
-                return Err(
-                    Misuse(format!("--path {path}: this is the path of a resource; use --resource")).into()
-                );
-            }
-            (_, Some(path)) => Target::Url(path.clone()),
-            (resource, None) => self.resource_target(resource.as_deref().unwrap_or_default(), &mut warnings)?,
+        let asked = Asked {
+            user: &self.user,
+            groups: &self.groups,
+            verb: &self.verb,
+            resource: self.resource.as_deref().unwrap_or_default(),
+            api_group: self.api_group.as_deref().unwrap_or_default(),
+            namespace: self.namespace.as_deref(),
+            name: self.name.as_deref().unwrap_or_default(),
+            path: self.path.as_deref(),
         };
-        let request = Request {
-            groups: evaluate::groups_of(&self.user, self.groups.clone()),
-            user: self.user.clone(),
-            verb: self.verb.clone(),
-            target,
-        };
-        warnings.extend(policy::lint::doubts(&request));
-        Ok((request, warnings))
-    }
-
-    fn resource_target(&self, resource: &str, warnings: &mut Vec<String>) -> Result<Target> {
-        let (resource, subresource) = match resource.split_once('/') {
-            Some((resource, sub)) if !sub.is_empty() && !sub.contains('/') => (resource, sub),
-            None => (resource, ""),
-            _ => ("", ""),
-        };
-        if resource.is_empty() {
-            return Err(Misuse(
-                "--resource: write RESOURCE or RESOURCE/SUBRESOURCE, such as pods or pods/log".to_owned(),
-            )
-            .into());
-        }
-        let mut name = self.name.clone().unwrap_or_default();
-        // The URL of a create request has a name only for a subresource, whose object exists.
-        if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
-            warnings.push(
-                "the API server doesn't look at the name of an object that a request creates: --name is ignored"
-                    .to_owned(),
-            );
-            name.clear();
-        }
-        // The API server reads the URL of a namespace as a request in that namespace.
-        let own = if resource == "namespaces" { name.clone() } else { String::new() };
-        Ok(Target::Resource {
-            group: self.api_group.clone().unwrap_or_default(),
-            resource: resource.to_owned(),
-            subresource: subresource.to_owned(),
-            namespace: self.namespace.clone().unwrap_or(own),
-            name,
-        })
+        asked.request().map_err(|refusal| Misuse(format!("--{} {}", refusal.field, refusal.message)).into())
     }
 }
 
@@ -154,12 +112,6 @@ fn passed_over<'a>(
         let why = evaluate::mismatch(rule, request).map(|why| evaluate::reason(why, rule, request));
         (i + 1, rule.position, why.unwrap_or_default())
     })
-}
-
-/// Number and position of the rule that decides.
-fn decisive(policy: &policy::Policy, decision: &Decision) -> Option<(usize, Position)> {
-    let index = decision.rule?;
-    Some((index + 1, policy.rules.get(index)?.position))
 }
 
 fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision, out: &mut String) {
@@ -181,31 +133,15 @@ fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision,
 }
 
 fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision, document: &mut Value) {
-    let rule = |number: usize, position: Position| json!({"number": number, "line": position.line, "column": position.column});
-    document["rule"] = decisive(policy, decision).map_or(Value::Null, |(number, position)| rule(number, position));
+    document["rule"] = decisive(policy, decision).map_or(Value::Null, rule_json);
     document["level"] = json!(decision.level.to_string());
     document["omitStages"] = decision.omit_stages.iter().map(ToString::to_string).collect();
     document["omitManagedFields"] = json!(decision.omit_managed_fields);
     document["passedOver"] = passed_over(policy, request, decision)
         .map(|(number, position, why)| {
-            let mut rule = rule(number, position);
+            let mut rule = rule_json((number, position));
             rule["reason"] = json!(why);
             rule
         })
         .collect();
-}
-
-fn request_json(request: &Request) -> Value {
-    let mut value = json!({"user": request.user, "groups": request.groups, "verb": request.verb});
-    match &request.target {
-        Target::Url(path) => value["path"] = json!(path),
-        Target::Resource { group, resource, subresource, namespace, name } => {
-            value["apiGroup"] = json!(group);
-            value["resource"] = json!(resource);
-            value["subresource"] = json!(subresource);
-            value["namespace"] = json!(namespace);
-            value["name"] = json!(name);
-        }
-    }
-    value
 }
