@@ -288,6 +288,7 @@ impl Reader {
         let mut columns: [Vec<Word>; COLUMNS.len()] = Default::default();
         let mut groups = Vec::new();
         let known = [&["groups"], &COLUMNS[..]].concat();
+        let before = self.decoder.findings.len();
         for (field, value) in self.decoder.mapping(node, path, &known) {
             let path = join(path, field);
             match COLUMNS.iter().position(|column| *column == field) {
@@ -298,7 +299,7 @@ impl Reader {
                 None => groups = self.words(value, &path, false).into_iter().map(|word| word.text).collect(),
             }
         }
-        if self.faulty(node, path) {
+        if self.decoder.findings.len() > before || self.faulty(node, path) {
             return;
         }
         let count = columns.iter().fold(1, |count: usize, column| count.saturating_mul(column.len().max(1)));

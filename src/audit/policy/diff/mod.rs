@@ -269,7 +269,7 @@ fn put(found: &mut Vec<([Option<usize>; 2], Vec<Area>)>, rules: [Option<usize>; 
 
 /// Two areas as one, if they differ on at most one axis.
 fn joined(one: &Area, other: &Area) -> Option<Area> {
-    if one.one_of != other.one_of || one.none_of != other.none_of {
+    if one.is_url != other.is_url || one.one_of != other.one_of || one.none_of != other.none_of {
         return None;
     }
     let mut differing = (0..AXES).filter(|axis| one.sets[*axis] != other.sets[*axis]);

@@ -75,6 +75,8 @@ pub struct Space {
 /// `none_of`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
+    /// Whether the requests are for paths; else they are for resources.
+    pub is_url: bool,
     pub sets: [Bits; AXES],
     pub one_of: Vec<Bits>,
     pub none_of: Bits,
@@ -153,6 +155,7 @@ impl Space {
     /// All requests for resources, or all others.
     pub fn all(&self, is_url: bool) -> Area {
         Area {
+            is_url,
             sets: [
                 Bits::of(self.users.len(), |_| true),
                 self.verbs.all(),
@@ -262,7 +265,9 @@ impl Space {
             })
             .min_by_key(|(picked, number, _)| (*picked, *number))
             .map(|(_, number, groups)| (self.users[number].name.clone(), groups))?;
-        for kind in area.sets[KINDS].iter().map(|number| &self.kinds[number]) {
+        let mut kinds: Vec<_> = area.sets[KINDS].iter().map(|number| &self.kinds[number]).collect();
+        kinds.sort_by_key(|kind| matches!(kind, Kind::Resource { subresource, .. } if !subresource.is_empty()));
+        for kind in kinds {
             for verb in area.sets[VERBS].iter() {
                 let verb = self.verb(verb, kind);
                 if let Some(target) = self.target(area, kind, &verb) {

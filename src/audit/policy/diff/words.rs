@@ -38,7 +38,7 @@ pub struct Described {
 impl Described {
     /// The words for an area.
     pub(super) fn of(area: &Area, space: &Space) -> Described {
-        let is_url = area.sets[KINDS].iter().any(|kind| space.kinds[kind].is_url());
+        let is_url = area.is_url;
         let groups = |set: &Bits| set.iter().map(|group| space.groups[group].clone()).collect::<Vec<_>>();
         // Users who can't have such groups need no mention.
         let mut possible = space.all(is_url);
