@@ -201,7 +201,14 @@ impl Reader {
         for (field, value) in self.decoder.mapping(node, path, &["name", "requests", "expect"]) {
             let path = join(path, field);
             match field {
-                "name" => name = self.decoder.string(value, &path).filter(|name| !name.is_empty()),
+                "name" => {
+                    name = self.decoder.string(value, &path).filter(|name| !name.is_empty());
+                    if name.as_ref().is_some_and(|name| name.contains(char::is_control)) {
+                        let message =
+                            format!("{path} has a line break or another control character; write one line");
+                        self.decoder.error(value.position, message);
+                    }
+                }
                 "requests" => requests = Some(self.table(value, &path)),
                 _ => expected = Some((value.position, self.expectations(value, &path))),
             }
@@ -502,6 +509,7 @@ mod tests {
             (HEAD, "1:1: there are no tests"),
             (&format!("{HEAD}tests: []\n"), "3:8: there are no tests"),
             (&format!("{HEAD}policy: '-'\ntests: []\n"), "3:9: policy can't be standard input"),
+            (&format!("{HEAD}tests:\n- name: \"a\\nb\"\n"), "4:9: tests[0].name has a line break"),
             (&format!("{HEAD}tests:\n- {{}}\n"), "4:3: tests[0].requests is missing"),
             (&format!("{HEAD}---\n{HEAD}"), "4:1: the file must have one document"),
         ] {

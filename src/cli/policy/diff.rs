@@ -82,7 +82,7 @@ fn text(names: &[String; 2], policies: [&Policy; 2], differences: &Differences, 
             let _ = writeln!(out, "    {}", line(&area));
         }
         if count > SHOWN {
-            let _ = writeln!(out, "    and {} more areas, which --output json lists", count - SHOWN);
+            let _ = writeln!(out, "    and {} more of {count}; --output json lists all", count - SHOWN);
         }
         let _ = writeln!(out, "    such as {}", typed(&class.witness));
     }

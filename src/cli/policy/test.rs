@@ -122,7 +122,8 @@ impl Test {
         let Some(file) = file else { return Ok(None) };
         let policy = match (&self.policy, &file.policy) {
             (Some(policy), _) => policy.clone(),
-            // The file is on this machine, beside the file that names it.
+            // A profile; a file without a dot in its name is ./NAME.
+            (None, Some(policy)) if !policy.text.contains(['.', '/']) => PathBuf::from(&policy.text),
             (None, Some(policy)) => path.parent().unwrap_or(path).join(&policy.text),
             (None, None) => {
                 let message =
