@@ -394,12 +394,13 @@ mod tests {
             found.classes.iter().map(|class| class.decisions.each_ref().map(|one| one.rule)).collect();
         assert_eq!(rules, [[Some(300), None], [Some(700), Some(699)]]);
         assert!(compare([&first, &policy("rules: [{level: Metadata}]\n")]).is_some());
-        assert_eq!(compare([&first, &large(1000, "b", "Request")]).unwrap().classes.len(), 2000);
+        let small = [large(200, "a", "Metadata"), large(200, "b", "Request")];
+        assert_eq!(compare(small.each_ref()).unwrap().classes.len(), 400);
         let [users, verbs] = ["users", "verbs"].map(|list| {
             let rule = |number: usize| {
                 format!("- {{level: Request, {list}: [x{number}], omitManagedFields: {}}}\n", list == "users")
             };
-            policy(&format!("rules:\n{}", (0..1000).map(rule).collect::<String>()))
+            policy(&format!("rules:\n{}", (0..200).map(rule).collect::<String>()))
         });
         assert!(compare([&users, &verbs]).is_none());
     }
