@@ -18,7 +18,7 @@ ROUNDS ?= 100
 # The factor by which the time limits of tests are longer, for a slow machine.
 export PATIENCE ?= 1
 
-.PHONY: help build demo check test test-program test-kubernetes slice vm-tests test-all matrix judge corpus mutants fuzz bench \
+.PHONY: help build demo check test test-program test-kubernetes slice vm-tests test-all matrix judge corpus scanners mutants fuzz bench \
 	docs packages oci arm64 install clean harness
 
 help: ## Show this help
@@ -87,6 +87,7 @@ test-program: check judge
 	image/build.sh $(TRIPLE)
 	tests/static.sh $(RELEASE) $(DEBUG)
 	tests/demo.sh $(RELEASE) quietly
+	tests/sarif.sh $(RELEASE)
 	tests/bench/bench.sh $(RELEASE) 3
 
 judge: build ## Judge each case's files, and the program's edits of many kubeadm files, by Kubernetes' own YAML reader
@@ -100,6 +101,10 @@ corpus: ## Run every file of a corpus through the program and judge the result: 
 	@test -n "$(DIR)" || { echo 'usage: make corpus DIR=..., a directory that contains kubeadm, manifests, ...' >&2; exit 2; }
 	@$(MAKE) --no-print-directory build judge
 	target/judge corpus --binary $(RELEASE) $(DIR)
+
+scanners: build ## Run checkov, Prowler and kube-bench's checks on a node with profile cis: make scanners DIR=..., kube-bench's cfg
+	@test -n "$(DIR)" || { echo 'usage: make scanners DIR=..., a directory that contains cis-1.12, ...' >&2; exit 2; }
+	tests/scanners.sh $(RELEASE) $(DIR)
 
 mutants: ## Break the program in each small way, and expect a test to fail: SCOPE=src/yaml, or SINCE=COMMIT; hours without them
 	@tests/setup.sh cc prlimit

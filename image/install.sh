@@ -120,6 +120,9 @@ files() {
     for file in LICENSE README.md CHANGELOG.md third-party-licenses.txt; do
         echo "0644 $prefix/share/doc/kube-audit-bootstrap/$file $here/$file"
     done
+    for file in "$here"/docs/*.md; do
+        echo "0644 $prefix/share/doc/kube-audit-bootstrap/docs/${file##*/} $file"
+    done
 }
 
 # Does systemd run here, and is this system the one that changes?
@@ -210,6 +213,7 @@ if [ -n "$uninstall" ]; then
         directory=$(within "${place%/*}")
         rm -f "$directory/${place##*/}"
     done
+    rmdir "$(within "$prefix/share/doc/kube-audit-bootstrap/docs")" 2>/dev/null || :
     rmdir "$(within "$prefix/share/doc/kube-audit-bootstrap")" 2>/dev/null || :
     rm -f "$marker" "$list"
     rmdir "$state" 2>/dev/null || :

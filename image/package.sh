@@ -20,6 +20,7 @@ put() { # MODE FOLDER FILE...: into a folder of the tree
 }
 put 755 . "$program" image/install.sh
 put 644 . LICENSE README.md CHANGELOG.md image/config.yaml
+put 644 docs docs/*.md
 put 644 systemd image/systemd/*
 put 644 tmpfiles.d image/tmpfiles.d/*
 put 644 man "$docs"/man/*.1

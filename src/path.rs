@@ -91,13 +91,38 @@ pub fn log_directory_fault(directory: &str) -> Option<String> {
             !names(first, &KUBERNETES)
         })
         || within(TREES_OF_USERS) && !names(directory, &KUBERNETES);
+    // What only the log has may be in none of the trees either.
+    let why = match SHARED_DIRECTORIES.contains(&directory) {
+        true => format!("must be in a directory of its own, not in {directory}"),
+        false => format!("must not be in {directory}, a place of the system, of other programs or of users"),
+    };
     taken.then(|| {
         format!(
-            "must be in a directory of its own, not in {directory}: the API server gets the directory of the log, and \
+            "{why}: the API server gets the directory of the log, and \
              it is closed to all other users; use for example /var/log/kubernetes/audit/audit.log{stream}"
         )
     })
 }
+
+/// Directories in which other programs read each file, or each with the right name: there, a policy would be taken for a
+/// setting, or for a patch of kubeadm.
+const READ_BY_OTHERS: &[&str] = &[
+    "/etc/apt",
+    "/etc/cloud",
+    "/etc/cni",
+    "/etc/containers",
+    "/etc/cron.daily",
+    "/etc/cron.hourly",
+    "/etc/cron.monthly",
+    "/etc/cron.weekly",
+    "/etc/kubernetes/patches",
+    "/etc/netplan",
+    "/etc/network",
+    "/etc/ssh",
+    "/etc/systemd",
+    "/etc/udev",
+    "/var/spool",
+];
 
 /// Why a policy cannot be at a path; `None` if it can. Administrators put policies among the certificates of the cluster,
 /// because these are mounted already.
@@ -113,7 +138,20 @@ pub fn policy_place_fault(path: &str) -> Option<String> {
         true => ends(&[".conf", ".crt", ".key", ".pub"]),
         false => is_within(path, "/etc") && !is_named_for_it,
     };
-    let is_taken = is_of_others || trees.clone().any(|tree| is_within(path, tree));
+    // Another program reads each file there.
+    let mut directories = path.split('/').rev().skip(1);
+    let is_ours = is_within(path, "/etc/kubernetes");
+    let is_drop_in = |name: &str| {
+        name.ends_with(".d")
+            && is_within(path, "/etc")
+            && !names(name, &["audit"])
+            && (!is_ours || names(name, &["kubelet"]))
+    };
+    let is_of_reader = directories.any(|name| is_drop_in(name) || [".ssh", ".gnupg", ".config"].contains(&name))
+        || READ_BY_OTHERS.iter().any(|tree| is_within(path, tree))
+        || TREES_OF_USERS.iter().any(|tree| is_within(path, tree)) && name.starts_with('.')
+        || is_within(path, "/var/lib/kubelet") && !names(name, &["audit", "policy"]);
+    let is_taken = is_of_others || is_of_reader || trees.clone().any(|tree| is_within(path, tree));
     is_taken.then(|| {
         format!(
             "policy.path must not be {path}, a place of the system or of other programs; use for example \
@@ -307,6 +345,16 @@ mod tests {
             "/usr/bin/p.yaml",
             "/dev/p.yaml",
             "/etc/ssl/p.yaml",
+            "/etc/cni/net.d/10-audit.conf",
+            "/etc/sudoers.d/policy",
+            "/etc/kubernetes/patches/kube-apiserver.yaml",
+            "/etc/kubernetes/kubelet.conf.d/audit-policy.yaml",
+            "/etc/pam.d/policy",
+            "/etc/netplan/audit.yaml",
+            "/var/spool/cron/audit-policy",
+            "/root/.ssh/audit-policy",
+            "/root/.profile",
+            "/var/lib/kubelet/config.yaml",
         ] {
             assert!(policy_place_fault(path).is_some(), "{path}");
         }
@@ -317,6 +365,12 @@ mod tests {
             "/etc/p.yml",
             "/srv/p",
             "/var/lib/kube-audit/p.json",
+            "/var/lib/kubelet/audit-policy.yaml",
+            "/root/audit-policy.yaml",
+            "/etc/example/audit-policy.yaml",
+            "/etc/kubernetes/audit.d/policy.yaml",
+            "/etc/kubernetes/policy.d/audit-policy.yaml",
+            "/etc/containerd/audit-policy.yaml",
         ] {
             assert_eq!(policy_place_fault(path), None, "{path}");
         }

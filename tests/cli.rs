@@ -41,6 +41,76 @@ fn control_plane() -> tempfile::TempDir {
     directory
 }
 
+/// Nobody can change the file, or remove it, as long as this lives.
+struct Immutable(std::path::PathBuf);
+
+impl Immutable {
+    /// `None` where this needs a right or a file system that is not here.
+    fn of(path: std::path::PathBuf) -> Option<Immutable> {
+        chattr("+i", &path).then_some(Immutable(path))
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        chattr("-i", &self.0);
+    }
+}
+
+fn chattr(change: &str, path: &Path) -> bool {
+    Command::new("chattr").arg(change).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
+/// An administrator protects a file by `chattr +i`.
+#[test]
+fn an_immutable_log_or_policy_stops_apply_before_it_has_changed_anything() {
+    for (path, text) in
+        [("/var/log/kubernetes/audit/audit.log", ""), ("/etc/kubernetes/audit-policy.yaml", "kind: Policy\n")]
+    {
+        let node = control_plane();
+        put(node.path(), path, text, 0o644);
+        let Some(_held) = Immutable::of(node.path().join(&path[1..])) else {
+            println!("NOT RUN: chattr +i does not work here");
+            return;
+        };
+        let before = tree(&node.path().join("etc"));
+        let refused = run(node.path(), &["apply"]);
+        let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{path}: {stderr}");
+        assert!(
+            stderr.contains(path)
+                && stderr.contains("immutable")
+                && (stderr.contains("chattr -i") || stderr.contains("lsattr")),
+            "{stderr}"
+        );
+        let after = tree(&node.path().join("etc"));
+        let contents = |tree: &common::Tree| {
+            tree.iter().map(|(path, entry)| (path.clone(), entry.content.clone(), entry.mode)).collect::<Vec<_>>()
+        };
+        assert_eq!(contents(&after), contents(&before), "{path}");
+        assert!(
+            !node.path().join(STATE).join("backups").exists()
+                || fs::read_dir(node.path().join(STATE).join("backups")).unwrap().next().is_none(),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn an_option_that_names_a_place_among_the_manifests_is_the_one_that_is_told() {
+    let node = control_plane();
+    let manifest = fs::read(node.path().join("etc/kubernetes/manifests/kube-apiserver.yaml")).unwrap();
+    put(node.path(), "/srv/pods/kube-apiserver.yaml", manifest, 0o600);
+    put(node.path(), "/var/lib/kubelet/config.yaml", "staticPodPath: /srv/pods\n", 0o600);
+    let refused = run(node.path(), &["plan", "--log-path", "/srv/pods/x/audit.log"]);
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("error: --log-path: /srv/pods/x: the log must not be in the manifest directory"),
+        "{stderr}"
+    );
+}
+
 #[test]
 fn json_says_what_the_readme_says() {
     let node = control_plane();
@@ -128,7 +198,7 @@ fn exit_codes_tell_usage_from_failure() {
         (&["plan", "--log-path", "/var/log/audit.log"], 2),
         (&["plan", "--config", "/no/such/file"], 2),
         (&["plan", "--policy", "/no/such/file"], 2),
-        (&["plan", "--kubeadm-config", "/no/such/file"], 1),
+        (&["plan", "--kubeadm-config", "/no/such/file"], 2),
         (&["restore", "20000101T000000Z"], 1),
         (&["restore"], 1),
         (&["policy", "check"], 2),
@@ -147,6 +217,8 @@ fn exit_codes_tell_usage_from_failure() {
         (&["policy", "diff", "/no/such/file", "-"], 2),
         (&["policy", "check", "--output", "junit"], 2),
         (&["plan", "--output", "junit"], 2),
+        (&["policy", "explain", "--user", "a", "--verb", "GET", "--resource", "pods"], 2),
+        (&["policy", "explain", "--user", "system:serviceaccount:a", "--verb", "get", "--resource", "pods"], 2),
         (&["plan"], 3),
         (&["apply", "--dry-run"], 3),
     ] {
@@ -164,8 +236,13 @@ fn a_policy_is_checked_on_its_own() {
     let name = file.to_str().unwrap();
     let output = run(directory.path(), &["policy", "check", name]);
     assert_eq!(output.status.code(), Some(1));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(stderr.starts_with(&format!("error: {name}:5:3: unknown field")), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.starts_with(&format!("{name}:5:3: error: unknown field")), "{stdout}");
+    assert!(
+        stdout.ends_with(
+            " [PA009]\n   5 |   verb: [get]\n     |   ^^^^\n1 policy: 1 refused, 1 error, 0 warnings\n"
+        )
+    );
     let document = json_of(&run(directory.path(), &["policy", "check", name, "--output", "json"]));
     assert_eq!(document["accepted"], false);
     let finding = &document["findings"][0];
@@ -201,13 +278,14 @@ fn tested() -> tempfile::TempDir {
     let tests = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditPolicyTest\npolicy: p.yaml\ntests:\n- name: no \
                  <bodies>\n  requests: [{user: [bob, \"it's\"], verb: [get, create], resource: secrets}]\n  expect:\n    \
                  level: [None, Metadata]\n- requests: [{user: al, verb: put, path: /x}]\n  expect: {rule: none}\n";
+    fs::create_dir(directory.path().join("etc")).unwrap();
     fs::write(directory.path().join("p.yaml"), policy).unwrap();
     fs::write(directory.path().join("t.yaml"), tests).unwrap();
     directory
 }
 
 fn policy_test(folder: &Path, arguments: &[&str]) -> Output {
-    program().args(["policy", "test"]).args(arguments).current_dir(folder).output().unwrap()
+    program().args(["policy", "test", "--root"]).arg(folder).args(arguments).current_dir(folder).output().unwrap()
 }
 
 #[test]
@@ -263,11 +341,12 @@ fn tests_that_cannot_be_run_are_refused_by_their_place() {
     for (from, to, code, told) in [
         ("policy: p.yaml", "policy: none.yaml", 2, "error: none.yaml: "),
         (
-            "policy: p.yaml\n",
-            "",
+            "policy: p.yaml",
+            "policy: p",
             2,
-            "error: t.yaml: policy is missing; write the name of the policy's file, or use --policy",
+            "error: t.yaml:3:9: policy: there is no profile \"p\"; write one of default, ",
         ),
+        ("policy: p.yaml\n", "", 2, "error: /etc/kubernetes/audit-policy.yaml ("),
         ("policy: p.yaml", "policy: t.yaml", 1, "error: t.yaml:2:7: this is not an audit policy"),
         ("verb: put", "verbs: put", 2, "error: t.yaml:9:25: unknown field"),
         ("rule: none", "", 2, "error: t.yaml:10:11: tests[1].expect says nothing"),
@@ -299,6 +378,71 @@ fn a_policy_is_compared_with_the_nodes_own() {
     let same = [compare[0], compare[1], compare[2], compare[2]];
     let output = run(node.path(), &same);
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"no differences\n"[..]));
+}
+
+#[test]
+fn many_policies_are_checked_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
+    for (name, rules) in [
+        ("good.yaml", "- level: Metadata\n"),
+        ("doubtful.yaml", "- {level: Metadata, verbs: []}\n"),
+        ("bad.yaml", "- {level: Metadata, verbs: []}\n- level: All\n"),
+    ] {
+        fs::write(directory.path().join(name), format!("{head}{rules}")).unwrap();
+    }
+    let check = |words: &str| {
+        let output = program()
+            .current_dir(directory.path())
+            .args(["policy", "check"])
+            .args(words.split_whitespace())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    for (words, code, last) in [
+        ("good.yaml", 0, "good.yaml: accepted"),
+        ("good.yaml good.yaml", 0, "good.yaml: accepted"),
+        ("good.yaml doubtful.yaml", 0, "2 policies: 0 refused, 0 errors, 1 warning"),
+        (
+            "good.yaml doubtful.yaml --deny warnings",
+            1,
+            "2 policies: 0 refused, 0 errors, 1 warning, which --deny does not let pass",
+        ),
+        ("good.yaml --deny warnings", 0, "good.yaml: accepted"),
+        ("bad.yaml good.yaml doubtful.yaml", 1, "3 policies: 1 refused, 1 error, 2 warnings"),
+    ] {
+        let (found, stdout, _) = check(words);
+        assert_eq!((found, stdout.lines().last()), (code, Some(last)), "{words}: {stdout}");
+    }
+    let (_, stdout, stderr) = check("bad.yaml good.yaml --output github");
+    let (first, second) = stdout.split_once('\n').unwrap();
+    assert!(
+        first.starts_with(
+            "::warning file=bad.yaml,line=4,col=28,endLine=4,endColumn=30,title=PA101 empty-list::rules[0]"
+        ),
+        "{first}"
+    );
+    assert!(
+        second.starts_with("::error file=bad.yaml,line=5,col=10,endLine=5,endColumn=13,title=PA013"),
+        "{second}"
+    );
+    assert_eq!((second.lines().count(), stderr.as_str()), (1, ""));
+    let document: Value = serde_json::from_str(&check("bad.yaml good.yaml --output json").1).unwrap();
+    assert_eq!((&document["file"], &document["accepted"]), (&Value::Null, &json!(false)));
+    assert_eq!(document["files"][1], json!({"file": "good.yaml", "accepted": true}));
+    for (words, said) in [
+        (". good.yaml", "error: .: this is a directory; name the policies in it, such as ./*.yaml\n"),
+        ("good.yaml none.yaml", "error: none.yaml: No such file or directory"),
+        ("good.yaml --deny errors", "error: invalid value 'errors' for '--deny <WHAT>'"),
+    ] {
+        let (code, stdout, stderr) = check(words);
+        assert!(code == 2 && stdout.is_empty() && stderr.starts_with(said), "{words}: {code} {stdout}{stderr}");
+    }
+    let plan = run(directory.path(), &["plan", "--output", "sarif"]);
+    let said = "error: --output sarif: this verb prints text, json; name one of them\n";
+    assert_eq!((plan.status.code(), String::from_utf8(plan.stderr).unwrap().as_str()), (Some(2), said));
 }
 
 #[test]
@@ -352,7 +496,7 @@ fn what_is_wrong_is_said_with_its_causes() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = stderr.lines().find(|line| line.starts_with(words)).unwrap();
         for part in [
-            "this backup can't be read; move its directory away: ",
+            "this backup can't be read; the copies beside it are whole: put back by hand what you need",
             "version: not 1, the only version that this program reads",
         ] {
             assert!(line.contains(part), "{stderr}");
@@ -963,7 +1107,7 @@ fn what_became_wrong_since_does_not_bar_the_way_back() {
             "etc/kube-audit-bootstrap/config.yaml",
             &b"log: [\n"[..],
             None,
-            "restore continues with the default configuration",
+            "restore continues, with what the backups say about the manifest",
         ),
         ("var/lib/kubelet/config.yaml", b"\xff", None, "var/lib/kubelet/config.yaml:1:1: this is no text file"),
         (MANIFEST, b"\xff", Some("--force"), "kube-apiserver.yaml:1:1: this is no text file"),
@@ -1267,6 +1411,7 @@ rules:
 - level: None
   userGroups: [system:authenticated]
   nonResourceURLs: [/healthz*]
+# kube-audit-bootstrap: allow PA109, PA121, PA122
 ";
 
 #[test]
@@ -1359,25 +1504,44 @@ fn a_policy_is_explained() {
     assert_eq!(document["omitStages"], json!(["RequestReceived"]));
     assert_eq!(
         document["passedOver"][2],
-        json!({"number": 3, "line": 9, "column": 3, "reason": "resources: group \"batch\" is not in [\"\"]"})
+        json!({"number": 3, "line": 9, "column": 3, "from": null, "reason": "resources: group \"batch\" is not in [\"\"]"})
     );
 }
 
 #[test]
-fn a_policy_that_is_refused_is_not_explained() {
+fn what_the_api_server_makes_of_a_policy_is_explained_unless_strict() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("p.yaml");
     fs::write(&file, EXPLAINED.replace("verbs:", "verb:")).unwrap();
     let name = file.to_str().unwrap();
     let request = ["--user", "alice", "--verb", "get", "--path", "/healthz"];
-    let output = run(directory.path(), &[&["policy", "explain", name], &request[..]].concat());
+    let explain =
+        |options: &[&str]| run(directory.path(), &[&["policy", "explain", name], &request[..], options].concat());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let output = explain(&["--strict"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = text(&output.stderr);
     assert!(stderr.starts_with(&format!("error: {name}:8:3: unknown field \"rules[1].verb\"")), "{stderr}");
-    let output = run(directory.path(), &[&["policy", "explain", "--output", "json", name], &request[..]].concat());
+    let output = explain(&["--strict", "--output", "json"]);
     assert_eq!(output.status.code(), Some(1));
     let document = json_of(&output);
     assert_eq!((&document["accepted"], &document["findings"][0]["line"]), (&json!(false), &json!(8)));
+    // The API server drops the field, so that the rule matches each verb.
+    let output = explain(&[]);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        stderr.contains(&format!(
+            "warning: {name}:8:3: unknown field \"rules[1].verb\"; did you mean \"verbs\"? The API server drops it"
+        )),
+        "{stderr}"
+    );
+    assert!(
+        output.status.code() == Some(0) && stdout.contains("rule 2 at 7:3 decides\nlevel: Metadata"),
+        "{stdout}"
+    );
+    // What the API server refuses is refused.
+    fs::write(&file, EXPLAINED.replace("level: Metadata", "level: All")).unwrap();
+    assert_eq!((explain(&[]).status.code(), explain(&[]).stdout.len()), (Some(1), 0));
 }
 
 #[test]
@@ -1591,4 +1755,386 @@ fn a_link_that_leads_the_container_away_from_a_webhooks_file_is_refused() {
             assert!(stderr.contains(&words), "{kubeconfig} {token} {target}: {stderr}");
         }
     }
+}
+
+/// What a setting names is told with the setting, and nobody is told to move away what the node needs.
+#[test]
+fn a_setting_that_names_a_directory_says_which_file_to_name() {
+    let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    for (lines, options, told, code) in [
+        (
+            "manifest: {path: /etc/kubernetes/manifests}",
+            &[][..],
+            "manifest.path names this directory; name a file in it",
+            2,
+        ),
+        ("policy: {source: /etc/kubernetes}", &[], "policy.source names this directory", 2),
+        ("policy: {path: /etc/kubernetes}", &[], "policy.path names this directory", 2),
+        ("kubeadm: {configs: [/etc/kubernetes]}", &[], "kubeadm.configs names this directory", 2),
+        ("webhook: {configFile: /etc/kubernetes}", &[], "webhook.configFile names this directory", 2),
+        ("", &["--kubeadm-config", "/etc/kubernetes"], "--kubeadm-config names this directory", 2),
+        ("", &["--kubeadm-config", "/etc/none"], "there is no such file; name an existing kubeadm", 2),
+        (
+            "",
+            &["--patches", "/etc/kubernetes/manifests/kube-apiserver.yaml"],
+            "takes a directory; name one, such as /etc",
+            2,
+        ),
+        ("manifest: {path: /etc/none.yaml}", &[], "correct manifest.path", 2),
+        (
+            "policy: {path: /etc/kubernetes/manifests/audit-policy.yaml}",
+            &[],
+            "must not be in the manifest directory",
+            2,
+        ),
+        ("log: {path: /var/log/kubernetes/audit}", &[], "name a file in it, such as audit.log in it", 1),
+    ] {
+        let node = control_plane();
+        let root = node.path();
+        put(root, "/etc/kube-audit-bootstrap/config.yaml", format!("{head}{lines}\n"), 0o644);
+        fs::create_dir_all(root.join("var/log/kubernetes/audit")).unwrap();
+        let before = tree(root);
+        let output = run(root, &[&["apply"], options].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{lines} {options:?}: {stderr}");
+        assert!(stderr.contains(told) && !stderr.contains("move it away"), "{lines} {options:?}: {stderr}");
+        assert_eq!(tree(root), before, "{lines}");
+    }
+}
+
+#[test]
+fn status_says_why_no_plan_can_be_made_whatever_is_at_a_path() {
+    for (path, target) in [
+        ("etc/kubernetes/manifests/kube-apiserver.yaml", Some("nothing")),
+        ("etc/kubernetes/manifests/kube-apiserver.yaml", None),
+        ("etc/kubernetes/audit-policy.yaml", Some("nothing")),
+        ("var/log/kubernetes/audit", Some("/nothing")),
+    ] {
+        let node = control_plane();
+        let at = node.path().join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&at);
+        match target {
+            Some(target) => std::os::unix::fs::symlink(target, &at).unwrap(),
+            None => fs::create_dir(&at).unwrap(),
+        }
+        let output = run(node.path(), &["status", "--output", "json"]);
+        let case = format!("{path} {target:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(3), "{case}");
+        let document = json_of(&output);
+        assert!(document["refusal"].as_str().unwrap().contains(path), "{case}{document}");
+        assert_eq!(document["role"], "control-plane", "{case}");
+    }
+}
+
+#[test]
+fn a_root_without_etc_is_no_node() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("image")).unwrap();
+    let output = run(directory.path(), &["apply"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("; mount the image first, or name the directory in it")
+    );
+    assert_eq!(tree(directory.path()).len(), 1);
+}
+
+#[test]
+fn a_configuration_under_another_name_and_a_kubeadm_file_that_nobody_names_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    put(root, "/etc/kube-audit-bootstrap/config.yml", "existing: keep\n", 0o644);
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+    put(root, "/etc/kubernetes/kubeadm-init.yaml", text, 0o600);
+    let told = String::from_utf8_lossy(&run(root, &["plan"]).stderr).into_owned();
+    for words in
+        ["config.yml", "name it config.yaml", "/etc/kubernetes/kubeadm-init.yaml: this looks like a kubeadm"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // Misspelt beyond a letter or two.
+    put(root, "/etc/kubernetes/kubeadm.yaml", text.replace("Configuration", "Config"), 0o600);
+    let output = run(root, &["plan"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("did you mean ClusterConfiguration?"), "{told}");
+}
+
+#[test]
+fn the_snippet_without_the_program_mounts_what_the_kubeconfig_of_the_webhook_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let head = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    put(
+        root,
+        "/etc/kube-audit-bootstrap/config.yaml",
+        format!("{head}webhook: {{configFile: /etc/kubernetes/wh.conf}}\n"),
+        0o644,
+    );
+    let render = || run(root, &["render", "cluster-api-files"]);
+    let told = String::from_utf8_lossy(&render().stderr).into_owned();
+    assert!(told.contains("is not there to be read, so the snippet mounts no file that it names"), "{told}");
+    put(
+        root,
+        "/etc/kubernetes/audit-ca.crt",
+        include_str!("cases/control-plane-webhook-names-files/before/etc/kubernetes/collector/ca.crt"),
+        0o644,
+    );
+    let kubeconfig = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://10.0.0.9', certificate-authority: \
+                      /etc/kubernetes/audit-ca.crt}}]\nusers: [{name: u, user: {token: t}}]\ncontexts: [{name: x, context: {cluster: c, \
+                      user: u}}]\ncurrent-context: x\n";
+    put(root, "/etc/kubernetes/wh.conf", kubeconfig, 0o600);
+    let output = render();
+    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("mountPath: /etc/kubernetes/audit-ca.crt"), "{text}{told}");
+    assert!(told.contains("/etc/kubernetes/audit-ca.crt: the kubeconfig of the webhook names this"), "{told}");
+}
+
+#[test]
+fn a_backup_that_cannot_be_read_is_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    put(root, "/etc/x", "", 0o644);
+    put(root, "/var/lib/kube-audit-bootstrap/backups/20261124T121326Z/index.json", "{", 0o600);
+    let output = run(root, &["restore", "--list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "20261124T121326Z  can't be read; see the warning\n");
+    let told = String::from_utf8_lossy(&run(root, &["status"]).stderr).into_owned();
+    assert_eq!(told.matches("this backup can't be read").count(), 1, "{told}");
+}
+
+#[test]
+fn a_time_with_a_unit_is_no_number_of_seconds() {
+    let node = control_plane();
+    for verb in ["apply", "restore"] {
+        let output = run(node.path(), &[verb, "--lock-timeout", "5m"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("write a number of seconds, such as 300"));
+    }
+}
+const AT_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const AT_POLICY: &str = "/etc/kubernetes/audit-policy.yaml";
+const AT_CONFIG: &str = "/etc/kube-audit-bootstrap/config.yaml";
+
+fn configure(root: &Path, lines: &str) {
+    let kind = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\n";
+    put(root, AT_CONFIG, format!("{kind}{lines}"), 0o644);
+}
+
+fn text_at(root: &Path, path: &str) -> String {
+    fs::read_to_string(root.join(&path[1..])).unwrap()
+}
+
+/// What counts is the manifest that a restore leaves, and what its API server finds then. On a running node, this is a
+/// refusal.
+#[test]
+fn a_restore_that_would_stop_the_api_server_is_told() {
+    let webhook = |server: &str, files: &str| {
+        format!(
+            "clusters: [{{name: c, cluster: {{server: 'https://{server}'}}}}]\nusers: [{{name: u, user: {{{files}}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\n"
+        )
+    };
+    // Each: the configuration of two runs, what is done before the second and before the restore, and what is told.
+    type Act = fn(&Path);
+    let nothing: Act = |_| {};
+    let cases: [(&str, &str, Act, Act, &str); 3] = [
+        (
+            "policy: {path: /etc/a/p.yaml}\n",
+            "policy: {path: /etc/b/p.yaml}\n",
+            nothing,
+            |root| fs::remove_file(root.join("etc/a/p.yaml")).unwrap(),
+            "--audit-policy-file is /etc/a/p.yaml, which does not exist",
+        ),
+        (
+            "webhook: {configFile: /etc/a/w.yaml}\n",
+            "webhook: {configFile: /etc/b/w.yaml}\n",
+            nothing,
+            |root| fs::remove_file(root.join("etc/a/w.yaml")).unwrap(),
+            "--audit-webhook-config-file is /etc/a/w.yaml, which does not exist",
+        ),
+        // The administrator's kubeconfig names another file, and the restore takes the mount of it.
+        (
+            "webhook: {configFile: /etc/a/w.yaml}\n",
+            "webhook: {configFile: /etc/a/w.yaml}\n",
+            |root| {
+                let text = text_at(root, "/etc/a/w.yaml").replace("{}", "{tokenFile: /etc/t/token}");
+                put(root, "/etc/a/w.yaml", &text, 0o600);
+            },
+            nothing,
+            "/etc/a/w.yaml:2:37: tokenFile: no mount of the API server's container has /etc/t/token",
+        ),
+    ];
+    for (first, second, between, then, told) in cases {
+        let node = control_plane();
+        let root = node.path();
+        for directory in ["/etc/a", "/etc/b"] {
+            put(root, &format!("{directory}/w.yaml"), webhook(directory.trim_start_matches("/etc/"), ""), 0o600);
+        }
+        put(root, "/etc/t/token", "token", 0o600);
+        configure(root, first);
+        assert!(run(root, &["apply"]).status.success());
+        configure(root, second);
+        between(root);
+        assert!(run(root, &["apply"]).status.success());
+        then(root);
+        let before = text_at(root, AT_MANIFEST);
+        let shown = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
+        assert!(shown.contains("note: the API server will not start: ") && shown.contains(told), "{shown}");
+        let output = run(root, &["restore"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("the API server will not start: "), "{output:?}");
+        assert!(said.contains(told), "{said}");
+        assert_ne!(text_at(root, AT_MANIFEST), before);
+    }
+}
+
+/// It makes nothing worse, and what somebody needs at such a time is not refused.
+#[test]
+fn an_api_server_that_does_not_start_anyway_bars_no_restore() {
+    let node = control_plane();
+    let root = node.path();
+    for path in ["/etc/a/p.yaml", "/etc/b/p.yaml"] {
+        configure(root, &format!("policy: {{path: {path}}}\n"));
+        assert!(run(root, &["apply"]).status.success());
+    }
+    fs::remove_file(root.join("etc/a/p.yaml")).unwrap();
+    fs::remove_file(root.join("etc/b/p.yaml")).unwrap();
+    let output = run(root, &["restore"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("note: the API server does not start: ") && said.contains("/etc/a/p.yaml"), "{said}");
+}
+
+#[test]
+fn restore_leaves_what_a_pod_needs_to_start() {
+    let pod = |volumes: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: kube-apiserver}}\nspec:\n  containers:\n  - name: \
+             kube-apiserver\n    image: i\n    command: [kube-apiserver]\n  volumes: [{volumes}]\n"
+        )
+    };
+    let typed = |path: &str, kind: &str| pod(&format!("{{name: p, hostPath: {{path: {path}, type: {kind}}}}}"));
+    let kubeadm = format!(
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraVolumes: [{{name: a, \
+         hostPath: {AT_POLICY}, mountPath: {AT_POLICY}, pathType: File}}]\n"
+    );
+    let unmounted =
+        pod("").replace("[kube-apiserver]", &format!("[kube-apiserver, --audit-policy-file={AT_POLICY}]"));
+    const KUBEADM: &str = "/run/kubeadm/kubeadm.yaml";
+    for (path, text, stays) in [
+        (AT_MANIFEST, typed(AT_POLICY, "File"), true),
+        (AT_MANIFEST, typed("/opt/link", "File"), true),
+        // The kubelet makes it.
+        (AT_MANIFEST, typed(AT_POLICY, "FileOrCreate"), false),
+        (AT_MANIFEST, pod(""), false),
+        // No mount shows it.
+        (AT_MANIFEST, unmounted, false),
+        (KUBEADM, kubeadm.clone(), true),
+        (KUBEADM, kubeadm.replace("pathType: File", "pathType: FileOrCreate"), false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir_all(root.join("etc/kubernetes/manifests")).unwrap();
+        assert!(run(root, &["apply"]).status.success());
+        put(root, path, &text, 0o600);
+        fs::create_dir_all(root.join("opt")).unwrap();
+        std::os::unix::fs::symlink(AT_POLICY, root.join("opt/link")).unwrap();
+        let output = run(root, &["restore"]);
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(root.join(&AT_POLICY[1..]).exists(), stays, "{text}{said}");
+        assert_eq!(said.contains(&format!("note: {AT_POLICY} stays")), stays, "{text}{said}");
+    }
+}
+
+#[test]
+fn restore_leaves_the_log_to_the_user_that_writes_it() {
+    const LOG: &str = "/var/log/kubernetes/audit/audit.log";
+    let node = control_plane();
+    let root = node.path();
+    if fs::metadata(root).unwrap().uid() != 0 {
+        return;
+    }
+    assert!(run(root, &["apply"]).status.success());
+    put(root, LOG, "{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", 0o600);
+    let manifest = text_at(root, AT_MANIFEST).replace("spec:\n", "spec:\n  securityContext: {runAsUser: 2000}\n");
+    put(root, AT_MANIFEST, &manifest, 0o600);
+    assert!(run(root, &["apply"]).status.success());
+    assert!(run(root, &["restore"]).status.success());
+    for path in [AT_POLICY, "/var/log/kubernetes/audit", LOG] {
+        assert_eq!(fs::metadata(root.join(&path[1..])).unwrap().uid(), 2000, "{path}");
+    }
+}
+
+#[test]
+fn a_broken_configuration_takes_no_file_from_the_manifest_that_it_named() {
+    let elsewhere = "/opt/m/kube-apiserver.yaml";
+    for is_recorded in [false, true] {
+        let node = control_plane();
+        let root = node.path();
+        let bare = text_at(root, AT_MANIFEST);
+        configure(root, &format!("manifest: {{path: {elsewhere}}}\n"));
+        if is_recorded {
+            fs::remove_file(root.join(&AT_MANIFEST[1..])).unwrap();
+            put(root, elsewhere, &bare, 0o600);
+        } else {
+            fs::remove_dir_all(root.join("etc/kubernetes/manifests")).unwrap();
+        }
+        assert!(run(root, &["apply"]).status.success());
+        if !is_recorded {
+            // kubeadm made it of a file that had the settings.
+            let wired = control_plane();
+            assert!(run(wired.path(), &["apply"]).status.success());
+            put(root, elsewhere, text_at(wired.path(), AT_MANIFEST), 0o600);
+        }
+        configure(root, &format!("manifest: {{path: {elsewhere}}}\nnope: 1\n"));
+        let output = run(root, &["restore"]);
+        let (said, warned) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && warned.contains("config.yaml:4:1"), "{output:?}");
+        let told =
+            format!("{AT_POLICY} stays, because the API server may need it ({AT_MANIFEST}: the configuration");
+        assert_eq!(said.contains(&told), !is_recorded, "{said}");
+        assert_eq!(root.join(&AT_POLICY[1..]).exists(), !is_recorded, "{said}");
+        assert_eq!(text_at(root, elsewhere) == bare, is_recorded, "{said}");
+    }
+}
+
+#[test]
+fn a_damaged_copy_is_not_put_back() {
+    for damage in ["", "apiVersion: v1\nkind: Pod\n"] {
+        let node = control_plane();
+        let root = node.path();
+        assert!(run(root, &["apply"]).status.success());
+        let before = text_at(root, AT_MANIFEST);
+        let sets: Vec<_> = fs::read_dir(root.join("var/lib/kube-audit-bootstrap/backups")).unwrap().collect();
+        let set = sets[0].as_ref().unwrap().path();
+        let index: Value = serde_json::from_slice(&fs::read(set.join("index.json")).unwrap()).unwrap();
+        let entries = index["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["path"] == AT_MANIFEST).unwrap();
+        let copy = set.join(entry["file"].as_str().unwrap());
+        let whole = fs::read(&copy).unwrap();
+        fs::write(&copy, damage).unwrap();
+        for options in [&["restore"][..], &["restore", "--force"]] {
+            let output = run(root, options);
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{error}");
+            assert!(error.contains(&format!("this copy of {AT_MANIFEST} is damaged: ")), "{error}");
+            assert_eq!(text_at(root, AT_MANIFEST), before);
+        }
+        fs::write(&copy, whole).unwrap();
+        assert!(run(root, &["restore"]).status.success());
+    }
+}
+
+#[test]
+fn status_says_that_a_node_joins_even_if_its_patch_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\ncontrolPlane: {}\npatches: {directory: /p}\n";
+    put(root, "/run/kubeadm/kubeadm-join-config.yaml", text, 0o600);
+    put(root, "/p/kube-apiserver.yaml", "spec: {containers: [{name: kube-apiserver, command: [sh]}]}\n", 0o600);
+    let output = run(root, &["status"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(3) && said.contains("a control plane about to join"), "{output:?}");
 }

@@ -55,7 +55,7 @@ const LEFT_OUT: [(&str, &str); 21] = [
 
 /// The system calls that change nothing on a disk, as the kills show. They can fail only if the disk fails, not if it
 /// is full or read-only. The same is true for an `openat` that creates nothing.
-const READS: [&str; 13] = [
+const READS: [&str; 14] = [
     "close",
     "fcntl",
     "fgetxattr",
@@ -63,6 +63,7 @@ const READS: [&str; 13] = [
     "fstat",
     "fstatfs",
     "getdents64",
+    "ioctl",
     "lseek",
     "newfstatat",
     "openat2",

@@ -296,7 +296,7 @@ fn a_join_stops_only_if_it_makes_a_control_plane_for_sure() {
         let output = node.run(&["join", "--config", FILE]);
         assert_eq!(output.status.code(), Some(code), "{file} {output:?}");
     }
-    for (other, code) in [(&[][..], 7), (&["--control-plane"][..], 1)] {
+    for (other, code) in [(&[][..], 7), (&["--control-plane"][..], 2)] {
         let node = Node::new("", REAL);
         fs::create_dir(node.on_host("/hook-test/unreadable")).unwrap();
         let output = node.run(&[&["join", "--config", "/hook-test/unreadable"], other].concat());
@@ -503,7 +503,7 @@ fn without_rootfs_it_is_the_running_system() {
         let mut command = node.command(&["join", "--config", file, "--rootfs="]);
         let output = command.current_dir(node.at("root")).output().unwrap();
         let stderr = text(&output.stderr);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{stderr}");
         assert!(stderr.contains(&format!("{}: there is no such file", named.display())), "{stderr}");
     }
 }

@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("change", &["facts", "storage"]),
     // Edits of files of kubeadm and of administrators, and snippets for other programs.
     ("wiring", &["audit", "config", "facts", "path", "pflag", "quantity", "yaml"]),
-    ("render", &["config", "path", "storage", "wiring", "yaml"]),
+    ("render", &["config", "facts", "path", "storage", "wiring", "yaml"]),
     // `plan` decides, and touches no node. `node` touches the node, and decides nothing.
     ("plan", &["audit", "change", "config", "facts", "path", "storage", "wiring", "yaml"]),
     ("node", &["audit", "change", "config", "facts", "path", "pflag", "storage", "time", "wiring", "yaml"]),

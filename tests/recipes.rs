@@ -61,6 +61,7 @@ fn each_target_of_make_runs_all_of_its_steps() {
                 "image/build.sh $(TRIPLE)",
                 "tests/static.sh $(RELEASE) $(DEBUG)",
                 "tests/demo.sh $(RELEASE) quietly",
+                "tests/sarif.sh $(RELEASE)",
                 "tests/bench/bench.sh $(RELEASE) 3",
             ],
         ),
@@ -119,6 +120,16 @@ fn each_script_has_the_lines_that_it_is_for() {
                 "if ! \"target/kubelet-1.$newest\" fields | diff src/wiring/pod/pod-fields.txt -; then",
                 "ORACLES=$oracles COMMANDS=$commands KUBELETS=\"1.$newest=$PWD/target/kubelet-1.$newest\" SEED=$seed PAIRS=$pairs \\",
                 "cargo test --locked --lib differential -- --ignored --nocapture",
+            ],
+        ),
+        (
+            "tests/sarif.sh",
+            &[
+                "set -euo pipefail",
+                "case ${CI-} in '' | false) exit 0 ;; *) exit 1 ;; esac",
+                "assert not faults, faults",
+                "assert found == same and len(found) > 20, (found, same)",
+                "\"$BIN/pre-commit\" validate-manifest \"$ROOT/.pre-commit-hooks.yaml\"",
             ],
         ),
         (

@@ -12,6 +12,6 @@ fuzz_target!(|text: &str| {
     assert_eq!(config.faults(), [], "a configuration with faults was taken");
     let flags = config.flags().into_iter().collect();
     assert_eq!(flags::faults(&flags, None), [], "the API server would refuse the flags");
-    let settings = kubeadm::settings(&config);
+    let settings = kubeadm::settings(&config, &Default::default());
     kube_audit_bootstrap::yaml::parse(&settings).expect("the settings are YAML");
 });

@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(twice.text, wired.text, "the second edit changes something");
     let auditing = manifest::read_auditing(&wired.text).expect("the edited manifest audits");
     assert!(auditing.flags.contains_key("audit-policy-file"));
-    if let Ok(marked) = mark::mark(&wired.text, b"policy") {
+    if let Ok(marked) = mark::mark(&wired.text, &mark::Contents { policy: b"policy", webhook: None }) {
         assert_ne!(marked, wired.text, "the mark is the same");
         let auditing_of_marked = manifest::read_auditing(&marked).expect("the marked manifest audits");
         assert_eq!(auditing_of_marked.flags, auditing.flags);

@@ -139,11 +139,11 @@ pub fn read(text: &str, directory: &str) -> Kubeconfig {
 
 impl Kubeconfig {
     fn fault(&mut self, position: Position, message: impl Into<String>) {
-        self.findings.push(Finding { position, severity: Severity::Error, message: message.into() });
+        self.findings.push(Finding::new(position, Severity::Error, message));
     }
 
     fn warn(&mut self, position: Position, message: impl Into<String>) {
-        self.findings.push(Finding { position, severity: Severity::Warning, message: message.into() });
+        self.findings.push(Finding::new(position, Severity::Warning, message));
     }
 
     /// Does the API server start with this file, if each file that it names is right?
@@ -392,7 +392,7 @@ impl Kubeconfig {
             return findings;
         }
         let mut find = |file: &NamedFile, severity, message: String| {
-            findings.push(Finding { position: file.position, severity, message });
+            findings.push(Finding::new(file.position, severity, message));
         };
         let of = |role| self.files.iter().find(|file| file.role == role);
         for file in &self.files {
@@ -424,7 +424,7 @@ impl Kubeconfig {
             Severity::Warning => format!("no event arrives: {fault}"),
             Severity::Error => fault.to_owned(),
         };
-        findings.push(Finding { position, severity, message });
+        findings.push(Finding::new(position, severity, message));
         findings
     }
 

@@ -1,9 +1,14 @@
 //! Reads lines of logs: when an event was received or written, and why an API server ended.
 
+/// How an API server begins to say that it could not write or send an event (kubernetes/kubernetes
+/// `staging/src/k8s.io/apiserver/pkg/audit/metrics.go`). The word audit alone means nothing: each error about a request
+/// ends with its `auditID`.
+const LOST_EVENT: &str = "Error in audit plugin";
+
 /// The line of a container's log that best explains why the container ended: the error after which it did nothing more,
 /// or else the last line. Whoever is killed has no such error, and an error from its start explains nothing.
-/// If the container still runs (`runs`), only an error about auditing counts, because a healthy API server logs
-/// other errors, too, and every request.
+/// If the container still runs (`runs`), only an event that could not be written counts, because a healthy API server
+/// logs other errors, too, and every request.
 pub fn last_words(log: &str, runs: bool) -> Option<String> {
     // In CRI's log format, the time, the stream and a tag (full or partial line) stand before each line.
     let lines: Vec<_> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::trim).collect();
@@ -21,8 +26,15 @@ pub fn last_words(log: &str, runs: bool) -> Option<String> {
             || is_of("F", line)
     };
     let newest = || lines.iter().rev();
+    let says_lost = |line: &str| match line.starts_with('{') {
+        true => line.contains(&format!("\"msg\":\"{LOST_EVENT}")),
+        // The text stands behind the place in the source.
+        false => {
+            line.split_once("] ").is_some_and(|(_, text)| text.trim_start_matches('"').starts_with(LOST_EVENT))
+        }
+    };
     let found = match runs {
-        true => newest().find(|line| is_of("EF", line) && line.contains("audit")),
+        true => newest().find(|line| (is_of("E", line) || line.starts_with('{')) && says_lost(line)),
         false => newest()
             .find(is_end)
             .or_else(|| newest().find(|line| is_of("IWE", line)).filter(|line| is_of("E", line)))
@@ -103,6 +115,15 @@ mod tests {
         assert_eq!(last_words(&log(&[harmless]), true), None);
         let audit = "E0101 00:00:00.1 1 metrics.go:110] Error in audit plugin 'log' affecting 1 audit events: no space left on device";
         assert_eq!(last_words(&log(&[audit, harmless]), true).as_deref(), Some(audit));
+        let json = "{\"ts\":1.5,\"caller\":\"audit/metrics.go:110\",\"msg\":\"Error in audit plugin 'log' affecting 1 audit events\"}";
+        assert_eq!(last_words(&log(&[json, harmless]), true).as_deref(), Some(json));
+        for about_a_request in [
+            "E0101 00:00:00.1 1 wrap.go:53] \"Timeout or abort while handling\" method=\"POST\" auditID=\"x\"",
+            "E0101 00:00:00.1 1 a.go:1] \"no\" userAgent=\"] Error in audit plugin 'log'\"",
+            "{\"msg\":\"no\",\"userAgent\":\"\\\"msg\\\":\\\"Error in audit plugin 'log'\"}",
+        ] {
+            assert_eq!(last_words(&log(&[about_a_request]), true), None);
+        }
         let request = "I0101 00:00:00.1 1 httplog.go:135] \"HTTP\" verb=\"PUT\" audit-ID=\"x\"";
         assert_eq!(last_words(&log(&[request]), true), None);
         assert_eq!(last_words(&log(&["panic: audit", request]), true), None);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, Outcome, Overrides, run_of};
+use super::common::{Common, Outcome, Overrides, run_of, seconds};
 use super::show::{describe, describe_follow_up, document, headline, nothing, print_plan, restore_command, warn};
 use super::verify;
 use crate::facts::backup::Why;
@@ -39,7 +39,7 @@ pub struct ApplyArgs {
     #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
     boot: bool,
     /// How long to wait for another run of the program to end
-    #[arg(long, value_name = "SECONDS", default_value_t = LOCK_TIMEOUT)]
+    #[arg(long, value_name = "SECONDS", default_value_t = LOCK_TIMEOUT, value_parser = seconds)]
     lock_timeout: u64,
 }
 

@@ -10,9 +10,10 @@ use nix::sys::stat::{Mode, umask};
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
 use crate::node::root::{Root, stays_wrong};
+use crate::path::parent;
 use crate::plan::{KubeadmCall, Occasion};
 use crate::run::misuse::Misuse;
-use crate::run::{PolicySource, Run, given};
+use crate::run::{PolicySource, Run, Unplannable, given};
 
 /// The exit code of a run (README.md, "Exit codes"). An error means [`Outcome::Failed`], or [`Outcome::Misused`] if
 /// there is a [`Misuse`] in its chain.
@@ -53,6 +54,10 @@ pub enum OutputFormat {
     Json,
     /// Only `policy test`: the XML that programs for continuous integration read
     Junit,
+    /// Only `policy check`: SARIF 2.1.0, which programs for the review of code read
+    Sarif,
+    /// Only `policy check`: commands that GitHub shows at the line of a pull request
+    Github,
 }
 
 /// What every verb can print.
@@ -61,7 +66,8 @@ pub const TEXT_AND_JSON: &[OutputFormat] = &[OutputFormat::Text, OutputFormat::J
 /// The options that override the configuration.
 #[derive(Debug, Default, Args)]
 pub struct Overrides {
-    /// Install this audit policy: a file on the machine that runs the program, - for standard input, or `default`
+    /// Install this audit policy: a file on the machine that runs the program, - for standard input, or a
+    /// profile
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Let the API server write its audit log to this file on the node
@@ -82,6 +88,9 @@ pub struct Overrides {
     /// What to do with audit flags that the node's files already have
     #[arg(long, value_name = "WHAT")]
     pub existing: Option<ExistingArg>,
+    /// Refuse a policy that --existing keep keeps if the API server reads it in another way than it says
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The values of `--existing`, see [`Existing`].
@@ -95,7 +104,11 @@ pub enum ExistingArg {
 
 /// The exit code that an error means.
 pub fn outcome_of(error: &anyhow::Error) -> Outcome {
-    match error.chain().any(|cause| cause.is::<Misuse>()) {
+    let is_misuse = error.chain().any(|cause| {
+        cause.is::<Misuse>()
+            || cause.downcast_ref::<Unplannable>().is_some_and(|unplannable| unplannable.is_misuse)
+    });
+    match is_misuse {
         true => Outcome::Misused,
         false => Outcome::Failed,
     }
@@ -108,6 +121,15 @@ pub fn outcome_of(error: &anyhow::Error) -> Outcome {
 /// The text is not a version; the error says what to write.
 pub fn kubernetes_version(text: &str) -> Result<Version, String> {
     Version::parse(text).ok_or_else(|| "write a version such as v1.30.2".to_owned())
+}
+
+/// Parses a number of seconds on the command line.
+///
+/// # Errors
+///
+/// The text is not one; the error says what to write.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a number of seconds, such as 300, without a unit".to_owned())
 }
 
 /// Parses an absolute path on the command line.
@@ -146,12 +168,8 @@ impl Common {
             format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
         };
         let known: Vec<_> = formats.iter().map(name).collect();
-        Err(Misuse(format!(
-            "--output {}: this verb prints {}; name one of them",
-            name(&self.output),
-            known.join(", ")
-        ))
-        .into())
+        let (asked, known) = (name(&self.output), known.join(", "));
+        Err(Misuse(format!("--output {asked}: this verb prints {known}; name one of them")).into())
     }
 
     /// Whether to print JSON.
@@ -160,11 +178,15 @@ impl Common {
     }
 }
 
+/// The directories of which the root directory of a node has one, even before anything is installed in it.
+const OF_A_NODE: &[&str] =
+    &["bin", "boot", "data", "etc", "home", "kind", "lib", "opt", "root", "run", "srv", "tmp", "usr", "var"];
+
 /// Opens the root directory of a node, which `option` names.
 ///
 /// # Errors
 ///
-/// It is not a directory, or it is empty (a [`Misuse`]), or it can't be opened.
+/// It is not a directory, or it has nothing of a node in it (a [`Misuse`]), or it can't be opened.
 pub fn open_root(path: &Path, option: &str) -> Result<Root> {
     let shown = path.display();
     // A disk that fails is no mistake of the caller: opening the directory reports it.
@@ -178,10 +200,13 @@ pub fn open_root(path: &Path, option: &str) -> Result<Root> {
         );
     }
     let root = Root::open(path)?;
-    // Probably the image is not mounted there.
-    if root.list("/")?.is_some_and(|names| names.is_empty()) {
+    // Probably the image is not mounted there, or below. The container image of this program has nothing of a node in it.
+    let is_named = option == "--root" && !root.is_host();
+    let names = if is_named { root.list("/")? } else { None };
+    if names.is_some_and(|names| !names.iter().any(|name| OF_A_NODE.contains(&name.as_str()))) {
         return Err(Misuse(format!(
-            "{shown}: {option} is not the root directory of a node: it is empty; mount the image first"
+            "{shown}: {option} is not the root directory of a node: it has neither etc nor var nor another directory of a \
+             system; mount the image first, or name the directory in it that has them"
         ))
         .into());
     }
@@ -197,10 +222,21 @@ pub fn configuration_text(root: &Root, named: Option<&Path>) -> Result<Option<(S
     if let Some(path) = named {
         return Ok(Some((path.display().to_string(), given::read(path)?)));
     }
+    let directory = parent(config::DEFAULT_PATH);
+    let is_config = |name: &&String| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
     let text = root.text(config::DEFAULT_PATH).map_err(|error| match stays_wrong(&error) {
         true => Misuse(format!("{error:#}")).into(),
         false => error,
     })?;
+    // A policy may be beside the configuration, but without one, this is probably its misspelt name.
+    let others = if text.is_none() { root.list(directory).ok().flatten() } else { None };
+    if let Some(other) = others.iter().flatten().find(|name| is_config(name) && name.starts_with("config")) {
+        log::warn!(
+            "{}: this file is not read, and the defaults count; if it is the configuration, name it config.yaml, or use \
+             --config",
+            root.shown(&format!("{directory}/{other}"))
+        );
+    }
     Ok(text.map(|text| (config::DEFAULT_PATH.to_owned(), text.text)))
 }
 
@@ -215,12 +251,14 @@ pub fn run_of<'r>(
     overrides: &Overrides,
     occasion: Occasion,
 ) -> Result<Run<'r>> {
+    let config = configuration(root, named, overrides, occasion)?;
+    let patches = overrides.patches.clone().or_else(|| config.kubeadm_patches.clone());
     Ok(Run {
         root,
-        config: configuration(root, named, overrides, occasion)?,
+        config,
         occasion,
         required: !overrides.kubeadm_config.is_empty(),
-        kubeadm: KubeadmCall { patches: overrides.patches.clone(), directory: None },
+        kubeadm: KubeadmCall { patches, directory: None },
         policy: PolicySource::new(overrides.policy.clone()),
     })
 }
@@ -242,6 +280,7 @@ pub fn configuration(
     };
     if let Some(path) = &overrides.log_path {
         config.log.path.clone_from(path);
+        config.places.insert("log.path", "--log-path".to_owned());
     }
     // kubeadm reads only the file that the command line names.
     if !overrides.kubeadm_config.is_empty() || occasion.is_kubeadm() {
@@ -250,6 +289,7 @@ pub fn configuration(
     // At a boot, and before kubeadm, no API server runs yet.
     config.cluster &= occasion == Occasion::Any && !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
+    config.strict = overrides.strict;
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,
         Some(ExistingArg::Keep) => Existing::Keep,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 /// The names of the shapes, in the order in which README.md has them.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "plan",
     "proof",
     "no proof",
@@ -16,6 +16,7 @@ const NAMES: [&str; 12] = [
     "check",
     "explain",
     "resource",
+    "show",
     "test",
     "diff",
 ];

@@ -322,7 +322,10 @@ fn prepare(call: &Call, given: &mut Given) -> Result<()> {
     }
     let mut out = without_mask(|| make(&run))?;
     if let Some(option) = given.option.as_ref().filter(|_| is_patched) {
-        out += &format!("kubeadm   {option}: the settings, as a patch\n");
+        out += &format!(
+            "kubeadm   {option}: the settings, as a patch, which the cluster does not keep: when its API server runs, run \
+             kube-audit-bootstrap apply, or the next kubeadm upgrade loses them\n"
+        );
     }
     for line in out.lines() {
         let _ = writeln!(std::io::stderr(), "kube-audit-bootstrap: {line}");
@@ -467,6 +470,10 @@ fn not_started(verb: &str, (real, words): (&Path, &[String]), error: anyhow::Err
     let whole = format!("{error:#}");
     let mut lines = whole.lines();
     let first = lines.next().unwrap_or_default();
+    // The lines that it announces are above the last line.
+    let first = first
+        .strip_suffix("these lines that are missing:")
+        .map_or(first.to_owned(), |start| format!("{start}the lines above that are missing"));
     if lines.next().is_some() {
         // Several faults, or lines to add by hand.
         ::log::error!("{whole}");

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use super::secrets::hide_shapes;
 use crate::run::prove::PROGRESS;
 
 /// What is printed, and how.
@@ -56,7 +57,7 @@ impl Stderr {
             false if line.starts_with(' ') => format!("{line}\n"),
             false => format!("{name}{line}\n"),
         };
-        record.args().to_string().lines().map(line).collect()
+        hide_shapes(&record.args().to_string()).lines().map(line).collect()
     }
 }
 

@@ -91,7 +91,11 @@ pub fn main() -> ExitCode {
     };
     log::init(cli.common.verbose);
     let mut out = String::new();
+    let quotes_node = !matches!(cli.verb, Verb::Policy(_) | Verb::Render(_));
     let result = execute(cli, &mut out);
+    if quotes_node {
+        out = secrets::hide_shapes(&out);
+    }
     // If the reader is gone (`| head`), the job is done all the same.
     let _ = std::io::stdout().lock().write_all(out.as_bytes());
     let outcome = result.unwrap_or_else(|error| {

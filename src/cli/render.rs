@@ -8,13 +8,12 @@ use serde_json::json;
 
 use super::common::{Common, Outcome, configuration_text, parse};
 use super::show::warn;
-use crate::audit::policy;
-use crate::config::Config;
+use crate::audit::policy::read::Reading;
+use crate::config::{Config, FRAGMENTS};
 use crate::node::root::Root;
 use crate::render::{self, Ingredients, Snippet};
 use crate::run::misuse::Misuse;
-use crate::run::{manifest_path, policy_text};
-use crate::yaml::fields::Severity;
+use crate::run::{asked_policy, has_fragments, manifest_path, webhook_files};
 
 /// Print a snippet for cloud-init, Cluster API, kind, Flatcar, image builders, systemd or a log shipper
 #[derive(Debug, Args)]
@@ -46,7 +45,7 @@ impl RenderArgs {
             false => String::new(),
         };
         let policy = match self.kind.holds_policy(&config) {
-            true => checked_policy(&root, &config, self.policy)?,
+            true => checked_policy(&root, &config, self.kind, self.policy)?,
             false if self.policy.is_some() => {
                 let sourced = Config { policy_source: "/".to_owned(), ..config };
                 let reason = match self.kind.holds_policy(&sourced) {
@@ -59,14 +58,23 @@ impl RenderArgs {
             }
             false => String::new(),
         };
+        let (files, told) = match self.kind.mounts_webhook(&config) {
+            true => webhook_files(&root, &config).map(|(files, verdict)| (files, verdict.warnings))?,
+            false => Default::default(),
+        };
         let facts = Ingredients {
             config: &config,
             configuration: read.as_ref().map(|(_, text)| text.as_str()),
             policy: &policy,
             manifest: &manifest,
+            files: &files,
         };
         let text = render::render(self.kind, &facts).map_err(Misuse)?;
-        let warnings = render::warnings(self.kind, &config);
+        let mut warnings = [render::warnings(self.kind, &config, &files), told].concat();
+        if self.kind.brings_settings() && has_fragments(&root)? {
+            warnings
+                .push(format!("{FRAGMENTS}: the fragments are not in the snippet; put them on the node yourself"));
+        }
         warn(common, &warnings);
         if common.json() {
             out.push_str(&format!("{:#}\n", json!({"text": text, "warnings": warnings})));
@@ -77,20 +85,19 @@ impl RenderArgs {
     }
 }
 
-/// The text of a policy that the API server accepts.
+/// The text of a policy that the API server accepts: with its fragments if nothing puts them together on the node, or else
+/// the file that `policy.source` names.
 ///
 /// # Errors
 ///
 /// The policy can't be read, or has faults: one line each.
-fn checked_policy(root: &Root, config: &Config, given: Option<PathBuf>) -> Result<String> {
-    let policy = policy_text(root, config, given.as_deref())?;
-    let faults: Vec<_> = policy::lint::check(&policy.text, config.kubernetes_version)
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .map(|finding| format!("{}:{finding}", policy.name))
-        .collect();
-    match faults.as_slice() {
-        [] => Ok(policy.text),
-        faults => bail!("{}", faults.join("\n")),
+fn checked_policy(root: &Root, config: &Config, kind: Snippet, given: Option<PathBuf>) -> Result<String> {
+    let mut sources = asked_policy(root, config, given.as_deref())?.sources;
+    if kind.brings_settings() {
+        sources.fragments.clear();
+    }
+    match sources.compose(config.kubernetes_version, Reading::Strict) {
+        Ok(composed) => Ok(composed.text),
+        Err(faults) => bail!("{}", faults.join("\n")),
     }
 }

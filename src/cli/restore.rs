@@ -7,9 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{Common, Outcome, Overrides, configuration};
+use super::common::{Common, Outcome, Overrides, configuration, seconds};
 use super::show::{describe, diff, restore_command};
-use crate::config::Config;
 use crate::facts::backup::Set;
 use crate::plan::Occasion;
 use crate::run::restore::{self, RestoreTerms, Restored};
@@ -25,11 +24,11 @@ pub struct RestoreArgs {
     /// Change nothing; show what would change, and exit 3 if anything would
     #[arg(long)]
     dry_run: bool,
-    /// Also put back files that something else changed or removed since
+    /// Also put back files that something else changed or removed since, and a manifest whose API server does not start
     #[arg(long)]
     force: bool,
     /// How long to wait for another run of the program to end
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds)]
     lock_timeout: u64,
 }
 
@@ -42,16 +41,12 @@ impl RestoreArgs {
     pub fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let root = common.open_root()?;
         if self.list {
-            return list(&restore::list(&root)?, common, out);
+            let unreadable = restore::unreadable(&root)?;
+            list(&restore::list(&root)?, &unreadable, common, out);
+            // The list is not whole.
+            return Ok(if unreadable.is_empty() { Outcome::Done } else { Outcome::Failed });
         }
-        // A configuration that is wrong by now must not prevent a restore.
-        let configured = || {
-            let config = configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
-            config.unwrap_or_else(|error| {
-                log::warn!("{error:#}; restore continues with the default configuration");
-                Config::default()
-            })
-        };
+        let configured = || configuration(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any);
         let dry_run = self.dry_run;
         let patience = Duration::from_secs(self.lock_timeout);
         let terms = RestoreTerms { id: self.id, dry_run, force: self.force, patience };
@@ -93,26 +88,29 @@ impl RestoreArgs {
 }
 
 /// Prints the backups.
-fn list(sets: &[Set], common: &Common, out: &mut String) -> Result<Outcome> {
+fn list(sets: &[Set], unreadable: &[String], common: &Common, out: &mut String) {
     if common.json() {
         let sets: Vec<_> = sets
             .iter()
             .map(|set| {
                 let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-                json!({"id": set.id, "when": set.when, "why": set.why.word(), "paths": paths})
+                json!({"id": set.id, "when": set.when, "why": set.why.word(), "complete": set.complete, "paths": paths})
             })
             .collect();
         let _ = writeln!(out, "{:#}", json!({ "backups": sets }));
-        return Ok(Outcome::Done);
+        return;
     }
-    if sets.is_empty() {
+    if sets.is_empty() && unreadable.is_empty() {
         out.push_str("no backups\n");
     }
     for set in sets {
         let paths: Vec<_> = set.records.iter().map(|record| record.path.as_str()).collect();
-        let _ = writeln!(out, "{}  {:8} {}", set.id, set.why, paths.join(" "));
+        let why = format!("{}{}", set.why, if set.complete { "" } else { ", interrupted" });
+        let _ = writeln!(out, "{}  {why:8} {}", set.id, paths.join(" "));
     }
-    Ok(Outcome::Done)
+    for id in unreadable {
+        let _ = writeln!(out, "{id}  can't be read; see the warning");
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +120,29 @@ mod tests {
     use super::super::common::OutputFormat;
     use super::super::contract;
     use super::*;
+    use crate::facts::backup::BACKUPS;
     use crate::node::testing::{LOGS, MANIFEST, Node, POLICY, STRAY};
+
+    #[test]
+    fn a_rollback_and_a_run_that_was_interrupted_are_listed_as_such() {
+        let node = Node::new();
+        for (name, why) in [
+            ("20261124T121326Z", "apply"),
+            ("20261124T121327Z", "rollback"),
+            ("20261124T121328Z.partial", "rollback"),
+        ] {
+            let index = format!(
+                "{{\"version\": 1, \"when\": \"2026-11-24T12:13:26Z\", \"why\": \"{why}\", \"entries\": []}}"
+            );
+            node.put(&format!("{BACKUPS}/{name}/index.json"), &index);
+        }
+        let common = Common { root: node.host("/"), config: None, output: OutputFormat::Text, verbose: 0 };
+        let mut out = String::new();
+        list(&restore::list(&node.root).unwrap(), &[], &common, &mut out);
+        let wanted =
+            "20261124T121328Z  rollback, interrupted \n20261124T121327Z  rollback \n20261124T121326Z  apply    \n";
+        assert_eq!(out, wanted);
+    }
 
     #[test]
     fn a_way_back_is_printed_as_the_readme_says() {

@@ -30,6 +30,9 @@ const NAMES: [&str; 16] = [
     "authorization",
 ];
 
+/// How the tokens of GitHub and GitLab begin.
+const FORGES: [&str; 6] = ["ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-"];
+
 /// The lines of a text, without the secrets in them. The number of lines and their indentation stay.
 ///
 /// If the text is YAML, its fields show what is a secret, however they are written. What looks like one is hidden in
@@ -272,6 +275,18 @@ fn hide_line(line: &str, is_secret: bool) -> String {
     hide_key(hide_user_info(&(shown + rest)))
 }
 
+/// A message without the secrets that their shape shows. The words of a message are no fields, so what stands behind them
+/// is no secret, and 64 hexadecimal digits are the ID of a container.
+pub fn hide_shapes(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    for word in message.split_inclusive(|char| !is_word(char)) {
+        let (word, end) = word.split_at(word.trim_end_matches(|char| !is_word(char)).len());
+        shown.push_str(if is_secret_shape(word, true) { HIDDEN } else { word });
+        shown.push_str(end);
+    }
+    hide_user_info(&shown)
+}
+
 /// Hides a private key in PEM that is whole in one line, as in JSON.
 fn hide_key(line: String) -> String {
     const BEGIN: &str = "PRIVATE KEY-----";
@@ -353,7 +368,7 @@ fn in_quotes(value: &str) -> String {
 }
 
 /// Whether a word is a bootstrap token (`abcdef.0123456789abcdef`), a certificate key (64 hexadecimal digits), a signed
-/// token (JWT), or a private key in base64.
+/// token (JWT), a token of a forge, or a private key in base64.
 fn is_secret_shape(word: &str, is_digest: bool) -> bool {
     let is_token = |word: &str| {
         let word = word.trim_matches(['.', '-', '_']);
@@ -365,22 +380,25 @@ fn is_secret_shape(word: &str, is_digest: bool) -> bool {
     let is_signed = word.starts_with("eyJ") && word.len() >= 20;
     // In base64: "-----BEGIN", and "CERTIFICATE".
     let is_pem = word.strip_prefix("LS0tLS1CRUdJTi").is_some_and(|rest| !rest.starts_with("BDRVJUSUZJQ0FUR"));
+    let is_of_forge = FORGES.iter().any(|prefix| word.starts_with(prefix)) && word.len() >= 20;
     is_signed
+        || is_of_forge
         || is_pem
         || word.split(['-', '_']).any(is_token)
         || !is_digest && word.split(['-', '_', '.']).any(is_key)
 }
 
-/// Hides the user and the password of URLs: `https://user:password@host`.
+/// Hides the user and the password of URLs: `https://user:password@host`, also where a URL was taken for a path, and so
+/// has one slash.
 fn hide_user_info(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (before, behind) = rest.split_at(at + 3);
+    while let Some(at) = rest.find(":/") {
+        let (before, behind) = rest.split_at(at + if rest[at..].starts_with("://") { 3 } else { 2 });
         shown.push_str(before);
         // A password may have a comma, which also separates URLs.
         let end = behind.find(|char: char| char.is_whitespace() || char == '"').unwrap_or(behind.len());
-        let end = behind[..end].find("://").unwrap_or(end);
+        let end = behind[..end].find(":/").unwrap_or(end);
         rest = behind;
         if let Some(at) = behind[..end].rfind('@') {
             let user = &behind[..at];
@@ -414,6 +432,7 @@ mod tests {
             (&format!(" {{x: {key}}}"), " {x: <hidden>}".to_owned()),
             (&format!(" {{certificateKey: {key}}}"), " {certificateKey: <hidden>}".to_owned()),
             (&format!(" echo {signed}"), " echo <hidden>".to_owned()),
+            (&format!(" value: ghp_{}", "a1B2".repeat(9)), " value: <hidden>".to_owned()),
             (
                 " - --etcd-servers=https://me:p,w@10.0.0.1:2379,https://10.0.0.2:2379",
                 " - --etcd-servers=https://<hidden>@10.0.0.1:2379,https://10.0.0.2:2379".to_owned(),
@@ -426,6 +445,24 @@ mod tests {
         ] {
             assert_eq!(hide_alone(line), shown);
         }
+    }
+
+    #[test]
+    fn a_message_shows_no_secret_that_was_taken_for_a_path() {
+        let signed = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+        for (message, shown) in [
+            (
+                "/m: --f is /https:/u:pass@h/x, which does not exist",
+                "/m: --f is /https:/<hidden>@h/x, which does not exist",
+            ),
+            ("token: not a text; correct it", "token: not a text; correct it"),
+            ("/m:3:4: a (b), \u{e9} c://d", "/m:3:4: a (b), \u{e9} c://d"),
+        ] {
+            assert_eq!(hide_shapes(message), shown);
+        }
+        let message = format!("/etc/wh.yaml:2:3: tokenFile is /etc/{signed}, which does not exist");
+        let shown = "/etc/wh.yaml:2:3: tokenFile is /etc/<hidden>, which does not exist";
+        assert_eq!(hide_shapes(&message), shown);
     }
 
     #[test]

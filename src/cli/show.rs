@@ -37,7 +37,12 @@ pub fn headline(plan: &Plan) -> String {
         None => "Kubernetes version not known".to_owned(),
     };
     let remark = plan.remark.as_ref().map(|remark| format!("note: {remark}\n")).unwrap_or_default();
-    format!("{}; {version}\n{remark}", plan.role.description())
+    let what = match plan.role {
+        // Not even that is known: it may belong to a distribution that does without kubeadm.
+        Role::Image if plan.is_unread => "a node for which no plan can be made",
+        role => role.description(),
+    };
+    format!("{what}; {version}\n{remark}")
 }
 
 /// What a change does, in words.

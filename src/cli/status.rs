@@ -216,6 +216,9 @@ fn lines(report: &Report) -> Vec<Line> {
                     continue;
                 }
                 Role::Worker => "a worker has no API server",
+                Role::Joining if step == Step::Kubeadm => {
+                    "a joining control plane takes its flags from the cluster"
+                }
                 _ => "not on this node",
             };
             lines.push(Line { step, path: "-".to_owned(), state: "none", detail: detail.to_owned() });

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{Backend, Config, DRAIN, Existing, Log, Restart, Storage, Strays, Webhook};
-use crate::audit::flags;
 use crate::audit::version::Version;
+use crate::audit::{flags, profiles};
 use crate::storage::forecast::Share;
 use crate::storage::unit::{FileSystem, MountSource};
 use crate::yaml::fields::{Decoder, Severity, join, likely};
+use crate::yaml::scalar::{Type, resolve};
 use crate::yaml::{Node, Position};
 
 pub(super) const API_VERSION: &str = "kube-audit-bootstrap/v1alpha1";
@@ -38,9 +39,9 @@ impl Config {
             [_, second, ..] => decoder
                 .error(second.root.position, "the file must have one document; here is a second one; remove it"),
         }
-        if let Some(webhook) = &mut config.webhook {
-            let position = decoder.position("webhook.configFile").unwrap_or(Position::START);
-            webhook.place = format!("{name}:{position}");
+        for field in ["policy.path", "log.path", "webhook.configFile"] {
+            let place = decoder.own_position(field).map(|position| (field, format!("{name}:{position}")));
+            config.places.extend(place);
         }
         if !decoder.failed() {
             for (field, fault) in config.faults() {
@@ -81,12 +82,18 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
         return;
     }
     let (mut api_version, mut kind) = (None, None);
+    // The profile comes first, wherever it is written: the other fields win over it.
+    if let Some(profile) = root.get("profile").and_then(Node::scalar).and_then(profiles::named) {
+        config.profile = profile;
+        (config.log.max_age, config.log.max_backup, config.log.max_size) =
+            (profile.max_age, profile.max_backup, profile.max_size);
+    }
     for (name, node) in decoder.mapping(root, "", &known) {
         match name {
             "apiVersion" => api_version = read_word(decoder, node, name, &[API_VERSION]),
             "kind" => kind = read_word(decoder, node, name, &[KIND]),
             "profile" => {
-                read_word(decoder, node, name, &["default"]);
+                read_word(decoder, node, name, &profiles::names());
             }
             "kubernetesVersion" => {
                 if let Some(text) = decoder.string(node, name) {
@@ -113,7 +120,9 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
             "log" => decode_log(node, &mut config.log, decoder),
             "webhook" => config.webhook = decode_webhook(node, decoder),
             "kubeadm" => {
-                for (name, node) in decoder.mapping(node, "kubeadm", &["configs", "cluster", "required"]) {
+                for (name, node) in
+                    decoder.mapping(node, "kubeadm", &["configs", "patches", "cluster", "required"])
+                {
                     let switch = match name {
                         "cluster" => Some(("kubeadm.cluster", &mut config.cluster)),
                         "required" => Some(("kubeadm.required", &mut config.kubeadm_required)),
@@ -121,6 +130,10 @@ fn decode(root: &Node, config: &mut Config, decoder: &mut Decoder) {
                     };
                     if let Some((name, switch)) = switch {
                         *switch = decoder.boolean(node, name).unwrap_or(*switch);
+                        continue;
+                    }
+                    if name == "patches" {
+                        config.kubeadm_patches = decoder.string(node, "kubeadm.patches");
                         continue;
                     }
                     let items = decoder.list(node, "kubeadm.configs");
@@ -170,12 +183,7 @@ fn decode_webhook(node: &Node, decoder: &mut Decoder) -> Option<Webhook> {
     if node.is_null() {
         return None;
     }
-    let mut webhook = Webhook {
-        config_file: String::new(),
-        place: String::new(),
-        initial_backoff: None,
-        backend: Backend::NONE,
-    };
+    let mut webhook = Webhook { config_file: String::new(), initial_backoff: None, backend: Backend::NONE };
     let known = ["configFile", "initialBackoff", "mode", "batch", "truncate", "version"];
     for (name, node) in decoder.mapping(node, "webhook", &known) {
         let path = join("webhook", name);
@@ -229,6 +237,14 @@ fn decode_storage(node: &Node, storage: &mut Storage, decoder: &mut Decoder) {
             "device" => device = decoder.string(node, &path),
             "format" => format = read_word(decoder, node, &path, &["ext4", "xfs"]),
             "group" => {
+                let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+                if let (Type::Str, Some(name)) = (resolve(node), node.scalar().filter(|name| is_name(name))) {
+                    let message = format!(
+                        "{path} must be the number of a group, not its name; write the one that getent group {name} shows"
+                    );
+                    decoder.error(node.position, message);
+                    continue;
+                }
                 let Some(number) = decoder.integer(node, &path) else { continue };
                 match u32::try_from(number).ok().filter(|group| *group < u32::MAX) {
                     Some(group) => storage.group = Some(group),

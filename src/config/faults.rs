@@ -1,6 +1,6 @@
 //! Finds what is wrong in a configuration on any node.
 
-use super::Config;
+use super::{Config, FRAGMENTS};
 use crate::audit::flags;
 use crate::path::{STATE, aside, is_within, log_directory_fault, parent, path_fault, policy_place_fault};
 use crate::storage::unit::MountSource;
@@ -22,10 +22,12 @@ impl Config {
         for (name, path) in paths.filter_map(|(name, path)| path.map(|path| (name, path))) {
             faults.extend(path_fault(name, path).map(|fault| (name.to_owned(), fault)));
         }
-        if self.policy_source != "default" {
-            let fault = path_fault("policy.source", &self.policy_source);
-            faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
+        if let Some(path) = &self.kubeadm_patches {
+            let fault = path_fault("kubeadm.patches", path.trim_end_matches('/'));
+            faults.extend(fault.map(|fault| ("kubeadm.patches".to_owned(), fault)));
         }
+        let fault = source_of_policy_fault(&self.policy_source);
+        faults.extend(fault.map(|fault| ("policy.source".to_owned(), fault)));
         if faults.is_empty()
             && let Some(fault) = self.log.file().and_then(|path| log_directory_fault(parent(path)))
         {
@@ -82,9 +84,22 @@ impl Config {
         }
         let flags = flags::from_pairs(self.flags());
         let would_fail = flags::faults(&flags, self.kubernetes_version);
-        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), fault.to_string())));
+        faults.extend(would_fail.iter().map(|fault| (field_of(&fault.flag), with_fields(&fault.to_string()))));
         faults
     }
+}
+
+/// Why a policy can't be from this path.
+fn source_of_policy_fault(path: &str) -> Option<String> {
+    if path == "default" {
+        return None;
+    }
+    let among = || {
+        format!(
+            "policy.source must not be in {FRAGMENTS}, whose files are put together with it; set it to a file elsewhere"
+        )
+    };
+    path_fault("policy.source", path).or_else(|| is_within(path, FRAGMENTS).then(among))
 }
 
 /// Why a dedicated disk can't be mounted at the log directory: the field to blame, and a message.
@@ -140,11 +155,29 @@ fn source_fault(source: &MountSource, log: Option<&String>) -> Option<(String, S
     }
 }
 
+/// A message with the field of each flag that it names: the user wrote fields, and no flags.
+fn with_fields(message: &str) -> String {
+    let mut parts = message.split("--audit-");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(part.len());
+        text += &field_of(&part[..end]);
+        text += &part[end..];
+    }
+    text
+}
+
 /// The field of the configuration that sets a flag.
 fn field_of(flag: &str) -> String {
     let flag = flag.strip_prefix("audit-").unwrap_or(flag);
     let (backend, option) = flag.split_once('-').unwrap_or((flag, ""));
+    if flag == "policy-file" {
+        return "policy.path".to_owned();
+    }
     let field = match option {
+        "config-file" => "configFile",
+        "initial-backoff" => "initialBackoff",
+        "truncate-enabled" => "truncate.enabled",
         "maxage" => "maxAge",
         "maxbackup" => "maxBackup",
         "maxsize" => "maxSize",

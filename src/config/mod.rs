@@ -4,15 +4,21 @@
 
 mod decode;
 mod faults;
+pub mod misuse;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::audit::profiles::{PROFILES, Profile};
 use crate::audit::version::Version;
 use crate::storage::forecast::Share;
 use crate::storage::unit::MountSource;
 
 /// The path of the configuration file on the node.
 pub const DEFAULT_PATH: &str = "/etc/kube-audit-bootstrap/config.yaml";
+
+/// The directory of the fragments on the node: policies that are put together with the policy of the configuration.
+pub const FRAGMENTS: &str = "/etc/kube-audit-bootstrap/policy.d";
 
 /// The default paths of the kubeadm configuration file, and what puts the file there.
 pub const KUBEADM_CONFIGS: &[&str] = &[
@@ -119,8 +125,6 @@ impl Log {
 pub struct Webhook {
     /// The path of a kubeconfig on the node.
     pub config_file: String,
-    /// Where that is written, for messages: `PATH:LINE:COLUMN`.
-    pub place: String,
     /// A duration as Go writes it.
     pub initial_backoff: Option<String>,
     pub backend: Backend,
@@ -148,21 +152,37 @@ pub struct Storage {
     pub headroom: Option<Share>,
 }
 
+impl Storage {
+    /// The directory on another disk that is mounted at the log directory, if it is one.
+    pub fn bind(&self) -> Option<&String> {
+        match &self.source {
+            Some(MountSource::Bind(path)) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Sets the limits of the log, if their own fields do not.
+    pub profile: &'static Profile,
     /// `None`: the version is found on the node.
     pub kubernetes_version: Option<Version>,
     pub existing: Existing,
+    /// Refuse a policy that stays if the API server reads it in another way than it says. Only `--strict` sets it.
+    pub strict: bool,
     /// Where the policy is installed.
     pub policy_path: String,
-    /// The path of a file on the node, or `default`.
+    /// The path of a file on the node, or `default`, the policy of the profile.
     pub policy_source: String,
     pub log: Log,
     pub webhook: Option<Webhook>,
     pub storage: Storage,
     /// `None`: those of [`KUBEADM_CONFIGS`] that exist.
     pub kubeadm_configs: Option<Vec<String>>,
+    /// The directory that kubeadm gets with its own `--patches`.
+    pub kubeadm_patches: Option<String>,
     /// If the program is called as kubeadm: do not start kubeadm if the node can't be prepared.
     pub kubeadm_required: bool,
     /// Also edit the cluster's kubeadm configuration, the ConfigMap `kube-system/kubeadm-config`.
@@ -171,6 +191,8 @@ pub struct Config {
     pub manifest_path: Option<String>,
     pub strays: Strays,
     pub restart: Restart,
+    /// Where some fields are written, as `FILE:LINE:COLUMN` or `--OPTION`.
+    pub places: BTreeMap<&'static str, String>,
 }
 
 /// The default of `restart.drain`.
@@ -183,17 +205,20 @@ impl Default for Config {
     /// The values of the guide that administrators follow by hand, and `maxWait`, see
     /// [`is_busy`](crate::audit::flags::is_busy).
     fn default() -> Self {
+        let profile = &PROFILES[0];
         Config {
+            profile,
             kubernetes_version: None,
             existing: Existing::Replace,
+            strict: false,
             policy_path: "/etc/kubernetes/audit-policy.yaml".to_owned(),
             policy_source: "default".to_owned(),
             log: Log {
                 path: "/var/log/kubernetes/audit/audit.log".to_owned(),
                 format: "json".to_owned(),
-                max_age: 30,
-                max_backup: 100,
-                max_size: 50,
+                max_age: profile.max_age,
+                max_backup: profile.max_backup,
+                max_size: profile.max_size,
                 compress: true,
                 backend: Backend {
                     mode: Some("batch".to_owned()),
@@ -209,11 +234,13 @@ impl Default for Config {
             webhook: None,
             storage: Storage { may_be_volatile: false, source: None, group: None, headroom: Some(HEADROOM) },
             kubeadm_configs: None,
+            kubeadm_patches: None,
             kubeadm_required: true,
             cluster: true,
             manifest_path: None,
             strays: Strays::Move,
             restart: Restart::Quick(DRAIN),
+            places: BTreeMap::new(),
         }
     }
 }
@@ -313,7 +340,7 @@ mod tests {
     #[test]
     fn the_default_is_what_the_readme_shows() {
         let shown = shown();
-        let read = Config::parse(&shown, "README.md").unwrap();
+        let read = Config { places: BTreeMap::new(), ..Config::parse(&shown, "README.md").unwrap() };
         assert_eq!(format!("{read:#?}"), format!("{:#?}", Config::default()));
         let packaged: String = shown.lines().map(|line| format!("# {line}\n")).collect();
         assert!(include_str!("../../image/config.yaml").ends_with(&format!("#\n{packaged}")), "{packaged}");
@@ -454,6 +481,14 @@ mod tests {
         let cases: &[(&str, Change)] = &[
             ("", |_| {}),
             ("profile: default", |_| {}),
+            ("profile: null", |_| {}),
+            ("profile: low-noise", |c| c.profile = &PROFILES[1]),
+            ("log: {maxSize: 7, maxAge: null}\nprofile: cis", |c| {
+                (c.profile, c.log.max_backup, c.log.max_size) = (&PROFILES[3], 10, 7);
+            }),
+            ("policy: {source: default}\nprofile: stig", |c| {
+                (c.profile, c.log.max_backup, c.log.max_size) = (&PROFILES[4], 10, 100);
+            }),
             ("kubernetesVersion: v1.30.2", |c| c.kubernetes_version = Some(Version::new(30))),
             ("existing: replace", |_| {}),
             ("existing: keep", |c| c.existing = Existing::Keep),
@@ -499,7 +534,8 @@ mod tests {
         for (lines, change) in cases {
             let mut expected = Config::default();
             change(&mut expected);
-            assert_eq!(format!("{:#?}", read(lines).unwrap()), format!("{expected:#?}"), "{lines}");
+            let found = Config { places: BTreeMap::new(), ..read(lines).unwrap() };
+            assert_eq!(format!("{found:#?}"), format!("{expected:#?}"), "{lines}");
         }
         assert_eq!(format!("{:?}", Config::parse("", "config").unwrap()), format!("{:?}", Config::default()));
     }
@@ -511,11 +547,35 @@ mod tests {
         for (lines, fault) in [
             ("log: {path: /dev/stdout}", "; for the standard output of the API server's container, write -"),
             (long(1025).as_str(), "3:18: manifest.path must have at most 1024 bytes"),
-            ("profile: other", "3:10: profile \"other\" is not known; it takes default"),
+            (
+                "profile: other",
+                "3:10: profile \"other\" is not known; it takes default, low-noise, writes, cis, stig",
+            ),
+            ("profile: [cis]", "3:10: profile must be a string"),
+            ("policy: {source: cis}", "3:18: policy.source must be an absolute path"),
+            (
+                "policy: {path: /etc/kube-audit-bootstrap/policy.d/p.yaml}",
+                "3:16: policy.path must not be /etc/kube-audit-bootstrap/policy.d/p.yaml, a place of the system",
+            ),
+            (
+                "policy: {source: /etc/kube-audit-bootstrap/policy.d/p.yaml}",
+                "3:18: policy.source must not be in /etc/kube-audit-bootstrap/policy.d",
+            ),
             ("kubernetesVersion: new", "3:20: kubernetesVersion \"new\" is not a version"),
             ("log: {maxAge: 106752}", "3:15: log.maxAge 106752 is more than 106751 days"),
-            ("log: {maxBackup: -1}", "3:18: --audit-log-maxbackup must be 0 or more"),
-            ("log: {batch: {maxSize: 0}}", "3:24: --audit-log-batch-max-size must be more than 0"),
+            ("log: {maxBackup: -1}", "3:18: log.maxBackup must be 0 or more"),
+            ("log: {batch: {maxSize: 0}}", "3:24: log.batch.maxSize must be more than 0"),
+            ("log: {truncate: {enabled: true, maxEventSize: 20971520}}", "log.truncate.maxEventSize"),
+            (
+                "storage: {group: adm}",
+                "3:18: storage.group must be the number of a group, not its name; write the one that getent group adm shows",
+            ),
+            ("kubeadm: {configs: /x}", "3:20: kubeadm.configs must be a list, not a string (\"/x\"); write [/x]"),
+            (
+                "policy: /x",
+                "3:9: policy must be a mapping of fields, not a string (\"/x\"); write it as {path: ...}",
+            ),
+            ("kubeadm: {patches: p}", "3:20: kubeadm.patches must be an absolute path"),
             ("log: {batch: {maxWait: soon}}", "3:24: log.batch.maxWait \"soon\" is not a duration"),
             ("log: {batch: {throttleQPS: fast}}", "3:28: log.batch.throttleQPS must be a number"),
             ("log: {batch: {throttleQPS: 1e99}}", "3:28: log.batch.throttleQPS must be a number"),
@@ -534,7 +594,7 @@ mod tests {
                 "log: {path: /var/log/audit.log}",
                 "3:13: log.path must be in a directory of its own, not in /var/log:",
             ),
-            ("log: {path: /usr/x/audit.log}", "3:13: log.path must be in a directory of its own, not in /usr/x:"),
+            ("log: {path: /usr/x/audit.log}", "3:13: log.path must not be in /usr/x, a place of the system"),
             ("kubeadm: {configs: [k]}", "kubeadm.configs[] must be an absolute path"),
             ("restart: {drain: 31s}", "3:18: restart.drain \"31s\" must be from 0s to 30s"),
             ("storage: {group: 4294967295}", "3:18: storage.group 4294967295 is not the number of a group"),

@@ -18,20 +18,23 @@ pub enum Why {
     Boot,
     /// A repair of the manifest.
     Heal,
-    /// A restore or a rollback. `restore` without an ID does not put such a backup back.
+    /// A restore. `restore` without an ID does not put such a backup back, nor that of a rollback.
     Restore,
-    /// A restore that was interrupted and not continued: it is not known how much it put back.
+    /// The rollback of a run that was not proved.
+    RollBack,
+    /// A restore or a rollback that was interrupted and not continued: it is not known how much it put back.
     CutOff,
     /// A word that another version of the program wrote.
     Other(String),
 }
 
 impl Why {
-    const ALL: [(Why, &str); 5] = [
+    const ALL: [(Why, &str); 6] = [
         (Why::Apply, "apply"),
         (Why::Boot, "boot"),
         (Why::Heal, "heal"),
         (Why::Restore, "restore"),
+        (Why::RollBack, "rollback"),
         (Why::CutOff, "restore, cut off"),
     ];
 
@@ -51,7 +54,12 @@ impl Why {
 
     /// Was the run a restore or a rollback, complete or not?
     pub fn is_way_back(&self) -> bool {
-        matches!(self, Why::Restore | Why::CutOff)
+        self.is_restore() || *self == Why::CutOff
+    }
+
+    /// Was the run a restore or a rollback that was not cut off?
+    pub fn is_restore(&self) -> bool {
+        matches!(self, Why::Restore | Why::RollBack)
     }
 }
 
@@ -123,6 +131,8 @@ pub struct Record {
     pub attributes: Attributes,
     /// The name of the copy in the backup, if there was a file.
     pub file: Option<String>,
+    /// The fingerprint of that copy. Backups of older versions have none.
+    pub copied: Option<u64>,
     /// The fingerprint of the file that the run wrote, if it wrote one.
     pub written: Option<u64>,
     /// The fingerprints of what later runs made of that, whose backups were removed because of their age.

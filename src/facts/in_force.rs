@@ -3,6 +3,8 @@
 
 use std::time::SystemTime;
 
+use super::file::Text;
+
 /// The one API server of the manifest that runs here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
@@ -12,8 +14,22 @@ pub struct Running {
     pub now: SystemTime,
     /// When the manifest was written.
     pub manifest_written: SystemTime,
+    /// How often its container was restarted in its pod; `None` if the runtime keeps no log that tells.
+    pub restarts: Option<u32>,
+    /// When the kubelet started that runs now.
+    pub kubelet_started: Option<SystemTime>,
+    /// It started in a run that has not proved yet what it left.
+    pub is_unproved: bool,
     /// `None`: it runs with other flags than those of the manifest.
     pub holding: Option<Holding>,
+}
+
+/// Another API server of this node.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    pub manifest: Text,
+    /// `None` if none of this manifest is known to run with its flags.
+    pub running: Option<Running>,
 }
 
 /// What an API server that runs with the flags of the manifest has.
@@ -60,10 +76,12 @@ impl<T> Found<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamped {
     pub bytes: Vec<u8>,
-    /// When its content was written, as far as the file tells: programs can set this time.
+    /// When its content, or a link that leads to it, was written, as far as that tells: programs can set this time.
     pub written: SystemTime,
-    /// When its content, mode, owner or name was last changed.
+    /// When its content, mode, owner or name, or that of such a link, was last changed.
     pub touched: SystemTime,
+    /// When a directory on the way to it was last changed: another one may have taken its name.
+    pub around: SystemTime,
 }
 
 /// The log of an API server, against the path of the log.

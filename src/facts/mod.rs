@@ -21,7 +21,8 @@ use crate::storage::forecast::{Disk, LogHistory, Share};
 use crate::storage::persistence::Judgement;
 use distribution::Distribution;
 use file::{Attributes, FileKind, FileUser, Files, Owner, Snapshot, Text};
-use in_force::Running;
+use in_force::{Neighbour, Running};
+use obstacle::Obstacle;
 
 /// What a plan is made from.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Facts {
     pub kubelet: KubeletFacts,
     /// The kubeadm configuration files that are there, in the order in which they are looked for.
     pub kubeadm: Vec<Text>,
+    /// The paths of other files that look like kubeadm configuration files, where no configuration was found.
+    pub unnamed: Vec<String>,
     /// The text of the cluster's kubeadm configuration, or why it is not known; `None` if it was not asked for.
     pub cluster: Option<Result<String, String>>,
     /// For each file at a default path that cannot be read, why.
@@ -59,6 +62,8 @@ pub struct Facts {
     pub files: Files,
     /// The API server that runs here, if it is known.
     pub running: Option<Running>,
+    /// The other API servers that audit by manifests beside.
+    pub neighbours: Vec<Neighbour>,
     /// The programs that read the log of the manifest, if the configuration names another one.
     pub readers: Vec<String>,
     /// The paths that an interrupted run may have changed.
@@ -79,6 +84,8 @@ pub struct KubeletFacts {
     pub config: String,
     /// Why its configuration does not count: its path, the position, and the reason.
     pub fault: Option<String>,
+    /// The places of its flags that are not read, and why.
+    pub unread: Vec<String>,
     pub reads: Reads,
     /// It takes static pods from a URL, too.
     pub has_url: bool,
@@ -94,6 +101,8 @@ pub enum Reads {
     Directory,
     /// As its only file.
     File,
+    /// Not at all: it reads all files in another directory.
+    Elsewhere { directory: String },
     /// Not at all. `path`: its path of static pods, if it has one.
     Not { path: Option<String> },
 }
@@ -124,7 +133,7 @@ pub struct Targets {
     pub policies: BTreeMap<String, Option<Snapshot>>,
     /// The paths of those at which an empty directory stands in for the missing file.
     pub stand_ins: Vec<String>,
-    /// The policies that a run wrote, and that no restore has put back since.
+    /// The policies that a run wrote, and the log directories that a run made, and that no restore has put back since.
     pub written: BTreeSet<String>,
     /// By path; `None` if there is no directory.
     pub directories: BTreeMap<String, Option<Directory>>,
@@ -141,6 +150,10 @@ pub struct Targets {
     /// The logs, and the directories above them, also where links lead: their attributes, and whether an access control
     /// list may allow more.
     pub around_logs: BTreeMap<String, (Attributes, bool)>,
+    /// What keeps the API server from renaming a log, which its rotation does, or from creating it.
+    pub log_obstacles: BTreeMap<String, Obstacle>,
+    /// In an image, the directory of the log is cleared at a boot, or in time.
+    pub is_log_cleared: bool,
     /// The first bytes of each log.
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.
@@ -208,6 +221,30 @@ pub struct Typed {
     pub path: String,
     /// What the path must be, in a word of Kubernetes, such as `Directory`.
     pub kind: String,
+}
+
+impl Typed {
+    /// Why the kubelet does not start the pod, if this is found at the path; `None`: nothing is there.
+    pub fn fault(&self, found: Option<FileKind>) -> Option<String> {
+        let Typed { place, path, kind } = self;
+        let fits = match (kind.trim_end_matches("OrCreate"), found) {
+            (_, None) => kind.ends_with("OrCreate"),
+            ("Directory", Some(found)) => found == FileKind::Directory,
+            ("File", Some(found)) => found == FileKind::File,
+            ("Socket", Some(found)) => found == FileKind::Socket,
+            ("CharDevice", Some(found)) => found == FileKind::CharacterDevice,
+            ("BlockDevice", Some(found)) => found == FileKind::BlockDevice,
+            // The kubelet refuses the manifest.
+            _ => true,
+        };
+        let found = found.map_or("missing".to_owned(), |kind| kind.to_string());
+        (!fits).then(|| {
+            format!(
+                "{place}: the kubelet does not start the API server's pod, because {path} is {found}, and the type of \
+                 its volume is {kind}; correct the type, or remove it"
+            )
+        })
+    }
 }
 
 /// The paths that a plan is about, before it is known what exists there.

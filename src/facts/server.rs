@@ -42,6 +42,11 @@ pub struct Remains {
 }
 
 impl Process {
+    /// Its name in messages.
+    pub fn name(&self) -> String {
+        format!("kube-apiserver ({})", self.pid)
+    }
+
     /// Does the process have exactly these audit flags, and all of these words of the manifest's command line, each
     /// `--NAME=VALUE`?
     pub fn is(&self, wanted: &Flags, words: &[String]) -> bool {

@@ -234,8 +234,14 @@ impl Tail {
     }
 }
 
-/// The device and inode of the directory that an API server logs to, as its container sees it.
-pub fn log_of(process: &Process) -> Option<FileIdentity> {
+/// The API servers of this node's manifests that write a log to a file, each with the device and inode of its directory,
+/// as the container sees it.
+pub fn loggers() -> Vec<(Process, FileIdentity)> {
+    let servers = find_processes().api_servers.into_iter();
+    servers.filter_map(|process| log_of(&process).map(|log| (process, log))).collect()
+}
+
+fn log_of(process: &Process) -> Option<FileIdentity> {
     let log = process.value("audit-log-path").filter(|log| log.starts_with('/'))?;
     // A link in the container leads to where the container has it.
     let root = Root::open(Path::new(&format!("/proc/{}/root", process.pid))).ok()?;

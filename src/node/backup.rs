@@ -6,7 +6,9 @@
 //! over the records of the partial backup. So a backup always has the state before the *job*, however often the job
 //! was interrupted.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -42,12 +44,31 @@ pub fn list(root: &Root) -> Result<Vec<Set>> {
         let is_moved = all.iter().any(|loaded| loaded.as_ref().is_err_and(is_vanished));
         if !is_moved || tries == TRIES {
             let all = all.into_iter().filter(|loaded| !loaded.as_ref().is_err_and(is_vanished));
-            return Ok(all
-                .filter_map(|loaded| loaded.inspect_err(|error| log::warn!("{error:#}")).ok())
-                .collect());
+            return Ok(all.filter_map(|loaded| loaded.inspect_err(warn_once).ok()).collect());
         }
         tries += 1;
     }
+}
+
+/// Warns of a backup that can't be read. A run reads the backups several times.
+fn warn_once(error: &anyhow::Error) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = format!("{error:#}");
+    // A thread that ended while it held the lock left the set whole.
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        log::warn!("{text}");
+    }
+}
+
+/// The IDs of the backups that can't be read, newest first.
+///
+/// # Errors
+///
+/// The directory of the backups can't be read.
+pub fn unreadable(root: &Root) -> Result<Vec<String>> {
+    let names = Names::read(root)?;
+    let is_broken = |id: &&Id| load(root, id, true).is_err_and(|error| !is_vanished(&error));
+    Ok(names.complete.iter().rev().filter(is_broken).map(Id::to_string).collect())
 }
 
 /// How often the backups are read, if another run changes them in the meantime.
@@ -145,7 +166,7 @@ pub(super) fn complete_partial(root: &Root, why: &Why) -> Result<()> {
     let names = Names::read(root)?;
     let mut sets = names.partial.iter().filter_map(|id| load_partial(root, id));
     // If this run is a restore, the interrupted restore has reached its end.
-    sets.try_for_each(|set| if *why == Why::Restore { complete(root, &set) } else { cut_off(root, set) })?;
+    sets.try_for_each(|set| if why.is_restore() { complete(root, &set) } else { cut_off(root, set) })?;
     prune(root)
 }
 
@@ -155,7 +176,7 @@ fn write_index(root: &Root, set: &Set) -> Result<()> {
 
 /// Completes the backup of an interrupted run that this run does not continue.
 fn cut_off(root: &Root, mut set: Set) -> Result<()> {
-    if set.why == Why::Restore {
+    if set.why.is_restore() {
         set.why = Why::CutOff;
         write_index(root, &set)?;
     }
@@ -177,7 +198,7 @@ pub(super) fn begin(root: &Root, changes: &[Change], why: &Why, now: SystemTime)
     for set in names.partial.iter().filter_map(|id| load_partial(root, id)) {
         // A restore goes back to a state before the interrupted run, so it does not continue it. Neither does an apply
         // after an interrupted restore, nor a run that finds the text of somebody else.
-        if *why == Why::Restore || set.why == Why::Restore || !is_undisturbed(root, &set)? {
+        if why.is_restore() || set.why.is_restore() || !is_undisturbed(root, &set)? {
             cut_off(root, set)?;
             continue;
         }
@@ -251,7 +272,9 @@ fn records(root: &Root, changes: &[Change]) -> Result<Vec<Entry>> {
     let mut add = |path: &str, action, attributes: &Attributes, bytes: Option<&Vec<u8>>, new: Option<&Vec<u8>>| {
         let written = new.map(|new| fingerprint(new));
         let (path, attributes) = (path.to_owned(), attributes.clone());
-        let record = Record { path, action, attributes, file: None, written, later: Vec::new(), after: None };
+        let copied = bytes.map(|bytes| fingerprint(bytes));
+        let record =
+            Record { path, action, attributes, file: None, copied, written, later: Vec::new(), after: None };
         // A directory may be a parent of several changes.
         if action != Action::Directory || !records.iter().any(|other| other.record.path == record.path) {
             // What a run made anew is undone as a whole, so its text is not needed.
@@ -437,13 +460,19 @@ fn discard(root: &Root, name: &str) -> Result<()> {
 
 /// Reads a partial backup. If it can't be read, warns and keeps it: this must not stop a run.
 fn load_partial(root: &Root, id: &Id) -> Option<Set> {
-    load(root, id, false).inspect_err(|error| log::warn!("{error:#}")).ok()
+    load(root, id, false).inspect_err(warn_once).ok()
 }
 
 fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let name = Set { id: id.to_string(), when: String::new(), why: Why::Apply, complete, records: vec![] };
     let path = format!("{}/{INDEX}", name.directory());
-    let broken = || format!("{}: this backup can't be read; move its directory away", root.shown(&path));
+    let broken = || {
+        format!(
+            "{}: this backup can't be read; the copies beside it are whole: put back by hand what you need, then move the \
+             directory out of {BACKUPS}",
+            root.shown(&path)
+        )
+    };
     let index = root.read(&path, INDEX_LIMIT).with_context(broken)?;
     if index.is_none() && root.stat(&name.directory())?.is_none() {
         return Err(Vanished.into());
@@ -460,6 +489,7 @@ fn to_json(set: &Set) -> Value {
             "path": record.path,
             "action": record.action.word(),
             "file": record.file,
+            "copied": record.copied.map(|copied| format!("{copied:016x}")),
             "written": record.written.map(|written| format!("{written:016x}")),
             "later": record.later.iter().map(|later| format!("{later:016x}")).collect::<Vec<_>>(),
             "after": record.after,
@@ -497,6 +527,7 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
             let text = value.as_str().context("written: not a text")?;
             u64::from_str_radix(text, 16).context("written: not a fingerprint")
         };
+        let print_at = |field: &str| entry.get(field).filter(|value| value.is_string()).map(print).transpose();
         let word = text(entry, "action")?;
         let action = Action::of(&word);
         let record = Record {
@@ -509,8 +540,9 @@ fn from_json(index: &Value, set: Set) -> Result<Set> {
                 label: entry.get("selinux").and_then(Value::as_str).map(|label| label.as_bytes().to_vec()),
             },
             file: entry.get("file").and_then(Value::as_str).map(str::to_owned),
-            written: entry.get("written").filter(|written| written.is_string()).map(print).transpose()?,
+            written: print_at("written")?,
             // Older versions of the program write none of these.
+            copied: print_at("copied")?,
             later: entry
                 .get("later")
                 .and_then(Value::as_array)
@@ -599,18 +631,33 @@ impl Names {
 
 /// The copy of a file that a backup has for one of its records; `None` if the record has no copy.
 pub(super) fn copy(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
-    read_copy(root, set, record.file.as_deref())
+    read_copy(root, set, record, record.file.as_deref(), record.copied)
 }
 
 /// The copy of what the run wrote; `None` if the record has no such copy.
 pub(super) fn copy_of_after(root: &Root, set: &Set, record: &Record) -> Result<Option<Vec<u8>>> {
-    read_copy(root, set, record.after.as_deref())
+    read_copy(root, set, record, record.after.as_deref(), record.written)
 }
 
-fn read_copy(root: &Root, set: &Set, file: Option<&str>) -> Result<Option<Vec<u8>>> {
+/// `print`: the fingerprint of the copy, if it is known.
+fn read_copy(
+    root: &Root,
+    set: &Set,
+    record: &Record,
+    file: Option<&str>,
+    print: Option<u64>,
+) -> Result<Option<Vec<u8>>> {
     let Some(file) = file else { return Ok(None) };
     let path = format!("{}/{file}", set.directory());
     match root.read(&path, FILE_LIMIT)? {
+        Some(copy) if print.is_some_and(|print| print != fingerprint(&copy.bytes)) => bail!(
+            "{}: this copy of {} is damaged: its checksum is not that in {INDEX}; correct {} by hand, or move the \
+             directory of this backup away, and go back by the others (see {} restore --list)",
+            root.shown(&path),
+            record.path,
+            root.shown(&record.path),
+            root.program()
+        ),
         Some(copy) => Ok(Some(copy.bytes)),
         None => bail!(
             "{} is missing, so this backup can't be restored; list the others with {} restore --list",
@@ -671,6 +718,7 @@ mod tests {
                 path: path.into(),
                 action,
                 attributes,
+                copied: None,
                 file: file.map(str::to_owned),
                 written: None,
                 later: vec![],

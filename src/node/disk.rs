@@ -75,12 +75,11 @@ fn find_blind(root: &Root, directory: &str, manifest: &str) -> Option<Blind> {
     let here = identity(directory)?;
     let since = mounted_since(directory)?;
     let written = root.written(manifest)?;
-    apiserver::find_processes().api_servers.iter().find_map(|process| {
+    apiserver::loggers().into_iter().filter(|(_, log)| *log != here).find_map(|(process, _)| {
         let began = Duration::from_millis(process.started.checked_mul(10)?);
-        let is_blind = began < since && apiserver::log_of(process).is_some_and(|log| log != here);
-        is_blind.then(|| Blind {
-            name: format!("kube-apiserver ({})", process.pid),
-            is_replaced: apiserver::start_time(process).is_none_or(|began| began < written),
+        (began < since).then(|| Blind {
+            name: process.name(),
+            is_replaced: apiserver::start_time(&process).is_none_or(|began| began < written),
         })
     })
 }

@@ -9,12 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::apiserver::{self, log_of};
+use super::apiserver;
 use super::names::temporary_name;
 use super::process;
 use super::root::{Root, Slot, split};
 use crate::facts::file::Attributes;
-use crate::facts::server::Process;
 use crate::path::aside;
 use crate::storage::rotation;
 
@@ -22,9 +21,8 @@ use crate::storage::rotation;
 /// file open, or any process that has a file there open for writing.
 fn find_writer(directory: &Slot, names: &[String]) -> Result<Option<String>> {
     let here = directory.identity()?;
-    let logs_here = |process: &Process| log_of(process).is_some_and(|log| log == here);
-    if let Some(process) = apiserver::find_processes().api_servers.into_iter().find(logs_here) {
-        return Ok(Some(format!("kube-apiserver ({})", process.pid)));
+    if let Some((process, _)) = apiserver::loggers().into_iter().find(|(_, log)| *log == here) {
+        return Ok(Some(process.name()));
     }
     let files: Vec<_> = names.iter().filter_map(|name| directory.identity_of(name).ok()).collect();
     Ok(process::running().find_map(|(pid, name)| {

@@ -90,10 +90,10 @@ pub fn history(root: &Root) -> Result<RepairHistory> {
     }
     // A restore of the cluster's kubeadm configuration alone leaves the node as it is.
     let is_of_cluster = |set: &Set| set.records.iter().all(|record| record.path == KUBEADM_CONFIG);
-    sets.retain(|set| set.why != Why::Restore || set.records.is_empty() || !is_of_cluster(set));
+    sets.retain(|set| !set.why.is_restore() || set.records.is_empty() || !is_of_cluster(set));
     // The next run undoes an interrupted restore, so it doesn't count as a restore.
     let is_whole = !backup::is_unfinished(root)?;
-    let restored = sets.first().filter(|set| is_whole && set.why == Why::Restore).map(|set| set.id.clone());
+    let restored = sets.first().filter(|set| is_whole && set.why.is_restore()).map(|set| set.id.clone());
     let repairs = sets
         .iter()
         .take_while(|set| set.why == Why::Heal)
@@ -143,6 +143,8 @@ mod tests {
 
     #[test]
     fn what_was_restored_last_is_known() {
+        let rolled_back = node(&[(Why::Apply, 1000), (Why::RollBack, 2000)]);
+        assert_eq!(history(&rolled_back.root).unwrap().restored, Some(time::stamp(at(2000))));
         let node = node(&[(Why::Apply, 1000), (Why::Heal, 2000), (Why::Restore, 3000)]);
         assert_eq!(history(&node.root).unwrap().restored, Some(time::stamp(at(3000))));
         execute(&node.root, &[node.write(MANIFEST, "x")], &Why::Apply, at(4000)).unwrap();

@@ -12,31 +12,33 @@
 //! | bare | previous | new | | the same |
 //! | hidden | | new | previous | the guard, the boot or the next run puts the new one in place |
 //! | shown | new | | previous | the new manifest stays; the next run removes the line |
-//! | booted | new | new | previous | systemd has copied it; the next run removes what is hidden, and the line |
+//! | booted | link to hidden | new | previous | the kubelet reads the link; the next run puts the new one in place |
 //!
 //! The new manifest is whole and durable before it gets the name that hides. No state has another manifest hidden than
 //! the one that the kubelet must run next: [`show_again`] hides the one that was there, a [`Hide`] the new one. What
-//! somebody else writes at the manifest's own name meanwhile counts, and what is hidden then goes.
+//! somebody else writes at the manifest's own name meanwhile counts, and what is hidden then goes. The link that a boot
+//! makes there is no such thing ([`net`]).
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
-use super::leaving::Traces;
+use super::leaving::{Traces, is_watched};
 use super::names::{hidden_name, kept_name};
-use super::net::{self, Net};
-use super::root::{Root, Slot, warn_on_error};
-use crate::facts::file::Attributes;
+use super::net::{self, Net, hidden_path};
+use super::root::{Root, Slot, split, warn_on_error};
+use crate::facts::file::Snapshot;
 use crate::facts::server::Remains;
+use crate::yaml::tree::MAX_BYTES;
 
 /// How long [`show_again`] hides the manifest: long enough for the kubelet to notice.
 const HIDDEN: Duration = Duration::from_secs(2);
 
 /// What spreads a net under a manifest: [`Net::spread`], or in tests, nothing.
-type Spread = fn(&Root, &Slot, &Attributes, &[String]) -> Result<Option<Net>>;
+type Spread = fn(&Root, &Slot, &[String]) -> Result<Net>;
 
 /// How a manifest is hidden while a new one takes its place.
 #[derive(Debug)]
@@ -56,16 +58,21 @@ impl Hide {
     /// Why it is not hidden.
     pub fn of(root: &Root, path: &str, traces: Option<Traces>, ends: Vec<String>) -> Result<Hide> {
         net::check(root, path)?;
+        let directory = root.stat(split(path)?.0)?.map(|directory| directory.identity.inode);
+        ensure!(
+            directory.is_some_and(is_watched),
+            "nothing tells the kubelet of changes in the manifest directory"
+        );
         let traces = traces.context("the control group of its pod can't be seen")?;
-        let spread: Spread = |root, slot, attributes, ends| Net::spread(root, slot, attributes, ends).map(Some);
+        let spread: Spread = |root, slot, ends| Net::spread(root, &slot.path, ends);
         Ok(Hide { path: path.to_owned(), traces, ends, spread })
     }
 
-    /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had.
+    /// One for tests, in which no kubelet and no systemd runs. `has_net`: whether the net can be had, without a guard.
     #[cfg(test)]
     pub(super) fn in_test(path: &str, has_net: bool) -> Hide {
-        let none: Spread = |_, _, _, _| Err(anyhow!("no net"));
-        let some: Spread = |_, _, _, _| Ok(None);
+        let none: Spread = |_, _, _| Err(anyhow!("no net"));
+        let some: Spread = |root, slot, _| Net::with_line(root, &slot.path);
         let spread = if has_net { some } else { none };
         Hide { path: path.to_owned(), traces: Traces::none(), ends: Vec::new(), spread }
     }
@@ -80,17 +87,24 @@ impl Hide {
     /// # Errors
     ///
     /// There is no net, or the file system reports an error. Then `new` has its name again.
-    pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str, to: &Attributes) -> Result<Hidden> {
-        let net = (self.spread)(root, slot, to, &self.ends)?;
+    pub(super) fn stage(self, root: &Root, slot: &Rc<Slot>, new: &str) -> Result<Hidden> {
+        let net = (self.spread)(root, slot, &self.ends)?;
         let hidden = hidden_name(&slot.name);
-        let staged = slot.rename(new, &hidden).and_then(|()| {
-            slot.sync().inspect_err(|_| {
-                // The first error is the one to report.
-                let _ = slot.rename(&hidden, new);
+        let content = slot
+            .rename(new, &hidden)
+            .and_then(|()| slot.sync())
+            .map_err(|errno| root.error("hide the new manifest beside", &slot.path, errno));
+        let content = content.and_then(|()| {
+            let content = root.read(&hidden_path(&slot.path)?, MAX_BYTES)?;
+            content.with_context(|| {
+                format!("{}: something removes what is hidden, so the manifest is not hidden", slot.path)
             })
         });
-        staged.map_err(|errno| root.error("hide the new manifest beside", &slot.path, errno))?;
-        Ok(Hidden { slot: Rc::clone(slot), traces: self.traces, net, is_shown: false })
+        let content = content.inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = slot.rename(&hidden, new);
+        })?;
+        Ok(Hidden { slot: Rc::clone(slot), content, traces: self.traces, net, is_shown: false })
     }
 }
 
@@ -98,8 +112,9 @@ impl Hide {
 #[derive(Debug)]
 pub struct Hidden {
     slot: Rc<Slot>,
+    content: Snapshot,
     traces: Traces,
-    net: Option<Net>,
+    net: Net,
     is_shown: bool,
 }
 
@@ -131,11 +146,9 @@ impl Hidden {
         if self.is_shown {
             return Ok(());
         }
-        let shown = show(&self.slot);
+        let shown = show(&self.slot, Some(&self.content));
         self.is_shown = shown.is_ok();
-        if let Some(net) = &mut self.net {
-            net.stays = shown.is_err();
-        }
+        self.net.stays = shown.is_err();
         shown.map_err(|errno| {
             anyhow!(
                 "{}: can't put it in place ({}); run kube-audit-bootstrap apply, which tries again",
@@ -152,11 +165,19 @@ impl Drop for Hidden {
     }
 }
 
-/// Gives what is hidden the manifest's own name. What another program wrote there meanwhile counts.
-fn show(slot: &Slot) -> nix::Result<()> {
+/// Gives what is hidden the manifest's own name. What another program wrote there meanwhile counts. `content`: what is
+/// hidden, as far as it is known: another program may remove a file that it does not know.
+fn show(slot: &Slot, content: Option<&Snapshot>) -> nix::Result<()> {
     let hidden = hidden_name(&slot.name);
     match slot.rename_new(&hidden, &slot.name) {
+        Err(Errno::EEXIST) if is_link_to_hidden(slot) => slot.rename(&hidden, &slot.name)?,
         Err(Errno::EEXIST) => slot.remove(&hidden)?,
+        Err(Errno::ENOENT) if slot.identity_of(&slot.name) == Err(Errno::ENOENT) => {
+            let content = content.ok_or(Errno::ENOENT)?;
+            log::warn!("{}: something else removed it while it was hidden; writing it again", slot.path);
+            slot.create(&hidden, &content.bytes, Some(&content.attributes))?;
+            slot.rename_new(&hidden, &slot.name)?;
+        }
         // The guard was quicker.
         Err(Errno::ENOENT) => {}
         other => other?,
@@ -164,8 +185,13 @@ fn show(slot: &Slot) -> nix::Result<()> {
     slot.sync()
 }
 
+/// Whether a boot has made a link to what is hidden (`net`).
+fn is_link_to_hidden(slot: &Slot) -> bool {
+    hidden_path(&slot.path).is_ok_and(|hidden| slot.is_link_to(&hidden))
+}
+
 /// Hides a manifest from the kubelet for a moment, so that the kubelet restarts the pod even if it sees no change
-/// (kubernetes/kubernetes#109596). Only SIGKILL can interrupt this; [`unhide`] repairs that.
+/// (kubernetes/kubernetes#109596). Only SIGKILL can interrupt this; where a net can be had, it repairs that.
 ///
 /// # Errors
 ///
@@ -173,22 +199,30 @@ fn show(slot: &Slot) -> nix::Result<()> {
 pub fn show_again(root: &Root, path: &str) -> Result<()> {
     let slot = root.slot(path)?;
     let hidden = hidden_name(&slot.name);
+    let net = Net::spread(root, path, &[]);
+    let mut net = net.inspect_err(|why| log::info!("{path}: hidden without a net: {why:#}")).ok();
+    let content = root.read(path, MAX_BYTES)?;
     let all = SigSet::all();
     all.thread_block()?;
     let shown = || -> nix::Result<()> {
         slot.rename(&slot.name, &hidden)?;
         std::thread::sleep(HIDDEN);
-        show(&slot)
+        show(&slot, content.as_ref())
     }();
     all.thread_unblock()?;
+    if let Some(net) = &mut net {
+        net.stays = shown.is_err();
+    }
     shown.map_err(|errno| root.error("restart the pod of", path, errno))
 }
 
-/// Whether the manifest is hidden: by a run that still works, or that was interrupted.
+/// Whether the manifest is hidden: by a run that still works, or that was interrupted. A link that a boot has made to it
+/// counts as hidden, too.
 pub fn is_hidden(root: &Root, path: &str) -> Result<bool> {
-    let Some((dir, name)) = path.rsplit_once('/') else { return Ok(false) };
-    let hidden = format!("{dir}/{}", hidden_name(name));
-    Ok(root.stat(path)?.is_none() && root.stat(&hidden)?.is_some())
+    if root.stat(&hidden_path(path)?)?.is_none() {
+        return Ok(false);
+    }
+    Ok(root.stat(path)?.is_none() || is_link_to_hidden(&root.slot(path)?))
 }
 
 /// Puts back a manifest that an interrupted run left hidden. Call it with the lock held.
@@ -211,7 +245,7 @@ pub fn unhide(root: &Root, path: &str) -> Result<()> {
 /// The file system reports an error.
 pub fn put_in_place(root: &Root, path: &str) -> Result<()> {
     if is_hidden(root, path)? {
-        show(&root.slot(path)?).map_err(|errno| root.error("put back", path, errno))?;
+        show(&root.slot(path)?, None).map_err(|errno| root.error("put back", path, errno))?;
     }
     Ok(())
 }
@@ -230,6 +264,9 @@ mod tests {
     const NAME: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden";
     const KEPT: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-old";
 
+    /// The line, before it has its name.
+    const NEW_LINE: &str = "/etc/tmpfiles.d/.kube-audit-bootstrap-hidden.conf.kube-audit-bootstrap";
+
     /// Hides `new` in the place of what is there.
     fn hide(node: &Node, has_net: bool) -> Option<Hidden> {
         let changes = [node.write(MANIFEST, "new")];
@@ -237,8 +274,9 @@ mod tests {
         execute_hiding(&node.root, &changes, &Why::Apply, at(0), Some(hide)).unwrap().hidden
     }
 
+    /// systemd has a directory for the line of the next boot.
     fn node() -> Node {
-        Node::with(&[(MANIFEST, "old")])
+        Node::with(&[(MANIFEST, "old"), ("/etc/tmpfiles.d/other.conf", "")])
     }
 
     #[test]
@@ -249,6 +287,7 @@ mod tests {
             let mut hidden = hide(&node, true).unwrap();
             assert!(is_hidden(&node.root, MANIFEST).unwrap());
             assert_eq!((node.text(NAME).as_str(), node.mode(NAME), node.exists(KEPT)), ("new", 0o600, false));
+            assert!(node.exists(LINE));
             assert_eq!(node.sets(), ["20261124T121326Z"], "the backup is whole");
             if is_shown {
                 hidden.show().unwrap();
@@ -275,12 +314,18 @@ mod tests {
     /// systemd takes its time to start the guard.
     #[test]
     fn what_somebody_does_while_the_net_is_spread_is_not_lost() {
-        let saves: Spread = |_, slot, _, _| Ok(slot.create(&slot.name, b"saved", None).map(|()| None)?);
-        let saves_without_net: Spread = |_, slot, _, _| {
+        let saves: Spread = |root, slot, _| {
+            slot.create(&slot.name, b"saved", None)?;
+            Net::with_line(root, &slot.path)
+        };
+        let saves_without_net: Spread = |_, slot, _| {
             slot.create(&slot.name, b"saved", None)?;
             Err(anyhow!("no net"))
         };
-        let removes: Spread = |_, slot, _, _| Ok(slot.remove(&slot.name).map(|()| None)?);
+        let removes: Spread = |root, slot, _| {
+            slot.remove(&slot.name)?;
+            Net::with_line(root, &slot.path)
+        };
         for (spread, left) in [(saves, Some("saved")), (saves_without_net, Some("saved")), (removes, None)] {
             let node = node();
             let changes = [node.write(MANIFEST, "new")];
@@ -289,7 +334,7 @@ mod tests {
                 execute_hiding(&node.root, &changes, &Why::Apply, at(0), Some(hide)).unwrap_err().to_string();
             assert!(error.contains("changed by another program meanwhile"), "{error}");
             assert_eq!(node.exists(MANIFEST).then(|| node.text(MANIFEST)).as_deref(), left);
-            assert!(![NAME, KEPT].iter().any(|name| node.exists(name)), "{:?}", node.names());
+            assert!(![NAME, KEPT, LINE].iter().any(|name| node.exists(name)), "{:?}", node.names());
         }
     }
 
@@ -306,6 +351,18 @@ mod tests {
         node.put(MANIFEST, "changed since");
         drop(hidden);
         assert_eq!((node.text(MANIFEST).as_str(), node.exists(NAME)), ("changed since", false));
+    }
+
+    /// Such as `rsync --delete`.
+    #[test]
+    fn what_something_else_removes_while_it_is_hidden_is_written_again() {
+        let node = node();
+        let names = node.names();
+        let mut hidden = hide(&node, true).unwrap();
+        std::fs::remove_file(node.host(NAME)).unwrap();
+        hidden.show().unwrap();
+        drop(hidden);
+        assert_eq!((node.text(MANIFEST).as_str(), node.mode(MANIFEST), node.names()), ("new", 0o600, names));
     }
 
     #[test]
@@ -329,22 +386,33 @@ mod tests {
             ("bare", Some("old"), Some("new"), None, "old"),
             ("hidden", None, Some("new"), Some("old"), "new"),
             ("shown", Some("new"), None, Some("old"), "new"),
-            ("booted", Some("new"), Some("new"), Some("old"), "new"),
+            ("booted", Some("-> hidden"), Some("new"), Some("old"), "new"),
         ] {
             let node = node();
             node.apply(&[node.write(MANIFEST, "first")], 0).unwrap();
             std::fs::remove_file(node.host(MANIFEST)).unwrap();
-            for (path, text) in [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("C a"))] {
-                text.inspect(|text| node.put(path, text));
+            for (path, text) in
+                [(MANIFEST, there), (NAME, hidden), (KEPT, kept), (LINE, Some("L a")), (NEW_LINE, Some("L"))]
+            {
+                match text {
+                    Some("-> hidden") => node.link(path, NAME),
+                    Some(text) => node.put(path, text),
+                    None => {}
+                }
             }
-            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), there.is_none(), "{state}");
+            let is_away = ["hidden", "booted"].contains(&state);
+            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), is_away, "{state}");
             assert!(leftovers::exist(&node.root).unwrap(), "{state}");
+            // A run may tidy up before it looks at the manifest.
+            leftovers::clear(&node.root).unwrap();
+            assert_eq!(is_hidden(&node.root, MANIFEST).unwrap(), is_away, "{state}");
             unhide(&node.root, MANIFEST).unwrap();
             assert_eq!(node.text(MANIFEST), comes, "{state}");
+            assert!(node.host(MANIFEST).symlink_metadata().unwrap().is_file(), "{state}");
             node.apply(&[], 1).unwrap();
             assert_eq!(node.text(MANIFEST), comes, "{state}");
             assert!(!leftovers::exist(&node.root).unwrap(), "{state}");
-            for path in [NAME, KEPT, LINE] {
+            for path in [NAME, KEPT, LINE, NEW_LINE] {
                 assert!(!node.exists(path), "{state}: {path}");
             }
         }

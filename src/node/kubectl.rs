@@ -1,14 +1,13 @@
 //! Runs kubectl against one API server of this node, not the cluster's shared address: as the cluster's administrator,
 //! and where that is of no use, with the client certificates that the node has for its API server and its kubelet.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -190,20 +189,15 @@ impl Kubectl {
         let words = [&["--request-timeout", &timeout], words].concat();
         let asked = limit;
         let limit = if self.is_direct { limit + OVERHEAD } else { ANSWER_LIMIT };
-        let (ended, end) = mpsc::channel::<()>();
-        let (hangs, program) = (Arc::new(AtomicBool::new(false)), self.program);
-        let found = Arc::clone(&hangs);
         // A kubectl that hangs whatever it is asked is not waited for as long as an API server.
-        process::spawn(move || {
-            if end.recv_timeout(SLOW) == Err(RecvTimeoutError::Timeout) {
-                let alone = process::command(program, &["version", "--client"]);
-                let rest = limit.saturating_sub(SLOW);
-                let is_late = process::output(alone, "", rest).is_err_and(|why| process::is_late(&why));
-                found.store(is_late, Ordering::Relaxed);
-            }
-        })?;
-        let output = process::output_unless(self.command(&words), input, limit, &|| hangs.load(Ordering::Relaxed));
-        drop(ended);
+        let (start, hangs) = (Instant::now(), OnceCell::new());
+        let asks_alone = || {
+            let alone = process::command(self.program, &["version", "--client"]);
+            process::output(alone, "", limit.saturating_sub(SLOW)).is_err_and(|why| process::is_late(&why))
+        };
+        let output = process::output_unless(self.command(&words), input, limit, &|| {
+            start.elapsed() >= SLOW && *hangs.get_or_init(asks_alone)
+        });
         let Err(why) = &output else {
             ENDS.store(true, Ordering::Relaxed);
             return output;
@@ -218,11 +212,11 @@ impl Kubectl {
         }
         // kubectl also ends late if the API server takes the connection and answers nothing. Then it is the API server
         // that does not answer. Without a server to ask, kubectl ends at once.
-        if hangs.load(Ordering::Relaxed) {
+        if hangs.get() == Some(&true) {
             STUCK.fetch_add(1, Ordering::Relaxed);
             return output;
         }
-        Err(NoAnswer(format!("{program}: no answer within {} s", asked.as_secs())).into())
+        Err(NoAnswer(format!("{}: no answer within {} s", self.program, asked.as_secs())).into())
     }
 
     /// What a failure says of the API server. A plugin or a proxy has errors of its own, in any words.

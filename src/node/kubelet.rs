@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::container::is_same;
+use super::kubelet_unit;
 use super::process;
 use super::root::{Root, leads_to};
 use crate::audit::flags;
@@ -25,6 +26,10 @@ const POD_LOGS: &str = "/var/log/pods";
 
 /// Where kubeadm puts its configuration.
 const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+
+/// How deep drop-in files of the kubelet may lie, and how many may be read.
+const MAX_DEPTH: usize = 8;
+const MAX_DROP_INS: usize = 256;
 
 /// The files with the kubelet's flags, in the order in which they come on its command line
 /// (`kubernetes/release`, `10-kubeadm.conf`).
@@ -106,37 +111,48 @@ impl Kubelet {
         // systemd starts the kubelet in /.
         let named = flag(&words, "config").and_then(|path| absolute("/", path));
         let config = named.unwrap_or_else(|| KUBELET_CONFIG.to_owned());
-        let given = flag(&words, "pod-manifest-path");
+        let (given, url) = (flag(&words, "pod-manifest-path"), flag(&words, "manifest-url"));
         let mut kubelet = Kubelet {
             fault: None,
             path: given.map_or(Some(MANIFEST_DIRECTORY.to_owned()), |path| absolute("/", path)),
             is_known: given.is_some(),
-            has_url: false,
+            has_url: url.is_some_and(|url| !url.is_empty()),
             pod_logs: POD_LOGS.to_owned(),
             eviction: None,
             config,
         };
-        let Some(text) = root.text(&kubelet.config)? else { return Ok(kubelet) };
-        // The kubelet accepts more YAML than this program, and a worker's boot must not fail because of that.
-        let documents = match crate::yaml::parse(&text.text) {
-            Ok(documents) => documents,
-            Err(fault) => {
-                kubelet.fault = Some(format!("{}:{fault}", kubelet.config));
-                return Ok(kubelet);
+        // A relative path begins at the directory of the configuration, but in a drop-in file where the kubelet runs.
+        let mut files = vec![(kubelet.config.clone(), parent(&kubelet.config).to_owned())];
+        if let Some(directory) = flag(&words, "config-dir").and_then(|path| absolute("/", path)) {
+            drop_ins(root, &directory, 0, &mut files)?;
+        }
+        for (file, base) in files {
+            let Some(text) = root.text(&file)? else { continue };
+            // The kubelet accepts more YAML than this program, and a worker's boot must not fail because of that.
+            let documents = match crate::yaml::parse(&text.text) {
+                Ok(documents) => documents,
+                Err(fault) => {
+                    kubelet.fault = Some(format!("{file}:{fault}"));
+                    continue;
+                }
+            };
+            let Some(document) = documents.first().map(|document| &document.root) else { continue };
+            // A file replaces what an earlier one says, and a null removes it.
+            let field = |name: &str| document.get(name).map(|node| node.str().unwrap_or_default());
+            let is_first = !std::mem::replace(&mut kubelet.is_known, true) || file == kubelet.config;
+            if let Some(path) = field("staticPodPath").or(is_first.then_some("")).filter(|_| given.is_none()) {
+                kubelet.path = absolute(&base, path);
             }
-        };
-        let document = documents.first().map(|document| &document.root);
-        let field = |name: &str| document.and_then(|root| root.get(name)?.str()).unwrap_or_default();
-        if given.is_none() {
-            // A relative path begins at the directory of the configuration (`cmd/kubelet/app/server.go`).
-            kubelet.path = absolute(parent(&kubelet.config), field("staticPodPath"));
+            if let Some(of_file) = field("staticPodURL").filter(|_| url.is_none()) {
+                kubelet.has_url = !of_file.is_empty();
+            }
+            if let Some(logs) = field("podLogsDir") {
+                kubelet.pod_logs = Some(logs).filter(|logs| logs.starts_with('/')).unwrap_or(POD_LOGS).to_owned();
+            }
+            if is_first || document.get("evictionHard").is_some() {
+                kubelet.eviction = Some(forecast::eviction(document));
+            }
         }
-        kubelet.is_known = true;
-        kubelet.has_url = !field("staticPodURL").is_empty();
-        if field("podLogsDir").starts_with('/') {
-            kubelet.pod_logs = field("podLogsDir").to_owned();
-        }
-        kubelet.eviction = document.map(forecast::eviction);
         Ok(kubelet)
     }
 
@@ -152,7 +168,7 @@ impl Kubelet {
         }
         Ok(match root.stat(path)?.map(|entry| entry.kind) {
             Some(FileKind::Directory) if is_same(root, path, parent(manifest)) => Reads::Directory,
-            Some(FileKind::Directory) => Reads::Not { path: Some(path.clone()) },
+            Some(FileKind::Directory) => Reads::Elsewhere { directory: path.clone() },
             _ if path == manifest => Reads::File,
             // Another name of the same file would keep the previous text when the manifest is replaced.
             Some(_) if leads_to(root, path, &root.real(manifest)?)? => Reads::File,
@@ -177,13 +193,30 @@ impl Kubelet {
     }
 }
 
+/// Adds the drop-in files below a directory in the order in which the kubelet merges them over its configuration
+/// (`mergeKubeletConfigurations` of `cmd/kubelet/app/server.go`), each with the directory where relative paths begin.
+fn drop_ins(root: &Root, directory: &str, depth: usize, files: &mut Vec<(String, String)>) -> Result<()> {
+    for name in root.list(directory)?.unwrap_or_default() {
+        let path = format!("{directory}/{name}");
+        // It follows no link to a directory.
+        let is_directory = root.look(&path)?.is_some_and(|entry| entry.kind == FileKind::Directory);
+        if is_directory && depth < MAX_DEPTH {
+            drop_ins(root, &path, depth + 1, files)?;
+        } else if !is_directory && name.ends_with(".conf") && files.len() <= MAX_DROP_INS {
+            // systemd starts the kubelet in /.
+            files.push((path, "/".to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// The directory of the logs of containers. If the kubelet's configuration can't be read, its default.
 pub fn pod_logs(root: &Root) -> String {
     Kubelet::of(root).map_or_else(|_| POD_LOGS.to_owned(), |kubelet| kubelet.pod_logs)
 }
 
-/// The words of the kubelet's command line: of the running kubelet, or else those in the files from which the units of
-/// Kubernetes' packages take its flags, in their order.
+/// The words of the kubelet's command line: of the running kubelet, or else of its units. Without a unit, those in the
+/// files from which the units of Kubernetes' packages take its flags, in their order.
 fn words(root: &Root) -> Vec<String> {
     let running = || {
         let kubelets = process::running().filter(|(pid, name)| name == "kubelet" && process::is_kubelet(*pid));
@@ -193,6 +226,10 @@ fn words(root: &Root) -> Vec<String> {
         Some(words.into_iter().skip(1).collect())
     };
     root.is_host().then(running).flatten().unwrap_or_else(|| {
+        let units = kubelet_unit::read(root);
+        if let Some(words) = units.words {
+            return words;
+        }
         let texts = FLAG_FILES.iter().filter_map(|path| root.text(path).ok()?).map(|file| file.text);
         let values = |text: String| -> Vec<String> {
             let values = text.lines().filter_map(|line| line.trim_start().split_once('='));
@@ -200,8 +237,16 @@ fn words(root: &Root) -> Vec<String> {
             let words = values.flat_map(|value| value.split(SEPARATORS)).filter(|word| !word.is_empty());
             words.map(str::to_owned).collect()
         };
-        texts.flat_map(values).collect()
+        let words = |value: &String| value.split(SEPARATORS).map(str::to_owned).collect::<Vec<_>>();
+        let of_units = units.values.iter().flat_map(words).filter(|word| !word.is_empty());
+        of_units.chain(texts.flat_map(values)).collect()
     })
+}
+
+/// The places of the kubelet's flags that are not read, and why. None, if a kubelet runs.
+pub fn unread(root: &Root) -> Vec<String> {
+    let runs = || process::running().any(|(pid, name)| name == "kubelet" && process::is_kubelet(pid));
+    if root.is_host() && runs() { Vec::new() } else { kubelet_unit::read(root).unread }
 }
 
 /// The value of a flag among the kubelet's words, as it reads them. A kubelet with other words than flags ends, so a word
@@ -269,6 +314,7 @@ mod tests {
     #[test]
     fn how_the_kubelet_reads_a_manifest_does_not_depend_on_links_in_its_path() {
         let no = |path: &str| Reads::Not { path: Some(path.to_owned()) };
+        let elsewhere = || Reads::Elsewhere { directory: "/etc/pods".to_owned() };
         for (path, manifest, expected) in [
             ("/etc/pods", "/etc/pods/a.yaml", Reads::Directory),
             ("/etc/pods", "/etc/link/a.yaml", Reads::Directory),
@@ -280,9 +326,9 @@ mod tests {
             ("/etc/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/short/pods/a.yaml", "/etc/pods/a.yaml", Reads::File),
             ("/etc/one.yaml", "/etc/pods/a.yaml", Reads::File),
-            ("/etc/pods", "/etc/pods/b/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/etc/a.yaml", no("/etc/pods")),
-            ("/etc/pods", "/srv/m", no("/etc/pods")),
+            ("/etc/pods", "/etc/pods/b/a.yaml", elsewhere()),
+            ("/etc/pods", "/etc/a.yaml", elsewhere()),
+            ("/etc/pods", "/srv/m", elsewhere()),
             ("/etc/none", "/etc/pods/a.yaml", no("/etc/none")),
             ("/etc/pods/b.yaml", "/etc/pods/a.yaml", no("/etc/pods/b.yaml")),
             ("", "/etc/pods/a.yaml", Reads::Not { path: None }),
@@ -322,6 +368,90 @@ mod tests {
                 assert_eq!((kubelet.pod_logs.as_str(), kubelet.eviction), expected, "{flags}");
             }
         }
+    }
+
+    #[test]
+    fn a_url_of_static_pods_is_known_by_the_configuration_or_its_flag() {
+        for (config, flags, has_url) in [
+            ("kind: x\n", "", false),
+            ("staticPodURL: http://a/b\n", "", true),
+            ("staticPodURL: ftp://a/b\n", "", true),
+            ("staticPodURL: ''\n", "", false),
+            ("kind: x\n", "X=--manifest-url=http://a/b", true),
+            ("kind: x\n", "X=--manifest_url http://a/b", true),
+            ("staticPodURL: http://a/b\n", "X=--manifest-url=", false),
+        ] {
+            let node = Node::with(&[(KUBELET_CONFIG, config), ("/etc/default/kubelet", flags)]);
+            assert_eq!(Kubelet::of(&node.root).unwrap().has_url, has_url, "{config} {flags}");
+        }
+    }
+
+    #[test]
+    fn drop_in_files_come_over_the_configuration_in_the_order_of_their_names() {
+        const LATER: &str = "/etc/kubelet.d/20-b.conf";
+        let of = |path: Option<&str>, url, logs: &str, share| {
+            (path.map(str::to_owned), url, logs.to_owned(), Some(share))
+        };
+        let base = || of(Some("/a"), false, "/logs", Share::Bytes(1 << 30));
+        for (flags, files, expected) in [
+            ("", &[(LATER, "staticPodPath: /b\n")][..], base()),
+            ("X=--config-dir=/etc/none", &[], base()),
+            ("X=--config-dir=/etc/kubelet.d", &[], base()),
+            (
+                "X=--config-dir=/etc/kubelet.d",
+                &[
+                    (LATER, "staticPodPath: /c\npodLogsDir: /own\n"),
+                    (
+                        "/etc/kubelet.d/10-a.conf",
+                        "staticPodPath: /b\nstaticPodURL: http://x\npodLogsDir: /never\n",
+                    ),
+                ],
+                of(Some("/c"), true, "/own", Share::Bytes(1 << 30)),
+            ),
+            // Other names are ignored, and folders are read among the files.
+            (
+                "X=--config-dir=/etc/kubelet.d",
+                &[
+                    ("/etc/kubelet.d/90.yaml", "staticPodPath: /never\n"),
+                    ("/etc/kubelet.d/30/x.conf", "staticPodPath: /d\n"),
+                    (LATER, "staticPodPath: /c\n"),
+                ],
+                of(Some("/d"), false, "/logs", Share::Bytes(1 << 30)),
+            ),
+            (
+                "X=--config_dir etc/kubelet.d",
+                &[(LATER, "staticPodPath: pods\n")],
+                of(Some("/pods"), false, "/logs", Share::Bytes(1 << 30)),
+            ),
+            (
+                "X=--config-dir=/etc/kubelet.d",
+                &[(LATER, "{staticPodPath: ~, podLogsDir: ~}")],
+                of(None, false, POD_LOGS, Share::Bytes(1 << 30)),
+            ),
+            (
+                "X=--config-dir=/etc/kubelet.d",
+                &[(LATER, "evictionHard: {nodefs.available: 2Gi}\n")],
+                of(Some("/a"), false, "/logs", Share::Bytes(2 << 30)),
+            ),
+            (
+                "X=--config-dir=/etc/kubelet.d --pod-manifest-path=/f",
+                &[(LATER, "staticPodPath: /c\n")],
+                of(Some("/f"), false, "/logs", Share::Bytes(1 << 30)),
+            ),
+        ] {
+            let own = "staticPodPath: /a\npodLogsDir: /logs\nevictionHard: {nodefs.available: 1Gi}\n";
+            let node = Node::with(&[(KUBELET_CONFIG, own), ("/etc/default/kubelet", flags)]);
+            files.iter().for_each(|(path, text)| node.put(path, text));
+            let Kubelet { path, has_url, pod_logs, eviction, fault, .. } = Kubelet::of(&node.root).unwrap();
+            assert_eq!(((path, has_url, pod_logs, eviction), fault), (expected, None), "{flags} {files:?}");
+        }
+        let broken = [
+            (KUBELET_CONFIG, "staticPodPath: /a\n"),
+            (LATER, "a: [\n"),
+            ("/etc/default/kubelet", "X=--config-dir=/etc/kubelet.d"),
+        ];
+        let kubelet = Kubelet::of(&Node::with(&broken).root).unwrap();
+        assert!(kubelet.fault.is_some_and(|fault| fault.starts_with(&format!("{LATER}:"))));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::backup;
+use super::hidden::is_hidden;
 use super::names::{hidden_name, kept_name, temporary_name, unproved_name};
 use super::net::LINE;
 use super::pending;
@@ -41,7 +42,10 @@ fn find(root: &Root) -> Result<Vec<String>> {
     }
     let is_unproved = pending::is_marked(root)?;
     let mut found = Vec::new();
-    found.extend(root.look(LINE)?.map(|_| LINE.to_owned()));
+    let (directory, name) = split(LINE)?;
+    for path in [LINE.to_owned(), format!("{directory}/{}", temporary_name(name))] {
+        found.extend(root.look(&path)?.map(|_| path));
+    }
     let mut listed: Option<(String, Vec<String>)> = None;
     for path in beside {
         let (directory, name) = split(&path)?;
@@ -53,8 +57,8 @@ fn find(root: &Root) -> Result<Vec<String>> {
         let Some((_, names)) = &listed else { continue };
         let has = |name: &String| names.contains(name);
         let mut left = vec![temporary_name(name), kept_name(name)];
-        // A manifest that is only under its hidden name is put back, not removed.
-        left.extend(Some(hidden_name(name)).filter(|_| names.iter().any(|other| other == name)));
+        // A manifest that is hidden is put back, not removed.
+        left.extend(Some(hidden_name(name)).filter(|_| !is_hidden(root, &path).unwrap_or(true)));
         left.extend(Some(unproved_name(name)).filter(|_| !is_unproved));
         found.extend(left.into_iter().filter(has).map(|name| format!("{directory}/{name}")));
     }

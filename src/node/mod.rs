@@ -4,7 +4,8 @@
 //!   says where a path of the node leads. [`names`] has the names of the temporary files beside a file, [`leftovers`]
 //!   removes those that a run has left. [`opening`] opens a file only if it is of the expected kind.
 //! * [`observe`] reads everything that a plan depends on, [`container`] where a path leads in the API server's
-//!   container, [`kubelet`] the kubelet's configuration, and [`storage`] the file system of the log directory.
+//!   container, [`fragments`] reads the fragments of the policy, [`kubelet`] the kubelet's configuration
+//!   (`kubelet_unit`: its units), and [`storage`] the file system of the log directory.
 //! * [`transaction`] executes changes: all of them, or none. [`obstacle`] finds out what stands in their way.
 //! * [`backup`] keeps the previous files; [`restore`] reads what `restore` needs. [`pending`] remembers that a run is
 //!   not proved yet.
@@ -28,6 +29,7 @@ pub mod cluster;
 pub mod container;
 pub mod device;
 pub mod disk;
+pub mod fragments;
 pub mod gather;
 pub mod handover;
 pub mod healing;
@@ -35,6 +37,7 @@ pub mod hidden;
 pub mod in_force;
 pub mod kubectl;
 pub mod kubelet;
+mod kubelet_unit;
 pub mod leaving;
 pub mod leftovers;
 pub mod lock;

@@ -2,22 +2,23 @@
 //!
 //! * **A guard**: this program as a service of systemd, for which no unit file is written. It waits for the end of the
 //!   run. systemd starts it again if somebody kills it, and it is in another control group than the run.
-//! * **A line for the next boot**, in `/etc/tmpfiles.d`: systemd copies the hidden manifest to its place, before it
-//!   starts the kubelet.
+//! * **A line for the next boot**, in `/etc/tmpfiles.d`: systemd makes a link to the hidden manifest in its place, before
+//!   it starts the kubelet. A copy would not be durable: systemd flushes none to the disk, so a second cut of the power
+//!   could leave an empty manifest. The line can't remove its own file at that boot: systemd removes before it creates
+//!   (systemd `src/tmpfiles/tmpfiles.c`, `run`), so a cut between the two could leave nothing. It does nothing while a
+//!   manifest is there, and the next run removes it.
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
 use super::apiserver::read_process;
-use super::leaving::is_watched;
 use super::names::hidden_name;
 use super::process::{self, running, words};
 use super::root::{Root, Slot, split, warn_on_error};
-use crate::facts::file::Attributes;
 
 /// The word by which this program is called as the guard.
 pub const GUARD: &str = "guard-hidden-manifest";
@@ -28,25 +29,29 @@ pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf"
 /// How long systemd may take to start the guard.
 const START: Duration = Duration::from_secs(5);
 
-/// The settings of the guard's service: it ends only by itself, or when the machine shuts down. What can't be run is
-/// not tried for ever.
-const SETTINGS: [&str; 6] = [
+/// The settings of the guard's service: it ends only by itself. It does not heed a stop ([`crate::run::guard`]), after
+/// which systemd would not start it again, and has this time to put the manifest in place. What can't be run is not tried
+/// for ever.
+const SETTINGS: [&str; 7] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
     "--property=RestartSec=100ms",
     "--property=StartLimitIntervalSec=1min",
     "--property=StartLimitBurst=30",
-    "--property=TimeoutStopSec=5s",
+    "--property=TimeoutStopSec=90s",
+    "--property=IgnoreOnIsolate=yes",
 ];
 
 /// The net under a hidden manifest, for as long as this value exists.
 #[derive(Debug)]
 pub struct Net {
-    /// Whether the line for the next boot stays, because the manifest is still hidden.
+    /// Where the line for the next boot is.
+    line: Slot,
+    /// Whether it stays, because the manifest is still hidden.
     pub stays: bool,
 }
 
-/// Whether a net can be had for the manifest at `path`, and whether the kubelet notices at once that it is hidden.
+/// Whether a net can be had for the manifest at `path`.
 ///
 /// # Errors
 ///
@@ -60,7 +65,6 @@ pub fn check(root: &Root, path: &str) -> Result<()> {
         |path: &str| -> Result<_> { Ok(root.stat(path)?.with_context(|| format!("{path}: missing"))?.identity) };
     let directory = identity(split(path)?.0)?;
     ensure!(directory.device == identity("/")?.device, "the manifest directory is on a file system of its own");
-    ensure!(is_watched(directory.inode), "nothing tells the kubelet of changes in the manifest directory");
     // sd_booted(3)
     ensure!(Path::new("/run/systemd/system").is_dir(), "systemd doesn't run");
     process::installed("systemd-run")?;
@@ -69,17 +73,22 @@ pub fn check(root: &Root, path: &str) -> Result<()> {
 }
 
 impl Net {
-    /// Spreads the net under a manifest that is about to be hidden. `attributes` are those of the manifest, `ends` the
-    /// words of [`words_of`]. Call it with the lock held.
+    /// Spreads the net under a manifest that is about to be hidden. `ends`: the words of [`words_of`]. Call it with the
+    /// lock held.
     ///
     /// # Errors
     ///
     /// A part of it can't be had. Then nothing of it is left but a guard, which ends with this program.
-    pub(super) fn spread(root: &Root, slot: &Slot, attributes: &Attributes, ends: &[String]) -> Result<Net> {
-        check(root, &slot.path)?;
-        start_guard(&words_of(&slot.path, ends)?)?;
-        let net = Net { stays: false };
-        root.replace(LINE, &line(&slot.path, &slot.name, attributes)?)?;
+    pub(super) fn spread(root: &Root, path: &str, ends: &[String]) -> Result<Net> {
+        check(root, path)?;
+        start_guard(&words_of(path, ends)?)?;
+        Net::with_line(root, path)
+    }
+
+    /// The line alone.
+    pub(super) fn with_line(root: &Root, path: &str) -> Result<Net> {
+        let net = Net { line: root.slot(LINE)?, stays: false };
+        root.replace(LINE, &line(path)?)?;
         Ok(net)
     }
 }
@@ -87,18 +96,23 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         if !self.stays {
-            warn_on_error(Root::open(Path::new("/")).and_then(|root| remove_line(&root)));
+            let removed = self.line.remove(&self.line.name).and_then(|()| self.line.sync());
+            warn_on_error(removed.map_err(|errno| {
+                anyhow!(
+                    "can't remove {LINE} ({}); run kube-audit-bootstrap apply, which tries again",
+                    errno.desc()
+                )
+            }));
         }
     }
 }
 
-/// The text of the file for the next boot (tmpfiles.d(5)). systemd copies nothing if the manifest is there.
-fn line(path: &str, name: &str, attributes: &Attributes) -> Result<String> {
-    let Attributes { mode, uid, gid, .. } = attributes;
-    let hidden = format!("{}/{}", split(path)?.0, hidden_name(name));
+/// The text of the file for the next boot (tmpfiles.d(5)). systemd makes no link if the manifest is there.
+fn line(path: &str) -> Result<String> {
     Ok(format!(
         "# kube-audit-bootstrap hides the manifest while it restarts the API server. It then removes this file.\n\
-         C {path} {mode:04o} {uid} {gid} - {hidden}\n"
+         L {path} - - - - {}\n",
+        hidden_path(path)?
     ))
 }
 
@@ -146,18 +160,23 @@ fn start_guard(guard: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The path that hides the file at a path.
+pub(super) fn hidden_path(path: &str) -> Result<String> {
+    let (directory, name) = split(path)?;
+    Ok(format!("{directory}/{}", hidden_name(name)))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{MANIFEST, Node, mode};
+    use super::super::testing::{MANIFEST, Node};
     use super::*;
 
     const HIDDEN: &str = "/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden";
 
     #[test]
-    fn the_next_boot_copies_the_hidden_manifest_with_its_owner_and_mode() {
-        let attributes = Attributes { uid: 7, gid: 8, ..mode(0o600) };
-        let text = line(MANIFEST, "kube-apiserver.yaml", &attributes).unwrap();
-        assert_eq!(text.lines().last(), Some(format!("C {MANIFEST} 0600 7 8 - {HIDDEN}").as_str()));
+    fn the_next_boot_makes_a_link_to_the_hidden_manifest() {
+        let text = line(MANIFEST).unwrap();
+        assert_eq!(text.lines().last(), Some(format!("L {MANIFEST} - - - - {HIDDEN}").as_str()));
         assert!(text.starts_with('#') && text.lines().count() == 2, "{text}");
     }
 

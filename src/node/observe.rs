@@ -7,11 +7,13 @@ use anyhow::{Result, anyhow, bail};
 use super::hidden;
 use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
-use super::{backup, cluster, container, disk, handover, in_force, storage};
+use super::{backup, cluster, container, disk, handover, in_force, obstacle, storage};
+use crate::config::misuse::Misuse;
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
 use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::obstacle::Obstacle;
 use crate::facts::{
     Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
 };
@@ -25,6 +27,8 @@ use crate::yaml::tree::MAX_BYTES;
 const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
+/// The most files in a directory that are looked at for a kubeadm configuration that nobody names.
+const MAX_NAMES: usize = 100;
 
 /// Reads the facts of a node. With `required`, each kubeadm configuration that is named must exist.
 ///
@@ -37,7 +41,10 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let manifest_path = config.manifest_path.as_ref().unwrap_or(&usual).clone();
     let manifest = manifest(root, &manifest_path)?;
     if manifest.is_none() && config.manifest_path.is_some() && root.stat(&usual)?.is_some() {
-        bail!("{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path");
+        return Err(Misuse(format!(
+            "{manifest_path}: manifest.path does not exist, but {usual} does; correct manifest.path"
+        ))
+        .into());
     }
     log::info!("{manifest_path}: {}", if manifest.is_some() { "found, the manifest" } else { "no manifest" });
     let (mut kubeadm, mut unreadable): (Vec<Text>, Vec<String>) = (Vec::new(), Vec::new());
@@ -69,21 +76,29 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     let reads = kubelet.reads(root, &manifest_path).unwrap_or_default();
     // Only on a control plane is there an API server to ask.
     let asks = config.cluster && manifest.is_some() && root.is_host();
+    let beside = match reads {
+        Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
+        Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
+    };
+    let running = manifest.as_ref().and_then(|manifest| in_force::look(root, manifest));
     Ok(Facts {
+        unnamed: match manifest.is_none() && kubeadm.is_empty() {
+            true => unnamed(root, configured),
+            false => Vec::new(),
+        },
         cluster: asks.then(|| cluster::read().map_err(|error| format!("{error:#}"))),
         unreadable,
-        beside: match reads {
-            Reads::Directory => beside(root, &manifest_path, manifest.as_ref())?,
-            Reads::File | Reads::Not { .. } => Vec::new(),
-        },
         kubelet: KubeletFacts {
             config: kubelet.config,
             fault: kubelet.fault,
+            unread: super::kubelet::unread(root),
             reads,
             has_url: kubelet.has_url,
             eviction: kubelet.eviction,
         },
-        running: manifest.as_ref().and_then(|manifest| in_force::look(root, manifest)),
+        neighbours: in_force::neighbours(root, &beside, running.as_ref()),
+        beside,
+        running,
         readers: manifest.as_ref().map(|manifest| in_force::readers(root, manifest, config)).unwrap_or_default(),
         unfinished: backup::unfinished_paths(root),
         manifest,
@@ -99,6 +114,33 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// The files that look as kubeadm's, in the directories where its file usually is, and that are not among the named
+/// ones.
+fn unnamed(root: &Root, configured: Option<&[String]>) -> Vec<String> {
+    let directories: BTreeSet<_> = KUBEADM_CONFIGS.iter().map(|path| parent(path)).collect();
+    let mut found = Vec::new();
+    for directory in directories {
+        let names = root.list(directory).ok().flatten().unwrap_or_default();
+        let is_config = |name: &&String| [".yaml", ".yml", ".conf"].iter().any(|end| name.ends_with(end));
+        for name in names.iter().filter(is_config).take(MAX_NAMES) {
+            let path = format!("{}/{name}", directory.trim_end_matches('/'));
+            let is_looked_at = match configured {
+                Some(paths) => paths.contains(&path),
+                None => KUBEADM_CONFIGS.contains(&path.as_str()),
+            };
+            let names_kind = |text: &str| {
+                let kinds = ["ClusterConfiguration", "InitConfiguration", "JoinConfiguration"];
+                text.contains("kubeadm.k8s.io/") && kinds.iter().any(|kind| text.contains(kind))
+            };
+            if !is_looked_at && root.text(&path).is_ok_and(|text| text.is_some_and(|text| names_kind(&text.text)))
+            {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 /// The newest run, other than a restore, with a copy of the file of before.
@@ -283,7 +325,8 @@ fn around_logs(root: &Root, written: &[Written]) -> BTreeMap<String, (Attributes
     around
 }
 
-/// The files that a run wrote, and that no restore has put back since. Without the backups, nobody knows.
+/// The files and directories that a run wrote or made, and that no restore has put back since. Without the backups, nobody
+/// knows.
 fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
     let sets = backup::list(root).unwrap_or_default();
     let is_ours = |path: &&String| {
@@ -302,7 +345,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
         targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
-    targets.written = written(root, &paths.policies);
+    targets.written = written(root, &[paths.policies.as_slice(), &paths.directories].concat());
     for path in &paths.directories {
         let attributes = match root.stat(path)? {
             None => None,
@@ -311,7 +354,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
                 Some(Directory { attributes: entry.attributes, names, leads_to })
             }
             Some(entry) => bail!(
-                "{}: this is {}, and the audit log needs a directory here; move it away",
+                "{}: this is {}, and the audit log needs a directory here; set log.path to a file in another directory, or, if \
+                 nothing needs this, move it away",
                 root.shown(path),
                 entry.kind
             ),
@@ -342,6 +386,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
             }
         }
     }
+    targets.log_obstacles = log_obstacles(root, &paths.logs, &targets.directories)?;
     targets.kinds = kinds(root, paths, &targets.stand_ins);
     let elsewhere = paths.opened.iter().map(|opened| (opened, container::misleading_link(root, opened)));
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
@@ -358,6 +403,8 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     targets.has_unit =
         root.text(&unit).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)));
     if !root.is_host() {
+        let is_cleared = CLEARED.iter().any(|cleared| is_within(directory, cleared));
+        targets.is_log_cleared = is_cleared && source.is_none();
         return Ok(targets);
     }
     if let Some(source) = source {
@@ -374,6 +421,19 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// Finds `Targets::log_obstacles`. What a directory that is not there yet meets is told of the change that makes it.
+fn log_obstacles(
+    root: &Root,
+    logs: &[String],
+    directories: &BTreeMap<String, Option<Directory>>,
+) -> Result<BTreeMap<String, Obstacle>> {
+    let mut obstacles = BTreeMap::new();
+    for log in logs.iter().filter(|log| directories.get(parent(log)).is_some_and(Option::is_some)) {
+        obstacles.extend(obstacle::of_file(root, log)?.map(|found| (log.clone(), found)));
+    }
+    Ok(obstacles)
 }
 
 /// What is at the paths of volumes with a type, except where an empty directory stands in for a file.
@@ -395,7 +455,15 @@ fn log_fault(entry: &Entry, directory: &Attributes) -> Option<String> {
                 .to_owned(),
         ),
         FileKind::File | FileKind::Link => None,
-        kind => Some(format!("this is {kind}, and the API server needs a file here; move it away")),
+        FileKind::Directory => Some(
+            "this is a directory, and the API server needs a file here; name a file in it, such as audit.log in it, in \
+             log.path (or --log-path)"
+                .to_owned(),
+        ),
+        kind => Some(format!(
+            "this is {kind}, and the API server needs a file here; set log.path to another file, or, if nothing needs \
+             this, move it away"
+        )),
     }
 }
 
@@ -413,7 +481,9 @@ pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Resu
         Ok(is_link && is_same && (root.real(path)? != path || leads_to(root, manifest_path, path)?))
     };
     let mut texts = Vec::new();
-    for name in root.list(directory)?.unwrap_or_default() {
+    let unread = "a file here has a name that isn't UTF-8, so it is not read, and the kubelet may run an API server from \
+                  it; rename it, or move it out of the directory";
+    for name in root.list_or_tell(directory, unread)?.unwrap_or_default() {
         let path = format!("{directory}/{name}");
         if name.starts_with('.') || path == manifest_path {
             continue;

@@ -40,11 +40,11 @@ fn of_change(root: &Root, change: &Change) -> Result<Option<Obstacle>> {
         // The owner and mode of a mounted directory can be changed, and belong to the node. A file that is mounted
         // here from elsewhere belongs to somebody else.
         Change::SetAttributes { .. } => match root.stat(path)? {
-            Some(entry) if entry.kind == FileKind::Directory => of_new(root, path),
+            Some(entry) if entry.kind == FileKind::Directory => Ok(locked(root, path).or(of_new(root, path)?)),
             _ => of_file(root, path),
         },
         // The name goes, and if it is a link, only the link.
-        Change::MoveAway { .. } | Change::RemoveFile { .. } => of_name(&root.slot(path)?),
+        Change::MoveAway { .. } | Change::RemoveFile { .. } => of_name(root, &root.slot(path)?),
         // These are not about a file here, or have a check of their own.
         Change::WriteCluster { .. }
         | Change::Format { .. }
@@ -58,7 +58,7 @@ fn of_change(root: &Root, change: &Change) -> Result<Option<Obstacle>> {
 pub fn of_file(root: &Root, path: &str) -> Result<Option<Obstacle>> {
     let real = root.real(path)?;
     match root.stat(split(&real)?.0)? {
-        Some(_) => of_name(&root.slot(&real)?),
+        Some(_) => of_name(root, &root.slot(&real)?),
         None => of_new(root, &real),
     }
 }
@@ -68,22 +68,29 @@ pub fn of_new(root: &Root, path: &str) -> Result<Option<Obstacle>> {
     let mut at = path;
     while at != "/" {
         if let Ok(directory) = root.open_directory(at) {
-            return Ok(read_only(directory, at));
+            return Ok(read_only(directory, at).or_else(|| locked(root, at)));
         }
         at = split(at)?.0;
     }
     Ok(None)
 }
 
-fn of_name(slot: &Slot) -> Result<Option<Obstacle>> {
-    if let Some(obstacle) = read_only(&slot.dir, split(&slot.path)?.0) {
-        return Ok(Some(obstacle));
+fn of_name(root: &Root, slot: &Slot) -> Result<Option<Obstacle>> {
+    let above = split(&slot.path)?.0;
+    let found = read_only(&slot.dir, above).or_else(|| locked(root, &slot.path)).or_else(|| locked(root, above));
+    if found.is_some() {
+        return Ok(found);
     }
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let own = openat(&slot.dir, slot.name.as_str(), flags, Mode::empty()).ok().and_then(mount_id);
     // An error says nothing about mounts.
     let directory = mount_id(&slot.dir);
     Ok((own.is_some() && directory.is_some() && own != directory).then_some(Obstacle::MountPoint))
+}
+
+/// What chattr(1) forbids for the file or directory at a path.
+fn locked(root: &Root, path: &str) -> Option<Obstacle> {
+    root.lock(path).map(|lock| Obstacle::Locked { path: path.to_owned(), lock })
 }
 
 fn read_only(directory: impl AsFd, path: &str) -> Option<Obstacle> {
@@ -112,7 +119,7 @@ mod tests {
         let root = Root::open(Path::new("/")).unwrap();
         let shown = |found: Result<Option<Obstacle>>| found.unwrap().map(|found| found.to_string());
         // Every system has /proc mounted, and nothing is mounted at a file in it.
-        assert_eq!(of_name(&root.slot("/proc").unwrap()).unwrap(), Some(Obstacle::MountPoint));
+        assert_eq!(of_name(&root, &root.slot("/proc").unwrap()).unwrap(), Some(Obstacle::MountPoint));
         for path in ["/proc/self/status", "/proc/none/below"] {
             assert_eq!(of_new(&root, path).unwrap(), None, "{path}");
         }

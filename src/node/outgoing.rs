@@ -20,8 +20,9 @@ use nix::unistd::Pid;
 use super::apiserver::{self, Tail};
 use super::kubectl::{self, Kubectl};
 use super::pod::Container;
-use super::process::spawn;
+use super::process::{self, spawn};
 use super::root::Root;
+use super::storage::identity;
 use crate::facts::server::Process;
 
 /// The request that is watched: one small object that every cluster has.
@@ -65,6 +66,9 @@ struct Canary {
     messages: Tail,
 }
 
+/// The log target of the progress lines of a wait, which are printed without `-v`.
+pub const PROGRESS: &str = "progress";
+
 /// The process that watches.
 #[derive(Debug)]
 enum Client {
@@ -78,13 +82,23 @@ impl Outgoing {
     pub fn of(process: Process, events: EventSink, container: &Container) -> Outgoing {
         let canary = match events {
             EventSink::Log(_) => Canary::begin(&process, container)
-                .inspect_err(|error| log::info!("can't watch the running API server: {error:#}"))
+                .inspect_err(|error| {
+                    log::info!(
+                        target: PROGRESS,
+                        "the program can't watch the API server that runs, so it leaves its end to the kubelet: {error:#}"
+                    );
+                })
                 .ok(),
             EventSink::None | EventSink::Elsewhere => None,
         };
         let mut outgoing = Outgoing { process, listened: false, events, canary };
         outgoing.listened = outgoing.listens();
         outgoing
+    }
+
+    /// Whether it has begun to end: it accepts no connections any more.
+    pub fn is_ending(&self) -> bool {
+        self.listened && !self.listens()
     }
 
     /// Whether it accepts connections.
@@ -139,7 +153,7 @@ impl Outgoing {
             (EventSink::None, _) => {}
             (EventSink::Log(log), Some(canary)) => {
                 ensure!(canary.ends_unheard()?, "nothing shows that it has closed its audit backend");
-                ensure!(settles(log)?, "it still writes events");
+                ensure!(settles(log)?, "{} still writes events", writers(log, self.process.pid));
             }
             (EventSink::Log(_) | EventSink::Elsewhere, _) => {
                 bail!("nothing shows whether it has written all its events")
@@ -249,6 +263,20 @@ fn settles(log: &str) -> Result<bool> {
     Ok(false)
 }
 
+/// Who may be writing a log: `pid`, as "it", and each other program that has it open.
+fn writers(log: &str, pid: i32) -> String {
+    let there = identity(log);
+    let writes = |(other, name): (i32, String)| {
+        let is_its = |open: process::OpenFile| Some(open.identity()) == there && open.is_written();
+        (other != pid && process::open_files(other).any(is_its)).then(|| format!("{name} ({other})"))
+    };
+    let others: Vec<_> = process::running().filter_map(writes).collect();
+    match others.as_slice() {
+        [] => "it".to_owned(),
+        others => format!("it, or {}, which has the same log open,", others.join(" or ")),
+    }
+}
+
 /// Sends SIGTERM to this process, never to another one that has its number by now. The descriptor stands for one
 /// process, so the check in `/proc` after it was opened is about the same process. Returns false if it has ended.
 fn terminate(process: &Process) -> Result<bool> {
@@ -312,6 +340,15 @@ mod tests {
         assert!(!is_unheard(late, "m=2"), "another's");
         assert!(!is_unheard("GET /api?m=1 took 3 s\n", "m=1"), "it is told for another reason");
         assert!(!is_unheard(&format!("GET /api?m=2\n{late}"), "m=2"));
+    }
+
+    #[test]
+    fn who_else_has_the_log_open_for_writing_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (log, own) = (file.path().to_str().unwrap(), i32::try_from(std::process::id()).unwrap());
+        assert_eq!(writers(log, own), "it");
+        let others = writers(log, 0);
+        assert!(others.starts_with("it, or ") && others.contains(&format!("({own}), which has")), "{others}");
     }
 
     #[test]

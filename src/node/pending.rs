@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use super::backup::{FILE_LIMIT, Id, list, newest_id};
 use super::names::unproved_name;
 use super::root::{Root, split, warn_on_error};
-use crate::facts::backup::{Set, Why, fingerprint};
+use crate::facts::backup::{Set, fingerprint};
 use crate::path::STATE;
 
 /// Exists while a run waits for its proof, or if such a run was interrupted. It has the ID of the newest backup before
@@ -139,7 +139,7 @@ pub fn unproved_set(root: &Root) -> Result<Option<Set>> {
     let is_later = |set: &Set| before.is_none() || Id::parse(&set.id) > before;
     let later = list(root)?.into_iter().take_while(is_later);
     // An interrupted restore may not have reached the manifest.
-    Ok(later.take_while(|set| set.why != Why::Restore || !set.complete).last())
+    Ok(later.take_while(|set| !set.why.is_restore() || !set.complete).last())
 }
 
 #[cfg(test)]
@@ -147,6 +147,7 @@ mod tests {
     use super::super::backup;
     use super::super::testing::{MANIFEST, Node, POLICY, at};
     use super::*;
+    use crate::facts::backup::Why;
 
     fn node() -> Node {
         Node::with(&[(MANIFEST, "old"), (POLICY, "old policy"), ("/var/lib/x", "")])

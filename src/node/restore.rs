@@ -76,7 +76,9 @@ fn goal(root: &Root, known: &Known<'_>) -> Result<Goal> {
         }
         Action::Created | Action::Replaced | Action::Removed | Action::Attributes => {
             goal.steps = steps(root, known)?;
-            now.entry = root.stat(path)?.filter(|_| !root.is_stand_in(path));
+            // An empty directory stands in for a file only. Of a directory, only its attributes were changed.
+            let was_directory = goal.steps.is_empty() && record.attributes.mode & 0o100 != 0;
+            now.entry = root.stat(path)?.filter(|_| was_directory || !root.is_stand_in(path));
             // A log that the program created may have grown larger than what is read.
             let began_empty = goal.steps.iter().any(|step| step.record.written == Some(fingerprint(b"")));
             let has_events = began_empty && now.entry.as_ref().is_some_and(|entry| entry.size > 0);
@@ -99,6 +101,7 @@ fn steps(root: &Root, known: &Known<'_>) -> Result<Vec<ContentStep>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::super::backup::{begin, finish, list};
     use super::super::testing::{FIRST, KUBEADM, LOGS, MANIFEST, Node, POLICY, STRAY, at, way_back};
@@ -136,6 +139,19 @@ mod tests {
             finish(&node.root, &set).unwrap();
             let restore = way_back(&node.root, None).unwrap();
             assert_eq!((restore.changes, restore.notes), (vec![], vec![]), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_behind_a_link_gets_its_mode_back() {
+        let node = Node::with(&[("/etc/x", "")]);
+        fs::create_dir_all(node.host("/data/audit")).unwrap();
+        node.link("/logs", "/data/audit");
+        for path in ["/data/audit", "/logs"] {
+            fs::set_permissions(node.host("/data/audit"), fs::Permissions::from_mode(0o755)).unwrap();
+            node.apply(&[node.set_mode(path, 0o700)], 0).unwrap();
+            assert_eq!(node.restore(None, 1).notes, [""; 0], "{path}");
+            assert_eq!(node.mode("/data/audit"), 0o755, "{path}");
         }
     }
 

@@ -27,6 +27,7 @@ use super::names::temporary_name;
 use super::opening::reopen;
 use crate::facts::backup::{fingerprint, fingerprint_on};
 use crate::facts::file::{Attributes, Entry, FileIdentity, FileKind, Snapshot, Text, text_of};
+use crate::facts::obstacle::Lock;
 use crate::path::{program, typed};
 use crate::yaml::tree::MAX_BYTES;
 
@@ -217,9 +218,12 @@ impl Root {
     /// When the content of what is at `path` was last changed, as far as the file tells; `None` if nothing can be seen
     /// there.
     pub fn written(&self, path: &str) -> Option<SystemTime> {
-        let stat = fstat(self.find(path).ok()?).ok()?;
-        let since = Duration::new(stat.st_mtime.try_into().ok()?, stat.st_mtime_nsec.try_into().ok()?);
-        SystemTime::UNIX_EPOCH.checked_add(since)
+        times(&fstat(self.find(path).ok()?).ok()?).map(|(written, _)| written)
+    }
+
+    /// The links and directories by which `path` leads to what is there.
+    pub(super) fn way(&self, path: &str) -> nix::Result<Vec<FileStat>> {
+        self.walk(path, true).map(|place| place.way).map_err(|stop| stop.errno)
     }
 
     /// Does an access control list say more about the file or directory at `path` than its mode does?
@@ -228,9 +232,21 @@ impl Root {
         fd.is_ok_and(|fd| label::attribute(fd, c"system.posix_acl_access").is_ok_and(|found| found.is_some()))
     }
 
+    /// The attribute of chattr(1) that keeps the file or directory at `path` from changes. `None`: it has none, or the file
+    /// system knows none.
+    pub fn lock(&self, path: &str) -> Option<Lock> {
+        let fd = self.find(path).and_then(|found| self.reopen_found(path, &found)).ok()?;
+        label::lock(fd)
+    }
+
     /// The names in the directory `path`, sorted, without `.` and `..`. `None` if nothing is there. A name that isn't
     /// UTF-8 is left out, with a warning.
     pub fn list(&self, path: &str) -> Result<Option<Vec<String>>> {
+        self.list_or_tell(path, "ignoring a file name that isn't UTF-8; rename the file")
+    }
+
+    /// As [`Root::list`], with the warning of a name that isn't UTF-8.
+    pub fn list_or_tell(&self, path: &str, warning: &str) -> Result<Option<Vec<String>>> {
         let failed = |errno| self.error("list", path, errno);
         let fd = match self.open_directory(path) {
             Ok(fd) => fd,
@@ -242,9 +258,7 @@ impl Root {
             match entry.map_err(failed)?.file_name().to_str() {
                 Ok("." | "..") => {}
                 Ok(name) => names.push(name.to_owned()),
-                Err(_) => {
-                    log::warn!("{}: ignoring a file name that isn't UTF-8; rename the file", self.shown(path))
-                }
+                Err(_) => log::warn!("{}: {warning}", self.shown(path)),
             }
         }
         names.sort_unstable();
@@ -290,7 +304,8 @@ impl Root {
         !self.is_shared(directory) || self.trusts(link.st_uid)
     }
 
-    fn trusts(&self, uid: u32) -> bool {
+    /// Whether what belongs to this user is the administrator's.
+    pub fn trusts(&self, uid: u32) -> bool {
         uid == 0 || uid == self.owner || uid == geteuid().as_raw()
     }
 
@@ -337,7 +352,7 @@ impl Root {
             let names = path.split('/').chain([end]).filter(|name| !name.is_empty());
             names.rev().map(str::to_owned).collect()
         };
-        let (mut rest, mut links) = (names(path), 0);
+        let (mut rest, mut links, mut way) = (names(path), 0, Vec::new());
         // The directories above the one that was reached, from the root directory on, and the one that was reached.
         let (mut above, mut at): (Vec<Found>, Found) = (Vec::new(), self.top()?);
         while let Some(name) = rest.pop() {
@@ -350,6 +365,9 @@ impl Root {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let fd = openat(&at.fd, name.as_str(), flags, Mode::empty())?;
             let stat = fstat(&fd)?;
+            if matches!(kind_of(&stat), FileKind::Link | FileKind::Directory) {
+                way.push(stat);
+            }
             match kind_of(&stat) {
                 FileKind::Link if !rest.is_empty() || follow => {
                     if !self.follows(&at.stat, &stat) {
@@ -370,12 +388,12 @@ impl Root {
                 FileKind::Directory => above.push(std::mem::replace(&mut at, Found { fd, stat, name })),
                 _ if rest.is_empty() => {
                     let path = path_of(&above, &[&at.name, &name]);
-                    return Ok(Place { path, directory: Some(at.fd), found: Found { fd, stat, name } });
+                    return Ok(Place { path, way, directory: Some(at.fd), found: Found { fd, stat, name } });
                 }
                 _ => return Err(Errno::ENOTDIR.into()),
             }
         }
-        Ok(Place { path: path_of(&above, &[&at.name]), directory: None, found: at })
+        Ok(Place { path: path_of(&above, &[&at.name]), way, directory: None, found: at })
     }
 
     /// The root directory as the start of a search.
@@ -516,8 +534,11 @@ impl Root {
         let slot = self.slot(path)?;
         let new = temporary_name(&slot.name);
         let written = slot.remove(&new).and_then(|()| slot.create(&new, text.as_bytes(), None));
-        let done = written.and_then(|()| slot.rename(&new, &slot.name)).and_then(|()| slot.sync());
-        done.map_err(|errno| self.error("write", path, errno))
+        let named = written.and_then(|()| slot.rename(&new, &slot.name)).inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = slot.remove(&new);
+        });
+        named.and_then(|()| slot.sync()).map_err(|errno| self.error("write", path, errno))
     }
 
     /// Makes a directory that only this user can enter, if it doesn't exist.
@@ -557,7 +578,11 @@ impl Root {
 
     /// An error if `path` is not of the expected kind.
     pub(super) fn expect(&self, path: &str, kind: FileKind, expected: FileKind) -> Result<()> {
-        ensure!(kind == expected, "{} is {kind}, not {expected}; move it away", self.shown(path));
+        ensure!(
+            kind == expected,
+            "{} is {kind}, not {expected}; correct the path, or, if nothing needs what is there, move it away",
+            self.shown(path)
+        );
         Ok(())
     }
 
@@ -583,6 +608,15 @@ impl Root {
     }
 }
 
+/// When the content of a file was last changed, as far as it tells, and when anything of it was. `None` if these are no
+/// times.
+pub(super) fn times(stat: &FileStat) -> Option<(SystemTime, SystemTime)> {
+    let at = |seconds: i64, rest: i64| {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds.try_into().ok()?, rest.try_into().ok()?))
+    };
+    Some((at(stat.st_mtime, stat.st_mtime_nsec)?, at(stat.st_ctime, stat.st_ctime_nsec)?))
+}
+
 /// What a search reached, or passed: a descriptor that only stands for it, and its name.
 struct Found {
     fd: OwnedFd,
@@ -601,6 +635,8 @@ fn path_of(above: &[Found], names: &[&str]) -> String {
 struct Place {
     /// The path of it, without links.
     path: String,
+    /// The links and directories that the search passed.
+    way: Vec<FileStat>,
     directory: Option<OwnedFd>,
     found: Found,
 }
@@ -737,6 +773,11 @@ impl Slot {
         fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| identity(&stat))
     }
 
+    /// Whether this is a link with this target.
+    pub fn is_link_to(&self, target: &str) -> bool {
+        readlinkat(&self.dir, self.name.as_str()).is_ok_and(|found| found == target)
+    }
+
     /// Reads the regular file with this name. `None` if there is none.
     pub fn read(&self, root: &Root, limit: usize) -> Result<Option<Snapshot>> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -847,7 +888,7 @@ fn plain_attributes(stat: &FileStat) -> Attributes {
     Attributes::new(stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)
 }
 
-fn kind_of(stat: &FileStat) -> FileKind {
+pub(super) fn kind_of(stat: &FileStat) -> FileKind {
     FileKind::of(stat.st_mode)
 }
 
@@ -867,7 +908,9 @@ fn describe(errno: Errno) -> anyhow::Error {
         Errno::EROFS => "; mount it read-write",
         Errno::ENOSPC | Errno::EDQUOT => "; make room",
         Errno::ELOOP => "; its links lead in a circle, or there are too many: correct the links",
-        Errno::ENOTDIR => "; a part of this path should be a directory: move the file there away",
+        Errno::ENOTDIR => {
+            "; a part of this path should be a directory: correct the path, or, if nothing needs the file there, move it away"
+        }
         Errno::EBUSY | Errno::EXDEV => {
             "; something is mounted there: change the mounted file or directory instead"
         }
@@ -877,7 +920,7 @@ fn describe(errno: Errno) -> anyhow::Error {
     anyhow!("{}{next}", errno.desc())
 }
 
-/// The extended attribute `security.selinux`, for which nix has no calls.
+/// The extended attribute `security.selinux`, and the attributes of chattr(1), for which nix has no calls.
 #[allow(unsafe_code)]
 mod label {
     use std::ffi::CStr;
@@ -885,6 +928,8 @@ mod label {
 
     use nix::errno::Errno;
     use nix::libc;
+
+    use crate::facts::obstacle::Lock;
 
     const NAME: &CStr = c"security.selinux";
 
@@ -910,6 +955,23 @@ mod label {
             }
             Err(Errno::ENODATA | Errno::ENOTSUP) => Ok(None),
             Err(errno) => Err(errno),
+        }
+    }
+
+    /// The attribute of an open file that keeps it from changes.
+    pub fn lock(fd: impl AsFd) -> Option<Lock> {
+        // As in linux/fs.h.
+        const IMMUTABLE: libc::c_int = 0x10;
+        const APPEND_ONLY: libc::c_int = 0x20;
+        // Whatever the type says, the kernel writes an int; there is room for a long.
+        let mut flags: [libc::c_int; 2] = [0; 2];
+        // SAFETY: the kernel writes one int into `flags`, which lives until the call returns.
+        let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::FS_IOC_GETFLAGS as _, flags.as_mut_ptr()) };
+        Errno::result(done).ok()?;
+        match flags[0] {
+            flags if flags & IMMUTABLE != 0 => Some(Lock::Immutable),
+            flags if flags & APPEND_ONLY != 0 => Some(Lock::AppendOnly),
+            _ => None,
         }
     }
 

@@ -80,8 +80,9 @@ pub fn execute_hiding(
     }
     if let Some((path, obstacle)) = obstacle::first(root, changes)? {
         bail!(
-            "{}: {obstacle}; nothing was written; run kube-audit-bootstrap plan, which says what to do",
-            root.shown(path)
+            "{}: {obstacle}; nothing was written; {}, and run this again",
+            root.shown(path),
+            obstacle.remedy(path, &root.on_machine())
         );
     }
     let set = backup::begin(root, changes, why, now)?;
@@ -311,8 +312,8 @@ fn commit(
             _ => {}
         }
         match (change, slot) {
-            (Change::WriteFile { before, attributes, .. }, Some(slot)) => {
-                replace(root, &slot, (before.as_ref(), attributes), undo, hiding)?;
+            (Change::WriteFile { before, .. }, Some(slot)) => {
+                replace(root, &slot, before.as_ref(), undo, hiding)?;
                 kept.extend(before.is_some().then_some(slot));
             }
             (Change::MoveAway { before, .. } | Change::RemoveFile { before, .. }, Some(slot)) => {
@@ -360,8 +361,7 @@ fn commit(
     Ok(kept)
 }
 
-/// Renames the temporary file to the name of the slot, or hides it. `before`: the file that it replaces; `to`: the new
-/// attributes.
+/// Renames the temporary file to the name of the slot, or hides it. `before`: the file that it replaces.
 ///
 /// # Errors
 ///
@@ -369,7 +369,7 @@ fn commit(
 fn replace(
     root: &Root,
     slot: &Rc<Slot>,
-    (before, to): (Option<&Snapshot>, &Attributes),
+    before: Option<&Snapshot>,
     undo: &mut Vec<Undo>,
     hiding: &mut Hiding,
 ) -> Result<()> {
@@ -380,7 +380,7 @@ fn replace(
     match before {
         Some(before) => {
             let hide = hiding.hide.take_if(|hide| hide.is_of(slot));
-            let hidden = match hide.map(|hide| hide.stage(root, slot, &new, to)) {
+            let hidden = match hide.map(|hide| hide.stage(root, slot, &new)) {
                 None => None,
                 Some(staged) => {
                     let staged = staged.inspect_err(|why| log::info!("{}: not hidden: {why:#}", slot.path)).ok();

@@ -23,6 +23,8 @@ pub struct Identity<'f> {
     pub version: Option<Version>,
     /// Where the version was found.
     pub version_source: &'static str,
+    /// The version that the node's files say, if that is another one.
+    pub(super) other_version: Option<Version>,
     pub(super) manifest: Option<Manifest>,
     pub(super) kubeadm: Vec<(&'f Text, kubeadm::KubeadmFile)>,
     /// A bad kubeadm configuration file at a default path is no error, because the cluster exists.
@@ -53,6 +55,7 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
         role: Role::Image,
         version: None,
         version_source: "not known",
+        other_version: None,
         lenient: (manifest.is_some() || facts.joined) && intent.config.kubeadm_configs.is_none(),
         manifest,
         kubeadm: Vec::new(),
@@ -67,9 +70,12 @@ pub fn identify<'f>(intent: &Intent<'_>, facts: &'f Facts) -> Result<Identity<'f
     }
     identity.read_kubeadm_files(intent, facts)?;
     identity.role = identity.find_role(intent, facts);
+    if intent.config.manifest_path.is_none() && identity.role != Role::Worker {
+        identity.warnings.extend(facts.kubelet.unread.iter().cloned());
+    }
     identity.expect_manifest(facts)?;
     identity.expect_kubeadm(intent, facts)?;
-    (identity.version, identity.version_source) = identity.find_version(intent);
+    identity.find_version(intent);
     Ok(identity)
 }
 
@@ -157,7 +163,8 @@ impl<'f> Identity<'f> {
             let directory = parent(manifest);
             let restart = if facts.live { ", and run systemctl restart kubelet" } else { "" };
             self.warnings.extend(match &facts.kubelet.reads {
-                Reads::Directory | Reads::File => None,
+                // The directory that it reads is where the file belongs, so this is a refusal.
+                Reads::Directory | Reads::File | Reads::Elsewhere { .. } => None,
                 Reads::Not { path: None } => Some(format!(
                     "{config}: staticPodPath is missing or empty, so the kubelet starts no API server from {manifest}; \
                      write staticPodPath: {directory}{restart}"
@@ -192,16 +199,27 @@ impl<'f> Identity<'f> {
         bail!(message)
     }
 
-    /// The image of the running API server is newer than the file that the cluster was made from.
-    fn find_version(&self, intent: &Intent<'_>) -> (Option<Version>, &'static str) {
-        [
+    /// The image of the running API server is newer than the file that the cluster was made from. The version of the
+    /// configuration counts, but it starts no other API server than that of the files.
+    fn find_version(&mut self, intent: &Intent<'_>) {
+        let image = self.manifest.as_ref().and_then(|manifest| manifest.version);
+        let mut found = [
             (intent.config.kubernetes_version, "as configured"),
-            (self.manifest.as_ref().and_then(|manifest| manifest.version), "from the manifest's image"),
+            (image, "from the manifest's image"),
             (self.kubeadm.iter().find_map(|(_, file)| file.version), "from the ClusterConfiguration"),
         ]
         .into_iter()
-        .find(|(version, _)| version.is_some())
-        .unwrap_or((None, "not known"))
+        .filter_map(|(version, source)| Some((version?, source)));
+        let Some((version, source)) = found.next() else { return };
+        (self.version, self.version_source) = (Some(version), source);
+        let configured = intent.config.kubernetes_version.is_some();
+        if let Some((other, source)) = found.next().filter(|(other, _)| configured && *other != version) {
+            self.other_version = Some(other);
+            self.warnings.push(format!(
+                "kubernetesVersion is {version}, but the node has {other}, {source}: the policy must be right for both; \
+                 remove kubernetesVersion (or --kubernetes-version), or correct it"
+            ));
+        }
     }
 
     /// Is the version needed, and in none of the files?
@@ -247,7 +265,11 @@ fn regain(facts: &Facts) -> String {
         ),
         None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver".to_owned(),
     };
-    format!("if it is in another file, set manifest.path to that file; if it is lost, {way}")
+    let path = &facts.manifest_path;
+    format!(
+        "if it was moved, move it back to {path}, because the kubelet reads it there; if this kubelet reads it in another \
+         place, set manifest.path to that file; if it is lost, {way}"
+    )
 }
 
 /// The error for a refused file: one line, and below it the YAML to add by hand, if that helps.

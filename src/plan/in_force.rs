@@ -6,8 +6,9 @@ use crate::change::Change;
 use crate::facts::file::Text;
 use crate::facts::in_force::{Away, Found, HeldFile, HeldLog, LogState, Running};
 use crate::path::parent;
+use crate::wiring::Refusal;
 use crate::wiring::manifest::read_auditing;
-use crate::wiring::{Refusal, mark};
+use crate::wiring::mark::{self, Contents};
 
 /// How far the times of a process and of a file may differ.
 const CLOCK: Duration = Duration::from_millis(200);
@@ -114,11 +115,18 @@ pub fn judge(running: &Running, manifest: &str, after: &dyn Fn(&str) -> Option<V
     let path = read_auditing(manifest).ok().and_then(|auditing| auditing.policy);
     let policy = path.as_deref().and_then(|path| Some((path, after(path)?)));
     let policy = policy.as_ref().map(|(path, bytes)| (*path, bytes.as_slice()));
-    judge_marked(running, policy, policy.and_then(|(_, bytes)| mark::is_marked(manifest, bytes)))
+    judge_marked(running, policy, &|file, bytes| match Some(&file.path) == path.as_ref() {
+        true => mark::has_policy(manifest, bytes),
+        false => mark::has_webhook(manifest, bytes),
+    })
 }
 
-/// `is_marked`: the manifest is marked with this policy; `None`: it has no mark.
-fn judge_marked(running: &Running, policy: Option<(&str, &[u8])>, is_marked: Option<bool>) -> InForce {
+/// `is_marked`: the manifest is marked with this content of a file; `None`: its mark does not tell.
+fn judge_marked(
+    running: &Running,
+    policy: Option<(&str, &[u8])>,
+    is_marked: &dyn Fn(&HeldFile, &[u8]) -> Option<bool>,
+) -> InForce {
     let Running { pid, now, manifest_written, .. } = *running;
     let is_replaced = is_later(running, manifest_written);
     let mut is_doubtful = None;
@@ -168,7 +176,12 @@ enum Sight {
 }
 
 /// `new`: the content after the run, if it is not the present content.
-fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Option<bool>) -> Sight {
+fn look_at(
+    running: &Running,
+    file: &HeldFile,
+    new: Option<&[u8]>,
+    is_marked: &dyn Fn(&HeldFile, &[u8]) -> Option<bool>,
+) -> Sight {
     let (pid, path) = (running.pid, &file.path);
     let reason = |text: String| Reason { path: path.clone(), text };
     let stale = || {
@@ -191,9 +204,9 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
             )));
         }
     };
+    let is_marked = is_marked(file, wanted);
     let held = match &file.held {
-        // Only for a policy does a mark tell whether the process has the content that an edit in place left.
-        Found::This(held) if held.bytes == wanted && (new.is_some() || !is_later(running, held.written)) => held,
+        Found::This(held) if held.bytes == wanted => held,
         Found::This(_) | Found::Nothing => return Sight::Wrong(stale()),
         // A restart might not help.
         Found::Unreadable => {
@@ -203,21 +216,41 @@ fn look_at(running: &Running, file: &HeldFile, new: Option<&[u8]>, is_marked: Op
             )));
         }
     };
-    if !is_later(running, held.touched.max(held.written)) {
+    let (is_written, is_touched) = (is_later(running, held.written), is_later(running, held.touched));
+    if !is_written && !is_touched && is_marked == Some(false) && is_later(running, held.around) {
+        return Sight::Wrong(reason(format!(
+            "{path}: a directory on its path changed after the API server (process {pid}) started, and the mark of its pod \
+             names another content than this file has, so the API server may have that one"
+        )));
+    }
+    if !is_written && !is_touched {
         return Sight::Right;
     }
-    // A time, the mode, the owner or the name of a file can change without its content. The mark of a manifest that was
-    // written later is not that of this process.
-    let is_rewritten = is_later(running, held.written) && is_later(running, running.manifest_written);
-    match is_marked.filter(|_| new.is_some()) {
-        Some(true) if !is_rewritten => Sight::Right,
-        Some(_) => Sight::Wrong(stale()),
+    // A time, the mode, the owner or the name of a file can change without its content, and the mark tells the content
+    // with which the process started.
+    match is_marked {
+        // A mode or an owner that is set again is no new content.
+        Some(true) if !is_written || is_started_with_mark(running) => Sight::Right,
+        Some(true) => Sight::Wrong(stale()),
+        Some(false) => Sight::Wrong(stale()),
+        // Nothing tells whether the process has the content that an edit in place left.
+        None if is_written && new.is_none() => Sight::Wrong(stale()),
         None => Sight::Doubtful(reason(format!(
             "{path}: something touched this file after the API server (process {pid}) started; if it changed the content, \
              and not only the mode or the owner, the API server does not have it yet: restart it, with crictl stop \
              $(crictl ps -q --name kube-apiserver)"
         ))),
     }
+}
+
+/// Does the mark in the manifest tell what the process started with? Only the first process of a pod did surely start
+/// with that: one that the kubelet restarted read what was there then, and so did one whose run was not proved.
+fn is_started_with_mark(running: &Running) -> bool {
+    let Running { started, manifest_written, restarts, kubelet_started, is_unproved, .. } = *running;
+    // After a boot, the container runtime may have forgotten its restarts.
+    let is_revived = kubelet_started.is_some_and(|kubelet| manifest_written < kubelet && kubelet < started);
+    let is_first = restarts.map_or(started <= manifest_written + SETTLED, |restarts| restarts == 0);
+    is_first && !is_revived && !is_unproved && !is_later(running, manifest_written)
 }
 
 fn tell_of_log(pid: i32, HeldLog { path, state }: &HeldLog) -> Option<Reason> {
@@ -256,9 +289,9 @@ pub fn restart_for_policy(
     let Some(manifest) = manifest.filter(|text| !changes.iter().any(|change| change.path() == text.path)) else {
         return Ok(());
     };
-    let policy = read_auditing(&manifest.text).ok().and_then(|auditing| auditing.policy);
+    let auditing = read_auditing(&manifest.text).unwrap_or_default();
     let Some(bytes) = changes.iter().find_map(|change| match change {
-        Change::WriteFile { path, bytes, .. } if Some(path) == policy.as_ref() => Some(bytes),
+        Change::WriteFile { path, bytes, .. } if Some(path) == auditing.policy.as_ref() => Some(bytes),
         _ => None,
     }) else {
         return Ok(());
@@ -268,7 +301,13 @@ pub fn restart_for_policy(
         return Ok(());
     }
     let (path, before) = (manifest.path.clone(), manifest.snapshot.clone());
-    let (bytes, attributes) = (mark::mark(&manifest.text, bytes)?.into_bytes(), before.attributes.clone());
+    let files = running.and_then(|running| running.holding.as_ref()).map(|holding| holding.files.as_slice());
+    let webhook = files.unwrap_or_default().iter().find_map(|file| match &file.there {
+        Found::This(there) if Some(&file.path) == auditing.webhook.as_ref() => Some(there.as_slice()),
+        _ => None,
+    });
+    let contents = Contents { policy: bytes, webhook };
+    let (bytes, attributes) = (mark::mark(&manifest.text, &contents)?.into_bytes(), before.attributes.clone());
     changes.push(Change::WriteFile { path, before: Some(before), bytes, attributes });
     Ok(())
 }
@@ -286,7 +325,10 @@ mod tests {
     }
 
     fn running(manifest_written: u64, holding: Option<Holding>) -> Running {
-        Running { pid: 7, started: at(1000), now: at(2000), manifest_written: at(manifest_written), holding }
+        let (restarts, kubelet_started) = (Some(0), Some(at(100)));
+        let (started, now, manifest_written) = (at(1000), at(2000), at(manifest_written));
+        let is_unproved = false;
+        Running { pid: 7, started, now, manifest_written, restarts, kubelet_started, is_unproved, holding }
     }
 
     fn file(held: Option<(&str, u64, u64)>, there: Option<&str>) -> HeldFile {
@@ -294,6 +336,7 @@ mod tests {
             bytes: text.into(),
             written: at(written),
             touched: at(touched),
+            around: at(written),
         };
         HeldFile {
             path: POLICY.to_owned(),
@@ -313,6 +356,10 @@ mod tests {
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 900, Ok),
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), None, 900, Unknown),
             (Some(("b", 1500, 1500)), Some("b"), None, None, 900, Differs),
+            // The webhook's kubeconfig, which the program does not write, but marks.
+            (Some(("b", 1500, 1500)), Some("b"), None, Some(true), 900, Ok),
+            (Some(("b", 1500, 1500)), Some("b"), None, Some(false), 900, Differs),
+            (Some(("b", 1500, 1500)), Some("b"), None, Some(true), 1500, Differs),
             // The kubelet is about to restart the API server, or has not noticed the manifest.
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 1950, Pending),
             (Some(("b", 1500, 1500)), Some("b"), Some("b"), Some(true), 1500, Differs),
@@ -335,9 +382,59 @@ mod tests {
         ] {
             let holding = Holding { files: vec![file(held, there)], log: None };
             let new = new.map(|new: &str| (POLICY, new.as_bytes()));
-            let found = judge_marked(&running(manifest, Some(holding)), new, is_marked);
+            let found = judge_marked(&running(manifest, Some(holding)), new, &|_, _| is_marked);
             assert_eq!(found.state, state, "{held:?} {there:?} {new:?} {is_marked:?} {manifest}: {found:?}");
             assert_eq!(found.reasons.is_empty(), state == Ok, "{found:?}");
+        }
+    }
+
+    /// The kubelet starts a container anew with what the files say then.
+    #[test]
+    fn the_mark_tells_only_what_the_first_process_of_its_pod_started_with() {
+        use State::{Differs, Ok, Unknown};
+        let first = || running(900, None);
+        for (what, running) in [
+            ("restarted", Running { restarts: Some(1), ..first() }),
+            ("much later than the manifest", Running { restarts: None, manifest_written: at(800), ..first() }),
+            ("after a boot", Running { kubelet_started: Some(at(950)), ..first() }),
+            ("not proved", Running { is_unproved: true, ..first() }),
+            ("a later manifest", Running { manifest_written: at(1500), ..first() }),
+        ] {
+            for (running, (written, touched), states) in [
+                (&first(), (900, 900), [Ok, Ok, Ok]),
+                (&first(), (1500, 1500), [Unknown, Ok, Differs]),
+                (&first(), (900, 1500), [Unknown, Ok, Differs]),
+                (&running, (900, 900), [Ok, Ok, Ok]),
+                (&running, (1500, 1500), [Unknown, Differs, Differs]),
+                (&running, (900, 1500), [Unknown, Ok, Differs]),
+            ] {
+                for (is_marked, state) in [None, Some(true), Some(false)].into_iter().zip(states) {
+                    let files = vec![file(Some(("a", written, touched)), Some("a"))];
+                    let running = Running { holding: Some(Holding { files, log: None }), ..running.clone() };
+                    let found = judge_marked(&running, Some((POLICY, b"a")), &|_, _| is_marked);
+                    assert_eq!(found.state, state, "{what} {written} {touched} {is_marked:?}: {found:?}");
+                }
+            }
+        }
+    }
+
+    /// Many files of a healthy node lie in the same directory, so its time alone says nothing.
+    #[test]
+    fn a_directory_that_was_exchanged_is_told_by_the_mark() {
+        for (around, is_marked, state) in [
+            (900, None, State::Ok),
+            (900, Some(true), State::Ok),
+            // The container was restarted with it, or somebody named this file in the manifest.
+            (900, Some(false), State::Ok),
+            (1500, None, State::Ok),
+            (1500, Some(true), State::Ok),
+            (1500, Some(false), State::Differs),
+        ] {
+            let held = Stamped { bytes: b"a".to_vec(), written: at(900), touched: at(900), around: at(around) };
+            let files = vec![HeldFile { held: Found::This(held), ..file(None, Some("a")) }];
+            let holding = Holding { files, log: None };
+            let found = judge_marked(&running(900, Some(holding)), Some((POLICY, b"a")), &|_, _| is_marked);
+            assert_eq!(found.state, state, "{around} {is_marked:?}: {found:?}");
         }
     }
 
@@ -361,7 +458,7 @@ mod tests {
             let holding = Holding { files: vec![file], log: None };
             let new = new.map(|new: &str| (POLICY, new.as_bytes()));
             for is_marked in [None, Some(true), Some(false)] {
-                let found = judge_marked(&running(900, Some(holding.clone())), new, is_marked);
+                let found = judge_marked(&running(900, Some(holding.clone())), new, &|_, _| is_marked);
                 assert_eq!(
                     (found.state, found.reasons.is_empty()),
                     (state, state == State::Ok),

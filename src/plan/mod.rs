@@ -7,6 +7,7 @@
 //!   be there.
 //! * `obstacle` decides what to do about changes that this node does not allow.
 //! * [`way_back`] decides what `restore` and a rollback do.
+//! * [`left`] judges whether the API server starts on the node that a restore or a rollback leaves.
 //! * [`patches`] judges the manifests that kubeadm makes with patches.
 //! * [`in_force`] decides whether the running API server has what the files say.
 //! * [`proof`] decides when it is proved that the API server audits, and [`hiding`] when a manifest that is hidden for
@@ -15,6 +16,7 @@
 pub mod hiding;
 pub mod identify;
 pub mod in_force;
+pub mod left;
 pub mod obstacle;
 pub mod patches;
 pub mod place;
@@ -32,6 +34,7 @@ use anyhow::{Result, bail};
 
 use in_force::{InForce, Reason, State};
 
+use crate::audit::policy::compose::Sources;
 use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::Config;
@@ -245,10 +248,20 @@ impl FollowUp {
 
 /// The policy to install.
 #[derive(Clone, Debug)]
-pub struct PolicyText {
-    /// The file or the profile that the policy is from, for messages.
-    pub name: String,
-    pub text: String,
+pub struct AskedPolicy {
+    pub sources: Sources,
+    pub asked: Asked,
+}
+
+/// Who asked for a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nobody: it is that of the default profile.
+    Nobody,
+    /// The configuration names it.
+    Configuration,
+    /// The user named it on the command line.
+    CommandLine,
 }
 
 /// The log directory, and the forecast for it.

@@ -4,7 +4,7 @@
 use super::{Plan, Planned, Step, Subject};
 use crate::change::Change;
 use crate::facts::obstacle::Obstacle;
-use crate::path::{STATE, typed};
+use crate::path::STATE;
 
 impl Plan {
     /// Takes note of what stands in the way of each change, in the order of the changes, and of the program's own files
@@ -17,8 +17,9 @@ impl Plan {
         if !live && let Some(obstacle) = obstacles.iter().flatten().chain(&state).find(read_only) {
             self.warnings.push(format!("{obstacle}, so apply will change nothing; mount it read-write for apply"));
         }
-        let met =
-            |obstacle: Option<Obstacle>| obstacle.filter(|obstacle| live || *obstacle == Obstacle::MountPoint);
+        let met = |obstacle: Option<Obstacle>| {
+            obstacle.filter(|obstacle| live || !matches!(obstacle, Obstacle::ReadOnly(_)))
+        };
         let state = met(state);
         let planned = std::mem::take(&mut self.changes);
         for (planned, obstacle) in planned.into_iter().zip(obstacles) {
@@ -76,7 +77,7 @@ pub fn meet_back(
                 continue;
             }
             Some(obstacle) if refusal.is_ok() => {
-                let way = remove(&path, &obstacle, root);
+                let way = obstacle.remedy(&path, root);
                 refusal = Err(format!("{path}: {obstacle}; {way}, and run this again"));
             }
             _ => {}
@@ -90,30 +91,24 @@ fn keeps_attributes(path: &str, obstacle: &Obstacle) -> String {
     format!("{path}: {obstacle}; its owner and mode do not change")
 }
 
-/// How to remove an obstacle.
-fn remove(path: &str, obstacle: &Obstacle, root: &str) -> String {
-    match obstacle {
-        Obstacle::MountPoint => format!("unmount it (umount {})", typed(root, path)),
-        Obstacle::ReadOnly(at) => format!("mount it read-write (mount -o remount,rw {at})"),
-    }
-}
-
 /// What to do about an obstacle of a plan.
 fn advice(planned: &Planned, obstacle: &Obstacle, root: &str) -> String {
     let path = planned.change.path();
-    let mount = remove(path, obstacle, root);
+    let mount = obstacle.remedy(path, root);
     match (planned.step, obstacle) {
         (Step::Policy, Obstacle::MountPoint) => format!(
             "to keep the policy that is mounted, use --existing keep (existing: keep); to install another one, {mount}, \
              or set policy.path to another file"
         ),
-        (Step::Policy, Obstacle::ReadOnly(_)) => format!("{mount}, or set policy.path to a file elsewhere"),
+        (Step::Policy, _) => format!("{mount}, or set policy.path to a file elsewhere"),
         (Step::Kubeadm, _) => {
             format!(
                 "{mount}, or copy it to another file, and name that with --kubeadm-config here and --config to kubeadm"
             )
         }
-        (Step::Storage, Obstacle::ReadOnly(_)) => format!("{mount}, or set log.path to a directory elsewhere"),
+        (Step::Storage, Obstacle::ReadOnly(_) | Obstacle::Locked { .. }) => {
+            format!("{mount}, or set log.path to a directory elsewhere")
+        }
         (Step::Storage | Step::Strays | Step::Manifest, _) => format!("{mount}, and run this again"),
     }
 }

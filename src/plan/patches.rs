@@ -8,8 +8,8 @@ use crate::audit::version::Version;
 use crate::facts::file::{Files, Text};
 use crate::facts::{PatchDirectory, PatchFacts};
 use crate::wiring::kubeadm::{self, KubeadmFile, NamedPatches, PatchUser, Purpose, Reader};
-use crate::wiring::patches::{Base, Made, Patched, check, file};
-use crate::wiring::{Wanted, Wired, patch};
+use crate::wiring::patches::{Base, Made, Patched, beside, check, file};
+use crate::wiring::{Beside, Wanted, Wired, patch};
 
 /// The directory that kubeadm's documentation and installers use. A later `kubeadm upgrade` may be given it.
 const USUAL: &str = "/etc/kubernetes/patches";
@@ -118,6 +118,28 @@ pub fn judge(
     }
     node.warnings.append(&mut judge.warnings);
     Ok(made)
+}
+
+/// What the patches that `kubeadm init` applies give the API server beside a file.
+pub fn beside_file(
+    intent: &Intent<'_>,
+    patches: &PatchFacts,
+    wanted: &Wanted,
+    version: Option<Version>,
+    (text, file): (&Text, &KubeadmFile),
+) -> Beside {
+    let named = file.patches.iter().find(|named| named.user == PatchUser::Init);
+    let directory = intent.kubeadm.patches.as_ref().or(named.map(|named| &named.directory));
+    let path = directory.and_then(|directory| absolute(intent, directory));
+    let found = patches.directories.iter().find(|found| Some(&found.path) == path.as_ref());
+    let Some(Ok(Some(files))) = found.map(|found| &found.files) else { return Beside::default() };
+    let texts = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+    let base = Base::Configuration { before: &text.text, after: &text.text };
+    let certificates = &patches.certificates;
+    file::read(texts, version).map_or_else(
+        |_| Beside::default(),
+        |files| beside(&Patched { base, files: &files, wanted, version, certificates }, file.place_of_patches()),
+    )
 }
 
 /// A ClusterConfiguration with the settings alone.

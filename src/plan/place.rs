@@ -6,6 +6,7 @@ use super::planner::Planner;
 use super::{FollowUp, LogStorage, Occasion, Role, Step};
 use crate::audit::log::may_be_events;
 use crate::change::Change;
+use crate::config::misuse::Misuse;
 use crate::facts::file::Attributes;
 use crate::facts::{Directory, DiskState, LogPlace, Unit};
 use crate::path::{aside, is_named_for_logs, is_within, log_directory_fault, may_be_of_others, parent};
@@ -14,6 +15,7 @@ use crate::storage::blank::LABEL;
 use crate::storage::forecast::{Bytes, Disk, Limits, forecast, misfit};
 use crate::storage::persistence::Lasting;
 use crate::storage::rotation;
+use crate::storage::unit::NOTE;
 use crate::storage::unit::{FileSystem, KUBELET_DROP_IN, MountSource, UNITS, device_path, name as unit_name};
 
 /// What an existing directory is to the log.
@@ -44,11 +46,16 @@ pub(super) struct Log<'l> {
     pub uid: Option<u32>,
     /// The log of the API server until now.
     pub before: Option<&'l str>,
+    /// A run of this program made the directory, or gave it its owner.
+    pub is_made: bool,
 }
 
 /// What to do where the directory of `log.path` is not for the log.
-pub(super) const OTHER_LOG: &str =
-    "set log.path to a file in a directory of its own, such as /var/log/kubernetes/audit/audit.log";
+pub(super) fn other_log(log: &str) -> String {
+    let examples = ["/var/log/kubernetes/audit", "/var/log/kube-audit"];
+    let other = examples.into_iter().find(|example| *example != parent(log)).unwrap_or_default();
+    format!("set log.path to a file in a directory of its own, such as {other}/audit.log")
+}
 
 impl Log<'_> {
     /// The API server has written this file until now.
@@ -62,11 +69,13 @@ impl Log<'_> {
 /// A directory is the log's if the API server's log is there. An empty one is, too, unless another program or another
 /// user may have made it.
 pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_another: &str) -> Fit {
-    let Log { path, head, uid, before } = *log;
+    let Log { path, head, uid, before, is_made } = *log;
     let name = path.rsplit('/').next().unwrap_or_default();
     let directory = there.leads_to.as_deref().unwrap_or(parent(path));
     let is_in_use = before.is_some_and(|before| parent(before) == parent(path));
-    let is_others = |uid: u32| ![0, wanted.uid].contains(&uid);
+    // The user may have been that of an API server with other patches.
+    let is_known = |uid: u32| is_made && uid == there.attributes.uid;
+    let is_others = |uid: u32| ![0, wanted.uid].contains(&uid) && !is_known(uid);
     if !log.is_in_use() {
         if !may_be_events(head) {
             return Fit::Foreign(format!(
@@ -84,8 +93,12 @@ pub(super) fn fit(there: &Directory, log: &Log<'_>, wanted: &Attributes, use_ano
             parent(path)
         ));
     }
-    let is_logs = is_in_use || there.names.iter().any(|other| rotation::is_of(name, other));
-    let other = there.names.iter().find(|other| !rotation::is_of(name, other) && !is_nobodys(other));
+    // logrotate gives the logs of other programs such names, too.
+    let is_named_by_logrotate = |other: &str| other != name && rotation::time(name, other).is_none();
+    let is_known = is_in_use || !head.is_empty();
+    let is_of = |other: &str| rotation::is_of(name, other) && (is_known || !is_named_by_logrotate(other));
+    let is_logs = is_in_use || there.names.iter().any(|other| is_of(other));
+    let other = there.names.iter().find(|other| !is_of(other) && !is_nobodys(other));
     let why = match other {
         Some(other) if is_logs || is_named_for_logs(directory) => return Fit::Shared(other.clone()),
         Some(other) => format!("it has no audit log in it, and other files ({other:?})"),
@@ -196,6 +209,15 @@ impl Planner<'_> {
     fn write_units(&mut self) {
         for Unit { path, text, before } in &self.targets.units {
             self.look_at(Step::Storage, path);
+            let is_foreign = |bytes: &[u8]| !bytes.starts_with(NOTE.as_bytes()) && bytes != text.as_bytes();
+            if before.as_ref().is_some_and(|before| is_foreign(&before.bytes)) {
+                let typed = self.facts.shown(path);
+                self.plan.refuse(format!(
+                    "{path}: this unit is somebody else's, and apply would replace it; if nobody needs it, move it away \
+                     (mv {typed} {typed}.old); otherwise remove storage.bind and storage.device, and let your own unit \
+                     mount the disk"
+                ));
+            }
             if before.as_ref().is_none_or(|before| before.bytes != text.as_bytes()) {
                 let new = Attributes::new(0o644, self.facts.owner.uid, self.facts.owner.gid);
                 let attributes = before.as_ref().map_or(new, |before| before.attributes.clone());
@@ -235,10 +257,11 @@ impl Planner<'_> {
     /// Creates or closes the directory on another disk, which only the log uses.
     fn prepare_directory(&mut self, from: &str, log: &str, state: &DiskState) -> Result<()> {
         if is_within(from, parent(&self.facts.manifest_path)) {
-            bail!(
+            return Err(Misuse(format!(
                 "{from}: storage.bind must not be in the manifest directory, because the kubelet reads every file \
                  there; name another directory"
-            );
+            ))
+            .into());
         }
         let wanted = self.directory_attributes.clone();
         let Some(there) = &self.targets.bound else {
@@ -252,7 +275,7 @@ impl Planner<'_> {
             return Ok(());
         };
         let name = log.rsplit('/').next().unwrap_or_default();
-        let log = Log { path: &format!("{from}/{name}"), head: &[], uid: None, before: None };
+        let log = Log { path: &format!("{from}/{name}"), head: &[], uid: None, before: None, is_made: false };
         match fit(there, &log, &wanted, "name another directory in storage.bind, such as /data/audit") {
             Fit::Own if wanted.met_by(&there.attributes) => {}
             Fit::Own => self.close(from, &there.attributes, wanted),
@@ -352,6 +375,19 @@ impl Planner<'_> {
         }
     }
 
+    /// Judges a log in a directory that is cleared at a boot, or in time, of a node that does not run.
+    pub fn judge_cleared(&mut self, log: &str, changed: bool) {
+        let why = format!("{log}: files here are removed at a boot, or in time, and the log would be lost");
+        match self.config().storage.may_be_volatile {
+            true => self.warn(why),
+            false => self.object(
+                changed,
+                why,
+                "set log.path to a directory that survives a reboot, or set storage.require to any",
+            ),
+        }
+    }
+
     /// Judges the log directory, and whether the logs that the flags allow fit there. `changed`: the plan changes the
     /// flags or mounts something.
     pub fn judge_place(&mut self, directory: &str, seen: &LogPlace, limits: &Limits, changed: bool) {
@@ -410,7 +446,7 @@ impl Planner<'_> {
 
     /// Objects to the log directory. In an image this is a warning, as the image runs on another machine. It is also a
     /// warning if the plan changes nothing about the log: a known problem must not prevent other changes.
-    fn object(&mut self, changed: bool, why: String, advice: &str) {
+    pub(super) fn object(&mut self, changed: bool, why: String, advice: &str) {
         match self.plan.role {
             Role::Image => self.warn(why),
             _ if !changed => self.warn(format!("{why}; {advice}")),
@@ -647,8 +683,9 @@ mod tests {
             ("/srv/x", directory(0o700, 0, &[".ssh"]), json, false, "other files"),
         ] {
             let file = log(path);
-            let log = Log { path: &file, head, uid: None, before: is_in_use.then_some(file.as_str()) };
-            let found = match fit(&there, &log, &Attributes::new(0o700, 65, 65), OTHER_LOG) {
+            let log =
+                Log { path: &file, head, uid: None, before: is_in_use.then_some(file.as_str()), is_made: false };
+            let found = match fit(&there, &log, &Attributes::new(0o700, 65, 65), &other_log("/x/y")) {
                 Fit::Own => "own".to_owned(),
                 Fit::Shared(name) => format!("shared {name}"),
                 Fit::Foreign(why) => why,
@@ -663,7 +700,16 @@ mod tests {
             (b"{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\"}\n", b"Nov 30 host sshd[1]: x\n");
         let (there, of_user) = (directory(0o755, 0, &["audit.log"]), Attributes::new(0o755, 1000, 1000));
         let users = Directory { attributes: of_user, ..there.clone() };
+        let none: &[u8] = &[];
+        let by_logrotate = directory(0o750, 4, &["audit.log.1", "audit.log.2.gz"]);
+        let also = directory(0o750, 4, &["audit.log", "audit.log.1"]);
         for (there, path, head, uid, before, expected) in [
+            // Another program's logs can have such names.
+            (&by_logrotate, "/srv/x/audit.log", none, None, None, "and other files (\"audit.log.1\")"),
+            (&by_logrotate, "/srv/kube/audit.log", &[], None, None, "shared audit.log.1"),
+            (&by_logrotate, "/srv/x/audit.log", &[], None, Some("/srv/x/audit.log"), "own"),
+            (&also, "/srv/x/audit.log", &[], Some(0), None, "shared audit.log.1"),
+            (&also, "/srv/x/audit.log", json, Some(0), None, "own"),
             (&there, "/srv/x/audit.log", syslog, Some(105), Some("/srv/x/audit.log"), "own"),
             (&there, "/srv/x/other.log", syslog, Some(105), Some("/srv/x/audit.log"), "another program writes"),
             (&there, "/srv/x/other.log", json, Some(105), Some("/srv/x/audit.log"), "belongs to the user 105"),
@@ -674,13 +720,39 @@ mod tests {
             (&users, "/srv/x/audit.log", json, Some(0), None, "it belongs to the user 1000"),
             (&users, "/srv/x/audit.log", json, Some(0), Some("/srv/x/audit.log"), "own"),
         ] {
-            let log = Log { path, head, uid, before };
-            let found = match fit(there, &log, &Attributes::new(0o700, 65, 65), OTHER_LOG) {
+            let log = Log { path, head, uid, before, is_made: false };
+            let found = match fit(there, &log, &Attributes::new(0o700, 65, 65), &other_log("/x/y")) {
                 Fit::Own => "own".to_owned(),
                 Fit::Shared(name) => format!("shared {name}"),
                 Fit::Foreign(why) => why,
             };
             assert!(found.contains(expected), "{log:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_a_run_made_for_another_user_is_the_logs() {
+        let of =
+            |uid| Directory { attributes: Attributes::new(0o700, uid, uid), ..directory(0, 0, &["audit.log"]) };
+        for (there, uid, is_made, expected) in [
+            (of(65534), 65534, true, Fit::Own),
+            // Somebody else has put this log there.
+            (of(65534), 1000, true, Fit::Foreign(String::new())),
+            (of(65534), 65534, false, Fit::Foreign(String::new())),
+        ] {
+            let log = Log { path: "/var/log/k/audit.log", head: &[], uid: Some(uid), before: None, is_made };
+            let found = fit(&there, &log, &Attributes::new(0o700, 0, 0), &other_log("/var/log/k/audit.log"));
+            assert_eq!(
+                std::mem::discriminant(&found),
+                std::mem::discriminant(&expected),
+                "{uid} {is_made}: {found:?}"
+            );
+        }
+        for (log, other) in [
+            ("/x/y", "/var/log/kubernetes/audit/"),
+            ("/var/log/kubernetes/audit/audit.log", "/var/log/kube-audit/"),
+        ] {
+            assert!(other_log(log).contains(other), "{log}");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::in_force::InForce;
 use super::wire::Wiring;
 use super::{FollowUp, Intent, Plan, Planned, Role, Step, Subject};
+use crate::audit::version::Version;
 use crate::change::Change;
 use crate::config::{Config, Existing};
 use crate::facts::file::{Attributes, Owner};
@@ -14,6 +15,8 @@ pub(super) struct Planner<'p> {
     pub facts: &'p Facts,
     pub targets: &'p Targets,
     pub plan: Plan,
+    /// The version that the node's files say, if it is not that of the plan.
+    pub other_version: Option<Version>,
     /// The owner of what is written.
     pub owner: Owner,
     /// The attributes of a log directory, and of the log itself.
@@ -66,6 +69,7 @@ impl<'p> Planner<'p> {
             facts,
             targets,
             plan,
+            other_version: wiring.other_version,
             owner,
         }
     }

@@ -266,7 +266,8 @@ impl Proof {
         if self.process.is_none() {
             if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
                 return Next::Failed(
-                    "the kubelet doesn't run, and nothing else starts the API server; see journalctl -u kubelet"
+                    "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start kubelet; \
+                     journalctl -u kubelet says why it ended"
                         .to_owned(),
                 );
             }
@@ -598,7 +599,8 @@ mod tests {
     #[test]
     fn a_kubelet_that_is_stopped_is_not_waited_for() {
         let stopped = Sight { kubelet: false, ..seen(&[old()]) };
-        let why = "the kubelet doesn't run, and nothing else starts the API server; see journalctl -u kubelet";
+        let why = "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start \
+                   kubelet; journalctl -u kubelet says why it ended";
         let moments: Vec<_> =
             (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
         assert_eq!(story(&mut proof(), &moments).first(), Some(&(17, Next::Failed(why.to_owned()))));

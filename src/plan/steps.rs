@@ -3,19 +3,25 @@
 use anyhow::{Result, bail};
 
 use super::in_force::{State, judge};
-use super::place::{Fit, Log, Mounting, OTHER_LOG, fit};
+use super::place::{Fit, Log, Mounting, fit, other_log};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Intent, Occasion, Plan, PolicyText, Role, Step};
+use super::{Asked, AskedPolicy, Intent, Occasion, Plan, Role, Step};
 use crate::audit::log::may_be_events;
-use crate::audit::policy;
+use crate::audit::policy::compose::{Composed, Sources};
+use crate::audit::policy::lint::check;
+use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, FileKind, Owner, Text, lossy, text_of};
-use crate::facts::{Facts, Paths, Targets, Typed, Written};
+use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
+use crate::facts::in_force::Neighbour;
+use crate::facts::obstacle::{Lock, Obstacle};
+use crate::facts::{Facts, Paths, Targets, Written};
 use crate::path::{ADMIN_CONF, log_directory_fault, parent};
 use crate::storage::forecast::Limits;
+use crate::wiring::Replaced;
+use crate::wiring::manifest::read_auditing;
+use crate::wiring::mark::{self, Contents};
 use crate::wiring::references::write_fault;
-use crate::wiring::{Replaced, mark};
 use crate::yaml::fields::Severity;
 
 /// Plans the changes, in the order that keeps the API server alive.
@@ -29,7 +35,7 @@ pub fn plan(
     facts: &Facts,
     wiring: Wiring,
     targets: &Targets,
-    policy_text: &PolicyText,
+    policy: &AskedPolicy,
 ) -> Result<Plan> {
     let mut planner = Planner::new(intent, facts, targets, &wiring);
     if wiring.role == Role::Worker {
@@ -51,8 +57,9 @@ pub fn plan(
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
     planner.judge_around_logs(&wiring.paths.written, mounting);
+    planner.judge_rotation(logs, is_edited, mounting);
     for path in &wiring.paths.policies {
-        planner.install_policy(path, policy_text)?;
+        planner.install_policy(path, policy)?;
     }
     for file in wiring.kubeadm {
         // On a control plane, this is told of the manifest.
@@ -68,8 +75,12 @@ pub fn plan(
         planner.edit_manifest(file, mounting);
     }
     if let (Some(seen), Some(log)) = (&targets.storage, logs.first()) {
-        let limits = Limits::of(&wiring.flags, wiring.version);
+        let limits = Limits::of(&wiring.flags, wiring.other_version.or(wiring.version));
         planner.judge_place(parent(log), seen, &limits, is_edited || mounting.is_new);
+    }
+    if let Some(log) = logs.first().filter(|_| targets.is_log_cleared) {
+        // What stays was there before.
+        planner.judge_cleared(log, is_edited && !planner.keeps());
     }
     if wiring.role == Role::Joining {
         planner.warn(
@@ -95,8 +106,12 @@ impl Planner<'_> {
             Some(_) => "named".to_owned(),
             None => "at the default paths".to_owned(),
         };
+        let what = match self.facts.kubeadm.is_empty() {
+            true => format!("no kubeadm configuration is {what}"),
+            false => "the kubeadm configuration has nothing for init or join".to_owned(),
+        };
         self.plan.remark = Some(format!(
-            "no kubeadm configuration is {what}: a node from this image does not audit until kube-audit-bootstrap apply \
+            "{what}: a node from this image does not audit until kube-audit-bootstrap apply \
              has run on it, too"
         ));
     }
@@ -151,25 +166,8 @@ impl Planner<'_> {
         let is_made = |path: &String| paths.policies.contains(path) || paths.directories.contains(path);
         let wrong = paths.typed.iter().filter_map(|typed| {
             let found = *self.targets.kinds.get(&typed.path)?;
-            let is_created = typed.kind.ends_with("OrCreate");
-            let fits = match (typed.kind.trim_end_matches("OrCreate"), found) {
-                (_, None) => is_created || !is_running || !self.facts.live || is_made(&typed.path),
-                ("Directory", Some(kind)) => kind == FileKind::Directory,
-                ("File", Some(kind)) => kind == FileKind::File,
-                ("Socket", Some(kind)) => kind == FileKind::Socket,
-                ("CharDevice", Some(kind)) => kind == FileKind::CharacterDevice,
-                ("BlockDevice", Some(kind)) => kind == FileKind::BlockDevice,
-                // The kubelet refuses the manifest.
-                _ => true,
-            };
-            let found = found.map_or("missing".to_owned(), |kind| kind.to_string());
-            let Typed { place, path, kind } = typed;
-            (!fits).then(|| {
-                format!(
-                    "{place}: the kubelet does not start the API server's pod, because {path} is {found}, and the type \
-                     of its volume is {kind}; correct the type, or remove it"
-                )
-            })
+            let comes = found.is_none() && (!is_running || !self.facts.live || is_made(&typed.path));
+            typed.fault(found).filter(|_| !comes)
         });
         if let Some(why) = wrong.collect::<Vec<_>>().into_iter().next() {
             self.plan.refuse(why);
@@ -189,18 +187,21 @@ impl Planner<'_> {
                 None => self.directory_attributes.clone(),
             };
             self.look_at(Step::Storage, &path);
+            self.tell_of_odd_name(log, before);
             let Some(there) = self.targets.directories.get(&path).and_then(Option::as_ref) else {
                 self.add(Step::Storage, Change::CreateDirectory { path, attributes });
                 continue;
             };
             let head = self.targets.heads.get(log).map(Vec::as_slice).unwrap_or_default();
             let uid = self.targets.logs.get(log).and_then(Option::as_ref).map(|file| file.uid);
-            let seen = Log { path: log, head, uid, before };
+            let is_made = self.targets.written.contains(&path);
+            let seen = Log { path: log, head, uid, before, is_made };
             if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
                 let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
                     "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; {OTHER_LOG}{also}"
+                     away; {}{also}",
+                    other_log(log)
                 ));
             }
             if let Some(why) = self.targets.blocked.get(log) {
@@ -212,7 +213,7 @@ impl Planner<'_> {
             // Everything on a disk that is mounted for the log belongs to the log.
             let fit = match self.targets.disk.as_ref().is_some_and(|disk| disk.is_right) {
                 true => Fit::Own,
-                false => fit(there, &seen, &attributes, OTHER_LOG),
+                false => fit(there, &seen, &attributes, &other_log(log)),
             };
             match fit {
                 Fit::Foreign(why) => self.plan.refuse(why),
@@ -235,6 +236,18 @@ impl Planner<'_> {
                 )),
                 Fit::Own => self.close(&path, &there.attributes, attributes),
             }
+        }
+    }
+
+    /// A log without an ending, which does not exist yet, was probably meant as the directory of the log.
+    fn tell_of_odd_name(&mut self, log: &str, before: Option<&str>) {
+        let name = log.rsplit('/').next().unwrap_or_default();
+        if !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
+            self.warn(format!(
+                "{log}: this will be the log file, and {} its directory; if {log} is meant as the directory, set log.path \
+                 to {log}/audit.log",
+                parent(log)
+            ));
         }
     }
 
@@ -300,12 +313,16 @@ impl Planner<'_> {
         };
         let fault = written.iter().filter(|_| !mounting.is_new).find_map(|log| write_fault(log, attributes));
         let owners = [0, self.owner.uid, self.facts.owner.uid];
-        let others = self.targets.around_logs.iter().filter(|(path, (on, _))| {
-            let is_above = written.iter().all(|log| log.host != **path && parent(&log.host) != path.as_str());
-            is_above && (!owners.contains(&on.uid) || on.mode & 0o1002 == 0o002)
-        });
+        let is_log = |path: &String| written.iter().any(|log| log.host == *path);
+        let directories = self.targets.around_logs.iter().filter(|(path, _)| !is_log(path));
+        // A disk covers the directory of the log.
+        let directories = directories
+            .filter(|(path, _)| !mounting.is_new || written.iter().all(|log| parent(&log.host) != *path));
+        let others = directories
+            .map(|(path, (on, _))| (path, changed(path).unwrap_or_else(|| on.clone())))
+            .filter(|(_, on)| !owners.contains(&on.uid) || on.mode & 0o1002 == 0o002);
         let warnings: Vec<_> = others
-            .map(|(path, (on, _))| {
+            .map(|(path, on)| {
                 format!(
                     "{path}: the log is below this directory, which has the mode {:04o} and the owner {}:{}, so that \
                      another user can put a link in the place of the log; let only root write to it, or set log.path to \
@@ -318,15 +335,71 @@ impl Planner<'_> {
         warnings.into_iter().for_each(|warning| self.warn(warning));
     }
 
+    /// Objects to a log that the API server can't create or open, and to one that its rotation can't rename: then it writes
+    /// no event any more as soon as the log has its largest size. `changed`: the plan changes the flags.
+    fn judge_rotation(&mut self, logs: &[String], changed: bool, mounting: Mounting) {
+        for log in logs.iter().filter(|_| !mounting.is_new) {
+            let Some(obstacle) = self.targets.log_obstacles.get(log) else { continue };
+            let remedy = obstacle.remedy(log, &self.facts.root);
+            let is_there = self.targets.logs.contains_key(log);
+            match obstacle {
+                // This is told of the whole file system.
+                Obstacle::ReadOnly(_) => {}
+                Obstacle::Locked { path, lock: Lock::Immutable } if path == log || !is_there => self.plan.refuse(format!(
+                    "{log}: the API server does not start, because it can't open its log: {path} is immutable; {remedy}"
+                )),
+                _ => {
+                    let why = match obstacle {
+                        Obstacle::Locked { path, lock: Lock::Immutable } => format!("{path} is immutable"),
+                        Obstacle::Locked { path, lock: Lock::AppendOnly } => format!("{path} is append-only"),
+                        _ => "it is a mount of its own".to_owned(),
+                    };
+                    let what = format!(
+                        "{log}: {why}, so the API server can't rename it for the rotation, and when it has its largest size \
+                         (log.maxSize), all events are lost"
+                    );
+                    let elsewhere = "or set log.path to a file elsewhere";
+                    let also = if matches!(obstacle, Obstacle::MountPoint) { ", and mount its directory instead" } else { "" };
+                    self.object(changed, what, &format!("{remedy}{also}, {elsewhere}"));
+                }
+            }
+        }
+    }
+
     /// Installs the policy, or checks the existing one if it stays.
-    fn install_policy(&mut self, path: &str, policy_text: &PolicyText) -> Result<()> {
+    fn install_policy(&mut self, path: &str, policy: &AskedPolicy) -> Result<()> {
         self.look_at(Step::Policy, path);
         let before = self.targets.policies.get(path).cloned().flatten();
-        if let Some(before) = before.as_ref().filter(|_| self.keeps()) {
+        if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy)) {
+            if policy.asked != Asked::Nobody && before.bytes != policy.sources.base.text.as_bytes() {
+                self.warn(format!(
+                    "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
+                     apply with --policy FILE once",
+                    policy.sources.base.name
+                ));
+            }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
-            return self.check_policy(path, text);
+            if let Some(fragment) = policy.sources.fragments.first() {
+                self.warn(format!(
+                    "{}: the fragments are not used, because existing: keep keeps the policy {path}; add their rules \
+                     there, or set existing: replace",
+                    fragment.name
+                ));
+            }
+            // The API server runs with what it reads of this policy, and that stays.
+            let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
+            return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
-        self.check_policy(&policy_text.name, &policy_text.text)?;
+        let text = self.check_policy(&policy.sources, Reading::Strict)?.text;
+        if let Some(before) = &before
+            && self.stays_for_upgrade(path, &before.bytes)
+        {
+            self.warn(format!(
+                "{path}: another policy is here, and it stays, because kubeadm upgrade may fail; run \
+                 kube-audit-bootstrap apply after kubeadm, to replace it"
+            ));
+            return Ok(());
+        }
         // What a run wrote where the settings still name it is the policy, whatever has become of it.
         let is_ours = path == self.config().policy_path && self.targets.written.contains(path);
         if let Some(before) = before.as_ref().filter(|_| !is_ours) {
@@ -341,7 +414,7 @@ impl Planner<'_> {
         let attributes = Attributes::new(0o600, self.owner.uid, self.owner.gid);
         let path = path.to_owned();
         match before {
-            Some(before) if before.bytes == policy_text.text.as_bytes() => {
+            Some(before) if before.bytes == text.as_bytes() => {
                 let before = before.attributes;
                 if !attributes.met_by(&before) {
                     self.add(Step::Policy, Change::SetAttributes { path, before, after: attributes });
@@ -349,34 +422,65 @@ impl Planner<'_> {
             }
             before => {
                 if before.is_some() {
+                    let stays = if self.keeps() { "" } else { " (with --existing keep, it stays)" };
                     self.warn(format!(
-                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup (with \
-                         --existing keep, it stays)"
+                        "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
-                let bytes = policy_text.text.clone().into_bytes();
+                let bytes = text.into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
         }
         Ok(())
     }
 
-    /// An error in a policy ends the run. Each warning is reported once.
-    fn check_policy(&mut self, name: &str, text: &str) -> Result<()> {
-        let findings = policy::lint::check(text, self.plan.version);
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            findings.iter().partition(|finding| finding.severity == Severity::Error);
-        if !errors.is_empty() {
-            let lines: Vec<_> = errors.iter().map(|finding| format!("{name}:{finding}")).collect();
-            bail!("{}", lines.join("\n"));
+    /// Does an existing policy stay? One that the user names does replace it, and so does one of the configuration, if the
+    /// existing policy is this program's.
+    fn keeps_policy(&self, path: &str, policy: &AskedPolicy) -> bool {
+        self.keeps()
+            && match policy.asked {
+                Asked::Nobody => true,
+                Asked::Configuration => !self.targets.written.contains(path),
+                Asked::CommandLine => false,
+            }
+    }
+
+    /// Does a policy stay before `kubeadm upgrade`? The API server may read it whether kubeadm fails or not, and it is not
+    /// this program's.
+    fn stays_for_upgrade(&self, path: &str, bytes: &[u8]) -> bool {
+        let is_read = self.intent.occasion == Occasion::Upgrade && self.facts.manifest.is_some();
+        let version = self.plan.version;
+        let starts = |text: &str| check(text, version).iter().all(|finding| finding.severity != Severity::Error);
+        is_read && !self.targets.written.contains(path) && text_of(bytes).is_ok_and(starts)
+    }
+
+    /// Puts the policy together. An error in it ends the run. Each warning is reported once.
+    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<Composed> {
+        let mut composed = policy.compose(self.plan.version, reading);
+        // What starts is the API server of the files, whatever the configuration says.
+        if let Some(other) = self.other_version {
+            composed = match (composed, policy.compose(Some(other), reading)) {
+                (Ok(mut composed), Ok(other)) => {
+                    composed.warnings.extend(other.warnings);
+                    Ok(composed)
+                }
+                (Err(mut faults), Err(others)) => {
+                    faults.extend(others.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
+                    Err(faults)
+                }
+                (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+            };
         }
-        for finding in warnings {
-            let line = format!("{name}:{}: {}", finding.position, finding.message);
-            if !self.plan.warnings.contains(&line) {
-                self.warn(line);
+        let composed = match composed {
+            Ok(composed) => composed,
+            Err(faults) => bail!("{}", faults.join("\n")),
+        };
+        for line in &composed.warnings {
+            if !self.plan.warnings.contains(line) {
+                self.warn(line.clone());
             }
         }
-        Ok(())
+        Ok(composed)
     }
 
     /// Replaces a file's text if it differs. The owner and the mode stay.
@@ -439,19 +543,28 @@ impl Planner<'_> {
         // A policy that is not on the host is not this program's.
         let path = file.after.policy.clone().unwrap_or_default();
         let (policy, is_written) = self.policy_after(&path);
-        let is_marked = policy.as_ref().and_then(|policy| mark::is_marked(&file.before.text, policy));
+        let is_marked = policy.as_ref().and_then(|policy| mark::has_policy(&file.before.text, policy));
+        let facts = self.facts;
+        let webhook = read_auditing(&file.after.text).ok().and_then(|auditing| auditing.webhook);
+        let webhook = match webhook.and_then(|path| facts.files.get(&path)) {
+            Some(Seen::File(seen)) => Some(seen.snapshot.bytes.as_slice()),
+            _ => None,
+        };
+        let contents = Contents { policy: policy.as_deref().unwrap_or_default(), webhook };
         if is_edited {
             self.tell_of_replaced(&file);
             self.tell_of_lost_log();
             // The edit restarts the API server, so a manifest that takes no mark needs none now.
-            let policy = policy.filter(|_| is_marked != Some(true));
-            if let Some(marked) = policy.and_then(|policy| mark::mark(&file.after.text, &policy).ok()) {
+            if policy.is_some()
+                && !mark::is_marked(&file.before.text, &contents)
+                && let Ok(marked) = mark::mark(&file.after.text, &contents)
+            {
                 file.after.text = marked;
             }
         } else if self.needs_restart(&file.before.text, (&path, policy.as_deref()), is_written, is_marked)
             || mounting.needs_restart
         {
-            match mark::mark(&file.before.text, policy.as_deref().unwrap_or_default()) {
+            match mark::mark(&file.before.text, &contents) {
                 Ok(marked) => file.after.text = marked,
                 Err(refusal) => {
                     self.plan.by_hand = true;
@@ -467,6 +580,7 @@ impl Planner<'_> {
                 }
             }
         }
+        self.tell_of_neighbours(&file.after.text);
         self.edit(Step::Manifest, file);
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
         if is_edited && !is_known && self.config().cluster {
@@ -512,6 +626,32 @@ impl Planner<'_> {
         let log = running.holding.as_ref().and_then(|holding| Some(&holding.log.as_ref()?.path));
         let reasons = judge(running, "", &|_| None).reasons.into_iter();
         self.plan.warnings.extend(reasons.filter(|reason| Some(&reason.path) == log).map(|reason| reason.text));
+    }
+
+    /// Says what another API server of this node has of the same policy and log. The program restarts only its own.
+    fn tell_of_neighbours(&mut self, manifest: &str) {
+        let own = read_auditing(manifest).unwrap_or_default();
+        let facts = self.facts;
+        for Neighbour { manifest, running } in &facts.neighbours {
+            let (path, its) = (&manifest.path, read_auditing(&manifest.text).unwrap_or_default());
+            if let Some(log) = its.log.filter(|log| Some(log) == own.log.as_ref()) {
+                self.warn(format!(
+                    "{path}: the API server of this file writes the same log, {log}, so each of the two rotates and removes \
+                     files of the other; name another file in its --audit-log-path"
+                ));
+            }
+            let after = |path: &str| self.policy_after(path).0;
+            let found = running.as_ref().map(|running| judge(running, &manifest.text, &after));
+            let reasons = found.map(|found| found.reasons).unwrap_or_default();
+            let about_policy = reasons.into_iter().filter(|reason| Some(&reason.path) == own.policy.as_ref());
+            for reason in about_policy.collect::<Vec<_>>() {
+                self.warn(format!(
+                    "{}; this is the API server of {path}, which this program does not restart: set an annotation of its \
+                     pod there to another value, and the kubelet does",
+                    reason.text
+                ));
+            }
+        }
     }
 
     /// Must the API server be restarted, so that it has what the files say? `is_written`: the plan writes the policy.
@@ -607,9 +747,58 @@ mod tests {
         actions, audited, config, directory, disk_state, facts, intent, planned, planned_for, snapshot, wired,
     };
     use super::*;
+    use crate::audit::policy;
     use crate::config::Config;
+    use crate::facts::in_force::{Found, HeldFile, Holding, Running, Stamped};
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
+
+    /// The program restarts only the API server of its own manifest.
+    #[test]
+    fn an_api_server_beside_is_told_what_it_does_not_have() {
+        let config = config("");
+        let (mut facts, targets) = audited(&config);
+        let own = facts.manifest.clone().unwrap();
+        let audited = read_auditing(&own.text).unwrap();
+        let (policy, log) = (audited.policy.unwrap(), audited.log.unwrap());
+        let there = targets.policies[&policy].as_ref().unwrap().bytes.clone();
+        let at = |seconds| std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let (told, one_log) =
+            ("this is the API server of /m/b.yaml", "/m/b.yaml: the API server of this file writes");
+        for (its_log, held, expected) in [
+            (log.as_str(), None, [false, true]),
+            (&log, Some(there.as_slice()), [false, true]),
+            (&log, Some(b"previous"), [true, true]),
+            ("/var/log/b.log", Some(b"previous"), [true, false]),
+        ] {
+            let held =
+                held.map(|held| Stamped { bytes: held.to_vec(), written: at(1), touched: at(1), around: at(1) });
+            let running = held.map(|held| {
+                let (held, there) = (Found::This(held), Found::This(there.clone()));
+                let files = vec![HeldFile { path: policy.clone(), held, there }];
+                Running {
+                    pid: 8,
+                    started: at(5),
+                    now: at(900),
+                    manifest_written: at(1),
+                    restarts: Some(0),
+                    kubelet_started: None,
+                    is_unproved: false,
+                    holding: Some(Holding { files, log: None }),
+                }
+            });
+            let manifest = Text {
+                path: "/m/b.yaml".to_owned(),
+                text: own.text.replace(&log, its_log).replace("name: kube-apiserver", "name: b"),
+                ..own.clone()
+            };
+            facts.neighbours = vec![Neighbour { manifest, running }];
+            let plan = planned(&config, &facts, &targets);
+            let found = [told, one_log].map(|words| plan.warnings.iter().any(|warning| warning.contains(words)));
+            assert_eq!(found, expected, "{its_log}: {:?}", plan.warnings);
+            assert!(plan.is_empty(), "{:?}", plan.changes);
+        }
+    }
 
     #[test]
     fn what_a_node_needs_depends_on_the_occasion() {
@@ -643,6 +832,27 @@ mod tests {
             assert_eq!((plan.role, actions(&plan).as_str()), (role, does), "{occasion:?}");
             // Logs follow a mount, and nothing else here.
             assert_eq!(plan.follow_up.is_some(), does.contains("mount"), "{occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_of_somebody_else_stays_until_kubeadm_has_ended() {
+        let config = config("");
+        let (facts, mut targets) = audited(&config);
+        let others = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: RequestResponse\n";
+        for (occasion, text, is_written, stays) in [
+            (Occasion::Upgrade, others, false, true),
+            // The API server would not start with it.
+            (Occasion::Upgrade, "apiVersion: audit.k8s.io/v1\nkind: Policy\n", false, false),
+            (Occasion::Upgrade, others, true, false),
+            (Occasion::Any, others, false, false),
+        ] {
+            targets.policies.insert(config.policy_path.clone(), Some(snapshot(text)));
+            targets.written = is_written.then(|| config.policy_path.clone()).into_iter().collect();
+            let plan = planned_for(&Intent { occasion, ..intent(&config) }, &facts, &targets).unwrap();
+            let writes = plan.changes.iter().any(|planned| planned.step == Step::Policy);
+            let is_told = warns(&plan, "it stays, because kubeadm upgrade may fail");
+            assert_eq!((!writes, is_told), (stays, stays), "{occasion:?} {text}: {:?}", plan.warnings);
         }
     }
 
@@ -824,8 +1034,74 @@ mod tests {
     }
 
     #[test]
+    fn the_directory_of_the_log_counts_as_the_plan_leaves_it() {
+        let above = "/var/log/kubernetes/audit";
+        for (names, is_told) in [(vec!["audit.log"], false), (vec!["audit.log", "other"], true)] {
+            let (facts, mut targets) = audited(&config(""));
+            let there = Attributes::new(0o777, 0, 0);
+            targets.around_logs.insert(above.to_owned(), (there.clone(), false));
+            let names = names.into_iter().map(str::to_owned).collect();
+            let seen = crate::facts::Directory { attributes: there, names, leads_to: None };
+            targets.directories.insert(above.to_owned(), Some(seen));
+            let plan = planned(&config(""), &facts, &targets);
+            assert_eq!(warns(&plan, "another user can put a link"), is_told, "{:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_renamed_or_opened_is_told() {
+        let (log, above) = ("/var/log/kubernetes/audit/audit.log", "/var/log/kubernetes/audit");
+        let locked = |path: &str, lock| Obstacle::Locked { path: path.to_owned(), lock };
+        let no_start = "does not start, because it can't open its log";
+        for (obstacle, is_there, new, running) in [
+            (Obstacle::MountPoint, true, "umount /var/log/kubernetes/audit/audit.log", "is a mount of its own"),
+            (
+                locked(log, Lock::AppendOnly),
+                true,
+                "chattr -a /var/log/kubernetes/audit/audit.log",
+                "all events are lost",
+            ),
+            (locked(above, Lock::AppendOnly), false, "/audit is append-only", "all events are lost"),
+            (locked(above, Lock::Immutable), true, "/audit is immutable", "all events are lost"),
+            (Obstacle::ReadOnly("/var".to_owned()), true, "", ""),
+            (locked(log, Lock::Immutable), true, no_start, no_start),
+            (locked(above, Lock::Immutable), false, no_start, no_start),
+        ] {
+            let seen = |targets: Targets| {
+                let mut targets = targets;
+                targets.log_obstacles.insert(log.to_owned(), obstacle.clone());
+                targets.logs.clear();
+                if is_there {
+                    targets.logs.insert(log.to_owned(), Some(Attributes::new(0o600, 0, 0)));
+                }
+                targets
+            };
+            // An API server that gets its flags now must not lose its events; one that has them is not stopped.
+            let plan = planned(&config(""), &facts(Some(BARE)), &seen(Targets::default()));
+            let told = plan.refusal.or(plan.objection).unwrap_or_default();
+            assert!(told.contains(new) && told.is_empty() == new.is_empty(), "{obstacle:?}: {told}");
+            let (facts, targets) = audited(&config(""));
+            let plan = planned(&config(""), &facts, &seen(targets));
+            let refusal = plan.refusal.clone().unwrap_or_default();
+            assert_eq!(refusal.is_empty(), running != no_start, "{obstacle:?}: {refusal}");
+            assert!(warns(&plan, running) || refusal.contains(running), "{obstacle:?}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn a_log_of_an_image_among_files_that_are_cleared_is_refused() {
+        for (lines, is_refused) in [("", true), ("storage: {require: any}", false)] {
+            let targets = Targets { is_log_cleared: true, ..Targets::default() };
+            let plan = planned(&config(lines), &facts(Some(BARE)), &targets);
+            let told = plan.objection.clone().unwrap_or_default();
+            assert_eq!(told.contains("files here are removed at a boot"), is_refused, "{told}");
+            assert_eq!(warns(&plan, "files here are removed at a boot"), !is_refused, "{:?}", plan.warnings);
+        }
+    }
+
+    #[test]
     fn a_volume_whose_path_is_of_another_kind_than_its_type_is_refused() {
-        use FileKind::{CharacterDevice, Directory, Fifo, File, Socket};
+        use crate::facts::file::FileKind::{CharacterDevice, Directory, Fifo, File, Socket};
         for (kind, found, is_refused) in [
             ("File", Some(Directory), true),
             ("File", Some(Fifo), true),
@@ -897,6 +1173,7 @@ mod tests {
         let (facts, targets) = audited(&fresh);
         let mounted = Some("ext4 on /dev/sdb".to_owned());
         let disk = Some(DiskState { mounted, is_right: true, ..disk_state() });
+        let ours = format!("{}old", crate::storage::unit::NOTE);
         let unit = |before: Option<&str>| Unit {
             path: "/u".to_owned(),
             text: "new".to_owned(),
@@ -904,17 +1181,20 @@ mod tests {
         };
         for (policy, units, does) in [
             (policy::DEFAULT, vec![unit(Some("new"))], ""),
-            (policy::DEFAULT, vec![unit(Some("old"))], "edit-file"),
+            (policy::DEFAULT, vec![unit(Some(&ours))], "edit-file"),
             (policy::DEFAULT, vec![unit(None)], "create-file"),
             // The policy, and the annotation of the manifest.
             ("kind: Policy\n", vec![unit(Some("new"))], "edit-file edit-file"),
-            ("# none\n", vec![unit(Some("old"))], "edit-file edit-file edit-file"),
+            ("# none\n", vec![unit(Some(&ours))], "edit-file edit-file edit-file"),
         ] {
             let mut targets = Targets { units, disk: disk.clone(), ..targets.clone() };
             targets.policies.insert(fresh.policy_path.clone(), Some(snapshot(policy)));
             let plan = planned(&fresh, &facts, &targets);
-            assert_eq!((actions(&plan).as_str(), plan.by_hand), (does, false), "{policy}");
+            assert_eq!((actions(&plan).as_str(), plan.by_hand, plan.refusal), (does, false, None), "{policy}");
         }
+        let targets = Targets { units: vec![unit(Some("[Mount]\n"))], disk, ..targets.clone() };
+        let refusal = planned(&fresh, &facts, &targets).refusal.unwrap_or_default();
+        assert!(refusal.contains("/u: this unit is somebody else's"), "{refusal}");
     }
 
     #[test]
@@ -1011,6 +1291,63 @@ mod tests {
     }
 
     #[test]
+    fn with_keep_only_a_policy_that_is_asked_for_replaces_another() {
+        let wanted = config("existing: keep");
+        let good = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+        for (asked, is_ours, replaces, is_told) in [
+            (Asked::Nobody, true, false, false),
+            (Asked::Configuration, true, true, false),
+            (Asked::Configuration, false, false, true),
+            (Asked::CommandLine, false, true, false),
+        ] {
+            let (facts, mut targets) = audited(&config(""));
+            if is_ours {
+                targets.written.insert(wanted.policy_path.clone());
+            }
+            let intent = intent(&wanted);
+            let policy = AskedPolicy { sources: Sources::of("mine", good), asked };
+            let plan = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).unwrap();
+            assert_eq!(plan.touches(Step::Policy), replaces, "{asked:?} {is_ours}");
+            assert_eq!(
+                warns(&plan, "this policy stays, because of `existing: keep`"),
+                is_told,
+                "{asked:?} {is_ours}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_must_be_right_for_what_the_files_start_too() {
+        let star = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  resources: [{group: \"*\"}]\n";
+        let (facts, targets) = audited(&config(""));
+        for (lines, text, is_refused, is_told) in [
+            ("kubernetesVersion: v1.37.0", star, true, true),
+            ("kubernetesVersion: v1.37.0", policy::DEFAULT, false, true),
+            ("kubernetesVersion: v1.31.9", policy::DEFAULT, false, false),
+        ] {
+            let wanted = config(lines);
+            let intent = intent(&wanted);
+            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Configuration };
+            let wiring = wired(&intent, &facts).unwrap();
+            let told = wiring
+                .warnings
+                .iter()
+                .any(|line| line.contains("but the node has 1.31, from the manifest's image"));
+            assert_eq!(told, is_told, "{lines}");
+            let found = plan(&intent, &facts, wiring, &targets, &policy).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), is_refused, "{lines}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_may_be_meant_as_a_directory_is_told() {
+        for (path, is_told) in [("/var/log/kubernetes/audit", true), ("/var/log/kubernetes/x/audit.log", false)] {
+            let plan = planned(&config(&format!("log: {{path: {path}}}")), &facts(None), &Targets::default());
+            assert_eq!(warns(&plan, "this will be the log file"), is_told, "{path}");
+        }
+    }
+
+    #[test]
     fn what_a_run_wrote_is_its_policy_whatever_has_become_of_it() {
         let path = Config::default().policy_path;
         let (facts, mut targets) = audited(&config(""));
@@ -1036,7 +1373,7 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = PolicyText { name: "mine".to_owned(), text: text.to_owned() };
+            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Nobody };
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }
@@ -1046,6 +1383,9 @@ mod tests {
         assert_eq!(install(good).unwrap(), [""; 0]);
         let error = install(&good.replace("Metadata", "Everything")).unwrap_err().to_string();
         assert!(error.starts_with("mine:4:10: "), "{error}");
+        // A policy that is installed is right.
+        let lenient = good.replace("level: Metadata", "level: Metadata\n  verb: [get]\n- level: Metadata");
+        assert!(install(&lenient).unwrap_err().to_string().starts_with("mine:5:3: unknown field"));
         // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
         assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");

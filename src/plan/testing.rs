@@ -7,6 +7,7 @@ use super::steps::plan;
 use super::wire::{Wiring, wire};
 use super::*;
 use crate::audit::policy;
+use crate::audit::policy::compose::Sources;
 use crate::config::Config;
 use crate::facts::DiskState;
 use crate::facts::file::{FileIdentity, Owner, Snapshot, Text, lossy};
@@ -47,6 +48,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         kubeadm: Vec::new(),
         cluster: None,
         unreadable: Vec::new(),
+        unnamed: Vec::new(),
         joined: false,
         distribution: None,
         is_agent: false,
@@ -57,6 +59,7 @@ pub fn facts(manifest: Option<&str>) -> Facts {
         owner: Owner { uid: 0, gid: 0 },
         files: BTreeMap::new(),
         running: None,
+        neighbours: Vec::new(),
         readers: Vec::new(),
         unfinished: Vec::new(),
         kubelet: KubeletFacts::default(),
@@ -77,7 +80,7 @@ pub fn planned(config: &Config, facts: &Facts, targets: &Targets) -> Plan {
 }
 
 pub fn planned_for(intent: &Intent<'_>, facts: &Facts, targets: &Targets) -> Result<Plan> {
-    let policy = PolicyText { name: "default".to_owned(), text: policy::DEFAULT.to_owned() };
+    let policy = AskedPolicy { sources: Sources::of("default", policy::DEFAULT), asked: Asked::Nobody };
     plan(intent, facts, wired(intent, facts)?, targets, &policy)
 }
 

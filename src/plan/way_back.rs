@@ -9,7 +9,7 @@ use crate::facts::backup::{Action, BACKUPS, Record, fingerprint};
 use crate::facts::file::{FileKind, Text, lossy, text_of};
 use crate::facts::way_back::{ContentStep, Goal, WayBack};
 use crate::path::is_within;
-use crate::wiring::{manifest, pod};
+use crate::wiring::{kubeadm, manifest, pod};
 use crate::yaml::{self, undo::undo};
 
 /// What a restore does, and what it does not do.
@@ -402,8 +402,41 @@ pub enum Present<'t> {
     Text(&'t str),
     /// Something else removed what a run wrote there.
     Away,
-    /// Its path is not known, or it can't be read.
+    /// It can't be read.
     Unknown,
+    /// Its path is not known, because the configuration can't be read.
+    Unnamed,
+}
+
+impl Present<'_> {
+    /// Its text, if it is known.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Present::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What else may need what a restore would remove.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "it has functions")]
+pub struct Around<'a> {
+    /// The other manifests that the kubelet reads.
+    pub beside: &'a [Text],
+    /// The kubeadm configuration files, of which the first manifest is made.
+    pub kubeadm: &'a [Text],
+    /// Where a path leads if it is a link, or else the path itself.
+    pub real: &'a dyn Fn(&str) -> String,
+}
+
+/// What the changes of a restore write to `path`: `Some(None)` if they remove the file there.
+pub fn written(changes: &[Change], path: &str) -> Option<Option<String>> {
+    changes.iter().find_map(|change| match change {
+        Change::WriteFile { path: written, bytes, .. } if written == path => Some(Some(lossy(bytes))),
+        Change::RemoveFile { path: removed, .. } if removed == path => Some(None),
+        _ => None,
+    })
 }
 
 /// The paths that a manifest names.
@@ -414,17 +447,21 @@ enum Referenced {
 }
 
 impl Referenced {
-    fn by(manifest: Present<'_>) -> Referenced {
+    fn by(manifest: Present<'_>, real: &dyn Fn(&str) -> String) -> Referenced {
         match manifest {
             Present::Absent => Referenced::These(Vec::new()),
-            Present::Text(text) => match manifest::read_auditing(text) {
-                Ok(auditing) => Referenced::These(auditing.referenced),
+            Present::Text(text) => match manifest::needed_paths(text) {
+                Ok(paths) => Referenced::These(with_links(paths, real)),
                 Err(refusal) => Referenced::Any(format!(":{refusal}")),
             },
             Present::Away => {
                 Referenced::Any(": somebody has moved the manifest away, and may move it back".to_owned())
             }
             Present::Unknown => Referenced::Any(": the manifest can't be read".to_owned()),
+            Present::Unnamed => Referenced::Any(
+                ": the configuration, which may name another manifest, can't be read; correct it, and run restore again"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -436,21 +473,49 @@ impl Referenced {
     }
 }
 
+/// Adds what the links among `paths` lead to.
+fn with_links(mut paths: Vec<String>, real: &dyn Fn(&str) -> String) -> Vec<String> {
+    paths.extend(paths.iter().map(|path| real(path)).collect::<Vec<_>>());
+    paths
+}
+
+/// Removes from a restore or a rollback what would take a file from a pod that needs it afterwards: that of the manifest
+/// at `manifest_path`, which is `manifest` now, those of the other manifests that the kubelet reads, and, as long as
+/// there is no manifest, the one that kubeadm will make. Adds a note for each.
+pub fn keep_needed(restore: &mut Restore, manifest_path: &str, manifest: Present<'_>, around: &Around<'_>) {
+    keep_referenced(restore, manifest_path, manifest, around.real);
+    for other in around.beside.iter().filter(|other| other.path != manifest_path) {
+        let mounted = manifest::host_paths(&other.text).unwrap_or_default();
+        keep_for_other(restore, [manifest_path, &other.path], &with_links(mounted, around.real), "mounts");
+    }
+    let has_manifest = match written(&restore.changes, manifest_path) {
+        Some(written) => written.is_some(),
+        None => !matches!(manifest, Present::Absent),
+    };
+    for file in around.kubeadm.iter().filter(|_| !has_manifest) {
+        let text = written(&restore.changes, &file.path).unwrap_or_else(|| Some(file.text.clone()));
+        let named = text.and_then(|text| kubeadm::needed_paths(&text).ok()).unwrap_or_default();
+        keep_for_other(restore, [manifest_path, &file.path], &with_links(named, around.real), "names");
+    }
+}
+
 /// Removes from a restore all changes that would remove a file or directory that the manifest names after the restore:
 /// without it, the API server would not start. If the program can't read that manifest, everything stays that would be
 /// removed. `manifest`: the present one. Adds a note for each.
-pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Present<'_>) {
-    let changed = restore.changes.iter().find_map(|change| match change {
-        Change::WriteFile { path, bytes, .. } if path == manifest_path => Some(Some(lossy(bytes))),
-        Change::RemoveFile { path, .. } if path == manifest_path => Some(None),
-        _ => None,
-    });
-    let referenced = Referenced::by(match &changed {
+fn keep_referenced(
+    restore: &mut Restore,
+    manifest_path: &str,
+    manifest: Present<'_>,
+    real: &dyn Fn(&str) -> String,
+) {
+    let changed = written(&restore.changes, manifest_path);
+    let after = match &changed {
         Some(text) => text.as_deref().map_or(Present::Absent, Present::Text),
         // Somebody has moved it away, as for a restart of the pod, and may move it back.
         None if restore.gone.iter().any(|gone| gone == manifest_path) => Present::Away,
         None => manifest,
-    });
+    };
+    let referenced = Referenced::by(after, real);
     let removed = |change: &Change| match change {
         Change::RemoveFile { path, .. } if path == manifest_path => None,
         Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } => Some(path.clone()),
@@ -488,41 +553,33 @@ pub fn keep_referenced(restore: &mut Restore, manifest_path: &str, manifest: Pre
     restore.notes.extend(kept.iter().map(note));
 }
 
-/// Removes from a restore all changes that would remove what another manifest in the directory of `manifest_path`
-/// mounts, such as that of a second API server: its pod would not start. `beside`: the other manifests. Adds a note for
+/// Removes from a restore all changes that would remove what another file needs, such as the manifest of a second API
+/// server: its pod would not start. `own`: the manifest, and that file. `needed`: the paths that it needs. Adds a note for
 /// each.
-pub fn keep_for_others(restore: &mut Restore, manifest_path: &str, beside: &[Text]) {
-    for other in beside.iter().filter(|other| other.path != manifest_path) {
-        let mounted = match manifest::host_paths(&other.text) {
-            Some(paths) => paths,
-            None => continue,
+fn keep_for_other(restore: &mut Restore, own: [&str; 2], needed: &[String], verb: &str) {
+    let mut kept = BTreeSet::new();
+    restore.changes.retain(|change| {
+        let path = match change {
+            Change::RemoveFile { path, .. } | Change::RemoveDirectory { path, .. } | Change::Unmount { path } => {
+                path
+            }
+            _ => return true,
         };
-        let mut kept = BTreeSet::new();
-        restore.changes.retain(|change| {
-            let path = match change {
-                Change::RemoveFile { path, .. }
-                | Change::RemoveDirectory { path, .. }
-                | Change::Unmount { path } => path,
-                _ => return true,
-            };
-            // A directory goes only if it is empty, so a mount above it needs nothing of it.
-            let is_needed = path != manifest_path
-                && path != &other.path
-                && mounted.iter().any(|mounted| is_within(mounted, path));
-            if is_needed {
-                kept.insert(path.clone());
-            }
-            !is_needed
-        });
-        restore.foreign.retain(|foreign| {
-            let stays = foreign.is_new && mounted.contains(&foreign.path) && foreign.path != manifest_path;
-            if stays {
-                kept.insert(foreign.path.clone());
-            }
-            !stays
-        });
-        restore.notes.extend(kept.iter().map(|path| format!("{path} stays, because {} mounts it", other.path)));
-    }
+        // A directory goes only if it is empty, so a mount above it needs nothing of it.
+        let is_needed = !own.contains(&path.as_str()) && needed.iter().any(|needed| is_within(needed, path));
+        if is_needed {
+            kept.insert(path.clone());
+        }
+        !is_needed
+    });
+    restore.foreign.retain(|foreign| {
+        let stays = foreign.is_new && needed.contains(&foreign.path) && foreign.path != own[0];
+        if stays {
+            kept.insert(foreign.path.clone());
+        }
+        !stays
+    });
+    restore.notes.extend(kept.iter().map(|path| format!("{path} stays, because {} {verb} it", own[1])));
 }
 
 /// Says that the API server goes on auditing after a restore: kubeadm made the manifest of a file that had the settings,
@@ -555,16 +612,21 @@ pub struct RollBack {
     pub keeps_settings: bool,
 }
 
-/// Plans a rollback. `manifest`: the present one. The cluster's kubeadm configuration is put back later, when the API
-/// server answers.
-pub fn roll_back(mut restore: Restore, manifest_path: &str, manifest: Present<'_>) -> RollBack {
+/// Plans a rollback. `manifest` and `around`: as for [`keep_needed`]. The cluster's kubeadm configuration is put back
+/// later, when the API server answers.
+pub fn roll_back(
+    mut restore: Restore,
+    manifest_path: &str,
+    manifest: Present<'_>,
+    around: &Around<'_>,
+) -> RollBack {
     let mut left: Vec<String> = restore.foreign.iter().map(|foreign| foreign.path.clone()).collect();
     let keeps_settings = left.iter().any(|path| path == manifest_path);
     restore.changes.retain(|change| !matches!(change, Change::WriteCluster { .. }));
     restore.shared.retain(|path| path != KUBEADM_CONFIG);
     let before: Vec<_> = restore.changes.iter().map(|change| change.path().to_owned()).collect();
     restore.changes.retain(|change| !(keeps_settings && is_of_kubeadm(change)));
-    keep_referenced(&mut restore, manifest_path, manifest);
+    keep_needed(&mut restore, manifest_path, manifest, around);
     let kept = |path: &String| !restore.changes.iter().any(|change| change.path() == path);
     left.extend(restore.gone.iter().cloned());
     for path in before.into_iter().filter(kept) {
@@ -586,6 +648,8 @@ mod tests {
     use crate::facts::file::{Attributes, FileIdentity, Snapshot};
     use crate::facts::way_back::Now;
     use crate::storage::mounts;
+
+    const ALONE: Around<'static> = Around { beside: &[], kubeadm: &[], real: &|path| path.to_owned() };
 
     fn foreign(path: &str) -> Foreign {
         Foreign { path: path.to_owned(), after: "ID".to_owned(), until: None, why: None, is_new: path != "/q" }
@@ -621,9 +685,18 @@ mod tests {
             ..Restore::default()
         };
         let paths = |changes: &[Change]| changes.iter().map(|change| change.path().to_owned()).collect::<Vec<_>>();
-        let back = roll_back(restore.clone(), MANIFEST, Present::Text(audited));
+        let back = roll_back(restore.clone(), MANIFEST, Present::Text(audited), &ALONE);
         assert_eq!((paths(&back.changes), back.left), (vec![MANIFEST.to_owned(), POLICY.to_owned()], vec![]));
         assert!(!back.keeps_settings);
+        // Another pod needs the policy, too.
+        let other = Text {
+            path: "/etc/kubernetes/manifests/second.yaml".to_owned(),
+            text: audited.to_owned(),
+            snapshot: snapshot(audited),
+        };
+        let back =
+            roll_back(restore.clone(), MANIFEST, Present::Text(audited), &Around { beside: &[other], ..ALONE });
+        assert_eq!((paths(&back.changes), back.left), (vec![MANIFEST.to_owned()], vec![POLICY.to_owned()]));
         let kubeadm = Change::WriteFile {
             path: "/k".to_owned(),
             before: Some(snapshot("apiVersion: kubeadm.k8s.io/v1beta4")),
@@ -635,6 +708,7 @@ mod tests {
             Restore { foreign: vec![foreign(MANIFEST)], changes, ..restore },
             MANIFEST,
             Present::Text(audited),
+            &ALONE,
         );
         let left = [MANIFEST, POLICY, "/k"].map(str::to_owned).to_vec();
         assert_eq!((paths(&back.changes), back.left, back.keeps_settings), (vec![], left, true));
@@ -677,7 +751,7 @@ mod tests {
             (vec![write("/p/policy", 0)], vec![write("/p/policy", 7)], vec![]),
         ] {
             let restore = Restore { changes: changes.clone(), ..Restore::default() };
-            let back = roll_back(restore, MANIFEST, Present::Text(audited));
+            let back = roll_back(restore, MANIFEST, Present::Text(audited), &ALONE);
             assert_eq!(
                 (back.changes, back.left),
                 (done, left.into_iter().map(str::to_owned).collect()),
@@ -687,7 +761,7 @@ mod tests {
         let foreign = vec![foreign("/p/policy"), foreign("/q")];
         let mut restore =
             Restore { changes: vec![remove("/p/policy"), remove("/q")], foreign, ..Restore::default() };
-        keep_referenced(&mut restore, MANIFEST, Present::Text(audited));
+        keep_needed(&mut restore, MANIFEST, Present::Text(audited), &ALONE);
         assert_eq!((restore.foreign, restore.notes.len()), (vec![super::tests::foreign("/q")], 1));
     }
 
@@ -733,7 +807,7 @@ mod tests {
             let restore =
                 Restore { changes: changes.clone(), foreign: vec![foreign(MANIFEST)], ..Restore::default() };
             let mut kept = restore.clone();
-            keep_referenced(&mut kept, MANIFEST, manifest);
+            keep_needed(&mut kept, MANIFEST, manifest, &ALONE);
             let wanted = if is_kept { written.into_iter().collect() } else { changes };
             assert_eq!((kept.changes, kept.foreign), (wanted, restore.foreign.clone()), "{case}");
             let notes = if is_kept { &["/p", "/p/policy"][..] } else { &[] };
@@ -743,11 +817,11 @@ mod tests {
                     note.starts_with(&format!("{path} stays, because the API server may need it ({MANIFEST}:"))
                 );
             }
-            let left = roll_back(Restore { foreign: vec![], ..restore }, MANIFEST, manifest).left;
+            let left = roll_back(Restore { foreign: vec![], ..restore }, MANIFEST, manifest, &ALONE).left;
             assert_eq!(left.is_empty(), !is_kept, "{case}: {left:?}");
         }
         let mut restore = Restore { changes: vec![write("/p/policy", "old", 0)], ..Restore::default() };
-        keep_referenced(&mut restore, MANIFEST, Present::Unknown);
+        keep_needed(&mut restore, MANIFEST, Present::Unknown, &ALONE);
         assert_eq!(restore.changes, [write("/p/policy", "old", 7)], "the owner stays");
     }
 
@@ -777,6 +851,7 @@ mod tests {
             action: if after.is_some() { Action::Replaced } else { Action::Removed },
             attributes: Attributes::new(0o600, 0, 0),
             file: None,
+            copied: None,
             written: after.map(|text| fingerprint(text.as_bytes())),
             later: Vec::new(),
             after: None,
@@ -909,7 +984,7 @@ mod tests {
         let unmount = Change::Unmount { path: "/logs".to_owned() };
         for (changes, is_unmounted) in [(vec![unmount.clone(), manifest], true), (vec![unmount.clone()], false)] {
             let mut restore = Restore { changes, ..Restore::default() };
-            keep_referenced(&mut restore, "/m", Present::Text(audited));
+            keep_needed(&mut restore, "/m", Present::Text(audited), &ALONE);
             assert_eq!(restore.changes.contains(&unmount), is_unmounted);
         }
     }

@@ -10,9 +10,10 @@ use super::{Intent, Occasion, Role};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::{SUPPORTED, Version};
 use crate::change::KUBEADM_CONFIG;
+use crate::config::misuse::Misuse;
 use crate::config::{Config, Existing, KUBEADM_CONFIGS, Strays};
 use crate::facts::file::Text;
-use crate::facts::{Facts, PatchFacts, Paths, Typed};
+use crate::facts::{Facts, PatchFacts, Paths, Reads, Typed};
 use crate::path::{is_within, parent};
 use crate::storage::forecast::{EVICTION, eviction};
 use crate::wiring::kubeadm::{self, Purpose, Reader};
@@ -49,6 +50,8 @@ pub struct Wiring {
     pub role: Role,
     pub version: Option<Version>,
     pub version_source: &'static str,
+    /// The version that the node's files say, if that is another one.
+    pub(super) other_version: Option<Version>,
     /// The files that `kubeadm init` reads.
     pub(super) kubeadm: Vec<WiredFile>,
     /// The cluster's kubeadm configuration, or why it is not known; `None`: it was not asked for.
@@ -87,7 +90,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
     } else {
         let wanted = Wanted::of(intent.config, &facts.files);
         (
-            wire_kubeadm_files(&mut node, &wanted)?,
+            wire_kubeadm_files(intent, patches, &mut node, &wanted)?,
             facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version)),
             find_strays(intent.config, facts, &mut node)?,
             wire_manifest(facts, &node, &wanted)?,
@@ -113,6 +116,7 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         role: node.role,
         version: node.version,
         version_source: node.version_source,
+        other_version: node.other_version,
         kubeadm,
         cluster,
         manifest,
@@ -145,7 +149,8 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         let made = made.map(|made| made.wired);
         let made = made.filter(|_| wiring.kubeadm.is_empty() && wiring.manifest.is_none());
         wiring.collect_paths(intent.config, made.as_ref());
-        wiring.keep_out_of_manifests(intent.config.existing)?;
+        wiring.refuse_unread(intent, facts);
+        wiring.keep_out_of_manifests(intent.config, &facts.kubelet.reads)?;
         wiring.follow_references(intent, facts, made.as_ref());
         wiring.collect_typed(made.as_ref());
     }
@@ -173,6 +178,12 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
         ));
     }
     let named = intent.config.kubeadm_configs.as_deref();
+    for path in facts.unnamed.iter().filter(|_| !intent.occasion.is_kubeadm()) {
+        node.warnings.push(format!(
+            "{path}: this looks like a kubeadm configuration file, and it was not looked at; if kubeadm is to read it, name \
+             it with --kubeadm-config, or in kubeadm.configs"
+        ));
+    }
     // At a boot, something may still write a file at a default path; one that is named should be there.
     let tells = match intent.occasion {
         Occasion::Any => node.kubeadm.is_empty(),
@@ -189,10 +200,18 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
 }
 
 /// Adds the settings to the files that `kubeadm init` reads.
-fn wire_kubeadm_files(node: &mut Identity<'_>, wanted: &Wanted) -> Result<Vec<WiredFile>> {
+fn wire_kubeadm_files(
+    intent: &Intent<'_>,
+    patches: &PatchFacts,
+    node: &mut Identity<'_>,
+    wanted: &Wanted,
+) -> Result<Vec<WiredFile>> {
     let mut edited = Vec::new();
-    let files = std::mem::take(&mut node.kubeadm);
-    for (text, file) in files.iter().filter(|(_, file)| file.purpose == Purpose::Init) {
+    let mut files = std::mem::take(&mut node.kubeadm);
+    for (text, file) in files.iter_mut().filter(|(_, file)| file.purpose == Purpose::Init) {
+        if wanted.existing == Existing::Keep {
+            file.beside = patches::beside_file(intent, patches, wanted, node.version, (text, file));
+        }
         match kubeadm::wire(&text.text, file, wanted, node.version) {
             Ok(after) => edited.push(WiredFile { before: (*text).clone(), after }),
             Err(refusal) => node.skip(text, &refusal)?,
@@ -216,7 +235,8 @@ fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Resu
 
 fn wire_manifest(facts: &Facts, node: &Identity<'_>, wanted: &Wanted) -> Result<Option<WiredFile>> {
     let (Some(text), Some(manifest)) = (&facts.manifest, &node.manifest) else { return Ok(None) };
-    let wired = manifest::wire(&text.text, manifest, wanted, node.version);
+    // What starts is the API server of this image.
+    let wired = manifest::wire(&text.text, manifest, wanted, manifest.version.or(node.version));
     let after = wired.map_err(|refusal| refuse(&text.path, &refusal))?;
     // The kubelet runs the text of before, so what it refuses comes from the settings. The position is in their text.
     if let Err(refusal) = pod::check(&after.text, manifest.version) {
@@ -346,8 +366,8 @@ impl Wiring {
     fn follow_references(&mut self, intent: &Intent<'_>, facts: &Facts, made: Option<&Wired>) {
         let config = intent.config;
         let keeps = config.existing == Existing::Keep;
-        let webhook = config.webhook.as_ref().map(|webhook| webhook.place.as_str());
-        let question = |path| Question { files: &facts.files, path, keeps, webhook };
+        let webhook = config.places.get("webhook.configFile").map(String::as_str);
+        let question = |path| Question { files: &facts.files, path, keeps, installs: true, webhook };
         let mut met: Vec<(Verdict, bool)> = Vec::new();
         if let Some(file) = &self.manifest {
             // An edited manifest can be read: each edit is checked.
@@ -406,29 +426,68 @@ impl Wiring {
         }
     }
 
+    /// Refuses a manifest that the kubelet does not read, while it reads another directory: nothing that is written
+    /// there starts an API server. At a boot, the kubelet does not run yet, and only its files tell what it will read.
+    fn refuse_unread(&mut self, intent: &Intent<'_>, facts: &Facts) {
+        let (Reads::Elsewhere { directory }, Some(manifest)) = (&facts.kubelet.reads, &self.manifest) else {
+            return;
+        };
+        if facts.running.is_some() {
+            return;
+        }
+        let (path, config) = (&manifest.before.path, &facts.kubelet.config);
+        let why = format!(
+            "{path}: the kubelet does not read this file, because its directory of static pods is {directory}, so it starts \
+             no API server from it; move it there (mv {} {}/), and correct or remove manifest.path; if the kubelet is to \
+             read another directory, set staticPodPath in {config}",
+            facts.shown(path),
+            facts.shown(directory)
+        );
+        match intent.occasion {
+            Occasion::Boot => self.warnings.push(why),
+            _ => self.unmet.push(why),
+        }
+    }
+
     /// # Errors
     ///
     /// The policy or the log would be in the manifest directory.
-    fn keep_out_of_manifests(&mut self, existing: Existing) -> Result<()> {
+    fn keep_out_of_manifests(&mut self, config: &Config, reads: &Reads) -> Result<()> {
+        if *reads != Reads::Directory {
+            return Ok(());
+        }
         let manifests = parent(&self.paths.manifest);
+        // Where the path is written, unless it is that of a file of the node.
+        let placed = |path: &str, field: &str, own: Option<&str>| match config.places.get(field) {
+            Some(place) if own == Some(path) => format!("{place}: {path}"),
+            _ => path.to_owned(),
+        };
+        // Where the settings stay, they are in the manifest.
+        let wrong = |why: String| match config.existing {
+            Existing::Replace => Misuse(why).into(),
+            Existing::Keep => anyhow!(why),
+        };
         if let Some(path) = self.paths.directories.iter().find(|path| is_within(path, manifests)) {
-            bail!(
-                "{path}: the log must not be in the manifest directory, because the kubelet reads every file there; \
-                 set log.path to a file in another directory"
-            );
+            let own = config.log.file().map(|log| parent(log));
+            return Err(wrong(format!(
+                "{}: the log must not be in the manifest directory, because the kubelet reads every file there; \
+                 set log.path to a file in another directory",
+                placed(path, "log.path", own)
+            )));
         }
         if let Some(path) = self.paths.policies.iter().find(|path| parent(path) == manifests) {
-            let advice = match existing {
+            let advice = match config.existing {
                 Existing::Replace => "set policy.path to a file in another directory",
                 Existing::Keep => {
                     "move it to another directory, and change --audit-policy-file and its mount, or remove \
                      `existing: keep`"
                 }
             };
-            bail!(
-                "{path}: the policy must not be in the manifest directory, because the kubelet reads every file \
-                 there; {advice}"
-            );
+            return Err(wrong(format!(
+                "{}: the policy must not be in the manifest directory, because the kubelet reads every file \
+                 there; {advice}",
+                placed(path, "policy.path", Some(&config.policy_path))
+            )));
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
             self.warnings.push(format!(
@@ -447,9 +506,9 @@ mod tests {
     use super::super::identify::identify;
     use super::super::testing::{config, facts, intent, snapshot, wired};
     use super::*;
-    use crate::facts::PatchDirectory;
     use crate::facts::distribution::DISTRIBUTIONS;
     use crate::facts::file::{Seen, SeenFile};
+    use crate::facts::{KubeletFacts, PatchDirectory};
     use crate::storage::forecast::Share;
 
     const API_SERVER: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    \
@@ -573,6 +632,94 @@ mod tests {
     }
 
     #[test]
+    fn what_patches_bring_stays_where_existing_settings_stay() {
+        let init = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\npatches: {directory: /p}\n";
+        let flag = |name: &str, path: &str| format!("  - {{name: {name}, value: {path}}}\n");
+        let with = |flags: &str| format!("{init}---\n{INIT}apiServer:\n  extraArgs:\n{flags}");
+        let (policy, log) = ("/etc/kubernetes/audit/policy.yaml", "/var/log/kube/audit/audit.log");
+        let (policy_flag, log_flag) = (flag("audit-policy-file", policy), flag("audit-log-path", log));
+        let patch = |words: &str, mounts: &str, volumes: &str| {
+            format!(
+                "spec:\n  containers:\n  - name: kube-apiserver\n    args: [{words}]\n    volumeMounts: [{mounts}]\n  volumes: \
+                 [{volumes}]\n"
+            )
+        };
+        let policies = "{mountPath: /etc/kubernetes/audit, name: mine, readOnly: true}";
+        let one_file = "{mountPath: /etc/kubernetes/audit/policy.yaml, name: mine, readOnly: true}";
+        let logs = "{mountPath: /var/log/kube, name: mine}";
+        let conf = "{name: mine, hostPath: {path: /data/conf}}";
+        let by_flag = patch(&format!("--audit-policy-file={policy}"), policies, conf);
+        let usual = "/etc/kubernetes/audit-policy.yaml";
+        // The file, the patch, where the policy and the log are, and the paths that the file mounts.
+        for (text, patch, on_host, mounted) in [
+            // The flag in the patch, the flag in the file.
+            (init.to_owned(), by_flag.clone(), ["/data/conf/policy.yaml", ""], vec!["/var/log/kubernetes/audit"]),
+            (
+                with("  - {name: v, value: \"2\"}\n"),
+                by_flag,
+                ["/data/conf/policy.yaml", ""],
+                vec!["/var/log/kubernetes/audit"],
+            ),
+            (
+                with(&policy_flag),
+                patch("", policies, conf),
+                ["/data/conf/policy.yaml", ""],
+                vec!["/var/log/kubernetes/audit"],
+            ),
+            (with(&policy_flag), patch("", one_file, conf), ["/data/conf", ""], vec!["/var/log/kubernetes/audit"]),
+            (with(&log_flag), patch("", logs, conf), ["", "/data/conf/audit/audit.log"], vec![usual]),
+            // What no patch mounts is mounted.
+            (
+                init.to_owned(),
+                patch("--audit-log-path=/var/log/x/y.log", "", ""),
+                ["", "/var/log/x/y.log"],
+                vec![usual, "/var/log/x"],
+            ),
+            // A new flag has a mount without the patches, too.
+            (
+                init.to_owned(),
+                patch(
+                    "",
+                    "{mountPath: /etc/kubernetes, name: mine, readOnly: true}",
+                    "{name: mine, hostPath: {path: /etc/kubernetes}}",
+                ),
+                ["", ""],
+                vec![usual, "/var/log/kubernetes/audit"],
+            ),
+            // A mount of a later patch takes the place of the file's.
+            (
+                with(&log_flag)
+                    + "  extraVolumes: [{name: mine, hostPath: /data/log, mountPath: /var/log/kube, readOnly: true}]\n",
+                "spec: {containers: [{name: kube-apiserver, volumeMounts: [{mountPath: /var/log/kube, readOnly: false}]}]}\n"
+                    .to_owned(),
+                ["", "/data/log/audit/audit.log"],
+                vec!["/var/log/kube", usual],
+            ),
+            (
+                with(&policy_flag)
+                    + "  extraVolumes: [{name: mine, hostPath: /old, mountPath: /etc/kubernetes/audit, readOnly: true}]\n",
+                "spec: {volumes: [{name: mine, hostPath: {path: /new}}]}\n".to_owned(),
+                ["/new/policy.yaml", ""],
+                vec!["/etc/kubernetes/audit", "/var/log/kubernetes/audit"],
+            ),
+        ] {
+            let wiring = patched(&text, "existing: keep", &patch);
+            let after = &wiring.kubeadm[0].after;
+            let expected = [usual, "/var/log/kubernetes/audit/audit.log"];
+            let expected = [0, 1].map(|at| [on_host[at], expected[at]].into_iter().find(|path| !path.is_empty()));
+            assert_eq!([after.policy.as_deref(), after.log.as_deref()], expected, "{text}{patch}");
+            let lines = after.text.split("extraVolumes:").nth(1).unwrap().split(['\n', ',']);
+            let found: Vec<_> = lines
+                .filter_map(|line| line.split_once("mountPath: "))
+                .map(|(_, path)| path.trim().trim_matches('"'))
+                .collect();
+            assert_eq!(found, mounted, "{patch}\n{}", after.text);
+            let told: Vec<_> = wiring.warnings.iter().chain(&wiring.unmet).collect();
+            assert!(told.is_empty(), "{patch}: {told:?}");
+        }
+    }
+
+    #[test]
     fn a_role_comes_from_the_manifest_then_kubeadms_file_then_what_joined() {
         let (all, both) = (format!("{INIT}---\n{WORKER}"), format!("{INIT}---\n{JOIN}"));
         for (manifest, kubeadm, joined, occasion, role) in [
@@ -675,6 +822,12 @@ mod tests {
             };
             assert_eq!(found.map(told), expected, "{joined} {certified}");
         }
+        for has_url in [false, true] {
+            let kubelet = KubeletFacts { has_url, ..KubeletFacts::default() };
+            let facts = Facts { joined: true, certified: true, kubelet, ..facts(None) };
+            let error = wired(&intent(&config("")), &facts).unwrap_err().to_string();
+            assert_eq!(error.contains("if the kubelet takes it from staticPodURL"), has_url, "{error}");
+        }
         let facts = Facts { joined: true, certified: true, ..facts(Some(API_SERVER)) };
         assert_eq!(wired(&intent(&config("")), &facts).unwrap().warnings, [""; 0]);
     }
@@ -713,6 +866,34 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_that_the_kubelet_does_not_read_is_refused_except_at_a_boot() {
+        let reads = || Reads::Elsewhere { directory: "/etc/kubernetes/manifests".to_owned() };
+        for (reads, occasion, unmet, warned) in [
+            (reads(), Occasion::Any, 1, 0),
+            (reads(), Occasion::Boot, 0, 1),
+            (Reads::Directory, Occasion::Any, 0, 0),
+        ] {
+            let mut facts =
+                Facts { manifest_path: "/etc/kubernetes/m.yaml".to_owned(), ..facts(Some(API_SERVER)) };
+            facts.kubelet.reads = reads;
+            let config = config("policy: {path: /etc/kubernetes/p/p.yaml}");
+            let wiring = wired(&Intent { occasion, ..intent(&config) }, &facts).unwrap();
+            let count = |lines: &[String]| lines.iter().filter(|line| line.contains("move it there (mv ")).count();
+            assert_eq!((count(&wiring.unmet), count(&wiring.warnings)), (unmet, warned), "{occasion:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_kubeadms_that_nobody_named_is_told() {
+        for (occasion, is_told) in [(Occasion::Any, true), (Occasion::Boot, true), (Occasion::Init, false)] {
+            let facts = Facts { unnamed: vec!["/etc/kubernetes/kubeadm-init.yaml".to_owned()], ..facts(None) };
+            let wiring = wired(&Intent { occasion, ..intent(&Config::default()) }, &facts).unwrap();
+            let told = wiring.warnings.iter().any(|line| line.contains("kubeadm-init.yaml: this looks like"));
+            assert_eq!(told, is_told, "{occasion:?}");
+        }
+    }
+
+    #[test]
     fn neither_policy_nor_log_may_lie_among_the_manifests() {
         let with = |directory: &str| Facts { manifest_path: format!("{directory}/m.yaml"), ..facts(None) };
         for (directory, fault) in [
@@ -723,6 +904,19 @@ mod tests {
             let found = wired(&intent(&config("")), &with(directory)).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), fault.is_some(), "{directory}: {found:?}");
             assert!(found.unwrap_or_default().contains(fault.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn a_path_among_the_manifests_is_refused_where_it_is_written() {
+        let among = "/srv/pods/x";
+        let facts = Facts { manifest_path: "/srv/pods/m.yaml".to_owned(), ..facts(None) };
+        for (lines, place) in [
+            (format!("policy: {{path: {among}}}"), "config:3:16: /srv/pods/x: the policy"),
+            (format!("log: {{path: {among}/a.log}}"), "config:3:13: /srv/pods/x: the log"),
+        ] {
+            let error = wired(&intent(&config(&lines)), &facts).unwrap_err().to_string();
+            assert!(error.starts_with(place), "{lines}: {error}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 
 use crate::config::{Config, DEFAULT_PATH};
+use crate::facts::file::{Files, Seen};
 use crate::path::{parent, path_fault};
 use crate::storage::rotation;
 use crate::wiring::kubeadm;
@@ -56,6 +57,24 @@ impl Snippet {
         matches!(self, Snippet::Systemd | Snippet::Ignition)
     }
 
+    /// Whether the snippet has the mounts of the webhook's files.
+    pub fn mounts_webhook(self, config: &Config) -> bool {
+        self == Snippet::ClusterApiFiles && config.webhook.is_some()
+    }
+
+    /// Whether the snippet brings the settings to a node that has the program.
+    pub fn brings_settings(self) -> bool {
+        !matches!(
+            self,
+            Snippet::ClusterApiFiles
+                | Snippet::Systemd
+                | Snippet::Rsyslog
+                | Snippet::Vector
+                | Snippet::FluentBit
+                | Snippet::OtelCollector
+        )
+    }
+
     /// Whether the snippet has the text of the policy.
     pub fn holds_policy(self, config: &Config) -> bool {
         match self {
@@ -78,6 +97,8 @@ pub struct Ingredients<'f> {
     pub policy: &'f str,
     /// The path of the manifest, if [`Snippet::names_manifest`].
     pub manifest: &'f str,
+    /// What the kubeconfig of the webhook names, if [`Snippet::mounts_webhook`].
+    pub files: &'f Files,
 }
 
 /// A file that a snippet puts on the node.
@@ -123,7 +144,7 @@ pub fn render(kind: Snippet, facts: &Ingredients) -> Result<String, String> {
             &[
                 ("FILES", section("files:", &files, 4)),
                 ("COMMANDS", make_directory(facts.config)),
-                ("SETTINGS", indented(kubeadm::settings(facts.config).trim_end(), 6)),
+                ("SETTINGS", indented(kubeadm::settings(facts.config, facts.files).trim_end(), 6)),
             ],
         ),
         Snippet::Kind | Snippet::Kairos => {
@@ -182,7 +203,9 @@ pub fn render(kind: Snippet, facts: &Ingredients) -> Result<String, String> {
 }
 
 /// What a snippet leaves to the user: one message each.
-pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
+///
+/// `files`: what the kubeconfig of the webhook names, if [`Snippet::mounts_webhook`].
+pub fn warnings(kind: Snippet, config: &Config, files: &Files) -> Vec<String> {
     let mut warnings = Vec::new();
     match kind {
         Snippet::Rsyslog | Snippet::Vector | Snippet::FluentBit | Snippet::OtelCollector => {
@@ -200,6 +223,9 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
                     "{}: webhook.configFile is not in the snippet, because it holds credentials; put it on the node yourself",
                     webhook.config_file
                 ));
+                if kind.mounts_webhook(config) {
+                    warnings.extend(warnings_of_webhook(&webhook.config_file, &config.policy_path, files));
+                }
             }
         }
     }
@@ -218,6 +244,20 @@ pub fn warnings(kind: Snippet, config: &Config) -> Vec<String> {
         );
     }
     warnings
+}
+
+/// What is left to do for the files that the kubeconfig of the webhook names. Nothing on the node finds them.
+fn warnings_of_webhook(kubeconfig: &str, policy: &str, files: &Files) -> Vec<String> {
+    if !matches!(files.get(kubeconfig), Some(Seen::File(_))) {
+        return vec![format!(
+            "{kubeconfig}: webhook.configFile is not there to be read, so the snippet mounts no file that it names; \
+             put it below --root and run render again, or add an extraVolume for each of them"
+        )];
+    }
+    let named = files.keys().filter(|path| ![kubeconfig, policy].contains(&path.as_str()));
+    let tell =
+        |path: &String| format!("{path}: the kubeconfig of the webhook names this; put it on the node yourself");
+    named.map(tell).collect()
 }
 
 /// The files that a snippet puts on the node. Without the program, this is only the policy.
@@ -447,7 +487,13 @@ mod tests {
     const AWKWARD: &str = "/etc/a;b&(c)/{{d}}%{e}#f*,!p~.yaml";
 
     fn snippet(kind: Snippet, config: &Config, text: &str) -> String {
-        let facts = Ingredients { config, configuration: Some(text), policy: text, manifest: MANIFEST };
+        let facts = Ingredients {
+            config,
+            configuration: Some(text),
+            policy: text,
+            manifest: MANIFEST,
+            files: &Files::new(),
+        };
         render(kind, &facts).unwrap()
     }
 
@@ -562,8 +608,13 @@ mod tests {
         let command = &read(&snippet(Snippet::ClusterApiFiles, &config, "a: b\n"))["spec"]["kubeadmConfigSpec"]["preKubeadmCommands"]
             [0];
         assert_eq!(command, &format!("install -d -m 0700 '{AWKWARD}'"));
-        let facts =
-            Ingredients { config: &config, configuration: None, policy: "", manifest: "/a%b/kube-apiserver.yaml" };
+        let facts = Ingredients {
+            config: &config,
+            configuration: None,
+            policy: "",
+            manifest: "/a%b/kube-apiserver.yaml",
+            files: &Files::new(),
+        };
         for kind in [Snippet::Systemd, Snippet::Ignition] {
             let text = render(kind, &facts).unwrap();
             assert!(
@@ -620,7 +671,13 @@ mod tests {
         let mut config = Config::default();
         for path in ["-", "/var/log/audit*/audit.log", "/var/log/a,b/audit.log"] {
             config.log.path = path.to_owned();
-            let facts = Ingredients { config: &config, configuration: None, policy: "", manifest: MANIFEST };
+            let facts = Ingredients {
+                config: &config,
+                configuration: None,
+                policy: "",
+                manifest: MANIFEST,
+                files: &Files::new(),
+            };
             for kind in Snippet::value_variants() {
                 let reads_log =
                     [Snippet::Rsyslog, Snippet::Vector, Snippet::FluentBit, Snippet::OtelCollector].contains(kind);

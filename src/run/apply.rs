@@ -13,6 +13,7 @@ use crate::facts::backup::Why;
 use crate::facts::file::FileKind;
 use crate::facts::repairs::{REPAIRS, RepairHistory};
 use crate::node::healing;
+use crate::node::in_force::LeftFiles;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, gather, hidden, kubelet, leftovers, pending, transaction};
@@ -67,6 +68,7 @@ pub struct Changed<'r> {
     manifest: String,
     /// What ran before the change, and how long to wait for a proof.
     proof: Option<(Before, Duration)>,
+    left: LeftFiles,
     restart: Restart,
     is_boot: bool,
     /// The ID of the backup because of which nothing was repaired before this `apply` of the user.
@@ -107,6 +109,7 @@ pub fn change<'r>(run: &Run<'r>, terms: &ApplyTerms) -> Result<Changed<'r>, Refu
         root: run.root,
         manifest,
         proof: wait.map(|limit| (Before::default(), limit)),
+        left: LeftFiles::default(),
         restart: run.config.restart,
         is_boot: terms.why == Why::Boot,
         past,
@@ -197,6 +200,9 @@ impl Changed<'_> {
                     self.backup = executed.backup;
                     if let Some((before, _)) = &mut self.proof {
                         before.hidden = executed.hidden;
+                        let there = || Some(self.root.text(&self.manifest).ok()??.text);
+                        let manifest = before.written().map(str::to_owned).or_else(there).unwrap_or_default();
+                        self.left = LeftFiles::of(self.root, manifest);
                     }
                     break;
                 }
@@ -284,16 +290,24 @@ impl Changed<'_> {
         let plan = run.survey().with_context(|| {
             format!("the API server audits, but something else changed the node during the wait; {until}")
         })?;
+        let manifest = self.root.text(&self.manifest)?;
         let counts = |planned: &&Planned| match &planned.change {
+            // It gets another mark because the API server has something else.
+            Change::WriteFile { .. } if planned.step == Step::Manifest => !self.left.has(manifest.as_ref()),
             // The API server makes and rotates the logs.
             Change::SetAttributes { path, .. } if planned.step == Step::Storage => {
                 matches!(self.root.stat(path), Ok(Some(entry)) if entry.kind == FileKind::Directory)
             }
             _ => planned.step != Step::Kubeadm,
         };
-        let changed = plan.changes.iter().filter(counts).map(|planned| planned.change.path().to_owned());
-        let told = changed.map(|path| format!("{path}: something else changed this during the wait"));
-        let mut why: Vec<_> = told.collect();
+        let changed = plan.changes.iter().filter(counts).map(|planned| planned.change.path());
+        let changed: Vec<_> = changed.collect();
+        // The API server may have started with something that stood there only for a moment.
+        let mut written = self.left.written_since(self.root);
+        written.retain(|path| !changed.contains(path));
+        let told = changed.iter().chain(&written);
+        let mut why: Vec<_> =
+            told.map(|path| format!("{path}: something else changed this during the wait")).collect();
         if plan.in_force.outdated().is_some() {
             why.extend(plan.in_force.reasons.iter().map(|reason| reason.text.clone()));
         }
@@ -370,6 +384,9 @@ pub fn look<'r>(root: &'r Root, patience: Duration, configured: &dyn Fn() -> Res
     let plan = run.survey()?;
     // A repair that was interrupted before its proof is continued.
     let is_whole = pending::unproved_set(root)?.is_none() && !needs_repair(&plan);
+    if is_whole && plan.role != Role::ControlPlane {
+        return Ok(Look::Leave(format!("there is no API server to repair: this is {}", plan.role.description())));
+    }
     let kept = keeps_from_repair(&manifest, is_whole, &healing::history(root)?)?;
     Ok(kept.map_or_else(|| Look::Repair(Box::new(run)), Look::Leave))
 }

@@ -1,4 +1,4 @@
-//! Files that the user names on the machine that runs the program, not below `--root`.
+//! Files that the user names on the machine that runs the program, not below `--root`; and policies, by file or profile.
 
 use std::io::Read;
 use std::path::Path;
@@ -6,10 +6,24 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::misuse::Misuse;
+use crate::audit::profiles;
+use crate::config::misuse::Misuse;
 use crate::facts::file::text_of;
 use crate::node::opening::{Expected, open_known};
 use crate::yaml::tree::MAX_BYTES;
+
+/// The name and the text of a policy: of the profile with this name, or else of this file. A file with the name of a
+/// profile is `./NAME`.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn policy(path: &Path) -> Result<(String, String)> {
+    match path.to_str().and_then(profiles::named) {
+        Some(profile) => Ok((profile.to_string(), profile.text.to_owned())),
+        None => Ok((path.display().to_string(), read(path)?)),
+    }
+}
 
 /// Reads a file on the machine that runs the program. `-` is standard input.
 ///

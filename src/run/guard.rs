@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::node::apiserver::read_process;
 use crate::node::hidden;
@@ -40,6 +41,8 @@ pub fn words_of(outgoing: &Outgoing, drain: Duration) -> Vec<String> {
 /// The words are not those of a guard, or the file system reports an error.
 pub fn guard(words: &[String]) -> Result<()> {
     let [pid, started, path, rest @ ..] = words else { bail!("these are not the words of a guard") };
+    // Whoever stops the run may stop the guard with it, and systemd starts no service again that was stopped.
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect::<SigSet>().thread_block()?;
     let (pid, started): (i32, u64) = (pid.parse()?, started.parse()?);
     let mut successor = match rest {
         [] => None,

@@ -4,14 +4,14 @@
 //! * [`Run`] is one run of the program. [`apply`] changes the node, [`prove`] proves that its API server audits,
 //!   [`restore`] puts back what was changed, and [`status`] reports what is in place.
 //! * [`guard`] watches over a run that hides the manifest from the kubelet.
-//! * [`given`] reads the files that the user names on this machine; [`misuse`] marks the user's mistakes.
+//! * [`given`] reads the files that the user names on this machine, and `named` looks at what is named on the node.
 //!
 //! Nothing here writes to stdout. Progress lines of a wait go to stderr; warnings about the node are returned.
 
 pub mod apply;
 pub mod given;
 pub mod guard;
-pub mod misuse;
+mod named;
 pub mod prove;
 pub mod restore;
 pub mod status;
@@ -21,25 +21,28 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
+pub use crate::config::misuse;
 use misuse::Misuse;
 
-use crate::audit;
+use crate::audit::policy::compose::{Composed, Origin, Sources};
+use crate::audit::policy::read::Reading;
+use crate::audit::profiles::PROFILES;
 use crate::audit::version::Version;
-use crate::config::{Config, Existing};
-use crate::facts::file::Files;
+use crate::config::{self, Config, Existing};
+use crate::facts::file::{Files, Seen};
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
-use crate::node::{container, kubelet, observe, obstacle};
+use crate::node::{container, fragments, kubelet, observe, obstacle};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
 use crate::plan::steps::{misleading, plan};
 use crate::plan::wire::wire;
-use crate::plan::{Intent, KubeadmCall, Occasion, Plan, PolicyText, Role};
-use crate::wiring::manifest;
-use crate::wiring::references::Question;
+use crate::plan::{Asked, AskedPolicy, Intent, KubeadmCall, Occasion, Plan, Role};
+use crate::wiring::references::{Question, Verdict};
+use crate::wiring::{Wanted, kubeadm, manifest};
 
 /// One run of the program on a node.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ pub struct Run<'r> {
 #[derive(Debug, Default)]
 pub struct PolicySource {
     given: Option<PathBuf>,
-    read: OnceCell<PolicyText>,
+    read: OnceCell<AskedPolicy>,
 }
 
 impl PolicySource {
@@ -70,11 +73,11 @@ impl PolicySource {
     }
 
     /// The policy, read at the first call.
-    fn text(&self, root: &Root, config: &Config) -> Result<&PolicyText> {
+    fn read(&self, root: &Root, config: &Config) -> Result<&AskedPolicy> {
         if let Some(read) = self.read.get() {
             return Ok(read);
         }
-        let read = policy_text(root, config, self.given.as_deref())?;
+        let read = asked_policy(root, config, self.given.as_deref())?;
         Ok(self.read.get_or_init(|| read))
     }
 }
@@ -92,21 +95,62 @@ impl Run<'_> {
 
     /// The Kubernetes version that the node's files give. `None` if they give none, or have faults.
     pub fn version(&self) -> Option<Version> {
-        let facts = self.files()?;
-        identify(&self.intent(), &facts).ok()?.version
+        self.policy_place().1
     }
 
-    /// The path of the node's policy: with `existing: keep`, of the one that its files name.
-    pub fn policy_path(&self) -> String {
-        let kept = || {
-            let facts = self.files()?;
-            let intent = self.intent();
-            let identity = identify(&intent, &facts).ok()?;
-            let wiring = wire(&intent, &facts, &PatchFacts::default(), identity).ok()?;
-            wiring.paths.policies.first().cloned()
+    /// The policy that `apply` installs, for an API server of that version.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, or has faults: one line for each.
+    pub fn composed(&self, version: Option<Version>) -> Result<Composed> {
+        let composed = self.policy.read(self.root, &self.config)?.sources.compose(version, Reading::Strict);
+        composed.map_err(|faults| anyhow!("{}", faults.join("\n")))
+    }
+
+    /// The node's own policy: the one that is installed or, where it is made of fragments, what those make now.
+    ///
+    /// # Errors
+    ///
+    /// It can't be read, the fragments have faults, or there is none (a [`Misuse`]).
+    pub fn own_policy(&self) -> Result<OwnPolicy> {
+        let (path, version) = self.policy_place();
+        let installed = self.root.text(&path)?.map(|text| text.text);
+        let is_kept = self.config.existing == Existing::Keep && installed.is_some();
+        let is_composed = !is_kept && has_fragments(self.root)?;
+        let own = match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
+            (Some(composed), installed) => OwnPolicy {
+                warning: installed.filter(|installed| *installed != composed.text).map(|_| {
+                    format!(
+                        "{path}: this is about what apply would install there, and not about the policy that is there \
+                         now; run kube-audit-bootstrap apply, or name that file"
+                    )
+                }),
+                path,
+                text: composed.text,
+                version,
+                origins: composed.origins,
+            },
+            (None, Some(text)) => OwnPolicy { path, text, version, origins: Vec::new(), warning: None },
+            (None, None) => {
+                let shown = self.root.shown(&path);
+                return Err(Misuse(format!("{shown}: the node has no policy there; name a policy file")).into());
+            }
         };
-        let keeps = self.config.existing == Existing::Keep;
-        keeps.then(kept).flatten().unwrap_or_else(|| self.config.policy_path.clone())
+        Ok(own)
+    }
+
+    /// The path of the node's policy: with `existing: keep`, of the one that its files name. And the Kubernetes version
+    /// that the node's files give; `None` if they give none, or have faults.
+    fn policy_place(&self) -> (String, Option<Version>) {
+        let (facts, intent) = (self.files(), self.intent());
+        let identity = facts.as_ref().and_then(|facts| Some((facts, identify(&intent, facts).ok()?)));
+        let version = identity.as_ref().and_then(|(_, identity)| identity.version);
+        let kept = identity.filter(|_| self.config.existing == Existing::Keep).and_then(|(facts, identity)| {
+            let wiring = wire(&intent, facts, &PatchFacts::default(), identity).ok()?;
+            wiring.paths.policies.first().cloned()
+        });
+        (kept.unwrap_or_else(|| self.config.policy_path.clone()), version)
     }
 
     /// Reads the node and plans the changes. Changes nothing. This may run two programs: the kubelet for its version,
@@ -118,14 +162,21 @@ impl Run<'_> {
     pub fn survey(&self) -> Result<Plan> {
         let Run { root, config, .. } = self;
         let intent = self.intent();
+        named::check(root, &intent)?;
         let mut facts = observe::observe(root, config, self.required)?;
-        let role = expected_role(&facts);
-        let unplannable = |error: anyhow::Error| Unplannable { role, why: format!("{error:#}") };
+        let expected = expected_role(&facts);
+        let unplannable = |role: Role| {
+            move |error: anyhow::Error| Unplannable {
+                role,
+                is_misuse: error.chain().any(|cause| cause.is::<Misuse>()),
+                why: format!("{error:#}"),
+            }
+        };
         let installed = OnceCell::new();
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts).map_err(unplannable)?;
+            let mut identity = identify(&intent, facts).map_err(unplannable(expected))?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -134,19 +185,26 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable)?;
+            let role = identity.role;
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role))?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
         let (wiring, lenient) = settle(root, &mut facts, |facts| &mut facts.files, judge)?;
         log::info!("this is {}", wiring.role.description());
+        if wiring.role != Role::Worker {
+            named::check_paths(root, config, &wiring.paths)?;
+        }
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
-            Role::Worker => &default_policy(),
-            _ => self.policy.text(root, config)?,
+            Role::Worker => {
+                &AskedPolicy { sources: Sources::of(PROFILES[0].name, PROFILES[0].text), asked: Asked::Nobody }
+            }
+            _ => self.policy.read(root, config)?,
         };
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable)?;
+        let role = wiring.role;
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         Ok(plan)
@@ -180,6 +238,8 @@ fn settle<K, V>(
 pub struct Unplannable {
     /// The role that the files let expect.
     role: Role,
+    /// The configuration is wrong on this node.
+    pub is_misuse: bool,
     why: String,
 }
 
@@ -210,7 +270,7 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
         &mut Files::new(),
         |files| files,
         |files| {
-            let question = Question { files, path, keeps: true, webhook: None };
+            let question = Question { files, path, keeps: true, installs: true, webhook: None };
             let mut verdict = manifest::judge(&text.text, &question).map_err(|refusal| anyhow!("{refusal}"))?;
             let asked = std::mem::take(&mut verdict.asked);
             Ok((verdict, asked))
@@ -230,30 +290,91 @@ pub fn explain(root: &Root, path: &str, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The default policy.
-fn default_policy() -> PolicyText {
-    PolicyText { name: "the policy of profile default".to_owned(), text: audit::policy::DEFAULT.to_owned() }
-}
-
-/// The policy to install: the file of the command line (`given`), the configuration's, or the default policy.
+/// What the kubeconfig of the webhook names, and what an API server with the settings would meet there, on a node whose
+/// files are below `root`.
 ///
 /// # Errors
 ///
-/// The file can't be read, or `policy.source` does not exist (a [`Misuse`]).
-pub fn policy_text(root: &Root, config: &Config, given: Option<&Path>) -> Result<PolicyText> {
-    match (given, config.policy_source.as_str()) {
-        (Some(path), _) if path.as_os_str() == "default" => Ok(default_policy()),
-        (Some(path), _) => Ok(PolicyText { name: path.display().to_string(), text: given::read(path)? }),
-        (None, "default") => Ok(default_policy()),
-        (None, path) => match root.text(path)? {
-            Some(text) => Ok(PolicyText { name: path.to_owned(), text: text.text }),
-            None => Err(Misuse(format!(
-                "{}: policy.source does not exist; create it, or name a policy with --policy",
-                root.shown(path)
-            ))
-            .into()),
+/// The API server would not start with this kubeconfig.
+pub fn webhook_files(root: &Root, config: &Config) -> Result<(Files, Verdict)> {
+    let mut files = Files::new();
+    let webhook = config.places.get("webhook.configFile").map(String::as_str);
+    let verdict = settle(
+        root,
+        &mut files,
+        |files| files,
+        |files| {
+            let question = Question { files, path: config::DEFAULT_PATH, keeps: false, installs: true, webhook };
+            let mut verdict = kubeadm::judge_settings(&Wanted::of(config, files), &question);
+            let asked = std::mem::take(&mut verdict.asked);
+            Ok((verdict, asked))
         },
+    )?;
+    // What else is in their directories on the node is not known, so that no directory is mounted as a whole.
+    for seen in files.values_mut() {
+        if let Seen::File(file) = seen {
+            file.beside.push("unknown".to_owned());
+        }
     }
+    match verdict.faults.as_slice() {
+        [] => Ok((files, verdict)),
+        faults => bail!("{}", faults.join("\n")),
+    }
+}
+
+/// The node's own policy.
+#[derive(Debug)]
+pub struct OwnPolicy {
+    /// Where it is installed.
+    pub path: String,
+    pub text: String,
+    /// The Kubernetes version that the node's files give.
+    pub version: Option<Version>,
+    /// Where each rule is from, if it is made of fragments.
+    pub origins: Vec<Origin>,
+    /// Another policy is installed.
+    pub warning: Option<String>,
+}
+
+/// What the policy to install is made of: the base is the file or the profile of the command line (`given`), or else what
+/// the configuration says; the fragments are the node's.
+///
+/// # Errors
+///
+/// A file can't be read, or `policy.source` does not exist (a [`Misuse`]).
+pub fn asked_policy(root: &Root, config: &Config, given: Option<&Path>) -> Result<AskedPolicy> {
+    let (base, asked) = match (given, config.policy_source.as_str()) {
+        (Some(path), _) => (given::policy(path)?, Asked::CommandLine),
+        (None, "default") => {
+            let is_default = config.profile.name == PROFILES[0].name;
+            let asked = if is_default { Asked::Nobody } else { Asked::Configuration };
+            ((config.profile.to_string(), config.profile.text.to_owned()), asked)
+        }
+        (None, path) => {
+            match named::file(root, "policy.source", path, "audit-policy.yaml").and_then(|()| root.text(path))? {
+                Some(text) => ((path.to_owned(), text.text), Asked::Configuration),
+                None => {
+                    return Err(Misuse(format!(
+                        "{}: policy.source does not exist; create it, or name a policy with --policy",
+                        root.shown(path)
+                    ))
+                    .into());
+                }
+            }
+        }
+    };
+    let (fragments, left_alone) = fragments::fragments(root)?;
+    let sources = Sources { fragments, left_alone, ..Sources::of(&base.0, &base.1) };
+    Ok(AskedPolicy { sources, asked })
+}
+
+/// Whether the policy of the node has fragments.
+///
+/// # Errors
+///
+/// They can't be read.
+pub fn has_fragments(root: &Root) -> Result<bool> {
+    Ok(!fragments::fragments(root)?.0.is_empty())
 }
 
 /// Whether the node has joined a cluster and is not a control plane. This does not need the configuration.
@@ -278,6 +399,24 @@ pub fn manifest_path(root: &Root, config: &Config) -> Result<String> {
 mod tests {
     use super::*;
     use crate::node::testing::Node;
+
+    #[test]
+    fn a_policy_is_asked_for_by_an_option_a_source_or_another_profile_than_the_default() {
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
+        let node = Node::with(&[("/srv/p.yaml", text)]);
+        let default = Config::default();
+        let stig = Config { profile: &PROFILES[4], ..default.clone() };
+        let sourced = Config { policy_source: "/srv/p.yaml".to_owned(), ..stig.clone() };
+        for (config, given, name, asked) in [
+            (&default, None, "profile default", Asked::Nobody),
+            (&stig, None, "profile stig", Asked::Configuration),
+            (&sourced, None, "/srv/p.yaml", Asked::Configuration),
+            (&sourced, Some("default"), "profile default", Asked::CommandLine),
+        ] {
+            let found = asked_policy(&node.root, config, given.map(Path::new)).unwrap();
+            assert_eq!((found.sources.base.name.as_str(), found.asked), (name, asked));
+        }
+    }
 
     #[test]
     fn a_link_that_leads_the_api_server_elsewhere_explains_why_it_does_not_start() {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::guard;
 use crate::audit::log::{RECEIVED, event_time, lacks_etcd};
+use crate::audit::policy::read::Reading;
 use crate::audit::policy::{self, Policy};
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
@@ -26,17 +27,20 @@ use crate::node::{in_force, kubelet, observe, obstacle, pending, restore, transa
 use crate::plan::in_force::{State, judge};
 use crate::plan::obstacle::meet_back;
 use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
-use crate::plan::way_back::{Present, RollBack};
+use crate::plan::way_back::{Around, Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
 use crate::wiring::manifest::{self, Auditing};
+use crate::yaml::fields::Severity;
 use crate::yaml::tree::MAX_BYTES;
 
-/// The log target of the progress lines of a wait, which are printed without `-v`.
-pub const PROGRESS: &str = "progress";
+pub use crate::node::outgoing::PROGRESS;
 
 /// How long to wait for events of what the cluster does anyway: leases are renewed every 10 s at least.
 const RARE: Duration = Duration::from_secs(25);
+
+/// How long an API server takes to start at most, after a rollback that came while the previous one ended.
+const RETURN: Duration = Duration::from_secs(30);
 
 /// How long a manifest that something else changes must stay unchanged before it counts.
 const WRITTEN: Duration = Duration::from_secs(1);
@@ -91,11 +95,12 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
         bail!("{path}: the manifest has no audit flags; run kube-audit-bootstrap apply");
     }
     let proved = Watch::begin(root, &path, manifest.text, &Before::default())
-        .and_then(|watch| watch.prove(root, limit))
+        .and_then(|mut watch| watch.prove(root, limit))
         .map_err(|error| explained(root, &path, error, &advice))?;
     let warnings = doubts(root, &path, &advice);
     // This is also the proof of an interrupted run. A run that still waits has the lock.
-    if pending::unproved_set(root)?.is_some()
+    if warnings.is_empty()
+        && pending::unproved_set(root)?.is_some()
         && let Ok(_lock) = Lock::take(root, Duration::ZERO)
     {
         pending::end(root, &path);
@@ -299,7 +304,7 @@ impl Watch {
     /// # Errors
     ///
     /// There is no proof. The error says why, with the last message of an API server that ended.
-    pub fn prove(mut self, root: &Root, limit: Duration) -> Result<Proved> {
+    pub fn prove(&mut self, root: &Root, limit: Duration) -> Result<Proved> {
         let start = Instant::now();
         let Auditing { flags, words, .. } = self.auditing.clone();
         let mut proof = Proof::new(flags, words, self.old.clone(), self.wants_event(), limit);
@@ -488,9 +493,13 @@ impl Watch {
         }
         // The policy may record only rare requests, such as exec. The API server creates the file when it starts, and
         // reports an error if it can't write to it.
-        let EventSource::File(log) = &self.source else { return false };
+        let is_there = match &self.source {
+            EventSource::File(log) => log.exists(root),
+            EventSource::Container(_) => true,
+            EventSource::Nowhere => false,
+        };
         let is_rare = self.events.quiet.get_or_insert_with(Instant::now).elapsed() >= RARE
-            && log.exists(root)
+            && is_there
             && pod::newest_words(self.new_logs(), &|_| true).is_none();
         if is_rare {
             self.evidence = Evidence::Rare;
@@ -597,10 +606,21 @@ impl Before {
             let ends =
                 outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
             let hide = Hide::of(root, path, traces, ends);
-            hide.inspect_err(|why| log::info!("{path}: the new manifest is not hidden: {why:#}")).ok()
+            hide.inspect_err(|why| {
+                log::info!(
+                    target: PROGRESS,
+                    "{path}: the kubelet sees the new manifest at once, so the API server may be away for 10 to 15 s more: {why:#}"
+                );
+            })
+            .ok()
         });
         let written = text_of(bytes).ok().map(str::to_owned);
         Some(Before { processes, outgoing, hide, written, ..Before::default() })
+    }
+
+    /// The manifest that the run writes, if it does.
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
     }
 
     /// Also counts this process as one from before.
@@ -727,7 +747,7 @@ fn exceptions(left: &[String], shared: &[String]) -> String {
 pub fn prove_or_go_back(
     root: &Root,
     path: &str,
-    before: Before,
+    mut before: Before,
     id: Option<&str>,
     limit: Duration,
 ) -> Result<Verdict> {
@@ -737,15 +757,18 @@ pub fn prove_or_go_back(
     let processes = before.processes.clone();
     let drain = before.drain;
     let mut written = before.written.clone();
-    let prove = || -> Result<Proved> {
+    let mut outgoing = None;
+    let mut prove = || -> Result<Proved> {
         // Something else may have changed the manifest already, or it is hidden.
         let text = match &written {
             Some(written) => written.clone(),
             None => written.insert(read()?).clone(),
         };
         let mut watch = Watch::begin(root, path, text, &before)?;
-        (watch.outgoing, watch.hidden) = (before.outgoing, before.hidden);
-        watch.prove(root, limit)
+        (watch.outgoing, watch.hidden) = (before.outgoing.take(), before.hidden.take());
+        let proved = watch.prove(root, limit);
+        outgoing = watch.outgoing.take();
+        proved
     };
     let why = match prove() {
         Ok(proved) => return Ok(Verdict::Proved(proved)),
@@ -757,7 +780,9 @@ pub fn prove_or_go_back(
             "{why}; this run changed nothing, so there is nothing to roll back; for earlier runs, see restore --list"
         )
     };
-    let returned = |back| Watch::for_return(root, path, back).and_then(|watch| watch.prove(root, limit));
+    let returned_in =
+        |back, limit| Watch::for_return(root, path, back).and_then(|mut watch| watch.prove(root, limit));
+    let returned = |back| returned_in(back, limit);
     if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
         if returned(Before::default()).is_ok() {
@@ -768,9 +793,12 @@ pub fn prove_or_go_back(
         }
     }
     progress(start.elapsed(), &format!("{why}; rolling back"));
-    // A process that failed must not count as the one that returns.
+    // A process that failed must not count as the one that returns, nor one that ends because its manifest was changed.
+    let outgoing = outgoing.filter(|(outgoing, _)| outgoing.is_ending());
+    let is_ending =
+        |process: &Process| outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.process == *process);
     let mut failed = processes_of(root, path);
-    failed.retain(|process| !processes.contains(process));
+    failed.retain(|process| !processes.contains(process) || is_ending(process));
     let (RollBack { changes, mut left, shared, keeps_settings }, mut back) = match put_back(root, path, id, drain)
     {
         Ok(done) => done,
@@ -780,14 +808,14 @@ pub fn prove_or_go_back(
             );
             pending::put_manifest_back(root, path)
                 .with_context(|| format!("{why}; and the rollback failed: {error:#}; {rest}"))?;
-            let api_server = match returned(Before { processes: failed, ..Before::default() }) {
-                Ok(_) => "the API server answers again".to_owned(),
-                Err(error) => format!("the API server has not returned: {error:#}"),
-            };
-            bail!("{why}; only the manifest could be rolled back ({error:#}), and {api_server}; {rest}");
+            let returned = returned(Before { processes: failed, ..Before::default() });
+            bail!("{why}; {}; {rest}", manifest_alone(&error, returned.map(drop)));
         }
     };
     back.processes = if changes.iter().any(|change| change.path() == path) { failed } else { Vec::new() };
+    // One that has begun to end must have the time to end, and the next one the time to start.
+    let ending = outgoing.as_ref().map(|(_, drain)| *drain + RETURN);
+    back.outgoing = outgoing.or(back.outgoing);
     // A manifest that stays with its settings needs the same settings at the next upgrade.
     let audits = |text: &String| {
         manifest::read_auditing(text).is_ok_and(|auditing| auditing.flags.contains_key(POLICY_FLAG))
@@ -796,23 +824,39 @@ pub fn prove_or_go_back(
     if keeps {
         left.push(KUBEADM_CONFIG.to_owned());
     }
+    let written = back.written.clone();
+    let returned = returned_in(back, ending.map_or(limit, |ending| limit.max(ending)));
+    // What somebody else wrote while the kubelet ended the pod counts.
+    left.extend(written.filter(|written| read().is_ok_and(|now| now != *written)).map(|_| path.to_owned()));
     let but = exceptions(&left, &shared);
-    let returned = returned(back);
     // Try this in any case: an API server that answers can put back the cluster's kubeadm configuration.
     let cluster = if keeps { Ok(()) } else { put_cluster_back(root, id) };
     if cluster.is_ok() {
         pending::mark_rollback(root, None)?;
     }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
-    let ended = match problems.as_slice() {
+    Ok(Verdict::PutBack(format!("{why}; {}", how_it_ended(path, id, &but, &problems))))
+}
+
+/// What a rollback says that could put back nothing but the manifest.
+fn manifest_alone(error: &anyhow::Error, returned: Result<()>) -> String {
+    let api_server = match returned {
+        Ok(()) => "the API server answers again".to_owned(),
+        Err(error) => format!("the API server has not returned: {error:#}"),
+    };
+    format!("only the manifest could be rolled back ({error:#}), and {api_server}")
+}
+
+/// What a rollback of the backup `id` says at its end. `but`: the exceptions.
+fn how_it_ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
+    match problems {
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
             "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \
              at {path}, and run restore {id} --dry-run, which shows what else is to be put back",
             problems.iter().map(|problem| format!("{problem:#}")).collect::<Vec<_>>().join("; ")
         ),
-    };
-    Ok(Verdict::PutBack(format!("{why}; {ended}")))
+    }
 }
 
 /// Rolls back the files of the backup `id`, and returns what was done, and what there was before. `drain`: as for
@@ -829,7 +873,13 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
     let is_in_cluster = restore.cluster_stays.is_some()
         || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
-    let mut back = way_back::roll_back(restore, path, present);
+    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let beside = super::restore::beside(root, kubelet::Kubelet::of(root).ok().as_ref(), path, manifest.as_ref());
+    let around = Around { beside: &beside, kubeadm: &[], real: &real };
+    let mut back = way_back::roll_back(restore, path, present, &around);
+    if let Err(unstarted) = super::restore::judge(root, path, present, &back.changes) {
+        log::warn!("the API server that is put back does not start: {}", unstarted.why);
+    }
     if let Err(refusal) = super::restore::restart(root, &mut back.changes, manifest.as_ref()) {
         log::warn!(
             "{path}:{refusal}; the API server goes on with the policy that it has: restart it, with crictl stop \
@@ -849,7 +899,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     if is_in_cluster && !back.keeps_settings {
         pending::mark_rollback(root, Some(id))?;
     }
-    let executed = transaction::execute_hiding(root, &back.changes, &Why::Restore, now, before.hide.take())?;
+    let executed = transaction::execute_hiding(root, &back.changes, &Why::RollBack, now, before.hide.take())?;
     back.left.extend(executed.left.into_iter().map(|(path, _)| path));
     before.hidden = executed.hidden;
     Ok((back, before))
@@ -863,7 +913,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
 fn put_cluster_back(root: &Root, id: &str) -> Result<()> {
     let mut restore = way_back::plan(&restore::look(root, Some(id))?, false);
     restore.changes.retain(|change| matches!(change, Change::WriteCluster { .. }));
-    transaction::execute(root, &restore.changes, &Why::Restore, SystemTime::now())?;
+    transaction::execute(root, &restore.changes, &Why::RollBack, SystemTime::now())?;
     restore.cluster_stays.map_or(Ok(()), |why| Err(anyhow!(why)))
 }
 
@@ -896,8 +946,8 @@ fn policy_of(root: &Root, auditing: &Auditing) -> Result<Option<Policy>> {
     let text = if root.is_stand_in(path) { None } else { root.text(path)? };
     let text =
         text.with_context(|| format!("{path}: the policy does not exist; run kube-audit-bootstrap apply"))?;
-    let (policy, findings) = policy::read::parse(&text.text, None);
-    let why = || match findings.first() {
+    let (policy, findings) = policy::read::parse_as(&text.text, None, Reading::AsServed);
+    let why = || match findings.iter().find(|finding| finding.severity == Severity::Error) {
         Some(finding) => format!("{path}:{finding}"),
         None => format!("{path}: this is not a policy; run kube-audit-bootstrap apply"),
     };

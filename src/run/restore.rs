@@ -6,19 +6,21 @@ use anyhow::{Result, anyhow, bail};
 
 use super::{PolicySource, Run};
 use crate::change::Change;
-use crate::config::Config;
+use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::Reads;
-use crate::facts::backup::{Set, Why};
-use crate::facts::file::Text;
+use crate::facts::backup::{Action, Set, Why};
+use crate::facts::file::{Text, text_of};
+use crate::facts::way_back::{Goal, WayBack};
 use crate::node::kubelet::Kubelet;
 use crate::node::lock::Lock;
 use crate::node::root::Root;
 use crate::node::{backup, healing, hidden, in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::restart_for_policy;
+use crate::plan::left::{self, Sight};
 use crate::plan::obstacle::meet_back;
-use crate::plan::way_back::{self, Foreign, Present, Restore, keep_for_others, keep_referenced, tell_of_auditing};
+use crate::plan::way_back::{self, Around, Foreign, Present, Restore, keep_needed, tell_of_auditing};
 use crate::plan::{KubeadmCall, Occasion};
-use crate::wiring::Refusal;
+use crate::wiring::{Refusal, manifest};
 
 /// What to put back, and how.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ pub struct Restored {
 /// # Errors
 ///
 /// There is no such backup, or something else changed a file since: then nothing was put back. Or a change failed.
-pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Config) -> Result<Restored> {
+pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Result<Config>) -> Result<Restored> {
     let lock = match terms.dry_run {
         true => None,
         false => Some(Lock::take(root, terms.patience)?),
@@ -63,29 +65,37 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     if let Some(fault) = kubelet.as_ref().and_then(|kubelet| kubelet.fault.clone()) {
         told(anyhow!(fault));
     }
-    let known_path = kubelet::manifest_path(root, &configured()).map_err(told).ok();
+    let config = configured()
+        .map_err(|error| log::warn!("{error:#}; restore continues, with what the backups say about the manifest"))
+        .ok();
+    let known_path = match &config {
+        Some(config) => kubelet::manifest_path(root, config).map_err(told).ok(),
+        None => recorded_manifest(&restore::look(root, terms.id.as_deref())?),
+    };
     let is_known = known_path.is_some();
     let manifest_path = known_path.unwrap_or_else(kubelet::default_manifest_path);
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
     let back = restore::look(root, terms.id.as_deref())?;
-    let undoes_restore = back.sets.last().is_some_and(|set| set.why == Why::Restore);
+    let undoes_restore = back.sets.last().is_some_and(|set| set.why.is_restore());
     let read = root.text(&manifest_path).map_err(told);
     let present = match &read {
         Ok(Some(manifest)) if is_known => Present::Text(&manifest.text),
         Ok(None) if is_known => Present::Absent,
+        Ok(_) | Err(_) if config.is_none() && !is_known => Present::Unnamed,
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let beside = match kubelet.and_then(|kubelet| kubelet.reads(root, &manifest_path).ok()).unwrap_or_default() {
-        Reads::Directory => observe::beside(root, &manifest_path, manifest).map_err(told).unwrap_or_default(),
-        Reads::File | Reads::Not { .. } => Vec::new(),
+    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let around = Around {
+        beside: &beside(root, kubelet.as_ref(), &manifest_path, manifest),
+        kubeadm: &kubeadm_files(root, config.as_ref()),
+        real: &real,
     };
     let planned = |force: bool| {
         let mut restore = way_back::plan(&back, force);
-        keep_referenced(&mut restore, &manifest_path, present);
-        keep_for_others(&mut restore, &manifest_path, &beside);
+        keep_needed(&mut restore, &manifest_path, present, &around);
         tell_of_auditing(&back, &mut restore, &manifest_path, present);
         restore
     };
@@ -102,7 +112,9 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
     if let Err(refusal) = restart(root, &mut restore.changes, manifest) {
         restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
+    let starts = judge(root, &manifest_path, present, &restore.changes);
     let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
+    notes.extend(tell_of_start(root, terms, starts)?);
     let obstacles = obstacle::of_changes(root, &changes)?;
     let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
     notes.extend(stay.into_iter().map(|(_, note)| note));
@@ -112,30 +124,128 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Confi
         Ok(()) => {}
     }
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
-    let mut is_whole = gone.is_empty();
-    let backup = match terms.dry_run {
-        true => None,
+    let (backup, is_whole) = match terms.dry_run {
+        true => (None, gone.is_empty()),
         false => {
-            let executed = transaction::execute(root, &changes, &Why::Restore, SystemTime::now())?;
-            for (path, why) in executed.left {
-                changes.retain(|change| change.path() != path);
-                log::warn!("{path} stays: {why}");
-                is_whole = false;
-            }
-            forget_rollback(root, &manifest_path);
-            executed.backup
+            let (backup, is_done) = execute(root, &mut changes, &manifest_path)?;
+            (backup, is_done && gone.is_empty())
         }
     };
-    if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place(root, configured())) {
-        // The node is put back already.
-        if let Err(error) = healing::forget(root, id) {
-            log::warn!(
-                "{error:#}; the next boot changes nothing on this node until you run kube-audit-bootstrap apply"
-            );
-        }
+    let is_in_place = || config.is_some_and(|config| is_in_place(root, config));
+    if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place()) {
+        allow_boots(root, id);
     }
     notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some()));
     Ok(Restored { sets, changes, notes, backup, is_whole })
+}
+
+/// What is said of an API server that does not start after the restore.
+///
+/// # Errors
+///
+/// It would stop, and nobody asked for that.
+fn tell_of_start(root: &Root, terms: &RestoreTerms, starts: Result<(), Unstarted>) -> Result<Option<String>> {
+    let Err(Unstarted { is_new, why }) = starts else { return Ok(None) };
+    Ok(Some(match is_new {
+        false => format!("the API server does not start: {why}"),
+        // In an image, no API server stops now.
+        true if terms.force || !root.is_host() => format!("the API server will not start: {why}"),
+        true => {
+            let why = cannot_start(&root.program(), &why, terms.id.as_deref());
+            if !terms.dry_run {
+                bail!("nothing was put back: {why}");
+            }
+            format!("restore would put nothing back: {why}")
+        }
+    }))
+}
+
+/// Makes the changes: the ID of the backup, and whether all were made. Those that were not are taken out.
+fn execute(root: &Root, changes: &mut Vec<Change>, manifest_path: &str) -> Result<(Option<String>, bool)> {
+    let executed = transaction::execute(root, changes, &Why::Restore, SystemTime::now())?;
+    let is_done = executed.left.is_empty();
+    for (path, why) in executed.left {
+        changes.retain(|change| change.path() != path);
+        log::warn!("{path} stays: {why}");
+    }
+    forget_rollback(root, manifest_path);
+    Ok((executed.backup, is_done))
+}
+
+/// Lets boots and self-healing go on after the restore with the backup `id`. The node is put back already.
+fn allow_boots(root: &Root, id: &str) {
+    if let Err(error) = healing::forget(root, id) {
+        log::warn!(
+            "{error:#}; the next boot changes nothing on this node until you run kube-audit-bootstrap apply"
+        );
+    }
+}
+
+/// The path of the manifest that the runs of a way back changed.
+fn recorded_manifest(back: &WayBack) -> Option<String> {
+    let is_api_server = |bytes: &Vec<u8>| {
+        let pod = text_of(bytes).ok().and_then(|text| manifest::identify_pod(text).ok().flatten());
+        pod.is_some_and(|(_, runs)| runs)
+    };
+    let is_manifest = |goal: &&Goal| {
+        goal.record.action != Action::Moved
+            && goal.steps.iter().any(|step| step.before.iter().chain(&step.after).any(is_api_server))
+    };
+    back.goals.iter().find(is_manifest).map(|goal| goal.record.path.clone())
+}
+
+/// The kubeadm configuration files of the node. What can't be read must not prevent a way back.
+fn kubeadm_files(root: &Root, config: Option<&Config>) -> Vec<Text> {
+    let named = config.and_then(|config| config.kubeadm_configs.as_deref());
+    let default = || KUBEADM_CONFIGS.iter().map(|path| (*path).to_owned()).collect();
+    let paths = named.map_or_else(default, <[String]>::to_vec);
+    paths.iter().filter_map(|path| root.text(path).ok().flatten()).collect()
+}
+
+/// Why the API server does not start after a way back.
+pub(super) struct Unstarted {
+    /// Before the way back, nothing is known that would keep it from starting.
+    is_new: bool,
+    pub why: String,
+}
+
+/// Judges whether the API server starts after `changes`. `present`: the manifest before.
+pub(super) fn judge(root: &Root, path: &str, present: Present<'_>, changes: &[Change]) -> Result<(), Unstarted> {
+    let kind = |path: &str| root.stat(path).ok().flatten().map(|entry| entry.kind);
+    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let sight =
+        Sight { file: &|path| observe::named_file(root, path), kind: &kind, real: &real, live: root.is_host() };
+    let text = match way_back::written(changes, path) {
+        Some(text) => text,
+        None => present.text().map(str::to_owned),
+    };
+    let Some(text) = text else { return Ok(()) };
+    let after = left::faults(path, &text, changes, &sight);
+    if after.is_empty() {
+        return Ok(());
+    }
+    let starts_now = present.text().is_some_and(|text| left::faults(path, text, &[], &sight).is_empty());
+    Err(Unstarted { is_new: starts_now, why: after.join("; ") })
+}
+
+/// Why a restore that would stop the API server is refused. `id`: the backup that was named.
+fn cannot_start(program: &str, why: &str, id: Option<&str>) -> String {
+    let id = id.map(|id| format!(" {id}")).unwrap_or_default();
+    format!(
+        "with what would stand there then, the API server does not start: {why}; to put everything back all the same, run \
+         {program} restore{id} --force"
+    )
+}
+
+/// The other manifests that the kubelet reads. What can't be read must not prevent a way back.
+pub(super) fn beside(root: &Root, kubelet: Option<&Kubelet>, path: &str, manifest: Option<&Text>) -> Vec<Text> {
+    match kubelet.and_then(|kubelet| kubelet.reads(root, path).ok()).unwrap_or_default() {
+        Reads::Directory => observe::beside(root, path, manifest).unwrap_or_else(|error| {
+            log::warn!("{error:#}; the way back continues");
+            Vec::new()
+        }),
+        Reads::File | Reads::Elsewhere { .. } | Reads::Not { .. } => Vec::new(),
+    }
 }
 
 /// It is the restore now that decides what the cluster has, and not a rollback that is not finished.
@@ -230,6 +340,15 @@ fn is_in_place(root: &Root, config: Config) -> bool {
         policy: PolicySource::new(None),
     };
     run.survey().is_ok_and(|plan| plan.is_empty() && plan.refusal.is_none())
+}
+
+/// The IDs of the backups that can't be read, newest first.
+///
+/// # Errors
+///
+/// The directory of the backups can't be read.
+pub fn unreadable(root: &Root) -> Result<Vec<String>> {
+    backup::unreadable(root)
 }
 
 /// The backups, newest first, also those of interrupted runs.

@@ -6,13 +6,15 @@ use anyhow::Result;
 
 use super::{Run, Unplannable};
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::backup::{Set, Why};
+use crate::config::misuse::Misuse;
+use crate::facts::backup::Set;
 use crate::facts::file::text_of;
 use crate::facts::in_force::Away;
 use crate::facts::repairs::RepairHistory;
 use crate::facts::server::{Lost, Process};
 use crate::node::pod::Container;
-use crate::node::{apiserver, backup, healing, kubelet, observe, pending};
+use crate::node::root::stays_wrong;
+use crate::node::{apiserver, backup, healing, hidden, kubelet, observe, pending};
 use crate::plan::{LogStorage, Plan, Role, Step};
 use crate::wiring::manifest;
 
@@ -54,6 +56,10 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     run.config.cluster &= away.is_none();
     let mut plan = run.survey().or_else(|error| match error.downcast::<Unplannable>() {
         Ok(unplannable) => Ok(Plan::unread(unplannable.role, unplannable.why)),
+        // What is at one of the paths is wrong, and stays so.
+        Err(error) if stays_wrong(&error) && !error.is::<Misuse>() => {
+            Ok(Plan::unread(role_by_names(&run)?, format!("{error:#}")))
+        }
         Err(error) => Err(error),
     })?;
     if let Some(away) = away.as_ref().filter(|_| plan.role == Role::ControlPlane) {
@@ -80,6 +86,20 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
         judges: plan.role == Role::ControlPlane && root.is_host(),
         lost: asked.as_ref().and_then(apiserver::count_lost),
         plan,
+    })
+}
+
+/// The role of a node as its names let expect, where its files can't be read.
+fn role_by_names(run: &Run<'_>) -> Result<Role> {
+    let root = run.root;
+    let has_manifest = || -> Result<bool> {
+        let path = kubelet::manifest_path(root, &run.config)?;
+        Ok(hidden::is_hidden(root, &path)? || root.look(&path)?.is_some())
+    };
+    Ok(match () {
+        () if has_manifest().unwrap_or(true) || observe::is_certified(root)? => Role::ControlPlane,
+        () if observe::is_worker(root)? => Role::Worker,
+        () => Role::Image,
     })
 }
 
@@ -126,7 +146,7 @@ fn loses_settings(plan: &Plan) -> bool {
 /// The newest run of an `apply` that edited the cluster's kubeadm configuration.
 fn edit_of_cluster(backups: &[Set]) -> Option<String> {
     let edited =
-        |set: &&Set| set.why != Why::Restore && set.records.iter().any(|record| record.path == KUBEADM_CONFIG);
+        |set: &&Set| !set.why.is_restore() && set.records.iter().any(|record| record.path == KUBEADM_CONFIG);
     backups.iter().find(edited).map(|set| set.id.clone())
 }
 

@@ -80,10 +80,13 @@ fn in_shell_line(word: &str) -> bool {
         })
 }
 
-/// The variables of a container. `None` for a value that is not in the manifest.
-fn variables(container: &Node) -> BTreeMap<&str, Option<String>> {
+/// Variables by their names. `None` for a value that is not in the file.
+pub(super) type Variables<'n> = BTreeMap<&'n str, Option<String>>;
+
+/// The variables in a list such as `env` of a container.
+pub(super) fn variables(list: Option<&Node>) -> Variables<'_> {
     let mut variables = BTreeMap::new();
-    for variable in container.get("env").and_then(Node::items).unwrap_or_default() {
+    for variable in list.and_then(Node::items).unwrap_or_default() {
         let Some(name) = variable.get("name").and_then(Node::scalar) else { continue };
         let from = variable.get("valueFrom").filter(|from| !from.is_null());
         let value = variable.get("value").filter(|value| !value.is_null());
@@ -99,7 +102,7 @@ fn variables(container: &Node) -> BTreeMap<&str, Option<String>> {
 
 /// A text after the kubelet has put in the variables (`third_party/forked/golang/expansion`). `None` if one of them is
 /// not known.
-fn expand(text: &str, variables: &BTreeMap<&str, Option<String>>) -> Option<String> {
+pub(super) fn expand(text: &str, variables: &Variables<'_>) -> Option<String> {
     let mut expanded = String::new();
     let mut left = text;
     while let Some((before, after)) = left.split_once('$') {
@@ -124,7 +127,7 @@ fn expand(text: &str, variables: &BTreeMap<&str, Option<String>>) -> Option<Stri
 ///
 /// A word that the API server does not take, or a shell line that cannot be read surely.
 pub(super) fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
-    let variables = variables(container);
+    let variables = variables(container.get("env"));
     let mut words = Vec::new();
     for list in ["command", "args"] {
         let Some(node) = container.get(list).filter(|node| !node.is_null()) else {
@@ -176,6 +179,15 @@ pub(super) fn command_line(container: &Node) -> Result<CommandLine, Refusal> {
         (None, Some(at)) => {
             let reason = "another program starts the API server, and only that program knows whose words stand after \
                           `--`; write the path of kube-apiserver after it";
+            return Err(Refusal::new(words[at].node.position, reason));
+        }
+        // An audit flag that is added behind it would be its value.
+        (None, None) if let Some((at, Fault::NoValue)) = arguments.fault => {
+            let name = texts[at].split('=').next().unwrap_or_default();
+            let reason = format!(
+                "{name} is the last word, and may take the next one as its value; give it its value, or put it before \
+                 another word"
+            );
             return Err(Refusal::new(words[at].node.position, reason));
         }
         (None, None) => {}
@@ -300,6 +312,8 @@ mod tests {
             ("{command: [kube-apiserver, ^--=x]}", "is no flag"),
             ("{args: [--a=1, ^x]}", "takes flags alone"),
             ("{command: [/entry, --a=1, ^--]}", "whose words stand after `--`"),
+            ("{command: [/entry, --a=1, ^-v]}", "may take the next one as its value"),
+            ("{command: [/entry, ^--audit-log-path]}", "may take the next one as its value"),
             ("{command: [/entry, ^--, --audit-log-path=/a]}", "whose words stand after `--`"),
             ("{command: [sh, -c, ^\"kube-apiserver $X\"]}", "known only to the shell"),
             ("{command: [sh, -c, ^\"kube-apiserver --audit-log-path=$X\"]}", "the value of --audit-log-path"),

@@ -1,8 +1,11 @@
 //! Edits kubeadm configuration files: the audit settings in `ClusterConfiguration.apiServer`.
 
+use super::beside::Beside;
+use super::command::{expand, variables};
+use super::manifest::must_exist;
 use super::mounts::{
-    Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over, to_wired,
-    with_names,
+    Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over,
+    tell_of_unknown_paths, to_wired, with_names,
 };
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
@@ -75,6 +78,9 @@ pub struct KubeadmFile {
     pub version: Option<Version>,
     /// The directories of patches that the documents name.
     pub patches: Vec<NamedPatches>,
+    /// What patches give the API server beside this file. Whoever knows them sets it, and only where existing settings
+    /// stay; elsewhere the file has all settings itself.
+    pub beside: Beside,
     /// The keys that are there twice, of which kubeadm only warns.
     repeated: Vec<YamlFault>,
 }
@@ -89,6 +95,14 @@ const KINDS: &[&str] = &[
     "ResetConfiguration",
     "UpgradeConfiguration",
 ];
+
+impl KubeadmFile {
+    /// Where the file names the patches that `kubeadm init` applies.
+    pub fn place_of_patches(&self) -> Position {
+        let named = self.patches.iter().find(|named| named.user == PatchUser::Init);
+        named.map_or(Position::START, |named| named.position)
+    }
+}
 
 /// Which command of kubeadm applies the patches of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +155,20 @@ fn expect_spelled(root: &Node, api_version: &str, kind: &str) -> Result<(), Refu
             "apiVersion",
             format!("kubeadm ignores a document of {api_version}; did you mean {GROUP}/v1beta4?"),
         ),
+        None if is_group => match KINDS.iter().find(|known| begins_as(kind, known)) {
+            Some(known) => {
+                refused("kind", format!("kubeadm ignores a document of the kind {kind}; did you mean {known}?"))
+            }
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
+}
+
+/// Does a kind begin with the word that tells a known one from the others, as ClusterConfig does?
+fn begins_as(kind: &str, known: &str) -> bool {
+    let word = known.strip_suffix("Configuration").unwrap_or(known).to_lowercase();
+    kind.to_lowercase().starts_with(&word)
 }
 
 /// Reads a kubeadm configuration file.
@@ -163,6 +189,7 @@ pub fn read(text: &str, path: &str, reader: Reader) -> Result<KubeadmFile, Refus
         purpose: Purpose::Other,
         version: None,
         patches: Vec::new(),
+        beside: Beside::default(),
         repeated: Vec::new(),
     };
     let (mut init, mut join): (Option<String>, Option<bool>) = (None, None);
@@ -249,10 +276,14 @@ fn refuse_repeated(file: &KubeadmFile, repeated: &[YamlFault]) -> Result<(), Ref
         };
         of_edited.is_some_and(|node| has_key_at(node, fault.position)) || file.documents.iter().any(is_root)
     };
-    if let Some(fault) = repeated.iter().find(matters) {
-        return Err(Refusal::new(fault.position, fault.message.clone()));
-    }
-    Ok(())
+    repeated.iter().find(matters).map_or(Ok(()), |fault| Err(twice(fault)))
+}
+
+/// The refusal of a key that is there twice. kubeadm reads such a file twice: strictly, for a warning, and then so that
+/// the last one counts (`documentMapToInitConfiguration` of `app/util/config/initconfiguration.go`).
+fn twice(fault: &YamlFault) -> Refusal {
+    let what = fault.message.trim_end_matches("; remove one");
+    Refusal::new(fault.position, format!("{what}; kubeadm warns, and takes this one: remove the other one"))
 }
 
 /// Is there a key at this position in a node, or in what it holds?
@@ -263,12 +294,19 @@ fn has_key_at(node: &Node, position: Position) -> bool {
 }
 
 /// Refuses a document without a value, such as one of comments only: kubeadm reads the text between two `---` lines, or
-/// before the first one, as a document, unless it has no line at all (`YAMLReader`, and `SplitConfigDocuments`).
+/// before the first one, as a document, unless it has no line at all (`YAMLReader`, and `SplitConfigDocuments`). It
+/// stops at what follows `---` on its line.
 fn refuse_empty_documents(text: &str) -> Result<(), Refusal> {
     let (mut document, mut start) = (String::new(), 1);
     for (at, line) in text.lines().chain(["---"]).enumerate() {
-        let ends = line.strip_prefix("---").map(str::trim_start);
-        if !document.is_empty() && ends.is_some_and(|rest| rest.is_empty() || rest.starts_with('#')) {
+        let ends = line.strip_prefix("---").map(str::trim);
+        if let Some(rest) = ends.filter(|rest| !rest.is_empty() && !rest.starts_with('#')) {
+            return Err(Refusal::new(
+                Position { line: at + 1, column: line.find(rest).unwrap_or_default() + 1 },
+                "kubeadm refuses a file with words after `---` on its line; write them on the next line",
+            ));
+        }
+        if !document.is_empty() && ends.is_some() {
             let says_nothing = crate::yaml::parse_lenient(&document)
                 .is_ok_and(|(found, _)| found.iter().all(|document| document.root.is_null()));
             if says_nothing {
@@ -316,20 +354,25 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     };
     let shape = shape_of(api_version);
     let Some(cluster) = file.cluster else {
-        let flags = effective(wanted, &[]);
-        check(&flags, version, &|_| Position::START)?;
-        let api_server = New::map([
-            ("extraArgs", args_value(&wanted.flags, shape)),
-            (
-                "extraVolumes",
-                New::List(
-                    with_names(wanted_mounts(&flags, &flags::Flags::new(), wanted, &built_in(None)))
-                        .iter()
-                        .map(|(mount, name)| volume(mount, name))
-                        .collect(),
-                ),
-            ),
-        ]);
+        let beside = &file.beside;
+        let flags = effective(wanted, &beside.flags);
+        let place = file.place_of_patches();
+        check(&flags, version, &|_| place)?;
+        let before = flags::from_pairs(beside.flags.iter().cloned());
+        let mut present = built_in(None);
+        beside.join(&mut present);
+        let (mut missing, mut notes) = (Vec::new(), Vec::new());
+        for mount in wanted_mounts(&flags, &before, wanted, &present) {
+            let found = find_match(&mount, &present, wanted.existing, &mut notes, place)?;
+            if found == Match::Missing || found == Match::Served && beside.is_not_enough(&mount, &present) {
+                missing.push(mount);
+            }
+        }
+        tell_of_unknown_paths(&flags, &present, &|_| place, &mut notes)?;
+        let mut args = wanted.flags.clone();
+        args.retain(|(name, _)| !before.contains_key(name));
+        let volumes = with_names(missing).iter().map(|(mount, name)| volume(mount, name)).collect();
+        let api_server = New::map([("extraArgs", args_value(&args, shape)), ("extraVolumes", New::List(volumes))]);
         let pairs = vec![
             ("apiVersion".to_owned(), New::str(api_version)),
             ("kind".to_owned(), New::str("ClusterConfiguration")),
@@ -337,8 +380,8 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         ];
         let text = append_document(text, pairs)
             .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &[], &built_in(None))))?;
-        let mounts = mounts_in(&text, shape, wanted)?;
-        return Ok(to_wired(text, (&flags::Flags::new(), &[]), (&flags, &mounts), Vec::new()));
+        let mounts = mounts_in(&text, shape, wanted, beside)?;
+        return Ok(to_wired(text, (&before, &present), (&flags, &mounts), notes));
     };
     let root = &file.documents[cluster].root;
     // The API server then runs as a user whose number kubeadm chooses during init (`phases/controlplane/users.go`).
@@ -350,7 +393,7 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         return Err(Refusal::new(gate.position, reason));
     }
     expect_no_others(root)?;
-    let mut edits = KubeadmEdits::new(root, shape, wanted)?;
+    let mut edits = KubeadmEdits::new(root, shape, wanted, &file.beside)?;
     let flags = effective(wanted, &edits.present_flags);
     let api_server = root.get("apiServer").map_or(root.position, |node| node.position);
     check(&flags, version, &|flag| edits.flag_position(flag).unwrap_or(api_server))?;
@@ -366,6 +409,8 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
         }),
     );
     edits.mount(&flags, wanted, &mut notes)?;
+    let place = |flag: &str| edits.flag_position(flag).unwrap_or(api_server);
+    tell_of_unknown_paths(&flags, &edits.present_mounts, &place, &mut notes)?;
     let ops = edits.finish(root);
     let (present, mounts) = (edits.present_flags, edits.present_mounts);
     let before = flags::from_pairs(present.iter().cloned());
@@ -375,11 +420,11 @@ pub fn wire(text: &str, file: &KubeadmFile, wanted: &Wanted, version: Option<Ver
     }
     // What an edit does to the other keys can't be proved then.
     if let Some(fault) = file.repeated.first() {
-        return Err(Refusal::new(fault.position, fault.message.clone()));
+        return Err(twice(fault));
     }
     let edited = edit(text, &file.documents, cluster, &ops)
         .map_err(|refused| Refusal::from_edit(refused, by_hand(wanted, shape, &present, &mounts)))?;
-    let after = mounts_in(&edited, shape, wanted)?;
+    let after = mounts_in(&edited, shape, wanted, &file.beside)?;
     tell_left_over((&before, &mounts), (&flags, &after), &mut notes);
     references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
@@ -413,10 +458,10 @@ fn expect_no_others(root: &Node) -> Result<(), Refusal> {
 }
 
 /// The mounts of the API server in the text of a file.
-fn mounts_in(text: &str, shape: Shape, wanted: &Wanted) -> Result<Vec<Present>, Refusal> {
+fn mounts_in(text: &str, shape: Shape, wanted: &Wanted, beside: &Beside) -> Result<Vec<Present>, Refusal> {
     let file = read(text, "", Reader::Init)?;
     match file.cluster.map(|cluster| &file.documents[cluster].root) {
-        Some(root) => Ok(KubeadmEdits::new(root, shape, wanted)?.present_mounts),
+        Some(root) => Ok(KubeadmEdits::new(root, shape, wanted, beside)?.present_mounts),
         None => Ok(Vec::new()),
     }
 }
@@ -436,6 +481,7 @@ pub(super) fn built_in(cluster: Option<&Node>) -> Vec<Present> {
             host: Some(path),
             read_only: true,
             closed: true,
+            by_expression: false,
         }
     };
     VOLUMES.iter().filter(|(.., is_whole)| *is_whole != Some(true)).map(mount).collect()
@@ -453,10 +499,25 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
         return Ok(Verdict::default());
     };
     let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
-    let edits = KubeadmEdits::new(root, shape_of(api), &wanted)?;
+    let edits = KubeadmEdits::new(root, shape_of(api), &wanted, &file.beside)?;
     let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
     Ok(references::judge(&Container { flags, present, reader: FileUser::ROOT }, question))
+}
+
+/// The paths of the host without which the API server that kubeadm makes of a file does not start: the files that its
+/// audit flags name, and what it mounts with a type that must exist.
+///
+/// # Errors
+///
+/// kubeadm refuses the file.
+pub fn needed_paths(text: &str) -> Result<Vec<String>, Refusal> {
+    let question = Question { files: &Files::new(), path: "", keeps: true, installs: true, webhook: None };
+    let Verdict { opened, written, .. } = judge(text, &question)?;
+    // The API server makes its log.
+    let log = written.map(|log| log.host);
+    let opened = opened.into_iter().map(|opened| opened.on_host).filter(|path| Some(path) != log.as_ref());
+    Ok(opened.chain(must_exist(text)).collect())
 }
 
 /// Judges whether an API server finds the files that the settings alone name, where kubeadm's manifest has them.
@@ -471,6 +532,7 @@ pub fn judge_settings(wanted: &Wanted, question: &Question<'_>) -> Verdict {
             host: Some(mount.host),
             read_only: mount.read_only,
             closed: mount.read_only,
+            by_expression: false,
         });
     }
     references::judge(&Container { flags, present, reader: FileUser::ROOT }, question)
@@ -491,6 +553,7 @@ struct KubeadmEdits<'n> {
     shape: Shape,
     args: Option<&'n Node>,
     volumes: Option<&'n Node>,
+    beside: &'n Beside,
     present_flags: Vec<(String, String)>,
     present_mounts: Vec<Present>,
     sets: Vec<Op>,
@@ -503,7 +566,7 @@ fn path(steps: &[&str]) -> Vec<PathStep> {
 }
 
 impl<'n> KubeadmEdits<'n> {
-    fn new(root: &'n Node, shape: Shape, wanted: &Wanted) -> Result<Self, Refusal> {
+    fn new(root: &'n Node, shape: Shape, wanted: &Wanted, beside: &'n Beside) -> Result<Self, Refusal> {
         let refuse = |node: &Node, reason: String| Refusal {
             by_hand: Some(by_hand(wanted, shape, &[], &built_in(None))),
             ..Refusal::new(node.position, reason)
@@ -520,12 +583,15 @@ impl<'n> KubeadmEdits<'n> {
             shape,
             args,
             volumes,
+            beside,
             present_flags: Vec::new(),
             present_mounts: Vec::new(),
             sets: Vec::new(),
             new_flags: Vec::new(),
             new_volumes: Vec::new(),
         };
+        // kubeadm gives them to the container, and the kubelet puts them in.
+        let variables = variables(api_server.and_then(|node| node.get("extraEnvs")));
         for (name, value) in edits.args_pairs().map_err(|node| {
             let expected = match shape {
                 Shape::Map => "a mapping in v1beta3 and earlier",
@@ -546,7 +612,8 @@ impl<'n> KubeadmEdits<'n> {
                 return Err(Refusal::new(node.position, reason));
             }
             let value = value.and_then(Node::scalar).unwrap_or_default();
-            edits.present_flags.push((flags::normal(name), value.to_owned()));
+            let value = expand(value, &variables).unwrap_or_else(|| value.to_owned());
+            edits.present_flags.push((flags::normal(name), value));
         }
         // v1 can add a value to kubeadm's own one instead of replacing it, but every audit flag takes one value.
         for item in args.and_then(Node::items).unwrap_or_default() {
@@ -558,7 +625,16 @@ impl<'n> KubeadmEdits<'n> {
                 return Err(refuse(method, format!("--{name} takes one value; remove mergeMethod")));
             }
         }
-        if let Some(node) = volumes {
+        edits.read_volumes(&refuse)?;
+        edits.present_mounts.extend(built_in(Some(root)));
+        edits.present_flags.extend(beside.flags.iter().cloned());
+        beside.join(&mut edits.present_mounts);
+        Ok(edits)
+    }
+
+    /// Reads the mounts in `extraVolumes`.
+    fn read_volumes(&mut self, refuse: &dyn Fn(&Node, String) -> Refusal) -> Result<(), Refusal> {
+        if let Some(node) = self.volumes {
             let Some(items) = node.items() else {
                 return Err(refuse(node, "apiServer.extraVolumes must be a list".to_owned()));
             };
@@ -570,18 +646,18 @@ impl<'n> KubeadmEdits<'n> {
                         format!("two volumes have the name {name:?}, and kubeadm keeps only the last; rename one");
                     return Err(refuse(item, reason));
                 }
-                edits.present_mounts.push(Present {
+                self.present_mounts.push(Present {
                     position: item.position,
                     name: name.to_owned(),
                     container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
                     host: field("hostPath").filter(|path| !path.is_empty()).map(clean),
                     read_only: is_true(item, "readOnly"),
                     closed: is_true(item, "readOnly"),
+                    by_expression: false,
                 });
             }
         }
-        edits.present_mounts.extend(built_in(Some(root)));
-        Ok(edits)
+        Ok(())
     }
 
     /// The names and values in `extraArgs`.
@@ -615,7 +691,7 @@ impl<'n> KubeadmEdits<'n> {
     /// Sets and adds the flags that `extraArgs` lacks.
     fn set_flags(&mut self, wanted: &Wanted) {
         for (name, value, required) in wanted.values() {
-            let mut found = false;
+            let mut found = self.beside.flags.iter().any(|(other, _)| other == name);
             if let Some(args) = self.args {
                 match self.shape {
                     Shape::Map => {
@@ -683,7 +759,7 @@ impl<'n> KubeadmEdits<'n> {
         let log_flag = self.flag_position("audit-log-path").unwrap_or(Position::START);
         for mount in wanted_mounts(flags, &before, wanted, &self.present_mounts) {
             match find_match(&mount, &self.present_mounts, wanted.existing, notes, log_flag)? {
-                Match::Served => {}
+                Match::Served if !self.beside.is_not_enough(&mount, &self.present_mounts) => {}
                 // One of kubeadm's own mounts, which this file does not have.
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) if index >= items.len() => {}
                 Match::Same(index) | Match::Taken(index) | Match::Move(index) => {
@@ -692,7 +768,7 @@ impl<'n> KubeadmEdits<'n> {
                     self.set_field(items, index, "readOnly", New::Bool(mount.read_only));
                     self.set_field(items, index, "pathType", New::str(mount.kind));
                 }
-                Match::Missing => {
+                Match::Served | Match::Missing => {
                     let name = free_name(mount.name, &taken);
                     self.new_volumes.push(volume(&mount, &name));
                     taken.push(name);
@@ -782,8 +858,9 @@ fn volume(mount: &NeededMount, name: &str) -> New {
 }
 
 /// The settings for the ClusterConfiguration of Cluster API from its v1beta2 on. It has the form of kubeadm's v1beta4.
-pub fn settings(config: &Config) -> String {
-    by_hand(&Wanted::of(config, &Files::new()), Shape::List, &[], &built_in(None))
+/// `files`: what the kubeconfig of the webhook names, which is mounted, too.
+pub fn settings(config: &Config, files: &Files) -> String {
+    by_hand(&Wanted::of(config, files), Shape::List, &[], &built_in(None))
 }
 
 /// The settings as YAML, to add by hand: with the values of the flags that stay, and the mounts that are missing.
@@ -831,6 +908,28 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_the_container_are_put_into_kept_paths() {
+        for (value, path, expected) in [
+            ("value: /zz", "$(X)/a.log", Ok("/zz")),
+            ("valueFrom: {fieldRef: {fieldPath: spec.nodeName}}", "/zz/$(X)/a.log", Err("no mount shows /zz;")),
+            ("valueFrom: {fieldRef: {fieldPath: spec.nodeName}}", "$(X)/a.log", Err("is not an absolute path")),
+        ] {
+            let rest = format!(
+                "apiServer:\n  extraEnvs: [{{name: X, {value}}}]\n  extraArgs: [{{name: audit-log-path, value: {path}}}]\n"
+            );
+            let flags = [("audit-log-path", "/var/log/a/b.log")];
+            let found = wired("v1beta4", &rest, Existing::Keep, &flags).map_err(|refusal| refusal.reason);
+            match expected {
+                Ok(mount) => assert!(
+                    found.as_ref().is_ok_and(|text| text.contains(&format!("mountPath: {mount}\n"))),
+                    "{found:?}"
+                ),
+                Err(why) => assert!(found.as_ref().is_err_and(|found| found.contains(why)), "{found:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_document_without_a_value_is_refused_where_kubeadm_refuses_it() {
         let one = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
         let two = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n";
@@ -840,6 +939,9 @@ mod tests {
             (format!("---\n{one}---\n---\n{two}---\n"), None),
             (format!("--- # c\n{one}--- # d\n{two}--- # e\n"), None),
             (format!("{one}...\n---\n{two}..."), None),
+            // kubeadm stops at words on the line of a separator.
+            (format!("--- {{apiVersion: v1, kind: X}}\n---\n{one}"), Some(1)),
+            (format!("{one}--- {{apiVersion: v1, kind: X}}\n"), Some(3)),
             (String::new(), None),
             ("# c\n".to_owned(), Some(1)),
             (format!("# c\n---\n{one}"), Some(1)),
@@ -873,6 +975,8 @@ mod tests {
         ] {
             let file = read(&text, "", Reader::Unknown);
             assert_eq!(file.is_ok(), is_read, "{text} {file:?}");
+            let is_told = |why: &Refusal| why.reason.ends_with("takes this one: remove the other one");
+            assert!(file.as_ref().err().is_none_or(is_told), "{text} {file:?}");
             let wanted = Wanted {
                 flags: vec![("audit-log-maxage".to_owned(), "30".to_owned())],
                 off: Vec::new(),

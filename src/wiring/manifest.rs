@@ -1,16 +1,16 @@
 //! The static pod manifest of the API server.
 
-use super::command::{CommandLine, command_line, runs_api_server};
+use super::command::{Arg, CommandLine, command_line, runs_api_server};
 use super::mounts::{
-    Match, NeededMount, Place, Present, find_match, free_name, has_value, is_true, needed_mounts, place_of,
-    serves, tell_left_over, to_wired, with_names,
+    Match, NeededMount, Place, Present, find_match, free_name, has_value, is_known, is_true, needed_mounts,
+    place_of, serves, tell_left_over, tell_of_unknown_paths, to_wired, with_names,
 };
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::Existing;
-use crate::facts::file::FileUser;
+use crate::facts::file::{FileUser, Files};
 use crate::path::{clean, is_within, parent};
 use crate::yaml::edit::{New, Op, PathStep, edit};
 use crate::yaml::scalar::{Type, has_mark, resolve};
@@ -173,6 +173,12 @@ pub fn typed_volumes(text: &str) -> Vec<(Position, String, String)> {
     typed.collect()
 }
 
+/// The paths of volumes whose type says that something must be there already.
+pub(super) fn must_exist(text: &str) -> impl Iterator<Item = String> {
+    let typed = typed_volumes(text).into_iter().filter(|(.., kind)| !kind.ends_with("OrCreate"));
+    typed.map(|(_, path, _)| path)
+}
+
 /// The paths of the host that a pod mounts or, if it runs an API server, that its audit flags name. `None`: the text is no
 /// pod that can be read.
 pub fn host_paths(text: &str) -> Option<Vec<String>> {
@@ -183,6 +189,18 @@ pub fn host_paths(text: &str) -> Option<Vec<String>> {
     let mut paths: Vec<_> = volumes.iter().filter_map(path).collect();
     paths.extend(read_auditing(text).map(|auditing| auditing.referenced).unwrap_or_default());
     Some(paths)
+}
+
+/// The paths of the host without which the pod of an API server does not start: what its audit flags name, its log, and
+/// what it mounts with a type that must exist.
+///
+/// # Errors
+///
+/// The manifest cannot be read, or starts no API server.
+pub fn needed_paths(text: &str) -> Result<Vec<String>, Refusal> {
+    let question = Question { files: &Files::new(), path: "", keeps: true, installs: true, webhook: None };
+    let opened = judge(text, &question)?.on_host();
+    Ok(opened.into_iter().chain(must_exist(text)).collect())
 }
 
 /// What a manifest says about auditing.
@@ -208,15 +226,8 @@ pub struct Auditing {
 ///
 /// The manifest cannot be read, or starts no API server.
 pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
-    let manifest = read(text)?;
-    let root = &manifest.documents[0].root;
-    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
-    let Some(container) = containers.get(manifest.container) else {
-        return Ok(Auditing::default());
-    };
-    let CommandLine { args, words, .. } = command_line(container)?;
-    let flags = flags::from_pairs(args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)));
-    let present = mounts_of(&manifest);
+    let (CommandLine { args, words, .. }, present) = line_and_mounts(text)?;
+    let flags = flags_of(args);
     // Where no mount shows a file, somebody forgot the mount: nothing appears at that path of the host, and a proof that
     // looks there fails.
     let look_at = |path: &str| match place_of(&present, path) {
@@ -225,10 +236,52 @@ pub fn read_auditing(text: &str) -> Result<Auditing, Refusal> {
     };
     let referenced =
         needed_mounts(&flags, &Flags::new()).iter().filter_map(|mount| look_at(&mount.container)).collect();
-    let path = |flag: &str| flags.get(flag).filter(|path| path.starts_with('/')).and_then(|path| look_at(path));
+    let path = |flag: &str| flags.get(flag).filter(|path| is_known(path)).and_then(|path| look_at(path));
     let (log, policy) = (path("audit-log-path"), path("audit-policy-file"));
     let webhook = path("audit-webhook-config-file");
     Ok(Auditing { flags, words, referenced, log, policy, webhook })
+}
+
+/// The command line of the API server, and its mounts.
+fn line_and_mounts(text: &str) -> Result<(CommandLine, Vec<Present>), Refusal> {
+    let manifest = read(text)?;
+    let root = &manifest.documents[0].root;
+    let containers = root.at(&["spec", "containers"]).and_then(Node::items).unwrap_or_default();
+    let container = containers.get(manifest.container).unwrap_or(root);
+    Ok((command_line(container)?, mounts_of(&manifest)))
+}
+
+fn flags_of(args: Vec<Arg>) -> Flags {
+    flags::from_pairs(args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)))
+}
+
+/// The flags of the API server, each with the value that counts, and its mounts.
+///
+/// # Errors
+///
+/// As [`read_auditing`].
+pub(super) fn contents(text: &str) -> Result<(Flags, Vec<Present>), Refusal> {
+    line_and_mounts(text).map(|(line, present)| (flags_of(line.args), present))
+}
+
+/// A mount for a file that the flags name, whose mount point the container runtime cannot create, because the directory
+/// above is a mount in which it cannot, and which is of another place: the paths of both.
+pub(super) fn closed_off(text: &str, flags: &Flags) -> Option<(String, String)> {
+    let (_, present) = contents(text).ok()?;
+    let needed = needed_mounts(flags, &Flags::new());
+    let is_needed = |one: &Present| {
+        one.name.starts_with(references::FILES)
+            || needed
+                .iter()
+                .any(|mount| [mount.container.as_str(), mount.file()].contains(&one.container.as_str()))
+    };
+    present.iter().filter(|one| is_needed(one)).find_map(|one| {
+        let others: Vec<_> = present.iter().filter(|other| other.container != one.container).cloned().collect();
+        let (Place::Host(_, by) | Place::Pod(by)) = place_of(&others, &one.container) else { return None };
+        let above = by.container.clone();
+        let is_closed = by.closed && place_of(&others, &one.container).on_host() != one.host;
+        is_closed.then(|| (one.container.clone(), above))
+    })
 }
 
 /// Judges whether the API server finds the files that its flags name.
@@ -243,8 +296,7 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     let (Some(container), Some(spec)) = (containers.get(manifest.container), root.get("spec")) else {
         return Ok(Verdict::default());
     };
-    let args = command_line(container)?.args;
-    let flags = flags::from_pairs(args.into_iter().map(|arg| (flags::normal(&arg.written), arg.value)));
+    let flags = flags_of(command_line(container)?.args);
     let present = Lists::of(container, spec).present;
     let reader = reader(container, spec, manifest.run_as);
     Ok(references::judge(&Container { flags, present, reader }, question))
@@ -295,6 +347,7 @@ impl Lists {
                     position: node.position,
                     name: field("name").unwrap_or_default().to_owned(),
                     container: field("mountPath").filter(|path| !path.is_empty()).map(clean).unwrap_or_default(),
+                    by_expression: host.is_some() && field("subPathExpr").is_some_and(|path| !path.is_empty()),
                     host: host.filter(|_| field("subPathExpr").is_none_or(str::is_empty)),
                     read_only: is_true(node, "readOnly"),
                     // Volumes other than hostPath and emptyDir, such as a ConfigMap, are read-only.
@@ -371,6 +424,8 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     let log_flag = place_of_flag("audit-log-path");
     let before = flags::from_pairs(present.iter().cloned());
     edits.mount(&flags, &before, wanted, &mut notes, log_flag)?;
+    tell_of_unknown_paths(&flags, &mounts, &place_of_flag, &mut notes)?;
+    tell_of_second(containers, manifest.container, &mut notes);
     let ops = edits.finish();
     if ops.is_empty() {
         references::tell_left_over_files(&flags, wanted, &mounts, &mut notes);
@@ -383,6 +438,22 @@ pub fn wire(text: &str, manifest: &Manifest, wanted: &Wanted, version: Option<Ve
     references::tell_left_over_files(&flags, wanted, &after, &mut notes);
     tell_readers(manifest, (&before, &mounts), (&flags, &after), &mut notes);
     Ok(to_wired(edited, (&before, &mounts), (&flags, &after), notes))
+}
+
+/// A note about another container of the pod that runs an API server, too.
+fn tell_of_second(containers: &[Node], own: usize, notes: &mut Vec<String>) {
+    let name = |container: &Node| container.get("name").and_then(Node::scalar).unwrap_or_default().to_owned();
+    let mut others =
+        containers.iter().enumerate().filter(|(index, other)| *index != own && runs_api_server(other));
+    if let Some((_, other)) = others.next() {
+        notes.push(format!(
+            "{}: the container {:?} runs kube-apiserver, too, and does not get the audit settings: only the container \
+             {:?} does; start one API server in a pod",
+            other.position,
+            name(other),
+            name(&containers[own])
+        ));
+    }
 }
 
 /// Notes about other containers of the pod that have a mount of the directory where the log was: they read no new
@@ -726,6 +797,67 @@ mod tests {
 
     fn pod(container: &str) -> String {
         format!("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: a\n    {container}\n")
+    }
+
+    #[test]
+    fn what_only_the_kubelet_knows_of_a_kept_path_is_not_made_up() {
+        let mounted = "\n    volumeMounts: [{name: l, mountPath: /var/log/api}]\n  volumes: [{name: l, hostPath: {path: /data}}]";
+        for (env, path, rest, log, told) in [
+            (
+                "valueFrom: {fieldRef: {fieldPath: spec.nodeName}}",
+                "/var/log/api/$(NODE)/a.log",
+                mounted,
+                None,
+                "only the kubelet knows",
+            ),
+            (
+                "value: n1",
+                "/var/log/api/a.log",
+                mounted.replace("/var/log/api}", "/var/log/api, subPathExpr: $(NODE)}").as_str(),
+                None,
+                "at a path of the host that only the kubelet knows (subPathExpr), so this program cannot see it",
+            ),
+            ("value: n1", "/var/log/api/$(NODE)/a.log", mounted, Some("/data/n1/a.log"), ""),
+            (
+                "valueFrom: {fieldRef: {fieldPath: spec.nodeName}}",
+                "/var/log/x/$(NODE)/a.log",
+                mounted,
+                None,
+                "no mount shows /var/log/x;",
+            ),
+            (
+                "valueFrom: {fieldRef: {fieldPath: spec.nodeName}}",
+                "$(NODE)/a.log",
+                mounted,
+                None,
+                "is not an absolute path",
+            ),
+        ] {
+            let text = pod(&format!(
+                "command: [kube-apiserver, --audit-log-path={path}]\n    env: [{{name: NODE, {env}}}]{rest}"
+            ));
+            let config = Config { existing: Existing::Keep, ..Config::default() };
+            let wired = wire(&text, &read(&text).unwrap(), &Wanted::of(&config, &Files::new()), None);
+            let (found, words) = match wired {
+                Ok(wired) => (wired.log, wired.notes.join("; ")),
+                Err(refusal) => (None, refusal.reason),
+            };
+            assert_eq!(found.as_deref(), log, "{path}: {words}");
+            assert!(words.contains(told) && words.is_empty() == told.is_empty(), "{path}: {words}");
+            assert_eq!(read_auditing(&text).unwrap().log.is_some(), log.is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_second_api_server_of_the_pod_is_told() {
+        for (second, is_told) in [("kube-apiserver", true), ("sleep", false)] {
+            let text =
+                pod(&format!("command: [kube-apiserver, --v=2]\n  - name: b\n    command: [{second}, --v=2]"));
+            let wanted = Wanted::of(&Config::default(), &Files::new());
+            let notes = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap().notes.join("; ");
+            let words = "7:5: the container \"b\" runs kube-apiserver, too";
+            assert!(notes.contains(words) == is_told && notes.is_empty() != is_told, "{notes}");
+        }
     }
 
     #[test]

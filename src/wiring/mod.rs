@@ -7,8 +7,10 @@
 //! * [`kubeadm`] edits the kubeadm configuration, [`manifest`] the manifest; [`patch`] writes the settings as a patch
 //!   for kubeadm, and [`patches`] judges the manifest that kubeadm makes with patches.
 //!   [`mark`] makes the kubelet restart a pod whose policy changes.
+//! * `beside` is what patches give the API server beside the kubeadm configuration.
 //! * `command` reads the words that start the API server; [`pod`] says whether the kubelet runs a manifest.
 
+mod beside;
 mod command;
 #[cfg(test)]
 mod differential;
@@ -24,4 +26,5 @@ mod property;
 pub mod references;
 mod settings;
 
+pub use beside::Beside;
 pub use settings::{Refusal, Replaced, Wanted, Wired};

@@ -52,7 +52,7 @@ impl NeededMount {
 /// edit.
 pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     let mount = |name, flag: &str, of: fn(&str) -> &str, read_only, kind| {
-        let file = |flags: &Flags| flags.get(flag).filter(|path| path.starts_with('/')).map(|path| clean(path));
+        let file = |flags: &Flags| flags.get(flag).filter(|path| is_known(path)).map(|path| clean(path));
         let opened = file(flags)?;
         let path = of(&opened).to_owned();
         let known = file(before).map(|old| of(&old).to_owned());
@@ -76,6 +76,43 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
     .collect()
 }
 
+/// Is a flag's value a path, and does this program know it? What the kubelet puts in for a variable, it does not know.
+pub(super) fn is_known(path: &str) -> bool {
+    path.starts_with('/') && !path.contains("$(")
+}
+
+/// What a person must know of paths that stay, and of which only the kubelet knows a part. `flag_at`: where a flag is.
+///
+/// # Errors
+///
+/// No mount shows such a path, so its file is in the container alone.
+pub(super) fn tell_of_unknown_paths(
+    flags: &Flags,
+    present: &[Present],
+    flag_at: &dyn Fn(&str) -> Position,
+    notes: &mut Vec<String>,
+) -> Result<(), Refusal> {
+    for flag in ["audit-policy-file", "audit-log-path"] {
+        let Some(path) = flags.get(flag).filter(|path| path.starts_with('/') && !is_known(path)) else { continue };
+        let fixed = path.split("$(").next().unwrap_or_default();
+        let directory = &fixed[..=fixed.rfind('/').unwrap_or_default()];
+        let position = flag_at(flag);
+        if place_of(present, directory) == Place::Image {
+            let reason = format!(
+                "--{flag} stays, only the kubelet knows the whole path {path:?}, and no mount shows {}; write the path \
+                 without a variable, mount that directory, or remove `existing: keep`",
+                clean(directory)
+            );
+            return Err(Refusal::new(position, reason));
+        }
+        notes.push(format!(
+            "{position}: --{flag} stays, and only the kubelet knows the whole path {path:?}, so this program does not \
+             look after its file; to let it, write the path without a variable"
+        ));
+    }
+    Ok(())
+}
+
 /// A mount that a file has.
 #[derive(Clone, Debug)]
 pub(super) struct Present {
@@ -87,6 +124,18 @@ pub(super) struct Present {
     pub read_only: bool,
     /// The container runtime cannot create a mount point in it.
     pub closed: bool,
+    /// It shows a directory of the host by an expression (`subPathExpr`).
+    pub by_expression: bool,
+}
+
+impl Present {
+    /// Where the mount shows its files, if `host` is not known.
+    pub fn elsewhere(&self) -> &'static str {
+        match self.by_expression {
+            true => "at a path of the host that only the kubelet knows (subPathExpr)",
+            false => "in a volume that is not a directory of the host",
+        }
+    }
 }
 
 /// Where a path of the API server's container lies.
@@ -253,14 +302,18 @@ fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Resu
             parent(host)
         ));
     }
-    if let Place::Pod(_) = place {
-        let what = match mount.read_only {
-            true => "this program cannot see it, and neither checks nor installs it",
-            false => "its events are lost with the pod, at each change of the manifest",
+    if let Place::Pod(by) = place {
+        let what = match (mount.read_only, by.by_expression) {
+            (true, _) => "this program cannot see it, and neither checks nor installs it",
+            (false, true) => {
+                "this program cannot see it, and neither closes its directory nor looks after its space"
+            }
+            (false, false) => "its events are lost with the pod, at each change of the manifest",
         };
         notes.push(format!(
-            "{position}: {file} is in a volume that is not a directory of the host, so {what}; mount a directory of \
-             the host there (hostPath), or remove `existing: keep`"
+            "{position}: {file} is {}, so {what}; mount a directory of the host there (hostPath), or remove `existing: \
+             keep`",
+            by.elsewhere()
         ));
     }
     Ok(())
@@ -376,7 +429,7 @@ pub(super) fn to_wired(
         ));
     }
     let on_host = |flag: &str| {
-        let path = flags.get(flag).filter(|path| path.starts_with('/'))?;
+        let path = flags.get(flag).filter(|path| is_known(path))?;
         place_of(present, path).on_host()
     };
     let (policy, log) = (on_host("audit-policy-file"), on_host("audit-log-path"));
@@ -420,6 +473,7 @@ mod tests {
                 host: Some((*host).to_owned()).filter(|host| !host.is_empty()),
                 read_only: *read_only,
                 closed: *read_only,
+                by_expression: false,
             })
             .collect()
     }

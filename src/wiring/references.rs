@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mounts::{NeededMount, Place, Present, needed_mounts, place_of};
+use super::mounts::{NeededMount, Place, Present, is_known, needed_mounts, place_of};
 use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};
@@ -51,6 +51,14 @@ pub struct Verdict {
     pub opened: Vec<Opened>,
     /// The log.
     pub written: Option<Written>,
+}
+
+impl Verdict {
+    /// The paths of the host that the API server opens: the files, and the directory of the log.
+    pub(super) fn on_host(self) -> Vec<String> {
+        let log = self.written.map(|log| parent(&log.host).to_owned());
+        self.opened.into_iter().map(|opened| opened.on_host).chain(log).collect()
+    }
 }
 
 /// A container, as far as it matters which files the API server finds in it.
@@ -104,7 +112,11 @@ pub(super) fn wanted_mounts(
 ) -> Vec<NeededMount> {
     let webhook = wanted.flags.iter().any(|(name, _)| name == "audit-webhook-config-file");
     let mut mounts = needed_mounts(flags, before);
-    mounts.retain(|mount| webhook || mount.name != "audit-webhook");
+    mounts.retain(|mount| {
+        // A file that a mount shows already stays there, as the other settings do.
+        let stays = || wanted.existing == Existing::Keep && !needs_mount(present, &wanted.files, &mount.container);
+        mount.name != "audit-webhook" || webhook && !stays()
+    });
     mounts.extend(webhook_mounts(flags, wanted, present));
     mounts
 }
@@ -139,7 +151,8 @@ fn webhook_mounts(flags: &Flags, wanted: &Wanted, present: &[Present]) -> Vec<Ne
         }
     };
     let mut mounts = Vec::new();
-    let host = if is_ours || needs_mount(present, files, &path) {
+    let is_moved = is_ours && wanted.existing == Existing::Replace;
+    let host = if is_moved || needs_mount(present, files, &path) {
         // `wanted_mounts` has the mount of a webhook that is ours.
         if !is_ours {
             mounts.push(mount("audit-webhook", &path, "File"));
@@ -224,15 +237,17 @@ pub struct Question<'a> {
     pub path: &'a str,
     /// The existing policy stays.
     pub keeps: bool,
+    /// A policy that is missing is installed.
+    pub installs: bool,
     /// Where the configuration names the webhook, if it does.
     pub webhook: Option<&'a str>,
 }
 
 /// Judges what an API server meets in its container.
 pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
-    let Question { files, path: origin, keeps, webhook } = *question;
+    let Question { files, path: origin, keeps, installs, webhook } = *question;
     let mut judge = Judge { container, files, verdict: Verdict::default(), gets_owner: false };
-    let file = |flag: &str| container.flags.get(flag).filter(|path| path.starts_with('/'));
+    let file = |flag: &str| container.flags.get(flag).filter(|path| is_known(path));
     // The log need not exist.
     for path in ["audit-policy-file", "audit-log-path"].into_iter().filter_map(file) {
         judge.remember(path);
@@ -247,9 +262,11 @@ pub(super) fn judge(container: &Container, question: &Question<'_>) -> Verdict {
         })
     });
     if let Some(policy) = file("audit-policy-file") {
-        // A policy that is missing is installed, and one that does not stay gets its owner.
+        // One that does not stay gets its owner.
         judge.gets_owner = !keeps;
-        judge.open(policy, &format!("{origin}: --audit-policy-file"), false);
+        // An image may have a policy of its own, which no mount shows.
+        let is_needed = !installs && mount_of(&container.present, policy).is_some();
+        judge.open(policy, &format!("{origin}: --audit-policy-file"), is_needed);
         judge.gets_owner = false;
     }
     if let Some(path) = webhook_of(&container.flags) {
@@ -290,7 +307,7 @@ impl<'j> Judge<'j> {
     }
 
     fn tell(&mut self, host: &str, findings: &[Finding]) {
-        for Finding { position, severity, message } in findings {
+        for Finding { position, severity, message, .. } in findings {
             match severity {
                 Severity::Error => self.verdict.faults.push(format!(
                     "{host}:{position}: {message}; with this kubeconfig of the audit webhook, the API server does not \
@@ -330,8 +347,9 @@ impl<'j> Judge<'j> {
         };
         let Some(host) = place_of(present, path).on_host() else {
             self.verdict.warnings.push(format!(
-                "{what}: {path} is in a volume that is no directory of the host, so this program can't look at it; \
-                 the API server does not start without the file; make sure that it is there"
+                "{what}: {path} is {}, so this program can't look at it; the API server does not start without the file; \
+                 make sure that it is there",
+                mount.elsewhere()
             ));
             return None;
         };
@@ -481,6 +499,25 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_that_a_mount_shows_stays_where_existing_settings_stay() {
+        let (there, here) = (plain("/data/w", KUBECONFIG), plain("/c/w", KUBECONFIG));
+        let known = |files: &[(String, Seen)]| files.iter().cloned().collect::<Files>();
+        for (existing, files, is_mounted) in [
+            (Existing::Keep, known(&[there.clone(), missing("/c/w")]), false),
+            (Existing::Keep, known(&[there.clone(), here.clone()]), false),
+            (Existing::Keep, known(&[missing("/data/w"), here.clone()]), true),
+            (Existing::Replace, known(&[there, here]), true),
+        ] {
+            let text = pod("audit-policy-file=/p", "/p=/p /c=/data", "");
+            let flags = words("audit-policy-file=/p audit-webhook-config-file=/c/w");
+            let wanted = Wanted { flags, off: Vec::new(), existing, files };
+            let wired = manifest::wire(&text, &manifest::read(&text).unwrap(), &wanted, None).unwrap();
+            let mounts = wired.text.split("volumeMounts:").nth(1).unwrap();
+            assert_eq!(mounts.contains("mountPath: /c/w\n"), is_mounted, "{existing:?}: {mounts}");
+        }
+    }
+
+    #[test]
     fn a_webhook_is_followed_to_the_files_that_the_api_server_finds() {
         let files = |entries: &[(String, Seen)]| entries.iter().cloned().collect::<Files>();
         let both = &[plain("/w", KUBECONFIG), plain("/t/token", "t")];
@@ -531,7 +568,7 @@ mod tests {
                 "tokenFile is /c/token (/h/token on the host), which does not exist",
             ),
         ] {
-            let question = Question { files: &files, path: "/m", keeps: false, webhook: None };
+            let question = Question { files: &files, path: "/m", keeps: false, installs: true, webhook: None };
             let verdict = manifest::judge(&pod(flags, mounts, ""), &question).unwrap();
             let found = [verdict.faults, verdict.missing].concat();
             assert_eq!(found.is_empty(), fault.is_empty(), "{flags} {mounts}: {found:?}");
@@ -565,7 +602,7 @@ mod tests {
         ] {
             let directories = [("/", 0o700), ("/d", 0o755), ("/d/e", directory)];
             let seen: Files = [file("/d/e/p", "x", mode, "/d/e/p", &directories, &[])].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
+            let question = Question { files: &seen, path: "/m", keeps: true, installs: true, webhook: None };
             let verdict = manifest::judge(&pod(flags, mount, lines), &question).unwrap();
             assert_eq!(verdict.faults.is_empty(), is_right, "{lines} {mount} {mode:o} {directory:o}: {verdict:?}");
         }
@@ -577,7 +614,7 @@ mod tests {
                 file.snapshot.attributes.uid = uid;
             }
             let seen: Files = [(path, seen)].into_iter().collect();
-            let question = Question { files: &seen, path: "/m", keeps: true, webhook: None };
+            let question = Question { files: &seen, path: "/m", keeps: true, installs: true, webhook: None };
             assert_eq!(manifest::judge(&dropped, &question).unwrap().faults.is_empty(), is_right, "{uid}");
         }
     }
@@ -598,6 +635,7 @@ mod tests {
             host: Some(host.to_owned()),
             read_only: true,
             closed: true,
+            by_expression: false,
         };
         for (a, present, expected) in [
             (beside(&["a", "b", "conf"], "/k/w/a"), vec![], "/k/w /t/token"),

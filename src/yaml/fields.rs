@@ -14,21 +14,48 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// What stands before the message of a finding.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        }
+    }
+}
+
+/// What the decoder itself finds wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A field that is not known.
+    Field,
+    /// A value of another type.
+    Type,
+    /// A value of a template that nobody filled in.
+    Template,
+}
+
 /// What is wrong at a position in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub position: Position,
+    /// The byte offset after the text that it is about, if the decoder itself found it.
+    pub end: Option<usize>,
+    pub fault: Option<Fault>,
     pub severity: Severity,
     pub message: String,
 }
 
+impl Finding {
+    /// A finding of a caller of the decoder.
+    pub fn new(position: Position, severity: Severity, message: impl Into<String>) -> Finding {
+        Finding { position, end: None, fault: None, severity, message: message.into() }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "",
-            Severity::Warning => "warning: ",
-        };
-        write!(f, "{}: {severity}{}", self.position, self.message)
+        write!(f, "{}: {}{}", self.position, self.severity.prefix(), self.message)
     }
 }
 
@@ -43,12 +70,18 @@ pub struct Decoder {
 impl Decoder {
     /// Adds an error at a position.
     pub fn error(&mut self, position: Position, message: impl Into<String>) {
-        self.findings.push(Finding { position, severity: Severity::Error, message: message.into() });
+        self.findings.push(Finding::new(position, Severity::Error, message));
     }
 
     /// Adds a warning at a position.
     pub fn warning(&mut self, position: Position, message: impl Into<String>) {
-        self.findings.push(Finding { position, severity: Severity::Warning, message: message.into() });
+        self.findings.push(Finding::new(position, Severity::Warning, message));
+    }
+
+    fn fault(&mut self, fault: Fault, node: &Node, message: String) {
+        let (end, fault) = (Some(node.end), Some(fault));
+        let found = Finding::new(node.position, Severity::Error, message);
+        self.findings.push(Finding { end, fault, ..found });
     }
 
     /// The position of the value at a path such as `log.maxAge`, or else of a value beside it. `None` if neither was
@@ -56,9 +89,13 @@ impl Decoder {
     pub fn position(&self, path: &str) -> Option<Position> {
         let beside = path.rsplit_once('.').map_or(path, |(parent, _)| parent);
         let find = |wanted: &dyn Fn(&str) -> bool| self.positions.iter().find(|(known, _)| wanted(known));
-        find(&|known| known == path)
-            .or_else(|| find(&|known| known.strip_prefix(beside).is_some_and(|rest| rest.starts_with('.'))))
-            .map(|(_, position)| *position)
+        let beside = || find(&|known| known.strip_prefix(beside).is_some_and(|rest| rest.starts_with('.')));
+        self.own_position(path).or_else(|| beside().map(|(_, position)| *position))
+    }
+
+    /// The position of the value at this path alone.
+    pub fn own_position(&self, path: &str) -> Option<Position> {
+        self.positions.iter().find(|(known, _)| known == path).map(|(_, position)| *position)
     }
 
     /// Whether any finding is an error.
@@ -72,6 +109,8 @@ impl Decoder {
         if node.pairs().is_none() {
             if !node.is_null() {
                 self.wrong_type(node, path, "a mapping of fields");
+                let example = known.first().copied().unwrap_or_default();
+                self.advise(&format!("write it as {{{example}: ...}}"));
             }
             return Vec::new();
         }
@@ -84,9 +123,11 @@ impl Decoder {
                         Some(likely) => format!("did you mean {likely:?}?"),
                         None => format!("the known fields are {}", known.join(", ")),
                     };
-                    self.error(key.position, format!("unknown field {:?}; {hint}", join(path, name)));
+                    self.fault(Fault::Field, key, format!("unknown field {:?}; {hint}", join(path, name)));
                 }
-                None => self.error(key.position, format!("a field's name in {} must be a word", named(path))),
+                None => {
+                    self.fault(Fault::Type, key, format!("a field's name in {} must be a word", named(path)));
+                }
             }
         }
         fields
@@ -99,6 +140,9 @@ impl Decoder {
             None => {
                 if !node.is_null() {
                     self.wrong_type(node, path, "a list");
+                    if let Some(text) = node.scalar() {
+                        self.advise(&format!("write [{}]", brief_plain(text)));
+                    }
                 }
                 &[]
             }
@@ -122,14 +166,12 @@ impl Decoder {
             }
             other => {
                 let text = node.scalar().unwrap_or_default();
-                self.error(
-                    node.position,
-                    format!(
-                        "{} must be a string, but {text} is {} in YAML; put it in quotes",
-                        named(path),
-                        other.name()
-                    ),
+                let message = format!(
+                    "{} must be a string, but {text} is {} in YAML; put it in quotes",
+                    named(path),
+                    other.name()
                 );
+                self.fault(Fault::Type, node, message);
                 None
             }
         }
@@ -160,8 +202,21 @@ impl Decoder {
             }),
             _ => {
                 self.wrong_type(node, path, "a whole number");
+                // 100M, 30d: the unit is that of the field.
+                let text = node.scalar().unwrap_or_default();
+                let digits = &text[..text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())];
+                if decimal(digits).is_some() {
+                    self.advise(&format!("write {digits}"));
+                }
                 None
             }
+        }
+    }
+
+    /// Adds what to type to the error that was added last, unless that says what to do.
+    fn advise(&mut self, what: &str) {
+        if let Some(last) = self.findings.last_mut().filter(|last| !last.message.contains(';')) {
+            last.message = format!("{}; {what}", last.message);
         }
     }
 
@@ -169,7 +224,7 @@ impl Decoder {
     pub fn wrong_type(&mut self, node: &Node, path: &str, expected: &str) {
         if is_placeholder(node) {
             let message = format!("{} is a placeholder of a template; fill it in", named(path));
-            return self.error(node.position, message);
+            return self.fault(Fault::Template, node, message);
         }
         let found = match resolve(node) {
             Type::Collection if node.items().is_some() => "a list".to_owned(),
@@ -180,7 +235,7 @@ impl Decoder {
                 Some(text) => format!("{} ({})", other.name(), brief(text)),
             },
         };
-        self.error(node.position, format!("{} must be {expected}, not {found}", named(path)));
+        self.fault(Fault::Type, node, format!("{} must be {expected}, not {found}", named(path)));
     }
 }
 
@@ -202,6 +257,12 @@ pub fn join(path: &str, name: &str) -> String {
 
 fn named(path: &str) -> &str {
     if path.is_empty() { "the document" } else { path }
+}
+
+/// A text as an item of an example: cut as by [`brief`], and in quotes only if it needs them.
+fn brief_plain(text: &str) -> String {
+    let is_plain = text.len() <= 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if is_plain { text.to_owned() } else { brief(text) }
 }
 
 /// A text for an error message: in quotes, and cut after 60 characters.
@@ -301,7 +362,9 @@ mod tests {
             ("0644", Err(format!("1:1: {digits}0644"))),
             ("-01", Err(format!("1:1: {digits}-01"))),
             ("1_000", Err(format!("1:1: {digits}1_000"))),
-            ("1.5", Err("1:1: n must be a whole number, not 1.5".to_owned())),
+            ("1.5", Err("1:1: n must be a whole number, not 1.5; write 1".to_owned())),
+            ("100M", Err("1:1: n must be a whole number, not a string (\"100M\"); write 100".to_owned())),
+            ("x", Err("1:1: n must be a whole number, not a string (\"x\")".to_owned())),
             ("[]", Err("1:1: n must be a whole number, not a list".to_owned())),
         ] {
             let mut decoder = Decoder::default();

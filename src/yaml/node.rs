@@ -36,6 +36,16 @@ pub struct YamlFault {
     pub message: String,
 }
 
+impl YamlFault {
+    /// Does every YAML reader stop here? This program also refuses what others read.
+    pub fn is_syntax(&self) -> bool {
+        self.message.starts_with(NOT_YAML)
+    }
+}
+
+/// How the message of a text begins that is not YAML at all.
+pub(super) const NOT_YAML: &str = "not YAML:";
+
 impl fmt::Display for YamlFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.position, self.message)

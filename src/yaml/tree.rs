@@ -11,7 +11,7 @@ use std::slice;
 
 use libyaml_rs as sys;
 
-use super::node::{Document, Node, NodeKind, Position, Style, YamlFault, position_at};
+use super::node::{Document, NOT_YAML, Node, NodeKind, Position, Style, YamlFault, position_at};
 use super::scalar::{MARKS, tag_fault};
 
 /// The largest text that is read, in bytes. The API server limits a ConfigMap, where a kubeadm configuration is
@@ -296,6 +296,10 @@ fn check_key(key: &Node, known: &mut HashMap<String, Position>) -> Result<Option
     Ok(None)
 }
 
+/// The end of each fault's message that a template causes, and of each that tabs cause.
+pub const IS_TEMPLATE: &str = "if this is a template, fill it in";
+pub const HAS_TABS: &str = "indent with spaces instead of tabs";
+
 /// What to do about a text that is no YAML at a position. libyaml's own words name neither tabs nor templates, which
 /// are what people mostly have there.
 fn advice(text: &str, position: Position) -> &'static str {
@@ -304,12 +308,15 @@ fn advice(text: &str, position: Position) -> &'static str {
     let is_template = |line: &str| MARKS.iter().any(|mark| line.contains(mark));
     // A comment of a template is the start of a mapping, which ends elsewhere.
     let is_comment = |line: &str| line.trim_start().starts_with("{#");
+    // git writes these around both sides of a conflict.
+    let is_conflict = |line: &str| ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark));
     match () {
-        () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => {
-            "if this is a template, fill it in"
+        () if text.lines().any(is_conflict) => {
+            "the file has the marks of a conflict of git (<<<<<<<, =======, >>>>>>>): choose one of the sides, and remove them"
         }
-        () if lines.clone().any(is_indented) => "indent with spaces instead of tabs",
-        () => "correct what is here, or put it in quotes",
+        () if lines.clone().any(is_template) || text.lines().take(position.line).any(is_comment) => IS_TEMPLATE,
+        () if lines.clone().any(is_indented) => HAS_TABS,
+        () => "correct what is here or its indentation, or put it in quotes",
     }
 }
 
@@ -434,7 +441,7 @@ impl<'t> ParserEvents<'t> {
         };
         let context = if context.is_empty() { context } else { format!(" ({context})") };
         let advice = advice(self.text, mark);
-        YamlFault { position: mark, message: format!("not YAML: {problem}{context}; {advice}") }
+        YamlFault { position: mark, message: format!("{NOT_YAML} {problem}{context}; {advice}") }
     }
 }
 
@@ -571,7 +578,11 @@ mod tests {
             (r#"a: "\/""#, r"1:4: Kubernetes doesn't know the escape \/"),
             ("a: [!!str, b]\n", "1:5: Kubernetes reads the comma as a part of the tag"),
             ("a: !!str &x, b\n", "1:12: not YAML: did not find expected key"),
-            ("a: b: c\n", "; correct what is here, or put it in quotes"),
+            ("a: b: c\n", "; correct what is here or its indentation, or put it in quotes"),
+            (
+                "a: b\n<<<<<<< HEAD\nc: d\n=======\nc: e\n>>>>>>> main\n",
+                "; the file has the marks of a conflict of git",
+            ),
             ("a:\n\tb: c\n", "; indent with spaces instead of tabs"),
             ("a: b\n\tc: d\n", "; indent with spaces instead of tabs"),
             ("a: b\n{% if c %}\n", "; if this is a template, fill it in"),

@@ -106,6 +106,11 @@ impl Sides<'_> {
         let (old, new, found) = (names(&before), names(&after), names(&present));
         let place = |names: &[String], name: &String| names.iter().position(|other| other == name);
         let (mut inner, mut gone) = (Vec::new(), Vec::new());
+        // An item that the edit gave another name, such as a mount with another path, is at the same place.
+        let renamed = |at: usize| {
+            let before = old.get(at).filter(|before| !new.contains(before))?;
+            (!old.contains(&new[at])).then_some(before)
+        };
         for (at, name) in new.iter().enumerate() {
             let is_single = |names: &[String]| names.iter().filter(|other| *other == name).count() <= 1;
             if !(is_single(&old) && is_single(&new) && is_single(&found)) {
@@ -122,7 +127,7 @@ impl Sides<'_> {
                 return Err(refused(now, &format!("{name} is here more than once")));
             }
             let Some(index) = place(&found, name) else { continue };
-            let previous = place(&old, name).map(|at| &before[at]);
+            let previous = place(&old, name).or(renamed(at).and(Some(at))).map(|at| &before[at]);
             let step = PathStep::from(index);
             let sides = Sides { previous, written: &after[at] };
             match sides.compare(&present[index], &[path, slice::from_ref(&step)].concat(), &mut inner)? {
@@ -130,7 +135,8 @@ impl Sides<'_> {
                 Rest::Nothing => gone.push(step),
             }
         }
-        self.check_removed(now, old, &new)?;
+        let kept: Vec<_> = (0..new.len()).filter_map(renamed).chain(&new).cloned().collect();
+        self.check_removed(now, old, &kept)?;
         Ok(self.end(path, (inner, gone), present.len(), ops))
     }
 
@@ -298,6 +304,13 @@ mod tests {
                 "- {name: c}\n- {name: b}\n- {name: a, on: false}\n",
                 "- {name: c}\n- {name: a, on: true}\n",
             ),
+            // The edit gave an item another name.
+            (
+                "a:\n- mountPath: /l\n  name: l # log\n- mountPath: /p\n",
+                "a:\n- mountPath: /k\n  name: l # log\n- mountPath: /p\n- mountPath: /n\n",
+                "a:\n- mountPath: /x\n- mountPath: /p\n- mountPath: /k\n  name: l # log\n- mountPath: /n\n",
+                "a:\n- mountPath: /x\n- mountPath: /p\n- mountPath: /l\n  name: l # log\n",
+            ),
             ("a: 1\n---\nb: 1\n", "a: 1\n---\nb: 1\nc: 1\n", "a: 2\n---\nb: 1\nc: 1\n", "a: 2\n---\nb: 1\n"),
         ] {
             assert_eq!(undo(previous, written, now).as_deref(), Ok(wanted), "{now}");
@@ -309,7 +322,7 @@ mod tests {
         for (previous, written, now, why) in [
             ("a: [--x=1]\n", "a: [--x=9]\n", "a: [--x=5]\n", "1:5: somebody has changed what was written here"),
             ("a: 1\n", "a: 1\nb: {c: 1}\n", "a: 1\nb: 2\n", "2:4: somebody has changed what was written here"),
-            ("a: [x]\n", "a: [y]\n", "a: [y, z]\n", "1:4: a run had removed x here"),
+            ("a: [x, y]\n", "a: [x]\n", "a: [x, z]\n", "1:4: a run had removed y here"),
             (
                 "a: [--x=1]\n",
                 "a: [--x=1, --y=1]\n",

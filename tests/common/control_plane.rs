@@ -24,6 +24,15 @@ impl ControlPlane {
     /// Runs a story on a control plane. `config`: lines of the program's configuration. `grace`: the time, in tenths
     /// of a second, that a replaced API server has to end. `story`: shell, with the commands of `tests/running/node`.
     pub fn tell(config: &str, grace: u32, story: &str) -> Self {
+        Self::tell_by("node", config, grace, story)
+    }
+
+    /// Runs a story on a control plane on which `apply --wait` hides the new manifest (`tests/running/hiding`).
+    pub fn tell_hiding(config: &str, grace: u32, story: &str) -> Self {
+        Self::tell_by("hiding", config, grace, story)
+    }
+
+    fn tell_by(script: &str, config: &str, grace: u32, story: &str) -> Self {
         let node = Self { directory: tempfile::tempdir().unwrap() };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -56,12 +65,14 @@ impl ControlPlane {
             ("/bin/kubelet", include_str!("../running/kubelet")),
             ("/bin/kube-apiserver", include_str!("../running/kube-apiserver")),
             ("/bin/node", include_str!("../running/node")),
+            ("/bin/hiding", include_str!("../running/hiding")),
+            ("/bin/systemd-run", include_str!("../running/systemd-run")),
         ] {
             put(node.directory.path(), name, text, 0o755);
         }
         fs::copy(BINARY, node.at("bin/kube-audit-bootstrap")).unwrap();
         // A process counts by its program, and the program of a script is its shell.
-        fs::create_dir(node.at("programs")).unwrap();
+        fs::create_dir_all(node.at("programs/watch")).unwrap();
         for name in ["kubelet", "kube-apiserver", "kubeadm"] {
             fs::copy("/bin/sh", node.at(&format!("programs/{name}"))).unwrap();
         }
@@ -90,7 +101,7 @@ impl ControlPlane {
             .args(["--kill-after=5", "300"])
             .arg(run.get_program())
             .args(run.get_args())
-            .arg(node.at("bin/node"))
+            .arg(node.at(&format!("bin/{script}")))
             .arg(node.directory.path())
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
             .env("all_proxy", "http://127.0.0.1:1")

@@ -155,7 +155,7 @@ func harmless(text string) bool {
 // result is the result of a run of the program.
 type result struct {
 	exit   int
-	output string // standard error
+	output string // standard error, and what policy check finds
 }
 
 // run runs the program. The exit code is -1 if a signal or the time limit ended it.
@@ -165,6 +165,9 @@ func run(program string, args ...string) result {
 	command := exec.CommandContext(ctx, program, args...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
+	if len(args) > 1 && args[1] == "check" {
+		command.Stdout = &stderr
+	}
 	err := command.Run()
 	var exited *exec.ExitError
 	switch {

@@ -77,6 +77,11 @@ func checkFlags(v *verdict, args []argument, version string) {
 			v.fault("--%s is %q, not %q", name, value, wanted)
 		}
 	}
+	for _, name := range v.want.absent {
+		if _, ok := effective[name]; ok {
+			v.fault("--%s is in the file, and a patch brings it", name)
+		}
+	}
 	if _, ok := effective["audit-log-compress"]; ok && old(version) {
 		v.fault("--audit-log-compress is not known to Kubernetes %s", version)
 	}

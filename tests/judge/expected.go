@@ -25,7 +25,9 @@ type exception struct {
 	Hosts    map[string]string
 	Mounts   map[string]string
 	Unedited map[string]string
-	Refused  string
+	// The flags that a patch brings, and that the file must not get.
+	Absent  []string
+	Refused string
 }
 
 // expectation is what one edit must achieve.
@@ -36,6 +38,7 @@ type expectation struct {
 	hosts map[string]string
 	// The further paths of the host that the API server must see, each with the type of its volume.
 	mounts map[string]string
+	absent []string
 	// Did the same run replace the content of the policy? An API server reads its policy only once.
 	policyReplaced bool
 }
@@ -68,7 +71,11 @@ func (all expected) of(name string) expectation {
 			flags[flag] = value
 		}
 	}
-	return expectation{flags: flags, keep: all.Cases[name].Keep, hosts: all.Cases[name].Hosts, mounts: all.Cases[name].Mounts}
+	one := all.Cases[name]
+	for _, flag := range one.Absent {
+		delete(flags, flag)
+	}
+	return expectation{flags: flags, keep: one.Keep, hosts: one.Hosts, mounts: one.Mounts, absent: one.Absent}
 }
 
 // isWanted returns true for a flag that the edit sets.
@@ -81,7 +88,10 @@ type served struct {
 }
 
 func (want expectation) served() []served {
-	all := []served{{want.flags["audit-policy-file"], "File", true}}
+	var all []served
+	if policy, ok := want.flags["audit-policy-file"]; ok {
+		all = append(all, served{policy, "File", true})
+	}
 	if directory := want.logDirectory(); directory != "" {
 		all = append(all, served{directory, "DirectoryOrCreate", false})
 	}

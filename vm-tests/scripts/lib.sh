@@ -226,7 +226,7 @@ keep_credentials() {
 # a slow node the requests alone could keep the API server from its work, some of which it must do within a minute of
 # its start.
 ask_numbers() {
-    local every=${1:-$(emulated && echo $((250 * PATIENCE)) || echo 100)} padding next left
+    local every=${1:-$(emulated && echo $((250 * PATIENCE)) || echo 100)} since=$EPOCHSECONDS padding next left
     padding=$(printf '%*s' "${2:-0}" '' | tr ' ' x)
     keep_credentials
     api_container >"$WORK/asked"
@@ -234,8 +234,8 @@ ask_numbers() {
         next=${EPOCHREALTIME/./}
         for ((n = 0; ; n++)); do
             ! curl -skf --max-time 5 -o /dev/null --cert "$WORK/client-certificate" --key "$WORK/client-key" \
-                "https://localhost:6443/api/v1/namespaces/default/configmaps?padding=$padding&number=$asker-$n" ||
-                echo "$asker-$n"
+                "https://localhost:6443/api/v1/namespaces/default/configmaps?padding=$padding&number=$since-$asker-$n" ||
+                echo "$since-$asker-$n"
             next=$((next + every * 1000)) left=$((next - ${EPOCHREALTIME/./}))
             [ $left -le 0 ] || sleep "$((left / 1000000)).$(printf %06d $((left % 1000000)))"
         done >"$WORK/answered-$asker" &
@@ -451,6 +451,42 @@ killed_at() {
 # ends_killed PID: kills a child, which didn't come to its end before.
 ends_killed() {
     kill -KILL "$1" && exits 137 wait "$1" && cat "$WORK/killed"
+}
+
+# What `apply --wait` has while it hides the new manifest: its name, the line for the next boot, and the guards.
+HIDDEN=/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden
+HIDDEN_LINE=/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf
+guards() { pgrep -f '^[^ ]*kube-audit-bootstrap guard-hidden-manifest '; }
+is_hidden() { [ -e "$HIDDEN" ] && [ ! -e "$MANIFEST" ]; }
+# hide: starts a run, and waits until the manifest is hidden and there is a net.
+hide() {
+    kube-audit-bootstrap apply --wait "$LONG" >"$WORK/hidden" 2>&1 &
+    echo $! >"$WORK/run"
+    until is_hidden; do
+        kill -0 "$(cat "$WORK/run")" || { cat "$WORK/hidden"; return 1; }
+        sleep 0.01
+    done
+    guards && cat "$HIDDEN_LINE"
+}
+# run_ends_well: the run that `hide` started makes its proof.
+run_ends_well() {
+    local end=$((SECONDS + 300 * PATIENCE))
+    while kill -0 "$(cat "$WORK/run")" 2>/dev/null; do [ $SECONDS -le $end ] || return 1; sleep 0.2; done
+    cat "$WORK/hidden"
+    grep -q '^proof ' "$WORK/hidden"
+}
+# At the end of a run, or after the next one, nothing of the net is left.
+has_no_net() { [ ! -e "$HIDDEN" ] && [ ! -e "$HIDDEN_LINE" ] && ! guards; }
+
+# mends ARGUMENT...: apply with these arguments restarts the API server once.
+mends() {
+    watch_api
+    kube-audit-bootstrap apply --wait "$LONG" "$@" && another_api_is_ready && is "$(api_starts)" 1
+}
+# mends_nothing ARGUMENT...: apply with these arguments does not restart it.
+mends_nothing() {
+    local before
+    before=$(api_pid) && kube-audit-bootstrap apply --wait "$LONG" "$@" && is "$(api_pid)" "$before"
 }
 
 # edit_manifest SCRIPT: edits the API server's manifest by a script of sed, and puts it in place by one rename.

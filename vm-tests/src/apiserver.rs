@@ -240,7 +240,7 @@ impl ApiServerJudge<'_> {
         fs::write(&path, policy)?;
         let mut check = Command::new(&self.setting.program);
         let check = check.args(["policy", "check", "--kubernetes-version", &self.version]).arg(&path).output()?;
-        let said = String::from_utf8_lossy(&check.stderr).replace(&*path.to_string_lossy(), "");
+        let said = String::from_utf8_lossy(&check.stdout).replace(&*path.to_string_lossy(), "");
         ensure!(
             check.status.code() == Some(1),
             "policy check ends with {} for this policy:\n{policy}",

@@ -315,7 +315,7 @@ mod tests {
     }
 
     /// The cases that every version of Kubernetes runs with `--all`, and on machines those that need one.
-    const EVERY_VERSION: [&str; 37] = [
+    const EVERY_VERSION: [&str; 40] = [
         "absence",
         "admin-conf-of-no-use",
         "awkward",
@@ -330,12 +330,15 @@ mod tests {
         "first-boot",
         "heal",
         "hidden",
+        "hidden-stopped",
         "hook",
         "hook-join",
         "in-force",
         "join",
         "keep",
         "killed",
+        "mended",
+        "profiles",
         "reboot",
         "rollback",
         "rsyslog",
@@ -355,7 +358,7 @@ mod tests {
         "webhook-files",
     ];
     const FROM_PREVIOUS: [&str; 3] = ["upgrade", "upgrade-edited-since", "upgrade-manifest-only"];
-    const NAMESPACES_ONLY: [&str; 2] = ["ipv6", "restart"];
+    const NAMESPACES_ONLY: [&str; 4] = ["hidden-kubelet", "hidden-load", "ipv6", "restart"];
     const MACHINE_ONLY: [&str; 6] =
         ["disk", "kind", "kind-worker", "power-cut", "power-cut-files", "power-cut-hidden"];
 

@@ -78,7 +78,7 @@ fn possible(random: &mut Random) -> Request {
         let groups = random.some(3, &GROUPS).into_iter().skip(1).map(str::to_owned).collect();
         let groups = if request.user.is_empty() { Vec::new() } else { groups };
         request.groups = groups_of(&request.user, groups);
-        if can_be(&request.verb, &request.target) {
+        if can_be(&request.user, &request.verb, &request.target) {
             return request;
         }
     }

@@ -6,11 +6,15 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{Oracle, Random, number};
+use crate::audit::policy::Policy;
+use crate::audit::policy::compose::{Source, Sources};
 use crate::audit::policy::evaluate::{Request, Target, evaluate};
-use crate::audit::policy::read::parse;
+use crate::audit::policy::findings::Finding;
+use crate::audit::policy::read::{Reading, parse, parse_as};
+use crate::audit::profiles::PROFILES;
 use crate::audit::version::Version;
 use crate::yaml;
-use crate::yaml::fields::{Finding, Severity};
+use crate::yaml::fields::Severity;
 
 /// Requests for each policy.
 const REQUESTS: usize = 20;
@@ -470,6 +474,108 @@ pub(super) fn request(random: &mut Random) -> Request {
     Request { user: random.pick(&USERS).to_owned(), groups, verb: random.pick(&VERBS).to_owned(), target }
 }
 
+/// A request with the names that the profiles have.
+fn request_for_profiles(random: &mut Random) -> Request {
+    let target = if random.one_in(4) {
+        Target::Url(
+            random.pick(&["/livez", "/livez/ping", "/metrics", "/openapi/v3", "/version", "/apis"]).to_owned(),
+        )
+    } else {
+        let (group, resources): (_, &[&str]) = match random.below(6) {
+            0 => ("coordination.k8s.io", &["leases", "leasecandidates"]),
+            1 => ("authentication.k8s.io", &["tokenreviews"]),
+            2 => (
+                random.pick(&["rbac.authorization.k8s.io", "certificates.k8s.io", "apps"]),
+                &["roles", "deployments"],
+            ),
+            3 => (random.pick(&["discovery.k8s.io", "events.k8s.io"]), &["endpointslices", "events"]),
+            _ => ("", &["secrets", "serviceaccounts", "pods", "nodes", "services", "events", "configmaps"]),
+        };
+        Target::Resource {
+            group: group.to_owned(),
+            resource: random.pick(resources).to_owned(),
+            subresource: random.pick(&["", "", "token", "exec", "proxy", "status"]).to_owned(),
+            namespace: random.pick(&NAMESPACES).to_owned(),
+            name: random.pick(&NAMES).to_owned(),
+        }
+    };
+    let groups =
+        ["system:nodes", "system:authenticated", "system:monitoring", "system:serviceaccounts:kube-system"];
+    let groups = random.some(3, &groups).into_iter().skip(1).map(str::to_owned).collect();
+    let user = random.pick(&["alice", "system:apiserver", "system:kube-scheduler", ""]).to_owned();
+    let verb = random.pick(&["get", "watch", "list", "create", "patch", "delete", "deletecollection"]).to_owned();
+    Request { user, groups, verb, target }
+}
+
+/// A policy that is put together of a profile or another base, and of fragments; and these parts, in the order of their
+/// rules.
+fn composed(random: &mut Random, version: Version) -> Option<(String, Vec<Policy>)> {
+    let text = |random: &mut Random, place: Option<&str>| {
+        let mut tree = sound_policy(random, version);
+        if let Map(fields) = &mut tree {
+            fields.retain(|(name, _)| name != "metadata");
+            let word = |place: &str| map(vec![("kube-audit-bootstrap/position", Word(place.to_owned()))]);
+            let metadata = place.map(|place| map(vec![("annotations", word(place))]));
+            fields.extend(metadata.map(|metadata| ("metadata".to_owned(), metadata)));
+        }
+        let mut text = String::new();
+        write(random, &tree, 0, false, &mut text);
+        text
+    };
+    let base = match random.one_in(2) {
+        true => PROFILES[random.below(PROFILES.len())].text.to_owned(),
+        false => text(random, None),
+    };
+    let mut parts = vec![(1, base.clone())];
+    let mut fragments = Vec::new();
+    for number in 0..1 + random.below(3) {
+        let (order, place) = [(0, None), (0, Some("before")), (2, Some("after"))][random.below(3)];
+        let text = text(random, place);
+        parts.push((order, text.clone()));
+        fragments.push(Source { name: number.to_string(), text });
+    }
+    parts.sort_by_key(|(order, _)| *order);
+    let composed =
+        Sources { fragments, ..Sources::of("base", &base) }.compose(Some(version), Reading::Strict).ok()?;
+    let parts = parts.iter().filter_map(|(_, text)| parse(text, Some(version)).0).collect();
+    Some((composed.text, parts))
+}
+
+/// The first request for which a composed policy does not decide as the first of its parts that has a rule for it.
+fn misplaced(text: &str, parts: &[Policy], requests: &[Request], version: Version) -> Option<String> {
+    let Some(policy) = parse(text, Some(version)).0 else {
+        return Some("we refuse what we put together".to_owned());
+    };
+    requests.iter().find_map(|request| {
+        let expected = parts.iter().map(|part| evaluate(part, request)).find(|decision| decision.rule.is_some());
+        let found = evaluate(&policy, request);
+        let is_same = match &expected {
+            None => found.rule.is_none(),
+            Some(expected) => {
+                (expected.level, &expected.omit_stages, expected.omit_managed_fields)
+                    == (found.level, &found.omit_stages, found.omit_managed_fields)
+            }
+        };
+        (!is_same).then(|| format!("put together wrongly: {request:?}: {found:?}, and {expected:?} by the parts"))
+    })
+}
+
+#[test]
+fn what_is_put_together_decides_as_its_parts_do() {
+    let version = Version::new(36);
+    let mut random = Random::new(1, version);
+    let mut done = 0;
+    for _ in 0..1000 {
+        let Some((text, parts)) = composed(&mut random, version) else { continue };
+        let requests: Vec<_> = (0..REQUESTS)
+            .map(|at| if at % 2 == 0 { request(&mut random) } else { request_for_profiles(&mut random) })
+            .collect();
+        assert_eq!(misplaced(&text, &parts, &requests, version), None, "{text}");
+        done += 1;
+    }
+    assert!(done > 500, "{done}");
+}
+
 pub(super) fn question(text: &str, requests: &[Request]) -> Value {
     let requests: Vec<_> = requests
         .iter()
@@ -513,6 +619,11 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
         }
         let about_it = ["unknown field", "is there twice", "<< brings in a field"];
         let lenient = answer["lenient"] == true;
+        // What is kept is explained as the API server reads it.
+        let served = parse_as(text, Some(oracle.version), Reading::AsServed).0;
+        if let Some(Err(how)) = served.map(|served| same_decisions(&served, &answer, requests)) {
+            return Outcome::Differs(how);
+        }
         if lenient && about_it.iter().any(|about| told.contains(about)) {
             return Outcome::Same("taken leniently, and refused by us for that");
         }
@@ -537,10 +648,18 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
     if answer["lenient"] == true {
         return Outcome::Differs("taken leniently, and accepted by us".to_owned());
     }
+    match same_decisions(&policy, &answer, requests) {
+        Ok(matched) => Outcome::Pairs(matched),
+        Err(how) => Outcome::Differs(how),
+    }
+}
+
+/// The number of requests for which a rule decides, if both sides decide the same for each.
+fn same_decisions(policy: &Policy, answer: &Value, requests: &[Request]) -> Result<usize, String> {
     let mut matched = 0;
     for (i, request) in requests.iter().enumerate() {
         let theirs = &answer["decisions"][i];
-        let ours = evaluate(&policy, request);
+        let ours = evaluate(policy, request);
         matched += usize::from(ours.rule.is_some());
         let mut stages: Vec<_> =
             theirs["omitStages"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -553,10 +672,10 @@ fn compare(oracle: &mut Oracle, text: &str, requests: &[Request]) -> Outcome {
             || stages != our_stages
             || theirs["omitManagedFields"] != ours.omit_managed_fields
         {
-            return Outcome::Differs(format!("{request:?}: {theirs}, and {ours:?} by us"));
+            return Err(format!("{request:?}: {theirs}, and {ours:?} by us"));
         }
     }
-    Outcome::Pairs(matched)
+    Ok(matched)
 }
 
 #[test]
@@ -587,9 +706,18 @@ fn policies_mean_to_us_what_they_mean_to_the_api_server() {
             if random.one_in(2) {
                 break_text(&mut random, &mut text);
             }
-            let requests: Vec<_> = (0..REQUESTS).map(|_| request(&mut random)).collect();
+            let mut requests: Vec<_> = (0..REQUESTS).map(|_| request(&mut random)).collect();
+            let mut parts = None;
+            if random.one_in(4)
+                && let Some((whole, policies)) = composed(&mut random, version)
+            {
+                (text, parts) = (whole, Some(policies));
+                requests.extend((0..REQUESTS).map(|_| request_for_profiles(&mut random)));
+                *counts.entry("put together of fragments").or_insert(0) += 1;
+            }
             policies += 1;
-            match compare(oracle, &text, &requests) {
+            let wrong = parts.and_then(|parts| misplaced(&text, &parts, &requests, version));
+            match wrong.map_or_else(|| compare(oracle, &text, &requests), Outcome::Differs) {
                 Outcome::Same(what) => *counts.entry(what).or_insert(0) += 1,
                 Outcome::Stricter(names) => {
                     names.into_iter().for_each(|name| *counts.entry(name).or_insert(0) += 1);

@@ -25,6 +25,16 @@ pub enum Target {
     Url(String),
 }
 
+impl Target {
+    /// The kind of rules that are about it.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Target::Resource { .. } => Scope::Resources,
+            Target::Url(_) => Scope::NonResourceUrls,
+        }
+    }
+}
+
 /// How a request is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -210,7 +220,8 @@ pub fn resource_matches(pattern: &str, resource: &str, subresource: &str) -> boo
 
 /// All groups of a user, as rules see them. The API server adds `system:authenticated` or
 /// `system:unauthenticated`, and the groups of service accounts (`k8s.io/apiserver/pkg/authentication`: `group`,
-/// `serviceaccount`). The empty user, of a request whose authentication failed, has no groups.
+/// `serviceaccount`). The certificate of a node has the group `system:nodes`. The empty user, of a request whose
+/// authentication failed, has no groups.
 pub fn groups_of(user: &str, mut named: Vec<String>) -> Vec<String> {
     if user.is_empty() {
         return named;
@@ -225,6 +236,9 @@ pub fn groups_of(user: &str, mut named: Vec<String>) -> Vec<String> {
     {
         add("system:serviceaccounts".to_owned());
         add(format!("system:serviceaccounts:{namespace}"));
+    }
+    if user.starts_with("system:node:") {
+        add("system:nodes".to_owned());
     }
     let groups = ["system:authenticated", "system:unauthenticated"];
     if !named.iter().any(|group| groups.contains(&group.as_str())) {
@@ -393,6 +407,8 @@ mod tests {
             ("alice", "system:unauthenticated", "system:unauthenticated"),
             ("system:anonymous", "", "system:unauthenticated"),
             ("", "", ""),
+            ("system:node:a", "", "system:nodes system:authenticated"),
+            ("system:node:a", "system:nodes", "system:nodes system:authenticated"),
             (
                 "system:serviceaccount:kube-system:x",
                 "",

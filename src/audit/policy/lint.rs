@@ -2,177 +2,91 @@
 //! has.
 
 use super::super::version::Version;
-use super::evaluate::{Request, Target, contains, group_matches, resource_matches, url_matches};
-use super::read::parse;
-use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
-use crate::yaml::fields::{Decoder, Finding, brief, likely};
-
-/// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
-pub(super) const RESOURCE_VERBS: [&str; 9] =
-    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
-
-/// The verbs of all other requests: the HTTP method in lower case.
-pub(super) const URL_VERBS: [&str; 9] =
-    ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
-
-/// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own groups come
-/// first, so that `pods` means the core group, not the metrics server.
-const GROUPS: [(&str, &[&str]); 25] = [
-    (
-        "",
-        &[
-            "bindings",
-            "componentstatuses",
-            "configmaps",
-            "endpoints",
-            "events",
-            "limitranges",
-            "namespaces",
-            "nodes",
-            "persistentvolumeclaims",
-            "persistentvolumes",
-            "pods",
-            "podtemplates",
-            "replicationcontrollers",
-            "resourcequotas",
-            "secrets",
-            "serviceaccounts",
-            "services",
-        ],
-    ),
-    (
-        "admissionregistration.k8s.io",
-        &[
-            "mutatingadmissionpolicies",
-            "mutatingadmissionpolicybindings",
-            "mutatingwebhookconfigurations",
-            "validatingadmissionpolicies",
-            "validatingadmissionpolicybindings",
-            "validatingwebhookconfigurations",
-        ],
-    ),
-    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
-    ("apiregistration.k8s.io", &["apiservices"]),
-    ("apps", &["controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"]),
-    ("authentication.k8s.io", &["selfsubjectreviews", "tokenreviews"]),
-    (
-        "authorization.k8s.io",
-        &[
-            "localsubjectaccessreviews",
-            "selfsubjectaccessreviews",
-            "selfsubjectrulesreviews",
-            "subjectaccessreviews",
-        ],
-    ),
-    ("autoscaling", &["horizontalpodautoscalers"]),
-    ("batch", &["cronjobs", "jobs"]),
-    ("certificates.k8s.io", &["certificatesigningrequests", "clustertrustbundles", "podcertificaterequests"]),
-    ("coordination.k8s.io", &["leasecandidates", "leases"]),
-    ("discovery.k8s.io", &["endpointslices"]),
-    ("events.k8s.io", &["events"]),
-    // Its last resource was removed in 1.22.
-    ("extensions", &[]),
-    ("flowcontrol.apiserver.k8s.io", &["flowschemas", "prioritylevelconfigurations"]),
-    ("internal.apiserver.k8s.io", &["storageversions"]),
-    (
-        "networking.k8s.io",
-        &["clustercidrs", "ingressclasses", "ingresses", "ipaddresses", "networkpolicies", "servicecidrs"],
-    ),
-    ("node.k8s.io", &["runtimeclasses"]),
-    ("policy", &["poddisruptionbudgets"]),
-    ("rbac.authorization.k8s.io", &["clusterrolebindings", "clusterroles", "rolebindings", "roles"]),
-    (
-        "resource.k8s.io",
-        &["deviceclasses", "devicetaintrules", "resourceclaims", "resourceclaimtemplates", "resourceslices"],
-    ),
-    ("scheduling.k8s.io", &["priorityclasses", "workloads"]),
-    (
-        "storage.k8s.io",
-        &[
-            "csidrivers",
-            "csinodes",
-            "csistoragecapacities",
-            "storageclasses",
-            "volumeattachments",
-            "volumeattributesclasses",
-        ],
-    ),
-    ("storagemigration.k8s.io", &["storageversionmigrations"]),
-    ("metrics.k8s.io", &["nodes", "pods"]),
-];
-
-/// kubectl's short names.
-const SHORT_NAMES: [(&str, &str); 28] = [
-    ("cj", "cronjobs"),
-    ("cm", "configmaps"),
-    ("crd", "customresourcedefinitions"),
-    ("crds", "customresourcedefinitions"),
-    ("cs", "componentstatuses"),
-    ("csr", "certificatesigningrequests"),
-    ("deploy", "deployments"),
-    ("ds", "daemonsets"),
-    ("ep", "endpoints"),
-    ("ev", "events"),
-    ("hpa", "horizontalpodautoscalers"),
-    ("ing", "ingresses"),
-    ("limits", "limitranges"),
-    ("netpol", "networkpolicies"),
-    ("no", "nodes"),
-    ("ns", "namespaces"),
-    ("pc", "priorityclasses"),
-    ("pdb", "poddisruptionbudgets"),
-    ("po", "pods"),
-    ("pv", "persistentvolumes"),
-    ("pvc", "persistentvolumeclaims"),
-    ("quota", "resourcequotas"),
-    ("rc", "replicationcontrollers"),
-    ("rs", "replicasets"),
-    ("sa", "serviceaccounts"),
-    ("sc", "storageclasses"),
-    ("sts", "statefulsets"),
-    ("svc", "services"),
-];
+use super::cover::covers;
+use super::evaluate::{Request, Target, contains, evaluate, groups_of, is_resource_path};
+use super::findings::{Finding, Id, Report};
+use super::read::{Reading, read};
+use super::words::{GONE_GROUPS, group_advice, resource_advice, verb_advice};
+use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word, allow, bodies, floor, identity};
+use crate::yaml::fields::brief;
 
 /// Checks the text of a policy file for an API server of that version. Returns all findings, in the order of the
 /// file. An error means that the file must not be used. A warning means that it is legal, but probably a mistake.
 /// Without a version, the policy must be right for every supported version.
 pub fn check(text: &str, version: Option<Version>) -> Vec<Finding> {
-    let (policy, findings) = parse(text, version);
-    let mut decoder = Decoder::default();
-    decoder.findings = findings;
-    if let Some(policy) = policy {
-        lint(&policy, &mut decoder);
-        decoder.findings.sort_by_key(|finding| finding.position);
+    check_as(text, version, Reading::Strict).1
+}
+
+/// As [`check`], with the policy if it has no error, and for a [`Reading`].
+pub fn check_as(text: &str, version: Option<Version>, reading: Reading) -> (Option<Policy>, Vec<Finding>) {
+    let (policy, mut report, allows) = read(text, version, reading);
+    if let Some(policy) = &policy {
+        lint(policy, &mut report);
+        allow::apply(policy, &allows, &mut report);
+        report.findings.sort_by_key(|finding| finding.position);
     }
-    decoder.findings
+    (policy, report.findings)
+}
+
+/// The findings in one of the texts that a policy is made of. `of_whole`: what is found in its rules because of the rules of
+/// all texts, with the number of the rule in this text, from 0. The comments of the text allow that, too.
+pub(super) fn check_part(text: &str, version: Option<Version>, of_whole: &[(usize, Id, String)]) -> Vec<Finding> {
+    let (policy, mut report, allows) = read(text, version, Reading::Strict);
+    let Some(policy) = policy else { return report.findings };
+    lint(&policy, &mut report);
+    report.findings.retain(|finding| !is_about_the_whole(finding.id));
+    for (at, id, message) in of_whole {
+        if let Some(rule) = policy.rules.get(*at) {
+            report.add(*id, rule, message);
+        }
+    }
+    allow::apply(&policy, &allows, &mut report);
+    // A comment that is of use for the text alone may stay.
+    let alone = check(text, version);
+    report.findings.retain(|finding| finding.id != Id::IdleAllow || alone.contains(finding));
+    report.findings.sort_by_key(|finding| finding.position);
+    report.findings
 }
 
 /// Adds the warnings about a valid policy to `out`.
-fn lint(policy: &Policy, out: &mut Decoder) {
-    unreachable_rules(policy, out);
+fn lint(policy: &Policy, out: &mut Report<'_>) {
+    if unreachable_rules(policy, out) {
+        stages(policy, out);
+        bodies::check(policy, out);
+        let with_pods = pods_alone(policy, out);
+        floor::check(policy, with_pods, out);
+    }
     for (i, rule) in policy.rules.iter().enumerate() {
         for verb in &rule.verbs {
             if let Some(advice) = verb_advice(&verb.text, rule.scope()) {
-                out.warning(
-                    verb.position,
-                    format!("rules[{i}].verbs: no request has {}; {advice}", brief(&verb.text)),
-                );
+                let message = format!("rules[{i}].verbs: no request has {}; {advice}", brief(&verb.text));
+                out.add(Id::UnknownVerb, verb, message);
             }
         }
         no_wildcard(&rule.users, &format!("rules[{i}].users"), out);
         no_wildcard(&rule.user_groups, &format!("rules[{i}].userGroups"), out);
         no_wildcard(&rule.namespaces, &format!("rules[{i}].namespaces"), out);
+        identity::check(rule, &format!("rules[{i}]"), out);
+        paths_of_resources(&rule.non_resource_urls, &format!("rules[{i}].nonResourceURLs"), out);
+        names(rule, &format!("rules[{i}]"), out);
         for (j, entry) in rule.resources.iter().enumerate() {
             let path = format!("rules[{i}].resources[{j}]");
             if let Some(advice) = group_advice(&entry.group) {
-                out.warning(
-                    entry.position,
-                    format!("{path}.group: no request has {}; {advice}", brief(&entry.group)),
-                );
+                let message = format!("{path}.group: no request has {}; {advice}", brief(&entry.group));
+                out.add(Id::UnknownGroup, entry, message);
+            }
+            if let Some((_, why)) = GONE_GROUPS.iter().find(|(gone, _)| *gone == entry.group) {
+                let found = brief(&entry.group);
+                out.add(Id::GoneGroup, entry, format!("{path}.group: no request has {found}: {why}; remove it"));
+                continue;
             }
             for resource in &entry.resources {
-                if let Some(advice) = resource_advice(&entry.group, &resource.text) {
-                    out.warning(resource.position, format!("{path}.resources: {advice}"));
+                if resource.text.starts_with('/') {
+                    let found = brief(&resource.text);
+                    let message = format!("{path}.resources: {found} is a path; write it in nonResourceURLs");
+                    out.add(Id::UrlAsResource, resource, message);
+                } else if let Some(advice) = resource_advice(&entry.group, &resource.text) {
+                    out.add(Id::UnknownResource, resource, format!("{path}.resources: {advice}"));
                 }
             }
             no_wildcard(&entry.resource_names, &format!("{path}.resourceNames"), out);
@@ -180,30 +94,111 @@ fn lint(policy: &Policy, out: &mut Decoder) {
     }
 }
 
-/// Warnings about a request for `policy explain`: a verb or a resource that no request has.
-pub fn doubts(request: &Request) -> Vec<String> {
-    let mut doubts = Vec::new();
-    let scope = match &request.target {
-        Target::Resource { .. } => Scope::Resources,
-        Target::Url(_) => Scope::NonResourceUrls,
-    };
-    if let Some(advice) = verb_advice(&request.verb, scope) {
-        doubts.push(format!("no request has the verb {}; {advice}", brief(&request.verb)));
+/// Finds rules of which at most a panic is recorded, because they omit every other stage.
+fn stages(policy: &Policy, out: &mut Report<'_>) {
+    let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete];
+    for (i, rule) in policy.rules.iter().enumerate() {
+        let omits = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
+        if rule.level != Level::None && stages.iter().all(omits) {
+            let message = format!(
+                "rules[{i}] omits, with the policy's omitStages, every stage of the requests that it matches; omit fewer \
+                 stages, or set level: None"
+            );
+            out.add(Id::NoStage, rule, message);
+        }
     }
-    if let Target::Resource { group, resource, .. } = &request.target
-        && builtin_resources(group).is_some_and(|known| !known.contains(&resource.as_str()))
-        && let Some((home, plural)) = builtin(group, &resource.to_ascii_lowercase())
-    {
-        doubts.push(format!(
-            "there are no {} in group {group:?}; did you mean {plural} in group {home:?}?",
-            brief(resource)
-        ));
-    }
-    doubts
 }
 
-/// Warns about rules that no request reaches, and about a policy that records nothing.
-fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
+/// Finds a rule that records pods although nothing records exec into them: `pods` is none of its subresources.
+fn pods_alone(policy: &Policy, out: &mut Report<'_>) -> bool {
+    let pods =
+        policy.rules.iter().enumerate().filter(|(_, rule)| is_recorded(policy, rule)).find_map(|(i, rule)| {
+            let of_core = rule.resources.iter().enumerate().filter(|(_, entry)| entry.group.is_empty());
+            let pods = of_core.flat_map(|(j, entry)| entry.resources.iter().map(move |word| (j, word)));
+            let (j, pods) = pods.into_iter().find(|(_, word)| word.text == "pods")?;
+            let user = rule.users.first().map_or("jane", |user| &user.text);
+            let groups = rule.user_groups.first().map(|group| group.text.clone());
+            let exec = Request {
+                user: user.to_owned(),
+                groups: groups_of(user, groups.into_iter().collect()),
+                verb: "create".to_owned(),
+                target: Target::Resource {
+                    group: String::new(),
+                    resource: "pods".to_owned(),
+                    subresource: "exec".to_owned(),
+                    namespace: rule
+                        .namespaces
+                        .first()
+                        .map_or_else(String::new, |namespace| namespace.text.clone()),
+                    name: "web".to_owned(),
+                },
+            };
+            let creates = rule.verbs.is_empty() || contains(&rule.verbs, "create");
+            (creates && evaluate(policy, &exec).rule.is_none()).then_some((i, j, pods))
+        });
+    if let Some((i, j, word)) = pods {
+        let message = format!(
+            "rules[{i}].resources[{j}].resources: \"pods\" is none of its subresources, and no rule matches exec, attach and \
+             port-forward; write \"pods/*\", or a rule for \"pods/exec\", \"pods/attach\" and \"pods/portforward\""
+        );
+        out.add(Id::WithoutSubresources, word, message);
+    }
+    pods.is_some()
+}
+
+/// Finds paths of resources among other URLs.
+fn paths_of_resources(urls: &[Word], path: &str, out: &mut Report<'_>) {
+    for word in urls {
+        let (url, rest) = match word.text.strip_suffix('*') {
+            // The path below, of anything.
+            Some(prefix) if prefix.ends_with('/') => (prefix, "x"),
+            Some(prefix) => (prefix, ""),
+            None => (word.text.as_str(), ""),
+        };
+        if is_resource_path(&format!("{url}{rest}")) {
+            let message =
+                "is the path of resources; write them in resources, with their group and without a version";
+            out.add(Id::ResourceAsUrl, word, format!("{path}: {} {message}", brief(&word.text)));
+        }
+    }
+}
+
+/// Finds names of objects in rules for requests that have none: to create, and to list.
+fn names(rule: &Rule, path: &str, out: &mut Report<'_>) {
+    let is_named = |entry: &GroupResources| {
+        let is_plain = |word: &Word| !word.text.contains(['/', '*']);
+        !entry.resource_names.is_empty()
+            && entry.resource_names.iter().all(|name| !name.text.is_empty())
+            && entry.resources.iter().all(is_plain)
+    };
+    if rule.resources.is_empty() || !rule.resources.iter().all(is_named) {
+        return;
+    }
+    // A client that watches one object by its name also lists it so.
+    let is_watched = contains(&rule.verbs, "watch");
+    for verb in &rule.verbs {
+        let path = format!("{path}.verbs");
+        match verb.text.as_str() {
+            "create" => out.add(
+                Id::NameOfCreate,
+                verb,
+                format!("{path}: a request to create an object has no name, so resourceNames never match; remove create, or \
+                         write a rule without resourceNames"),
+            ),
+            "list" | "deletecollection" if !is_watched => out.add(
+                Id::NameOfList,
+                verb,
+                format!("{path}: {} has a name only with the field selector metadata.name, so resourceNames hardly match; \
+                         remove {}, or write a rule without resourceNames", verb.text, verb.text),
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// Warns about rules that no request reaches, and about a policy that records nothing. Returns whether it records
+/// anything.
+fn unreachable_rules(policy: &Policy, out: &mut Report<'_>) -> bool {
     let rules = &policy.rules;
     let catch_all = rules.iter().position(|rule| {
         rule.scope() == Scope::Everything
@@ -215,13 +210,14 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     {
         let message = "matches every request, and the first match decides: no later rule is ever used; move it to \
                        the end, or remove the rules after it";
-        out.warning(rules[at].position, format!("rules[{at}] {message}"));
+        out.add(Id::BeforeOthers, &rules[at], format!("rules[{at}] {message}"));
     }
     let mut records = false;
     for (i, rule) in rules[..end].iter().enumerate() {
         match rules[..i].iter().position(|earlier| covers(earlier, rule)) {
-            Some(at) => out.warning(
-                rule.position,
+            Some(at) => out.add(
+                Id::NeverUsed,
+                rule,
                 format!(
                     "rules[{i}] is never used: rules[{at}] ({}) comes first and matches every request that it matches; \
                       move it up, or remove it",
@@ -236,8 +232,15 @@ fn unreachable_rules(policy: &Policy, out: &mut Decoder) {
     {
         let message = "this policy records nothing: each rule that is used has level None or omits every stage; \
              set a level such as Metadata, or omit fewer stages";
-        out.warning(first.position, message);
+        out.add(Id::RecordsNothing, first, message);
     }
+    records
+}
+
+/// Whether a finding of a rule depends on the rules before it or behind it, in whatever file they are.
+pub(super) fn is_about_the_whole(id: Id) -> bool {
+    use Id::{Bodies, CatchesNoRest, DropsFloor, NoStage, RecordsNothing, WithoutSubresources};
+    matches!(id, RecordsNothing | NoStage | Bodies | WithoutSubresources | DropsFloor | CatchesNoRest)
 }
 
 /// Whether at least one event is recorded for a request that the rule matches.
@@ -247,215 +250,19 @@ fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
     rule.level != Level::None && !stages.iter().all(omitted)
 }
 
-/// Whether `earlier` matches every request that `later` matches: [`super::evaluate::mismatch`] for sets of requests.
-/// False if in doubt.
-fn covers(earlier: &Rule, later: &Rule) -> bool {
-    // A request matches if one of its groups is in the list, so a shorter list is covered by a longer one, too.
-    list_covers(&earlier.users, &later.users)
-        && list_covers(&earlier.user_groups, &later.user_groups)
-        && list_covers(&earlier.verbs, &later.verbs)
-        && match (earlier.scope(), later.scope()) {
-            (Scope::Everything, _) => true,
-            (Scope::Resources, Scope::Resources) => {
-                list_covers(&earlier.namespaces, &later.namespaces)
-                    && resources_cover(&earlier.resources, &later.resources)
-            }
-            (Scope::NonResourceUrls, Scope::NonResourceUrls) => later
-                .non_resource_urls
-                .iter()
-                .all(|url| earlier.non_resource_urls.iter().any(|earlier| url_matches(&earlier.text, &url.text))),
-            _ => false,
-        }
-}
-
-fn list_covers(earlier: &[Word], later: &[Word]) -> bool {
-    earlier.is_empty() || (!later.is_empty() && later.iter().all(|word| contains(earlier, &word.text)))
-}
-
-fn resources_cover(earlier: &[GroupResources], later: &[GroupResources]) -> bool {
-    if earlier.is_empty() {
-        return true;
-    }
-    if later.is_empty() {
-        return earlier.iter().any(|entry| entry.group == "*" && covers_resource(entry, "*", None));
-    }
-    later.iter().all(|entry| {
-        let covered = |resource, name| {
-            let in_group = |earlier: &&GroupResources| group_matches(&earlier.group, &entry.group);
-            earlier.iter().filter(in_group).any(|earlier| covers_resource(earlier, resource, name))
-        };
-        if entry.resources.is_empty() {
-            return covered("*", None);
-        }
-        entry.resources.iter().all(|resource| {
-            let names = &entry.resource_names;
-            // Different names may be covered by different entries.
-            covered(&resource.text, None)
-                || (!names.is_empty() && names.iter().all(|name| covered(&resource.text, Some(&name.text))))
-        })
-    })
-}
-
-/// Whether an entry matches everything that a resource pattern matches: under one name, or under any (`None`).
-fn covers_resource(entry: &GroupResources, pattern: &str, name: Option<&str>) -> bool {
-    if entry.resources.is_empty() {
-        return true;
-    }
-    let named = entry.resource_names.is_empty() || name.is_some_and(|name| contains(&entry.resource_names, name));
-    named && entry.resources.iter().any(|resource| pattern_covers(&resource.text, pattern))
-}
-
-/// Whether the earlier pattern matches everything that the later one matches. The star of a later `res/*` or `*/sub`
-/// counts as a name: only the same pattern covers it, or one that matches every name.
-fn pattern_covers(earlier: &str, later: &str) -> bool {
-    let (resource, subresource) = later.split_once('/').unwrap_or((later, ""));
-    // To the API server, no star in `*/*` is a wildcard.
-    earlier == later || (earlier != "*/*" && resource_matches(earlier, resource, subresource))
-}
-
-fn no_wildcard(words: &[Word], path: &str, out: &mut Decoder) {
+fn no_wildcard(words: &[Word], path: &str, out: &mut Report<'_>) {
     for word in words.iter().filter(|word| word.text.contains('*')) {
         let message = "this field has no wildcards; write the full names, or remove the field to match all";
-        out.warning(word.position, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
+        out.add(Id::Wildcard, word, format!("{path}: {} matches only itself: {message}", brief(&word.text)));
     }
-}
-
-/// What to write instead of a verb that no request of that kind has; `None` if the verb is right.
-fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
-    let known: Vec<&str> = match scope {
-        Scope::Resources => RESOURCE_VERBS.to_vec(),
-        Scope::NonResourceUrls => URL_VERBS.to_vec(),
-        Scope::Everything => {
-            let urls = URL_VERBS.into_iter().filter(|verb| !RESOURCE_VERBS.contains(verb));
-            RESOURCE_VERBS.into_iter().chain(urls).collect()
-        }
-    };
-    if known.contains(&verb) {
-        return None;
-    }
-    let lower = verb.to_ascii_lowercase();
-    let on_urls = scope == Scope::NonResourceUrls;
-    Some(match lower.as_str() {
-        _ if verb.contains('*') => "verbs have no wildcards: remove verbs to match every verb".to_owned(),
-        _ if known.contains(&lower.as_str()) => format!("verbs are in lower case: write {lower}"),
-        "post" => "for resources, write create".to_owned(),
-        "put" => "for resources, write update".to_owned(),
-        "head" => "for resources, write get".to_owned(),
-        // Resources have these verbs, so only a rule about URLs comes here.
-        "list" | "watch" => "for URLs, write get".to_owned(),
-        "create" => "for URLs, write post".to_owned(),
-        "update" => "for URLs, write put".to_owned(),
-        "deletecollection" => "for URLs, write delete".to_owned(),
-        "read" | "view" if on_urls => "write get and head".to_owned(),
-        "read" | "view" => "write get, list and watch".to_owned(),
-        "write" | "edit" | "modify" if on_urls => "write post, put, patch and delete".to_owned(),
-        "write" | "edit" | "modify" => "write create, update, patch, delete and deletecollection".to_owned(),
-        "remove" => "write delete".to_owned(),
-        "connect" | "exec" | "attach" | "portforward" => {
-            "write get and create, with the resource pods/exec, pods/attach or pods/portforward".to_owned()
-        }
-        "impersonate" | "bind" | "escalate" | "use" | "approve" | "sign" | "attest" => {
-            "only RBAC uses it; write the verb of the request itself, such as get or create".to_owned()
-        }
-        _ => match likely(&lower, &known) {
-            Some(likely) => format!("did you mean {likely}?"),
-            None => format!("the known verbs are {}", known.join(", ")),
-        },
-    })
-}
-
-pub(super) fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
-    GROUPS.iter().find(|(name, _)| *name == group).map(|(_, resources)| *resources)
-}
-
-/// What to write instead of a group that can't exist: one without a dot that is not built in. The group of a custom
-/// resource must have a dot (`k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation`).
-fn group_advice(group: &str) -> Option<String> {
-    if group == "*" || group.contains('.') || builtin_resources(group).is_some() {
-        return None;
-    }
-    let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
-    let short = format!("{group}.");
-    Some(match names.iter().find(|name| name.starts_with(&short)).copied().or_else(|| likely(group, &names)) {
-        _ if matches!(group, "core" | "v1") => "for the core group, write \"\"".to_owned(),
-        Some(likely) => format!("did you mean {likely}?"),
-        None => "write a built-in group, or one with a dot in its name".to_owned(),
-    })
-}
-
-/// What to write instead of a resource that no request has; `None` if the resource is right.
-fn resource_advice(group: &str, word: &str) -> Option<String> {
-    let found = brief(word);
-    let (resource, subresource) = match word.split_once('/') {
-        Some((resource, subresource)) => (resource, Some(subresource)),
-        None => (word, None),
-    };
-    let builtin = builtin(group, &resource.to_ascii_lowercase());
-    let instead = builtin.map(|(home, plural)| {
-        let suffix = subresource.map(|name| format!("/{}", name.to_ascii_lowercase())).unwrap_or_default();
-        let elsewhere = if home == group || group == "*" { String::new() } else { format!(" in group {home:?}") };
-        format!("\"{plural}{suffix}\"{elsewhere}")
-    });
-    if word.contains(|c: char| c.is_ascii_uppercase()) {
-        let instead = instead.unwrap_or_else(|| "its plural in lower case".to_owned());
-        return Some(format!(
-            "{found} is a kind, or has capital letters; requests have the name of the resource: write {instead}"
-        ));
-    }
-    if subresource.is_some_and(|name| name.is_empty() || name.contains('/')) || resource.is_empty() {
-        return Some(format!("{found} matches nothing; write a resource, or resource/subresource"));
-    }
-    let starred = |part: &str| part != "*" && part.contains('*');
-    if starred(resource) || subresource.is_some_and(starred) || word == "*/*" {
-        let forms = "\"*\" (everything), \"pods/*\" or \"*/status\"";
-        return Some(format!("{found} matches nothing; write a wildcard as one of {forms}"));
-    }
-    if let Some((name, rest)) = resource.split_once('.') {
-        return Some(format!("{found} matches nothing; write {name:?}, and group: {rest:?}"));
-    }
-    if resource == "*" {
-        return None;
-    }
-    let known = match group {
-        "*" => GROUPS.iter().flat_map(|(_, resources)| resources.iter().copied()).collect(),
-        // The resources of a custom group are not known here.
-        _ => builtin_resources(group)?.to_vec(),
-    };
-    match (builtin, instead) {
-        _ if known.contains(&resource) => None,
-        (Some((home, plural)), _) if plural == resource => {
-            Some(format!("{found} is in group {home:?}, not in {group:?}; give it its own entry with that group"))
-        }
-        (_, Some(instead)) => Some(format!("{found} matches nothing; requests have the plural: write {instead}")),
-        _ if group == "*" => None,
-        _ => likely(resource, &known)
-            .map(|likely| format!("{found} is not in group {group:?}; did you mean {likely:?}?")),
-    }
-}
-
-/// The built-in resource that a plural, a singular or a short name means, and its group: the given group if that has
-/// such a resource, or else the first group that has one.
-fn builtin(group: &str, word: &str) -> Option<(&'static str, &'static str)> {
-    let full = SHORT_NAMES.iter().find(|(short, _)| *short == word).map(|(_, plural)| *plural);
-    let all = || GROUPS.iter().flat_map(|(group, resources)| resources.iter().map(move |name| (*group, *name)));
-    let means = |name: &str| name == word || singular(name) == word || full == Some(name);
-    all().find(|(home, name)| *home == group && means(name)).or_else(|| all().find(|(_, name)| means(name)))
-}
-
-/// The singular of a built-in resource's name.
-fn singular(plural: &str) -> String {
-    if let Some(stem) = plural.strip_suffix("ies") {
-        return format!("{stem}y");
-    }
-    let ending = if plural.ends_with("sses") || plural.ends_with("uses") { "es" } else { "s" };
-    plural.strip_suffix(ending).unwrap_or(plural).to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
-    use super::check;
-    use super::{Request, Target, doubts};
+    use super::super::Scope;
+    use super::super::words::{doubts, refusal};
+    use super::{Id, Request, Target, check};
 
     /// The warnings for a policy with these rules, each the text of a flow mapping. A rule without a level gets
     /// Metadata.
@@ -465,8 +272,10 @@ mod tests {
             let level = if rule.contains("level:") { "" } else { "level: Metadata, " };
             text += &format!("- {{{level}{rule}}}\n");
         }
-        let findings: Vec<_> =
-            check(&text, Some(Version::new(36))).iter().map(|found| found.to_string()).collect();
+        // Rules by themselves leave most requests to no rule.
+        let rest = [Id::CatchesNoRest, Id::DropsFloor, Id::Bodies, Id::WithoutSubresources];
+        let findings = check(&text, Some(Version::new(36))).into_iter().filter(|found| !rest.contains(&found.id));
+        let findings: Vec<_> = findings.map(|found| found.to_string()).collect();
         assert!(findings.iter().all(|found| found.contains(": warning: ")), "{findings:?}");
         findings
     }
@@ -620,7 +429,10 @@ mod tests {
             ("group: cert-manager.io, resources: [certificates, pod, deploy, secrets]", ""),
             ("group: metrics.k8s.io, resources: [pods, nodes]", ""),
             ("group: events.k8s.io, resources: [events]", ""),
-            ("group: extensions", ""),
+            (
+                "group: extensions",
+                "rules[0].resources[0].group: no request has \"extensions\": Kubernetes 1.22 removed its last",
+            ),
             ("group: apps, resources: [somethingnew]", ""),
             ("group: \"*\", resources: [deployments, pots]", ""),
             ("resources: [Pod]", "4:46: warning: rules[0].resources[0].resources: \"Pod\" is a kind"),
@@ -641,15 +453,13 @@ mod tests {
             ("group: apps, resources: [deploy]", "write \"deployments\""),
             ("resources: [deployments]", "\"deployments\" is in group \"apps\", not in \"\""),
             ("group: apps, resources: [pods]", "\"pods\" is in group \"\", not in \"apps\""),
-            (
-                "group: extensions, resources: [ingresses]",
-                "is in group \"networking.k8s.io\", not in \"extensions\"",
-            ),
+            ("group: extensions, resources: [ingresses]", "no request has \"extensions\""),
             (
                 "group: authentication.k8s.io, resources: [serviceaccounts/token]",
                 "\"serviceaccounts/token\" is in group \"\"",
             ),
             ("resources: [secrest]", "did you mean \"secrets\"?"),
+            ("resources: [pods/logs]", "\"pods/logs\" matches nothing; write \"pods/log\""),
             ("resources: [deployments.apps]", "write \"deployments\", and group: \"apps\""),
             ("resources: [pods/]", "\"pods/\" matches nothing; write a resource, or resource/subresource"),
             ("resources: [pods/exec/x]", "write a resource, or resource/subresource"),
@@ -687,14 +497,20 @@ mod tests {
             ("get", "apps", "deployments", ""),
             ("get", "example.com", "deploy", ""),
             ("get", "", "somethingnew", ""),
-            ("POST", "", "pods", "no request has the verb \"POST\"; for resources, write create"),
+            ("post", "", "pods", "no request has the verb \"post\"; for resources, write create"),
+            ("get", "", "deployments.apps", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "po", "there are no \"po\" in group \"\"; did you mean pods in group \"\"?"),
+            ("get", "apps", "Deployment", "did you mean deployments in group \"apps\"?"),
+            ("get", "", "svc", "did you mean services in group \"\"?"),
+            ("get", "", "pods/logs", "there is no subresource \"logs\"; did you mean log?"),
+            ("get", "example.com", "Widget", "requests have the plural in lower case"),
             ("get", "", "deployments", "did you mean deployments in group \"apps\"?"),
             ("get", "", "Pod", "there are no \"Pod\" in group \"\"; did you mean pods in group \"\"?"),
         ] {
             let target = Target::Resource {
                 group: group.into(),
-                resource: resource.into(),
-                subresource: String::new(),
+                resource: resource.split('/').next().unwrap().into(),
+                subresource: resource.split('/').nth(1).unwrap_or_default().into(),
                 namespace: String::new(),
                 name: String::new(),
             };
@@ -702,9 +518,121 @@ mod tests {
             let found = doubts(&request).join("\n");
             assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{resource}: {found}");
         }
+        let no_account = "is no service account; write system:serviceaccount:NAMESPACE:NAME";
+        for (user, verb, expected) in [
+            ("a", "", "verb \"\": the verb is empty; write one such as get".to_owned()),
+            ("a", "GET", "verb \"GET\": verbs are in lower case; write get".to_owned()),
+            ("a", "POST", "verb \"POST\": verbs are in lower case; for resources, write create".to_owned()),
+            ("system:serviceaccount:web", "get", format!("user \"system:serviceaccount:web\" {no_account}")),
+            (
+                "system:serviceaccount:web:a:b",
+                "get",
+                format!("user \"system:serviceaccount:web:a:b\" {no_account}"),
+            ),
+            ("system:serviceaccount:web:robot.x", "get", String::new()),
+            ("", "frobnicate", String::new()),
+        ] {
+            let refusal = refusal(user, verb, Scope::Resources);
+            let found = refusal.map(|(field, message)| format!("{field} {message}")).unwrap_or_default();
+            assert_eq!(found, expected, "{user} {verb}");
+        }
         let target = Target::Url("/healthz".into());
         let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };
         assert_eq!(doubts(&request), ["no request has the verb \"list\"; for URLs, write get"]);
+    }
+
+    #[test]
+    fn paths_of_resources_stand_apart_from_other_urls() {
+        let found = "is the path of resources";
+        for (url, expected) in [
+            ("/api*", ""),
+            ("/api/*", ""),
+            ("/api/v1", ""),
+            ("/api/v1*", ""),
+            ("/api/v1/*", found),
+            ("/api/v1/pods", found),
+            ("/api/v1/pods*", found),
+            ("/apis/*", ""),
+            ("/apis/apps/*", ""),
+            ("/apis/apps/v1", ""),
+            ("/apis/apps/v1/*", found),
+            ("/apis/apps/v1/deployments", found),
+            ("/openapi/v3/apis/apps/v1", ""),
+            ("\"*\"", ""),
+        ] {
+            assert_warns(&[&format!("nonResourceURLs: [{url}]")], expected);
+        }
+        assert_warns(
+            &["resources: [{resources: [/healthz]}]"],
+            "\"/healthz\" is a path; write it in nonResourceURLs",
+        );
+    }
+
+    #[test]
+    fn names_of_objects_are_for_requests_that_have_one() {
+        let create = "a request to create an object has no name";
+        for (verbs, resources, expected) in [
+            ("create", "deployments], resourceNames: [web", create),
+            ("create", "deployments", ""),
+            ("create, get", "deployments], resourceNames: [web", create),
+            // A subresource of an object that exists.
+            ("create", "deployments/scale], resourceNames: [web", ""),
+            ("create", "\"*\"], resourceNames: [web", ""),
+            ("create", "deployments], resourceNames: [web, \"\"", ""),
+            ("get, list", "deployments], resourceNames: [web", "list has a name only with the field selector"),
+            ("deletecollection", "deployments], resourceNames: [web", "deletecollection has a name only"),
+            // So do the reflectors of client-go.
+            ("get, list, watch", "deployments], resourceNames: [web", ""),
+            ("get, update", "deployments], resourceNames: [web", ""),
+        ] {
+            assert_warns(
+                &[&format!("verbs: [{verbs}], resources: [{{group: apps, resources: [{resources}]}}]")],
+                expected,
+            );
+        }
+        let unnamed =
+            "verbs: [create], resources: [{resources: [pods], resourceNames: [a]}, {resources: [secrets]}]";
+        assert_warns(&[unnamed], "");
+    }
+
+    #[test]
+    fn pods_stand_for_themselves_alone() {
+        let text = |rules: &str| format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}");
+        let pods = "- {level: Metadata, resources: [{resources: [secrets, pods]}]}\n";
+        for (rules, expected) in [
+            (pods.to_owned(), Some("5:55")),
+            (pods.replace("pods", "pods/*"), None),
+            (pods.replace("level", "verbs: [get, delete], level"), None),
+            (pods.replace("level", "verbs: [create], level"), Some("5:72")),
+            (pods.replace("Metadata", "None"), None),
+            (format!("{pods}- {{level: Metadata, resources: [{{resources: [pods/exec]}}]}}\n"), None),
+            (format!("{pods}- {{level: Metadata, users: [a]}}\n"), Some("5:55")),
+            (format!("{pods}- {{level: None}}\n"), None),
+            (format!("{pods}- {{level: Metadata}}\n"), None),
+        ] {
+            let findings = check(&text(&format!("- {{level: None, users: [x]}}\n{rules}")), None);
+            let found = findings.iter().find(|found| found.id == Id::WithoutSubresources);
+            assert_eq!(found.map(|found| found.position.to_string()).as_deref(), expected, "{rules}");
+            // Exec is told once.
+            let rest = findings.iter().find(|found| found.id == Id::CatchesNoRest);
+            assert!(!(found.is_some() && rest.is_some_and(|rest| rest.message.contains("exec"))), "{rules}");
+        }
+    }
+
+    #[test]
+    fn stages_of_the_policy_and_of_the_rule_count_together() {
+        for (stages, expected) in [
+            (
+                "[RequestReceived, ResponseComplete, ResponseStarted, Panic]",
+                "omits, with the policy's omitStages, every stage",
+            ),
+            ("[RequestReceived, ResponseComplete, ResponseStarted]", "every stage"),
+            ("[RequestReceived, ResponseComplete]", ""),
+            ("[ResponseComplete, Panic]", ""),
+        ] {
+            assert_warns(&[&format!("users: [a], omitStages: {stages}"), "level: Metadata"], expected);
+            assert_warns(&[&format!("level: None, users: [a], omitStages: {stages}"), "level: Metadata"], "");
+        }
     }
 
     #[test]

@@ -1,16 +1,29 @@
 //! The audit policy (`audit.k8s.io/v1`), as types.
 //!
-//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes.
+//! * [`read`] reads and validates a policy; [`lint`] finds rules that are legal but probably mistakes. [`findings`] is
+//!   the table of all that they can find, and [`allow`] reads the comments that allow a finding.
+//! * [`compose`] puts a policy together of several files.
 //! * [`evaluate`] finds the rule that decides how a request is recorded; [`request`] is a request as people write it.
+//!   [`floor`] has the requests that each log needs.
 //! * [`diff`] finds the requests for which two policies differ.
 //! * [`test`] is what people expect of a policy, request by request.
+//! * [`words`] knows the verbs and resources of requests, [`identity`] their users and groups, and `bodies` what is
+//!   secret. `cover` compares two rules.
 
+pub mod allow;
+mod bodies;
+pub mod compose;
+mod cover;
 pub mod diff;
 pub mod evaluate;
+pub mod findings;
+pub mod floor;
+pub mod identity;
 pub mod lint;
 pub mod read;
 pub mod request;
 pub mod test;
+pub mod words;
 
 use std::fmt;
 
@@ -68,6 +81,8 @@ impl fmt::Display for Stage {
 pub struct Word {
     pub text: String,
     pub position: Position,
+    /// The byte offset in the file after it.
+    pub end: usize,
 }
 
 /// A policy: the first rule that matches a request decides. If no rule matches, the request is not recorded.
@@ -82,6 +97,8 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub position: Position,
+    /// The byte offset in the file after its last value.
+    pub end: usize,
     pub level: Level,
     pub users: Vec<Word>,
     pub user_groups: Vec<Word>,
@@ -100,7 +117,9 @@ pub struct Rule {
 pub struct GroupResources {
     /// `""` is the core group. `"*"` is every group, from Kubernetes 1.36 on.
     pub group: String,
+    /// Where the group is written, or else the entry.
     pub position: Position,
+    pub end: usize,
     pub resources: Vec<Word>,
     pub resource_names: Vec<Word>,
 }

@@ -1,7 +1,7 @@
 //! A request as people write it: the options of `policy explain`, or the fields of a test.
 
 use super::evaluate::{Request, Target, groups_of, is_resource_path};
-use super::lint::doubts;
+use super::words::{doubts, refusal};
 
 /// What is said of a request. An API group that is not said is the core group; a namespace or a name that is not said
 /// is empty.
@@ -34,15 +34,15 @@ impl Asked<'_> {
     ///
     /// There can't be such a request.
     pub fn request(&self) -> Result<(Request, Vec<String>), Refusal> {
-        let refusal = |field, message| Err(Refusal { field, message });
+        let refused = |field, message| Err(Refusal { field, message });
         let mut warnings = Vec::new();
         let target = match self.path {
             Some(path) if !path.starts_with('/') || path.contains('?') => {
                 let message = format!("{path}: the path must begin with \"/\", and have no query");
-                return refusal("path", message);
+                return refused("path", message);
             }
             Some(path) if is_resource_path(path) => {
-                return refusal(
+                return refused(
                     "path",
                     format!("{path}: this is the path of a resource; name the resource instead"),
                 );
@@ -53,7 +53,10 @@ impl Asked<'_> {
         if self.user.is_empty() && !self.groups.is_empty() {
             let message = "\"\": a request whose authentication failed has no user, and so no groups; name the user, \
                            or remove the groups";
-            return refusal("user", message.to_owned());
+            return refused("user", message.to_owned());
+        }
+        if let Some((field, message)) = refusal(self.user, self.verb, target.scope()) {
+            return refused(field, message);
         }
         let request = Request {
             groups: groups_of(self.user, self.groups.to_vec()),

@@ -7,11 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{accepted, by_rule, decisive, read_once, request_json, rule_json, source, typed};
+use super::request::{self, typed};
+use super::source::{Accepted, read_once, subject};
+use crate::audit::policy::Level;
 use crate::audit::policy::diff::words::{Described, Resources, Words};
 use crate::audit::policy::diff::{Change, Class, Differences, answer, compare};
 use crate::audit::policy::evaluate::Decision;
-use crate::audit::policy::{Level, Policy};
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, kubernetes_version};
 
@@ -21,7 +22,7 @@ const SHOWN: usize = 4;
 /// Compare two policies; exit 3 if they record any request differently
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// A policy file, or - for standard input
+    /// A policy file, - for standard input, or a profile
     first: PathBuf,
     /// What to compare it with; without this, the node's own policy is compared with the first
     second: Option<PathBuf>,
@@ -38,31 +39,29 @@ impl Diff {
             Some(second) => (Some(self.first), second),
             None => (None, self.first),
         };
-        let (from, from_text, own) = source(from, common)?;
-        let version = self.kubernetes_version.or(own);
-        let (to, to_text, _) = source(Some(to), common)?;
-        let policies = (accepted(&from, &from_text, version), accepted(&to, &to_text, version));
-        let (Some(from_policy), Some(to_policy)) = policies else { return Ok(Outcome::Failed) };
-        let names = [from, to];
-        let policies = [&from_policy, &to_policy];
-        let Some(differences) = compare(policies) else {
+        let from = subject(from, common)?;
+        let version = self.kubernetes_version.or(from.version);
+        let policies = (Accepted::of(from, version), Accepted::of(subject(Some(to), common)?, version));
+        let (Some(from), Some(to)) = policies else { return Ok(Outcome::Failed) };
+        let Some(differences) = compare([&from.policy, &to.policy]) else {
             log::error!(
                 "{} and {}: the policies differ in too many ways to find them all; compare them in parts",
-                names[0],
-                names[1]
+                from.name,
+                to.name
             );
             return Ok(Outcome::Failed);
         };
+        let policies = [&from, &to];
         if common.json() {
-            let _ = writeln!(out, "{:#}", document(&names, policies, &differences));
+            let _ = writeln!(out, "{:#}", document(policies, &differences));
         } else {
-            text(&names, policies, &differences, out);
+            text(policies, &differences, out);
         }
         Ok(if differences.classes.is_empty() { Outcome::Done } else { Outcome::Differs })
     }
 }
 
-fn text(names: &[String; 2], policies: [&Policy; 2], differences: &Differences, out: &mut String) {
+fn text(policies: [&Accepted; 2], differences: &Differences, out: &mut String) {
     for class in &differences.classes {
         let (mark, what) = match class.change {
             Change::New => ('+', "now recorded"),
@@ -73,7 +72,7 @@ fn text(names: &[String; 2], policies: [&Policy; 2], differences: &Differences, 
         };
         let side = |side: usize| {
             let decision = &class.decisions[side];
-            format!("{} {}", recorded(decision), by_rule(&names[side], policies[side], decision))
+            format!("{} {}", recorded(decision), policies[side].by_rule(decision))
         };
         let _ = writeln!(out, "{mark} {what}: {}; then {}", side(0), side(1));
         let areas = differences.described(class);
@@ -149,13 +148,13 @@ fn listed(words: &Words) -> String {
     format!("{}{}", if words.except { "all but " } else { "" }, shown.join(", "))
 }
 
-fn document(names: &[String; 2], policies: [&Policy; 2], differences: &Differences) -> Value {
+fn document(policies: [&Accepted; 2], differences: &Differences) -> Value {
     let classes: Vec<_> =
         differences.classes.iter().map(|class| class_json(class, policies, differences)).collect();
-    json!({"from": names[0], "to": names[1], "differences": classes})
+    json!({"from": policies[0].name, "to": policies[1].name, "differences": classes})
 }
 
-fn class_json(class: &Class, policies: [&Policy; 2], differences: &Differences) -> Value {
+fn class_json(class: &Class, policies: [&Accepted; 2], differences: &Differences) -> Value {
     let change = match class.change {
         Change::New => "new",
         Change::Gone => "gone",
@@ -166,7 +165,7 @@ fn class_json(class: &Class, policies: [&Policy; 2], differences: &Differences) 
     let side = |side: usize| {
         let decision = &class.decisions[side];
         json!({
-            "rule": decisive(policies[side], decision).map(rule_json),
+            "rule": policies[side].decisive(decision).map(|rule| policies[side].rule_json(rule)),
             "level": decision.level.to_string(),
             "omitStages": decision.omit_stages.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "omitManagedFields": decision.omit_managed_fields,
@@ -175,7 +174,7 @@ fn class_json(class: &Class, policies: [&Policy; 2], differences: &Differences) 
     let areas: Vec<_> = differences.described(class).map(|area| area_json(&area)).collect();
     json!({
         "change": change, "from": side(0), "to": side(1),
-        "request": request_json(&class.witness), "areas": areas,
+        "request": request::json(&class.witness), "areas": areas,
     })
 }
 

@@ -7,10 +7,12 @@ use anyhow::Result;
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::{decisive, document, log, request_json, rule_json, source};
+use super::request;
+use super::source::{Accepted, Subject, document, log, subject};
 use crate::audit::policy::evaluate::{self, Decision, Request};
+use crate::audit::policy::read::Reading;
 use crate::audit::policy::request::Asked;
-use crate::audit::policy::{self, Level};
+use crate::audit::policy::{Level, lint};
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, kubernetes_version};
 use crate::cli::show::warn;
@@ -21,12 +23,13 @@ use crate::yaml::Position;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("target").required(true).args(["resource", "path"])))]
 pub struct Explain {
-    /// The policy file, or - for standard input; by default, the node's own policy
+    /// A policy file, - for standard input, or a profile; by default, the node's own policy
     file: Option<PathBuf>,
     /// The user who makes the request
     #[arg(long, value_name = "NAME")]
     user: String,
-    /// A group of the user; may be repeated. system:authenticated and the groups of a service account are always added
+    /// A group of the user; may be repeated. system:authenticated and the groups of a service account and of a node are
+    /// always added
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// The verb, such as get, list or create; for a path the HTTP method, in lower case
@@ -50,18 +53,22 @@ pub struct Explain {
     /// The Kubernetes version to check the policy for; the default is as for `policy check`
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
+    /// Refuse a policy that the API server reads in another way than it says, instead of a warning
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Explain {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let (request, warnings) = self.request()?;
-        let (name, text, version) = source(self.file, common)?;
+        let Subject { name, text, version, origins } = subject(self.file, common)?;
         let version = self.kubernetes_version.or(version);
-        let findings = policy::lint::check(&text, version);
+        let reading = if self.strict { Reading::Strict } else { Reading::AsServed };
+        let (policy, findings) = lint::check_as(&text, version, reading);
         if !common.json() {
             log(&name, &findings);
         }
-        let Some(policy) = policy::read::parse(&text, version).0 else {
+        let Some(policy) = policy else {
             if common.json() {
                 let _ = writeln!(out, "{:#}", document(&name, false, &findings));
             }
@@ -69,14 +76,15 @@ impl Explain {
         };
         warn(common, &warnings);
         let decision = evaluate::evaluate(&policy, &request);
+        let accepted = Accepted { name, policy, origins };
         if common.json() {
-            let mut document = document(&name, true, &findings);
-            document["request"] = request_json(&request);
+            let mut document = document(&accepted.name, true, &findings);
+            document["request"] = request::json(&request);
             document["warnings"] = json!(warnings);
-            explain_json(&policy, &request, &decision, &mut document);
+            explain_json(&accepted, &request, &decision, &mut document);
             let _ = writeln!(out, "{document:#}");
         } else {
-            explain_text(&policy, &request, &decision, out);
+            explain_text(&accepted, &request, &decision, out);
         }
         Ok(Outcome::Done)
     }
@@ -103,7 +111,7 @@ impl Explain {
 
 /// The rules before the rule that decides, or all rules if none does: number, position, and why it doesn't match.
 fn passed_over<'a>(
-    policy: &'a policy::Policy,
+    Accepted { policy, .. }: &'a Accepted,
     request: &'a Request,
     decision: &Decision,
 ) -> impl Iterator<Item = (usize, Position, String)> + 'a {
@@ -114,12 +122,12 @@ fn passed_over<'a>(
     })
 }
 
-fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision, out: &mut String) {
-    for (number, position, why) in passed_over(policy, request, decision) {
-        let _ = writeln!(out, "rule {number} at {position}: {why}");
+fn explain_text(accepted: &Accepted, request: &Request, decision: &Decision, out: &mut String) {
+    for (number, position, why) in passed_over(accepted, request, decision) {
+        let _ = writeln!(out, "{}: {why}", accepted.rule(number, position));
     }
-    let _ = match decisive(policy, decision) {
-        Some((number, position)) => writeln!(out, "rule {number} at {position} decides"),
+    let _ = match accepted.decisive(decision) {
+        Some((number, position)) => writeln!(out, "{} decides", accepted.rule(number, position)),
         None => writeln!(out, "no rule matches"),
     };
     if decision.level == Level::None {
@@ -132,14 +140,14 @@ fn explain_text(policy: &policy::Policy, request: &Request, decision: &Decision,
     let _ = writeln!(out, "level: {}\nstages not recorded: {stages}\nmanaged fields: {fields}", decision.level);
 }
 
-fn explain_json(policy: &policy::Policy, request: &Request, decision: &Decision, document: &mut Value) {
-    document["rule"] = decisive(policy, decision).map_or(Value::Null, rule_json);
+fn explain_json(accepted: &Accepted, request: &Request, decision: &Decision, document: &mut Value) {
+    document["rule"] = json!(accepted.decisive(decision).map(|rule| accepted.rule_json(rule)));
     document["level"] = json!(decision.level.to_string());
     document["omitStages"] = decision.omit_stages.iter().map(ToString::to_string).collect();
     document["omitManagedFields"] = json!(decision.omit_managed_fields);
-    document["passedOver"] = passed_over(policy, request, decision)
+    document["passedOver"] = passed_over(accepted, request, decision)
         .map(|(number, position, why)| {
-            let mut rule = rule_json((number, position));
+            let mut rule = accepted.rule_json((number, position));
             rule["reason"] = json!(why);
             rule
         })

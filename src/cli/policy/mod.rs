@@ -3,38 +3,34 @@
 mod check;
 mod diff;
 mod explain;
+mod report;
+mod request;
+mod show;
+mod source;
 mod test;
-
-use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
-use serde_json::{Value, json};
 
-use super::common::{Common, Outcome, OutputFormat, Overrides, TEXT_AND_JSON, run_of};
-use crate::audit::policy::Policy;
-use crate::audit::policy::evaluate::{Decision, Request, Target};
-use crate::audit::policy::read;
-use crate::audit::version::Version;
-use crate::plan::Occasion;
-use crate::run::given;
-use crate::run::misuse::Misuse;
-use crate::yaml::Position;
-use crate::yaml::fields::{Finding, Severity};
+use super::common::{Common, Outcome, OutputFormat, TEXT_AND_JSON};
 
-/// Check an audit policy, explain what it does with a request, test it, or compare it with another one
+/// Check an audit policy, explain what it does with a request, test it, compare it with another one, or print it
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     Check(check::Check),
     Explain(explain::Explain),
     Test(test::Test),
     Diff(diff::Diff),
+    Show(show::Show),
 }
 
 impl PolicyVerb {
     /// What the verb can print.
     pub fn formats(&self) -> &'static [OutputFormat] {
         match self {
+            PolicyVerb::Check(_) => {
+                &[OutputFormat::Text, OutputFormat::Json, OutputFormat::Sarif, OutputFormat::Github]
+            }
             PolicyVerb::Test(_) => &[OutputFormat::Text, OutputFormat::Json, OutputFormat::Junit],
             _ => TEXT_AND_JSON,
         }
@@ -51,134 +47,41 @@ impl PolicyVerb {
             PolicyVerb::Explain(explain) => explain.run(common, out),
             PolicyVerb::Test(test) => test.run(common, out),
             PolicyVerb::Diff(diff) => diff.run(common, out),
+            PolicyVerb::Show(show) => show.run(common, out),
         }
     }
-}
-
-/// The name of a policy, its text, and its Kubernetes version if that is known.
-fn source(file: Option<PathBuf>, common: &Common) -> Result<(String, String, Option<Version>)> {
-    match file {
-        Some(path) => Ok((path.display().to_string(), given::read(&path)?, None)),
-        None => nodes_own(common),
-    }
-}
-
-/// Refuses standard input as the name of more than one of the files.
-///
-/// # Errors
-///
-/// A [`Misuse`].
-fn read_once<'p>(files: impl Iterator<Item = &'p PathBuf>) -> Result<()> {
-    if files.filter(|file| file.as_os_str() == "-").count() > 1 {
-        return Err(Misuse("-: standard input can be read only once; name a file instead".to_owned()).into());
-    }
-    Ok(())
-}
-
-/// A policy that other verbs than `check` ask. `None` if it is refused; its errors are logged.
-fn accepted(name: &str, text: &str, version: Option<Version>) -> Option<Policy> {
-    let (policy, mut findings) = read::parse(text, version);
-    findings.retain(|finding| finding.severity == Severity::Error);
-    log(name, &findings);
-    policy
-}
-
-/// A request as words of a command line: what `policy explain` takes.
-fn typed(request: &Request) -> String {
-    let words: Vec<_> =
-        request.options().iter().map(|(option, value)| format!("--{option} {}", shell_word(value))).collect();
-    words.join(" ")
-}
-
-/// A text as one word of a shell.
-fn shell_word(text: &str) -> String {
-    match !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=@,%:".contains(c)) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
-/// Number and position of the rule that decides.
-fn decisive(policy: &Policy, decision: &Decision) -> Option<(usize, Position)> {
-    let index = decision.rule?;
-    Some((index + 1, policy.rules.get(index)?.position))
-}
-
-/// The rule that decides, as words.
-fn by_rule(name: &str, policy: &Policy, decision: &Decision) -> String {
-    match decisive(policy, decision) {
-        Some((number, position)) => format!("by rule {number} at {name}:{position}"),
-        None => "as no rule matches".to_owned(),
-    }
-}
-
-fn rule_json((number, position): (usize, Position)) -> Value {
-    json!({"number": number, "line": position.line, "column": position.column})
-}
-
-fn request_json(request: &Request) -> Value {
-    let mut value = json!({"user": request.user, "groups": request.groups, "verb": request.verb});
-    match &request.target {
-        Target::Url(path) => value["path"] = json!(path),
-        Target::Resource { group, resource, subresource, namespace, name } => {
-            value["apiGroup"] = json!(group);
-            value["resource"] = json!(resource);
-            value["subresource"] = json!(subresource);
-            value["namespace"] = json!(namespace);
-            value["name"] = json!(name);
-        }
-    }
-    value
-}
-
-fn log(name: &str, findings: &[Finding]) {
-    for finding in findings {
-        let line = format!("{name}:{}: {}", finding.position, finding.message);
-        match finding.severity {
-            Severity::Error => log::error!("{line}"),
-            Severity::Warning => log::warn!("{line}"),
-        }
-    }
-}
-
-fn document(name: &str, accepted: bool, findings: &[Finding]) -> Value {
-    let findings: Vec<_> = findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "severity": match finding.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
-                },
-                "line": finding.position.line,
-                "column": finding.position.column,
-                "message": finding.message,
-            })
-        })
-        .collect();
-    json!({"file": name, "accepted": accepted, "findings": findings})
-}
-
-/// The node's own policy: its path, its text, and the Kubernetes version that the node's other files give.
-fn nodes_own(common: &Common) -> Result<(String, String, Option<Version>)> {
-    let root = common.open_root()?;
-    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
-    let path = run.policy_path();
-    let Some(text) = root.text(&path)? else {
-        return Err(
-            Misuse(format!("{}: the node has no policy there; name a policy file", root.shown(&path))).into()
-        );
-    };
-    Ok((path, text.text, run.version()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::super::{Cli, Verb, contract};
-    use super::*;
+    use super::Outcome;
     use clap::Parser as _;
+    use serde_json::{Value, json};
+
+    /// The option for a node whose policy has a fragment, with something to warn of.
+    fn node(directory: &Path) -> String {
+        let root = directory.join("node");
+        let fragments = root.join("etc/kube-audit-bootstrap/policy.d");
+        fs::create_dir_all(&fragments).unwrap();
+        for name in ["a.yaml", "b.yml"] {
+            let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [bob], nonResourceURLs: [/healthz]}\n";
+            fs::write(fragments.join(name), text).unwrap();
+        }
+        format!("--root={}", root.display())
+    }
+
+    /// What `policy` with these words prints as JSON, and its outcome.
+    fn printed(words: &[&str]) -> (Value, Outcome) {
+        let cli = Cli::try_parse_from([&["program", "policy"], words, &["--output", "json"]].concat()).unwrap();
+        let Verb::Policy(verb) = cli.verb else { panic!("{words:?}") };
+        let mut out = String::new();
+        let outcome = verb.run(&cli.common, &mut out).unwrap();
+        (serde_json::from_str(&out).expect(&out), outcome)
+    }
 
     #[test]
     fn a_check_and_an_explanation_are_printed_as_the_readme_says() {
@@ -190,19 +93,16 @@ mod tests {
         };
         let good = file(
             "good",
-            "omitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
+            "# kube-audit-bootstrap: allow PA121 PA122\nomitStages: [RequestReceived]\nrules:\n- {level: None, users: [bob]}\n- {level: Metadata, users: [alice]}\n",
         );
         let bad = file(
             "bad",
             "rules:\n- {level: Metadata, resources: [{resources: [pod]}]}\n- {level: Metadata, verb: [get]}\n",
         );
+        let node = node(directory.path());
         let printed = |line: &str| {
-            let words = format!("program policy {line} --output json --kubernetes-version 1.33");
-            let cli = Cli::try_parse_from(words.split(' ')).expect(line);
-            let Verb::Policy(verb) = cli.verb else { panic!("{line}") };
-            let mut out = String::new();
-            verb.run(&cli.common, &mut out).unwrap();
-            serde_json::from_str::<Value>(&out).expect(&out)
+            let version = if line.starts_with("show") { "" } else { " --kubernetes-version 1.33" };
+            printed(&format!("{line}{version}").split(' ').collect::<Vec<_>>()).0
         };
         let check = contract::shape("check");
         contract::holds(&check, &[printed(&format!("check {good}")), printed(&format!("check {bad}"))]);
@@ -218,11 +118,16 @@ mod tests {
         let mut explain = contract::shape("explain");
         let explain = explain.as_object_mut().unwrap();
         explain.extend(check.as_object().unwrap().clone());
+        explain.remove("files").unwrap();
         // A good policy has no findings.
         explain.insert("findings".to_owned(), json!([]));
         let mut of_resource = explain.clone();
         // A URL has no warnings.
         explain.insert("warnings".to_owned(), json!([]));
+        contract::holds(&contract::shape("show"), &[printed(&format!("show {node}")), printed("show cis")]);
+        let file =
+            &printed(&format!("explain {node} --user a --verb get --path /x"))["passedOver"][0]["from"]["file"];
+        assert_eq!(file, "/etc/kube-audit-bootstrap/policy.d/a.yaml");
         let request = of_resource["request"].as_object_mut().unwrap();
         request.remove("path").unwrap();
         request.extend(contract::shape("resource").as_object().unwrap().clone());
@@ -233,13 +138,16 @@ mod tests {
                 printed(&format!("{url} --user alice")),
                 printed(&format!("{url} --user carol")),
                 printed(&format!("explain {good} --user alice --verb get --path /x")),
+                printed(&format!("explain {node} --user alice --verb get --path /x")),
             ],
         );
         contract::holds(
             &Value::Object(of_resource),
-            &[printed(&format!(
-                "explain {good} --user alice --verb create --resource pod --namespace a --name b"
-            ))],
+            &[&good, &node].map(|policy| {
+                printed(&format!(
+                    "explain {policy} --user alice --verb create --resource pod --namespace a --name b"
+                ))
+            }),
         );
     }
 
@@ -259,16 +167,22 @@ mod tests {
              omitManagedFields: true, rule: 7}\n",
         );
         let file = directory.path().join("t.yaml").display().to_string();
-        let words = ["program", "policy", "test", &file, "--output", "json"];
-        let cli = Cli::try_parse_from(words).unwrap();
-        let Verb::Policy(verb) = cli.verb else { panic!("{words:?}") };
-        let mut out = String::new();
-        assert_eq!(verb.run(&cli.common, &mut out).unwrap(), Outcome::Failed);
-        let document = serde_json::from_str::<Value>(&out).unwrap();
-        contract::holds(&contract::shape("test"), std::slice::from_ref(&document));
+        let (document, outcome) = printed(&["test", &file]);
+        assert_eq!(outcome, Outcome::Failed);
         assert_eq!((&document["requests"], &document["failed"]), (&json!(2), &json!(2)));
-        assert_eq!(document["coverage"][0]["unreached"], json!([{"number": 2, "line": 5, "column": 3}]));
+        let rule = json!({"number": 2, "line": 5, "column": 3, "from": null});
+        assert_eq!(document["coverage"][0]["unreached"], json!([rule]));
         assert_eq!(document["tests"][0]["failures"][0]["missed"].as_array().unwrap().len(), 4);
+        // The node's own policy.
+        let text = fs::read_to_string(&file).unwrap().replace("policy: p.yaml\n", "").replace("carol", "bob");
+        let mut documents = vec![document];
+        for path in ["/x", "/healthz"] {
+            fs::write(&file, text.replace("/x", path)).unwrap();
+            let (of_node, _) = printed(&["test", &file, &node(directory.path())]);
+            assert_eq!(of_node["tests"][0]["policy"], "/etc/kubernetes/audit-policy.yaml");
+            documents.push(of_node);
+        }
+        contract::holds(&contract::shape("test"), &documents);
     }
 
     #[test]
@@ -285,18 +199,19 @@ mod tests {
             fs::write(&path, text).unwrap();
             path.display().to_string()
         });
-        let cli = Cli::try_parse_from(["program", "policy", "diff", &from, &to, "--output", "json"]).unwrap();
-        let Verb::Policy(verb) = cli.verb else { panic!("no verb of policy") };
-        let mut out = String::new();
-        assert_eq!(verb.run(&cli.common, &mut out).unwrap(), Outcome::Differs);
+        let (document, outcome) = printed(&["diff", &from, &to]);
+        assert_eq!(outcome, Outcome::Differs);
+        let changes: Vec<_> =
+            document["differences"].as_array().unwrap().iter().map(|one| &one["change"]).collect();
+        assert_eq!(changes, ["more", "gone"]);
+        // The node's own policy has fragments.
+        let (mut of_node, _) = printed(&["diff", &to, &node(directory.path())]);
+        let differences = of_node["differences"].as_array_mut().unwrap();
+        differences.retain(|one| one["request"]["path"].is_null());
         let mut shape = contract::shape("diff");
         let request = shape["differences"][0]["request"].as_object_mut().unwrap();
         request.remove("path").unwrap();
         request.extend(contract::shape("resource").as_object().unwrap().clone());
-        let document: Value = serde_json::from_str(&out).unwrap();
-        contract::holds(&shape, std::slice::from_ref(&document));
-        let changes: Vec<_> =
-            document["differences"].as_array().unwrap().iter().map(|one| &one["change"]).collect();
-        assert_eq!(changes, ["more", "gone"]);
+        contract::holds(&shape, &[document, of_node]);
     }
 }

@@ -7,15 +7,16 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{accepted, by_rule, decisive, read_once, request_json, rule_json, source, typed};
-use crate::audit::policy::Policy;
+use super::request::{self, typed};
+use super::source::{Accepted, read_once, subject};
 use crate::audit::policy::evaluate::{Decision, Request, evaluate};
 use crate::audit::policy::test::{self, Expected};
+use crate::audit::profiles;
 use crate::audit::version::Version;
 use crate::cli::common::{Common, Outcome, OutputFormat, kubernetes_version};
 use crate::run::given;
 use crate::run::misuse::Misuse;
-use crate::yaml::fields::Severity;
+use crate::yaml::fields::{Severity, brief};
 
 /// Of an expectation that many requests fail, so many are shown.
 const SHOWN: usize = 10;
@@ -26,26 +27,38 @@ pub struct Test {
     /// Files of tests, or - for standard input
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Test this policy, and not those that the files name: a file, or - for standard input
+    /// Test this policy, and not those that the files name: a file, - for standard input, or a profile
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Also list the rules that no test reaches
     #[arg(long)]
     coverage: bool,
-    /// The Kubernetes version of the policies; by default, they must be right for all supported versions
+    /// The Kubernetes version of the policies; by default, the node's version for the node's own policy, and all supported
+    /// versions for files
     #[arg(long, value_name = "VERSION", value_parser = kubernetes_version)]
     kubernetes_version: Option<Version>,
 }
 
 /// A policy under test.
 struct Tested {
-    /// What was asked for.
-    file: PathBuf,
-    name: String,
-    /// `None` if it is refused.
-    policy: Option<Policy>,
+    /// What was asked for; `None` for the node's own policy.
+    file: Option<PathBuf>,
+    accepted: Accepted,
     /// Whether a test has reached each of its rules.
     reached: Vec<bool>,
+}
+
+/// All files of tests, and their policies.
+#[derive(Default)]
+struct Loaded {
+    given: Vec<Given>,
+    tested: Vec<Tested>,
+    /// The policies that are refused; their errors are logged.
+    refused: Vec<Option<PathBuf>>,
+    /// A file of tests is wrong; its errors are logged.
+    is_wrong: bool,
+    /// Doubts about the requests, for JSON; else they are logged, too.
+    warnings: Vec<String>,
 }
 
 /// A file of tests, and the index of the policy that it is about.
@@ -77,16 +90,17 @@ impl Test {
             let message = "--coverage: --output junit has no place for it; use text or json";
             return Err(Misuse(message.to_owned()).into());
         }
-        let (mut given, mut tested, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut loaded = Loaded::default();
         for path in &self.files {
-            given.extend(self.read(path, common, &mut tested, &mut warnings)?);
+            self.read(path, common, &mut loaded)?;
         }
-        if given.len() < self.files.len() {
+        if loaded.is_wrong {
             return Ok(Outcome::Misused);
         }
-        if tested.iter().any(|tested| tested.policy.is_none()) {
+        if !loaded.refused.is_empty() {
             return Ok(Outcome::Failed);
         }
+        let Loaded { given, mut tested, warnings, .. } = loaded;
         let tests = given.iter().flat_map(|file| file.tests.iter().map(move |test| (file, test)));
         let ran: Vec<_> = tests.map(|(file, test)| run(file, test, &mut tested[file.policy])).collect();
         match common.output {
@@ -100,48 +114,57 @@ impl Test {
         Ok(if is_right { Outcome::Done } else { Outcome::Failed })
     }
 
-    /// A file of tests, with its policy among those that are tested. `None` if the file is wrong; its errors are logged.
-    /// In JSON, doubts about its requests are added to the warnings; else they are logged, too.
-    fn read(
-        &self,
-        path: &Path,
-        common: &Common,
-        tested: &mut Vec<Tested>,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<Given>> {
+    /// Reads a file of tests, and its policy if it is another one than those of the files before.
+    fn read(&self, path: &Path, common: &Common, loaded: &mut Loaded) -> Result<()> {
         let name = path.display().to_string();
         let (file, findings) = test::read(&given::read(path)?);
         for finding in findings {
             let line = format!("{name}:{}: {}", finding.position, finding.message);
             match finding.severity {
                 Severity::Error => log::error!("{line}"),
-                Severity::Warning if common.json() => warnings.push(line),
+                Severity::Warning if common.json() => loaded.warnings.push(line),
                 Severity::Warning => log::warn!("{line}"),
             }
         }
-        let Some(file) = file else { return Ok(None) };
+        let Some(file) = file else {
+            loaded.is_wrong = true;
+            return Ok(());
+        };
         let policy = match (&self.policy, &file.policy) {
-            (Some(policy), _) => policy.clone(),
-            // A profile; a file without a dot in its name is ./NAME.
-            (None, Some(policy)) if !policy.text.contains(['.', '/']) => PathBuf::from(&policy.text),
-            (None, Some(policy)) => path.parent().unwrap_or(path).join(&policy.text),
-            (None, None) => {
-                let message =
-                    format!("{name}: policy is missing; write the name of the policy's file, or use --policy");
+            (Some(policy), _) => Some(policy.clone()),
+            (None, Some(policy)) if policy.text.contains(['.', '/']) => {
+                Some(path.parent().unwrap_or(path).join(&policy.text))
+            }
+            (None, Some(policy)) if profiles::named(&policy.text).is_some() => Some(PathBuf::from(&policy.text)),
+            (None, Some(test::Word { text, position })) => {
+                let known = profiles::names().join(", ");
+                let message = format!(
+                    "{name}:{position}: policy: there is no profile {}; write one of {known}, or a file such as ./{text}",
+                    brief(text)
+                );
                 return Err(Misuse(message).into());
             }
+            (None, None) => None,
         };
-        let index = match tested.iter().position(|tested| tested.file == policy) {
+        if loaded.refused.contains(&policy) {
+            return Ok(());
+        }
+        let index = match loaded.tested.iter().position(|tested| tested.file == policy) {
             Some(index) => index,
             None => {
-                let (name, text, _) = source(Some(policy.clone()), common)?;
-                let read = accepted(&name, &text, self.kubernetes_version);
-                let reached = vec![false; read.as_ref().map_or(0, |policy| policy.rules.len())];
-                tested.push(Tested { file: policy, name, policy: read, reached });
-                tested.len() - 1
+                let subject = subject(policy.clone(), common)?;
+                let version = self.kubernetes_version.or(subject.version);
+                let Some(accepted) = Accepted::of(subject, version) else {
+                    loaded.refused.push(policy);
+                    return Ok(());
+                };
+                let reached = vec![false; accepted.policy.rules.len()];
+                loaded.tested.push(Tested { file: policy, accepted, reached });
+                loaded.tested.len() - 1
             }
         };
-        Ok(Some(Given { name, tests: file.tests, policy: index }))
+        loaded.given.push(Given { name, tests: file.tests, policy: index });
+        Ok(())
     }
 
     fn text(&self, ran: &[Ran<'_>], tested: &[Tested], out: &mut String) {
@@ -153,7 +176,8 @@ impl Test {
             let (mut all, mut missed) = (0, 0);
             for tested in tested {
                 for (number, position) in unreached(tested) {
-                    let _ = writeln!(out, "{}:{position}: rule {number}: no test reaches it", tested.name);
+                    let _ =
+                        writeln!(out, "{}:{position}: rule {number}: no test reaches it", tested.accepted.name);
                     missed += 1;
                 }
                 all += tested.reached.len();
@@ -172,7 +196,7 @@ fn json(ran: &[Ran<'_>], tested: &[Tested], warnings: &[String]) -> Value {
             let failures: Vec<_> = ran.failures.iter().map(|failure| failure_json(failure, policy)).collect();
             json!({
                 "file": ran.file.name, "line": ran.test.position.line, "column": ran.test.position.column,
-                "name": ran.test.name, "policy": policy.name, "requests": ran.test.requests.len(),
+                "name": ran.test.name, "policy": policy.accepted.name, "requests": ran.test.requests.len(),
                 "failures": failures,
             })
         })
@@ -180,8 +204,9 @@ fn json(ran: &[Ran<'_>], tested: &[Tested], warnings: &[String]) -> Value {
     let coverage: Vec<_> = tested
         .iter()
         .map(|tested| {
-            let missed: Vec<_> = unreached(tested).into_iter().map(rule_json).collect();
-            json!({"policy": tested.name, "rules": tested.reached.len(), "unreached": missed})
+            let missed: Vec<_> =
+                unreached(tested).into_iter().map(|rule| tested.accepted.rule_json(rule)).collect();
+            json!({"policy": tested.accepted.name, "rules": tested.reached.len(), "unreached": missed})
         })
         .collect();
     json!({
@@ -196,9 +221,8 @@ fn json(ran: &[Ran<'_>], tested: &[Tested], warnings: &[String]) -> Value {
 /// Asks the policy about each request of a test.
 fn run<'g>(file: &'g Given, test: &'g test::Test, tested: &mut Tested) -> Ran<'g> {
     let mut failures = Vec::new();
-    let Some(policy) = &tested.policy else { return Ran { file, test, failures } };
     for request in &test.requests {
-        let decision = evaluate(policy, request);
+        let decision = evaluate(&tested.accepted.policy, request);
         if let Some(reached) = decision.rule.and_then(|rule| tested.reached.get_mut(rule)) {
             *reached = true;
         }
@@ -227,14 +251,18 @@ fn counted(ran: &[Ran<'_>]) -> String {
 
 /// The rules that no test reached.
 fn unreached(tested: &Tested) -> Vec<(usize, crate::yaml::Position)> {
-    let rules = tested.policy.iter().flat_map(|policy| &policy.rules);
-    let missed = tested.reached.iter().zip(rules).enumerate().filter(|(_, (reached, _))| !**reached);
+    let missed = tested
+        .reached
+        .iter()
+        .zip(&tested.accepted.policy.rules)
+        .enumerate()
+        .filter(|(_, (reached, _))| !**reached);
     missed.map(|(index, (_, rule))| (index + 1, rule.position)).collect()
 }
 
 /// A line for each expectation and request that fail, up to a number of them.
 fn failures(ran: &Ran<'_>, tested: &[Tested], out: &mut String) {
-    let Tested { name, policy: Some(policy), .. } = &tested[ran.file.policy] else { return };
+    let accepted = &tested[ran.file.policy].accepted;
     for expected in &ran.test.expected {
         let start =
             format!("{}:{}: {}: {}", ran.file.name, expected.position, ran.test.name, expected.wanted.field());
@@ -246,7 +274,7 @@ fn failures(ran: &Ran<'_>, tested: &[Tested], out: &mut String) {
         for (failure, (_, wanted, got)) in of_this {
             number += 1;
             if number <= SHOWN {
-                let rule = by_rule(name, policy, &failure.decision);
+                let rule = accepted.by_rule(&failure.decision);
                 let _ = writeln!(out, "{start}: expected {wanted}, got {got} {rule}: {}", typed(failure.request));
             }
         }
@@ -257,7 +285,7 @@ fn failures(ran: &Ran<'_>, tested: &[Tested], out: &mut String) {
 }
 
 fn failure_json(failure: &Failure<'_>, tested: &Tested) -> Value {
-    let rule = tested.policy.as_ref().and_then(|policy| decisive(policy, &failure.decision));
+    let rule = tested.accepted.decisive(&failure.decision).map(|rule| tested.accepted.rule_json(rule));
     let missed: Vec<_> = failure
         .missed
         .iter()
@@ -268,7 +296,7 @@ fn failure_json(failure: &Failure<'_>, tested: &Tested) -> Value {
             })
         })
         .collect();
-    json!({"request": request_json(failure.request), "rule": rule.map(rule_json), "missed": missed})
+    json!({"request": request::json(failure.request), "rule": rule, "missed": missed})
 }
 
 /// The XML of JUnit: a suite for each file, a case for each test.

@@ -74,13 +74,15 @@ pub fn check(patched: &Patched<'_>) -> Result<Result<Made, String>, (String, Ref
 
 /// Why a manifest is not right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// kubeadm cannot apply the patch.
     Broken(String),
     /// The audit flag has another value, or is missing.
     Flag { name: String, found: Option<String>, wanted: String },
     /// The mount of this path is not as the settings need it.
     Mount(String),
+    /// The container runtime cannot create the mount point of this path in the mount of a directory above.
+    Closed { path: String, above: String },
     /// The kubelet refuses the pod.
     Invalid(String),
     /// The manifest cannot be read, or cannot have the settings.
@@ -103,6 +105,7 @@ impl Fault {
             Fault::Mount(path) => {
                 format!("without the patches, {path} is not mounted as the audit settings need it")
             }
+            Fault::Closed { path, above } => format!("{path} has no mount point in the mount of {above}"),
             Fault::Shifted(what) => format!("the audit settings alone make a manifest that {what}"),
         }
     }
@@ -121,12 +124,19 @@ impl fmt::Display for Fault {
             Fault::Flag { name, found: Some(found), wanted } => write!(
                 f,
                 "with this patch, the API server has --{name}={found}, and the audit settings say {wanted}; remove \
-                 the flag from the patch, or keep the flags that there are with --existing keep (existing: keep)"
+                 the flag from the patch, or keep the flags that there are: set existing: keep in the configuration, because \
+                 --existing keep counts for one run alone, and not for the kubeadm hook"
             ),
             Fault::Mount(path) => write!(
                 f,
                 "with this patch, {path} is not mounted as the audit settings need it; remove that from the patch, or \
                  add the volume and its mount to the patch"
+            ),
+            Fault::Closed { path, above } => write!(
+                f,
+                "with this patch, {path} needs its own mount below {above}, but the container runtime cannot create its \
+                 mount point in the mount of {above}; remove that mount from the patch, or set the path of the \
+                 configuration (policy.path, log.path or webhook.configFile) to one that is not below {above}"
             ),
             Fault::Invalid(why) => write!(
                 f,
@@ -139,8 +149,9 @@ impl fmt::Display for Fault {
             Fault::Shifted(what) => write!(
                 f,
                 "with the audit settings, this patch {what}, because it names an item of a list by its number, which \
-                 is another item then; use a strategic patch, or set the flag or the volume in kubeadm's \
-                 configuration file"
+                 is another item then; set a flag in apiServer.extraArgs of kubeadm's configuration file, or add it at \
+                 the end (op add, path /spec/containers/0/command/-); name a volume, a mount or a variable by its name, \
+                 with a strategic patch"
             ),
         }
     }
@@ -148,10 +159,17 @@ impl fmt::Display for Fault {
 
 /// The pod without the settings and with them, while patches are applied.
 #[derive(Clone, Debug)]
-struct Pods {
+pub(super) struct Pods {
     /// `None`: they are not compared.
     before: Option<Value>,
     after: Value,
+}
+
+impl Pods {
+    /// The pod with the settings, as kubeadm writes it.
+    pub(super) fn text(&self) -> String {
+        format!("{:#}\n", with_words(&self.after))
+    }
 }
 
 impl Patched<'_> {
@@ -161,9 +179,8 @@ impl Patched<'_> {
             Ok(start) => start,
             Err(fault) => return Ok(Err(fault.without_patches())),
         };
-        if let Err(fault) = self.judge(&start, &start) {
-            return Ok(Err(fault.without_patches()));
-        }
+        // Where existing settings stay, patches may bring what the configuration lacks.
+        let lacking = self.judge(&start, &start).err();
         let mut pods = start.clone();
         let parts: Vec<_> =
             self.files.iter().flat_map(|file| file.parts().into_iter().map(move |part| (file, part))).collect();
@@ -182,6 +199,7 @@ impl Patched<'_> {
         }
         let fault = match self.judge(&start, &pods) {
             Ok(made) => return Ok(Ok(made)),
+            Err(fault) if lacking.as_ref() == Some(&fault) => return Ok(Err(fault.without_patches())),
             Err(fault) => fault,
         };
         // The patch to blame is the one after which the manifest was never right again.
@@ -217,7 +235,7 @@ impl Patched<'_> {
     }
 
     /// The pods as kubeadm makes them, without patches of others.
-    fn pods(&self, kubeadm: Kubeadm) -> Result<Pods, Fault> {
+    pub(super) fn pods(&self, kubeadm: Kubeadm) -> Result<Pods, Fault> {
         let made = |text: &str| {
             let (documents, _) = crate::yaml::parse_lenient(text).unwrap_or_default();
             let cluster = documents
@@ -266,6 +284,12 @@ impl Patched<'_> {
         if !manifest::identify_pod(&text).is_ok_and(|pod| pod.is_some_and(|(_, runs)| runs)) {
             return Err(Fault::Unfit("no container starts kube-apiserver".to_owned()));
         }
+        if let Some(name) = without_image(pod) {
+            return Err(Fault::Invalid(format!(
+                "the container {name:?} has no image; if the patch is for the container of the API server, write name: \
+                 kube-apiserver there; if it adds a container, add its image"
+            )));
+        }
         kubelet::judge(&text, self.version).map_err(|refusal| Fault::Invalid(refusal.reason))?;
         let flags = manifest::read_auditing(&text).map_err(unfit)?.flags;
         let wired = match manifest::wire(&text, &read, self.wanted, self.version) {
@@ -289,6 +313,9 @@ impl Patched<'_> {
         if wired.text != text {
             return Err(Fault::Mount(changed_mount(pod, &wired.text)));
         }
+        if let Some((path, above)) = manifest::closed_off(&text, &wired.flags) {
+            return Err(Fault::Closed { path, above });
+        }
         Ok(Made { run_as: read.run_as, wired })
     }
 
@@ -299,9 +326,17 @@ impl Patched<'_> {
     }
 }
 
+/// The name of a container that a patch made, because it misspells the one that it means.
+fn without_image(pod: &Value) -> Option<&str> {
+    let containers = pod.pointer("/spec/containers")?.as_array()?;
+    let lacks = |one: &&Value| one.get("image").and_then(Value::as_str).unwrap_or_default().is_empty();
+    let name = containers.iter().find(lacks)?.get("name")?.as_str()?;
+    Some(name).filter(|name| *name != "kube-apiserver")
+}
+
 /// Applies a part of a patch to both pods. An operation that fails at what auditing does not depend on is left to
 /// kubeadm, which knows the values there.
-fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<(), Fault> {
+pub(super) fn apply(pods: &mut Pods, kind: Kind, part: &Value, kubeadm: Kubeadm) -> Result<(), Fault> {
     let one = |pod: &mut Value| match kind {
         Kind::Json => operations::apply(pod, part),
         Kind::Merge => merge::merge(pod, part),
@@ -625,6 +660,17 @@ mod tests {
             (merge, "spec: {volumes: []}\n", "1:8: "),
             (merge, "spec:\n", "1:1: "),
             (merge, "spec: {containers: [{name: kube-apiserver, command: [kube-apiserver]}]}\n", "1:8: "),
+            // A mount in which no mount point can be made.
+            (
+                strategic,
+                "spec: {containers: [{name: kube-apiserver, volumeMounts: [{mountPath: /etc/kubernetes, name: x, readOnly: true}]}], volumes: [{name: x, hostPath: {path: /data}}]}\n",
+                "1:97: with this patch, /etc/kubernetes/audit-policy.yaml needs its own mount below /etc/kubernetes, but",
+            ),
+            (
+                json,
+                "- {op: add, path: /spec/volumes/-, value: {name: x, emptyDir: {}}}\n- {op: add, path: /spec/containers/0/volumeMounts/-, value: {name: x, mountPath: /var/log, readOnly: true}}\n",
+                "2:3: with this patch, /var/log/kubernetes/audit needs its own mount below /var/log, but",
+            ),
             // Users that no one knows.
             (
                 strategic,
@@ -701,6 +747,11 @@ mod tests {
                 "spec: {containers: [{name: kube-apiserver, volumeMounts: [{mountPath: /x, name: k8s-certs}], args: [--v=2]}]}\n",
             ),
             (merge, "spec: {priority: 1, dnsPolicy: Default}\n"),
+            // Of the same place, or writable: the container runtime finds or makes the mount point.
+            (
+                strategic,
+                "spec: {containers: [{name: kube-apiserver, volumeMounts: [{mountPath: /etc/kubernetes, name: x, readOnly: true}, {mountPath: /var/log, name: z}]}], volumes: [{name: x, hostPath: {path: /etc/kubernetes}}, {name: z, emptyDir: {}}]}\n",
+            ),
             (
                 json,
                 "- {op: add, path: /spec/containers/0/command/-, value: --v=2}\n- {op: test, path: /metadata/name, value: kube-apiserver}\n",

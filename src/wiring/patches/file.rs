@@ -4,6 +4,7 @@ use super::operations;
 use super::value::value_of;
 use crate::audit::version::Version;
 use crate::wiring::settings::Refusal;
+use crate::yaml::node::YamlFault;
 use crate::yaml::{Document, Node, Position};
 
 /// The targets of kubeadm's patches, and the first version that knows them. The name of a patch begins with its target.
@@ -101,6 +102,8 @@ pub fn read<'t>(
         let documents = match crate::yaml::parse(text) {
             Ok(documents) => documents,
             Err(fault) if target == API_SERVER => return Err((path.to_owned(), fault.into())),
+            // kubeadm reads all patches before it uses one.
+            Err(fault) if fault.is_syntax() => return Err(refused(fault.position, broken(&fault.message))),
             // kubeadm reads more YAML than this program: `doubt` tells of it.
             Err(_) => continue,
         };
@@ -150,7 +153,9 @@ pub fn doubt(path: &str, text: &str) -> Option<String> {
             "{path}: kubeadm ignores this file; if it is a patch, rename it: its name must end with .yaml"
         ));
     }
-    let fault = crate::yaml::parse(text).err().filter(|_| is_patch(name) && !name.starts_with(API_SERVER))?;
+    // `read` refuses the others.
+    let is_doubtful = |fault: &YamlFault| is_patch(name) && !name.starts_with(API_SERVER) && !fault.is_syntax();
+    let fault = crate::yaml::parse(text).err().filter(is_doubtful)?;
     Some(format!(
         "{path}:{}: {}; kubeadm reads all patches, and may stop at this one; correct it",
         fault.position, fault.message
@@ -255,13 +260,16 @@ mod tests {
             ("etcd.yaml", "spec: {containers: [{name: etcd, resources: {}}]}\n", 37, ""),
             ("etcd+json.yaml", "- {op: remove, path: /spec/priority}\n", 37, ""),
             ("etcd+merge.yaml", "", 37, ""),
+            ("kube-scheduler.yaml", "a: [\n", 37, "2:1: kubeadm can't apply this patch: not YAML: "),
+            ("kube-scheduler.yaml", "a: 1\na: 2\n", 37, ""),
         ] {
             let found = read([(name, text)].into_iter(), Some(Version::new(minor)));
             let found = found.err().map(|(_, refusal)| refusal.to_string()).unwrap_or_default();
             assert!(found.starts_with(fault) && found.is_empty() == fault.is_empty(), "{name} 1.{minor}: {found}");
         }
         for (path, text, words) in [
-            ("/p/etcd.yaml", "a: [\n", "/p/etcd.yaml:2:1: "),
+            ("/p/etcd.yaml", "a: [\n", ""),
+            ("/p/etcd.yaml", "a: 1\na: 2\n", "/p/etcd.yaml:2:1: "),
             ("/p/kube-apiserver.yml", "a: 1\n", "/p/kube-apiserver.yml: kubeadm ignores this file"),
             ("/p/etcd.yaml", "a: 1\n", ""),
             ("/p/README.yml", "a: [\n", ""),

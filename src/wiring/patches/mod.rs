@@ -6,8 +6,10 @@
 //!
 //! * [`mod@file`] tells patches by their names, and reads them; `value` makes data of YAML.
 //! * `pod` is the pod as kubeadm makes it; `operations` and `merge` apply patches to it.
-//! * [`mod@check`] judges the result, and finds the patch that is to blame.
+//! * [`mod@check`] judges the result, and finds the patch that is to blame; `beside` says what patches give the API server
+//!   beside the configuration file.
 
+mod beside;
 pub mod check;
 pub mod file;
 mod merge;
@@ -15,4 +17,5 @@ mod operations;
 mod pod;
 mod value;
 
+pub use beside::beside;
 pub use check::{Base, Made, Patched, check};

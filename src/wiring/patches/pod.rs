@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::value::value_of;
 use crate::audit::version::{SUPPORTED, Version};
 use crate::wiring::kubeadm::VOLUMES;
 use crate::yaml::Node;
@@ -86,6 +87,22 @@ struct Extra {
 /// The pod for a ClusterConfiguration; `None` is an empty one. `certificates`: the directories of
 /// [`VOLUMES`] that the node has.
 pub fn pod(cluster: Option<&Node>, kubeadm: Kubeadm, certificates: &[String], version: Option<Version>) -> Value {
+    let mut pod = without_variables(cluster, kubeadm, certificates, version);
+    let variables = cluster.and_then(|cluster| cluster.at(&["apiServer", "extraEnvs"]));
+    if let Some(variables) = variables.filter(|variables| variables.items().is_some_and(|items| !items.is_empty()))
+    {
+        pod["spec"]["containers"][0]["env"] = value_of(variables, None);
+    }
+    pod
+}
+
+/// As [`pod`], without the variables of `extraEnvs`.
+fn without_variables(
+    cluster: Option<&Node>,
+    kubeadm: Kubeadm,
+    certificates: &[String],
+    version: Option<Version>,
+) -> Value {
     let text =
         |path: &[&str]| cluster.and_then(|cluster| cluster.at(path)?.scalar()).filter(|text| !text.is_empty());
     let directory = text(&["certificatesDir"]).unwrap_or("/etc/kubernetes/pki");

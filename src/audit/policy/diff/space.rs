@@ -9,11 +9,15 @@ use super::bits::Bits;
 use crate::audit::policy::evaluate::{
     Request, Target, combined, group_matches, groups_of, is_resource_path, resource_matches, url_matches,
 };
-use crate::audit::policy::lint::{RESOURCE_VERBS, URL_VERBS, builtin_resources};
+use crate::audit::policy::identity::account_fault;
+use crate::audit::policy::words::{RESOURCE_VERBS, URL_VERBS, builtin_resources, refusal};
 use crate::audit::policy::{Policy, Rule, Scope, Word};
 
 /// The groups of which every user has one.
 const EVERYBODY: [&str; 2] = ["system:authenticated", "system:unauthenticated"];
+
+/// A user who can be.
+const SOMEBODY: &str = "alice";
 
 pub const USERS: usize = 0;
 pub const VERBS: usize = 1;
@@ -269,8 +273,9 @@ impl Space {
         kinds.sort_by_key(|kind| matches!(kind, Kind::Resource { subresource, .. } if !subresource.is_empty()));
         for kind in kinds {
             for verb in area.sets[VERBS].iter() {
-                let verb = self.verb(verb, kind);
-                if let Some(target) = self.target(area, kind, &verb) {
+                if let Some(verb) = self.verb(verb, kind)
+                    && let Some(target) = self.target(area, kind, &verb)
+                {
                     return Some(Request { user, groups, verb, target });
                 }
             }
@@ -304,17 +309,13 @@ impl Space {
         Some((picked.len(), groups_of(&user.name, named)))
     }
 
-    /// The verb with a number: one that requests for this kind have.
-    fn verb(&self, number: usize, kind: &Kind) -> String {
+    /// The verb with a number: one that requests for this kind have. `None` if all that they have are named.
+    fn verb(&self, number: usize, kind: &Kind) -> Option<String> {
         let words = &self.verbs.words;
         let verbs = if kind.is_url() { URL_VERBS } else { RESOURCE_VERBS };
         match number {
-            // A request for a resource with another method, such as OPTIONS, has no verb.
-            0 => verbs
-                .iter()
-                .find(|verb| !words.iter().any(|word| word == *verb))
-                .map_or(String::new(), |verb| (*verb).to_owned()),
-            _ => words[number].clone(),
+            0 => verbs.iter().find(|verb| !words.iter().any(|word| word == *verb)).map(|verb| (*verb).to_owned()),
+            _ => words.get(number).cloned(),
         }
     }
 
@@ -322,7 +323,8 @@ impl Space {
     fn target(&self, area: &Area, kind: &Kind, verb: &str) -> Option<Target> {
         let Kind::Resource { group, resource, subresource, .. } = kind else {
             let Kind::Url { path, .. } = kind else { return None };
-            return Some(Target::Url(path.clone()));
+            let target = Target::Url(path.clone());
+            return can_be(SOMEBODY, verb, &target).then_some(target);
         };
         let target = |namespace: &str, name: &str| Target::Resource {
             group: group.clone(),
@@ -346,7 +348,8 @@ impl Space {
             let is_namespace = resource == "namespaces" && !name.is_empty();
             let spaces = if is_namespace { &own[..] } else { &spaces };
             let is_right = |space: &&&str| {
-                area.sets[NAMESPACES].has(self.namespaces.index(space)) && can_be(verb, &target(space, name))
+                area.sets[NAMESPACES].has(self.namespaces.index(space))
+                    && can_be(SOMEBODY, verb, &target(space, name))
             };
             if let Some(space) = spaces.iter().find(is_right) {
                 return Some(target(space, name));
@@ -417,9 +420,12 @@ impl Space {
     }
 }
 
-/// Whether a request with this verb can be for this, as `policy explain` takes it: the URL of a create has no name, and
-/// that of a namespace names it twice. No resource is a star.
-pub fn can_be(verb: &str, target: &Target) -> bool {
+/// Whether a user can make a request with this verb for this, as `policy explain` takes it: the URL of a create has no
+/// name, and that of a namespace names it twice. No resource is a star.
+pub fn can_be(user: &str, verb: &str, target: &Target) -> bool {
+    if refusal(user, verb, target.scope()).is_some() {
+        return false;
+    }
     match target {
         Target::Url(path) => path.starts_with('/') && !path.contains('?') && !is_resource_path(path),
         Target::Resource { resource, subresource, namespace, name, .. } => {
@@ -457,7 +463,8 @@ fn users(named: Vec<String>, groups: &[String]) -> Vec<User> {
     if let Some(other) = named.first() {
         push(other, "*", false);
     }
-    named.iter().skip(1).for_each(|name| push(name, name, true));
+    // A rule for a user who can't be matches nobody.
+    named.iter().skip(1).filter(|name| account_fault(name).is_none()).for_each(|name| push(name, name, true));
     let anonymous = "system:anonymous";
     if !is_taken(anonymous) {
         push(anonymous, anonymous, false);
@@ -550,7 +557,7 @@ fn paths(patterns: &[&str], kinds: &mut Vec<Kind>) {
             None => add(&mut exact, pattern),
         }
     }
-    let can_be = |path: &str| can_be("get", &Target::Url(path.to_owned()));
+    let can_be = |path: &str| can_be(SOMEBODY, "get", &Target::Url(path.to_owned()));
     for path in exact.iter().filter(|path| can_be(path)) {
         kinds.push(Kind::Url { path: path.clone(), label: path.clone() });
     }

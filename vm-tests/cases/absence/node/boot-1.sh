@@ -8,7 +8,7 @@ LIMIT=300 step 'apply --wait ends the old API server, and proves the new one' \
 first=$(absence)
 step 'the new manifest was hidden until the kubelet had finished the old pod' \
     grep 'the kubelet has finished the previous pod' "$WORK/said"
-step 'nothing of its net is left' has_no_net
+step 'nothing of its net is left' eventually has_no_net
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
 policy_for a-user

@@ -19,11 +19,6 @@ rules:
 END
 }
 
-has_no_net() {
-    [ ! -e /etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf ] &&
-        eventually exits 1 pgrep -f '^[^ ]*kube-audit-bootstrap guard-hidden-manifest '
-}
-
 # are_short SECONDS SECONDS THIRD FLOOR: two absences in which the manifest is hidden take less than one of a bare edit.
 # On a quiet machine each takes a quarter. Most of it is the time of running requests, and the start of the new API
 # server, which takes three times as long on a busy machine. The third is only told: where nothing is hidden, the

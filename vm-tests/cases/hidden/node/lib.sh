@@ -1,9 +1,3 @@
-HIDDEN=/etc/kubernetes/manifests/.kube-apiserver.yaml.kube-audit-bootstrap-hidden
-LINE=/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf
-
-# The processes that guard the hidden manifest.
-guards() { pgrep -f '^[^ ]*kube-audit-bootstrap guard-hidden-manifest '; }
-is_hidden() { [ -e "$HIDDEN" ] && [ ! -e "$MANIFEST" ]; }
 # is_in_place SECONDS: the manifest is in place within so many seconds.
 is_in_place() {
     local end=$((SECONDS + $1))
@@ -11,16 +5,6 @@ is_in_place() {
     [ ! -e "$HIDDEN" ]
 }
 
-# hide: starts a run, and waits until the manifest is hidden and there is a net. Prints the number of the run's process.
-hide() {
-    kube-audit-bootstrap apply --wait "$LONG" >"$WORK/hidden" 2>&1 &
-    echo $! >"$WORK/run"
-    until is_hidden; do
-        kill -0 "$(cat "$WORK/run")" || { cat "$WORK/hidden"; return 1; }
-        sleep 0.01
-    done
-    guards && cat "$LINE"
-}
 # killed_while_hidden WHO...: a run hides the manifest, and who is named is killed: run, guard.
 killed_while_hidden() {
     local who pids=''
@@ -30,20 +14,24 @@ killed_while_hidden() {
     done
     kill -KILL $pids
 }
-# At the end of a run, or after the next one, nothing of the net is left.
-has_no_net() { [ ! -e "$HIDDEN" ] && [ ! -e "$LINE" ] && ! guards; }
-run_ends_well() {
-    local end=$((SECONDS + 300 * PATIENCE))
-    while kill -0 "$(cat "$WORK/run")" 2>/dev/null; do [ $SECONDS -le $end ] || return 1; sleep 0.2; done
-    cat "$WORK/hidden"
-    grep -q '^proof ' "$WORK/hidden"
+# cut_off: ends a run and its guard as a shutdown does, or a cut of the power. Nothing is left that puts the hidden
+# manifest in place but the line for the next boot.
+cut_off() {
+    # A guard does not heed a stop, and systemd starts none again that was stopped.
+    systemctl stop --no-block 'kube-audit-bootstrap-guard-*' && kill -KILL $(guards) "$(cat "$WORK/run")" &&
+        eventually exits 1 guards && is_hidden &&
+        cp "$HIDDEN_LINE" "$WORK/line"
 }
-# With such a line as a run writes, the tool of a boot puts the manifest in its place, with its owner and mode, and
-# copies nothing over a manifest that is there.
-copies_at_boot() {
-    mkdir -p "$WORK/m" && cp -p "$MANIFEST" "$WORK/m/.hidden" || return 1
-    echo "C $WORK/m/a.yaml 0600 0 0 - $WORK/m/.hidden" >"$WORK/m/line"
-    systemd-tmpfiles --create "$WORK/m/line" && cmp "$WORK/m/a.yaml" "$MANIFEST" &&
-        is "$(stat -c '%a %u:%g' "$WORK/m/a.yaml")" '600 0:0' &&
-        echo other >"$WORK/m/a.yaml" && systemd-tmpfiles --create "$WORK/m/line" && is "$(cat "$WORK/m/a.yaml")" other
+# With the line of the run, the tool of a boot makes no link over a manifest that is there, and makes the link again
+# after one more cut.
+links_at_boot() {
+    mkdir -p "$WORK/m" && cp -p "$MANIFEST" "$WORK/m/${HIDDEN##*/}" &&
+        sed "s,/etc/kubernetes/manifests,$WORK/m,g" "$WORK/line" >"$WORK/m/line" || return 1
+    echo other >"$WORK/m/kube-apiserver.yaml"
+    systemd-tmpfiles --create --remove --boot "$WORK/m/line" && is "$(cat "$WORK/m/kube-apiserver.yaml")" other &&
+        rm "$WORK/m/kube-apiserver.yaml" || return 1
+    for _ in 1 2; do
+        systemd-tmpfiles --create --remove --boot "$WORK/m/line" && cmp "$WORK/m/kube-apiserver.yaml" "$MANIFEST" &&
+            is "$(readlink "$WORK/m/kube-apiserver.yaml")" "$WORK/m/${HIDDEN##*/}" || return 1
+    done
 }

@@ -4,16 +4,6 @@ POLICY=/etc/kubernetes/audit-policy.yaml
 in_force() { says "^running +ok +kube-apiserver \\($(api_pid)\\)" kube-audit-bootstrap status "$@"; }
 # is_told WORDS ARGUMENT...: status finds that the API server has something else, and says so with the words.
 is_told() { says "$1" exits 3 kube-audit-bootstrap status "${@:2}" && grep -qE '^running +differs' "$WORK/said"; }
-# mends ARGUMENT...: apply with these arguments restarts the API server once, and then has nothing to do.
-mends() {
-    watch_api
-    kube-audit-bootstrap apply --wait "$LONG" "$@" && another_api_is_ready && is "$(api_starts)" 1
-}
-# mends_nothing ARGUMENT...: apply with these arguments does not restart it.
-mends_nothing() {
-    local before
-    before=$(api_pid) && kube-audit-bootstrap apply --wait "$LONG" "$@" && is "$(api_pid)" "$before"
-}
 # writes_to FILE: the API server has this file open.
 writes_to() {
     local pid

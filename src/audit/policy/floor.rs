@@ -1,0 +1,471 @@
+//! The floor: the requests that each audit log must have, as data, and what a policy loses of it.
+//!
+//! A rule sees no response. So that refused requests are in the log, reads of people are a part of the floor.
+
+use std::fmt::Write as _;
+
+use super::evaluate::{Request, Target, combined, evaluate, group_matches, groups_of, resource_matches};
+use super::findings::{Id, Report};
+use super::identity::{Who, is_group, is_user, who};
+use super::words::resource_advice;
+use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
+
+/// A part of the floor: every request of one of these, with one of these verbs, for one of these resources.
+#[derive(Debug)]
+pub struct Demand {
+    /// A word for it. The documentation says more.
+    pub name: &'static str,
+    pub who: &'static [Who],
+    pub verbs: &'static [&'static str],
+    pub what: What,
+}
+
+/// The resources of a [`Demand`].
+#[derive(Debug)]
+pub enum What {
+    /// Each resource of each group.
+    Each,
+    /// Each resource but those in `QUIET`.
+    Loud,
+    /// These: the group, the resource and the subresource.
+    These(&'static [(&'static str, &'static str, &'static str)]),
+}
+
+const ANYBODY: &[Who] = &[Who::Person, Who::Account, Who::Stranger, Who::Component];
+const WRITES: &[&str] = &["update", "patch", "create"];
+const EXEC: &str = "exec";
+const RBAC: &str = "rbac.authorization.k8s.io";
+const CERTIFICATES: &str = "certificates.k8s.io";
+
+/// The floor.
+pub const FLOOR: [Demand; 9] = [
+    Demand { name: "writes", who: &[Who::Person, Who::Account], verbs: WRITES, what: What::Loud },
+    Demand { name: "deletes", who: ANYBODY, verbs: &["delete", "deletecollection"], what: What::Each },
+    Demand {
+        name: "secrets",
+        who: ANYBODY,
+        verbs: &["get", "list", "watch", "create", "update", "patch"],
+        what: What::These(&[("", "secrets", "")]),
+    },
+    Demand {
+        name: "RBAC",
+        who: ANYBODY,
+        verbs: WRITES,
+        what: What::These(&[
+            (RBAC, "roles", ""),
+            (RBAC, "rolebindings", ""),
+            (RBAC, "clusterroles", ""),
+            (RBAC, "clusterrolebindings", ""),
+        ]),
+    },
+    Demand {
+        name: EXEC,
+        who: ANYBODY,
+        verbs: &["get", "create"],
+        what: What::These(&[("", "pods", "exec"), ("", "pods", "attach"), ("", "pods", "portforward")]),
+    },
+    Demand {
+        name: "proxies",
+        who: ANYBODY,
+        verbs: &["get", "create", "update", "patch"],
+        what: What::These(&[("", "pods", "proxy"), ("", "services", "proxy"), ("", "nodes", "proxy")]),
+    },
+    Demand {
+        name: "tokens",
+        who: ANYBODY,
+        verbs: &["create"],
+        what: What::These(&[("", "serviceaccounts", "token")]),
+    },
+    Demand {
+        name: "certificates",
+        who: ANYBODY,
+        verbs: WRITES,
+        what: What::These(&[
+            (CERTIFICATES, "certificatesigningrequests", ""),
+            (CERTIFICATES, "certificatesigningrequests", "approval"),
+            (CERTIFICATES, "certificatesigningrequests", "status"),
+        ]),
+    },
+    Demand {
+        name: "reads of people",
+        who: &[Who::Person, Who::Stranger],
+        verbs: &["get", "list", "watch"],
+        what: What::Loud,
+    },
+];
+
+/// Resources that are written and read all the time: the group, and the resource, or all resources of the group.
+const QUIET: [(&str, Option<&str>); 7] = [
+    ("", Some("events")),
+    ("events.k8s.io", None),
+    ("coordination.k8s.io", None),
+    ("discovery.k8s.io", None),
+    // Reviews change nothing.
+    ("authorization.k8s.io", None),
+    ("authentication.k8s.io", None),
+    ("metrics.k8s.io", None),
+];
+
+/// Names that a policy does not have.
+const SOMEBODY: &str = "jane";
+const NAMESPACE: &str = "team-7f3a";
+const OBJECT: &str = "object-7f3a";
+const GROUP: &str = "example-7f3a.com";
+const RESOURCE: &str = "widgets7f3a";
+
+/// How many words of rules are compared with requests, at most. A policy of people needs a small part of it.
+const MOST: usize = 20_000_000;
+
+/// What a policy loses of the floor.
+#[derive(Debug)]
+pub struct Loss {
+    pub demand: &'static Demand,
+    /// The rule that drops it. `None`: no rule matches it.
+    pub rule: Option<usize>,
+    /// A request that is lost.
+    pub witness: Request,
+}
+
+/// What the policy loses of the floor: for each rule, and for the requests that no rule matches, each demand once.
+///
+/// A rule that matches a name which the policy does not have matches every name. So the rule's own names, and one that
+/// the policy does not have, stand for all.
+pub fn lost(policy: &Policy) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    let mut left = MOST;
+    let cost: usize = policy.rules.iter().map(words).sum::<usize>().max(1);
+    let rules = policy.rules.iter().enumerate().filter(|(_, rule)| !is_recorded(policy, rule));
+    for (at, rule) in rules.map(|(at, rule)| (Some(at), Some(rule))).chain([(None, None)]) {
+        for demand in &FLOOR {
+            let mut is_lost = |request: &Request| {
+                left = left.checked_sub(cost)?;
+                Some(evaluate(policy, request).rule == at)
+            };
+            if let Some(witness) = find(demand, rule, &mut is_lost) {
+                losses.push(Loss { demand, rule: at, witness });
+            }
+        }
+    }
+    losses
+}
+
+/// Is there an event with the response, or with the request, of what the rule matches?
+fn is_recorded(policy: &Policy, rule: &Rule) -> bool {
+    let omits = |stage| policy.omit_stages.contains(stage) || rule.omit_stages.contains(stage);
+    let stages = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete];
+    rule.level != Level::None && !stages.iter().all(omits)
+}
+
+/// How many words a rule has.
+fn words(rule: &Rule) -> usize {
+    let lists = [&rule.users, &rule.user_groups, &rule.verbs, &rule.namespaces, &rule.non_resource_urls];
+    let entries = rule.resources.iter().map(|entry| 1 + entry.resources.len() + entry.resource_names.len());
+    1 + lists.iter().map(|list| list.len()).sum::<usize>() + entries.sum::<usize>()
+}
+
+/// A request of the demand that the rule can match, and for which `is_lost` holds. Without a rule, any. `is_lost` says
+/// nothing when it was asked too often.
+fn find(
+    demand: &Demand,
+    rule: Option<&Rule>,
+    is_lost: &mut dyn FnMut(&Request) -> Option<bool>,
+) -> Option<Request> {
+    if rule.is_some_and(|rule| rule.scope() == Scope::NonResourceUrls) {
+        return None;
+    }
+    let own = |words: Option<&Vec<Word>>, other: &str| match words.filter(|words| !words.is_empty()) {
+        Some(words) => words.iter().map(|word| word.text.clone()).collect(),
+        None => vec![other.to_owned()],
+    };
+    let namespaces: Vec<String> = own(rule.map(|rule| &rule.namespaces), NAMESPACE);
+    let objects = objects(demand, rule);
+    for (user, groups) in identities(rule).into_iter().filter(|(user, _)| demand.who.contains(&who(user))) {
+        for verb in demand.verbs {
+            for (group, resource, subresource, name) in &objects {
+                for namespace in &namespaces {
+                    let is_unnamed = ["list", "watch", "deletecollection"].contains(verb)
+                        || *verb == "create" && subresource.is_empty();
+                    let target = Target::Resource {
+                        group: group.clone(),
+                        resource: resource.clone(),
+                        subresource: subresource.clone(),
+                        namespace: namespace.clone(),
+                        name: if is_unnamed { String::new() } else { name.clone() },
+                    };
+                    let request =
+                        Request { user: user.clone(), groups: groups.clone(), verb: (*verb).to_owned(), target };
+                    if is_lost(&request)? {
+                        return Some(request);
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Users that a rule can match, with their groups.
+fn identities(rule: Option<&Rule>) -> Vec<(String, Vec<String>)> {
+    let known = |user: &str, group: Option<&str>| {
+        (user.to_owned(), groups_of(user, group.map(str::to_owned).into_iter().collect()))
+    };
+    let all = |group| {
+        let users = [
+            SOMEBODY,
+            "system:serviceaccount:team-7f3a:robot",
+            "system:anonymous",
+            "system:kube-controller-manager",
+            "system:serviceaccount:kube-system:robot",
+            "system:node:node-7f3a",
+        ];
+        users.into_iter().map(move |user| known(user, group)).collect::<Vec<_>>()
+    };
+    let Some(rule) = rule else { return all(None) };
+    let groups: Vec<Option<&str>> = match rule.user_groups.as_slice() {
+        [] => vec![None],
+        groups => {
+            groups.iter().map(|group| group.text.as_str()).filter(|group| is_group(group)).map(Some).collect()
+        }
+    };
+    let users = rule.users.iter().map(|user| user.text.as_str()).filter(|user| is_user(user));
+    if !rule.users.is_empty() {
+        return users.flat_map(|user| groups.iter().map(move |group| known(user, *group))).collect();
+    }
+    let of_group = |group: &Option<&str>| match group.unwrap_or_default() {
+        "" | "system:serviceaccounts" => all(None),
+        "system:nodes" => vec![known("system:node:node-7f3a", *group)],
+        "system:unauthenticated" => vec![known("system:anonymous", None)],
+        "system:authenticated" => all(None).into_iter().filter(|(user, _)| who(user) != Who::Stranger).collect(),
+        name => match name.strip_prefix("system:serviceaccounts:") {
+            Some(namespace) => vec![known(&format!("system:serviceaccount:{namespace}:robot"), None)],
+            None => vec![known(SOMEBODY, *group)],
+        },
+    };
+    groups.iter().flat_map(of_group).collect()
+}
+
+/// Resources of a demand that a rule can match: group, resource, subresource, and the name of an object.
+fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String, String)> {
+    let entries = rule.map(|rule| rule.resources.as_slice()).unwrap_or_default();
+    let names = |entry: Option<&GroupResources>| match entry.map(|entry| entry.resource_names.as_slice()) {
+        None | Some([]) => vec![OBJECT.to_owned()],
+        Some(names) => names.iter().map(|name| name.text.clone()).collect(),
+    };
+    let mut found = Vec::new();
+    let mut add = |group: &str, resource: &str, subresource: &str, entry: Option<&GroupResources>| {
+        for name in names(entry) {
+            found.push((group.to_owned(), resource.to_owned(), subresource.to_owned(), name));
+        }
+    };
+    if let What::These(these) = &demand.what {
+        for (group, resource, subresource) in *these {
+            let has = |word: &Word| resource_matches(&word.text, resource, subresource);
+            for entry in entries.iter().filter(|entry| group_matches(&entry.group, group)) {
+                if entry.resources.is_empty() || entry.resources.iter().any(has) {
+                    add(group, resource, subresource, Some(entry));
+                }
+            }
+            if entries.is_empty() {
+                add(group, resource, subresource, None);
+            }
+        }
+        return found;
+    }
+    let is_quiet = |group: &str, resource: &str| {
+        let quiet = |(at, name): &(&str, Option<&str>)| *at == group && name.is_none_or(|name| name == resource);
+        matches!(demand.what, What::Loud) && QUIET.iter().any(quiet)
+    };
+    for entry in entries {
+        let group = if entry.group == "*" { GROUP } else { &entry.group };
+        let words = entry.resources.iter().map(|word| word.text.as_str());
+        let words: Vec<_> = if entry.resources.is_empty() { vec!["*"] } else { words.collect() };
+        for word in words.into_iter().filter(|word| resource_advice(&entry.group, word).is_none()) {
+            let (resource, subresource) = word.split_once('/').unwrap_or((word, ""));
+            let resource = if resource == "*" { RESOURCE } else { resource };
+            let subresource = if subresource == "*" { "" } else { subresource };
+            if !is_quiet(group, resource) {
+                add(group, resource, subresource, Some(entry));
+            }
+        }
+    }
+    if entries.is_empty() {
+        add(GROUP, RESOURCE, "", None);
+    }
+    found
+}
+
+/// Adds a finding for each rule that drops a part of the floor, and one for what no rule matches. `with_pods`: that exec
+/// is lost is told already.
+pub fn check(policy: &Policy, with_pods: bool, out: &mut Report<'_>) {
+    let losses = lost(policy);
+    for (at, rule) in policy.rules.iter().enumerate() {
+        let of_rule = losses.iter().filter(|loss| loss.rule == Some(at) && is_told(loss, rule));
+        let parts = parts(of_rule);
+        if !parts.is_empty() {
+            let message = format!(
+                "rules[{at}] drops what an audit log needs: {parts}; limit the rule by users, verbs or resources, or set its \
+                 level to Metadata"
+            );
+            out.add(Id::DropsFloor, rule, message);
+        }
+    }
+    let of_none = losses.iter().filter(|loss| loss.rule.is_none() && !(with_pods && loss.demand.name == EXEC));
+    let parts = parts(of_none);
+    if let Some(last) = policy.rules.last().filter(|_| !parts.is_empty()) {
+        let message = format!(
+            "no rule matches what an audit log needs: {parts}; end the policy with a rule that has only level: Metadata"
+        );
+        out.add(Id::CatchesNoRest, last, message);
+    }
+}
+
+/// What a rule drops by names of its own is meant so: single objects, resources of users, or reads of users. What must
+/// never be lost counts all the same.
+fn is_told(loss: &Loss, rule: &Rule) -> bool {
+    if matches!(loss.demand.what, What::These(_)) {
+        return true;
+    }
+    let is_named = |entry: &GroupResources| {
+        !entry.resources.is_empty()
+            && entry.resources.iter().all(|word| !word.text.contains('*') || word.text.len() > 2)
+    };
+    let by_names =
+        !rule.resources.is_empty() && rule.resources.iter().all(|entry| !entry.resource_names.is_empty());
+    let of_users = !rule.users.is_empty() && !rule.resources.is_empty() && rule.resources.iter().all(is_named);
+    let reads = !rule.users.is_empty() && loss.demand.verbs.contains(&"get");
+    !(by_names || of_users || reads)
+}
+
+/// The parts that are lost, with the first example that says more than the part.
+fn parts<'l>(losses: impl Iterator<Item = &'l Loss>) -> String {
+    let mut text = String::new();
+    let mut example = None;
+    for Loss { demand, witness, .. } in losses {
+        let _ = write!(text, "{}{}", if text.is_empty() { "" } else { ", " }, demand.name);
+        if let Target::Resource { resource, subresource, .. } = &witness.target
+            && !matches!(demand.what, What::These(_))
+            && resource != RESOURCE
+        {
+            example.get_or_insert(format!("{} {}", witness.verb, combined(resource, subresource)));
+        }
+    }
+    text + &example.map(|example| format!(" (such as {example})")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::parse;
+    use super::*;
+
+    /// What a policy with these rules loses: the rule, and the names of the demands.
+    fn of(rules: &[&str]) -> String {
+        let mut text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n".to_owned();
+        rules.iter().for_each(|rule| text += &format!("- {{{rule}}}\n"));
+        let (policy, findings) = parse(&text, None);
+        let policy = policy.unwrap_or_else(|| panic!("{text}{findings:?}"));
+        let losses = lost(&policy);
+        for loss in &losses {
+            let decided = evaluate(&policy, &loss.witness);
+            assert_eq!(decided.rule, loss.rule, "{text}{loss:?}");
+            assert!(loss.demand.who.contains(&who(&loss.witness.user)), "{loss:?}");
+        }
+        let rule = |loss: &Loss| loss.rule.map_or("end".to_owned(), |at| at.to_string());
+        losses.iter().map(|loss| format!("{} {}", rule(loss), loss.demand.name)).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_rule_that_drops_loses_what_it_matches_of_the_floor() {
+        let rest = "level: Metadata";
+        for (rule, expected) in [
+            (
+                "level: None, users: [\"system:kube-proxy\"], verbs: [watch], resources: [{resources: [endpoints]}]",
+                "",
+            ),
+            ("level: None, userGroups: [\"system:nodes\"], verbs: [get], resources: [{resources: [nodes]}]", ""),
+            ("level: None, nonResourceURLs: [\"*\"]", ""),
+            ("level: None, resources: [{resources: [events]}, {group: events.k8s.io}]", "0 deletes"),
+            (
+                "level: None, verbs: [get, list, watch, create, update, patch], resources: [{resources: [events]}]",
+                "",
+            ),
+            ("level: None, verbs: [list], resources: [{resources: [pods]}]", "0 reads of people"),
+            ("level: None, users: [\"system:kube-scheduler\"], verbs: [list]", "0 secrets"),
+            (
+                "level: None, userGroups: [\"system:serviceaccounts:kube-system\"], verbs: [update], resources: [{resources: [pods]}]",
+                "",
+            ),
+            (
+                "level: None, userGroups: [\"system:serviceaccounts:team\"], verbs: [update], resources: [{resources: [pods]}]",
+                "0 writes",
+            ),
+            (
+                "level: None, userGroups: [\"system:serviceaccounts\"], verbs: [update], resources: [{resources: [pods]}]",
+                "0 writes",
+            ),
+            (
+                "level: None, userGroups: [\"system:unauthenticated\"], verbs: [get]",
+                "0 secrets, 0 exec, 0 proxies, 0 reads of people",
+            ),
+            ("level: None, resources: [{resources: [\"pods/exec\"]}], verbs: [create]", "0 writes, 0 exec"),
+            (
+                "level: None, resources: [{resources: [\"*/token\"]}], users: [\"system:node:a\"]",
+                "0 deletes, 0 tokens",
+            ),
+            ("level: None, namespaces: [a], verbs: [delete]", "0 deletes"),
+            (
+                "level: None, resources: [{group: rbac.authorization.k8s.io}], users: [\"system:x\"], verbs: [patch]",
+                "0 RBAC",
+            ),
+            (
+                "level: None, resources: [{group: certificates.k8s.io}], users: [\"system:x\"], verbs: [update]",
+                "0 certificates",
+            ),
+            (
+                "level: None, resources: [{resources: [secrets], resourceNames: [a]}], verbs: [get], users: [\"system:x\"]",
+                "0 secrets",
+            ),
+            // Nobody has these names.
+            ("level: None, users: [kubelet, \"system:serviceaccount:*\"]", ""),
+            ("level: None, resources: [{resources: [Pod, \"*/*\"]}]", ""),
+            (
+                "level: Metadata, omitStages: [RequestReceived, ResponseStarted, ResponseComplete], verbs: [delete]",
+                "0 deletes",
+            ),
+            ("level: Metadata, omitStages: [RequestReceived, ResponseComplete], verbs: [delete]", ""),
+        ] {
+            assert_eq!(of(&[rule, rest]), expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_rule_records_is_not_lost() {
+        let none = "level: None, verbs: [delete]";
+        for (earlier, expected) in [
+            ("level: Metadata, verbs: [delete]", ""),
+            ("level: Metadata, users: [alice]", "1 deletes"),
+            ("level: Metadata, userGroups: [\"system:authenticated\"]", "1 deletes"),
+            ("level: Metadata, resources: [{resources: [\"*\"]}]", "1 deletes"),
+            ("level: Metadata, resources: [{resources: [\"*\"]}, {group: apps}]", "1 deletes"),
+        ] {
+            assert_eq!(of(&[earlier, none, "level: Metadata"]), expected, "{earlier}");
+        }
+        let all = "writes, end deletes, end secrets, end RBAC, end exec, end proxies, end tokens, end certificates, end reads \
+                   of people";
+        assert_eq!(of(&["level: Metadata, resources: [{resources: [pods]}]"]), format!("end {all}"));
+        assert_eq!(
+            of(&["level: Metadata, verbs: [create, update, patch, delete, deletecollection]"]),
+            "end secrets, end exec, end proxies, end reads of people"
+        );
+        assert_eq!(of(&["level: Metadata"]), "");
+    }
+
+    #[test]
+    fn a_policy_of_many_rules_is_judged_in_bounded_steps() {
+        let words = |word: char| (0..8000).map(|i| format!("{word}{i}")).collect::<Vec<_>>().join(", ");
+        let named =
+            format!("namespaces: [{}], resources: [{{group: a.b, resources: [{}]}}]", words('n'), words('r'));
+        // Each request of the second rule is asked for, and none is lost.
+        let (first, second) = (format!("level: Metadata, {named}"), format!("level: None, {named}"));
+        assert_eq!(of(&[&first, &second, "level: Metadata"]), "");
+    }
+}
