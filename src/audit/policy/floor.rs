@@ -373,6 +373,47 @@ mod tests {
         losses.iter().map(|loss| format!("{} {}", rule(loss), loss.demand.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// The floor as a file of tests, which people can take for policies of their own, asks for each part of it.
+    #[test]
+    fn the_file_of_tests_has_the_whole_floor() {
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies/floor.yaml"));
+        let (file, findings) = super::super::test::read(text);
+        assert_eq!(findings, []);
+        let tests = file.unwrap().tests;
+        assert_eq!(
+            tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>(),
+            FLOOR.each_ref().map(|demand| demand.name)
+        );
+        for (demand, test) in FLOOR.iter().zip(&tests) {
+            let these = match &demand.what {
+                What::These(these) => *these,
+                What::Each => {
+                    &[("", "events", ""), ("coordination.k8s.io", "leases", ""), ("apps", "deployments", "")]
+                }
+                What::Loud => &[("", "pods", ""), ("apps", "deployments", ""), ("example.com", "widgets", "")],
+            };
+            for by in demand.who {
+                for verb in demand.verbs {
+                    for these in these {
+                        let is_it = |request: &Request| {
+                            let Target::Resource { group, resource, subresource, .. } = &request.target else {
+                                return false;
+                            };
+                            who(&request.user) == *by
+                                && request.verb == *verb
+                                && (group.as_str(), resource.as_str(), subresource.as_str()) == *these
+                        };
+                        assert!(
+                            test.requests.iter().any(is_it),
+                            "{}: nothing asks for {by:?} {verb} {these:?}",
+                            demand.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_rule_that_drops_loses_what_it_matches_of_the_floor() {
         let rest = "level: Metadata";
