@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::evaluate::{Request, Target, combined, evaluate, group_matches, groups_of, resource_matches};
 use super::findings::{Id, Report};
 use super::identity::{Who, is_group, is_user, who};
-use super::words::resource_advice;
+use super::words::{gone_group, group_advice, resource_advice};
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word};
 
 /// A part of the floor: every request of one of these, with one of these verbs, for one of these resources.
@@ -275,7 +275,9 @@ fn objects(demand: &Demand, rule: Option<&Rule>) -> Vec<(String, String, String,
         let quiet = |(at, name): &(&str, Option<&str>)| *at == group && name.is_none_or(|name| name == resource);
         matches!(demand.what, What::Loud) && QUIET.iter().any(quiet)
     };
-    for entry in entries {
+    let can_be =
+        |entry: &&GroupResources| gone_group(&entry.group).is_none() && group_advice(&entry.group).is_none();
+    for entry in entries.iter().filter(can_be) {
         let group = if entry.group == "*" { GROUP } else { &entry.group };
         let words = entry.resources.iter().map(|word| word.text.as_str());
         let words: Vec<_> = if entry.resources.is_empty() { vec!["*"] } else { words.collect() };
@@ -465,7 +467,13 @@ mod tests {
                 "level: None, resources: [{resources: [secrets], resourceNames: [a]}], verbs: [get], users: [\"system:x\"]",
                 "0 secrets",
             ),
-            // Nobody has these names.
+            // Nothing has these names.
+            ("level: None, resources: [{group: extensions}]", ""),
+            ("level: None, resources: [{group: extensions, resources: [ingresses]}, {group: aps}]", ""),
+            (
+                "level: None, resources: [{group: extensions}, {group: apps}]",
+                "0 writes, 0 deletes, 0 reads of people",
+            ),
             ("level: None, users: [kubelet, \"system:serviceaccount:*\"]", ""),
             ("level: None, resources: [{resources: [Pod, \"*/*\"]}]", ""),
             (

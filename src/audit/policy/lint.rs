@@ -6,7 +6,7 @@ use super::cover::covers;
 use super::evaluate::{Request, Target, contains, evaluate, groups_of, is_resource_path};
 use super::findings::{Finding, Id, Report};
 use super::read::{Reading, read};
-use super::words::{GONE_GROUPS, group_advice, resource_advice, verb_advice};
+use super::words::{gone_group, group_advice, resource_advice, verb_advice};
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word, allow, bodies, floor, identity};
 use crate::yaml::fields::brief;
 
@@ -75,9 +75,13 @@ fn lint(policy: &Policy, out: &mut Report<'_>) {
                 let message = format!("{path}.group: no request has {}; {advice}", brief(&entry.group));
                 out.add(Id::UnknownGroup, entry, message);
             }
-            if let Some((_, why)) = GONE_GROUPS.iter().find(|(gone, _)| *gone == entry.group) {
+            if let Some(why) = gone_group(&entry.group) {
                 let found = brief(&entry.group);
-                out.add(Id::GoneGroup, entry, format!("{path}.group: no request has {found}: {why}; remove it"));
+                // A rule without resources is for all of them.
+                let is_all = rule.resources.iter().all(|entry| gone_group(&entry.group).is_some());
+                let what = if is_all { "the rule" } else { "it" };
+                let message = format!("{path}.group: no request has {found}: {why}; remove {what}");
+                out.add(Id::GoneGroup, entry, message);
                 continue;
             }
             for resource in &entry.resources {
@@ -178,18 +182,20 @@ fn names(rule: &Rule, path: &str, out: &mut Report<'_>) {
     let is_watched = contains(&rule.verbs, "watch");
     for verb in &rule.verbs {
         let path = format!("{path}.verbs");
+        // A rule without verbs is for all of them.
+        let what = if rule.verbs.len() == 1 { "the rule" } else { verb.text.as_str() };
         match verb.text.as_str() {
             "create" => out.add(
                 Id::NameOfCreate,
                 verb,
-                format!("{path}: a request to create an object has no name, so resourceNames never match; remove create, or \
+                format!("{path}: a request to create an object has no name, so resourceNames never match; remove {what}, or \
                          write a rule without resourceNames"),
             ),
             "list" | "deletecollection" if !is_watched => out.add(
                 Id::NameOfList,
                 verb,
                 format!("{path}: {} has a name only with the field selector metadata.name, so resourceNames hardly match; \
-                         remove {}, or write a rule without resourceNames", verb.text, verb.text),
+                         remove {what}, or write a rule without resourceNames", verb.text),
             ),
             _ => {}
         }
@@ -420,6 +426,46 @@ mod tests {
         ] {
             assert_warns(&[&format!("verbs: [{verb}], {others}")], expected);
         }
+    }
+
+    /// Without the last entry of a list, a rule would match more than before.
+    #[test]
+    fn the_last_entry_of_a_list_goes_only_with_its_rule() {
+        for (rule, expected) in [
+            ("users: [kubelet, alice]", "of the group system:nodes; remove it"),
+            ("users: [kubelet]", "; remove the rule"),
+            ("resources: [{group: extensions}, {group: apps}]", "; remove it"),
+            ("resources: [{group: extensions}]", "; remove the rule"),
+            (
+                "verbs: [get, create], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove create, or write",
+            ),
+            (
+                "verbs: [create], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove the rule, or write",
+            ),
+            ("verbs: [list], resources: [{resources: [pods], resourceNames: [a]}]", "; remove the rule, or write"),
+            (
+                "verbs: [get, list], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove list, or write",
+            ),
+        ] {
+            assert_warns(&[rule], expected);
+        }
+        let rules = |rules: &str| {
+            let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}- level: Metadata\n");
+            check(&text, None)
+        };
+        for list in [
+            "users: [kubelet, \"system:unsecured\"]",
+            "resources: [{group: extensions}, {group: settings.k8s.io}]",
+        ] {
+            let found = rules(&format!("- {{level: Metadata, {list}}}\n"));
+            assert!(found.iter().all(|one| one.message.ends_with("; remove the rule")), "{found:?}");
+        }
+        // What no request has drops nothing of the floor.
+        let found = rules("- {level: None, resources: [{group: extensions}]}\n");
+        assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [Id::GoneGroup]);
     }
 
     #[test]

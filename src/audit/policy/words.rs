@@ -100,11 +100,16 @@ const GROUPS: [(&str, &[&str]); 25] = [
 ];
 
 /// API groups that no supported Kubernetes has.
-pub const GONE_GROUPS: [(&str, &str); 3] = [
+const GONE_GROUPS: [(&str, &str); 3] = [
     ("auditregistration.k8s.io", "Kubernetes 1.19 removed it"),
     ("extensions", "Kubernetes 1.22 removed its last resource"),
     ("settings.k8s.io", "Kubernetes 1.20 removed it"),
 ];
+
+/// Why no request of a supported Kubernetes has this API group any more; `None` if one can have it.
+pub fn gone_group(group: &str) -> Option<&'static str> {
+    GONE_GROUPS.iter().find(|(gone, _)| *gone == group).map(|(_, why)| *why)
+}
 
 /// Words of kubectl, and plurals, for subresources.
 const SUBRESOURCES: [(&str, &str); 9] = [
