@@ -391,6 +391,161 @@ fn a_policy_is_compared_with_the_nodes_own() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"no differences\n"[..]));
 }
 
+/// A node whose policy has these fragments, and the profile low-noise.
+fn node_with_fragments(fragments: &[(&str, &str)]) -> tempfile::TempDir {
+    let node = control_plane();
+    put(
+        node.path(),
+        "/etc/kube-audit-bootstrap/config.yaml",
+        "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nprofile: low-noise\n",
+        0o600,
+    );
+    for (name, rules) in fragments {
+        let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}");
+        put(node.path(), &format!("/etc/kube-audit-bootstrap/policy.d/{name}"), &text, 0o600);
+    }
+    node
+}
+
+#[test]
+fn the_nodes_composed_policy_is_checked_file_by_file() {
+    let allowed =
+        "# kube-audit-bootstrap: allow PA109: the log is encrypted\n- {level: Request, users: [alice]}\n";
+    let node = node_with_fragments(&[
+        ("10-a.yaml", "- {level: Request, users: [bob]}\n- {level: None, users: [eve], verbs: [GETS]}\n"),
+        ("20-b.yaml", allowed),
+        ("30-c.yml", "- level: None\n"),
+    ]);
+    let folder = "/etc/kube-audit-bootstrap/policy.d";
+    let check = |output: &str| {
+        let output = run(node.path(), &["policy", "check", "--output", output]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), stderr)
+    };
+    let (code, text, stderr) = check("text");
+    assert!(stderr.starts_with(&format!("warning: {folder}/30-c.yml: this file is left alone")), "{stderr}");
+    let lines: Vec<_> = text.lines().filter(|line| !line.contains(" | ")).collect();
+    let starts = [
+        format!("{folder}/10-a.yaml:4:3: warning: rules[0] puts the bodies of "),
+        format!("{folder}/10-a.yaml:5:39: warning: rules[1].verbs: no request has \"GETS\""),
+        format!("{folder}/10-a.yaml: accepted"),
+        format!("{folder}/20-b.yaml: accepted"),
+        "profile low-noise: accepted".to_owned(),
+        "3 policies: 0 refused, 0 errors, 2 warnings".to_owned(),
+    ];
+    assert_eq!((code, lines.len()), (Some(0), starts.len()), "{text}");
+    assert!(lines.iter().zip(&starts).all(|(line, start)| line.starts_with(start)), "{text}");
+    // The line of the fragment, not of the policy that is made.
+    assert!(text.contains("   5 | - {level: None, users: [eve], verbs: [GETS]}\n"), "{text}");
+    let place = |file: &str, line: usize, column: usize| (json!(file), json!(line), json!(column));
+    let expected = [(4, 3), (5, 39)].map(|(line, column)| place(&format!("{folder}/10-a.yaml"), line, column));
+    let document: Value = serde_json::from_str(&check("json").1).unwrap();
+    let found = document["findings"].as_array().unwrap().iter();
+    let found: Vec<_> =
+        found.map(|one| (one["file"].clone(), one["line"].clone(), one["column"].clone())).collect();
+    assert_eq!(found, expected);
+    let log: Value = serde_json::from_str(&check("sarif").1).unwrap();
+    let places = log["runs"][0]["results"].as_array().unwrap().iter();
+    let places: Vec<_> = places
+        .map(|result| &result["locations"][0]["physicalLocation"])
+        .map(|at| {
+            let file = at["artifactLocation"]["uri"].as_str().unwrap().trim_start_matches("file://");
+            (json!(file), at["region"]["startLine"].clone(), at["region"]["startColumn"].clone())
+        })
+        .collect();
+    assert_eq!(places, expected);
+    let (_, github, _) = check("github");
+    assert!(github.starts_with(&format!("::warning file={folder}/10-a.yaml,line=4,col=3,")), "{github}");
+
+    // With faults, too.
+    let fragment = node.path().join("etc/kube-audit-bootstrap/policy.d/20-b.yaml");
+    let text = fs::read_to_string(&fragment).unwrap();
+    let head = "metadata: {annotations: {kube-audit-bootstrap/position: last}}\n";
+    fs::write(&fragment, text.replace("users", "user") + head).unwrap();
+    let (code, text, _) = check("text");
+    let errors: Vec<_> = text.lines().filter(|line| line.contains(": error: ")).collect();
+    assert_eq!((code, errors.len()), (Some(1), 2), "{text}");
+    let start = format!("{folder}/20-b.yaml:");
+    assert!(errors[0].starts_with(&format!("{start}5:20: error: unknown field \"rules[0].user\"")), "{text}");
+    assert!(
+        errors[1].starts_with(&format!("{start}6:57: error: kube-audit-bootstrap/position can't be")),
+        "{text}"
+    );
+    assert!(text.contains(&format!("{folder}/10-a.yaml: accepted\n")), "{text}");
+}
+
+#[test]
+fn a_run_counts_the_warnings_about_a_policy_only_when_it_is_written() {
+    let node =
+        node_with_fragments(&[("a.yaml", "- {level: Request, users: [bob]}\n- {level: None, verbs: [GETS]}\n")]);
+    let warnings = |words: &[&str]| {
+        let output = run(node.path(), words);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        stderr.lines().filter(|line| line.contains("policy")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let counted = format!(
+        "warning: /etc/kubernetes/audit-policy.yaml: policy check has 2 warnings about this policy; to see them, run \
+         kube-audit-bootstrap --root {} policy check",
+        node.path().display()
+    );
+    assert_eq!(warnings(&["plan"]), [counted.as_str()]);
+    assert_eq!(warnings(&["apply"]), [counted.as_str()]);
+    assert_eq!(warnings(&["plan"]), [""; 0]);
+    assert_eq!(warnings(&["apply"]), [""; 0]);
+    let file = node.path().join("p.yaml");
+    fs::write(&file, "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Metadata, verbs: []}\n")
+        .unwrap();
+    fs::remove_dir_all(node.path().join("etc/kube-audit-bootstrap/policy.d")).unwrap();
+    let file = file.to_str().unwrap();
+    let told = warnings(&["plan", "--policy", file]);
+    let end = format!(
+        "policy check has 1 warning about this policy; to see it, run kube-audit-bootstrap policy check {file}"
+    );
+    assert!(told.iter().any(|line| line.ends_with(&end)), "{told:?}");
+}
+
+#[test]
+fn what_is_wrong_with_fragments_is_told_and_the_node_stays() {
+    let names: Vec<_> = (0..1000).map(|number| format!("{number:04}.yaml")).collect();
+    let rule = "- {level: None, users: [bob], verbs: [get]}\n";
+    let thousand: Vec<_> = names.iter().map(|name| (name.as_str(), rule)).collect();
+    let hundred = &thousand[..100];
+    let long = format!("- {{level: None, users: [{}]}}\n", "a".repeat(600 * 1024));
+    let folder = "/etc/kube-audit-bootstrap/policy.d";
+    for (fragments, said) in [
+        (
+            &thousand[..],
+            "there are 1000 fragments, and at most 100 are read; put several into one file".to_owned(),
+        ),
+        (&[("a.yaml", rule), ("b.yaml", "- {level: [}\n")], format!("error: {folder}/b.yaml:4:")),
+        (&[("a.yaml", "- {level: Nix}\n"), ("b.yaml", "- \tx\n")], format!("error: {folder}/a.yaml:4:11: ")),
+        (&[("a.yaml", long.as_str()), ("b.yaml", long.as_str())], format!("{folder}/b.yaml: up to this one")),
+    ] {
+        let node = node_with_fragments(fragments);
+        let before = tree(node.path());
+        for words in [&["apply"][..], &["plan"]] {
+            let output = run(node.path(), words);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code() == Some(1) && stderr.contains(&said), "{stderr}");
+        }
+        assert!(tree(node.path()) == before, "{said}");
+    }
+    let node = node_with_fragments(hundred);
+    let output = run(node.path(), &["apply"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // Of two files that differ only in their ending, one is a fragment, and the other is told of.
+    let node = node_with_fragments(&[("a.yaml", rule), ("a.yml", "- level: Request\n")]);
+    let output = run(node.path(), &["apply"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let warning = format!(
+        "{folder}/a.yml: this file is left alone, because the name of a fragment ends in .yaml; rename it to a.yaml, or \
+         remove it"
+    );
+    assert!(output.status.code() == Some(0) && stderr.contains(&warning), "{stderr}");
+    let policy = fs::read_to_string(node.path().join("etc/kubernetes/audit-policy.yaml")).unwrap();
+    assert!(policy.contains("# /etc/kube-audit-bootstrap/policy.d/a.yaml, rule 1\n") && !policy.contains("a.yml"));
+}
+
 #[test]
 fn many_policies_are_checked_at_once() {
     let directory = tempfile::tempdir().unwrap();
