@@ -566,7 +566,7 @@ mod tests {
     fn a_hidden_manifest_comes_back_between_the_end_of_the_old_process_and_the_new_one() {
         let drain = Duration::from_secs(2);
         let mut proof = proof().ending(old(), drain, true);
-        let remains = |group| Some(Remains { group, directory: true });
+        let remains = |group| Some(Remains { group, containers: group, directory: true, logs: true });
         let moments = [
             (0, Sight { listens: true, remains: remains(true), ..seen(&[old()]) }),
             (1, Sight { remains: remains(true), ..seen(&[old()]) }),
