@@ -35,7 +35,7 @@ const START: Duration = Duration::from_secs(5);
 
 /// The settings of the guard's service: it ends only by itself. It does not heed a stop ([`crate::run::guard`]), after
 /// which systemd would not start it again, and has this time to put the manifest in place. If somebody has stopped it
-/// (SIGSTOP), it is silent for longer than a [`Pulse`]: systemd ends it, and starts another one. What can't be run is not tried for ever.
+/// (SIGSTOP), systemd hears no [`Pulse`] of it, ends it, and starts another one. What can't be run is not tried for ever.
 const SETTINGS: [&str; 9] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",
