@@ -365,28 +365,7 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
         targets.directories.insert(path.clone(), attributes);
     }
     for log in &paths.logs {
-        let (directory, name) = split(log)?;
-        for other in
-            targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
-        {
-            let path = format!("{directory}/{other}");
-            if rotation::is_of(name, other) {
-                // A link, or what is not a regular file, belongs to another program.
-                let entry = root.look(&path).ok().flatten();
-                if let Some(why) = entry.as_ref().filter(|_| path == *log).and_then(|entry| {
-                    let there = targets.directories.get(directory)?.as_ref()?;
-                    log_fault(entry, &there.attributes)
-                }) {
-                    targets.blocked.insert(path.clone(), why);
-                }
-                // Another name of a file may be that of somebody else's file, such as /etc/shadow.
-                let entry = entry.filter(|entry| entry.kind == FileKind::File && !entry.is_linked);
-                if entry.is_some() && path == *log {
-                    targets.heads.insert(path.clone(), storage::head(root, &path));
-                }
-                targets.logs.insert(path, entry.map(|entry| entry.attributes));
-            }
-        }
+        look_at_logs(root, log, &mut targets)?;
     }
     targets.log_obstacles = log_obstacles(root, &paths.logs, &targets.directories)?;
     targets.kinds = kinds(root, paths, &targets.stand_ins);
@@ -427,6 +406,33 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// Reads what is at the path of a log, and at those of its rotated files.
+fn look_at_logs(root: &Root, log: &str, targets: &mut Targets) -> Result<()> {
+    let (directory, name) = split(log)?;
+    for other in
+        targets.directories.get(directory).and_then(|found| Some(&found.as_ref()?.names)).into_iter().flatten()
+    {
+        let path = format!("{directory}/{other}");
+        if rotation::is_of(name, other) {
+            // A link, or what is not a regular file, belongs to another program.
+            let entry = root.look(&path).ok().flatten();
+            if let Some(why) = entry.as_ref().filter(|_| path == log).and_then(|entry| {
+                let there = targets.directories.get(directory)?.as_ref()?;
+                log_fault(entry, &there.attributes)
+            }) {
+                targets.blocked.insert(path.clone(), why);
+            }
+            // Another name of a file may be that of somebody else's file, such as /etc/shadow.
+            let entry = entry.filter(|entry| entry.kind == FileKind::File && !entry.is_linked);
+            if entry.is_some() && path == log {
+                targets.heads.insert(path.clone(), storage::head(root, &path));
+            }
+            targets.logs.insert(path, entry.map(|entry| entry.attributes));
+        }
+    }
+    Ok(())
 }
 
 /// The mount units that this program wrote and that are not among `needed`.

@@ -10,6 +10,7 @@ use super::{Asked, AskedPolicy, Intent, NoLog, Occasion, Plan, Role, Step};
 use crate::audit::flags::Flags;
 use crate::audit::log::may_be_events;
 use crate::audit::policy::compose::Sources;
+use crate::audit::policy::findings::Id;
 use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -24,6 +25,13 @@ use crate::wiring::manifest::read_auditing;
 use crate::wiring::mark::{self, Contents};
 use crate::wiring::references::write_fault;
 use crate::yaml::fields::Severity;
+
+/// What `policy check` warns of in a policy that has no error.
+struct Doubts {
+    /// The rules that a rule of another file, or of the same, hides: line by line, if there are fragments.
+    unused: Vec<String>,
+    others: usize,
+}
 
 /// Plans the changes, in the order that keeps the API server alive.
 ///
@@ -475,13 +483,15 @@ impl Planner<'_> {
     }
 
     /// Puts the policy together. An error in it ends the run, and what the API server reads in another way than it is
-    /// written is told. Returns the text, and how many warnings `policy check` has.
-    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<(String, usize)> {
+    /// written is told. Returns the text, and what `policy check` warns of.
+    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<(String, Doubts)> {
         // What starts is the API server of the files, whatever the configuration says.
         let versions = [Some(self.plan.version), self.other_version.map(Some)];
+        let is_composed = !policy.fragments.is_empty();
         let composed: Vec<_> =
             versions.into_iter().flatten().map(|version| policy.compose(version, reading)).collect();
-        let (mut text, mut faults, mut misread, mut doubts) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut text, mut faults, mut misread) = (String::new(), Vec::new(), Vec::new());
+        let (mut doubts, mut unused) = (Vec::new(), Vec::new());
         for one in composed {
             let checked = match one {
                 Ok(composed) => {
@@ -495,6 +505,9 @@ impl Planner<'_> {
                 let lines = match (finding.severity, finding.id.kind().severity) {
                     (Severity::Error, _) => &mut faults,
                     (Severity::Warning, Severity::Error) => &mut misread,
+                    (Severity::Warning, Severity::Warning) if is_composed && finding.id == Id::NeverUsed => {
+                        &mut unused
+                    }
                     (Severity::Warning, Severity::Warning) => &mut doubts,
                 };
                 let line = of.line(finding);
@@ -511,11 +524,17 @@ impl Planner<'_> {
                 self.warn(line.clone());
             }
         }
-        Ok((text, doubts.len()))
+        Ok((text, Doubts { unused, others: doubts.len() }))
     }
 
-    /// Tells that `policy check` has warnings about the policy that is written. Says it once, wherever it is written.
-    fn tell_doubts(&mut self, policy: &AskedPolicy, count: usize) {
+    /// Tells what the fragments and the base hide of each other, and how many other warnings `policy check` has about the
+    /// policy that is written. Says it once, wherever it is written.
+    fn tell_doubts(&mut self, policy: &AskedPolicy, Doubts { unused, others: count }: Doubts) {
+        for line in unused {
+            if !self.plan.warnings.contains(&line) {
+                self.warn(line);
+            }
+        }
         if count == 0 {
             return;
         }
