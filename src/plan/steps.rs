@@ -9,7 +9,7 @@ use super::wire::{WiredCluster, WiredFile, Wiring};
 use super::{Asked, AskedPolicy, Intent, NoLog, Occasion, Plan, Role, Step};
 use crate::audit::flags::Flags;
 use crate::audit::log::may_be_events;
-use crate::audit::policy::compose::{Composed, Sources};
+use crate::audit::policy::compose::Sources;
 use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -17,7 +17,7 @@ use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
 use crate::facts::in_force::Neighbour;
 use crate::facts::obstacle::{Lock, Obstacle};
 use crate::facts::{Facts, Paths, Targets, Written};
-use crate::path::{ADMIN_CONF, log_directory_fault, parent};
+use crate::path::{ADMIN_CONF, log_directory_fault, parent, program};
 use crate::storage::forecast::Limits;
 use crate::wiring::Replaced;
 use crate::wiring::manifest::read_auditing;
@@ -409,7 +409,7 @@ impl Planner<'_> {
             let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
             return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
-        let text = self.check_policy(&policy.sources, Reading::Strict)?.text;
+        let (text, doubts) = self.check_policy(&policy.sources, Reading::Strict)?;
         if let Some(before) = &before
             && self.stays_for_upgrade(path, &before.bytes)
         {
@@ -446,6 +446,7 @@ impl Planner<'_> {
                         "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
+                self.tell_doubts(policy, doubts);
                 let bytes = text.into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
@@ -473,33 +474,65 @@ impl Planner<'_> {
         is_read && !self.targets.written.contains(path) && text_of(bytes).is_ok_and(starts)
     }
 
-    /// Puts the policy together. An error in it ends the run. Each warning is reported once.
-    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<Composed> {
-        let mut composed = policy.compose(self.plan.version, reading);
+    /// Puts the policy together. An error in it ends the run, and what the API server reads in another way than it is
+    /// written is told. Returns the text, and how many warnings `policy check` has.
+    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<(String, usize)> {
         // What starts is the API server of the files, whatever the configuration says.
-        if let Some(other) = self.other_version {
-            composed = match (composed, policy.compose(Some(other), reading)) {
-                (Ok(mut composed), Ok(other)) => {
-                    composed.warnings.extend(other.warnings);
-                    Ok(composed)
+        let versions = [Some(self.plan.version), self.other_version.map(Some)];
+        let composed: Vec<_> =
+            versions.into_iter().flatten().map(|version| policy.compose(version, reading)).collect();
+        let (mut text, mut faults, mut misread, mut doubts) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        for one in composed {
+            let checked = match one {
+                Ok(composed) => {
+                    text = composed.text;
+                    composed.checked
                 }
-                (Err(mut faults), Err(others)) => {
-                    faults.extend(others.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
-                    Err(faults)
-                }
-                (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+                Err(checked) => checked,
             };
+            for (of, finding) in checked.iter().flat_map(|one| one.findings.iter().map(move |found| (one, found)))
+            {
+                let lines = match (finding.severity, finding.id.kind().severity) {
+                    (Severity::Error, _) => &mut faults,
+                    (Severity::Warning, Severity::Error) => &mut misread,
+                    (Severity::Warning, Severity::Warning) => &mut doubts,
+                };
+                let line = of.line(finding);
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
         }
-        let composed = match composed {
-            Ok(composed) => composed,
-            Err(faults) => bail!("{}", faults.join("\n")),
-        };
-        for line in &composed.warnings {
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        for line in policy.left_alone.iter().chain(&misread) {
             if !self.plan.warnings.contains(line) {
                 self.warn(line.clone());
             }
         }
-        Ok(composed)
+        Ok((text, doubts.len()))
+    }
+
+    /// Tells that `policy check` has warnings about the policy that is written. Says it once, wherever it is written.
+    fn tell_doubts(&mut self, policy: &AskedPolicy, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let name = &policy.sources.base.name;
+        let (what, command) = match policy.asked {
+            _ if !policy.sources.fragments.is_empty() => {
+                (&self.config().policy_path, format!("{} policy check", program(&self.facts.root)))
+            }
+            Asked::CommandLine => (name, format!("kube-audit-bootstrap policy check {name}")),
+            _ => (name, format!("kube-audit-bootstrap policy check {}", self.facts.shown(name))),
+        };
+        let (warnings, them) = if count == 1 { ("warning", "it") } else { ("warnings", "them") };
+        let line =
+            format!("{what}: policy check has {count} {warnings} about this policy; to see {them}, run {command}");
+        if !self.plan.warnings.contains(&line) {
+            self.warn(line);
+        }
     }
 
     /// Replaces a file's text if it differs. The owner and the mode stay.
@@ -1565,7 +1598,8 @@ mod tests {
         assert!(install(&lenient).unwrap_err().to_string().starts_with("mine:5:3: unknown field"));
         // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
-        assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");
+        let told = "mine: policy check has 1 warning about this policy; to see it, run kube-audit-bootstrap policy check mine";
+        assert_eq!(warnings, [told]);
     }
 
     #[test]
