@@ -373,20 +373,11 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
     targets.around_logs = around_logs(root, &paths.written);
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
-    let Some(log) = paths.logs.first() else {
-        targets.left_units = left_units(root, &[]);
-        return Ok(targets);
-    };
+    let log = paths.logs.first();
+    look_at_units(root, config, log.map(|log| parent(log)), &mut targets)?;
+    let Some(log) = log else { return Ok(targets) };
     let (directory, name) = split(log)?;
     let source = config.storage.source.as_ref();
-    for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
-        let before = root.read_target(&path, MAX_BYTES)?;
-        targets.units.push(Unit { path, text, before });
-    }
-    targets.left_units = left_units(root, &targets.units);
-    if source.is_some() {
-        targets.fstab = root.text(FSTAB).ok().flatten().and_then(|fstab| mounts::in_fstab(&fstab.text, directory));
-    }
     if !root.is_host() {
         let is_cleared = CLEARED.iter().any(|cleared| is_within(directory, cleared));
         targets.is_log_cleared = is_cleared && source.is_none();
@@ -432,6 +423,19 @@ fn look_at_logs(root: &Root, log: &str, targets: &mut Targets) -> Result<()> {
             targets.logs.insert(path, entry.map(|entry| entry.attributes));
         }
     }
+    Ok(())
+}
+
+/// Looks at the units that mount a disk at the log directory, and at what else does.
+fn look_at_units(root: &Root, config: &Config, directory: Option<&str>, targets: &mut Targets) -> Result<()> {
+    if let (Some(source), Some(directory)) = (&config.storage.source, directory) {
+        for (path, text) in unit::files(source, directory) {
+            let before = root.read_target(&path, MAX_BYTES)?;
+            targets.units.push(Unit { path, text, before });
+        }
+        targets.fstab = root.text(FSTAB).ok().flatten().and_then(|fstab| mounts::in_fstab(&fstab.text, directory));
+    }
+    targets.left_units = left_units(root, &targets.units);
     Ok(())
 }
 
