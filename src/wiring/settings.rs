@@ -31,6 +31,16 @@ impl Wanted {
         Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing, files }
     }
 
+    /// Wants these flags, too, and their values.
+    pub fn set(&mut self, flags: &Flags) {
+        for (name, value) in flags {
+            match self.flags.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.clone_from(value),
+                None => self.flags.push((name.clone(), value.clone())),
+            }
+        }
+    }
+
     /// The name and value of each flag, and whether it is added if it is missing.
     pub(super) fn values(&self) -> impl Iterator<Item = (&String, &str, bool)> {
         let on = self.flags.iter().map(|(name, value)| (name, value.as_str(), true));
