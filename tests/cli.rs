@@ -2309,7 +2309,7 @@ fn status_says_that_a_node_joins_even_if_its_patch_is_refused() {
 fn backup_id(root: &Path, is_oldest: bool) -> String {
     let listed = String::from_utf8(run(root, &["restore", "--list"]).stdout).unwrap();
     let mut ids = listed.lines().filter_map(|line| line.split_whitespace().next());
-    (if is_oldest { ids.last() } else { ids.next() }).unwrap().to_owned()
+    (if is_oldest { ids.next_back() } else { ids.next() }).unwrap().to_owned()
 }
 
 fn said(output: &Output) -> String {
