@@ -2305,6 +2305,193 @@ fn status_says_that_a_node_joins_even_if_its_patch_is_refused() {
     assert!(output.status.code() == Some(3) && said.contains("a control plane about to join"), "{output:?}");
 }
 
+/// The ID of the oldest backup, or of the newest.
+fn backup_id(root: &Path, is_oldest: bool) -> String {
+    let listed = String::from_utf8(run(root, &["restore", "--list"]).stdout).unwrap();
+    let mut ids = listed.lines().filter_map(|line| line.split_whitespace().next());
+    (if is_oldest { ids.next_back() } else { ids.next() }).unwrap().to_owned()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
+}
+
+/// Puts a file there that others can read.
+fn leave(root: &Path, path: &str, text: &str) {
+    let file = root.join(path);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+}
+
+const THE_MANIFEST: &str = "etc/kubernetes/manifests/kube-apiserver.yaml";
+
+#[test]
+fn an_upgrade_after_a_restore_is_undone_by_force_alone_and_told() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    let first = backup_id(root, true);
+    assert!(run(root, &["restore"]).status.success());
+    let second = backup_id(root, false);
+    let upgraded = fs::read_to_string(root.join(THE_MANIFEST)).unwrap().replace("v1.33.1", "v1.34.0");
+    leave(root, THE_MANIFEST, &upgraded);
+    // The undo of a restore can't put the settings into another text, and apply can.
+    let again = run(root, &["restore", &second]);
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    assert!(
+        said(&again).contains("to have the audit settings in what stands there now, run kube-audit-bootstrap")
+    );
+    for options in [&["restore", "--force", "--dry-run", &first][..], &["restore", "--force", &first]] {
+        let forced = said(&run(root, options));
+        assert!(forced.contains("something else changed this, too, and --force undoes that as well"), "{forced}");
+    }
+}
+
+#[test]
+fn strays_that_are_links_to_each_other_are_moved_in_one_run() {
+    let directory = control_plane();
+    let root = directory.path();
+    let manifests = root.join("etc/kubernetes/manifests");
+    fs::rename(manifests.join("kube-apiserver.backup"), manifests.join("b.yaml")).unwrap();
+    std::os::unix::fs::symlink("b.yaml", manifests.join("a.yaml")).unwrap();
+    std::os::unix::fs::symlink("a.yaml", manifests.join("c.yaml")).unwrap();
+    let output = run(root, &["apply"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_dir(&manifests).unwrap().count(), 1);
+}
+
+#[test]
+fn all_copies_of_a_stray_that_came_back_are_named() {
+    let directory = control_plane();
+    let root = directory.path();
+    let stray = "etc/kubernetes/manifests/kube-apiserver.backup";
+    let text = fs::read_to_string(root.join(stray)).unwrap();
+    for version in ["v1.33.1", "v1.33.2"] {
+        leave(root, stray, &text.replace("v1.33.1", version));
+        assert!(run(root, &["apply"]).status.success());
+    }
+    let output = said(&run(root, &["restore", &backup_id(root, true)]));
+    assert!(
+        output.contains("; its copies are /var/lib/") && output.matches("-kube-apiserver.backup").count() == 2
+    );
+}
+
+#[test]
+fn both_names_of_a_kubeadm_file_are_edited_and_put_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.37.2\n";
+    let names = ["run/kubeadm/kubeadm.yaml", "etc/kubernetes/kubeadm.yaml"];
+    leave(root, names[0], text);
+    leave(root, "etc/kubernetes/x", "");
+    fs::hard_link(root.join(names[0]), root.join(names[1])).unwrap();
+    let has = |text: &str| names.iter().all(|name| fs::read_to_string(root.join(name)).unwrap().contains(text));
+    assert!(run(root, &["apply"]).status.success());
+    assert!(has("audit-policy-file"));
+    assert_eq!(run(root, &["status"]).status.code(), Some(0));
+    assert!(run(root, &["restore"]).status.success());
+    assert!(has(text) && !has("audit-policy-file"));
+}
+
+#[test]
+fn a_plan_says_that_the_programs_own_directory_cannot_be_used() {
+    type Spoil = fn(&Path);
+    let cases: [(Spoil, &str); 5] = [
+        (|state| fs::set_permissions(state, fs::Permissions::from_mode(0o1777)).unwrap(), "other users can write"),
+        (|state| fs::create_dir(state.join("lock")).unwrap(), "the lock is not a regular file"),
+        (|state| fs::write(state.join("backups"), "").unwrap(), "correct the path"),
+        (|state| fs::create_dir(state.join("unproved")).unwrap(), "is a directory, not a regular file"),
+        (|state| std::os::unix::fs::symlink("none", state.join("backups")).unwrap(), "a symbolic link to nothing"),
+    ];
+    for (spoil, expected) in cases {
+        let directory = control_plane();
+        let state = directory.path().join(STATE);
+        fs::create_dir_all(&state).unwrap();
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(run(directory.path(), &["plan"]).status.code(), Some(3));
+        spoil(&state);
+        for verb in ["plan", "apply"] {
+            let output = run(directory.path(), &[verb]);
+            assert_eq!(output.status.code(), Some(1), "{verb} {expected}: {}", said(&output));
+            assert!(said(&output).contains(expected), "{verb}: {}", said(&output));
+        }
+    }
+}
+
+#[test]
+fn a_restore_leaves_no_trace_of_a_boot_that_it_undoes() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply", "--boot"]).status.success());
+    let count = || fs::read_dir(root.join("etc/kubernetes/manifests")).unwrap().count();
+    assert_eq!(count(), 2);
+    assert!(run(root, &["restore"]).status.success());
+    assert_eq!(count(), 1);
+}
+
+#[test]
+fn a_manifest_that_was_moved_or_emptied_is_found_where_it_is() {
+    let directory = control_plane();
+    let root = directory.path();
+    let original = fs::read_to_string(root.join(THE_MANIFEST)).unwrap();
+    assert!(run(root, &["apply"]).status.success());
+    leave(root, "etc/pods/kube-apiserver.yaml", &fs::read_to_string(root.join(THE_MANIFEST)).unwrap());
+    fs::remove_file(root.join(THE_MANIFEST)).unwrap();
+    let kubelet =
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nstaticPodPath: /etc/pods\n";
+    leave(root, "var/lib/kubelet/config.yaml", kubelet);
+    let moved = said(&run(root, &["restore"]));
+    assert!(moved.contains("a run wrote this text to /etc/kubernetes/manifests/kube-apiserver.yaml"), "{moved}");
+    fs::remove_file(root.join("var/lib/kubelet/config.yaml")).unwrap();
+    leave(root, THE_MANIFEST, "");
+    leave(root, "etc/kubernetes/manifests/api.yml", &original);
+    let emptied = said(&run(root, &["apply"]));
+    assert!(emptied.contains("api.yml defines the API server: move it here (mv "), "{emptied}");
+}
+
+#[test]
+fn a_run_that_waited_for_others_looks_again_at_what_they_left() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    assert!(run(root, &["restore"]).status.success());
+    let bytes = fs::read(root.join(THE_MANIFEST)).unwrap();
+    // Another run holds the lock; it writes the manifest, and puts the same text back in another file.
+    let lock = fs::File::open(root.join(STATE).join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut child = command(root, &["apply"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("another run holds")));
+    let mode = fs::metadata(root.join(THE_MANIFEST)).unwrap().permissions();
+    fs::write(root.join("etc/new"), bytes).unwrap();
+    fs::set_permissions(root.join("etc/new"), mode).unwrap();
+    fs::rename(root.join("etc/new"), root.join(THE_MANIFEST)).unwrap();
+    drop(lock);
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+}
+
+#[test]
+fn a_stray_that_audits_elsewhere_and_files_in_the_logs_directory_are_seen() {
+    let directory = control_plane();
+    let root = directory.path();
+    let stray = "etc/kubernetes/manifests/kube-apiserver.backup";
+    let text = fs::read_to_string(root.join(stray)).unwrap();
+    leave(root, stray, &text.replace("[kube-apiserver]", "[kube-apiserver, --audit-log-path=/srv/logs/a.log]"));
+    let hook = "clusters: [{name: c, cluster: {server: 'https://a'}}]\n\
+                contexts: [{name: x, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {tokenFile: /var/log/kubernetes/audit/token}}]\ncurrent-context: x\n";
+    leave(root, "etc/kubernetes/h/hook.yaml", hook);
+    leave(root, "var/log/kubernetes/audit/token", "t");
+    let config = "apiVersion: kube-audit-bootstrap/v1alpha1\nkind: AuditBootstrapConfiguration\nexisting: keep\n\
+                  webhook: {configFile: /etc/kubernetes/h/hook.yaml}\n";
+    leave(root, "etc/kube-audit-bootstrap/config.yaml", config);
+    let output = said(&run(root, &["plan"]));
+    assert!(output.contains("this file has other audit settings (--audit-log-path=/srv/logs/a.log)"), "{output}");
+    // The log's mount has the token already.
+    assert_eq!(output.matches("mountPath: /var/log/kubernetes/audit").count(), 1, "{output}");
+    assert!(!output.contains("audit-webhook-files") && !output.contains("two have the mountPath"), "{output}");
+}
+
 #[test]
 fn status_says_what_a_node_becomes_whose_kubeadm_file_is_broken() {
     for (kinds, expected) in [

@@ -48,7 +48,9 @@ pub fn hide(text: &str) -> Vec<String> {
         let line = text[..start].lines().count().max(1) - usize::from(!text[..start].ends_with('\n'));
         let line = if start == 0 { 0 } else { line };
         let raw = &text[start..end];
-        let Some(one) = shown.get_mut(line).filter(|one| !raw.contains('\n') && !one.contains(HIDDEN)) else {
+        // In a line with something hidden, a short value could be a part of that.
+        let is_sure = |one: &String| !one.contains(HIDDEN) || raw.len() > 3 && !HIDDEN.contains(raw);
+        let Some(one) = shown.get_mut(line).filter(|one| !raw.contains('\n') && is_sure(one)) else {
             continue;
         };
         *one = one.replace(raw, HIDDEN);
@@ -251,17 +253,20 @@ fn is_secret_name(name: &str) -> bool {
 fn hide_line(line: &str, is_secret: bool) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
-    let mut is_named = is_secret;
+    // The field that names a secret, of the entry here; empty if it is on another line.
+    let mut named_by = is_secret.then_some("");
     while let Some(start) = rest.find(is_word) {
         shown.push_str(&rest[..start]);
         rest = &rest[start..];
         let word = &rest[..rest.find(|char| !is_word(char)).unwrap_or(rest.len())];
         let behind = &rest[word.len()..];
-        // A flow mapping: {name: password, value: ...}, or an operation of a JSON patch.
+        // A flow mapping: {name: password, value: ...}, or an operation of a JSON patch. The next one may follow.
         if matches!(word, "name" | "path") && names_secret(behind) {
-            is_named = true;
+            named_by = Some(word);
+        } else if named_by == Some(word) && behind.trim_start_matches(['"', '\'']).trim_start().starts_with(':') {
+            named_by = None;
         }
-        let has_secret = is_secret_name(word) || is_named && word == "value" || is_scheme(word);
+        let has_secret = is_secret_name(word) || named_by.is_some() && word == "value" || is_scheme(word);
         if has_secret && let Some((gap, value)) = value_behind(word, behind, shown.contains(['{', '[', '"'])) {
             shown.push_str(word);
             shown.push_str(&behind[..gap]);
@@ -538,6 +543,14 @@ mod tests {
                 r#"[{"op":"add","path":"/a/password","value":"<hidden>"}]"#,
             ),
             ("- {name: DB_PASSWORD, value: abc}", "- {name: DB_PASSWORD, value: <hidden>}"),
+            (
+                "a: [{name: oidc-client-secret, value: abcd}, {name: v, value: 2}, {\"name\": \"x\", \"value\": \"y\"}]",
+                "a: [{name: oidc-client-secret, value: <hidden>}, {name: v, value: 2}, {\"name\": \"x\", \"value\": \"y\"}]",
+            ),
+            (
+                "a: [{name: a-secret, value: abcd}, {value: efgh, name: b-secret}]",
+                "a: [{name: a-secret, value: <hidden>}, {value: <hidden>, name: b-secret}]",
+            ),
             ("- name: DB_PASSWORD\n  value: abc", "- name: DB_PASSWORD\n  value: <hidden>"),
             ("- value: abc\n  name: DB_PASSWORD", "- value: <hidden>\n  name: DB_PASSWORD"),
             (

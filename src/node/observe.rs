@@ -1,5 +1,6 @@
 //! Reads everything on a node that a plan depends on.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow, bail};
@@ -55,8 +56,7 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
     for path in configured.unwrap_or(&default) {
         match root.text(path) {
             Ok(Some(text)) => {
-                // Two names of the same file count once.
-                if !kubeadm.iter().any(|known| known.snapshot.identity == text.snapshot.identity) {
+                if !is_known(root, &kubeadm, &text)? {
                     log::info!("{path}: found, a kubeadm configuration");
                     kubeadm.push(text);
                 }
@@ -116,6 +116,24 @@ pub fn observe(root: &Root, config: &Config, required: bool) -> Result<Facts> {
         owner: Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() },
         files: Files::new(),
     })
+}
+
+/// Is a file among `known`, by a link or a mount? A second name of it, a hard link, keeps its text when the first is
+/// replaced, so it is another file.
+fn is_known(root: &Root, known: &[Text], text: &Text) -> Result<bool> {
+    let mut same = known.iter().filter(|known| known.snapshot.identity == text.snapshot.identity).peekable();
+    if same.peek().is_none() {
+        return Ok(false);
+    }
+    if !root.stat(&text.path)?.is_some_and(|entry| entry.is_linked) {
+        return Ok(true);
+    }
+    for one in same {
+        if leads_to(root, &one.path, &root.real(&text.path)?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The files that look as kubeadm's, in the directories where its file usually is, and that are not among the named
@@ -535,5 +553,7 @@ pub fn beside(root: &Root, manifest_path: &str, manifest: Option<&Text>) -> Resu
             texts.push(Text { path, text: text.to_owned(), snapshot });
         }
     }
+    // A link goes before what it leads to.
+    texts.sort_by_cached_key(|text| Reverse(root.links(&text.path)));
     Ok(texts)
 }

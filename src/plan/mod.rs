@@ -39,7 +39,7 @@ use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
 use crate::config::{Config, Restart};
 use crate::facts::LogPlace;
-use crate::facts::file::{Attributes, Files};
+use crate::facts::file::{Attributes, FileIdentity, Files};
 use crate::facts::in_force::Away;
 use crate::storage::forecast::Forecast;
 
@@ -263,6 +263,8 @@ impl FollowUp {
 pub struct AskedPolicy {
     pub sources: Sources,
     pub asked: Asked,
+    /// The sources that are files, by name.
+    pub files: Vec<(String, FileIdentity)>,
 }
 
 /// Who asked for a policy.
@@ -371,7 +373,7 @@ impl Plan {
     }
 
     /// Refuses the plan. Only the first reason is kept.
-    fn refuse(&mut self, why: String) {
+    pub fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);
     }
 

@@ -201,6 +201,20 @@ impl Planner<'_> {
         Ok(Mounting { is_new: true, needs_restart: true })
     }
 
+    /// # Errors
+    ///
+    /// A log that stays is in no directory of the host. Without `keep`, a disk needs a log.path that is a file.
+    pub fn expect_place_for_disk(&self, logs: &[String]) -> Result<()> {
+        if logs.is_empty() && self.keeps() && self.config().storage.source.is_some() {
+            bail!(
+                "{}: its log is in no directory of the host, and `existing: keep` keeps it there, so the dedicated disk \
+                 cannot be mounted; remove `existing: keep`, or remove storage.bind and storage.device",
+                self.facts.manifest_path
+            );
+        }
+        Ok(())
+    }
+
     /// The same image can be for workers. Their kubelet must not wait for a disk of control planes, and their own disk
     /// must not be formatted.
     fn may_be_workers(&self) -> bool {
@@ -907,5 +921,9 @@ mod tests {
         let (facts, targets) = audited(&config("log: {path: /srv/audit/log}"));
         let error = planned_for(&intent(&kept), &facts, &targets).unwrap_err().to_string();
         assert!(error.starts_with("/srv/audit/log: a manifest has the log here"), "{error}");
+        let stdout = BARE.replace("    - kube-apiserver\n", "    - kube-apiserver\n    - --audit-log-path=-\n");
+        let facts = super::super::testing::facts(Some(&stdout));
+        let error = planned_for(&intent(&kept), &facts, &Targets::default()).unwrap_err().to_string();
+        assert!(error.contains("its log is in no directory of the host"), "{error}");
     }
 }

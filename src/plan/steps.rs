@@ -14,11 +14,12 @@ use crate::audit::policy::findings::Id;
 use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
+use crate::config::misuse::Misuse;
+use crate::facts::file::{Attributes, Owner, Seen, Snapshot, Text, lossy, text_of};
 use crate::facts::in_force::Neighbour;
 use crate::facts::obstacle::{Lock, Obstacle};
 use crate::facts::{Facts, Paths, Targets, Written};
-use crate::path::{ADMIN_CONF, log_directory_fault, parent, program};
+use crate::path::{ADMIN_CONF, is_no_place_for_policy, log_directory_fault, parent, program};
 use crate::storage::forecast::Limits;
 use crate::wiring::Replaced;
 use crate::wiring::manifest::read_auditing;
@@ -63,6 +64,7 @@ pub fn plan(
     planner.refuse_misleading_links();
     planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
     planner.make_directories(logs, wiring.log_before.as_deref());
+    planner.expect_place_for_disk(logs)?;
     let mounting = planner.mount(logs)?;
     planner.begin_logs(logs);
     planner.open_logs(logs, mounting);
@@ -80,7 +82,7 @@ pub fn plan(
     }
     planner.judge_fleeting(is_edited);
     planner.edit_cluster(wiring.cluster);
-    planner.move_strays(wiring.strays);
+    planner.move_strays(wiring.strays, wiring.manifest.as_ref());
     if let Some(file) = wiring.manifest.filter(|_| !planner.before_kubeadm) {
         planner.edit_manifest(file, mounting);
     }
@@ -417,6 +419,14 @@ impl Planner<'_> {
             let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
             return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
+        if before.is_none() && is_no_place_for_policy(path) {
+            bail!(
+                "{path}: --audit-policy-file names this file, which does not exist, and apply creates no policy in a place \
+                 of the system or of other programs; set --audit-policy-file to another file, such as \
+                 /etc/kubernetes/audit-policy.yaml, or remove `existing: keep`"
+            );
+        }
+        refuse_own_source(path, before.as_ref(), policy)?;
         let (text, doubts) = self.check_policy(&policy.sources, Reading::Strict)?;
         if let Some(before) = &before
             && self.stays_for_upgrade(path, &before.bytes)
@@ -591,8 +601,10 @@ impl Planner<'_> {
         }
     }
 
-    fn move_strays(&mut self, strays: Vec<Text>) {
+    /// `own`: the manifest that stays.
+    fn move_strays(&mut self, strays: Vec<Text>, own: Option<&WiredFile>) {
         for text in strays {
+            self.tell_of_other_settings(&text, own);
             let what = "this file defines another API server, which the kubelet may run instead";
             if self.before_kubeadm {
                 self.warn(format!(
@@ -604,6 +616,26 @@ impl Planner<'_> {
             self.warn(format!("{}: {what}; apply moves it to the backup", text.path));
             self.look_at(Step::Strays, &text.path);
             self.add(Step::Strays, Change::MoveAway { path: text.path, before: text.snapshot });
+        }
+    }
+
+    /// Says which audit settings of a stray do not come into the manifest. The kubelet may have run the stray until now.
+    fn tell_of_other_settings(&mut self, stray: &Text, own: Option<&WiredFile>) {
+        let (Some(own), Ok(its)) = (own, read_auditing(&stray.text)) else { return };
+        let others: Vec<_> = ["audit-policy-file", "audit-log-path"]
+            .into_iter()
+            .filter_map(|name| Some((name, its.flags.get(name)?)))
+            .filter(|(name, value)| own.after.flags.get(*name) != Some(*value))
+            .map(|(name, value)| format!("--{name}={value}"))
+            .collect();
+        if !others.is_empty() {
+            self.warn(format!(
+                "{}: this file has other audit settings ({}), and the API server of {own} does not get them; to keep them, \
+                 put them and their mounts into {own}, and set existing: keep",
+                stray.path,
+                others.join(", "),
+                own = own.before.path
+            ));
         }
     }
 
@@ -777,6 +809,27 @@ impl Planner<'_> {
     }
 }
 
+/// # Errors
+///
+/// A source of the policy is the file that the policy is written to, so that each run would add the fragments once more (a
+/// [`Misuse`]).
+fn refuse_own_source(path: &str, there: Option<&Snapshot>, policy: &AskedPolicy) -> Result<()> {
+    if policy.sources.fragments.is_empty() {
+        return Ok(());
+    }
+    let own = policy.files.iter().find(|(_, identity)| there.is_some_and(|there| there.identity == *identity));
+    let Some((name, _)) = own else { return Ok(()) };
+    let advice = match *name == policy.sources.base.name {
+        true => "copy it to another file, and name that in policy.source, or with --policy",
+        false => "put a copy of it in its place, or remove it",
+    };
+    Err(Misuse(format!(
+        "{name}: this is also the file {path}, to which apply writes the policy with all fragments, so each run would add \
+         their rules once more; {advice}"
+    ))
+    .into())
+}
+
 /// A broken policy can be replaced; a key, a certificate or a program cannot.
 ///
 /// # Errors
@@ -828,7 +881,9 @@ mod tests {
     };
     use super::*;
     use crate::audit::policy;
+    use crate::audit::policy::compose::Source;
     use crate::config::Config;
+    use crate::facts::file::FileIdentity;
     use crate::facts::in_force::{Found, HeldFile, Holding, Running, Stamped};
     use crate::facts::{DiskState, Unit};
     use crate::storage::blank::Content;
@@ -1534,7 +1589,7 @@ mod tests {
                 targets.written.insert(wanted.policy_path.clone());
             }
             let intent = intent(&wanted);
-            let policy = AskedPolicy { sources: Sources::of("mine", good), asked };
+            let policy = AskedPolicy { sources: Sources::of("mine", good), asked, files: Vec::new() };
             let plan = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).unwrap();
             assert_eq!(plan.touches(Step::Policy), replaces, "{asked:?} {is_ours}");
             assert_eq!(
@@ -1542,6 +1597,53 @@ mod tests {
                 is_told,
                 "{asked:?} {is_ours}"
             );
+        }
+    }
+
+    #[test]
+    fn a_policy_that_would_grow_with_each_run_is_refused() {
+        let (config, (facts, mut targets)) = (config(""), audited(&config("")));
+        let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n";
+        let source = |name: &str| Source { name: name.to_owned(), text: text.to_owned() };
+        let there = snapshot(text);
+        let other = FileIdentity { inode: there.identity.inode + 1, ..there.identity };
+        targets.policies.insert(config.policy_path.clone(), Some(there.clone()));
+        for (name, identity, fragments, expected) in [
+            ("/src", there.identity, vec!["/f"], Some("and name that in policy.source")),
+            ("/f", there.identity, vec!["/f"], Some("put a copy of it in its place")),
+            ("/src", other, vec!["/f"], None),
+            ("/src", there.identity, vec![], None),
+        ] {
+            let fragments = fragments.into_iter().map(source).collect();
+            let sources = Sources { fragments, ..Sources::of("/src", text) };
+            let files = vec![(name.to_owned(), identity)];
+            let policy = AskedPolicy { sources, asked: Asked::Configuration, files };
+            let intent = intent(&config);
+            let error = plan(&intent, &facts, wired(&intent, &facts).unwrap(), &targets, &policy).err();
+            assert_eq!(error.is_some(), expected.is_some(), "{name}: {error:?}");
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(expected.unwrap_or_default()), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_policy_is_created_in_a_place_of_others() {
+        let keep = config("existing: keep");
+        for (path, is_refused) in
+            [("/etc/nologin", true), ("/etc/cron.d/audit.yaml", true), ("/srv/p.yaml", false)]
+        {
+            let manifest = BARE.replace(
+                "    - kube-apiserver\n",
+                &format!("    - kube-apiserver\n    - --audit-policy-file={path}\n"),
+            );
+            let found = planned_for(&intent(&keep), &facts(Some(&manifest)), &Targets::default());
+            let error = found.err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), is_refused, "{path}: {error:?}");
+            assert!(error.is_none_or(|error| error.starts_with(&format!("{path}: --audit-policy-file names"))));
+            // What is there stays.
+            let policy = Some(snapshot("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"));
+            let targets = Targets { policies: [(path.to_owned(), policy)].into(), ..Targets::default() };
+            planned_for(&intent(&keep), &facts(Some(&manifest)), &targets).unwrap();
         }
     }
 
@@ -1556,7 +1658,8 @@ mod tests {
         ] {
             let wanted = config(lines);
             let intent = intent(&wanted);
-            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Configuration };
+            let policy =
+                AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Configuration, files: Vec::new() };
             let wiring = wired(&intent, &facts).unwrap();
             let told = wiring
                 .warnings
@@ -1602,7 +1705,8 @@ mod tests {
             let wiring = wired(&intent, &facts)?;
             let mut planner = Planner::new(&intent, &facts, &targets, &wiring);
             planner.plan.warnings.clear();
-            let policy = AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Nobody };
+            let policy =
+                AskedPolicy { sources: Sources::of("mine", text), asked: Asked::Nobody, files: Vec::new() };
             for path in ["/a", "/b"] {
                 planner.install_policy(path, &policy)?;
             }

@@ -476,7 +476,7 @@ impl Wiring {
 
     /// # Errors
     ///
-    /// The policy or the log would be in the manifest directory.
+    /// The policy, the log, or what the configuration names for them would be in the manifest directory.
     fn keep_out_of_manifests(&mut self, config: &Config, reads: &Reads) -> Result<()> {
         if *reads != Reads::Directory {
             return Ok(());
@@ -513,6 +513,21 @@ impl Wiring {
                  there; {advice}",
                 placed(path, "policy.path", Some(&config.policy_path))
             )));
+        }
+        let webhook = config.webhook.as_ref().map(|webhook| &webhook.config_file);
+        let source = Some(&config.policy_source);
+        for (field, what, path) in [
+            ("webhook.configFile", "the webhook's kubeconfig", webhook),
+            ("policy.source", "the source of the policy", source),
+        ] {
+            if let Some(path) = path.filter(|path| path.starts_with('/') && parent(path) == manifests) {
+                return Err(Misuse(format!(
+                    "{}: {what} must not be in the manifest directory, because the kubelet reads every file there; move it \
+                     to another directory, and set {field} to its new path",
+                    placed(path, field, Some(path))
+                ))
+                .into());
+            }
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
             self.warnings.push(format!(
@@ -939,6 +954,8 @@ mod tests {
         for (lines, place) in [
             (format!("policy: {{path: {among}}}"), "config:3:16: /srv/pods/x: the policy"),
             (format!("log: {{path: {among}/a.log}}"), "config:3:13: /srv/pods/x: the log"),
+            (format!("webhook: {{configFile: {among}}}"), "config:3:23: /srv/pods/x: the webhook's kubeconfig"),
+            (format!("policy: {{source: {among}}}"), "/srv/pods/x: the source of the policy"),
         ] {
             let error = wired(&intent(&config(&lines)), &facts).unwrap_err().to_string();
             assert!(error.starts_with(place), "{lines}: {error}");

@@ -32,11 +32,12 @@ use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::audit::profiles::PROFILES;
 use crate::audit::version::Version;
+use crate::change::Change;
 use crate::config::{self, Config, Existing};
 use crate::facts::file::{Files, Seen};
 use crate::facts::{Facts, PatchFacts};
 use crate::node::root::Root;
-use crate::node::{container, fragments, kubelet, observe, obstacle};
+use crate::node::{container, fragments, kubelet, observe, obstacle, process, state, storage};
 use crate::path::STATE;
 use crate::plan::identify::identify;
 use crate::plan::patches;
@@ -226,15 +227,24 @@ impl Run<'_> {
         let targets = observe::targets(root, config, &wiring.paths)?;
         // The policy of a worker is not read: the configuration may name a file that only control planes have.
         let policy = match wiring.role {
-            Role::Worker => {
-                &AskedPolicy { sources: Sources::of(PROFILES[0].name, PROFILES[0].text), asked: Asked::Nobody }
-            }
+            Role::Worker => &AskedPolicy {
+                sources: Sources::of(PROFILES[0].name, PROFILES[0].text),
+                asked: Asked::Nobody,
+                files: Vec::new(),
+            },
             _ => self.policy.read(root, config)?,
         };
         let role = wiring.role;
         let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
+        let mounts = plan.changes().iter().any(|change| matches!(change, Change::Mount { .. }));
+        let unmounted = || mounts.then(|| process::installed("systemctl").err()).flatten();
+        if !plan.changes.is_empty()
+            && let Some(why) = state::fault(root).or_else(|| unmounted().map(|error| format!("{error:#}")))
+        {
+            plan.refuse(why);
+        }
         Ok(plan)
     }
 }
@@ -436,7 +446,13 @@ pub fn asked_policy(root: &Root, config: &Config, given: Option<&Path>) -> Resul
     };
     let (fragments, left_alone) = fragments::fragments(root)?;
     let sources = Sources { fragments, left_alone, ..Sources::of(&base.0, &base.1) };
-    Ok(AskedPolicy { sources, asked })
+    let mut files: Vec<_> =
+        given.and_then(storage::identity).map(|file| (base.0.clone(), file)).into_iter().collect();
+    for name in sources.fragments.iter().map(|source| &source.name).chain(given.is_none().then_some(&base.0)) {
+        let entry = if name.starts_with('/') { root.stat(name)? } else { None };
+        files.extend(entry.map(|entry| (name.clone(), entry.identity)));
+    }
+    Ok(AskedPolicy { sources, asked, files })
 }
 
 /// Whether the policy of the node has fragments.
