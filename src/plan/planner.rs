@@ -54,6 +54,7 @@ impl<'p> Planner<'p> {
             by_hand: false,
             storage: None,
             in_force: InForce::default(),
+            replaced: Vec::new(),
             refusal: None,
             objection: None,
             warnings: wiring.warnings.clone(),

@@ -199,8 +199,8 @@ impl Planner<'_> {
             if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
                 let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
-                    "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; {}{also}",
+                    "{log}: this file has lines, and none of them is an audit event; if another program writes it, too, the \
+                     rotation of each moves the other's lines away; {}{also}",
                     other_log(log)
                 ));
             }
@@ -372,10 +372,14 @@ impl Planner<'_> {
         let before = self.targets.policies.get(path).cloned().flatten();
         if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy)) {
             if policy.asked != Asked::Nobody && before.bytes != policy.sources.base.text.as_bytes() {
+                let name = &policy.sources.base.name;
+                let file = match name.strip_prefix("profile ") {
+                    Some(profile) => profile.to_owned(),
+                    None => self.facts.shown(name),
+                };
                 self.warn(format!(
-                    "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
-                     apply with --policy FILE once",
-                    policy.sources.base.name
+                    "{path}: this policy stays, because of `existing: keep`, and {name} is not installed; to install it, run \
+                     apply with --policy {file} once"
                 ));
             }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
@@ -421,7 +425,7 @@ impl Planner<'_> {
                 }
             }
             before => {
-                if before.is_some() {
+                if before.is_some() && !self.targets.unchanged.contains(&path) {
                     let stays = if self.keeps() { "" } else { " (with --existing keep, it stays)" };
                     self.warn(format!(
                         "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
@@ -611,6 +615,7 @@ impl Planner<'_> {
             ));
         }
         if !parts.is_empty() {
+            self.plan.replaced.push(file.before.path.clone());
             self.warn(format!(
                 "{}: this file has other audit settings already: {}; to keep them, set existing: keep in the \
                  configuration, or use --existing keep",

@@ -991,7 +991,8 @@ mod tests {
     /// A manifest after an edit that gives its API server these flags.
     fn wired_with(text: &str, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new() };
+        let wanted =
+            Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new(), shown: Vec::new() };
         wire(text, &read(text)?, &wanted, None).map(|wired| wired.text)
     }
 
@@ -1054,7 +1055,13 @@ mod tests {
         ] {
             let text = pod_of(&format!("{{containers: [{marked}]}}"));
             let off = vec!["audit-log-compress".to_owned()];
-            let wanted = Wanted { flags: Vec::new(), off, existing: Existing::Replace, files: Files::new() };
+            let wanted = Wanted {
+                flags: Vec::new(),
+                off,
+                existing: Existing::Replace,
+                files: Files::new(),
+                shown: Vec::new(),
+            };
             let before = text.replace('^', "");
             let wired = wire(&before, &read(&before).unwrap(), &wanted, None).map(|wired| wired.text);
             assert_eq!(wired, Ok(text.replace('^', added)), "{marked}");
@@ -1115,7 +1122,13 @@ mod tests {
         ] {
             let text = pod(mounts, other);
             let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let wanted = Wanted { flags, off: Vec::new(), existing: Existing::Replace, files: Files::new() };
+            let wanted = Wanted {
+                flags,
+                off: Vec::new(),
+                existing: Existing::Replace,
+                files: Files::new(),
+                shown: Vec::new(),
+            };
             let notes = wire(&text, &read(&text).unwrap(), &wanted, None).unwrap().notes;
             let notes: Vec<_> = notes.iter().filter(|note| !note.contains("without a pause")).collect();
             assert_eq!(notes.len(), told.len(), "{mounts} {other}: {notes:?}");

@@ -1,7 +1,10 @@
 //! What a file must have, the result of an edit, and why an edit was refused.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::manifest::contents;
+use super::mounts::{Place, Present, is_known, place_of};
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
@@ -22,13 +25,44 @@ pub struct Wanted {
     pub existing: Existing,
     /// What is at the paths that the webhook's flag and its kubeconfig name.
     pub files: Files,
+    /// The mounts of a manifest whose settings stay, for the files that kubeadm makes the next manifest of.
+    pub(super) shown: Vec<Present>,
 }
 
 impl Wanted {
     /// What a configuration asks for.
     pub fn of(config: &Config, files: &Files) -> Wanted {
         let files = files.clone();
-        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing, files }
+        let (flags, off, existing) = (config.flags(), config.flags_off(), config.existing);
+        Wanted { flags, off, existing, files, shown: Vec::new() }
+    }
+
+    /// What kubeadm's files need, so that kubeadm makes the API server again that a manifest keeps.
+    ///
+    /// # Errors
+    ///
+    /// kubeadm's files can't say what the manifest says: why, and what to do.
+    pub fn of_kept(&self, manifest: &Wired) -> Result<Wanted, String> {
+        let (_, shown) = contents(&manifest.text).map_err(|refusal| refusal.to_string())?;
+        for flag in ["audit-policy-file", "audit-log-path", "audit-webhook-config-file"] {
+            let Some(path) = manifest.flags.get(flag).filter(|path| path.starts_with('/')) else { continue };
+            let (why, advice) = match place_of(&shown, path) {
+                _ if !is_known(path) => {
+                    ("a path that only the kubelet knows", "write the path without a variable")
+                }
+                Place::Pod(by) => (by.elsewhere(), "mount a directory of the host there (hostPath)"),
+                Place::Image | Place::Host(..) => continue,
+            };
+            return Err(format!(
+                "--{flag}={path} is {why}, and kubeadm can't make such an API server again: the next kubeadm upgrade \
+                 changes these audit settings; to keep them, {advice}"
+            ));
+        }
+        let own = self.flags.iter().filter_map(|(name, _)| manifest.flags.get_key_value(name));
+        let mut flags: Vec<_> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let others = manifest.flags.iter().filter(|(name, _)| self.flags.iter().all(|(own, _)| own != *name));
+        flags.extend(others.map(|(name, value)| (name.clone(), value.clone())));
+        Ok(Wanted { flags, shown, ..self.clone() })
     }
 
     /// The name and value of each flag, and whether it is added if it is missing.
@@ -58,6 +92,31 @@ pub struct Wired {
 }
 
 impl Wired {
+    /// How the audit settings of `other`, an edited file of kubeadm's, differ from those of this manifest.
+    pub fn differences(&self, other: &Wired) -> Vec<String> {
+        let names: BTreeSet<_> = self.flags.keys().chain(other.flags.keys()).collect();
+        let flag = |name: &&String| match (self.flags.get(*name), other.flags.get(*name)) {
+            (Some(own), Some(theirs)) if flags::is_equivalent(name, own, theirs) => None,
+            (Some(own), Some(theirs)) => Some(format!("--{name}={theirs} instead of {own}")),
+            (Some(own), None) => Some(format!("no --{name}={own}")),
+            (None, Some(theirs)) => Some(format!("--{name}={theirs}")),
+            (None, None) => None,
+        };
+        let mut differences: Vec<_> = names.iter().filter_map(flag).collect();
+        let same = |flag: &str| self.flags.get(flag) == other.flags.get(flag);
+        for (flag, own, theirs) in
+            [("audit-policy-file", &self.policy, &other.policy), ("audit-log-path", &self.log, &other.log)]
+        {
+            if let (Some(own), Some(theirs)) = (own, theirs)
+                && same(flag)
+                && own != theirs
+            {
+                differences.push(format!("{theirs} of the host instead of {own} for --{flag}"));
+            }
+        }
+        differences
+    }
+
     /// The API server gets what the manifest says that kubeadm makes of this file with patches. The text of the file
     /// and what its edit did stay.
     pub fn follow(&mut self, made: &Wired) {
@@ -193,6 +252,7 @@ mod tests {
                 off,
                 existing,
                 files: Files::new(),
+                shown: Vec::new(),
             };
             assert_eq!(effective(&wanted, &present), words(expected).into_iter().collect(), "{existing:?}");
         }
