@@ -438,7 +438,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             ("unproved", Value::Null, json!("U")),
             (
                 "running",
-                json!({"state": "unknown", "process": null, "reasons": []}),
+                json!({"state": "none", "process": null, "reasons": []}),
                 json!({"state": "differs", "process": 7, "reasons": ["why"]}),
             ),
             ("backups", json!([]), json!(["B2", "B1"])),

@@ -132,6 +132,9 @@ mod tests {
         assert_eq!(fragments(&linked.root).unwrap().0[0].text, "text");
 
         let writable = node();
+        fs::set_permissions(writable.host(FRAGMENTS), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refused(&writable).contains("another user can write to this directory (mode 0777"));
+        fs::set_permissions(writable.host(FRAGMENTS), fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(writable.host(&one), fs::Permissions::from_mode(0o666)).unwrap();
         assert!(refused(&writable).contains("another user can write this fragment (mode 0666"));
         if nix::unistd::geteuid().is_root() {

@@ -875,6 +875,27 @@ mod tests {
     }
 
     #[test]
+    fn with_keep_the_clusters_own_configuration_gets_what_the_manifest_keeps() {
+        let config = config("existing: keep");
+        let (mut facts, targets) = audited(&config);
+        let text = &mut facts.manifest.as_mut().unwrap().text;
+        *text = text.replace("--audit-log-maxage=30", "--audit-log-maxage=7");
+        assert!(text.contains("maxage=7"), "{text}");
+        let cluster = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        facts.cluster = Some(Ok(cluster.to_owned()));
+        let plan = planned(&config, &facts, &targets);
+        let after = plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteCluster { after, .. } => Some(after.as_str()),
+            _ => None,
+        });
+        assert!(after.unwrap().contains("- name: audit-log-maxage\n    value: \"7\"\n"), "{after:?}");
+        facts.cluster = Some(Ok(after.unwrap().replace("\"7\"", "\"9\"")));
+        let plan = planned(&config, &facts, &targets);
+        let told = "kubeadm-config: these audit settings are not those of ";
+        assert!(warns(&plan, told) && warns(&plan, "--audit-log-maxage=9 instead of 7"), "{:?}", plan.warnings);
+    }
+
+    #[test]
     fn a_stray_is_said_to_go_only_where_it_goes() {
         let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: kube-apiserver}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: a\n    \
                         command: [kube-apiserver]\n";

@@ -230,8 +230,8 @@ fn wire_kubeadm(
             let differences = manifest.differences(made);
             if !differences.is_empty() {
                 node.warnings.push(format!(
-                    "{name}: kubeadm makes an API server with other audit settings of this than {} has, as the next kubeadm \
-                     upgrade may do: {}; to keep those of the manifest, write them there{}",
+                    "{name}: these audit settings are not those of {}, and the next API server that kubeadm makes of them, \
+                     as in an upgrade, has them: {}; to keep those of the manifest, write them here{}",
                     facts.manifest_path,
                     differences.join(", "),
                     if name == KUBEADM_CONFIG { ", with kubectl -n kube-system edit configmap kubeadm-config" } else { "" }
