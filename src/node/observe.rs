@@ -19,12 +19,14 @@ use crate::facts::{
 };
 use crate::path::{API_SERVER_CERTIFICATE, KUBELET_KUBECONFIG, is_within, parent};
 use crate::storage::persistence::{self, Lasting};
-use crate::storage::{rotation, unit};
+use crate::storage::{mounts, rotation, unit};
 use crate::wiring::patches::check::certificates;
 use crate::yaml::tree::MAX_BYTES;
 
 /// What is cleared at a boot, or in time, on most systems (file-hierarchy(7), tmpfiles.d(5)), whatever is mounted there.
 const CLEARED: &[&str] = &["/run", "/tmp", "/var/run", "/var/tmp"];
+/// The table of file systems (fstab(5)).
+const FSTAB: &str = "/etc/fstab";
 /// The most directories above a file that are looked at.
 const MAX_DIRECTORIES: usize = 256;
 /// The most files in a directory that are looked at for a kubeadm configuration that nobody names.
@@ -402,16 +404,20 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     targets.elsewhere = elsewhere.filter_map(|(opened, link)| Some((opened.on_host.clone(), link?))).collect();
     targets.around_logs = around_logs(root, &paths.written);
     targets.fleeting = fleeting(root, paths).unwrap_or_default();
-    let Some(log) = paths.logs.first() else { return Ok(targets) };
+    let Some(log) = paths.logs.first() else {
+        targets.left_units = left_units(root, &[]);
+        return Ok(targets);
+    };
     let (directory, name) = split(log)?;
     let source = config.storage.source.as_ref();
     for (path, text) in source.map(|source| unit::files(source, directory)).into_iter().flatten() {
         let before = root.read_target(&path, MAX_BYTES)?;
         targets.units.push(Unit { path, text, before });
     }
-    let unit = format!("{}/{}", unit::UNITS, unit::name(directory));
-    targets.has_unit =
-        root.text(&unit).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)));
+    targets.left_units = left_units(root, &targets.units);
+    if source.is_some() {
+        targets.fstab = root.text(FSTAB).ok().flatten().and_then(|fstab| mounts::in_fstab(&fstab.text, directory));
+    }
     if !root.is_host() {
         let is_cleared = CLEARED.iter().any(|cleared| is_within(directory, cleared));
         targets.is_log_cleared = is_cleared && source.is_none();
@@ -431,6 +437,16 @@ pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let pending = source.zip(targets.disk.as_ref());
     targets.storage = Some(storage::look(root, directory, name, pending, paths.eviction)?);
     Ok(targets)
+}
+
+/// The mount units that this program wrote and that are not among `needed`.
+fn left_units(root: &Root, needed: &[Unit]) -> Vec<String> {
+    let names = root.list(unit::UNITS).ok().flatten().unwrap_or_default();
+    let paths = names.iter().filter(|name| name.ends_with(".mount")).map(|name| format!("{}/{name}", unit::UNITS));
+    let is_ours = |path: &String| {
+        root.text(path).is_ok_and(|unit| unit.is_some_and(|unit| unit.text.starts_with(unit::NOTE)))
+    };
+    paths.filter(|path| !needed.iter().any(|unit| unit.path == *path)).filter(is_ours).collect()
 }
 
 /// Finds `Targets::log_obstacles`. What a directory that is not there yet meets is told of the change that makes it.

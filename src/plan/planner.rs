@@ -53,6 +53,8 @@ impl<'p> Planner<'p> {
             unknown: None,
             by_hand: false,
             storage: None,
+            no_log: None,
+            restart: (facts.live && wiring.role == Role::ControlPlane).then_some(intent.config.restart),
             in_force: InForce::default(),
             replaced: Vec::new(),
             refusal: None,

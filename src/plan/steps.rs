@@ -6,9 +6,10 @@ use super::in_force::{State, judge};
 use super::place::{Fit, Log, Mounting, fit, other_log};
 use super::planner::Planner;
 use super::wire::{WiredCluster, WiredFile, Wiring};
-use super::{Asked, AskedPolicy, Intent, Occasion, Plan, Role, Step};
+use super::{Asked, AskedPolicy, Intent, NoLog, Occasion, Plan, Role, Step};
+use crate::audit::flags::Flags;
 use crate::audit::log::may_be_events;
-use crate::audit::policy::compose::{Composed, Sources};
+use crate::audit::policy::compose::Sources;
 use crate::audit::policy::lint::check;
 use crate::audit::policy::read::Reading;
 use crate::change::{Change, KUBEADM_CONFIG};
@@ -16,7 +17,7 @@ use crate::facts::file::{Attributes, Owner, Seen, Text, lossy, text_of};
 use crate::facts::in_force::Neighbour;
 use crate::facts::obstacle::{Lock, Obstacle};
 use crate::facts::{Facts, Paths, Targets, Written};
-use crate::path::{ADMIN_CONF, log_directory_fault, parent};
+use crate::path::{ADMIN_CONF, log_directory_fault, parent, program};
 use crate::storage::forecast::Limits;
 use crate::wiring::Replaced;
 use crate::wiring::manifest::read_auditing;
@@ -49,6 +50,7 @@ pub fn plan(
         planner.plan.refuse(wiring.unmet.join("\n"));
     }
     planner.tell_of_standard_output();
+    planner.plan.no_log = no_log(logs, &wiring.flags);
     let is_own = wiring.run_as.user.is_none();
     planner.refuse_misleading_links();
     planner.refuse_wrong_kinds(&wiring.paths, wiring.manifest.is_some());
@@ -92,6 +94,21 @@ pub fn plan(
         planner.tell_who_owns_what();
     }
     Ok(planner.plan)
+}
+
+/// Why there is no log file on this node to look after, and whether nothing is known about it. `None`: there is one.
+fn no_log(logs: &[String], flags: &Flags) -> Option<NoLog> {
+    if !logs.is_empty() {
+        return None;
+    }
+    Some(match flags.get("audit-log-path").map(String::as_str) {
+        None | Some("") => NoLog { why: "the API server writes no audit log", is_unknown: false },
+        Some("-") => NoLog { why: "events go to the standard output of the API server", is_unknown: false },
+        Some(path) if path.contains("$(") => {
+            NoLog { why: "only the kubelet knows the whole path of the log; see the warning", is_unknown: true }
+        }
+        Some(_) => NoLog { why: "the log is in a volume that is no directory of this node", is_unknown: true },
+    })
 }
 
 impl Planner<'_> {
@@ -242,7 +259,9 @@ impl Planner<'_> {
     /// A log without an ending, which does not exist yet, was probably meant as the directory of the log.
     fn tell_of_odd_name(&mut self, log: &str, before: Option<&str>) {
         let name = log.rsplit('/').next().unwrap_or_default();
-        if !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
+        // Whoever wrote another path into a file of the node has not set log.path.
+        let is_ours = self.config().log.file().is_some_and(|path| path == log);
+        if is_ours && !name.contains('.') && before != Some(log) && !self.targets.logs.contains_key(log) {
             self.warn(format!(
                 "{log}: this will be the log file, and {} its directory; if {log} is meant as the directory, set log.path \
                  to {log}/audit.log",
@@ -394,7 +413,7 @@ impl Planner<'_> {
             let reading = if self.config().strict { Reading::Strict } else { Reading::AsServed };
             return self.check_policy(&Sources::of(path, text), reading).map(drop);
         }
-        let text = self.check_policy(&policy.sources, Reading::Strict)?.text;
+        let (text, doubts) = self.check_policy(&policy.sources, Reading::Strict)?;
         if let Some(before) = &before
             && self.stays_for_upgrade(path, &before.bytes)
         {
@@ -431,6 +450,7 @@ impl Planner<'_> {
                         "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
                     ));
                 }
+                self.tell_doubts(policy, doubts);
                 let bytes = text.into_bytes();
                 self.add(Step::Policy, Change::WriteFile { path, before, bytes, attributes });
             }
@@ -458,33 +478,65 @@ impl Planner<'_> {
         is_read && !self.targets.written.contains(path) && text_of(bytes).is_ok_and(starts)
     }
 
-    /// Puts the policy together. An error in it ends the run. Each warning is reported once.
-    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<Composed> {
-        let mut composed = policy.compose(self.plan.version, reading);
+    /// Puts the policy together. An error in it ends the run, and what the API server reads in another way than it is
+    /// written is told. Returns the text, and how many warnings `policy check` has.
+    fn check_policy(&mut self, policy: &Sources, reading: Reading) -> Result<(String, usize)> {
         // What starts is the API server of the files, whatever the configuration says.
-        if let Some(other) = self.other_version {
-            composed = match (composed, policy.compose(Some(other), reading)) {
-                (Ok(mut composed), Ok(other)) => {
-                    composed.warnings.extend(other.warnings);
-                    Ok(composed)
+        let versions = [Some(self.plan.version), self.other_version.map(Some)];
+        let composed: Vec<_> =
+            versions.into_iter().flatten().map(|version| policy.compose(version, reading)).collect();
+        let (mut text, mut faults, mut misread, mut doubts) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        for one in composed {
+            let checked = match one {
+                Ok(composed) => {
+                    text = composed.text;
+                    composed.checked
                 }
-                (Err(mut faults), Err(others)) => {
-                    faults.extend(others.into_iter().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>());
-                    Err(faults)
-                }
-                (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+                Err(checked) => checked,
             };
+            for (of, finding) in checked.iter().flat_map(|one| one.findings.iter().map(move |found| (one, found)))
+            {
+                let lines = match (finding.severity, finding.id.kind().severity) {
+                    (Severity::Error, _) => &mut faults,
+                    (Severity::Warning, Severity::Error) => &mut misread,
+                    (Severity::Warning, Severity::Warning) => &mut doubts,
+                };
+                let line = of.line(finding);
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
         }
-        let composed = match composed {
-            Ok(composed) => composed,
-            Err(faults) => bail!("{}", faults.join("\n")),
-        };
-        for line in &composed.warnings {
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        for line in policy.left_alone.iter().chain(&misread) {
             if !self.plan.warnings.contains(line) {
                 self.warn(line.clone());
             }
         }
-        Ok(composed)
+        Ok((text, doubts.len()))
+    }
+
+    /// Tells that `policy check` has warnings about the policy that is written. Says it once, wherever it is written.
+    fn tell_doubts(&mut self, policy: &AskedPolicy, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let name = &policy.sources.base.name;
+        let (what, command) = match policy.asked {
+            _ if !policy.sources.fragments.is_empty() => {
+                (&self.config().policy_path, format!("{} policy check", program(&self.facts.root)))
+            }
+            Asked::CommandLine => (name, format!("kube-audit-bootstrap policy check {name}")),
+            _ => (name, format!("kube-audit-bootstrap policy check {}", self.facts.shown(name))),
+        };
+        let (warnings, them) = if count == 1 { ("warning", "it") } else { ("warnings", "them") };
+        let line =
+            format!("{what}: policy check has {count} {warnings} about this policy; to see {them}, run {command}");
+        if !self.plan.warnings.contains(&line) {
+            self.warn(line);
+        }
     }
 
     /// Replaces a file's text if it differs. The owner and the mode stay.
@@ -586,12 +638,21 @@ impl Planner<'_> {
         }
         self.tell_of_neighbours(&file.after.text);
         self.edit(Step::Manifest, file);
+        // It was read, and can't be edited.
+        let is_refused = matches!(self.facts.cluster, Some(Ok(_)));
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
-        if is_edited && !is_known && self.config().cluster {
+        if (is_edited || is_refused) && !is_known && self.config().cluster {
             let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let advice = match is_refused {
+                true => String::new(),
+                false => format!(
+                    "; run kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are \
+                     there"
+                ),
+            };
             self.warn(format!(
-                "{KUBEADM_CONFIG}: not edited{why}, so the next kubeadm upgrade may remove the audit settings; run \
-                 kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are there"
+                "{KUBEADM_CONFIG}: not edited{why}, so the settings that apply adds to the manifest may not outlive the next \
+                 kubeadm upgrade{advice}"
             ));
         }
     }
@@ -1224,6 +1285,116 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_says_whether_the_api_server_is_away() {
+        let audited = audited(&config(""));
+        let planned_for = |lines: &str, facts: &Facts, targets: &Targets, live: bool| {
+            planned(&config(lines), &Facts { live, ..facts.clone() }, targets).absence()
+        };
+        let bare = facts(Some(BARE));
+        for (lines, facts, targets, live, words) in [
+            ("", &bare, &Targets::default(), true, Some("a quarter of that")),
+            ("restart: {mode: graceful}", &bare, &Targets::default(), true, Some("also with --wait")),
+            ("", &audited.0, &audited.1, true, Some("the API server does not restart")),
+            // No API server runs in an image, nor before kubeadm.
+            ("", &bare, &Targets::default(), false, None),
+            ("", &facts(None), &Targets::default(), true, None),
+        ] {
+            let told = planned_for(lines, facts, targets, live);
+            assert_eq!(told.map(|told| told.contains(words.unwrap_or_default())), words.map(|_| true), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_not_looked_after_is_told_why() {
+        let manifest = |path: &str| {
+            BARE.replace(
+                "    image:",
+                &format!("    - --audit-policy-file=/p\n    - --audit-log-path={path}\n    image:"),
+            ) + "    volumeMounts: [{name: p, mountPath: /p}, {name: l, mountPath: /var/log}]\n  volumes:\n  - {name: p, hostPath: {path: \
+                   /p}}\n  - {name: l, hostPath: {path: /var/log}}\n"
+        };
+        for (path, expected) in [
+            ("/var/log/$(NODE)/a.log", Some(("only the kubelet knows the whole path of the log", true))),
+            ("-", Some(("standard output", false))),
+            ("/var/log/a/audit.log", None),
+        ] {
+            let env = "    env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]\n    image:";
+            let manifest = manifest(path).replacen("    image:", env, 1);
+            let plan = planned(&config("existing: keep"), &facts(Some(&manifest)), &Targets::default());
+            let found = plan.no_log.map(|no_log| (no_log.why, no_log.is_unknown));
+            let fits = |(why, is_unknown): (&str, bool)| {
+                expected.is_some_and(|(words, expected)| why.contains(words) && is_unknown == expected)
+            };
+            assert_eq!(found.map(fits), expected.map(|_| true), "{path}: {found:?}");
+        }
+    }
+
+    /// Only `log.path` can be set to another path.
+    #[test]
+    fn an_odd_name_is_told_where_it_is_that_of_the_configuration() {
+        let manifest = BARE.replace("    image:", "    - --audit-log-path=/var/log/kube/audit\n    image:");
+        let kubeadm = Text {
+            path: "/etc/kubernetes/kubeadm.yaml".to_owned(),
+            text: "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraArgs:\n  - {name: audit-log-path, \
+                   value: /var/log/kube/audit}\n"
+                .to_owned(),
+            ..facts(Some(&manifest)).manifest.unwrap()
+        };
+        for (lines, is_told) in [("existing: keep", false), ("log: {path: /var/log/kube/audit}", true)] {
+            let facts = Facts { kubeadm: vec![kubeadm.clone()], ..facts(None) };
+            let plan = planned(&config(lines), &facts, &Targets::default());
+            assert_eq!(warns(&plan, "this will be the log file"), is_told, "{lines}: {:?}", plan.warnings);
+        }
+    }
+
+    #[test]
+    fn what_is_around_the_unit_of_a_disk_is_told() {
+        let source = crate::storage::unit::MountSource::Bind("/data/b".to_owned());
+        let [(path, written), _] = crate::storage::unit::files(&source, LOGS);
+        let unit = |before: String| {
+            vec![Unit {
+                path: path.clone(),
+                text: written.replace("/data/b", "/data/audit"),
+                before: Some(snapshot(&before)),
+            }]
+        };
+        let edited = written.replace("Options=", "Options=noatime,");
+        let left = || vec!["/etc/systemd/system/var-old.mount".to_owned()];
+        let fstab = Some((3, "LABEL=x".to_owned()));
+        let bind = "storage: {bind: /data/audit}";
+        for (lines, set, expected) in [
+            (bind, Targets { units: unit(written.clone()), ..Targets::default() }, ""),
+            (bind, Targets { units: unit(edited), ..Targets::default() }, "somebody has edited this unit"),
+            (
+                bind,
+                Targets { left_units: left(), ..Targets::default() },
+                "remove this file (rm /etc/systemd/system/var-old.mount)",
+            ),
+            ("", Targets { left_units: left(), ..Targets::default() }, "the configuration no longer names a disk"),
+            (
+                "log: {path: '-'}",
+                Targets { left_units: left(), ..Targets::default() },
+                "the configuration no longer names a disk",
+            ),
+            (bind, Targets { fstab, ..Targets::default() }, "/etc/fstab:3:1: this line mounts LABEL=x at"),
+        ] {
+            let disk = Some(DiskState { mounted: Some("x".to_owned()), is_right: true, ..disk_state() });
+            let plan = planned(&config(lines), &facts(Some(BARE)), &Targets { disk, ..set });
+            let told = ["somebody has edited", "rm /etc", "no longer names a disk", "/etc/fstab"];
+            let told: Vec<_> =
+                plan.warnings.iter().filter(|line| told.iter().any(|words| line.contains(words))).collect();
+            match expected {
+                "" => assert!(told.is_empty(), "{lines}: {told:?}"),
+                _ => assert!(
+                    told.len() == 1 && told[0].contains(expected),
+                    "{lines} {expected}: {:?}",
+                    plan.warnings
+                ),
+            }
+        }
+    }
+
+    #[test]
     fn an_api_server_whose_manifest_takes_no_mark_is_restarted_by_hand() {
         let (mut facts, mut targets) = audited(&config(""));
         let text = &mut facts.manifest.as_mut().unwrap().text;
@@ -1262,6 +1433,43 @@ mod tests {
             let plan = edited(cluster.clone(), &config(lines), &facts);
             assert_eq!(warns(&plan, unknown), is_told, "{cluster:?} {lines}: {:?}", plan.warnings);
             assert_eq!(warns(&plan, "(nobody answers)"), matches!(cluster, Some(Err(_))));
+        }
+    }
+
+    /// An upgrade makes the manifest of the cluster's configuration, and the files that it mounts must exist.
+    #[test]
+    fn what_the_manifest_keeps_is_in_the_clusters_configuration_as_it_is() {
+        let text = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: v1.31.4\n";
+        let kept = |host: &str| {
+            let args = "    - --audit-policy-file=/etc/audit/p.yaml\n    - --audit-log-path=/var/log/mine/a.log\n    \
+                        - --audit-log-maxage=7\n    image:";
+            let mounts = "    volumeMounts:\n    - {name: p, mountPath: /etc/audit, readOnly: true}\n    - {name: l, mountPath: \
+                          /var/log/mine}\n  volumes:\n  - {name: p, hostPath: {path: HOST}}\n  - {name: l, hostPath: {path: \
+                          /var/log/mine}}\n";
+            BARE.replace("    image:", args) + &mounts.replace("HOST", host)
+        };
+        let policy = |path: &str| Targets {
+            policies: [(
+                path.to_owned(),
+                Some(snapshot("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n")),
+            )]
+            .into(),
+            ..Targets::default()
+        };
+        for (host, found) in [("/etc/audit", "/etc/audit/p.yaml"), ("/data", "/data/p.yaml")] {
+            let facts = Facts { cluster: Some(Ok(text.to_owned())), ..facts(Some(&kept(host))) };
+            let plan = planned(&config("existing: keep"), &facts, &policy(found));
+            let after = plan.changes.iter().find_map(|planned| match &planned.change {
+                Change::WriteCluster { after, .. } => Some(after.as_str()),
+                _ => None,
+            });
+            assert!(after.is_some(), "{host}: {:?}", plan.warnings);
+            let after = after.unwrap_or_default();
+            assert!(!after.contains("/etc/kubernetes/audit-policy.yaml"), "{after}");
+            let mounted = format!("hostPath: {host}\n    mountPath: /etc/audit\n");
+            for line in ["value: \"7\"", &mounted, "hostPath: /var/log/mine"] {
+                assert!(after.contains(line), "{host} {line}: {after}");
+            }
         }
     }
 
@@ -1414,7 +1622,8 @@ mod tests {
         assert!(install(&lenient).unwrap_err().to_string().starts_with("mine:5:3: unknown field"));
         // This is about a rule that matches everything, and is not the last one.
         let warnings = install(&format!("{good}- level: None\n")).unwrap();
-        assert!(warnings.len() == 1 && warnings[0].starts_with("mine:4:3: "), "{warnings:?}");
+        let told = "mine: policy check has 1 warning about this policy; to see it, run kube-audit-bootstrap policy check mine";
+        assert_eq!(warnings, [told]);
     }
 
     #[test]

@@ -58,11 +58,19 @@ impl Wanted {
                  changes these audit settings; to keep them, {advice}"
             ));
         }
-        let own = self.flags.iter().filter_map(|(name, _)| manifest.flags.get_key_value(name));
-        let mut flags: Vec<_> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let others = manifest.flags.iter().filter(|(name, _)| self.flags.iter().all(|(own, _)| own != *name));
-        flags.extend(others.map(|(name, value)| (name.clone(), value.clone())));
-        Ok(Wanted { flags, shown, ..self.clone() })
+        let mut wanted = Wanted { shown, ..self.clone() };
+        wanted.set(&manifest.flags);
+        Ok(wanted)
+    }
+
+    /// Wants these flags, too, and their values.
+    fn set(&mut self, flags: &Flags) {
+        for (name, value) in flags {
+            match self.flags.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.clone_from(value),
+                None => self.flags.push((name.clone(), value.clone())),
+            }
+        }
     }
 
     /// The name and value of each flag, and whether it is added if it is missing.
