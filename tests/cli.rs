@@ -662,7 +662,7 @@ fn what_is_wrong_is_said_with_its_causes() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = stderr.lines().find(|line| line.starts_with(words)).unwrap();
         for part in [
-            "this backup can't be read; the copies beside it are whole: put back by hand what you need",
+            "this backup can't be read, and nothing else tells whether the copies beside it are whole",
             "version: not 1, the only version that this program reads",
         ] {
             assert!(line.contains(part), "{stderr}");
@@ -957,6 +957,22 @@ fn status_tells_what_it_can_where_no_plan_can_be_made() {
         );
         assert_eq!(run(root, &["apply"]).status.code(), Some(1));
     }
+    // The tag of the image is still to be read.
+    for (path, text) in [
+        (
+            "/etc/kubernetes/manifests/kube-apiserver.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: kube-apiserver\n    image: \
+          kube-apiserver:v1.33.1\n    command: [sh, -c, kube-apiserver $FLAGS]\n",
+        ),
+        ("/etc/kube-audit-bootstrap/policy.d/1.yaml", "rules: [\n"),
+    ] {
+        put(root, path, text, 0o600);
+        let status = json_of(&run(root, &["status", "--output", "json"]));
+        assert!(!status["refusal"].is_null(), "{status}");
+        assert_eq!(status["kubernetesVersion"], "1.33", "{path}");
+    }
+    fs::remove_dir_all(root.join("etc/kube-audit-bootstrap")).unwrap();
+    fs::remove_file(&manifest).unwrap();
     assert_eq!(json_of(&run(root, &["status", "--output", "json"]))["running"]["state"], json!("none"));
     // What restore says of a manifest that is gone, and what it does by force.
     let told = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
@@ -1025,6 +1041,58 @@ fn a_second_restore_names_the_run_before() {
     assert_eq!((&again["restored"], &again["changes"]), (&json!([]), &json!([])), "{again}");
     let told = again["notes"].to_string();
     assert!(told.contains(&format!("--root {} restore {first};", root.display())), "{told}");
+}
+
+/// The way back to the newest run would lead forward, to its settings.
+#[test]
+fn a_restore_after_one_that_undid_several_runs_does_nothing() {
+    let directory = control_plane();
+    let root = directory.path();
+    let id = |words: &[&str]| json_of(&run(root, words))["backup"].as_str().unwrap_or_default().to_owned();
+    let first = id(&["apply", "--output", "json"]);
+    let second = id(&["apply", "--policy", "cis", "--output", "json"]);
+    let audits = || text_at(root, AT_MANIFEST).contains("--audit-policy-file");
+    let undone = id(&["restore", &first, "--output", "json"]);
+    assert!(!audits());
+    let again = json_of(&run(root, &["restore", "--output", "json"]));
+    assert_eq!((&again["changes"], &again["backup"], audits()), (&json!([]), &Value::Null, false), "{again}");
+    // If the restore is undone itself, the newest run is in place again.
+    id(&["restore", &undone, "--output", "json"]);
+    assert!(audits());
+    let restored = json_of(&run(root, &["restore", "--output", "json"]));
+    assert!(restored["restored"].as_array().unwrap().contains(&json!(second)) && audits(), "{restored}");
+}
+
+#[test]
+fn a_policy_of_a_run_is_replaced_without_a_word_as_long_as_it_is_unchanged() {
+    let directory = control_plane();
+    let root = directory.path();
+    for (policy, edits, is_told) in [("default", false, false), ("cis", false, false), ("stig", true, true)] {
+        if edits {
+            let text = text_at(root, "/etc/kubernetes/audit-policy.yaml");
+            put(root, "/etc/kubernetes/audit-policy.yaml", format!("# mine\n{text}"), 0o600);
+        }
+        let told = String::from_utf8_lossy(&run(root, &["apply", "--policy", policy]).stderr).into_owned();
+        assert_eq!(told.contains("another policy is here"), is_told, "{policy}: {told}");
+    }
+}
+
+#[test]
+fn a_command_to_type_names_the_root_directory() {
+    let directory = control_plane();
+    let root = directory.path();
+    assert!(run(root, &["apply"]).status.success());
+    put(
+        root,
+        "/etc/kube-audit-bootstrap/policy.d/1.yaml",
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Request, users: [a]}\n",
+        0o600,
+    );
+    let told = String::from_utf8_lossy(&run(root, &["policy", "check"]).stderr).into_owned();
+    let at = root.display();
+    let advice =
+        format!("kube-audit-bootstrap --root {at} apply, or name the file {at}/etc/kubernetes/audit-policy.yaml");
+    assert!(told.contains(&advice), "{told}");
 }
 
 #[test]
@@ -2067,6 +2135,10 @@ fn a_backup_that_cannot_be_read_is_listed() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "20261124T121326Z  can't be read; see the warning\n");
     let told = String::from_utf8_lossy(&run(root, &["status"]).stderr).into_owned();
     assert_eq!(told.matches("this backup can't be read").count(), 1, "{told}");
+    let text = String::from_utf8_lossy(&run(root, &["status"]).stdout).into_owned();
+    assert!(text.ends_with("backups   unreadable: 20261124T121326Z; see the warning\n"), "{text}");
+    let status = json_of(&run(root, &["status", "--output", "json"]));
+    assert_eq!((&status["backups"], &status["unreadableBackups"]), (&json!([]), &json!(["20261124T121326Z"])));
 }
 
 #[test]
@@ -2091,8 +2163,7 @@ fn text_at(root: &Path, path: &str) -> String {
     fs::read_to_string(root.join(&path[1..])).unwrap()
 }
 
-/// What counts is the manifest that a restore leaves, and what its API server finds then. On a running node, this is a
-/// refusal.
+/// What counts is the manifest that a restore leaves, and what its API server finds then.
 #[test]
 fn a_restore_that_would_stop_the_api_server_is_told() {
     let webhook = |server: &str, files: &str| {
@@ -2146,8 +2217,12 @@ fn a_restore_that_would_stop_the_api_server_is_told() {
         then(root);
         let before = text_at(root, AT_MANIFEST);
         let shown = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
-        assert!(shown.contains("note: the API server will not start: ") && shown.contains(told), "{shown}");
+        assert!(shown.contains("note: restore would put nothing back: ") && shown.contains(told), "{shown}");
         let output = run(root, &["restore"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("nothing was put back: ") && said.contains(told), "{said}");
+        assert_eq!((output.status.code(), text_at(root, AT_MANIFEST) == before), (Some(1), true), "{said}");
+        let output = run(root, &["restore", "--force"]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains("the API server will not start: "), "{output:?}");
         assert!(said.contains(told), "{said}");

@@ -290,6 +290,9 @@ pub fn configuration(
     config.cluster &= occasion == Occasion::Any && !overrides.no_cluster;
     config.kubernetes_version = overrides.kubernetes_version.or(config.kubernetes_version);
     config.strict = overrides.strict;
+    if overrides.existing.is_some() {
+        config.places.insert("existing", "--existing".to_owned());
+    }
     config.existing = match overrides.existing {
         Some(ExistingArg::Replace) => Existing::Replace,
         Some(ExistingArg::Keep) => Existing::Keep,

@@ -466,16 +466,16 @@ fn go_on(call: &Call, real: (&Path, &[String]), given: &Given, error: anyhow::Er
         config.map_or(true, |config| config.kubeadm_required)
     };
     if call.occasion == Occasion::Upgrade {
-        ::log::warn!("{error:#}; kubeadm upgrade starts all the same; see kube-audit-bootstrap status");
+        ::log::warn!("kubeadm upgrade starts all the same; see kube-audit-bootstrap status: {error:#}");
     } else if may_join_as_worker(call, given) {
-        ::log::warn!("{error:#}; kubeadm join starts all the same, because a worker needs no preparation");
+        ::log::warn!("kubeadm join starts all the same, because a worker needs no preparation: {error:#}");
     } else if is_required() {
         if let (Some(directory), None) = (&given.directory, &call.rootfs) {
             handover::discard(directory);
         }
         return Err(not_started(verb, real, error));
     } else {
-        ::log::warn!("{error:#}; kubeadm {verb} starts without audit logs, because kubeadm.required is false");
+        ::log::warn!("kubeadm {verb} starts without audit logs, because kubeadm.required is false: {error:#}");
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ pub fn document(report: &Report) -> Value {
         "storage": plan.storage.as_ref().map(storage_document),
         "refusal": report.refusal(),
         "running": {
-            "state": if report.judges { plan.in_force.state.name() } else { "none" },
+            "state": if report.judges && is_seen(&plan.in_force) { plan.in_force.state.name() } else { "none" },
             "process": plan.in_force.process,
             "reasons": plan.in_force.reasons.iter().map(|reason| &reason.text).collect::<Vec<_>>(),
         },
@@ -88,6 +88,7 @@ pub fn document(report: &Report) -> Value {
         },
         "unproved": report.unproved,
         "backups": report.backups.iter().map(|set| set.id.as_str()).collect::<Vec<_>>(),
+        "unreadableBackups": report.unreadable,
     })
 }
 
@@ -149,9 +150,18 @@ pub fn text(report: &Report) -> String {
         Some(newest) => {
             let _ = writeln!(out, "backups   {}, the newest {} ({})", backups.len(), newest.id, newest.why);
         }
-        None => out.push_str("backups   none\n"),
+        None if report.unreadable.is_empty() => out.push_str("backups   none\n"),
+        None => {}
+    }
+    if !report.unreadable.is_empty() {
+        let _ = writeln!(out, "backups   unreadable: {}; see the warning", report.unreadable.join(", "));
     }
     out
+}
+
+/// Is anything known of the API server that runs? Without a kubelet and an API server, there is nothing to know.
+fn is_seen(in_force: &InForce) -> bool {
+    in_force.state != State::Unknown || in_force.process.is_some() || !in_force.reasons.is_empty()
 }
 
 /// The line about the API server that runs; none if nothing is known about it.
@@ -268,6 +278,7 @@ mod tests {
         Report {
             plan: planned(&config, &facts, &Targets { storage: Some(seen()), ..targets }),
             backups: Vec::new(),
+            unreadable: Vec::new(),
             interrupted: false,
             heals: false,
             history: RepairHistory::default(),
@@ -396,6 +407,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
         full.history.repairs = vec![Repair { id: "H".to_owned(), when: "2026-11-24T12:13:26Z".to_owned() }];
         full.lost = lost(&[("log", 7)]);
         full.unproved = Some("U".to_owned());
+        full.unreadable = vec!["B0".to_owned()];
         full.backups = vec![set("B2", Why::Heal), set("B1", Why::Apply)];
         full.plan.in_force = InForce {
             state: State::Differs,
@@ -433,7 +445,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             ("unproved", Value::Null, json!("U")),
             (
                 "running",
-                json!({"state": "unknown", "process": null, "reasons": []}),
+                json!({"state": "none", "process": null, "reasons": []}),
                 json!({"state": "differs", "process": 7, "reasons": ["why"]}),
             ),
             ("backups", json!([]), json!(["B2", "B1"])),

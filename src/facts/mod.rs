@@ -158,6 +158,8 @@ pub struct Targets {
     pub heads: BTreeMap<String, Vec<u8>>,
     /// What is at the path of a log and can't be the API server's log: why, in words.
     pub blocked: BTreeMap<String, String>,
+    /// The policies that are what a run wrote.
+    pub unchanged: BTreeSet<String>,
     /// The units that the configuration needs to mount a disk at the log directory.
     pub units: Vec<Unit>,
     /// The directory that `storage.bind` names, if it exists.

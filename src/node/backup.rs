@@ -468,8 +468,8 @@ fn load(root: &Root, id: &Id, complete: bool) -> Result<Set> {
     let path = format!("{}/{INDEX}", name.directory());
     let broken = || {
         format!(
-            "{}: this backup can't be read; the copies beside it are whole: put back by hand what you need, then move the \
-             directory out of {BACKUPS}",
+            "{}: this backup can't be read, and nothing else tells whether the copies beside it are whole: look at each \
+             before you put it back by hand, then move the directory out of {BACKUPS}",
             root.shown(&path)
         )
     };

@@ -11,9 +11,9 @@ use super::root::{Root, is_planted, leads_to, split, stays_wrong};
 use super::{backup, cluster, container, disk, handover, in_force, obstacle, storage};
 use crate::config::misuse::Misuse;
 use crate::config::{Config, KUBEADM_CONFIGS};
-use crate::facts::backup::{Action, Set};
+use crate::facts::backup::{Action, Set, fingerprint};
 use crate::facts::distribution::{DISTRIBUTIONS, Distribution};
-use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Text, text_of};
+use crate::facts::file::{Attributes, Entry, FileKind, Files, Owner, Seen, SeenFile, Snapshot, Text, text_of};
 use crate::facts::obstacle::Obstacle;
 use crate::facts::{
     Directory, Facts, KubeletFacts, PatchDirectory, PatchFacts, Paths, Reads, Targets, Unit, Written,
@@ -285,7 +285,8 @@ pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     if hidden::is_hidden(root, path)? {
         bail!(
             "{path}: another run has hidden it from the kubelet: that run still works, or was interrupted; \
-             run kube-audit-bootstrap apply"
+             run {} apply",
+            root.program()
         );
     }
     root.text(path)
@@ -358,11 +359,20 @@ fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
     paths.iter().filter(is_ours).cloned().collect()
 }
 
+/// Is a file what the newest run that wrote it made of it?
+fn is_as_written(root: &Root, path: &str, now: Option<&Snapshot>) -> bool {
+    let sets = backup::list(root).unwrap_or_default();
+    let newest = sets.iter().flat_map(|set| &set.records).find(|record| record.path == path);
+    now.is_some_and(|now| newest.is_some_and(|record| record.left(Some(fingerprint(&now.bytes)))))
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();
     for path in &paths.policies {
-        targets.policies.insert(path.clone(), root.read_target(path, MAX_BYTES)?);
+        let policy = root.read_target(path, MAX_BYTES)?;
+        targets.unchanged.extend(is_as_written(root, path, policy.as_ref()).then(|| path.clone()));
+        targets.policies.insert(path.clone(), policy);
         targets.stand_ins.extend(root.is_stand_in(path).then(|| path.clone()));
     }
     targets.written = written(root, &[paths.policies.as_slice(), &paths.directories].concat());

@@ -615,7 +615,7 @@ impl Root {
     fn dangling(&self, path: &str) -> String {
         let target = self.link(path).ok().flatten().map(|target| format!(", {target}")).unwrap_or_default();
         let shown = self.shown(path);
-        format!("{shown} is a symbolic link to nothing{target}; remove it, or create the file that it points to")
+        format!("{shown} is a symbolic link to nothing{target}; remove it, or create what it points to")
     }
 
     /// Finds out whether ENOENT comes from a link to a missing file, which is a mistake on the node: looks at `path`

@@ -219,6 +219,8 @@ pub struct Plan {
     pub restart: Option<Restart>,
     /// Whether the running API server has what the files say.
     pub in_force: InForce,
+    /// The files whose audit settings the plan replaces with other ones.
+    pub replaced: Vec<String>,
     /// Why nothing can be changed, if the files do not show the reason.
     pub refusal: Option<String>,
     /// Why the log should not be in its directory.
@@ -326,6 +328,7 @@ impl Plan {
             no_log: None,
             restart: None,
             in_force: InForce::default(),
+            replaced: Vec::new(),
             refusal: Some(why),
             objection: None,
             warnings: Vec::new(),

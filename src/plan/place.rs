@@ -240,7 +240,10 @@ impl Planner<'_> {
     }
 
     fn write_units(&mut self) {
-        for Unit { path, text, before } in &self.targets.units {
+        // A kubelet that needs the mount does not start on a worker from this image, which has no such disk.
+        let may_be_workers = self.plan.role == Role::Image && !self.facts.live;
+        let units = self.targets.units.iter();
+        for Unit { path, text, before } in units.filter(|unit| !may_be_workers || !is_drop_in(&unit.path)) {
             self.look_at(Step::Storage, path);
             let is_foreign = |bytes: &[u8]| !bytes.starts_with(NOTE.as_bytes()) && bytes != text.as_bytes();
             if before.as_ref().is_some_and(|before| is_foreign(&before.bytes)) {
@@ -496,6 +499,11 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Is this the drop-in with which the kubelet needs the mount?
+fn is_drop_in(path: &str) -> bool {
+    path.ends_with(KUBELET_DROP_IN)
 }
 
 #[cfg(test)]

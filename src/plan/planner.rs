@@ -56,6 +56,7 @@ impl<'p> Planner<'p> {
             no_log: None,
             restart: (facts.live && wiring.role == Role::ControlPlane).then_some(intent.config.restart),
             in_force: InForce::default(),
+            replaced: Vec::new(),
             refusal: None,
             objection: None,
             warnings: wiring.warnings.clone(),

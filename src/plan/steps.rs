@@ -226,8 +226,8 @@ impl Planner<'_> {
             if (self.keeps() || seen.is_in_use()) && !may_be_events(head) {
                 let also = if self.keeps() { ", and remove `existing: keep`" } else { "" };
                 self.warn(format!(
-                    "{log}: another program writes this file, too, and the rotation of each moves the other's lines \
-                     away; {}{also}",
+                    "{log}: this file has lines, and none of them is an audit event; if another program writes it, too, the \
+                     rotation of each moves the other's lines away; {}{also}",
                     other_log(log)
                 ));
             }
@@ -401,10 +401,14 @@ impl Planner<'_> {
         let before = self.targets.policies.get(path).cloned().flatten();
         if let Some(before) = before.as_ref().filter(|_| self.keeps_policy(path, policy)) {
             if policy.asked != Asked::Nobody && before.bytes != policy.sources.base.text.as_bytes() {
+                let name = &policy.sources.base.name;
+                let file = match name.strip_prefix("profile ") {
+                    Some(profile) => profile.to_owned(),
+                    None => self.facts.shown(name),
+                };
                 self.warn(format!(
-                    "{path}: this policy stays, because of `existing: keep`, and {} is not installed; to install it, run \
-                     apply with --policy FILE once",
-                    policy.sources.base.name
+                    "{path}: this policy stays, because of `existing: keep`, and {name} is not installed; to install it, run \
+                     apply with --policy {file} once"
                 ));
             }
             let text = text_of(&before.bytes).map_err(|error| anyhow::anyhow!("{path}:{error}"))?;
@@ -458,7 +462,7 @@ impl Planner<'_> {
                 }
             }
             before => {
-                if before.is_some() {
+                if before.is_some() && !self.targets.unchanged.contains(&path) {
                     let stays = if self.keeps() { "" } else { " (with --existing keep, it stays)" };
                     self.warn(format!(
                         "{path}: another policy is here; apply replaces it, and keeps a copy in the backup{stays}"
@@ -723,6 +727,7 @@ impl Planner<'_> {
             ));
         }
         if !parts.is_empty() {
+            self.plan.replaced.push(file.before.path.clone());
             self.warn(format!(
                 "{}: this file has other audit settings already: {}; to keep them, set existing: keep in the \
                  configuration, or use --existing keep",
@@ -1002,6 +1007,27 @@ mod tests {
         let found = warnings(&facts);
         let note = "kube-system/configmaps/kubeadm-config:5:5: the log file itself is mounted, which makes its rotation fail; mount its directory";
         assert!(found.iter().any(|warning| warning == note), "{found:?}");
+    }
+
+    #[test]
+    fn with_keep_the_clusters_own_configuration_gets_what_the_manifest_keeps() {
+        let config = config("existing: keep");
+        let (mut facts, targets) = audited(&config);
+        let text = &mut facts.manifest.as_mut().unwrap().text;
+        *text = text.replace("--audit-log-maxage=30", "--audit-log-maxage=7");
+        assert!(text.contains("maxage=7"), "{text}");
+        let cluster = "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n";
+        facts.cluster = Some(Ok(cluster.to_owned()));
+        let plan = planned(&config, &facts, &targets);
+        let after = plan.changes.iter().find_map(|planned| match &planned.change {
+            Change::WriteCluster { after, .. } => Some(after.as_str()),
+            _ => None,
+        });
+        assert!(after.unwrap().contains("- name: audit-log-maxage\n    value: \"7\"\n"), "{after:?}");
+        facts.cluster = Some(Ok(after.unwrap().replace("\"7\"", "\"9\"")));
+        let plan = planned(&config, &facts, &targets);
+        let told = "kubeadm-config: these audit settings are not those of ";
+        assert!(warns(&plan, told) && warns(&plan, "--audit-log-maxage=9 instead of 7"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -1504,21 +1530,19 @@ mod tests {
             .into(),
             ..Targets::default()
         };
-        for (host, found, is_edited) in
-            [("/etc/audit", "/etc/audit/p.yaml", true), ("/data", "/data/p.yaml", false)]
-        {
+        for (host, found) in [("/etc/audit", "/etc/audit/p.yaml"), ("/data", "/data/p.yaml")] {
             let facts = Facts { cluster: Some(Ok(text.to_owned())), ..facts(Some(&kept(host))) };
             let plan = planned(&config("existing: keep"), &facts, &policy(found));
             let after = plan.changes.iter().find_map(|planned| match &planned.change {
                 Change::WriteCluster { after, .. } => Some(after.as_str()),
                 _ => None,
             });
-            assert_eq!(after.is_some(), is_edited, "{host}: {:?}", plan.warnings);
-            assert_eq!(warns(&plan, "copy its audit flags"), !is_edited, "{host}: {:?}", plan.warnings);
+            assert!(after.is_some(), "{host}: {:?}", plan.warnings);
             let after = after.unwrap_or_default();
             assert!(!after.contains("/etc/kubernetes/audit-policy.yaml"), "{after}");
-            for line in ["value: \"7\"", "hostPath: /etc/audit/p.yaml", "hostPath: /var/log/mine"] {
-                assert_eq!(after.contains(line), is_edited, "{host} {line}: {after}");
+            let mounted = format!("hostPath: {host}\n    mountPath: /etc/audit\n");
+            for line in ["value: \"7\"", &mounted, "hostPath: /var/log/mine"] {
+                assert!(after.contains(line), "{host} {line}: {after}");
             }
         }
     }

@@ -89,14 +89,11 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         (Vec::new(), None, Vec::new(), None)
     } else {
         let wanted = Wanted::of(intent.config, &facts.files);
+        let strays = find_strays(intent.config, facts, &mut node)?;
         let manifest = wire_manifest(facts, &node, &wanted)?;
-        let made = manifest.as_ref().map(|file| &file.after);
-        (
-            wire_kubeadm_files(intent, patches, &mut node, &wanted)?,
-            facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version, made)),
-            find_strays(intent.config, facts, &mut node)?,
-            manifest,
-        )
+        let (kubeadm, cluster) =
+            wire_kubeadm(intent, (facts, patches), &mut node, wanted, manifest.as_ref().map(|file| &file.after))?;
+        (kubeadm, cluster, strays, manifest)
     };
     let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
         path: &before.path,
@@ -201,6 +198,50 @@ fn tell_what_is_odd(intent: &Intent<'_>, facts: &Facts, node: &mut Identity<'_>)
     }
 }
 
+/// The cluster's kubeadm configuration after its edit, or why it is not known; `None`: it was not asked for.
+type EditedCluster = Option<Result<WiredCluster, String>>;
+
+/// Adds the settings to kubeadm's files and to the cluster's kubeadm configuration. Where existing settings stay, these
+/// get the settings of `manifest`, because kubeadm makes the next manifest of them.
+fn wire_kubeadm(
+    intent: &Intent<'_>,
+    (facts, patches): (&Facts, &PatchFacts),
+    node: &mut Identity<'_>,
+    wanted: Wanted,
+    manifest: Option<&Wired>,
+) -> Result<(Vec<WiredFile>, EditedCluster)> {
+    let kept = manifest.filter(|_| wanted.existing == Existing::Keep);
+    let wanted = match kept.map(|kept| manifest::kept(&wanted, kept)).transpose() {
+        Ok(of_kept) => of_kept.unwrap_or(wanted),
+        Err(why) => {
+            let files = node.kubeadm.iter().filter(|(_, file)| file.purpose == Purpose::Init);
+            node.skipped.extend(files.map(|(text, _)| text.path.clone()));
+            node.warnings.push(format!("{}: {why}; kubeadm's configuration stays as it is", facts.manifest_path));
+            return Ok((Vec::new(), None));
+        }
+    };
+    let files = wire_kubeadm_files(intent, patches, node, &wanted)?;
+    let cluster = facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version));
+    if let Some(manifest) = manifest {
+        let of_files =
+            files.iter().filter(|_| kept.is_some()).map(|file| (file.before.path.as_str(), &file.after));
+        let of_cluster = cluster.iter().flatten().map(|cluster| (KUBEADM_CONFIG, &cluster.after));
+        for (name, made) in of_files.chain(of_cluster) {
+            let differences = manifest.differences(made);
+            if !differences.is_empty() {
+                node.warnings.push(format!(
+                    "{name}: these audit settings are not those of {}, and the next API server that kubeadm makes of them, \
+                     as in an upgrade, has them: {}; to keep those of the manifest, write them here{}",
+                    facts.manifest_path,
+                    differences.join(", "),
+                    if name == KUBEADM_CONFIG { ", with kubectl -n kube-system edit configmap kubeadm-config" } else { "" }
+                ));
+            }
+        }
+    }
+    Ok((files, cluster))
+}
+
 /// Adds the settings to the files that `kubeadm init` reads.
 fn wire_kubeadm_files(
     intent: &Intent<'_>,
@@ -223,38 +264,15 @@ fn wire_kubeadm_files(
     Ok(edited)
 }
 
-/// Adds the settings to the cluster's kubeadm configuration. What stays in the manifest as it is, is set there as it is:
-/// an upgrade makes a new manifest of it, whose policy must exist. `made`: the manifest after its edit.
+/// Adds the settings to the cluster's kubeadm configuration.
 ///
 /// # Errors
 ///
 /// Why it cannot be edited.
-fn wire_cluster(
-    text: String,
-    wanted: &Wanted,
-    version: Option<Version>,
-    made: Option<&Wired>,
-) -> Result<WiredCluster, String> {
-    let mut wanted = wanted.clone();
-    let made = made.filter(|_| wanted.existing == Existing::Keep);
-    if let Some(made) = made {
-        wanted.set(&made.flags);
-    }
+fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<WiredCluster, String> {
     let after = kubeadm::read(&text, KUBEADM_CONFIG, Reader::Init)
-        .and_then(|file| kubeadm::wire(&text, &file, &wanted, version))
+        .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
         .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
-    // The edit mounts a path from the same path of the host.
-    let moves = made.filter(|_| after.text != text).is_some_and(|made| {
-        let is_same = |flag: &str| after.flags.get(flag) == made.flags.get(flag);
-        is_same("audit-policy-file") && after.policy != made.policy
-            || is_same("audit-log-path") && after.log != made.log
-    });
-    if moves {
-        return Err(format!(
-            "the manifest mounts its policy or its log from another path of the host, so copy its audit flags and these \
-             mounts by hand to apiServer in {KUBEADM_CONFIG} (kubectl -n kube-system edit configmap kubeadm-config)"
-        ));
-    }
     Ok(WiredCluster { before: text, after })
 }
 
@@ -362,6 +380,11 @@ impl Wiring {
         self.paths.logs = logs.into_iter().collect();
         self.paths.policies = policies.into_iter().collect();
         self.paths.directories = directories.into_iter().collect();
+    }
+
+    /// The policy that the API server of the manifest reads, on the host.
+    pub fn policy_of_manifest(&self) -> Option<&String> {
+        self.manifest.as_ref()?.after.policy.as_ref()
     }
 
     /// Collects the volumes with a type, of the files of which the next API server is made.

@@ -124,7 +124,7 @@ impl Run<'_> {
             Some(text) => OwnPolicy { path, text, version, origins: Vec::new(), warning: None },
             None => {
                 let Composed { text, origins, .. } = self.composed(version)?;
-                OwnPolicy { path, warning: own.differs(&text), text, version, origins }
+                OwnPolicy { path, warning: own.differs(self.root, &text), text, version, origins }
             }
         })
     }
@@ -149,7 +149,7 @@ impl Run<'_> {
         let checked = sources.compose(version, Reading::Strict).map_or_else(
             |checked| checked,
             |composed| {
-                warnings.extend(own.differs(&composed.text));
+                warnings.extend(own.differs(self.root, &composed.text));
                 composed.checked
             },
         );
@@ -177,7 +177,7 @@ impl Run<'_> {
         let version = identity.as_ref().and_then(|(_, identity)| identity.version);
         let kept = identity.filter(|_| self.config.existing == Existing::Keep).and_then(|(facts, identity)| {
             let wiring = wire(&intent, facts, &PatchFacts::default(), identity).ok()?;
-            wiring.paths.policies.first().cloned()
+            wiring.policy_of_manifest().or(wiring.paths.policies.first()).cloned()
         });
         (kept.unwrap_or_else(|| self.config.policy_path.clone()), version)
     }
@@ -194,9 +194,10 @@ impl Run<'_> {
         named::check(root, &intent)?;
         let mut facts = observe::observe(root, config, self.required)?;
         let expected = expected_role(&facts);
-        let unplannable = |role: Role| {
+        let unplannable = |role: Role, version: Known| {
             move |error: anyhow::Error| Unplannable {
                 role,
+                version,
                 is_misuse: error.chain().any(|cause| cause.is::<Misuse>()),
                 why: format!("{error:#}"),
             }
@@ -205,7 +206,7 @@ impl Run<'_> {
         // All rounds judge the same patches.
         let mut patches = None;
         let judge = |facts: &Facts| {
-            let mut identity = identify(&intent, facts).map_err(unplannable(expected))?;
+            let mut identity = identify(&intent, facts).map_err(unplannable(expected, (None, "not known")))?;
             if identity.lacks_version() {
                 identity.use_installed(*installed.get_or_init(|| kubelet::installed_version(root)));
             }
@@ -214,8 +215,8 @@ impl Run<'_> {
                 Some(patches) => patches,
                 None => patches.insert(observe::patches(root, patches::directories(&intent, &identity))?),
             };
-            let role = identity.role;
-            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role))?;
+            let (role, version) = (identity.role, (identity.version, identity.version_source));
+            let wiring = wire(&intent, facts, patches, identity).map_err(unplannable(role, version))?;
             let asked = wiring.referenced.clone();
             Ok(((wiring, lenient), asked))
         };
@@ -234,8 +235,8 @@ impl Run<'_> {
             },
             _ => self.policy.read(root, config)?,
         };
-        let role = wiring.role;
-        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role))?;
+        let (role, version) = (wiring.role, (wiring.version, wiring.version_source));
+        let mut plan = plan(&intent, &facts, wiring, &targets, policy).map_err(unplannable(role, version))?;
         let obstacles = obstacle::of_changes(root, &plan.changes())?;
         plan.meet(obstacles, obstacle::of_new(root, STATE)?, lenient, &root.on_machine());
         let mounts = plan.changes().iter().any(|change| matches!(change, Change::Mount { .. }));
@@ -271,11 +272,15 @@ fn settle<K, V>(
     }
 }
 
+/// The Kubernetes version, and where it was found.
+pub type Known = (Option<Version>, &'static str);
+
 /// No plan can be made of what the node's files say.
 #[derive(Debug)]
 pub struct Unplannable {
     /// The role that the files let expect.
     role: Role,
+    version: Known,
     /// The configuration is wrong on this node.
     pub is_misuse: bool,
     why: String,
@@ -382,13 +387,15 @@ impl Own {
     }
 
     /// A warning that another policy is installed than the composed one.
-    fn differs(&self, composed: &str) -> Option<String> {
+    fn differs(&self, root: &Root, composed: &str) -> Option<String> {
         let is_other = self.found.as_ref().is_some_and(|found| found != composed);
         is_other.then(|| {
             format!(
-                "{}: this is about what apply would install there, and not about the policy that is there now; run \
-                 kube-audit-bootstrap apply, or name that file",
-                self.path
+                "{0}: this is about what apply would install there, and not about the policy that is there now; run {1} \
+                 apply, or name the file {2}{0}",
+                self.path,
+                root.program(),
+                root.on_machine()
             )
         })
     }

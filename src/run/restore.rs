@@ -77,7 +77,11 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     if lock.is_some() {
         hidden::unhide(root, &manifest_path).map_err(told).unwrap_or_default();
     }
-    let back = restore::look(root, terms.id.as_deref())?;
+    let reached = match &terms.id {
+        Some(_) => None,
+        None => reached(root)?,
+    };
+    let back = restore::look(root, terms.id.as_deref().or(reached.as_deref()))?;
     let undoes_restore = back.sets.last().is_some_and(|set| set.why.is_restore());
     let read = root.text(&manifest_path).map_err(told);
     let present = match &read {
@@ -115,14 +119,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     let starts = judge(root, &manifest_path, present, &restore.changes);
     let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
     notes.extend(tell_of_start(root, terms, starts)?);
-    let obstacles = obstacle::of_changes(root, &changes)?;
-    let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
-    notes.extend(stay.into_iter().map(|(_, note)| note));
-    match met {
-        Err(why) if terms.dry_run => notes.push(format!("restore would put nothing back: {why}")),
-        Err(why) => bail!("nothing was put back: {why}"),
-        Ok(()) => {}
-    }
+    notes.extend(meet(root, &mut changes, terms.dry_run)?);
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
     let (backup, is_whole) = match terms.dry_run {
         true => (None, gone.is_empty()),
@@ -139,6 +136,42 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     Ok(Restored { sets, changes, notes, backup, is_whole })
 }
 
+/// What becomes of the changes that something is in the way of, for people.
+///
+/// # Errors
+///
+/// Nothing can be put back.
+fn meet(root: &Root, changes: &mut Vec<Change>, dry_run: bool) -> Result<Vec<String>> {
+    let obstacles = obstacle::of_changes(root, changes)?;
+    let (stay, met) = meet_back(changes, obstacles, &root.on_machine());
+    let mut notes: Vec<String> = stay.into_iter().map(|(_, note)| note).collect();
+    match met {
+        Err(why) if dry_run => notes.push(format!("restore would put nothing back: {why}")),
+        Err(why) => bail!("nothing was put back: {why}"),
+        Ok(()) => {}
+    }
+    Ok(notes)
+}
+
+/// The oldest run before which the node is, if the newest run was a restore: the ID of its backup. The way back to a
+/// newer run would lead forward.
+fn reached(root: &Root) -> Result<Option<String>> {
+    let sets = backup::list(root)?;
+    if !sets.first().is_some_and(|newest| newest.why.is_way_back()) {
+        return Ok(None);
+    }
+    let runs = sets.iter().rev().filter(|set| !set.why.is_way_back());
+    for set in runs {
+        // A way back that can't be looked at is no matter of a restore that nobody asked to go so far.
+        let Ok(back) = restore::look(root, Some(&set.id)) else { continue };
+        let way = way_back::plan(&back, false);
+        if way.changes.is_empty() && way.foreign.is_empty() && way.gone.is_empty() {
+            return Ok(Some(set.id.clone()));
+        }
+    }
+    Ok(None)
+}
+
 /// What is said of an API server that does not start after the restore.
 ///
 /// # Errors
@@ -148,8 +181,7 @@ fn tell_of_start(root: &Root, terms: &RestoreTerms, starts: Result<(), Unstarted
     let Err(Unstarted { is_new, why }) = starts else { return Ok(None) };
     Ok(Some(match is_new {
         false => format!("the API server does not start: {why}"),
-        // In an image, no API server stops now.
-        true if terms.force || !root.is_host() => format!("the API server will not start: {why}"),
+        true if terms.force => format!("the API server will not start: {why}"),
         true => {
             let why = cannot_start(&root.program(), &why, terms.id.as_deref());
             if !terms.dry_run {

@@ -23,6 +23,8 @@ use crate::wiring::manifest;
 pub struct Report {
     pub plan: Plan,
     pub backups: Vec<Set>,
+    /// The IDs of the backups that can't be read.
+    pub unreadable: Vec<String>,
     /// A run was interrupted, or is under way.
     pub interrupted: bool,
     /// Self-healing is enabled.
@@ -55,7 +57,10 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     let asks_cluster = run.config.cluster;
     run.config.cluster &= away.is_none();
     let mut plan = run.survey().or_else(|error| match error.downcast::<Unplannable>() {
-        Ok(unplannable) => Ok(Plan::unread(unplannable.role, unplannable.why)),
+        Ok(unplannable) => {
+            let (version, version_source) = unplannable.version;
+            Ok(Plan { version, version_source, ..Plan::unread(unplannable.role, unplannable.why) })
+        }
         // What is at one of the paths is wrong, and stays so.
         Err(error) if stays_wrong(&error) && !error.is::<Misuse>() => {
             Ok(Plan::unread(role_by_names(&run)?, format!("{error:#}")))
@@ -79,6 +84,7 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
     Ok(Report {
         left_in_cluster: unfinished.or_else(|| is_back.then(|| edit_of_cluster(&backups)).flatten()),
         backups,
+        unreadable: backup::unreadable(root)?,
         interrupted: backup::is_unfinished(root)?,
         heals: healing::is_enabled(root),
         history,

@@ -505,7 +505,13 @@ pub fn judge(text: &str, question: &Question<'_>) -> Result<Verdict, Refusal> {
     else {
         return Ok(Verdict::default());
     };
-    let wanted = Wanted { flags: Vec::new(), off: Vec::new(), existing: Existing::Keep, files: Files::new() };
+    let wanted = Wanted {
+        flags: Vec::new(),
+        off: Vec::new(),
+        existing: Existing::Keep,
+        files: Files::new(),
+        shown: Vec::new(),
+    };
     let edits = KubeadmEdits::new(root, shape_of(api), &wanted, &file.beside)?;
     let flags = flags::from_pairs(edits.present_flags.iter().cloned());
     let present = edits.present_mounts;
@@ -890,7 +896,7 @@ mod tests {
     fn wired(version: &str, rest: &str, existing: Existing, flags: &[(&str, &str)]) -> Result<String, Refusal> {
         let text = format!("apiVersion: kubeadm.k8s.io/{version}\nkind: ClusterConfiguration\n{rest}");
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new() };
+        let wanted = Wanted { flags, off: Vec::new(), existing, files: Files::new(), shown: Vec::new() };
         let head = text.len() - rest.len();
         Ok(wire(&text, &read(&text, "", Reader::Init)?, &wanted, None)?.text[head..].to_owned())
     }
@@ -989,6 +995,7 @@ mod tests {
                 off: Vec::new(),
                 existing: Existing::Replace,
                 files: Files::new(),
+                shown: Vec::new(),
             };
             let wired = file.and_then(|file| wire(&text, &file, &wanted, None));
             assert_eq!(wired.is_ok(), is_wired, "{text}");

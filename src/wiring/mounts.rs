@@ -22,6 +22,8 @@ pub(super) struct NeededMount {
     pub old: Option<String>,
     /// The file had this flag before the edit.
     pub is_known: bool,
+    /// The API server's manifest has this mount.
+    pub is_shown: bool,
     /// The log file, if this is the mount of the log.
     pub log: Option<String>,
 }
@@ -58,7 +60,8 @@ pub(super) fn needed_mounts(flags: &Flags, before: &Flags) -> Vec<NeededMount> {
         let known = file(before).map(|old| of(&old).to_owned());
         let (is_known, old) = (known.is_some(), known.filter(|old| *old != path));
         let log = (name == "audit-log").then_some(opened);
-        Some(NeededMount { name, host: path.clone(), container: path, read_only, kind, old, is_known, log })
+        let host = path.clone();
+        Some(NeededMount { name, host, container: path, read_only, kind, old, is_known, is_shown: false, log })
     };
     fn same(path: &str) -> &str {
         path
@@ -323,7 +326,8 @@ fn keep(mount: &NeededMount, place: &Place<'_>, notes: &mut Vec<String>) -> Resu
 fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> Result<Match, Refusal> {
     let at =
         |path: &str| present.iter().enumerate().filter(move |(_, one)| one.container == path).collect::<Vec<_>>();
-    let (same, of_file) = (at(&mount.container), mount.log.as_deref().map(at).unwrap_or_default());
+    let log = mount.log.as_deref().filter(|log| *log != mount.container);
+    let (same, of_file) = (at(&mount.container), log.map(at).unwrap_or_default());
     if let [_, (_, second), ..] = same.as_slice() {
         return Err(Refusal::new(second.position, format!("{} is mounted twice; remove one", mount.container)));
     }
@@ -358,7 +362,7 @@ fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> R
         );
         return Err(Refusal::new(by.position, reason));
     }
-    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only) {
+    if let Some(fault) = log_directory_fault(&mount.host).filter(|_| !mount.read_only && !mount.is_shown) {
         let reason = format!(
             "no mount shows the log of --audit-log-path, so its events are lost at each restart of the API server, and \
              it can't stay where it is: it {fault}; set --audit-log-path to such a path, or remove `existing: keep`"
@@ -485,7 +489,7 @@ mod tests {
         let path = "/var/log/kubernetes/audit".to_owned();
         let (host, container, log) = (path.clone(), path, Some(LOG.to_owned()));
         let (name, kind) = ("audit-log", "DirectoryOrCreate");
-        NeededMount { name, host, container, read_only: false, kind, old: None, is_known, log }
+        NeededMount { name, host, container, read_only: false, kind, old: None, is_known, is_shown: false, log }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a file must have, the result of an edit, and why an edit was refused.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use super::mounts::Present;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
@@ -22,17 +24,20 @@ pub struct Wanted {
     pub existing: Existing,
     /// What is at the paths that the webhook's flag and its kubeconfig name.
     pub files: Files,
+    /// The mounts of a manifest whose settings stay, for the files that kubeadm makes the next manifest of.
+    pub(super) shown: Vec<Present>,
 }
 
 impl Wanted {
     /// What a configuration asks for.
     pub fn of(config: &Config, files: &Files) -> Wanted {
         let files = files.clone();
-        Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing, files }
+        let (flags, off, existing) = (config.flags(), config.flags_off(), config.existing);
+        Wanted { flags, off, existing, files, shown: Vec::new() }
     }
 
     /// Wants these flags, too, and their values.
-    pub fn set(&mut self, flags: &Flags) {
+    pub(super) fn set(&mut self, flags: &Flags) {
         for (name, value) in flags {
             match self.flags.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => known.clone_from(value),
@@ -68,6 +73,31 @@ pub struct Wired {
 }
 
 impl Wired {
+    /// How the audit settings of `other`, an edited file of kubeadm's, differ from those of this manifest.
+    pub fn differences(&self, other: &Wired) -> Vec<String> {
+        let names: BTreeSet<_> = self.flags.keys().chain(other.flags.keys()).collect();
+        let flag = |name: &&String| match (self.flags.get(*name), other.flags.get(*name)) {
+            (Some(own), Some(theirs)) if flags::is_equivalent(name, own, theirs) => None,
+            (Some(own), Some(theirs)) => Some(format!("--{name}={theirs} instead of {own}")),
+            (Some(own), None) => Some(format!("no --{name}={own}")),
+            (None, Some(theirs)) => Some(format!("--{name}={theirs}")),
+            (None, None) => None,
+        };
+        let mut differences: Vec<_> = names.iter().filter_map(flag).collect();
+        let same = |flag: &str| self.flags.get(flag) == other.flags.get(flag);
+        for (flag, own, theirs) in
+            [("audit-policy-file", &self.policy, &other.policy), ("audit-log-path", &self.log, &other.log)]
+        {
+            if let (Some(own), Some(theirs)) = (own, theirs)
+                && same(flag)
+                && own != theirs
+            {
+                differences.push(format!("{theirs} of the host instead of {own} for --{flag}"));
+            }
+        }
+        differences
+    }
+
     /// The API server gets what the manifest says that kubeadm makes of this file with patches. The text of the file
     /// and what its edit did stay.
     pub fn follow(&mut self, made: &Wired) {
@@ -225,6 +255,7 @@ mod tests {
                 off,
                 existing,
                 files: Files::new(),
+                shown: Vec::new(),
             };
             assert_eq!(effective(&wanted, &present), words(expected).into_iter().collect(), "{existing:?}");
         }
