@@ -4,9 +4,10 @@ use super::beside::Beside;
 use super::command::{expand, variables};
 use super::manifest::must_exist;
 use super::mounts::{
-    Match, NeededMount, Present, find_match, free_name, has_value, is_true, serves, tell_left_over,
-    tell_of_unknown_paths, to_wired, with_names,
+    Match, NeededMount, find_match, free_name, has_value, is_true, serves, tell_left_over, tell_of_unknown_paths,
+    to_wired, with_names,
 };
+use super::present::Present;
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags;

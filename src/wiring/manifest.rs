@@ -2,9 +2,10 @@
 
 use super::command::{Arg, CommandLine, command_line, runs_api_server};
 use super::mounts::{
-    Match, NeededMount, Place, Present, find_match, free_name, has_value, is_known, is_true, needed_mounts,
-    place_of, serves, tell_left_over, tell_of_unknown_paths, to_wired, with_names,
+    Match, NeededMount, find_match, free_name, has_value, is_known, is_true, needed_mounts, serves,
+    tell_left_over, tell_of_unknown_paths, to_wired, with_names,
 };
+use super::present::{Place, Present, place_of};
 use super::references::{self, Container, Question, Verdict, missing_mounts, wanted_mounts};
 use super::settings::{Refusal, Wanted, Wired, check, effective, filled_in};
 use crate::audit::flags::{self, Flags};

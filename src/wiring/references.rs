@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::mounts::{NeededMount, Place, Present, is_known, needed_mounts, place_of};
+use super::mounts::{NeededMount, is_known, needed_mounts};
+use super::present::{Place, Present, place_of};
 use super::settings::Wanted;
 use crate::audit::flags::Flags;
 use crate::audit::kubeconfig::{self, FileRole, Kubeconfig, absolute};

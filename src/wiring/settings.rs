@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::mounts::Present;
+use super::present::Present;
 use crate::audit::flags::{self, Flags};
 use crate::audit::version::Version;
 use crate::config::{Config, Existing};
