@@ -31,6 +31,10 @@ const UNNOTICED: Duration = Duration::from_secs(60);
 /// still runs then is what it runs for the manifest.
 const NOTICED: Duration = Duration::from_secs(25);
 
+/// How long before the end of the previous process it is asked whether it has closed its audit backend: a second, in
+/// which its log must not grow, and the time until the answer is in the messages of the process.
+const LEAD: Duration = Duration::from_millis(1500);
+
 /// What the proof waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProofStage {
@@ -97,6 +101,8 @@ pub enum Next {
     Nudge,
     /// The previous process has closed its listener. It has this time to finish its open requests.
     Closed(Duration),
+    /// That time is nearly over: find out whether it has closed its audit backend already.
+    Ask,
     /// That time is over: end the previous process.
     End,
     /// The manifest is hidden: put it in place.
@@ -114,6 +120,7 @@ struct Ending {
     drain: Duration,
     listened: bool,
     closed: Option<Duration>,
+    asked: bool,
     ended: bool,
 }
 
@@ -134,7 +141,12 @@ impl Ending {
             return self.closed.map(|_| Next::Closed(self.drain));
         };
         self.ended = after >= closed + self.drain;
-        self.ended.then_some(Next::End)
+        if self.ended {
+            return Some(Next::End);
+        }
+        let asks = !self.asked && after >= closed + self.drain.saturating_sub(LEAD);
+        self.asked |= asks;
+        asks.then_some(Next::Ask)
     }
 }
 
@@ -203,7 +215,7 @@ impl Proof {
     /// Lets the proof end the previous process when its listener has been closed for `drain`, as the process would
     /// stay longer. `listened`: whether the process accepted connections before the manifest was changed.
     pub fn ending(mut self, process: Process, drain: Duration, listened: bool) -> Self {
-        self.ending = Some(Ending { process, drain, listened, closed: None, ended: false });
+        self.ending = Some(Ending { process, drain, listened, closed: None, asked: false, ended: false });
         self
     }
 
@@ -543,6 +555,7 @@ mod tests {
         let wanted = [
             (1, Next::Closed(five)),
             (3, Next::Closed(five)),
+            (7, Next::Ask),
             (8, Next::End),
             (14, Next::Reached(ProofStage::Process)),
         ];
@@ -553,7 +566,7 @@ mod tests {
     fn a_hidden_manifest_comes_back_between_the_end_of_the_old_process_and_the_new_one() {
         let drain = Duration::from_secs(2);
         let mut proof = proof().ending(old(), drain, true);
-        let remains = |group| Some(Remains { group, directory: true });
+        let remains = |group| Some(Remains { group, containers: group, directory: true, logs: true });
         let moments = [
             (0, Sight { listens: true, remains: remains(true), ..seen(&[old()]) }),
             (1, Sight { remains: remains(true), ..seen(&[old()]) }),
@@ -578,8 +591,22 @@ mod tests {
         let mut proof = proof().ending(old(), Duration::from_secs(5), true);
         let closed = seen(&[old()]);
         let moments = [(0, closed.clone()), (4, closed.clone()), (5, closed)];
-        let wanted = [(0, Next::Closed(Duration::from_secs(5))), (5, Next::End)];
+        let wanted = [(0, Next::Closed(Duration::from_secs(5))), (4, Next::Ask), (5, Next::End)];
         assert_eq!(story(&mut proof, &moments), wanted);
+    }
+
+    #[test]
+    fn the_old_process_is_asked_once_shortly_before_its_end() {
+        for (drain, asked, ended) in
+            [(5000, Some(3500), 5000), (1600, Some(100), 1600), (1000, Some(50), 1000), (0, None, 50)]
+        {
+            let mut proof = proof().ending(old(), Duration::from_millis(drain), true);
+            let looks = (0..200).map(|look| look * 50);
+            let steps = looks.map(|at| (at, proof.next(&seen(&[old()]), Duration::from_millis(at))));
+            let steps: Vec<_> = steps.filter(|(_, next)| [Next::Ask, Next::End].contains(next)).collect();
+            let wanted = asked.map(|at| (at, Next::Ask)).into_iter().chain([(ended, Next::End)]);
+            assert_eq!(steps, wanted.collect::<Vec<_>>(), "{drain}");
+        }
     }
 
     #[test]

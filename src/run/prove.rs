@@ -355,6 +355,7 @@ impl Watch {
                         drain.as_secs_f64()
                     ),
                 ),
+                Next::Ask => self.outgoing.iter_mut().for_each(|(outgoing, _)| outgoing.ask()),
                 Next::End => self.end_outgoing(after),
                 Next::Show(back) => {
                     self.show()?;
@@ -384,6 +385,7 @@ impl Watch {
 
     /// What can be seen at this moment.
     fn look(&mut self, root: &Root, proof: &Proof, processes: Vec<Process>, kubelet: bool) -> Sight {
+        self.outgoing.iter_mut().for_each(|(outgoing, _)| outgoing.look());
         let listens = self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.listens());
         let starts = self.starts.count(&self.container.logs());
         let ended = if processes.is_empty() { self.newest_words(&processes) } else { None };
