@@ -51,9 +51,11 @@ impl<'p> Planner<'p> {
                 .map(|path| Subject { step: Step::Kubeadm, path: path.clone() })
                 .collect(),
             unknown: None,
+            cluster_fault: None,
             by_hand: false,
             storage: None,
             in_force: InForce::default(),
+            in_force_now: InForce::default(),
             refusal: None,
             objection: None,
             warnings: wiring.warnings.clone(),

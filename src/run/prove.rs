@@ -19,14 +19,14 @@ use crate::node::apiserver::{self, Processes, Tail};
 use crate::node::hidden::{self, Hidden, Hide};
 use crate::node::kubectl::{self, Answer};
 use crate::node::leaving::Traces;
-use crate::node::lock::Lock;
+use crate::node::lock::{self, Lock};
 use crate::node::outgoing::{EventSink, Outgoing};
 use crate::node::pod::{self, Container, Log, Starts};
 use crate::node::root::Root;
 use crate::node::{in_force, kubelet, observe, obstacle, pending, restore, transaction};
 use crate::plan::in_force::{State, judge};
 use crate::plan::obstacle::meet_back;
-use crate::plan::proof::{NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
+use crate::plan::proof::{KUBELET_STOPPED, NO_KUBELET, Next, Proof, ProofStage, Sight, Trace, find_trace};
 use crate::plan::way_back::{Around, Present, RollBack};
 use crate::plan::{Plan, Step, way_back};
 use crate::time;
@@ -96,8 +96,8 @@ pub fn verify(root: &Root, config: &Config, limit: Duration) -> Result<Verified>
     }
     let proved = Watch::begin(root, &path, manifest.text, &Before::default())
         .and_then(|mut watch| watch.prove(root, limit))
-        .map_err(|error| explained(root, &path, error, &advice))?;
-    let warnings = doubts(root, &path, &advice);
+        .map_err(|error| explained(root, &path, error, &|state| advice(root, state)))?;
+    let warnings = doubts(root, &path, &|state| advice(root, state));
     // This is also the proof of an interrupted run. A run that still waits has the lock.
     if warnings.is_empty()
         && pending::unproved_set(root)?.is_some()
@@ -190,6 +190,10 @@ pub struct Watch {
     text: String,
     /// Another text that was seen at the path, and since when. An editor may still be writing it.
     next: Option<(String, Instant)>,
+    /// What is wrong with what is at the path, since when, and whether that was told.
+    wrong: Option<(String, Duration, bool)>,
+    /// It was told that the API server can't write an event.
+    told_lost: bool,
     auditing: Auditing,
     /// The container of the API server.
     container: Container,
@@ -244,6 +248,8 @@ impl Watch {
             auditing: read_auditing(path, &text)?,
             text,
             next: None,
+            wrong: None,
+            told_lost: false,
             starts: Starts::since(&container.logs(), before.since),
             container,
             policy: None,
@@ -313,21 +319,13 @@ impl Watch {
         }
         loop {
             let Processes { api_servers: processes, has_kubelet: kubelet } = self.container.processes();
-            match self.reread(root)? {
-                Reread::Same => {}
-                Reread::Changed => {
-                    progress(start.elapsed(), &format!("{}: something else {EDITED}", self.path));
-                    let Auditing { flags, words, .. } = self.auditing.clone();
-                    proof.begin_again((flags, words), self.wants_event(), &processes, start.elapsed());
-                }
-                Reread::Changes(why) if start.elapsed() > limit => bail!("{}: {why}", self.path),
-                Reread::Changes(_) => {
-                    thread::sleep(PAUSE);
-                    continue;
-                }
+            if !self.has_manifest(root, &mut proof, &processes, start.elapsed(), limit)? {
+                thread::sleep(PAUSE);
+                continue;
             }
             let seen = self.look(root, &proof, processes, kubelet);
             let after = start.elapsed();
+            self.tell_lost(&proof, &seen, after);
             match proof.next(&seen, after) {
                 Next::Reached(reached) => progress(after, reached.reached()),
                 Next::Proved => {
@@ -357,6 +355,7 @@ impl Watch {
                 ),
                 Next::Ask => self.outgoing.iter_mut().for_each(|(outgoing, _)| outgoing.ask()),
                 Next::End => self.end_outgoing(after),
+                Next::NoKubelet => progress(after, &format!("{KUBELET_STOPPED}; waiting for it")),
                 Next::Show(back) => {
                     self.show()?;
                     progress(start.elapsed(), back.reason());
@@ -368,6 +367,45 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Whether there is a manifest that counts; the proof is about that. What is wrong with it is told as soon as it
+    /// lasts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watch::reread`]; or it is wrong at the end of the wait.
+    fn has_manifest(
+        &mut self,
+        root: &Root,
+        proof: &mut Proof,
+        processes: &[Process],
+        after: Duration,
+        limit: Duration,
+    ) -> Result<bool> {
+        let was = self.wrong.take();
+        match self.reread(root)? {
+            Reread::Same if was.as_ref().is_some_and(|(.., is_told)| *is_told) => {
+                progress(after, &format!("{}: the manifest is as it was again", self.path));
+            }
+            Reread::Same => {}
+            Reread::Changed => {
+                progress(after, &format!("{}: something else {EDITED}", self.path));
+                let Auditing { flags, words, .. } = self.auditing.clone();
+                proof.begin_again((flags, words), self.wants_event(), processes, after);
+            }
+            Reread::Changes(why) if after > limit => bail!("{}: {why}", self.path),
+            Reread::Changes(why) => {
+                let (why, since, is_told) = was.filter(|(was, ..)| *was == why).unwrap_or((why, after, false));
+                let lasts = after >= since + WRITTEN;
+                if lasts && !is_told {
+                    progress(after, &format!("{}: {why}; the wait goes on", self.path));
+                }
+                self.wrong = Some((why, since, is_told || lasts));
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn end_outgoing(&mut self, after: Duration) {
@@ -509,6 +547,17 @@ impl Watch {
         is_rare
     }
 
+    /// Says once that the API server can't write its events: a policy of rare events may ask for no other one.
+    fn tell_lost(&mut self, proof: &Proof, seen: &Sight, after: Duration) {
+        if self.told_lost || self.is_return || proof.stage() != ProofStage::Event || seen.event {
+            return;
+        }
+        if let Some(words) = pod::newest_words(self.new_logs(), &|_| true) {
+            self.told_lost = true;
+            progress(after, &format!("it can't write an event, and nothing is proved until it does: {words}"));
+        }
+    }
+
     /// Reads on in the log; for standard output, in what the container of this process wrote.
     fn read_events(&mut self, root: &Root, process: &Process) {
         let (tail, is_mixed) = match &mut self.source {
@@ -604,7 +653,8 @@ impl Before {
             // An API server that ends each time that it starts.
             None => drain.filter(|_| processes.is_empty()).and(container).map(|own| Traces::of_pods(&own.uids())),
         };
-        let hide = traces.and_then(|traces| {
+        // Without a kubelet, nothing would see that it is hidden, and nothing sees the new one at once.
+        let hide = traces.filter(|_| apiserver::kubelet_start().is_some()).and_then(|traces| {
             let ends =
                 outgoing.as_ref().map_or_else(Vec::new, |(outgoing, drain)| guard::words_of(outgoing, *drain));
             let hide = Hide::of(root, path, traces, ends);
@@ -676,8 +726,11 @@ fn doubts(root: &Root, path: &str, advice: &dyn Fn(State) -> &'static str) -> Ve
 }
 
 /// What to do about an API server that runs with something else.
-fn advice(state: State) -> &'static str {
+fn advice(root: &Root, state: State) -> &'static str {
     match state {
+        State::Differs | State::Pending if lock::is_held(root) => {
+            "; another run works at this moment: wait for it to end (fuser names it), then run verify again"
+        }
         State::Differs => "; run kube-audit-bootstrap apply --wait 5m, which restarts it",
         State::Pending => "; the kubelet is about to restart it",
         State::Ok | State::Starting | State::Silent | State::Unknown => "",
@@ -837,7 +890,8 @@ pub fn prove_or_go_back(
         pending::mark_rollback(root, None)?;
     }
     let problems: Vec<_> = [returned.map(drop), cluster].into_iter().filter_map(Result::err).collect();
-    Ok(Verdict::PutBack(format!("{why}; {}", how_it_ended(path, id, &but, &problems))))
+    let is_gone = matches!(root.look(path), Ok(None));
+    Ok(Verdict::PutBack(format!("{why}; {}", how_it_ended(path, id, &but, &problems, is_gone))))
 }
 
 /// What a rollback says that could put back nothing but the manifest.
@@ -849,9 +903,14 @@ fn manifest_alone(error: &anyhow::Error, returned: Result<()>) -> String {
     format!("only the manifest could be rolled back ({error:#}), and {api_server}")
 }
 
-/// What a rollback of the backup `id` says at its end. `but`: the exceptions.
-fn how_it_ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error]) -> String {
+/// What a rollback of the backup `id` says at its end. `but`: the exceptions. `is_gone`: there is no manifest, because
+/// something else removed it.
+fn how_it_ended(path: &str, id: &str, but: &str, problems: &[anyhow::Error], is_gone: bool) -> String {
     match problems {
+        _ if is_gone => format!(
+            "the node's files are as they were before {id}{but}; no API server runs without its manifest: run \
+             kube-audit-bootstrap restore {id} --force, which puts {path} back as it was before {id}"
+        ),
         [] => format!("everything is as it was before {id}{but}, and the API server answers again"),
         problems => format!(
             "the node's files are as they were before {id}{but}; but there are problems: {}; look at the kubelet's log and \

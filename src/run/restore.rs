@@ -113,7 +113,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
     let starts = judge(root, &manifest_path, present, &restore.changes);
-    let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
+    let Restore { sets, mut changes, foreign, shared, mut gone, mut notes, .. } = restore;
     notes.extend(tell_of_start(root, terms, starts)?);
     let obstacles = obstacle::of_changes(root, &changes)?;
     let (stay, met) = meet_back(&mut changes, obstacles, &root.on_machine());
@@ -123,12 +123,21 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         Err(why) => bail!("nothing was put back: {why}"),
         Ok(()) => {}
     }
+    let is_whole = gone.is_empty();
+    if let Some(at) = gone.iter().position(|path| *path == manifest_path) {
+        gone.remove(at);
+        let (program, id) = (root.program(), sets.last().map(String::as_str).unwrap_or_default());
+        log::warn!(
+            "{manifest_path}: something else removed the manifest since, and no API server runs without it; to put it back, \
+             run {program} restore {id} --force"
+        );
+    }
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
     let (backup, is_whole) = match terms.dry_run {
-        true => (None, gone.is_empty()),
+        true => (None, is_whole),
         false => {
             let (backup, is_done) = execute(root, &mut changes, &manifest_path)?;
-            (backup, is_done && gone.is_empty())
+            (backup, is_done && is_whole)
         }
     };
     let is_in_place = || config.is_some_and(|config| is_in_place(root, config));
