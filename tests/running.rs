@@ -102,7 +102,7 @@ fn what_the_api_server_does_not_have_is_told_and_mended() {
         "{wanted}"
     );
     assert!(
-        asked["steps"].as_array().unwrap().iter().any(|one| one["step"] == "policy" && one["state"] == "differs")
+        wanted["steps"].as_array().unwrap().iter().any(|one| one["step"] == "policy" && one["state"] == "differs")
     );
     for (run, words) in [
         ("deleted", "the log was deleted"),

@@ -47,6 +47,7 @@ const WRITTEN: Duration = Duration::from_secs(1);
 
 /// What happened to a manifest during the wait.
 const EDITED: &str = "changed the manifest during the wait, and the proof is about it as it is now";
+const AGAIN: &str = "; run kube-audit-bootstrap apply --wait 5m";
 const REMOVED: &str = "removed the audit flags from the manifest during the wait";
 
 const POLICY_FLAG: &str = "audit-policy-file";
@@ -333,6 +334,7 @@ impl Watch {
                         Evidence::Rare => progress(after, "nothing that its policy records has happened yet"),
                         _ => progress(after, proof.stage().reached()),
                     }
+                    self.tell_of_webhook(after);
                     let process = proof.process().cloned().context("the API server is gone")?;
                     let evidence = match self.evidence {
                         // The program could make no request.
@@ -362,8 +364,10 @@ impl Watch {
                 }
                 Next::Wait => thread::sleep(if self.hidden.is_some() { SHORT_PAUSE } else { PAUSE }),
                 Next::Failed(why) => {
-                    let heard = self.heard.take().map(|heard| format!(" ({heard})")).unwrap_or_default();
-                    bail!("{why}{heard}{}", self.last_words(&seen.processes))
+                    // Its own words say more than what was heard of it.
+                    let heard = || self.heard.as_ref().map(|heard| format!(" ({heard})"));
+                    let more = self.last_words(&seen.processes).or_else(heard).unwrap_or_default();
+                    bail!("{why}{more}")
                 }
             }
         }
@@ -497,7 +501,7 @@ impl Watch {
         (self.container, self.auditing, self.text, self.next) = (container, auditing, now, None);
         if !self.is_return {
             if !self.auditing.flags.contains_key(POLICY_FLAG) {
-                bail!("{}: something else {REMOVED}; run kube-audit-bootstrap apply --wait 5m", self.path);
+                bail!("{}: something else {REMOVED}{AGAIN}", self.path);
             }
             self.find_events(root)?;
         }
@@ -547,6 +551,13 @@ impl Watch {
         is_rare
     }
 
+    /// Says that a webhook beside the log is not looked at.
+    fn tell_of_webhook(&self, after: Duration) {
+        if self.wants_event() && !self.is_return && self.auditing.flags.contains_key("audit-webhook-config-file") {
+            progress(after, "its events go to a webhook, too; the program can't see whether they arrive there");
+        }
+    }
+
     /// Says once that the API server can't write its events: a policy of rare events may ask for no other one.
     fn tell_lost(&mut self, proof: &Proof, seen: &Sight, after: Duration) {
         if self.told_lost || self.is_return || proof.stage() != ProofStage::Event || seen.event {
@@ -593,8 +604,8 @@ impl Watch {
     }
 
     /// The same, as the end of a message.
-    fn last_words(&self, processes: &[Process]) -> String {
-        self.newest_words(processes).map_or_else(String::new, |words| format!("; its last message: {words}"))
+    fn last_words(&self, processes: &[Process]) -> Option<String> {
+        self.newest_words(processes).map(|words| format!("; its last message: {words}"))
     }
 }
 
@@ -841,6 +852,8 @@ pub fn prove_or_go_back(
     if read().is_ok_and(|now| written.is_some_and(|written| now != written)) {
         progress(start.elapsed(), &format!("{why}; waiting for the API server of the manifest that is there now"));
         if returned(Before::default()).is_ok() {
+            // The advice comes at the end.
+            let why = why.replace(AGAIN, "");
             bail!(
                 "{why}; the API server of the manifest that is there now answers, so nothing is rolled back; look at {path}, \
                  and run apply --wait 5m, or restore {id} to put back what this run changed"
