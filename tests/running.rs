@@ -606,6 +606,25 @@ fn what_another_manifest_mounts_stays_when_the_rest_is_put_back() {
     assert!(stderr.contains(&format!("except for {policy}")), "{stderr}");
 }
 
+#[test]
+#[ignore = "needs namespaces: `make test` runs it"]
+fn a_rollback_after_which_the_api_server_cannot_start_is_told() {
+    let node = ControlPlane::tell(
+        "restart: {drain: 0s}\npolicy: {path: /etc/a/p.yaml}",
+        0,
+        "run first apply --wait 1m; settle; cp \"$manifest\" /mnt/before
+         sed -i 's,/etc/a/,/etc/b/,' /etc/kube-audit-bootstrap/config.yaml; rm /etc/a/p.yaml; : >/mnt/broken
+         run second apply --wait 2s; cp \"$manifest\" /mnt/after",
+    );
+    node.stdout("first", 0);
+    node.stdout("second", 4);
+    assert_eq!(node.text("after"), node.text("before"));
+    let stderr = node.stderr("second");
+    let told = "the API server that is put back does not start: ";
+    let why = "--audit-policy-file is /etc/a/p.yaml, which does not exist";
+    assert!(stderr.lines().any(|line| line.contains(told) && line.contains(why)), "{stderr}");
+}
+
 /// The API server that is to be seen again is the one that runs, as its manifest is as it was.
 #[test]
 #[ignore = "needs namespaces: `make test` runs it"]

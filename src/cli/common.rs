@@ -52,6 +52,8 @@ pub struct Common {
 pub enum OutputFormat {
     Text,
     Json,
+    /// Only `policy test`: the XML that programs for continuous integration read
+    Junit,
     /// Only `policy check`: SARIF 2.1.0, which programs for the review of code read
     Sarif,
     /// Only `policy check`: commands that GitHub shows at the line of a pull request

@@ -10,7 +10,7 @@ use super::common::{Common, Outcome, Overrides, run_of};
 use super::show::{describe, headline, storage_document, storage_text, warn};
 use crate::change::KUBEADM_CONFIG;
 use crate::plan::in_force::{InForce, State};
-use crate::plan::{Occasion, Plan, Role, Step, Subject};
+use crate::plan::{NoLog, Occasion, Plan, Role, Step, Subject};
 use crate::run::status::{Report, status};
 use crate::time::{at, rfc3339};
 
@@ -217,6 +217,7 @@ fn lines(report: &Report) -> Vec<Line> {
     }
     for step in Step::ALL {
         if !lines.iter().any(|line| line.step == step) && step != Step::Strays {
+            let mut state = "none";
             let detail = match plan.role {
                 _ if plan.is_unread => {
                     let (path, detail) = ("-".to_owned(), "not known; see the warning".to_owned());
@@ -227,9 +228,15 @@ fn lines(report: &Report) -> Vec<Line> {
                 Role::Joining if step == Step::Kubeadm => {
                     "a joining control plane takes its flags from the cluster"
                 }
-                _ => "not on this node",
+                _ => match plan.no_log.filter(|_| step == Step::Storage) {
+                    Some(NoLog { why, is_unknown }) => {
+                        state = if is_unknown { "unknown" } else { state };
+                        why
+                    }
+                    None => "not on this node",
+                },
             };
-            lines.push(Line { step, path: "-".to_owned(), state: "none", detail: detail.to_owned() });
+            lines.push(Line { step, path: "-".to_owned(), state, detail: detail.to_owned() });
         }
     }
     lines.sort_by_key(|line| line.step);

@@ -68,10 +68,21 @@ pub fn is_held(root: &Root) -> bool {
     open(root, &path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// Whether the lock file exists.
+///
+/// # Errors
+///
+/// What is there is no regular file.
+pub(super) fn check(root: &Root) -> Result<bool> {
+    let path = format!("{STATE}/{NAME}");
+    let Some(entry) = root.look(&path)? else { return Ok(false) };
+    ensure!(entry.kind == FileKind::File, "{}: the lock is not a regular file; remove it", root.shown(&path));
+    Ok(true)
+}
+
 fn open(root: &Root, path: &str) -> Result<File> {
     let failed = |errno| root.error("open the lock file", path, errno);
-    if let Some(entry) = root.look(path)? {
-        ensure!(entry.kind == FileKind::File, "{}: the lock is not a regular file; remove it", root.shown(path));
+    if check(root)? {
         let opened = root.find_name(path).and_then(|found| root.reopen_found(path, &found));
         return Ok(File::from(opened.map_err(failed)?));
     }

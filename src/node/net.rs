@@ -1,8 +1,7 @@
 //! What puts a hidden manifest in place if the run that hid it can't.
 //!
 //! * **A guard**: this program as a service of systemd, for which no unit file is written. It waits for the end of the
-//!   run. systemd starts it again if somebody kills it, or if it has stopped, and it is in another control group than the
-//!   run.
+//!   run. systemd starts it again if somebody kills or stops it, and it is in another control group than the run.
 //! * **A line for the next boot**, in `/etc/tmpfiles.d`: systemd makes a link to the hidden manifest in its place, before
 //!   it starts the kubelet. A copy would not be durable: systemd flushes none to the disk, so a second cut of the power
 //!   could leave an empty manifest. The line can't remove its own file at that boot: systemd removes before it creates
@@ -34,9 +33,9 @@ pub(super) const LINE: &str = "/etc/tmpfiles.d/kube-audit-bootstrap-hidden.conf"
 const START: Duration = Duration::from_secs(5);
 
 /// The settings of the guard's service: it ends only by itself. It does not heed a stop ([`crate::run::guard`]), after
-/// which systemd would not start it again, and has this time to put the manifest in place. If it is silent for longer than
-/// [`Pulse`] allows, somebody has stopped it (SIGSTOP): systemd sends SIGABRT, which such a process does not heed, then
-/// SIGKILL after `TimeoutStopSec`, and starts another one. What can't be run is not tried for ever.
+/// which systemd would not start it again, and has this time to put the manifest in place. If somebody has stopped it
+/// (SIGSTOP), systemd hears no [`Pulse`] of it, ends it, and starts another one. What can't be run is not tried for
+/// ever.
 const SETTINGS: [&str; 9] = [
     "--property=Restart=on-failure",
     "--property=RestartForceExitStatus=SIGHUP SIGINT SIGPIPE SIGTERM",

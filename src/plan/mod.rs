@@ -37,9 +37,9 @@ use in_force::InForce;
 use crate::audit::policy::compose::Sources;
 use crate::audit::version::Version;
 use crate::change::{Change, KUBEADM_CONFIG};
-use crate::config::Config;
+use crate::config::{Config, Restart};
 use crate::facts::LogPlace;
-use crate::facts::file::{Attributes, Files};
+use crate::facts::file::{Attributes, FileIdentity, Files};
 use crate::facts::in_force::Away;
 use crate::storage::forecast::Forecast;
 
@@ -215,6 +215,10 @@ pub struct Plan {
     pub by_hand: bool,
     /// The log directory, on a running system.
     pub storage: Option<LogStorage>,
+    /// Why there is no log directory to look after.
+    pub no_log: Option<NoLog>,
+    /// How an API server that runs here is restarted.
+    pub restart: Option<Restart>,
     /// Whether the running API server has what the files say after the run.
     pub in_force: InForce,
     /// The same of the files as they are now.
@@ -230,6 +234,14 @@ pub struct Plan {
     pub remark: Option<String>,
     /// No plan could be made of what the node's files say: `refusal` says why.
     pub is_unread: bool,
+}
+
+/// Why there is no log directory to look after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoLog {
+    pub why: &'static str,
+    /// There may be a log, and this program does not know where.
+    pub is_unknown: bool,
 }
 
 /// Previous log files move to the dedicated disk. This comes after the transaction, as no change needs it, and no run
@@ -255,6 +267,8 @@ impl FollowUp {
 pub struct AskedPolicy {
     pub sources: Sources,
     pub asked: Asked,
+    /// The sources that are files, by name.
+    pub files: Vec<(String, FileIdentity)>,
 }
 
 /// Who asked for a policy.
@@ -284,6 +298,22 @@ impl LogStorage {
 }
 
 impl Plan {
+    /// Whether the API server that runs here is away for a while because of the changes, and how long: a line for people.
+    pub fn absence(&self) -> Option<&'static str> {
+        let restarts = self.changes.iter().any(|planned| matches!(planned.step, Step::Strays | Step::Manifest));
+        Some(match self.restart? {
+            _ if self.by_hand => "the API server does not restart by itself: restart it by hand; see the warning",
+            _ if !restarts => "the API server does not restart",
+            Restart::Quick(_) => {
+                "the API server restarts, and is away for half a minute or more; with apply --wait 5m it is so for about a \
+                 quarter of that, where the program may end the previous one early (restart.mode is quick)"
+            }
+            Restart::Graceful => {
+                "the API server restarts, and is away for half a minute or more, also with --wait (restart.mode is graceful)"
+            }
+        })
+    }
+
     /// No plan can be made of what the node's files say: why. The role is what the files let expect.
     pub fn unread(role: Role, why: String) -> Plan {
         Plan {
@@ -298,6 +328,8 @@ impl Plan {
             cluster_fault: None,
             by_hand: false,
             storage: None,
+            no_log: None,
+            restart: None,
             in_force: InForce::default(),
             in_force_now: InForce::default(),
             refusal: Some(why),
@@ -334,7 +366,7 @@ impl Plan {
     }
 
     /// Refuses the plan. Only the first reason is kept.
-    fn refuse(&mut self, why: String) {
+    pub fn refuse(&mut self, why: String) {
         self.refusal.get_or_insert(why);
     }
 

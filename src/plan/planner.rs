@@ -54,6 +54,8 @@ impl<'p> Planner<'p> {
             cluster_fault: None,
             by_hand: false,
             storage: None,
+            no_log: None,
+            restart: (facts.live && wiring.role == Role::ControlPlane).then_some(intent.config.restart),
             in_force: InForce::default(),
             in_force_now: InForce::default(),
             refusal: None,

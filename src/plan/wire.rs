@@ -89,11 +89,13 @@ pub fn wire(intent: &Intent<'_>, facts: &Facts, patches: &PatchFacts, mut node: 
         (Vec::new(), None, Vec::new(), None)
     } else {
         let wanted = Wanted::of(intent.config, &facts.files);
+        let manifest = wire_manifest(facts, &node, &wanted)?;
+        let made = manifest.as_ref().map(|file| &file.after);
         (
             wire_kubeadm_files(intent, patches, &mut node, &wanted)?,
-            facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version)),
+            facts.cluster.clone().map(|read| wire_cluster(read?, &wanted, node.version, made)),
             find_strays(intent.config, facts, &mut node)?,
-            wire_manifest(facts, &node, &wanted)?,
+            manifest,
         )
     };
     let files = kubeadm.iter_mut().map(|WiredFile { before, after }| EditedFile {
@@ -221,15 +223,38 @@ fn wire_kubeadm_files(
     Ok(edited)
 }
 
-/// Adds the settings to the cluster's kubeadm configuration.
+/// Adds the settings to the cluster's kubeadm configuration. What stays in the manifest as it is, is set there as it is:
+/// an upgrade makes a new manifest of it, whose policy must exist. `made`: the manifest after its edit.
 ///
 /// # Errors
 ///
 /// Why it cannot be edited.
-fn wire_cluster(text: String, wanted: &Wanted, version: Option<Version>) -> Result<WiredCluster, String> {
+fn wire_cluster(
+    text: String,
+    wanted: &Wanted,
+    version: Option<Version>,
+    made: Option<&Wired>,
+) -> Result<WiredCluster, String> {
+    let mut wanted = wanted.clone();
+    let made = made.filter(|_| wanted.existing == Existing::Keep);
+    if let Some(made) = made {
+        wanted.set(&made.flags);
+    }
     let after = kubeadm::read(&text, KUBEADM_CONFIG, Reader::Init)
-        .and_then(|file| kubeadm::wire(&text, &file, wanted, version))
+        .and_then(|file| kubeadm::wire(&text, &file, &wanted, version))
         .map_err(|refusal| format!("{:#}", refuse(KUBEADM_CONFIG, &refusal)))?;
+    // The edit mounts a path from the same path of the host.
+    let moves = made.filter(|_| after.text != text).is_some_and(|made| {
+        let is_same = |flag: &str| after.flags.get(flag) == made.flags.get(flag);
+        is_same("audit-policy-file") && after.policy != made.policy
+            || is_same("audit-log-path") && after.log != made.log
+    });
+    if moves {
+        return Err(format!(
+            "the manifest mounts its policy or its log from another path of the host, so copy its audit flags and these \
+             mounts by hand to apiServer in {KUBEADM_CONFIG} (kubectl -n kube-system edit configmap kubeadm-config)"
+        ));
+    }
     Ok(WiredCluster { before: text, after })
 }
 
@@ -451,7 +476,7 @@ impl Wiring {
 
     /// # Errors
     ///
-    /// The policy or the log would be in the manifest directory.
+    /// The policy, the log, or what the configuration names for them would be in the manifest directory.
     fn keep_out_of_manifests(&mut self, config: &Config, reads: &Reads) -> Result<()> {
         if *reads != Reads::Directory {
             return Ok(());
@@ -488,6 +513,21 @@ impl Wiring {
                  there; {advice}",
                 placed(path, "policy.path", Some(&config.policy_path))
             )));
+        }
+        let webhook = config.webhook.as_ref().map(|webhook| &webhook.config_file);
+        let source = Some(&config.policy_source);
+        for (field, what, path) in [
+            ("webhook.configFile", "the webhook's kubeconfig", webhook),
+            ("policy.source", "the source of the policy", source),
+        ] {
+            if let Some(path) = path.filter(|path| path.starts_with('/') && parent(path) == manifests) {
+                return Err(Misuse(format!(
+                    "{}: {what} must not be in the manifest directory, because the kubelet reads every file there; move it \
+                     to another directory, and set {field} to its new path",
+                    placed(path, field, Some(path))
+                ))
+                .into());
+            }
         }
         if let Some(path) = self.policy_before.as_ref().filter(|path| parent(path) == manifests) {
             self.warnings.push(format!(
@@ -914,6 +954,8 @@ mod tests {
         for (lines, place) in [
             (format!("policy: {{path: {among}}}"), "config:3:16: /srv/pods/x: the policy"),
             (format!("log: {{path: {among}/a.log}}"), "config:3:13: /srv/pods/x: the log"),
+            (format!("webhook: {{configFile: {among}}}"), "config:3:23: /srv/pods/x: the webhook's kubeconfig"),
+            (format!("policy: {{source: {among}}}"), "/srv/pods/x: the source of the policy"),
         ] {
             let error = wired(&intent(&config(&lines)), &facts).unwrap_err().to_string();
             assert!(error.starts_with(place), "{lines}: {error}");

@@ -947,7 +947,7 @@ fn put_back(root: &Root, path: &str, id: &str, drain: Option<Duration>) -> Resul
     let present = manifest.as_ref().map_or(Present::Absent, |manifest| Present::Text(&manifest.text));
     let is_in_cluster = restore.cluster_stays.is_some()
         || restore.changes.iter().any(|change| matches!(change, Change::WriteCluster { .. }));
-    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let real = |path: &str| root.leads_to(path).unwrap_or_else(|| path.to_owned());
     let beside = super::restore::beside(root, kubelet::Kubelet::of(root).ok().as_ref(), path, manifest.as_ref());
     let around = Around { beside: &beside, kubeadm: &[], real: &real };
     let mut back = way_back::roll_back(restore, path, present, &around);

@@ -87,7 +87,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         Ok(_) | Err(_) => Present::Unknown,
     };
     let manifest = read.as_ref().ok().and_then(Option::as_ref);
-    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let real = |path: &str| root.leads_to(path).unwrap_or_else(|| path.to_owned());
     let around = Around {
         beside: &beside(root, kubelet.as_ref(), &manifest_path, manifest),
         kubeadm: &kubeadm_files(root, config.as_ref()),
@@ -102,7 +102,7 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
     let mut restore = planned(terms.force);
     if !restore.foreign.is_empty() && !terms.force {
         if !terms.dry_run {
-            bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref()));
+            bail!(refusal(&root.program(), &restore.foreign, terms.id.as_deref(), undoes_restore));
         }
         // What --force would do.
         let foreign = restore.foreign;
@@ -221,10 +221,10 @@ pub(super) struct Unstarted {
 /// Judges whether the API server starts after `changes`. `present`: the manifest before.
 pub(super) fn judge(root: &Root, path: &str, present: Present<'_>, changes: &[Change]) -> Result<(), Unstarted> {
     let kind = |path: &str| root.stat(path).ok().flatten().map(|entry| entry.kind);
-    let real = |path: &str| root.real(path).unwrap_or_else(|_| path.to_owned());
+    let real = |path: &str| root.leads_to(path).unwrap_or_else(|| path.to_owned());
     let sight =
         Sight { file: &|path| observe::named_file(root, path), kind: &kind, real: &real, live: root.is_host() };
-    let text = match way_back::written(changes, path) {
+    let text = match way_back::written(changes, path, &real) {
         Some(text) => text,
         None => present.text().map(str::to_owned),
     };
@@ -262,6 +262,8 @@ pub(super) fn beside(root: &Root, kubelet: Option<&Kubelet>, path: &str, manifes
 fn forget_rollback(root: &Root, manifest: &str) {
     match pending::unfinished_rollback(root, manifest) {
         Ok(Some(_)) => pending::end(root, manifest),
+        // What a boot left to be proved is put back.
+        Ok(None) if matches!(pending::unproved_set(root), Ok(None)) => pending::end(root, manifest),
         Ok(None) => {}
         Err(error) => log::warn!("{error:#}; run kube-audit-bootstrap restore again"),
     }
@@ -317,15 +319,20 @@ fn older(root: &Root, sets: &[String]) -> Result<Option<String>> {
 }
 
 /// Why nothing is put back, whose change it is that stands there, and what to do. `id`: the backup that was named.
-fn refusal(program: &str, foreign: &[Foreign], id: Option<&str>) -> String {
+/// `undoes_restore`: it is that of a restore, so the settings would come back.
+fn refusal(program: &str, foreign: &[Foreign], id: Option<&str>, undoes_restore: bool) -> String {
     let list: Vec<_> = foreign.iter().map(Foreign::to_string).collect();
     let until = foreign.iter().filter_map(|foreign| foreign.until.as_ref()).max();
     let until = until
         .map(|id| format!(" to undo only the runs after that change, run {program} restore {id};"))
         .unwrap_or_default();
     let id = id.map(|id| format!(" {id}")).unwrap_or_default();
+    let again = match undoes_restore {
+        true => format!(" to have the audit settings in what stands there now, run {program} apply;"),
+        false => String::new(),
+    };
     format!(
-        "{}; nothing was put back:{until} to see what would be undone, run {program} restore{id} --dry-run; to undo \
+        "{}; nothing was put back:{until}{again} to see what would be undone, run {program} restore{id} --dry-run; to undo \
          what something else changed, too, run {program} restore{id} --force",
         list.join("; ")
     )

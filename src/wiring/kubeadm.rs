@@ -97,6 +97,13 @@ const KINDS: &[&str] = &[
 ];
 
 impl KubeadmFile {
+    /// Does the file configure an upgrade?
+    pub fn has_upgrade(&self) -> bool {
+        let is_of_kind =
+            |document: &Document| document.root.get("kind").and_then(Node::str) == Some("UpgradeConfiguration");
+        self.documents.iter().any(is_of_kind)
+    }
+
     /// Where the file names the patches that `kubeadm init` applies.
     pub fn place_of_patches(&self) -> Position {
         let named = self.patches.iter().find(|named| named.user == PatchUser::Init);

@@ -654,7 +654,8 @@ impl ManifestEdits<'_> {
         } else if node.get("subPath").is_some() || node.get("subPathExpr").is_some() {
             return Err(Refusal::new(
                 node.position,
-                "the settings need the path of this mount, but it has a subPath; remove this mount",
+                "the settings need the path of this mount, but it has a subPath; remove this mount, or, if it shows the right \
+                 file, use --existing keep",
             ));
         } else if let Some(volume) = volume.filter(is_moved) {
             let at = ["spec", "volumes"].map(PathStep::from).to_vec();

@@ -353,7 +353,8 @@ fn match_anew(mount: &NeededMount, present: &[Present], log_flag: Position) -> R
         let (path, parent, option) = (&mount.container, &by.container, mount.option());
         let reason = format!(
             "{path} needs its own mount below {parent}, but the container runtime cannot create its mount point in \
-             this mount; set {option} to a path that is not below {parent}"
+             this mount; set {option} to a path that is not below {parent}, or, if this mount shows the right file at \
+             {path}, use --existing keep"
         );
         return Err(Refusal::new(by.position, reason));
     }

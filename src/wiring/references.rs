@@ -117,7 +117,15 @@ pub(super) fn wanted_mounts(
         let stays = || wanted.existing == Existing::Keep && !needs_mount(present, &wanted.files, &mount.container);
         mount.name != "audit-webhook" || webhook && !stays()
     });
-    mounts.extend(webhook_mounts(flags, wanted, present));
+    let mut named = webhook_mounts(flags, wanted, present);
+    // What the other settings mount is mounted already, unless an existing mount stays in its place.
+    let is_new = |mount: &&NeededMount| {
+        wanted.existing == Existing::Replace || place_of(present, mount.file()) == Place::Image
+    };
+    let serves =
+        |one: &NeededMount| mounts.iter().filter(is_new).any(|mount| is_within(&one.container, &mount.container));
+    named.retain(|one| !serves(one));
+    mounts.extend(named);
     mounts
 }
 

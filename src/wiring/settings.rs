@@ -31,6 +31,16 @@ impl Wanted {
         Wanted { flags: config.flags(), off: config.flags_off(), existing: config.existing, files }
     }
 
+    /// Wants these flags, too, and their values.
+    pub fn set(&mut self, flags: &Flags) {
+        for (name, value) in flags {
+            match self.flags.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => known.clone_from(value),
+                None => self.flags.push((name.clone(), value.clone())),
+            }
+        }
+    }
+
     /// The name and value of each flag, and whether it is added if it is missing.
     pub(super) fn values(&self) -> impl Iterator<Item = (&String, &str, bool)> {
         let on = self.flags.iter().map(|(name, value)| (name, value.as_str(), true));
@@ -161,14 +171,14 @@ pub(super) fn check(
             return Err(Refusal::new(position(name), reason));
         }
     }
-    match flags::faults(flags, version).as_slice() {
-        [] => Ok(()),
-        faults @ [first, ..] => {
-            let position = position(&first.flag);
-            let faults: Vec<_> = faults.iter().map(flags::FlagFault::to_string).collect();
-            Err(Refusal::new(position, format!("the API server would not start: {}", faults.join("; "))))
-        }
-    }
+    let refuse = |faults: Vec<flags::FlagFault>, what: &str| {
+        let Some(first) = faults.first() else { return Ok(()) };
+        let position = position(&first.flag);
+        let faults: Vec<_> = faults.iter().map(flags::FlagFault::to_string).collect();
+        Err(Refusal::new(position, format!("the API server would {what}: {}", faults.join("; "))))
+    };
+    refuse(flags::faults(flags, version), "not start")?;
+    refuse(flags::excesses(flags), "fail")
 }
 
 #[cfg(test)]
@@ -178,6 +188,28 @@ mod tests {
     fn words(text: &str) -> Vec<(String, String)> {
         let pairs = text.split_whitespace().filter_map(|word| word.split_once('='));
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn flags_with_which_the_api_server_fails_are_refused_where_they_stand() {
+        let position = |flag: &str| Position { line: flag.len(), column: 1 };
+        let base = "audit-policy-file=/p audit-log-path=/l audit-log-mode=batch";
+        for (flag, expected) in [
+            ("audit-log-batch-max-size=1", ""),
+            (
+                "audit-log-batch-max-size=0",
+                "24:1: the API server would not start: --audit-log-batch-max-size must",
+            ),
+            (
+                "audit-log-batch-buffer-size=9000000000000000000",
+                "27:1: the API server would fail: --audit-log-batch-buffer-size 9000000000000000000 is more than",
+            ),
+        ] {
+            let flags = flags::from_pairs(words(&format!("{base} {flag}")));
+            let found = check(&flags, None, &position).err().map(|refusal| refusal.to_string());
+            assert_eq!(found.is_some(), !expected.is_empty(), "{flag}: {found:?}");
+            assert!(found.clone().unwrap_or_default().starts_with(expected), "{flag}: {found:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::cover::covers;
 use super::evaluate::{Request, Target, contains, evaluate, groups_of, is_resource_path};
 use super::findings::{Finding, Id, Report};
 use super::read::{Reading, read};
-use super::words::{GONE_GROUPS, group_advice, resource_advice, verb_advice};
+use super::words::{gone_group, group_advice, resource_advice, verb_advice};
 use super::{GroupResources, Level, Policy, Rule, Scope, Stage, Word, allow, bodies, floor, identity};
 use crate::yaml::fields::brief;
 
@@ -75,9 +75,13 @@ fn lint(policy: &Policy, out: &mut Report<'_>) {
                 let message = format!("{path}.group: no request has {}; {advice}", brief(&entry.group));
                 out.add(Id::UnknownGroup, entry, message);
             }
-            if let Some((_, why)) = GONE_GROUPS.iter().find(|(gone, _)| *gone == entry.group) {
+            if let Some(why) = gone_group(&entry.group) {
                 let found = brief(&entry.group);
-                out.add(Id::GoneGroup, entry, format!("{path}.group: no request has {found}: {why}; remove it"));
+                // A rule without resources is for all of them.
+                let is_all = rule.resources.iter().all(|entry| gone_group(&entry.group).is_some());
+                let what = if is_all { "the rule" } else { "it" };
+                let message = format!("{path}.group: no request has {found}: {why}; remove {what}");
+                out.add(Id::GoneGroup, entry, message);
                 continue;
             }
             for resource in &entry.resources {
@@ -178,18 +182,20 @@ fn names(rule: &Rule, path: &str, out: &mut Report<'_>) {
     let is_watched = contains(&rule.verbs, "watch");
     for verb in &rule.verbs {
         let path = format!("{path}.verbs");
+        // A rule without verbs is for all of them.
+        let what = if rule.verbs.len() == 1 { "the rule" } else { verb.text.as_str() };
         match verb.text.as_str() {
             "create" => out.add(
                 Id::NameOfCreate,
                 verb,
-                format!("{path}: a request to create an object has no name, so resourceNames never match; remove create, or \
+                format!("{path}: a request to create an object has no name, so resourceNames never match; remove {what}, or \
                          write a rule without resourceNames"),
             ),
             "list" | "deletecollection" if !is_watched => out.add(
                 Id::NameOfList,
                 verb,
                 format!("{path}: {} has a name only with the field selector metadata.name, so resourceNames hardly match; \
-                         remove {}, or write a rule without resourceNames", verb.text, verb.text),
+                         remove {what}, or write a rule without resourceNames", verb.text),
             ),
             _ => {}
         }
@@ -260,6 +266,7 @@ fn no_wildcard(words: &[Word], path: &str, out: &mut Report<'_>) {
 #[cfg(test)]
 mod tests {
     use super::super::super::version::Version;
+    use super::super::Scope;
     use super::super::words::{doubts, refusal};
     use super::{Id, Request, Target, check};
 
@@ -421,6 +428,46 @@ mod tests {
         }
     }
 
+    /// Without the last entry of a list, a rule would match more than before.
+    #[test]
+    fn the_last_entry_of_a_list_goes_only_with_its_rule() {
+        for (rule, expected) in [
+            ("users: [kubelet, alice]", "of the group system:nodes; remove it"),
+            ("users: [kubelet]", "; remove the rule"),
+            ("resources: [{group: extensions}, {group: apps}]", "; remove it"),
+            ("resources: [{group: extensions}]", "; remove the rule"),
+            (
+                "verbs: [get, create], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove create, or write",
+            ),
+            (
+                "verbs: [create], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove the rule, or write",
+            ),
+            ("verbs: [list], resources: [{resources: [pods], resourceNames: [a]}]", "; remove the rule, or write"),
+            (
+                "verbs: [get, list], resources: [{resources: [pods], resourceNames: [a]}]",
+                "; remove list, or write",
+            ),
+        ] {
+            assert_warns(&[rule], expected);
+        }
+        let rules = |rules: &str| {
+            let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n{rules}- level: Metadata\n");
+            check(&text, None)
+        };
+        for list in [
+            "users: [kubelet, \"system:unsecured\"]",
+            "resources: [{group: extensions}, {group: settings.k8s.io}]",
+        ] {
+            let found = rules(&format!("- {{level: Metadata, {list}}}\n"));
+            assert!(found.iter().all(|one| one.message.ends_with("; remove the rule")), "{found:?}");
+        }
+        // What no request has drops nothing of the floor.
+        let found = rules("- {level: None, resources: [{group: extensions}]}\n");
+        assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [Id::GoneGroup]);
+    }
+
     #[test]
     fn resources_are_those_that_requests_name() {
         for (entry, expected) in [
@@ -517,40 +564,23 @@ mod tests {
             let found = doubts(&request).join("\n");
             assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{resource}: {found}");
         }
+        let no_account = "is no service account; write system:serviceaccount:NAMESPACE:NAME";
         for (user, verb, expected) in [
-            ("a", "", Some("the verb is empty; write one such as get")),
-            ("a", "GET", Some("no request has the verb \"GET\": verbs are in lower case; write get")),
-            (
-                "a",
-                "POST",
-                Some("no request has the verb \"POST\": verbs are in lower case; for resources, write create"),
-            ),
-            (
-                "system:serviceaccount:web",
-                "get",
-                Some(
-                    "the user \"system:serviceaccount:web\" is no service account; write system:serviceaccount:NAMESPACE:NAME",
-                ),
-            ),
+            ("a", "", "verb \"\": the verb is empty; write one such as get".to_owned()),
+            ("a", "GET", "verb \"GET\": verbs are in lower case; write get".to_owned()),
+            ("a", "POST", "verb \"POST\": verbs are in lower case; for resources, write create".to_owned()),
+            ("system:serviceaccount:web", "get", format!("user \"system:serviceaccount:web\" {no_account}")),
             (
                 "system:serviceaccount:web:a:b",
                 "get",
-                Some(
-                    "the user \"system:serviceaccount:web:a:b\" is no service account; write system:serviceaccount:NAMESPACE:NAME",
-                ),
+                format!("user \"system:serviceaccount:web:a:b\" {no_account}"),
             ),
-            ("system:serviceaccount:web:robot.x", "get", None),
-            ("", "frobnicate", None),
+            ("system:serviceaccount:web:robot.x", "get", String::new()),
+            ("", "frobnicate", String::new()),
         ] {
-            let target = Target::Resource {
-                group: String::new(),
-                resource: "pods".into(),
-                subresource: String::new(),
-                namespace: String::new(),
-                name: String::new(),
-            };
-            let request = Request { user: user.into(), groups: Vec::new(), verb: verb.into(), target };
-            assert_eq!(refusal(&request).as_deref(), expected, "{user} {verb}");
+            let refusal = refusal(user, verb, Scope::Resources);
+            let found = refusal.map(|(field, message)| format!("{field} {message}")).unwrap_or_default();
+            assert_eq!(found, expected, "{user} {verb}");
         }
         let target = Target::Url("/healthz".into());
         let request = Request { user: "a".into(), groups: Vec::new(), verb: "list".into(), target };

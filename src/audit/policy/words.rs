@@ -6,11 +6,12 @@ use super::identity::account_fault;
 use crate::yaml::fields::{brief, likely};
 
 /// The verbs of requests for resources. Source: `NewRequestInfo` of `k8s.io/apiserver/pkg/endpoints/request`.
-const RESOURCE_VERBS: [&str; 9] =
+pub(super) const RESOURCE_VERBS: [&str; 9] =
     ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy"];
 
 /// The verbs of all other requests: the HTTP method in lower case.
-const URL_VERBS: [&str; 9] = ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
+pub(super) const URL_VERBS: [&str; 9] =
+    ["get", "head", "post", "put", "patch", "delete", "options", "trace", "connect"];
 
 /// The built-in API groups with their resources, of Kubernetes 1.26 and later. The API server's own groups come
 /// first, so that `pods` means the core group, not the metrics server.
@@ -99,11 +100,16 @@ const GROUPS: [(&str, &[&str]); 25] = [
 ];
 
 /// API groups that no supported Kubernetes has.
-pub const GONE_GROUPS: [(&str, &str); 3] = [
+const GONE_GROUPS: [(&str, &str); 3] = [
     ("auditregistration.k8s.io", "Kubernetes 1.19 removed it"),
     ("extensions", "Kubernetes 1.22 removed its last resource"),
     ("settings.k8s.io", "Kubernetes 1.20 removed it"),
 ];
+
+/// Why no request of a supported Kubernetes has this API group any more; `None` if one can have it.
+pub fn gone_group(group: &str) -> Option<&'static str> {
+    GONE_GROUPS.iter().find(|(gone, _)| *gone == group).map(|(_, why)| *why)
+}
 
 /// Words of kubectl, and plurals, for subresources.
 const SUBRESOURCES: [(&str, &str); 9] = [
@@ -150,22 +156,22 @@ const SHORT_NAMES: [(&str, &str); 28] = [
     ("svc", "services"),
 ];
 
-/// Why this can't be a request at all, and what to write; `None` if it can be one.
-pub fn refusal(request: &Request) -> Option<String> {
-    let verb = &request.verb;
+/// Why no request can have this user, or this verb for resources or for paths: the field that is wrong, and what to write
+/// there; `None` if one can.
+pub fn refusal(user: &str, verb: &str, scope: Scope) -> Option<(&'static str, String)> {
+    let found = brief(verb);
     if verb.is_empty() {
-        return Some("the verb is empty; write one such as get".to_owned());
+        return Some(("verb", format!("{found}: the verb is empty; write one such as get")));
     }
     if verb.contains(|c: char| c.is_ascii_uppercase()) {
         let lower = verb.to_ascii_lowercase();
-        let advice = verb_advice(&lower, request.target.scope()).unwrap_or_else(|| format!("write {lower}"));
-        return Some(format!("no request has the verb {}: verbs are in lower case; {advice}", brief(verb)));
+        let advice = verb_advice(&lower, scope).unwrap_or_else(|| format!("write {lower}"));
+        return Some(("verb", format!("{found}: verbs are in lower case; {advice}")));
     }
-    let account = account_fault(&request.user)?;
-    Some(format!("the user {} {account}", brief(&request.user)))
+    account_fault(user).map(|account| ("user", format!("{} {account}", brief(user))))
 }
 
-/// Warnings about a request for `policy explain`: a verb or a resource that no request has.
+/// Warnings about a request: a verb or a resource that no request has.
 pub fn doubts(request: &Request) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(advice) = verb_advice(&request.verb, request.target.scope()) {
@@ -239,7 +245,7 @@ pub fn verb_advice(verb: &str, scope: Scope) -> Option<String> {
     })
 }
 
-fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
+pub(super) fn builtin_resources(group: &str) -> Option<&'static [&'static str]> {
     GROUPS.iter().find(|(name, _)| *name == group).map(|(_, resources)| *resources)
 }
 

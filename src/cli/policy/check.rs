@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::report::{Checked, print};
-use super::source::{Asked, asked};
+use super::report::print;
+use crate::audit::policy::findings::Checked;
 use crate::audit::policy::lint;
 use crate::audit::profiles;
 use crate::audit::version::Version;
-use crate::cli::common::{Common, Outcome, kubernetes_version};
+use crate::cli::common::{Common, Outcome, Overrides, kubernetes_version, run_of};
+use crate::cli::show::warn;
+use crate::plan::Occasion;
+use crate::run::given;
 use crate::run::misuse::Misuse;
 use crate::yaml::fields::Severity;
 
@@ -38,7 +41,7 @@ enum Denied {
 
 impl Check {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
-        let mut files: Vec<Option<PathBuf>> = Vec::new();
+        let mut files: Vec<PathBuf> = Vec::new();
         for file in self.files {
             let is_profile = file.to_str().and_then(profiles::named).is_some();
             if !is_profile && file.is_dir() {
@@ -48,18 +51,22 @@ impl Check {
                 return Err(Misuse(message).into());
             }
             // A glob may give the same file twice.
-            if !files.contains(&Some(file.clone())) {
-                files.push(Some(file));
+            if !files.contains(&file) {
+                files.push(file);
             }
         }
-        if files.is_empty() {
-            files.push(None);
-        }
         let mut checked = Vec::new();
-        for file in files {
-            let Asked { name, text, version, .. } = asked(file, common)?;
-            let findings = lint::check(&text, self.kubernetes_version.or(version));
+        for file in &files {
+            let (name, text) = given::policy(file)?;
+            let findings = lint::check(&text, self.kubernetes_version);
             checked.push(Checked { name, text, findings });
+        }
+        if files.is_empty() {
+            let root = common.open_root()?;
+            let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
+            let own = run.check_own_policy(self.kubernetes_version)?;
+            warn(common, &own.warnings);
+            checked = own.checked;
         }
         let denies = self.deny == Some(Denied::Warnings);
         print(&checked, denies, common.output, out);

@@ -32,7 +32,7 @@ impl Show {
                 let root = common.open_root()?;
                 let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
                 let composed = run.composed(run.version())?;
-                (run.config.policy_path, composed.text, composed.warnings)
+                (run.config.policy_path, composed.text.clone(), composed.warnings())
             }
         };
         warn(common, &warnings);

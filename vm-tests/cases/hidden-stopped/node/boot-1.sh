@@ -35,6 +35,7 @@ LIMIT=300 step 'the run goes on, and ends well' run_ends_well
 step 'the guard is gone, and the line for the next boot' eventually has_no_net
 LIMIT=180 step 'its pod is ready' eventually api_pod_is_ready
 
+policy fifth
 configure 'policy: {source: /etc/kube-audit-bootstrap/policy.yaml}' 'restart: {mode: graceful}'
 LIMIT=200 step 'a run is killed while it moves the manifest away and back' killed_in_nudge
 LIMIT=20 step 'its guard puts it in place' eventually test -e "$MANIFEST"
