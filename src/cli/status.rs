@@ -138,13 +138,17 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(out, "healing   {state:8} {}", line.trim_start_matches("; "));
     }
     if let Some(id) = &report.unproved {
-        let _ = writeln!(
-            out,
-            "proof     missing  not proved yet: {id} (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`"
-        );
+        let why = match report.works {
+            true => "another run still works: wait for it to end (fuser names it)",
+            false => "a boot or an interrupted run left it; run `apply --wait 5m`",
+        };
+        let _ = writeln!(out, "proof     missing  not proved yet: {id}; {why}");
     }
     if report.interrupted {
-        out.push_str("a run was interrupted, or still runs: run the same command again to finish it\n");
+        out.push_str(match report.works {
+            true => "another run changes the node at this moment: wait for it to end (fuser names it)\n",
+            false => "a run was interrupted: run the same command again to finish it\n",
+        });
     }
     match backups.first() {
         Some(newest) => {
@@ -217,6 +221,10 @@ fn lines(report: &Report) -> Vec<Line> {
         let path = KUBEADM_CONFIG.to_owned();
         lines.push(Line { step: Step::Kubeadm, path, state: "unknown", detail: why.clone() });
     }
+    if let Some(why) = &plan.cluster_fault {
+        let path = KUBEADM_CONFIG.to_owned();
+        lines.push(Line { step: Step::Kubeadm, path, state: "differs", detail: why.clone() });
+    }
     for step in Step::ALL {
         if !lines.iter().any(|line| line.step == step) && step != Step::Strays {
             let mut state = "none";
@@ -280,6 +288,7 @@ mod tests {
             backups: Vec::new(),
             unreadable: Vec::new(),
             interrupted: false,
+            works: false,
             heals: false,
             history: RepairHistory::default(),
             unproved: None,
@@ -350,11 +359,19 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             (|report| report.heals = true, "healing   enabled  0 repairs since apply\n"),
             (
                 |report| report.unproved = Some("U".to_owned()),
-                "proof     missing  not proved yet: U (a boot, an interrupted run, or one that still waits); run `apply --wait 5m`\n",
+                "proof     missing  not proved yet: U; a boot or an interrupted run left it; run `apply --wait 5m`\n",
+            ),
+            (
+                |report| (report.works, report.unproved) = (true, Some("U".to_owned())),
+                "proof     missing  not proved yet: U; another run still works: wait for it to end (fuser names it)\n",
+            ),
+            (
+                |report| (report.works, report.interrupted) = (true, true),
+                "another run changes the node at this moment: wait for it to end (fuser names it)\n",
             ),
             (
                 |report| report.interrupted = true,
-                "a run was interrupted, or still runs: run the same command again to finish it\n",
+                "a run was interrupted: run the same command again to finish it\n",
             ),
         ] {
             let mut report = self::report();
@@ -458,6 +475,7 @@ manifest  ok       /etc/kubernetes/manifests/kube-apiserver.yaml
             (|report| report.interrupted = true) as Change,
             |report| report.plan.refusal = Some("why".to_owned()),
             |report| report.plan.in_force.state = State::Differs,
+            |report| report.plan.cluster_fault = Some("why".to_owned()),
             |report| report.plan.in_force.state = State::Pending,
             |report| report.plan.changes = planned(&config(""), &facts(None), &Targets::default()).changes,
         ] {

@@ -61,6 +61,13 @@ impl Lock {
     }
 }
 
+/// Does another run hold the lock at this moment? Writes nothing. What can't be read counts as not held.
+pub fn is_held(root: &Root) -> bool {
+    let path = format!("{STATE}/{NAME}");
+    let Ok(Some(_)) = root.look(&path) else { return false };
+    open(root, &path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Whether the lock file exists.
 ///
 /// # Errors
@@ -125,8 +132,17 @@ mod tests {
             assert!(start.elapsed() >= timeout);
             assert!(error.contains(LOCK) && error.contains("another run"), "{error}");
         }
+        assert!(is_held(&node.root));
         drop(held);
+        assert!(!is_held(&node.root));
         Lock::take(&node.root, NOT).unwrap();
+    }
+
+    #[test]
+    fn a_look_at_the_lock_makes_nothing() {
+        let node = Node::new();
+        assert!(!is_held(&node.root));
+        assert_eq!(node.names(), [""; 0]);
     }
 
     #[test]

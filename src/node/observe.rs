@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::hidden;
 use super::kubelet::Kubelet;
 use super::root::{Root, is_planted, leads_to, split, stays_wrong};
-use super::{backup, cluster, container, disk, handover, in_force, obstacle, storage};
+use super::{backup, cluster, container, disk, handover, in_force, lock, obstacle, storage};
 use crate::config::misuse::Misuse;
 use crate::config::{Config, KUBEADM_CONFIGS};
 use crate::facts::backup::{Action, Set, fingerprint};
@@ -283,11 +283,11 @@ pub fn is_worker(root: &Root) -> Result<bool> {
 /// Among others, a run has hidden it from the kubelet.
 pub fn manifest(root: &Root, path: &str) -> Result<Option<Text>> {
     if hidden::is_hidden(root, path)? {
-        bail!(
-            "{path}: another run has hidden it from the kubelet: that run still works, or was interrupted; \
-             run {} apply",
-            root.program()
+        ensure!(
+            !lock::is_held(root),
+            "{path}: another run has hidden it from the kubelet, and still works; wait for it to end (fuser names it)"
         );
+        bail!("{path}: an interrupted run has hidden it from the kubelet; run {} apply", root.program());
     }
     root.text(path)
 }

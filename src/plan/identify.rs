@@ -272,8 +272,7 @@ fn regain(facts: &Facts) -> String {
         Some(id) => format!(
             "run {program} restore {id} --force, which puts it back as it was before that run, and then {program} apply"
         ),
-        None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver --config and kubeadm's \
-                 configuration file, without which kubeadm writes its defaults"
+        None => "no backup has it: write it again, with kubeadm init phase control-plane apiserver --config FILE"
             .to_owned(),
     };
     let path = &facts.manifest_path;

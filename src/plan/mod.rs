@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use in_force::{InForce, Reason, State};
+use in_force::InForce;
 
 use crate::audit::policy::compose::Sources;
 use crate::audit::version::Version;
@@ -209,6 +209,8 @@ pub struct Plan {
     pub skipped: Vec<Subject>,
     /// Why the cluster's kubeadm configuration is not known, if it was asked for.
     pub unknown: Option<String>,
+    /// What is wrong with the cluster's kubeadm configuration, so that it is not edited.
+    pub cluster_fault: Option<String>,
     /// A person must restart the API server, so that it reads the new policy. The warnings say how.
     pub by_hand: bool,
     /// The log directory, on a running system.
@@ -217,10 +219,12 @@ pub struct Plan {
     pub no_log: Option<NoLog>,
     /// How an API server that runs here is restarted.
     pub restart: Option<Restart>,
-    /// Whether the running API server has what the files say.
+    /// Whether the running API server has what the files say after the run.
     pub in_force: InForce,
     /// The files whose audit settings the plan replaces with other ones.
     pub replaced: Vec<String>,
+    /// The same of the files as they are now.
+    pub in_force_now: InForce,
     /// Why nothing can be changed, if the files do not show the reason.
     pub refusal: Option<String>,
     /// Why the log should not be in its directory.
@@ -323,12 +327,14 @@ impl Plan {
             subjects: Vec::new(),
             skipped: Vec::new(),
             unknown: None,
+            cluster_fault: None,
             by_hand: false,
             storage: None,
             no_log: None,
             restart: None,
             in_force: InForce::default(),
             replaced: Vec::new(),
+            in_force_now: InForce::default(),
             refusal: Some(why),
             objection: None,
             warnings: Vec::new(),
@@ -354,19 +360,6 @@ impl Plan {
                 .get_or_insert_with(|| "not asked, as the API server does not answer; see the warning".to_owned());
         }
         self.warnings.push(why);
-    }
-
-    /// Says that the API server has the policy that `apply` would write, and not the one that is in the file.
-    pub fn tell_replaced_policy(&mut self) {
-        let written = self.changes.iter().find_map(|planned| match &planned.change {
-            Change::WriteFile { path, .. } if planned.step == Step::Policy => Some(path.clone()),
-            _ => None,
-        });
-        let Some(path) = written.filter(|_| self.in_force.state == State::Ok) else { return };
-        let text =
-            format!("{path}: the API server has the policy that apply would write, and not what is there now");
-        self.in_force.state = State::Differs;
-        self.in_force.reasons.push(Reason { path, text });
     }
 
     /// Does the cluster's kubeadm configuration have the settings already?

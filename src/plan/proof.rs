@@ -23,6 +23,10 @@ const ENDED: Duration = Duration::from_secs(3);
 /// unit).
 pub const NO_KUBELET: Duration = Duration::from_secs(12);
 
+/// What is said of a kubelet that doesn't run.
+pub const KUBELET_STOPPED: &str = "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start \
+                                   kubelet; journalctl -u kubelet says why it ended";
+
 /// After this time the kubelet must have begun to end the previous API server: it reads the manifest directory every
 /// 20 s (`fileCheckFrequency`).
 const UNNOTICED: Duration = Duration::from_secs(60);
@@ -105,6 +109,8 @@ pub enum Next {
     Ask,
     /// That time is over: end the previous process.
     End,
+    /// No kubelet has run for longer than a restart takes. The proof goes on.
+    NoKubelet,
     /// The manifest is hidden: put it in place.
     Show(Back),
     Proved,
@@ -166,8 +172,9 @@ pub struct Proof {
     process: Option<Process>,
     /// Since when no API server runs; as all times here, counted from the start of the proof.
     empty: Option<Duration>,
-    /// Since when no kubelet runs.
+    /// Since when no kubelet runs, and whether that was told.
     without_kubelet: Option<Duration>,
+    told_kubelet: bool,
     nudged: bool,
     ending: Option<Ending>,
     hiding: Hiding,
@@ -190,6 +197,7 @@ impl Proof {
             process: None,
             empty: None,
             without_kubelet: None,
+            told_kubelet: false,
             nudged: false,
             ending: None,
             hiding: Hiding::default(),
@@ -241,6 +249,7 @@ impl Proof {
     pub fn next(&mut self, seen: &Sight, after: Duration) -> Next {
         self.empty = if seen.processes.is_empty() { self.empty.or(Some(after)) } else { None };
         self.without_kubelet = if seen.kubelet { None } else { self.without_kubelet.or(Some(after)) };
+        self.told_kubelet &= !seen.kubelet;
         if self.process.as_ref().is_some_and(|process| !seen.processes.contains(process)) {
             // The process ended. If the kubelet starts another one, the proof begins again.
             self.process = None;
@@ -276,12 +285,9 @@ impl Proof {
             return next;
         }
         if self.process.is_none() {
-            if self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
-                return Next::Failed(
-                    "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start kubelet; \
-                     journalctl -u kubelet says why it ended"
-                        .to_owned(),
-                );
+            if !self.told_kubelet && self.without_kubelet.is_some_and(|since| after >= since + NO_KUBELET) {
+                self.told_kubelet = true;
+                return Next::NoKubelet;
             }
             if seen.starts >= STARTS && !seen.lacks_etcd && self.empty.is_some_and(|since| after >= since + ENDED)
             {
@@ -291,12 +297,15 @@ impl Proof {
                 ));
             }
             let unnoticed = !self.old.is_empty() && self.old.iter().all(|old| seen.processes.contains(old));
-            if unnoticed && !self.nudged && after > UNNOTICED {
+            if unnoticed && seen.kubelet && !self.nudged && after > UNNOTICED {
                 self.nudged = true;
                 return Next::Nudge;
             }
         }
         if after > self.limit {
+            if self.process.is_none() && self.without_kubelet.is_some() {
+                return Next::Failed(KUBELET_STOPPED.to_owned());
+            }
             return Next::Failed(format!(
                 "{} after {} s; {}",
                 self.stage.missing(),
@@ -624,17 +633,23 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_that_is_stopped_is_not_waited_for() {
+    fn a_kubelet_that_is_stopped_is_told_and_waited_for() {
         let stopped = Sight { kubelet: false, ..seen(&[old()]) };
-        let why = "the kubelet doesn't run, and nothing else starts the API server; start it with systemctl start \
-                   kubelet; journalctl -u kubelet says why it ended";
-        let moments: Vec<_> =
-            (0..=20).map(|at| (at, if at < 5 { seen(&[old()]) } else { stopped.clone() })).collect();
-        assert_eq!(story(&mut proof(), &moments).first(), Some(&(17, Next::Failed(why.to_owned()))));
-        // A kubelet that restarts in between is waited for.
-        let moments: Vec<_> =
-            (0..=50).map(|at| (at, if at % 10 == 0 { seen(&[old()]) } else { stopped.clone() })).collect();
-        assert_eq!(story(&mut proof(), &moments), []);
+        let moments = |runs: &dyn Fn(u64) -> bool, end: u64| {
+            let seen = |at| if runs(at) { seen(&[old()]) } else { stopped.clone() };
+            (0..=end).map(|at| (at, seen(at))).collect::<Vec<_>>()
+        };
+        let failed = Next::Failed(KUBELET_STOPPED.to_owned());
+        assert_eq!(story(&mut proof(), &moments(&|at| at < 5, 119)), [(17, Next::NoKubelet)]);
+        assert_eq!(story(&mut proof(), &moments(&|at| at < 5, 121)).last(), Some(&(121, failed)));
+        // It is told each time, but not of a kubelet that is only restarted.
+        assert_eq!(story(&mut proof(), &moments(&|at| at % 10 == 0, 50)), []);
+        let twice = story(&mut proof(), &moments(&|at| at % 20 == 0, 40));
+        assert_eq!(twice, [(13, Next::NoKubelet), (33, Next::NoKubelet)]);
+        // What runs already needs no kubelet.
+        let answers = |kubelet| Sight { answers: true, event: true, kubelet, ..seen(&[new()]) };
+        let steps = story(&mut proof(), &[(0, answers(true)), (20, answers(false)), (40, answers(false))]);
+        assert_eq!(steps.last(), Some(&(40, Next::Proved)), "{steps:?}");
     }
 
     #[test]

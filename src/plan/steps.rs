@@ -601,6 +601,11 @@ impl Planner<'_> {
                     self.add(Step::Kubeadm, Change::WriteCluster { before, after: wired.text });
                 }
             }
+            // It was read, so only a person can help.
+            Some(Err(why)) if matches!(self.facts.cluster, Some(Ok(_))) => {
+                self.plan.cluster_fault =
+                    Some(format!("{why}; correct it there, with {EDIT_CLUSTER}, then run apply again"));
+            }
             Some(Err(why)) => self.plan.unknown = Some(why),
         }
     }
@@ -689,12 +694,11 @@ impl Planner<'_> {
         }
         self.tell_of_neighbours(&file.after.text);
         self.edit(Step::Manifest, file);
-        // It was read, and can't be edited.
-        let is_refused = matches!(self.facts.cluster, Some(Ok(_)));
         let is_known = self.facts.cluster.is_some() && self.plan.unknown.is_none();
-        if (is_edited || is_refused) && !is_known && self.config().cluster {
-            let why = self.plan.unknown.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let advice = match is_refused {
+        let fault = self.plan.cluster_fault.as_ref();
+        if fault.is_some() || is_edited && !is_known && self.config().cluster {
+            let why = fault.or(self.plan.unknown.as_ref()).map(|why| format!(" ({why})")).unwrap_or_default();
+            let advice = match fault.is_some() {
                 true => String::new(),
                 false => format!(
                     "; run kube-audit-bootstrap apply again when the API server answers and kubectl and {ADMIN_CONF} are \
@@ -779,9 +783,13 @@ impl Planner<'_> {
         is_written: bool,
         is_marked: Option<bool>,
     ) -> bool {
-        let after = |_: &str| policy.map(<[u8]>::to_vec);
-        let in_force = self.facts.running.as_ref().map(|running| judge(running, manifest, &after));
-        self.plan.in_force = in_force.unwrap_or_default();
+        let judged = |policy: Option<&[u8]>| {
+            let content = |_: &str| policy.map(<[u8]>::to_vec);
+            self.facts.running.as_ref().map(|running| judge(running, manifest, &content)).unwrap_or_default()
+        };
+        let there = self.targets.policies.get(path).and_then(Option::as_ref).map(|there| there.bytes.as_slice());
+        let (after, now) = (judged(policy), judged(there.or(policy)));
+        (self.plan.in_force, self.plan.in_force_now) = (after, now);
         // That a policy is replaced is told already.
         let reasons = self.plan.in_force.reasons.iter().filter(|reason| !(is_written && reason.path == path));
         let reasons: Vec<_> = reasons.map(|reason| reason.text.clone()).collect();
@@ -813,6 +821,9 @@ impl Planner<'_> {
         (written.or_else(there), is_written)
     }
 }
+
+/// How a person edits the cluster's kubeadm configuration.
+const EDIT_CLUSTER: &str = "kubectl -n kube-system edit configmap kubeadm-config";
 
 /// # Errors
 ///
@@ -1495,6 +1506,20 @@ mod tests {
         assert!(after.is_some() && warns(&plan, told), "{:?}", plan.warnings);
         let plan = edited(after.map(Ok), &config(""), &facts(Some(BARE)));
         assert!(!actions(&plan).contains("edit-cluster") && !warns(&plan, told), "{:?}", plan.warnings);
+        // It names a file that is gone, or can't be read: the API server answers, so another advice is needed.
+        let webhook = format!(
+            "{text}apiServer:\n  extraArgs:\n  - {{name: audit-webhook-config-file, value: /etc/kubernetes/gone.yaml}}\n"
+        );
+        for (text, words) in [(webhook.as_str(), "/etc/kubernetes/gone.yaml"), ("kind: [", ":1:")] {
+            let mut facts = facts(Some(BARE));
+            facts.files.insert("/etc/kubernetes/gone.yaml".to_owned(), Seen::Missing);
+            let plan = edited(Some(Ok(text.to_owned())), &config("existing: keep"), &facts);
+            let fault = plan.cluster_fault.clone().unwrap_or_default();
+            assert!(fault.contains(words) && fault.contains(EDIT_CLUSTER), "{fault}");
+            assert!(
+                plan.unknown.is_none() && warns(&plan, &fault) && !warns(&plan, "when the API server answers")
+            );
+        }
         let unknown = "kubeadm-config: not edited";
         let (audited, _) = audited(&config(""));
         for (cluster, lines, facts, is_told) in [

@@ -117,23 +117,22 @@ pub fn restore(root: &Root, terms: &RestoreTerms, configured: &dyn Fn() -> Resul
         restore.notes.push(goes_on(root, &manifest_path, &refusal));
     }
     let starts = judge(root, &manifest_path, present, &restore.changes);
-    let Restore { sets, mut changes, foreign, shared, gone, mut notes, .. } = restore;
+    let Restore { sets, mut changes, foreign, shared, mut gone, mut notes, .. } = restore;
     notes.extend(tell_of_start(root, terms, starts)?);
     notes.extend(meet(root, &mut changes, terms.dry_run)?);
+    let is_whole = gone.is_empty();
+    warn_of_manifest(root, &manifest_path, &mut gone, &sets);
     notes.extend(tell_of_others(&foreign, &shared, &gone, terms.force));
-    let (backup, is_whole) = match terms.dry_run {
-        true => (None, gone.is_empty()),
-        false => {
-            let (backup, is_done) = execute(root, &mut changes, &manifest_path)?;
-            (backup, is_done && gone.is_empty())
-        }
+    let (backup, is_done) = match terms.dry_run {
+        true => (None, true),
+        false => execute(root, &mut changes, &manifest_path)?,
     };
     let is_in_place = || config.is_some_and(|config| is_in_place(root, config));
     if let Some(id) = backup.as_deref().filter(|_| undoes_restore && is_in_place()) {
         allow_boots(root, id);
     }
     notes.extend(closing(root, &sets, changes.is_empty() && terms.id.is_none(), backup.is_some()));
-    Ok(Restored { sets, changes, notes, backup, is_whole })
+    Ok(Restored { sets, changes, notes, backup, is_whole: is_whole && is_done })
 }
 
 /// What becomes of the changes that something is in the way of, for people.
@@ -290,6 +289,17 @@ fn forget_rollback(root: &Root, manifest: &str) {
         Ok(None) => {}
         Err(error) => log::warn!("{error:#}; run kube-audit-bootstrap restore again"),
     }
+}
+
+/// Warns of a manifest among the files that are gone, with the command that puts it back, and takes it out of them.
+fn warn_of_manifest(root: &Root, manifest: &str, gone: &mut Vec<String>, sets: &[String]) {
+    let Some(at) = gone.iter().position(|path| path == manifest) else { return };
+    gone.remove(at);
+    let (program, id) = (root.program(), sets.last().map(String::as_str).unwrap_or_default());
+    log::warn!(
+        "{manifest}: something else removed the manifest since, and no API server runs without it; to put it back, run \
+         {program} restore {id} --force"
+    );
 }
 
 /// What is said of the files that somebody else changed or removed.

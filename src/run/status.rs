@@ -14,7 +14,7 @@ use crate::facts::repairs::RepairHistory;
 use crate::facts::server::{Lost, Process};
 use crate::node::pod::Container;
 use crate::node::root::stays_wrong;
-use crate::node::{apiserver, backup, healing, hidden, kubelet, observe, pending};
+use crate::node::{apiserver, backup, healing, hidden, kubelet, lock, observe, pending};
 use crate::plan::{LogStorage, Plan, Role, Step};
 use crate::wiring::manifest;
 
@@ -27,6 +27,8 @@ pub struct Report {
     pub unreadable: Vec<String>,
     /// A run was interrupted, or is under way.
     pub interrupted: bool,
+    /// A run is under way.
+    pub works: bool,
     /// Self-healing is enabled.
     pub heals: bool,
     /// The repairs since the last `apply`.
@@ -67,6 +69,8 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
         }
         Err(error) => Err(error),
     })?;
+    // Nothing is written yet, so only what is there now can be in force.
+    plan.in_force = std::mem::take(&mut plan.in_force_now);
     if let Some(away) = away.as_ref().filter(|_| plan.role == Role::ControlPlane) {
         let path = kubelet::manifest_path(root, &run.config)?;
         let age = root.written(&path).and_then(|written| SystemTime::now().duration_since(written).ok());
@@ -80,12 +84,12 @@ pub fn status(mut run: Run<'_>) -> Result<Report> {
         Ok(path) => pending::unfinished_rollback(root, &path)?,
         Err(_) => None,
     };
-    plan.tell_replaced_policy();
     Ok(Report {
         left_in_cluster: unfinished.or_else(|| is_back.then(|| edit_of_cluster(&backups)).flatten()),
         backups,
         unreadable: backup::unreadable(root)?,
         interrupted: backup::is_unfinished(root)?,
+        works: lock::is_held(root),
         heals: healing::is_enabled(root),
         history,
         unproved: pending::unproved_set(root)?.map(|set| set.id),
@@ -165,6 +169,7 @@ impl Report {
         plan.is_empty()
             && plan.refusal.is_none()
             && !self.interrupted
+            && plan.cluster_fault.is_none()
             && plan.in_force.is_settled()
             && has_room
             && self.left_in_cluster.is_none()
