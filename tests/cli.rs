@@ -972,8 +972,9 @@ fn status_tells_what_it_can_where_no_plan_can_be_made() {
     fs::remove_file(&manifest).unwrap();
     assert_eq!(json_of(&run(root, &["status", "--output", "json"]))["running"]["state"], json!("none"));
     // What restore says of a manifest that is gone, and what it does by force.
-    let told = String::from_utf8(run(root, &["restore", "--dry-run"]).stdout).unwrap();
-    assert!(!told.contains("nothing to do") && told.contains("use --force to put it back"), "{told}");
+    let told = run(root, &["restore", "--dry-run"]);
+    let (stdout, stderr) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(!stdout.contains("nothing to do") && stderr.contains("to put it back, run "), "{stdout}{stderr}");
     assert!(run(root, &["restore", "--force"]).status.success());
     assert!(manifest.exists());
 }
@@ -1369,8 +1370,10 @@ fn restore_puts_back_what_others_removed_by_force_alone() {
         let output = run(root, if force { &["restore", "--force"] } else { &["restore"] });
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(fs::read(&manifest).ok(), force.then_some(before));
-        let note = "note: /etc/kubernetes/manifests/kube-apiserver.yaml: something else removed this since; use --force to put it back\n";
-        assert_eq!(String::from_utf8_lossy(&output.stdout).contains(note), !force, "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let why =
+            "warning: /etc/kubernetes/manifests/kube-apiserver.yaml: something else removed the manifest since";
+        assert_eq!(stderr.contains(why) && stderr.contains(" --force\n"), !force, "{output:?}");
     }
 }
 
