@@ -122,10 +122,7 @@ func checkServed(v *verdict, mounts []mount) {
 			continue
 		}
 		one := mounts[best]
-		onHost := target
-		if other, ok := v.want.hosts[target]; ok {
-			onHost = other
-		}
+		onHost := v.want.onHost(target)
 		if onHost == "" && !one.onHost {
 			continue
 		}
@@ -628,7 +625,8 @@ func judgeCluster(v *verdict, before, after interface{}) {
 			continue
 		}
 		expected := mapping{
-			"name": name, "hostPath": at, "mountPath": at, "readOnly": wanted.readOnly, "pathType": wanted.kind,
+			"name": name, "hostPath": v.want.onHost(at), "mountPath": at, "readOnly": wanted.readOnly,
+			"pathType": wanted.kind,
 		}
 		cleaned := with(with(one, "mountPath", at), "hostPath", path.Clean(text(get(one, "hostPath"))))
 		if get(one, "readOnly") == nil {

@@ -114,6 +114,14 @@ func (want expectation) servedAt(at string) *served {
 	return nil
 }
 
+// onHost returns the path on the host of what the API server sees at a path, or "" if it is not of the host.
+func (want expectation) onHost(at string) string {
+	if other, ok := want.hosts[at]; ok {
+		return other
+	}
+	return at
+}
+
 // logDirectory returns "" if the log goes to standard output.
 func (want expectation) logDirectory() string {
 	if file := want.flags["audit-log-path"]; file != "-" {
