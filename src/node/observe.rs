@@ -338,6 +338,11 @@ fn written(root: &Root, paths: &[String]) -> BTreeSet<String> {
     paths.iter().filter(is_ours).cloned().collect()
 }
 
+/// Whether a run of this program wrote what is at the path.
+pub fn is_of_run(root: &Root, path: &str) -> bool {
+    !written(root, &[path.to_owned()]).is_empty()
+}
+
 /// Reads what is at the paths that a plan may write.
 pub fn targets(root: &Root, config: &Config, paths: &Paths) -> Result<Targets> {
     let mut targets = Targets::default();

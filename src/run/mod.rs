@@ -28,7 +28,7 @@ use misuse::Misuse;
 
 use crate::audit::policy::compose::{Composed, Origin, Sources};
 use crate::audit::policy::read::Reading;
-use crate::audit::profiles::PROFILES;
+use crate::audit::profiles::{self, PROFILES};
 use crate::audit::version::Version;
 use crate::config::{self, Config, Existing};
 use crate::facts::file::{Files, Seen};
@@ -116,8 +116,7 @@ impl Run<'_> {
     pub fn own_policy(&self) -> Result<OwnPolicy> {
         let (path, version) = self.policy_place();
         let installed = self.root.text(&path)?.map(|text| text.text);
-        let is_kept = self.config.existing == Existing::Keep && installed.is_some();
-        let is_composed = !is_kept && has_fragments(self.root)?;
+        let is_composed = !self.is_kept(&path, installed.is_some()) && has_fragments(self.root)?;
         let own = match (is_composed.then(|| self.composed(version)).transpose()?, installed) {
             (Some(composed), installed) => OwnPolicy {
                 warning: installed.filter(|installed| *installed != composed.text).map(|_| {
@@ -138,6 +137,40 @@ impl Run<'_> {
             }
         };
         Ok(own)
+    }
+
+    /// What `apply` would leave or install, with its path and with warnings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::composed`].
+    pub fn policy_to_be(&self) -> Result<(String, String, Vec<String>)> {
+        let (path, version) = self.policy_place();
+        let installed = self.root.text(&path)?.map(|text| text.text);
+        if let Some(text) = installed.filter(|_| self.is_kept(&path, true)) {
+            let ignored = if has_fragments(self.root)? { ", and the fragments are not used" } else { "" };
+            let warning = format!("{path}: this policy stays, because of existing: keep{ignored}");
+            return Ok((path, text, vec![warning]));
+        }
+        let Composed { text, warnings, .. } = self.composed(version)?;
+        Ok((self.config.policy_path.clone(), text, warnings))
+    }
+
+    /// Does `apply` leave the policy that is there? As `keeps_policy` of the plan.
+    fn is_kept(&self, path: &str, is_installed: bool) -> bool {
+        let is_asked = self.config.policy_source != "default" || self.config.profile.name != PROFILES[0].name;
+        self.config.existing == Existing::Keep
+            && is_installed
+            && !(is_asked && observe::is_of_run(self.root, path))
+    }
+
+    /// The files that the policy is made of.
+    ///
+    /// # Errors
+    ///
+    /// One can't be read.
+    pub fn sources(&self) -> Result<&Sources> {
+        Ok(&self.policy.read(self.root, &self.config)?.sources)
     }
 
     /// The path of the node's policy: with `existing: keep`, of the one that its files name. And the Kubernetes version
@@ -364,7 +397,10 @@ pub fn asked_policy(root: &Root, config: &Config, given: Option<&Path>) -> Resul
         }
     };
     let (fragments, left_alone) = fragments::fragments(root)?;
-    let sources = Sources { fragments, left_alone, ..Sources::of(&base.0, &base.1) };
+    // Its path is as the user typed it, and the same file makes the same policy.
+    let is_file = given.is_some_and(|path| path.to_str().is_none_or(|name| profiles::named(name).is_none()));
+    let label = is_file.then_some("--policy");
+    let sources = Sources { fragments, left_alone, label, ..Sources::of(&base.0, &base.1) };
     Ok(AskedPolicy { sources, asked })
 }
 

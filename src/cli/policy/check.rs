@@ -7,11 +7,16 @@ use clap::{Args, ValueEnum};
 
 use super::report::{Checked, print};
 use super::source::{Asked, asked};
+use crate::audit::policy::findings::{Finding, Id};
 use crate::audit::policy::lint;
 use crate::audit::profiles;
-use crate::audit::version::Version;
-use crate::cli::common::{Common, Outcome, kubernetes_version};
+use crate::audit::version::{SUPPORTED, Version};
+use crate::cli::common::{Common, Outcome, OutputFormat, Overrides, kubernetes_version, outcome_of, run_of};
+use crate::cli::show::warn;
+use crate::plan::Occasion;
+use crate::run::given;
 use crate::run::misuse::Misuse;
+use crate::yaml::Position;
 use crate::yaml::fields::Severity;
 
 /// Check audit policies; exit 1 if the API server would refuse one, or read it in another way than it says
@@ -36,13 +41,45 @@ enum Denied {
     Warnings,
 }
 
+/// What can't be checked, as a finding: a file, or each file with an error that the node's own policy is made of.
+fn unreadable(
+    file: Option<String>,
+    error: &anyhow::Error,
+    common: &Common,
+    version: Option<Version>,
+) -> Vec<Checked> {
+    let parts = if file.is_none() { own_parts(common, version).unwrap_or_default() } else { Vec::new() };
+    if !parts.is_empty() {
+        return parts;
+    }
+    let name = file.unwrap_or_else(|| "the node's own policy".to_owned());
+    let message = format!("{error:#}");
+    let message = message.strip_prefix(&format!("{name}: ")).unwrap_or(&message).to_owned();
+    let (id, position) = (Id::NotYaml, Position::START);
+    let finding = Finding { id, position, end: None, severity: Severity::Error, message };
+    vec![Checked { name, text: String::new(), findings: vec![finding] }]
+}
+
+/// The fragments, and the base, that have errors.
+fn own_parts(common: &Common, version: Option<Version>) -> Result<Vec<Checked>> {
+    let root = common.open_root()?;
+    let run = run_of(&root, common.config.as_deref(), &Overrides::default(), Occasion::Any)?;
+    let version = version.or_else(|| run.version());
+    let sources = run.sources()?;
+    let parts = sources.fragments.iter().chain([&sources.base]).map(|source| {
+        let findings = lint::check(&source.text, version);
+        Checked { name: source.name.clone(), text: source.text.clone(), findings }
+    });
+    Ok(parts.filter(|part| !part.accepted()).collect())
+}
+
 impl Check {
     pub(super) fn run(self, common: &Common, out: &mut String) -> Result<Outcome> {
         let mut files: Vec<Option<PathBuf>> = Vec::new();
         for file in self.files {
             let is_profile = file.to_str().and_then(profiles::named).is_some();
             if !is_profile && file.is_dir() {
-                let name = file.display();
+                let name = given::shown(&file);
                 let message =
                     format!("{name}: this is a directory; name the policies in it, such as {name}/*.yaml");
                 return Err(Misuse(message).into());
@@ -55,16 +92,40 @@ impl Check {
         if files.is_empty() {
             files.push(None);
         }
-        let mut checked = Vec::new();
+        if let Some(version) = self.kubernetes_version.filter(|version| !SUPPORTED.contains(version)) {
+            let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
+            let warning = format!("Kubernetes {version} is not among the tested versions, {first} to {last}");
+            warn(common, &[warning]);
+        }
+        let is_one = files.len() == 1 && common.output == OutputFormat::Text;
+        let (mut checked, mut misuse) = (Vec::new(), None);
         for file in files {
-            let Asked { name, text, version, .. } = asked(file, common)?;
-            let findings = lint::check(&text, self.kubernetes_version.or(version));
-            checked.push(Checked { name, text, findings });
+            let shown = file.as_deref().map(given::shown);
+            match asked(file, common) {
+                Ok(Asked { name, text, version, .. }) => {
+                    let findings = lint::check(&text, self.kubernetes_version.or(version));
+                    checked.push(Checked { name, text, findings });
+                }
+                Err(error) if is_one => return Err(error),
+                // One file that can't be read does not hide what is in the others.
+                Err(error) => {
+                    checked.extend(unreadable(shown, &error, common, self.kubernetes_version));
+                    if outcome_of(&error) == Outcome::Misused {
+                        misuse.get_or_insert(error);
+                    }
+                }
+            }
         }
         let denies = self.deny == Some(Denied::Warnings);
         print(&checked, denies, common.output, out);
+        if let Some(error) = misuse {
+            return Err(error);
+        }
         let fails = |severity| denies || severity == Severity::Error;
         let failed = checked.iter().flat_map(|one| &one.findings).any(|finding| fails(finding.severity));
+        if failed && common.output == OutputFormat::Github && checked.iter().all(Checked::accepted) {
+            log::error!("--deny does not let warnings pass; mend them, or allow them with a comment");
+        }
         Ok(if failed { Outcome::Failed } else { Outcome::Done })
     }
 }

@@ -24,7 +24,7 @@ use crate::yaml::Position;
 pub struct Explain {
     /// A policy file, - for standard input, or a profile; by default, the node's own policy
     file: Option<PathBuf>,
-    /// The user who makes the request
+    /// The user who makes the request, who may impersonate another; "" for one whose login fails
     #[arg(long, value_name = "NAME")]
     user: String,
     /// A group of the user; may be repeated. system:authenticated and the groups of a service account and of a node are
@@ -73,8 +73,16 @@ impl Explain {
             }
             return Ok(Outcome::Failed);
         };
-        warn(common, &warnings);
         let decision = evaluate::evaluate(&policy, &request);
+        let mut warnings = warnings;
+        if decision.level != Level::None && !evaluate::is_recorded(&decision, &request) {
+            let stages: Vec<_> = evaluate::stages_of(&request).iter().map(ToString::to_string).collect();
+            warnings.push(format!(
+                "nothing is recorded: such a request has no other stages than {}, and the policy omits them",
+                stages.join(" and ")
+            ));
+        }
+        warn(common, &warnings);
         if common.json() {
             let mut document = document(&name, true, &findings);
             document["request"] = request_json(&request);
@@ -133,6 +141,12 @@ impl Explain {
             .into());
         }
         let mut name = self.name.clone().unwrap_or_default();
+        if self.verb == "deletecollection" && !name.is_empty() {
+            warnings.push(
+                "a deletecollection has no name, not even with a field selector: --name is ignored".to_owned(),
+            );
+            name.clear();
+        }
         // The URL of a create request has a name only for a subresource, whose object exists.
         if self.verb == "create" && subresource.is_empty() && !name.is_empty() {
             warnings.push(

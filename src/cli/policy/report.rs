@@ -23,7 +23,8 @@ pub struct Checked {
 }
 
 impl Checked {
-    fn accepted(&self) -> bool {
+    /// Does the API server take it as it is meant?
+    pub fn accepted(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
 }
