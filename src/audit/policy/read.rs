@@ -113,7 +113,13 @@ impl Reader<'_> {
             }
         }
         let first = self.only(&documents)?;
-        self.policy(first)
+        let before = self.report.findings.len();
+        let policy = self.policy(first);
+        if policy.is_none() && before > 0 {
+            // It is no policy at all, and an error tells already what to mend first.
+            self.report.findings.truncate(before);
+        }
+        policy
     }
 
     /// The document that is the policy.
@@ -410,17 +416,13 @@ impl Reader<'_> {
     }
 
     fn urls(&mut self, urls: &[Word], path: &str) {
-        let path_of = path;
         for (i, url) in urls.iter().enumerate().filter(|(_, url)| url.text != "*") {
             let found = brief(&url.text);
             if !url.text.starts_with('/') {
                 self.report.add(Id::UrlForm, url, format!("{path}[{i}] {found} must begin with \"/\""));
             }
-            if let Some((path, _)) = url.text.split_once(['?', '#']) {
-                let message = format!(
-                    "{path_of}[{i}] {found} has a query, and no path has one; write {path:?}",
-                    path_of = path_of
-                );
+            if let Some((plain, _)) = url.text.split_once(['?', '#']) {
+                let message = format!("{path}[{i}] {found} has a query, and no path has one; write {plain:?}");
                 self.report.add_as(Severity::Warning, Id::UrlForm, url, message);
             }
             if url.text.strip_suffix('*').unwrap_or(&url.text).contains('*') {

@@ -94,7 +94,9 @@ impl Check {
         }
         if let Some(version) = self.kubernetes_version.filter(|version| !SUPPORTED.contains(version)) {
             let (first, last) = (SUPPORTED.start(), SUPPORTED.end());
-            let warning = format!("Kubernetes {version} is not among the tested versions, {first} to {last}");
+            let warning = format!(
+                "Kubernetes {version} is not among the tested versions, {first} to {last}; name one of them"
+            );
             warn(common, &[warning]);
         }
         let is_one = files.len() == 1 && common.output == OutputFormat::Text;
