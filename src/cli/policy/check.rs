@@ -48,11 +48,8 @@ fn unreadable(
     common: &Common,
     version: Option<Version>,
 ) -> Vec<Checked> {
-    let parts = if file.is_none() { own_parts(common, version).unwrap_or_default() } else { Vec::new() };
-    if !parts.is_empty() {
-        return parts;
-    }
-    let name = file.unwrap_or_else(|| "the node's own policy".to_owned());
+    // What keeps the node's own policy from being read, such as its configuration, is no finding of a policy.
+    let Some(name) = file else { return own_parts(common, version).unwrap_or_default() };
     let message = format!("{error:#}");
     let message = message.strip_prefix(&format!("{name}: ")).unwrap_or(&message).to_owned();
     let (id, position) = (Id::NotYaml, Position::START);
@@ -111,10 +108,12 @@ impl Check {
                 Err(error) if is_one => return Err(error),
                 // One file that can't be read does not hide what is in the others.
                 Err(error) => {
-                    checked.extend(unreadable(shown, &error, common, self.kubernetes_version));
-                    if outcome_of(&error) == Outcome::Misused {
+                    let is_own = shown.is_none();
+                    let found = unreadable(shown, &error, common, self.kubernetes_version);
+                    if outcome_of(&error) == Outcome::Misused || is_own && found.is_empty() {
                         misuse.get_or_insert(error);
                     }
+                    checked.extend(found);
                 }
             }
         }
